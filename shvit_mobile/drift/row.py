@@ -1,0 +1,61 @@
+"""One row of the drift table: how far an artifact that ran is from the float checkpoint, on the same images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shvit_mobile.contract import Contract
+
+How = Literal["native", "reference"]
+
+
+class Share(Contract):
+    """A share of images with its 95% interval, all in 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class McNemar(Contract):
+    """Images only one of the two models got right, and how likely such an imbalance is by chance (exact, two-sided)."""
+
+    lost: int
+    gained: int
+    p_value: float
+
+
+class DriftRow(Contract):
+    """Figures of one artifact against its float model.
+
+    Attributes:
+        artifact: the artifact's file name.
+        how: "native" where the target's own runtime ran it, "reference" where our executor of the specification did.
+        engine: the runtime's name and version.
+        images: how many images both models saw; skipped: how many files could not be decoded.
+        top1, top5, float_top1, float_top5: None without labels (top-5 also with five classes or fewer).
+        top1_drop: points of top-1 lost against the float model, with a paired 95% interval.
+        agreement: the share of images on which both models choose the same class.
+        sqnr_db: of the logits; infinite where they are equal.
+        max_abs_error: the largest difference of any logit.
+        mean_kl: mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats.
+    """
+
+    artifact: str
+    target: str
+    precision: str
+    how: How
+    engine: str
+    images: int
+    skipped: int = 0
+    top1: Share | None = None
+    top5: Share | None = None
+    float_top1: Share | None = None
+    float_top5: Share | None = None
+    top1_drop: float | None = None
+    top1_drop_interval: tuple[float, float] | None = None
+    mcnemar: McNemar | None = None
+    agreement: Share
+    sqnr_db: float
+    max_abs_error: float
+    mean_kl: float

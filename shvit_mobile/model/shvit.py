@@ -1,0 +1,274 @@
+"""SHViT, the Single-Head Vision Transformer (Yun and Ro, CVPR 2024, arXiv 2401.16456), in one file.
+
+Memory-efficient in space: a stride-16 convolutional stem leaves few tokens. Memory-efficient in time: each attention
+block attends with a single head over part of the channels and passes the rest through. Every convolution carries its
+own BatchNorm, which `shvit_mobile.deploy` folds away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.errors import UnknownVariant, WrongConfig
+
+
+@dataclass(frozen=True)
+class SHViTConfig:
+    """The numbers that make one SHViT out of many.
+
+    Attributes:
+        dims: channels of each stage.
+        partial_dims: channels that attention sees in each stage; the others pass through.
+        qk_dims: channels of the queries and keys in each stage.
+        depths: blocks in each stage.
+        block_types: "i" for a stage of convolution blocks, "s" for one with single-head attention.
+        classes: outputs of the head.
+        in_channels: channels of the input image.
+        kernel_size: side of the square depthwise kernels; odd.
+        mlp_ratio: hidden channels of a feed-forward part, as a multiple of its input's.
+        distilled: whether a second head is averaged with the first.
+    """
+
+    dims: tuple[int, ...]
+    partial_dims: tuple[int, ...]
+    qk_dims: tuple[int, ...] = (16, 16, 16)
+    depths: tuple[int, ...] = (2, 4, 5)
+    block_types: tuple[str, ...] = ("i", "s", "s")
+    classes: int = 1000
+    in_channels: int = 3
+    kernel_size: int = 3
+    mlp_ratio: float = 2.0
+    distilled: bool = False
+
+    def __post_init__(self) -> None:
+        per_stage = ("partial_dims", "qk_dims", "depths", "block_types")
+        lengths = {name: len(getattr(self, name)) for name in per_stage}
+        uneven = {name: n for name, n in lengths.items() if n != len(self.dims)}
+        if uneven:
+            raise WrongConfig(
+                f"dims has {len(self.dims)} stages, but {', '.join(f'{k} has {v}' for k, v in uneven.items())}.",
+                why="Each stage needs one number of each.",
+            )
+        if not self.dims or any(d % 8 for d in self.dims[:1]):
+            raise WrongConfig(f"dims is {self.dims}.", why="The stem halves channels three times: dims[0] divides by 8.")
+        if any(not 0 < p < d for p, d in zip(self.partial_dims, self.dims, strict=True)):
+            raise WrongConfig(
+                f"partial_dims is {self.partial_dims} of dims {self.dims}.",
+                why="Attention sees some of a stage's channels: more than none and fewer than all.",
+            )
+        if set(self.block_types) - {"i", "s"}:
+            raise WrongConfig(f"block_types is {self.block_types}.", why="'i' is a convolution block, 's' has attention.")
+        if self.kernel_size % 2 == 0:
+            raise WrongConfig(f"kernel_size is {self.kernel_size}.", why="Only an odd kernel keeps the size of its input.")
+        if self.classes < 1 or self.in_channels < 1:
+            raise WrongConfig(f"classes is {self.classes}, in_channels {self.in_channels}.", why="Both are at least 1.")
+
+
+VARIANTS: dict[str, SHViTConfig] = {
+    "shvit_s1": SHViTConfig(dims=(128, 224, 320), partial_dims=(32, 48, 68)),
+    "shvit_s2": SHViTConfig(dims=(128, 308, 448), partial_dims=(32, 66, 96)),
+    "shvit_s3": SHViTConfig(dims=(192, 352, 448), partial_dims=(48, 75, 96), depths=(3, 5, 5)),
+    "shvit_s4": SHViTConfig(dims=(224, 336, 448), partial_dims=(48, 72, 96), depths=(4, 7, 6)),
+}
+NATIVE_SIZES: dict[str, int] = {"shvit_s1": 224, "shvit_s2": 224, "shvit_s3": 224, "shvit_s4": 256}
+
+
+def shvit(variant: str, *, classes: int = 1000, distilled: bool = False) -> SHViT:
+    """A freshly initialised SHViT by the name of its variant.
+
+    Raises:
+        UnknownVariant: `variant` is not one of `VARIANTS`.
+    """
+    if variant not in VARIANTS:
+        raise UnknownVariant.among(variant, VARIANTS)
+    return SHViT(replace(VARIANTS[variant], classes=classes, distilled=distilled))
+
+
+class SHViT(nn.Module):
+    """An image classifier: a stem, stages of blocks, a mean over the positions and a linear head.
+
+    Input: float images, shape (batch, in_channels, height, width), normalised; both sides any positive size.
+    Output: logits, shape (batch, classes). With a distillation head the two heads are averaged.
+    """
+
+    def __init__(self, config: SHViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = stem(config.in_channels, config.dims[0])
+        self.stages = nn.Sequential(*(Stage(config, index) for index in range(len(config.dims))))
+        self.head = NormLinear(config.dims[-1], config.classes)
+        self.head_dist = NormLinear(config.dims[-1], config.classes) if config.distilled else None
+
+    def features(self, images: Tensor) -> Tensor:
+        """The last stage's output, shape (batch, dims[-1], height / 64, width / 64), rounded up."""
+        return self.stages(self.patch_embed(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled = self.features(images).mean((2, 3))
+        if self.head_dist is None:
+            return self.head(pooled)
+        return (self.head(pooled) + self.head_dist(pooled)) / 2
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution without bias and its BatchNorm, `c` and `bn`; same padding at stride 1."""
+
+    def __init__(
+        self, dim: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, norm_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(dim, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(out)
+        nn.init.constant_(self.bn.weight, norm_weight)
+
+
+class NormLinear(nn.Sequential):
+    """A BatchNorm over pooled features and the linear layer after it, `bn` and `l`."""
+
+    def __init__(self, dim: int, out: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm1d(dim)
+        self.l = nn.Linear(dim, out)
+        nn.init.trunc_normal_(self.l.weight, std=0.02)
+        nn.init.zeros_(self.l.bias)
+
+
+class Residual(nn.Module):
+    """`x + m(x)`."""
+
+    def __init__(self, m: nn.Module) -> None:
+        super().__init__()
+        self.m = m
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.m(x)
+
+
+class FeedForward(nn.Sequential):
+    """Two pointwise convolutions with a relu between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.pw1 = ConvNorm(dim, hidden)
+        self.act = nn.ReLU()
+        self.pw2 = ConvNorm(hidden, dim, norm_weight=0.0)
+
+
+class SingleHeadAttention(nn.Module):
+    """Self-attention with one head over the first `partial_dim` channels; the others join before the projection."""
+
+    def __init__(self, dim: int, qk_dim: int, partial_dim: int) -> None:
+        super().__init__()
+        self.dim, self.qk_dim, self.partial_dim = dim, qk_dim, partial_dim
+        self.scale = 1 / sqrt(qk_dim)
+        self.pre_norm = nn.GroupNorm(1, partial_dim)
+        self.qkv = ConvNorm(partial_dim, 2 * qk_dim + partial_dim)
+        self.proj = nn.Sequential(nn.ReLU(), ConvNorm(dim, dim, norm_weight=0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        attending, passing = x.split([self.partial_dim, self.dim - self.partial_dim], dim=1)
+        qkv = self.qkv(self.pre_norm(attending))
+        query, key, value = qkv.split([self.qk_dim, self.qk_dim, self.partial_dim], dim=1)
+        weights = (query.flatten(2).transpose(1, 2) @ key.flatten(2)) * self.scale
+        attended = (value.flatten(2) @ weights.softmax(-1).transpose(1, 2)).reshape(attending.shape)
+        return self.proj(torch.cat([attended, passing], dim=1))
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the mean over the positions."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = nearest_multiple(dim / 4, of=8)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.fc2 = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3), keepdim=True)
+        return x * self.fc2(self.fc1(pooled).relu()).sigmoid()
+
+
+class PatchMerging(nn.Module):
+    """Halves both sides: widen, depthwise at stride 2, gate, narrow to the next stage's channels."""
+
+    def __init__(self, dim: int, out: int, kernel: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(dim, 4 * dim)
+        self.conv2 = ConvNorm(4 * dim, 4 * dim, kernel, stride=2, groups=4 * dim)
+        self.se = SqueezeExcite(4 * dim)
+        self.conv3 = ConvNorm(4 * dim, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv3(self.se(self.conv2(self.conv1(x).relu()).relu()))
+
+
+class Block(nn.Module):
+    """A depthwise convolution, single-head attention where the stage has it, and a feed-forward part; all residual."""
+
+    def __init__(self, config: SHViTConfig, stage: int) -> None:
+        super().__init__()
+        dim = config.dims[stage]
+        self.conv = residual_depthwise(dim, config.kernel_size)
+        self.mixer = (
+            Residual(SingleHeadAttention(dim, config.qk_dims[stage], config.partial_dims[stage]))
+            if config.block_types[stage] == "s"
+            else nn.Identity()
+        )
+        self.ffn = residual_feed_forward(dim, config.mlp_ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ffn(self.mixer(self.conv(x)))
+
+
+class Stage(nn.Module):
+    """The downsampling from the stage before, where there is one, and this stage's blocks."""
+
+    def __init__(self, config: SHViTConfig, index: int) -> None:
+        super().__init__()
+        self.downsample = downsampling(config, index) if index else nn.Identity()
+        self.blocks = nn.Sequential(*(Block(config, index) for _ in range(config.depths[index])))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.downsample(x))
+
+
+def stem(in_channels: int, dim: int) -> nn.Sequential:
+    """Four 3x3 convolutions at stride 2, each doubling the channels, with relus between them."""
+    return nn.Sequential(
+        ConvNorm(in_channels, dim // 8, 3, stride=2),
+        nn.ReLU(),
+        ConvNorm(dim // 8, dim // 4, 3, stride=2),
+        nn.ReLU(),
+        ConvNorm(dim // 4, dim // 2, 3, stride=2),
+        nn.ReLU(),
+        ConvNorm(dim // 2, dim, 3, stride=2),
+    )
+
+
+def downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
+    """The way from the stage before `stage` into it: a convolution block on either side of the merging."""
+    dim, out = config.dims[stage - 1], config.dims[stage]
+    return nn.Sequential(
+        residual_depthwise(dim, config.kernel_size),
+        residual_feed_forward(dim, config.mlp_ratio),
+        PatchMerging(dim, out, config.kernel_size),
+        residual_depthwise(out, config.kernel_size),
+        residual_feed_forward(out, config.mlp_ratio),
+    )
+
+
+def residual_depthwise(dim: int, kernel: int) -> Residual:
+    return Residual(ConvNorm(dim, dim, kernel, groups=dim, norm_weight=0.0))
+
+
+def residual_feed_forward(dim: int, ratio: float) -> Residual:
+    return Residual(FeedForward(dim, int(dim * ratio)))
+
+
+def nearest_multiple(value: float, of: int) -> int:
+    """`value` rounded to the nearest multiple of `of`, halves upwards, and at least `of`."""
+    return max(of, int(value + of / 2) // of * of)

@@ -1,0 +1,128 @@
+"""The manifest beside every artifact: all that an app, a runner or a reader needs to know about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from shvit_mobile.contract import Contract
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.quantize.recipe import Precision, Recipe
+
+SCHEMA_VERSION = "1.0"
+Target = Literal["coreml", "executorch", "onnx"]
+TARGETS: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}
+
+
+class ArtifactFile(Contract):
+    """The artifact's name, its bytes and its SHA-256 as `shvit_mobile.fingerprints` takes it."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Provenance(Contract):
+    """Which model it was made from."""
+
+    variant: str
+    classes: int
+    source: str
+    dialect: str
+    checkpoint_sha256: str
+
+
+class InputContract(Contract):
+    """How the artifact takes images.
+
+    Attributes:
+        name: of the input in the artifact.
+        kind: "image" where the runtime takes an encoded picture's pixels itself (Core ML), else "tensor".
+        values: "pixels" for 0 to 255 (normalisation is inside), "normalised" for (pixel / 255 - mean) / std.
+        shape: (batch, 3, height, width); a batch of 0 is dynamic.
+        dtype: of the tensor; "uint8" for images.
+    """
+
+    name: str
+    kind: Literal["image", "tensor"]
+    values: Literal["pixels", "normalised"]
+    shape: tuple[int, int, int, int]
+    dtype: str
+
+
+class OutputContract(Contract):
+    """The outputs by name; `probabilities` and `label` only where the artifact is a Core ML classifier."""
+
+    logits: str
+    probabilities: str | None = None
+    label: str | None = None
+
+
+class Inventory(Contract):
+    """What is inside.
+
+    Attributes:
+        operators: how many of each kind, as the target names them.
+        weight_bytes: bytes of constants by dtype; under int8 most of them are int8.
+        quantized_layers: layers whose arithmetic takes int8 activations and int8 weights.
+    """
+
+    operators: dict[str, int]
+    weight_bytes: dict[str, int]
+    quantized_layers: int = 0
+
+
+class Delegation(Contract):
+    """How much of an ExecuTorch program a backend took."""
+
+    backend: str
+    delegates: int
+    delegated_operators: int
+    left_operators: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Delegated operators over all operators, 0 to 1."""
+        total = self.delegated_operators + sum(self.left_operators.values())
+        return self.delegated_operators / total if total else 1.0
+
+
+class Golden(Contract):
+    """The logits of the artifact for the picture that `shvit_mobile.targets.golden.ramp` draws, as they came out here."""
+
+    picture: Literal["ramp"] = "ramp"
+    logits: tuple[float, ...]
+    how: Literal["native", "reference"]
+    tolerance: float
+
+
+class Manifest(Contract):
+    """The whole manifest; `artifact.manifest.json`."""
+
+    schema_version: str = SCHEMA_VERSION
+    artifact: ArtifactFile
+    target: Target
+    precision: Precision
+    model: Provenance
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    input: InputContract
+    output: OutputContract
+    recipe: Recipe
+    options: dict[str, str | int | bool]
+    versions: dict[str, str]
+    inventory: Inventory
+    delegation: Delegation | None = None
+    golden: Golden | None = None
+    drift: DriftRow | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """The manifest in a JSON file.
+
+        Raises:
+            BadArtifact: it cannot be read, or is not a manifest.
+        """
+        return cls.parse(path, BadArtifact, "a manifest")

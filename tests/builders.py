@@ -1,0 +1,49 @@
+"""What tests build models from: SHViTs whose BatchNorms do something, small ones where size does not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.model.shvit import VARIANTS, SHViT, SHViTConfig
+from shvit_mobile.model.trained import TrainedModel
+
+TINY = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 2, 1), classes=7)
+
+
+def randomised(config: SHViTConfig | str = TINY, *, classes: int | None = None, distilled: bool = False, seed: int = 0) -> SHViT:
+    """A SHViT in eval mode whose norms and biases are far from the identity, and whose activations stay moderate."""
+    config = VARIANTS[config] if isinstance(config, str) else config
+    config = replace(config, classes=classes or config.classes, distilled=distilled)
+    generator = torch.Generator().manual_seed(seed)
+    model = SHViT(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                fan_in = parameter[0].numel()
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2 / fan_in) ** 0.5)
+            elif name.endswith("weight"):
+                parameter.copy_(0.3 + 0.6 * torch.rand(parameter.shape, generator=generator))
+            else:
+                parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
+                module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+    return model
+
+
+def trained(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "custom") -> TrainedModel:
+    """`model` as `load_checkpoint` would return it."""
+    return TrainedModel(
+        model=model,
+        variant=variant,
+        dialect="shvit-mobile",
+        labels=tuple(f"class {index}" for index in range(model.config.classes)),
+        preprocessing=Preprocessing(size=size),
+        source="made in a test",
+        sha256="0" * 64,
+    )

@@ -1,0 +1,286 @@
+"""Trains the demo model: SHViT-S1 on CIFAR-10's 50,000 training images, small sizes first, finishing at 224x224.
+
+    python tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
+
+Resumable (run the same command again), seeded, and in mixed precision where there is a GPU. The test images are never
+read here: `shvit-mobile validate` measures the result.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tarfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from PIL import Image
+from torch import Tensor, nn
+
+from shvit_mobile.model.shvit import SHViT, shvit
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs at one image size, the learning rate following a cosine between two values."""
+
+    size: int
+    epochs: int
+    start_rate: float
+    end_rate: float
+
+    @classmethod
+    def parse(cls, text: str) -> Phase:
+        """`96x20:1e-3-2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
+        shape, _, rates = text.partition(":")
+        size, _, epochs = shape.partition("x")
+        start, _, end = rates.partition("..")
+        return cls(int(size), int(epochs), float(start), float(end))
+
+    def rate(self, done: float) -> float:
+        """The learning rate after the share `done` of the phase."""
+        return self.end_rate + (self.start_rate - self.end_rate) * (1 + math.cos(math.pi * done)) / 2
+
+
+class PointwiseAsMatmul(nn.Conv2d):
+    """A 1x1 convolution as one matrix product: twice as fast as oneDNN's backward pass on few positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="cifar10-train.tar.gz: JPEGs in class folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for the state of the training and its result.")],
+    phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
+        "64x8:2e-3..1.2e-3,96x14:1.2e-3..4e-4,128x5:5e-4..1e-4,224x1:1e-4..1e-6"
+    ),
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
+    seed: int = 0,
+    mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.3,
+    held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
+    limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
+    compile: Annotated[bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")] = False,
+) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plan = [Phase.parse(text) for text in phases.split(",")]
+    images, labels, classes = load(data, out)
+    order = np.random.default_rng(seed).permutation(len(images))
+    if limit:
+        order = order[:limit]
+    watch, train = order[:held_out], order[held_out:]
+
+    torch.manual_seed(seed)
+    model = shvit("shvit_s1", classes=len(classes)).to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        pointwise_as_matmul(model)
+    forward = torch.compile(model, dynamic=False) if compile else model
+    average = Average(model)
+    optimizer = torch.optim.AdamW(parameter_groups(model, decay=0.05), lr=1e-3, fused=True)
+    start = resume(out, model, average, optimizer)
+
+    epochs = [(phase, index) for phase in plan for index in range(phase.epochs)]
+    for epoch, (phase, index) in enumerate(epochs):
+        if epoch < start:
+            continue
+        began = time.monotonic()
+        rng = np.random.default_rng((seed, epoch))
+        generator = torch.Generator().manual_seed(seed * 1000 + epoch)
+        model.train()
+        steps, total = len(train) // batch, 0.0
+        shuffled = rng.permutation(train)[: steps * batch].reshape(steps, batch)
+        for step, chosen in enumerate(shuffled):
+            rate = phase.rate((index + step / steps) / phase.epochs)
+            warm = min(1.0, (epoch * steps + step + 1) / 300)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * warm
+            # The last phase sees the images whole: what the model meets when it is used.
+            gentle = phase is plan[-1]
+            inputs = augment(images[chosen], phase.size, generator, gentle).to(device)
+            inputs, target = cutmix(
+                inputs, F.one_hot(labels[chosen], len(classes)).float().to(device), generator, 0.0 if gentle else mixup
+            )
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                loss = F.cross_entropy(forward(inputs), target, label_smoothing=0.05)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+            average.update(model)
+            total += loss.item()
+            if step % 50 == 0:
+                print(f"  step {step}/{steps} loss {total / (step + 1):.3f} {time.monotonic() - began:.0f} s", flush=True)
+        line = {
+            "epoch": epoch + 1,
+            "of": len(epochs),
+            **asdict(phase),
+            "loss": round(total / max(steps, 1), 4),
+            "held_out": accuracy(model, images[watch], labels[watch], phase.size, device),
+            "held_out_average": accuracy(average.model, images[watch], labels[watch], phase.size, device),
+            "seconds": round(time.monotonic() - began),
+        }
+        print(json.dumps(line), flush=True)
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        save(out, model, average, optimizer, epoch + 1)
+    torch.save({"model": average.model.state_dict(), "classes": classes}, out / "result.pth")
+
+
+def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
+    """Images (n, 32, 32, 3) in uint8, labels (n,) and class names; decoded once and kept beside the training's state."""
+    out.mkdir(parents=True, exist_ok=True)
+    cache = out / "images.npz"
+    if not cache.exists():
+        with tarfile.open(data) as tar:
+            files = sorted((m for m in tar if m.name.endswith(".jpg")), key=lambda m: m.name)
+            names = sorted({Path(m.name).parent.name for m in files})
+            pixels = np.stack([np.asarray(Image.open(io.BytesIO(tar.extractfile(m).read())).convert("RGB")) for m in files])
+        indices = np.array([names.index(Path(m.name).parent.name) for m in files])
+        np.savez(cache, pixels=pixels, labels=indices, names=np.array(names))
+    held = np.load(cache)
+    return torch.from_numpy(held["pixels"]), torch.from_numpy(held["labels"]), [str(n) for n in held["names"]]
+
+
+def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool) -> Tensor:
+    """A random crop, flip and change of brightness, contrast and colour of each image, resized to `size`.
+
+    Args:
+        pixels: uint8, shape (n, h, w, 3).
+
+    Returns:
+        Normalised float32, shape (n, 3, size, size), channels last.
+    """
+    n, side = pixels.shape[0], pixels.shape[1]
+    x = pixels.permute(0, 3, 1, 2).float() / 255
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(n, generator=generator) * (high - low) + low
+
+    area = uniform(0.9, 1.0) if gentle else uniform(0.35, 1.0)
+    stretch = torch.exp(uniform(-0.05, 0.05) if gentle else uniform(-0.29, 0.29))
+    height, width = ((area * f).sqrt().clamp(max=1.0) * side for f in (1 / stretch, stretch))
+    top, left = ((side - extent) * torch.rand(n, generator=generator) for extent in (height, width))
+    flip = torch.rand(n, generator=generator) < 0.5
+    rows, columns = resampling(top, height, side, size), resampling(left, width, side, size)
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    x = rows[:, None] @ x @ columns[:, None].transpose(2, 3)
+    if not gentle:
+        grey = x.mean(1, keepdim=True)
+        level = x.mean((1, 2, 3), keepdim=True)
+        colour, contrast, brightness = (uniform(0.7, 1.3)[:, None, None, None] for _ in range(3))
+        x = grey + (x - grey) * colour
+        x = (level + (x - level) * contrast) * brightness
+    return normalised(x.clamp(0, 1))
+
+
+def normalised(x: Tensor) -> Tensor:
+    x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def resampling(start: Tensor, extent: Tensor, side: int, size: int) -> Tensor:
+    """Bicubic resampling of `extent` pixels from `start` on to `size`, a matrix an image: (n, size, side).
+
+    Pillow's kernel (a = -0.5); it is not widened where an image shrinks, since here all grow.
+    """
+    centre = start[:, None] + (torch.arange(size) + 0.5) * extent[:, None] / size - 0.5
+    distance = (centre[:, :, None] - torch.arange(side)).abs()
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    return weights / weights.sum(2, keepdim=True)
+
+
+def cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
+    """For a `share` of batches, one box of each image comes from another one, and so does that share of its target."""
+    if torch.rand((), generator=generator) >= share:
+        return x, target
+    size, other = x.shape[-1], torch.randperm(len(x), generator=generator)
+    cut = int(size * torch.rand((), generator=generator).sqrt() * 0.7)
+    top, left = (int(torch.randint(0, size - cut + 1, (), generator=generator)) for _ in range(2))
+    box = (..., slice(top, top + cut), slice(left, left + cut))
+    mixed, taken = x.clone(memory_format=torch.channels_last), cut**2 / size**2
+    mixed[box] = x[other][box]
+    return mixed, target * (1 - taken) + target[other] * taken
+
+
+class Average:
+    """The exponential moving average of a model's weights and statistics, a model itself."""
+
+    def __init__(self, model: SHViT, decay: float = 0.998) -> None:
+        self.decay, self.updates = decay, 0
+        self.model = shvit("shvit_s1", classes=model.config.classes).to(next(model.parameters()).device).eval()
+        self.model.to(memory_format=torch.channels_last).load_state_dict(model.state_dict())
+
+    @torch.no_grad()
+    def update(self, model: SHViT) -> None:
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for kept, now in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - decay)
+            else:
+                kept.copy_(now)
+
+
+def pointwise_as_matmul(model: nn.Module) -> None:
+    for module in model.modules():
+        if type(module) is nn.Conv2d and module.kernel_size == (1, 1):
+            module.__class__ = PointwiseAsMatmul
+
+
+def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Matrices and kernels decay; norms and biases do not."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device: torch.device) -> float:
+    """Top-1 in percent on whole images, resized as `shvit_mobile.images` would but for its rounding to bytes."""
+    model.eval()
+    right = 0
+    for some, truth in zip(pixels.split(200), labels.split(200), strict=True):
+        x = some.permute(0, 3, 1, 2).float() / 255
+        x = F.interpolate(x, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        right += int((model(normalised(x).to(device)).argmax(1).cpu() == truth).sum())
+    return round(100 * right / len(labels), 2)
+
+
+def save(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+    state = {
+        "model": model.state_dict(),
+        "average": average.model.state_dict(),
+        "updates": average.updates,
+        "optimizer": optimizer.state_dict(),
+        "epochs": epochs,
+    }
+    torch.save(state, out / "state.pth.part")
+    (out / "state.pth.part").replace(out / "state.pth")
+
+
+def resume(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Optimizer) -> int:
+    """Takes up the saved state, if there is one, and returns how many epochs it has behind it."""
+    path = out / "state.pth"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    model.load_state_dict(state["model"])
+    average.model.load_state_dict(state["average"])
+    average.updates = state["updates"]
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epochs"])
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,125 @@
+"""Gates: what fails, what passes, and what passes only because few images were seen."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shvit_mobile.drift.gates import Gate, caveats, violations
+from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.errors import WrongConfig
+
+
+def measured(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
+    """A row as it comes out of `lost` and `gained` images and as many that agree."""
+    row = {
+        "artifact": "tiny-64-onnx-int8.onnx",
+        "target": "onnx",
+        "precision": "int8",
+        "how": "native",
+        "engine": "onnxruntime 1.23",
+        "images": images,
+        "agreement": wilson(images if agreeing is None else agreeing, images),
+        "sqnr_db": 30.0,
+        "max_abs_error": 0.25,
+        "mean_kl": 0.01,
+    }
+    if labelled:
+        row["top1_drop"] = 100 * (lost - gained) / images
+        row["top1_drop_interval"] = drop_interval(lost, gained, images)
+        row["mcnemar"] = mcnemar(lost, gained)
+    return DriftRow(**(row | figures))
+
+
+def test_a_drop_past_the_gate_is_told_with_its_value_its_interval_and_the_artifact():
+    (sentence,) = violations(measured(lost=4, gained=1), Gate(max_drop=0.5))
+    low, high = drop_interval(4, 1, 500)
+    assert sentence.startswith("tiny-64-onnx-int8.onnx: top-1 drops by 0.6 points")
+    assert f"95% interval {low:.2f} to {high:.2f}, 500 images" in sentence
+    assert sentence.endswith("more than 0.5.")
+
+
+@given(st.integers(1, 1000), st.integers(0, 1000))
+def test_a_drop_equal_to_the_gate_passes_and_one_image_more_does_not(images, lost):
+    lost = min(lost, images - 1)
+    limit = 100 * lost / images
+    assert violations(measured(images=images, lost=lost), Gate(max_drop=limit)) == []
+    assert len(violations(measured(images=images, lost=lost + 1), Gate(max_drop=limit))) == 1
+
+
+def test_limits_typed_in_decimals_are_met_exactly():
+    assert violations(measured(images=1000, lost=3), Gate(max_drop=0.3)) == []
+    assert violations(measured(images=1000, agreeing=985), Gate(min_agreement=0.985)) == []
+    assert violations(measured(images=1000, agreeing=984), Gate(min_agreement=0.985)) == [
+        "tiny-64-onnx-int8.onnx: agreement is 98.4% (95% interval 97.42% to 99.01%, 1000 images), less than 98.5%."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "gate", "words"),
+    [
+        ({"max_abs_error": 1e-3}, {"max_abs_error": 1.1e-3}, Gate(max_error=1e-3), "0.0011, more than 0.001"),
+        ({"sqnr_db": 20.0}, {"sqnr_db": 19.9}, Gate(min_sqnr_db=20), "19.9 dB, less than 20 dB"),
+        ({"mean_kl": 0.02}, {"mean_kl": 0.03}, Gate(max_mean_kl=0.02), "0.03 nats, more than 0.02"),
+        ({"sqnr_db": math.inf}, {"sqnr_db": -math.inf}, Gate(min_sqnr_db=20), "-inf dB"),
+        ({}, {"max_abs_error": math.nan}, Gate(max_error=1e3), "nan"),
+        ({}, {"sqnr_db": math.nan}, Gate(min_sqnr_db=1), "nan"),
+        ({}, {"mean_kl": math.nan}, Gate(max_mean_kl=1), "nan"),
+        ({}, {"top1_drop": math.nan}, Gate(max_drop=100), "nan"),
+    ],
+)
+def test_each_limit_holds_its_own_figure_and_nan_never_passes(good, bad, gate, words):
+    assert violations(measured(**good), gate) == []
+    (sentence,) = violations(measured(**bad), gate)
+    assert words in sentence
+
+
+def test_every_failing_figure_gets_its_sentence_and_no_limit_fails_nothing():
+    row = measured(lost=100, agreeing=400, sqnr_db=3, max_abs_error=9, mean_kl=2)
+    gate = Gate(max_drop=0.5, min_agreement=0.985, max_error=1, min_sqnr_db=10, max_mean_kl=0.1)
+    assert len(violations(row, gate)) == 5
+    assert violations(row, Gate()) == []
+    assert caveats(row, gate) == []
+
+
+def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
+    row = measured(labelled=False)
+    for ask in (violations, caveats):
+        with pytest.raises(WrongConfig, match="no labels") as refused:
+            ask(row, Gate(max_drop=0.5))
+        assert "--min-agreement" in refused.value.hint
+    assert violations(row, Gate(min_agreement=0.9)) == []
+
+
+def test_a_pass_that_too_few_images_cannot_support_says_so():
+    gate = Gate(max_drop=0.5, min_agreement=0.985)
+    drop, agreement = caveats(measured(images=200, agreeing=200), gate)
+    assert "top-1 drops by 0 points" in drop
+    assert "200 images are too few to be sure" in drop
+    assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
+    assert caveats(measured(images=50_000), gate) == []
+    assert caveats(measured(images=200), Gate()) == []
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_drop": -0.1},
+        {"max_drop": 101},
+        {"max_drop": math.nan},
+        {"min_agreement": 98.5},
+        {"min_agreement": -0.1},
+        {"max_error": -1},
+        {"max_error": math.inf},
+        {"min_sqnr_db": math.nan},
+        {"max_mean_kl": -1e-9},
+    ],
+)
+def test_a_limit_that_no_figure_could_meet_or_miss_is_refused(limit):
+    (name,) = limit
+    with pytest.raises(WrongConfig, match=name.replace("_", "-")):
+        Gate(**limit)

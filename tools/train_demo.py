@@ -66,7 +66,7 @@ def main(
     ),
     batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
     seed: int = 0,
-    mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.3,
+    mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
     held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
     limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
     compile: Annotated[bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")] = False,
@@ -165,8 +165,8 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(n, generator=generator) * (high - low) + low
 
-    area = uniform(0.9, 1.0) if gentle else uniform(0.35, 1.0)
-    stretch = torch.exp(uniform(-0.05, 0.05) if gentle else uniform(-0.29, 0.29))
+    area = uniform(0.9, 1.0) if gentle else uniform(0.6, 1.0)
+    stretch = torch.exp(uniform(-0.05, 0.05) if gentle else uniform(-0.15, 0.15))
     height, width = ((area * f).sqrt().clamp(max=1.0) * side for f in (1 / stretch, stretch))
     top, left = ((side - extent) * torch.rand(n, generator=generator) for extent in (height, width))
     flip = torch.rand(n, generator=generator) < 0.5
@@ -176,7 +176,7 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     if not gentle:
         grey = x.mean(1, keepdim=True)
         level = x.mean((1, 2, 3), keepdim=True)
-        colour, contrast, brightness = (uniform(0.7, 1.3)[:, None, None, None] for _ in range(3))
+        colour, contrast, brightness = (uniform(0.8, 1.2)[:, None, None, None] for _ in range(3))
         x = grey + (x - grey) * colour
         x = (level + (x - level) * contrast) * brightness
     return normalised(x.clamp(0, 1))

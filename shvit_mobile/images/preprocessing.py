@@ -6,13 +6,14 @@ It travels in every manifest, and the apps on the phone do exactly the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import BadImages, WrongConfig
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,10 +25,16 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# Past this many times what the crop needs, resizing a whole picture only to cut out its middle takes gigabytes.
+LONGEST = 64
+
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Resize so that the picture covers size / crop_ratio, crop the centre, then (pixel / 255 - mean) / std.
+
+    For a square size this is torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)` on a Pillow image,
+    to the last bit. For any other size, see `resized`.
 
     Attributes:
         size: (height, width) of the model's input, in pixels.
@@ -51,24 +58,52 @@ class Preprocessing:
             raise WrongConfig(f"crop_ratio is {self.crop_ratio}.", why="It is a share: above 0 and at most 1.")
         if self.interpolation not in RESAMPLING:
             raise WrongConfig(f"interpolation is {self.interpolation}.", why=f"One of {', '.join(RESAMPLING)}.")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(isfinite, (*self.mean, *self.std))):
             raise WrongConfig(
-                f"mean is {self.mean} and std {self.std}.", why="Three numbers each, one a colour, std above 0."
+                f"mean is {self.mean} and std {self.std}.", why="Three finite numbers each, one a colour."
             )
+        if min(self.std) <= 0:
+            raise WrongConfig(f"std is {self.std}.", why="The colours are divided by it: above 0.")
         if self.channel_order not in ("rgb", "bgr"):
             raise WrongConfig(f"channel_order is {self.channel_order}.", why="It is rgb or bgr.")
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """What a picture of `height` x `width` pixels is resized to before the crop: (height, width), in pixels.
+
+        The tighter side becomes exactly int(that side of `size` / crop_ratio), the other keeps the proportions, rounded
+        down, so that both cover `size` / crop_ratio.
+        """
+        cover_height, cover_width = self._cover()
+        if cover_height * width >= cover_width * height:
+            return cover_height, cover_height * width // height
+        return cover_width * height // width, cover_width
+
     def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """The pixels the model sees of an upright RGB picture: uint8, shape (height, width, 3), channels in order."""
-        height, width = self.size
-        cover_height, cover_width = int(height / self.crop_ratio), int(width / self.crop_ratio)
-        scale = max(cover_height / picture.height, cover_width / picture.width)
-        resized_height = max(cover_height, int(picture.height * scale))
-        resized_width = max(cover_width, int(picture.width * scale))
-        if (resized_width, resized_height) != picture.size:
-            picture = picture.resize((resized_width, resized_height), RESAMPLING[self.interpolation])
+        """The pixels the model sees of an upright RGB picture, as `decoded` gives it.
+
+        A picture so long that its resized side would pass 64 times what is to be covered is first cut to its middle.
+
+        Returns:
+            uint8, shape (height, width, 3), channels in order; writable and contiguous.
+
+        Raises:
+            BadImages: the picture is not RGB.
+        """
+        if picture.mode != "RGB":
+            raise BadImages(
+                f"The picture's mode is {picture.mode}, not RGB.",
+                hint="Open it with shvit_mobile.images.decode.decoded.",
+            )
+        (height, width), resampling = self.size, RESAMPLING[self.interpolation]
+        picture = self._middle(picture)
+        resized_height, resized_width = self.resized(picture.height, picture.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
-        cropped = np.asarray(picture.crop((left, top, left + width, top + height)), dtype=np.uint8)
+        # Pillow resizes along the rows, then along the columns. Cropping after each of the two gives the same bits as
+        # cropping at the end, and skips what would be cropped away.
+        columns = picture.resize((resized_width, picture.height), resampling)
+        columns = columns.crop((left, 0, left + width, picture.height))
+        rows = columns.resize((width, resized_height), resampling).crop((0, top, width, top + height))
+        cropped = np.array(rows, dtype=np.uint8)
         return cropped if self.channel_order == "rgb" else np.ascontiguousarray(cropped[..., ::-1])
 
     def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,9 +115,27 @@ class Preprocessing:
         Returns:
             float32, shape (images, 3, height, width), contiguous.
         """
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    def _cover(self) -> tuple[int, int]:
+        """(height, width) that the resized picture covers, in pixels."""
+        return int(self.size[0] / self.crop_ratio), int(self.size[1] / self.crop_ratio)
+
+    def _middle(self, picture: Image.Image) -> Image.Image:
+        """The picture itself, or the middle of one that is too long."""
+        cover_height, cover_width = self._cover()
+        height = _kept(picture.height, -(-LONGEST * cover_height * picture.width // cover_width))
+        width = _kept(picture.width, -(-LONGEST * cover_width * picture.height // cover_height))
+        top, left = (picture.height - height) // 2, (picture.width - width) // 2
+        whole = (height, width) == (picture.height, picture.width)
+        return picture if whole else picture.crop((left, top, left + width, top + height))
+
+
+def _kept(length: int, most: int) -> int:
+    """At most `most` of `length`, or one more where only that leaves as much on either side."""
+    return length if length <= most else most + (length - most) % 2
 
 
 def raw(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

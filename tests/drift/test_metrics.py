@@ -91,6 +91,12 @@ def test_mean_kl_and_agreement_do_not_see_a_constant_added_to_an_image(pair, con
     assert agreement(reference, shifted) == agreement(reference, actual)
 
 
+def test_rounding_never_makes_a_divergence_negative():
+    rng = np.random.default_rng(0)
+    for reference in rng.normal(size=(300, 1, 10)) * 3:
+        assert mean_kl(reference, reference + 0.1) >= 0
+
+
 def test_mean_kl_has_its_direction_and_its_unit():
     sure, unsure = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
     assert mean_kl(sure, unsure) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))

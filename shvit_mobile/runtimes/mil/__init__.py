@@ -1,0 +1,1 @@
+"""The reference executor for Core ML packages: `shvit_mobile.runtimes.mil.program.CoreMLProgram`."""

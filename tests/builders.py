@@ -14,7 +14,9 @@ from shvit_mobile.model.trained import TrainedModel
 TINY = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 2, 1), classes=7)
 
 
-def randomised(config: SHViTConfig | str = TINY, *, classes: int | None = None, distilled: bool = False, seed: int = 0) -> SHViT:
+def randomised(
+    config: SHViTConfig | str = TINY, *, classes: int | None = None, distilled: bool = False, seed: int = 0
+) -> SHViT:
     """A SHViT in eval mode whose norms and biases are far from the identity, and whose activations stay moderate."""
     config = VARIANTS[config] if isinstance(config, str) else config
     config = replace(config, classes=classes or config.classes, distilled=distilled)

@@ -69,7 +69,9 @@ def main(
     mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
     held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
     limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
-    compile: Annotated[bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")] = False,
+    compile: Annotated[
+        bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")
+    ] = False,
 ) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan = [Phase.parse(text) for text in phases.split(",")]
@@ -118,7 +120,9 @@ def main(
             average.update(model)
             total += loss.item()
             if step % 50 == 0:
-                print(f"  step {step}/{steps} loss {total / (step + 1):.3f} {time.monotonic() - began:.0f} s", flush=True)
+                print(
+                    f"  step {step}/{steps} loss {total / (step + 1):.3f} {time.monotonic() - began:.0f} s", flush=True
+                )
         line = {
             "epoch": epoch + 1,
             "of": len(epochs),
@@ -143,7 +147,9 @@ def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
         with tarfile.open(data) as tar:
             files = sorted((m for m in tar if m.name.endswith(".jpg")), key=lambda m: m.name)
             names = sorted({Path(m.name).parent.name for m in files})
-            pixels = np.stack([np.asarray(Image.open(io.BytesIO(tar.extractfile(m).read())).convert("RGB")) for m in files])
+            pixels = np.stack(
+                [np.asarray(Image.open(io.BytesIO(tar.extractfile(m).read())).convert("RGB")) for m in files]
+            )
         indices = np.array([names.index(Path(m.name).parent.name) for m in files])
         np.savez(cache, pixels=pixels, labels=indices, names=np.array(names))
     held = np.load(cache)

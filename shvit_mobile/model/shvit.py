@@ -54,16 +54,22 @@ class SHViTConfig:
                 why="Each stage needs one number of each.",
             )
         if not self.dims or any(d % 8 for d in self.dims[:1]):
-            raise WrongConfig(f"dims is {self.dims}.", why="The stem halves channels three times: dims[0] divides by 8.")
+            raise WrongConfig(
+                f"dims is {self.dims}.", why="The stem halves channels three times: dims[0] divides by 8."
+            )
         if any(not 0 < p < d for p, d in zip(self.partial_dims, self.dims, strict=True)):
             raise WrongConfig(
                 f"partial_dims is {self.partial_dims} of dims {self.dims}.",
                 why="Attention sees some of a stage's channels: more than none and fewer than all.",
             )
         if set(self.block_types) - {"i", "s"}:
-            raise WrongConfig(f"block_types is {self.block_types}.", why="'i' is a convolution block, 's' has attention.")
+            raise WrongConfig(
+                f"block_types is {self.block_types}.", why="'i' is a convolution block, 's' has attention."
+            )
         if self.kernel_size % 2 == 0:
-            raise WrongConfig(f"kernel_size is {self.kernel_size}.", why="Only an odd kernel keeps the size of its input.")
+            raise WrongConfig(
+                f"kernel_size is {self.kernel_size}.", why="Only an odd kernel keeps the size of its input."
+            )
         if self.classes < 1 or self.in_channels < 1:
             raise WrongConfig(f"classes is {self.classes}, in_channels {self.in_channels}.", why="Both are at least 1.")
 

@@ -1,0 +1,147 @@
+"""Runs Core ML artifacts: with Core ML itself on macOS, with the reference executor elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shvit_mobile.drift.row import How
+from shvit_mobile.errors import BadArtifact, ShapeMismatch, ToolMissing
+from shvit_mobile.runtimes.mil.program import CoreMLProgram
+from shvit_mobile.runtimes.runner import input_values
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.manifest import Manifest
+
+NATIVE = sys.platform == "darwin"
+Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class CoreMLRunner:
+    """A loaded Core ML artifact; a `Runner`.
+
+    Attributes:
+        how: "native" on macOS, "reference" elsewhere.
+        engine: Core ML with the version of macOS, or the reference executor.
+    """
+
+    how: How
+    engine: str
+
+    def __init__(self, artifact: Artifact) -> None:
+        """Loads the package.
+
+        Raises:
+            BadArtifact: it is damaged, or has other inputs or outputs than its manifest says.
+            UnsupportedOperator: off macOS, it has operators that the reference executor does not know.
+            ToolMissing: coremltools is not installed.
+        """
+        self._artifact = artifact
+        if NATIVE:
+            self.how, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
+            self._predict = native(artifact.path)
+        else:
+            self.how, self.engine = "reference", "shvit-mobile reference executor"
+            self._predict = reference(artifact)
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The logits of some images, one at a time: packages are made for a batch of one.
+
+        Args:
+            pixels: as `Preprocessing.pixels` gives them: uint8, shape (images, height, width, 3).
+
+        Returns:
+            float32, shape (images, classes).
+
+        Raises:
+            ShapeMismatch: the images are not of the size the artifact takes.
+            BadArtifact: the program fails, or its logits are missing or not one a class.
+        """
+        manifest = self._artifact.manifest
+        expected = (*manifest.input.shape[2:], 3)
+        if pixels.shape[1:] != expected:
+            raise ShapeMismatch(
+                f"The images have the shape {pixels.shape[1:]}, {self._artifact.path.name} takes {expected}.",
+                why="A Core ML package is made for one size.",
+                hint="Prepare the images as the manifest's preprocessing says.",
+            )
+        logits = np.empty((len(pixels), manifest.model.classes), np.float32)
+        for index in range(len(pixels)):
+            logits[index] = self._logits(pixels[index : index + 1])
+        return logits
+
+    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        manifest = self._artifact.manifest
+        given = picture(manifest, pixels[0]) if manifest.input.kind == "image" else input_values(manifest, pixels)
+        outputs = self._predict({manifest.input.name: given})
+        if manifest.output.logits not in outputs:
+            raise BadArtifact(
+                f"{self._artifact.path} gives {', '.join(outputs)}, no '{manifest.output.logits}'.",
+                why="Its manifest says that the logits are there.",
+                hint="Export it again.",
+            )
+        logits = np.asarray(outputs[manifest.output.logits], np.float32).reshape(-1)
+        if len(logits) != manifest.model.classes:
+            raise BadArtifact(
+                f"{self._artifact.path} gives {len(logits)} logits for {manifest.model.classes} classes.",
+                why="Its manifest is of another artifact.",
+                hint="Export it again.",
+            )
+        return logits
+
+
+def picture(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture in red, green, blue, whose order of channels Core ML then changes to the model's own."""
+    return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
+
+
+def reference(artifact: Artifact) -> Predict:
+    program = CoreMLProgram(artifact.path)
+    if artifact.manifest.input.name not in program.inputs:
+        raise BadArtifact(
+            f"{artifact.path} takes {', '.join(program.inputs)}, no '{artifact.manifest.input.name}'.",
+            why="Its manifest is of another artifact.",
+            hint="Export it again.",
+        )
+    return program
+
+
+def native(package: Path) -> Predict:
+    """Core ML's own prediction; arrays of uint8 go in as pictures."""
+    model = loaded(package)
+
+    def predict(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        values = {name: Image.fromarray(v) if v.dtype == np.uint8 else v for name, v in inputs.items()}
+        try:
+            outputs: Mapping[str, Any] = model.predict(values)
+        except Exception as reason:  # Core ML's failures come as RuntimeError and as plain Exception
+            raise BadArtifact(f"Core ML cannot run {package}: {reason}") from reason
+        return outputs
+
+    return predict
+
+
+def loaded(package: Path) -> Any:
+    logging.getLogger("coremltools").setLevel(
+        logging.ERROR
+    )  # it warns of versions of torch that it was not tested with
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from coremltools.models import MLModel
+    except ImportError:
+        raise ToolMissing(
+            "coremltools is not installed.", why="It runs Core ML on macOS.", hint="pip install coremltools==9.0"
+        ) from None
+    try:
+        return MLModel(str(package))
+    except Exception as reason:
+        raise BadArtifact(f"Core ML cannot load {package}: {reason}", hint="Export it again.") from reason

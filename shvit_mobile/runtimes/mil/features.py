@@ -1,0 +1,121 @@
+"""What a program takes: arrays, and images as Core ML turns them into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from shvit_mobile.errors import BadArtifact, ShapeMismatch, WrongConfig
+from shvit_mobile.runtimes.mil.dtypes import dtype_of
+from shvit_mobile.runtimes.mil.proto import messages
+from shvit_mobile.runtimes.mil.values import UNKNOWN, shape_of
+
+COLOUR_SPACES = ("RGB", "BGR", "GRAYSCALE")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a program.
+
+    Attributes:
+        name: of the input.
+        shape: of its tensor; -1 where any size goes.
+        dtype: of its tensor, as MIL names it.
+        colours: "RGB", "BGR" or "GRAYSCALE" where the program takes an image, else None.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    colours: str | None
+
+    def tensor(self, given: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
+        """The tensor that the program sees, in `real`.
+
+        Args:
+            given: an array of the input's shape; for an image uint8, shape (height, width, 3) in the order red, green,
+                blue, or (height, width) for greys.
+            real: the dtype that floats are computed in.
+
+        Raises:
+            ShapeMismatch: it does not have the input's shape.
+            WrongConfig: an image is not of uint8.
+        """
+        held = dtype_of(messages("MIL_pb2").DataType.Value(self.dtype)).held(real)
+        if self.colours is None:
+            tensor = torch.as_tensor(given)
+        else:
+            tensor = torch.from_numpy(planes(np.asarray(given), self.colours, self.name))
+        if not fits(tuple(tensor.shape), self.shape):
+            raise ShapeMismatch(
+                f"The input '{self.name}' takes {self.shape}, not {tuple(tensor.shape)}.",
+                why="A Core ML package is made for one size.",
+                hint="Prepare images of this size, or export for the other one.",
+            )
+        return tensor.to(held)
+
+
+def inputs_of(model: Any, function: Any) -> dict[str, Input]:
+    """The inputs of a program's function by name; `model` describes which are images."""
+    described = {feature.name: feature.type for feature in model.description.input}
+    return {value.name: input_of(value, described.get(value.name)) for value in function.inputs}
+
+
+def input_of(value: Any, described: Any | None) -> Input:
+    if value.type.WhichOneof("type") != "tensorType":
+        raise BadArtifact(f"The input '{value.name}' is not a tensor.", why="Only tensors and images are taken here.")
+    colours = None
+    if described is not None and described.WhichOneof("Type") == "imageType":
+        code = described.imageType.colorSpace
+        spaces = messages("FeatureTypes_pb2").ImageFeatureType.ColorSpace
+        colours = {number: name for name, number in spaces.items()}.get(code, str(code))
+        if colours not in COLOUR_SPACES:
+            raise BadArtifact(
+                f"The input '{value.name}' has the colour space {colours}.", why=f"Known: {', '.join(COLOUR_SPACES)}."
+            )
+    tensor_type = value.type.tensorType
+    return Input(value.name, shape_of(tensor_type), dtype_of(tensor_type.dataType).name, colours)
+
+
+def planes(picture: NDArray[Any], colours: str, name: str) -> NDArray[np.uint8]:
+    """The planes that Core ML makes of a picture: 0 to 255, shape (1, 3 or 1, height, width).
+
+    Greys of a colour picture are Pillow's, as in coremltools' own `predict`.
+    """
+    if picture.dtype != np.uint8:
+        raise WrongConfig(f"The image '{name}' is of {picture.dtype}.", why="Images are uint8, 0 to 255.")
+    if picture.ndim == 2:
+        picture = picture if colours == "GRAYSCALE" else np.repeat(picture[..., None], 3, axis=2)
+    elif picture.ndim != 3 or picture.shape[2] != 3:
+        raise ShapeMismatch(
+            f"The image '{name}' has the shape {picture.shape}.",
+            why="Images are (height, width, 3), or (height, width).",
+        )
+    elif colours == "GRAYSCALE":
+        picture = np.asarray(Image.fromarray(picture).convert("L"))
+    if picture.ndim == 2:
+        return picture[None, None].copy()
+    ordered = picture if colours == "RGB" else picture[..., ::-1]
+    return np.ascontiguousarray(ordered.transpose(2, 0, 1)[None])
+
+
+def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """Whether a shape is the declared one, where that is known."""
+    pairs = zip(shape, declared, strict=False)
+    return len(shape) == len(declared) and all(need in (UNKNOWN, size) for size, need in pairs)
+
+
+def missing_or_foreign(given: Mapping[str, Any], inputs: Mapping[str, Input]) -> str:
+    """What is wrong with the names of some inputs; empty if nothing is."""
+    absent, foreign = inputs.keys() - given.keys(), given.keys() - inputs.keys()
+    parts = [f"lack {', '.join(sorted(absent))}"] * bool(absent) + [f"hold {', '.join(sorted(foreign))}"] * bool(
+        foreign
+    )
+    return " and ".join(parts)

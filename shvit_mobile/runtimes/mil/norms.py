@@ -1,0 +1,72 @@
+"""MIL operators that normalise or reduce over axes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """iOS15 and iOS17/normalization.py."""
+    return F.batch_norm(x, mean, variance, gamma, beta, eps=epsilon)
+
+
+def instance_norm(
+    x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, *, epsilon: float = 1e-5
+) -> Tensor:
+    """iOS15 and iOS17/normalization.py; over all axes but the first two."""
+    per_channel = [-1] + [1] * (x.ndim - 2)
+    normalised = standardised(x, list(range(2, x.ndim)), epsilon)
+    return affine(normalised, gamma, beta, per_channel)
+
+
+def layer_norm(
+    x: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    axes: list[int] | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """iOS15 and iOS17/normalization.py; `gamma` and `beta` have the shape of the normalised axes."""
+    over = sorted(axis % x.ndim for axis in axes) if axes is not None else list(range(x.ndim))
+    if over == list(range(over[0], x.ndim)):
+        return F.layer_norm(x, x.shape[over[0] :], gamma, beta, epsilon)
+    shape = [size if axis in over else 1 for axis, size in enumerate(x.shape)]
+    return affine(standardised(x, over, epsilon), gamma, beta, shape)
+
+
+def reduce_mean(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
+    """iOS15 and iOS17/reduction.py; over all axes where none are given. So the two below."""
+    return torch.mean(x, every(axes, x), keepdim=keep_dims)
+
+
+def reduce_sum(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
+    return torch.sum(x, every(axes, x), keepdim=keep_dims, dtype=x.dtype)
+
+
+def reduce_max(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
+    return torch.amax(x, every(axes, x), keepdim=keep_dims)
+
+
+def every(axes: list[int] | None, x: Tensor) -> list[int]:
+    return list(range(x.ndim)) if axes is None else axes
+
+
+def standardised(x: Tensor, axes: list[int], epsilon: float) -> Tensor:
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + epsilon)
+
+
+def affine(x: Tensor, gamma: Tensor | None, beta: Tensor | None, shape: list[int]) -> Tensor:
+    scaled = x if gamma is None else x * gamma.reshape(shape)
+    return scaled if beta is None else scaled + beta.reshape(shape)

@@ -1,0 +1,47 @@
+"""MIL operators that multiply and sum: convolution and the products of matrices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from shvit_mobile.runtimes.mil.windows import explicit_padding, lopsided, symmetric
+
+CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    strides: list[int] | None = None,
+    pad_type: str = "valid",
+    pad: list[int] | None = None,
+    dilations: list[int] | None = None,
+    groups: int = 1,
+) -> Tensor:
+    """iOS15 and iOS17/conv.py; over one, two or three axes."""
+    axes = x.ndim - 2
+    strides, dilations = strides or [1] * axes, dilations or [1] * axes
+    padding = explicit_padding(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
+    before = symmetric(padding)
+    if before is None:
+        x, before = F.pad(x, lopsided(padding)), [0] * axes
+    return CONVOLUTIONS[axes](x, weight, bias, strides, before, dilations, groups)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """iOS15 and iOS17/linear.py."""
+    return F.linear(x, weight, bias)
+
+
+def matmul(x: Tensor, y: Tensor, *, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
+    """iOS15 and iOS17/linear.py; nothing is transposed in a vector."""
+    return torch.matmul(x.mT if transpose_x and x.ndim > 1 else x, y.mT if transpose_y and y.ndim > 1 else y)
+
+
+def einsum(values: list[Tensor], *, equation: str) -> Tensor:
+    """iOS15/linear.py."""
+    return torch.einsum(equation, *values)

@@ -1,0 +1,42 @@
+"""MIL operators that quantize activations and take them back; iOS17/quantization_ops.py."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from shvit_mobile.errors import UnsupportedOperator
+
+INTEGERS = {"int8": torch.int8, "uint8": torch.uint8}
+
+
+def quantize(
+    input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, output_dtype: str, axis: int | None = None
+) -> Tensor:
+    """clip(round(input / scale) + zero_point), halves to even.
+
+    The quotient is not input times 1 / scale: that differs by one step where the rounding is close.
+    """
+    if output_dtype not in INTEGERS:
+        raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Known here: {', '.join(INTEGERS)}.")
+    integer = INTEGERS[output_dtype]
+    limits = torch.iinfo(integer)
+    steps = (input / along(scale, input, axis)).round_()
+    if zero_point is not None:
+        steps = steps.add_(along(zero_point, input, axis))
+    return steps.clamp_(limits.min, limits.max).to(integer)
+
+
+def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int | None = None) -> Tensor:
+    """scale * (input - zero_point)."""
+    steps = input.to(scale.dtype)
+    if zero_point is not None:
+        steps = steps - along(zero_point, input, axis)
+    return steps * along(scale, input, axis)
+
+
+def along(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
+    """A scalar, or a vector laid along `axis` of `x`, in a shape that broadcasts with `x`."""
+    if axis is None or parameter.ndim == 0:
+        return parameter
+    return parameter.reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])

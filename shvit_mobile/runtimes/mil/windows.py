@@ -1,0 +1,107 @@
+"""MIL operators that pool over windows, and the padding that they share with convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, inf
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from shvit_mobile.errors import UnsupportedOperator
+
+MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+PadType = Literal["valid", "custom", "same", "same_lower"]
+Padding = list[tuple[int, int]]
+
+
+def max_pool(
+    x: Tensor,
+    *,
+    kernel_sizes: list[int],
+    strides: list[int] | None = None,
+    pad_type: str = "valid",
+    pad: list[int] | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """iOS15/pool.py; padding never wins."""
+    axes = len(kernel_sizes)
+    strides = strides or [1] * axes
+    padding = explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    if (before := torch_pool_padding(padding, kernel_sizes)) is not None:
+        return MAX_POOLS[axes](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
+    refuse_ceil_mode(ceil_mode, padding)
+    return MAX_POOLS[axes](F.pad(x, lopsided(padding), value=-inf), kernel_sizes, strides)
+
+
+def avg_pool(
+    x: Tensor,
+    *,
+    kernel_sizes: list[int],
+    strides: list[int] | None = None,
+    pad_type: str = "valid",
+    pad: list[int] | None = None,
+    exclude_padding_from_average: bool = False,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """iOS15/pool.py; a mean over the window's own elements only if `exclude_padding_from_average`."""
+    axes = len(kernel_sizes)
+    strides, pool = strides or [1] * axes, AVG_POOLS[axes]
+    padding = explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    if (before := torch_pool_padding(padding, kernel_sizes)) is not None:
+        return pool(x, kernel_sizes, strides, before, ceil_mode, not exclude_padding_from_average)
+    refuse_ceil_mode(ceil_mode, padding)
+    around = lopsided(padding)
+    means = pool(F.pad(x, around), kernel_sizes, strides)
+    if not exclude_padding_from_average:
+        return means
+    return means / pool(F.pad(torch.ones_like(x[:1, :1]), around), kernel_sizes, strides)
+
+
+def explicit_padding(
+    pad_type: str,
+    pad: Sequence[int] | None,
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> Padding:
+    """Elements before and after each axis, as `spatial_dimensions_out_shape` of ops/defs/_utils.py has them.
+
+    `same` gives ceil(size / stride) outputs, with the odd element after the axis; `same_lower` with it before.
+    """
+    if pad_type == "valid":
+        return [(0, 0)] * len(kernel)
+    if pad_type == "custom":
+        given = pad or [0] * 2 * len(kernel)
+        return list(zip(given[0::2], given[1::2], strict=True))
+    if pad_type not in ("same", "same_lower"):
+        raise UnsupportedOperator(f"pad_type {pad_type}", why="Known here: valid, custom, same, same_lower.")
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    totals = [max(0, (ceil(n / s) - 1) * s + span - n) for n, s, span in zip(sizes, strides, spans, strict=True)]
+    halves = [(total // 2, total - total // 2) for total in totals]
+    return halves if pad_type == "same" else [(after, before) for before, after in halves]
+
+
+def symmetric(padding: Padding) -> list[int] | None:
+    """The padding on either side where both sides are alike, or None."""
+    return [before for before, _ in padding] if all(before == after for before, after in padding) else None
+
+
+def lopsided(padding: Padding) -> list[int]:
+    """`padding` in the order of `torch.nn.functional.pad`: the last axis first."""
+    return [side for sides in reversed(padding) for side in sides]
+
+
+def torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
+    """The padding as torch's pools take it: alike on both sides and at most half the kernel; None if it is not."""
+    before = symmetric(padding)
+    return before if before is not None and all(2 * b <= k for b, k in zip(before, kernel, strict=True)) else None
+
+
+def refuse_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
+    if ceil_mode:
+        raise UnsupportedOperator(f"ceil_mode with the padding {padding}", why="It needs at most half a kernel a side.")

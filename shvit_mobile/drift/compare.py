@@ -1,0 +1,349 @@
+"""Runs an artifact and its float checkpoint on the same pixels, and makes one row of the drift table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shvit_mobile.drift.intervals import drop_interval, mcnemar, share
+from shvit_mobile.drift.metrics import (
+    Labels,
+    Logits,
+    check_labels,
+    check_logits,
+    max_abs_error,
+    mean_kl,
+    same_class,
+    sqnr,
+    topk_hits,
+)
+from shvit_mobile.drift.row import DriftRow, How
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.folders import ImageSet
+from shvit_mobile.images.names import in_words
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.runtimes.runner import Runner
+from shvit_mobile.targets.artifact import Artifact
+
+Progress = Callable[[int, int], None]
+Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The float model's answers on some images, kept so that many artifacts can be compared with them.
+
+    Attributes:
+        logits: float32, shape (images, classes).
+        files: the images, in the order of `logits`.
+        preprocessing: how the images became pixels.
+        checkpoint_sha256: of the checkpoint that answered.
+    """
+
+    logits: NDArray[np.float32]
+    files: tuple[Path, ...]
+    preprocessing: Preprocessing
+    checkpoint_sha256: str
+
+
+def compare(
+    artifact: Artifact,
+    trained: TrainedModel,
+    images: ImageSet,
+    *,
+    runner: Runner | None = None,
+    reference: Reference | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> DriftRow:
+    """The drift of `artifact` against the float checkpoint it was made from, both run here on the same pixels.
+
+    The pixels are made as the artifact's manifest says, once for both. Only logits are kept, so memory does not grow
+    with the size of the images.
+
+    Args:
+        artifact: what to prove.
+        trained: the float checkpoint.
+        images: without labels, or opened with the model's: `open_images(path, labels=trained.labels)`.
+        runner: the artifact, already loaded; opened here otherwise.
+        reference: what `float_reference` gave for the same checkpoint, images and preprocessing; saves running the
+            float model again for each of several artifacts.
+        batch: images at a time.
+        progress: told (files done, files in all) after each batch.
+
+    Raises:
+        BadArtifact: it was made from another checkpoint, has other classes, or answers with another shape or with
+            logits that are not finite.
+        BadCheckpoint: the float model's logits are not finite.
+        BadImages: no image could be decoded, the labels are not of the model's classes, or `reference` is of other
+            images.
+        WrongConfig: `reference` is of another checkpoint or preprocessing.
+    """
+    check_origin(artifact, trained)
+    check_classes(images, artifact, trained)
+    preprocessing = artifact.manifest.preprocessing
+    if reference is not None:
+        check_reference(reference, trained, preprocessing)
+    runner = runner or opened(artifact)
+    run = checked_runner(runner, artifact)
+    if reference is None:
+        answers = answered([run, float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+        float_logits = answers.logits[1]
+    else:
+        answers = answered([run], images, preprocessing, batch, progress)
+        float_logits = reference.logits
+        check_same_images(reference, answers)
+    return row(
+        float_logits,
+        answers.logits[0],
+        answers.labels,
+        artifact=artifact.path.name,
+        target=artifact.manifest.target,
+        precision=artifact.manifest.precision,
+        how=runner.how,
+        engine=runner.engine,
+        skipped=answers.skipped,
+    )
+
+
+def float_reference(
+    trained: TrainedModel,
+    images: ImageSet,
+    *,
+    preprocessing: Preprocessing | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Reference:
+    """The float model's answers on `images`, for `compare`.
+
+    Args:
+        trained: the float checkpoint.
+        images: with labels, which are not looked at, or without.
+        preprocessing: that of the artifacts to compare; the checkpoint's own otherwise.
+        batch: images at a time.
+        progress: told (files done, files in all) after each batch.
+
+    Raises:
+        BadCheckpoint: a logit is not finite.
+        BadImages: no image could be decoded.
+    """
+    preprocessing = preprocessing or trained.preprocessing
+    answers = answered([float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+    (logits,) = answers.logits
+    check_logits(logits, "The float model's logits", BadCheckpoint)
+    return Reference(logits, answers.files, preprocessing, trained.sha256)
+
+
+def row(
+    float_logits: Logits,
+    logits: Logits,
+    labels: Labels | None,
+    *,
+    artifact: str,
+    target: str,
+    precision: str,
+    how: How,
+    engine: str,
+    skipped: int = 0,
+) -> DriftRow:
+    """One row of the drift table from the answers of both models.
+
+    Args:
+        float_logits: the float model's, shape (images, classes).
+        logits: the artifact's, same shape.
+        labels: the right classes, shape (images,); None where nobody knows them.
+        artifact: the artifact's file name.
+        target, precision, how, engine, skipped: as in `DriftRow`.
+
+    Raises:
+        ShapeMismatch: the shapes differ.
+        BadArtifact: a logit of the artifact is not finite.
+        BadCheckpoint: a logit of the float model is not finite.
+        BadImages: there are no images, or a label is not a class.
+    """
+    check_logits(logits, f"The logits of {artifact}", BadArtifact)
+    unlabelled = DriftRow(
+        artifact=artifact,
+        target=target,
+        precision=precision,
+        how=how,
+        engine=engine,
+        images=len(logits),
+        skipped=skipped,
+        agreement=share(same_class(float_logits, logits)),
+        sqnr_db=sqnr(float_logits, logits),
+        max_abs_error=max_abs_error(float_logits, logits),
+        mean_kl=mean_kl(float_logits, logits),
+    )
+    return unlabelled if labels is None else with_accuracy(unlabelled, float_logits, logits, labels)
+
+
+def with_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
+    """`unlabelled` with the figures that need labels; top-5 only where there are more than five classes to choose."""
+    float_hits, hits = topk_hits(float_logits, labels, 1), topk_hits(logits, labels, 1)
+    lost = int(np.count_nonzero(float_hits & ~hits))
+    gained = int(np.count_nonzero(hits & ~float_hits))
+    has_top5 = logits.shape[1] > 5
+    accuracy = {
+        "top1": share(hits),
+        "float_top1": share(float_hits),
+        "top5": share(topk_hits(logits, labels, 5)) if has_top5 else None,
+        "float_top5": share(topk_hits(float_logits, labels, 5)) if has_top5 else None,
+        "top1_drop": 100 * (lost - gained) / len(logits),
+        "top1_drop_interval": drop_interval(lost, gained, len(logits)),
+        "mcnemar": mcnemar(lost, gained),
+    }
+    return unlabelled.model_copy(update=accuracy)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What some models said to the same images: `logits` holds one array (images, classes) for each of them."""
+
+    logits: list[NDArray[np.float32]]
+    labels: NDArray[np.int64] | None
+    files: tuple[Path, ...]
+    skipped: int
+
+
+def answered(
+    models: Sequence[Answer], images: ImageSet, preprocessing: Preprocessing, batch: int, progress: Progress | None
+) -> Answers:
+    """The answers of all `models` in one pass over `images`; keeps no pixels.
+
+    Raises:
+        BadImages: no image could be decoded.
+    """
+    parts: list[list[NDArray[np.float32]]] = [[] for _ in models]
+    labels: list[NDArray[np.int64]] = []
+    files: list[Path] = []
+    skipped = 0
+    for some in batches(images, preprocessing, size=batch):
+        for model, part in zip(models, parts, strict=True):
+            part.append(model(some.pixels))
+        if some.labels is not None:
+            labels.append(some.labels)
+        files += some.files
+        skipped += len(some.skipped)
+        if progress is not None:
+            progress(len(files) + skipped, len(images))
+    return Answers(
+        logits=[np.concatenate(part) for part in parts],
+        labels=np.concatenate(labels) if labels else None,
+        files=tuple(files),
+        skipped=skipped,
+    )
+
+
+def float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Answer:
+    """The float checkpoint as pixels (images, height, width, 3) to float32 logits (images, classes)."""
+
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with evaluating(trained.model), torch.inference_mode():
+            logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalised(pixels))).numpy()
+        return logits
+
+    return run
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, and each of its modules back in its own mode afterwards: the model is the caller's."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def opened(artifact: Artifact) -> Runner:
+    # Here and not above: the runtimes bring onnxruntime, ExecuTorch and coremltools, which a caller with its own
+    # runner does not need.
+    from shvit_mobile.runtimes import open_runner
+
+    return open_runner(artifact)
+
+
+def checked_runner(runner: Runner, artifact: Artifact) -> Answer:
+    """`runner.run`, with answers of another shape than (images, classes) refused at the first batch."""
+    classes = artifact.manifest.model.classes
+
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = runner.run(pixels)
+        if logits.shape != (len(pixels), classes):
+            raise BadArtifact(
+                f"{artifact.path.name} answers {len(pixels)} images with an output of shape {logits.shape}.",
+                why=f"Its manifest says {classes} classes, so it should be ({len(pixels)}, {classes}).",
+                hint="Export it again.",
+            )
+        return logits
+
+    return run
+
+
+def check_origin(artifact: Artifact, trained: TrainedModel) -> None:
+    """Raises `BadArtifact` where `artifact` was not made from `trained`: its drift from it would mean nothing."""
+    made_from, name = artifact.manifest.model, artifact.path.name
+    if made_from.checkpoint_sha256 != trained.sha256:
+        raise BadArtifact(
+            f"{name} was made from another checkpoint.",
+            why=f"Its manifest names {made_from.source} with SHA-256 {made_from.checkpoint_sha256[:12]}…; "
+            f"{trained.source} has {trained.sha256[:12]}….",
+            hint="Give the checkpoint it was made from, or export it again from this one.",
+        )
+    if made_from.classes != trained.model.config.classes:
+        raise BadArtifact(
+            f"{name} has {made_from.classes} classes, {trained.source} has {trained.model.config.classes}.",
+            why="Their logits cannot be compared one by one.",
+            hint="Export it again from this checkpoint.",
+        )
+
+
+def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -> None:
+    """Raises `BadImages` where the labels of `images` are indices into other classes than the model's."""
+    if images.labels is None:
+        return
+    if images.classes and images.classes not in (trained.labels, artifact.manifest.labels):
+        raise BadImages(
+            f"The labels of the images are of other classes than the model's: {in_words(images.classes)}.",
+            why=f"The model's: {in_words(trained.labels)}. The same index would mean one class here and another there.",
+            hint="Open the images with the model's labels: open_images(path, labels=trained.labels)",
+        )
+    check_labels(np.array(images.labels), len(images), trained.model.config.classes)
+
+
+def check_reference(reference: Reference, trained: TrainedModel, preprocessing: Preprocessing) -> None:
+    """Raises `WrongConfig` where `reference` holds the answers of another model, or to other pixels."""
+    if reference.checkpoint_sha256 != trained.sha256:
+        raise WrongConfig(
+            "The reference holds the answers of another checkpoint.",
+            why=f"Its SHA-256 is {reference.checkpoint_sha256[:12]}…; {trained.source} has {trained.sha256[:12]}….",
+            hint="Make it again: float_reference(trained, images)",
+        )
+    if reference.preprocessing != preprocessing:
+        raise WrongConfig(
+            "The reference was made with another preprocessing than the artifact's.",
+            why=f"It is {reference.preprocessing}, the artifact's manifest says {preprocessing}.",
+            hint="Make it again: float_reference(trained, images, preprocessing=artifact.manifest.preprocessing)",
+        )
+
+
+def check_same_images(reference: Reference, answers: Answers) -> None:
+    """Raises `BadImages` where the float model answered other files than the artifact, or in another order."""
+    if reference.files != answers.files:
+        raise BadImages(
+            f"The reference holds {len(reference.files)} images and the artifact saw {len(answers.files)} others.",
+            why="Both models must answer the same images in the same order.",
+            hint="Make it again from these images: float_reference(trained, images)",
+        )

@@ -34,7 +34,7 @@ class Preprocessing:
     """Resize so that the picture covers size / crop_ratio, crop the centre, then (pixel / 255 - mean) / std.
 
     For a square size this is torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)` on a Pillow image,
-    to the last bit. For any other size, see `resized`.
+    to the last bit with the Pillows before 13. For any other size, see `resized`.
 
     Attributes:
         size: (height, width) of the model's input, in pixels.
@@ -98,8 +98,9 @@ class Preprocessing:
         picture = self._middle(picture)
         resized_height, resized_width = self.resized(picture.height, picture.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
-        # Pillow resizes along the rows, then along the columns. Cropping after each of the two gives the same bits as
-        # cropping at the end, and skips what would be cropped away.
+        # Along the rows, then along the columns, as Pillow does in one call; but from 13 it does the columns of tall
+        # pictures first (python-pillow/Pillow#9549), which rounds differently. Cropping after each of the two gives the
+        # same bits as cropping at the end, and skips what would be cropped away.
         columns = picture.resize((resized_width, picture.height), resampling)
         columns = columns.crop((left, 0, left + width, picture.height))
         rows = columns.resize((width, resized_height), resampling).crop((0, top, width, top + height))

@@ -1,0 +1,97 @@
+"""What a person calls a class, found among the model's labels."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from unicodedata import normalize
+
+GENERIC = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
+WORDNET_ID = re.compile(r"n\d{8}")
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """A model's labels, to look names up in.
+
+    A name is looked for as it is, then without regard to case, spaces, underscores and hyphens, then among the first of
+    labels with several synonyms ('tench' for 'tench, Tinca tinca'), then as a class index.
+
+    Attributes:
+        labels: in the order of the logits.
+        indices: whether a number that is no label is a class index.
+    """
+
+    labels: tuple[str, ...]
+    indices: bool = True
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """The indices of the classes called `name`: none if it is unknown, several if that does not tell them apart."""
+        for table, key in self._tables:
+            if found := table.get(key(name)):
+                return found
+        if self.indices and name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(self.labels):
+            return (int(name),)
+        return ()
+
+    def say_nothing(self, names: Iterable[str]) -> bool:
+        """Whether neither `names` nor the labels tell which belongs to which, other than by their order.
+
+        Labels may be generic, as when a checkpoint has none. Or the names are the WordNet ids of all of ImageNet-1k,
+        whose classes are always in the order of these ids.
+        """
+        names = list(names)
+        if any(self.find(name) for name in names):
+            return False
+        generic = all(GENERIC.fullmatch(label) for label in self.labels)
+        return generic or (len(self.labels) == 1000 and all(WORDNET_ID.fullmatch(name) for name in names))
+
+    def trouble(self, name: str) -> str:
+        """`name` in quotes, with what may have been meant."""
+        if several := self.find(name)[1:]:
+            return f"'{name}' (the name of {len(several) + 1} classes: use the index)"
+        near = get_close_matches(_folded(name), map(_folded, self.labels), n=1, cutoff=0.5)
+        meant = next((label for label in self.labels if near and _folded(label) == near[0]), None)
+        return f"'{name}' ({meant}?)" if meant else f"'{name}'"
+
+    def described(self) -> str:
+        """The classes, in a sentence."""
+        last = len(self.labels) - 1
+        indices = f", 0 to {last}" if self.indices else ""
+        return f"The classes{indices}: {in_words(self.labels)}."
+
+    @cached_property
+    def _tables(self) -> list[tuple[Mapping[str, tuple[int, ...]], Callable[[str], str]]]:
+        first = [label.split(",")[0] for label in self.labels]
+        return [
+            (_by(_plain, self.labels), _plain),
+            (_by(_folded, self.labels), _folded),
+            (_by(_folded, first), _folded),
+        ]
+
+
+def in_words(things: Iterable[str], separator: str = ", ", most: int = 5) -> str:
+    """The first of `things`, and how many more there are."""
+    things = list(things)
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return separator.join(things[:most]) + more
+
+
+def _by(key: Callable[[str], str], labels: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    table = defaultdict[str, tuple[int, ...]](tuple)
+    for index, label in enumerate(labels):
+        table[key(label)] += (index,)
+    return dict(table)
+
+
+def _plain(name: str) -> str:
+    return normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    """`name` without what people write differently; itself where nothing else would be left."""
+    return re.sub(r"[\s_-]+", "", normalize("NFC", name).casefold()) or name

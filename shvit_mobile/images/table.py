@@ -1,0 +1,93 @@
+"""The rows of a CSV of labels, whichever program wrote it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from shvit_mobile.errors import BadImages
+
+FILE_HEADERS = frozenset(
+    {"file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "path", "img"}
+)
+LABEL_HEADERS = frozenset({"label", "labels", "class", "classname", "classindex", "classid", "category", "target"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture's row.
+
+    Attributes:
+        number: counted as a text editor does, from 1.
+        file: as written, with forward slashes.
+        label: as written, without spaces at its ends.
+    """
+
+    number: int
+    file: PurePosixPath
+    label: str
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows of a CSV file, at least one.
+
+    A header is a first row with a word such as 'file' or 'label' in it; it says which columns count. Without one the
+    file is in the first column and the label in the second.
+
+    Raises:
+        BadImages: the file cannot be read, is not such a table, or a row lacks a file or a label.
+    """
+    table = _cells(path)
+    if not table:
+        raise BadImages(f"{path} has no rows.", why="Each row should be a file and its label.")
+    file_column, label_column, header = _columns(path, table[0][1])
+    rows = []
+    for number, cells in table[header:]:
+        if len(cells) <= max(file_column, label_column) or not (cells[file_column] and cells[label_column]):
+            raise BadImages(
+                f"Row {number} of {path} lacks a file or a label: {', '.join(cells)}.",
+                why="Each row should be a file and its label, separated by a comma, a semicolon or a tab.",
+            )
+        rows.append(Row(number, PurePosixPath(cells[file_column].replace("\\", "/")), cells[label_column]))
+    if not rows:
+        raise BadImages(f"{path} has a header and no rows.", why="Each row should be a file and its label.")
+    return rows
+
+
+def _cells(path: Path) -> list[tuple[int, list[str]]]:
+    """The cells of each row that is not blank, with the number of the line it ends on."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise BadImages(f"{path} is not a CSV file: it is not text.", why="It should be UTF-8 text.")
+        separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+        rows = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
+        return [(number, cells) for number, cells in rows if any(cells)]
+    except OSError as reason:
+        raise BadImages(f"{path} cannot be read: {reason.strerror}.", why="It should be a CSV of labels.") from None
+    except UnicodeDecodeError:
+        raise BadImages(f"{path} is not a CSV file: it is not text.", why="It should be UTF-8 text.") from None
+    except csv.Error as reason:
+        raise BadImages(f"{path} is not a CSV file: {reason}.", why="A quote may be left open.") from None
+
+
+def _columns(path: Path, first: list[str]) -> tuple[int, int, int]:
+    """The columns of the file and of the label, and how many rows the header takes."""
+    words = [re.sub(r"[\s_-]+", "", cell.casefold()) for cell in first]
+    file = next((column for column, word in enumerate(words) if word in FILE_HEADERS), None)
+    label = next((column for column, word in enumerate(words) if word in LABEL_HEADERS), None)
+    if file is None and (label is None or "." in first[0]):
+        return 0, 1, 0
+    if (file is None or label is None) and len(words) == 2:
+        file, label = (file, 1 - file) if file is not None else (1 - (label or 0), label)
+    if file is None or label is None:
+        raise BadImages(
+            f"{path} has the columns {', '.join(first)}.",
+            why="Which is the file and which the label is not clear.",
+            hint="Call them 'file' and 'label'.",
+        )
+    return file, label, 1

@@ -15,7 +15,7 @@ from shvit_mobile.errors import BadImages
 from shvit_mobile.fingerprints import sha256
 from shvit_mobile.images.decode import SUFFIXES
 from shvit_mobile.images.names import ClassNames, in_words
-from shvit_mobile.images.table import rows_of
+from shvit_mobile.images.table import Row, rows_of
 
 
 @dataclass(frozen=True)
@@ -243,12 +243,12 @@ def _indices(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str,
     found = {name: names.find(name) for name in folders}
     if names.say_nothing(found) and len(found) == len(names.labels):
         return {name: index for index, name in enumerate(sorted(found))}
-    wrong = [names.trouble(name) for name, indices in found.items() if len(indices) != 1]
+    wrong = [name for name, indices in found.items() if len(indices) != 1]
     if wrong:
         lone = len(found) == 1
         raise BadImages(
             f"In {path}, {len(wrong)} of {_count(len(found), 'folder')} cannot be matched with a class of the model: "
-            f"{in_words(wrong)}.",
+            f"{in_words(wrong, names.trouble)}.",
             why=names.described(),
             hint=f"If these are images without labels, give {path / next(iter(found))} itself."
             if lone
@@ -257,9 +257,9 @@ def _indices(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str,
     indices = {name: index for name, (index,) in found.items()}
     for index, count in Counter(indices.values()).items():
         if count > 1:
-            same = [f"'{name}'" for name in indices if indices[name] == index]
+            same = [name for name in indices if indices[name] == index]
             raise BadImages(
-                f"In {path} the folders {in_words(same)} are all class {index}, '{names.labels[index]}'.",
+                f"In {path} the folders {in_words(same, repr)} are all class {index}, '{names.labels[index]}'.",
                 why="Each class has one folder.",
                 hint="Merge them, or rename those that are another class.",
             )
@@ -271,28 +271,35 @@ def _listed(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     rows = rows_of(csv)
     if names is None:
         names = ClassNames(_sorted_names({row.label for row in rows}), indices=False)
-    troubles: list[str] = []
     seen: dict[Path, int] = {}
+    troubles: list[tuple[Row, str]] = []
     for row in rows:
         file = path / row.file
-        found = names.find(row.label)
         if file in seen:
-            troubles.append(f"row {row.number}: {row.file} was in row {seen[file]} already")
+            troubles.append((row, f"{row.file} was in row {seen[file]} already"))
         elif row.file.is_absolute() or ".." in row.file.parts:
-            troubles.append(f"row {row.number}: {row.file} is not told from {path}")
-        elif not file.is_file():
-            troubles.append(f"row {row.number}: there is no {row.file}")
-        elif len(found) != 1:
-            troubles.append(f"row {row.number}: {names.trouble(row.label)} cannot be matched with a class of the model")
+            troubles.append((row, f"{row.file} is not a file under {path}"))
+        elif not os.path.isfile(file):  # unlike Path.is_file, it takes any name
+            troubles.append((row, f"there is no {row.file}"))
+        elif len(names.find(row.label)) != 1:
+            troubles.append((row, ""))
         seen.setdefault(file, row.number)
     if troubles:
+        told = in_words(troubles, lambda trouble: _row_in_words(*trouble, names), separator="; ")
         raise BadImages(
-            f"{len(troubles)} of {_count(len(rows), 'row')} in {csv} cannot be used: {in_words(troubles, '; ')}.",
+            f"{len(troubles)} of {_count(len(rows), 'row')} in {csv} cannot be used: {told}.",
             why=f"Each row is a file in {path} and its class. {names.described()}",
             hint="Correct or remove these rows.",
         )
     files = tuple(path / row.file for row in rows)
     return ImageSet(path, files, tuple(names.find(row.label)[0] for row in rows), names.labels)
+
+
+def _row_in_words(row: Row, trouble: str, names: ClassNames) -> str:
+    """What is wrong with a row; with its label, where nothing else is. The nearest label takes a while to find."""
+    return f"row {row.number}: " + (
+        trouble or f"{names.trouble(row.label)} cannot be matched with a class of the model"
+    )
 
 
 def _sorted_names(names: Iterable[str]) -> tuple[str, ...]:

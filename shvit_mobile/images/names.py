@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from typing import TypeVar
 from unicodedata import normalize
 
+T = TypeVar("T")
 GENERIC = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
 WORDNET_ID = re.compile(r"n\d{8}")
 
@@ -74,11 +76,10 @@ class ClassNames:
         ]
 
 
-def in_words(things: Iterable[str], separator: str = ", ", most: int = 5) -> str:
-    """The first of `things`, and how many more there are."""
-    things = list(things)
+def in_words(things: Sequence[T], tell: Callable[[T], str] = str, *, separator: str = ", ", most: int = 5) -> str:
+    """The first of `things`, each as `tell` tells it, and how many more there are."""
     more = f" and {len(things) - most} more" if len(things) > most else ""
-    return separator.join(things[:most]) + more
+    return separator.join(map(tell, things[:most])) + more
 
 
 def _by(key: Callable[[str], str], labels: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -15,8 +15,8 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from tests.images.pictures import drawn
 
-# Picture, size, crop ratio, interpolation, and what Resize is given: the short side as the reference evaluation does, or
-# for sizes that are not square, the (height, width) worked out by hand.
+# Picture, size, crop ratio, interpolation, and what Resize is given: the short side as in the reference's evaluation,
+# or for sizes that are not square, the (height, width) worked out by hand.
 CASES = [
     ((480, 640), (224, 224), 0.875, "bicubic", 256),
     ((640, 427), (224, 224), 0.875, "bicubic", 256),

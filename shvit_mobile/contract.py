@@ -40,4 +40,6 @@ class Contract(BaseModel):
         except ValidationError as reason:
             first = reason.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise error(f"{path} is not {kind}: {place}: {first['msg']}.", why="It may be damaged or hand-made.") from None
+            raise error(
+                f"{path} is not {kind}: {place}: {first['msg']}.", why="It may be damaged or hand-made."
+            ) from None

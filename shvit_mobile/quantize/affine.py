@@ -1,0 +1,61 @@
+"""The arithmetic of int8: which scale and zero point a range gets, and which scales a weight's channels get.
+
+Every target takes its parameters from here, so that one recipe means the same numbers everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
+WEIGHT_MAX = 127
+# A layer that hardly moves must not get a scale so small that the ratio of scales in requantization leaves the
+# kernels' range. The same floor as in the stock XNNPACK quantizer.
+SMALLEST_SCALE = 2.0**-12
+
+
+@dataclass(frozen=True)
+class Affine:
+    """real = scale * (integer - zero_point), integers in -128..127."""
+
+    scale: float
+    zero_point: int
+
+    @property
+    def low(self) -> float:
+        """The smallest real number it can hold."""
+        return self.scale * (ACTIVATION_MIN - self.zero_point)
+
+    @property
+    def high(self) -> float:
+        """The largest real number it can hold."""
+        return self.scale * (ACTIVATION_MAX - self.zero_point)
+
+
+def affine(low: float, high: float) -> Affine:
+    """The parameters that spread -128..127 over [low, high], widened to hold zero, which they represent exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    # Rounded to float32, as every runtime stores it: the zero point must follow from the scale that is used.
+    scale = float(torch.tensor(max((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN), SMALLEST_SCALE)).float())
+    zero_point = round(ACTIVATION_MIN - low / scale)
+    return Affine(scale, min(max(zero_point, ACTIVATION_MIN), ACTIVATION_MAX))
+
+
+def channel_scales(weight: Tensor) -> Tensor:
+    """The scale of each output channel of a weight, symmetric: float32, shape (out channels,).
+
+    Args:
+        weight: float, shape (out channels, ...).
+    """
+    largest = weight.detach().float().flatten(1).abs().amax(1)
+    return (largest / WEIGHT_MAX).clamp(min=torch.finfo(torch.float32).eps)
+
+
+def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight as integers in -127..127 (int8, the same shape) and the scale of each output channel."""
+    scales = channel_scales(weight)
+    steps = weight.detach().float() / scales.reshape(-1, *[1] * (weight.ndim - 1))
+    return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales

@@ -1,0 +1,30 @@
+"""Keeps the libraries we stand on from talking over our own output; what they raise is untouched."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHATTY = ("torchao", "torch", "torch.utils._pytree", "torch.onnx", "onnxscript", "onnx_ir", "coremltools", "executorch")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While open, warnings and the log lines below errors of `CHATTY` libraries are dropped.
+
+    They complain while they are imported and while they export, about their own deprecations and about extensions for
+    hardware that is not here; nothing of it is for our user to act on.
+    """
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -149,4 +149,4 @@ def report(names: Iterable[str], values: Mapping[str, Any], real: torch.dtype, o
 
 def given(value: Any) -> Any:
     """An output as a caller takes it: tensors as arrays of their own memory."""
-    return np.array(value) if isinstance(value, Tensor) else value
+    return value.numpy().copy() if isinstance(value, Tensor) else value

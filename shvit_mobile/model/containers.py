@@ -7,6 +7,7 @@ import codecs
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,7 +137,8 @@ def zip_content(data: bytes, name: str) -> dict[str, Any]:
 def unpickled(data: bytes, name: str) -> object:
     """What torch.save wrote, where it is made of tensors, plain Python values and the authors' argparse.Namespace."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, which is no one's to mend
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as reason:  # the bytes are anyone's, and the unpickler raises what they bring it to
         wanted = re.search(r"GLOBAL (\S+)", str(reason))
@@ -220,9 +222,10 @@ def fault_of_kind(key: str, value: object) -> str:
 
 def fault_of_values(key: str, tensor: Tensor) -> str:
     """What is wrong with a weight's numbers; empty if nothing is."""
-    if not tensor.isfinite().all():
+    least, most = tensor.aminmax()  # NaN passes through both, and it takes a third of isfinite's time
+    if not (least.isfinite() and most.isfinite()):
         return f"{key} holds NaN or infinity ({int((~tensor.isfinite()).sum())} of {tensor.numel()} values)"
-    if key.endswith("running_var") and tensor.min() < 0:
+    if key.endswith("running_var") and least < 0:
         return f"{key} holds a variance below 0"
     return ""
 

@@ -157,26 +157,28 @@ def download(url: str, final: Path) -> None:
     ):
         announced = response.headers.get("Content-Length")
         received = copy_limited(response, file, url)
-        if announced is not None and received != int(announced):
+        if announced is not None and announced.strip() != str(received):
             raise HubUnavailable(f"{url} broke off after {received} of {announced} bytes.", hint="Try again.")
 
 
 def copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
     """Copies a checkpoint and returns its bytes; stops where they are too many, or begin as no checkpoint does."""
+    chunk = response.read(CHUNK)
+    if not chunk.startswith(TORCH_BEGINNINGS):
+        raise HubUnavailable(
+            f"{url} gave something that is no PyTorch checkpoint.",
+            why="A proxy or a login page may have answered in its place.",
+            hint="Download it by hand and give the path of the file.",
+        )
     received = 0
-    while chunk := response.read(CHUNK):
-        if not received and not chunk.startswith(TORCH_BEGINNINGS):
-            raise HubUnavailable(
-                f"{url} gave something that is no PyTorch checkpoint.",
-                why="A proxy or a login page may have answered in its place.",
-                hint="Download it by hand and give the path of the file.",
-            )
+    while chunk:
         received += len(chunk)
         if received > MAX_DOWNLOAD:
             raise HubUnavailable(
                 f"{url} is longer than {MAX_DOWNLOAD} bytes.", why="The largest SHViT is a fifth of that."
             )
         file.write(chunk)
+        chunk = response.read(CHUNK)
     return received
 
 

@@ -51,7 +51,7 @@ def of_variant(name: str, shapes: Shapes) -> SHViTConfig:
     """The configuration of a named variant with the classes and heads of the checkpoint that has these shapes."""
     return replace(
         VARIANTS[name],
-        classes=next(iter(shapes.get("head.l.weight", ())), 1000),
+        classes=classes_of(shapes),
         distilled=any(name.startswith("head_dist.") for name in shapes),
     )
 
@@ -113,7 +113,7 @@ def read_config(shapes: Shapes) -> SHViTConfig:
         qk_dims=tuple((both - own) // 2 for both, own in zip(qkv, partial, strict=True)),
         depths=tuple(sum(stage == i for stage, _ in blocks) for i in stages),
         block_types=tuple("s" if attending else "i" for attending in attends),
-        classes=shapes["head.l.weight"][0],
+        classes=classes_of(shapes),
         in_channels=shapes["patch_embed.0.c.weight"][1],
         kernel_size=next((shape[2] for name, shape in shapes.items() if DEPTHWISE.fullmatch(name)), 3),
         mlp_ratio=simplest_ratio(widths(shapes)),
@@ -155,6 +155,11 @@ def nearest_fit(shapes: Shapes, named: Callable[[str], str]) -> tuple[str, Fit]:
     """The named variant, with the checkpoint's classes and heads, that it misses by the least, and how it fits."""
     fits = {name: fit(shapes, of_variant(name, shapes), named) for name in VARIANTS}
     return min(fits.items(), key=lambda item: len(item[1].misfits))
+
+
+def classes_of(shapes: Shapes) -> int:
+    """The classes of the head; ImageNet's 1000 where there is no head, so that all else can still be compared."""
+    return next(iter(shapes.get("head.l.weight", ())), 1000)
 
 
 def expected_shapes(config: SHViTConfig) -> dict[str, tuple[int, ...]]:

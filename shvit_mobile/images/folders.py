@@ -64,9 +64,7 @@ class ImageSet:
             for index in drawn:
                 turns[index] = taken[self.labels[index]]
                 taken[self.labels[index]] += 1
-            drawn.sort(
-                key=turns.__getitem__
-            )  # a stable sort: within a turn, the classes stay in the order of their lots
+            drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
         return self._only(drawn[:count])
 
     def sha256(self) -> str:

@@ -130,6 +130,11 @@ def test_all_of_imagenets_wordnet_ids_are_its_classes_in_order(tmp_path):
     assert "n10000000" in refusal(tmp_path, labels=[f"thing {i}" for i in range(1000)]).what
 
 
+def test_a_few_wordnet_ids_are_not_taken_for_all(tmp_path):
+    error = refusal(pictures(tmp_path, "n10000000/x.png", "n10000007/x.png", "n10000014/x.png"), labels=LABELS)
+    assert "3 of 3 folders" in error.what
+
+
 def test_accents_match_however_they_are_encoded(tmp_path):
     images = open_images(pictures(tmp_path, "cafe\u0301/x.png", "cat/x.png"), labels=("caf\u00e9", "cat"))
     assert sorted(images.labels or ()) == [0, 1]
@@ -223,10 +228,11 @@ def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
         "\ufefffilename;class\r\na.png;cat\r\n\r\nb c.png;airplane\r\ndeep\\d.png;fire truck\r\n",
         "id\tlabel\timage_path\n1\t2\t./a.png\n2\tairplane\tb c.png\n3\t1\tdeep/d.png\n",
         '"a.png", "cat"\n"b c.png", "airplane"\n"deep/d.png", "fire truck"\n',
+        "\ufeffa.png,cat\nb c.png,airplane\ndeep/d.png,1\n",
         "species,file\ncat,a.png\nairplane,b c.png\nfiretruck,deep/d.png\n",
         "photo,label\na.png,cat\nb c.png,airplane\ndeep/d.png,firetruck\n",
     ],
-    ids=["bare", "header", "excel", "tabs", "quoted", "file word only", "label word only"],
+    ids=["bare", "header", "excel", "tabs", "quoted", "mark of UTF-8", "file word only", "label word only"],
 )
 def test_a_csv_gives_the_labels(text, tmp_path):
     images = open_images(**with_csv(tmp_path, text), labels=LABELS)

@@ -84,7 +84,7 @@ def fuse(model: SHViT) -> SHViT:
             proven(mean_of(fused.head, fused.head_dist), MeanOf(fused.head, fused.head_dist)),
             None,
         )
-    return fused.to(dtype=example.dtype, device=example.device)
+    return fused.to(dtype=example.dtype, device=example.device).eval()
 
 
 def fold_children(module: nn.Module) -> None:

@@ -1,0 +1,29 @@
+"""Running artifacts here: `open_runner` finds the runtime for one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shvit_mobile.runtimes.runner import Runner
+    from shvit_mobile.targets.artifact import Artifact
+
+# Named as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
+RUNNERS = {
+    "coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
+    "executorch": ("shvit_mobile.runtimes.executorch", "ExecuTorchRunner"),
+    "onnx": ("shvit_mobile.runtimes.onnxruntime", "ONNXRuntimeRunner"),
+}
+
+
+def open_runner(artifact: Artifact) -> Runner:
+    """The artifact, loaded and ready to run.
+
+    Raises:
+        BadArtifact: its runtime refuses it.
+        ToolMissing: its runtime is not installed.
+    """
+    module, name = RUNNERS[artifact.manifest.target]
+    runner: Runner = getattr(import_module(module), name)(artifact)
+    return runner

@@ -1,0 +1,134 @@
+"""Lowering: a deploy form and a recipe in; an artifact, its manifest and its recipe out, all three or none."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import BadRecipe, UnknownTarget
+from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.outputs import refuse_existing, whole
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.targets.artifact import Artifact, artifact_name, manifest_path, recipe_path
+from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Manifest, Provenance, Target
+
+if TYPE_CHECKING:
+    from shvit_mobile.targets.coreml import CoreMLOptions
+    from shvit_mobile.targets.executorch import ExecuTorchOptions
+    from shvit_mobile.targets.onnx import ONNXOptions
+
+# Named as text, so that making an ONNX file imports neither coremltools nor ExecuTorch.
+MODULES: dict[Target, tuple[str, str]] = {
+    "coreml": ("shvit_mobile.targets.coreml", "CoreMLOptions"),
+    "executorch": ("shvit_mobile.targets.executorch", "ExecuTorchOptions"),
+    "onnx": ("shvit_mobile.targets.onnx", "ONNXOptions"),
+}
+
+
+def lower(
+    deployed: DeployForm,
+    recipe: Recipe,
+    target: Target,
+    out: Path = Path("artifacts"),
+    *,
+    options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
+    overwrite: bool = False,
+) -> Artifact:
+    """The artifact of `deployed` for a target, written into the folder `out` with its manifest and recipe beside it.
+
+    Args:
+        deployed: from `to_deploy_form`.
+        recipe: from `calibrate`, or read from a file.
+        target: "coreml", "executorch" or "onnx".
+        out: the folder; made if need be.
+        options: of the target; its defaults if None.
+        overwrite: replace what is there.
+
+    Raises:
+        UnknownTarget: `target` is not one.
+        BadRecipe: the target cannot do the recipe's precision, or the recipe is another model's.
+        WrongConfig: the options are another target's, or exclude each other.
+        OutputExists: something is there, and `overwrite` is not asked for.
+    """
+    check_target(target)
+    module = import_module(MODULES[target][0])
+    check_precision(target, module.PRECISIONS, recipe)
+    final = planned(deployed, recipe, target, out)
+    finals = (final, manifest_path(final), recipe_path(final))
+    with whole(*finals, overwrite=overwrite) as (path, manifest_file, recipe_file):
+        built = module.build(deployed, recipe, path, options or getattr(module, MODULES[target][1])())
+        manifest = manifest_of(deployed, recipe, target, path, built)
+        manifest_file.write_text(manifest.json_text())
+        recipe_file.write_text(recipe.json_text())
+    return Artifact(final, manifest)
+
+
+def planned(deployed: DeployForm, recipe: Recipe, target: Target, out: Path) -> Path:
+    """Where `lower` would put the artifact."""
+    return out / artifact_name(
+        deployed.trained.variant, deployed.trained.preprocessing.size, target, recipe.precision
+    )
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
+    refuse_existing(path, manifest_path(path), recipe_path(path), overwrite=overwrite)
+
+
+def check_target(name: str) -> Target:
+    """`name` as a target.
+
+    Raises:
+        UnknownTarget: it is not one.
+    """
+    for target in TARGETS:
+        if name == target:
+            return target
+    raise UnknownTarget.among(name, TARGETS)
+
+
+def check_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
+    if recipe.precision not in precisions:
+        raise BadRecipe(
+            f"The target {target} has no {recipe.precision}.",
+            why=f"Its precisions: {', '.join(precisions)}.",
+            hint=f"Choose one: shvit-mobile export --target {target} --quantize {precisions[0]}",
+        )
+
+
+def manifest_of(deployed: DeployForm, recipe: Recipe, target: Target, path: Path, built: Built) -> Manifest:
+    """The manifest of an artifact just written to `path`."""
+    trained = deployed.trained
+    return Manifest(
+        artifact=ArtifactFile(name=path.name, bytes=size_in_bytes(path), sha256=sha256(path)),
+        target=target,
+        precision=recipe.precision,
+        model=Provenance(
+            variant=trained.variant,
+            classes=trained.model.config.classes,
+            source=trained.source,
+            dialect=trained.dialect,
+            checkpoint_sha256=trained.sha256,
+        ),
+        labels=trained.labels,
+        preprocessing=trained.preprocessing,
+        input=built.input,
+        output=built.output,
+        recipe=recipe,
+        options=built.options,
+        versions={"shvit-mobile": version("shvit-mobile"), **built.versions},
+        inventory=built.inventory,
+        delegation=built.delegation,
+    )
+
+
+def with_fields(artifact: Artifact, **fields: Any) -> Artifact:
+    """The artifact with some fields of its manifest changed, in memory and on disk."""
+    manifest = artifact.manifest.model_copy(update=fields)
+    with whole(manifest_path(artifact.path), overwrite=True) as (path,):
+        path.write_text(manifest.json_text())
+    return Artifact(artifact.path, manifest)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.shvit import VARIANTS, SHViT, SHViTConfig
@@ -49,3 +51,24 @@ def trained(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "c
         source="made in a test",
         sha256="0" * 64,
     )
+
+
+def smooth_pixels(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    """Pictures of broad coloured patches as float pixels 0 to 255, shape (count, 3, height, width)."""
+    generator = torch.Generator().manual_seed(seed)
+    patches = torch.rand(count, 3, 6, 6, generator=generator) * 255
+    return nn.functional.interpolate(patches, size=size, mode="bicubic").clamp(0, 255).round()
+
+
+def picture_folder(
+    folder: Path, *, count: int, size: tuple[int, int] = (72, 60), classes: tuple[str, ...] = ()
+) -> Path:
+    folder: Path, *, count: int, size: tuple[int, int] = (72, 60), classes: tuple[str, ...] = ()
+) -> Path:
+    """A folder of JPEGs of broad coloured patches; in class folders, in turn, where `classes` are given."""
+    for index, pixels in enumerate(smooth_pixels(count, size)):
+        place = folder / classes[index % len(classes)] if classes else folder
+        place.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(pixels.permute(1, 2, 0).to(torch.uint8).numpy())
+        picture.save(place / f"{index:04}.jpg", quality=95)
+    return folder

@@ -78,9 +78,7 @@ def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
 @contextmanager
 def observed(module: nn.Module, ranges: dict[str, ActivationRange]) -> Iterator[None]:
     """While open, every image that passes through `module` widens `ranges`."""
-    hooks = [
-        layer.register_forward_hook(partial(observe, ranges, name)) for name, layer in dense_convolutions(module)
-    ]
+    hooks = [layer.register_forward_hook(partial(observe, ranges, name)) for name, layer in dense_convolutions(module)]
     try:
         yield
     finally:

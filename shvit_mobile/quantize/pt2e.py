@@ -57,7 +57,9 @@ def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
     strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
     missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers))
     if strange or missing:
-        first = f"it names {strange[0]}, which is no dense convolution" if strange else f"it has no range of {missing[0]}"
+        first = (
+            f"it names {strange[0]}, which is no dense convolution" if strange else f"it has no range of {missing[0]}"
+        )
         raise BadRecipe(
             f"The recipe does not fit {deployed.trained.variant}: {first}.",
             why="A recipe belongs to the model it was calibrated on.",

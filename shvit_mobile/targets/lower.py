@@ -69,9 +69,7 @@ def lower(
 
 def planned(deployed: DeployForm, recipe: Recipe, target: Target, out: Path) -> Path:
     """Where `lower` would put the artifact."""
-    return out / artifact_name(
-        deployed.trained.variant, deployed.trained.preprocessing.size, target, recipe.precision
-    )
+    return out / artifact_name(deployed.trained.variant, deployed.trained.preprocessing.size, target, recipe.precision)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

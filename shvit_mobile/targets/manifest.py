@@ -90,7 +90,7 @@ class Delegation(Contract):
 
 
 class Golden(Contract):
-    """The logits of the artifact for the picture that `shvit_mobile.targets.golden.ramp` draws, as they came out here."""
+    """The artifact's logits for the picture that `shvit_mobile.targets.golden.ramp` draws, as they came out here."""
 
     picture: Literal["ramp"] = "ramp"
     logits: tuple[float, ...]

@@ -31,6 +31,7 @@ from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.names import in_words
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
 from shvit_mobile.targets.artifact import Artifact
 
@@ -82,10 +83,11 @@ def compare(
 
     Raises:
         BadArtifact: it was made from another checkpoint, has other classes, or answers with another shape or with
-            logits that are not finite.
+            logits that are not finite, or its runtime refuses it.
         BadCheckpoint: the float model's logits are not finite.
         BadImages: no image could be decoded, the labels are not of the model's classes, or `reference` is of other
             images.
+        ToolMissing: its runtime is not installed.
         WrongConfig: `reference` is of another checkpoint or preprocessing.
     """
     check_origin(artifact, trained)
@@ -93,7 +95,7 @@ def compare(
     preprocessing = artifact.manifest.preprocessing
     if reference is not None:
         check_reference(reference, trained, preprocessing)
-    runner = runner or opened(artifact)
+    runner = runner or open_runner(artifact)
     run = checked_runner(runner, artifact)
     if reference is None:
         answers = answered([run, float_model(trained, preprocessing)], images, preprocessing, batch, progress)
@@ -265,14 +267,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def opened(artifact: Artifact) -> Runner:
-    # Here and not above: the runtimes bring onnxruntime, ExecuTorch and coremltools, which a caller with its own
-    # runner does not need.
-    from shvit_mobile.runtimes import open_runner
-
-    return open_runner(artifact)
 
 
 def checked_runner(runner: Runner, artifact: Artifact) -> Answer:

@@ -338,3 +338,26 @@ def test_pictures_of_which_none_can_be_decoded_are_refused(model, tmp_path):
     artifact = artifact_of(model)
     with pytest.raises(BadImages):
         compare(artifact, model, open_images(tmp_path), runner=runner_of(artifact, model))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the tracer's
+def test_a_real_package_is_opened_and_run_and_its_half_precision_shows(model, labelled, tmp_path):
+    ct = pytest.importorskip("coremltools")
+    package = ct.convert(
+        torch.jit.trace(model.model, torch.zeros(1, 3, *SIZE)),
+        inputs=[ct.TensorType("image", (1, 3, *SIZE))],
+        outputs=[ct.TensorType("logits", dtype=np.float32)],
+        minimum_deployment_target=ct.target.iOS16,
+        compute_precision=ct.precision.FLOAT16,
+    )
+    path = tmp_path / "tiny.mlpackage"
+    package.save(str(path))
+    artifact = Artifact(path, artifact_of(model).manifest.model_copy(update={"target": "coreml"}))
+    few = replace(labelled, files=labelled.files[:6], labels=labelled.labels[:6])
+    row = compare(artifact, model, few)
+    assert (row.images, row.artifact, row.target) == (6, "tiny.mlpackage", "coreml")
+    assert row.agreement.value == 1
+    assert 1e-4 < row.max_abs_error < 0.1
+    assert 35 < row.sqnr_db < 75
+    assert row.engine != "torch"

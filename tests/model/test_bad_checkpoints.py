@@ -131,6 +131,7 @@ def test_a_zip_that_unpacks_to_far_more_is_refused(tmp_path):
     refused(tmp_path / "bad.pth", "unpacks to far more than its size")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "bad.pth"))
     refused(tmp_path / "bad.pth", "TorchScript", "state_dict()")

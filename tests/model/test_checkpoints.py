@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,14 @@ def assert_same(model, expected):
     torch.testing.assert_close(model(IMAGES), expected, rtol=0, atol=1e-5)
 
 
+@cache
+def tiny():
+    return randomised()
+
+
 def tiny_file(tmp_path, change=lambda state: state, name="tiny.pth"):
-    """A checkpoint of `randomised()` in timm's layout, changed."""
-    torch.save(change(dict(randomised().state_dict())), tmp_path / name)
+    """A checkpoint of `tiny()` in timm's layout, changed."""
+    torch.save(change(dict(tiny().state_dict())), tmp_path / name)
     return tmp_path / name
 
 
@@ -135,20 +141,20 @@ def views(state):
 @pytest.mark.parametrize("change", SPELLINGS.values(), ids=SPELLINGS)
 def test_other_spellings_of_the_same_checkpoint_give_the_logits(change, tmp_path):
     loaded = load_checkpoint(tiny_file(tmp_path, change))
-    torch.testing.assert_close(logits(loaded.model), logits(randomised()), rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(loaded.model), logits(tiny()), rtol=0, atol=1e-5)
 
 
 def test_the_old_format_of_torch_save_is_read(tmp_path):
-    torch.save(namespaced(official_state(randomised())), tmp_path / "old.pth", **LEGACY)
+    torch.save(namespaced(official_state(tiny())), tmp_path / "old.pth", **LEGACY)
     loaded = load_checkpoint(tmp_path / "old.pth")
     assert loaded.dialect == "official"
-    assert torch.equal(logits(loaded.model), logits(randomised()))
+    assert torch.equal(logits(loaded.model), logits(tiny()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_files_become_float32(dtype, tmp_path):
     loaded = load_checkpoint(tiny_file(tmp_path, lambda state: {k: v.to(dtype) for k, v in state.items()}))
-    mine, stored = loaded.model.head.l.weight, randomised().head.l.weight.to(dtype)
+    mine, stored = loaded.model.head.l.weight, tiny().head.l.weight.to(dtype)
     assert mine.dtype == torch.float32
     assert torch.equal(mine, stored.float())
 
@@ -164,7 +170,7 @@ def test_the_weights_go_before_their_average_except_in_timms_own_files(tmp_path)
 
 
 def test_the_content_counts_and_not_the_suffix(tmp_path):
-    safetensors.torch.save_file(randomised().state_dict(), tmp_path / "a.pth")
+    safetensors.torch.save_file(tiny().state_dict(), tmp_path / "a.pth")
     assert load_checkpoint(tmp_path / "a.pth").dialect == "timm"
     assert load_checkpoint(tiny_file(tmp_path, name="b.safetensors")).dialect == "timm"
 
@@ -288,12 +294,12 @@ def test_saving_in_half_precision_halves_the_kernels_and_rounds_nothing_else(tmp
 
 def test_the_same_model_is_saved_as_the_same_bytes(tmp_path):
     for name in "abcd":
-        save_checkpoint(trained(randomised()), tmp_path / name)
+        save_checkpoint(trained(tiny()), tmp_path / name)
     assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
 
 
 def test_saving_overwrites_only_when_asked_and_never_a_folder(tmp_path):
-    model = trained(randomised())
+    model = trained(tiny())
     save_checkpoint(model, tmp_path / "own.safetensors")
     with pytest.raises(OutputExists):
         save_checkpoint(model, tmp_path / "own.safetensors")
@@ -317,9 +323,9 @@ def test_weights_past_the_range_of_float16_are_not_saved_in_it(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int8])
 def test_other_dtypes_are_not_saved(dtype, tmp_path):
     with pytest.raises(WrongConfig, match="dtype is"):
-        save_checkpoint(trained(randomised()), tmp_path / "own.safetensors", dtype=dtype)
+        save_checkpoint(trained(tiny()), tmp_path / "own.safetensors", dtype=dtype)
 
 
 def test_labels_that_do_not_fit_are_not_saved(tmp_path):
     with pytest.raises(WrongConfig, match="2 labels"):
-        save_checkpoint(replace(trained(randomised()), labels=("a", "b")), tmp_path / "own.safetensors")
+        save_checkpoint(replace(trained(tiny()), labels=("a", "b")), tmp_path / "own.safetensors")

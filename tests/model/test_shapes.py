@@ -52,7 +52,7 @@ def test_a_custom_configuration_gives_the_same_tensors(config):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_configuration_is_found_by_its_shapes(data):
     stages = data.draw(st.integers(1, 3))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from PIL import Image
 
 from shvit_mobile.drift.row import How
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, ToolMissing
+from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.runner import input_values
 from shvit_mobile.targets.artifact import Artifact
@@ -130,12 +129,8 @@ def native(package: Path) -> Predict:
 
 
 def loaded(package: Path) -> Any:
-    logging.getLogger("coremltools").setLevel(
-        logging.ERROR
-    )  # it warns of versions of torch that it was not tested with
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             from coremltools.models import MLModel
     except ImportError:
         raise ToolMissing(

@@ -1,0 +1,132 @@
+"""The Core ML runner: the logits of images, as the manifest says that the artifact takes them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import coremltools as ct
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shvit_mobile.errors import BadArtifact, ShapeMismatch
+from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.images.preprocessing import Preprocessing, raw
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.runtimes.coreml import CoreMLRunner
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.manifest import ArtifactFile, InputContract, Inventory, Manifest, OutputContract, Provenance
+from tests.runtimes.mil.packages import converted, saved
+
+HEIGHT, WIDTH, CLASSES = 12, 20, 5
+SHAPE = (1, 3, HEIGHT, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def packages(network, tmp_path_factory) -> dict[str, Path]:
+    """The network with each kind of input; the normalised one takes a tensor too."""
+    folder = tmp_path_factory.mktemp("packages")
+    inputs = {
+        "tensor": ct.TensorType("x", shape=SHAPE),
+        "rgb": ct.ImageType("x", shape=SHAPE, color_layout=ct.colorlayout.RGB),
+        "bgr": ct.ImageType("x", shape=SHAPE, color_layout=ct.colorlayout.BGR),
+    }
+    return {
+        kind: saved(converted(network, *SHAPE, inputs=[given]), folder / f"{kind}.mlpackage")
+        for kind, given in inputs.items()
+    }
+
+
+def artifact(
+    path: Path, *, kind="tensor", values="pixels", order="rgb", name="x", logits="y", classes=CLASSES
+) -> Artifact:
+    manifest = Manifest(
+        artifact=ArtifactFile(name=path.name, bytes=size_in_bytes(path), sha256=sha256(path)),
+        target="coreml",
+        precision="fp32",
+        model=Provenance(
+            variant="custom", classes=classes, source="a test", dialect="none", checkpoint_sha256="0" * 64
+        ),
+        labels=tuple(f"class {index}" for index in range(classes)),
+        preprocessing=Preprocessing(size=(HEIGHT, WIDTH), channel_order=order),
+        input=InputContract(name=name, kind=kind, values=values, shape=SHAPE, dtype="float32"),
+        output=OutputContract(logits=logits),
+        recipe=Recipe(precision="fp32"),
+        options={},
+        versions={},
+        inventory=Inventory(operators={}, weight_bytes={}),
+    )
+    return Artifact(path, manifest)
+
+
+def pictures(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+@torch.inference_mode()
+def expected(network: nn.Module, values: np.ndarray) -> np.ndarray:
+    return network(torch.from_numpy(values)).numpy()
+
+
+CONTRACTS = {
+    "pixels as a tensor": ("tensor", {}),
+    "normalised as a tensor": ("tensor", {"values": "normalised"}),
+    "an image": ("rgb", {"kind": "image"}),
+    "an image, blue first": ("bgr", {"kind": "image", "order": "bgr"}),
+}
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_each_image_gives_its_logits_under_every_input_contract(network, packages, contract):
+    package, options = CONTRACTS[contract]
+    made = artifact(packages[package], **options)
+    pixels = pictures()
+    values = made.manifest.preprocessing.normalised(pixels) if "values" in options else raw(pixels)
+    logits = CoreMLRunner(made).run(pixels)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected(network, values), rtol=1e-4, atol=1e-3)
+
+
+def test_no_images_give_no_logits(packages):
+    assert CoreMLRunner(artifact(packages["tensor"])).run(pictures(0)).shape == (0, CLASSES)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
+def test_off_the_mac_the_runner_says_that_it_is_the_reference(packages):
+    runner = CoreMLRunner(artifact(packages["tensor"]))
+    assert (runner.how, runner.engine) == ("reference", "shvit-mobile reference executor")
+
+
+@pytest.mark.skipif(sys.platform != "darwin", reason="needs macOS")
+def test_on_the_mac_core_ml_itself_runs(packages):
+    runner = CoreMLRunner(artifact(packages["rgb"], kind="image"))
+    assert runner.how == "native"
+    assert runner.engine.startswith("Core ML on macOS ")
+
+
+def test_images_of_another_size_are_refused(packages):
+    with pytest.raises(ShapeMismatch, match=r"\(20, 12, 3\), tensor.mlpackage takes \(12, 20, 3\)"):
+        CoreMLRunner(artifact(packages["tensor"])).run(pictures().transpose(0, 2, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"logits": "z"}, "gives y, no 'z'"),
+        ({"classes": 7}, "gives 5 logits for 7 classes"),
+        ({"name": "image"}, "takes x, no 'image'"),
+    ],
+)
+def test_a_package_that_is_not_its_manifests_is_refused(packages, wrong, says):
+    with pytest.raises(BadArtifact, match=says):
+        CoreMLRunner(artifact(packages["tensor"], **wrong)).run(pictures(1))

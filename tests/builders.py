@@ -63,8 +63,6 @@ def smooth_pixels(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor
 def picture_folder(
     folder: Path, *, count: int, size: tuple[int, int] = (72, 60), classes: tuple[str, ...] = ()
 ) -> Path:
-    folder: Path, *, count: int, size: tuple[int, int] = (72, 60), classes: tuple[str, ...] = ()
-) -> Path:
     """A folder of JPEGs of broad coloured patches; in class folders, in turn, where `classes` are given."""
     for index, pixels in enumerate(smooth_pixels(count, size)):
         place = folder / classes[index % len(classes)] if classes else folder

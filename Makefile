@@ -1,0 +1,38 @@
+# Two commands for a fresh clone: `make demo` and `make test`. Everything lives in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Tests run in parallel processes; threads inside each would only wait for each other.
+WORKERS ?= auto
+
+.PHONY: demo test lint test-slow train-demo clean
+
+demo: $(INSTALLED)
+	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+train-demo: $(INSTALLED)
+	$(BIN)/python tools/train_demo.py --data $(DATA) --out runs/demo
+
+# torch comes first and alone: PyPI's newest build would pull gigabytes of CUDA libraries where the CPU's suffices.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) artifacts runs build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -15,6 +15,7 @@ from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.targets.artifact import Artifact, artifact_name, manifest_path, recipe_path
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Manifest, Provenance, Target
+from shvit_mobile.targets.prove import golden_of
 
 if TYPE_CHECKING:
     from shvit_mobile.targets.coreml import CoreMLOptions
@@ -40,6 +41,8 @@ def lower(
 ) -> Artifact:
     """The artifact of `deployed` for a target, written into the folder `out` with its manifest and recipe beside it.
 
+    It has been loaded and run once when this returns: its answer to one picture is in the manifest, as `golden`.
+
     Args:
         deployed: from `to_deploy_form`.
         recipe: from `calibrate`, or read from a file.
@@ -53,6 +56,7 @@ def lower(
         BadRecipe: the target cannot do the recipe's precision, or the recipe is another model's.
         WrongConfig: the options are another target's, or exclude each other.
         OutputExists: something is there, and `overwrite` is not asked for.
+        ProofFailed: the artifact was run and does not answer as the checkpoint does; nothing is written.
     """
     check_target(target)
     module = import_module(MODULES[target][0])
@@ -62,6 +66,8 @@ def lower(
     with whole(*finals, overwrite=overwrite) as (path, manifest_file, recipe_file):
         built = module.build(deployed, recipe, path, options or getattr(module, MODULES[target][1])())
         manifest = manifest_of(deployed, recipe, target, path, built)
+        golden = golden_of(Artifact(path, manifest), deployed)
+        manifest = manifest.model_copy(update={"golden": golden})
         manifest_file.write_text(manifest.json_text())
         recipe_file.write_text(recipe.json_text())
     return Artifact(final, manifest)

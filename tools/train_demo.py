@@ -1,4 +1,4 @@
-"""Trains the demo model: SHViT-S1 on CIFAR-10's 50,000 training images, small sizes first, finishing at 224x224.
+"""Trains the demo model: SHViT-S1 on CIFAR-10's training images, at small sizes first, finishing at 224x224.
 
     python tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
@@ -24,9 +24,12 @@ import typer
 from PIL import Image
 from torch import Tensor, nn
 
+from shvit_mobile.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.model.shvit import SHViT, shvit
+from shvit_mobile.model.trained import TrainedModel
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RESULT = "shvit_s1-cifar10.safetensors"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def main(
         "64x8:2e-3..1.2e-3,96x14:1.2e-3..4e-4,128x5:5e-4..1e-4,224x1:1e-4..1e-6"
     ),
     batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and their augmentation.")] = 0,
+    start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of a checkpoint.")] = None,
     mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
     held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
     limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
@@ -89,6 +93,8 @@ def main(
     average = Average(model)
     optimizer = torch.optim.AdamW(parameter_groups(model, decay=0.05), lr=1e-3, fused=True)
     start = resume(out, model, average, optimizer)
+    if not start and start_from is not None:
+        begin_from(start_from, model, average)
 
     epochs = [(phase, index) for phase in plan for index in range(phase.epochs)]
     for epoch, (phase, index) in enumerate(epochs):
@@ -136,11 +142,24 @@ def main(
         with (out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         save(out, model, average, optimizer, epoch + 1)
-    torch.save({"model": average.model.state_dict(), "classes": classes}, out / "result.pth")
+        save_checkpoint(as_trained(average.model, classes), out / RESULT, dtype=torch.float16, overwrite=True)
+
+
+def as_trained(model: SHViT, classes: list[str]) -> TrainedModel:
+    """The averaged model as its checkpoint will describe it: used at 224x224, on whole images."""
+    return TrainedModel(
+        model=model,
+        variant="shvit_s1",
+        dialect="shvit-mobile",
+        labels=tuple(classes),
+        preprocessing=Preprocessing(size=(224, 224), crop_ratio=1.0),
+        source=RESULT,
+        sha256="",
+    )
 
 
 def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
-    """Images (n, 32, 32, 3) in uint8, labels (n,) and class names; decoded once and kept beside the training's state."""
+    """Images (n, 32, 32, 3) in uint8, labels (n,) and class names; decoded once and kept beside the state."""
     out.mkdir(parents=True, exist_ok=True)
     cache = out / "images.npz"
     if not cache.exists():
@@ -189,7 +208,7 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
 
 
 def normalised(x: Tensor) -> Tensor:
-    x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    x = (x - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -261,6 +280,12 @@ def accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device
         x = F.interpolate(x, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
         right += int((model(normalised(x).to(device)).argmax(1).cpu() == truth).sum())
     return round(100 * right / len(labels), 2)
+
+
+def begin_from(checkpoint: Path, model: SHViT, average: Average) -> None:
+    weights = load_checkpoint(checkpoint, variant="shvit_s1").model.state_dict()
+    model.load_state_dict(weights)
+    average.model.load_state_dict(weights)
 
 
 def save(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Optimizer, epochs: int) -> None:

@@ -1,0 +1,16 @@
+"""The Core ML target: the deploy form and a recipe in, an ML Program in an `.mlpackage` out."""
+
+from shvit_mobile.targets.coreml.build import PRECISIONS, build
+from shvit_mobile.targets.coreml.inventory import inventory
+from shvit_mobile.targets.coreml.labels import distinct
+from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, CoreMLOptions, UnknownDeploymentTarget
+
+__all__ = [
+    "DEPLOYMENT_TARGETS",
+    "PRECISIONS",
+    "CoreMLOptions",
+    "UnknownDeploymentTarget",
+    "build",
+    "distinct",
+    "inventory",
+]

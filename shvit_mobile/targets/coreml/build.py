@@ -1,0 +1,95 @@
+"""Builds a Core ML package from the deploy form and a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import WrongConfig
+from shvit_mobile.outputs import refuse_existing
+from shvit_mobile.quantize.recipe import PRECISIONS as ALL_PRECISIONS
+from shvit_mobile.quantize.recipe import Precision, Recipe
+from shvit_mobile.quiet import quiet
+from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, converted
+from shvit_mobile.targets.coreml.describe import describe
+from shvit_mobile.targets.coreml.graph import exported
+from shvit_mobile.targets.coreml.inventory import inventory
+from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_target
+from shvit_mobile.targets.coreml.package import write
+from shvit_mobile.targets.manifest import InputContract, OutputContract
+
+PRECISIONS: tuple[Precision, ...] = ALL_PRECISIONS
+
+
+def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> Built:
+    """Writes an ML Program for a batch of one; the same arguments give the same bytes.
+
+    "fp16" computes and stores everything in fp16 but the outputs. "int8" has the recipe's int8 convolutions and fp16
+    for all else. "int8-weights" stores weights of 2,048 elements or more as int8, one scale an output channel, and
+    computes in fp16.
+
+    Args:
+        deployed: the model; for an image input it must take pixels.
+        recipe: the precision, and for int8 the ranges.
+        path: of the package, which must not exist yet.
+        options: the input, the oldest iOS, the classifier's outputs, descriptions.
+
+    Raises:
+        WrongConfig: options that the model or the precision excludes.
+        BadRecipe: an int8 recipe that does not fit the model.
+        OutputExists: there is something at `path`.
+        ToolMissing: coremltools is not installed.
+    """
+    check_target(options, recipe.precision)
+    check_input(deployed, options)
+    refuse_existing(path, overwrite=False)
+    with quiet():
+        program = exported(deployed, recipe, classifier=options.classifier)
+    with converted(program, deployed, recipe, options) as made:
+        describe(made, deployed, recipe, options)
+        write(made.model, made.weights, path)
+    return Built(
+        input=input_contract(deployed, options),
+        output=output_contract(options),
+        inventory=inventory(path),
+        versions={"coremltools": made.version, "torch": torch.__version__},
+        options=asdict(options),
+    )
+
+
+def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
+    if options.input != "image":
+        return
+    if deployed.takes != "pixels":
+        raise WrongConfig(
+            "An image input needs a deploy form that takes pixels; this one takes normalised values.",
+            why="Core ML hands over pixels, 0 to 255, and scales all channels by one number at most.",
+            hint="Make it with to_deploy_form(trained, normalise=True), or choose a tensor input.",
+        )
+    if deployed.module.config.in_channels != 3:
+        raise WrongConfig(
+            f"An image input needs a model of 3 channels; this one has {deployed.module.config.in_channels}.",
+            why="Core ML's pictures are red, green and blue.",
+            hint="Choose a tensor input.",
+        )
+
+
+def input_contract(deployed: DeployForm, options: CoreMLOptions) -> InputContract:
+    height, width = deployed.trained.preprocessing.size
+    return InputContract(
+        name=INPUT_NAMES[options.input],
+        kind=options.input,
+        values=deployed.takes,
+        shape=(1, deployed.module.config.in_channels, height, width),
+        dtype="uint8" if options.input == "image" else "float32",
+    )
+
+
+def output_contract(options: CoreMLOptions) -> OutputContract:
+    if not options.classifier:
+        return OutputContract(logits=LOGITS)
+    return OutputContract(logits=LOGITS, probabilities=PROBABILITIES, label=LABEL)

@@ -1,0 +1,160 @@
+"""coremltools at work: from an exported torch program to an ML Program and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partialmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import ToolMissing
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quiet import quiet
+from shvit_mobile.targets.coreml.labels import distinct
+from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
+
+LOGITS, LABEL = "logits", "classLabel"
+# coremltools derives it from the label's name.
+PROBABILITIES = f"{LABEL}_probs"
+# Smaller weights stay fp16: below it the scales and the alignment of one more blob eat most of what int8 saves.
+SMALLEST_COMPRESSED = 2048
+COMPRESSION = "compression::linear_quantize_weights"
+# Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
+# come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
+FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Attributes:
+    model: the protobuf message (`Model.proto`).
+    weights: the folder that holds its `weight.bin`.
+    version: of coremltools.
+    """
+
+    model: Any
+    weights: Path
+    version: str
+
+
+@contextmanager
+def converted(
+    program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
+) -> Iterator[Converted]:
+    """The ML Program; its weights are there while the context is open.
+
+    Raises:
+        ToolMissing: coremltools is not installed.
+    """
+    ct = coremltools()
+    common = {
+        "minimum_deployment_target": getattr(ct.target, options.deployment_target),
+        "compute_precision": ct.precision.FLOAT32 if recipe.precision == "fp32" else ct.precision.FLOAT16,
+    }
+    with quiet(), no_bars():
+        mil = ct.convert(
+            program,
+            convert_to="milinternal",
+            inputs=[input_type(ct, deployed, options)],
+            outputs=output_types(ct, options),
+            pass_pipeline=passes(ct),
+            **common,
+        )
+        # Two steps, because coremltools indexes the outputs it writes by the outputs it was asked for, and a
+        # classifier's label comes on top of them. The types are in the program by now.
+        mil.functions["main"].set_output_types(None)
+        model = ct.convert(
+            mil,
+            convert_to="mlprogram",
+            pass_pipeline=compression(ct, mil, recipe) if recipe.precision == "int8-weights" else ct.PassPipeline.EMPTY,
+            classifier_config=classifier(ct, deployed) if options.classifier else None,
+            skip_model_load=True,
+            **common,
+        )
+        yield Converted(model.get_spec(), Path(model.weights_dir), ct.__version__)
+
+
+def coremltools() -> Any:
+    """The library, imported on first use: it takes seconds.
+
+    Raises:
+        ToolMissing: it is not installed.
+    """
+    try:
+        with quiet():
+            import coremltools
+    except ImportError:
+        raise ToolMissing(
+            "coremltools is not installed.", why="It writes Core ML packages.", hint="pip install coremltools==9.0"
+        ) from None
+    return coremltools
+
+
+def input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
+    preprocessing = deployed.trained.preprocessing
+    shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
+    if options.input == "tensor":
+        return ct.TensorType(name, shape=shape, dtype=np.float32)
+    # Not ImageType's own scale and bias: its scale is one number for all channels, and the standard deviations are
+    # three. The graph normalises.
+    return ct.ImageType(name, shape=shape, color_layout=getattr(ct.colorlayout, preprocessing.channel_order.upper()))
+
+
+def output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
+    """float32 in packages of every precision; without saying so, logits are fp16 from iOS 16 on."""
+    names = [LOGITS, PROBABILITIES] if options.classifier else [LOGITS]
+    return [ct.TensorType(name, dtype=np.float32) for name in names]
+
+
+def classifier(ct: Any, deployed: DeployForm) -> Any:
+    return ct.ClassifierConfig(
+        distinct(deployed.trained.labels), predicted_feature_name=LABEL, predicted_probabilities_output=PROBABILITIES
+    )
+
+
+def passes(ct: Any) -> Any:
+    pipeline = ct.PassPipeline.DEFAULT
+    pipeline.remove_passes(FAULTY_PASSES)
+    return pipeline
+
+
+def compression(ct: Any, mil: Any, recipe: Recipe) -> Any:
+    """The one pass that makes weights of `SMALLEST_COMPRESSED` elements or more int8, symmetric, per output channel."""
+    from coremltools.optimize import coreml as cto
+
+    symmetric = cto.OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=SMALLEST_COMPRESSED
+    )
+    config = cto.OptimizationConfig(symmetric, op_name_configs=dict.fromkeys(kept_float(mil, recipe)))
+    pipeline = ct.PassPipeline.EMPTY
+    pipeline.append_pass(COMPRESSION)
+    pipeline.set_options(COMPRESSION, {"config": config})
+    return pipeline
+
+
+def kept_float(mil: Any, recipe: Recipe) -> Iterator[str]:
+    """The operators whose weights the recipe's `float_kinds` keep as they are."""
+    for operator in mil.functions["main"].operations:
+        head = operator.op_type == "linear"
+        depthwise = operator.op_type == "conv" and operator.groups.val > 1
+        if (head and "head" in recipe.float_kinds) or (depthwise and "depthwise" in recipe.float_kinds):
+            yield operator.name
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """While open, no progress bar of tqdm is drawn: coremltools draws several and offers no way not to."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    drawn = tqdm.__init__
+    tqdm.__init__ = partialmethod(drawn, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = drawn

@@ -1,0 +1,79 @@
+"""What Xcode and readers of a bare package see: descriptions, the preview, and where the model came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+
+import torch
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, Converted
+from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
+
+PROVENANCE = "shvit-mobile"
+PREVIEW = "com.apple.coreml.model.preview.type"
+
+
+def describe(converted: Converted, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> None:
+    """Writes descriptions and metadata into the model; coremltools' own metadata, which holds a date, goes."""
+    description = converted.model.description
+    for feature in (*description.input, *description.output):
+        feature.shortDescription = feature_texts(deployed)[feature.name]
+    metadata = description.metadata
+    metadata.author = options.author
+    metadata.license = options.license
+    metadata.versionString = options.version or deployed.trained.sha256[:12]
+    metadata.shortDescription = options.description or short_description(deployed, recipe)
+    metadata.userDefined.clear()
+    metadata.userDefined.update(user_defined(converted, deployed, recipe, options))
+
+
+def feature_texts(deployed: DeployForm) -> dict[str, str]:
+    """A sentence on every input and output that a package may have."""
+    preprocessing = deployed.trained.preprocessing
+    height, width = preprocessing.size
+    values = {
+        "pixels": "pixels, 0 to 255; the program normalises them",
+        "normalised": f"(pixel / 255 - mean) / std, mean {preprocessing.mean}, std {preprocessing.std}",
+    }[deployed.takes]
+    colours = {"rgb": "red, green, blue", "bgr": "blue, green, red"}[preprocessing.channel_order]
+    return {
+        INPUT_NAMES["image"]: f"A picture of {width} by {height} pixels, upright.",
+        INPUT_NAMES["tensor"]: f"(1, 3, {height}, {width}), {colours}: {values}.",
+        LOGITS: f"The logits of {len(deployed.trained.labels)} classes, before the softmax.",
+        LABEL: "The label of the likeliest class. Classes that share a label carry their number.",
+        PROBABILITIES: "The probability of each label.",
+    }
+
+
+def short_description(deployed: DeployForm, recipe: Recipe) -> str:
+    trained = deployed.trained
+    size = "x".join(map(str, trained.preprocessing.size))
+    return f"{trained.variant}, an image classifier of {len(trained.labels)} classes at {size}, {recipe.precision}."
+
+
+def user_defined(converted: Converted, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
+    trained = deployed.trained
+    provenance = {
+        "checkpoint_sha256": trained.sha256,
+        "classes": len(trained.labels),
+        "dialect": trained.dialect,
+        "precision": recipe.precision,
+        "preprocessing": asdict(trained.preprocessing),
+        "shvit_mobile": version("shvit-mobile"),
+        "source": trained.source,
+        "takes": deployed.takes,
+        "variant": trained.variant,
+    }
+    texts = {
+        PROVENANCE: json.dumps(provenance, sort_keys=True),
+        "com.github.apple.coremltools.version": converted.version,
+        "com.github.apple.coremltools.source": f"torch=={torch.__version__}",
+    }
+    # Xcode previews image classifiers only: a picture in, a label and probabilities out. It needs no parameters.
+    if options.input == "image" and options.classifier:
+        texts[PREVIEW] = "imageClassifier"
+    return texts

@@ -1,0 +1,129 @@
+"""Writes the deploy form as one `.onnx` file and says what it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.quantize.recipe import ActivationRange, Precision, Recipe
+from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.manifest import InputContract, OutputContract
+from shvit_mobile.targets.onnx.graph import Graph
+from shvit_mobile.targets.onnx.inventory import inventory
+from shvit_mobile.targets.onnx.network import Writer
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+# From the first that quantizes weights per channel to the last that every ONNX Runtime we allow reads (1.23 and on).
+OPSETS = range(13, 24)
+IMAGES, LOGITS = "images", "logits"
+
+
+@dataclass(frozen=True)
+class ONNXOptions:
+    """How the file is written.
+
+    Attributes:
+        opset: the version of ONNX's operators, 13 to 23. The graph is the same at each of them, so this only says how
+            old a runtime may be; 17 is read by ONNX Runtime 1.12 and on.
+        dynamic_batch: any number of images at once; else one.
+
+    Raises:
+        WrongConfig: the opset is out of range.
+    """
+
+    opset: int = 17
+    dynamic_batch: bool = True
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            raise WrongConfig(
+                f"Opset {self.opset} is not one that can be written.",
+                why=f"Opsets: {OPSETS[0]} to {OPSETS[-1]}.",
+                hint="The graph is the same at each; the default is read by the most runtimes.",
+            )
+
+
+def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions) -> Built:
+    """Writes `path`, weights inside, checked by onnx.checker; the same arguments give the same bytes.
+
+    Args:
+        deployed: the model; it is written in float32 whatever dtype it has.
+        recipe: fp32, or int8 with a range for each layer that is to be int8.
+        path: of the file; what is there is overwritten.
+        options: opset and batch.
+
+    Returns:
+        What the manifest says of the file, whose input is `images` and whose output is `logits`.
+
+    Raises:
+        BadRecipe: its precision is not one of `PRECISIONS`, or its layers are not the model's.
+    """
+    if recipe.precision not in PRECISIONS:
+        raise BadRecipe(f"The target onnx has no {recipe.precision}.", why=f"Its precisions: {', '.join(PRECISIONS)}.")
+    model = written(deployed, recipe, options)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(path, full_check=True)
+    shape = (deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
+    return Built(
+        input=InputContract(
+            name=IMAGES,
+            kind="tensor",
+            values=deployed.takes,
+            shape=(0 if options.dynamic_batch else 1, *shape),
+            dtype="float32",
+        ),
+        output=OutputContract(logits=LOGITS),
+        inventory=inventory(path),
+        versions={"onnx": onnx.__version__},
+        options=asdict(options),
+    )
+
+
+def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
+    """The deploy form as an ONNX model."""
+    trained = deployed.trained
+    shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
+    graph = Graph(trained.variant, images=IMAGES, shape=shape)
+    logits = Writer(graph, int8_ranges(deployed, recipe)).write(deployed.module, graph.images, "")
+    model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
+    model.producer_name = "shvit-mobile"
+    model.doc_string = doc_string(deployed, recipe)
+    helper.set_model_props(
+        model,
+        {
+            "labels": json.dumps(trained.labels, ensure_ascii=False),
+            "preprocessing": json.dumps(asdict(trained.preprocessing)),
+            "values": deployed.takes,
+            "precision": recipe.precision,
+            "checkpoint_sha256": trained.sha256,
+        },
+    )
+    return model
+
+
+def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
+    """The ranges of the layers that the recipe wants in int8, by name."""
+    if recipe.precision == "fp32":
+        return {}
+    from shvit_mobile.quantize.pt2e import check_layers  # loads torchao, which fp32 does without
+
+    check_layers(deployed, recipe)
+    return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
+
+
+def doc_string(deployed: DeployForm, recipe: Recipe) -> str:
+    """What a person who opens the file needs to know to use it."""
+    trained = deployed.trained
+    height, width = trained.preprocessing.size
+    takes = "0 to 255" if deployed.takes == "pixels" else "(pixel / 255 - mean) / std"
+    return (
+        f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision}, from {trained.source}. "
+        f"`{IMAGES}`: float32, {trained.preprocessing.channel_order}, {height}x{width}, values {takes}. "
+        f"`{LOGITS}`: before softmax."
+    )

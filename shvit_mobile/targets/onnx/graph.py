@@ -1,0 +1,103 @@
+"""An ONNX graph under construction: nodes in the order of the data, constants, and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from shvit_mobile.quantize.affine import Affine
+
+FLOAT = onnx.TensorProto.FLOAT
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the graph.
+
+    Attributes:
+        name: its name, the same as that of the node that makes it.
+        shape: without the batch.
+        affine: of the int8 it has just been read back from; None where it is plain float.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    affine: Affine | None = None
+
+
+class Graph:
+    """Grows by one node at a time; `model` makes the whole of it."""
+
+    def __init__(self, name: str, *, images: str, shape: tuple[int, int, int]) -> None:
+        self.name = name
+        self.images = Value(images, shape)
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def add(
+        self, op: str, name: str, *inputs: Value | str, shape: tuple[int, ...] | None = None, **attributes: Any
+    ) -> Value:
+        """A node with one output, called `name`; its shape is the first input's unless told."""
+        self._append(op, name, inputs, [name], attributes)
+        return Value(name, shape_of(inputs[0]) if shape is None else shape)
+
+    def split(self, name: str, x: Value, sizes: Sequence[int]) -> list[Value]:
+        """The channels of `x` in parts."""
+        outputs = [f"{name}.{index}" for index in range(len(sizes))]
+        self._append("Split", name, [x, self.integers(f"{name}.sizes", sizes)], outputs, {"axis": 1})
+        return [Value(output, (size, *x.shape[1:])) for output, size in zip(outputs, sizes, strict=True)]
+
+    def reshape(self, name: str, x: Value, shape: tuple[int, ...]) -> Value:
+        """`x` in another shape; the batch stays what it is, known or not."""
+        if prod(shape) != prod(x.shape):
+            raise ValueError(f"{x.name} of shape {x.shape} cannot become {shape}")
+        return self.add("Reshape", name, x, self.integers(f"{name}.shape", (0, *shape)), shape=shape)
+
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        return self.constant(name, np.array(values, np.int64))
+
+    def constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
+        """Adds a constant and returns its name."""
+        if name in self._constants:
+            raise ValueError(f"two constants are called {name}")
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def model(self, logits: Value, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
+        """The graph as a model, with `logits` as its one output under the name `output`.
+
+        Args:
+            batch: a number, or a name for a dynamic one.
+        """
+        for node in self._nodes:
+            node.output[:] = [output if name == logits.name else name for name in node.output]
+        result = replace(logits, name=output)
+        graph = helper.make_graph(
+            self._nodes,
+            self.name,
+            [helper.make_tensor_value_info(self.images.name, FLOAT, [batch, *self.images.shape])],
+            [helper.make_tensor_value_info(result.name, FLOAT, [batch, *result.shape])],
+            list(self._constants.values()),
+        )
+        imports = [helper.make_opsetid("", opset)]
+        # The oldest file format that has this opset, so that older runtimes read the file too.
+        return helper.make_model(graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports))
+
+    def _append(
+        self, op: str, name: str, inputs: Sequence[Value | str], outputs: list[str], attributes: dict[str, Any]
+    ) -> None:
+        names = [given if isinstance(given, str) else given.name for given in inputs]
+        self._nodes.append(helper.make_node(op, names, outputs, name, **attributes))
+
+
+def shape_of(given: Value | str) -> tuple[int, ...]:
+    if isinstance(given, str):
+        raise TypeError(f"the shape of what is made from {given} has to be told")
+    return given.shape

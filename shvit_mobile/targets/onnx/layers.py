@@ -1,0 +1,122 @@
+"""A convolution or linear layer in ONNX, in float or in int8.
+
+Int8 is written as ONNX Runtime fuses it: the activations, the weight and the bias each come out of a DequantizeLinear,
+the output goes into a QuantizeLinear, and all between the two becomes one QLinearConv.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shvit_mobile.quantize.affine import Affine, affine, quantized_weight
+from shvit_mobile.quantize.recipe import ActivationRange
+from shvit_mobile.targets.onnx.graph import Graph, Value
+
+# A bias is int32 in units of the two scales. Half of that range leaves room for the sum of products it is added to.
+LARGEST_BIAS = 2**30
+
+
+def float_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, *, relu: bool) -> Value:
+    """A convolution in float32, and its relu where it has one."""
+    weight = graph.constant(f"{name}.weight", array(conv.weight))
+    bias = graph.constant(f"{name}.bias", array(bias_of(conv)))
+    return convolution(graph, conv, x, weight, bias, name, relu=relu)
+
+
+def int8_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, seen: ActivationRange, *, relu: bool) -> Value:
+    """A convolution in int8; its relu, where it has one, comes before its output is quantized."""
+    given = affine(*seen.input)
+    x = through_int8(graph, x, given, f"{name}.input")
+    weight, scales = weight_in_int8(conv, given)
+    bias_scales = scales * np.float32(given.scale)
+    bias = np.rint(array(bias_of(conv)).astype(np.float64) / bias_scales).astype(np.int32)
+    y = convolution(
+        graph,
+        conv,
+        x,
+        read_back(graph, f"{name}.weight", weight, scales),
+        read_back(graph, f"{name}.bias", bias, bias_scales),
+        name,
+        relu=relu,
+    )
+    low, high = seen.output
+    return through_int8(graph, y, affine(0.0 if relu else low, high), f"{name}.output")
+
+
+def linear(graph: Graph, layer: nn.Linear, x: Value, name: str) -> Value:
+    """A linear layer in float32."""
+    weight = graph.constant(f"{name}.weight", array(layer.weight))
+    bias = graph.constant(f"{name}.bias", array(layer.bias))
+    return graph.add("Gemm", name, x, weight, bias, shape=(layer.out_features,), transB=1)
+
+
+def array(tensor: Tensor) -> NDArray[Any]:
+    """A parameter in float32."""
+    values: NDArray[Any] = tensor.detach().cpu().float().numpy()
+    return values
+
+
+def convolution(graph: Graph, conv: nn.Conv2d, x: Value, weight: str, bias: str, name: str, *, relu: bool) -> Value:
+    if isinstance(conv.padding, str):
+        raise TypeError(f"{name} pads by name")
+    (top, left), (rows, columns), strides = conv.padding, conv.kernel_size, conv.stride
+    _, height, width = x.shape
+    shape = (
+        conv.out_channels,
+        (height + 2 * top - rows) // strides[0] + 1,
+        (width + 2 * left - columns) // strides[1] + 1,
+    )
+    y = graph.add(
+        "Conv",
+        name,
+        x,
+        weight,
+        bias,
+        shape=shape,
+        kernel_shape=(rows, columns),
+        strides=strides,
+        pads=(top, left, top, left),
+        group=conv.groups,
+    )
+    return graph.add("Relu", f"{name}.relu", y) if relu else y
+
+
+def through_int8(graph: Graph, x: Value, parameters: Affine, name: str) -> Value:
+    """`x` rounded to the integers of `parameters` and read back; as it is where it has just come from them."""
+    if x.affine == parameters:
+        return x
+    scale = graph.constant(f"{name}.scale", np.float32(parameters.scale))
+    zero_point = graph.constant(f"{name}.zero_point", np.int8(parameters.zero_point))
+    integers = graph.add("QuantizeLinear", f"{name}.int8", x, scale, zero_point)
+    real = graph.add("DequantizeLinear", name, integers, scale, zero_point)
+    return Value(real.name, real.shape, parameters)
+
+
+def read_back(graph: Graph, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
+    """Constant integers with a scale for each output channel, read back to float."""
+    stored = graph.constant(f"{name}.{integers.dtype}", integers)
+    scale = graph.constant(f"{name}.scale", scales)
+    return graph.add("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
+
+
+def weight_in_int8(conv: nn.Conv2d, given: Affine) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The integers of a weight and its scales, shape (out channels,).
+
+    A channel with next to no weight has a scale in which its bias would not fit int32; it gets the scale that the bias
+    needs, in which the weight's part of the sum is nothing.
+    """
+    integers, scales = (part.cpu().numpy() for part in quantized_weight(conv.weight))
+    needed = np.abs(array(bias_of(conv))) / np.float32(given.scale * LARGEST_BIAS)
+    wider = np.maximum(scales, needed)
+    ratio = (scales / wider).reshape(-1, 1, 1, 1)
+    return np.rint(integers * ratio).astype(np.int8), wider
+
+
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    if conv.bias is None:
+        raise TypeError("every convolution of the deploy form has a bias")
+    return conv.bias

@@ -1,0 +1,134 @@
+"""What `doctor` looks at: the interpreter, the packages and the engines, each tried and not only looked up."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+
+from shvit_mobile.quiet import quiet
+
+from .progress import Steps
+
+PACKAGE = "shvit-mobile"
+AGAIN = f"Try: pip install --force-reinstall {PACKAGE}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what it is.
+        found: what is here.
+        wanted: what was tested.
+        good: whether that will do.
+        hint: what to do where it will not.
+    """
+
+    name: str
+    found: str
+    wanted: str = ""
+    good: bool = True
+    hint: str = ""
+
+
+def checks(steps: Steps) -> Iterator[Check]:
+    """Every check, in the order of the table."""
+    steps.expect(2 + len(ENGINES))
+    yield Check("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
+    with steps.step("Looking up the packages"):
+        yield from installed()
+    for name, engine in ENGINES.items():
+        with steps.step(f"Loading {name}"):
+            yield tried(name, engine)
+
+
+def installed() -> Iterator[Check]:
+    """Python and each package against what this project declares."""
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        declared = [Requirement(line) for line in requires(PACKAGE) or []]
+        python = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
+    except PackageNotFoundError:
+        yield Check(PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
+        return
+    yield Check(PACKAGE, version(PACKAGE))
+    here = platform.python_version()
+    yield Check("Python", here, str(python), python.contains(here), f"Make an environment with Python {python}.")
+    for package in declared:
+        if package.marker is None or package.marker.evaluate():
+            yield package_check(package.name, str(package.specifier), package.specifier.contains)
+
+
+def package_check(name: str, wanted: str, fits: Callable[..., bool]) -> Check:
+    """One package against the versions it was tested with."""
+    hint = f"Try: pip install '{name}{wanted}'"
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Check(name, "not installed", wanted, good=False, hint=hint)
+    return Check(name, found, wanted, fits(found, prereleases=True), hint)
+
+
+def tried(name: str, engine: Callable[[], str]) -> Check:
+    """An engine after loading it; whatever that raises is what is wrong with it."""
+    try:
+        with quiet():
+            return Check(name, engine())
+    except Exception as reason:
+        said = str(reason).strip().partition("\n")[0]
+        return Check(name, f"{type(reason).__name__}: {said}", good=False, hint=AGAIN)
+
+
+def coreml_writer() -> str:
+    """coremltools' own libraries, which its packages for some systems lack; without them nothing can be written."""
+    for library in ("libmilstoragepython", "libmodelpackage"):
+        import_module(f"coremltools.{library}")
+    return "its libraries load"
+
+
+def coreml_runtime() -> str:
+    if sys.platform == "darwin":
+        import_module("coremltools.libcoremlpython")
+        return f"native, macOS {platform.mac_ver()[0]}"
+    import_module("shvit_mobile.runtimes.coreml")
+    return "reference executor (Core ML itself needs macOS)"
+
+
+def executorch_runtime() -> str:
+    from executorch.runtime import Runtime
+
+    backends = Runtime.get().backend_registry.registered_backend_names
+    if "XnnpackBackend" not in backends:
+        raise LookupError(f"XNNPACK is not among its backends: {', '.join(backends) or 'there are none'}")
+    return "native, with XNNPACK"
+
+
+def onnx_runtime() -> str:
+    import onnxruntime
+
+    providers = onnxruntime.get_available_providers()
+    if "CPUExecutionProvider" not in providers:
+        raise LookupError(f"there is no provider for the CPU: {', '.join(providers)}")
+    return "native, on the CPU"
+
+
+def torch_works() -> str:
+    import torch
+
+    return f"{torch.ones(2, 2).sum().item():g} ones, {torch.get_num_threads()} threads"
+
+
+ENGINES: dict[str, Callable[[], str]] = {
+    "PyTorch": torch_works,
+    "Core ML writer": coreml_writer,
+    "Core ML runtime": coreml_runtime,
+    "ExecuTorch runtime": executorch_runtime,
+    "ONNX Runtime": onnx_runtime,
+}

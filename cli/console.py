@@ -1,0 +1,41 @@
+"""What is printed and where: tables and data on stdout, everything else on stderr.
+
+Here and in the modules beside it Rich is imported where it is used: `--help` has no use for it, and is quicker without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+import typer
+
+from .errors import printable
+
+WIDTH = 100
+
+
+def show(*renderables: Any) -> None:
+    """Prints tables and texts on stdout, at most as wide as the terminal, or 100 columns where there is none."""
+    from rich.console import Console
+
+    console = Console(width=width(sys.stdout), markup=False, highlight=False)
+    for renderable in renderables:
+        console.print(printable(renderable) if isinstance(renderable, str) else renderable)
+
+
+def data(value: Any) -> None:
+    """Prints JSON on stdout."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def note(message: str) -> None:
+    """Prints a sentence on stderr."""
+    typer.echo(printable(message), err=True)
+
+
+def width(stream: TextIO) -> int | None:
+    """None where the terminal knows it itself."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else WIDTH

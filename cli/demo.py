@@ -1,0 +1,42 @@
+"""`shvit-mobile demo`: the whole job on the embedded demo model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .arguments import check_out
+from .console import data, note, show
+from .options import OUTPUT, Json
+from .progress import Steps
+from .results import artifact_json, sizes
+from .tables import drift_table
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
+        "artifacts/demo"
+    ),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Do the whole job on the embedded demo model.
+
+    To every target in every precision; each artifact is run and compared with the checkpoint, and one table printed.
+    """
+    check_out(out)
+    with Steps("Demo") as steps:
+        with steps.step("Loading the tools"):
+            from shvit_mobile.demo.run import PLAN, run_demo
+        steps.expect(3 + 2 * len(PLAN))  # the tools, the calibration, the checkpoint; each artifact is made and run
+        result = run_demo(out, overwrite=overwrite, step=steps.follow)
+    rows = [artifact.manifest.drift for artifact in result.artifacts if artifact.manifest.drift]
+    if as_json:
+        data({"artifacts": [artifact_json(artifact) for artifact in result.artifacts]})
+        return
+    show(drift_table(rows, sizes(result.artifacts)))
+    note(f"{len(PLAN)} artifacts with their manifests and recipes are in {out}.")

@@ -1,0 +1,219 @@
+"""`shvit-mobile export`: a checkpoint to artifacts, and to their drift where images are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shvit_mobile.demo import TEST_IMAGES
+
+from .arguments import (
+    calibration_images,
+    check_out,
+    check_validation,
+    gate_of,
+    images_to_compare,
+    precisions_of,
+    recipe_from,
+    target_options,
+    targets_of,
+    trained_model,
+)
+from .console import data, note, show
+from .options import (
+    IMAGES,
+    OUTPUT,
+    Checkpoint,
+    Crop,
+    Json,
+    Labels,
+    LabelsCsv,
+    MaxDrop,
+    Mean,
+    MinAgreement,
+    Model,
+    Size,
+    Std,
+)
+from .plan import Exported, Plan, checked, done, jobs
+from .progress import Steps
+from .results import artifact_json, conclude, judged, sizes
+from .tables import artifact_table, by, drift_table, listed, pairs
+
+if TYPE_CHECKING:
+    from shvit_mobile.drift.gates import Gate
+
+TARGET, PRECISION = "Target", "Precision"
+COUNT, SEED = 128, 0
+
+
+def export(
+    checkpoint: Checkpoint = None,
+    model: Model = None,
+    labels: Labels = None,
+    size: Size = None,
+    crop: Crop = None,
+    mean: Mean = None,
+    std: Std = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help="coreml, executorch, onnx or all; repeatable.", rich_help_panel=TARGET),
+    ] = None,
+    input_kind: Annotated[
+        str | None,
+        typer.Option("--input", metavar="image|tensor", help="coreml: what it takes.", rich_help_panel=TARGET),
+    ] = None,
+    deployment_target: Annotated[
+        str | None,
+        typer.Option(metavar="iOS17", help="coreml: the oldest system it must run on.", rich_help_panel=TARGET),
+    ] = None,
+    no_classifier: Annotated[
+        bool, typer.Option("--no-classifier", help="coreml: logits without class names.", rich_help_panel=TARGET)
+    ] = False,
+    opset: Annotated[
+        int | None, typer.Option(metavar="N", help="onnx: the version of its operators.", rich_help_panel=TARGET)
+    ] = None,
+    static_batch: Annotated[
+        bool, typer.Option("--static-batch", help="onnx: one image at a time, no more.", rich_help_panel=TARGET)
+    ] = False,
+    quantize: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PRECISION",
+            help="fp32, fp16, int8 or int8-weights; repeatable. Else fp16 for coreml and fp32 for the others.",
+            rich_help_panel=PRECISION,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images that int8 is calibrated on.", rich_help_panel=PRECISION),
+    ] = None,
+    calibration_count: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help=f"How many of them; else {COUNT}.", rich_help_panel=PRECISION),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"Of the choice of images; else {SEED}.", rich_help_panel=PRECISION),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A recipe from before, instead of calibrating.", rich_help_panel=PRECISION),
+    ] = None,
+    validate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Run every artifact on these images and compare it with the checkpoint.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    labels_csv: LabelsCsv = None,
+    validate_count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=IMAGES)
+    ] = None,
+    max_drop: MaxDrop = None,
+    min_agreement: MinAgreement = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
+        "artifacts"
+    ),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a checkpoint into artifacts for phones.
+
+    Each comes with its manifest and its recipe. A gate that fails leaves them there to be looked into.
+    """
+    gate = gate_of(max_drop, min_agreement)
+    if gate and validate is None and checkpoint is None:
+        validate = TEST_IMAGES
+    check_validation(validate, gate, {"--labels-csv": labels_csv, "--validate-count": validate_count})
+    check_out(out)
+    targets = targets_of(target or [])
+    sampling = {"--calibration": calibration, "--calibration-count": calibration_count, "--seed": seed}
+    ready = recipe_from(recipe, excluded={"--quantize": quantize, **sampling})
+    wanted = jobs(targets, [ready.precision] if ready else precisions_of(quantize or []))
+    options = target_options(
+        targets,
+        {
+            "coreml": {
+                "input": ("--input", input_kind),
+                "deployment_target": ("--deployment-target", deployment_target),
+                "classifier": ("--no-classifier", False if no_classifier else None),
+            },
+            "onnx": {
+                "opset": ("--opset", opset),
+                "dynamic_batch": ("--static-batch", False if static_batch else None),
+            },
+        },
+    )
+    if checkpoint is None:
+        note("No --checkpoint is given: this is the embedded demo model.")
+    with Steps("Export") as steps:
+        with steps.step("Reading the checkpoint"):
+            trained = trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+        calibrated = ready is None and any(job.precision == "int8" for job in wanted)
+        plan = Plan(
+            trained=trained,
+            jobs=wanted,
+            out=out,
+            options=options,
+            recipe=ready,
+            calibration=calibration_images(sampling, needed=calibrated, demo=checkpoint is None),
+            count=COUNT if calibration_count is None else calibration_count,
+            seed=SEED if seed is None else seed,
+            validation=None
+            if validate is None
+            else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
+            overwrite=overwrite,
+        )
+        with steps.step("Checking the plan"):
+            checked(plan)
+        exported = None if dry_run else done(plan, steps)
+    if exported is None:
+        show_plan(plan, as_json)
+    else:
+        show_exported(plan, exported, gate, as_json)
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+    """What would be written."""
+    trained = plan.trained
+    source = {
+        "checkpoint": trained.source,
+        "layout": trained.dialect,
+        "variant": trained.variant,
+        "classes": trained.model.config.classes,
+        "image size": by(trained.preprocessing.size),
+        "calibration": plan.calibration and f"{min(plan.count, len(plan.calibration))} images",
+        "validation": plan.validation and f"{len(plan.validation)} images",
+    }
+    files = [str(file) for job in plan.jobs for file in plan.files(job)]
+    if as_json:
+        data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
+    else:
+        show(pairs("What was read", source), "", listed("What would be written", files))
+
+
+def show_exported(plan: Plan, exported: Exported, gate: Gate | None, as_json: bool) -> None:
+    """What was written, and how far it is from the checkpoint; ends with status 1 where the gate failed."""
+    verdict = judged(exported.rows, gate)
+    if as_json:
+        data(
+            {
+                "artifacts": [artifact_json(artifact) for artifact in exported.artifacts],
+                "gate": verdict and verdict.json(),
+            }
+        )
+    else:
+        show(artifact_table(exported.artifacts, str(plan.out)))
+        if exported.rows:
+            show("", drift_table(exported.rows, sizes(exported.artifacts)))
+    conclude(verdict, f"What was written stays in {plan.out}, so that you can look into it.")

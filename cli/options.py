@@ -1,0 +1,74 @@
+"""The options that several commands share; `arguments` says what their texts mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODEL, IMAGES, GATES, OUTPUT = "Model", "Images", "Gates (exit status 1 past them)", "Output"
+Numbers = tuple[float, float, float]
+
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH_OR_ID",
+        help="A .pth or .safetensors file, a hub id (timm/shvit_s1.in1k), or a variant (shvit_s1) to take from the "
+        "authors' release. Without it: the embedded demo model.",
+        rich_help_panel=MODEL,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="VARIANT", help="The variant that the checkpoint must be.", rich_help_panel=MODEL),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Class names in the order of the logits: one a line, or a JSON list.",
+        rich_help_panel=MODEL,
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="224|192x160",
+        help="Image size, height x width; else the checkpoint's own.",
+        rich_help_panel=MODEL,
+    ),
+]
+Crop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the resized picture that the crop keeps; else the checkpoint's own.",
+        rich_help_panel=MODEL,
+    ),
+]
+Mean = Annotated[
+    Numbers | None,
+    typer.Option(metavar="R G B", help="Mean of each colour, in units of 0 to 1.", rich_help_panel=MODEL),
+]
+Std = Annotated[
+    Numbers | None,
+    typer.Option(metavar="R G B", help="Standard deviation of each colour.", rich_help_panel=MODEL),
+]
+LabelsCsv = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CSV of file and label for these images.", rich_help_panel=IMAGES),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(metavar="POINTS", help="Points of top-1 that may be lost; needs labels.", rich_help_panel=GATES),
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PERCENT",
+        help="Share of images on which artifact and float model must choose the same class.",
+        rich_help_panel=GATES,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.", rich_help_panel=OUTPUT)]

@@ -1,0 +1,155 @@
+"""What an export is to do, checked before any of it is done; and the doing, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .progress import Steps
+
+if TYPE_CHECKING:
+    from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.drift.row import DriftRow
+    from shvit_mobile.images.folders import ImageSet
+    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.quantize.recipe import Precision, Recipe
+    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.targets.manifest import Target
+
+USUAL: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to make."""
+
+    target: Target
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that one export needs.
+
+    Attributes:
+        trained: the checkpoint.
+        jobs: what to make of it.
+        out: the folder to write into.
+        options: of each target, by its name.
+        recipe: one from before, for all jobs; None where each precision gets its own.
+        calibration: what int8 is calibrated on; `count` of it, chosen with `seed`.
+        validation: what the artifacts are then compared on, if on any.
+        overwrite: replace what is there.
+    """
+
+    trained: TrainedModel
+    jobs: tuple[Job, ...]
+    out: Path
+    options: Mapping[Target, Any]
+    recipe: Recipe | None
+    calibration: ImageSet | None
+    count: int
+    seed: int
+    validation: ImageSet | None
+    overwrite: bool
+
+    def path(self, job: Job) -> Path:
+        """Where a job's artifact will be."""
+        from shvit_mobile.targets.artifact import artifact_name
+
+        size = self.trained.preprocessing.size
+        return self.out / artifact_name(self.trained.variant, size, job.target, job.precision)
+
+    def files(self, job: Job) -> tuple[Path, Path, Path]:
+        """A job's artifact, manifest and recipe."""
+        from shvit_mobile.targets.artifact import manifest_path, recipe_path
+
+        path = self.path(job)
+        return path, manifest_path(path), recipe_path(path)
+
+
+def jobs(targets: Sequence[Target], precisions: Sequence[Precision]) -> tuple[Job, ...]:
+    """Each target in each precision, or in its usual one where none is given."""
+    return tuple(Job(target, precision) for target in targets for precision in precisions or [USUAL[target]])
+
+
+def checked(plan: Plan) -> Plan:
+    """The plan, once nothing is in its way: no file is there already, and every target can do what is asked of it.
+
+    Raises:
+        OutputExists: one of the files is there.
+        BadRecipe: a target does not have a precision.
+    """
+    from shvit_mobile.quantize.recipe import Recipe
+    from shvit_mobile.targets.lower import MODULES, check_free, check_precision
+
+    for job in plan.jobs:
+        check_free(plan.path(job), overwrite=plan.overwrite)
+    for job in plan.jobs:
+        able = import_module(MODULES[job.target][0]).PRECISIONS
+        check_precision(job.target, able, Recipe(precision=job.precision))
+    return plan
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made; `rows` are empty where there were no images to compare on."""
+
+    artifacts: tuple[Artifact, ...]
+    rows: tuple[DriftRow, ...]
+
+
+def done(plan: Plan, steps: Steps) -> Exported:
+    """Carries out the plan."""
+    from shvit_mobile.deploy.fuse import to_deploy_form
+
+    precisions = dict.fromkeys(job.precision for job in plan.jobs)
+    steps.expect(3 + len(precisions) + len(plan.jobs) + (1 + len(plan.jobs) if plan.validation else 0))
+    with steps.step("Folding to the deploy form, proving each fold"):
+        deployed = to_deploy_form(plan.trained)
+    recipes = {precision: recipe(plan, deployed, precision, steps) for precision in precisions}
+    artifacts = tuple(lowered(plan, deployed, recipes, steps))
+    return Exported(artifacts, ()) if plan.validation is None else proven(plan, artifacts, plan.validation, steps)
+
+
+def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps) -> Recipe:
+    from shvit_mobile.quantize.calibrate import calibrate
+
+    with steps.step(f"Making the recipe for {precision}") as tick:
+        return plan.recipe or calibrate(
+            deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
+        )
+
+
+def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: Steps) -> Iterator[Artifact]:
+    from shvit_mobile.targets.lower import lower
+
+    for job in plan.jobs:
+        with steps.step(f"Lowering to {job.target} in {job.precision}"):
+            yield lower(
+                deployed,
+                recipes[job.precision],
+                job.target,
+                plan.out,
+                options=plan.options.get(job.target),
+                overwrite=plan.overwrite,
+            )
+
+
+def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: Steps) -> Exported:
+    """Each artifact compared with the checkpoint, and the figures put into its manifest."""
+    from shvit_mobile.drift.compare import compare, float_reference
+    from shvit_mobile.targets.lower import with_fields
+
+    with steps.step("Running the float model") as tick:
+        reference = float_reference(plan.trained, images, progress=tick)
+    kept, rows = [], []
+    for artifact in artifacts:
+        with steps.step(f"Running {artifact.path.name}") as tick:
+            row = compare(artifact, plan.trained, images, reference=reference, progress=tick)
+        kept.append(with_fields(artifact, drift=row))
+        rows.append(row)
+    return Exported(tuple(kept), tuple(rows))

@@ -1,0 +1,80 @@
+"""Progress on stderr: a bar for the whole job and one for the step under way, with the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from .console import note
+
+Tick = Callable[[int, int], None]
+LONG = 2.0
+
+
+class Steps:
+    """A job of some steps.
+
+    On a terminal, bars that vanish when the job is over. Elsewhere, a line for each step that took over two seconds, so
+    that a log shows where the time went.
+    """
+
+    def __init__(self, job: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True, markup=False, highlight=False)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._job = self._bars.add_task(job, total=None)
+        self._followed: tuple[str, Tick] | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self._open.__exit__(kind, value, at)
+        self._bars.stop()
+
+    def expect(self, count: int) -> None:
+        """Says how many steps the job has, once that is known."""
+        self._bars.update(self._job, total=count)
+
+    def follow(self, description: str, done: int, total: int) -> None:
+        """For work that tells its steps itself: where the description changes, a step ends and the next begins."""
+        if self._followed is None or self._followed[0] != description:
+            self._open.close()
+            self._followed = description, self._open.enter_context(self.step(description))
+        self._followed[1](done, total)
+
+    @contextmanager
+    def step(self, description: str) -> Iterator[Tick]:
+        """One step; what it yields takes (done, total), and need not be called."""
+        start = monotonic()
+        bar = self._bars.add_task(description, total=None)
+        try:
+            yield lambda done, total: self._bars.update(bar, completed=done, total=total)
+        finally:
+            self._bars.remove_task(bar)
+        self._bars.advance(self._job)
+        if self._bars.disable and (seconds := monotonic() - start) >= LONG:
+            note(f"{description}: {seconds:.0f} s")

@@ -1,0 +1,80 @@
+"""What came of a job: its gate's verdict, the exit status, and the JSON of artifacts and drift."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .console import note
+from .errors import GATE_FAILED
+
+if TYPE_CHECKING:
+    from shvit_mobile.contract import Contract
+    from shvit_mobile.drift.gates import Gate
+    from shvit_mobile.drift.row import DriftRow
+    from shvit_mobile.targets.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate makes of some rows: a sentence for each figure that fails it, or that too few images leave open."""
+
+    violations: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    def json(self) -> dict[str, Any]:
+        return {"passed": not self.violations, **asdict(self)}
+
+
+def judged(rows: Iterable[DriftRow], gate: Gate | None) -> Verdict | None:
+    """The verdict of `gate`; None where there is no gate."""
+    if gate is None:
+        return None
+
+    from shvit_mobile.drift.gates import caveats, violations
+
+    rows = list(rows)
+    return Verdict(
+        tuple(sentence for row in rows for sentence in violations(row, gate)),
+        tuple(sentence for row in rows for sentence in caveats(row, gate)),
+    )
+
+
+def conclude(verdict: Verdict | None, kept: str = "") -> None:
+    """Tells the verdict on stderr; ends with status 1 where the gate failed, after `kept`, a word on the files."""
+    if verdict is None:
+        return
+    for sentence in verdict.caveats:
+        note(f"note: {sentence}")
+    for sentence in verdict.violations:
+        note(f"gate failed: {sentence}")
+    if verdict.violations:
+        if kept:
+            note(kept)
+        raise typer.Exit(GATE_FAILED)
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    """Where an artifact is, and its manifest, drift included."""
+    from shvit_mobile.targets.artifact import manifest_path, recipe_path
+
+    return {
+        "path": str(artifact.path),
+        "manifest_path": str(manifest_path(artifact.path)),
+        "recipe_path": str(recipe_path(artifact.path)),
+        "manifest": contract_json(artifact.manifest),
+    }
+
+
+def contract_json(contract: Contract) -> Any:
+    """A contract as plain JSON values; infinities are texts."""
+    return json.loads(contract.json_text())
+
+
+def sizes(artifacts: Sequence[Artifact]) -> dict[str, int]:
+    """Bytes by file name."""
+    return {artifact.path.name: artifact.manifest.artifact.bytes for artifact in artifacts}

@@ -1,0 +1,132 @@
+"""The tables: drift, artifacts and pairs of name and value; each fits 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from shvit_mobile.drift.row import DriftRow, Share
+    from shvit_mobile.targets.artifact import Artifact
+
+NONE = "–"
+
+
+def drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
+    """One line an artifact.
+
+    Args:
+        rows: what was measured, all on the same images.
+        sizes: bytes of each artifact by its file name.
+    """
+    table = titled(f"Drift from the float model, {images_seen(rows)}", "artifact", "precision", "how")
+    for heading in ("MB", "top-1 %", "drop,\npoints", "agree-\nment %", "SQNR\ndB", "max\nerror", "mean\nKL"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            cell(in_two(row.artifact, row.precision)),
+            cell(row.precision),
+            cell(row.how),
+            megabytes(sizes[row.artifact]) if row.artifact in sizes else NONE,
+            with_interval(row.top1),
+            NONE if row.top1_drop is None else f"{row.top1_drop:.2f}",
+            f"{100 * row.agreement.value:.2f}",
+            "∞" if row.sqnr_db == float("inf") else f"{row.sqnr_db:.1f}",
+            f"{row.max_abs_error:.2g}",
+            f"{row.mean_kl:.1g}",
+        )
+    return table
+
+
+def artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
+    """What was written where."""
+    table = titled(f"Written into {folder}", "artifact", "precision")
+    for heading in ("MB", "int8 layers", "SHA-256"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        table.add_row(
+            cell(artifact.path.name),
+            cell(manifest.precision),
+            megabytes(manifest.artifact.bytes),
+            str(manifest.inventory.quantized_layers),
+            f"{manifest.artifact.sha256[:12]}…",
+        )
+    return table
+
+
+def pairs(title: str, values: Mapping[str, object]) -> Table:
+    """Names and values; None is left out."""
+    table = titled(title, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        if value is not None:
+            table.add_row(cell(name), cell(str(value)))
+    return table
+
+
+def titled(title: str, *columns: str, show_header: bool = True) -> Table:
+    """A table with some columns of text."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=cell(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_header=show_header,
+        show_edge=False,
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def cell(text: str) -> Text:
+    """Text from outside, in which brackets mean brackets and nothing steers the terminal."""
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
+def in_two(name: str, precision: str) -> str:
+    """A file name in two lines, broken before its precision, so that ten columns fit beside it."""
+    head, found, tail = name.rpartition(f"-{precision}.")
+    return f"{head}-\n{precision}.{tail}" if found else name
+
+
+def with_interval(share: Share | None) -> str:
+    """A share in percent, and its 95% interval below."""
+    if share is None:
+        return NONE
+    return f"{100 * share.value:.2f}\n{100 * share.low:.1f}–{100 * share.high:.1f}"
+
+
+def images_seen(rows: Sequence[DriftRow]) -> str:
+    seen, skipped = rows[0].images, rows[0].skipped
+    return f"{seen} images{f', {skipped} that could not be decoded' if skipped else ''}"
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.2f}" if count < 1e7 else f"{count / 1e6:.1f}"
+
+
+def by(size: tuple[int, int]) -> str:
+    """Height x width."""
+    return f"{size[0]}x{size[1]}"
+
+
+def listed(title: str, lines: Iterable[str]) -> Table:
+    """A line each."""
+    table = titled(title, "", show_header=False)
+    for line in lines:
+        table.add_row(cell(line))
+    return table

@@ -1,0 +1,110 @@
+"""`shvit-mobile validate`: artifacts against the checkpoint they were made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.errors import WrongConfig
+
+from .arguments import gate_of, images_to_compare, trained_model
+from .console import data, show
+from .options import IMAGES, OUTPUT, Checkpoint, Json, LabelsCsv, MaxDrop, MinAgreement
+from .progress import Steps
+from .results import conclude, contract_json, judged, sizes
+from .tables import drift_table
+
+if TYPE_CHECKING:
+    from shvit_mobile.drift.compare import Reference
+    from shvit_mobile.drift.row import DriftRow
+    from shvit_mobile.images.folders import ImageSet
+    from shvit_mobile.images.preprocessing import Preprocessing
+    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.targets.artifact import Artifact
+
+
+def validate(
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT...", help="One or more .mlpackage, .pte or .onnx.")
+    ],
+    checkpoint: Checkpoint = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images to compare on, in a folder for each class.", rich_help_panel=IMAGES),
+    ] = None,
+    labels_csv: LabelsCsv = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=IMAGES)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of the choice of images with --count.", rich_help_panel=IMAGES)
+    ] = 0,
+    max_drop: MaxDrop = None,
+    min_agreement: MinAgreement = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Put the figures into each artifact's manifest.", rich_help_panel=OUTPUT),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare artifacts with their checkpoint on images."""
+    gate = gate_of(max_drop, min_agreement)
+    if images is None and (checkpoint is not None or labels_csv is not None):
+        raise WrongConfig(
+            "No --images are given.",
+            why="Artifact and checkpoint are compared on images.",
+            hint="Add --images DIR with images, in a folder for each class.",
+        )
+    folder = images or TEST_IMAGES
+
+    from shvit_mobile.targets.artifact import Artifact
+
+    with Steps("Validate") as steps:
+        with steps.step("Reading the artifacts"):
+            opened = [Artifact.open(path) for path in artifacts]
+        with steps.step("Reading the checkpoint"):
+            trained = trained_model(checkpoint)
+        sets = [
+            images_to_compare(folder, labels_csv, artifact.manifest.labels, gate, count=count, seed=seed)
+            for artifact in opened
+        ]
+        steps.expect(2 + 2 * len(opened))
+        rows = compared(opened, trained, sets, steps)
+    if write:
+        record(opened, rows)
+    verdict = judged(rows, gate)
+    if as_json:
+        data({"drift": [contract_json(row) for row in rows], "gate": verdict and verdict.json()})
+    else:
+        show(drift_table(rows, sizes(opened)))
+    conclude(verdict)
+
+
+def compared(artifacts: list[Artifact], trained: TrainedModel, sets: list[ImageSet], steps: Steps) -> list[DriftRow]:
+    """A row for each artifact; the float model runs once for all that prepare their images alike."""
+    from shvit_mobile.drift.compare import check_classes, check_origin, compare, float_reference
+
+    for artifact, images in zip(artifacts, sets, strict=True):
+        check_origin(artifact, trained)
+        check_classes(images, artifact, trained)
+    references: dict[Preprocessing, Reference] = {}
+    rows = []
+    for artifact, images in zip(artifacts, sets, strict=True):
+        preprocessing = artifact.manifest.preprocessing
+        if preprocessing not in references:
+            with steps.step("Running the float model") as tick:
+                references[preprocessing] = float_reference(trained, images, preprocessing=preprocessing, progress=tick)
+        with steps.step(f"Running {artifact.path.name}") as tick:
+            rows.append(compare(artifact, trained, images, reference=references[preprocessing], progress=tick))
+    return rows
+
+
+def record(artifacts: list[Artifact], rows: list[DriftRow]) -> None:
+    """Puts each row into its artifact's manifest."""
+    from shvit_mobile.targets.lower import with_fields
+
+    for artifact, row in zip(artifacts, rows, strict=True):
+        with_fields(artifact, drift=row)

@@ -34,7 +34,7 @@ def whole(*finals: Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
 
 
 def refuse_existing(*finals: Path, overwrite: bool) -> None:
-    """Raises `OutputExists` where one of `finals` is there and `overwrite` is not asked for; to be asked before work."""
+    """Raises `OutputExists` where one of `finals` is there and `overwrite` is not asked for; ask before the work."""
     there = [final for final in finals if final.exists()]
     if there and not overwrite:
         raise OutputExists(

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before torch is imported. Several workers with several threads each, on few cores, wait for each other most of the time.
+# Before torch is imported. Several workers with several threads each, on few cores, mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -111,7 +111,7 @@ def conv_with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     scale, shift = scale_and_shift(norm)
     fused = conv_like(conv)
     fused.weight.copy_(conv.weight * scale[:, None, None, None])
-    fused.bias.copy_(shift if conv.bias is None else shift + conv.bias * scale)
+    fused.bias = nn.Parameter(shift if conv.bias is None else shift + conv.bias * scale)
     return fused
 
 
@@ -146,7 +146,7 @@ def mean_of(first: nn.Module, second: nn.Module) -> nn.Linear:
 
 @torch.no_grad()
 def bake_normalisation(fused: SHViT, preprocessing: Preprocessing) -> None:
-    """Makes a fused model take pixels, 0 to 255: the mean is subtracted in the graph and 1 / (255 std) goes into the stem.
+    """Makes a fused model take pixels, 0 to 255: the graph subtracts the mean, 1 / (255 std) goes into the stem.
 
     The mean cannot go into the stem's bias, since the stem pads with zeros after normalisation: only the centre of the
     picture would come out right. Zero is zero at any scale, so the standard deviation can.

@@ -106,8 +106,8 @@ class SHViT(nn.Module):
         self.config = config
         self.patch_embed = stem(config.in_channels, config.dims[0])
         self.stages = nn.Sequential(*(Stage(config, index) for index in range(len(config.dims))))
-        self.head = NormLinear(config.dims[-1], config.classes)
-        self.head_dist = NormLinear(config.dims[-1], config.classes) if config.distilled else None
+        self.head: nn.Module = NormLinear(config.dims[-1], config.classes)
+        self.head_dist: nn.Module | None = NormLinear(config.dims[-1], config.classes) if config.distilled else None
 
     def features(self, images: Tensor) -> Tensor:
         """The last stage's output, shape (batch, dims[-1], height / 64, width / 64), rounded up."""
@@ -176,9 +176,9 @@ class SingleHeadAttention(nn.Module):
         self.proj = nn.Sequential(nn.ReLU(), ConvNorm(dim, dim, norm_weight=0.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        attending, passing = x.split([self.partial_dim, self.dim - self.partial_dim], dim=1)
+        attending, passing = torch.split(x, [self.partial_dim, self.dim - self.partial_dim], dim=1)
         qkv = self.qkv(self.pre_norm(attending))
-        query, key, value = qkv.split([self.qk_dim, self.qk_dim, self.partial_dim], dim=1)
+        query, key, value = torch.split(qkv, [self.qk_dim, self.qk_dim, self.partial_dim], dim=1)
         weights = (query.flatten(2).transpose(1, 2) @ key.flatten(2)) * self.scale
         attended = (value.flatten(2) @ weights.softmax(-1).transpose(1, 2)).reshape(attending.shape)
         return self.proj(torch.cat([attended, passing], dim=1))

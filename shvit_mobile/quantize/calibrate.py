@@ -69,7 +69,7 @@ def calibrate(
 
 
 def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """The layers int8 quantizes, by name: convolutions that mix channels. The head is a linear layer and stays float."""
+    """The layers int8 quantizes, by name: convolutions that mix channels. The head, a linear layer, stays float."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             yield name, layer

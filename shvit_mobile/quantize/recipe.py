@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from pydantic import Field
+
 from shvit_mobile.contract import Contract
 from shvit_mobile.errors import BadRecipe, UnknownPrecision
 
@@ -63,7 +65,7 @@ class Recipe(Contract):
     float_kinds: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
     observer: Literal["min-max"] | None = None
-    ranges: dict[str, ActivationRange] = {}
+    ranges: dict[str, ActivationRange] = Field(default_factory=dict)
     calibration: CalibrationImages | None = None
 
     @classmethod

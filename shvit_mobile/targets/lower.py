@@ -124,7 +124,7 @@ def manifest_of(deployed: DeployForm, recipe: Recipe, target: Target, path: Path
         output=built.output,
         recipe=recipe,
         options=built.options,
-        versions={"shvit-mobile": version("shvit-mobile"), **built.versions},
+        versions={name: version(name) for name in ("shvit-mobile", "torch")} | built.versions,
         inventory=built.inventory,
         delegation=built.delegation,
     )

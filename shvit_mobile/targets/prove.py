@@ -13,9 +13,9 @@ from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.golden import ramp
 from shvit_mobile.targets.manifest import Golden
 
-# The largest difference of a logit, relative to the largest logit, or to one where all are smaller. For fp32 and fp16 it
-# is a bound on what lowering may do here; int8 rounds differently on every kernel, so there it only says what another
-# machine's answer may look like, and drift over a data set is the judge.
+# The largest difference of a logit, relative to the largest logit, or to one where all are smaller. For fp32 and fp16
+# it is a bound on what lowering may do here; int8 rounds differently on every kernel, so there it only says what
+# another machine's answer may look like, and drift over a data set is the judge.
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "int8-weights": 0.5, "int8": 0.5}
 BOUNDING: tuple[Precision, ...] = ("fp32", "fp16")
 
@@ -31,7 +31,7 @@ def golden_of(artifact: Artifact, deployed: DeployForm) -> Golden:
     logits, expected = runner.run(picture)[0], run(deployed, picture)[0].numpy()
     if logits.shape != expected.shape or not np.isfinite(logits).all():
         raise ProofFailed(
-            f"{artifact.path.name} gives {logits.shape[0]} logits, {int((~np.isfinite(logits)).sum())} of them not finite.",
+            f"{artifact.path.name} gives {len(logits)} logits, {int((~np.isfinite(logits)).sum())} of them not finite.",
             why="Half precision overflows above 65504, or the checkpoint holds extreme values.",
             hint="Try --quantize fp32.",
         )

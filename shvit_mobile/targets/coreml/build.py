@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import WrongConfig
@@ -29,7 +28,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
     """Writes an ML Program for a batch of one; the same arguments give the same bytes.
 
     "fp16" computes and stores everything in fp16 but the outputs. "int8" has the recipe's int8 convolutions and fp16
-    for all else. "int8-weights" stores weights of 2,048 elements or more as int8, one scale an output channel, and
+    for all else. "int8-weights" stores weights of more than 2,048 elements as int8, one scale an output channel, and
     computes in fp16.
 
     Args:
@@ -56,9 +55,13 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         input=input_contract(deployed, options),
         output=output_contract(options),
         inventory=inventory(path),
-        versions={"coremltools": made.version, "torch": torch.__version__},
+        versions={name: version(name) for name in tools(recipe)},
         options=asdict(options),
     )
+
+
+def tools(recipe: Recipe) -> tuple[str, ...]:
+    return ("coremltools", "torchao") if recipe.precision == "int8" else ("coremltools",)
 
 
 def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:

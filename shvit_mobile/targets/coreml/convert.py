@@ -22,8 +22,8 @@ from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives it from the label's name.
 PROBABILITIES = f"{LABEL}_probs"
-# Smaller weights stay fp16: below it the scales and the alignment of one more blob eat most of what int8 saves.
-SMALLEST_COMPRESSED = 2048
+# Weights up to this many elements stay fp16: scales and the alignment of one more blob eat most of what int8 saves.
+LARGEST_KEPT = 2048
 COMPRESSION = "compression::linear_quantize_weights"
 # Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
 # come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
@@ -40,7 +40,6 @@ class Converted:
 
     model: Any
     weights: Path
-    version: str
 
 
 @contextmanager
@@ -77,7 +76,7 @@ def converted(
             skip_model_load=True,
             **common,
         )
-        yield Converted(model.get_spec(), Path(model.weights_dir), ct.__version__)
+        yield Converted(model.get_spec(), Path(model.weights_dir))
 
 
 def coremltools() -> Any:
@@ -125,11 +124,11 @@ def passes(ct: Any) -> Any:
 
 
 def compression(ct: Any, mil: Any, recipe: Recipe) -> Any:
-    """The one pass that makes weights of `SMALLEST_COMPRESSED` elements or more int8, symmetric, per output channel."""
+    """The one pass that makes weights of more than `LARGEST_KEPT` elements int8, symmetric, per output channel."""
     from coremltools.optimize import coreml as cto
 
     symmetric = cto.OpLinearQuantizerConfig(
-        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=SMALLEST_COMPRESSED
+        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=LARGEST_KEPT
     )
     config = cto.OptimizationConfig(symmetric, op_name_configs=dict.fromkeys(kept_float(mil, recipe)))
     pipeline = ct.PassPipeline.EMPTY

@@ -28,7 +28,7 @@ def describe(converted: Converted, deployed: DeployForm, recipe: Recipe, options
     metadata.versionString = options.version or deployed.trained.sha256[:12]
     metadata.shortDescription = options.description or short_description(deployed, recipe)
     metadata.userDefined.clear()
-    metadata.userDefined.update(user_defined(converted, deployed, recipe, options))
+    metadata.userDefined.update(user_defined(deployed, recipe, options))
 
 
 def feature_texts(deployed: DeployForm) -> dict[str, str]:
@@ -55,7 +55,7 @@ def short_description(deployed: DeployForm, recipe: Recipe) -> str:
     return f"{trained.variant}, an image classifier of {len(trained.labels)} classes at {size}, {recipe.precision}."
 
 
-def user_defined(converted: Converted, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
+def user_defined(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
     trained = deployed.trained
     provenance = {
         "checkpoint_sha256": trained.sha256,
@@ -70,7 +70,7 @@ def user_defined(converted: Converted, deployed: DeployForm, recipe: Recipe, opt
     }
     texts = {
         PROVENANCE: json.dumps(provenance, sort_keys=True),
-        "com.github.apple.coremltools.version": converted.version,
+        "com.github.apple.coremltools.version": version("coremltools"),
         "com.github.apple.coremltools.source": f"torch=={torch.__version__}",
     }
     # Xcode previews image classifiers only: a picture in, a label and probabilities out. It needs no parameters.

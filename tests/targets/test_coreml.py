@@ -1,0 +1,430 @@
+"""Core ML packages: each is run by the reference executor and compared with torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift import metrics
+from shvit_mobile.errors import BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.calibrate import dense_convolutions, observed
+from shvit_mobile.quantize.pt2e import quantized
+from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
+from shvit_mobile.runtimes.mil.package import Package
+from shvit_mobile.runtimes.mil.program import CoreMLProgram
+from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.coreml import (
+    DEPLOYMENT_TARGETS,
+    PRECISIONS,
+    CoreMLOptions,
+    UnknownDeploymentTarget,
+    build,
+    distinct,
+    inventory,
+)
+from shvit_mobile.targets.coreml.convert import LARGEST_KEPT, coremltools, passes
+from tests.builders import randomised, smooth_pixels, trained
+
+# Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and small ones.
+TWO_STAGES = SHViTConfig(
+    dims=(32, 48), partial_dims=(8, 12), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
+)
+ONE_STAGE = SHViTConfig(dims=(16,), partial_dims=(8,), qk_dims=(8,), depths=(1,), block_types=("s",), classes=5)
+Made = Mapping[Precision, tuple[Path, Built]]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    return smooth_pixels(6, (64, 64))
+
+
+@pytest.fixture(scope="module")
+def deployed() -> DeployForm:
+    return to_deploy_form(trained(randomised(TWO_STAGES)))
+
+
+@pytest.fixture(scope="module")
+def one_stage() -> DeployForm:
+    return to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)))
+
+
+@pytest.fixture(scope="module")
+def recipe(deployed: DeployForm, pixels: Tensor) -> Recipe:
+    return calibrated(deployed, pixels)
+
+
+@pytest.fixture(scope="module")
+def made(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """TWO_STAGES in every precision."""
+    folder = tmp_path_factory.mktemp("coreml")
+    recipes = {p: recipe if p == "int8" else Recipe(precision=p) for p in PRECISIONS}
+    paths = {p: folder / f"{p}.mlpackage" for p in PRECISIONS}
+    return {p: (paths[p], build(deployed, recipes[p], paths[p], CoreMLOptions())) for p in PRECISIONS}
+
+
+def calibrated(deployed: DeployForm, pixels: Tensor) -> Recipe:
+    ranges: dict[str, ActivationRange] = {}
+    with observed(deployed.module, ranges), torch.no_grad():
+        deployed.module(pixels)
+    return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
+
+
+def pictures(pixels: Tensor) -> list[np.ndarray[Any, Any]]:
+    """uint8 arrays (height, width, 3), red first, as Core ML's image inputs take them."""
+    return list(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+
+
+def logits_of(path: Path, pixels: Tensor) -> Tensor:
+    program = CoreMLProgram(path)
+    return torch.cat([torch.from_numpy(program({"image": picture})["logits"]) for picture in pictures(pixels)])
+
+
+def sqnr(reference: Tensor, actual: Tensor) -> float:
+    return metrics.sqnr(reference.numpy(), actual.numpy())
+
+
+def described(path: Path) -> Any:
+    return Package(path).model.description
+
+
+def output_types(path: Path) -> dict[str, str]:
+    return {output.name: output.type.WhichOneof("Type") for output in described(path).output}
+
+
+def test_fp32_package_answers_as_torch(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
+    path, built = made["fp32"]
+    torch.testing.assert_close(logits_of(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
+    assert set(built.inventory.weight_bytes) == {"float32"}
+
+
+def test_fp16_package_stays_close_to_torch(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
+    path, built = made["fp16"]
+    reference, actual = deployed.module(pixels), logits_of(path, pixels)
+    assert sqnr(reference, actual) > 45
+    assert reference.argmax(1).equal(actual.argmax(1))
+    assert set(built.inventory.weight_bytes) == {"float16"}
+    assert size_in_bytes(path) < 0.75 * size_in_bytes(made["fp32"][0])
+
+
+def test_int8_package_runs_every_dense_convolution_in_int8(made: Made, deployed: DeployForm) -> None:
+    found = made["int8"][1].inventory
+    assert found.quantized_layers == len(list(dense_convolutions(deployed.module)))
+    assert found.operators["quantize"] == found.operators["dequantize"] >= found.quantized_layers
+    dense = sum(layer.weight.numel() for _, layer in dense_convolutions(deployed.module))
+    assert found.weight_bytes["int8"] >= dense
+    assert "float32" not in found.weight_bytes
+
+
+def test_int8_package_stays_close_to_float_and_closer_to_the_quantized_graph(
+    made: Made, deployed: DeployForm, recipe: Recipe, pixels: Tensor
+) -> None:
+    actual, graph = logits_of(made["int8"][0], pixels), quantized(deployed, recipe)
+    assert sqnr(deployed.module(pixels), actual) > 20
+    assert sqnr(torch.cat([graph(picture[None]) for picture in pixels]), actual) > 30
+
+
+def test_layers_that_the_recipe_keeps_float_are_float(one_stage: DeployForm, pixels: Tensor, tmp_path: Path) -> None:
+    full = calibrated(one_stage, pixels[:, :, :32, :32])
+    kept = "patch_embed.2"
+    assert kept in full.ranges
+    build(one_stage, full.model_copy(update={"float_layers": (kept,)}), tmp_path / "a.mlpackage", CoreMLOptions())
+    assert inventory(tmp_path / "a.mlpackage").quantized_layers == len(full.ranges) - 1
+
+
+def test_int8_weights_package_compresses_large_weights_only(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
+    path, built = made["int8-weights"]
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    assert sizes
+    assert built.inventory.operators["constexpr_affine_dequantize"] == len(sizes)
+    assert built.inventory.quantized_layers == 0
+    assert sqnr(deployed.module(pixels), logits_of(path, pixels)) > 35
+
+
+def test_int8_weights_package_keeps_the_kinds_that_the_recipe_keeps(tmp_path: Path) -> None:
+    wide = replace(ONE_STAGE, dims=(256,), partial_dims=(32,), classes=9)
+    deployed = to_deploy_form(trained(randomised(wide), size=(32, 32)))
+    found = {}
+    for kinds in ((), ("head",), ("head", "depthwise")):
+        recipe, path = Recipe(precision="int8-weights", float_kinds=kinds), tmp_path / f"{len(kinds)}.mlpackage"
+        found[kinds] = build(deployed, recipe, path, CoreMLOptions()).inventory.operators["constexpr_affine_dequantize"]
+    assert found[()] - found[("head",)] == 1  # 256 * 9 weights
+    assert found[("head",)] - found[("head", "depthwise")] == 1  # 256 * 9 weights
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_classifier_gives_label_probabilities_and_logits(
+    made: Made, deployed: DeployForm, pixels: Tensor, precision: Precision
+) -> None:
+    path, built = made[precision]
+    assert output_types(path) == {
+        "classLabel": "stringType",
+        "classLabel_probs": "dictionaryType",
+        "logits": "multiArrayType",
+    }
+    logits = next(output for output in described(path).output if output.name == "logits")
+    assert logits.type.multiArrayType.dataType == 0x10000 | 32  # FLOAT32, in fp16 packages too
+    assert tuple(logits.type.multiArrayType.shape) == (1, 7)
+    outputs = CoreMLProgram(path)({"image": pictures(pixels)[0]})
+    expected = torch.from_numpy(outputs["logits"]).softmax(-1)[0]
+    assert outputs[built.output.label] == deployed.trained.labels[int(expected.argmax())]
+    probabilities = outputs[built.output.probabilities]
+    assert tuple(probabilities) == deployed.trained.labels
+    torch.testing.assert_close(torch.tensor(list(probabilities.values())), expected, atol=2e-3, rtol=0)
+
+
+def test_package_without_classifier_gives_logits_alone(one_stage: DeployForm, tmp_path: Path) -> None:
+    path = tmp_path / "a.mlpackage"
+    built = build(one_stage, Recipe(precision="fp16"), path, CoreMLOptions(classifier=False))
+    assert output_types(path) == {"logits": "multiArrayType"}
+    assert (built.output.label, built.output.probabilities) == (None, None)
+    assert CoreMLProgram(path).outputs == ("logits",)
+    assert "com.apple.coreml.model.preview.type" not in described(path).metadata.userDefined
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_tensor_input_takes_what_the_deploy_form_takes(normalise: bool, tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)), normalise=normalise)
+    path = tmp_path / "a.mlpackage"
+    built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions(input="tensor"))
+    assert (built.input.name, built.input.kind, built.input.dtype) == ("images", "tensor", "float32")
+    assert built.input.values == ("pixels" if normalise else "normalised")
+    images = smooth_pixels(1, (32, 32)) if normalise else torch.randn(1, 3, 32, 32)
+    actual = torch.from_numpy(CoreMLProgram(path)({"images": images})["logits"])
+    torch.testing.assert_close(actual, deployed.module(images), atol=1e-4, rtol=0)
+
+
+def test_blue_first_model_takes_blue_first_pictures(tmp_path: Path) -> None:
+    model = trained(randomised(ONE_STAGE), size=(32, 32))
+    deployed = to_deploy_form(replace(model, preprocessing=replace(model.preprocessing, channel_order="bgr")))
+    path = tmp_path / "a.mlpackage"
+    build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
+    assert CoreMLProgram(path).inputs["image"].colours == "BGR"
+    red_first = smooth_pixels(1, (32, 32))
+    torch.testing.assert_close(logits_of(path, red_first), deployed.module(red_first.flip(1)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("target", DEPLOYMENT_TARGETS)
+def test_every_deployment_target_answers_as_torch(one_stage: DeployForm, target: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mlpackage"
+    build(one_stage, Recipe(precision="fp16"), path, CoreMLOptions(deployment_target=target))
+    assert Package(path).model.specificationVersion == coremltools().target[target].value
+    pixels = smooth_pixels(2, (32, 32))
+    assert sqnr(one_stage.module(pixels), logits_of(path, pixels)) > 45
+
+
+def test_deployment_targets_are_those_of_coremltools_that_have_ml_programs() -> None:
+    ct = coremltools()
+    assert [t for t in ct.target.__members__ if t.startswith("iOS") and ct.target[t] >= ct.target.iOS15] == list(
+        DEPLOYMENT_TARGETS
+    )
+
+
+def test_user_checkpoint_of_37_classes_at_192_by_160(tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised(replace(ONE_STAGE, classes=37)), size=(192, 160)))
+    path, pixels = tmp_path / "a.mlpackage", smooth_pixels(2, (192, 160))
+    built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
+    assert built.input.shape == (1, 3, 192, 160)
+    image = described(path).input[0].type.imageType
+    assert (image.height, image.width) == (192, 160)
+    torch.testing.assert_close(logits_of(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
+
+
+def test_metadata_tells_what_it_is_and_where_it_came_from(one_stage: DeployForm, tmp_path: Path) -> None:
+    path = tmp_path / "a.mlpackage"
+    options = CoreMLOptions(author="A. Person", license="MIT", version="2.1", description="Sorts leaves.")
+    build(one_stage, Recipe(precision="fp16"), path, options)
+    description = described(path)
+    shown = description.metadata
+    assert (shown.author, shown.license, shown.versionString) == ("A. Person", "MIT", "2.1")
+    assert shown.shortDescription == "Sorts leaves."
+    assert all(feature.shortDescription for feature in (*description.input, *description.output))
+    assert shown.userDefined["com.apple.coreml.model.preview.type"] == "imageClassifier"
+    assert not any("date" in key for key in shown.userDefined)
+    told = json.loads(shown.userDefined["shvit-mobile"])
+    assert told["checkpoint_sha256"] == one_stage.trained.sha256
+    assert (told["variant"], told["classes"], told["precision"]) == ("custom", 5, "fp16")
+    assert told["preprocessing"]["size"] == [32, 32]
+
+
+def test_metadata_has_useful_defaults(made: Made) -> None:
+    shown = described(made["int8"][0]).metadata
+    assert shown.versionString == "0" * 12
+    assert shown.shortDescription == "custom, an image classifier of 7 classes at 64x64, int8."
+
+
+def test_classes_that_share_a_label_keep_their_own_probability(tmp_path: Path) -> None:
+    model = replace(trained(randomised(ONE_STAGE), size=(32, 32)), labels=("crane", "jay", "crane", "owl", "crane"))
+    deployed = to_deploy_form(model)
+    path = tmp_path / "a.mlpackage"
+    build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
+    pixels = smooth_pixels(1, (32, 32))
+    outputs = CoreMLProgram(path)({"image": pictures(pixels)[0]})
+    expected = deployed.module(pixels).softmax(-1)[0].tolist()
+    names = ["crane (0)", "jay", "crane (2)", "owl", "crane (4)"]
+    assert outputs["classLabel_probs"] == pytest.approx(dict(zip(names, expected, strict=True)), abs=1e-5)
+
+
+def test_distinct_labels_stay_as_they_are_and_never_collide() -> None:
+    assert distinct(("a", "b")) == ["a", "b"]
+    result = distinct(("crane", "crane (0)", "crane"))
+    assert len(set(result)) == 3
+    assert result[1] == "crane (0)"
+
+
+def test_same_model_is_the_same_bytes(made: Made, deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    build(deployed, recipe, tmp_path / "int8.mlpackage", CoreMLOptions())
+    assert sha256(tmp_path / "int8.mlpackage") == sha256(made["int8"][0])
+
+
+def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(made: Made) -> None:
+    for path, _ in made.values():
+        files = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+        assert files == {
+            "Manifest.json",
+            "Data/com.apple.CoreML/model.mlmodel",
+            "Data/com.apple.CoreML/weights/weight.bin",
+        }
+
+
+def test_coremltools_opens_the_package(made: Made) -> None:
+    loaded = coremltools().models.MLModel(str(made["int8"][0]), skip_model_load=True)
+    assert loaded.get_spec().SerializeToString(deterministic=True) == Package(made["int8"][0]).model.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.slow
+def test_same_model_is_the_same_bytes_in_another_process(made: Made, tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.targets.coreml import CoreMLOptions, build
+from tests.builders import randomised, trained
+from tests.targets.test_coreml import TWO_STAGES
+build(to_deploy_form(trained(randomised(TWO_STAGES))), Recipe(precision="fp16"), Path(sys.argv[1]), CoreMLOptions())
+"""
+    path = tmp_path / "a.mlpackage"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sha256(path) == sha256(made["fp16"][0])
+
+
+def test_build_says_nothing(one_stage: DeployForm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe = calibrated(one_stage, smooth_pixels(2, (32, 32)))
+    build(one_stage, recipe, tmp_path / "a.mlpackage", CoreMLOptions())
+    build(one_stage, Recipe(precision="int8-weights"), tmp_path / "b.mlpackage", CoreMLOptions())
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_inventory_reads_a_bare_package(made: Made) -> None:
+    for path, built in made.values():
+        assert inventory(path) == built.inventory
+        assert dict(CoreMLProgram(path).operators) == built.inventory.operators
+
+
+@pytest.mark.parametrize("target", ["iOS18"])
+def test_inventory_knows_the_compressed_weights_of_later_targets(
+    one_stage: DeployForm, target: str, tmp_path: Path
+) -> None:
+    recipe = calibrated(one_stage, smooth_pixels(2, (32, 32)))
+    found = build(one_stage, recipe, tmp_path / "a.mlpackage", CoreMLOptions(deployment_target=target)).inventory
+    assert found.quantized_layers == len(recipe.ranges)
+    assert "constexpr_blockwise_shift_scale" in found.operators
+
+
+def test_image_input_of_a_form_that_takes_normalised_values_is_refused(tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)), normalise=False)
+    with pytest.raises(WrongConfig, match="takes pixels") as error:
+        build(deployed, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
+    assert "tensor input" in error.value.hint
+
+
+def test_image_input_of_a_model_without_three_channels_is_refused(one_stage: DeployForm, tmp_path: Path) -> None:
+    grey = replace(one_stage, module=randomised(replace(ONE_STAGE, in_channels=1)))
+    with pytest.raises(WrongConfig, match="3 channels; this one has 1"):
+        build(grey, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
+
+
+def test_options_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(UnknownDeploymentTarget, match="iOS15, iOS16, iOS17, iOS18, iOS26") as error:
+        CoreMLOptions(deployment_target="ios17")
+    assert error.value.hint == "Did you mean iOS17?"
+    with pytest.raises(WrongConfig, match="image, tensor"):
+        CoreMLOptions(input="video")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("precision", "target", "first"), [("int8", "iOS16", "iOS17"), ("int8-weights", "iOS15", "iOS16")]
+)
+def test_precision_that_the_target_is_too_old_for_is_refused(
+    one_stage: DeployForm, precision: Precision, target: str, first: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WrongConfig, match=f"{precision} does not run on {target}") as error:
+        build(one_stage, Recipe(precision=precision), tmp_path / "a.mlpackage", CoreMLOptions(deployment_target=target))
+    assert first in error.value.hint
+    assert not (tmp_path / "a.mlpackage").exists()
+
+
+def test_recipe_of_another_model_is_refused(one_stage: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe):
+        build(one_stage, recipe, tmp_path / "a.mlpackage", CoreMLOptions())
+    assert not (tmp_path / "a.mlpackage").exists()
+
+
+def test_existing_package_is_not_overwritten(made: Made, deployed: DeployForm) -> None:
+    with pytest.raises(OutputExists):
+        build(deployed, Recipe(precision="fp16"), made["fp16"][0], CoreMLOptions())
+
+
+@pytest.mark.parametrize("pipeline", ["stock", "ours"])
+def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours_do_not(
+    pipeline: str, tmp_path: Path
+) -> None:
+    """When the stock half fails, coremltools has mended common::int_op_canonicalization: stop removing it."""
+    ct = coremltools()
+    from coremltools.converters.mil import Builder as mb  # noqa: N813
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(1, 4, 1, 1))], opset_version=ct.target.iOS17)
+    def program(x: Any) -> Any:
+        wide = mb.dequantize(
+            input=mb.quantize(input=x, scale=np.float32(0.5), output_dtype="int8"), scale=np.float32(0.5)
+        )
+        narrow = mb.quantize(input=mb.reshape(x=wide, shape=(1, 4)), scale=np.float32(0.1), output_dtype="int8")
+        return mb.dequantize(input=narrow, scale=np.float32(0.1), name="y")
+
+    model = ct.convert(
+        program,
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32,
+        pass_pipeline=passes(ct) if pipeline == "ours" else ct.PassPipeline.DEFAULT,
+        skip_model_load=True,
+    )
+    path = tmp_path / "a.mlpackage"
+    model.save(str(path))
+    x = np.array([1, 2, 3, 4], np.float32).reshape(1, 4, 1, 1)
+    ratio = 1.0 if pipeline == "ours" else 0.1 / 0.5
+    np.testing.assert_allclose(CoreMLProgram(path)({"x": x})["y"][0], ratio * x.ravel(), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_int8_package_of_s1_has_at_most_30_percent_of_the_float_bytes(tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised("shvit_s1", classes=10), size=(224, 224), variant="shvit_s1"))
+    recipe = calibrated(deployed, smooth_pixels(2, (224, 224)))
+    build(deployed, recipe, tmp_path / "int8.mlpackage", CoreMLOptions())
+    build(deployed, Recipe(precision="fp32"), tmp_path / "fp32.mlpackage", CoreMLOptions())
+    assert size_in_bytes(tmp_path / "int8.mlpackage") <= 0.30 * size_in_bytes(tmp_path / "fp32.mlpackage")

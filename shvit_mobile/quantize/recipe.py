@@ -20,7 +20,7 @@ SCHEMA_VERSION = "1.0"
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
 # convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly
-# dead channels huge weights. `docs/quantization.md` has the figures.
+# dead channels huge weights.
 FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention", "norm", "squeeze-excite-gate")
 
 

@@ -38,7 +38,7 @@ from shvit_mobile.targets.coreml import (
 from shvit_mobile.targets.coreml.convert import LARGEST_KEPT, coremltools, passes
 from tests.builders import randomised, smooth_pixels, trained
 
-# Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and small ones.
+# Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and not.
 TWO_STAGES = SHViTConfig(
     dims=(32, 48), partial_dims=(8, 12), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
 )

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CHATTY = ("torchao", "torch", "torch.utils._pytree", "torch.onnx", "onnxscript", "onnx_ir", "coremltools", "executorch")
+CHATTY = ("torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.errors import ProofFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.shvit import ConvNorm, NormLinear, Residual, SHViT
 from shvit_mobile.model.trained import TrainedModel
@@ -51,14 +51,19 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
     Raises:
         ProofFailed: the result differs from the original by more than 1e-9 relative, in float64.
+        WrongConfig: the model does not take three colours.
     """
+    if trained.model.config.in_channels != 3:
+        raise WrongConfig(
+            f"The model takes {trained.model.config.in_channels} channels.", why="Pictures have three colours."
+        )
     example = next(trained.model.parameters())
     original = exact(trained.model)
     fused = fuse(original)
     if normalise:
         bake_normalisation(fused, trained.preprocessing)
 
-    pixels = random_pixels(trained, original.config.in_channels)
+    pixels = random_pixels(trained)
     reference = original(normalised(pixels, trained.preprocessing))
     error = relative_error(reference, fused(pixels if normalise else normalised(pixels, trained.preprocessing)))
     prove("the deploy form", error)
@@ -250,10 +255,10 @@ def random_inputs(layer: nn.Module) -> Tensor:
     return torch.randn(2, layer.in_channels, height + 4, width + 3, generator=generator, dtype=torch.float64)
 
 
-def random_pixels(trained: TrainedModel, channels: int) -> Tensor:
+def random_pixels(trained: TrainedModel) -> Tensor:
     """Two images of whole pixel values 0 to 255 in float64, of the size the model is used at."""
     generator = torch.Generator().manual_seed(0)
-    shape = (2, channels, *trained.preprocessing.size)
+    shape = (2, 3, *trained.preprocessing.size)
     return torch.randint(0, 256, shape, generator=generator).double()
 
 

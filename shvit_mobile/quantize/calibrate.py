@@ -16,6 +16,7 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
+from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
 
 Progress = Callable[[int, int], None]
@@ -66,13 +67,6 @@ def calibrate(
         ranges=ranges,
         calibration=CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed),
     )
-
-
-def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """The layers int8 quantizes, by name: convolutions that mix channels. The head, a linear layer, stays float."""
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
-            yield name, layer
 
 
 @contextmanager

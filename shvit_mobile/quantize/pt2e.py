@@ -10,9 +10,8 @@ import torch
 from torch import fx
 
 from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.errors import BadRecipe
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX, affine
-from shvit_mobile.quantize.calibrate import dense_convolutions
+from shvit_mobile.quantize.layers import int8_ranges
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 from shvit_mobile.quiet import quiet
 
@@ -39,40 +38,22 @@ def quantized(deployed: DeployForm, recipe: Recipe) -> fx.GraphModule:
     Raises:
         BadRecipe: the recipe is not int8, or its layers are not the model's.
     """
-    check_layers(deployed, recipe)
+    ranges = int8_ranges(deployed, recipe)
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with quiet(), torch.no_grad():
         exported = torch.export.export(deployed.module, (example,)).module()
-        prepared = prepare_pt2e(exported, RecipeQuantizer(recipe))
+        prepared = prepare_pt2e(exported, RecipeQuantizer(ranges))
         # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
         prepared(example)
         return convert_pt2e(prepared)
 
 
-def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
-    """Raises `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
-    if recipe.precision != "int8":
-        raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
-    layers = {name for name, _ in dense_convolutions(deployed.module)}
-    strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
-    missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers))
-    if strange or missing:
-        first = (
-            f"it names {strange[0]}, which is no dense convolution" if strange else f"it has no range of {missing[0]}"
-        )
-        raise BadRecipe(
-            f"The recipe does not fit {deployed.trained.variant}: {first}.",
-            why="A recipe belongs to the model it was calibrated on.",
-            hint="Calibrate anew: shvit-mobile export --quantize int8 --calibration DIR",
-        )
-
-
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
-    """Annotates the convolutions that a recipe quantizes, with the parameters that follow from its ranges."""
+    """Annotates the convolutions that have a range, with the parameters that follow from it."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, ranges: dict[str, ActivationRange]) -> None:
         super().__init__()
-        self.ranges = {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
+        self.ranges = ranges
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:

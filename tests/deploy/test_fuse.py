@@ -8,7 +8,7 @@ from torch import nn
 
 from shvit_mobile.deploy import fuse as fusing
 from shvit_mobile.deploy.fuse import fuse, random_pixels, to_deploy_form
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.errors import ProofFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.shvit import VARIANTS
 from tests.builders import TINY, randomised, trained
@@ -23,7 +23,7 @@ def norms(model: nn.Module) -> int:
 def test_deploy_form_keeps_the_logits(variant: str, distilled: bool) -> None:
     model = trained(randomised(variant, classes=10, distilled=distilled), size=(97, 65))
     deployed = to_deploy_form(model)
-    pixels = random_pixels(model, 3).float()
+    pixels = random_pixels(model).float()
     reference = model.model(fusing.normalised(pixels, model.preprocessing))
     assert reference.std() > 0.05, "a model that answers the same to everything proves nothing"
     torch.testing.assert_close(deployed.module(pixels), reference, rtol=1e-4, atol=1e-4)
@@ -114,3 +114,8 @@ def test_infinite_statistics_are_refused() -> None:
     model.patch_embed[0].bn.running_mean[0] = float("inf")
     with pytest.raises(ProofFailed, match="infinities or NaN"):
         to_deploy_form(trained(model))
+
+
+def test_a_model_that_takes_no_pictures_is_refused() -> None:
+    with pytest.raises(WrongConfig, match="takes 1 channels"):
+        to_deploy_form(trained(randomised(replace(TINY, in_channels=1))))

@@ -11,7 +11,8 @@ from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.quantize.affine import affine, quantized_weight
-from shvit_mobile.quantize.calibrate import calibrate, dense_convolutions
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.pt2e import quantized
 from shvit_mobile.quantize.recipe import Recipe
 from tests.builders import picture_folder, randomised, smooth_pixels, trained

@@ -20,7 +20,8 @@ from shvit_mobile.drift import metrics
 from shvit_mobile.errors import BadRecipe, OutputExists, WrongConfig
 from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.model.shvit import SHViTConfig
-from shvit_mobile.quantize.calibrate import dense_convolutions, observed
+from shvit_mobile.quantize.calibrate import observed
+from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.pt2e import quantized
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.runtimes.mil.package import Package

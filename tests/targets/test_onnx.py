@@ -21,7 +21,8 @@ from shvit_mobile.drift.metrics import sqnr
 from shvit_mobile.errors import BadArtifact, BadRecipe, WrongConfig
 from shvit_mobile.model.shvit import VARIANTS
 from shvit_mobile.quantize.affine import affine, quantized_weight
-from shvit_mobile.quantize.calibrate import dense_convolutions, observed
+from shvit_mobile.quantize.calibrate import observed
+from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 from shvit_mobile.targets.onnx import OPSETS, ONNXOptions, build, inventory
 from tests.builders import TINY, randomised, smooth_pixels, trained

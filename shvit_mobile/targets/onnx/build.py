@@ -11,7 +11,8 @@ from onnx import helper
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe, WrongConfig
-from shvit_mobile.quantize.recipe import ActivationRange, Precision, Recipe
+from shvit_mobile.quantize.layers import int8_ranges
+from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import InputContract, OutputContract
 from shvit_mobile.targets.onnx.graph import Graph
@@ -90,7 +91,10 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
     trained = deployed.trained
     shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
     graph = Graph(trained.variant, images=IMAGES, shape=shape)
-    logits = Writer(graph, int8_ranges(deployed, recipe)).write(deployed.module, graph.images, "")
+    ranges = int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
+    logits = Writer(graph, ranges).write(deployed.module, graph.images, "")
+        deployed.module, graph.images, ""
+    )
     model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
     model.doc_string = doc_string(deployed, recipe)
@@ -105,16 +109,6 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
         },
     )
     return model
-
-
-def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
-    """The ranges of the layers that the recipe wants in int8, by name."""
-    if recipe.precision == "fp32":
-        return {}
-    from shvit_mobile.quantize.pt2e import check_layers  # loads torchao, which fp32 does without
-
-    check_layers(deployed, recipe)
-    return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
 
 
 def doc_string(deployed: DeployForm, recipe: Recipe) -> str:

@@ -1,0 +1,46 @@
+"""Which layers of a deploy form int8 quantizes, and whether a recipe fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import BadRecipe
+from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+
+
+def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    """The layers int8 quantizes, by name: convolutions that mix channels. The head, a linear layer, stays float."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            yield name, layer
+
+
+def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
+    """The ranges of the layers that an int8 recipe wants quantized, by name.
+
+    Raises:
+        BadRecipe: the recipe is not int8, or its layers are not the model's.
+    """
+    check_layers(deployed, recipe)
+    return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
+
+
+def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
+    """Raises `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
+    if recipe.precision != "int8":
+        raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
+    layers = {name for name, _ in dense_convolutions(deployed.module)}
+    strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
+    missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers))
+    if strange or missing:
+        first = (
+            f"it names {strange[0]}, which is no dense convolution" if strange else f"it has no range of {missing[0]}"
+        )
+        raise BadRecipe(
+            f"The recipe does not fit {deployed.trained.variant}: {first}.",
+            why="A recipe belongs to the model it was calibrated on.",
+            hint="Calibrate anew: shvit-mobile export --quantize int8 --calibration DIR",
+        )

@@ -93,8 +93,6 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
     graph = Graph(trained.variant, images=IMAGES, shape=shape)
     ranges = int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
     logits = Writer(graph, ranges).write(deployed.module, graph.images, "")
-        deployed.module, graph.images, ""
-    )
     model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
     model.doc_string = doc_string(deployed, recipe)

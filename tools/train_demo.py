@@ -30,6 +30,8 @@ from shvit_mobile.model.shvit import SHViT, shvit
 from shvit_mobile.model.trained import TrainedModel
 
 RESULT = "shvit_s1-cifar10.safetensors"
+# Of the moving average, a step. The last phase is short and at another size: what came before has to be forgotten.
+DECAY, LAST_DECAY = 0.998, 0.98
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def main(
                 group["lr"] = rate * warm
             # The last phase sees the images whole: what the model meets when it is used.
             gentle = phase is plan[-1]
+            average.decay = LAST_DECAY if gentle else DECAY
             inputs = augment(images[chosen], phase.size, generator, gentle).to(device)
             inputs, target = cutmix(
                 inputs, F.one_hot(labels[chosen], len(classes)).float().to(device), generator, 0.0 if gentle else mixup
@@ -241,8 +244,8 @@ def cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) 
 class Average:
     """The exponential moving average of a model's weights and statistics, a model itself."""
 
-    def __init__(self, model: SHViT, decay: float = 0.998) -> None:
-        self.decay, self.updates = decay, 0
+    def __init__(self, model: SHViT) -> None:
+        self.decay, self.updates = DECAY, 0
         self.model = shvit("shvit_s1", classes=model.config.classes).to(next(model.parameters()).device).eval()
         self.model.to(memory_format=torch.channels_last).load_state_dict(model.state_dict())
 

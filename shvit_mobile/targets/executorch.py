@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.errors import NotAmong, ToolMissing, UnknownPrecision
+from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
 from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.built import Built
@@ -22,10 +23,6 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 BACKENDS = ("xnnpack",)
 
 
-class UnknownBackend(NotAmong):
-    kind = "backend"
-
-
 @dataclass(frozen=True)
 class ExecuTorchOptions:
     """How to lower.
@@ -34,14 +31,14 @@ class ExecuTorchOptions:
         backend: what runs the operators it can take; ExecuTorch's own portable kernels run the rest.
 
     Raises:
-        UnknownBackend: `backend` is not one of `BACKENDS`.
+        WrongConfig: `backend` is not one of `BACKENDS`.
     """
 
     backend: Literal["xnnpack"] = "xnnpack"
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
-            raise UnknownBackend.among(self.backend, BACKENDS)
+            raise WrongConfig(f"The backend is '{self.backend}'.", why=f"It is one of {', '.join(BACKENDS)}.")
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:
@@ -52,13 +49,12 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     batch into more pieces, and some of them then fail on the phone. The same inputs give the same bytes.
 
     Raises:
-        UnknownPrecision: ExecuTorch's XNNPACK has no such precision.
-        BadRecipe: the recipe is not of this model.
+        BadRecipe: XNNPACK has no such precision, or the recipe is another model's.
         ToolMissing: executorch is not installed.
     """
     if recipe.precision not in PRECISIONS:
-        raise UnknownPrecision(
-            f"executorch has no {recipe.precision}.",
+        raise BadRecipe(
+            f"The target executorch has no {recipe.precision}.",
             why=f"Its precisions: {', '.join(PRECISIONS)}.",
             hint="Try: shvit-mobile export --target executorch --quantize int8",
         )
@@ -76,9 +72,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
 
 
 def graph(deployed: DeployForm, recipe: Recipe) -> nn.Module:
-    """What is exported: the deploy form itself, or its quantized graph."""
+    """What is exported: the deploy form itself, in float32, or its quantized graph."""
     if recipe.precision == "fp32":
-        return deployed.module
+        return deepcopy(deployed.module).float().cpu()
     from shvit_mobile.quantize.pt2e import quantized
 
     return quantized(deployed, recipe)

@@ -68,8 +68,8 @@ class Contents:
 
     Attributes:
         inventory: operators that ExecuTorch's own kernels run ("aten::mean.out"), calls of each backend
-            ("XnnpackBackend"), and XNNPACK's operators inside those ("XNNConv2d"); bytes of constants, each counted once
-            however often it is used, without padding.
+            ("XnnpackBackend"), and XNNPACK's operators inside those ("XNNConv2d"); bytes of constants without padding,
+            each counted once however often it is used.
         delegation: counted in the same operators. Inside a delegate there are fewer than in the exported graph, because
             XNNPACK fuses, and more where it changes a layout or a dtype.
     """
@@ -88,7 +88,7 @@ def inspect_program(path: Path) -> Contents:
     data = program_bytes(path)
     try:
         return contents(Program.parse(data))
-    except (Damaged, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
+    except (DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
         raise damaged(path) from reason
 
 
@@ -108,7 +108,7 @@ def program_bytes(path: Path) -> bytes:
     if data[place] != magic:
         raise BadArtifact(
             f"{path} is not an ExecuTorch program.",
-            why=f"Bytes 4 to 7 of one are '{magic.decode()}'; this file has {len(data)} bytes and they are {data[place]!r}.",
+            why=f"Bytes 4 to 7 of one are {magic!r}; in this file of {len(data)} bytes they are {data[place]!r}.",
             hint="Make one: shvit-mobile export --target executorch",
         )
     return data
@@ -122,7 +122,7 @@ def damaged(path: Path) -> BadArtifact:
     )
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A flatbuffer that flatc cannot read, or an offset that leads out of the file."""
 
 
@@ -142,13 +142,13 @@ class Program:
 
     @classmethod
     def parse(cls, data: bytes) -> Program:
-        """Raises `Damaged`, or what reading a broken structure raises."""
+        """Raises `DamagedError`, or what reading a broken structure raises."""
         program_size, base = extended_header(data)
         root = schemas()
         fields = as_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
-            raise Damaged("a segment lies outside of the file")
+            raise DamagedError("a segment lies outside of the file")
         payloads = {
             index: xnnpack_flatbuffer(payload(data, fields, segments, delegate))
             for index, delegate in enumerate(plan(fields)["delegates"])
@@ -170,7 +170,7 @@ def extended_header(data: bytes) -> tuple[int, int]:
     if magic != b"eh00":
         return len(data), 0
     if not 0 < program_size <= len(data):
-        raise Damaged("the program is longer than the file")
+        raise DamagedError("the program is longer than the file")
     return program_size, base
 
 
@@ -188,9 +188,9 @@ def xnnpack_flatbuffer(processed: bytes) -> bytes:
     """The flatbuffer in a delegate's payload, which begins with XNNPACK's header."""
     magic, _, offset, size = struct.unpack_from("<4x4sHII", processed)
     if magic != b"XH00":
-        raise Damaged("a delegate's payload is not XNNPACK's")
+        raise DamagedError("a delegate's payload is not XNNPACK's")
     if offset + size > len(processed):
-        raise Damaged("a delegate's graph is longer than its payload")
+        raise DamagedError("a delegate's graph is longer than its payload")
     return processed[offset : offset + size]
 
 
@@ -312,7 +312,7 @@ def as_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
     """Flatbuffers of one schema as JSON objects with every field, defaults too.
 
     Raises:
-        Damaged: flatc refuses one of them, dies of it, or takes longer than a minute.
+        DamagedError: flatc refuses one of them, dies of it, or takes longer than a minute.
     """
     if not flatbuffers:
         return []
@@ -321,14 +321,14 @@ def as_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
         for binary, flatbuffer in zip(binaries, flatbuffers, strict=True):
             binary.write_bytes(flatbuffer)
         options = ["--json", "--strict-json", "--defaults-json", "-o", folder]
-        command = [flatc(), *options, schema, "--", *binaries]
+        command = [str(flatc()), *options, str(schema), "--", *map(str, binaries)]
         try:
             # In the folder, so that what a dying flatc dumps vanishes with it.
             done = subprocess.run(command, cwd=folder, capture_output=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            raise Damaged("flatc does not come to an end") from None
+            raise DamagedError("flatc does not come to an end") from None
         if done.returncode:
-            raise Damaged(f"flatc ended with {done.returncode}")
+            raise DamagedError(f"flatc ended with {done.returncode}")
         return [json.loads(with_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
 
 

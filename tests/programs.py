@@ -1,0 +1,64 @@
+"""ExecuTorch programs that tests share, each lowered once a process: lowering takes seconds."""
+
+from __future__ import annotations
+
+import atexit
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Precision, Recipe
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.lower import lower
+from tests.builders import picture_folder, randomised, smooth_pixels, trained
+
+# One stage without attention and one with it are all kinds of operators there are; the rest is repetition.
+SMALL = SHViTConfig(
+    dims=(32, 48), partial_dims=(12, 17), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
+)
+SIZE = (65, 97)
+# The int8 program keeps this layer float, as a recipe may ask.
+KEPT = "stages.1.blocks.0.mixer.m.qkv"
+
+
+@dataclass(frozen=True)
+class Lowered:
+    deployed: DeployForm
+    recipe: Recipe
+    artifact: Artifact
+
+
+@cache
+def program(precision: Precision) -> Lowered:
+    """The small model at an odd size, lowered to ExecuTorch in one precision."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    deployed = to_deploy_form(trained(randomised(SMALL), size=SIZE))
+    images = open_images(picture_folder(Path(folder.name, "pictures"), count=12, size=(80, 110)))
+    recipe = calibrate(deployed, images, precision=precision, count=12)
+    if precision == "int8":
+        recipe = recipe.model_copy(update={"float_layers": (KEPT,)})
+    return Lowered(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name)))
+
+
+def pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """Pixels as runners take them: uint8, shape (count, height, width, 3)."""
+    pixels: NDArray[np.uint8] = smooth_pixels(count, size, seed=3).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return pixels
+
+
+@torch.no_grad()
+def float_logits(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the trained model itself answers, BatchNorms and all."""
+    images = torch.from_numpy(deployed.trained.preprocessing.normalised(pixels))
+    logits: NDArray[np.float32] = deployed.trained.model(images).numpy()
+    return logits

@@ -1,0 +1,149 @@
+"""Programs lowered to ExecuTorch compute what the checkpoint does, hold the dtypes of their recipe, and tell the truth
+about what was delegated."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift.metrics import sqnr
+from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.quantize.calibrate import observed, run
+from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Recipe
+from shvit_mobile.runtimes.executorch import ExecuTorchRunner
+from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build
+from shvit_mobile.targets.lower import lower
+from tests.builders import randomised, trained
+from tests.programs import KEPT, SIZE, float_logits, pictures, program
+
+FP32 = Recipe(precision="fp32")
+
+
+def int8_recipe(deployed: DeployForm) -> Recipe:
+    ranges: dict[str, ActivationRange] = {}
+    with observed(deployed.module, ranges):
+        run(deployed, pictures(8, deployed.trained.preprocessing.size))
+    return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
+
+
+def test_fp32_gives_the_logits_of_the_checkpoint_at_an_odd_size() -> None:
+    lowered, pixels = program("fp32"), pictures(4)
+    reference = float_logits(lowered.deployed, pixels)
+    actual = ExecuTorchRunner(lowered.artifact).run(pixels)
+    np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
+
+
+def test_int8_stays_close_to_the_checkpoint() -> None:
+    lowered, pixels = program("int8"), pictures(16)
+    actual = ExecuTorchRunner(lowered.artifact).run(pixels)
+    assert 20 < sqnr(float_logits(lowered.deployed, pixels), actual) < 80, "neither noise nor float after all"
+
+
+def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
+    manifest = program("fp32").artifact.manifest
+    assert manifest.input.shape == (1, 3, *SIZE)
+    assert (manifest.input.kind, manifest.input.values, manifest.input.dtype) == ("tensor", "pixels", "float32")
+    assert manifest.options == {"backend": "xnnpack"}
+    assert manifest.versions["executorch"].startswith("1.")
+
+
+def test_fp32_holds_the_weights_as_float32_and_nothing_else() -> None:
+    lowered = program("fp32")
+    held = lowered.artifact.manifest.inventory
+    parameters = sum(4 * parameter.numel() for parameter in lowered.deployed.module.parameters())
+    assert set(held.weight_bytes) == {"float32"}
+    assert parameters <= held.weight_bytes["float32"] <= 1.02 * parameters
+    assert held.weight_bytes["float32"] < size_in_bytes(lowered.artifact.path)
+    assert held.quantized_layers == 0
+
+
+def test_int8_holds_dense_convolutions_as_int8_and_the_rest_as_float32() -> None:
+    lowered = program("int8")
+    held = lowered.artifact.manifest.inventory
+    dense = dict(dense_convolutions(lowered.deployed.module))
+    assert KEPT in dense
+    quantized = [layer for name, layer in dense.items() if name != KEPT]
+    assert held.quantized_layers == len(quantized)
+    assert held.weight_bytes["int8"] == sum(layer.weight.numel() for layer in quantized)
+    assert held.weight_bytes["int32"] == sum(4 * layer.out_channels for layer in quantized), "biases"
+    layers = [m for m in lowered.deployed.module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert held.weight_bytes["float32"] >= sum(4 * m.weight.numel() for m in layers if m not in quantized)
+
+
+def test_delegation_counts_what_xnnpack_took_and_what_it_left() -> None:
+    found = program("fp32").artifact.manifest.delegation
+    assert found is not None
+    assert found.backend == "XnnpackBackend"
+    assert found.delegates > 1
+    # One attention block: its group norm and its two splits are what XNNPACK is known to leave.
+    assert found.left_operators["aten::native_group_norm.out"] == 1
+    assert found.left_operators["aten::split_with_sizes_copy.out"] == 2
+    assert 0.7 < found.share < 1
+
+
+def test_convolutions_are_delegated_one_for_one() -> None:
+    lowered = program("fp32")
+    layers = [layer for layer in lowered.deployed.module.modules() if isinstance(layer, nn.Conv2d)]
+    depthwise = sum(layer.groups > 1 for layer in layers)
+    operators = lowered.artifact.manifest.inventory.operators
+    assert operators["XNNConv2d"] == len(layers) - depthwise
+    assert operators["XNNDepthwiseConv2d"] == depthwise
+    assert operators["XNNFullyConnected"] == 1
+
+
+def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
+    lowered = program("fp32")
+    build(lowered.deployed, lowered.recipe, tmp_path / "again.pte", ExecuTorchOptions())
+    assert sha256(tmp_path / "again.pte") == lowered.artifact.manifest.artifact.sha256
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
+def test_other_precisions_are_refused_with_those_there_are(precision: str, tmp_path: Path) -> None:
+    assert precision not in PRECISIONS
+    recipe = Recipe(precision=precision)  # type: ignore[arg-type]
+    with pytest.raises(BadRecipe, match=rf"no {precision}.\nIts precisions: fp32, int8"):
+        build(program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_of_another_model_is_refused(tmp_path: Path) -> None:
+    another = to_deploy_form(trained(randomised(), size=(64, 64)))
+    with pytest.raises(BadRecipe, match="does not fit"):
+        build(another, program("int8").recipe, tmp_path / "m.pte", ExecuTorchOptions())
+
+
+def test_options_are_checked_and_frozen() -> None:
+    with pytest.raises(WrongConfig, match="xnnpack"):
+        ExecuTorchOptions(backend="vulkan")  # type: ignore[arg-type]
+    with pytest.raises(FrozenInstanceError):
+        ExecuTorchOptions().backend = "xnnpack"  # type: ignore[misc]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_gives_its_logits(variant: str, normalise: bool, tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised(variant, classes=10), size=(64, 64)), normalise=normalise)
+    pixels = pictures(2, (64, 64))
+    artifact = lower(deployed, FP32, "executorch", tmp_path)
+    reference = float_logits(deployed, pixels)
+    scale = max(1.0, float(np.abs(reference).max()))
+    np.testing.assert_allclose(ExecuTorchRunner(artifact).run(pixels), reference, rtol=0, atol=1e-4 * scale)
+
+
+@pytest.mark.slow
+def test_int8_of_s1_is_at_most_three_tenths_of_fp32(tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised("shvit_s1", classes=10), size=(64, 64)))
+    sizes = {
+        recipe.precision: size_in_bytes(lower(deployed, recipe, "executorch", tmp_path).path)
+        for recipe in (FP32, int8_recipe(deployed))
+    }
+    assert sizes["int8"] <= 0.30 * sizes["fp32"]

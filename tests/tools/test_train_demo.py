@@ -1,0 +1,42 @@
+"""The training script's own arithmetic: its resampling is Pillow's, its phases are what they say."""
+
+import numpy as np
+import pytest
+import torch
+import train_demo
+from PIL import Image
+
+
+def test_resampling_the_whole_picture_is_pillows_bicubic() -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(60, 190, (32, 32, 3), dtype=np.uint8))
+    matrix = train_demo.resampling(torch.zeros(1), torch.full((1,), 32.0), 32, 96)[0]
+    channels = torch.from_numpy(np.asarray(picture)).permute(2, 0, 1).float()
+    resized = (matrix @ channels @ matrix.T).permute(1, 2, 0)
+    expected = torch.from_numpy(np.array(picture.resize((96, 96), Image.Resampling.BICUBIC))).float()
+    # Pillow rounds to bytes after each of its two passes.
+    assert float((resized.clamp(0, 255) - expected).abs().max()) <= 1.5
+
+
+def test_a_phase_is_read_and_its_rate_falls_from_start_to_end() -> None:
+    phase = train_demo.Phase.parse("96x14:1e-3..2e-4")
+    assert (phase.size, phase.epochs) == (96, 14)
+    assert phase.rate(0.0) == pytest.approx(1e-3)
+    assert phase.rate(0.5) == pytest.approx(6e-4)
+    assert phase.rate(1.0) == pytest.approx(2e-4)
+
+
+def test_augmented_images_are_normalised_and_of_the_size() -> None:
+    pixels = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    images = train_demo.augment(pixels, 64, torch.Generator().manual_seed(0), gentle=False)
+    assert images.shape == (5, 3, 64, 64)
+    assert float(images.abs().max()) < 3
+
+
+def test_cutmix_keeps_targets_that_add_up_to_one() -> None:
+    x, target = torch.randn(6, 3, 32, 32), torch.eye(6)
+    mixed, mixture = train_demo.cutmix(x, target, torch.Generator().manual_seed(1), 1.0)
+    torch.testing.assert_close(mixture.sum(1), torch.ones(6))
+    assert not torch.equal(mixed, x)
+    untouched, same = train_demo.cutmix(x, target, torch.Generator().manual_seed(1), 0.0)
+    assert untouched is x
+    assert same is target

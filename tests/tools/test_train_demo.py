@@ -10,7 +10,7 @@ from PIL import Image
 def test_resampling_the_whole_picture_is_pillows_bicubic() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(60, 190, (32, 32, 3), dtype=np.uint8))
     matrix = train_demo.resampling(torch.zeros(1), torch.full((1,), 32.0), 32, 96)[0]
-    channels = torch.from_numpy(np.asarray(picture)).permute(2, 0, 1).float()
+    channels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
     resized = (matrix @ channels @ matrix.T).permute(1, 2, 0)
     expected = torch.from_numpy(np.array(picture.resize((96, 96), Image.Resampling.BICUBIC))).float()
     # Pillow rounds to bytes after each of its two passes.

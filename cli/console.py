@@ -23,7 +23,10 @@ def show(*renderables: Any) -> None:
 
     console = Console(width=width(sys.stdout), markup=False, highlight=False)
     for renderable in renderables:
-        console.print(printable(renderable) if isinstance(renderable, str) else renderable)
+        if isinstance(renderable, str):
+            console.print(printable(renderable), soft_wrap=True)  # a path stays one line, to be copied
+        else:
+            console.print(renderable)
 
 
 def data(value: Any) -> None:

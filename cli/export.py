@@ -40,7 +40,7 @@ from .options import (
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
 from .results import artifact_json, conclude, judged, sizes
-from .tables import artifact_table, by, drift_table, listed, pairs
+from .tables import artifact_table, by, drift_table, pairs
 
 if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
@@ -199,7 +199,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
         data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
     else:
-        show(pairs("What was read", source), "", listed("What would be written", files))
+        show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
 def show_exported(plan: Plan, exported: Exported, gate: Gate | None, as_json: bool) -> None:

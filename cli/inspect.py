@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from shvit_mobile.images.preprocessing import Preprocessing
     from shvit_mobile.targets.artifact import Artifact
-    from shvit_mobile.targets.manifest import Inventory, Manifest
+    from shvit_mobile.targets.manifest import Delegation, Inventory, Manifest, Target
 
 
 def inspect(
@@ -58,19 +58,31 @@ def show_artifact(artifact: Artifact, as_json: bool) -> None:
 def show_bare(path: Path, as_json: bool) -> None:
     """An artifact without a manifest."""
     from shvit_mobile.fingerprints import sha256, size_in_bytes
-    from shvit_mobile.targets.lower import MODULES
     from shvit_mobile.targets.manifest import TARGETS
 
     target = next(target for target, suffix in TARGETS.items() if suffix == path.suffix)
-    found: Inventory = import_module(MODULES[target][0]).inventory(path)
+    found, delegation = contents(path, target)
     known = {"target": target, "bytes": size_in_bytes(path), "sha256": sha256(path)}
+    share = {"delegation": contract_json(delegation)} if delegation else {}
     note(f"Its manifest is missing ({path.stem}.manifest.json): no labels, preprocessing or drift.")
     if as_json:
-        data({"path": str(path), "manifest": None, **known, "inventory": contract_json(found)})
+        data({"path": str(path), "manifest": None, **known, "inventory": contract_json(found), **share})
     else:
-        show(
-            pairs(path.name, {**known, "int8 layers": found.quantized_layers}), "", operators(found), "", dtypes(found)
-        )
+        words = {**known, "int8 layers": found.quantized_layers, "delegation": delegation and delegated(delegation)}
+        show(pairs(path.name, words), "", operators(found), "", dtypes(found))
+
+
+def contents(path: Path, target: Target) -> tuple[Inventory, Delegation | None]:
+    """What the file itself tells."""
+    if target == "executorch":
+        from shvit_mobile.targets.pte import inspect_program
+
+        program = inspect_program(path)
+        return program.inventory, program.delegation
+
+    from shvit_mobile.targets.lower import MODULES
+
+    return import_module(MODULES[target][0]).inventory(path), None
 
 
 def show_checkpoint(source: str, as_json: bool) -> None:
@@ -97,7 +109,6 @@ def show_checkpoint(source: str, as_json: bool) -> None:
 def facts(manifest: Manifest) -> dict[str, object]:
     """A manifest's fields in words."""
     given, answered, golden = manifest.input, manifest.output, manifest.golden
-    delegation = manifest.delegation
     return {
         "target": manifest.target,
         "precision": manifest.precision,
@@ -110,12 +121,17 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "input": f"{given.name}: {given.kind}, {given.values}, {given.dtype} {tuple(given.shape)}",
         "outputs": ", ".join(name for name in (answered.logits, answered.probabilities, answered.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
-        "delegation": delegation
-        and f"{delegation.backend} has {100 * delegation.share:.1f}% of the operators, in {delegation.delegates} parts",
+        "delegation": manifest.delegation and delegated(manifest.delegation),
         "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:g}",
         "options": worded(manifest.options),
         "versions": worded(manifest.versions),
     }
+
+
+def delegated(delegation: Delegation) -> str:
+    """How much a backend took, in words."""
+    parts = "one part" if delegation.delegates == 1 else f"{delegation.delegates} parts"
+    return f"{delegation.backend} has {100 * delegation.share:.1f}% of the operators, in {parts}"
 
 
 def seen(preprocessing: Preprocessing) -> dict[str, object]:

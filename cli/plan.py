@@ -116,12 +116,18 @@ def done(plan: Plan, steps: Steps) -> Exported:
 
 
 def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps) -> Recipe:
+    """The recipe for a precision: the one from before, once it is known to fit, or a new one."""
     from shvit_mobile.quantize.calibrate import calibrate
+    from shvit_mobile.quantize.layers import check_layers
 
     with steps.step(f"Making the recipe for {precision}") as tick:
-        return plan.recipe or calibrate(
-            deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
-        )
+        if plan.recipe is None:
+            return calibrate(
+                deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
+            )
+        if precision == "int8":
+            check_layers(deployed, plan.recipe)
+        return plan.recipe
 
 
 def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: Steps) -> Iterator[Artifact]:

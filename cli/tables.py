@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,21 +25,23 @@ def drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
         rows: what was measured, all on the same images.
         sizes: bytes of each artifact by its file name.
     """
-    table = titled(f"Drift from the float model, {images_seen(rows)}", "artifact", "precision", "how")
+    table = titled(f"Drift from the float model, {images_seen(rows)}", "artifact", gap=1)
+    for heading in ("preci-\nsion", "how"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("MB", "top-1 %", "drop,\npoints", "agree-\nment %", "SQNR\ndB", "max\nerror", "mean\nKL"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             cell(in_two(row.artifact, row.precision)),
-            cell(row.precision),
+            cell(row.precision.replace("-", "-\n")),
             cell(row.how),
             megabytes(sizes[row.artifact]) if row.artifact in sizes else NONE,
             with_interval(row.top1),
             NONE if row.top1_drop is None else f"{row.top1_drop:.2f}",
             f"{100 * row.agreement.value:.2f}",
-            "∞" if row.sqnr_db == float("inf") else f"{row.sqnr_db:.1f}",
-            f"{row.max_abs_error:.2g}",
-            f"{row.mean_kl:.1g}",
+            decibels(row.sqnr_db),
+            short(row.max_abs_error, 2),
+            short(row.mean_kl, 1),
         )
     return table
 
@@ -71,8 +74,8 @@ def pairs(title: str, values: Mapping[str, object]) -> Table:
     return table
 
 
-def titled(title: str, *columns: str, show_header: bool = True) -> Table:
-    """A table with some columns of text."""
+def titled(title: str, *columns: str, show_header: bool = True, gap: int = 2) -> Table:
+    """A table with some columns of text, `gap` characters apart."""
     from rich import box
     from rich.table import Table
 
@@ -81,7 +84,7 @@ def titled(title: str, *columns: str, show_header: bool = True) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, gap - 1, 0, 0),
         show_header=show_header,
         show_edge=False,
     )
@@ -110,9 +113,19 @@ def with_interval(share: Share | None) -> str:
     return f"{100 * share.value:.2f}\n{100 * share.low:.1f}–{100 * share.high:.1f}"
 
 
+def decibels(value: float) -> str:
+    """Whole ones from 100 on, where the next digit says nothing."""
+    return "∞" if value == float("inf") else f"{value:.{0 if value >= 100 else 1}f}"
+
+
+def short(value: float, digits: int) -> str:
+    """A few significant digits, and no zeros in the exponent."""
+    return re.sub(r"e([+-])0", r"e\1", f"{value:.{digits}g}")
+
+
 def images_seen(rows: Sequence[DriftRow]) -> str:
     seen, skipped = rows[0].images, rows[0].skipped
-    return f"{seen} images{f', {skipped} that could not be decoded' if skipped else ''}"
+    return f"{seen} images{f', {skipped} skipped' if skipped else ''}"
 
 
 def megabytes(count: int) -> str:
@@ -122,11 +135,3 @@ def megabytes(count: int) -> str:
 def by(size: tuple[int, int]) -> str:
     """Height x width."""
     return f"{size[0]}x{size[1]}"
-
-
-def listed(title: str, lines: Iterable[str]) -> Table:
-    """A line each."""
-    table = titled(title, "", show_header=False)
-    for line in lines:
-        table.add_row(cell(line))
-    return table

@@ -1,0 +1,377 @@
+"""Whatever a person gets wrong: exit status 2, a sentence that helps, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import safetensors.torch
+import torch
+
+from shvit_mobile.deploy import fuse
+from tests.builders import randomised
+from tests.cli.conftest import Call, World
+
+ONNX = ("--target", "onnx")
+Args = tuple[Any, ...]
+
+
+class Malicious:
+    """Pickled, it makes a file where it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.mark,)
+
+
+def nothing(path: Path) -> None:
+    """There is no file."""
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+def text(path: Path) -> None:
+    path.write_text("not a checkpoint\n")
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def half(path: Path) -> None:
+    torch.save({"model": {"patch_embed.0.c.weight": torch.zeros(64, 64, 3, 3)}}, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(path: Path) -> None:
+    torch.save({"layer1.0.conv1.weight": torch.zeros(8, 8, 3, 3), "fc.weight": torch.zeros(10, 8)}, path)
+
+
+def malicious(path: Path) -> None:
+    torch.save({"model": Malicious(path.with_suffix(".mark"))}, path)
+
+
+def partial(path: Path) -> None:
+    state = randomised().state_dict()
+    del state["head.l.weight"]
+    torch.save({"model": state}, path)
+
+
+def steering(path: Path) -> None:
+    torch.save({"\x1b[2Jcleared": torch.zeros(2)}, path)
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "missing": (nothing, "There is no file"),
+    "empty": (empty, "is empty"),
+    "text": (text, "checkpoint"),
+    "folder": (folder, "is a folder"),
+    "truncated": (half, "damaged|cut short|truncated"),
+    "foreign": (foreign, "is not a SHViT's.*layer1.0.conv1.weight"),
+    "malicious": (malicious, "code|not allowed|refused"),
+    "partial": (partial, r"holds \d+ of the \d+ tensors.*head.l.weight.*no classifier"),
+    "steering": (steering, r"is not a SHViT's.*\\x1b\[2Jcleared"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_bad_checkpoint(name: str, tmp_path: Path, call: Call) -> None:
+    make, sentence = CHECKPOINTS[name]
+    checkpoint = tmp_path / "bad.pth"
+    make(checkpoint)
+    refused(call, ("export", "--checkpoint", checkpoint, *ONNX), tmp_path / "out", sentence)
+    assert not checkpoint.with_suffix(".mark").exists(), "code from the checkpoint was executed"
+
+
+def test_checkpoint_of_weights_that_are_not_numbers(world: World, tmp_path: Path, call: Call) -> None:
+    broken = tmp_path / "nan.safetensors"
+    with safetensors.safe_open(world.checkpoint, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors["head.l.bias"][0] = float("nan")
+    safetensors.torch.save_file(tensors, broken, metadata)
+    refused(call, ("export", "--checkpoint", broken, *ONNX), tmp_path / "out", "head.l.bias holds NaN")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ((), "is already there"),
+        (("--overwrite", "--quantize", "fp16"), "onnx has no fp16"),
+        (("--overwrite", "--validate", "nowhere"), "There is no folder of images"),
+        (("--overwrite", "--quantize", "int8", "--calibration", "nowhere"), "There is no folder of images"),
+    ],
+)
+def test_all_is_checked_before_any_work(
+    more: Args, sentence: str, world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("the work has begun")
+
+    monkeypatch.setattr(fuse, "to_deploy_form", reached)
+    mine = tmp_path / "custom-64x48-onnx-fp32.onnx"
+    mine.write_text("mine")
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
+    refused(call, (*args, *more), None, sentence)
+    assert mine.read_text() == "mine"
+    assert "the work has begun" in call(*args, "--overwrite").stderr
+
+
+def bad_pictures(root: Path) -> Path:
+    """Class folders whose files are no pictures."""
+    for name in ("ant", "bee"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    return root
+
+
+def strange_classes(root: Path) -> Path:
+    for name in ("zebra", "okapi"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1.jpg").touch()
+    return root
+
+
+def texts(root: Path) -> Path:
+    root.mkdir()
+    (root / "notes.txt").write_text("no pictures here")
+    return root
+
+
+def bare(root: Path) -> Path:
+    root.mkdir()
+    return root
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing": (lambda root: root, "There is no folder of images at"),
+    "empty": (bare, "is empty"),
+    "without pictures": (texts, "There is no image in .*1 with .txt"),
+    "of other classes": (strange_classes, "cannot be matched with a class.*okapi"),
+    "of damaged pictures": (bad_pictures, "None of the 2 images"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_bad_folder_to_validate_on(name: str, world: World, tmp_path: Path, call: Call) -> None:
+    make, sentence = FOLDERS[name]
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", make(tmp_path / "pictures"))
+    if name == "of damaged pictures":
+        # Found out when they are decoded, after the artifact is there: `validate` writes nothing at all.
+        artifact = tmp_path / "made" / "custom-64x48-onnx-fp32.onnx"
+        assert call("export", "--checkpoint", world.checkpoint, *ONNX, "--out", artifact.parent).exit_code == 0
+        args = ("validate", artifact, "--checkpoint", world.checkpoint, "--images", tmp_path / "pictures")
+        return refused(call, args, None, sentence)
+    return refused(call, args, tmp_path / "out", sentence)
+
+
+def test_bad_folder_to_calibrate_on(world: World, tmp_path: Path, call: Call) -> None:
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--quantize", "int8", "--calibration")
+    refused(call, (*args, tmp_path / "nowhere"), tmp_path / "out", "There is no folder of images at")
+    refused(call, (*args, bad_pictures(tmp_path / "bad")), tmp_path / "out", "None of the 2 images")
+
+
+TABLES = {
+    "file,label\n1.jpg,okapi\n": "okapi.*cannot be matched|there is no 1.jpg",
+    "file,label\nmissing.jpg,ant\n": "there is no missing.jpg",
+    "file,label\n": "has a header and no rows",
+    "a,b,c\n1,2,3\n": "Which is the file and which the label is not clear|lacks|cannot be used",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_bad_csv(table: str, world: World, tmp_path: Path, call: Call) -> None:
+    csv = tmp_path / "labels.csv"
+    csv.write_text(table)
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", world.unlabelled, "--labels-csv", csv)
+    refused(call, args, tmp_path / "out", TABLES[table])
+
+
+ARGUMENTS: dict[str, tuple[Args, str]] = {
+    "unknown command": (("exprot",), "No such command 'exprot'.*export"),
+    "unknown option": (("export", "--taget", "onnx"), "No such option: --taget.*--target"),
+    "no number": (("export", *ONNX, "--opset", "new"), "--opset.*valid int"),
+    "unknown target": (("export", "--target", "corelm"), "'corelm' is not a target.*Did you mean coreml"),
+    "no target": (("export",), "No target is given.*coreml, executorch, onnx.*--target coreml"),
+    "unknown precision": (("export", *ONNX, "--quantize", "int9"), "'int9' is not a precision.*Did you mean int8"),
+    "unknown variant": (("export", "--checkpoint", "$", *ONNX, "--model", "shvit_s5"), "'shvit_s5' is not a variant"),
+    "another variant": (("export", "--checkpoint", "$", *ONNX, "--model", "shvit_s2"), "tensors of shvit_s2"),
+    "variant of nothing": (("export", *ONNX, "--model", "shvit_s2"), "without --checkpoint.*--checkpoint shvit_s2"),
+    "size in words": (("export", "--checkpoint", "$", *ONNX, "--size", "large"), "--size is 'large'.*--size 192x160"),
+    "size of nothing": (("export", "--checkpoint", "$", *ONNX, "--size", "0x64"), "--size is '0x64'"),
+    "crop past the picture": (("export", "--checkpoint", "$", *ONNX, "--crop", "1.5"), "crop_ratio is 1.5"),
+    "std of zero": (("export", "--checkpoint", "$", *ONNX, "--std", 0, 1, 1), "std is .*above 0"),
+    "mean of two colours": (("export", *ONNX, "--mean", 1, 1), "--mean"),
+    "precision the target lacks": (
+        ("export", "--checkpoint", "$", *ONNX, "--quantize", "fp16"),
+        "onnx has no fp16.*fp32, int8",
+    ),
+    "int8 without images": (
+        ("export", "--checkpoint", "$", *ONNX, "--quantize", "int8"),
+        "needs --calibration.*Add --calibration DIR",
+    ),
+    "images without int8": (
+        ("export", "--checkpoint", "$", *ONNX, "--calibration", "pictures"),
+        "--calibration is given, but nothing is calibrated.*--quantize int8",
+    ),
+    "no images to calibrate on": (
+        ("export", "--checkpoint", "$", *ONNX, "--calibration-count", 0),
+        "--calibration-count",
+    ),
+    "recipe and calibration": (
+        ("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json", "--calibration", "pictures"),
+        "--recipe and --calibration exclude each other: choose one",
+    ),
+    "recipe and precision": (
+        ("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json", "--quantize", "int8"),
+        "--recipe and --quantize exclude each other: choose one",
+    ),
+    "recipe that is missing": (("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json"), "r.json cannot be read"),
+    "gate without images": (
+        ("export", "--checkpoint", "$", *ONNX, "--max-drop", 1),
+        "gate is given without --validate.*Add --validate DIR",
+    ),
+    "gate as a share": (
+        ("export", *ONNX, "--min-agreement", 0.985),
+        "in percent.*Did you mean --min-agreement 98.5",
+    ),
+    "gate past 100": (("export", *ONNX, "--min-agreement", 101), "--min-agreement is 101"),
+    "gate below zero": (("export", *ONNX, "--max-drop", -1), "--max-drop is -1"),
+    "csv without images": (
+        ("export", "--checkpoint", "$", *ONNX, "--labels-csv", "l.csv"),
+        "--labels-csv is given without --validate",
+    ),
+    "option of another target": (
+        ("export", "--target", "coreml", "--opset", 17),
+        "--opset is given without --target onnx",
+    ),
+    "opset from nowhere": (("export", *ONNX, "--opset", 99), "Opset 99"),
+    "system from nowhere": (("export", "--target", "coreml", "--deployment-target", "iOS9"), "iOS9"),
+    "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
+    "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),
+    "nothing to validate": (("validate",), "Missing argument 'ARTIFACT"),
+    "no images to validate on": (("validate", "a.onnx", "--checkpoint", "$"), "No --images are given.*--images DIR"),
+    "artifact that is missing": (
+        ("validate", "a.onnx", "--checkpoint", "$", "--images", "pictures"),
+        "a.onnx does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_bad_arguments(name: str, world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    args, sentence = ARGUMENTS[name]
+    refused(call, tuple(world.checkpoint if arg == "$" else arg for arg in args), None, sentence)
+    assert list(tmp_path.iterdir()) == [], "something was written"
+
+
+LABEL_FILES = {
+    "ant\nbee\n": "There are 2 labels, but the model has 7 classes",
+    "": "is empty",
+    '["ant", 2]': "not a list of names",
+    '["ant",': "begins like JSON and is not",
+}
+
+
+@pytest.mark.parametrize("content", LABEL_FILES)
+def test_bad_labels(content: str, world: World, tmp_path: Path, call: Call) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text(content)
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--labels", labels)
+    refused(call, args, tmp_path / "out", LABEL_FILES[content])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is not a recipe"),
+        ('{"precision": "int7"}', "is not a recipe: precision"),
+        (
+            json.dumps({"precision": "int8", "ranges": {"no.layer": {"input": [0, 1], "output": [0, 1]}}}),
+            "does not fit.*no.layer",
+        ),
+    ],
+)
+def test_bad_recipe(content: str, sentence: str, world: World, tmp_path: Path, call: Call) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(content)
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--recipe", recipe)
+    refused(call, args, tmp_path / "out", sentence)
+
+
+def test_gate_on_top1_without_labels(world: World, tmp_path: Path, call: Call) -> None:
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", world.unlabelled, "--max-drop", 1)
+    refused(call, args, tmp_path / "out", "have no labels.*--labels-csv")
+
+
+def test_out_that_is_a_file(world: World, tmp_path: Path, call: Call) -> None:
+    file = tmp_path / "out"
+    file.write_text("mine")
+    for out in (file, file / "deeper"):
+        args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out)
+        refused(call, args, None, "is a file.*Choose another folder")
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".recipe.json"])
+def test_nothing_is_overwritten_unasked(suffix: str, world: World, tmp_path: Path, call: Call) -> None:
+    mine = (tmp_path / "custom-64x48-onnx-fp32.x").with_suffix(suffix)
+    mine.write_text("mine")
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
+    refused(call, args, None, "is already there.*--overwrite")
+    assert mine.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+@pytest.fixture(scope="module")
+def artifact(world: World, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("artifact")
+    assert call("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out).exit_code == 0
+    return out / "custom-64x48-onnx-fp32.onnx"
+
+
+def test_validate_refuses_an_artifact_that_was_changed(
+    artifact: Path, world: World, tmp_path: Path, call: Call
+) -> None:
+    shutil.copytree(artifact.parent, tmp_path, dirs_exist_ok=True)
+    changed = tmp_path / artifact.name
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    args = ("--checkpoint", world.checkpoint, "--images", world.pictures)
+    refused(call, ("validate", changed, *args), None, "is not the file its manifest describes")
+    refused(call, ("inspect", changed), None, "is not the file its manifest describes")
+
+
+def test_validate_refuses_an_artifact_without_manifest(
+    artifact: Path, world: World, tmp_path: Path, call: Call
+) -> None:
+    lone = tmp_path / artifact.name
+    shutil.copy(artifact, lone)
+    args = ("validate", lone, "--checkpoint", world.checkpoint, "--images", world.pictures)
+    refused(call, args, None, "manifest.json cannot be read")
+
+
+def test_validate_refuses_another_checkpoint(artifact: Path, world: World, call: Call) -> None:
+    args = ("validate", artifact, "--images", world.pictures)
+    # Without --checkpoint, the demo model is meant.
+    refused(call, args, None, "was made from another checkpoint")
+
+
+def refused(call: Call, args: Args, out: Path | None, sentence: str) -> None:
+    """Runs the command, into `out` if it is one that writes, and checks how it is refused."""
+    result = call(*args, *(("--out", out) if out else ()))
+    flat = " ".join(result.stderr.split())
+    assert result.exit_code == 2, result.output
+    assert flat.count("error: ") == 1, result.output
+    assert re.search(sentence, flat), result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert out is None or not out.exists(), sorted(out.rglob("*"))

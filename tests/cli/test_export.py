@@ -1,0 +1,169 @@
+"""A checkpoint goes in at the command line and proven artifacts come out, for every target."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from shvit_mobile.cli.arguments import target_options
+
+from shvit_mobile.drift.compare import float_reference
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.targets.coreml import CoreMLOptions
+from tests.cli.conftest import SPECIES, Call, Exported, World
+
+NAMES = {
+    "coreml": "custom-192x160-coreml-int8.mlpackage",
+    "executorch": "custom-192x160-executorch-int8.pte",
+    "onnx": "custom-192x160-onnx-int8.onnx",
+}
+ONNX = ("--target", "onnx")
+
+
+def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exported) -> None:
+    assert exported.stderr.read_text().startswith("0\n"), exported.stderr.read_text()
+    assert {path.name for path in exported.folder.iterdir() if path.suffix != ".json"} == set(NAMES.values())
+    told = json.loads(exported.stdout.read_text())
+    assert [Path(artifact["path"]).name for artifact in told["artifacts"]] == list(NAMES.values())
+    for artifact in told["artifacts"]:
+        manifest = json.loads(Path(artifact["manifest_path"]).read_text())
+        assert manifest == artifact["manifest"]
+        assert json.loads(Path(artifact["recipe_path"]).read_text()) == manifest["recipe"]
+        assert manifest["recipe"]["calibration"]["count"] == 7
+        assert manifest["labels"] == list(SPECIES)
+        assert manifest["preprocessing"]["size"] == [192, 160]
+        assert manifest["drift"]["images"] == 12
+        assert manifest["drift"]["top1_drop"] is not None
+        assert 20 < manifest["drift"]["sqnr_db"] < 60
+
+
+def test_validate_measures_what_export_recorded(exported: Exported, world: World, call: Call) -> None:
+    out = exported.folder
+    artifacts = [out / name for name in NAMES.values()]
+    images = ("--images", world.specimens)
+    result = call("validate", *artifacts, "--checkpoint", world.species, *images, "--max-drop", 100, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["drift"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
+    assert told["gate"]["passed"] is True
+
+
+def test_a_recipe_from_before_makes_the_same_artifact(
+    exported: Exported, world: World, tmp_path: Path, call: Call
+) -> None:
+    out = exported.folder
+    recipe = out / "custom-192x160-coreml-int8.recipe.json"
+    result = call("export", "--checkpoint", world.species, *ONNX, "--recipe", recipe, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / NAMES["onnx"]).read_bytes() == (out / NAMES["onnx"]).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def coarse(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose ranges are a thousand times too wide, so that int8 has nothing left to tell values apart with."""
+    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
+    for layer in recipe["ranges"].values():
+        for end in layer.values():
+            end[:] = [1000 * value for value in end]
+    path = tmp_path_factory.mktemp("recipe") / "coarse.json"
+    path.write_text(json.dumps(recipe))
+    return path
+
+
+@pytest.fixture(scope="module")
+def answers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV that gives each picture the label that the float model gives it, so that only an artifact can be wrong."""
+    model = load_checkpoint(world.species)
+    images = open_images(world.specimens)
+    chosen = float_reference(model, images).logits.argmax(1)
+    names = [file.relative_to(world.specimens).as_posix() for file in images.files]
+    rows = [f"{name},{model.labels[index]}" for name, index in zip(names, chosen, strict=True)]
+    path = tmp_path_factory.mktemp("answers") / "answers.csv"
+    path.write_text("\n".join(["file,label", *rows]))
+    return path
+
+
+@pytest.mark.parametrize(("gate", "sentence"), [("--min-agreement", "agreement is"), ("--max-drop", "top-1 drops by")])
+def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
+    gate: str, sentence: str, coarse: Path, answers: Path, world: World, tmp_path: Path, call: Call
+) -> None:
+    images = ("--labels-csv", answers, gate, 99 if gate == "--min-agreement" else 0.5)
+    what = ("export", "--checkpoint", world.species, *ONNX, "--recipe", coarse, "--out", tmp_path)
+    result = call(*what, "--validate", world.specimens, *images)
+    assert result.exit_code == 1, result.output
+    assert f"gate failed: {NAMES['onnx']}: {sentence}" in result.stderr
+    assert f"What was written stays in {tmp_path}" in result.stderr
+    manifest = json.loads((tmp_path / "custom-192x160-onnx-int8.manifest.json").read_text())
+    assert manifest["drift"]["float_top1"]["value"] == 1
+    assert manifest["drift"]["top1_drop"] > 0.5
+
+    again = ("validate", tmp_path / NAMES["onnx"], "--checkpoint", world.species, "--images", world.specimens)
+    result = call(*again, *images, "--json")
+    assert result.exit_code == 1, result.output
+    assert sentence in json.loads(result.stdout)["gate"]["violations"][0]
+
+
+def test_validate_writes_into_the_manifest_only_when_asked(
+    exported: Exported, world: World, tmp_path: Path, call: Call
+) -> None:
+    for path in exported.folder.glob("*onnx*"):
+        shutil.copy(path, tmp_path)
+    manifest = tmp_path / "custom-192x160-onnx-int8.manifest.json"
+    before = manifest.read_bytes()
+    args = ("validate", tmp_path / NAMES["onnx"], "--checkpoint", world.species, "--images", world.specimens)
+    assert call(*args, "--count", 5).exit_code == 0
+    assert manifest.read_bytes() == before
+    assert call(*args, "--count", 5, "--write").exit_code == 0
+    assert json.loads(manifest.read_text())["drift"]["images"] == 5
+
+
+def test_dry_run_lists_the_files_and_writes_nothing(world: World, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "out"
+    args = ("export", "--checkpoint", world.checkpoint, "--target", "all", "--out", out, "--dry-run")
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    names = ("custom-64x48-coreml-fp16.mlpackage", "custom-64x48-executorch-fp32.pte", "custom-64x48-onnx-fp32.onnx")
+    assert [file for file in told["files"] if not file.endswith(".json")] == [str(out / name) for name in names]
+    assert len(told["files"]) == 9
+    assert (told["variant"], told["classes"], told["image_size"]) == ("custom", 7, "64x48")
+    for_people = call(*args)
+    assert for_people.exit_code == 0
+    assert all(name in for_people.stdout for name in names)
+    assert not out.exists()
+
+
+def test_without_a_checkpoint_the_demo_model_and_its_images_serve(tmp_path: Path, call: Call) -> None:
+    args = ("export", *ONNX, "--quantize", "int8", "--max-drop", 0.5, "--out", tmp_path / "out", "--dry-run", "--json")
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["variant"], told["classes"]) == ("shvit_s1", 10)
+    assert (told["calibration"], told["validation"]) == ("128 images", "500 images")
+    assert "No --checkpoint is given: this is the embedded demo model." in result.stderr
+
+
+def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) -> None:
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps(["a", "b", "c", "d", "e", "f", "[g]"]))
+    pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 15, "--static-batch", *pictures)
+    result = call(*args, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "custom-32-onnx-fp32.manifest.json").read_text())
+    assert manifest["options"] == {"opset": 15, "dynamic_batch": False}
+    assert manifest["labels"][-1] == "[g]"
+    preprocessing = manifest["preprocessing"]
+    assert (preprocessing["size"], preprocessing["crop_ratio"]) == ([32, 32], 1)
+    assert (preprocessing["mean"], preprocessing["std"]) == ([0.5, 0.5, 0.25], [0.5, 1, 0.5])
+    # Brackets are markup to Rich; here they are a label.
+    assert call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").exit_code == 0
+
+
+def test_coreml_options_become_the_targets_own() -> None:
+    typed = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
+    assert target_options(["coreml"], {"coreml": typed}) == {"coreml": CoreMLOptions(input="tensor", classifier=False)}
+    assert target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}

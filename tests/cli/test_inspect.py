@@ -1,0 +1,170 @@
+"""What `inspect` and `doctor` say, and that the tables fit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from shvit_mobile.cli.checks import Check, package_check, tried
+from shvit_mobile.cli.tables import drift_table
+
+from shvit_mobile.drift.row import DriftRow, Share
+from shvit_mobile.targets.artifact import artifact_name
+from tests.cli.conftest import Call, Exported, World
+
+
+@pytest.mark.parametrize("target", ["coreml", "executorch", "onnx"])
+def test_inspect_says_what_is_inside(target: str, exported: Exported, call: Call) -> None:
+    artifact = exported.artifact(target)
+    shown = call("inspect", artifact)
+    assert shown.exit_code == 0, shown.output
+    for word in (
+        "192x160",
+        "37: species 00",
+        "shvit-mobile",
+        "int8",
+        "golden",
+        "Drift from the float model",
+        "Operators",
+    ):
+        assert word in shown.stdout
+    assert ("delegation" in shown.stdout) == (target == "executorch")
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+    told = json.loads(call("inspect", artifact, "--json").stdout)
+    assert told["manifest"] == json.loads(artifact.with_suffix(".manifest.json").read_text())
+    weights = told["manifest"]["inventory"]["weight_bytes"]
+    assert weights["int8"] > 0.3 * sum(weights.values())
+
+
+@pytest.mark.parametrize("target", ["coreml", "executorch", "onnx"])
+def test_inspect_reads_a_bare_artifact(target: str, exported: Exported, tmp_path: Path, call: Call) -> None:
+    artifact = exported.artifact(target)
+    bare = tmp_path / artifact.name
+    shutil.copytree(artifact, bare) if artifact.is_dir() else shutil.copy(artifact, bare)
+    result = call("inspect", bare, "--json")
+    assert result.exit_code == 0, result.output
+    assert "Its manifest is missing" in result.stderr
+    told, manifest = json.loads(result.stdout), json.loads(artifact.with_suffix(".manifest.json").read_text())
+    assert told["manifest"] is None
+    assert told["inventory"] == manifest["inventory"]
+    assert told["sha256"] == manifest["artifact"]["sha256"]
+    assert call("inspect", bare).exit_code == 0
+
+
+def test_inspect_reads_a_checkpoint(world: World, call: Call) -> None:
+    told = json.loads(call("inspect", world.species, "--json").stdout)
+    assert (told["variant"], told["layout"], told["classes"]) == ("custom", "shvit-mobile", 37)
+    assert told["config"]["dims"] == [16, 24]
+    assert told["preprocessing"]["size"] == [192, 160]
+    shown = call("inspect", world.species)
+    assert "192x160" in shown.stdout
+
+
+def test_inspect_refuses_a_damaged_artifact(tmp_path: Path, call: Call) -> None:
+    for suffix in (".onnx", ".pte", ".mlpackage"):
+        damaged = tmp_path / f"damaged{suffix}"
+        damaged.write_bytes(b"not an artifact")
+        result = call("inspect", damaged)
+        assert result.exit_code == 2, result.output
+        assert "error: " in result.stderr
+
+
+def rendered(table: Table) -> list[str]:
+    console = Console(width=100, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().splitlines()
+
+
+def test_the_drift_table_fits_100_columns_and_loses_nothing() -> None:
+    some = Share(value=0.98765, low=0.971, high=1.0)
+    rows = [
+        DriftRow(
+            artifact=artifact_name("custom", (192, 160), "executorch", precision),
+            target="executorch",
+            precision=precision,
+            how="reference",
+            engine="any",
+            images=500,
+            top1=some,
+            float_top1=some,
+            top1_drop=-0.42,
+            agreement=Share(value=1.0, low=0.99, high=1.0),
+            sqnr_db=sqnr,
+            max_abs_error=0.00098,
+            mean_kl=3.1e-14,
+        )
+        for precision, sqnr in (("int8-weights", 38.25), ("fp32", float("inf")), ("fp16", 130.4))
+    ]
+    lines = rendered(drift_table(rows, {row.artifact: 66_200_000 for row in rows}))
+    assert max(map(len, lines)) <= 100
+    text = "\n".join(lines)
+    for value in (
+        "custom-192x160-executorch-",
+        "int8-weights.pte",
+        "reference",
+        "66.2",
+        "98.77",
+        "97.1–100.0",
+        "-0.42",
+    ):
+        assert value in text
+    for value in ("100.00", "38.2", "∞", "130", "0.00098", "3e-14"):
+        assert value in text
+
+
+def test_the_drift_table_without_labels_has_no_accuracy() -> None:
+    row = DriftRow(
+        artifact="a.onnx",
+        target="onnx",
+        precision="fp32",
+        how="native",
+        engine="any",
+        images=3,
+        skipped=2,
+        agreement=Share(value=1, low=0.4, high=1),
+        sqnr_db=90,
+        max_abs_error=0.1,
+        mean_kl=0,
+    )
+    lines = rendered(drift_table([row], {}))
+    assert "3 images, 2 skipped" in lines[0]
+    assert next(line for line in lines if line.startswith("a.onnx")).split().count("–") == 3
+
+
+def test_doctor_finds_this_installation_well(call: Call) -> None:
+    result = call("doctor", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0, result.output
+    found = {check["name"]: check for check in told["checks"]}
+    assert found["ExecuTorch runtime"]["found"] == "native, with XNNPACK"
+    assert found["torch"]["found"] == importlib.metadata.version("torch")
+    assert {"coremltools", "onnxruntime", "Core ML writer", "Core ML runtime", "ONNX Runtime"} <= found.keys()
+
+
+def test_doctor_says_what_to_install() -> None:
+    absent = package_check("no-such-package", ">=2", lambda *_, **__: True)
+    assert absent == Check("no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'")
+    other = package_check("rich", "<1", lambda *_, **__: False)
+    assert not other.good
+    assert other.hint == "Try: pip install 'rich<1'"
+
+    def broken() -> str:
+        raise ImportError("libsomething.so: cannot open\nmore")
+
+    assert tried("engine", broken).found == "ImportError: libsomething.so: cannot open"
+    assert not tried("engine", broken).good
+
+
+def test_doctor_ends_with_status_1_where_something_is_missing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shvit_mobile.cli.checks.requires", lambda _: ["no-such-package==1.0"])
+    monkeypatch.setattr("shvit_mobile.cli.checks.ENGINES", {})
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert "no-such-package: not installed. Try: pip install 'no-such-package==1.0'" in result.stderr
+    assert "All is well" not in result.output

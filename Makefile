@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --group dev --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --group dev --editable .
 	touch $@
 
 clean:

@@ -51,7 +51,7 @@ class ExecuTorchRunner:
         """
         self.engine = f"ExecuTorch {version('executorch')} (XNNPACK)"
         self._artifact = artifact
-        # The method points into the program, and does not keep it alive itself.
+        # The method points into the program; that it keeps it alive is promised nowhere.
         self._program, self._method = loaded(artifact.path)
         check_contract(artifact, self._method.metadata)
 

@@ -148,19 +148,19 @@ def test_without_a_checkpoint_the_demo_model_and_its_images_serve(tmp_path: Path
 
 def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) -> None:
     names = tmp_path / "names.json"
-    names.write_text(json.dumps(["a", "b", "c", "d", "e", "f", "[g]"]))
+    names.write_text(json.dumps(["[bold]", "[/b]", "c", "d", "e", "f", "g"]))
     pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 15, "--static-batch", *pictures)
     result = call(*args, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "custom-32-onnx-fp32.manifest.json").read_text())
     assert manifest["options"] == {"opset": 15, "dynamic_batch": False}
-    assert manifest["labels"][-1] == "[g]"
+    assert manifest["labels"][0] == "[bold]"
     preprocessing = manifest["preprocessing"]
     assert (preprocessing["size"], preprocessing["crop_ratio"]) == ([32, 32], 1)
     assert (preprocessing["mean"], preprocessing["std"]) == ([0.5, 0.5, 0.25], [0.5, 1, 0.5])
-    # Brackets are markup to Rich; here they are a label.
-    assert call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").exit_code == 0
+    # Brackets are markup to Rich; here they are labels.
+    assert "7: [bold], [/b], c, d, e, …" in call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").stdout
 
 
 def test_coreml_options_become_the_targets_own() -> None:

@@ -58,10 +58,9 @@ class Plan:
 
     def path(self, job: Job) -> Path:
         """Where a job's artifact will be."""
-        from shvit_mobile.targets.artifact import artifact_name
+        from shvit_mobile.targets.lower import planned
 
-        size = self.trained.preprocessing.size
-        return self.out / artifact_name(self.trained.variant, size, job.target, job.precision)
+        return planned(self.trained, job.precision, job.target, self.out)
 
     def files(self, job: Job) -> tuple[Path, Path, Path]:
         """A job's artifact, manifest and recipe."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shvit_mobile.errors import OutputExists
@@ -22,6 +22,7 @@ def whole(*finals: Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
     """
     refuse_existing(*finals, overwrite=overwrite)
     folder = finals[0].parent
+    made = missing_folders(folder)
     folder.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".shvit-", dir=folder))
     try:
@@ -31,6 +32,8 @@ def whole(*finals: Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
             replace(part, final, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if not any(final.exists() for final in finals):
+            remove_empty(made)
 
 
 def refuse_existing(*finals: Path, overwrite: bool) -> None:
@@ -42,6 +45,17 @@ def refuse_existing(*finals: Path, overwrite: bool) -> None:
             why="Nothing is overwritten unasked.",
             hint="Add --overwrite, or choose another folder with --out.",
         )
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folders that are to be made for `folder` to be there, innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def replace(part: Path, final: Path, aside: Path) -> None:

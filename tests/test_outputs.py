@@ -26,6 +26,12 @@ def test_nothing_appears_when_the_block_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folders_made_for_nothing_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="half-way"):
+        write_half(tmp_path / "new" / "deep" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def write_half(*finals: Path, overwrite: bool = False) -> None:
     with whole(*finals, overwrite=overwrite) as (first, *_):
         first.write_text("new")

@@ -58,22 +58,19 @@ def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None
     def watch(what: str) -> Callable[[int, int], None]:
         return lambda done, total: step(what, done, total)
 
+    for target, precision in PLAN:
+        check_free(planned(trained, precision, target, out), overwrite=overwrite)
     recipes = {
         precision: calibrate(
             deployed, calibration, precision=precision, count=CALIBRATION_COUNT, progress=watch("calibrating")
         )
         for precision in dict.fromkeys(precision for _, precision in PLAN)
     }
-    for target, precision in PLAN:
-        check_free(planned(deployed, recipes[precision], target, out), overwrite=overwrite)
-
     reference = float_reference(trained, images, progress=watch("running the checkpoint"))
     artifacts = []
     for index, (target, precision) in enumerate(PLAN):
         step(f"lowering to {target} {precision}", index, len(PLAN))
         artifact = lower(deployed, recipes[precision], target, out, overwrite=overwrite)
-        drift = compare(
-            artifact, trained, images, reference=reference, progress=watch(f"running {target} {precision}")
-        )
+        drift = compare(artifact, trained, images, reference=reference, progress=watch(f"running {target} {precision}"))
         artifacts.append(with_fields(artifact, drift=drift))
     return DemoResult(tuple(artifacts))

@@ -92,7 +92,7 @@ def measured_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
         raise WrongConfig(
             f"There is no top-1 to hold against a drop of {gate.max_drop:g} points.",
             why=f"The {row.images} images of {row.artifact} have no labels, so nobody knows which answers are right.",
-            hint="Give labelled images, or gate on agreement with the float model: --min-agreement 0.985",
+            hint="Give labelled images, or gate on agreement with the float model: --min-agreement 98.5",
         )
     interval = row.top1_drop_interval
     within = "" if interval is None else f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, {row.images} images)"

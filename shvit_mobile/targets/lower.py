@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe, UnknownTarget
 from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.targets.artifact import Artifact, artifact_name, manifest_path, recipe_path
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Manifest, Provenance, Target
@@ -61,7 +62,7 @@ def lower(
     check_target(target)
     module = import_module(MODULES[target][0])
     check_precision(target, module.PRECISIONS, recipe)
-    final = planned(deployed, recipe, target, out)
+    final = planned(deployed.trained, recipe.precision, target, out)
     finals = (final, manifest_path(final), recipe_path(final))
     with whole(*finals, overwrite=overwrite) as (path, manifest_file, recipe_file):
         built = module.build(deployed, recipe, path, options or getattr(module, MODULES[target][1])())
@@ -73,9 +74,9 @@ def lower(
     return Artifact(final, manifest)
 
 
-def planned(deployed: DeployForm, recipe: Recipe, target: Target, out: Path) -> Path:
-    """Where `lower` would put the artifact."""
-    return out / artifact_name(deployed.trained.variant, deployed.trained.preprocessing.size, target, recipe.precision)
+def planned(trained: TrainedModel, precision: Precision, target: Target, out: Path) -> Path:
+    """Where `lower` would put the artifact of a trained model."""
+    return out / artifact_name(trained.variant, trained.preprocessing.size, target, precision)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from shvit_mobile.cli.main import app
 from typer.testing import CliRunner, Result
 
+from shvit_mobile.cli.main import app
 from shvit_mobile.model.checkpoints import save_checkpoint
 from shvit_mobile.model.shvit import SHViTConfig
 from tests.builders import picture_folder, randomised, trained

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from shvit_mobile.cli.arguments import target_options
 
+from shvit_mobile.cli.arguments import target_options
 from shvit_mobile.drift.compare import float_reference
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint

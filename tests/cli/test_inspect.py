@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from rich.table import Table
+
 from shvit_mobile.cli.checks import Check, package_check, tried
 from shvit_mobile.cli.tables import drift_table
-
 from shvit_mobile.drift.row import DriftRow, Share
 from shvit_mobile.targets.artifact import artifact_name
 from tests.cli.conftest import Call, Exported, World

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import onnx
 import pytest
-from shvit_mobile.cli.errors import printable, text
 
+from shvit_mobile.cli.errors import printable, text
 from shvit_mobile.errors import ShvitError
 from tests.cli.conftest import Call, World, executable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rich.progress import Progress
+
 from shvit_mobile.cli import progress
 from shvit_mobile.cli.progress import Steps
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shvit_mobile.drift.row import How
-from shvit_mobile.errors import BadArtifact, ShapeMismatch, ToolMissing
+from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.runtimes.runner import input_values
+from shvit_mobile.runtimes.runner import check_size, input_values
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.manifest import Manifest
 
@@ -65,13 +65,7 @@ class CoreMLRunner:
             BadArtifact: the program fails, or its logits are missing or not one a class.
         """
         manifest = self._artifact.manifest
-        expected = (*manifest.input.shape[2:], 3)
-        if pixels.shape[1:] != expected:
-            raise ShapeMismatch(
-                f"The images have the shape {pixels.shape[1:]}, {self._artifact.path.name} takes {expected}.",
-                why="A Core ML package is made for one size.",
-                hint="Prepare the images as the manifest's preprocessing says.",
-            )
+        check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
         for index in range(len(pixels)):
             logits[index] = self._logits(pixels[index : index + 1])

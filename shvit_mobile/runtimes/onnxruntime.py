@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.drift.row import How
-from shvit_mobile.errors import BadArtifact, ShapeMismatch, ToolMissing
-from shvit_mobile.runtimes.runner import input_values
+from shvit_mobile.errors import BadArtifact, ToolMissing
+from shvit_mobile.runtimes.runner import check_size, input_values
 from shvit_mobile.targets.artifact import Artifact
 
 try:
@@ -60,13 +60,7 @@ class ONNXRuntimeRunner:
             BadArtifact: the model fails, or its logits are not one a class.
         """
         manifest = self._artifact.manifest
-        expected = (*manifest.input.shape[2:], 3)
-        if pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise ShapeMismatch(
-                f"The images have the shape {pixels.shape[1:]}, {self._artifact.path.name} takes {expected}.",
-                why="An ONNX artifact is made for one size.",
-                hint="Prepare the images as the manifest's preprocessing says.",
-            )
+        check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
         step = manifest.input.shape[0] or max(len(pixels), 1)
         for start in range(0, len(pixels), step):

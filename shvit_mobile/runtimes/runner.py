@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.drift.row import How
+from shvit_mobile.errors import ShapeMismatch
 from shvit_mobile.images.preprocessing import raw
+from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.manifest import Manifest
 
 
@@ -36,6 +38,17 @@ class Runner(Protocol):
             ShapeMismatch: the images are not of the size the artifact takes.
         """
         ...
+
+
+def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
+    """Raises `ShapeMismatch` unless `pixels` are images of the size that an artifact takes."""
+    expected = (*artifact.manifest.input.shape[2:], 3)
+    if pixels.ndim != 4 or pixels.shape[1:] != expected:
+        raise ShapeMismatch(
+            f"The images have the shape {pixels.shape[1:]}, {artifact.path.name} takes {expected}.",
+            why="An artifact is made for one size.",
+            hint="Prepare the images as the manifest's preprocessing says.",
+        )
 
 
 def input_values(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

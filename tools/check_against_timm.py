@@ -3,10 +3,10 @@
 timm is no dependency of this project. It needs an environment of its own with torch and timm beside what loading a
 checkpoint imports; torchvision's compiled operators are not needed, whatever wheel of it is at hand:
 
-    python3 -m venv /tmp/timm-env
-    /tmp/timm-env/bin/pip install torch==2.13.0 pillow pyyaml safetensors huggingface_hub pydantic numpy
-    /tmp/timm-env/bin/pip install --no-deps torchvision==0.28.0 timm
-    PYTHONPATH=. /tmp/timm-env/bin/python tools/check_against_timm.py
+    python3 -m venv timm-env
+    timm-env/bin/pip install torch==2.13.0 pillow pyyaml safetensors huggingface_hub pydantic numpy
+    timm-env/bin/pip install --no-deps torchvision==0.28.0 timm
+    PYTHONPATH=. timm-env/bin/python tools/check_against_timm.py
 
 With `--authors FOLDER`, a clone of github.com/ysj9909/SHViT, the authors' models are checked too, distilled ones among
 them; their code then runs on this machine. Exit status 0 where every name is ours and every logit within 1e-5, else 1.

@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Tests run in parallel processes; threads inside each would only wait for each other.
 WORKERS ?= auto
+# One a core; 1 where there is a GPU.
+PROCESSES ?= 2
 
 .PHONY: demo test lint test-slow train-demo clean
 
@@ -24,7 +26,7 @@ test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 train-demo: $(INSTALLED)
-	$(BIN)/python tools/train_demo.py --data $(DATA) --out runs/demo
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo
 
 # torch comes first and alone: PyPI's newest build would pull gigabytes of CUDA libraries where the CPU's suffices.
 $(INSTALLED): pyproject.toml

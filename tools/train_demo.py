@@ -1,7 +1,8 @@
 """Trains the demo model: SHViT-S1 on CIFAR-10's training images, at small sizes first, finishing at 224x224.
 
-    python tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
+    torchrun --nproc-per-node 2 tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
+One process a core is faster than one process with all cores; `python tools/train_demo.py` alone suits a GPU.
 Resumable (run the same command again), seeded, and in mixed precision where there is a GPU. The test images are never
 read here: `shvit-mobile validate` measures the result.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import tarfile
 import time
 from dataclasses import asdict, dataclass
@@ -19,6 +21,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 import typer
 from PIL import Image
@@ -26,12 +29,16 @@ from torch import Tensor, nn
 
 from shvit_mobile.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.model.shvit import SHViT, shvit
+from shvit_mobile.model.shvit import ConvNorm, SHViT, shvit
 from shvit_mobile.model.trained import TrainedModel
 
 RESULT = "shvit_s1-cifar10.safetensors"
 # Of the moving average, a step. The last phase is short and at another size: what came before has to be forgotten.
-DECAY, LAST_DECAY = 0.998, 0.98
+DECAY, LAST_DECAY = 0.996, 0.98
+# This process and how many train together: `torchrun` says so.
+RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+# What Muon turns a kernel by, as a multiple of AdamW's learning rate.
+TURN = 40.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def main(
     phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
         "64x8:2e-3..1.2e-3,96x14:1.2e-3..4e-4,128x5:5e-4..1e-4,224x1:1e-4..1e-6"
     ),
-    batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and their augmentation.")] = 0,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of a checkpoint.")] = None,
     mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
@@ -80,6 +87,8 @@ def main(
     ] = False,
 ) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if RANKS > 1:
+        dist.init_process_group("gloo")
     plan = [Phase.parse(text) for text in phases.split(",")]
     images, labels, classes = load(data, out)
     order = np.random.default_rng(seed).permutation(len(images))
@@ -91,10 +100,14 @@ def main(
     model = shvit("shvit_s1", classes=len(classes)).to(device).to(memory_format=torch.channels_last)
     if device.type == "cpu":
         pointwise_as_matmul(model)
+    in_place(model)
     forward = torch.compile(model, dynamic=False) if compile else model
     average = Average(model)
-    optimizer = torch.optim.AdamW(parameter_groups(model, decay=0.05), lr=1e-3, fused=True)
-    start = resume(out, model, average, optimizer)
+    kernels, others = dense_kernels(model), other_parameters(model)
+    muon = Muon(kernels)
+    adamw = torch.optim.AdamW(decaying(others, decay=0.05), lr=1e-3, fused=True)
+    optimizers = [muon, adamw]
+    start = resume(out, model, average, optimizers)
     if not start and start_from is not None:
         begin_from(start_from, model, average)
 
@@ -104,15 +117,18 @@ def main(
             continue
         began = time.monotonic()
         rng = np.random.default_rng((seed, epoch))
-        generator = torch.Generator().manual_seed(seed * 1000 + epoch)
+        generator = torch.Generator().manual_seed((seed * 1000 + epoch) * 64 + RANK)
         model.train()
         steps, total = len(train) // batch, 0.0
         shuffled = rng.permutation(train)[: steps * batch].reshape(steps, batch)
-        for step, chosen in enumerate(shuffled):
+        for step, whole_batch in enumerate(shuffled):
+            chosen = whole_batch[RANK::RANKS]
             rate = phase.rate((index + step / steps) / phase.epochs)
-            warm = min(1.0, (epoch * steps + step + 1) / 300)
-            for group in optimizer.param_groups:
+            warm = min(1.0, (epoch * steps + step + 1) / 100)
+            for group in adamw.param_groups:
                 group["lr"] = rate * warm
+            for group in muon.param_groups:
+                group["lr"] = TURN * rate * warm
             # The last phase sees the images whole: what the model meets when it is used.
             gentle = phase is plan[-1]
             average.decay = LAST_DECAY if gentle else DECAY
@@ -122,30 +138,50 @@ def main(
             )
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 loss = F.cross_entropy(forward(inputs), target, label_smoothing=0.05)
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizer.step()
-            average.update(model)
+            share([p.grad for p in model.parameters()], scale=1 / RANKS)
+            nn.utils.clip_grad_norm_(others, 5.0)
+            for optimizer in optimizers:
+                optimizer.step()
             total += loss.item()
+            if RANK:
+                continue
+            average.update(model)
             if step % 50 == 0:
                 print(
                     f"  step {step}/{steps} loss {total / (step + 1):.3f} {time.monotonic() - began:.0f} s", flush=True
                 )
-        line = {
-            "epoch": epoch + 1,
-            "of": len(epochs),
-            **asdict(phase),
-            "loss": round(total / max(steps, 1), 4),
-            "held_out": accuracy(model, images[watch], labels[watch], phase.size, device),
-            "held_out_average": accuracy(average.model, images[watch], labels[watch], phase.size, device),
-            "seconds": round(time.monotonic() - began),
-        }
-        print(json.dumps(line), flush=True)
-        with (out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        save(out, model, average, optimizer, epoch + 1)
-        save_checkpoint(as_trained(average.model, classes), out / RESULT, dtype=torch.float16, overwrite=True)
+        if RANK == 0:
+            line = {
+                "epoch": epoch + 1,
+                "of": len(epochs),
+                **asdict(phase),
+                "loss": round(total / max(steps, 1), 4),
+                "held_out": accuracy(model, images[watch], labels[watch], phase.size, device),
+                "held_out_average": accuracy(average.model, images[watch], labels[watch], phase.size, device),
+                "seconds": round(time.monotonic() - began),
+            }
+            print(json.dumps(line), flush=True)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            save(out, model, average, optimizers, epoch + 1)
+            save_checkpoint(as_trained(average.model, classes), out / RESULT, dtype=torch.float16, overwrite=True)
+        if RANKS > 1:
+            dist.barrier()
+    if RANKS > 1:
+        dist.destroy_process_group()
+
+
+def share(tensors: list[Tensor], scale: float = 1.0) -> None:
+    """Puts the sum over all processes, times `scale`, in the place of each tensor."""
+    if RANKS == 1:
+        return
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    dist.all_reduce(flat)
+    for tensor, summed in zip(tensors, flat.mul_(scale).split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(summed.view(tensor.shape))
 
 
 def as_trained(model: SHViT, classes: list[str]) -> TrainedModel:
@@ -179,7 +215,7 @@ def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool) -> Tensor:
-    """A random crop, flip and change of brightness, contrast and colour of each image, resized to `size`.
+    """A random crop and flip of each image, resized to `size`.
 
     Args:
         pixels: uint8, shape (n, h, w, 3).
@@ -193,7 +229,7 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(n, generator=generator) * (high - low) + low
 
-    area = uniform(0.9, 1.0) if gentle else uniform(0.6, 1.0)
+    area = uniform(0.85, 1.0) if gentle else uniform(0.45, 1.0)
     stretch = torch.exp(uniform(-0.05, 0.05) if gentle else uniform(-0.15, 0.15))
     height, width = ((area * f).sqrt().clamp(max=1.0) * side for f in (1 / stretch, stretch))
     top, left = ((side - extent) * torch.rand(n, generator=generator) for extent in (height, width))
@@ -201,12 +237,6 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     rows, columns = resampling(top, height, side, size), resampling(left, width, side, size)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     x = rows[:, None] @ x @ columns[:, None].transpose(2, 3)
-    if not gentle:
-        grey = x.mean(1, keepdim=True)
-        level = x.mean((1, 2, 3), keepdim=True)
-        colour, contrast, brightness = (uniform(0.8, 1.2)[:, None, None, None] for _ in range(3))
-        x = grey + (x - grey) * colour
-        x = (level + (x - level) * contrast) * brightness
     return normalised(x.clamp(0, 1))
 
 
@@ -266,10 +296,70 @@ def pointwise_as_matmul(model: nn.Module) -> None:
             module.__class__ = PointwiseAsMatmul
 
 
-def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
+def in_place(model: nn.Module) -> None:
+    """Relus write over their input: less memory to go through."""
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = True
+
+
+class Muon(torch.optim.Optimizer):
+    """Turns each kernel along its orthogonalised momentum (Jordan et al., 2024, "Muon").
+
+    Meant for kernels with a BatchNorm behind them, whose length does not matter: the step is `lr` times a kernel's
+    length, and the length is kept.
+    """
+
+    def __init__(self, kernels: list[Tensor], momentum: float = 0.9) -> None:
+        super().__init__(kernels, {"lr": 0.0})
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            turns = [self.turn(kernel, mine=i % RANKS == RANK) for i, kernel in enumerate(group["params"])]
+            share(turns)
+            for kernel, turn in zip(group["params"], turns, strict=True):
+                length = self.state[kernel]["length"]
+                kernel.sub_(turn * (group["lr"] * length / (turn.norm() + 1e-7)))
+                kernel.mul_(length / kernel.norm())
+
+    def turn(self, kernel: Tensor, mine: bool) -> Tensor:
+        """The direction to go; zero where another process works it out."""
+        state = self.state[kernel]
+        if not state:
+            state["momentum"], state["length"] = torch.zeros_like(kernel), kernel.norm()
+        state["momentum"].lerp_(kernel.grad, 1 - self.momentum)
+        if not mine:
+            return torch.zeros_like(kernel)
+        ahead = kernel.grad.lerp(state["momentum"], self.momentum)
+        return orthogonalised(ahead.flatten(1)).view_as(kernel)
+
+
+def orthogonalised(matrix: Tensor, steps: int = 3) -> Tensor:
+    """`matrix` with its singular values brought near one by Newton and Schulz's iteration, Jordan's coefficients."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide / (wide.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x if wide is matrix else x.T
+
+
+def dense_kernels(model: nn.Module) -> list[Tensor]:
+    """The kernels of all convolutions with a BatchNorm but the depthwise ones."""
+    return [m.c.weight for m in model.modules() if isinstance(m, ConvNorm) and m.c.groups == 1]
+
+
+def other_parameters(model: nn.Module) -> list[Tensor]:
+    kernels = {id(kernel) for kernel in dense_kernels(model)}
+    return [p for p in model.parameters() if id(p) not in kernels]
+
+
+def decaying(parameters: list[Tensor], decay: float) -> list[dict[str, object]]:
     """Matrices and kernels decay; norms and biases do not."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
@@ -291,19 +381,19 @@ def begin_from(checkpoint: Path, model: SHViT, average: Average) -> None:
     average.model.load_state_dict(weights)
 
 
-def save(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+def save(out: Path, model: SHViT, average: Average, optimizers: list[torch.optim.Optimizer], epochs: int) -> None:
     state = {
         "model": model.state_dict(),
         "average": average.model.state_dict(),
         "updates": average.updates,
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "epochs": epochs,
     }
     torch.save(state, out / "state.pth.part")
     (out / "state.pth.part").replace(out / "state.pth")
 
 
-def resume(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Optimizer) -> int:
+def resume(out: Path, model: SHViT, average: Average, optimizers: list[torch.optim.Optimizer]) -> int:
     """Takes up the saved state, if there is one, and returns how many epochs it has behind it."""
     path = out / "state.pth"
     if not path.exists():
@@ -312,7 +402,8 @@ def resume(out: Path, model: SHViT, average: Average, optimizer: torch.optim.Opt
     model.load_state_dict(state["model"])
     average.model.load_state_dict(state["average"])
     average.updates = state["updates"]
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, held in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(held)
     return int(state["epochs"])
 
 

@@ -6,6 +6,8 @@ import torch
 import train_demo
 from PIL import Image
 
+from shvit_mobile.model.shvit import shvit
+
 
 def test_resampling_the_whole_picture_is_pillows_bicubic() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(60, 190, (32, 32, 3), dtype=np.uint8))
@@ -40,3 +42,31 @@ def test_cutmix_keeps_targets_that_add_up_to_one() -> None:
     untouched, same = train_demo.cutmix(x, target, torch.Generator().manual_seed(1), 0.0)
     assert untouched is x
     assert same is target
+
+
+def test_orthogonalising_brings_every_singular_value_near_one() -> None:
+    matrix = torch.randn(24, 60, generator=torch.Generator().manual_seed(0))
+    assert float(torch.linalg.svdvals(matrix / matrix.norm()).max()) < 0.5
+    for given in (matrix, matrix.T):
+        values = torch.linalg.svdvals(train_demo.orthogonalised(given, steps=5))
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+
+
+def test_a_step_turns_a_kernel_downhill_and_keeps_its_length() -> None:
+    kernel = torch.nn.Parameter(torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0)))
+    goal = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
+    muon = train_demo.Muon([kernel])
+    muon.param_groups[0]["lr"] = 0.1
+    length, before = kernel.detach().norm(), float((kernel.detach() * goal).sum())
+    (-(kernel * goal).sum()).backward()
+    muon.step()
+    torch.testing.assert_close(kernel.detach().norm(), length)
+    assert float((kernel.detach() * goal).sum()) > before
+
+
+def test_every_parameter_belongs_to_one_optimizer() -> None:
+    model = shvit("shvit_s1", classes=10)
+    kernels, others = train_demo.dense_kernels(model), train_demo.other_parameters(model)
+    assert len(kernels) + len(others) == len(list(model.parameters()))
+    assert not {id(kernel) for kernel in kernels} & {id(other) for other in others}
+    assert sum(kernel.numel() for kernel in kernels) > 0.8 * sum(p.numel() for p in model.parameters())

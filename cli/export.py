@@ -82,7 +82,7 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="PRECISION",
-            help="fp32, fp16, int8 or int8-weights; repeatable. Else fp16 for coreml and fp32 for the others.",
+            help="fp32, fp16, int8, int8-dynamic or int8-weights; repeatable. Else fp16 for coreml, else fp32.",
             rich_help_panel=PRECISION,
         ),
     ] = None,

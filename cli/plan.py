@@ -124,7 +124,7 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps)
             return calibrate(
                 deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
             )
-        if precision == "int8":
+        if precision in ("int8", "int8-dynamic"):
             check_layers(deployed, plan.recipe)
         return plan.recipe
 

@@ -1,8 +1,9 @@
 """The deploy form: a trained SHViT with every BatchNorm folded away, equal to it and proven so.
 
-Three exact steps, each compared in float64 with what it replaces: BatchNorm goes into the convolution or linear layer
-beside it, the identity around a residual depthwise convolution goes into its kernel, and two heads become their mean.
-A fourth, on request, moves the normalisation of pixels into the graph.
+Four exact steps, each compared in float64 with what it replaces: BatchNorm goes into the convolution or linear layer
+beside it, the identity around a residual depthwise convolution goes into its kernel, the affine part of an attention's
+norm and its scale go into the projection behind them, and two heads become their mean. A fifth, on request, moves the
+normalisation of pixels into the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.errors import ProofFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import ConvNorm, NormLinear, Residual, SHViT
+from shvit_mobile.model.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
 from shvit_mobile.model.trained import TrainedModel
 
 TOLERANCE = 1e-9
@@ -73,7 +74,9 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
 @torch.no_grad()
 def fuse(model: SHViT) -> SHViT:
-    """A copy of `model` in eval mode with every norm but the attention's folded away; what is fused already stays.
+    """A copy of `model` in eval mode with every norm folded away, but for what of the attention's depends on the image.
+
+    What is fused already stays.
 
     Every fold is done and compared with its original in float64, on the CPU, and then takes the model's dtype and
     device again.
@@ -98,6 +101,10 @@ def fold_children(module: nn.Module) -> None:
             setattr(module, name, proven(with_identity(folded(child.m)), child))
         elif isinstance(child, ConvNorm | NormLinear):
             setattr(module, name, proven(folded(child), child))
+        elif isinstance(child, SingleHeadAttention):
+            fused = deepcopy(child)
+            fold_children(fused)
+            setattr(module, name, proven(with_plain_norm(fused), child))
         else:
             fold_children(child)
 
@@ -136,6 +143,22 @@ def with_identity(conv: nn.Module) -> nn.Module:
     fused = deepcopy(conv)
     height, width = conv.kernel_size
     fused.weight[:, :, height // 2, width // 2] += 1
+    return fused
+
+
+def with_plain_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
+    """The attention equal to a fused one, its norm without weight and bias, its queries scaled by the projection."""
+    fused = deepcopy(attention)
+    norm, qkv = attention.pre_norm, fused.qkv
+    if not isinstance(qkv, nn.Conv2d) or qkv.bias is None:
+        raise TypeError("the projection is fused before the norm goes into it")
+    if norm.affine:
+        qkv.bias += qkv.weight[:, :, 0, 0] @ norm.bias
+        qkv.weight *= norm.weight[:, None, None]
+        fused.pre_norm = nn.GroupNorm(1, norm.num_channels, norm.eps, affine=False)
+    for parameter in (qkv.weight, qkv.bias):
+        parameter[: fused.qk_dim] *= fused.scale
+    fused.scale = 1.0
     return fused
 
 
@@ -249,6 +272,8 @@ def random_inputs(layer: nn.Module) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     if isinstance(layer, nn.Linear):
         return torch.randn(8, layer.in_features, generator=generator, dtype=torch.float64)
+    if isinstance(layer, SingleHeadAttention):
+        return torch.randn(2, layer.dim, 5, 4, generator=generator, dtype=torch.float64)
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"{type(layer).__name__} takes no images or features")
     height, width = layer.kernel_size

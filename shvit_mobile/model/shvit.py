@@ -114,7 +114,7 @@ class SHViT(nn.Module):
         return self.stages(self.patch_embed(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        pooled = self.features(images).mean((2, 3))
+        pooled = self.features(images).mean((2, 3), keepdim=True).flatten(1)
         if self.head_dist is None:
             return self.head(pooled)
         return (self.head(pooled) + self.head_dist(pooled)) / 2

@@ -16,7 +16,7 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.layers import dense_convolutions, dynamic_by_default
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
 
 Progress = Callable[[int, int], None]
@@ -45,6 +45,9 @@ def calibrate(
         BadRecipe: int8 without images.
         BadImages: none of the images can be decoded.
     """
+    if precision == "int8-dynamic":
+        kept = [name for name, _ in dense_convolutions(deployed.module) if not dynamic_by_default(name)]
+        return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept))
     if precision != "int8":
         return Recipe(precision=precision)
     if images is None:

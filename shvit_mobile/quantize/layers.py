@@ -10,6 +10,9 @@ from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 
+# The first convolution of the stem.
+FIRST_LAYERS = ("patch_embed.0",)
+
 
 def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
     """The layers int8 quantizes, by name: convolutions that mix channels. The head, a linear layer, stays float."""
@@ -28,13 +31,33 @@ def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRan
     return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
 
 
+def int8_layers(deployed: DeployForm, recipe: Recipe) -> set[str]:
+    """The layers that an int8 or int8-dynamic recipe wants quantized.
+
+    Raises:
+        BadRecipe: the recipe is of another precision, or its layers are not the model's.
+    """
+    check_layers(deployed, recipe)
+    return {name for name, _ in dense_convolutions(deployed.module)} - set(recipe.float_layers)
+
+
+def dynamic_by_default(name: str) -> bool:
+    """Whether int8-dynamic quantizes a layer unless told otherwise.
+
+    Not the stem's first, whose three channels are soon multiplied and long in being looked over for their range, nor
+    the squeeze-excites, which see a single position.
+    """
+    return not (name in FIRST_LAYERS or ".se." in name)
+
+
 def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
     """Raises `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
-    if recipe.precision != "int8":
+    if recipe.precision not in ("int8", "int8-dynamic"):
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
     layers = {name for name, _ in dense_convolutions(deployed.module)}
     strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
-    missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers))
+    static = recipe.precision == "int8"
+    missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers)) if static else []
     if strange or missing:
         first = (
             f"it names {strange[0]}, which is no dense convolution" if strange else f"it has no range of {missing[0]}"

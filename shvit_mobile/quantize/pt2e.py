@@ -6,17 +6,19 @@ recipe always gives the same graph.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import fx
+from torch import fx, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX, affine
-from shvit_mobile.quantize.layers import int8_ranges
+from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, SMALLEST_SCALE, WEIGHT_MAX, affine
+from shvit_mobile.quantize.layers import int8_layers
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 from shvit_mobile.quiet import quiet
 
 with quiet():
-    from torchao.quantization.pt2e import PerChannelMinMaxObserver
+    from torchao.quantization.pt2e import PerChannelMinMaxObserver, PlaceholderObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import (
         FixedQParamsQuantizationSpec,
@@ -29,43 +31,52 @@ with quiet():
 ATEN = torch.ops.aten
 
 
-def quantized(deployed: DeployForm, recipe: Recipe) -> fx.GraphModule:
+def quantized(deployed: DeployForm, recipe: Recipe, module: nn.Module | None = None) -> fx.GraphModule:
     """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
 
     Weights are int8 constants, one scale an output channel; activations are int8 with one scale a tensor. A layer's
-    output is quantized after its relu where it has one. All else is float32. The batch is 1.
+    output is quantized after its relu where it has one; under "int8-dynamic" it stays float. All else is float32. The
+    batch is 1.
+
+    Args:
+        deployed: the model.
+        recipe: "int8" or "int8-dynamic".
+        module: another form of the model, whose layers have the same names; the deploy form itself if None.
 
     Raises:
-        BadRecipe: the recipe is not int8, or its layers are not the model's.
+        BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
-    ranges = int8_ranges(deployed, recipe)
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges)
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with quiet(), torch.no_grad():
-        exported = torch.export.export(deployed.module, (example,)).module()
-        prepared = prepare_pt2e(exported, RecipeQuantizer(ranges))
+        exported = torch.export.export(module or deployed.module, (example,)).module()
+        prepared = prepare_pt2e(exported, quantizer)
         # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
         prepared(example)
         return convert_pt2e(prepared)
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
-    """Annotates the convolutions that have a range, with the parameters that follow from it."""
+    """Annotates convolutions by name: with the parameters that follow from their range, or without one dynamically."""
 
-    def __init__(self, ranges: dict[str, ActivationRange]) -> None:
+    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange]) -> None:
         super().__init__()
-        self.ranges = ranges
+        self.layers, self.ranges = layers, ranges
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and layer_name(node) in self.ranges:
-                annotate_convolution(node, self.ranges[layer_name(node)])
+            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and layer_name(node) in self.layers:
+                if layer_name(node) in self.ranges:
+                    annotate_static(node, self.ranges[layer_name(node)])
+                else:
+                    annotate_dynamic(node)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
         """Every annotation is made here, so there is nothing to validate."""
 
 
-def annotate_convolution(node: fx.Node, seen: ActivationRange) -> None:
+def annotate_static(node: fx.Node, seen: ActivationRange) -> None:
     image, weight = node.args[0], node.args[1]
     last, low = node, seen.output[0]
     followers = list(node.users)
@@ -80,6 +91,12 @@ def annotate_convolution(node: fx.Node, seen: ActivationRange) -> None:
         last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
             output_qspec=activation(low, seen.output[1]), _annotated=True
         )
+
+
+def annotate_dynamic(node: fx.Node) -> None:
+    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+        input_qspec_map={node.args[0]: DYNAMIC, node.args[1]: WEIGHT}, _annotated=True
+    )
 
 
 def activation(low: float, high: float) -> FixedQParamsQuantizationSpec:
@@ -101,6 +118,16 @@ WEIGHT = QuantizationSpec(
     quant_max=WEIGHT_MAX,
     qscheme=torch.per_channel_symmetric,
     ch_axis=0,
+)
+
+
+DYNAMIC = QuantizationSpec(
+    dtype=torch.int8,
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=SMALLEST_SCALE),
+    quant_min=ACTIVATION_MIN,
+    quant_max=ACTIVATION_MAX,
+    qscheme=torch.per_tensor_affine,
+    is_dynamic=True,
 )
 
 

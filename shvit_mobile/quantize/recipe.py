@@ -14,7 +14,7 @@ from pydantic import Field
 from shvit_mobile.contract import Contract
 from shvit_mobile.errors import BadRecipe, UnknownPrecision
 
-Precision = Literal["fp32", "fp16", "int8", "int8-weights"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCHEMA_VERSION = "1.0"
 
@@ -52,7 +52,8 @@ class Recipe(Contract):
 
     Attributes:
         precision: of everything that is not an exception. "int8" is static: weights per output channel, symmetric,
-            in -127..127; activations per tensor, affine, in -128..127. "int8-weights" quantizes weights alone.
+            in -127..127; activations per tensor, affine, in -128..127. "int8-dynamic" has the same weights, and takes
+            the range of an activation from each image anew. "int8-weights" quantizes weights alone.
         float_kinds: kinds of operator that stay float under int8.
         float_layers: further layers, by their names in the deploy form, that stay float under int8.
         observer: how ranges come from values.

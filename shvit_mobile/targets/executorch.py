@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.deploy.xnnpack import for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
 from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quiet import quiet
@@ -19,7 +19,7 @@ from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import InputContract, OutputContract
 from shvit_mobile.targets.pte import inspect_program
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
 BACKENDS = ("xnnpack",)
 
 
@@ -72,12 +72,13 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
 
 
 def graph(deployed: DeployForm, recipe: Recipe) -> nn.Module:
-    """What is exported: the deploy form itself, in float32, or its quantized graph."""
+    """What is exported: the form for XNNPACK, in float32, or its quantized graph."""
+    module = for_xnnpack(deployed)
     if recipe.precision == "fp32":
-        return deepcopy(deployed.module).float().cpu()
+        return module
     from shvit_mobile.quantize.pt2e import quantized
 
-    return quantized(deployed, recipe)
+    return quantized(deployed, recipe, module)
 
 
 def lower(module: nn.Module, shape: tuple[int, int, int, int], path: Path) -> None:

@@ -10,7 +10,7 @@ from shvit_mobile.deploy import fuse as fusing
 from shvit_mobile.deploy.fuse import fuse, random_pixels, to_deploy_form
 from shvit_mobile.errors import ProofFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.model.shvit import VARIANTS, SingleHeadAttention
 from tests.builders import TINY, randomised, trained
 
 
@@ -39,6 +39,26 @@ def test_the_identity_is_folded_for_any_kernel_size(kernel_size: int) -> None:
     images = torch.randn(2, 3, 45, 71, dtype=torch.float64)
     torch.testing.assert_close(fused(images), model(images), rtol=1e-9, atol=1e-9)
     assert not any(isinstance(block.conv, fusing.Residual) for stage in fused.stages for block in stage.blocks)
+
+
+def test_the_norms_affine_part_and_the_scale_are_folded() -> None:
+    model = randomised("shvit_s1", classes=10)
+    attentions = [m for m in fuse(model).modules() if isinstance(m, SingleHeadAttention)]
+    assert len(attentions) == sum(isinstance(m, SingleHeadAttention) for m in model.modules()) > 0
+    for attention in attentions:
+        assert attention.scale == 1
+        assert not list(attention.pre_norm.parameters())
+
+
+def test_a_wrong_fold_of_the_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_bias(attention: SingleHeadAttention) -> SingleHeadAttention:
+        attention.pre_norm.bias.zero_()
+        return plain(attention)
+
+    plain = fusing.with_plain_norm
+    monkeypatch.setattr(fusing, "with_plain_norm", without_bias)
+    with pytest.raises(ProofFailed, match="a fold of SingleHeadAttention differs"):
+        fuse(randomised())
 
 
 def test_fusing_again_changes_nothing() -> None:

@@ -298,8 +298,8 @@ def test_a_float_file_has_no_quantized_layers(deployed: DeployForm, tmp_path: Pa
     assert found.quantized_layers == 0
     assert set(found.weight_bytes) == {"float32", "int64"}
     parameters = sum(p.numel() for p in deployed.module.parameters())
-    attentions = found.operators["Softmax"]  # each adds a scale, and the one and the zero of its norm
-    assert found.weight_bytes["float32"] == 4 * (parameters + 3 * attentions + 3), "and the mean of three colours"
+    attentions = found.operators["Softmax"]  # each adds the one and the zero of its norm
+    assert found.weight_bytes["float32"] == 4 * (parameters + 2 * attentions + 3), "and the mean of three colours"
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all, only words", b"\xff" * 64])

@@ -9,7 +9,6 @@ from pathlib import Path
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import WrongConfig
 from shvit_mobile.outputs import refuse_existing
-from shvit_mobile.quantize.recipe import PRECISIONS as ALL_PRECISIONS
 from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.built import Built
@@ -21,7 +20,7 @@ from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, chec
 from shvit_mobile.targets.coreml.package import write
 from shvit_mobile.targets.manifest import InputContract, OutputContract
 
-PRECISIONS: tuple[Precision, ...] = ALL_PRECISIONS
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int8-weights")
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> Built:

@@ -114,8 +114,9 @@ def attention(to: Writer, module: SingleHeadAttention, x: Value, name: str) -> V
         graph.reshape(f"{part.name}.flat", part, (part.shape[0], positions))
         for part in graph.split(f"{name}.parts", qkv, (qk, qk, partial))
     )
-    scaled = graph.add("Mul", f"{name}.scaled", query, graph.constant(f"{name}.scale", np.float32(module.scale)))
-    turned = graph.add("Transpose", f"{name}.query", scaled, shape=(positions, qk), perm=(0, 2, 1))
+    if module.scale != 1:
+        raise TypeError(f"{name} still scales its queries; the deploy form has that in its projection")
+    turned = graph.add("Transpose", f"{name}.query", query, shape=(positions, qk), perm=(0, 2, 1))
     scores = graph.add("MatMul", f"{name}.scores", turned, key, shape=(positions, positions))
     weights = graph.add("Softmax", f"{name}.weights", scores, axis=-1)
     over_keys = graph.add("Transpose", f"{name}.over_keys", weights, perm=(0, 2, 1))
@@ -130,17 +131,14 @@ def norm_of_one_group(to: Writer, module: nn.GroupNorm, x: Value, name: str) -> 
 
     GroupNormalization itself exists from opset 21 on only, and ONNX Runtime has no kernel of it for the CPU.
     """
-    if module.num_groups != 1:
-        raise TypeError(f"{name} has {module.num_groups} groups")
+    if module.num_groups != 1 or module.affine:
+        raise TypeError(f"{name} has {module.num_groups} groups or weights; the deploy form has one and none")
     graph = to.graph
     together = graph.reshape(f"{name}.together", x, (1, prod(x.shape)))
     one = graph.constant(f"{name}.one", np.ones(1, np.float32))
     zero = graph.constant(f"{name}.zero", np.zeros(1, np.float32))
     unit = graph.add("InstanceNormalization", f"{name}.unit", together, one, zero, epsilon=module.eps)
-    image = graph.reshape(f"{name}.image", unit, x.shape)
-    weight = graph.constant(f"{name}.weight", array(module.weight)[:, None, None])
-    bias = graph.constant(f"{name}.bias", array(module.bias)[:, None, None])
-    return graph.add("Add", name, graph.add("Mul", f"{name}.mul", image, weight), bias)
+    return graph.reshape(name, unit, x.shape)
 
 
 def convolution(to: Writer, module: nn.Conv2d, x: Value, name: str, *, relu: bool = False) -> Value:

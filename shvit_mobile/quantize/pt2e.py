@@ -31,7 +31,13 @@ with quiet():
 ATEN = torch.ops.aten
 
 
-def quantized(deployed: DeployForm, recipe: Recipe, module: nn.Module | None = None) -> fx.GraphModule:
+def quantized(
+    deployed: DeployForm,
+    recipe: Recipe,
+    module: nn.Module | None = None,
+    *,
+    shape: tuple[int, int, int, int] | None = None,
+) -> fx.GraphModule:
     """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
 
     Weights are int8 constants, one scale an output channel; activations are int8 with one scale a tensor. A layer's
@@ -42,12 +48,13 @@ def quantized(deployed: DeployForm, recipe: Recipe, module: nn.Module | None = N
         deployed: the model.
         recipe: "int8" or "int8-dynamic".
         module: another form of the model, whose layers have the same names; the deploy form itself if None.
+        shape: of that form's input; one image's if None.
 
     Raises:
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
     quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges)
-    example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
+    example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with quiet(), torch.no_grad():
         exported = torch.export.export(module or deployed.module, (example,)).module()
         prepared = prepare_pt2e(exported, quantizer)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shvit_mobile.drift.row import How
 from shvit_mobile.errors import ShapeMismatch
+from shvit_mobile.images.layout import space_to_depth
 from shvit_mobile.images.preprocessing import raw
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.manifest import Manifest
@@ -42,7 +43,7 @@ class Runner(Protocol):
 
 def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
     """Raises `ShapeMismatch` unless `pixels` are images of the size that an artifact takes."""
-    expected = (*artifact.manifest.input.shape[2:], 3)
+    expected = (*artifact.manifest.preprocessing.size, 3)
     if pixels.ndim != 4 or pixels.shape[1:] != expected:
         raise ShapeMismatch(
             f"The images have the shape {pixels.shape[1:]}, {artifact.path.name} takes {expected}.",
@@ -52,5 +53,6 @@ def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
 
 
 def input_values(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The tensor (images, 3, height, width) that the artifact's input contract asks for."""
-    return raw(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalised(pixels)
+    """The tensor that the artifact's input contract asks for: (images, 3, height, width) or its blocks."""
+    values = raw(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalised(pixels)
+    return values if manifest.input.border is None else space_to_depth(values, manifest.input.border)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,11 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.deploy.stem import border, with_space_to_depth
 from shvit_mobile.deploy.xnnpack import for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
+from shvit_mobile.images.layout import BLOCK, blocks
+from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.built import Built
@@ -21,6 +24,7 @@ from shvit_mobile.targets.pte import inspect_program
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
 BACKENDS = ("xnnpack",)
+STEMS = ("plain", "space-to-depth")
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,19 @@ class ExecuTorchOptions:
 
     Attributes:
         backend: what runs the operators it can take; ExecuTorch's own portable kernels run the rest.
+        stem: "space-to-depth" for an input that the host hands over in blocks, which saves the first convolution
+            its stride and the graph its padding.
 
     Raises:
-        WrongConfig: `backend` is not one of `BACKENDS`.
+        WrongConfig: `backend` is not one of `BACKENDS`, or `stem` not one of `STEMS`.
     """
 
     backend: Literal["xnnpack"] = "xnnpack"
+    stem: Literal["plain", "space-to-depth"] = "plain"
 
     def __post_init__(self) -> None:
+        if self.stem not in STEMS:
+            raise WrongConfig(f"The stem is '{self.stem}'.", why=f"It is one of {', '.join(STEMS)}.")
         if self.backend not in BACKENDS:
             raise WrongConfig(f"The backend is '{self.backend}'.", why=f"It is one of {', '.join(BACKENDS)}.")
 
@@ -44,8 +53,8 @@ class ExecuTorchOptions:
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:
     """Lowers a deploy form and writes the program to `path`.
 
-    The program takes one float32 image, shape (1, 3, height, width), contiguous, with the values that `deployed.takes`
-    says, and gives float32 logits, shape (1, classes). Batch and size are fixed: XNNPACK splits a graph with a dynamic
+    The program takes one float32 image, contiguous, as `input_contract` says, and gives float32 logits, shape
+    (1, classes). Batch and size are fixed: XNNPACK splits a graph with a dynamic
     batch into more pieces, and some of them then fail on the phone. The same inputs give the same bytes.
 
     Raises:
@@ -58,27 +67,55 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             why=f"Its precisions: {', '.join(PRECISIONS)}.",
             hint="Try: shvit-mobile export --target executorch --quantize int8",
         )
-    shape = (1, 3, *deployed.trained.preprocessing.size)
-    lower(graph(deployed, recipe), shape, path)
+    contract = input_contract(deployed, options)
+    lower(graph(deployed, recipe, options), contract.shape, path)
     found = inspect_program(path)
     return Built(
-        input=InputContract(name="image", kind="tensor", values=deployed.takes, shape=shape, dtype="float32"),
+        input=contract,
         output=OutputContract(logits="logits"),
         inventory=found.inventory,
         versions={name: version(name) for name in ("executorch", "torch", "torchao")},
-        options={"backend": options.backend},
+        options=asdict(options),
         delegation=found.delegation,
     )
 
 
-def graph(deployed: DeployForm, recipe: Recipe) -> nn.Module:
+def input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputContract:
+    height, width = deployed.trained.preprocessing.size
+    plain = InputContract(
+        name="image", kind="tensor", values=deployed.takes, shape=(1, 3, height, width), dtype="float32"
+    )
+    if options.stem == "plain":
+        return plain
+    return plain.model_copy(
+        update={
+            "shape": (1, 3 * BLOCK * BLOCK, blocks(height), blocks(width)),
+            "layout": options.stem,
+            "border": border(deployed.trained.preprocessing, deployed.takes),
+        }
+    )
+
+
+def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
     """What is exported: the form for XNNPACK, in float32, or its quantized graph."""
     module = for_xnnpack(deployed)
+    if options.stem == "space-to-depth":
+        module = with_space_to_depth(module, deployed)
+        recipe = on_pixels(recipe, deployed)
     if recipe.precision == "fp32":
         return module
     from shvit_mobile.quantize.pt2e import quantized
 
-    return quantized(deployed, recipe, module)
+    return quantized(deployed, recipe, module, shape=input_contract(deployed, options).shape)
+
+
+def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:
+    """The recipe for a stem on blocks, which sees pixels before their mean is subtracted: 0 to 255, each exact."""
+    first = FIRST_LAYERS[0]
+    if deployed.takes == "normalised" or first not in recipe.ranges:
+        return recipe
+    seen = recipe.ranges[first].model_copy(update={"input": (0.0, 255.0)})
+    return recipe.model_copy(update={"ranges": {**recipe.ranges, first: seen}})
 
 
 def lower(module: nn.Module, shape: tuple[int, int, int, int], path: Path) -> None:

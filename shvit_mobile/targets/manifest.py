@@ -8,6 +8,7 @@ from typing import Literal
 from shvit_mobile.contract import Contract
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import BadArtifact
+from shvit_mobile.images.layout import Layout
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.quantize.recipe import Precision, Recipe
 
@@ -41,8 +42,10 @@ class InputContract(Contract):
         name: of the input in the artifact.
         kind: "image" where the runtime takes an encoded picture's pixels itself (Core ML), else "tensor".
         values: "pixels" for 0 to 255 (normalisation is inside), "normalised" for (pixel / 255 - mean) / std.
-        shape: (batch, 3, height, width); a batch of 0 is dynamic.
+        shape: (batch, 3, height, width), or (batch, 12, blocks down, blocks across); a batch of 0 is dynamic.
         dtype: of the tensor; "uint8" for images.
+        layout: "space-to-depth" where 2x2 blocks lie stacked in channels: see `shvit_mobile.images.layout`.
+        border: under "space-to-depth", what the border holds in each colour.
     """
 
     name: str
@@ -50,6 +53,8 @@ class InputContract(Contract):
     values: Literal["pixels", "normalised"]
     shape: tuple[int, int, int, int]
     dtype: str
+    layout: Layout = "image"
+    border: tuple[float, float, float] | None = None
 
 
 class OutputContract(Contract):

@@ -125,6 +125,14 @@ def gate_of(max_drop: float | None, min_agreement: float | None) -> Gate | None:
     return Gate(max_drop=max_drop, min_agreement=None if min_agreement is None else min_agreement / 100)
 
 
+def share_of(option: str, text: str) -> float:
+    """The share, 0 to 1, of '100%' or '97.5'."""
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)\s*%?", text.strip(), re.ASCII)
+    if not match or float(match[1]) > 100:
+        raise WrongConfig(f"{option} is '{text}'.", why="It is in percent, 0 to 100.", hint=f"Try: {option} 100%")
+    return float(match[1]) / 100
+
+
 def precisions_of(names: Iterable[str]) -> list[Precision]:
     """The precisions by name, each once."""
     from shvit_mobile.quantize.recipe import check_precision

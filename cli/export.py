@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.errors import WrongConfig
 
 from .arguments import (
     calibration_images,
@@ -17,12 +18,14 @@ from .arguments import (
     images_to_compare,
     precisions_of,
     recipe_from,
+    share_of,
     target_options,
     targets_of,
     trained_model,
 )
 from .console import data, note, show
 from .options import (
+    GATES,
     IMAGES,
     OUTPUT,
     Checkpoint,
@@ -39,14 +42,15 @@ from .options import (
 )
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
-from .results import artifact_json, conclude, judged, sizes
-from .tables import artifact_table, by, drift_table, pairs
+from .results import artifact_json, conclude, judged, sizes, with_delegation
+from .tables import artifact_table, by, cell, delegation, drift_table, pairs
 
 if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
 
 TARGET, PRECISION = "Target", "Precision"
 COUNT, SEED = 128, 0
+DELEGATED = "100%"
 
 
 def export(
@@ -78,6 +82,22 @@ def export(
     static_batch: Annotated[
         bool, typer.Option("--static-batch", help="onnx: one image at a time, no more.", rich_help_panel=TARGET)
     ] = False,
+    stem: Annotated[
+        str | None,
+        typer.Option(
+            metavar="plain|space-to-depth",
+            help="executorch: what the app hands over, an image or its 2x2 blocks (faster).",
+            rich_help_panel=TARGET,
+        ),
+    ] = None,
+    require_delegated: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENT",
+            help=f"executorch: operators that XNNPACK must take; else {DELEGATED}.",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
     quantize: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,8 +172,14 @@ def export(
                 "opset": ("--opset", opset),
                 "dynamic_batch": ("--static-batch", False if static_batch else None),
             },
+            "executorch": {"stem": ("--stem", stem)},
         },
     )
+    if require_delegated is not None and "executorch" not in targets:
+        raise WrongConfig(
+            "--require-delegated is given without --target executorch.", why="Other targets have no delegates."
+        )
+    delegated = share_of("--require-delegated", require_delegated or DELEGATED)
     if checkpoint is None:
         note("No --checkpoint is given: this is the embedded demo model.")
     with Steps("Export") as steps:
@@ -180,7 +206,7 @@ def export(
     if exported is None:
         show_plan(plan, as_json)
     else:
-        show_exported(plan, exported, gate, as_json)
+        show_exported(plan, exported, gate, delegated, as_json)
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:
@@ -202,9 +228,17 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
-def show_exported(plan: Plan, exported: Exported, gate: Gate | None, as_json: bool) -> None:
-    """What was written, and how far it is from the checkpoint; ends with status 1 where the gate failed."""
-    verdict = judged(exported.rows, gate)
+def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: float, as_json: bool) -> None:
+    """What was written, and how far it is from the checkpoint; ends with status 1 where a gate failed.
+
+    Args:
+        plan: what was to be done.
+        exported: what came of it.
+        gate: on the drift.
+        delegated: the share of its operators that a backend must have taken, 0 to 1.
+        as_json: print JSON.
+    """
+    verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
     if as_json:
         data(
             {
@@ -214,6 +248,9 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, as_json: bo
         )
     else:
         show(artifact_table(exported.artifacts, str(plan.out)))
+        for artifact in exported.artifacts:
+            if artifact.manifest.delegation:
+                show("", *(cell(f"{artifact.path.name}: {told}") for told in delegation(artifact.manifest.delegation)))
         if exported.rows:
             show("", drift_table(exported.rows, sizes(exported.artifacts)))
     conclude(verdict, f"What was written stays in {plan.out}, so that you can look into it.")

@@ -12,7 +12,7 @@ import typer
 from .console import data, note, show
 from .options import Json
 from .results import contract_json, sizes
-from .tables import by, cell, drift_table, megabytes, pairs, titled
+from .tables import by, cell, delegation, drift_table, megabytes, pairs, titled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,14 +61,14 @@ def show_bare(path: Path, as_json: bool) -> None:
     from shvit_mobile.targets.manifest import TARGETS
 
     target = next(target for target, suffix in TARGETS.items() if suffix == path.suffix)
-    found, delegation = contents(path, target)
+    found, share = contents(path, target)
     known = {"target": target, "bytes": size_in_bytes(path), "sha256": sha256(path)}
-    share = {"delegation": contract_json(delegation)} if delegation else {}
+    told = {"delegation": contract_json(share)} if share else {}
     note(f"Its manifest is missing ({path.stem}.manifest.json): no labels, preprocessing or drift.")
     if as_json:
-        data({"path": str(path), "manifest": None, **known, "inventory": contract_json(found), **share})
+        data({"path": str(path), "manifest": None, **known, "inventory": contract_json(found), **told})
     else:
-        words = {**known, "int8 layers": found.quantized_layers, "delegation": delegation and delegated(delegation)}
+        words = {**known, "int8 layers": found.quantized_layers, "delegation": share and " ".join(delegation(share))}
         show(pairs(path.name, words), "", operators(found), "", dtypes(found))
 
 
@@ -121,17 +121,11 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "input": f"{given.name}: {given.kind}, {given.values}, {given.dtype} {tuple(given.shape)}",
         "outputs": ", ".join(name for name in (answered.logits, answered.probabilities, answered.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
-        "delegation": manifest.delegation and delegated(manifest.delegation),
+        "delegation": manifest.delegation and " ".join(delegation(manifest.delegation)),
         "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:g}",
         "options": worded(manifest.options),
         "versions": worded(manifest.versions),
     }
-
-
-def delegated(delegation: Delegation) -> str:
-    """How much a backend took, in words."""
-    parts = "one part" if delegation.delegates == 1 else f"{delegation.delegates} parts"
-    return f"{delegation.backend} has {100 * delegation.share:.1f}% of the operators, in {parts}"
 
 
 def seen(preprocessing: Preprocessing) -> dict[str, object]:

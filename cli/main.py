@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from .benchmark import benchmark
 from .demo import demo
 from .doctor import doctor
 from .errors import DEBUG, WRONG_INPUT, Reporting
@@ -61,5 +62,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, inspect, doctor, demo):
+for command in (export, validate, benchmark, inspect, doctor, demo):
     app.command(cls=Command)(command)

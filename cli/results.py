@@ -44,6 +44,17 @@ def judged(rows: Iterable[DriftRow], gate: Gate | None) -> Verdict | None:
     )
 
 
+def with_delegation(verdict: Verdict | None, artifacts: Iterable[Artifact], required: float) -> Verdict | None:
+    """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
+    from shvit_mobile.targets.delegation import shortfall
+
+    found = tuple(sentence for artifact in artifacts for sentence in shortfall(artifact, required))
+    if not found:
+        return verdict
+    known = verdict or Verdict()
+    return Verdict((*known.violations, *found), known.caveats)
+
+
 def conclude(verdict: Verdict | None, kept: str = "") -> None:
     """Tells the verdict on stderr; ends with status 1 where the gate failed, after `kept`, a word on the files."""
     if verdict is None:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from shvit_mobile.bench.report import DeviceReport
     from shvit_mobile.drift.row import DriftRow, Share
     from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.targets.manifest import Delegation
 
 NONE = "–"
 
@@ -61,6 +63,57 @@ def artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
             f"{manifest.artifact.sha256[:12]}…",
         )
     return table
+
+
+def latency_table(report: DeviceReport) -> Table:
+    """One line a contestant, in the order they were given."""
+    settings = report.settings
+    threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
+    title = f"Latency in ms on {report.device.model}, {threads}, batch {settings.batch}"
+    table = titled(title, "", gap=1)
+    for heading in (
+        "p50",
+        "p90",
+        "p99",
+        "times as fast\n(95% interval)",
+        "of the\nroof",
+        "load",
+        "first",
+        "peak\nMB",
+        "MB",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in report.results:
+        latency = result.latency
+        table.add_row(
+            cell(result.name),
+            *(f"{value:.2f}" for value in (latency.p50, latency.p90, latency.p99)),
+            NONE
+            if result.ratio is None
+            else f"{result.ratio.value:.2f}\n{result.ratio.low:.2f}–{result.ratio.high:.2f}",
+            NONE if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
+            f"{result.load_ms:.0f}",
+            f"{result.first_ms:.1f}",
+            NONE if result.peak_memory_bytes is None else megabytes(result.peak_memory_bytes),
+            NONE if result.size_bytes is None else megabytes(result.size_bytes),
+        )
+    return table
+
+
+def roof_lines(report: DeviceReport) -> list[str]:
+    """What the shares of the roof are shares of."""
+    return [
+        f"The roof for {precision}: {roof.gops:.0f} billion operations a second, the best of the installed libraries "
+        f"in a product of matrices ({roof.reached_by})."
+        for precision, roof in report.roofs.items()
+    ]
+
+
+def delegation(found: Delegation) -> list[str]:
+    """How much a backend took, in sentences."""
+    from shvit_mobile.targets.delegation import sentences
+
+    return sentences(found)
 
 
 def pairs(title: str, values: Mapping[str, object]) -> Table:

@@ -50,6 +50,10 @@ class UnknownPrecision(NotAmong):
     kind = "precision"
 
 
+class UnknownEngine(NotAmong):
+    kind = "engine"
+
+
 class WrongConfig(ShvitError):
     """Numbers that do not make a model, or options that exclude each other."""
 
@@ -72,6 +76,14 @@ class BadRecipe(ShvitError):
 
 class BadArtifact(ShvitError):
     """An artifact or its manifest that is missing, damaged, of another version or not what its manifest says."""
+
+
+class BadReport(ShvitError):
+    """A device report that cannot be read, or of another version."""
+
+
+class BenchmarkFailed(ShvitError):
+    """A contestant that did not load, failed, or died."""
 
 
 class UnsupportedOperator(BadArtifact):

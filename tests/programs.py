@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from shvit_mobile.model.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, smooth_pixels, trained
 
@@ -38,7 +40,7 @@ class Lowered:
 
 
 @cache
-def program(precision: Precision) -> Lowered:
+def program(precision: Precision, stem: Literal["plain", "space-to-depth"] = "plain") -> Lowered:
     """The small model at an odd size, lowered to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
@@ -47,7 +49,8 @@ def program(precision: Precision) -> Lowered:
     recipe = calibrate(deployed, images, precision=precision, count=12)
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (KEPT,)})
-    return Lowered(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name)))
+    options = ExecuTorchOptions(stem=stem)
+    return Lowered(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:

@@ -118,7 +118,7 @@ def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:
     return recipe.model_copy(update={"ranges": {**recipe.ranges, first: seen}})
 
 
-def lower(module: nn.Module, shape: tuple[int, int, int, int], path: Path) -> None:
+def lower(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     with quiet():
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

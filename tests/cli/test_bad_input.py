@@ -254,6 +254,15 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
         "--opset is given without --target onnx",
     ),
     "opset from nowhere": (("export", *ONNX, "--opset", 99), "Opset 99"),
+    "more than all delegated": (
+        ("export", "--target", "executorch", "--require-delegated", "120%"),
+        "--require-delegated is '120%'",
+    ),
+    "delegates of no target": (
+        ("export", *ONNX, "--require-delegated", "90"),
+        "--require-delegated is given without --target executorch",
+    ),
+    "a stem from nowhere": (("export", "--target", "executorch", "--stem", "patches"), "The stem is 'patches'"),
     "system from nowhere": (("export", "--target", "coreml", "--deployment-target", "iOS9"), "iOS9"),
     "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
     "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),

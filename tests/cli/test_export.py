@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from shvit_mobile.cli.arguments import target_options
+from shvit_mobile.cli.arguments import share_of, target_options
+from shvit_mobile.cli.results import Verdict, with_delegation
 from shvit_mobile.drift.compare import float_reference
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.coreml import CoreMLOptions
 from tests.cli.conftest import SPECIES, Call, Exported, World
 
@@ -161,6 +164,28 @@ def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) ->
     assert (preprocessing["mean"], preprocessing["std"]) == ([0.5, 0.5, 0.25], [0.5, 1, 0.5])
     # Brackets are markup to Rich; here they are labels.
     assert "7: [bold], [/b], c, d, e, …" in call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").stdout
+
+
+def test_what_was_delegated_is_told(exported: Exported, call: Call) -> None:
+    shown = call("inspect", exported.folder / NAMES["executorch"])
+    assert re.search(r"XnnpackBackend runs all \d+ operators, in one delegate", " ".join(shown.stdout.split()))
+
+
+def test_too_little_delegated_fails_the_gate(exported: Exported) -> None:
+    artifact = Artifact.open(exported.folder / NAMES["executorch"])
+    assert artifact.manifest.delegation is not None
+    assert with_delegation(None, [artifact], 1.0) is None
+    left = artifact.manifest.delegation.model_copy(update={"left_operators": {"aten::native_group_norm.out": 1}})
+    short = Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": left}))
+    verdict = with_delegation(Verdict(("one",), ("two",)), [short], 1.0)
+    assert verdict is not None
+    assert (verdict.violations[0], verdict.caveats) == ("one", ("two",))
+    assert "XNNPACK has no group norm" in verdict.violations[1]
+
+
+@pytest.mark.parametrize(("text", "share"), [("100%", 1.0), ("0", 0.0), (" 97.5 % ", 0.975)])
+def test_a_share_is_in_percent(text: str, share: float) -> None:
+    assert share_of("--require-delegated", text) == pytest.approx(share)
 
 
 def test_coreml_options_become_the_targets_own() -> None:

@@ -1,0 +1,1 @@
+"""Latency on this machine: artifacts and their peers side by side, interleaved."""

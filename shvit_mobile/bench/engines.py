@@ -1,0 +1,205 @@
+"""Loading a contestant: each engine gives a function that runs one inference and waits for its end.
+
+What an engine needs is imported when it is asked for; input is made once, outside of what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shvit_mobile.bench.subject import Engine, Subject
+from shvit_mobile.errors import BadArtifact, ToolMissing
+from shvit_mobile.quiet import quiet
+
+Inference = Callable[[], object]
+
+
+def load(subject: Subject, threads: int) -> Inference:
+    """The subject ready to run on so many threads.
+
+    Raises:
+        ToolMissing: its engine is not of this system.
+        BadArtifact: its engine refuses it.
+    """
+    return LOADERS[subject.engine](subject, threads)
+
+
+def import_engine(subject: Subject) -> None:
+    """Imports all that `load` will need.
+
+    Raises:
+        ToolMissing: something of it is not installed.
+    """
+    try:
+        with quiet():
+            for module in LIBRARIES[subject.engine]:
+                import_module(module)
+    except ImportError as reason:
+        missing = reason.name or subject.engine
+        raise ToolMissing(
+            f"{subject.name} needs {missing}, which is not installed.", hint=f"pip install {missing}"
+        ) from None
+
+
+def installed(engine: Engine) -> bool:
+    """Whether an engine's libraries are here, without importing them."""
+    return all(find_spec(module.partition(".")[0]) for module in LIBRARIES[engine])
+
+
+def numbers(subject: Subject) -> NDArray[Any]:
+    """An input of pixel-like values; what they are does not change how long a network takes."""
+    generator = np.random.default_rng(0)
+    if subject.dtype == "uint8":
+        return generator.integers(0, 256, subject.shape, dtype=np.uint8)
+    return generator.uniform(0, 255, subject.shape).astype(np.float32)
+
+
+def executorch(subject: Subject, threads: int) -> Inference:
+    import torch
+
+    from shvit_mobile.runtimes.executorch import loaded
+
+    with quiet():
+        from executorch.extension.pybindings import _portable_lib
+
+    torch.set_num_threads(threads)
+    _portable_lib._unsafe_reset_threadpool(threads)
+    program, method = loaded(Path(subject.source))
+    image = torch.from_numpy(numbers(subject)).contiguous()
+
+    def run() -> object:
+        # The program is named so that it lives as long as its method.
+        return program and method.execute([image])
+
+    return run
+
+
+def onnxruntime(subject: Subject, threads: int) -> Inference:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    # Threads that spin after their work is done would take the processor from the next contestant.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        session = ort.InferenceSession(subject.source, options, providers=["CPUExecutionProvider"])
+    except Exception as reason:  # ONNX Runtime's errors have no base of their own
+        raise BadArtifact(f"ONNX Runtime cannot load {subject.source}: {reason}") from reason
+    name, image = session.get_inputs()[0].name, numbers(subject)
+    if session.get_inputs()[0].type == "tensor(uint8)":
+        image = image.astype(np.uint8)
+    return lambda: session.run(None, {name: image})
+
+
+def coreml(subject: Subject, threads: int) -> Inference:
+    from shvit_mobile.runtimes.coreml import NATIVE
+
+    if not NATIVE:
+        raise ToolMissing(
+            f"{subject.name} cannot be timed here.",
+            why="Core ML runs on Apple's systems only; the reference executor's speed says nothing about it.",
+            hint="Benchmark it on a Mac, or with the app on a phone.",
+        )
+    from PIL import Image
+
+    from shvit_mobile.runtimes.coreml import native
+
+    predict = native(Path(subject.source))
+    values = numbers(subject)
+    given = Image.fromarray(values[0].transpose(1, 2, 0)) if subject.dtype == "uint8" else values
+    name = "image"
+    return lambda: predict({name: given})
+
+
+def openvino(subject: Subject, threads: int) -> Inference:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(subject.source)
+    model.reshape(list(subject.shape))
+    compiled = core.compile_model(
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    )
+    request, image = compiled.create_infer_request(), numbers(subject)
+    return lambda: request.infer([image], share_inputs=True)
+
+
+def mnn(subject: Subject, threads: int) -> Inference:
+    import MNN
+
+    manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "normal"},))
+    network = MNN.nn.load_module_from_file(subject.source, [], [], runtime_manager=manager)
+    image = MNN.expr.const(numbers(subject), list(subject.shape), MNN.expr.NCHW)
+    return lambda: network.forward([image])[0].read()
+
+
+def torch_eager(subject: Subject, threads: int) -> Inference:
+    import torch
+
+    torch.set_num_threads(threads)
+    module = torch_module(subject)
+    image = torch.from_numpy(numbers(subject)).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run() -> object:
+        return module(image)
+
+    return run
+
+
+def torch_compiled(subject: Subject, threads: int) -> Inference:
+    import torch
+
+    torch.set_num_threads(threads)
+    module: Any = torch.compile(torch_module(subject), dynamic=False)
+    image = torch.from_numpy(numbers(subject)).contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def run() -> object:
+        return module(image)
+
+    with quiet():
+        run()
+    return run
+
+
+def torch_module(subject: Subject) -> Any:
+    """The module behind a checkpoint, fused as its deploy form, or a timm model; channels last, which is faster."""
+    import torch
+
+    from shvit_mobile.bench.models import timm_module
+    from shvit_mobile.deploy.fuse import fuse
+    from shvit_mobile.model.checkpoints import load_checkpoint
+
+    kind, _, name = subject.source.partition(":")
+    module = timm_module(name) if kind == "timm" else fuse(load_checkpoint(subject.source).model)
+    ready: torch.nn.Module = module.float().eval().requires_grad_(False)
+    return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+LIBRARIES: dict[Engine, tuple[str, ...]] = {
+    "executorch": ("torch", "executorch.runtime", "shvit_mobile.runtimes.executorch"),
+    "onnxruntime": ("onnxruntime",),
+    "coreml": ("shvit_mobile.runtimes.coreml",),
+    "openvino": ("openvino",),
+    "mnn": ("MNN", "MNN.nn", "MNN.expr"),
+    "torch": ("torch", "shvit_mobile.bench.models", "shvit_mobile.deploy.fuse", "shvit_mobile.model.checkpoints"),
+    "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.models"),
+}
+LOADERS: dict[Engine, Callable[[Subject, int], Inference]] = {
+    "executorch": executorch,
+    "onnxruntime": onnxruntime,
+    "coreml": coreml,
+    "openvino": openvino,
+    "mnn": mnn,
+    "torch": torch_eager,
+    "torch-compile": torch_compiled,
+}

@@ -1,0 +1,38 @@
+"""This machine, in words."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from shvit_mobile.bench.report import Device
+
+
+def host() -> Device:
+    """The machine that this process runs on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Device(
+        kind="host",
+        model=processor(),
+        system=f"{platform.system()} {platform.release()}",
+        cores=cores,
+        memory_bytes=memory(),
+    )
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it, or its architecture."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

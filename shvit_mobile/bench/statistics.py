@@ -1,0 +1,96 @@
+"""What is said of latencies: percentiles by one rule, and a ratio with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, exp, log
+from statistics import median
+
+from shvit_mobile.contract import Contract
+
+CONFIDENCE = 0.95
+
+
+class Latency(Contract):
+    """A summary of samples, in milliseconds.
+
+    Attributes:
+        samples: how many.
+        p50, p90, p95, p99: percentiles, by `percentile`.
+        least: the fastest.
+    """
+
+    samples: int
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    least: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Latency:
+        """The summary of at least one sample."""
+        p50, p90, p95, p99 = (percentile(samples, share) for share in (50, 90, 95, 99))
+        return cls(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
+
+
+class Ratio(Contract):
+    """How many times as fast as the first, and the interval that holds the median ratio with 95% confidence.
+
+    Attributes:
+        value: the median over rounds of the first's latency over this one's; above 1 is faster.
+        low, high: the interval's ends; infinite or 0 where there are too few rounds for one.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile: the least sample that at least `share` percent of all do not exceed.
+
+    It is always one of the samples, and simple enough to be the same in every language.
+
+    Raises:
+        ValueError: there are no samples, or `share` is not above 0 and at most 100.
+    """
+    if not samples or not 0 < share <= 100:
+        raise ValueError(f"no {share}th percentile of {len(samples)} samples")
+    # Shares are whole or simple decimals; the rounding keeps 0.29 * 100 from becoming 29.000000000000004.
+    rank = ceil(round(share * len(samples) / 100, 9))
+    return sorted(samples)[rank - 1]
+
+
+def ratio(first: Sequence[float], this: Sequence[float]) -> Ratio:
+    """The speed of `this` over that of `first`, from their latencies in the same rounds.
+
+    Rounds are paired, so that what slows the whole machine for a moment slows both and cancels. The interval is that of
+    the sign test: it assumes nothing of the distribution but that rounds are independent.
+
+    Args:
+        first, this: one latency a round, in the same order; above 0.
+
+    Raises:
+        ValueError: there are no rounds, or not as many of one as of the other.
+    """
+    if not first or len(first) != len(this):
+        raise ValueError(f"{len(first)} rounds beside {len(this)}")
+    logs = sorted(log(a / b) for a, b in zip(first, this, strict=True))
+    outside = rank_outside(len(logs))
+    if outside == 0:
+        return Ratio(value=exp(median(logs)), low=0.0, high=float("inf"))
+    return Ratio(value=exp(median(logs)), low=exp(logs[outside - 1]), high=exp(logs[-outside]))
+
+
+def rank_outside(count: int) -> int:
+    """The k for which the k-th smallest and k-th largest of `count` values enclose the median with 95% confidence.
+
+    The greatest k with P(Binomial(count, 1/2) < k) at most 2.5%; 0 where even the extremes are not enough.
+    """
+    tail, weight, k = 0.0, 0.5**count, 0
+    while tail + weight <= (1 - CONFIDENCE) / 2:
+        tail += weight
+        k += 1
+        weight *= (count - k + 1) / k
+    return k

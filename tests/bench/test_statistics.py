@@ -1,0 +1,80 @@
+"""Percentiles are samples, ratios are ratios, and intervals hold the truth as often as they say."""
+
+import random
+from math import exp, log
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shvit_mobile.bench.statistics import Latency, percentile, rank_outside, ratio
+
+LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
+
+
+@given(LATENCIES, st.floats(0.5, 100))
+def test_a_percentile_is_the_least_sample_that_enough_do_not_exceed(samples: list[float], share: float) -> None:
+    value = percentile(samples, share)
+    assert value in samples
+    assert sum(sample <= value for sample in samples) >= share * len(samples) / 100 - 1e-6
+    assert sum(sample < value for sample in samples) < share * len(samples) / 100 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(50, 50), (90, 90), (95, 95), (99, 99), (100, 100), (0.5, 1), (29, 29)]
+)
+def test_percentiles_of_one_to_a_hundred(share: float, expected: float) -> None:
+    assert percentile([float(n) for n in range(100, 0, -1)], share) == expected
+
+
+@pytest.mark.parametrize(("samples", "share"), [([], 50), ([1.0], 0), ([1.0], 101)])
+def test_there_is_no_such_percentile(samples: list[float], share: float) -> None:
+    with pytest.raises(ValueError, match="percentile"):
+        percentile(samples, share)
+
+
+def test_a_summary() -> None:
+    latency = Latency.of([3.0, 1.0, 2.0])
+    assert (latency.samples, latency.p50, latency.p99, latency.least) == (3, 2.0, 3.0, 1.0)
+
+
+@given(LATENCIES, st.floats(0.1, 10))
+def test_a_constant_ratio_is_found_exactly_whatever_the_machine_does(samples: list[float], factor: float) -> None:
+    found = ratio([factor * sample for sample in samples], samples)
+    assert found.value == pytest.approx(factor)
+    assert found.low <= found.value * (1 + 1e-9)
+    assert found.high >= found.value * (1 - 1e-9)
+    if len(samples) >= 6:
+        assert found.low == pytest.approx(factor)
+        assert found.high == pytest.approx(factor)
+
+
+@given(LATENCIES)
+def test_a_ratio_turned_round_is_its_inverse(samples: list[float]) -> None:
+    other = [sample * (1 + index % 3) for index, sample in enumerate(samples)]
+    there, back = ratio(samples, other), ratio(other, samples)
+    assert there.value == pytest.approx(1 / back.value)
+    if len(samples) >= 6:
+        assert there.low == pytest.approx(1 / back.high)
+
+
+def test_five_rounds_are_too_few_for_an_interval() -> None:
+    assert rank_outside(5) == 0
+    assert rank_outside(6) == 1
+    assert ratio([1.0] * 5, [1.0] * 5).high == float("inf")
+
+
+@pytest.mark.parametrize("rounds", [9, 25])
+def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int) -> None:
+    generator, held, trials = random.Random(0), 0, 1000
+    for _ in range(trials):
+        first = [exp(generator.gauss(log(2), 0.3)) for _ in range(rounds)]
+        found = ratio(first, [1.0] * rounds)
+        held += found.low <= 2 <= found.high
+    assert held / trials >= 0.94
+
+
+@pytest.mark.parametrize(("first", "this"), [([], []), ([1.0], [1.0, 2.0])])
+def test_rounds_that_do_not_pair_are_refused(first: list[float], this: list[float]) -> None:
+    with pytest.raises(ValueError, match="rounds beside"):
+        ratio(first, this)

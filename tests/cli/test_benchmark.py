@@ -1,0 +1,70 @@
+"""`benchmark` measures what it is given, and says what it cannot."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call, World
+
+RACE = ("--rounds", 2, "--iterations", 2, "--warm-up", 1, "--no-roofs")
+
+
+@pytest.fixture(scope="module")
+def artifact(world: World, tmp_path_factory: pytest.TempPathFactory, call: Call) -> Path:
+    out = tmp_path_factory.mktemp("benchmark")
+    result = call("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", out)
+    assert result.exit_code == 0, result.output
+    return next(out.glob("*.onnx"))
+
+
+def test_an_artifact_beside_its_peers(artifact: Path, world: World, tmp_path: Path, call: Call) -> None:
+    report, chart = tmp_path / "report.json", tmp_path / "chart.svg"
+    peers = ("--peers", "--checkpoint", world.checkpoint, "--engine", "onnxruntime")
+    result = call("benchmark", artifact, *peers, *RACE, "--out", report, "--chart", chart)
+    assert result.exit_code == 0, result.output
+    for name in (artifact.name, "ONNX Runtime stock fp32", "ONNX Runtime stock int8"):
+        assert name in result.stdout
+        assert name in report.read_text()
+    assert chart.read_text().startswith("<svg")
+
+
+def test_json_is_the_report_alone(artifact: Path, call: Call) -> None:
+    result = call("benchmark", artifact, *RACE, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["kind"] == "device_report"
+    assert [one["name"] for one in told["results"]] == [artifact.name]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "nothing to benchmark"),
+        (("--cpus", "a"), "--cpus is 'a'"),
+        (("--engine", "onnx", "--peers"), "Did you mean onnxruntime?"),
+        (("--checkpoint", "x.pth"), "given without --peers"),
+        (("missing.onnx",), "missing.onnx does not exist"),
+        pytest.param(
+            ("--models", "shvit_s1"),
+            "timm is not installed",
+            marks=pytest.mark.skipif(find_spec("timm") is not None, reason="timm is installed"),
+        ),
+    ],
+)
+def test_bad_input_is_told(args: tuple[str, ...], words: str, call: Call) -> None:
+    result = call("benchmark", *args)
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_a_report_is_not_overwritten_unasked(artifact: Path, tmp_path: Path, call: Call) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("mine")
+    result = call("benchmark", artifact, *RACE, "--out", report)
+    assert result.exit_code == 2
+    assert report.read_text() == "mine"

@@ -1,0 +1,160 @@
+"""Measures all four variants against the stock exports of the same checkpoints: the tables of docs/benchmarks.md.
+
+    python tools/benchmark_variants.py --out runs/variants
+
+Weights are random, with BatchNorms and norms that do something: what they are changes no latency. For each variant the
+checkpoint is made, exported in every form, raced against its peers on one thread, and the report kept in `--out`; what
+is there already is not measured again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+from torch import nn
+
+from shvit_mobile.bench.benchmark import benchmark
+from shvit_mobile.bench.chart import svg
+from shvit_mobile.bench.report import DeviceReport, Result, Settings
+from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.demo import CALIBRATION_IMAGES
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, SHViT, shvit
+from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.executorch import ExecuTorchOptions
+from shvit_mobile.targets.lower import lower
+from shvit_mobile.targets.manifest import TARGETS
+
+CALIBRATED_ON = 8
+# The first is what others are compared with: what a stock exporter makes of the checkpoint in float.
+FIRST = "ExecuTorch stock fp32"
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, artifacts and reports.")],
+    variants: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(VARIANTS),
+    rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 15,
+    cpus: Annotated[str, typer.Option(help="Processors to pin to, separated by commas; any if empty.")] = "",
+) -> None:
+    settings = Settings(
+        threads=1,
+        batch=1,
+        rounds=rounds,
+        warm_up=5,
+        iterations=20,
+        cpus=tuple(int(cpu) for cpu in cpus.split(",") if cpu),
+    )
+    for variant in variants.split(","):
+        place = out / variant
+        report = place / "report.json"
+        if not report.exists():
+            trained = random_checkpoint(variant, place)
+            found = benchmark(exports(trained, place), settings=settings, peers_of=trained)
+            for sentence in found.absent:
+                print(f"note: {sentence}")
+            report.write_text(found.report.json_text())
+            (place / "chart.svg").write_text(svg(found.report))
+        print(table(variant, DeviceReport.read(report)), flush=True)
+
+
+def random_checkpoint(variant: str, place: Path) -> TrainedModel:
+    """A checkpoint of a variant at its own size, whose norms are far from the identity."""
+    path = place / f"{variant}.safetensors"
+    place.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        model = randomised(shvit(variant))
+        size = (NATIVE_SIZES[variant],) * 2
+        save_checkpoint(
+            TrainedModel(
+                model=model,
+                variant=variant,
+                dialect="shvit-mobile",
+                labels=tuple(f"class {index}" for index in range(model.config.classes)),
+                preprocessing=Preprocessing(size=size),
+                source=path.name,
+                sha256="",
+            ),
+            path,
+        )
+    return load_checkpoint(path)
+
+
+@torch.no_grad()
+def randomised(model: SHViT) -> SHViT:
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.weight.uniform_(0.3, 0.9, generator=generator)
+            module.bias.normal_(0, 0.2, generator=generator)
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    return model.eval()
+
+
+def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
+    """This project's artifacts of a checkpoint, in every form that is measured."""
+    deployed = to_deploy_form(trained)
+    images = open_images(CALIBRATION_IMAGES)
+    recipes = {
+        precision: calibrate(deployed, images, precision=precision, count=CALIBRATED_ON)
+        for precision in ("fp32", "int8", "int8-dynamic")
+    }
+    made = [lower(deployed, recipes[precision], "executorch", place / "plain", overwrite=True) for precision in recipes]
+    blocks = ExecuTorchOptions(stem="space-to-depth")
+    made += [
+        lower(deployed, recipes[precision], "executorch", place / "blocks", options=blocks, overwrite=True)
+        for precision in ("fp32", "int8")
+    ]
+    made += [lower(deployed, recipes[precision], "onnx", place, overwrite=True) for precision in ("fp32", "int8")]
+    return made
+
+
+def table(variant: str, report: DeviceReport) -> str:
+    """A Markdown table, fastest first, each compared with the stock float export."""
+    first = next(result for result in report.results if result.name == FIRST)
+    lines = [
+        f"### {variant} at {NATIVE_SIZES[variant]}",
+        "",
+        f"| | ms | times as fast as {FIRST} | of the roof | load, ms | peak, MB | MB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for result in sorted(report.results, key=lambda result: result.latency.p50):
+        faster = ratio(medians(first), medians(result))
+        interval = f"({faster.low:.2f}–{faster.high:.2f})"
+        lines.append(
+            f"| {named(result.name)} | {result.latency.p50:.2f} | {faster.value:.2f} {interval} "
+            f"| {100 * (result.roof_share or 0):.0f}% | {result.load_ms:.0f} | {megabytes(result.peak_memory_bytes)} "
+            f"| {megabytes(result.size_bytes)} |"
+        )
+    roofs = "; ".join(f"{name} {roof.gops:.0f} ({roof.reached_by})" for name, roof in report.roofs.items())
+    return "\n".join([*lines, "", f"Roofs in billion operations a second: {roofs}. {report.device.model}.", ""])
+
+
+def medians(result: Result) -> list[float]:
+    return [median(samples) for samples in result.samples_ms]
+
+
+def named(name: str) -> str:
+    """A contestant's name: our artifacts by target, precision and stem."""
+    path = Path(name)
+    if path.suffix not in TARGETS.values():
+        return name
+    stem = ", blocks" if "blocks" in path.parts else ""
+    return f"**{path.stem.split('-', 2)[2]}{stem}**"
+
+
+def megabytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:.1f}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

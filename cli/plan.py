@@ -60,7 +60,7 @@ class Plan:
         """Where a job's artifact will be."""
         from shvit_mobile.targets.lower import planned
 
-        return planned(self.trained, job.precision, job.target, self.out)
+        return planned(self.trained, job.precision, job.target, self.out, self.options.get(job.target))
 
     def files(self, job: Job) -> tuple[Path, Path, Path]:
         """A job's artifact, manifest and recipe."""

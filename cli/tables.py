@@ -155,8 +155,8 @@ def cell(text: str) -> Text:
 
 def in_two(name: str, precision: str) -> str:
     """A file name in two lines, broken before its precision, so that ten columns fit beside it."""
-    head, found, tail = name.rpartition(f"-{precision}.")
-    return f"{head}-\n{precision}.{tail}" if found else name
+    head, found, tail = name.rpartition(f"-{precision}")
+    return f"{head}-\n{precision}{tail}" if found else name
 
 
 def with_interval(share: Share | None) -> str:

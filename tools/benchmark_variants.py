@@ -108,10 +108,10 @@ def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
         precision: calibrate(deployed, images, precision=precision, count=CALIBRATED_ON)
         for precision in ("fp32", "int8", "int8-dynamic")
     }
-    made = [lower(deployed, recipes[precision], "executorch", place / "plain", overwrite=True) for precision in recipes]
+    made = [lower(deployed, recipes[precision], "executorch", place, overwrite=True) for precision in recipes]
     blocks = ExecuTorchOptions(stem="space-to-depth")
     made += [
-        lower(deployed, recipes[precision], "executorch", place / "blocks", options=blocks, overwrite=True)
+        lower(deployed, recipes[precision], "executorch", place, options=blocks, overwrite=True)
         for precision in ("fp32", "int8")
     ]
     made += [lower(deployed, recipes[precision], "onnx", place, overwrite=True) for precision in ("fp32", "int8")]
@@ -144,12 +144,9 @@ def medians(result: Result) -> list[float]:
 
 
 def named(name: str) -> str:
-    """A contestant's name: our artifacts by target, precision and stem."""
+    """A contestant's name; our artifacts by target, precision and stem, and in bold."""
     path = Path(name)
-    if path.suffix not in TARGETS.values():
-        return name
-    stem = ", blocks" if "blocks" in path.parts else ""
-    return f"**{path.stem.split('-', 2)[2]}{stem}**"
+    return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGETS.values() else name
 
 
 def megabytes(count: int | None) -> str:

@@ -52,7 +52,7 @@ class Phase:
 
     @classmethod
     def parse(cls, text: str) -> Phase:
-        """`96x20:1e-3-2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
+        """`96x20:1e-3..2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
         shape, _, rates = text.partition(":")
         size, _, epochs = shape.partition("x")
         start, _, end = rates.partition("..")
@@ -74,7 +74,7 @@ def main(
     data: Annotated[Path, typer.Option(help="cifar10-train.tar.gz: JPEGs in class folders.")],
     out: Annotated[Path, typer.Option(help="Folder for the state of the training and its result.")],
     phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
-        "64x8:2e-3..1.2e-3,96x14:1.2e-3..4e-4,128x5:5e-4..1e-4,224x1:1e-4..1e-6"
+        "64x6:1.5e-3..1.2e-3,96x8:1.2e-3..6e-4,128x16:6e-4..2.5e-4,224x4:3.5e-4..1e-6"
     ),
     batch: Annotated[int, typer.Option(help="Images a step.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and their augmentation.")] = 0,

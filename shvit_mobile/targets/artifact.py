@@ -48,8 +48,8 @@ def recipe_path(artifact: Path) -> Path:
     return artifact.with_suffix(".recipe.json")
 
 
-def artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str) -> str:
+def artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:
     """`shvit_s1-224-coreml-int8.mlpackage`; a size that is not square is written heightxwidth."""
     height, width = size
     shape = f"{height}" if height == width else f"{height}x{width}"
-    return f"{variant}-{shape}-{target}-{precision}{TARGETS[target]}"
+    return f"{variant}-{shape}-{target}-{precision}{suffix}{TARGETS[target]}"

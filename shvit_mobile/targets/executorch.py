@@ -20,6 +20,7 @@ from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import InputContract, OutputContract
+from shvit_mobile.targets.options import TargetOptions
 from shvit_mobile.targets.pte import inspect_program
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
@@ -28,7 +29,7 @@ STEMS = ("plain", "space-to-depth")
 
 
 @dataclass(frozen=True)
-class ExecuTorchOptions:
+class ExecuTorchOptions(TargetOptions):
     """How to lower.
 
     Attributes:
@@ -48,6 +49,10 @@ class ExecuTorchOptions:
             raise WrongConfig(f"The stem is '{self.stem}'.", why=f"It is one of {', '.join(STEMS)}.")
         if self.backend not in BACKENDS:
             raise WrongConfig(f"The backend is '{self.backend}'.", why=f"It is one of {', '.join(BACKENDS)}.")
+
+    @property
+    def suffix(self) -> str:
+        return "-blocks" if self.stem == "space-to-depth" else ""
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:

@@ -16,6 +16,7 @@ from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.targets.artifact import Artifact, artifact_name, manifest_path, recipe_path
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Manifest, Provenance, Target
+from shvit_mobile.targets.options import TargetOptions
 from shvit_mobile.targets.prove import golden_of
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ def lower(
     check_target(target)
     module = import_module(MODULES[target][0])
     check_precision(target, module.PRECISIONS, recipe)
-    final = planned(deployed.trained, recipe.precision, target, out)
+    options = options or getattr(module, MODULES[target][1])()
+    final = planned(deployed.trained, recipe.precision, target, out, options)
     finals = (final, manifest_path(final), recipe_path(final))
     with whole(*finals, overwrite=overwrite) as (path, manifest_file, recipe_file):
-        built = module.build(deployed, recipe, path, options or getattr(module, MODULES[target][1])())
+        built = module.build(deployed, recipe, path, options)
         manifest = manifest_of(deployed, recipe, target, path, built)
         golden = golden_of(Artifact(path, manifest), deployed)
         manifest = manifest.model_copy(update={"golden": golden})
@@ -74,9 +76,12 @@ def lower(
     return Artifact(final, manifest)
 
 
-def planned(trained: TrainedModel, precision: Precision, target: Target, out: Path) -> Path:
+def planned(
+    trained: TrainedModel, precision: Precision, target: Target, out: Path, options: TargetOptions | None = None
+) -> Path:
     """Where `lower` would put the artifact of a trained model."""
-    return out / artifact_name(trained.variant, trained.preprocessing.size, target, precision)
+    suffix = options.suffix if options else ""
+    return out / artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from shvit_mobile.errors import NotAmong, WrongConfig
 from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.targets.options import TargetOptions
 
 InputKind = Literal["image", "tensor"]
 INPUT_NAMES: dict[InputKind, str] = {"image": "image", "tensor": "images"}
@@ -22,7 +23,7 @@ class UnknownDeploymentTarget(NotAmong):
 
 
 @dataclass(frozen=True)
-class CoreMLOptions:
+class CoreMLOptions(TargetOptions):
     """Attributes:
         input: "image" for an app that hands over pictures (CVPixelBuffer, Vision), "tensor" for an MLMultiArray.
         deployment_target: the oldest iOS that must run the package; one of `DEPLOYMENT_TARGETS`. The macOS, watchOS,

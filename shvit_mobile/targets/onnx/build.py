@@ -18,6 +18,7 @@ from shvit_mobile.targets.manifest import InputContract, OutputContract
 from shvit_mobile.targets.onnx.graph import Graph
 from shvit_mobile.targets.onnx.inventory import inventory
 from shvit_mobile.targets.onnx.network import Writer
+from shvit_mobile.targets.options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 # From the first that quantizes weights per channel to the last that every ONNX Runtime we allow reads (1.23 and on).
@@ -26,7 +27,7 @@ IMAGES, LOGITS = "images", "logits"
 
 
 @dataclass(frozen=True)
-class ONNXOptions:
+class ONNXOptions(TargetOptions):
     """How the file is written.
 
     Attributes:

@@ -21,7 +21,7 @@ from shvit_mobile.bench.report import DeviceReport, Settings
 from shvit_mobile.bench.roofs import roof_subjects
 from shvit_mobile.bench.stock import stock_peers
 from shvit_mobile.bench.subject import Engine, Subject, subject_of
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import BenchmarkFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.checkpoints import save_checkpoint
 from shvit_mobile.targets.artifact import Artifact
@@ -67,20 +67,14 @@ def benchmark(
     Raises:
         WrongConfig: there is nothing to measure, or an artifact takes another batch.
         ToolMissing: an artifact's engine is not installed here.
-        BenchmarkFailed: an artifact does not load or run.
+        BenchmarkFailed: an artifact does not load or run, or nothing that was wanted does.
     """
     say = told or (lambda *_: None)
     own = told_apart([subject_of(artifact, settings.batch) for artifact in artifacts])
     with TemporaryDirectory() as folder:
         say("Making the peers", 0, 1)
-        peers = [
-            peer
-            for peer in (
-                *checkpoint_peers(peers_of, Path(folder), settings),
-                *model_peers(models, Path(folder), settings),
-            )
-            if not engines or peer.engine in engines
-        ]
+        peers = checkpoint_peers(peers_of, Path(folder), settings, engines)
+        peers += model_peers(models, Path(folder), settings, engines)
         if not own and not peers:
             raise WrongConfig(
                 "There is nothing to benchmark.", hint="Give artifacts, --peers, or --models mobilevitv2_100."
@@ -90,6 +84,9 @@ def benchmark(
         run = race([*own, *peers, *products], settings, optional=optional, progress=lambda *at: say("Measuring", *at))
         found = roofs_of([one for one in run.runs if one.subject in products])
         results = results_of([one for one in run.runs if one.subject not in products], settings, found)
+    absent = tuple(f"{subject.name} did not take part: {why}" for subject, why in run.absent)
+    if not results:
+        raise BenchmarkFailed("No contestant could take part.", why=" ".join(absent))
     report = DeviceReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         app=f"shvit-mobile {version('shvit-mobile')} benchmark",
@@ -99,7 +96,7 @@ def benchmark(
         roofs=found,
         results=results,
     )
-    return Benchmarked(report, tuple(f"{subject.name} did not take part: {why}" for subject, why in run.absent))
+    return Benchmarked(report, absent)
 
 
 def told_apart(subjects: list[Subject]) -> list[Subject]:
@@ -108,7 +105,9 @@ def told_apart(subjects: list[Subject]) -> list[Subject]:
     return [replace(one, name=one.source) if names.count(one.name) > 1 else one for one in subjects]
 
 
-def checkpoint_peers(trained: TrainedModel | None, folder: Path, settings: Settings) -> list[Subject]:
+def checkpoint_peers(
+    trained: TrainedModel | None, folder: Path, settings: Settings, engines: Sequence[Engine]
+) -> list[Subject]:
     """The stock exports of a checkpoint, at its size."""
     if trained is None:
         return []
@@ -117,10 +116,12 @@ def checkpoint_peers(trained: TrainedModel | None, folder: Path, settings: Setti
     source = place / "checkpoint.safetensors"
     save_checkpoint(trained, source)
     model = deepcopy(trained.model).float().eval()
-    return stock_peers(model, calibration(trained.preprocessing), place, str(source), batch=settings.batch)
+    return stock_peers(
+        model, calibration(trained.preprocessing), place, str(source), batch=settings.batch, engines=engines
+    )
 
 
-def model_peers(models: Sequence[str], folder: Path, settings: Settings) -> list[Subject]:
+def model_peers(models: Sequence[str], folder: Path, settings: Settings, engines: Sequence[Engine]) -> list[Subject]:
     """The stock exports of timm models, each at the size it is made for."""
     found: list[Subject] = []
     for name in models:
@@ -128,7 +129,9 @@ def model_peers(models: Sequence[str], folder: Path, settings: Settings) -> list
         place = folder / name.replace("/", "_")
         place.mkdir()
         images = calibration(Preprocessing(size=there.size))
-        found += stock_peers(there.module, images, place, f"timm:{name}", batch=settings.batch, prefix=f"{name}, ")
+        found += stock_peers(
+            there.module, images, place, f"timm:{name}", batch=settings.batch, engines=engines, prefix=f"{name}, "
+        )
     return found
 
 

@@ -136,7 +136,7 @@ def mnn(subject: Subject, threads: int) -> Inference:
     import MNN
 
     manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "normal"},))
-    network = MNN.nn.load_module_from_file(subject.source, [], [], runtime_manager=manager)
+    network = MNN.nn.load_module_from_file(subject.source, ["images"], ["logits"], runtime_manager=manager)
     image = MNN.expr.const(numbers(subject), list(subject.shape), MNN.expr.NCHW)
     return lambda: network.forward([image])[0].read()
 

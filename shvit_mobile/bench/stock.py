@@ -7,6 +7,8 @@ model is written, and the quantizers are those of ExecuTorch and ONNX Runtime wi
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +17,21 @@ from torch import Tensor, nn
 
 from shvit_mobile.bench.engines import installed
 from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.subject import Subject
+from shvit_mobile.bench.subject import Engine, Subject
 from shvit_mobile.quiet import quiet
+
+FROM_ONNX: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
 
 
 def stock_peers(
-    module: nn.Module, images: Sequence[Tensor], folder: Path, source: str, *, batch: int = 1, prefix: str = ""
+    module: nn.Module,
+    images: Sequence[Tensor],
+    folder: Path,
+    source: str,
+    *,
+    batch: int = 1,
+    engines: Sequence[Engine] = (),
+    prefix: str = "",
 ) -> list[Subject]:
     """Every peer of a model that this machine has the engine for; their files are written into `folder`.
 
@@ -30,34 +41,39 @@ def stock_peers(
         folder: for the files; it must exist.
         source: of the module itself, as `Subject.source` of a "torch" engine.
         batch: images an inference; ExecuTorch takes part with a batch of one only.
+        engines: the only ones wanted; all if empty.
         prefix: of all names.
     """
     shape = (batch, *images[0].shape[1:])
     macs = macs_of(module, (1, *shape[1:]))
+    peers: list[Subject] = []
 
-    def made(name: str, engine: str, precision: str, where: str) -> Subject:
-        return Subject(
-            name=f"{prefix}{name}",
-            engine=engine,  # type: ignore[arg-type]
-            precision=precision,
-            source=where,
-            shape=shape,
-            macs=macs,
-        )
+    def add(name: str, engine: Engine, precision: str, where: str | Path) -> None:
+        peers.append(Subject(f"{prefix}{name}", engine, precision, str(where), shape, macs=macs))
 
-    peers = [made("PyTorch", "torch", "fp32", source)]
-    if has_compiler():
-        peers.append(made("PyTorch compiled", "torch-compile", "fp32", source))
-    if batch == 1 and installed("executorch"):
-        peers.append(made("ExecuTorch stock fp32", "executorch", "fp32", str(executorch_fp32(module, images, folder))))
-        peers.append(made("ExecuTorch stock int8", "executorch", "int8", str(executorch_int8(module, images, folder))))
+    def wanted(engine: Engine) -> bool:
+        return (not engines or engine in engines) and installed(engine)
+
+    if wanted("torch"):
+        add("PyTorch", "torch", "fp32", source)
+    if wanted("torch-compile") and has_compiler():
+        add("PyTorch compiled", "torch-compile", "fp32", source)
+    if wanted("executorch") and batch == 1:
+        add("ExecuTorch stock fp32", "executorch", "fp32", executorch_fp32(module, images, folder))
+        add("ExecuTorch stock int8", "executorch", "int8", executorch_int8(module, images, folder))
+    if not any(wanted(engine) for engine in FROM_ONNX):
+        return peers
     fp32 = onnx_fp32(module, shape, folder)
     int8 = onnx_int8(fp32, images, folder)
-    peers.append(made("ONNX Runtime stock fp32", "onnxruntime", "fp32", str(fp32)))
-    peers.append(made("ONNX Runtime stock int8", "onnxruntime", "int8", str(int8)))
-    if installed("openvino"):
-        peers.append(made("OpenVINO fp32", "openvino", "fp32", str(fp32)))
-        peers.append(made("OpenVINO int8", "openvino", "int8", str(int8)))
+    if wanted("onnxruntime"):
+        add("ONNX Runtime stock fp32", "onnxruntime", "fp32", fp32)
+        add("ONNX Runtime stock int8", "onnxruntime", "int8", int8)
+    if wanted("openvino"):
+        add("OpenVINO fp32", "openvino", "fp32", fp32)
+        add("OpenVINO int8", "openvino", "int8", int8)
+    if wanted("mnn"):
+        add("MNN fp32", "mnn", "fp32", mnn(fp32, 0))
+        add("MNN 8-bit weights", "mnn", "int8-weights", mnn(fp32, 8))
     return peers
 
 
@@ -132,6 +148,20 @@ def onnx_int8(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
             str(prepared), str(path), Images(), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
+    return path
+
+
+def mnn(onnx: Path, bits: int) -> Path:
+    """The file through MNN's converter; with `bits`, its weights are stored in so many.
+
+    In a process of its own, and past the package's Python wrapper: that installs a telemetry library when imported.
+    """
+    path = onnx.with_name(f"stock-{bits}.mnn")
+    options = ["-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "peer"]
+    if bits:
+        options += ["--weightQuantBits", str(bits)]
+    program = "import sys, _tools; _tools.mnnconvert(sys.argv)"
+    subprocess.run([sys.executable, "-c", program, *options], check=True, capture_output=True)
     return path
 
 

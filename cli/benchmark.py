@@ -83,15 +83,15 @@ def benchmark(
 
     refuse_existing(*(file for file in (out, chart) if file), overwrite=overwrite)
     processors, wanted, chosen = cpus_of(cpus), names_of(models), engines_of(engine or [])
+    if not peers and (checkpoint is not None or size is not None):
+        raise WrongConfig(
+            "--checkpoint or --size is given without --peers.", why="They say what the peers are made from."
+        )
     if not (artifacts or peers or wanted):
         raise WrongConfig(
             "There is nothing to benchmark.",
             why="It measures artifacts, the stock exports of a checkpoint, or timm models.",
             hint="Try: shvit-mobile benchmark artifacts/*.pte --peers",
-        )
-    if not peers and (checkpoint is not None or size is not None):
-        raise WrongConfig(
-            "--checkpoint or --size is given without --peers.", why="They say what the peers are made from."
         )
     if chosen and not (peers or wanted):
         raise WrongConfig("--engine is given without --peers or --models.", why="It chooses among them.")

@@ -75,7 +75,7 @@ def latency_table(report: DeviceReport) -> Table:
         "p50",
         "p90",
         "p99",
-        "times as fast\n(95% interval)",
+        "times as\nfast",
         "of the\nroof",
         "load",
         "first",

@@ -32,7 +32,7 @@ class NotAmong(ShvitError):
         known = list(choices)
         near = get_close_matches(given, known, n=1, cutoff=0.5)
         return cls(
-            f"'{given}' is not a {cls.kind}.",
+            f"'{given}' is not {'an' if cls.kind[0] in 'aeiou' else 'a'} {cls.kind}.",
             why=f"{cls.kind.capitalize()}s: {', '.join(known)}.",
             hint=f"Did you mean {near[0]}?" if near else "",
         )

@@ -112,7 +112,9 @@ def test_a_manifest_with_another_number_of_classes_is_refused(artifact: Artifact
 
 def test_a_manifest_with_another_size_is_refused(artifact: Artifact) -> None:
     contract = artifact.manifest.input.model_copy(update={"shape": (0, 3, 80, 80)})
-    runner = ONNXRuntimeRunner(replace(artifact, manifest=artifact.manifest.model_copy(update={"input": contract})))
+    preprocessing = replace(artifact.manifest.preprocessing, size=(80, 80))
+    changed = artifact.manifest.model_copy(update={"input": contract, "preprocessing": preprocessing})
+    runner = ONNXRuntimeRunner(replace(artifact, manifest=changed))
     with pytest.raises(BadArtifact, match="ONNX Runtime cannot run"):
         runner.run(np.zeros((1, 80, 80, 3), np.uint8))
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CHATTY = ("torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
+CHATTY = ("root", "torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def roof_subjects(folder: Path) -> list[Subject]:
 def product(name: str, precision: str, path: Path) -> Subject:
     engine = "executorch" if path.suffix == ".pte" else "onnxruntime"
     return Subject(
-        name=name,
+        name=f"{name} in {precision}",
         engine=engine,  # type: ignore[arg-type]
         precision=precision,
         source=str(path),

@@ -7,6 +7,7 @@ import pytest
 
 from shvit_mobile.bench.race import Run, arithmetic, giga_operations, race, results_of, roofs_of
 from shvit_mobile.bench.report import Roof
+from shvit_mobile.bench.roofs import roof_subjects
 from shvit_mobile.bench.worker import Loaded, Worker
 from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
 from tests.bench.builders import QUICK, product
@@ -66,6 +67,15 @@ def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:
         race([subject, subject], QUICK)
     with pytest.raises(WrongConfig, match="nothing to benchmark"):
         race([], QUICK)
+
+
+def test_the_roofs_of_this_machine(tmp_path: Path) -> None:
+    run = race(roof_subjects(tmp_path), QUICK)
+    roofs = roofs_of(run.runs)
+    assert roofs.keys() == {"fp32", "int8"}
+    # Any processor of this century does a billion operations a second.
+    assert all(roof.gops > 1 for roof in roofs.values())
+    assert len(run.runs) == 4
 
 
 def test_a_roof_is_the_best_of_its_precision(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from shvit_mobile.errors import UnknownEngine, WrongConfig
 
 from .arguments import trained_model
 from .console import data, note, show
-from .options import MODEL, OUTPUT, Checkpoint, Json
+from .options import MODEL, OUTPUT, Checkpoint, Json, Overwrite
 from .progress import Steps
 from .results import contract_json
 from .tables import latency_table, roof_lines
@@ -70,9 +70,7 @@ def benchmark(
     chart: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a chart here (SVG).", rich_help_panel=OUTPUT)
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Measure latency on this machine, artifacts and peers side by side.
@@ -160,8 +158,4 @@ def engines_of(names: list[str]) -> tuple[Engine, ...]:
     """The engines by name."""
     from shvit_mobile.bench.subject import ENGINES
 
-    known = {str(engine): engine for engine in ENGINES}
-    for name in names:
-        if name not in known:
-            raise UnknownEngine.among(name, known)
-    return tuple(known[name] for name in names)
+    return tuple(UnknownEngine.chosen(name, ENGINES) for name in names)

@@ -9,7 +9,7 @@ import typer
 
 from .arguments import check_out
 from .console import data, note, show
-from .options import OUTPUT, Json
+from .options import OUTPUT, Json, Overwrite
 from .progress import Steps
 from .results import artifact_json, sizes
 from .tables import drift_table
@@ -19,9 +19,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
         "artifacts/demo"
     ),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Do the whole job on the embedded demo model.

@@ -37,13 +37,14 @@ from .options import (
     Mean,
     MinAgreement,
     Model,
+    Overwrite,
     Size,
     Std,
 )
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
 from .results import artifact_json, conclude, judged, sizes, with_delegation
-from .tables import artifact_table, by, cell, delegation, drift_table, pairs
+from .tables import artifact_table, by, cell, drift_table, pairs
 
 if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
@@ -87,6 +88,14 @@ def export(
         typer.Option(
             metavar="plain|space-to-depth",
             help="executorch: what the app hands over, an image or its 2x2 blocks (faster).",
+            rich_help_panel=TARGET,
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="float|int8-dynamic",
+            help="executorch: the last layer under int8; int8-dynamic for small files with many classes.",
             rich_help_panel=TARGET,
         ),
     ] = None,
@@ -139,9 +148,7 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
         "artifacts"
     ),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
     ] = False,
@@ -172,7 +179,7 @@ def export(
                 "opset": ("--opset", opset),
                 "dynamic_batch": ("--static-batch", False if static_batch else None),
             },
-            "executorch": {"stem": ("--stem", stem)},
+            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)},
         },
     )
     if require_delegated is not None and "executorch" not in targets:
@@ -238,6 +245,8 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
         delegated: the share of its operators that a backend must have taken, 0 to 1.
         as_json: print JSON.
     """
+    from shvit_mobile.targets.delegation import sentences
+
     verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
     if as_json:
         data(
@@ -250,7 +259,7 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
         show(artifact_table(exported.artifacts, str(plan.out)))
         for artifact in exported.artifacts:
             if artifact.manifest.delegation:
-                show("", *(cell(f"{artifact.path.name}: {told}") for told in delegation(artifact.manifest.delegation)))
+                show("", *(cell(f"{artifact.path.name}: {told}") for told in sentences(artifact.manifest.delegation)))
         if exported.rows:
             show("", drift_table(exported.rows, sizes(exported.artifacts)))
     conclude(verdict, f"What was written stays in {plan.out}, so that you can look into it.")

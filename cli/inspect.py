@@ -12,7 +12,7 @@ import typer
 from .console import data, note, show
 from .options import Json
 from .results import contract_json, sizes
-from .tables import by, cell, delegation, drift_table, megabytes, pairs, titled
+from .tables import by, cell, drift_table, megabytes, pairs, titled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +58,7 @@ def show_artifact(artifact: Artifact, as_json: bool) -> None:
 def show_bare(path: Path, as_json: bool) -> None:
     """An artifact without a manifest."""
     from shvit_mobile.fingerprints import sha256, size_in_bytes
+    from shvit_mobile.targets.delegation import sentences
     from shvit_mobile.targets.manifest import TARGETS
 
     target = next(target for target, suffix in TARGETS.items() if suffix == path.suffix)
@@ -68,7 +69,7 @@ def show_bare(path: Path, as_json: bool) -> None:
     if as_json:
         data({"path": str(path), "manifest": None, **known, "inventory": contract_json(found), **told})
     else:
-        words = {**known, "int8 layers": found.quantized_layers, "delegation": share and " ".join(delegation(share))}
+        words = {**known, "int8 layers": found.quantized_layers, "delegation": share and " ".join(sentences(share))}
         show(pairs(path.name, words), "", operators(found), "", dtypes(found))
 
 
@@ -108,6 +109,8 @@ def show_checkpoint(source: str, as_json: bool) -> None:
 
 def facts(manifest: Manifest) -> dict[str, object]:
     """A manifest's fields in words."""
+    from shvit_mobile.targets.delegation import sentences
+
     given, answered, golden = manifest.input, manifest.output, manifest.golden
     return {
         "target": manifest.target,
@@ -121,7 +124,7 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "input": f"{given.name}: {given.kind}, {given.values}, {given.dtype} {tuple(given.shape)}",
         "outputs": ", ".join(name for name in (answered.logits, answered.probabilities, answered.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
-        "delegation": manifest.delegation and " ".join(delegation(manifest.delegation)),
+        "delegation": manifest.delegation and " ".join(sentences(manifest.delegation)),
         "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:g}",
         "options": worded(manifest.options),
         "versions": worded(manifest.versions),

@@ -118,13 +118,14 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps)
     """The recipe for a precision: the one from before, once it is known to fit, or a new one."""
     from shvit_mobile.quantize.calibrate import calibrate
     from shvit_mobile.quantize.layers import check_layers
+    from shvit_mobile.quantize.recipe import INT8_PRODUCTS
 
     with steps.step(f"Making the recipe for {precision}") as tick:
         if plan.recipe is None:
             return calibrate(
                 deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
             )
-        if precision in ("int8", "int8-dynamic"):
+        if precision in INT8_PRODUCTS:
             check_layers(deployed, plan.recipe)
         return plan.recipe
 

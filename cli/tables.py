@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from shvit_mobile.bench.report import DeviceReport
     from shvit_mobile.drift.row import DriftRow, Share
     from shvit_mobile.targets.artifact import Artifact
-    from shvit_mobile.targets.manifest import Delegation
 
 NONE = "–"
 
@@ -107,13 +106,6 @@ def roof_lines(report: DeviceReport) -> list[str]:
         f"in a product of matrices ({roof.reached_by})."
         for precision, roof in report.roofs.items()
     ]
-
-
-def delegation(found: Delegation) -> list[str]:
-    """How much a backend took, in sentences."""
-    from shvit_mobile.targets.delegation import sentences
-
-    return sentences(found)
 
 
 def pairs(title: str, values: Mapping[str, object]) -> Table:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Self
+from typing import Self, TypeVar
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class ShvitError(Exception):
@@ -36,6 +38,19 @@ class NotAmong(ShvitError):
             why=f"{cls.kind.capitalize()}s: {', '.join(known)}.",
             hint=f"Did you mean {near[0]}?" if near else "",
         )
+
+    @classmethod
+    def chosen(cls, given: str, choices: Iterable[Choice]) -> Choice:
+        """The one of `choices` that `given` names.
+
+        Raises:
+            cls: it names none.
+        """
+        known = list(choices)
+        for choice in known:
+            if given == choice:
+                return choice
+        raise cls.among(given, known)
 
 
 class UnknownVariant(NotAmong):

@@ -3,8 +3,8 @@
     torchrun --nproc-per-node 2 tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
 One process a core is faster than one process with all cores; `python tools/train_demo.py` alone suits a GPU.
-Resumable (run the same command again), seeded, and in mixed precision where there is a GPU. The test images are never
-read here: `shvit-mobile validate` measures the result.
+Resumable (run the same command again), seeded, and in mixed precision where there is a GPU or, with `--bfloat16`, a CPU
+that multiplies bfloat16. The test images are never read here: `shvit-mobile validate` measures the result.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ class PointwiseAsMatmul(nn.Conv2d):
         return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
+class InFloat(nn.Conv2d):
+    """A convolution that stays in float32: oneDNN's backward pass of a strided depthwise one in bfloat16 takes 100x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
 def main(
     data: Annotated[Path, typer.Option(help="cifar10-train.tar.gz: JPEGs in class folders.")],
     out: Annotated[Path, typer.Option(help="Folder for the state of the training and its result.")],
@@ -82,6 +90,7 @@ def main(
     mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
     held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
     limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
+    bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 on a CPU too; on a GPU always.")] = False,
     compile: Annotated[
         bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")
     ] = False,
@@ -98,8 +107,9 @@ def main(
 
     torch.manual_seed(seed)
     model = shvit("shvit_s1", classes=len(classes)).to(device).to(memory_format=torch.channels_last)
+    mixed_precision = bfloat16 or device.type == "cuda"
     if device.type == "cpu":
-        pointwise_as_matmul(model)
+        for_cpu(model, mixed_precision)
     in_place(model)
     forward = torch.compile(model, dynamic=False) if compile else model
     average = Average(model)
@@ -136,8 +146,9 @@ def main(
             inputs, target = cutmix(
                 inputs, F.one_hot(labels[chosen], len(classes)).float().to(device), generator, 0.0 if gentle else mixup
             )
-            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                loss = F.cross_entropy(forward(inputs), target, label_smoothing=0.05)
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
+                logits = forward(inputs)
+            loss = F.cross_entropy(logits.float(), target, label_smoothing=0.05)
             for optimizer in optimizers:
                 optimizer.zero_grad()
             loss.backward()
@@ -290,10 +301,13 @@ class Average:
                 kept.copy_(now)
 
 
-def pointwise_as_matmul(model: nn.Module) -> None:
+def for_cpu(model: nn.Module, bfloat16: bool) -> None:
+    """Gives the convolutions that oneDNN is slow at another way through."""
     for module in model.modules():
         if type(module) is nn.Conv2d and module.kernel_size == (1, 1):
             module.__class__ = PointwiseAsMatmul
+        elif type(module) is nn.Conv2d and bfloat16 and module.groups > 1 and module.stride != (1, 1):
+            module.__class__ = InFloat
 
 
 def in_place(model: nn.Module) -> None:

@@ -94,8 +94,6 @@ def onnxruntime(subject: Subject, threads: int) -> Inference:
     except Exception as reason:  # ONNX Runtime's errors have no base of their own
         raise BadArtifact(f"ONNX Runtime cannot load {subject.source}: {reason}") from reason
     name, image = session.get_inputs()[0].name, numbers(subject)
-    if session.get_inputs()[0].type == "tensor(uint8)":
-        image = image.astype(np.uint8)
     return lambda: session.run(None, {name: image})
 
 

@@ -17,6 +17,7 @@ from shvit_mobile.bench.statistics import Latency, ratio
 from shvit_mobile.bench.subject import Subject, file_size
 from shvit_mobile.bench.worker import Loaded, Worker
 from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
+from shvit_mobile.quantize.recipe import INT8_PRODUCTS
 
 Progress = Callable[[int, int], None]
 
@@ -140,7 +141,7 @@ def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) 
 
 def arithmetic(precision: str) -> str:
     """Whose roof counts: that of int8 where activations are int8, else that of fp32."""
-    return "int8" if precision in ("int8", "int8-dynamic") else "fp32"
+    return "int8" if precision in INT8_PRODUCTS else "fp32"
 
 
 def giga_operations(macs: int, milliseconds: float) -> float:

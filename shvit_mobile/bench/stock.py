@@ -64,7 +64,8 @@ def stock_peers(
     if not any(wanted(engine) for engine in FROM_ONNX):
         return peers
     fp32 = onnx_fp32(module, shape, folder)
-    int8 = onnx_int8(fp32, images, folder)
+    if wanted("onnxruntime") or wanted("openvino"):
+        int8 = onnx_int8(fp32, images, folder)
     if wanted("onnxruntime"):
         add("ONNX Runtime stock fp32", "onnxruntime", "fp32", fp32)
         add("ONNX Runtime stock int8", "onnxruntime", "int8", int8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -68,6 +69,7 @@ def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
     )
 
 
+@cache
 def variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
     """The multiply-adds of a variant for one image; None for a model that is none."""
     from shvit_mobile.model.shvit import VARIANTS, shvit

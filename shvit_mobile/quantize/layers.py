@@ -8,7 +8,7 @@ from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from shvit_mobile.quantize.recipe import INT8_PRODUCTS, ActivationRange, Recipe
 
 # The first convolution of the stem.
 FIRST_LAYERS = ("patch_embed.0",)
@@ -52,7 +52,7 @@ def dynamic_by_default(name: str) -> bool:
 
 def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
     """Raises `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
-    if recipe.precision not in ("int8", "int8-dynamic"):
+    if recipe.precision not in INT8_PRODUCTS:
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
     layers = {name for name, _ in dense_convolutions(deployed.module)}
     strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)

@@ -95,10 +95,7 @@ def check_target(name: str) -> Target:
     Raises:
         UnknownTarget: it is not one.
     """
-    for target in TARGETS:
-        if name == target:
-            return target
-    raise UnknownTarget.among(name, TARGETS)
+    return UnknownTarget.chosen(name, TARGETS)
 
 
 def check_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:

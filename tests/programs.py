@@ -40,7 +40,11 @@ class Lowered:
 
 
 @cache
-def program(precision: Precision, stem: Literal["plain", "space-to-depth"] = "plain") -> Lowered:
+def program(
+    precision: Precision,
+    stem: Literal["plain", "space-to-depth"] = "plain",
+    head: Literal["float", "int8-dynamic"] = "float",
+) -> Lowered:
     """The small model at an odd size, lowered to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
@@ -49,7 +53,7 @@ def program(precision: Precision, stem: Literal["plain", "space-to-depth"] = "pl
     recipe = calibrate(deployed, images, precision=precision, count=12)
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (KEPT,)})
-    options = ExecuTorchOptions(stem=stem)
+    options = ExecuTorchOptions(stem=stem, head=head)
     return Lowered(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
 
 

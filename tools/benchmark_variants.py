@@ -109,11 +109,11 @@ def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
         for precision in ("fp32", "int8", "int8-dynamic")
     }
     made = [lower(deployed, recipes[precision], "executorch", place, overwrite=True) for precision in recipes]
-    blocks = ExecuTorchOptions(stem="space-to-depth")
-    made += [
-        lower(deployed, recipes[precision], "executorch", place, options=blocks, overwrite=True)
-        for precision in ("fp32", "int8")
-    ]
+    for options in (
+        ExecuTorchOptions(stem="space-to-depth"),
+        ExecuTorchOptions(stem="space-to-depth", head="int8-dynamic"),
+    ):
+        made.append(lower(deployed, recipes["int8"], "executorch", place, options=options, overwrite=True))
     made += [lower(deployed, recipes[precision], "onnx", place, overwrite=True) for precision in ("fp32", "int8")]
     return made
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -42,11 +44,8 @@ def with_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         raise WrongConfig(
             "The stem cannot take blocks.", why="Only a 3x3 convolution at stride 2 can be written as one on blocks."
         )
-    stem = nn.Sequential()
-    for name, layer in layers.items():
-        stem.add_module(name, layer)
-    stem[0] = on_blocks(first, centre.mean if isinstance(centre, Centre) else None)
-    rewritten.patch_embed = stem
+    layers["0"] = on_blocks(first, centre.mean if isinstance(centre, Centre) else None)
+    rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
 
     preprocessing = deployed.trained.preprocessing
     values = random_pixels(deployed.trained)[:1]

@@ -37,6 +37,7 @@ def quantized(
     module: nn.Module | None = None,
     *,
     shape: tuple[int, int, int, int] | None = None,
+    dynamic_linears: frozenset[str] = frozenset(),
 ) -> fx.GraphModule:
     """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
 
@@ -49,11 +50,13 @@ def quantized(
         recipe: "int8" or "int8-dynamic".
         module: another form of the model, whose layers have the same names; the deploy form itself if None.
         shape: of that form's input; one image's if None.
+        dynamic_linears: linear layers of that form to quantize too, with the range of their input taken anew from each
+            image.
 
     Raises:
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
-    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges)
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges, dynamic_linears)
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with quiet(), torch.no_grad():
         exported = torch.export.export(module or deployed.module, (example,)).module()
@@ -64,11 +67,11 @@ def quantized(
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
-    """Annotates convolutions by name: with the parameters that follow from their range, or without one dynamically."""
+    """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
 
-    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange]) -> None:
+    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange], linears: frozenset[str]) -> None:
         super().__init__()
-        self.layers, self.ranges = layers, ranges
+        self.layers, self.ranges, self.linears = layers, ranges, linears
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
@@ -77,6 +80,8 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
                     annotate_static(node, self.ranges[layer_name(node)])
                 else:
                     annotate_dynamic(node)
+            elif node.target == ATEN.linear.default and layer_name(node) in self.linears:
+                annotate_dynamic(node)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:

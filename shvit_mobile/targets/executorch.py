@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.deploy.head import equalised
 from shvit_mobile.deploy.stem import border, with_space_to_depth
 from shvit_mobile.deploy.xnnpack import for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
 from shvit_mobile.images.layout import BLOCK, blocks
 from shvit_mobile.quantize.layers import FIRST_LAYERS
-from shvit_mobile.quantize.recipe import Precision, Recipe
+from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.manifest import InputContract, OutputContract
@@ -26,6 +27,7 @@ from shvit_mobile.targets.pte import inspect_program
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
 BACKENDS = ("xnnpack",)
 STEMS = ("plain", "space-to-depth")
+HEADS = ("float", "int8-dynamic")
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,29 @@ class ExecuTorchOptions(TargetOptions):
         backend: what runs the operators it can take; ExecuTorch's own portable kernels run the rest.
         stem: "space-to-depth" for an input that the host hands over in blocks, which saves the first convolution
             its stride and the graph its padding.
+        head: under int8, "int8-dynamic" for a head with int8 weights, equalised, that takes the range of its input
+            from each image: a smaller file where there are many classes.
 
     Raises:
-        WrongConfig: `backend` is not one of `BACKENDS`, or `stem` not one of `STEMS`.
+        WrongConfig: `backend` is not one of `BACKENDS`, `stem` not one of `STEMS`, or `head` not one of `HEADS`.
     """
 
     backend: Literal["xnnpack"] = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
+    head: Literal["float", "int8-dynamic"] = "float"
 
     def __post_init__(self) -> None:
         if self.stem not in STEMS:
             raise WrongConfig(f"The stem is '{self.stem}'.", why=f"It is one of {', '.join(STEMS)}.")
+        if self.head not in HEADS:
+            raise WrongConfig(f"The head is '{self.head}'.", why=f"It is one of {', '.join(HEADS)}.")
         if self.backend not in BACKENDS:
             raise WrongConfig(f"The backend is '{self.backend}'.", why=f"It is one of {', '.join(BACKENDS)}.")
 
     @property
     def suffix(self) -> str:
-        return "-blocks" if self.stem == "space-to-depth" else ""
+        blocks, head = self.stem == "space-to-depth", self.head == "int8-dynamic"
+        return ("-blocks" if blocks else "") + ("-head8" if head else "")
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:
@@ -102,16 +110,34 @@ def input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputCon
 
 
 def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
-    """What is exported: the form for XNNPACK, in float32, or its quantized graph."""
+    """What is exported: the form for XNNPACK, in float32, or its quantized graph.
+
+    Raises:
+        BadRecipe: an int8 head is wanted without int8.
+    """
     module = for_xnnpack(deployed)
     if options.stem == "space-to-depth":
         module = with_space_to_depth(module, deployed)
         recipe = on_pixels(recipe, deployed)
-    if recipe.precision == "fp32":
+    int8_head = options.head == "int8-dynamic"
+    if recipe.precision not in INT8_PRODUCTS:
+        if int8_head:
+            raise BadRecipe(
+                f"An int8 head was asked for, but the precision is {recipe.precision}.",
+                hint="Export int8 alone with --head int8-dynamic, and the rest without it.",
+            )
         return module
     from shvit_mobile.quantize.pt2e import quantized
 
-    return quantized(deployed, recipe, module, shape=input_contract(deployed, options).shape)
+    if int8_head:
+        module.head = equalised(module.head)  # type: ignore[arg-type]
+    return quantized(
+        deployed,
+        recipe,
+        module,
+        shape=input_contract(deployed, options).shape,
+        dynamic_linears=frozenset({"head.linear"} if int8_head else ()),
+    )
 
 
 def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:

@@ -263,6 +263,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
         "--require-delegated is given without --target executorch",
     ),
     "a stem from nowhere": (("export", "--target", "executorch", "--stem", "patches"), "The stem is 'patches'"),
+    "a head from nowhere": (("export", "--target", "executorch", "--head", "int4"), "The head is 'int4'"),
     "system from nowhere": (("export", "--target", "coreml", "--deployment-target", "iOS9"), "iOS9"),
     "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
     "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),

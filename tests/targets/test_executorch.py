@@ -59,7 +59,7 @@ def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
     manifest = program("fp32").artifact.manifest
     assert manifest.input.shape == (1, 3, *SIZE)
     assert (manifest.input.kind, manifest.input.values, manifest.input.dtype) == ("tensor", "pixels", "float32")
-    assert manifest.options == {"backend": "xnnpack", "stem": "plain"}
+    assert manifest.options == {"backend": "xnnpack", "stem": "plain", "head": "float"}
     assert manifest.versions["executorch"].startswith("1.")
 
 
@@ -134,6 +134,8 @@ def test_options_are_checked_and_frozen() -> None:
         ExecuTorchOptions(backend="vulkan")  # type: ignore[arg-type]
     with pytest.raises(WrongConfig, match="space-to-depth"):
         ExecuTorchOptions(stem="patchify")  # type: ignore[arg-type]
+    with pytest.raises(WrongConfig, match="int8-dynamic"):
+        ExecuTorchOptions(head="int4")  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         ExecuTorchOptions().backend = "xnnpack"  # type: ignore[misc]
 
@@ -164,6 +166,28 @@ def test_a_stem_on_blocks_answers_as_the_plain_one(precision: Precision) -> None
     distance = sqnr(reference, ExecuTorchRunner(blocks.artifact).run(pixels))
     # Pixels are integers, so the int8 stem on blocks loses nothing at its input.
     assert distance > (80 if precision == "fp32" else sqnr(reference, ExecuTorchRunner(plain.artifact).run(pixels)) - 3)
+
+
+def test_an_int8_head_has_its_weights_in_int8_and_loses_little() -> None:
+    plain, lowered, pixels = program("int8"), program("int8", head="int8-dynamic"), pictures(16)
+    manifest, head = lowered.artifact.manifest, lowered.deployed.module.head
+    assert isinstance(head, nn.Linear)
+    assert manifest.delegation is not None
+    assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
+    before, after = (one.artifact.manifest.inventory for one in (plain, lowered))
+    assert after.weight_bytes["int8"] == before.weight_bytes["int8"] + head.weight.numel()
+    assert after.quantized_layers == before.quantized_layers + 1
+    assert lowered.artifact.path.stem == f"{plain.artifact.path.stem}-head8"
+    reference = float_logits(lowered.deployed, pixels)
+    distance = sqnr(reference, ExecuTorchRunner(lowered.artifact).run(pixels))
+    # The head's own int8 error is some 40 dB below the logits, as all else together is here.
+    assert distance > sqnr(reference, ExecuTorchRunner(plain.artifact).run(pixels)) - 4
+
+
+def test_an_int8_head_without_int8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match="An int8 head was asked for, but the precision is fp32"):
+        build(program("fp32").deployed, FP32, tmp_path / "m.pte", ExecuTorchOptions(head="int8-dynamic"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from shvit_mobile.model.trained import TrainedModel
 
 Told = Callable[[str, int, int], None]
-PACKAGES = ("shvit-mobile", "torch", "executorch", "onnxruntime", "coremltools", "openvino", "MNN", "timm")
+PACKAGES = (
+    *("shvit-mobile", "torch", "executorch", "onnxruntime", "coremltools"),
+    *("openvino", "MNN", "ai-edge-litert", "litert-torch", "timm"),
+)
 # Enough to give a stock quantizer plausible ranges; how accurate it then is does not matter to a clock.
 CALIBRATION_IMAGES = 4
 

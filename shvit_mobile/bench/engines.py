@@ -113,8 +113,7 @@ def coreml(subject: Subject, threads: int) -> Inference:
     predict = native(Path(subject.source))
     values = numbers(subject)
     given = Image.fromarray(values[0].transpose(1, 2, 0)) if subject.dtype == "uint8" else values
-    name = "image"
-    return lambda: predict({name: given})
+    return lambda: predict({subject.input_name: given})
 
 
 def openvino(subject: Subject, threads: int) -> Inference:
@@ -134,9 +133,18 @@ def mnn(subject: Subject, threads: int) -> Inference:
     import MNN
 
     manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "normal"},))
-    network = MNN.nn.load_module_from_file(subject.source, ["images"], ["logits"], runtime_manager=manager)
+    network = MNN.nn.load_module_from_file(subject.source, [subject.input_name], ["logits"], runtime_manager=manager)
     image = MNN.expr.const(numbers(subject), list(subject.shape), MNN.expr.NCHW)
     return lambda: network.forward([image])[0].read()
+
+
+def litert(subject: Subject, threads: int) -> Inference:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(subject.source, num_threads=threads)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], numbers(subject))
+    return interpreter.invoke  # type: ignore[no-any-return]
 
 
 def torch_eager(subject: Subject, threads: int) -> Inference:
@@ -189,6 +197,7 @@ LIBRARIES: dict[Engine, tuple[str, ...]] = {
     "coreml": ("shvit_mobile.runtimes.coreml",),
     "openvino": ("openvino",),
     "mnn": ("MNN", "MNN.nn", "MNN.expr"),
+    "litert": ("ai_edge_litert.interpreter",),
     "torch": ("torch", "shvit_mobile.bench.models", "shvit_mobile.deploy.fuse", "shvit_mobile.model.checkpoints"),
     "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.models"),
 }
@@ -198,6 +207,7 @@ LOADERS: dict[Engine, Callable[[Subject, int], Inference]] = {
     "coreml": coreml,
     "openvino": openvino,
     "mnn": mnn,
+    "litert": litert,
     "torch": torch_eager,
     "torch-compile": torch_compiled,
 }

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -61,6 +63,10 @@ def stock_peers(
     if wanted("executorch") and batch == 1:
         add("ExecuTorch stock fp32", "executorch", "fp32", executorch_fp32(module, images, folder))
         add("ExecuTorch stock int8", "executorch", "int8", executorch_int8(module, images, folder))
+    if wanted("litert") and makes_litert():
+        tflite = litert_fp32(module, shape, folder)
+        add("LiteRT fp32", "litert", "fp32", tflite)
+        add("LiteRT int8", "litert", "int8", litert_int8(tflite, images))
     if not any(wanted(engine) for engine in FROM_ONNX):
         return peers
     fp32 = onnx_fp32(module, shape, folder)
@@ -163,6 +169,36 @@ def mnn(onnx: Path, bits: int) -> Path:
         options += ["--weightQuantBits", str(bits)]
     program = "import sys, _tools; _tools.mnnconvert(sys.argv)"
     subprocess.run([sys.executable, "-c", program, *options], check=True, capture_output=True)
+    return path
+
+
+def makes_litert() -> bool:
+    """Whether the converter and the quantizer of LiteRT are here beside its interpreter."""
+    return all(find_spec(module) for module in ("litert_torch", "ai_edge_quantizer"))
+
+
+def litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
+    """The model through LiteRT's own converter for PyTorch."""
+    with quiet():
+        import litert_torch
+
+        path = folder / "stock-fp32.tflite"
+        litert_torch.convert(deepcopy(module), (torch.zeros(shape),)).export(str(path))
+    return path
+
+
+def litert_int8(fp32: Path, images: Sequence[Tensor]) -> Path:
+    """The file through AI Edge Quantizer's recipe of static int8."""
+    with quiet():
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_quantizer.quantizer import Quantizer
+        from ai_edge_quantizer.recipe import static_wi8_ai8
+
+        ((signature, names),) = Interpreter(str(fp32)).get_signature_list().items()
+        quantizer, path = Quantizer(str(fp32)), fp32.with_name("stock-int8.tflite")
+        quantizer.load_quantization_recipe(static_wi8_ai8())
+        seen = quantizer.calibrate({signature: [{names["inputs"][0]: image.numpy()} for image in images]})
+        quantizer.quantize(seen).export_model(str(path))
     return path
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
 
-Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "torch", "torch-compile"]
+Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "litert", "torch", "torch-compile"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 ENGINE_OF: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
 
@@ -29,6 +29,7 @@ class Subject:
         source: the file; for "torch" engines a checkpoint, or "timm:" and the name of a model.
         shape: of the input, the batch first.
         dtype: of the input: "float32", or "uint8" for pictures.
+        input_name: of the input, where the engine asks for it by name.
         macs: multiply-adds of one image; None where they are not known.
         sha256: of the artifact; None where it is none of ours.
     """
@@ -39,6 +40,7 @@ class Subject:
     source: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    input_name: str = "images"
     macs: int | None = None
     sha256: str | None = None
 
@@ -64,6 +66,7 @@ def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
         source=str(artifact.path),
         shape=(batch, *rest),
         dtype=manifest.input.dtype,
+        input_name=manifest.input.name,
         macs=variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
         sha256=manifest.artifact.sha256,
     )

@@ -1,0 +1,140 @@
+"""Measures what each choice in the int8 program for XNNPACK costs or saves: the second table of docs/benchmarks.md.
+
+    python tools/ablate_xnnpack.py --variant shvit_s1 --out runs/ablation
+
+Each contestant is the program as it is exported with one thing changed. Most changes keep the logits; those called
+"without" do not, and show what is to be gained at most. Weights are random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+from benchmark_variants import CALIBRATED_ON, random_checkpoint
+from torch import Tensor, nn
+
+from shvit_mobile.bench.macs import macs_of
+from shvit_mobile.bench.race import Run, race
+from shvit_mobile.bench.report import Settings
+from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.bench.subject import Subject
+from shvit_mobile.demo import CALIBRATION_IMAGES
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.deploy.head import equalised
+from shvit_mobile.deploy.xnnpack import ChannelsLast, XnnpackAttention, for_xnnpack
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.shvit import PatchMerging, SHViT
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.pt2e import quantized
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.targets.executorch import lower
+
+
+class NoProduct(XnnpackAttention):
+    """Attention that passes its values on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        attending, passing = x[:, : self.partial_dim], x[:, self.partial_dim :]
+        value = self.qkv(self.pre_norm(attending))[:, 2 * self.qk_dim :]
+        return self.proj(torch.cat([value, passing], dim=1))
+
+
+def with_product_removed(model: SHViT) -> None:
+    for module in model.modules():
+        if isinstance(module, XnnpackAttention):
+            module.__class__ = NoProduct
+
+
+def with_norm_removed(model: SHViT) -> None:
+    for module in model.modules():
+        if isinstance(module, XnnpackAttention):
+            module.pre_norm = nn.Identity()
+
+
+def with_gates_removed(model: SHViT) -> None:
+    for module in model.modules():
+        if isinstance(module, PatchMerging):
+            module.se = nn.Identity()
+
+
+def turned_as_int8(model: SHViT) -> None:
+    for name, layer in model.patch_embed.named_children():
+        if isinstance(layer, ChannelsLast):
+            setattr(model.patch_embed, name, nn.Identity())
+
+
+def with_int8_head(model: SHViT) -> None:
+    model.head = equalised(model.head)
+
+
+def unchanged(model: SHViT) -> None:
+    pass
+
+
+# What is done to the form for XNNPACK, and which layers the recipe keeps float.
+CHANGES: dict[str, tuple[Callable[[SHViT], None], str]] = {
+    "as exported": (unchanged, ""),
+    "image turned as int8": (turned_as_int8, ""),
+    "head in int8": (with_int8_head, ""),
+    "qkv in float": (unchanged, ".qkv"),
+    "squeeze-excite in float": (unchanged, ".se."),
+    "without squeeze-excite": (with_gates_removed, ".se."),
+    "without attention's norm": (with_norm_removed, ""),
+    "without attention's product": (with_product_removed, ""),
+}
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the programs.")],
+    variant: Annotated[str, typer.Option(help="Which one.")] = "shvit_s1",
+    rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 31,
+) -> None:
+    trained = random_checkpoint(variant, out / variant)
+    deployed = to_deploy_form(trained)
+    recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATED_ON)
+    shape = (1, 3, *trained.preprocessing.size)
+    macs = macs_of(deployed.module, shape)
+    subjects = [
+        Subject(name, "executorch", "int8", str(program(name, deployed, recipe, out / variant)), shape, macs=macs)
+        for name in CHANGES
+    ]
+    settings = Settings(threads=1, batch=1, rounds=rounds, warm_up=5, iterations=20, cpus=())
+    first, *others = race(subjects, settings).runs
+    print(f"| {variant} | ms | times as long |\n|---|---:|---:|")
+    for run in (first, *others):
+        print(f"| {run.subject.name} | {median(run.samples):.3f} | {times(run, first)} |")
+
+
+def program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Path:
+    """The program with one change; made only where it is not there yet."""
+    path = folder / f"{name.replace(' ', '-')}.pte"
+    if path.exists():
+        return path
+    change, kept = CHANGES[name]
+    model = for_xnnpack(deployed)
+    change(model)
+    float_layers = tuple(layer for layer in recipe.ranges if kept and kept in layer)
+    graph = quantized(
+        deployed,
+        recipe.model_copy(update={"float_layers": float_layers}),
+        model,
+        dynamic_linears=frozenset({"head.linear"} if change is with_int8_head else ()),
+    )
+    lower(graph, (1, 3, *deployed.trained.preprocessing.size), path)
+    return path
+
+
+def times(run: Run, first: Run) -> str:
+    if run is first:
+        return ""
+    longer = ratio(run.by_round, first.by_round)
+    return f"{longer.value:.3f} ({longer.low:.3f}–{longer.high:.3f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -56,8 +56,9 @@ def installed(engine: Engine) -> bool:
 def numbers(subject: Subject) -> NDArray[Any]:
     """An input of pixel-like values; what they are does not change how long a network takes."""
     generator = np.random.default_rng(0)
-    if subject.dtype == "uint8":
-        return generator.integers(0, 256, subject.shape, dtype=np.uint8)
+    if subject.dtype in ("uint8", "int8"):
+        bounds = np.iinfo(subject.dtype)
+        return generator.integers(bounds.min, bounds.max, subject.shape, dtype=subject.dtype, endpoint=True)
     return generator.uniform(0, 255, subject.shape).astype(np.float32)
 
 

@@ -50,8 +50,8 @@ def stock_peers(
     macs = macs_of(module, (1, *shape[1:]))
     peers: list[Subject] = []
 
-    def add(name: str, engine: Engine, precision: str, where: str | Path) -> None:
-        peers.append(Subject(f"{prefix}{name}", engine, precision, str(where), shape, macs=macs))
+    def add(name: str, engine: Engine, precision: str, where: str | Path, dtype: str = "float32") -> None:
+        peers.append(Subject(f"{prefix}{name}", engine, precision, str(where), shape, dtype, macs=macs))
 
     def wanted(engine: Engine) -> bool:
         return (not engines or engine in engines) and installed(engine)
@@ -66,7 +66,7 @@ def stock_peers(
     if wanted("litert") and makes_litert():
         tflite = litert_fp32(module, shape, folder)
         add("LiteRT fp32", "litert", "fp32", tflite)
-        add("LiteRT int8", "litert", "int8", litert_int8(tflite, images))
+        add("LiteRT int8", "litert", "int8", litert_int8(tflite, images), "int8")
     if not any(wanted(engine) for engine in FROM_ONNX):
         return peers
     fp32 = onnx_fp32(module, shape, folder)

@@ -28,7 +28,7 @@ class Subject:
         precision: as an artifact's, or "fp32" or "int8" of something that is none.
         source: the file; for "torch" engines a checkpoint, or "timm:" and the name of a model.
         shape: of the input, the batch first.
-        dtype: of the input: "float32", or "uint8" for pictures.
+        dtype: of the input: "float32", "uint8" for pictures, or "int8" where a quantizer made the input so.
         input_name: of the input, where the engine asks for it by name.
         macs: multiply-adds of one image; None where they are not known.
         sha256: of the artifact; None where it is none of ours.

@@ -9,6 +9,8 @@ is there already is not measured again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -29,10 +31,12 @@ from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, SHViT, shvit
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.executorch import ExecuTorchOptions
-from shvit_mobile.targets.lower import lower
-from shvit_mobile.targets.manifest import TARGETS
+from shvit_mobile.targets.lower import lower, planned
+from shvit_mobile.targets.manifest import TARGETS, Target
+from shvit_mobile.targets.onnx import ONNXOptions
 
 CALIBRATED_ON = 8
 # The first is what others are compared with: what a stock exporter makes of the checkpoint in float.
@@ -43,6 +47,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, artifacts and reports.")],
     variants: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(VARIANTS),
     rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 15,
+    race: Annotated[bool, typer.Option(help="Measure too, or only make what will be measured.")] = True,
     cpus: Annotated[str, typer.Option(help="Processors to pin to, separated by commas; any if empty.")] = "",
 ) -> None:
     settings = Settings(
@@ -58,7 +63,10 @@ def main(
         report = place / "report.json"
         if not report.exists():
             trained = random_checkpoint(variant, place)
-            found = benchmark(exports(trained, place), settings=settings, peers_of=trained)
+            artifacts = exports(trained, place)
+            if not race:
+                continue
+            found = benchmark(artifacts, settings=settings, peers_of=trained)
             for sentence in found.absent:
                 print(f"note: {sentence}")
             report.write_text(found.report.json_text())
@@ -101,20 +109,28 @@ def randomised(model: SHViT) -> SHViT:
 
 
 def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
-    """This project's artifacts of a checkpoint, in every form that is measured."""
+    """This project's artifacts of a checkpoint, in every form that is measured; those that are there stay."""
     deployed = to_deploy_form(trained)
+    blocks = ExecuTorchOptions(stem="space-to-depth")
+    wanted: list[tuple[Target, Precision, ExecuTorchOptions | ONNXOptions]] = [
+        ("executorch", "fp32", ExecuTorchOptions()),
+        ("executorch", "int8", ExecuTorchOptions()),
+        ("executorch", "int8-dynamic", ExecuTorchOptions()),
+        ("executorch", "int8", blocks),
+        ("executorch", "int8", replace(blocks, head="int8-dynamic")),
+        ("onnx", "fp32", ONNXOptions()),
+        ("onnx", "int8", ONNXOptions()),
+    ]
     images = open_images(CALIBRATION_IMAGES)
-    recipes = {
-        precision: calibrate(deployed, images, precision=precision, count=CALIBRATED_ON)
-        for precision in ("fp32", "int8", "int8-dynamic")
-    }
-    made = [lower(deployed, recipes[precision], "executorch", place, overwrite=True) for precision in recipes]
-    for options in (
-        ExecuTorchOptions(stem="space-to-depth"),
-        ExecuTorchOptions(stem="space-to-depth", head="int8-dynamic"),
-    ):
-        made.append(lower(deployed, recipes["int8"], "executorch", place, options=options, overwrite=True))
-    made += [lower(deployed, recipes[precision], "onnx", place, overwrite=True) for precision in ("fp32", "int8")]
+    recipe = cache(lambda precision: calibrate(deployed, images, precision=precision, count=CALIBRATED_ON))
+    made = []
+    for target, precision, options in wanted:
+        path = planned(trained, precision, target, place, options)
+        made.append(
+            Artifact.open(path)
+            if path.exists()
+            else lower(deployed, recipe(precision), target, place, options=options, overwrite=True)
+        )
     return made
 
 

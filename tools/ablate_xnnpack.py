@@ -119,12 +119,7 @@ def program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Pa
     model = for_xnnpack(deployed)
     change(model)
     float_layers = tuple(layer for layer in recipe.ranges if kept and kept in layer)
-    graph = quantized(
-        deployed,
-        recipe.model_copy(update={"float_layers": float_layers}),
-        model,
-        dynamic_linears=frozenset({"head.linear"} if change is with_int8_head else ()),
-    )
+    graph = quantized(deployed, recipe.model_copy(update={"float_layers": float_layers}), model)
     lower(graph, (1, 3, *deployed.trained.preprocessing.size), path)
     return path
 

@@ -114,7 +114,7 @@ def main(
     forward = torch.compile(model, dynamic=False) if compile else model
     average = Average(model)
     kernels, others = dense_kernels(model), other_parameters(model)
-    muon = Muon(kernels)
+    muon = Muon(kernels, torch.bfloat16 if mixed_precision else torch.float32)
     adamw = torch.optim.AdamW(decaying(others, decay=0.05), lr=1e-3, fused=True)
     optimizers = [muon, adamw]
     start = resume(out, model, average, optimizers)
@@ -226,7 +226,7 @@ def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool) -> Tensor:
-    """A random crop and flip of each image, resized to `size`.
+    """A random crop and flip of each image, resized to `size`, and unless `gentle`, its contrast and light changed.
 
     Args:
         pixels: uint8, shape (n, h, w, 3).
@@ -247,6 +247,9 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     flip = torch.rand(n, generator=generator) < 0.5
     rows, columns = resampling(top, height, side, size), resampling(left, width, side, size)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    if not gentle:
+        contrast, light = (values[:, None, None, None] for values in (uniform(0.7, 1.3), uniform(-0.1, 0.1)))
+        x = x.mean((1, 2, 3), keepdim=True).lerp(x, contrast) + light
     x = rows[:, None] @ x @ columns[:, None].transpose(2, 3)
     return normalised(x.clamp(0, 1))
 
@@ -322,11 +325,16 @@ class Muon(torch.optim.Optimizer):
 
     Meant for kernels with a BatchNorm behind them, whose length does not matter: the step is `lr` times a kernel's
     length, and the length is kept.
+
+    Args:
+        kernels: what it trains.
+        dtype: of the products that orthogonalise; bfloat16 does.
+        momentum: the share of a gradient's average that stays from step to step.
     """
 
-    def __init__(self, kernels: list[Tensor], momentum: float = 0.9) -> None:
+    def __init__(self, kernels: list[Tensor], dtype: torch.dtype, momentum: float = 0.9) -> None:
         super().__init__(kernels, {"lr": 0.0})
-        self.momentum = momentum
+        self.dtype, self.momentum = dtype, momentum
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -347,13 +355,13 @@ class Muon(torch.optim.Optimizer):
         if not mine:
             return torch.zeros_like(kernel)
         ahead = kernel.grad.lerp(state["momentum"], self.momentum)
-        return orthogonalised(ahead.flatten(1)).view_as(kernel)
+        return orthogonalised(ahead.flatten(1), self.dtype).view_as(kernel)
 
 
-def orthogonalised(matrix: Tensor, steps: int = 3) -> Tensor:
-    """`matrix` with its singular values brought near one by Newton and Schulz's iteration, Jordan's coefficients."""
+def orthogonalised(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
+    """`matrix` with singular values near one, in `dtype`: Newton and Schulz's iteration, Jordan's coefficients."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    x = (wide / (wide.norm() + 1e-7)).to(dtype)
     for _ in range(steps):
         square = x @ x.T
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.deploy.head import EqualisedHead
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, SMALLEST_SCALE, WEIGHT_MAX, affine
 from shvit_mobile.quantize.layers import int8_layers
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
@@ -37,29 +38,27 @@ def quantized(
     module: nn.Module | None = None,
     *,
     shape: tuple[int, int, int, int] | None = None,
-    dynamic_linears: frozenset[str] = frozenset(),
 ) -> fx.GraphModule:
     """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
 
     Weights are int8 constants, one scale an output channel; activations are int8 with one scale a tensor. A layer's
-    output is quantized after its relu where it has one; under "int8-dynamic" it stays float. All else is float32. The
-    batch is 1.
+    output is quantized after its relu where it has one; under "int8-dynamic" it stays float. An equalised head is int8
+    too, with the range of its input taken anew from each image. All else is float32. The batch is 1.
 
     Args:
         deployed: the model.
         recipe: "int8" or "int8-dynamic".
         module: another form of the model, whose layers have the same names; the deploy form itself if None.
         shape: of that form's input; one image's if None.
-        dynamic_linears: linear layers of that form to quantize too, with the range of their input taken anew from each
-            image.
 
     Raises:
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
-    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges, dynamic_linears)
+    form = module or deployed.module
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges, equalised_heads(form))
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with quiet(), torch.no_grad():
-        exported = torch.export.export(module or deployed.module, (example,)).module()
+        exported = torch.export.export(form, (example,)).module()
         prepared = prepare_pt2e(exported, quantizer)
         # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
         prepared(example)
@@ -69,9 +68,9 @@ def quantized(
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
 
-    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange], linears: frozenset[str]) -> None:
+    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange], heads: set[str]) -> None:
         super().__init__()
-        self.layers, self.ranges, self.linears = layers, ranges, linears
+        self.layers, self.ranges, self.heads = layers, ranges, heads
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
@@ -80,12 +79,17 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
                     annotate_static(node, self.ranges[layer_name(node)])
                 else:
                     annotate_dynamic(node)
-            elif node.target == ATEN.linear.default and layer_name(node) in self.linears:
+            elif node.target == ATEN.linear.default and layer_name(node) in self.heads:
                 annotate_dynamic(node)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
         """Every annotation is made here, so there is nothing to validate."""
+
+
+def equalised_heads(form: nn.Module) -> set[str]:
+    """The linear layers that were made fit for int8."""
+    return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualisedHead)}
 
 
 def annotate_static(node: fx.Node, seen: ActivationRange) -> None:

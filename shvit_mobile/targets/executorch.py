@@ -50,12 +50,13 @@ class ExecuTorchOptions(TargetOptions):
     head: Literal["float", "int8-dynamic"] = "float"
 
     def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise WrongConfig(f"The stem is '{self.stem}'.", why=f"It is one of {', '.join(STEMS)}.")
-        if self.head not in HEADS:
-            raise WrongConfig(f"The head is '{self.head}'.", why=f"It is one of {', '.join(HEADS)}.")
-        if self.backend not in BACKENDS:
-            raise WrongConfig(f"The backend is '{self.backend}'.", why=f"It is one of {', '.join(BACKENDS)}.")
+        for name, given, known in (
+            ("backend", self.backend, BACKENDS),
+            ("stem", self.stem, STEMS),
+            ("head", self.head, HEADS),
+        ):
+            if given not in known:
+                raise WrongConfig(f"The {name} is '{given}'.", why=f"It is one of {', '.join(known)}.")
 
     @property
     def suffix(self) -> str:
@@ -131,13 +132,7 @@ def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> n
 
     if int8_head:
         module.head = equalised(module.head)  # type: ignore[arg-type]
-    return quantized(
-        deployed,
-        recipe,
-        module,
-        shape=input_contract(deployed, options).shape,
-        dynamic_linears=frozenset({"head.linear"} if int8_head else ()),
-    )
+    return quantized(deployed, recipe, module, shape=input_contract(deployed, options).shape)
 
 
 def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:

@@ -44,18 +44,19 @@ def test_cutmix_keeps_targets_that_add_up_to_one() -> None:
     assert same is target
 
 
-def test_orthogonalising_brings_every_singular_value_near_one() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_orthogonalising_brings_every_singular_value_near_one(dtype: torch.dtype) -> None:
     matrix = torch.randn(24, 60, generator=torch.Generator().manual_seed(0))
     assert float(torch.linalg.svdvals(matrix / matrix.norm()).max()) < 0.5
     for given in (matrix, matrix.T):
-        values = torch.linalg.svdvals(train_demo.orthogonalised(given, steps=5))
+        values = torch.linalg.svdvals(train_demo.orthogonalised(given, dtype, steps=5).float())
         assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
 
 
 def test_a_step_turns_a_kernel_downhill_and_keeps_its_length() -> None:
     kernel = torch.nn.Parameter(torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0)))
     goal = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    muon = train_demo.Muon([kernel])
+    muon = train_demo.Muon([kernel], torch.float32)
     muon.param_groups[0]["lr"] = 0.1
     length, before = kernel.detach().norm(), float((kernel.detach() * goal).sum())
     (-(kernel * goal).sum()).backward()

@@ -38,7 +38,7 @@ def drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
             cell(row.how),
             megabytes(sizes[row.artifact]) if row.artifact in sizes else NONE,
             with_interval(row.top1),
-            NONE if row.top1_drop is None else f"{row.top1_drop:.2f}",
+            points(row),
             f"{100 * row.agreement.value:.2f}",
             decibels(row.sqnr_db),
             short(row.max_abs_error, 2),
@@ -70,20 +70,14 @@ def latency_table(report: DeviceReport) -> Table:
     threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     title = f"Latency in ms on {report.device.model}, {threads}, batch {settings.batch}"
     table = titled(title, "", gap=1)
-    for heading in (
-        "p50",
-        "p90",
-        "p99",
-        "times as\nfast",
-        "of the\nroof",
-        "load",
-        "first",
-        "peak\nMB",
-        "MB",
-    ):
+    headings = ("p50", "p90", "p99", "times as\nfast", "of the\nroof")
+    for heading in (*headings, "load\nms", "first\nms", "load\nMB", "run\nMB", "disk\nMB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    drifted = any(result.drift for result in report.results)
+    for heading in ("SQNR\ndB", "drop") if drifted else ():
         table.add_column(heading, justify="right", no_wrap=True)
     for result in report.results:
-        latency = result.latency
+        latency, drift = result.latency, result.drift
         table.add_row(
             cell(result.name),
             *(f"{value:.2f}" for value in (latency.p50, latency.p90, latency.p99)),
@@ -93,10 +87,18 @@ def latency_table(report: DeviceReport) -> Table:
             NONE if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
             f"{result.load_ms:.0f}",
             f"{result.first_ms:.1f}",
-            NONE if result.peak_memory_bytes is None else megabytes(result.peak_memory_bytes),
-            NONE if result.size_bytes is None else megabytes(result.size_bytes),
+            *(
+                NONE if size is None else megabytes(size)
+                for size in (result.peak_memory_bytes, result.running_memory_bytes, result.size_bytes)
+            ),
+            *((f"{drift.sqnr_db:.1f}" if drift else NONE, points(drift)) if drifted else ()),
         )
     return table
+
+
+def points(drift: DriftRow | None) -> str:
+    """Points of top-1 lost, where there were labels."""
+    return NONE if drift is None or drift.top1_drop is None else f"{drift.top1_drop:.2f}"
 
 
 def roof_lines(report: DeviceReport) -> list[str]:

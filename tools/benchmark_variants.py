@@ -12,17 +12,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import torch
 import typer
+from latency_markdown import table
 from torch import nn
 
 from shvit_mobile.bench.benchmark import benchmark
 from shvit_mobile.bench.chart import svg
-from shvit_mobile.bench.report import DeviceReport, Result, Settings
-from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.bench.report import DeviceReport, Settings
 from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fuse import to_deploy_form
 from shvit_mobile.images.folders import open_images
@@ -35,7 +34,7 @@ from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.lower import lower, planned
-from shvit_mobile.targets.manifest import TARGETS, Target
+from shvit_mobile.targets.manifest import Target
 from shvit_mobile.targets.onnx import ONNXOptions
 
 CALIBRATED_ON = 8
@@ -71,7 +70,7 @@ def main(
                 print(f"note: {sentence}")
             report.write_text(found.report.json_text())
             (place / "chart.svg").write_text(svg(found.report))
-        print(table(variant, DeviceReport.read(report)), flush=True)
+        print(f"### {variant} at {NATIVE_SIZES[variant]}\n\n{table(DeviceReport.read(report), FIRST)}", flush=True)
 
 
 def random_checkpoint(variant: str, place: Path) -> TrainedModel:
@@ -132,41 +131,6 @@ def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
             else lower(deployed, recipe(precision), target, place, options=options, overwrite=True)
         )
     return made
-
-
-def table(variant: str, report: DeviceReport) -> str:
-    """A Markdown table, fastest first, each compared with the stock float export."""
-    first = next(result for result in report.results if result.name == FIRST)
-    lines = [
-        f"### {variant} at {NATIVE_SIZES[variant]}",
-        "",
-        f"| | ms | times as fast as {FIRST} | of the roof | load, ms | peak, MB | MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for result in sorted(report.results, key=lambda result: result.latency.p50):
-        faster = ratio(medians(first), medians(result))
-        interval = f"({faster.low:.2f}–{faster.high:.2f})"
-        lines.append(
-            f"| {named(result.name)} | {result.latency.p50:.2f} | {faster.value:.2f} {interval} "
-            f"| {100 * (result.roof_share or 0):.0f}% | {result.load_ms:.0f} | {megabytes(result.peak_memory_bytes)} "
-            f"| {megabytes(result.size_bytes)} |"
-        )
-    roofs = "; ".join(f"{name} {roof.gops:.0f} ({roof.reached_by})" for name, roof in report.roofs.items())
-    return "\n".join([*lines, "", f"Roofs in billion operations a second: {roofs}. {report.device.model}.", ""])
-
-
-def medians(result: Result) -> list[float]:
-    return [median(samples) for samples in result.samples_ms]
-
-
-def named(name: str) -> str:
-    """A contestant's name; our artifacts by target, precision and stem, and in bold."""
-    path = Path(name)
-    return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGETS.values() else name
-
-
-def megabytes(count: int | None) -> str:
-    return "" if count is None else f"{count / 1e6:.1f}"
 
 
 if __name__ == "__main__":

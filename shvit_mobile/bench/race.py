@@ -133,9 +133,11 @@ def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) 
         samples_ms=run.rounds,
         ratio=None if run is first else ratio(first.by_round, run.by_round),
         peak_memory_bytes=run.loaded.peak_bytes,
+        running_memory_bytes=run.loaded.running_bytes,
         size_bytes=file_size(subject.source),
         macs=subject.macs,
         roof_share=reached / roof.gops if roof and subject.macs else None,
+        drift=subject.drift,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from shvit_mobile.bench.statistics import Latency, Ratio
 from shvit_mobile.contract import Contract
+from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import BadReport
 
 SCHEMA_VERSION = "1.0"
@@ -79,9 +80,11 @@ class Result(Contract):
         samples_ms: every inference that counts, a list a round.
         ratio: of the first contestant's latency to this one's; None for the first.
         peak_memory_bytes: what its process grew by, at most, while it loaded and ran once.
+        running_memory_bytes: the same during an inference once it is loaded.
         size_bytes: on disk.
         macs: multiply-adds of one image.
         roof_share: of the roof of its precision, 0 to 1.
+        drift: how far its logits were from the float model's, when its export was validated.
     """
 
     name: str
@@ -95,9 +98,11 @@ class Result(Contract):
     samples_ms: tuple[tuple[float, ...], ...]
     ratio: Ratio | None = None
     peak_memory_bytes: int | None = None
+    running_memory_bytes: int | None = None
     size_bytes: int | None = None
     macs: int | None = None
     roof_share: float | None = None
+    drift: DriftRow | None = None
 
 
 class DeviceReport(Contract):

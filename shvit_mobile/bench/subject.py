@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from shvit_mobile.errors import WrongConfig
 
 if TYPE_CHECKING:
+    from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
 
@@ -32,6 +33,7 @@ class Subject:
         input_name: of the input, where the engine asks for it by name.
         macs: multiply-adds of one image; None where they are not known.
         sha256: of the artifact; None where it is none of ours.
+        drift: what the artifact's manifest says of it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Subject:
     input_name: str = "images"
     macs: int | None = None
     sha256: str | None = None
+    drift: DriftRow | None = None
 
 
 def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
@@ -69,6 +72,7 @@ def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
         input_name=manifest.input.name,
         macs=variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
         sha256=manifest.artifact.sha256,
+        drift=manifest.drift,
     )
 
 

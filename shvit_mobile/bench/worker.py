@@ -30,11 +30,13 @@ class Loaded:
         first_ms: the first inference.
         peak_bytes: what the process grew by, at most, while it loaded and ran the first inference; None where the
             system does not tell.
+        running_bytes: the same during an inference once it is loaded.
     """
 
     load_ms: float
     first_ms: float
     peak_bytes: int | None
+    running_bytes: int | None
 
 
 class Worker:
@@ -137,12 +139,15 @@ def work(pipe: Connection, subject: Subject, threads: int) -> None:
     ready = time.perf_counter()
     run()
     done = time.perf_counter()
-    peak = memory_peak()
+    peak = grown_since(before)
+    memory_now()
+    run()
     pipe.send(
         Loaded(
             load_ms=1000 * (ready - begun),
             first_ms=1000 * (done - ready),
-            peak_bytes=None if before is None or peak is None else max(0, peak - before),
+            peak_bytes=peak,
+            running_bytes=grown_since(before),
         )
     )
     while True:
@@ -179,6 +184,12 @@ def memory_now() -> int | None:
         return status_bytes("VmRSS")
     except OSError:
         return None
+
+
+def grown_since(before: int | None) -> int | None:
+    """How far the last peak is above `before`, in bytes."""
+    peak = memory_peak()
+    return None if before is None or peak is None else max(0, peak - before)
 
 
 def memory_peak() -> int | None:

@@ -29,6 +29,7 @@ def test_every_contestant_has_its_turn_in_every_round(tmp_path: Path) -> None:
     assert large.roof_share == pytest.approx(giga_operations(256**3, large.latency.p50))
     assert large.load_ms > 0
     assert large.peak_memory_bytes is None or large.peak_memory_bytes > 4 * 256**2
+    assert large.running_memory_bytes is None or large.running_memory_bytes > 4 * 256**2
     assert large.size_bytes == Path(subjects[1].source).stat().st_size
 
 
@@ -81,7 +82,7 @@ def test_the_roofs_of_this_machine(tmp_path: Path) -> None:
 def test_a_roof_is_the_best_of_its_precision(tmp_path: Path) -> None:
     slow, fast = (replace(product(tmp_path, name), macs=10**6) for name in ("slow", "fast"))
     int8 = replace(slow, name="int8", precision="int8")
-    loaded = Loaded(1.0, 1.0, None)
+    loaded = Loaded(1.0, 1.0, None, None)
     runs = [Run(slow, loaded, ((4.0,),)), Run(fast, loaded, ((2.0,),)), Run(int8, loaded, ((1.0,),))]
     roofs = roofs_of(runs)
     assert roofs["fp32"] == Roof(gops=1.0, reached_by="fast")

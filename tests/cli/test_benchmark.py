@@ -16,7 +16,10 @@ RACE = ("--rounds", 2, "--iterations", 2, "--warm-up", 1, "--no-roofs")
 @pytest.fixture(scope="module")
 def artifact(world: World, tmp_path_factory: pytest.TempPathFactory, call: Call) -> Path:
     out = tmp_path_factory.mktemp("benchmark")
-    result = call("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", out)
+    result = call(
+        *("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", out),
+        *("--validate", world.pictures),
+    )
     assert result.exit_code == 0, result.output
     return next(out.glob("*.onnx"))
 
@@ -30,6 +33,7 @@ def test_an_artifact_beside_its_peers(artifact: Path, world: World, tmp_path: Pa
         assert name in report.read_text()
     assert "Latency in ms" in result.stdout
     assert "times as" in result.stdout
+    assert "SQNR" in result.stdout
     assert chart.read_text().startswith("<svg")
 
 
@@ -38,7 +42,9 @@ def test_json_is_the_report_alone(artifact: Path, call: Call) -> None:
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert told["kind"] == "device_report"
-    assert [one["name"] for one in told["results"]] == [artifact.name]
+    (one,) = told["results"]
+    assert one["name"] == artifact.name
+    assert one["drift"]["agreement"]["value"] == 1
 
 
 @pytest.mark.parametrize(

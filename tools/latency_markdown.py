@@ -1,0 +1,88 @@
+"""A benchmark's report as the Markdown table of docs/benchmarks.md.
+
+shvit-mobile benchmark a.pte b.onnx --json > report.json
+python tools/latency_markdown.py report.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+
+from shvit_mobile.bench.report import DeviceReport, Result
+from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.targets.manifest import TARGETS
+
+Column = Callable[[Result], str]
+
+
+def main(
+    report: Annotated[Path, typer.Argument(help="What `shvit-mobile benchmark --json` printed.")],
+    first: Annotated[str, typer.Option(help="Whom to compare with; the first in the report if not given.")] = "",
+) -> None:
+    print(table(DeviceReport.read(report), first))
+
+
+def table(report: DeviceReport, first: str = "") -> str:
+    """One line a contestant, fastest first.
+
+    Args:
+        report: of any race.
+        first: the name of the one that others are compared with; the first in the report if empty.
+    """
+    base = next(result for result in report.results if result.name == first) if first else report.results[0]
+    columns: dict[str, Column] = {
+        "ms": lambda result: f"{result.latency.p50:.2f}",
+        f"times as fast as {named(base.name)}": lambda result: faster(base, result),
+        "of the roof": lambda result: "" if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
+        "load, ms": lambda result: f"{result.load_ms:.0f}",
+        "MB to load": lambda result: megabytes(result.peak_memory_bytes),
+        "MB to run": lambda result: megabytes(result.running_memory_bytes),
+        "MB on disk": lambda result: megabytes(result.size_bytes),
+    }
+    if any(result.drift for result in report.results):
+        columns |= {"SQNR, dB": sqnr, "agreement": agreement, "top-1 drop, points": drop}
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for result in sorted(report.results, key=lambda result: result.latency.p50):
+        lines.append(f"| {' | '.join([named(result.name), *(column(result) for column in columns.values())])} |")
+    roofs = "; ".join(f"{name} {roof.gops:.0f} ({roof.reached_by})" for name, roof in report.roofs.items())
+    return "\n".join([*lines, "", f"Roofs in billion operations a second: {roofs}. {report.device.model}.", ""])
+
+
+def faster(base: Result, result: Result) -> str:
+    found = ratio(medians(base), medians(result))
+    return "1" if result is base else f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
+
+
+def medians(result: Result) -> list[float]:
+    return [median(samples) for samples in result.samples_ms]
+
+
+def named(name: str) -> str:
+    """A contestant's name; our artifacts by target, precision and options, and in bold."""
+    path = Path(name)
+    return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGETS.values() else name
+
+
+def megabytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:.1f}"
+
+
+def sqnr(result: Result) -> str:
+    return f"{result.drift.sqnr_db:.1f}" if result.drift else ""
+
+
+def agreement(result: Result) -> str:
+    return f"{100 * result.drift.agreement.value:.1f}%" if result.drift else ""
+
+
+def drop(result: Result) -> str:
+    return f"{result.drift.top1_drop:.2f}" if result.drift and result.drift.top1_drop is not None else ""
+
+
+if __name__ == "__main__":
+    typer.run(main)

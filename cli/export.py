@@ -94,8 +94,8 @@ def export(
     head: Annotated[
         str | None,
         typer.Option(
-            metavar="float|int8-dynamic",
-            help="executorch: the last layer under int8; int8-dynamic for small files with many classes.",
+            metavar="auto|float|int8-dynamic",
+            help="executorch: the last layer under int8. By default int8 too where there are many classes.",
             rich_help_panel=TARGET,
         ),
     ] = None,

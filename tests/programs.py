@@ -43,7 +43,7 @@ class Lowered:
 def program(
     precision: Precision,
     stem: Literal["plain", "space-to-depth"] = "plain",
-    head: Literal["float", "int8-dynamic"] = "float",
+    head: Literal["auto", "float", "int8-dynamic"] = "auto",
 ) -> Lowered:
     """The small model at an odd size, lowered to ExecuTorch in one precision."""
     folder = TemporaryDirectory()

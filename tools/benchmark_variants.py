@@ -9,7 +9,6 @@ is there already is not measured again.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -116,7 +115,7 @@ def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
         ("executorch", "int8", ExecuTorchOptions()),
         ("executorch", "int8-dynamic", ExecuTorchOptions()),
         ("executorch", "int8", blocks),
-        ("executorch", "int8", replace(blocks, head="int8-dynamic")),
+        ("executorch", "int8", ExecuTorchOptions(head="float")),
         ("onnx", "fp32", ONNXOptions()),
         ("onnx", "int8", ONNXOptions()),
     ]

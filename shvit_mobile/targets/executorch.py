@@ -16,6 +16,7 @@ from shvit_mobile.deploy.stem import border, with_space_to_depth
 from shvit_mobile.deploy.xnnpack import for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
 from shvit_mobile.images.layout import BLOCK, blocks
+from shvit_mobile.model.shvit import SHViT
 from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
 from shvit_mobile.quiet import quiet
@@ -27,7 +28,10 @@ from shvit_mobile.targets.pte import inspect_program
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
 BACKENDS = ("xnnpack",)
 STEMS = ("plain", "space-to-depth")
-HEADS = ("float", "int8-dynamic")
+HEADS = ("auto", "float", "int8-dynamic")
+# From this share of the weights on, a head in float shows in the file and in the latency. A thousand classes take 3 to
+# 5% of a variant's.
+LARGE_HEAD = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ExecuTorchOptions(TargetOptions):
         stem: "space-to-depth" for an input that the host hands over in blocks, which saves the first convolution
             its stride and the graph its padding.
         head: under int8, "int8-dynamic" for a head with int8 weights, equalised, that takes the range of its input
-            from each image: a smaller file where there are many classes.
+            from each image; "float" for one that is left as it is; "auto" for int8 where the head is large.
 
     Raises:
         WrongConfig: `backend` is not one of `BACKENDS`, `stem` not one of `STEMS`, or `head` not one of `HEADS`.
@@ -47,7 +51,7 @@ class ExecuTorchOptions(TargetOptions):
 
     backend: Literal["xnnpack"] = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
-    head: Literal["float", "int8-dynamic"] = "float"
+    head: Literal["auto", "float", "int8-dynamic"] = "auto"
 
     def __post_init__(self) -> None:
         for name, given, known in (
@@ -60,8 +64,8 @@ class ExecuTorchOptions(TargetOptions):
 
     @property
     def suffix(self) -> str:
-        blocks, head = self.stem == "space-to-depth", self.head == "int8-dynamic"
-        return ("-blocks" if blocks else "") + ("-head8" if head else "")
+        stem = {"plain": "", "space-to-depth": "-blocks"}[self.stem]
+        return stem + {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head]
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:
@@ -120,9 +124,8 @@ def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> n
     if options.stem == "space-to-depth":
         module = with_space_to_depth(module, deployed)
         recipe = on_pixels(recipe, deployed)
-    int8_head = options.head == "int8-dynamic"
     if recipe.precision not in INT8_PRODUCTS:
-        if int8_head:
+        if options.head == "int8-dynamic":
             raise BadRecipe(
                 f"An int8 head was asked for, but the precision is {recipe.precision}.",
                 hint="Export int8 alone with --head int8-dynamic, and the rest without it.",
@@ -130,9 +133,15 @@ def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> n
         return module
     from shvit_mobile.quantize.pt2e import quantized
 
-    if int8_head:
+    if options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module)):
         module.head = equalised(module.head)  # type: ignore[arg-type]
     return quantized(deployed, recipe, module, shape=input_contract(deployed, options).shape)
+
+
+def has_large_head(module: SHViT) -> bool:
+    """Whether a good part of the weights are the head's."""
+    head, whole = (sum(p.numel() for p in part.parameters()) for part in (module.head, module))
+    return head >= LARGE_HEAD * whole
 
 
 def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
 from shvit_mobile.drift.metrics import sqnr
 from shvit_mobile.errors import BadRecipe, WrongConfig
 from shvit_mobile.fingerprints import sha256, size_in_bytes
-from shvit_mobile.model.shvit import VARIANTS, SingleHeadAttention
+from shvit_mobile.model.shvit import VARIANTS, SingleHeadAttention, shvit
 from shvit_mobile.quantize.calibrate import observed, run
 from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
-from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build
+from shvit_mobile.targets import executorch
+from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build, graph, has_large_head
 from shvit_mobile.targets.lower import lower
 from tests.builders import randomised, trained
 from tests.programs import KEPT, SIZE, SMALL, float_logits, pictures, program
@@ -59,7 +61,7 @@ def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
     manifest = program("fp32").artifact.manifest
     assert manifest.input.shape == (1, 3, *SIZE)
     assert (manifest.input.kind, manifest.input.values, manifest.input.dtype) == ("tensor", "pixels", "float32")
-    assert manifest.options == {"backend": "xnnpack", "stem": "plain", "head": "float"}
+    assert manifest.options == {"backend": "xnnpack", "stem": "plain", "head": "auto"}
     assert manifest.versions["executorch"].startswith("1.")
 
 
@@ -188,6 +190,23 @@ def test_an_int8_head_without_int8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="An int8 head was asked for, but the precision is fp32"):
         build(program("fp32").deployed, FP32, tmp_path / "m.pte", ExecuTorchOptions(head="int8-dynamic"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_head_of_a_thousand_classes_is_large_and_one_of_ten_is_not(variant: str) -> None:
+    assert has_large_head(shvit(variant))
+    assert not has_large_head(shvit(variant, classes=10))
+
+
+def test_a_large_head_is_int8_unless_it_is_to_stay_float(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executorch, "LARGE_HEAD", 0.001)
+    lowered = program("int8")
+    for head, is_int8 in (("auto", True), ("float", False)):
+        options = ExecuTorchOptions(head=head)  # type: ignore[arg-type]
+        found = graph(lowered.deployed, lowered.recipe, options)
+        weights = [value for name, value in found.named_buffers() if value.dtype == torch.int8]
+        shape = lowered.deployed.module.head.weight.shape
+        assert any(weight.shape == shape for weight in weights) is is_int8
 
 
 @pytest.mark.slow

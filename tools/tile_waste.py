@@ -1,0 +1,54 @@
+"""How much more XNNPACK's int8 kernel multiplies than a variant asks for, since it works in whole tiles.
+
+    python tools/tile_waste.py
+
+On an x86 with VNNI a tile is 7 positions by 16 output channels, and inputs come in groups of 8. The first figure counts
+the channels that fill up tiles, which padding the model could not save; the second the positions too.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, shvit
+from shvit_mobile.quantize.layers import dense_convolutions
+
+ROWS, COLUMNS, DEPTH = 7, 16, 8
+
+
+def main() -> None:
+    for variant in VARIANTS:
+        channels, tiles = waste(variant)
+        print(f"{variant}: {channels:.3f} with whole channels, {tiles:.3f} with whole tiles")
+
+
+@torch.no_grad()
+def waste(variant: str) -> tuple[float, float]:
+    """The products of whole channels, and those of whole tiles, over those that the dense convolutions need."""
+    model = shvit(variant).eval()
+    needed, channels, tiles = 0, 0, 0
+
+    def count(conv: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal needed, channels, tiles
+        taps, positions = conv.kernel_size[0] * conv.kernel_size[1], output.shape[2] * output.shape[3]
+        padded = taps * up(conv.in_channels, DEPTH) * up(conv.out_channels, COLUMNS)
+        needed += positions * taps * conv.in_channels * conv.out_channels
+        channels += positions * padded
+        tiles += up(positions, ROWS) * padded
+
+    for _, conv in dense_convolutions(model):
+        conv.register_forward_hook(count)  # type: ignore[arg-type]
+    model(torch.zeros(1, 3, NATIVE_SIZES[variant], NATIVE_SIZES[variant]))
+    return channels / needed, tiles / needed
+
+
+def up(count: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return ceil(count / step) * step
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.deploy.half import for_half
 from shvit_mobile.quantize.recipe import Recipe
 
 
@@ -35,8 +36,9 @@ def lowered(deployed: DeployForm, recipe: Recipe) -> nn.Module:
     if recipe.precision == "int8":
         from shvit_mobile.quantize.pt2e import quantized  # imports torchao, which only int8 needs
 
-        return quantized(deployed, recipe)
-    return deepcopy(deployed.module).to("cpu", torch.float32)
+        return quantized(deployed, recipe, for_half(deployed.module))
+    module = deployed.module if recipe.precision == "fp32" else for_half(deployed.module)
+    return deepcopy(module).to("cpu", torch.float32)
 
 
 class WithProbabilities(nn.Module):

@@ -6,10 +6,12 @@ model is written, and the quantizers are those of ExecuTorch and ONNX Runtime wi
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -179,7 +181,7 @@ def makes_litert() -> bool:
 
 def litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
     """The model through LiteRT's own converter for PyTorch."""
-    with quiet():
+    with silent():
         import litert_torch
 
         path = folder / "stock-fp32.tflite"
@@ -189,7 +191,7 @@ def litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path
 
 def litert_int8(fp32: Path, images: Sequence[Tensor]) -> Path:
     """The file through AI Edge Quantizer's recipe of static int8."""
-    with quiet():
+    with silent():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer.quantizer import Quantizer
         from ai_edge_quantizer.recipe import static_wi8_ai8
@@ -200,6 +202,13 @@ def litert_int8(fp32: Path, images: Sequence[Tensor]) -> Path:
         seen = quantizer.calibrate({signature: [{names["inputs"][0]: image.numpy()} for image in images]})
         quantizer.quantize(seen).export_model(str(path))
     return path
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """`quiet`, and nothing on stdout: LiteRT's tools tell their steps there."""
+    with quiet(), redirect_stdout(io.StringIO()):
+        yield
 
 
 def has_compiler() -> bool:

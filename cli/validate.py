@@ -12,8 +12,9 @@ from shvit_mobile.errors import WrongConfig
 
 from .arguments import gate_of, images_to_compare, trained_model
 from .console import data, show
-from .options import IMAGES, OUTPUT, Checkpoint, Json, LabelsCsv, MaxDrop, MinAgreement
+from .options import IMAGES, INSIDE, OUTPUT, Checkpoint, Json, LabelsCsv, MaxDrop, MinAgreement
 from .progress import Steps
+from .reports import check_layers, layer_reports, range_reports, reports_json, show_reports, with_ranges
 from .results import conclude, contract_json, judged, sizes
 from .tables import drift_table
 
@@ -42,6 +43,24 @@ def validate(
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of the choice of images with --count.", rich_help_panel=IMAGES)
     ] = 0,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Compare layer by layer too, on 32 of the images: free-running, and teacher-forced, where each layer "
+            "is given the float model's values. Core ML and ONNX.",
+            rich_help_panel=INSIDE,
+        ),
+    ] = False,
+    ranges: Annotated[
+        bool,
+        typer.Option(
+            "--ranges",
+            help="Hold every intermediate value against fp16's range too. Exit status 1 where one overflows or an "
+            "attention branch goes silent.",
+            rich_help_panel=INSIDE,
+        ),
+    ] = False,
     max_drop: MaxDrop = None,
     min_agreement: MinAgreement = None,
     write: Annotated[
@@ -65,21 +84,27 @@ def validate(
     with Steps("Validate") as steps:
         with steps.step("Reading the artifacts"):
             opened = [Artifact.open(path) for path in artifacts]
+        if layers:
+            check_layers(opened)
         with steps.step("Reading the checkpoint"):
             trained = trained_model(checkpoint)
         sets = [
             images_to_compare(folder, labels_csv, artifact.manifest.labels, gate, count=count, seed=seed)
             for artifact in opened
         ]
-        steps.expect(2 + 2 * len(opened))
+        steps.expect(2 + (2 + layers + ranges) * len(opened))
         rows = compared(opened, trained, sets, steps)
+        layered = layer_reports(opened, trained, sets, seed, steps) if layers else []
+        ranged = range_reports(opened, trained, sets, steps) if ranges else []
     if write:
         record(opened, rows)
-    verdict = judged(rows, gate)
+    verdict = with_ranges(judged(rows, gate), ranged)
     if as_json:
-        data({"drift": [contract_json(row) for row in rows], "gate": verdict and verdict.json()})
+        drift = {"drift": [contract_json(row) for row in rows], "gate": verdict and verdict.json()}
+        data(drift | reports_json(layered, ranged))
     else:
         show(drift_table(rows, sizes(opened)))
+        show_reports(layered, ranged)
     conclude(verdict)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, log10
+from math import inf, isfinite, log10
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,13 @@ def sqnr(reference: Logits, actual: Logits) -> float:
     for r, a in blocks(reference, actual):
         signal += float(np.sum(r * r))
         noise += float(np.sum((r - a) ** 2))
+    return ratio_db(signal, noise)
+
+
+def ratio_db(signal: float, noise: float) -> float:
+    """10 log10(signal / noise): `inf` without noise, `-inf` without signal or where either is not finite."""
+    if not isfinite(signal) or not isfinite(noise):
+        return -inf
     if noise == 0:
         return inf
     return 10 * (log10(signal) - log10(noise)) if signal else -inf

@@ -73,8 +73,7 @@ class CoreMLRunner:
 
     def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         manifest = self._artifact.manifest
-        given = picture(manifest, pixels[0]) if manifest.input.kind == "image" else input_values(manifest, pixels)
-        outputs = self._predict({manifest.input.name: given})
+        outputs = self._predict({manifest.input.name: taken(manifest, pixels)})
         if manifest.output.logits not in outputs:
             raise BadArtifact(
                 f"{self._artifact.path} gives {', '.join(outputs)}, no '{manifest.output.logits}'.",
@@ -89,6 +88,11 @@ class CoreMLRunner:
                 hint="Export it again.",
             )
         return logits
+
+
+def taken(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """One image, of shape (1, height, width, 3), as the package takes it: a picture, or a tensor."""
+    return picture(manifest, pixels[0]) if manifest.input.kind == "image" else input_values(manifest, pixels)
 
 
 def picture(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from shvit_mobile.runtimes.mil.proto import messages
 from shvit_mobile.runtimes.mil.steps import Binder, Step, with_lifetimes
 
 Mode = Literal["fp32", "fp16", "fp64"]
-Observer = Callable[[str, Tensor], None]
+Observer = Callable[[str, Tensor], Tensor | None]
 
 
 class CoreMLProgram:
@@ -69,7 +69,7 @@ class CoreMLProgram:
             inputs: an array or tensor by name of input, of the declared shape; for an image uint8, shape (height,
                 width, 3), red first, or (height, width).
             observe: called with the name and the tensor of every float input and every float value as it is made; it
-                must not change the tensor.
+                must not change the tensor, but may return another one to take its place.
 
         Returns:
             By name of output: an array (float32, or float64 in mode "fp64"), and of a classifier the label and a
@@ -139,11 +139,12 @@ def declares_fp16(operations: Iterable[Any]) -> bool:
     return any(output.type.tensorType.dataType == half for operation in operations for output in operation.outputs)
 
 
-def report(names: Iterable[str], values: Mapping[str, Any], real: torch.dtype, observe: Observer) -> None:
-    """Tells `observe` of those of the named values that are floats."""
+def report(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: Observer) -> None:
+    """Tells `observe` of those of the named values that are floats, and puts what it returns in their place."""
     for name in names:
         if isinstance(values[name], Tensor) and values[name].dtype == real:
-            observe(name, values[name])
+            other = observe(name, values[name])
+            values[name] = values[name] if other is None else other
 
 
 def given(value: Any) -> Any:

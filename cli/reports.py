@@ -1,0 +1,148 @@
+"""The two reports on the inside of artifacts: drift layer by layer, and every value against fp16's range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .console import note, show
+from .progress import Steps
+from .results import Verdict, contract_json
+from .tables import cell, decibels, short, titled
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from shvit_mobile.drift.layers import LayerReport
+    from shvit_mobile.drift.ranges import RangeReport, ValueRange
+    from shvit_mobile.images.folders import ImageSet
+    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.targets.artifact import Artifact
+
+# Every layer is compared in all its values, so few images tell what many would.
+LAYER_IMAGES = 32
+# Of the table of ranges.
+ROWS = 20
+
+
+def check_layers(artifacts: Sequence[Artifact]) -> None:
+    """Raises `WrongConfig` where nobody can look into any of the artifacts."""
+    from shvit_mobile.runtimes.inside.probe import CLOSED, check_open
+
+    if all(artifact.manifest.target in CLOSED for artifact in artifacts):
+        check_open(artifacts[0])
+
+
+def layer_reports(
+    artifacts: Sequence[Artifact], trained: TrainedModel, sets: Sequence[ImageSet], seed: int, steps: Steps
+) -> list[LayerReport]:
+    """The layers of each artifact that can be looked into; a word on stderr on each that cannot."""
+    from shvit_mobile.drift.layers import compare_layers
+    from shvit_mobile.runtimes.inside.probe import CLOSED
+
+    reports = []
+    for artifact, images in zip(artifacts, sets, strict=True):
+        if artifact.manifest.target in CLOSED:
+            note(f"note: no layers of {artifact.path.name}. {CLOSED[artifact.manifest.target]}")
+            continue
+        some = images.sample(min(LAYER_IMAGES, len(images)), seed)
+        with steps.step(f"Comparing the layers of {artifact.path.name}") as tick:
+            reports.append(compare_layers(artifact, trained, some, progress=tick))
+    return reports
+
+
+def range_reports(
+    artifacts: Sequence[Artifact], trained: TrainedModel, sets: Sequence[ImageSet], steps: Steps
+) -> list[RangeReport]:
+    """The ranges of each artifact."""
+    from shvit_mobile.drift.ranges import measure_ranges
+
+    reports = []
+    for artifact, images in zip(artifacts, sets, strict=True):
+        with steps.step(f"Measuring the ranges of {artifact.path.name}") as tick:
+            reports.append(measure_ranges(artifact, trained, images, progress=tick))
+    return reports
+
+
+def with_ranges(verdict: Verdict | None, reports: Sequence[RangeReport]) -> Verdict | None:
+    """The verdict, failed as well where a value overflows or went silent, with a caveat for each note."""
+    if not reports:
+        return verdict
+    known = verdict or Verdict()
+    flags = (f"{report.artifact}: {flag}" for report in reports for flag in report.flags)
+    notes = (f"{report.artifact}: {remark}" for report in reports for remark in report.notes)
+    return Verdict((*known.violations, *flags), (*known.caveats, *notes))
+
+
+def reports_json(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> dict[str, Any]:
+    """What was asked for, whole."""
+    asked = {"layers": layers, "ranges": ranges}
+    return {name: [contract_json(report) for report in reports] for name, reports in asked.items() if reports}
+
+
+def show_reports(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> None:
+    for layered in layers:
+        show("", layer_table(layered), divergence(layered))
+    for ranged in ranges:
+        show("", range_table(ranged), summary(ranged))
+
+
+def layer_table(report: LayerReport) -> Table:
+    """A line for each layer, in the order of the data."""
+    table = titled(f"Layers of {report.artifact}, SQNR in dB, {report.images} images")
+    for heading in ("layer", "kind"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("free-\nrunning", "teacher-\nforced"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in report.rows:
+        below = min(row.free_db, row.forced_db) < report.threshold_db
+        mark = "first divergence" if row.layer == report.first else "below" if below else ""
+        style = "bold red" if row.layer == report.first else None
+        table.add_row(cell(row.layer), row.kind, decibels(row.free_db), decibels(row.forced_db), mark, style=style)
+    return table
+
+
+def divergence(report: LayerReport) -> str:
+    """Where drift begins, and which layers make most of it."""
+    alone = {row.layer: decibels(row.forced_db) for row in report.rows}
+    first = f"Run by {report.engine}. First below {report.threshold_db:g} dB: {report.first or 'none'}."
+    named = ", ".join(f"{layer} ({alone[layer]})" for layer in report.worst[:5])
+    return f"{first} Worst when given the float model's values (teacher-forced): {named}."
+
+
+def range_table(report: RangeReport) -> Table:
+    """The values that come nearest to fp16's largest number, or pass it."""
+    table = titled(f"Values of {report.artifact} against fp16's range, {report.images} images", gap=1)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    for heading in ("largest", "headroom,\nbits", "smallest\npeak", "sub-\nnormal %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("in fp16", no_wrap=True)
+    for row in report.values[:ROWS]:
+        table.add_row(
+            cell(row.layer),
+            cell(f"{row.part} in {row.operator}" if row.part else row.operator),
+            short(row.largest, 3),
+            f"{row.headroom_bits:.1f}",
+            short(row.smallest_peak, 2),
+            f"{100 * row.subnormal:.1f}",
+            outcome(row),
+            style="bold red" if row.headroom_bits < 0 or row.silent or row.not_finite else None,
+        )
+    return table
+
+
+def outcome(row: ValueRange) -> str:
+    """What became of a value in the fp16 run."""
+    if row.not_finite:
+        return "not finite"
+    return "silent" if row.silent else ""
+
+
+def summary(report: RangeReport) -> str:
+    """What the table leaves out, and what it says as a whole."""
+    more = f"{len(report.values) - ROWS} smaller values more; --json has all. " if len(report.values) > ROWS else ""
+    would = "" if report.computes_in_half else "The artifact holds nothing in fp16; this is what would become of it. "
+    found = f"{len(report.flags)} faults." if report.flags else "Nothing overflows and no branch is silent."
+    return f"{more}Run by {report.engine}. {would}{found}"

@@ -1,0 +1,68 @@
+"""`validate --layers` and `--ranges`: tables for people, everything as JSON, and exit status 1 for what fp16 breaks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from shvit_mobile.model.checkpoints import save_checkpoint
+from tests.builders import randomised, trained
+from tests.cli.conftest import LABELS, Call, World
+
+NAME = "custom-64x48-onnx-fp32.onnx"
+INSIDE = ("--layers", "--ranges")
+
+
+@pytest.fixture(scope="module")
+def folder(world: World, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out: Path = tmp_path_factory.mktemp("out")
+    made = call("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", out)
+    assert made.exit_code == 0, made.output
+    return out
+
+
+def arguments(folder: Path, checkpoint: Path, world: World) -> tuple[object, ...]:
+    return ("validate", next(folder.glob("*.onnx")), "--checkpoint", checkpoint, "--images", world.pictures)
+
+
+def test_the_tables_name_every_layer_and_the_nearest_values(folder: Path, world: World, call: Call) -> None:
+    result = call(*arguments(folder, world.checkpoint, world), "--count", 5, *INSIDE)
+    assert result.exit_code == 0, result.output
+    for layer in ("patch_embed.0", "stages.1.blocks.1.mixer.m.proj.1", "stages.2.blocks.0.ffn", "head"):
+        assert layer in result.stdout
+    assert "First below 90 dB: none." in result.stdout
+    assert "Nothing overflows and no branch is silent." in result.stdout
+    assert "5 images" in result.stdout
+    assert max(map(len, result.stdout.split("Run by")[0].splitlines())) <= 100
+
+
+def test_json_has_all_of_it_and_nothing_unasked(folder: Path, world: World, call: Call) -> None:
+    asked = arguments(folder, world.checkpoint, world)
+    told = json.loads(call(*asked, *INSIDE, "--json").stdout)
+    assert len(told["layers"][0]["rows"]) > 40
+    assert all(row["forced_db"] == "Infinity" or row["forced_db"] > 100 for row in told["layers"][0]["rows"])
+    assert len(told["ranges"][0]["values"]) > 100
+    assert told["ranges"][0]["flags"] == []
+    assert told["gate"] == {"passed": True, "violations": [], "caveats": told["gate"]["caveats"]}
+    assert set(json.loads(call(*asked, "--json").stdout)) == {"drift", "gate"}
+
+
+def test_an_overflow_ends_with_status_1_and_the_layer(world: World, call: Call, tmp_path: Path) -> None:
+    model = randomised()
+    with torch.no_grad():
+        norm = model.get_submodule("stages.2.downsample.2.conv3.bn")
+        norm.weight.mul_(800)
+        norm.bias.mul_(800)
+    checkpoint = tmp_path / "swollen.safetensors"
+    save_checkpoint(replace(trained(model, size=(64, 48)), labels=LABELS), checkpoint)
+    assert call("export", "--checkpoint", checkpoint, "--target", "onnx", "--out", tmp_path).exit_code == 0
+    result = call(*arguments(tmp_path, checkpoint, world), "--ranges")
+    assert result.exit_code == 1
+    assert "gate failed: " in result.stderr
+    assert "stages.2.blocks.0.mixer.m.pre_norm: the squares inside group_norm reach" in result.stderr
+    # Without the question nobody is told: in float32 the artifact is sound.
+    assert call(*arguments(tmp_path, checkpoint, world)).exit_code == 0

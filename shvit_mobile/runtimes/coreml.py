@@ -16,6 +16,7 @@ from shvit_mobile.drift.row import How
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
+from shvit_mobile.runtimes.mil.workers import Workers
 from shvit_mobile.runtimes.runner import check_size, input_values
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.manifest import Manifest
@@ -52,7 +53,7 @@ class CoreMLRunner:
             self._predict = reference(artifact)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The logits of some images, one at a time: packages are made for a batch of one.
+        """The logits of some images; Core ML itself takes them one at a time, for packages are made for one.
 
         Args:
             pixels: as `Preprocessing.pixels` gives them: uint8, shape (images, height, width, 3).
@@ -66,13 +67,8 @@ class CoreMLRunner:
         """
         manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), manifest.model.classes), np.float32)
-        for index in range(len(pixels)):
-            logits[index] = self._logits(pixels[index : index + 1])
-        return logits
-
-    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        manifest = self._artifact.manifest
+        if len(pixels) == 0:
+            return np.empty((0, manifest.model.classes), np.float32)
         outputs = self._predict({manifest.input.name: taken(manifest, pixels)})
         if manifest.output.logits not in outputs:
             raise BadArtifact(
@@ -80,10 +76,10 @@ class CoreMLRunner:
                 why="Its manifest says that the logits are there.",
                 hint="Export it again.",
             )
-        logits = np.asarray(outputs[manifest.output.logits], np.float32).reshape(-1)
-        if len(logits) != manifest.model.classes:
+        logits = np.asarray(outputs[manifest.output.logits], np.float32).reshape(len(pixels), -1)
+        if logits.shape[1] != manifest.model.classes:
             raise BadArtifact(
-                f"{self._artifact.path} gives {len(logits)} logits for {manifest.model.classes} classes.",
+                f"{self._artifact.path} gives {logits.shape[1]} logits for {manifest.model.classes} classes.",
                 why="Its manifest is of another artifact.",
                 hint="Export it again.",
             )
@@ -91,12 +87,12 @@ class CoreMLRunner:
 
 
 def taken(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    """One image, of shape (1, height, width, 3), as the package takes it: a picture, or a tensor."""
-    return picture(manifest, pixels[0]) if manifest.input.kind == "image" else input_values(manifest, pixels)
+    """Images of shape (images, height, width, 3) as the package takes them: pictures, or tensors."""
+    return ordered(manifest, pixels) if manifest.input.kind == "image" else input_values(manifest, pixels)
 
 
-def picture(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture in red, green, blue, whose order of channels Core ML then changes to the model's own."""
+def ordered(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pictures in red, green, blue, whose order of channels Core ML then changes to the model's own."""
     return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
 
 
@@ -108,20 +104,21 @@ def reference(artifact: Artifact) -> Predict:
             why="Its manifest is of another artifact.",
             hint="Export it again.",
         )
-    return program
+    return program if program.one_at_a_time is None else Workers(program)
 
 
 def native(package: Path) -> Predict:
-    """Core ML's own prediction; arrays of uint8 go in as pictures."""
+    """Core ML's own prediction, one image after the other; arrays of uint8 go in as pictures."""
     model = loaded(package)
 
     def predict(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        values = {name: Image.fromarray(v) if v.dtype == np.uint8 else v for name, v in inputs.items()}
+        ((name, images),) = inputs.items()
+        alone = [{name: Image.fromarray(v) if v.dtype == np.uint8 else v[None]} for v in images]
         try:
-            outputs: Mapping[str, Any] = model.predict(values)
+            outputs = [model.predict(given) for given in alone]
         except Exception as reason:  # Core ML's failures come as RuntimeError and as plain Exception
             raise BadArtifact(f"Core ML cannot run {package}: {reason}") from reason
-        return outputs
+        return {name: [output[name] for output in outputs] for name in outputs[0]}
 
     return predict
 

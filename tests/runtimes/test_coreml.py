@@ -16,6 +16,7 @@ from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.images.preprocessing import Preprocessing, raw
 from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.runtimes.coreml import CoreMLRunner
+from shvit_mobile.runtimes.mil.workers import Workers
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.manifest import ArtifactFile, InputContract, Inventory, Manifest, OutputContract, Provenance
 from tests.runtimes.mil.packages import converted, saved
@@ -95,6 +96,29 @@ def test_each_image_gives_its_logits_under_every_input_contract(network, package
     logits = CoreMLRunner(made).run(pixels)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, expected(network, values), rtol=1e-4, atol=1e-3)
+
+
+class OneByOne(nn.Module):
+    """The network with a step on which many images cannot be rows."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x).reshape(CLASSES, 1).relu().reshape(1, CLASSES)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
+def test_images_that_do_not_run_at_once_run_in_processes(network, tmp_path):
+    given = ct.TensorType("x", shape=SHAPE)
+    package = saved(converted(OneByOne(network).eval(), *SHAPE, inputs=[given]), tmp_path / "alone.mlpackage")
+    runner, pixels = CoreMLRunner(artifact(package)), pictures(4)
+    logits = runner.run(pixels)
+    assert isinstance(runner._predict, Workers)
+    assert runner._predict._pool._processes
+    np.testing.assert_allclose(logits, expected(network, raw(pixels)).clip(0), rtol=1e-4, atol=1e-3)
+    runner._predict.close()
 
 
 def test_no_images_give_no_logits(packages):

@@ -41,7 +41,7 @@ class Input:
 
         Args:
             given: an array of the input's shape; for an image uint8, shape (height, width, 3) in the order red, green,
-                blue, or (height, width) for greys.
+                blue, or (height, width) for greys. Or many of them, as `images` counts them.
             real: the dtype that floats are computed in.
 
         Raises:
@@ -49,17 +49,29 @@ class Input:
             WrongConfig: an image is not of uint8.
         """
         held = dtype_of(messages("MIL_pb2").DataType.Value(self.dtype)).held(real)
+        many = self.images(given)
         if self.colours is None:
             tensor = torch.as_tensor(given)
         else:
-            tensor = torch.from_numpy(planes(np.asarray(given), self.colours, self.name))
-        if not fits(tuple(tensor.shape), self.shape):
+            tensor = torch.from_numpy(planes(np.asarray(given), self.colours, self.name, many=many is not None))
+        if not fits(tuple(tensor.shape), self.shape if many is None else (many, *self.shape[1:])):
             raise ShapeMismatch(
                 f"The input '{self.name}' takes {self.shape}, not {tuple(tensor.shape)}.",
                 why="A Core ML package is made for one size.",
                 hint="Prepare images of this size, or export for the other one.",
             )
         return tensor.to(held)
+
+    def images(self, given: NDArray[Any] | Tensor) -> int | None:
+        """How many images an array holds: shape (images, height, width, 3) or (images, height, width) where the input
+        is an image, and (images, …) where a tensor (1, …) is expected; None if it is one that stands by itself.
+        """
+        shape = tuple(given.shape)
+        if self.colours is None:
+            several = len(shape) == len(self.shape) and self.shape[:1] == (1,) and shape[0] != 1
+        else:
+            several = len(shape) == 4 or (len(shape) == 3 and shape[1:] == self.shape[2:] and shape[2] != 3)
+        return shape[0] if several else None
 
 
 def inputs_of(model: Any, function: Any) -> dict[str, Input]:
@@ -84,26 +96,29 @@ def input_of(value: Any, described: Any | None) -> Input:
     return Input(value.name, shape_of(tensor_type), dtype_of(tensor_type.dataType).name, colours)
 
 
-def planes(picture: NDArray[Any], colours: str, name: str) -> NDArray[np.uint8]:
-    """The planes that Core ML makes of a picture: 0 to 255, shape (1, 3 or 1, height, width).
+def planes(given: NDArray[Any], colours: str, name: str, *, many: bool) -> NDArray[np.uint8]:
+    """The planes that Core ML makes of pictures: 0 to 255, shape (images, 3 or 1, height, width).
 
     Greys of a colour picture are Pillow's, as in coremltools' own `predict`.
     """
-    if picture.dtype != np.uint8:
-        raise WrongConfig(f"The image '{name}' is of {picture.dtype}.", why="Images are uint8, 0 to 255.")
-    if picture.ndim == 2:
-        picture = picture if colours == "GRAYSCALE" else np.repeat(picture[..., None], 3, axis=2)
-    elif picture.ndim != 3 or picture.shape[2] != 3:
+    if given.dtype != np.uint8:
+        raise WrongConfig(f"The image '{name}' is of {given.dtype}.", why="Images are uint8, 0 to 255.")
+    pictures = given if many else given[None]
+    if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] != 3):
         raise ShapeMismatch(
-            f"The image '{name}' has the shape {picture.shape}.",
-            why="Images are (height, width, 3), or (height, width).",
+            f"The image '{name}' has the shape {given.shape}.",
+            why="Images are (height, width, 3), or (height, width); many are (images, height, width, 3).",
         )
-    elif colours == "GRAYSCALE":
-        picture = np.asarray(Image.fromarray(picture).convert("L"))
-    if picture.ndim == 2:
-        return picture[None, None].copy()
-    ordered = picture if colours == "RGB" else picture[..., ::-1]
-    return np.ascontiguousarray(ordered.transpose(2, 0, 1)[None])
+    if colours == "GRAYSCALE":
+        greys = pictures if pictures.ndim == 3 else np.stack([grey(picture) for picture in pictures])
+        return np.array(greys[:, None])
+    coloured = np.repeat(pictures[..., None], 3, axis=3) if pictures.ndim == 3 else pictures
+    ordered = coloured if colours == "RGB" else coloured[..., ::-1]
+    return np.ascontiguousarray(ordered.transpose(0, 3, 1, 2))
+
+
+def grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(picture).convert("L"))
 
 
 def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:

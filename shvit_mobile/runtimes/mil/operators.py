@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from shvit_mobile.runtimes.mil import compression, elementwise, norms, products, quantization, shapes, windows
+from shvit_mobile.runtimes.mil import compression, elementwise, norms, products, quantization, rows, shapes, windows
 
 REAL = "real"
 
@@ -25,6 +25,7 @@ class Operator:
         required: those that have no default.
         wants_real: whether it is also told the dtype that floats are computed in, as `real`.
         exact: whether its results are fp16 numbers whenever its inputs are, so that nothing is left to round.
+        by_row: how it takes many images at once; None where it is only ever used on constants.
     """
 
     function: Callable[..., Any]
@@ -33,9 +34,10 @@ class Operator:
     required: frozenset[str]
     wants_real: bool
     exact: bool
+    by_row: rows.Rule | None
 
     @classmethod
-    def of(cls, function: Callable[..., Any], *, exact: bool = False) -> Operator:
+    def of(cls, function: Callable[..., Any], by_row: rows.Rule | None = None, *, exact: bool = False) -> Operator:
         parameters = signature(function).parameters
         names = {name for name in parameters if name != REAL}
         keywords = {name for name in names if parameters[name].kind is Parameter.KEYWORD_ONLY}
@@ -47,24 +49,25 @@ class Operator:
             required=frozenset(required),
             wants_real=REAL in parameters,
             exact=exact,
+            by_row=by_row,
         )
 
 
-def classify(probabilities: Tensor, *, classes: list[Any]) -> tuple[Any, dict[Any, float]]:
-    """The likeliest class, and the probability of each; iOS15/classify.py."""
-    shares = probabilities.flatten().tolist()
-    likeliest = classes[shares.index(max(shares))]
-    return likeliest, dict(zip(classes, shares, strict=True))
+def classify(probabilities: Tensor, *, classes: list[Any]) -> tuple[list[Any], list[dict[Any, float]]]:
+    """The likeliest class, and the probability of each, a row an image; iOS15/classify.py."""
+    images = probabilities.reshape(-1, len(classes)).tolist()
+    likeliest = [classes[shares.index(max(shares))] for shares in images]
+    return likeliest, [dict(zip(classes, shares, strict=True)) for shares in images]
 
 
 OPERATORS: dict[str, Operator] = {
-    "add": Operator.of(elementwise.add),
-    "avg_pool": Operator.of(windows.avg_pool),
-    "batch_norm": Operator.of(norms.batch_norm),
-    "cast": Operator.of(elementwise.cast),
-    "classify": Operator.of(classify),
-    "clip": Operator.of(elementwise.clip, exact=True),
-    "concat": Operator.of(shapes.concat, exact=True),
+    "add": Operator.of(elementwise.add, rows.broadcast),
+    "avg_pool": Operator.of(windows.avg_pool, rows.main_input),
+    "batch_norm": Operator.of(norms.batch_norm, rows.main_input),
+    "cast": Operator.of(elementwise.cast, rows.broadcast),
+    "classify": Operator.of(classify, rows.broadcast),
+    "clip": Operator.of(elementwise.clip, rows.broadcast, exact=True),
+    "concat": Operator.of(shapes.concat, rows.concat, exact=True),
     "constexpr_affine_dequantize": Operator.of(compression.constexpr_affine_dequantize),
     "constexpr_blockwise_shift_scale": Operator.of(compression.constexpr_blockwise_shift_scale),
     "constexpr_cast": Operator.of(compression.constexpr_cast),
@@ -72,34 +75,34 @@ OPERATORS: dict[str, Operator] = {
     "constexpr_lut_to_sparse": Operator.of(compression.constexpr_lut_to_sparse),
     "constexpr_sparse_blockwise_shift_scale": Operator.of(compression.constexpr_sparse_blockwise_shift_scale),
     "constexpr_sparse_to_dense": Operator.of(compression.constexpr_sparse_to_dense),
-    "conv": Operator.of(products.conv),
-    "dequantize": Operator.of(quantization.dequantize),
-    "einsum": Operator.of(products.einsum),
-    "expand_dims": Operator.of(shapes.expand_dims, exact=True),
-    "identity": Operator.of(elementwise.identity, exact=True),
-    "instance_norm": Operator.of(norms.instance_norm),
-    "layer_norm": Operator.of(norms.layer_norm),
-    "linear": Operator.of(products.linear),
-    "matmul": Operator.of(products.matmul),
-    "max_pool": Operator.of(windows.max_pool, exact=True),
-    "mul": Operator.of(elementwise.mul),
-    "pow": Operator.of(elementwise.power),
-    "quantize": Operator.of(quantization.quantize),
-    "real_div": Operator.of(elementwise.real_div),
-    "reduce_max": Operator.of(norms.reduce_max, exact=True),
-    "reduce_mean": Operator.of(norms.reduce_mean),
-    "reduce_sum": Operator.of(norms.reduce_sum),
-    "relu": Operator.of(elementwise.relu, exact=True),
-    "reshape": Operator.of(shapes.reshape, exact=True),
-    "rsqrt": Operator.of(elementwise.rsqrt),
-    "sigmoid": Operator.of(elementwise.sigmoid),
-    "slice_by_index": Operator.of(shapes.slice_by_index, exact=True),
-    "slice_by_size": Operator.of(shapes.slice_by_size, exact=True),
-    "softmax": Operator.of(elementwise.softmax),
-    "split": Operator.of(shapes.split, exact=True),
-    "sqrt": Operator.of(elementwise.sqrt),
-    "square": Operator.of(elementwise.square),
-    "squeeze": Operator.of(shapes.squeeze, exact=True),
-    "sub": Operator.of(elementwise.sub),
-    "transpose": Operator.of(shapes.transpose, exact=True),
+    "conv": Operator.of(products.conv, rows.main_input),
+    "dequantize": Operator.of(quantization.dequantize, rows.beside("axis", ())),
+    "einsum": Operator.of(products.einsum, rows.einsum),
+    "expand_dims": Operator.of(shapes.expand_dims, rows.expand_dims, exact=True),
+    "identity": Operator.of(elementwise.identity, rows.broadcast, exact=True),
+    "instance_norm": Operator.of(norms.instance_norm, rows.main_input),
+    "layer_norm": Operator.of(norms.layer_norm, rows.beside("axes")),
+    "linear": Operator.of(products.linear, rows.features),
+    "matmul": Operator.of(products.matmul, rows.matmul),
+    "max_pool": Operator.of(windows.max_pool, rows.main_input, exact=True),
+    "mul": Operator.of(elementwise.mul, rows.broadcast),
+    "pow": Operator.of(elementwise.power, rows.broadcast),
+    "quantize": Operator.of(quantization.quantize, rows.beside("axis", ())),
+    "real_div": Operator.of(elementwise.real_div, rows.broadcast),
+    "reduce_max": Operator.of(norms.reduce_max, rows.beside("axes"), exact=True),
+    "reduce_mean": Operator.of(norms.reduce_mean, rows.beside("axes")),
+    "reduce_sum": Operator.of(norms.reduce_sum, rows.beside("axes")),
+    "relu": Operator.of(elementwise.relu, rows.broadcast, exact=True),
+    "reshape": Operator.of(shapes.reshape, rows.reshape, exact=True),
+    "rsqrt": Operator.of(elementwise.rsqrt, rows.broadcast),
+    "sigmoid": Operator.of(elementwise.sigmoid, rows.broadcast),
+    "slice_by_index": Operator.of(shapes.slice_by_index, rows.slice_by_index, exact=True),
+    "slice_by_size": Operator.of(shapes.slice_by_size, rows.slice_by_size, exact=True),
+    "softmax": Operator.of(elementwise.softmax, rows.beside_axis),
+    "split": Operator.of(shapes.split, rows.beside_axis, exact=True),
+    "sqrt": Operator.of(elementwise.sqrt, rows.broadcast),
+    "square": Operator.of(elementwise.square, rows.broadcast),
+    "squeeze": Operator.of(shapes.squeeze, rows.beside("axes"), exact=True),
+    "sub": Operator.of(elementwise.sub, rows.broadcast),
+    "transpose": Operator.of(shapes.transpose, rows.transpose, exact=True),
 }

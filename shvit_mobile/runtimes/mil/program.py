@@ -6,37 +6,47 @@ It executes the specification, not the kernels of Apple's CPU, GPU or Neural Eng
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shvit_mobile.errors import BadArtifact, UnsupportedOperator, WrongConfig
+from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
+from shvit_mobile.runtimes.mil.batching import by_rows
 from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_foreign
 from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.proto import messages
+from shvit_mobile.runtimes.mil.round_trips import with_round_trips
+from shvit_mobile.runtimes.mil.rows import NotByRow
 from shvit_mobile.runtimes.mil.steps import Binder, Step, with_lifetimes
 
 Mode = Literal["fp32", "fp16", "fp64"]
 Observer = Callable[[str, Tensor], Tensor | None]
+Array = NDArray[Any] | Tensor
+# Images that run at once. Fewer keep the processor waiting for weights, more no longer fit its caches.
+AT_ONCE = 16
 
 
 class CoreMLProgram:
-    """A loaded `.mlpackage`.
+    """A loaded `.mlpackage`: `CoreMLProgram("model.mlpackage")(images)`.
 
     Attributes:
         mode: "fp32" and "fp64" compute every float in that precision; "fp16" computes in fp32 and rounds each value
             that the program declares as fp16.
+        path: of the package.
         inputs: what it takes, by name.
         outputs: the names of what it gives.
         operators: how many there are of each kind, constants left out.
+        one_at_a_time: why many images do not run at once: the first operator that refuses, and its reason; None where
+            they do.
     """
 
-    def __init__(self, path: Path, *, mode: Mode | None = None) -> None:
+    def __init__(self, path: Path | str, *, mode: Mode | None = None) -> None:
         """Reads the package and decodes its constants.
 
         Args:
@@ -47,44 +57,91 @@ class CoreMLProgram:
             BadArtifact: the package is missing, damaged or not an ML Program.
             UnsupportedOperator: it has operators, or forms of them, that the executor does not know.
         """
-        package = Package(path)
+        package = Package(Path(path))
         function, block = entry(package)
         operations = list(block.operations)
         self.operators = Counter(operation.type for operation in operations if operation.type != "const")
-        refuse_unknown(self.operators, path)
+        refuse_unknown(self.operators, package.path)
         self.mode: Mode = mode or ("fp16" if declares_fp16(operations) else "fp32")
         self.inputs: dict[str, Input] = inputs_of(package.model, function)
         self.outputs: tuple[str, ...] = tuple(block.outputs)
-        self._path = path
+        self.path = package.path
         self._real = torch.float64 if self.mode == "fp64" else torch.float32
         self._constants, self._steps = self._bound(operations, package)
+        self._by_rows, self.one_at_a_time = self._for_many()
 
     @torch.inference_mode()
-    def __call__(
-        self, inputs: Mapping[str, NDArray[Any] | Tensor], *, observe: Observer | None = None
-    ) -> dict[str, Any]:
-        """Runs the program once.
+    def __call__(self, inputs: Mapping[str, Array] | Array, *, observe: Observer | None = None) -> dict[str, Any]:
+        """Runs the program on one image or many.
 
         Args:
             inputs: an array or tensor by name of input, of the declared shape; for an image uint8, shape (height,
-                width, 3), red first, or (height, width).
+                width, 3), red first, or (height, width). For many, all inputs have one more axis before these if they
+                are images, and more than one row if they are tensors (1, …). The array itself where there is but one
+                input.
             observe: called with the name and the tensor of every float input and every float value as it is made; it
-                must not change the tensor, but may return another one to take its place.
+                must not change the tensor, but may return another one to take its place. Many images come some at a
+                time, along the first axis.
 
         Returns:
             By name of output: an array (float32, or float64 in mode "fp64"), and of a classifier the label and a
-            dictionary of probabilities.
+            dictionary of probabilities. For many images, arrays hold them along the first axis, and labels and
+            dictionaries come in lists.
 
         Raises:
             WrongConfig: the names of the inputs are not the program's, or an image is not of uint8.
-            ShapeMismatch: an input is not of the declared shape.
+            ShapeMismatch: an input is not of the declared shape, or inputs hold different numbers of images.
             BadArtifact: an operator fails, or its result is not what the program declares.
         """
-        values: dict[str, Any] = self._constants | self._taken(inputs)
+        named = self.named(inputs)
+        images = self.images(named)
+        if images is None:
+            values = self._run(self._steps, named, None, observe)
+            return {name: value[0] if isinstance(value, list) else value for name, value in values.items()}
+        parts = [self.rows(some, observe) for some in self._shares(named, images)]
+        return {name: joined([part[name] for part in parts]) for name in self.outputs}
+
+    def named(self, inputs: Mapping[str, Array] | Array) -> Mapping[str, Array]:
+        if not isinstance(inputs, Mapping):
+            if len(self.inputs) != 1:
+                raise WrongConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+            return {next(iter(self.inputs)): inputs}
+        if wrong := missing_or_foreign(inputs, self.inputs):
+            raise WrongConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+        return inputs
+
+    def images(self, named: Mapping[str, Array]) -> int | None:
+        """How many images the inputs hold; None for one that stands by itself."""
+        counts = {contract.images(named[name]) for name, contract in self.inputs.items()}
+        if len(counts) > 1:
+            told = ", ".join(str(count) for count in sorted(count or 1 for count in counts))
+            raise ShapeMismatch(f"The inputs hold different numbers of images: {told}.", why="They belong together.")
+        images = counts.pop() if counts else None
+        if images == 0:
+            raise ShapeMismatch("The inputs hold no image.", why="The program runs on one or more.")
+        return images
+
+    def _shares(self, named: Mapping[str, Array], images: int) -> Iterator[Mapping[str, Array]]:
+        """The images in as many parts as are run after one another."""
+        at_once = 1 if self._by_rows is None else AT_ONCE
+        for first in range(0, images, at_once):
+            yield {name: given[first : first + at_once] for name, given in named.items()}
+
+    def rows(self, named: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Any]:
+        """What a part of the images gives, a row an image."""
+        if self._by_rows is not None:
+            return self._run(self._by_rows, named, len(next(iter(named.values()))), observe)
+        alone = self._run(self._steps, named, None, observe)
+        return {name: value if np.shape(value)[:1] == (1,) else value[None] for name, value in alone.items()}
+
+    def _run(
+        self, steps: Iterable[Step], named: Mapping[str, Array], rows: int | None, observe: Observer | None
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = self._constants | self._taken(named)
         if observe:
             report(self.inputs, values, self._real, observe)
-        for step in self._steps:
-            step.run(values)
+        for step in steps:
+            step.run(values, rows)
             if observe:
                 report((output.name for output in step.outputs), values, self._real, observe)
             for name in step.dead:
@@ -97,14 +154,22 @@ class CoreMLProgram:
         steps = [step for step in map(binder.step, operations) if step]
         made = self.inputs.keys() | binder.constants.keys() | {output.name for s in steps for output in s.outputs}
         if lost := set(self.outputs) - made:
-            raise BadArtifact(f"{self._path} makes no {', '.join(sorted(lost))}.", why="The program is damaged.")
+            raise BadArtifact(f"{self.path} makes no {', '.join(sorted(lost))}.", why="The program is damaged.")
         used = set(self.outputs).union(*(step.uses for step in steps))
         constants = {name: value for name, value in binder.constants.items() if name in used}
         return constants, with_lifetimes(steps, kept={*self.outputs, *constants})
 
-    def _taken(self, inputs: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Tensor]:
-        if wrong := missing_or_foreign(inputs, self.inputs):
-            raise WrongConfig(f"The inputs {wrong}.", why=f"{self._path} takes {', '.join(self.inputs)}.")
+    def _for_many(self) -> tuple[tuple[Step, ...] | None, str | None]:
+        """The steps that many images take at once, or why there are none."""
+        shapes = {name: contract.shape for name, contract in self.inputs.items()}
+        try:
+            steps = by_rows(self._steps, shapes, self.outputs, self._constants)
+        except NotByRow as reason:
+            return None, str(reason)
+        kept = {*self.outputs, *self._constants}
+        return with_lifetimes(with_round_trips(steps, self._constants, self.outputs), kept), None
+
+    def _taken(self, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
         tensors = {name: contract.tensor(inputs[name], self._real) for name, contract in self.inputs.items()}
         if self.mode == "fp16":
             halves = {name for name, contract in self.inputs.items() if contract.dtype == "FLOAT16"}
@@ -145,6 +210,13 @@ def report(names: Iterable[str], values: dict[str, Any], real: torch.dtype, obse
         if isinstance(values[name], Tensor) and values[name].dtype == real:
             other = observe(name, values[name])
             values[name] = values[name] if other is None else other
+
+
+def joined(parts: list[Any]) -> Any:
+    """An output of all images: rows of arrays one below the other, lists one after the other."""
+    if isinstance(parts[0], list):
+        return [item for part in parts for item in part]
+    return np.concatenate(parts)
 
 
 def given(value: Any) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -36,12 +35,16 @@ class Output:
     shape: tuple[int, ...]
     rounded: bool
 
-    def checked(self, value: Any) -> Any:
-        """`value`, rounded if need be; raises `BadArtifact` where it is not what is declared."""
+    def checked(self, value: Any, rows: int | None) -> Any:
+        """`value`, rounded if need be; raises `BadArtifact` where it is not what is declared.
+
+        With a number of rows, the declared shape is that of one.
+        """
         if self.dtype is None:
             return value
-        if value.shape != self.shape and not fits(tuple(value.shape), self.shape):
-            raise BadArtifact(f"gives the shape {tuple(value.shape)}, declared is {self.shape}")
+        declared = self.shape if rows is None else (rows, *self.shape[1:])
+        if value.shape != declared and not fits(tuple(value.shape), declared):
+            raise BadArtifact(f"gives the shape {tuple(value.shape)}, declared is {declared}")
         if value.dtype != self.dtype:
             raise BadArtifact(f"gives {value.dtype}, declared is {self.dtype}")
         return value.half().to(self.dtype) if self.rounded else value
@@ -52,32 +55,40 @@ class Step:
     """An operator with its constants bound.
 
     Attributes:
-        place: the package, operator and value, for errors.
-        call: takes the tensors by the names of the operator's inputs.
+        title: the operator and its values.
+        place: the package and the title, for errors.
+        operator: what runs.
+        fixed: what it takes by name that stands in the program: keywords, and tensors.
         inputs: (input, value) or, for inputs that take several values, (input, values).
-        outputs: in the order of what `call` returns.
+        outputs: in the order of what the operator returns.
         dead: values that no later step needs.
     """
 
+    title: str
     place: str
-    call: Callable[..., Any]
+    operator: Operator
+    fixed: dict[str, Any]
     inputs: tuple[tuple[str, str | tuple[str, ...]], ...]
     outputs: tuple[Output, ...]
     dead: tuple[str, ...] = ()
 
-    def run(self, values: Values) -> None:
+    def run(self, values: Values, rows: int | None = None) -> None:
         """Takes its inputs from `values` and puts its outputs there.
+
+        Args:
+            values: by name.
+            rows: the number of images where the step is one of `batching.by_rows`; None for the program as declared.
 
         Raises:
             BadArtifact: the operator fails, or its result is not of the declared shape and dtype.
         """
         try:
             arguments = {name: taken(values, source) for name, source in self.inputs}
-            results = self.call(**arguments)
+            results = self.operator.function(**arguments, **self.fixed)
             if not isinstance(results, tuple | list):
                 results = (results,)
             for output, result in zip(self.outputs, results, strict=True):
-                values[output.name] = output.checked(result)
+                values[output.name] = output.checked(result, rows)
         except Exception as reason:
             raise placed(self.place, reason) from reason
 
@@ -106,12 +117,13 @@ class Binder:
             BadArtifact: an input or constant is missing or damaged.
             UnsupportedOperator: a parameter is unknown, or computed where only a constant serves.
         """
-        place = place_of(operation, self._package)
+        title = title_of(operation)
+        place = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
                 self.constants[operation.outputs[0].name] = self._constant(operation.attributes["val"])
                 return None
-            step = self._bound(operation, place)
+            step = self._bound(operation, title, place)
         except Exception as reason:
             raise placed(place, reason) from reason
         if step.uses <= self.constants.keys():
@@ -120,7 +132,7 @@ class Binder:
         self._made |= {output.name for output in step.outputs}
         return step
 
-    def _bound(self, operation: Any, place: str) -> Step:
+    def _bound(self, operation: Any, title: str, place: str) -> Step:
         operator = OPERATORS[operation.type]
         sources, literals = self._arguments(operation)
         check_names(operator, sources.keys() | literals.keys())
@@ -129,8 +141,10 @@ class Binder:
         tensors = {name: value for name, value in literals.items() if name in operator.tensors}
         real = {REAL: self._real} if operator.wants_real else {}
         return Step(
+            title=title,
             place=place,
-            call=partial(operator.function, **keywords, **tensors, **real),
+            operator=operator,
+            fixed=keywords | tensors | real,
             inputs=tuple(sources.items()),
             outputs=tuple(self._output(value, operator) for value in operation.outputs),
         )
@@ -189,9 +203,9 @@ def placed(place: str, reason: Exception) -> BadArtifact:
     return BadArtifact(f"{place}: {reason}", why="The program is damaged, or not as the specification says.")
 
 
-def place_of(operation: Any, package: Package) -> str:
+def title_of(operation: Any) -> str:
     names = ", ".join(output.name for output in operation.outputs)
-    return f"{package.path}, {operation.type} '{names}'"
+    return f"{operation.type} '{names}'"
 
 
 def check_names(operator: Operator, given: set[str]) -> None:

@@ -1,0 +1,324 @@
+"""Many images at once give what each gives alone, operator by operator; what cannot run so says why."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import pytest
+import torch
+from coremltools.converters.mil import Builder as mb  # noqa: N813
+from torch import nn
+
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.errors import ShapeMismatch, WrongConfig
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.runtimes.mil.program import AT_ONCE, CoreMLProgram
+from shvit_mobile.runtimes.mil.quantization import dequantize, quantize
+from shvit_mobile.runtimes.mil.round_trips import BLOCK, ROUND_TRIP, round_trip
+from shvit_mobile.targets.lower import lower
+from tests.builders import picture_folder, randomised, trained
+from tests.programs import SMALL
+from tests.runtimes.mil.packages import Case, converted, package_of, random, saved
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8-weights", "int8")
+SIZE = (66, 98)
+N = 3
+
+
+@pytest.fixture(scope="module")
+def lowered(tmp_path_factory):
+    """A SHViT of random weights as a package in one precision."""
+
+    @cache
+    def package(variant: str, precision: Precision) -> Path:
+        folder = tmp_path_factory.mktemp("lowered")
+        deployed = to_deploy_form(trained(randomised(SMALL if variant == "small" else variant), size=SIZE))
+        images = open_images(picture_folder(folder / "pictures", count=4, size=(80, 110)))
+        recipe = calibrate(deployed, images, precision=precision, count=4)
+        return lower(deployed, recipe, "coreml", folder).path
+
+    return package
+
+
+def pictures(count: int = N) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (count, *SIZE, 3)).astype(np.uint8)
+
+
+def every_value(program: CoreMLProgram, picture: np.ndarray) -> dict[str, Any]:
+    """All that a program makes of one image, by the steps of the program as it is declared."""
+    values = program._constants | program._taken({"image": picture})
+    for step in program._steps:
+        made = dict(values)
+        step.run(made)
+        values = made | values  # a classifier's probabilities have the name of the tensor they come from, which stays
+    return values
+
+
+def furthest(actual: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """The largest difference; none where both are infinite, as squares in fp16 may be."""
+    return torch.where(actual == expected, 0.0, (actual - expected).abs()).max()
+
+
+slow = pytest.mark.slow
+MODELS = ["small", *(pytest.param(variant, marks=slow) for variant in VARIANTS)]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("variant", MODELS)
+def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, precision):
+    program = CoreMLProgram(lowered(variant, precision))
+    assert program.one_at_a_time is None
+    with torch.inference_mode():
+        alone = [every_value(program, picture) for picture in pictures()]
+        trips = 0
+        for step in program._by_rows:
+            given = {n: torch.cat([values[n] for values in alone]) for n in step.uses - program._constants.keys()}
+            step.run(given := program._constants | given, N)
+            for output in step.outputs:
+                if output.dtype is None:
+                    continue
+                actual, expected = given[output.name], torch.cat([values[output.name] for values in alone])
+                # Sums may be taken in another order; in fp16 that may be one number up or down.
+                allowed = 0 if step.operator.exact else 1e-5 if program.mode == "fp32" else 2**-10
+                scale = expected.nan_to_num(posinf=0, neginf=0).abs().max()
+                assert furthest(actual, expected) <= allowed * scale, step.title
+            trips += step.operator is ROUND_TRIP
+    assert (trips > 0) is (precision == "int8")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("variant", MODELS)
+def test_many_images_give_the_logits_of_each(lowered, variant, precision):
+    program = CoreMLProgram(lowered(variant, precision))
+    alone = np.concatenate([program(picture)["logits"] for picture in pictures()])
+    many = program(pictures())["logits"]
+    assert many.shape == alone.shape
+    tolerance = {"fp32": 1e-5, "int8": 0.1}.get(precision, 1e-2)  # int8: rounding flips where a sum's order differs
+    assert np.abs(many - alone).max() <= tolerance * np.abs(alone).max()
+    assert np.abs(alone[0] - alone[1]).max() > 10 * np.abs(many - alone).max()  # or the rows might be any image's
+
+
+def rows(*cases: tuple[str, Any, tuple[int, ...]]) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    return {name: (build, shape) for name, build, shape in cases}
+
+
+CHANNELS = random(4, seed=1), random(4, seed=2, low=0.5)
+WEIGHT = random(5, 4, 3, 3, seed=3)
+MATRIX = random(4, 6, seed=4)
+# By name: an operator, and the shape of one image.
+RUN_AT_ONCE = rows(
+    ("add_scalar", lambda x: mb.add(x=x, y=np.float32(2)), (1, 4, 5)),
+    ("mul_channels", lambda x: mb.mul(x=x, y=random(4, 1, seed=5)), (1, 4, 5)),
+    ("sub_one_row", lambda x: mb.sub(x=random(1, 4, 1, seed=5), y=x), (1, 4, 5)),
+    ("add_itself", lambda x: mb.add(x=x, y=mb.relu(x=x)), (1, 4, 5)),
+    ("sigmoid", lambda x: mb.sigmoid(x=x), (1, 4)),
+    ("softmax", lambda x: mb.softmax(x=x, axis=-2), (1, 4, 5)),
+    ("conv", lambda x: mb.conv(x=x, weight=WEIGHT, pad_type="same"), (1, 4, 6, 7)),
+    ("max_pool", lambda x: mb.max_pool(x=x, kernel_sizes=[2, 2], pad_type="valid"), (1, 4, 6, 7)),
+    ("avg_pool", lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], pad_type="same"), (1, 4, 6, 7)),
+    ("batch_norm", lambda x: mb.batch_norm(x=x, mean=CHANNELS[0], variance=CHANNELS[1]), (1, 4, 3)),
+    ("instance_norm", lambda x: mb.instance_norm(x=x), (1, 4, 6, 7)),
+    ("layer_norm", lambda x: mb.layer_norm(x=x, axes=[-1, 1]), (1, 4, 5)),
+    ("reduce_mean", lambda x: mb.reduce_mean(x=x, axes=[-1, 2]), (1, 4, 6, 7)),
+    ("reduce_max", lambda x: mb.reduce_max(x=x, axes=[1], keep_dims=True), (1, 4, 6)),
+    ("reshape", lambda x: mb.reshape(x=x, shape=[1, 2, 10]), (1, 4, 5)),
+    ("reshape_open", lambda x: mb.reshape(x=x, shape=[1, -1, 2]), (1, 4, 5)),
+    ("reshape_kept", lambda x: mb.reshape(x=x, shape=[0, 5, -1]), (1, 4, 5)),
+    ("reshape_one", lambda x: mb.reshape(x=x, shape=[-1, 20]), (1, 4, 5)),
+    ("transpose", lambda x: mb.transpose(x=x, perm=[-3, 2, 1]), (1, 4, 5)),
+    ("expand_dims", lambda x: mb.expand_dims(x=x, axes=[-1, 1]), (1, 4)),
+    ("squeeze", lambda x: mb.squeeze(x=x, axes=[-1]), (1, 4, 1)),
+    ("split", lambda x: mb.split(x=x, num_splits=2, axis=1)[1], (1, 4, 5)),
+    ("concat", lambda x: mb.concat(values=(x, x), axis=-1), (1, 4, 5)),
+    ("slice_index", lambda x: mb.slice_by_index(x=x, begin=[0, 1, -3], end=[1, 4, 5], stride=[3, 2, 1]), (1, 4, 5)),
+    (
+        "slice_last",
+        lambda x: mb.slice_by_index(x=x, begin=[-1, 0, 2], end=[1, 4, 3], squeeze_mask=[False, False, True]),
+        (1, 4, 5),
+    ),
+    ("slice_size", lambda x: mb.slice_by_size(x=x, begin=[0, 1, 2], size=[1, -1, 2]), (1, 4, 5)),
+    ("linear", lambda x: mb.linear(x=x, weight=random(3, 5)), (1, 4, 5)),
+    ("matmul_vectors", lambda x: mb.matmul(x=x, y=MATRIX), (1, 4)),
+    ("matmul_constant", lambda x: mb.matmul(x=x, y=MATRIX), (1, 5, 4)),
+    ("matmul_onto", lambda x: mb.matmul(x=MATRIX, y=x, transpose_x=True), (1, 4, 5)),
+    ("matmul_both", lambda x: mb.matmul(x=x, y=mb.relu(x=x), transpose_y=True), (1, 4, 5)),
+    ("einsum", lambda x: mb.einsum(values=(x, mb.relu(x=x)), equation="bchq,bqhk->bchk"), (1, 4, 3, 4)),
+    ("round_trip", lambda x: back(there(x)), (1, 4, 5)),
+    ("two_back", lambda x: mb.add(x=back(q := there(x)), y=back(q)), (1, 4, 5)),
+    ("other_scale", lambda x: mb.dequantize(input=there(x), scale=np.float32(0.3), zero_point=np.int8(4)), (1, 4, 5)),
+    ("by_channel", lambda x: mb.quantize(input=x, scale=random(4, low=0.1), output_dtype="int8", axis=1), (1, 4, 5)),
+)
+
+
+def there(x: Any) -> Any:
+    return mb.quantize(input=x, scale=np.float32(0.02), zero_point=np.int8(4), output_dtype="int8")
+
+
+def back(x: Any) -> Any:
+    return mb.dequantize(input=x, scale=np.float32(0.02), zero_point=np.int8(4))
+
+
+@pytest.fixture(scope="module")
+def many_operators(tmp_path_factory):
+    """One program of all of `RUN_AT_ONCE`, and `N` images for each."""
+    folder = tmp_path_factory.mktemp("rows")
+    images = {name: random(N, *shape[1:], seed=7) for name, (_, shape) in RUN_AT_ONCE.items()}
+    cases = {name: Case(floats(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()}
+    program = CoreMLProgram(package_of(cases, folder / "rows.mlpackage"))
+    alone = [program({f"{name}_0": given[i : i + 1] for name, given in images.items()}) for i in range(N)]
+    return program, alone, program({f"{name}_0": given for name, given in images.items()})
+
+
+def floats(build: Any) -> Any:
+    """`build` with a float result, as a package's outputs must be."""
+    return lambda x: y if (y := build(x)).dtype != ct.converters.mil.mil.types.int8 else mb.cast(x=y, dtype="fp32")
+
+
+@pytest.mark.parametrize("name", RUN_AT_ONCE)
+def test_an_operator_runs_on_many_images_at_once(many_operators, name):
+    program, alone, many = many_operators
+    assert program.one_at_a_time is None
+    expected = np.concatenate([outputs[name] for outputs in alone])
+    assert not np.array_equal(expected[0], expected[1])
+    np.testing.assert_allclose(many[name], expected, rtol=2e-6, atol=2e-6)
+
+
+def test_only_those_round_trips_are_joined_whose_steps_nobody_else_takes(many_operators):
+    program, _, _ = many_operators
+    joined = [step.title for step in program._by_rows if step.operator is ROUND_TRIP]
+    left = [step.title for step in program._by_rows if step.operator.function is quantize]
+    assert len(joined) == 1
+    assert len(left) == 3
+
+
+def first_row(x: Any) -> Any:
+    return mb.slice_by_index(x=x, begin=[0, 0], end=[1, 1], squeeze_mask=[True, False])
+
+
+def contracted(x: Any) -> Any:
+    return mb.einsum(values=(x, x), equation="abc,cbd->abd")
+
+
+REFUSED = rows(
+    ("takes the constant (3, 4), which has rows of its own", lambda x: mb.add(x=x, y=random(3, 4)), (1, 4)),
+    ("lays the rows of (1, 4) along another axis of 3", lambda x: mb.add(x=x, y=random(1, 2, 4)), (1, 4)),
+    ("works along the rows: its axis is 0", lambda x: mb.softmax(x=x, axis=0), (1, 4)),
+    ("works along the rows: its axes is [-2]", lambda x: mb.reduce_sum(x=x, axes=[-2], keep_dims=True), (1, 4)),
+    ("works along the rows: its axes is None", lambda x: mb.reduce_max(x=x, keep_dims=True), (1, 4)),
+    ("works along the rows: its axes is [0, 1]", lambda x: mb.layer_norm(x=x, axes=[0, 1]), (1, 4)),
+    ("moves the rows: its perm is [1, 0]", lambda x: mb.transpose(x=x, perm=[1, 0]), (1, 1)),
+    ("puts an axis before the rows: its axes are [0]", lambda x: mb.expand_dims(x=x, axes=[0]), (1, 4)),
+    ("works along the rows: its axes is [0]", lambda x: mb.squeeze(x=x, axes=[0]), (1, 1, 4)),
+    (
+        "takes away the axis of rows",
+        first_row,
+        (1, 4),
+    ),
+    ("' has the shape (4, 1), without a first axis of one", lambda x: mb.reshape(x=x, shape=[4, 1]), (1, 4)),
+    ("' has the shape (2, 4), without a first axis of one", lambda x: mb.identity(x=x), (2, 4)),
+    ("takes a constant", lambda x: mb.concat(values=(x, random(1, 2)), axis=1), (1, 4)),
+    ("sums over the rows of its 'y' (1, 4)", lambda x: mb.matmul(x=random(2, 1), y=x), (1, 4)),
+    ("sums over the rows of its 'x' (1, 4)", lambda x: mb.matmul(x=x, y=random(1, 2), transpose_x=True), (1, 4)),
+    ("computes its 'weight' from the image", lambda x: mb.conv(x=random(1, 1, 5, 5), weight=x), (1, 1, 3, 3)),
+    ("has rows in the midst of 'abc,cbd->abd'", contracted, (1, 1, 1)),
+)
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, reason):
+    build, shape = REFUSED[reason]
+    program = CoreMLProgram(package_of({"y": Case(build, None, (random(*shape),))}, tmp_path / "r.mlpackage"))
+    assert reason in program.one_at_a_time
+    if shape[0] == 1:
+        images = random(N, *shape[1:])
+        expected = [program(images[i : i + 1])["y"] for i in range(N)]
+        actual = program(images)["y"]
+        assert len(actual) == N
+        np.testing.assert_array_equal(actual.reshape(-1), np.concatenate([one.reshape(-1) for one in expected]))
+
+
+def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
+    cases = {
+        "x": Case(lambda x: mb.relu(x=x), None, (random(1, 4),)),
+        "c": Case(lambda: mb.square(x=random(1, 3)), None),
+    }
+    program = CoreMLProgram(package_of(cases, tmp_path / "c.mlpackage"))
+    assert program.one_at_a_time == "The output 'c' depends on no input."
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("half", [False, True])
+def test_a_round_trip_is_exactly_there_and_back(dtype, half):
+    generator = torch.Generator().manual_seed(0)
+    scale, zero = torch.tensor(0.0371), torch.tensor(7, dtype=getattr(torch, dtype))
+    x = torch.randn(BLOCK + 1000, generator=generator) * 8
+    x[:400] = (torch.arange(400) - 200.5) * scale  # close to ties
+    x[400], x[401] = torch.inf, -1e30
+    expected = dequantize(quantize(x, scale, zero, output_dtype=dtype), scale, zero)
+    actual = round_trip(x.reshape(8, -1), scale=scale, zero_point=zero.long(), output_dtype=dtype, half=half)
+    assert torch.equal(actual.reshape(-1), expected.half().float() if half else expected)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(-1)).eval()
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    image = ct.ImageType("image", shape=(1, 3, *SIZE), color_layout=ct.colorlayout.RGB)
+    labels = ct.ClassifierConfig([f"class {index}" for index in range(5)])
+    model = converted(network(), 1, 3, *SIZE, inputs=[image], outputs=None, classifier_config=labels)
+    return saved(model, tmp_path_factory.mktemp("many") / "classifier.mlpackage")
+
+
+def test_labels_and_probabilities_come_in_lists(classifier):
+    program = CoreMLProgram(str(classifier))
+    images = pictures(AT_ONCE + 2)
+    many, alone = program(images), [program(image) for image in images]
+    assert many["classLabel"] == [outputs["classLabel"] for outputs in alone]
+    assert [list(shares) for shares in many["classLabel_probs"]] == [list(o["classLabel_probs"]) for o in alone]
+    np.testing.assert_allclose(
+        [list(shares.values()) for shares in many["classLabel_probs"]],
+        [list(outputs["classLabel_probs"].values()) for outputs in alone],
+        atol=1e-6,
+    )
+    assert program(images[:1])["classLabel"] == [alone[0]["classLabel"]]
+
+
+@pytest.mark.parametrize("greys", [False, True])
+def test_many_pictures_are_brought_as_each_is(tmp_path, greys):
+    image = ct.ImageType("x", shape=(1, 1, *SIZE), color_layout=ct.colorlayout.GRAYSCALE)
+    model = converted(nn.Conv2d(1, 2, 3), 1, 1, *SIZE, inputs=[image])
+    program = CoreMLProgram(saved(model, tmp_path / "grey.mlpackage"))
+    images = pictures()[..., 0] if greys else pictures()
+    expected = np.concatenate([program(image)["y"] for image in images])
+    np.testing.assert_allclose(program({"x": images})["y"], expected, atol=1e-3)
+
+
+def test_an_observer_sees_the_values_of_many_images(classifier):
+    program, seen = CoreMLProgram(classifier), {}
+    program(pictures(AT_ONCE + 2), observe=lambda name, value: seen.setdefault(name, []).append(len(value)))
+    assert set(map(tuple, seen.values())) == {(AT_ONCE, 2)}
+    assert "image" in seen
+
+
+def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
+    program = CoreMLProgram(classifier)
+    with pytest.raises(ShapeMismatch, match="hold no image"):
+        program(pictures(0))
+    with pytest.raises(ShapeMismatch, match=r"takes \(1, 3, 66, 98\), not \(2, 3, 98, 66\)"):
+        program(pictures(2).transpose(0, 2, 1, 3))
+    add = Case(lambda x, y: mb.add(x=x, y=y), None, (random(1, 4), random(1, 4)))
+    two = CoreMLProgram(package_of({"s": add}, tmp_path / "two.mlpackage"))
+    with pytest.raises(ShapeMismatch, match="different numbers of images: 2, 3"):
+        two({"s_0": random(2, 4), "s_1": random(3, 4)})
+    with pytest.raises(WrongConfig, match=r"have no names.\n.*takes s_0, s_1"):
+        two(random(2, 4))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 MODEL, IMAGES, GATES, OUTPUT = "Model", "Images", "Gates (exit status 1 past them)", "Output"
+CPUS = "Instruction sets"
 Numbers = tuple[float, float, float]
 
 Checkpoint = Annotated[

@@ -69,6 +69,14 @@ class UnknownEngine(NotAmong):
     kind = "engine"
 
 
+class UnknownArchitecture(NotAmong):
+    kind = "architecture"
+
+
+class UnknownCPU(NotAmong):
+    kind = "CPU"
+
+
 class WrongConfig(ShvitError):
     """Numbers that do not make a model, or options that exclude each other."""
 

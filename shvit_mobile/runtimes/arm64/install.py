@@ -119,11 +119,15 @@ def debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     config.write_text(APT_CONFIG.format(folder=folder, host=host))
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
 
-    def apt(*arguments: str) -> str:
-        return printed(["apt-get", "--quiet=2", *arguments], environment, folder, DEBIAN)
-
     # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
-    subprocess.run(["apt-get", "--quiet=2", "update"], env=environment, capture_output=True, check=False)
+    update = ["apt-get", "--quiet=2", "update"]
+    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
+    what, why = DEBIAN
+    about = what, f"{why} {last_words(updated)}".strip()
+
+    def apt(*arguments: str) -> None:
+        printed(["apt-get", "--quiet=2", *arguments], environment, folder, about)
+
     apt("install", "--yes", "--download-only", *PACKAGES)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
     if installed_emulator():
@@ -246,9 +250,12 @@ def printed(
     """
     ended = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
-        said = [line.strip() for line in ended.stderr.splitlines() if line.strip()] or [f"status {ended.returncode}"]
         what, why = about
-        raise InstallFailed(
-            what, why=f"{why} {Path(command[0]).name} said: {said[-1]}".strip(), hint="Is there a network?"
-        )
+        raise InstallFailed(what, why=f"{why} {last_words(ended)}".strip(), hint="Is there a network?")
     return ended.stdout.strip()
+
+
+def last_words(ended: subprocess.CompletedProcess[str]) -> str:
+    """The last line of a program's complaints, in a sentence; nothing where it did not complain."""
+    lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
+    return f"{' '.join(ended.args[:1])} said: {lines[-1]}" if lines else ""

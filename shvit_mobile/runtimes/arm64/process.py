@@ -55,20 +55,13 @@ class Emulated:
         Raises:
             EmulatorFailed: the emulator cannot be started.
         """
-        arguments = [str(program.absolute()), ",".join(map(str, sizes))] if program else []
-        command = [
-            *(str(sysroot.qemu), "-cpu", cpu.model, "-L", str(sysroot.root)),
-            # Nothing of this machine's Python, its variables or its packages may come in.
-            *(str(sysroot.python), "-I", "-S", str(Path(worker.__file__).absolute())),
-            *(str(sysroot.site), ",".join(cpu.hidden), *arguments),
-        ]
         self._again = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL}"
         self._said = TemporaryFile()  # noqa: SIM115  open as long as the process
         self._hello: Hello | None = None
         try:
             # In a session of its own, so that Ctrl-C reaches this process alone, which then ends the other.
             self._process = subprocess.Popen(
-                command,
+                command(sysroot, cpu, program, sizes),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -146,3 +139,14 @@ class Emulated:
         self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
+    """What starts `worker.py` on an emulated CPU."""
+    return [
+        *(str(sysroot.qemu), "-cpu", cpu.model, "-L", str(sysroot.root)),
+        # Nothing of this machine's Python, its variables or its packages may come in.
+        *(str(sysroot.python), "-I", "-S", str(Path(worker.__file__).absolute())),
+        *(str(sysroot.site), ",".join(cpu.hidden)),
+        *((str(program.absolute()), ",".join(map(str, sizes))) if program else ()),
+    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
+from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.quiet import quiet
 
 from .progress import Steps
@@ -38,13 +39,15 @@ class Check:
 
 def checks(steps: Steps) -> Iterator[Check]:
     """Every check, in the order of the table."""
-    steps.expect(2 + len(ENGINES))
+    steps.expect(3 + len(ENGINES))
     yield Check("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     with steps.step("Looking up the packages"):
         yield from installed()
     for name, engine in ENGINES.items():
         with steps.step(f"Loading {name}"):
             yield tried(name, engine)
+    with steps.step("Starting the ARM64 emulation"):
+        yield arm64()
 
 
 def installed() -> Iterator[Check]:
@@ -84,6 +87,29 @@ def tried(name: str, engine: Callable[[], str]) -> Check:
     except Exception as reason:
         said = str(reason).strip().partition("\n")[0]
         return Check(name, f"{type(reason).__name__}: {said}", good=False, hint=AGAIN)
+
+
+def arm64() -> Check:
+    """The ARM64 emulation, which nobody must have, after starting it once."""
+    from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, native
+    from shvit_mobile.runtimes.arm64.process import Emulated
+    from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
+
+    name, cpus = "ARM64", ", ".join(CPUS)
+    if native():
+        return Check(name, "native: this machine is ARM64")
+    try:
+        sysroot = open_sysroot()
+    except ToolMissing as reason:
+        return Check(name, f"not set up: {reason.hint or reason.what}")
+    try:
+        with Emulated(sysroot, CPUS[DEFAULT_CPU]) as process:
+            features = ", ".join(process.hello.features)
+        made = sysroot.versions
+    except ShvitError as reason:
+        return Check(name, reason.what, good=False, hint=reason.hint)
+    engine = f"ExecuTorch {made.executorch}, Python {made.python}, qemu {made.emulator}"
+    return Check(name, f"emulated: {engine}; CPUs {cpus}; {DEFAULT_CPU} has {features}")
 
 
 def coreml_writer() -> str:

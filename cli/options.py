@@ -9,6 +9,7 @@ import typer
 
 MODEL, IMAGES, GATES, OUTPUT = "Model", "Images", "Gates (exit status 1 past them)", "Output"
 INSIDE = "Inside the artifacts"
+CPUS = "Instruction sets"
 Numbers = tuple[float, float, float]
 
 Checkpoint = Annotated[

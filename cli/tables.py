@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from shvit_mobile.bench.report import DeviceReport
+    from shvit_mobile.drift.architectures import Apart
     from shvit_mobile.drift.row import DriftRow, Share
     from shvit_mobile.targets.artifact import Artifact
 
@@ -35,7 +36,7 @@ def drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
         table.add_row(
             cell(in_two(row.artifact, row.precision)),
             cell(row.precision.replace("-", "-\n")),
-            cell(row.how),
+            cell(how(row)),
             megabytes(sizes[row.artifact]) if row.artifact in sizes else NONE,
             with_interval(row.top1),
             points(row),
@@ -145,6 +146,20 @@ def cell(text: str) -> Text:
     from rich.text import Text
 
     return Text(printable(text))
+
+
+def distance_line(apart: Apart) -> str:
+    """How far one program's answers on two CPUs are from each other, in words."""
+    return (
+        f"{apart.artifact}: {apart.second} chooses the class that {apart.first} chooses here on "
+        f"{100 * apart.agreement.value:.2f}% of {apart.images} images; no logit differs by more than "
+        f"{short(apart.max_abs_error, 2)} (SQNR {decibels(apart.sqnr_db)} dB)."
+    )
+
+
+def how(row: DriftRow) -> str:
+    """What ran, with the CPU below where it was emulated."""
+    return row.how if row.cpu is None else f"{row.how}\n{row.cpu.arch}\n{row.cpu.name}"
 
 
 def in_two(name: str, precision: str) -> str:

@@ -35,7 +35,7 @@ class NotAmong(ShvitError):
         near = get_close_matches(given, known, n=1, cutoff=0.5)
         return cls(
             f"'{given}' is not {'an' if cls.kind[0] in 'aeiou' else 'a'} {cls.kind}.",
-            why=f"{cls.kind.capitalize()}s: {', '.join(known)}.",
+            why=f"{cls.kind[0].upper()}{cls.kind[1:]}s: {', '.join(known)}.",
             hint=f"Did you mean {near[0]}?" if near else "",
         )
 
@@ -67,6 +67,14 @@ class UnknownPrecision(NotAmong):
 
 class UnknownEngine(NotAmong):
     kind = "engine"
+
+
+class UnknownArchitecture(NotAmong):
+    kind = "architecture"
+
+
+class UnknownCPU(NotAmong):
+    kind = "CPU"
 
 
 class WrongConfig(ShvitError):

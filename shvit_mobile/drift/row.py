@@ -6,7 +6,7 @@ from typing import Literal
 
 from shvit_mobile.contract import Contract
 
-How = Literal["native", "reference"]
+How = Literal["native", "reference", "emulated"]
 
 
 class Share(Contract):
@@ -25,12 +25,22 @@ class McNemar(Contract):
     p_value: float
 
 
+class EmulatedCPU(Contract):
+    """The CPU that was emulated, and those of its features by which XNNPACK chooses kernels."""
+
+    arch: str
+    name: str
+    features: tuple[str, ...]
+
+
 class DriftRow(Contract):
     """Figures of one artifact against its float model.
 
     Attributes:
         artifact: the artifact's file name.
-        how: "native" where the target's own runtime ran it, "reference" where our executor of the specification did.
+        how: "native" where the target's own runtime ran it, "reference" where our executor of the specification did,
+            "emulated" where the target's own runtime ran it on an emulated CPU.
+        cpu: the CPU that was emulated; None where it was this machine's.
         engine: the runtime's name and version.
         images: how many images both models saw; skipped: how many files could not be decoded.
         top1, top5, float_top1, float_top5: None without labels (top-5 also with five classes or fewer).
@@ -46,6 +56,7 @@ class DriftRow(Contract):
     precision: str
     how: How
     engine: str
+    cpu: EmulatedCPU | None = None
     images: int
     skipped: int = 0
     top1: Share | None = None

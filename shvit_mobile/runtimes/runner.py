@@ -19,7 +19,8 @@ class Runner(Protocol):
     """A loaded artifact.
 
     Attributes:
-        how: "native" where the target's own runtime runs it, "reference" where our executor of the specification does.
+        how: "native" where the target's own runtime runs it, "reference" where our executor of the specification does,
+            "emulated" where the target's own runtime runs it on an emulated CPU.
         engine: its name and version, for people.
     """
 

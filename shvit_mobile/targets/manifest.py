@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from shvit_mobile.contract import Contract
-from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.drift.row import DriftRow, How
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.layout import Layout
 from shvit_mobile.images.preprocessing import Preprocessing
@@ -99,7 +99,7 @@ class Golden(Contract):
 
     picture: Literal["ramp"] = "ramp"
     logits: tuple[float, ...]
-    how: Literal["native", "reference"]
+    how: How
     tolerance: float
 
 

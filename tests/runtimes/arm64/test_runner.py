@@ -1,0 +1,170 @@
+"""Programs on emulated ARM64 answer as they do here, with the kernels of the CPU that was asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shvit_mobile.cli.tables import distance_line
+from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
+from shvit_mobile.demo.run import CALIBRATION_COUNT
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.drift.architectures import Remembered, on_arm64
+from shvit_mobile.drift.compare import compare, float_reference
+from shvit_mobile.errors import BadArtifact, ShapeMismatch
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.runtimes.arm64 import worker
+from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, native
+from shvit_mobile.runtimes.arm64.process import EmulatorFailed, command
+from shvit_mobile.runtimes.arm64.runner import ARM64Runner
+from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
+from shvit_mobile.runtimes.runner import input_values
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.lower import lower
+from tests.programs import pictures, program
+
+pytestmark = [
+    pytest.mark.arm64,
+    pytest.mark.skipif(native(), reason="this machine is ARM64 itself: nothing is emulated"),
+]
+FP32_IMAGES = 100
+
+
+@pytest.mark.parametrize(
+    ("precision", "stem"),
+    [("fp32", "plain"), ("int8", "plain"), ("int8-dynamic", "plain"), ("int8", "space-to-depth")],
+)
+def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, stem: str) -> None:
+    artifact, pixels = program(precision, stem).artifact, pictures(5)  # type: ignore[arg-type]
+    with ARM64Runner(artifact) as runner:
+        emulated = runner.run(pixels)
+    here = open_runner(artifact).run(pixels)
+    assert np.ptp(here, axis=0).min() > 0.01, "pictures that all look the same to the model prove nothing"
+    np.testing.assert_allclose(emulated, here, atol=1e-4)
+
+
+def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
+    artifact, pixels = program("fp32").artifact, pictures(7)
+    with ARM64Runner(artifact, processes=3) as shared, ARM64Runner(artifact, processes=1) as alone:
+        together = shared.run(pixels)
+        np.testing.assert_array_equal(alone.run(pixels[::-1])[::-1], together)
+        np.testing.assert_array_equal(shared.run(pixels[3:4]), together[3:4])
+        assert shared.run(pixels[:0]).shape == (0, 7)
+        with pytest.raises(ShapeMismatch, match=r"takes \(65, 97, 3\)"):
+            shared.run(np.zeros((1, 97, 65, 3), np.uint8))
+
+
+def test_it_says_what_was_emulated() -> None:
+    with ARM64Runner(program("fp32").artifact, CPUS["dotprod"]) as runner:
+        assert runner.how == "emulated"
+        assert re.fullmatch(
+            r"ExecuTorch 1\.3\.1 \(XNNPACK\) on ARM64 dotprod, emulated by qemu \d[\d.]+", runner.engine
+        )
+        assert (runner.cpu.arch, runner.cpu.name) == ("arm64", "dotprod")
+        assert {"dotprod", "fp16"} <= set(runner.cpu.features)
+        assert "i8mm" not in runner.cpu.features
+
+
+def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    artifact = program("fp32").artifact
+    onnx = Artifact(tmp_path / "m.onnx", artifact.manifest.model_copy(update={"target": "onnx"}))
+    with pytest.raises(BadArtifact, match="cannot be run on emulated ARM64"):
+        ARM64Runner(onnx)
+    half = tmp_path / "half.pte"
+    half.write_bytes(artifact.path.read_bytes()[:20_000])
+    with pytest.raises(BadArtifact, match="ExecuTorch cannot load"):
+        ARM64Runner(Artifact(half, artifact.manifest))
+
+
+def test_a_process_that_is_killed_is_told_and_none_is_left() -> None:
+    with ARM64Runner(program("fp32").artifact, processes=2) as runner:
+        runner.run(pictures(2))
+        pids = [process._process.pid for process in runner._processes]
+        assert len(pids) == 2
+        os.kill(pids[0], 9)
+        with pytest.raises(EmulatorFailed, match="died with status -9"):
+            runner.run(pictures(4))
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+# The int8 products of four and of eight: SDOT by element and by vector, and SMMLA (Arm Architecture Reference Manual).
+SDOT = ((0xFFC0F400, 0x4F80E000), (0xFFE0FC00, 0x4E809400))
+SMMLA = ((0xFFE0FC00, 0x4E80A400),)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "sdot", "smmla"), [("neon", False, False), ("dotprod", True, False), ("i8mm", False, True)]
+)
+def test_int8_runs_on_the_instructions_of_the_chosen_cpu(cpu: str, sdot: bool, smmla: bool, tmp_path: Path) -> None:
+    """The emulator writes down every instruction that it translates."""
+    artifact = program("int8").artifact
+    plain = command(open_sysroot(), CPUS[cpu], artifact.path, artifact.manifest.input.shape)
+    log = tmp_path / "instructions"
+    values = input_values(artifact.manifest, pictures(1)).tobytes()
+    frame = worker.HEAD.pack(worker.DONE, len(values)) + values
+    ended = subprocess.run(
+        [plain[0], "-d", "in_asm", "-D", log, *plain[1:]], input=frame, capture_output=True, check=True
+    )
+    assert struct.unpack("<7f", ended.stdout[-28:])
+    words = {
+        int(line[2], 16) for line in re.finditer(r"^(0x[0-9a-f]+):\s+([0-9a-f]{8})\s", log.read_text(), re.MULTILINE)
+    }
+    assert len(words) > 10_000, "the log is not what it was taken for"
+    assert any(word & mask == bits for word in words for mask, bits in SDOT) == sdot
+    assert any(word & mask == bits for word in words for mask, bits in SMMLA) == smmla
+
+
+Lowered = Callable[[Precision], Artifact]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    """The embedded model, lowered to ExecuTorch in one precision."""
+    folder = tmp_path_factory.mktemp("demo")
+    deployed = to_deploy_form(load_checkpoint(CHECKPOINT))
+
+    def lowered(precision: Precision) -> Artifact:
+        recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), precision=precision, count=CALIBRATION_COUNT)
+        return lower(deployed, recipe, "executorch", folder)
+
+    return lowered
+
+
+def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact, trained = demo("int8"), load_checkpoint(CHECKPOINT)
+    images = open_images(TEST_IMAGES, labels=trained.labels)
+    reference, here = float_reference(trained, images), Remembered(open_runner(artifact))
+    compare(artifact, trained, images, runner=here, reference=reference)
+    row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here, reference=reference)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{distance_line(apart)}\n")
+    assert (row.images, row.how) == (500, "emulated")
+    assert row.top1_drop is not None
+    assert row.top1_drop <= 0.5
+    assert row.agreement.value >= 0.985
+    assert apart.agreement.value >= 0.985
+
+
+def test_the_demo_models_fp32_answers_on_arm64_as_it_does_here(demo: Lowered) -> None:
+    artifact, trained = demo("fp32"), load_checkpoint(CHECKPOINT)
+    images = open_images(TEST_IMAGES, labels=trained.labels).sample(FP32_IMAGES, 0)
+    here = Remembered(open_runner(artifact))
+    compare(artifact, trained, images, runner=here)
+    row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here)
+    assert (row.images, row.agreement.value) == (FP32_IMAGES, 1.0)
+    assert apart.max_abs_error < 1e-4
+    assert row.max_abs_error < 1e-3

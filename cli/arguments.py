@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Precision, Recipe
+    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
     from shvit_mobile.targets.manifest import Target
 
 
@@ -138,6 +138,18 @@ def precisions_of(names: Iterable[str]) -> list[Precision]:
     from shvit_mobile.quantize.recipe import check_precision
 
     return list(dict.fromkeys(check_precision(name) for name in names))
+
+
+def observer_of(name: str) -> ObserverName:
+    from shvit_mobile.quantize.recipe import OBSERVERS, UnknownObserver
+
+    return UnknownObserver.chosen(name, OBSERVERS)
+
+
+def activations_of(name: str) -> Activations:
+    from shvit_mobile.quantize.recipe import ACTIVATIONS, UnknownActivations
+
+    return UnknownActivations.chosen(name, ACTIVATIONS)
 
 
 def target_options(

@@ -11,11 +11,13 @@ from shvit_mobile.demo import TEST_IMAGES
 from shvit_mobile.errors import WrongConfig
 
 from .arguments import (
+    activations_of,
     calibration_images,
     check_out,
     check_validation,
     gate_of,
     images_to_compare,
+    observer_of,
     precisions_of,
     recipe_from,
     share_of,
@@ -77,6 +79,10 @@ def export(
     no_classifier: Annotated[
         bool, typer.Option("--no-classifier", help="coreml: logits without class names.", rich_help_panel=TARGET)
     ] = False,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="matmul|einsum", help="coreml: how attention multiplies.", rich_help_panel=TARGET),
+    ] = None,
     opset: Annotated[
         int | None, typer.Option(metavar="N", help="onnx: the version of its operators.", rich_help_panel=TARGET)
     ] = None,
@@ -118,6 +124,22 @@ def export(
     calibration: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Images that int8 is calibrated on.", rich_help_panel=PRECISION),
+    ] = None,
+    observer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OBSERVER",
+            help="How int8's ranges follow from these images: min-max, percentile or mse; else min-max.",
+            rich_help_panel=PRECISION,
+        ),
+    ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="affine|symmetric",
+            help="int8 of activations with a zero point or without; else affine.",
+            rich_help_panel=PRECISION,
+        ),
     ] = None,
     calibration_count: Annotated[
         int | None,
@@ -164,7 +186,13 @@ def export(
     check_validation(validate, gate, {"--labels-csv": labels_csv, "--validate-count": validate_count})
     check_out(out)
     targets = targets_of(target or [])
-    sampling = {"--calibration": calibration, "--calibration-count": calibration_count, "--seed": seed}
+    sampling = {
+        "--calibration": calibration,
+        "--observer": observer,
+        "--activations": activations,
+        "--calibration-count": calibration_count,
+        "--seed": seed,
+    }
     ready = recipe_from(recipe, excluded={"--quantize": quantize, **sampling})
     wanted = jobs(targets, [ready.precision] if ready else precisions_of(quantize or []))
     options = target_options(
@@ -174,6 +202,7 @@ def export(
                 "input": ("--input", input_kind),
                 "deployment_target": ("--deployment-target", deployment_target),
                 "classifier": ("--no-classifier", False if no_classifier else None),
+                "layout": ("--layout", layout),
             },
             "onnx": {
                 "opset": ("--opset", opset),
@@ -202,6 +231,8 @@ def export(
             calibration=calibration_images(sampling, needed=calibrated, demo=checkpoint is None),
             count=COUNT if calibration_count is None else calibration_count,
             seed=SEED if seed is None else seed,
+            observer=observer_of(observer or "min-max"),
+            activations=activations_of(activations or "affine"),
             validation=None
             if validate is None
             else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Precision, Recipe
+    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
 
@@ -41,6 +41,8 @@ class Plan:
         options: of each target, by its name.
         recipe: one from before, for all jobs; None where each precision gets its own.
         calibration: what int8 is calibrated on; `count` of it, chosen with `seed`.
+        observer: how int8's ranges follow from them.
+        activations: how int8 spreads over the ranges.
         validation: what the artifacts are then compared on, if on any.
         overwrite: replace what is there.
     """
@@ -53,6 +55,8 @@ class Plan:
     calibration: ImageSet | None
     count: int
     seed: int
+    observer: ObserverName
+    activations: Activations
     validation: ImageSet | None
     overwrite: bool
 
@@ -123,7 +127,14 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps)
     with steps.step(f"Making the recipe for {precision}") as tick:
         if plan.recipe is None:
             return calibrate(
-                deployed, plan.calibration, precision=precision, count=plan.count, seed=plan.seed, progress=tick
+                deployed,
+                plan.calibration,
+                precision=precision,
+                observer=plan.observer,
+                activations=plan.activations,
+                count=plan.count,
+                seed=plan.seed,
+                progress=tick,
             )
         if precision in INT8_PRODUCTS:
             check_layers(deployed, plan.recipe)

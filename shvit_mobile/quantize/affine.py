@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shvit_mobile.quantize.recipe import Activations
+
 ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 WEIGHT_MAX = 127
 # A layer that hardly moves must not get a scale so small that the ratio of scales in requantization leaves the
@@ -35,13 +37,25 @@ class Affine:
         return self.scale * (ACTIVATION_MAX - self.zero_point)
 
 
-def affine(low: float, high: float) -> Affine:
-    """The parameters that spread -128..127 over [low, high], widened to hold zero, which they represent exactly."""
+def affine(low: float, high: float, activations: Activations = "affine") -> Affine:
+    """The parameters that spread the integers over [low, high], widened to hold zero, which they represent exactly.
+
+    Args:
+        low: the smallest value to be held.
+        high: the largest.
+        activations: "affine" for -128..127 from `low` to `high`, "symmetric" for -127..127 over the larger magnitude.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
-    # Rounded to float32, as every runtime stores it: the zero point must follow from the scale that is used.
-    scale = float(torch.tensor(max((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN), SMALLEST_SCALE)).float())
+    if activations == "symmetric":
+        return Affine(stored(max(-low, high) / ACTIVATION_MAX), 0)
+    scale = stored((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN))
     zero_point = round(ACTIVATION_MIN - low / scale)
     return Affine(scale, min(max(zero_point, ACTIVATION_MIN), ACTIVATION_MAX))
+
+
+def stored(scale: float) -> float:
+    """A scale rounded to float32, as every runtime stores it: zero points must follow from the scale that is used."""
+    return float(torch.tensor(max(scale, SMALLEST_SCALE)).float())
 
 
 def channel_scales(weight: Tensor) -> Tensor:

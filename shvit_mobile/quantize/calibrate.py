@@ -16,8 +16,17 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
-from shvit_mobile.quantize.layers import dense_convolutions, dynamic_by_default
-from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
+from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
+from shvit_mobile.quantize.observers import Observer, observer_named
+from shvit_mobile.quantize.recipe import (
+    FLOAT_KINDS,
+    ActivationRange,
+    Activations,
+    CalibrationImages,
+    ObserverName,
+    Precision,
+    Recipe,
+)
 
 Progress = Callable[[int, int], None]
 
@@ -27,16 +36,20 @@ def calibrate(
     images: ImageSet | None = None,
     *,
     precision: Precision = "int8",
+    observer: ObserverName = "min-max",
+    activations: Activations = "affine",
     count: int = 128,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Recipe:
-    """The recipe of a precision; for int8, with the smallest and largest value at every dense convolution.
+    """The recipe of a precision; for int8, with the range of what goes into every dense convolution and comes out.
 
     Args:
         deployed: the model that will be lowered.
         images: what to calibrate on; needed for int8 and ignored otherwise.
         precision: of everything but the kinds in `FLOAT_KINDS`.
+        observer: for int8, how a range follows from the values seen: the observer.
+        activations: for int8, how integers spread over a range.
         count: how many of `images` to use, balanced over classes where there are labels.
         seed: of that choice.
         progress: called with the number of images done and their total.
@@ -59,46 +72,47 @@ def calibrate(
     chosen = images.sample(count, seed)
     ranges: dict[str, ActivationRange] = {}
     used = 0
-    with observed(deployed.module, ranges):
+    with observed(deployed.module, ranges, observer, activations):
         for batch in batches(chosen, deployed.trained.preprocessing, size=8, progress=progress):
             run(deployed, batch.pixels)
             used += len(batch.pixels)
     return Recipe(
         precision=precision,
         float_kinds=FLOAT_KINDS,
-        observer="min-max",
+        observer=observer,
+        activations=activations,
         ranges=ranges,
         calibration=CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed),
     )
 
 
 @contextmanager
-def observed(module: nn.Module, ranges: dict[str, ActivationRange]) -> Iterator[None]:
-    """While open, every image that passes through `module` widens `ranges`."""
-    hooks = [layer.register_forward_hook(partial(observe, ranges, name)) for name, layer in dense_convolutions(module)]
+def observed(
+    module: nn.Module,
+    ranges: dict[str, ActivationRange],
+    observer: ObserverName = "min-max",
+    activations: Activations = "affine",
+) -> Iterator[None]:
+    """While open, every image that passes through `module` is looked at; then `ranges` has what came of it."""
+    relus = before_relu(module)
+    ends: dict[str, tuple[Observer, Observer]] = {}
+    hooks = []
+    for name, layer in dense_convolutions(module):
+        ends[name] = observer_named(observer, activations), observer_named(observer, activations)
+        hooks.append(layer.register_forward_hook(partial(observe, *ends[name], name in relus)))
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+    ranges |= {name: ActivationRange(input=a.range(), output=b.range()) for name, (a, b) in ends.items()}
 
 
 def observe(
-    ranges: dict[str, ActivationRange], name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    before: Observer, behind: Observer, relu: bool, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
 ) -> None:
-    seen = ActivationRange(input=extent(inputs[0]), output=extent(output))
-    known = ranges.get(name, seen)
-    ranges[name] = ActivationRange(input=hull(known.input, seen.input), output=hull(known.output, seen.output))
-
-
-def extent(values: Tensor) -> tuple[float, float]:
-    low, high = torch.aminmax(values)
-    return float(low), float(high)
-
-
-def hull(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """The smallest range that holds both."""
-    return min(first[0], second[0]), max(first[1], second[1])
+    before.see(inputs[0])
+    behind.see(output.relu() if relu else output)
 
 
 @torch.inference_mode()

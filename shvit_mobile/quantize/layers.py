@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
+from torch import fx, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
@@ -19,6 +19,17 @@ def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             yield name, layer
+
+
+def before_relu(module: nn.Module) -> set[str]:
+    """The layers of a deploy form whose output goes through a relu and nowhere else; int8 rounds it behind that."""
+    relus = {name for name, layer in module.named_modules() if isinstance(layer, nn.ReLU)}
+    graph = fx.symbolic_trace(module).graph
+    return {
+        str(node.target)
+        for node in graph.nodes
+        if node.op == "call_module" and len(node.users) == 1 and next(iter(node.users)).target in {"relu", *relus}
+    }
 
 
 def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
@@ -48,6 +59,13 @@ def dynamic_by_default(name: str) -> bool:
     the squeeze-excites, which see a single position.
     """
     return not (name in FIRST_LAYERS or ".se." in name)
+
+
+def layer_name(node: fx.Node) -> str:
+    """The deploy form's name of the layer that a node of an exported graph came from."""
+    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
+    path: str = list(stack.values())[-1][0]
+    return path
 
 
 def check_layers(deployed: DeployForm, recipe: Recipe) -> None:

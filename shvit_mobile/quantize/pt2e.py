@@ -6,7 +6,7 @@ recipe always gives the same graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -14,8 +14,8 @@ from torch import fx, nn
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.deploy.head import EqualisedHead
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, SMALLEST_SCALE, WEIGHT_MAX, affine
-from shvit_mobile.quantize.layers import int8_layers
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from shvit_mobile.quantize.layers import int8_layers, layer_name
+from shvit_mobile.quantize.recipe import ActivationRange, Activations, Recipe
 from shvit_mobile.quiet import quiet
 
 with quiet():
@@ -55,7 +55,7 @@ def quantized(
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
     form = module or deployed.module
-    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe.ranges, equalised_heads(form))
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe, equalised_heads(form))
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with quiet(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
@@ -68,15 +68,15 @@ def quantized(
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
 
-    def __init__(self, layers: set[str], ranges: Mapping[str, ActivationRange], heads: set[str]) -> None:
+    def __init__(self, layers: set[str], recipe: Recipe, heads: set[str]) -> None:
         super().__init__()
-        self.layers, self.ranges, self.heads = layers, ranges, heads
+        self.layers, self.ranges, self.activations, self.heads = layers, recipe.ranges, recipe.activations, heads
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
             if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and layer_name(node) in self.layers:
                 if layer_name(node) in self.ranges:
-                    annotate_static(node, self.ranges[layer_name(node)])
+                    annotate_static(node, self.ranges[layer_name(node)], self.activations)
                 else:
                     annotate_dynamic(node)
             elif node.target == ATEN.linear.default and layer_name(node) in self.heads:
@@ -92,21 +92,26 @@ def equalised_heads(form: nn.Module) -> set[str]:
     return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualisedHead)}
 
 
-def annotate_static(node: fx.Node, seen: ActivationRange) -> None:
+def annotate_static(node: fx.Node, seen: ActivationRange, activations: Activations) -> None:
     image, weight = node.args[0], node.args[1]
     last, low = node, seen.output[0]
     followers = list(node.users)
     if len(followers) == 1 and followers[0].target in (ATEN.relu.default, ATEN.relu_.default):
         last, low = followers[0], 0.0
+    output = activation(low, seen.output[1], activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={image: activation(*seen.input), weight: WEIGHT},
-        output_qspec=activation(low, seen.output[1]) if last is node else None,
+        input_qspec_map={image: already_int8(image) or activation(*seen.input, activations), weight: WEIGHT},
+        output_qspec=output if last is node else None,
         _annotated=True,
     )
     if last is not node:
-        last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-            output_qspec=activation(low, seen.output[1]), _annotated=True
-        )
+        last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
+
+
+def already_int8(value: Any) -> FixedQParamsQuantizationSpec | None:
+    """The parameters in which a layer before has given a value: it is not rounded a second time."""
+    annotation = value.meta.get(Q_ANNOTATION_KEY)
+    return annotation.output_qspec if annotation else None
 
 
 def annotate_dynamic(node: fx.Node) -> None:
@@ -115,8 +120,8 @@ def annotate_dynamic(node: fx.Node) -> None:
     )
 
 
-def activation(low: float, high: float) -> FixedQParamsQuantizationSpec:
-    parameters = affine(low, high)
+def activation(low: float, high: float, activations: Activations) -> FixedQParamsQuantizationSpec:
+    parameters = affine(low, high, activations)
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8,
         scale=parameters.scale,
@@ -145,10 +150,3 @@ DYNAMIC = QuantizationSpec(
     qscheme=torch.per_tensor_affine,
     is_dynamic=True,
 )
-
-
-def layer_name(node: fx.Node) -> str:
-    """The deploy form's name of the layer that a node of the exported graph came from."""
-    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
-    path: str = list(stack.values())[-1][0]
-    return path

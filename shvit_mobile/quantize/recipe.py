@@ -12,12 +12,18 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from shvit_mobile.contract import Contract
-from shvit_mobile.errors import BadRecipe, UnknownPrecision
+from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
 
-Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Those whose layers multiply int8 by int8.
 INT8_PRODUCTS: tuple[Precision, ...] = ("int8", "int8-dynamic")
+# How the range of a value follows from what was seen of it: see `shvit_mobile.quantize.observers`.
+ObserverName = Literal["min-max", "percentile", "mse"]
+OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
+# How int8 spreads over a range: from end to end, or to either side of zero alike.
+Activations = Literal["affine", "symmetric"]
+ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
 SCHEMA_VERSION = "1.0"
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
@@ -26,8 +32,16 @@ SCHEMA_VERSION = "1.0"
 FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention", "norm", "squeeze-excite-gate")
 
 
+class UnknownObserver(NotAmong):
+    kind = "observer"
+
+
+class UnknownActivations(NotAmong):
+    kind = "activation range"
+
+
 class ActivationRange(Contract):
-    """The smallest and largest value seen at the input and at the output (before any relu) of a layer."""
+    """What a layer's input and output (after its relu, where it has one) are to hold; zero is held besides."""
 
     input: tuple[float, float]
     output: tuple[float, float]
@@ -54,11 +68,13 @@ class Recipe(Contract):
 
     Attributes:
         precision: of everything that is not an exception. "int8" is static: weights per output channel, symmetric,
-            in -127..127; activations per tensor, affine, in -128..127. "int8-dynamic" has the same weights, and takes
-            the range of an activation from each image anew. "int8-weights" quantizes weights alone.
-        float_kinds: kinds of operator that stay float under int8.
+            in -127..127; activations per tensor. "int8-dynamic" has the same weights, and takes the range of an
+            activation from each image anew. "int8-weights" quantizes weights alone; "palette-4" and its kin store a
+            weight as indices of so many bits into a palette of its values.
+        float_kinds: kinds of operator that stay float under int8, or whose weights stay as they are.
         float_layers: further layers, by their names in the deploy form, that stay float under int8.
-        observer: how ranges come from values.
+        observer: how ranges come from values; None where there are none.
+        activations: "affine" for static int8 in -128..127 with a zero point, "symmetric" for one without.
         ranges: of every layer that int8 quantizes, by its name in the deploy form.
         calibration: the images behind `ranges`; None where the precision needs none.
     """
@@ -67,7 +83,8 @@ class Recipe(Contract):
     precision: Precision
     float_kinds: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
-    observer: Literal["min-max"] | None = None
+    observer: ObserverName | None = None
+    activations: Activations = "affine"
     ranges: dict[str, ActivationRange] = Field(default_factory=dict)
     calibration: CalibrationImages | None = None
 

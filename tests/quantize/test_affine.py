@@ -46,3 +46,12 @@ def test_weights_come_back_within_half_a_step_of_their_channel(channels: int, in
     assert int(integers.min()) >= -127
     error = (integers * scales[:, None, None, None] - weight).abs().flatten(1).amax(1)
     assert bool((error <= scales * 0.5001).all())
+
+
+@given(ENDS, ENDS)
+def test_symmetric_parameters_reach_both_ends_without_a_zero_point(first: float, second: float) -> None:
+    parameters = affine(min(first, second), max(first, second), "symmetric")
+    assert parameters.zero_point == 0
+    largest = max(abs(first), abs(second))
+    assert parameters.high >= largest * (1 - 1e-6)
+    assert parameters.high <= max(largest * (1 + 1e-6), SMALLEST_SCALE * ACTIVATION_MAX)

@@ -12,9 +12,9 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.quantize.affine import affine, quantized_weight
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.layers import before_relu, dense_convolutions
 from shvit_mobile.quantize.pt2e import quantized
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import OBSERVERS, ObserverName, Recipe
 from tests.builders import picture_folder, randomised, smooth_pixels, trained
 
 DECOMPOSED = torch.ops.quantized_decomposed
@@ -136,6 +136,35 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(recipe.json_text())
     assert Recipe.read(path) == recipe
+
+
+@pytest.mark.parametrize("observer", OBSERVERS)
+def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
+    deployed: DeployForm, observer: ObserverName, tmp_path: Path
+) -> None:
+    recipe = calibrate(deployed, open_images(picture_folder(tmp_path, count=6)), observer=observer)
+    assert recipe.observer == observer
+    graph = quantized(deployed, recipe)
+    for node in graph.graph.nodes:
+        if node.target == DECOMPOSED.quantize_per_tensor.default:
+            assert node.args[0].target != DECOMPOSED.dequantize_per_tensor.default
+
+
+def test_outputs_are_observed_behind_their_relu(deployed: DeployForm, recipe: Recipe) -> None:
+    assert before_relu(deployed.module) >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
+    assert "patch_embed.6" not in before_relu(deployed.module)
+    for name in before_relu(deployed.module) & recipe.ranges.keys():
+        assert recipe.ranges[name].output[0] >= 0
+    assert recipe.ranges["patch_embed.6"].output[0] < 0
+    assert recipe.ranges["patch_embed.0"].output == recipe.ranges["patch_embed.2"].input
+
+
+def test_symmetric_activations_have_no_zero_point(deployed: DeployForm, recipe: Recipe) -> None:
+    graph = quantized(deployed, recipe.model_copy(update={"activations": "symmetric"}))
+    pairs = [node for node in graph.graph.nodes if node.target == DECOMPOSED.quantize_per_tensor.default]
+    assert {node.args[2] for node in pairs} == {0}
+    first = max(map(abs, recipe.ranges["patch_embed.0"].input))
+    assert pairs[0].args[1] == pytest.approx(first / 127)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"precision": "int3"}', '{"precision": "int8", "colour": 1}'])

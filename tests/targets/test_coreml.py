@@ -129,7 +129,7 @@ def test_int8_package_runs_every_dense_convolution_in_int8(made: Made, deployed:
     assert "float32" not in found.weight_bytes
 
 
-def test_int8_package_stays_close_to_float_and_closer_to_the_quantized_graph(
+def test_int8_package_stays_close_to_float_and_closer_to_the_graph_for_other_targets(
     made: Made, deployed: DeployForm, recipe: Recipe, pixels: Tensor
 ) -> None:
     actual, graph = logits_of(made["int8"][0], pixels), quantized(deployed, recipe)
@@ -367,6 +367,8 @@ def test_options_that_do_not_exist_are_refused() -> None:
     assert error.value.hint == "Did you mean iOS17?"
     with pytest.raises(WrongConfig, match="image, tensor"):
         CoreMLOptions(input="video")  # type: ignore[arg-type]
+    with pytest.raises(WrongConfig, match="matmul, einsum"):
+        CoreMLOptions(layout="sdpa")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -420,6 +422,31 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
     x = np.array([1, 2, 3, 4], np.float32).reshape(1, 4, 1, 1)
     ratio = 1.0 if pipeline == "ours" else 0.1 / 0.5
     np.testing.assert_allclose(CoreMLProgram(path)({"x": x})["y"][0], ratio * x.ravel(), rtol=1e-5)
+
+
+# Without normalisation, probabilities and fp16's casts at both ends.
+@pytest.mark.parametrize(("variant", "most"), [("shvit_s1", 224), ("shvit_s4", 306)])
+def test_the_matmul_layout_leaves_few_operators_and_no_transposes(variant: str, most: int, tmp_path: Path) -> None:
+    deployed = to_deploy_form(trained(randomised(variant), size=(192, 160)), normalise=False)
+    path, images = tmp_path / "a.mlpackage", torch.randn(1, 3, 192, 160, generator=torch.Generator().manual_seed(0))
+    built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions(input="tensor", classifier=False))
+    assert sum(built.inventory.operators.values()) <= most
+    assert "transpose" not in built.inventory.operators
+    actual = torch.from_numpy(CoreMLProgram(path)({"images": images})["logits"])
+    assert sqnr(deployed.module(images), actual) > 100
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_einsum_layout_answers_as_the_other(
+    made: Made, deployed: DeployForm, recipe: Recipe, pixels: Tensor, precision: Precision, tmp_path: Path
+) -> None:
+    options, path = CoreMLOptions(layout="einsum"), tmp_path / "a.mlpackage"
+    chosen = recipe if precision == "int8" else Recipe(precision=precision)
+    operators = build(deployed, chosen, path, options).inventory.operators
+    assert (operators["einsum"], operators.get("matmul", 0)) == (2, 0)
+    assert sqnr(logits_of(made[precision][0], pixels), logits_of(path, pixels)) > 25
+    assert options.suffix == "-einsum"
+    assert CoreMLOptions().suffix == ""
 
 
 @pytest.mark.slow

@@ -252,6 +252,22 @@ def test_int8_agrees_with_the_graph_of_the_other_targets(deployed: DeployForm, r
     assert sqnr(simulated, answered(int8, images)) > 25
 
 
+def test_symmetric_activations_have_no_zero_point(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    build(deployed, recipe.model_copy(update={"activations": "symmetric"}), path, ONNXOptions())
+    points = [number for name, number in constants(path).items() if name.endswith(".zero_point")]
+    assert not any(number.any() for number in points)
+    images = smooth_pixels(16, SIZE, seed=7)
+    assert 15 < sqnr(expected(deployed, images), answered(path, images)) < 70
+
+
+def test_what_comes_from_int8_is_not_rounded_again(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    wider = recipe.ranges["patch_embed.2"].model_copy(update={"input": (0.0, 999.0)})
+    changed = recipe.model_copy(update={"ranges": {**recipe.ranges, "patch_embed.2": wider}})
+    build(deployed, changed, tmp_path / "m.onnx", ONNXOptions())
+    test_activations_between_two_int8_layers_are_rounded_once(tmp_path / "m.onnx")
+
+
 def test_a_layer_can_stay_float(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
     name = "stages.1.blocks.0.ffn.m.pw1"
     built = build(deployed, recipe.model_copy(update={"float_layers": (name,)}), tmp_path / "m.onnx", ONNXOptions())

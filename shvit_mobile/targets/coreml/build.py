@@ -46,7 +46,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
     check_input(deployed, options)
     refuse_existing(path, overwrite=False)
     with quiet():
-        program = exported(deployed, recipe, classifier=options.classifier)
+        program = exported(deployed, recipe.precision, options)
     with converted(program, deployed, recipe, options) as made:
         describe(made, deployed, recipe, options)
         write(made.model, made.weights, path)
@@ -54,13 +54,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         input=input_contract(deployed, options),
         output=output_contract(options),
         inventory=inventory(path),
-        versions={name: version(name) for name in tools(recipe)},
+        versions={"coremltools": version("coremltools")},
         options=asdict(options),
     )
-
-
-def tools(recipe: Recipe) -> tuple[str, ...]:
-    return ("coremltools", "torchao") if recipe.precision == "int8" else ("coremltools",)
 
 
 def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:

@@ -16,6 +16,7 @@ from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.quiet import quiet
+from shvit_mobile.targets.coreml.int8 import write_int8
 from shvit_mobile.targets.coreml.labels import distinct
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 
@@ -24,6 +25,7 @@ LOGITS, LABEL = "logits", "classLabel"
 PROBABILITIES = f"{LABEL}_probs"
 # Weights up to this many elements stay fp16: scales and the alignment of one more blob eat most of what int8 saves.
 LARGEST_KEPT = 2048
+DROP_UNUSED = "common::dead_code_elimination"
 COMPRESSION = "compression::linear_quantize_weights"
 # Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
 # come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
@@ -49,6 +51,7 @@ def converted(
     """The ML Program; its weights are there while the context is open.
 
     Raises:
+        BadRecipe: the recipe is int8 and does not fit the model.
         ToolMissing: coremltools is not installed.
     """
     ct = coremltools()
@@ -65,13 +68,15 @@ def converted(
             pass_pipeline=passes(ct),
             **common,
         )
+        if recipe.precision == "int8":
+            write_int8(mil, program, deployed, recipe)
         # Two steps, because coremltools indexes the outputs it writes by the outputs it was asked for, and a
         # classifier's label comes on top of them. The types are in the program by now.
         mil.functions["main"].set_output_types(None)
         model = ct.convert(
             mil,
             convert_to="mlprogram",
-            pass_pipeline=compression(ct, mil, recipe) if recipe.precision == "int8-weights" else ct.PassPipeline.EMPTY,
+            pass_pipeline=last_passes(ct, mil, recipe, options),
             classifier_config=classifier(ct, deployed) if options.classifier else None,
             skip_model_load=True,
             **common,
@@ -120,6 +125,16 @@ def classifier(ct: Any, deployed: DeployForm) -> Any:
 def passes(ct: Any) -> Any:
     pipeline = ct.PassPipeline.DEFAULT
     pipeline.remove_passes(FAULTY_PASSES)
+    return pipeline
+
+
+def last_passes(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
+    """What runs on the finished program: it compresses weights, or drops those that int8 has replaced."""
+    pipeline = ct.PassPipeline.EMPTY
+    if recipe.precision == "int8":
+        pipeline.append_pass(DROP_UNUSED)
+    if recipe.precision == "int8-weights":
+        return compression(ct, mil, recipe)
     return pipeline
 
 

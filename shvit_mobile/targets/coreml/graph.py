@@ -1,44 +1,34 @@
-"""The torch program that is converted: the deploy form, or the quantized graph, with probabilities where wanted."""
+"""The torch program that is converted: the form for Core ML, with probabilities where wanted."""
 
 from __future__ import annotations
-
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.deploy.coreml import for_coreml
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.deploy.half import for_half
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.targets.coreml.options import CoreMLOptions
 
 
-def exported(deployed: DeployForm, recipe: Recipe, *, classifier: bool) -> torch.export.ExportedProgram:
+def exported(deployed: DeployForm, precision: Precision, options: CoreMLOptions) -> torch.export.ExportedProgram:
     """The program on the CPU in float32 at a batch of one: (1, channels, height, width) in, logits (1, classes) out.
 
     Args:
         deployed: the model.
-        recipe: under "int8" the program is the quantized graph.
-        classifier: a second output, the probabilities (1, classes).
-
-    Raises:
-        BadRecipe: the recipe is int8 and does not fit the model.
+        precision: all but "fp32" compute in fp16, or between int8 layers in fp16.
+        options: the layout; under `classifier` a second output, the probabilities (1, classes).
     """
-    module = lowered(deployed, recipe)
+    module = for_coreml(deployed, options.layout)
+    if precision != "fp32":
+        module = for_half(module)
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with torch.no_grad():
-        program = torch.export.export(WithProbabilities(module) if classifier else module, (example,))
+        program = torch.export.export(WithProbabilities(module) if options.classifier else module, (example,))
         # Without decompositions coremltools meets the training dialect and refuses it.
         decomposed: torch.export.ExportedProgram = program.run_decompositions({})
         return decomposed
-
-
-def lowered(deployed: DeployForm, recipe: Recipe) -> nn.Module:
-    if recipe.precision == "int8":
-        from shvit_mobile.quantize.pt2e import quantized  # imports torchao, which only int8 needs
-
-        return quantized(deployed, recipe, for_half(deployed.module))
-    module = deployed.module if recipe.precision == "fp32" else for_half(deployed.module)
-    return deepcopy(module).to("cpu", torch.float32)
 
 
 class WithProbabilities(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from shvit_mobile.deploy.coreml import LAYOUTS, Layout
 from shvit_mobile.errors import NotAmong, WrongConfig
 from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.targets.options import TargetOptions
@@ -29,17 +30,19 @@ class CoreMLOptions(TargetOptions):
         deployment_target: the oldest iOS that must run the package; one of `DEPLOYMENT_TARGETS`. The macOS, watchOS,
             tvOS and visionOS of the same year run it too.
         classifier: give the label and the probabilities besides the logits.
+        layout: how attention multiplies; see `shvit_mobile.deploy.coreml`.
         author, license, version, description: what Xcode shows; an empty version becomes the first digits of the
             checkpoint's SHA-256, an empty description is made from the model.
 
     Raises:
         UnknownDeploymentTarget: `deployment_target` is not one.
-        WrongConfig: `input` is neither.
+        WrongConfig: `input` or `layout` is none that there is.
     """
 
     input: InputKind = "image"
     deployment_target: str = "iOS17"
     classifier: bool = True
+    layout: Layout = "matmul"
     author: str = ""
     license: str = ""
     version: str = ""
@@ -50,6 +53,12 @@ class CoreMLOptions(TargetOptions):
             raise UnknownDeploymentTarget.among(self.deployment_target, DEPLOYMENT_TARGETS)
         if self.input not in INPUT_NAMES:
             raise WrongConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
+        if self.layout not in LAYOUTS:
+            raise WrongConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(LAYOUTS)}.")
+
+    @property
+    def suffix(self) -> str:
+        return {"matmul": "", "einsum": "-einsum"}[self.layout]
 
 
 def check_target(options: CoreMLOptions, precision: Precision) -> None:

@@ -93,7 +93,7 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
     shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
     graph = Graph(trained.variant, images=IMAGES, shape=shape)
     ranges = int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
-    logits = Writer(graph, ranges).write(deployed.module, graph.images, "")
+    logits = Writer(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
     model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
     model.doc_string = doc_string(deployed, recipe)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.quantize.affine import Affine, affine, quantized_weight
-from shvit_mobile.quantize.recipe import ActivationRange
+from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 
 # A bias is int32 in units of the two scales. Half of that range leaves room for the sum of products it is added to.
@@ -27,9 +27,19 @@ def float_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, *, rel
     return convolution(graph, conv, x, weight, bias, name, relu=relu)
 
 
-def int8_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, seen: ActivationRange, *, relu: bool) -> Value:
+def int8_convolution(
+    graph: Graph,
+    conv: nn.Conv2d,
+    x: Value,
+    name: str,
+    seen: ActivationRange,
+    activations: Activations,
+    *,
+    relu: bool,
+) -> Value:
     """A convolution in int8; its relu, where it has one, comes before its output is quantized."""
-    given = affine(*seen.input)
+    # What has just come back from int8 is not rounded a second time.
+    given = x.affine or affine(*seen.input, activations)
     x = through_int8(graph, x, given, f"{name}.input")
     weight, scales = weight_in_int8(conv, given)
     bias_scales = scales * np.float32(given.scale)
@@ -44,7 +54,7 @@ def int8_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, seen: A
         relu=relu,
     )
     low, high = seen.output
-    return through_int8(graph, y, affine(0.0 if relu else low, high), f"{name}.output")
+    return through_int8(graph, y, affine(0.0 if relu else low, high, activations), f"{name}.output")
 
 
 def linear(graph: Graph, layer: nn.Linear, x: Value, name: str) -> Value:

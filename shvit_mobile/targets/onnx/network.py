@@ -26,7 +26,7 @@ from shvit_mobile.model.shvit import (
     SqueezeExcite,
     Stage,
 )
-from shvit_mobile.quantize.recipe import ActivationRange
+from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 from shvit_mobile.targets.onnx.layers import array, float_convolution, int8_convolution, linear
 
@@ -37,6 +37,7 @@ class Writer:
 
     graph: Graph
     ranges: Mapping[str, ActivationRange]
+    activations: Activations = "affine"
 
     def write(self, module: nn.Module, x: Value, name: str) -> Value:
         """The output of `module`, called `name` in the deploy form, for the input `x`.
@@ -144,7 +145,7 @@ def norm_of_one_group(to: Writer, module: nn.GroupNorm, x: Value, name: str) -> 
 def convolution(to: Writer, module: nn.Conv2d, x: Value, name: str, *, relu: bool = False) -> Value:
     """A convolution in the precision that the recipe gives it."""
     if name in to.ranges:
-        return int8_convolution(to.graph, module, x, name, to.ranges[name], relu=relu)
+        return int8_convolution(to.graph, module, x, name, to.ranges[name], to.activations, relu=relu)
     return float_convolution(to.graph, module, x, name, relu=relu)
 
 

@@ -1,0 +1,57 @@
+"""Calibration of a Core ML package by running it: the range of every value, whoever converted it.
+
+coremltools' own needs a Mac, and in 9.0 keeps the range of the last image alone (coremltools#2704).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shvit_mobile.errors import BadImages
+from shvit_mobile.quantize.observers import Observer, Range, observer_named
+from shvit_mobile.quantize.recipe import Activations, ObserverName
+from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
+
+
+def ranges_of(
+    package: Path,
+    images: Iterable[Mapping[str, NDArray[Any] | Tensor]],
+    observer: ObserverName = "min-max",
+    *,
+    activations: Activations = "affine",
+    mode: Mode | None = None,
+) -> dict[str, Range]:
+    """The range of every float value of a package over some images, inputs and outputs among them.
+
+    Args:
+        package: an `.mlpackage` with an ML Program.
+        images: the inputs of each run by name, as `CoreMLProgram` takes them.
+        observer: how a range follows from the values seen.
+        activations: what the ranges will be used for, which "mse" has to know.
+        mode: how to compute; None as the program declares.
+
+    Returns:
+        (low, high) by the value's name in the program.
+
+    Raises:
+        BadImages: there are no images.
+        BadArtifact: the package is damaged, or an operator fails.
+        UnsupportedOperator: the executor does not know an operator.
+        WrongConfig, ShapeMismatch: the inputs are not the program's.
+    """
+    program = CoreMLProgram(package, mode=mode)
+    observers: dict[str, Observer] = {}
+
+    def see(name: str, value: Tensor) -> None:
+        observers.setdefault(name, observer_named(observer, activations)).see(value)
+
+    for inputs in images:
+        program(inputs, observe=see)
+    if not observers:
+        raise BadImages(f"There are no images to run {package} on.", why="Ranges are measured on real images.")
+    return {name: seen.range() for name, seen in observers.items()}

@@ -1,0 +1,140 @@
+"""int8 written into a converted float program: `quantize` and `dequantize` exactly where the recipe wants them.
+
+The program is converted in float first, so that coremltools' own passes find what they know how to simplify; a graph
+that comes with int8 in it keeps transposes and pairs that nothing takes out again. What is put in here stays: the one
+pass behind it drops the float weights, which nothing takes any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.errors import ProofFailed
+from shvit_mobile.quantize.affine import Affine, affine, quantized_weight
+from shvit_mobile.quantize.layers import int8_ranges, layer_name
+from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+
+# What coremltools adds to the name of an operator that it turns to half precision.
+HALF = "_cast_fp16"
+
+
+def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe) -> None:
+    """Gives every layer that the recipe has a range of int8 weights and int8 activations, in place.
+
+    A layer's output becomes int8 behind its relu, where it has one. What comes out of one int8 layer and goes into
+    another is int8 once, in the parameters of the first.
+
+    Args:
+        mil: coremltools' program in fp16, as its passes leave it.
+        program: what it was converted from; it says which operator is which layer.
+        deployed: where the weights are, in float32.
+        recipe: the ranges.
+
+    Raises:
+        BadRecipe: the recipe's layers are not the model's.
+        ProofFailed: a layer is not in the program, or not where it was expected.
+    """
+    ranges = int8_ranges(deployed, recipe)
+    function = mil.functions["main"]
+    found = convolutions(function, program)
+    if lost := sorted(ranges.keys() - found.keys()):
+        raise ProofFailed(
+            f"coremltools' program has no operator of {lost[0]}.",
+            why="int8 is written layer by layer, by their names.",
+            hint="Please report it with the output of: shvit-mobile doctor --json",
+        )
+    with function, unknown_origin():
+        for name, conv in found.items():
+            if name in ranges:
+                writer = LayerWriter(function, conv, name)
+                writer.weight(deployed.module.get_parameter(f"{name}.weight"))
+                writer.activations(ranges[name], recipe)
+
+
+def unknown_origin() -> Any:
+    """While open, new operators come from no line of torch: coremltools wants to know of each operator where from."""
+    from coremltools.converters.mil import Builder
+    from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
+
+    sources = ScopeSource.EXIR_STACK_TRACE, ScopeSource.EXIR_DEBUG_HANDLE
+    return Builder.scope(*(ScopeInfo(source=source, data=[None]) for source in sources))
+
+
+def convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """The convolutions of a converted program by the names of their layers, in the order they run."""
+    names = layer_names(program)
+    made = ((operator.name.removesuffix(HALF), operator) for operator in function.operations)
+    return {names[name]: operator for name, operator in made if operator.op_type == "conv" and name in names}
+
+
+def layer_names(program: torch.export.ExportedProgram) -> Mapping[str, str]:
+    """The layer in the deploy form that each node of an exported program came from."""
+    calls = (node for node in program.graph.nodes if node.op == "call_function")
+    return {node.name: layer_name(node).removeprefix("module.") for node in calls}
+
+
+class LayerWriter:
+    """Writes int8 around one convolution; open the function as a block first."""
+
+    def __init__(self, function: Any, conv: Any, name: str) -> None:
+        from coremltools.converters.mil import Builder
+
+        self.function, self.conv, self.name, self.mb = function, conv, name, Builder
+
+    def weight(self, weight: torch.Tensor) -> None:
+        """int8 constants in place of the weight, with a scale in fp16 for each output channel."""
+        integers, scales = (part.cpu().numpy() for part in quantized_weight(weight))
+        if integers.shape != tuple(self.conv.weight.shape):
+            raise ProofFailed(
+                f"The weight of {self.name} has the shape {tuple(self.conv.weight.shape)} in coremltools' program.",
+                why=f"In the model it is {integers.shape}.",
+            )
+        self.conv.set_inputs(weight=self.decompressed(integers, scales.astype(np.float16)))
+
+    def decompressed(self, integers: NDArray[np.int8], scales: NDArray[np.float16]) -> Any:
+        from coremltools import target
+
+        name = f"{self.name}.weight"
+        if self.function.opset_version >= target.iOS18:
+            shape = (-1, *[1] * (integers.ndim - 1))
+            return self.mb.constexpr_blockwise_shift_scale(
+                data=integers, scale=scales.reshape(shape), before_op=self.conv, name=name
+            )
+        return self.mb.constexpr_affine_dequantize(
+            quantized_data=integers, zero_point=np.int8(0), scale=scales, axis=0, before_op=self.conv, name=name
+        )
+
+    def activations(self, seen: ActivationRange, recipe: Recipe) -> None:
+        """int8 before the convolution, if it is not there already, and behind it or its relu."""
+        if self.conv.x.op is None or self.conv.x.op.op_type != "dequantize":
+            given = affine(*seen.input, recipe.activations)
+            self.conv.set_inputs(x=self.through_int8(self.conv.x, given, self.conv, "input"))
+        last, (low, high) = self.conv.outputs[0], seen.output
+        if [follower.op_type for follower in last.child_ops] == ["relu"]:
+            last, low = last.child_ops[0].outputs[0], 0.0
+        made = self.through_int8(last, affine(low, high, recipe.activations), self.next_user(last), "output")
+        self.function.replace_uses_of_var_after_op(anchor_op=made.op, old_var=last, new_var=made)
+
+    def through_int8(self, value: Any, parameters: Affine, before: Any, what: str) -> Any:
+        """`value` rounded to the integers of `parameters` and read back, ahead of the operator `before`."""
+        name = f"{self.name}.{what}"
+        constants: dict[str, np.generic] = {"scale": np.float16(parameters.scale)}
+        # An absent zero point is 0, and one operand less.
+        if parameters.zero_point:
+            constants["zero_point"] = np.int8(parameters.zero_point)
+        common = {
+            kind: self.mb.const(val=number, before_op=before, name=f"{name}.{kind}")
+            for kind, number in constants.items()
+        }
+        integers = self.mb.quantize(input=value, output_dtype="int8", before_op=before, name=f"{name}.int8", **common)
+        return self.mb.dequantize(input=integers, before_op=before, name=name, **common)
+
+    def next_user(self, value: Any) -> Any:
+        """The first operator in the program that takes a value."""
+        return next(operator for operator in self.function.operations if operator in value.child_ops)

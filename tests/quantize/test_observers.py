@@ -1,0 +1,110 @@
+"""Observers: what range they make of values, however the values come in."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine
+from shvit_mobile.quantize.observers import BINS, TAIL, Histogram, observer_named
+from shvit_mobile.quantize.recipe import ACTIVATIONS, OBSERVERS, Activations, ObserverName
+
+SEEDS = st.integers(0, 2**31)
+SCALES = st.floats(-6, 6).map(lambda exponent: 10.0**exponent)
+
+
+def heavy_tailed(seed: int, scale: float, shift: float = 0.0, count: int = 40_000) -> Tensor:
+    """Values like those of a residual stream: most of them small, a few far out."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(count, generator=generator)
+    return scale * (values + 0.2 * values**3 + shift)
+
+
+def mean_squared_error(values: Tensor, ends: tuple[float, float], activations: Activations) -> float:
+    kept = affine(*ends, activations)
+    steps = ((values.double() / kept.scale).round() + kept.zero_point).clamp(ACTIVATION_MIN, ACTIVATION_MAX)
+    return float(((steps - kept.zero_point) * kept.scale - values).square().mean())
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SCALES, st.floats(-3, 3))
+def test_min_max_is_exact(seed: int, scale: float, shift: float) -> None:
+    values, seen = heavy_tailed(seed, scale, shift), observer_named("min-max")
+    for part in values.chunk(3):
+        seen.see(part)
+    assert seen.range() == (float(values.min()), float(values.max()))
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, SCALES)
+def test_the_order_of_the_values_does_not_matter(name: ObserverName, seed: int, scale: float) -> None:
+    values = heavy_tailed(seed, scale, count=4000)
+    ranges = set()
+    for parts in (values.sort().values.chunk(7), values.chunk(2), (values.reshape(4, -1),)):
+        seen = observer_named(name)
+        for part in parts:
+            seen.see(part)
+        ranges.add(seen.range())
+    assert len(ranges) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SCALES, st.floats(-3, 3))
+def test_a_percentile_is_within_a_bin_of_the_exact_one(seed: int, scale: float, shift: float) -> None:
+    values, seen = heavy_tailed(seed, scale, shift), observer_named("percentile")
+    for part in values.chunk(5):
+        seen.see(part)
+    low, high = seen.range()
+    bin_width = 2 * float(values.abs().max()) / BINS
+    ordered = values.sort().values.double()
+    outside = int(len(values) * TAIL)
+    assert outside == 2
+    assert float(ordered[outside - 1]) - bin_width <= low <= float(ordered[outside + 1])
+    assert float(ordered[-outside - 2]) <= high <= float(ordered[-outside]) + bin_width
+    assert low >= float(values.min())
+    assert high <= float(values.max())
+
+
+@pytest.mark.parametrize("activations", ACTIVATIONS)
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.floats(-2, 6).map(lambda exponent: 10.0**exponent), st.floats(-2, 2))
+def test_least_error_is_less_than_that_of_the_whole_range(
+    activations: Activations, seed: int, scale: float, shift: float
+) -> None:
+    values = heavy_tailed(seed, scale, shift)
+    least, whole = observer_named("mse", activations), observer_named("min-max")
+    least.see(values)
+    whole.see(values)
+    # The histogram knows values to a part of a step: a per mille of the error is below what it can tell apart.
+    errors = [mean_squared_error(values, seen.range(), activations) for seen in (least, whole)]
+    assert errors[0] <= errors[1] * 1.001
+
+
+def test_least_error_cuts_off_one_outlier() -> None:
+    values = torch.cat([torch.linspace(0, 1, 1_000_000), torch.tensor([3.0])])
+    seen = observer_named("mse")
+    seen.see(values)
+    assert 0.9 < seen.range()[1] < 2.5
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(SEEDS, SCALES), min_size=1, max_size=6))
+def test_a_histogram_loses_no_value_when_its_reach_grows(parts: list[tuple[int, float]]) -> None:
+    histogram, everything = Histogram(), [heavy_tailed(seed, scale, count=500) for seed, scale in parts]
+    for values in everything:
+        histogram.see(values)
+    values = torch.cat(everything).double()
+    assert histogram.counts.sum() == len(values)
+    assert histogram.counts[BINS:].sum() == (values >= 0).sum()
+    assert histogram.reach / 2 <= float(values.abs().max()) < histogram.reach
+    last = int(histogram.counts.nonzero()[-1])
+    assert float(histogram.edges[last]) <= float(values.max()) < float(histogram.edges[last + 1])
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_values_that_are_all_zero_have_a_range(name: ObserverName) -> None:
+    seen = observer_named(name)
+    seen.see(torch.zeros(3, 4))
+    assert seen.range() == (0.0, 0.0)

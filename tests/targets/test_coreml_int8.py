@@ -1,0 +1,155 @@
+"""int8 in Core ML packages: where the recipe wants it, in its numbers, operator by operator as torch computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.deploy.half import for_half
+from shvit_mobile.errors import ProofFailed
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine, quantized_weight
+from shvit_mobile.quantize.calibrate import observed
+from shvit_mobile.quantize.layers import before_relu
+from shvit_mobile.quantize.recipe import ACTIVATIONS, FLOAT_KINDS, ActivationRange, Activations, Recipe
+from shvit_mobile.runtimes.mil.package import Package
+from shvit_mobile.runtimes.mil.program import CoreMLProgram, entry
+from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.coreml import CoreMLOptions, build, int8
+from tests.builders import randomised, smooth_pixels, trained
+
+SMALL = SHViTConfig(
+    dims=(32, 48), partial_dims=(8, 12), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
+)
+SIZE = (96, 80)
+
+
+@dataclass(frozen=True)
+class Run:
+    """An int8 package, and every value of one image through it."""
+
+    recipe: Recipe
+    path: Path
+    built: Built
+    values: Mapping[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def deployed() -> DeployForm:
+    return to_deploy_form(trained(randomised(SMALL), size=SIZE))
+
+
+@pytest.fixture(scope="module", params=ACTIVATIONS)
+def run(deployed: DeployForm, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe, path = calibrated(deployed, request.param), tmp_path_factory.mktemp("int8") / "a.mlpackage"
+    built = build(deployed, recipe, path, CoreMLOptions(input="tensor", classifier=False))
+    values: dict[str, Tensor] = {}
+    CoreMLProgram(path)({"images": smooth_pixels(1, SIZE, seed=5)}, observe=lambda n, v: values.update({n: v.clone()}))
+    return Run(recipe, path, built, values)
+
+
+def calibrated(deployed: DeployForm, activations: Activations = "affine") -> Recipe:
+    ranges: dict[str, ActivationRange] = {}
+    with observed(deployed.module, ranges, "min-max", activations), torch.no_grad():
+        deployed.module(smooth_pixels(6, SIZE))
+    return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", activations=activations, ranges=ranges)
+
+
+def operators(path: Path) -> list[Any]:
+    return list(entry(Package(path))[1].operations)
+
+
+def argument(operator: Any, name: str) -> str:
+    return str(operator.inputs[name].arguments[0].name)
+
+
+def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: DeployForm, run: Run) -> None:
+    taken = {o.outputs[0].name: argument(o, "input") for o in operators(run.path) if o.type == "quantize"}
+    pairs = {o.outputs[0].name: taken[argument(o, "input")] for o in operators(run.path) if o.type == "dequantize"}
+    expected, relus = {}, before_relu(deployed.module)
+    for name, seen in run.recipe.ranges.items():
+        low = 0.0 if name in relus else seen.output[0]
+        expected[f"{name}.input".replace(".", "_")] = affine(*seen.input, run.recipe.activations)
+        expected[f"{name}.output".replace(".", "_")] = affine(low, seen.output[1], run.recipe.activations)
+    assert len(pairs) > len(run.recipe.ranges)
+    for made, source in pairs.items():
+        scale = float(torch.tensor(expected[made].scale).half())
+        point, limits = expected[made].zero_point, (ACTIVATION_MIN, ACTIVATION_MAX)
+        faked = torch.fake_quantize_per_tensor_affine(run.values[source], scale, point, *limits).half().float()
+        # torch multiplies with the inverse of the scale: a value halfway between two steps may go either way.
+        halfway = (run.values[source] / scale).frac().abs().sub(0.5).abs() < 1e-3
+        assert halfway.float().mean() < 0.02
+        assert torch.equal(run.values[made][~halfway], faked[~halfway]), made
+        assert run.values[made].unique().numel() > 20 or run.values[source].numel() < 200, f"{made} holds no values"
+
+
+def test_every_int8_layer_multiplies_as_torch_does_with_faked_weights(deployed: DeployForm, run: Run) -> None:
+    half = for_half(deployed.module)
+    convolutions = {o.outputs[0].name: o for o in operators(run.path) if o.type == "conv"}
+    layers = {argument(o, "weight").removesuffix("_weight"): o for o in convolutions.values()}
+    for name in run.recipe.ranges:
+        layer, operator = half.get_submodule(name), layers[name.replace(".", "_")]
+        weight, scales = quantized_weight(layer.weight)
+        points = torch.zeros(len(scales), dtype=torch.int32)
+        faked = torch.fake_quantize_per_channel_affine(
+            weight * scales[:, None, None, None], scales, points, 0, -127, 127
+        )
+        x, actual = run.values[argument(operator, "x")], run.values[operator.outputs[0].name]
+        expected = F.conv2d(x, faked, layer.bias.half().float(), layer.stride, layer.padding)
+        # Scales, decompressed weights and outputs are each rounded to half precision.
+        torch.testing.assert_close(actual, expected, rtol=4e-3, atol=2e-3 * float(expected.abs().max()))
+
+
+def test_no_value_is_rounded_twice_in_a_row(run: Run) -> None:
+    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
+    for operator in operators(run.path):
+        if operator.type == "quantize":
+            assert made_by[argument(operator, "input")].type != "dequantize"
+
+
+def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Run) -> None:
+    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
+    for operator in operators(run.path):
+        if operator.type == "linear" or (operator.type == "conv" and operator.outputs[0].name in depthwise(run.path)):
+            assert made_by[argument(operator, "weight")].type == "const", f"{operator.type} is compressed"
+        if operator.type == "quantize":
+            assert made_by[argument(operator, "input")].type not in {"matmul", "softmax", "sigmoid", "linear"}
+        if operator.type == "add":
+            stream = made_by[argument(operator, "x")]
+            assert stream.type != "dequantize", "the residual stream itself goes on in float"
+    assert run.built.inventory.weight_bytes["int8"] >= sum(
+        deployed.module.get_parameter(f"{name}.weight").numel() for name in run.recipe.ranges
+    )
+    assert "float32" not in run.built.inventory.weight_bytes
+
+
+def depthwise(path: Path) -> set[str]:
+    constants = {o.outputs[0].name: o for o in operators(path) if o.type == "const"}
+    groups = {
+        o.outputs[0].name: constants[argument(o, "groups")].attributes["val"].immediateValue.tensor.ints.values[0]
+        for o in operators(path)
+        if o.type == "conv"
+    }
+    return {name for name, count in groups.items() if count > 1}
+
+
+def test_symmetric_activations_have_no_zero_point(run: Run) -> None:
+    with_point = [o for o in operators(run.path) if o.type == "quantize" and "zero_point" in o.inputs]
+    assert bool(with_point) == (run.recipe.activations == "affine")
+
+
+def test_a_layer_that_is_not_found_in_the_program_is_named(
+    deployed: DeployForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "HALF", "_cast_bf16")
+    with pytest.raises(ProofFailed, match=r"no operator of patch_embed\.0"):
+        build(deployed, calibrated(deployed), tmp_path / "a.mlpackage", CoreMLOptions())
+    assert not (tmp_path / "a.mlpackage").exists()

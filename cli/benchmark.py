@@ -14,11 +14,14 @@ from .console import data, note, show
 from .options import MODEL, OUTPUT, Checkpoint, Json, Overwrite
 from .progress import Steps
 from .results import contract_json
-from .tables import latency_table, roof_lines
+from .tables import latency_table, roof_lines, titled
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from shvit_mobile.bench.benchmark import Benchmarked
     from shvit_mobile.bench.subject import Engine
+    from shvit_mobile.runtimes.apple import Timing
 
 CONTESTANTS, RACE = "Contestants", "Race"
 
@@ -45,6 +48,14 @@ def benchmark(
     engine: Annotated[
         list[str] | None,
         typer.Option(metavar="ENGINE", help="Peers of this engine only; repeatable.", rich_help_panel=CONTESTANTS),
+    ] = None,
+    on_device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mac|iphone",
+            help="Instead, what Core ML itself tells of Core ML packages on this Mac or a connected iPhone.",
+            rich_help_panel=CONTESTANTS,
+        ),
     ] = None,
     roofs: Annotated[
         bool,
@@ -77,6 +88,10 @@ def benchmark(
 
     Each runs in a process of its own; they take turns in random order, so that ratios hold on a noisy machine.
     """
+    if on_device is not None:
+        on_apple(artifacts or [], on_device, rounds * iterations, as_json)
+        return
+
     from shvit_mobile.outputs import refuse_existing
 
     refuse_existing(*(file for file in (out, chart) if file), overwrite=overwrite)
@@ -127,6 +142,47 @@ def benchmark(
         data(contract_json(found.report))
     else:
         show(latency_table(found.report), "", *roof_lines(found.report))
+
+
+def on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) -> None:
+    """Core ML's own times of some packages, or why they cannot be had here."""
+    if not packages or any(path.suffix != ".mlpackage" for path in packages):
+        raise WrongConfig(
+            "--on-device is given without Core ML packages.", why="It measures .mlpackage artifacts only."
+        )
+
+    from dataclasses import asdict
+
+    from shvit_mobile.runtimes.apple import APPLE_DEVICES, Skipped, UnknownAppleDevice, timing
+    from shvit_mobile.targets.artifact import Artifact
+
+    chosen = UnknownAppleDevice.chosen(device, APPLE_DEVICES)
+    opened = [Artifact.open(path).path for path in packages]
+    found = {path: timing(path, chosen, iterations=iterations) for path in opened}
+    if as_json:
+        data(
+            [
+                {"path": str(path), "skipped" if isinstance(told, Skipped) else "timing": asdict(told)}
+                for path, told in found.items()
+            ]
+        )
+        return
+    for path, told in found.items():
+        if isinstance(told, Skipped):
+            note(f"{path.name} on {'an iPhone' if chosen == 'iphone' else 'a Mac'} {told}")
+        else:
+            show(timing_table(path.name, told))
+
+
+def timing_table(name: str, told: Timing) -> Table:
+    """The percentiles of loading and prediction in milliseconds."""
+    from shvit_mobile.bench.statistics import Latency
+
+    table = titled(f"{name} on {told.device}, ms", "", "p50", "p90", "p99", "samples")
+    for job, samples in (("load", told.load), ("predict", told.predict)):
+        found = Latency.of(samples)
+        table.add_row(job, *(f"{value:.2f}" for value in (found.p50, found.p90, found.p99)), str(found.samples))
+    return table
 
 
 def written(found: Benchmarked, out: Path | None, chart: Path | None, overwrite: bool) -> None:

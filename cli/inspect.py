@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from shvit_mobile.errors import WrongConfig
 
 from .console import data, note, show
 from .options import Json
@@ -18,12 +21,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.images.preprocessing import Preprocessing
+    from shvit_mobile.runtimes.apple import Placement
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Delegation, Inventory, Manifest, Target
 
 
 def inspect(
     path: Annotated[str, typer.Argument(metavar="PATH", help="An artifact, or a checkpoint.")],
+    compute_plan: Annotated[
+        bool, typer.Option("--compute-plan", help="The device that runs each operator of a Core ML package; on a Mac.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is inside an artifact or a checkpoint.
@@ -34,7 +41,9 @@ def inspect(
     from shvit_mobile.targets.manifest import TARGETS
 
     file = Path(path)
-    if file.suffix not in TARGETS.values():
+    if compute_plan:
+        show_plan(file, as_json)
+    elif file.suffix not in TARGETS.values():
         show_checkpoint(path, as_json)
     elif file.exists() and not manifest_path(file).exists():
         show_bare(file, as_json)
@@ -53,6 +62,39 @@ def show_artifact(artifact: Artifact, as_json: bool) -> None:
         show("", counts("Left to the portable kernels", manifest.delegation.left_operators))
     if manifest.drift:
         show("", drift_table([manifest.drift], sizes([artifact])))
+
+
+def show_plan(path: Path, as_json: bool) -> None:
+    """Where Core ML means to run each operator of a package."""
+    if path.suffix != ".mlpackage":
+        raise WrongConfig(f"--compute-plan is given for {path}.", why="Only Core ML packages (.mlpackage) have one.")
+
+    from shvit_mobile.runtimes.apple import Skipped, compute_plan
+    from shvit_mobile.targets.artifact import Artifact, manifest_path
+
+    if not path.exists() or manifest_path(path).exists():
+        Artifact.open(path)
+    plan = compute_plan(path)
+    if as_json:
+        skipped = isinstance(plan, Skipped)
+        told = asdict(plan) if isinstance(plan, Skipped) else [asdict(placement) for placement in plan]
+        data({"path": str(path), "skipped" if skipped else "compute_plan": told})
+    elif isinstance(plan, Skipped):
+        note(f"compute plan {plan}")
+    else:
+        show(plan_table(plan))
+
+
+def plan_table(plan: Sequence[Placement]) -> Table:
+    """Each operator but constants, in the order of the program."""
+    table = titled("Compute plan", "operator", "value", "device", "could run on")
+    table.add_column("cost", justify="right")
+    for placed in plan:
+        if placed.device is not None:
+            cost = "" if placed.cost is None else f"{100 * placed.cost:.1f}%"
+            cells = (placed.operator, placed.value, placed.device, ", ".join(placed.supported))
+            table.add_row(*map(cell, cells), cost)
+    return table
 
 
 def show_bare(path: Path, as_json: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Call, World
+from tests.cli.conftest import Call, Exported, World
 
 RACE = ("--rounds", 2, "--iterations", 2, "--warm-up", 1, "--no-roofs")
 
@@ -75,3 +76,22 @@ def test_a_report_is_not_overwritten_unasked(artifact: Path, tmp_path: Path, cal
     result = call("benchmark", artifact, *RACE, "--out", report)
     assert result.exit_code == 2
     assert report.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac measures")
+@pytest.mark.parametrize("device", ["mac", "iphone"])
+def test_on_device_says_that_it_needs_a_mac(device: str, exported: Exported, call: Call) -> None:
+    package = exported.artifact("coreml")
+    command = f"shvit-mobile benchmark {package} --on-device {device}"
+    shown = call("benchmark", package, "--on-device", device)
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert f"skipped: needs macOS; there: {command}" in shown.stderr.replace("\n", "")
+    told = json.loads(call("benchmark", package, "--on-device", device, "--json").stdout)
+    assert told == [{"path": str(package), "skipped": {"reason": "needs macOS", "command": command}}]
+
+
+def test_on_device_takes_core_ml_packages_and_known_devices(artifact: Path, exported: Exported, call: Call) -> None:
+    for given, says in ((("mac", artifact), "Core ML packages"), (("tv", exported.artifact("coreml")), "not a device")):
+        refused = call("benchmark", "--on-device", *given)
+        assert refused.exit_code == 2
+        assert says in refused.stderr

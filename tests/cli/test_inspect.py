@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,20 @@ def test_doctor_ends_with_status_1_where_something_is_missing(call: Call, monkey
     assert result.exit_code == 1
     assert "no-such-package: not installed. Try: pip install 'no-such-package==1.0'" in result.stderr
     assert "All is well" not in result.output
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")
+def test_a_compute_plan_says_that_it_needs_a_mac(exported: Exported, call: Call) -> None:
+    artifact = exported.artifact("coreml")
+    command = f"shvit-mobile inspect {artifact} --compute-plan"
+    shown = call("inspect", artifact, "--compute-plan")
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert f"skipped: needs macOS; there: {command}" in shown.stderr.replace("\n", "")
+    told = json.loads(call("inspect", artifact, "--compute-plan", "--json").stdout)
+    assert told == {"path": str(artifact), "skipped": {"reason": "needs macOS", "command": command}}
+
+
+def test_only_core_ml_packages_have_a_compute_plan(exported: Exported, call: Call) -> None:
+    refused = call("inspect", exported.artifact("onnx"), "--compute-plan")
+    assert refused.exit_code == 2
+    assert "Only Core ML packages" in refused.stderr

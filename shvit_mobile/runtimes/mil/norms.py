@@ -46,15 +46,17 @@ def layer_norm(
 
 
 def reduce_mean(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes where none are given. So the two below."""
+    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
     return torch.mean(x, every(axes, x), keepdim=keep_dims)
 
 
 def reduce_sum(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
+    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
     return torch.sum(x, every(axes, x), keepdim=keep_dims, dtype=x.dtype)
 
 
 def reduce_max(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
+    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
     return torch.amax(x, every(axes, x), keepdim=keep_dims)
 
 

@@ -238,3 +238,14 @@ def test_decompressed_weights_of_an_fp16_program_are_fp16(tmp_path):
     x = {"x": random(*SHAPE)}
     assert compressed.mode == "fp16"
     np.testing.assert_array_equal(compressed(x)["y"], plain(x)["y"])
+
+
+def test_weights_stored_as_fp16_are_cast(tmp_path):
+    weight, x = random(4, 6).astype(np.float16), random(2, 6)
+
+    def build(x):
+        return mb.matmul(x=x, y=mb.constexpr_cast(source_val=weight, output_dtype="fp32"), transpose_y=True)
+
+    program = CoreMLProgram(package_of({"y": Case(build, None, (x,))}, tmp_path / "cast.mlpackage"))
+    assert program.operators["constexpr_cast"] == 1
+    np.testing.assert_allclose(program({"y_0": x})["y"], x @ weight.astype(np.float32).T, rtol=1e-5, atol=1e-6)

@@ -128,13 +128,14 @@ def debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     def apt(*arguments: str) -> None:
         printed(["apt-get", "--quiet=2", *arguments], environment, folder, about)
 
+    apt("autoclean")  # versions that an interrupted attempt left, and that are no longer the newest
     apt("install", "--yes", "--download-only", *PACKAGES)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
     if installed_emulator():
         return archives, None
     for package, program in EMULATORS:
         apt("download", f"{package}:{host}")
-        (archive,) = folder.glob(f"{package}_*.deb")
+        archive = max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
         if holds(archive, program):
             return archives, archive
     raise InstallFailed("None of Debian's packages holds an emulator of ARM64.", why="apt offers no qemu-user.")

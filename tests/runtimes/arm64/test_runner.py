@@ -48,7 +48,7 @@ FP32_IMAGES = 100
 )
 def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, stem: str) -> None:
     artifact, pixels = program(precision, stem).artifact, pictures(5)  # type: ignore[arg-type]
-    with ARM64Runner(artifact) as runner:
+    with ARM64Runner(artifact, processes=1) as runner:
         emulated = runner.run(pixels)
     here = open_runner(artifact).run(pixels)
     assert np.ptp(here, axis=0).min() > 0.01, "pictures that all look the same to the model prove nothing"
@@ -60,7 +60,7 @@ def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
     with ARM64Runner(artifact, processes=3) as shared, ARM64Runner(artifact, processes=1) as alone:
         together = shared.run(pixels)
         np.testing.assert_array_equal(alone.run(pixels[::-1])[::-1], together)
-        np.testing.assert_array_equal(shared.run(pixels[3:4]), together[3:4])
+        np.testing.assert_array_equal(shared.run(pixels[1:2]), together[1:2])
         assert shared.run(pixels[:0]).shape == (0, 7)
         with pytest.raises(ShapeMismatch, match=r"takes \(65, 97, 3\)"):
             shared.run(np.zeros((1, 97, 65, 3), np.uint8))

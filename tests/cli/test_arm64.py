@@ -1,0 +1,98 @@
+"""`validate --arch arm64` and `doctor --install arm64`: both instruction sets in one table, or a word on why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shvit_mobile.cli.tables import how
+from shvit_mobile.drift.row import DriftRow, EmulatedCPU, Share
+from shvit_mobile.runtimes.arm64.cpus import native
+from tests.cli.conftest import Call, Exported, World
+
+not_emulated = pytest.mark.skipif(native(), reason="this machine is ARM64 itself: nothing is emulated")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cpu", "neon"), "--cpu is given without --arch."),
+        (("--arch", "arm46"), "'arm46' is not an architecture.\n       Architectures: arm64. Did you mean arm64?"),
+        (("--arch", "arm64", "--cpu", "neno"), "'neno' is not a CPU.\n       CPUs: neon, dotprod, i8mm."),
+    ],
+)
+def test_what_cannot_be_emulated_is_refused_before_anything_runs(
+    options: tuple[str, ...], said: str, tmp_path: Path, call: Call
+) -> None:
+    result = call("validate", tmp_path / "none.pte", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@not_emulated
+def test_without_the_emulation_the_command_that_sets_it_up_is_named(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHVIT_ARM64", str(tmp_path / "nowhere"))
+    result = call("validate", tmp_path / "none.pte", "--arch", "arm64")
+    assert result.exit_code == 2
+    assert "shvit-mobile doctor --install arm64" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_arm64_can_be_installed(call: Call) -> None:
+    result = call("doctor", "--install", "riscv64")
+    assert result.exit_code == 2
+    assert "Architectures: arm64." in result.stderr
+
+
+def test_the_table_says_which_cpu_was_emulated() -> None:
+    share = Share(value=1, low=0.9, high=1)
+    row = DriftRow(
+        artifact="m.pte", target="executorch", precision="int8", how="emulated", engine="E", images=1,
+        agreement=share, sqnr_db=1, max_abs_error=1, mean_kl=1,
+        cpu=EmulatedCPU(arch="arm64", name="i8mm", features=("i8mm",)),
+    )  # fmt: skip
+    assert how(row) == "emulated\narm64\ni8mm"
+    assert how(row.model_copy(update={"how": "native", "cpu": None})) == "native"
+
+
+@pytest.mark.arm64
+@not_emulated
+def test_both_instruction_sets_are_side_by_side(world: World, exported: Exported, call: Call) -> None:
+    program, graph = exported.artifact("executorch"), exported.artifact("onnx")
+    images = ("--checkpoint", world.species, "--images", world.specimens)
+    before = program.with_suffix(".manifest.json").read_text()
+    result = call(
+        "validate", program, graph, *images, "--arch", "arm64", "--cpu", "neon", "--cpu", "i8mm", "--write", "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    rows = [(row["artifact"], row["how"], row["cpu"] and row["cpu"]["name"]) for row in told["drift"]]
+    assert rows == [
+        (program.name, "native", None),
+        (program.name, "emulated", "neon"),
+        (program.name, "emulated", "i8mm"),
+        (graph.name, "native", None),
+    ]
+    for apart in told["apart"]:
+        assert apart["artifact"] == program.name
+        assert apart["images"] == 12
+        assert apart["agreement"]["value"] == 1
+        assert apart["max_abs_error"] < 0.1
+    assert ["neon" in apart["second"] for apart in told["apart"]] == [True, False]
+    assert f"{graph.name} ran on this machine only" in result.stderr
+    written = json.loads(program.with_suffix(".manifest.json").read_text())
+    assert written["drift"] == told["drift"][0], "the manifest keeps the row of this machine"
+    assert written.keys() == json.loads(before).keys()
+
+
+@pytest.mark.arm64
+@not_emulated
+def test_doctor_starts_the_emulation_and_names_its_parts(call: Call) -> None:
+    checks = {check["name"]: check for check in json.loads(call("doctor", "--json").stdout)["checks"]}
+    assert checks["ARM64"]["good"]
+    assert "emulated: ExecuTorch 1.3.1, Python 3." in checks["ARM64"]["found"]
+    assert "i8mm has rdm, fp16, dotprod, bf16, i8mm" in checks["ARM64"]["found"]

@@ -83,6 +83,15 @@ def export(
         str | None,
         typer.Option(metavar="matmul|einsum", help="coreml: how attention multiplies.", rich_help_panel=TARGET),
     ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="coreml: channels that share a scale (int8-weights) or a palette. Needs iOS18.",
+            rich_help_panel=TARGET,
+        ),
+    ] = None,
     opset: Annotated[
         int | None, typer.Option(metavar="N", help="onnx: the version of its operators.", rich_help_panel=TARGET)
     ] = None,
@@ -117,7 +126,8 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="PRECISION",
-            help="fp32, fp16, int8, int8-dynamic or int8-weights; repeatable. Else fp16 for coreml, else fp32.",
+            help="fp32, fp16, int8, int8-dynamic, int8-weights, palette-8, palette-6 or palette-4; repeatable. Else "
+            "fp16 for coreml, else fp32.",
             rich_help_panel=PRECISION,
         ),
     ] = None,
@@ -203,6 +213,7 @@ def export(
                 "deployment_target": ("--deployment-target", deployment_target),
                 "classifier": ("--no-classifier", False if no_classifier else None),
                 "layout": ("--layout", layout),
+                "block": ("--block", block),
             },
             "onnx": {
                 "opset": ("--opset", opset),

@@ -20,6 +20,8 @@ from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynami
 from shvit_mobile.quantize.observers import Observer, observer_named
 from shvit_mobile.quantize.recipe import (
     FLOAT_KINDS,
+    PALETTE_FLOAT_KINDS,
+    PALETTES,
     ActivationRange,
     Activations,
     CalibrationImages,
@@ -61,6 +63,8 @@ def calibrate(
     if precision == "int8-dynamic":
         kept = [name for name, _ in dense_convolutions(deployed.module) if not dynamic_by_default(name)]
         return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept))
+    if precision in PALETTES:
+        return Recipe(precision=precision, float_kinds=PALETTE_FLOAT_KINDS)
     if precision != "int8":
         return Recipe(precision=precision)
     if images is None:

@@ -16,7 +16,16 @@ from shvit_mobile.targets.manifest import Golden
 # The largest difference of a logit, relative to the largest logit, or to one where all are smaller. For fp32 and fp16
 # it is a bound on what lowering may do here; int8 rounds differently on every kernel, so there it only says what
 # another machine's answer may look like, and drift over a data set is the judge.
-TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "int8-weights": 0.5, "int8-dynamic": 0.5, "int8": 0.5}
+TOLERANCES: dict[Precision, float] = {
+    "fp32": 1e-3,
+    "fp16": 5e-2,
+    "int8": 0.5,
+    "int8-dynamic": 0.5,
+    "int8-weights": 0.5,
+    "palette-8": 0.5,
+    "palette-6": 0.5,
+    "palette-4": 0.5,
+}
 BOUNDING: tuple[Precision, ...] = ("fp32", "fp16")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ from shvit_mobile.targets.coreml import (
     distinct,
     inventory,
 )
-from shvit_mobile.targets.coreml.convert import LARGEST_KEPT, coremltools, passes
+from shvit_mobile.targets.coreml.convert import coremltools, passes
+from shvit_mobile.targets.coreml.weights import LARGEST_KEPT
 from tests.builders import randomised, smooth_pixels, trained
 
 # Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and not.
@@ -165,6 +167,78 @@ def test_int8_weights_package_keeps_the_kinds_that_the_recipe_keeps(tmp_path: Pa
     assert found[("head",)] - found[("head", "depthwise")] == 1  # 256 * 9 weights
 
 
+@pytest.mark.parametrize(
+    ("precision", "bits", "least"), [("palette-8", 8, 30), ("palette-6", 6, 20), ("palette-4", 4, 8)]
+)
+def test_palettes_hold_large_weights_in_so_many_bits(
+    made: Made, deployed: DeployForm, pixels: Tensor, precision: Precision, bits: int, least: float
+) -> None:
+    path, built = made[precision]
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    assert built.inventory.operators["constexpr_lut_to_dense"] == len(sizes)
+    assert built.inventory.weight_bytes["uint8"] == sum(size * bits // 8 for size in sizes)
+    assert sqnr(deployed.module(pixels), logits_of(path, pixels)) > least
+
+
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [
+        ("palette-8", {}),
+        ("palette-6", {}),
+        ("palette-4", {}),
+        ("palette-4", {"block": 8, "deployment_target": "iOS18"}),
+        ("int8-weights", {"block": 8, "deployment_target": "iOS18"}),
+    ],
+)
+def test_compressed_weights_are_those_that_coremltools_decompresses(
+    deployed: DeployForm, pixels: Tensor, precision: Precision, options: dict[str, Any], tmp_path: Path
+) -> None:
+    from coremltools.optimize.coreml import decompress_weights
+
+    path = tmp_path / "a.mlpackage"
+    # coremltools reads no classifier back.
+    found = build(deployed, Recipe(precision=precision), path, CoreMLOptions(classifier=False, **options)).inventory
+    plain = decompress_weights(coremltools().models.MLModel(str(path), skip_model_load=True))
+    plain.save(str(tmp_path / "plain.mlpackage"))
+    assert not any(name.startswith("constexpr") for name in inventory(tmp_path / "plain.mlpackage").operators)
+    assert any(name.startswith("constexpr") for name in found.operators)
+    assert torch.equal(logits_of(path, pixels), logits_of(tmp_path / "plain.mlpackage", pixels))
+
+
+def test_blocks_are_closer_than_whole_channels_and_larger(
+    made: Made, deployed: DeployForm, pixels: Tensor, tmp_path: Path
+) -> None:
+    for recipe, block in ((Recipe(precision="int8-weights"), 8), (Recipe(precision="palette-4"), 1)):
+        options = CoreMLOptions(block=block, deployment_target="iOS18")
+        assert options.suffix == f"-block{block}"
+        path = tmp_path / f"{recipe.precision}.mlpackage"
+        assert build(deployed, recipe, path, options).options["block"] == block
+        whole = made[recipe.precision][0]
+        reference = deployed.module(pixels)
+        assert sqnr(reference, logits_of(path, pixels)) > sqnr(reference, logits_of(whole, pixels)) + 0.5
+        assert size_in_bytes(path) > size_in_bytes(whole)
+
+
+def test_weights_that_blocks_do_not_divide_are_compressed_whole(deployed: DeployForm, tmp_path: Path) -> None:
+    options = CoreMLOptions(block=7, deployment_target="iOS18")
+    found = build(deployed, Recipe(precision="int8-weights"), tmp_path / "a.mlpackage", options).inventory
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    assert found.operators["constexpr_blockwise_shift_scale"] == len(sizes)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_blocks_of_a_precision_without_them_are_refused(
+    one_stage: DeployForm, precision: Precision, tmp_path: Path
+) -> None:
+    options = CoreMLOptions(block=8, deployment_target="iOS18")
+    with pytest.raises(WrongConfig, match=f"{precision} has no blocks"):
+        build(one_stage, Recipe(precision=precision), tmp_path / "a.mlpackage", options)
+    with pytest.raises(WrongConfig, match="palette-4 in blocks does not run on iOS17"):
+        build(one_stage, Recipe(precision="palette-4"), tmp_path / "a.mlpackage", CoreMLOptions(block=8))
+    with pytest.raises(WrongConfig, match="block of -1"):
+        CoreMLOptions(block=-1)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_classifier_gives_label_probabilities_and_logits(
     made: Made, deployed: DeployForm, pixels: Tensor, precision: Precision
@@ -285,11 +359,6 @@ def test_distinct_labels_stay_as_they_are_and_never_collide() -> None:
     assert result[1] == "crane (0)"
 
 
-def test_same_model_is_the_same_bytes(made: Made, deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    build(deployed, recipe, tmp_path / "int8.mlpackage", CoreMLOptions())
-    assert sha256(tmp_path / "int8.mlpackage") == sha256(made["int8"][0])
-
-
 def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(made: Made) -> None:
     for path, _ in made.values():
         files = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
@@ -300,29 +369,48 @@ def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(made: Mad
         }
 
 
-def test_coremltools_opens_the_package(made: Made) -> None:
+def test_coremltools_opens_the_package_and_leaves_it_as_it_is(made: Made) -> None:
+    before = sha256(made["int8"][0])
     loaded = coremltools().models.MLModel(str(made["int8"][0]), skip_model_load=True)
     assert loaded.get_spec().SerializeToString(deterministic=True) == Package(made["int8"][0]).model.SerializeToString(
         deterministic=True
     )
+    assert sha256(made["int8"][0]) == before
+
+
+@pytest.mark.parametrize("precision", ["int8", "palette-4"])
+def test_same_model_is_the_same_bytes(
+    made: Made, deployed: DeployForm, recipe: Recipe, precision: Precision, tmp_path: Path
+) -> None:
+    chosen = recipe if precision == "int8" else Recipe(precision=precision)
+    build(deployed, chosen, tmp_path / "a.mlpackage", CoreMLOptions())
+    assert sha256(tmp_path / "a.mlpackage") == sha256(made[precision][0])
 
 
 @pytest.mark.slow
-def test_same_model_is_the_same_bytes_in_another_process(made: Made, tmp_path: Path) -> None:
+def test_every_precision_is_the_same_bytes_in_another_process(made: Made, recipe: Recipe, tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
 from shvit_mobile.deploy.fuse import to_deploy_form
 from shvit_mobile.quantize.recipe import Recipe
-from shvit_mobile.targets.coreml import CoreMLOptions, build
+from shvit_mobile.targets.coreml import PRECISIONS, CoreMLOptions, build
 from tests.builders import randomised, trained
 from tests.targets.test_coreml import TWO_STAGES
-build(to_deploy_form(trained(randomised(TWO_STAGES))), Recipe(precision="fp16"), Path(sys.argv[1]), CoreMLOptions())
+folder, deployed = Path(sys.argv[1]), to_deploy_form(trained(randomised(TWO_STAGES)))
+for precision in PRECISIONS:
+    recipe = Recipe.read(folder / "recipe.json") if precision == "int8" else Recipe(precision=precision)
+    build(deployed, recipe, folder / f"{precision}.mlpackage", CoreMLOptions())
 """
-    path = tmp_path / "a.mlpackage"
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    (tmp_path / "recipe.json").write_text(recipe.json_text())
+    # Another order of Python's sets and dictionaries by hash, and more threads.
+    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, env=environment
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert sha256(path) == sha256(made["fp16"][0])
+    for precision, (path, _) in made.items():
+        assert sha256(tmp_path / f"{precision}.mlpackage") == sha256(path), precision
 
 
 def test_build_says_nothing(one_stage: DeployForm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -372,7 +460,8 @@ def test_options_that_do_not_exist_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "target", "first"), [("int8", "iOS16", "iOS17"), ("int8-weights", "iOS15", "iOS16")]
+    ("precision", "target", "first"),
+    [("int8", "iOS16", "iOS17"), ("int8-weights", "iOS15", "iOS16"), ("palette-6", "iOS15", "iOS16")],
 )
 def test_precision_that_the_target_is_too_old_for_is_refused(
     one_stage: DeployForm, precision: Precision, target: str, first: str, tmp_path: Path
@@ -425,7 +514,9 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
 
 
 # Without normalisation, probabilities and fp16's casts at both ends.
-@pytest.mark.parametrize(("variant", "most"), [("shvit_s1", 224), ("shvit_s4", 306)])
+@pytest.mark.parametrize(
+    ("variant", "most"), [("shvit_s1", 224), pytest.param("shvit_s4", 306, marks=pytest.mark.slow)]
+)
 def test_the_matmul_layout_leaves_few_operators_and_no_transposes(variant: str, most: int, tmp_path: Path) -> None:
     deployed = to_deploy_form(trained(randomised(variant), size=(192, 160)), normalise=False)
     path, images = tmp_path / "a.mlpackage", torch.randn(1, 3, 192, 160, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, ProofFailed, UnknownTarget
 from shvit_mobile.fingerprints import sha256
 from shvit_mobile.quantize.calibrate import run
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import Recipe, check_precision
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets import onnx as onnx_target
 from shvit_mobile.targets.artifact import Artifact, manifest_path, recipe_path
@@ -96,8 +96,9 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
 
 @pytest.mark.parametrize("target", ["executorch", "onnx"])
 def test_a_precision_the_target_lacks_is_refused(deployed: DeployForm, target: str, tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match=f"The target {target} has no fp16"):
-        lower(deployed, Recipe(precision="fp16"), check_target(target), tmp_path / "new")
+    for precision in ("fp16", "int8-weights", "palette-4"):
+        with pytest.raises(BadRecipe, match=f"The target {target} has no {precision}"):
+            lower(deployed, Recipe(precision=check_precision(precision)), check_target(target), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -18,9 +18,10 @@ from shvit_mobile.targets.coreml.graph import exported
 from shvit_mobile.targets.coreml.inventory import inventory
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_target
 from shvit_mobile.targets.coreml.package import write
+from shvit_mobile.targets.coreml.weights import COMPRESSED
 from shvit_mobile.targets.manifest import InputContract, OutputContract
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int8-weights")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *COMPRESSED)
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> Built:
@@ -28,7 +29,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
 
     "fp16" computes and stores everything in fp16 but the outputs. "int8" has the recipe's int8 convolutions and fp16
     for all else. "int8-weights" stores weights of more than 2,048 elements as int8, one scale an output channel, and
-    computes in fp16.
+    computes in fp16; the palettes store the places of their elements in one palette a weight.
 
     Args:
         deployed: the model; for an image input it must take pixels.

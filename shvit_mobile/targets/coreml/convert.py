@@ -19,14 +19,12 @@ from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.coreml.int8 import write_int8
 from shvit_mobile.targets.coreml.labels import distinct
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
+from shvit_mobile.targets.coreml.weights import COMPRESSED, compression
 
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives it from the label's name.
 PROBABILITIES = f"{LABEL}_probs"
-# Weights up to this many elements stay fp16: scales and the alignment of one more blob eat most of what int8 saves.
-LARGEST_KEPT = 2048
 DROP_UNUSED = "common::dead_code_elimination"
-COMPRESSION = "compression::linear_quantize_weights"
 # Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
 # come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
 FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
@@ -130,35 +128,12 @@ def passes(ct: Any) -> Any:
 
 def last_passes(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
     """What runs on the finished program: it compresses weights, or drops those that int8 has replaced."""
+    if recipe.precision in COMPRESSED:
+        return compression(ct, mil, recipe, options.block)
     pipeline = ct.PassPipeline.EMPTY
     if recipe.precision == "int8":
         pipeline.append_pass(DROP_UNUSED)
-    if recipe.precision == "int8-weights":
-        return compression(ct, mil, recipe)
     return pipeline
-
-
-def compression(ct: Any, mil: Any, recipe: Recipe) -> Any:
-    """The one pass that makes weights of more than `LARGEST_KEPT` elements int8, symmetric, per output channel."""
-    from coremltools.optimize import coreml as cto
-
-    symmetric = cto.OpLinearQuantizerConfig(
-        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=LARGEST_KEPT
-    )
-    config = cto.OptimizationConfig(symmetric, op_name_configs=dict.fromkeys(kept_float(mil, recipe)))
-    pipeline = ct.PassPipeline.EMPTY
-    pipeline.append_pass(COMPRESSION)
-    pipeline.set_options(COMPRESSION, {"config": config})
-    return pipeline
-
-
-def kept_float(mil: Any, recipe: Recipe) -> Iterator[str]:
-    """The operators whose weights the recipe's `float_kinds` keep as they are."""
-    for operator in mil.functions["main"].operations:
-        head = operator.op_type == "linear"
-        depthwise = operator.op_type == "conv" and operator.groups.val > 1
-        if (head and "head" in recipe.float_kinds) or (depthwise and "depthwise" in recipe.float_kinds):
-            yield operator.name
 
 
 @contextmanager

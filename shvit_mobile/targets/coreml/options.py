@@ -8,6 +8,7 @@ from typing import Literal
 from shvit_mobile.deploy.coreml import LAYOUTS, Layout
 from shvit_mobile.errors import NotAmong, WrongConfig
 from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.targets.coreml.weights import COMPRESSED
 from shvit_mobile.targets.options import TargetOptions
 
 InputKind = Literal["image", "tensor"]
@@ -16,7 +17,17 @@ INPUT_NAMES: dict[InputKind, str] = {"image": "image", "tensor": "images"}
 DEPLOYMENT_TARGETS: tuple[str, ...] = ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26")
 # The first release with the operators that a precision needs: compressed constants came with iOS 16, `quantize` and
 # `dequantize` with iOS 17.
-FIRST_TARGET: dict[Precision, str] = {"fp32": "iOS15", "fp16": "iOS15", "int8-weights": "iOS16", "int8": "iOS17"}
+FIRST_TARGET: dict[Precision, str] = {
+    "fp32": "iOS15",
+    "fp16": "iOS15",
+    "int8-weights": "iOS16",
+    "palette-8": "iOS16",
+    "palette-6": "iOS16",
+    "palette-4": "iOS16",
+    "int8": "iOS17",
+}
+# The first with several scales along a row of a weight, and several palettes to a weight.
+FIRST_WITH_BLOCKS = "iOS18"
 
 
 class UnknownDeploymentTarget(NotAmong):
@@ -31,18 +42,21 @@ class CoreMLOptions(TargetOptions):
             tvOS and visionOS of the same year run it too.
         classifier: give the label and the probabilities besides the logits.
         layout: how attention multiplies; see `shvit_mobile.deploy.coreml`.
+        block: how many input channels share a scale under int8-weights, or output channels a palette; a weight whose
+            channels it does not divide, and every weight where it is 0, has a scale an output channel, or one palette.
         author, license, version, description: what Xcode shows; an empty version becomes the first digits of the
             checkpoint's SHA-256, an empty description is made from the model.
 
     Raises:
         UnknownDeploymentTarget: `deployment_target` is not one.
-        WrongConfig: `input` or `layout` is none that there is.
+        WrongConfig: `input` or `layout` is none that there is, or `block` is negative.
     """
 
     input: InputKind = "image"
     deployment_target: str = "iOS17"
     classifier: bool = True
     layout: Layout = "matmul"
+    block: int = 0
     author: str = ""
     license: str = ""
     version: str = ""
@@ -55,18 +69,27 @@ class CoreMLOptions(TargetOptions):
             raise WrongConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
         if self.layout not in LAYOUTS:
             raise WrongConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(LAYOUTS)}.")
+        if self.block < 0:
+            raise WrongConfig(f"A block of {self.block} channels cannot be.", why="It is 1 or more; 0 is none.")
 
     @property
     def suffix(self) -> str:
-        return {"matmul": "", "einsum": "-einsum"}[self.layout]
+        blocks = f"-block{self.block}" if self.block else ""
+        return blocks + {"matmul": "", "einsum": "-einsum"}[self.layout]
 
 
 def check_target(options: CoreMLOptions, precision: Precision) -> None:
-    """Raises `WrongConfig` where the deployment target is too old for a precision."""
-    first = FIRST_TARGET[precision]
+    """Raises `WrongConfig` where the deployment target is too old for a precision, or blocks mean nothing to it."""
+    if options.block and precision not in COMPRESSED:
+        raise WrongConfig(
+            f"{precision} has no blocks.",
+            why=f"These have: {', '.join(COMPRESSED)}.",
+            hint="Export those alone with --block, and the rest without it.",
+        )
+    first = FIRST_WITH_BLOCKS if options.block else FIRST_TARGET[precision]
     if DEPLOYMENT_TARGETS.index(options.deployment_target) < DEPLOYMENT_TARGETS.index(first):
         raise WrongConfig(
-            f"{precision} does not run on {options.deployment_target}.",
+            f"{precision}{' in blocks' if options.block else ''} does not run on {options.deployment_target}.",
             why=f"Core ML has its operators since {first}.",
-            hint=f"Choose the deployment target {first} or later, or another precision.",
+            hint=f"Choose --deployment-target {first} or later, or another precision.",
         )

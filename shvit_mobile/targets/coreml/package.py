@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+UNNAMED = re.compile(r"(const|cast)_\d+")
 VENDOR = "com.apple.CoreML"
 MODEL, WEIGHTS = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
 
@@ -15,8 +18,9 @@ MODEL, WEIGHTS = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
 def write(model: Any, weights: Path, path: Path) -> None:
     """Writes a package as coremltools lays it out, without what differs from run to run.
 
-    coremltools gives random identifiers to the items, orders the maps in the model at random, and leaves a file of
-    debug handles; here identifiers follow from the items' paths and maps are sorted.
+    coremltools gives random identifiers to the items, orders the maps in the model at random, numbers values without a
+    name as it meets them, which is not always alike, and leaves a file of debug handles; here identifiers follow from
+    the items' paths, maps are sorted, and values without a name are numbered in the order of the program.
 
     Args:
         model: the protobuf message (`Model.proto`).
@@ -25,9 +29,33 @@ def write(model: Any, weights: Path, path: Path) -> None:
     """
     data = path / "Data"
     (data / WEIGHTS).mkdir(parents=True)
+    number_unnamed(model)
     (data / MODEL).write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(weights / "weight.bin", data / WEIGHTS / "weight.bin")
-    (path / "Manifest.json").write_text(json.dumps(manifest(), indent=4) + "\n")
+    # Sorted as coremltools sorts it, which writes the manifest again whenever it opens a package.
+    (path / "Manifest.json").write_text(json.dumps(manifest(), indent=4, sort_keys=True) + "\n")
+
+
+def number_unnamed(model: Any) -> None:
+    """Renames, in place, the values that coremltools has named after their operator and a number."""
+    for function in model.mlProgram.functions.values():
+        for block in function.block_specializations.values():
+            outputs = [output.name for operation in block.operations for output in operation.outputs]
+            unnamed = (name for name in outputs if UNNAMED.fullmatch(name) and name not in block.outputs)
+            names = {name: f"{name.split('_')[0]}_{number}" for number, name in enumerate(unnamed)}
+            for operation in block.operations:
+                rename(operation, names)
+
+
+def rename(operation: Any, names: Mapping[str, str]) -> None:
+    for output in operation.outputs:
+        if output.name in names:
+            operation.attributes["name"].immediateValue.tensor.strings.values[0] = names[output.name]
+            output.name = names[output.name]
+    for argument in operation.inputs.values():
+        for binding in argument.arguments:
+            if binding.name in names:
+                binding.name = names[binding.name]
 
 
 def manifest() -> dict[str, Any]:

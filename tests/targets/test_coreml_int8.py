@@ -115,6 +115,16 @@ def test_no_value_is_rounded_twice_in_a_row(run: Run) -> None:
             assert made_by[argument(operator, "input")].type != "dequantize"
 
 
+def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Run) -> None:
+    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
+    behind = {name.replace(".", "_") for name in before_relu(deployed.module) & run.recipe.ranges.keys()}
+    rounded = [o for o in operators(run.path) if o.outputs[0].name.endswith("_output_int8")]
+    assert len(rounded) == len(run.recipe.ranges)
+    for operator in rounded:
+        layer = operator.outputs[0].name.removesuffix("_output_int8")
+        assert made_by[argument(operator, "input")].type == ("relu" if layer in behind else "conv"), layer
+
+
 def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Run) -> None:
     made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
     for operator in operators(run.path):

@@ -265,6 +265,25 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "a stem from nowhere": (("export", "--target", "executorch", "--stem", "patches"), "The stem is 'patches'"),
     "a head from nowhere": (("export", "--target", "executorch", "--head", "int4"), "The head is 'int4'"),
     "system from nowhere": (("export", "--target", "coreml", "--deployment-target", "iOS9"), "iOS9"),
+    "a layout from nowhere": (("export", "--target", "coreml", "--layout", "sdpa"), "The layout is 'sdpa'"),
+    "a layout of another target": (
+        ("export", *ONNX, "--layout", "einsum"),
+        "--layout is given without --target coreml",
+    ),
+    "a block of no channels": (("export", "--target", "coreml", "--block", 0), "Invalid value for '--block'"),
+    "an observer from nowhere": (
+        ("export", *ONNX, "--quantize", "int8", "--observer", "mean"),
+        "'mean' is not an observer.*min-max, percentile, mse",
+    ),
+    "activations from nowhere": (
+        ("export", *ONNX, "--quantize", "int8", "--activations", "afine"),
+        "'afine' is not an activation range.*Did you mean affine",
+    ),
+    "an observer of nothing": (
+        ("export", *ONNX, "--observer", "mse"),
+        "--observer is given, but nothing is calibrated",
+    ),
+    "palettes of another target": (("export", *ONNX, "--quantize", "palette-4"), "The target onnx has no palette-4"),
     "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
     "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),
     "nothing to validate": (("validate",), "Missing argument 'ARTIFACT"),

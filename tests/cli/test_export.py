@@ -166,6 +166,20 @@ def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) ->
     assert "7: [bold], [/b], c, d, e, …" in call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").stdout
 
 
+def test_coreml_and_calibration_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) -> None:
+    args = ("export", "--checkpoint", world.checkpoint, "--target", "coreml", "--out", tmp_path, "--layout", "einsum")
+    weights = ("--quantize", "int8-weights", "--block", 4, "--deployment-target", "iOS18")
+    result = call(*args, *weights)
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "custom-64x48-coreml-int8-weights-block4-einsum.manifest.json").read_text())
+    assert (manifest["options"]["block"], manifest["options"]["layout"]) == (4, "einsum")
+    calibrated = ("--quantize", "int8", "--calibration", world.pictures, "--calibration-count", 3)
+    result = call(*args, *calibrated, "--observer", "mse", "--activations", "symmetric")
+    assert result.exit_code == 0, result.output
+    recipe = json.loads((tmp_path / "custom-64x48-coreml-int8-einsum.recipe.json").read_text())
+    assert (recipe["observer"], recipe["activations"]) == ("mse", "symmetric")
+
+
 def test_what_was_delegated_is_told(exported: Exported, call: Call) -> None:
     shown = call("inspect", exported.folder / NAMES["executorch"])
     assert re.search(r"XnnpackBackend runs all \d+ operators, in one delegate", " ".join(shown.stdout.split()))

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-arm64 test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -24,6 +24,10 @@ lint: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64"
+
+# New examples for every property-based test, a thousand each where the test does not say.
+test-search: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile=search
 
 # Linux. On x86 it first sets the emulation up, in half a gigabyte of ~/.cache; these tests fail where that is not there.
 test-arm64: $(INSTALLED)

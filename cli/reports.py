@@ -13,8 +13,7 @@ from .tables import cell, decibels, short, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.drift.layers import LayerReport
-    from shvit_mobile.drift.ranges import RangeReport, ValueRange
+    from shvit_mobile.drift.report import LayerReport, RangeReport, ValueRange
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
     from shvit_mobile.targets.artifact import Artifact

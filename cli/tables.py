@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from shvit_mobile.bench.report import DeviceReport
-    from shvit_mobile.drift.architectures import Apart
+    from shvit_mobile.drift.report import Apart
     from shvit_mobile.drift.row import DriftRow, Share
     from shvit_mobile.targets.artifact import Artifact
 

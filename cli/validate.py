@@ -21,8 +21,8 @@ from .tables import distance_line, drift_table
 
 if TYPE_CHECKING:
     from shvit_mobile.contract import Contract
-    from shvit_mobile.drift.architectures import Apart
     from shvit_mobile.drift.compare import Reference
+    from shvit_mobile.drift.report import Apart
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.images.preprocessing import Preprocessing

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, exp, log
+from math import exp, log
 from statistics import median
+from typing import Annotated
 
-from shvit_mobile.contract import Contract
+from pydantic import Field
+
+from shvit_mobile.contract import Contract, Figure, Milliseconds
 
 CONFIDENCE = 0.95
 
@@ -16,16 +19,16 @@ class Latency(Contract):
 
     Attributes:
         samples: how many.
-        p50, p90, p95, p99: percentiles, by `percentile`.
+        p50, p90, p95, p99: by `percentile`.
         least: the fastest.
     """
 
-    samples: int
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    least: float
+    samples: Annotated[int, Field(ge=1)]
+    p50: Milliseconds
+    p90: Milliseconds
+    p95: Milliseconds
+    p99: Milliseconds
+    least: Milliseconds
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Latency:
@@ -44,22 +47,24 @@ class Ratio(Contract):
 
     value: float
     low: float
-    high: float
+    high: Figure
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the least sample that at least `share` percent of all do not exceed.
+    """The percentile by linear interpolation between the two samples around it, NumPy's default and R's type 7.
 
-    It is always one of the samples, and simple enough to be the same in every language.
+    The apps on the phone compute the same: `schemas/vectors/percentiles.json` holds cases for every language.
 
     Raises:
-        ValueError: there are no samples, or `share` is not above 0 and at most 100.
+        ValueError: there are no samples, or `share` is not in 0 to 100.
     """
-    if not samples or not 0 < share <= 100:
+    if not samples or not 0 <= share <= 100:
         raise ValueError(f"no {share}th percentile of {len(samples)} samples")
-    # Shares are whole or simple decimals; the rounding keeps 0.29 * 100 from becoming 29.000000000000004.
-    rank = ceil(round(share * len(samples) / 100, 9))
-    return sorted(samples)[rank - 1]
+    ordered = sorted(samples)
+    place = share / 100 * (len(ordered) - 1)
+    below = min(int(place), len(ordered) - 1)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
 def ratio(first: Sequence[float], this: Sequence[float]) -> Ratio:

@@ -5,37 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contract import Contract
 from shvit_mobile.drift.compare import Progress, Reference, compare
 from shvit_mobile.drift.intervals import share
 from shvit_mobile.drift.metrics import max_abs_error, same_class, sqnr
-from shvit_mobile.drift.row import DriftRow, How, Share
+from shvit_mobile.drift.report import Apart
+from shvit_mobile.drift.row import DriftRow, How
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.runtimes.arm64.cpus import CPU
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.runner import Runner
 from shvit_mobile.targets.artifact import Artifact
-
-
-class Apart(Contract):
-    """How far one program's answers on two CPUs are from each other, on the same images.
-
-    Attributes:
-        artifact: the artifact's file name.
-        first, second: the engines.
-        agreement: the share of images on which both choose the same class.
-        sqnr_db: of the second's logits against the first's; infinite where they are equal.
-        max_abs_error: the largest difference of any logit.
-    """
-
-    artifact: str
-    first: str
-    second: str
-    images: int
-    agreement: Share
-    sqnr_db: float
-    max_abs_error: float
 
 
 class Remembered:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.contract import Contract
 from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
 from shvit_mobile.deploy.landmarks import Landmark, landmarks
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.drift.metrics import ratio_db
+from shvit_mobile.drift.report import LayerDrift, LayerReport
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import Preprocessing
@@ -31,47 +31,6 @@ Progress = Callable[[int, int], None]
 # Below what SQNR a layer has left the float model, in dB: well under what each precision gives a sound layer.
 THRESHOLDS: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
 LOSSY = 15.0
-
-
-class LayerDrift(Contract):
-    """One layer of an artifact against the same layer of the deploy form, over all images.
-
-    Attributes:
-        layer: its name in the deploy form.
-        kind: "conv", "linear" or "residual" for the sum around a feed-forward part or attention.
-        free_db: SQNR of the artifact's own value, with all that the layers before it did wrong; `inf` where equal,
-            `-inf` where it is not finite.
-        forced_db: SQNR where every layer was given the float model's values: what this layer alone does wrong, and all
-            that lies between the row before it and this one.
-    """
-
-    layer: str
-    kind: str
-    free_db: float
-    forced_db: float
-
-
-class LayerReport(Contract):
-    """The layers of one artifact in the order of the data.
-
-    Attributes:
-        artifact: its file name.
-        engine: what ran it.
-        images: how many images were seen.
-        threshold_db: below this, a layer has diverged.
-        first: the first layer whose own (free-running) value has diverged; None where none has.
-        worst: the layers that are below the threshold or lowest when they run alone (forced), worst first.
-    """
-
-    artifact: str
-    target: str
-    precision: str
-    engine: str
-    images: int
-    threshold_db: float
-    rows: tuple[LayerDrift, ...]
-    first: str | None
-    worst: tuple[str, ...]
 
 
 def compare_layers(

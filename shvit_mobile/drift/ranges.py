@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shvit_mobile.contract import Contract
 from shvit_mobile.deploy.fuse import to_deploy_form
 from shvit_mobile.deploy.landmarks import landmarks
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.drift.layers import single
+from shvit_mobile.drift.report import RangeReport, ValueRange
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.model.trained import TrainedModel
-from shvit_mobile.runtimes.inside.watch import Inside, Value, Watch, open_watch
+from shvit_mobile.runtimes.inside.watch import Value, Watch, open_watch
 from shvit_mobile.targets.artifact import Artifact
 
 Progress = Callable[[int, int], None]
@@ -34,59 +34,6 @@ LARGEST, SMALLEST_NORMAL, ROUNDS_TO_ZERO = 65504.0, 2.0**-14, 2.0**-25
 # A value is silent where less than this share of its size is left. Values of a few elements are not judged: those may
 # be near zero by chance.
 SILENT, JUDGED_ELEMENTS = 1e-3, 16
-
-
-class ValueRange(Contract):
-    """One value over all images.
-
-    Attributes:
-        layer: of the deploy form that it belongs to.
-        operator: that makes it; value: its name in the program.
-        part: None for what the operator gives; "squares" or "sum" for what a plain kernel forms inside it.
-        size: elements of it for one image.
-        largest: magnitude, computed in float32.
-        headroom_bits: how often it could double before fp16 overflows; negative past the limit.
-        smallest_peak: the largest magnitude within the image where that is smallest.
-        subnormal: share of its non-zero elements that fp16 holds with fewer digits, or as zero.
-        vanished: share of them that fp16 holds as zero.
-        not_finite: images for which the fp16 run makes it infinite or NaN.
-        silent: images for which the fp16 run leaves next to nothing of it.
-    """
-
-    layer: str
-    operator: str
-    value: str
-    part: Inside | None
-    size: int
-    largest: float
-    headroom_bits: float
-    smallest_peak: float
-    subnormal: float
-    vanished: float
-    not_finite: int = 0
-    silent: int = 0
-
-
-class RangeReport(Contract):
-    """All values of one artifact's program, the largest first.
-
-    Attributes:
-        artifact: its file name.
-        engine: what ran.
-        computes_in_half: whether the artifact holds values in fp16; else the report says what would happen if it did.
-        images: how many were seen.
-        values: by `largest`, descending.
-        flags: a sentence for each fault: what overflows, what is not finite, what is silent.
-        notes: sentences on what depends on the kernel, or is small.
-    """
-
-    artifact: str
-    engine: str
-    computes_in_half: bool
-    images: int
-    values: tuple[ValueRange, ...]
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def measure_ranges(

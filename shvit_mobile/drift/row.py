@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from shvit_mobile.contract import Contract
+from pydantic import Field
 
-How = Literal["native", "reference", "emulated"]
+from shvit_mobile.contract import Contract, Count, Figure, Proportion, Sha256
+
+How = Literal["native", "reference", "emulated", "simulated"]
 
 
 class Share(Contract):
     """A share of images with its 95% interval, all in 0 to 1."""
 
-    value: float
-    low: float
-    high: float
+    value: Proportion
+    low: Proportion
+    high: Proportion
 
 
 class McNemar(Contract):
     """Images only one of the two models got right, and how likely such an imbalance is by chance (exact, two-sided)."""
 
-    lost: int
-    gained: int
-    p_value: float
+    lost: Count
+    gained: Count
+    p_value: Proportion
 
 
 class EmulatedCPU(Contract):
@@ -39,7 +41,9 @@ class DriftRow(Contract):
     Attributes:
         artifact: the artifact's file name.
         how: "native" where the target's own runtime ran it, "reference" where our executor of the specification did,
-            "emulated" where the target's own runtime ran it on an emulated CPU.
+            "emulated" where the target's own runtime ran it on an emulated CPU, "simulated" where PyTorch computed what
+            an artifact is to compute, and no artifact ran.
+        artifact_sha256: of the artifact; None where there was none.
         cpu: the CPU that was emulated; None where it was this machine's.
         engine: the runtime's name and version.
         images: how many images both models saw; skipped: how many files could not be decoded.
@@ -56,9 +60,10 @@ class DriftRow(Contract):
     precision: str
     how: How
     engine: str
+    artifact_sha256: Sha256 | None = None
     cpu: EmulatedCPU | None = None
-    images: int
-    skipped: int = 0
+    images: Annotated[int, Field(ge=1)]
+    skipped: Count = 0
     top1: Share | None = None
     top5: Share | None = None
     float_top1: Share | None = None
@@ -67,6 +72,6 @@ class DriftRow(Contract):
     top1_drop_interval: tuple[float, float] | None = None
     mcnemar: McNemar | None = None
     agreement: Share
-    sqnr_db: float
+    sqnr_db: Figure
     max_abs_error: float
     mean_kl: float

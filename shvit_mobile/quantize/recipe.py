@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from shvit_mobile.contract import Contract
+from shvit_mobile.contract import Contract, Count, Document, Sha256
 from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
@@ -25,7 +25,6 @@ OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
 # How int8 spreads over a range: from end to end, or to either side of zero alike.
 Activations = Literal["affine", "symmetric"]
 ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
-SCHEMA_VERSION = "1.0"
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
 # convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly
@@ -63,12 +62,12 @@ class CalibrationImages(Contract):
     """
 
     source: str
-    count: int
-    sha256: str
+    count: Count
+    sha256: Sha256
     seed: int
 
 
-class Recipe(Contract):
+class Recipe(Document):
     """What precision where.
 
     Attributes:
@@ -84,7 +83,9 @@ class Recipe(Contract):
         calibration: the images behind `ranges`; None where the precision needs none.
     """
 
-    schema_version: str = SCHEMA_VERSION
+    NAME = "recipe"
+
+    kind: Literal["recipe"] = "recipe"
     precision: Precision
     float_kinds: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from shvit_mobile.contract import Contract
+from shvit_mobile.contract import Contract, Count, Document, Sha256
 from shvit_mobile.drift.row import DriftRow, How
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.layout import Layout
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.quantize.recipe import Precision, Recipe
 
-SCHEMA_VERSION = "1.0"
 Target = Literal["coreml", "executorch", "onnx"]
 TARGETS: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}
 
@@ -21,8 +20,8 @@ class ArtifactFile(Contract):
     """The artifact's name, its bytes and its SHA-256 as `shvit_mobile.fingerprints` takes it."""
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Sha256
 
 
 class Provenance(Contract):
@@ -32,7 +31,7 @@ class Provenance(Contract):
     classes: int
     source: str
     dialect: str
-    checkpoint_sha256: str
+    checkpoint_sha256: Sha256
 
 
 class InputContract(Contract):
@@ -103,10 +102,19 @@ class Golden(Contract):
     tolerance: float
 
 
-class Manifest(Contract):
+class GoldensFolder(Contract):
+    """The folder of goldens beside the artifact, and the SHA-256 of it: see `shvit_mobile.targets.goldens`."""
+
+    name: str
+    sha256: Sha256
+
+
+class Manifest(Document):
     """The whole manifest; `artifact.manifest.json`."""
 
-    schema_version: str = SCHEMA_VERSION
+    NAME = "manifest"
+
+    kind: Literal["manifest"] = "manifest"
     artifact: ArtifactFile
     target: Target
     precision: Precision
@@ -121,6 +129,7 @@ class Manifest(Contract):
     inventory: Inventory
     delegation: Delegation | None = None
     golden: Golden | None = None
+    goldens: GoldensFolder | None = None
     drift: DriftRow | None = None
 
     @classmethod

@@ -8,7 +8,8 @@ import pytest
 
 from shvit_mobile.deploy.fuse import to_deploy_form
 from shvit_mobile.deploy.landmarks import landmarks
-from shvit_mobile.drift.layers import LayerReport, compare_layers
+from shvit_mobile.drift.layers import compare_layers
+from shvit_mobile.drift.report import LayerReport
 from shvit_mobile.errors import BadArtifact, WrongConfig
 from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.shvit import VARIANTS

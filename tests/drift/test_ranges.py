@@ -12,7 +12,8 @@ from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fuse import to_deploy_form
 from shvit_mobile.deploy.landmarks import landmarks
 from shvit_mobile.drift.layers import recorded, single
-from shvit_mobile.drift.ranges import RangeReport, measure_ranges
+from shvit_mobile.drift.ranges import measure_ranges
+from shvit_mobile.drift.report import RangeReport
 from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
 from shvit_mobile.model.shvit import SHViT

@@ -1,0 +1,70 @@
+"""Goldens: a few pictures as an app is handed them, and what the artifact is to make of them.
+
+They lie in a folder beside the artifact, `NAME.goldens`, with `goldens.json`. An app checks itself in two steps: it
+makes pixels of the encoded picture and compares them with the stored ones; then it gives the artifact the stored pixels
+and compares the logits. So a person sees which of the two is off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shvit_mobile.contract import Contract, Document, Sha256
+from shvit_mobile.drift.row import How
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.quantize.recipe import Precision
+
+
+class GoldenImage(Contract):
+    """One picture.
+
+    Attributes:
+        image: the name of the encoded picture in the folder, a JPEG.
+        pixels: the name of what preprocessing makes of it: uint8, (height, width, 3) in the order of rows, columns,
+            channels, without a header; channels in the preprocessing's order.
+        logits: the artifact's for these pixels, as it ran where it was made.
+        float_logits: the float model's for the same pixels.
+    """
+
+    image: str
+    image_sha256: Sha256
+    pixels: str
+    pixels_sha256: Sha256
+    logits: tuple[float, ...]
+    float_logits: tuple[float, ...]
+
+
+class Goldens(Document):
+    """The goldens of one artifact.
+
+    Attributes:
+        artifact_sha256: whose they are.
+        how, engine: what ran the artifact.
+        tolerance: the largest difference of a logit that another machine's kernels may make.
+        pixels_tolerance: the mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
+    """
+
+    NAME = "goldens"
+
+    kind: Literal["goldens"] = "goldens"
+    artifact_sha256: Sha256
+    precision: Precision
+    preprocessing: Preprocessing
+    how: How
+    engine: str
+    tolerance: Annotated[float, Field(ge=0)]
+    pixels_tolerance: Annotated[float, Field(ge=0)]
+    images: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
+
+    @classmethod
+    def read(cls, path: Path) -> Goldens:
+        """The goldens in a JSON file.
+
+        Raises:
+            BadArtifact: it cannot be read, or holds none.
+        """
+        return cls.parse(path, BadArtifact, "a list of goldens")

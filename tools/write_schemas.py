@@ -1,0 +1,21 @@
+"""Writes `schemas/*.schema.json` from the documents: run it after a contract has changed, and read what it changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from shvit_mobile.documents import DOCUMENTS, schema_of
+
+FOLDER = Path(__file__).parent.parent / "schemas"
+
+
+def main() -> None:
+    for document in DOCUMENTS:
+        path = FOLDER / f"{document.NAME}.schema.json"
+        path.write_text(json.dumps(schema_of(document), indent=1) + "\n")
+        print(path.relative_to(FOLDER.parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Writes `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
+
+`percentiles.json` holds NumPy's percentiles, `preprocessing/` pictures and the pixels that Pillow makes of them, so that
+none of the three implementations is its own judge. Pictures and pixels are raw: bytes of rows, columns, three channels.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.images.preprocessing import Preprocessing
+
+FOLDER = Path(__file__).parent.parent / "schemas" / "vectors"
+SHARES = (0, 1, 5, 25, 50, 75, 90, 95, 99, 99.9, 100)
+NORMALISED = 12
+
+
+def percentile_cases() -> list[dict[str, object]]:
+    rng = np.random.default_rng(0)
+    samples = {
+        "one sample": [3.25],
+        "two samples": [2.0, 1.0],
+        "all alike": [4.5] * 7,
+        "one to a hundred, backwards": [float(n) for n in range(100, 0, -1)],
+        "latencies with a long tail": np.round(2 + rng.gamma(2, 0.5, 101), 6).tolist(),
+        "far apart": [1e-3, 1e6, 1.0, 12.5],
+    }
+    return [
+        {
+            "name": name,
+            "samples": values,
+            "percentiles": [{"share": share, "expected": float(np.percentile(values, share))} for share in SHARES],
+        }
+        for name, values in samples.items()
+    ]
+
+
+def drawn(height: int, width: int) -> NDArray[np.uint8]:
+    """Waves, an edge and noise: what shows a wrong filter, a shift by half a pixel and a clipped overshoot."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = np.stack([np.sin(rows / 3), np.cos(columns / 5), np.sin((rows + columns) / 2)], axis=-1)
+    edge = np.where(columns > width / 2, 100, -100)[..., None]
+    noise = np.random.default_rng(height * width).normal(0, 12, (height, width, 3))
+    return np.clip(128 + 60 * waves + edge + noise, 0, 255).astype(np.uint8)
+
+
+def photo() -> NDArray[np.uint8]:
+    path = sorted(TEST_IMAGES.rglob("*.jpg"))[0]
+    with Image.open(path) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+def preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocessing]]:
+    """A picture and how it is prepared, by name."""
+    return {
+        "photo": (photo(), Preprocessing()),
+        "wide": (drawn(61, 150), Preprocessing(size=(64, 64))),
+        "tall": (drawn(211, 37), Preprocessing(size=(48, 48), crop_ratio=1.0, interpolation="bilinear")),
+        "not-square": (drawn(64, 97), Preprocessing(size=(56, 40), interpolation="lanczos")),
+        "nearest": (drawn(40, 31), Preprocessing(size=(32, 32), crop_ratio=0.9, interpolation="nearest")),
+        "bgr": (drawn(80, 80), Preprocessing(size=(32, 48), channel_order="bgr", mean=(0.5,) * 3, std=(0.25,) * 3)),
+        "as-it-is": (drawn(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
+        "one-pixel": (drawn(1, 1), Preprocessing(size=(8, 8))),
+    }
+
+
+def write_preprocessing(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for name, (picture, preprocessing) in preprocessing_cases().items():
+        pixels = preprocessing.pixels(Image.fromarray(picture))
+        tensor = preprocessing.normalised(pixels[None])[0]
+        for suffix, values in (("picture", picture), ("pixels", pixels)):
+            (folder / f"{name}.{suffix}.rgb").write_bytes(values.tobytes())
+        cases.append(
+            {
+                "name": name,
+                "picture": {"file": f"{name}.picture.rgb", "height": picture.shape[0], "width": picture.shape[1]},
+                "preprocessing": vars(preprocessing),
+                "pixels": {"file": f"{name}.pixels.rgb", "sha256": sha256(pixels.tobytes()).hexdigest()},
+                "normalised": [float(value) for value in tensor.ravel()[:NORMALISED]],
+            }
+        )
+    rule = (
+        "pixels equal Pillow's, or differ by 1 in few places and by less than 0.05 on average; `normalised` holds the "
+        "first values of (pixel / 255 - mean) / std in the order channels, rows, columns, equal within 1e-6"
+    )
+    (folder / "cases.json").write_text(json.dumps({"rule": rule, "cases": cases}, indent=1) + "\n")
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
+    text = json.dumps({"rule": rule, "cases": percentile_cases()}, indent=1)
+    (FOLDER / "percentiles.json").write_text(text + "\n")
+    write_preprocessing(FOLDER / "preprocessing")
+    print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Writes `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
 
-`percentiles.json` holds NumPy's percentiles, `preprocessing/` pictures and the pixels that Pillow makes of them, so that
-none of the three implementations is its own judge. Pictures and pixels are raw: bytes of rows, columns, three channels.
+`percentiles.json` holds NumPy's percentiles, `preprocessing/` pictures and the pixels that Pillow makes of them, so
+that none of the three implementations is its own judge. Pictures and pixels are raw: bytes of rows, columns, channels.
 """
 
 from __future__ import annotations

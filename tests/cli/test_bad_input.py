@@ -324,8 +324,17 @@ def test_bad_labels(content: str, world: World, tmp_path: Path, call: Call) -> N
     [
         ("{", "is not a recipe"),
         ('{"precision": "int7"}', "is not a recipe: precision"),
+        ('{"schema_version": "1.0", "precision": "fp32"}', "is not a recipe: .*'kind' is a required property"),
+        ('{"schema_version": "2.0", "kind": "recipe"}', "is a recipe of version 2.0"),
         (
-            json.dumps({"precision": "int8", "ranges": {"no.layer": {"input": [0, 1], "output": [0, 1]}}}),
+            json.dumps(
+                {
+                    "schema_version": "1.0",
+                    "kind": "recipe",
+                    "precision": "int8",
+                    "ranges": {"no.layer": {"input": [0, 1], "output": [0, 1]}},
+                }
+            ),
             "does not fit.*no.layer",
         ),
     ],

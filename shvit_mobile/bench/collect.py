@@ -136,7 +136,7 @@ def check_inside(entry: ZipInfo, path: Path) -> None:
 def is_json(name: str) -> bool:
     """Whether a file may be a report: JSON, and none of the files that macOS hides beside others."""
     path = PurePosixPath(name)
-    return path.suffix.lower() == ".json" and not path.name.startswith("._") and "__MACOSX" not in path.parts
+    return path.suffix.lower() == ".json" and not path.name.startswith("._")
 
 
 def is_other(text: str) -> bool:

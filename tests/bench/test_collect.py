@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,12 @@ def test_what_unpacks_to_more_than_the_limit_is_not_unpacked(tmp_path: Path, mon
     monkeypatch.setattr(module, "LARGEST_BYTES", 100_000)
     shared = archive(tmp_path / "bomb.zip", **{"zeros.json": b" " * 10_000_000})
     assert shared.stat().st_size < 20_000
+    tracemalloc.start()
     with pytest.raises(BadReport, match=r"zeros\.json is larger than"):
         collect([shared])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3_000_000
     (tmp_path / "zeros.json").write_bytes(b" " * 100_001)
     with pytest.raises(BadReport, match=r"zeros\.json is larger than"):
         collect([tmp_path / "zeros.json"])

@@ -70,7 +70,7 @@ def test_the_fastest_and_the_slowest_unit_of_each_artifact_are_marked() -> None:
 
 def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> None:
     windows = tuple(
-        Window(start_s=index, samples=10, p50=p50) for index, p50 in enumerate((2.0, 2.0, 9.0, 9.0, 9.0, 9.0, 3.0, 3.0))
+        Window(start_s=index, samples=10, p50=p50) for index, p50 in enumerate((1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0))
     )
     found = compare_devices([with_results(LATER, {"windows": windows})])
     assert {row.sustained for row in found.rows if row.artifact == INT8} == {1.5}

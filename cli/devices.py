@@ -141,8 +141,13 @@ def csv_text(found: DeviceComparison) -> str:
     for row in found.rows:
         one = earlier.get((row.source, row.artifact, row.unit))
         since = (one.earlier, *vars(one.slowdown).values()) if one else (None,) * 4
-        writer.writerow([*(getattr(row, name) for name in DeviceRow.model_fields), *since])
+        writer.writerow([plain(value) for value in (*(getattr(row, name) for name in DeviceRow.model_fields), *since)])
     return text.getvalue()
+
+
+def plain(value: object) -> object:
+    """A value that no spreadsheet takes for a formula: names come out of files that anyone may have made."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def show_devices(found: DeviceComparison, gate: SlowdownGate | None) -> None:

@@ -251,7 +251,7 @@ def usage(manifests: Sequence[Manifest]) -> Iterator[str]:
 
 def input_words(manifest: Manifest) -> str:
     given, model = manifest.input, manifest.preprocessing
-    shape = "x".join(str(side) if side else "any" for side in given.shape)
+    shape = " x ".join(str(side) if side else "any" for side in given.shape)
     values = (
         "from 0 to 255 (normalisation is inside)"
         if given.values == "pixels"

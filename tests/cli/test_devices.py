@@ -100,6 +100,14 @@ def test_nothing_is_overwritten_unasked_and_nothing_written_where_a_report_is_re
     assert table.read_text().startswith("source,created,fixture,device,")
 
 
+def test_a_name_is_no_formula_in_the_csv(call: Call, tmp_path: Path) -> None:
+    table = tmp_path / "devices.csv"
+    hostile = edited(tmp_path, '"name": "Pixel 8"', '"name": "=cmd|x"')
+    assert call("devices", hostile, "--csv", table).exit_code == 0
+    with table.open(newline="") as opened:
+        assert {line["device"] for line in csv.DictReader(opened)} == {"'=cmd|x"}
+
+
 def test_a_share_sheets_archive_is_read(call: Call, tmp_path: Path) -> None:
     shared = tmp_path / "shared.zip"
     with ZipFile(shared, "w") as archive:

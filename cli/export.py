@@ -184,6 +184,14 @@ def export(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
     ] = False,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Also write a model card, README.md, of all artifacts.", rich_help_panel=OUTPUT),
+    ] = False,
+    license: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Of the weights, for the card: mit, apache-2.0, …", rich_help_panel=OUTPUT),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into artifacts for phones.
@@ -195,6 +203,7 @@ def export(
         validate = TEST_IMAGES
     check_validation(validate, gate, {"--labels-csv": labels_csv, "--validate-count": validate_count})
     check_out(out)
+    carded = check_card_options(out, card, license, overwrite)
     targets = targets_of(target or [])
     sampling = {
         "--calibration": calibration,
@@ -253,12 +262,42 @@ def export(
             checked(plan)
         exported = None if dry_run else done(plan, steps)
     if exported is None:
-        show_plan(plan, as_json)
-    else:
-        show_exported(plan, exported, gate, delegated, as_json)
+        show_plan(plan, carded, as_json)
+        return
+    if carded is not None:
+        # The demo model's own card says so.
+        write_card(carded, exported, license or ("mit" if checkpoint is None else None), validate, overwrite)
+    show_exported(plan, exported, gate, delegated, carded, as_json)
 
 
-def show_plan(plan: Plan, as_json: bool) -> None:
+def check_card_options(out: Path, card: bool, license: str | None, overwrite: bool) -> Path | None:
+    """Where the card will be, once nothing is in its way; None where there will be none."""
+    if license is not None and not card:
+        raise WrongConfig("--license is given without --card.", why="It stands in the model card.")
+    if not card:
+        return None
+
+    from shvit_mobile.report.card import FILE, check_card, check_license
+
+    if license is not None:
+        check_license(license)
+    check_card(out / FILE, overwrite=overwrite)
+    return out / FILE
+
+
+def write_card(path: Path, exported: Exported, license: str | None, validation: Path | None, overwrite: bool) -> None:
+    """Puts the card of all artifacts beside them."""
+    from shvit_mobile.outputs import whole
+    from shvit_mobile.report.card import UNKNOWN_LICENSE, card
+
+    manifests = [artifact.manifest for artifact in exported.artifacts]
+    images = "images" if validation is None else validation.resolve().name
+    text = card(manifests, license=license or UNKNOWN_LICENSE, images=images)
+    with whole(path, overwrite=overwrite) as (part,):
+        part.write_text(text)
+
+
+def show_plan(plan: Plan, card: Path | None, as_json: bool) -> None:
     """What would be written."""
     trained = plan.trained
     source = {
@@ -270,14 +309,16 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         "calibration": plan.calibration and f"{min(plan.count, len(plan.calibration))} images",
         "validation": plan.validation and f"{len(plan.validation)} images",
     }
-    files = [str(file) for job in plan.jobs for file in plan.files(job)]
+    files = [str(file) for job in plan.jobs for file in plan.files(job)] + ([] if card is None else [str(card)])
     if as_json:
         data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
     else:
         show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
-def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: float, as_json: bool) -> None:
+def show_exported(
+    plan: Plan, exported: Exported, gate: Gate | None, delegated: float, card: Path | None, as_json: bool
+) -> None:
     """What was written, and how far it is from the checkpoint; ends with status 1 where a gate failed.
 
     Args:
@@ -285,6 +326,7 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
         exported: what came of it.
         gate: on the drift.
         delegated: the share of its operators that a backend must have taken, 0 to 1.
+        card: the model card, where one was written.
         as_json: print JSON.
     """
     from shvit_mobile.targets.delegation import sentences
@@ -295,6 +337,7 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
             {
                 "artifacts": [artifact_json(artifact) for artifact in exported.artifacts],
                 "gate": verdict and verdict.json(),
+                "card": card and str(card),
             }
         )
     else:
@@ -304,4 +347,6 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
                 show("", *(cell(f"{artifact.path.name}: {told}") for told in sentences(artifact.manifest.delegation)))
         if exported.rows:
             show("", drift_table(exported.rows, sizes(exported.artifacts)))
+        if card is not None:
+            show("", f"The model card is {card}.")
     conclude(verdict, f"What was written stays in {plan.out}, so that you can look into it.")

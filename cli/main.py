@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from .benchmark import benchmark
 from .demo import demo
+from .devices import devices
 from .doctor import doctor
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
@@ -62,5 +63,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, inspect, doctor, demo):
+for command in (export, validate, benchmark, devices, inspect, doctor, demo):
     app.command(cls=Command)(command)

@@ -118,7 +118,7 @@ def version_of(text: str) -> tuple[int, int] | None:
     """(major, minor) of a JSON document; None where it is not JSON or tells no version."""
     try:
         return numbers(json.loads(text)["schema_version"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -50,6 +50,21 @@ class Ratio(Contract):
     high: Figure
 
 
+class Median(Contract):
+    """The typical round of a run, in milliseconds.
+
+    Attributes:
+        value: the median of the medians of its rounds.
+        low, high: the interval that holds it; None where there are too few rounds for one.
+        rounds: how many there were.
+    """
+
+    value: Milliseconds
+    low: Milliseconds | None
+    high: Milliseconds | None
+    rounds: Annotated[int, Field(ge=1)]
+
+
 def percentile(samples: Sequence[float], share: float) -> float:
     """The percentile by linear interpolation between the two samples around it, NumPy's default and R's type 7.
 
@@ -88,13 +103,38 @@ def ratio(first: Sequence[float], this: Sequence[float]) -> Ratio:
     return Ratio(value=exp(median(logs)), low=exp(logs[outside - 1]), high=exp(logs[-outside]))
 
 
-def rank_outside(count: int) -> int:
-    """The k for which the k-th smallest and k-th largest of `count` values enclose the median with 95% confidence.
+def median_of_rounds(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Median:
+    """The median of the rounds' medians, and its interval.
 
-    The greatest k with P(Binomial(count, 1/2) < k) at most 2.5%; 0 where even the extremes are not enough.
+    Inferences of one round follow each other within milliseconds and share what the machine was like, so that a hundred
+    of them tell hardly more of the next round than ten do. A round therefore counts once, by its median. The interval
+    is that of the sign test, from order statistics; it assumes nothing of the distribution but that rounds are
+    independent draws of it. Source: W. R. Thompson, On confidence ranges for the median and other expectation
+    distributions for populations of unknown distribution form, Annals of Mathematical Statistics 7 (1936) 122-128.
+
+    Args:
+        rounds: samples of each round; empty ones do not count.
+        confidence: of the interval, 0 to 1.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    ordered = sorted(median(samples) for samples in rounds if samples)
+    if not ordered:
+        raise ValueError("no median of no samples")
+    outside = rank_outside(len(ordered), confidence)
+    ends = (ordered[outside - 1], ordered[-outside]) if outside else (None, None)
+    return Median(value=median(ordered), low=ends[0], high=ends[1], rounds=len(ordered))
+
+
+def rank_outside(count: int, confidence: float = CONFIDENCE) -> int:
+    """The k for which the k-th smallest and k-th largest of `count` values enclose the median with this confidence.
+
+    The greatest k with P(Binomial(count, 1/2) < k) at most (1 - confidence) / 2, which is 2.5% unless told otherwise; 0
+    where even the extremes are not enough.
     """
     tail, weight, k = 0.0, 0.5**count, 0
-    while tail + weight <= (1 - CONFIDENCE) / 2:
+    while tail + weight <= (1 - confidence) / 2:
         tail += weight
         k += 1
         weight *= (count - k + 1) / k

@@ -206,3 +206,34 @@ def test_coreml_options_become_the_targets_own() -> None:
     typed = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
     assert target_options(["coreml"], {"coreml": typed}) == {"coreml": CoreMLOptions(input="tensor", classifier=False)}
     assert target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}
+
+
+def test_a_model_card_tells_what_was_exported_and_measured(world: World, tmp_path: Path, call: Call) -> None:
+    out, card = tmp_path / "out", tmp_path / "out" / "README.md"
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out, "--card", "--license", "apache-2.0")
+    planned = call(*args, "--dry-run", "--json")
+    assert str(card) in json.loads(planned.stdout)["files"]
+    assert not out.exists()
+    result = call(*args, "--validate", world.pictures)
+    assert result.exit_code == 0, result.output
+    assert f"The model card is {card}." in result.stdout
+    told = card.read_text()
+    assert "\nlicense: apache-2.0\n" in told
+    assert "name: pictures (14 images)" in told
+    (artifact,) = out.glob("*.onnx")
+    assert f"| `{artifact.name}` | native | " in told
+    assert Artifact.open(artifact).manifest.artifact.sha256 in told
+
+
+def test_a_card_is_not_written_over_a_readme_of_ones_own(world: World, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "README.md").write_text("# Mine")
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
+    result = call(*args, "--card", "--overwrite")
+    assert result.exit_code == 2
+    assert "is no model card of shvit-mobile" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    for more, says in (
+        (("--license", "mit"), "without --card"),
+        (("--card", "--license", "MIT"), "--license is 'MIT'"),
+    ):
+        assert says in call(*args, *more).stderr

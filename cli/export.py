@@ -13,6 +13,7 @@ from shvit_mobile.errors import WrongConfig
 from .arguments import (
     activations_of,
     calibration_images,
+    check_files,
     check_out,
     check_validation,
     gate_of,
@@ -45,7 +46,7 @@ from .options import (
 )
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
-from .results import artifact_json, conclude, judged, sizes, with_delegation
+from .results import artifact_json, conclude, contract_json, judged, sizes, with_delegation, write_report
 from .tables import artifact_table, by, cell, drift_table, pairs
 
 if TYPE_CHECKING:
@@ -181,6 +182,12 @@ def export(
         "artifacts"
     ),
     overwrite: Overwrite = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --validate: write the drift report here (JSON).", rich_help_panel=OUTPUT
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
     ] = False,
@@ -193,8 +200,10 @@ def export(
     gate = gate_of(max_drop, min_agreement)
     if gate and validate is None and checkpoint is None:
         validate = TEST_IMAGES
-    check_validation(validate, gate, {"--labels-csv": labels_csv, "--validate-count": validate_count})
+    asked = {"--labels-csv": labels_csv, "--validate-count": validate_count, "--report": report}
+    check_validation(validate, gate, asked)
     check_out(out)
+    check_files(report, overwrite=overwrite)
     targets = targets_of(target or [])
     sampling = {
         "--calibration": calibration,
@@ -247,18 +256,19 @@ def export(
             validation=None
             if validate is None
             else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
+            max_drop=max_drop,
             overwrite=overwrite,
         )
         with steps.step("Checking the plan"):
             checked(plan)
         exported = None if dry_run else done(plan, steps)
     if exported is None:
-        show_plan(plan, as_json)
+        show_plan(plan, report, as_json)
     else:
-        show_exported(plan, exported, gate, delegated, as_json)
+        show_exported(plan, exported, gate, delegated, report, as_json)
 
 
-def show_plan(plan: Plan, as_json: bool) -> None:
+def show_plan(plan: Plan, report: Path | None, as_json: bool) -> None:
     """What would be written."""
     trained = plan.trained
     source = {
@@ -271,13 +281,16 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         "validation": plan.validation and f"{len(plan.validation)} images",
     }
     files = [str(file) for job in plan.jobs for file in plan.files(job)]
+    files += [str(report)] if report else []
     if as_json:
         data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
     else:
         show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
-def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: float, as_json: bool) -> None:
+def show_exported(
+    plan: Plan, exported: Exported, gate: Gate | None, delegated: float, report: Path | None, as_json: bool
+) -> None:
     """What was written, and how far it is from the checkpoint; ends with status 1 where a gate failed.
 
     Args:
@@ -285,16 +298,24 @@ def show_exported(plan: Plan, exported: Exported, gate: Gate | None, delegated: 
         exported: what came of it.
         gate: on the drift.
         delegated: the share of its operators that a backend must have taken, 0 to 1.
+        report: where the drift report goes, if it is wanted.
         as_json: print JSON.
     """
     from shvit_mobile.targets.delegation import sentences
 
     verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
+    if report is not None and plan.validation is not None:
+        from shvit_mobile.drift.assemble import drift_report
+
+        told = drift_report(
+            "export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict
+        )
+        write_report(told, report, overwrite=plan.overwrite)
     if as_json:
         data(
             {
                 "artifacts": [artifact_json(artifact) for artifact in exported.artifacts],
-                "gate": verdict and verdict.json(),
+                "gate": verdict and contract_json(verdict),
             }
         )
     else:

@@ -242,7 +242,7 @@ def images_to_compare(
             why="Without labels nobody knows which answers are right.",
             hint="Put them in a folder for each class, add --labels-csv FILE, or use --min-agreement.",
         )
-    return images if count is None else images.sample(count, seed)
+    return images if count is None or count >= len(images) else images.sample(count, seed)
 
 
 def check_validation(folder: Path | None, gate: Gate | None, options: Mapping[str, object]) -> None:
@@ -258,6 +258,26 @@ def check_validation(folder: Path | None, gate: Gate | None, options: Mapping[st
             why="Drift is measured on images.",
             hint="Add --validate DIR with images, in a folder for each class.",
         )
+
+
+def check_files(*files: Path | None, overwrite: bool) -> None:
+    """Raises where one of the `files` to write could not be written; to be asked before the work begins.
+
+    Raises:
+        OutputExists: it is there, and `overwrite` is not asked for.
+        WrongConfig: it is a folder, or lies where nothing can be written.
+    """
+    from shvit_mobile.outputs import refuse_existing
+
+    for file in files:
+        if file is None:
+            continue
+        if file.is_dir():
+            raise WrongConfig(
+                f"{file} is a folder.", why="One file is to be written.", hint=f"Try: {file / 'out.json'}"
+            )
+        check_out(file.parent)
+        refuse_existing(file, overwrite=overwrite)
 
 
 def check_out(folder: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from shvit_mobile.errors import UnknownEngine, WrongConfig
 
-from .arguments import trained_model
+from .arguments import check_files, trained_model
 from .console import data, note, show
 from .options import MODEL, OUTPUT, Checkpoint, Json, Overwrite
 from .progress import Steps
@@ -91,10 +91,7 @@ def benchmark(
     if on_device is not None:
         on_apple(artifacts or [], on_device, rounds * iterations, as_json)
         return
-
-    from shvit_mobile.outputs import refuse_existing
-
-    refuse_existing(*(file for file in (out, chart) if file), overwrite=overwrite)
+    check_files(out, chart, overwrite=overwrite)
     processors, wanted, chosen = cpus_of(cpus), names_of(models), engines_of(engine or [])
     if not peers and (checkpoint is not None or size is not None):
         raise WrongConfig(

@@ -29,12 +29,13 @@ def demo(
     check_out(out)
     with Steps("Demo") as steps:
         with steps.step("Loading the tools"):
-            from shvit_mobile.demo.run import PLAN, run_demo
-        steps.expect(3 + 2 * len(PLAN))  # the tools, the calibration, the checkpoint; each artifact is made and run
+            from shvit_mobile.demo.run import PLAN, REPORT, RUNGS, run_demo
+        # The tools, the calibration, the checkpoint; each artifact is made and run; the rungs that PyTorch computes.
+        steps.expect(3 + 2 * len(PLAN) + RUNGS)
         result = run_demo(out, overwrite=overwrite, step=steps.follow)
-    rows = [artifact.manifest.drift for artifact in result.artifacts if artifact.manifest.drift]
     if as_json:
         data({"artifacts": [artifact_json(artifact) for artifact in result.artifacts]})
         return
+    rows = [row for row in result.report.rows if row.how != "simulated"]
     show(drift_table(rows, sizes(result.artifacts)))
-    note(f"{len(PLAN)} artifacts with their manifests and recipes are in {out}.")
+    note(f"{len(PLAN)} artifacts with their manifests and recipes, and {REPORT}, are in {out}.")

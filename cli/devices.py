@@ -16,7 +16,7 @@ from shvit_mobile.errors import WrongConfig
 from .arguments import share_of
 from .console import data, note, show
 from .options import GATES, OUTPUT, Json, Overwrite
-from .results import Verdict, conclude, contract_json
+from .results import conclude, contract_json
 from .tables import NONE, cell, decibels, in_two, short, titled
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shvit_mobile.bench.collect import Run
     from shvit_mobile.bench.devices import Comparison, DeviceComparison, DeviceRow, DriftPair
     from shvit_mobile.bench.regression import SlowdownGate
+    from shvit_mobile.drift.report import GateVerdict
 
 JOIN = "What they are held against"
 FIXTURE = "FIXTURE, not measured"
@@ -88,7 +89,7 @@ def devices(
     runs, before = collect(reports), collect(baseline or [])
     found = compare_devices(runs, manifests=open_manifests(artifacts or []), baseline=before)
     verdict = judged_devices(runs, found, gate)
-    told = {**contract_json(found), "gate": verdict.json()}
+    told = {**contract_json(found), "gate": contract_json(verdict)}
     written(told, found, out, table, overwrite)
     warn(found, bool(artifacts))
     if as_json:
@@ -98,15 +99,16 @@ def devices(
     conclude(verdict)
 
 
-def judged_devices(runs: Sequence[Run], found: DeviceComparison, gate: SlowdownGate | None) -> Verdict:
+def judged_devices(runs: Sequence[Run], found: DeviceComparison, gate: SlowdownGate | None) -> GateVerdict:
     """Golden checks that failed, and what the gate makes of the comparisons."""
     from shvit_mobile.bench.verdicts import check_comparable, failed_goldens, slower, undecided
+    from shvit_mobile.drift.report import GateVerdict
 
     failures = tuple(failed_goldens(runs))
     if gate is None:
-        return Verdict(failures)
+        return GateVerdict.of(failures)
     check_comparable(found)
-    return Verdict((*failures, *slower(found.comparisons, gate)), tuple(undecided(found, gate)))
+    return GateVerdict.of((*failures, *slower(found.comparisons, gate)), undecided(found, gate))
 
 
 def warn(found: DeviceComparison, joined: bool) -> None:

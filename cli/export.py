@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from shvit_mobile.errors import WrongConfig
 from .arguments import (
     activations_of,
     calibration_images,
+    check_files,
     check_out,
     check_validation,
     gate_of,
@@ -25,6 +27,7 @@ from .arguments import (
     targets_of,
     trained_model,
 )
+from .card import check_card_options, write_card
 from .console import data, note, show
 from .options import (
     GATES,
@@ -45,11 +48,11 @@ from .options import (
 )
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
-from .results import artifact_json, conclude, judged, sizes, with_delegation
+from .results import artifact_json, conclude, contract_json, judged, sizes, with_delegation, write_report
 from .tables import artifact_table, by, cell, drift_table, pairs
 
 if TYPE_CHECKING:
-    from shvit_mobile.drift.gates import Gate
+    from shvit_mobile.drift.report import GateVerdict
 
 TARGET, PRECISION = "Target", "Precision"
 COUNT, SEED = 128, 0
@@ -181,6 +184,12 @@ def export(
         "artifacts"
     ),
     overwrite: Overwrite = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --validate: write the drift report here (JSON).", rich_help_panel=OUTPUT
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
     ] = False,
@@ -201,9 +210,11 @@ def export(
     gate = gate_of(max_drop, min_agreement)
     if gate and validate is None and checkpoint is None:
         validate = TEST_IMAGES
-    check_validation(validate, gate, {"--labels-csv": labels_csv, "--validate-count": validate_count})
+    asked = {"--labels-csv": labels_csv, "--validate-count": validate_count, "--report": report}
+    check_validation(validate, gate, asked)
     check_out(out)
     carded = check_card_options(out, card, license, overwrite)
+    check_files(report, overwrite=overwrite)
     targets = targets_of(target or [])
     sampling = {
         "--calibration": calibration,
@@ -256,48 +267,35 @@ def export(
             validation=None
             if validate is None
             else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
+            max_drop=max_drop,
             overwrite=overwrite,
         )
         with steps.step("Checking the plan"):
             checked(plan)
         exported = None if dry_run else done(plan, steps)
     if exported is None:
-        show_plan(plan, carded, as_json)
+        show_plan(plan, [path for path in (report, carded) if path is not None], as_json)
         return
+    verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
+    if report is not None:
+        write_drift(report, plan, exported, verdict)
     if carded is not None:
         # The demo model's own card says so.
         write_card(carded, exported, license or ("mit" if checkpoint is None else None), validate, overwrite)
-    show_exported(plan, exported, gate, delegated, carded, as_json)
+    show_exported(exported, plan.out, verdict, carded, as_json)
 
 
-def check_card_options(out: Path, card: bool, license: str | None, overwrite: bool) -> Path | None:
-    """Where the card will be, once nothing is in its way; None where there will be none."""
-    if license is not None and not card:
-        raise WrongConfig("--license is given without --card.", why="It stands in the model card.")
-    if not card:
-        return None
+def write_drift(path: Path, plan: Plan, exported: Exported, verdict: GateVerdict | None) -> None:
+    """Puts the drift report of all artifacts where it is wanted."""
+    from shvit_mobile.drift.assemble import drift_report
 
-    from shvit_mobile.report.card import FILE, check_card, check_license
-
-    if license is not None:
-        check_license(license)
-    check_card(out / FILE, overwrite=overwrite)
-    return out / FILE
+    if plan.validation is None:
+        return
+    told = drift_report("export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict)
+    write_report(told, path, overwrite=plan.overwrite)
 
 
-def write_card(path: Path, exported: Exported, license: str | None, validation: Path | None, overwrite: bool) -> None:
-    """Puts the card of all artifacts beside them."""
-    from shvit_mobile.outputs import whole
-    from shvit_mobile.report.card import UNKNOWN_LICENSE, card
-
-    manifests = [artifact.manifest for artifact in exported.artifacts]
-    images = "images" if validation is None else validation.resolve().name
-    text = card(manifests, license=license or UNKNOWN_LICENSE, images=images)
-    with whole(path, overwrite=overwrite) as (part,):
-        part.write_text(text)
-
-
-def show_plan(plan: Plan, card: Path | None, as_json: bool) -> None:
+def show_plan(plan: Plan, more: Sequence[Path], as_json: bool) -> None:
     """What would be written."""
     trained = plan.trained
     source = {
@@ -309,39 +307,35 @@ def show_plan(plan: Plan, card: Path | None, as_json: bool) -> None:
         "calibration": plan.calibration and f"{min(plan.count, len(plan.calibration))} images",
         "validation": plan.validation and f"{len(plan.validation)} images",
     }
-    files = [str(file) for job in plan.jobs for file in plan.files(job)] + ([] if card is None else [str(card)])
+    files = [str(file) for job in plan.jobs for file in plan.files(job)] + [str(path) for path in more]
     if as_json:
         data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
     else:
         show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
-def show_exported(
-    plan: Plan, exported: Exported, gate: Gate | None, delegated: float, card: Path | None, as_json: bool
-) -> None:
+def show_exported(exported: Exported, out: Path, verdict: GateVerdict | None, card: Path | None, as_json: bool) -> None:
     """What was written, and how far it is from the checkpoint; ends with status 1 where a gate failed.
 
     Args:
-        plan: what was to be done.
-        exported: what came of it.
-        gate: on the drift.
-        delegated: the share of its operators that a backend must have taken, 0 to 1.
+        exported: what came of the plan.
+        out: the folder it was written into.
+        verdict: what the gates made of it.
         card: the model card, where one was written.
         as_json: print JSON.
     """
     from shvit_mobile.targets.delegation import sentences
 
-    verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
     if as_json:
         data(
             {
                 "artifacts": [artifact_json(artifact) for artifact in exported.artifacts],
-                "gate": verdict and verdict.json(),
+                "gate": verdict and contract_json(verdict),
                 "card": card and str(card),
             }
         )
     else:
-        show(artifact_table(exported.artifacts, str(plan.out)))
+        show(artifact_table(exported.artifacts, str(out)))
         for artifact in exported.artifacts:
             if artifact.manifest.delegation:
                 show("", *(cell(f"{artifact.path.name}: {told}") for told in sentences(artifact.manifest.delegation)))
@@ -349,4 +343,4 @@ def show_exported(
             show("", drift_table(exported.rows, sizes(exported.artifacts)))
         if card is not None:
             show("", f"The model card is {card}.")
-    conclude(verdict, f"What was written stays in {plan.out}, so that you can look into it.")
+    conclude(verdict, f"What was written stays in {out}, so that you can look into it.")

@@ -12,6 +12,7 @@ from .progress import Steps
 
 if TYPE_CHECKING:
     from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.drift.report import Changed
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
@@ -44,6 +45,7 @@ class Plan:
         observer: how int8's ranges follow from them.
         activations: how int8 spreads over the ranges.
         validation: what the artifacts are then compared on, if on any.
+        max_drop: the budget of top-1, in points, where there is one.
         overwrite: replace what is there.
     """
 
@@ -58,6 +60,7 @@ class Plan:
     observer: ObserverName
     activations: Activations
     validation: ImageSet | None
+    max_drop: float | None
     overwrite: bool
 
     def path(self, job: Job) -> Path:
@@ -99,10 +102,11 @@ def checked(plan: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made; `rows` are empty where there were no images to compare on."""
+    """What an export made; `rows` and `changed` are empty where there were no images to compare on."""
 
     artifacts: tuple[Artifact, ...]
-    rows: tuple[DriftRow, ...]
+    rows: tuple[DriftRow, ...] = ()
+    changed: tuple[Changed, ...] = ()
 
 
 def done(plan: Plan, steps: Steps) -> Exported:
@@ -115,7 +119,7 @@ def done(plan: Plan, steps: Steps) -> Exported:
         deployed = to_deploy_form(plan.trained)
     recipes = {precision: recipe(plan, deployed, precision, steps) for precision in precisions}
     artifacts = tuple(lowered(plan, deployed, recipes, steps))
-    return Exported(artifacts, ()) if plan.validation is None else proven(plan, artifacts, plan.validation, steps)
+    return Exported(artifacts) if plan.validation is None else proven(plan, artifacts, plan.validation, steps)
 
 
 def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps) -> Recipe:
@@ -158,15 +162,17 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
 
 def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: Steps) -> Exported:
     """Each artifact compared with the checkpoint, and the figures put into its manifest."""
-    from shvit_mobile.drift.compare import compare, float_reference
+    from shvit_mobile.drift.changes import changed
+    from shvit_mobile.drift.compare import comparison, float_reference
     from shvit_mobile.targets.lower import with_fields
 
     with steps.step("Running the float model") as tick:
         reference = float_reference(plan.trained, images, progress=tick)
-    kept, rows = [], []
+    kept, rows, changes = [], [], []
     for artifact in artifacts:
         with steps.step(f"Running {artifact.path.name}") as tick:
-            row = compare(artifact, plan.trained, images, reference=reference, progress=tick)
-        kept.append(with_fields(artifact, drift=row))
-        rows.append(row)
-    return Exported(tuple(kept), tuple(rows))
+            compared = comparison(artifact, plan.trained, images, reference=reference, progress=tick)
+        kept.append(with_fields(artifact, drift=compared.row))
+        rows.append(compared.row)
+        changes.append(changed(compared, plan.trained.labels, images.root, max_drop=plan.max_drop))
+    return Exported(tuple(kept), tuple(rows), tuple(changes))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .console import note, show
 from .progress import Steps
-from .results import Verdict, contract_json
 from .tables import cell, decibels, short, titled
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.drift.report import LayerReport, RangeReport, ValueRange
+    from shvit_mobile.drift.report import GateVerdict, LayerReport, RangeReport, ValueRange
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
     from shvit_mobile.targets.artifact import Artifact
@@ -63,20 +62,16 @@ def range_reports(
     return reports
 
 
-def with_ranges(verdict: Verdict | None, reports: Sequence[RangeReport]) -> Verdict | None:
+def with_ranges(verdict: GateVerdict | None, reports: Sequence[RangeReport]) -> GateVerdict | None:
     """The verdict, failed as well where a value overflows or went silent, with a caveat for each note."""
     if not reports:
         return verdict
-    known = verdict or Verdict()
+
+    from shvit_mobile.drift.report import GateVerdict
+
     flags = (f"{report.artifact}: {flag}" for report in reports for flag in report.flags)
     notes = (f"{report.artifact}: {remark}" for report in reports for remark in report.notes)
-    return Verdict((*known.violations, *flags), (*known.caveats, *notes))
-
-
-def reports_json(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> dict[str, Any]:
-    """What was asked for, whole."""
-    asked = {"layers": layers, "ranges": ranges}
-    return {name: [contract_json(report) for report in reports] for name, reports in asked.items() if reports}
+    return (verdict or GateVerdict.of()).and_also(flags, notes)
 
 
 def show_reports(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> None:

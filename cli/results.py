@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,47 +15,39 @@ from .errors import GATE_FAILED
 if TYPE_CHECKING:
     from shvit_mobile.contract import Contract
     from shvit_mobile.drift.gates import Gate
+    from shvit_mobile.drift.report import DriftReport, GateVerdict
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.targets.artifact import Artifact
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a gate makes of some rows: a sentence for each figure that fails it, or that too few images leave open."""
-
-    violations: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-
-    def json(self) -> dict[str, Any]:
-        return {"passed": not self.violations, **asdict(self)}
-
-
-def judged(rows: Iterable[DriftRow], gate: Gate | None) -> Verdict | None:
+def judged(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
     """The verdict of `gate`; None where there is no gate."""
     if gate is None:
         return None
 
-    from shvit_mobile.drift.gates import caveats, violations
+    from shvit_mobile.drift.gates import judged
 
-    rows = list(rows)
-    return Verdict(
-        tuple(sentence for row in rows for sentence in violations(row, gate)),
-        tuple(sentence for row in rows for sentence in caveats(row, gate)),
-    )
+    return judged(rows, gate)
 
 
-def with_delegation(verdict: Verdict | None, artifacts: Iterable[Artifact], required: float) -> Verdict | None:
+def with_delegation(verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float) -> GateVerdict | None:
     """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
+    from shvit_mobile.drift.report import GateVerdict
     from shvit_mobile.targets.delegation import shortfall
 
-    found = tuple(sentence for artifact in artifacts for sentence in shortfall(artifact, required))
-    if not found:
-        return verdict
-    known = verdict or Verdict()
-    return Verdict((*known.violations, *found), known.caveats)
+    found = [sentence for artifact in artifacts for sentence in shortfall(artifact, required)]
+    return (verdict or GateVerdict.of()).and_also(found) if found else verdict
 
 
-def conclude(verdict: Verdict | None, kept: str = "") -> None:
+def write_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
+    """Puts the report into a file, whole or not at all."""
+    from shvit_mobile.outputs import whole
+
+    with whole(file, overwrite=overwrite) as (path,):
+        path.write_text(report.json_text())
+
+
+def conclude(verdict: GateVerdict | None, kept: str = "") -> None:
     """Tells the verdict on stderr; ends with status 1 where the gate failed, after `kept`, a word on the files."""
     if verdict is None:
         return

@@ -123,12 +123,12 @@ def pairs(title: str, values: Mapping[str, object]) -> Table:
 
 
 def titled(title: str, *columns: str, show_header: bool = True, gap: int = 2) -> Table:
-    """A table with some columns of text, `gap` characters apart."""
+    """A table with some columns of text, `gap` characters apart; "" for no title."""
     from rich import box
     from rich.table import Table
 
     table = Table(
-        title=cell(title),
+        title=cell(title) if title else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +12,19 @@ import typer
 from shvit_mobile.demo import TEST_IMAGES
 from shvit_mobile.errors import UnknownArchitecture, WrongConfig
 
-from .arguments import gate_of, images_to_compare, trained_model
+from .arguments import check_files, gate_of, images_to_compare, trained_model
+from .changes import show_changes
 from .console import data, note, show
-from .options import CPUS, IMAGES, INSIDE, OUTPUT, Checkpoint, Json, LabelsCsv, MaxDrop, MinAgreement
+from .options import CPUS, IMAGES, INSIDE, OUTPUT, Checkpoint, Json, LabelsCsv, MaxDrop, MinAgreement, Overwrite
 from .progress import Steps
-from .reports import check_layers, layer_reports, range_reports, reports_json, show_reports, with_ranges
-from .results import conclude, contract_json, judged, sizes
+from .reports import check_layers, layer_reports, range_reports, show_reports, with_ranges
+from .results import conclude, contract_json, judged, sizes, write_report
 from .tables import distance_line, drift_table
 
 if TYPE_CHECKING:
-    from shvit_mobile.contract import Contract
     from shvit_mobile.drift.compare import Reference
-    from shvit_mobile.drift.report import Apart
+    from shvit_mobile.drift.ladder import Rung
+    from shvit_mobile.drift.report import Apart, Changed
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.images.preprocessing import Preprocessing
@@ -47,6 +49,15 @@ def validate(
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of the choice of images with --count.", rich_help_panel=IMAGES)
     ] = 0,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="Also the steps between: the deploy form, and each recipe's int8 or small weights, computed by "
+            "PyTorch on the same images. Artifacts then follow as ONNX, Core ML, ExecuTorch.",
+            rich_help_panel=INSIDE,
+        ),
+    ] = False,
     layers: Annotated[
         bool,
         typer.Option(
@@ -88,10 +99,15 @@ def validate(
         bool,
         typer.Option("--write", help="Put the figures into each artifact's manifest.", rich_help_panel=OUTPUT),
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the drift report here (JSON).", rich_help_panel=OUTPUT)
+    ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compare artifacts with their checkpoint on images."""
     gate = gate_of(max_drop, min_agreement)
+    check_files(out, overwrite=overwrite)
     cpus = cpus_of(arch, cpu or [])
     if images is None and (checkpoint is not None or labels_csv is not None):
         raise WrongConfig(
@@ -110,23 +126,47 @@ def validate(
             check_layers(opened)
         with steps.step("Reading the checkpoint"):
             trained = trained_model(checkpoint)
+            from shvit_mobile.drift.assemble import drift_report
+            from shvit_mobile.drift.ladder import on_ladder, rungs
+        opened = on_ladder(opened) if ladder else opened
+        simulations = rungs(artifact.manifest for artifact in opened) if ladder else ()
         sets = [
             images_to_compare(folder, labels_csv, artifact.manifest.labels, gate, count=count, seed=seed)
             for artifact in opened
         ]
-        steps.expect(2 + (2 + layers + ranges) * len(opened) + len(cpus) * sum(map(runs_on_arm64, opened)))
-        rows, distances = compared(opened, trained, sets, cpus, steps)
+        ways = len({artifact.manifest.preprocessing for artifact in opened})
+        steps.expect(
+            3
+            + ways
+            + len(simulations)
+            + (1 + layers + ranges) * len(opened)
+            + len(cpus) * sum(map(runs_on_arm64, opened))
+        )
+        found = measured(opened, trained, sets, simulations, cpus, max_drop, steps)
         layered = layer_reports(opened, trained, sets, seed, steps) if layers else []
         ranged = range_reports(opened, trained, sets, steps) if ranges else []
+        verdict = with_ranges(judged(found.rows, gate), ranged)
+        with steps.step("Putting the report together"):
+            report = drift_report(
+                "validate",
+                trained,
+                sets[0],
+                [*found.simulated, *found.rows],
+                changed=found.changed,
+                apart=found.distances,
+                layers=layered,
+                ranges=ranged,
+                gate=verdict,
+            )
     if write:
-        record(opened, [row for row in rows if row.cpu is None])
-    verdict = with_ranges(judged(rows, gate), ranged)
+        record(opened, found.here)
+    if out is not None:
+        write_report(report, out, overwrite=overwrite)
     if as_json:
-        figures: dict[str, Sequence[Contract]] = {"drift": rows, "apart": distances} if cpus else {"drift": rows}
-        listed = {name: [contract_json(each) for each in some] for name, some in figures.items()}
-        data({**listed, "gate": verdict and verdict.json(), **reports_json(layered, ranged)})
+        data(contract_json(report))
     else:
-        show(drift_table(rows, sizes(opened)), *map(distance_line, distances))
+        show(drift_table(report.rows, sizes(opened)), *map(distance_line, found.distances))
+        show_changes(found.changed, found.here)
         show_reports(layered, ranged)
     for artifact in opened:
         if cpus and not runs_on_arm64(artifact):
@@ -163,39 +203,72 @@ def runs_on_arm64(artifact: Artifact) -> bool:
     return artifact.manifest.target == "executorch"
 
 
-def compared(
-    artifacts: list[Artifact], trained: TrainedModel, sets: list[ImageSet], cpus: list[CPU], steps: Steps
-) -> tuple[list[DriftRow], list[Apart]]:
-    """A row for each artifact and, for ExecuTorch's, for each of `cpus`; and how far those are from this machine's.
+@dataclass(frozen=True)
+class Measured:
+    """What came of running everything.
 
-    The float model runs once for all that prepare their images alike.
+    Attributes:
+        simulated: a row for each rung that PyTorch computed.
+        rows: one for each artifact, and behind it for each emulated CPU.
+        changed: for each artifact.
+        distances: how far emulated CPUs are from this machine.
     """
-    from shvit_mobile.drift.architectures import Remembered, on_arm64
-    from shvit_mobile.drift.compare import check_classes, check_origin, compare, float_reference
-    from shvit_mobile.runtimes import open_runner
+
+    simulated: list[DriftRow] = field(default_factory=list)
+    rows: list[DriftRow] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+    distances: list[Apart] = field(default_factory=list)
+
+    @property
+    def here(self) -> list[DriftRow]:
+        """The artifacts' rows of this machine."""
+        return [row for row in self.rows if row.cpu is None]
+
+
+def measured(
+    artifacts: list[Artifact],
+    trained: TrainedModel,
+    sets: list[ImageSet],
+    rungs: Sequence[Rung],
+    cpus: list[CPU],
+    max_drop: float | None,
+    steps: Steps,
+) -> Measured:
+    """Runs the float model, the rungs and each artifact, ExecuTorch's on each of `cpus` too.
+
+    The float model runs once for all that prepare their images alike. Of an artifact's answers only what changed is
+    kept.
+    """
+    from shvit_mobile.drift.architectures import on_arm64
+    from shvit_mobile.drift.changes import changed
+    from shvit_mobile.drift.compare import check_classes, check_origin, comparison, float_reference
+    from shvit_mobile.drift.ladder import simulated
 
     for artifact, images in zip(artifacts, sets, strict=True):
         check_origin(artifact, trained)
         check_classes(images, artifact, trained)
     references: dict[Preprocessing, Reference] = {}
-    rows: list[DriftRow] = []
-    distances: list[Apart] = []
+    for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
+        with steps.step("Running the float model") as tick:
+            references[preprocessing] = float_reference(trained, sets[0], preprocessing=preprocessing, progress=tick)
+    found = Measured()
+    for rung in rungs:
+        with steps.step(f"Simulating the {rung.name}") as tick:
+            found.simulated.append(simulated(rung, trained, sets[0], references[rung.preprocessing], progress=tick))
     for artifact, images in zip(artifacts, sets, strict=True):
-        preprocessing = artifact.manifest.preprocessing
-        if preprocessing not in references:
-            with steps.step("Running the float model") as tick:
-                references[preprocessing] = float_reference(trained, images, preprocessing=preprocessing, progress=tick)
-        reference, native = references[preprocessing], Remembered(open_runner(artifact))
-        with steps.step(f"Running {artifact.path.name}") as tick:
-            rows.append(compare(artifact, trained, images, runner=native, reference=reference, progress=tick))
+        reference, name = references[artifact.manifest.preprocessing], artifact.path.name
+        with steps.step(f"Running {name}") as tick:
+            native = comparison(artifact, trained, images, reference=reference, progress=tick)
+        found.rows.append(native.row)
+        found.changed.append(changed(native, artifact.manifest.labels, images.root, max_drop=max_drop))
         for cpu in cpus if runs_on_arm64(artifact) else []:
-            with steps.step(f"Running {artifact.path.name} on ARM64 {cpu.name}") as tick:
+            with steps.step(f"Running {name} on ARM64 {cpu.name}") as tick:
                 row, distance = on_arm64(
                     artifact, trained, images, cpu, native=native, reference=reference, progress=tick
                 )
-            rows.append(row)
-            distances.append(distance)
-    return rows, distances
+            found.rows.append(row)
+            found.distances.append(distance)
+    return found
 
 
 def record(artifacts: list[Artifact], rows: list[DriftRow]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from shvit_mobile.errors import BenchmarkFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.checkpoints import save_checkpoint
 from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.versions import versions
 
 if TYPE_CHECKING:
     from shvit_mobile.model.trained import TrainedModel
@@ -93,7 +94,7 @@ def benchmark(
     report = DeviceReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         app=f"shvit-mobile {version('shvit-mobile')} benchmark",
-        versions=dict(versions()),
+        versions=versions(*PACKAGES),
         device=host(),
         settings=settings,
         roofs=found,
@@ -147,11 +148,3 @@ def calibration(preprocessing: Preprocessing) -> list[torch.Tensor]:
     chosen = open_images(FOLDER).sample(CALIBRATION_IMAGES, 0)
     pixels = np.concatenate([batch.pixels for batch in batches(chosen, preprocessing)])
     return [torch.from_numpy(image[None]) for image in preprocessing.normalised(pixels)]
-
-
-def versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue

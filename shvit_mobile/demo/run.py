@@ -8,9 +8,14 @@ from pathlib import Path
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.drift.compare import compare, float_reference
+from shvit_mobile.drift.assemble import drift_report
+from shvit_mobile.drift.changes import changed
+from shvit_mobile.drift.compare import comparison, float_reference
+from shvit_mobile.drift.ladder import SIMULATED, rungs, simulated
+from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.targets.artifact import Artifact
@@ -18,37 +23,41 @@ from shvit_mobile.targets.lower import check_free, lower, planned, with_fields
 from shvit_mobile.targets.manifest import Target
 
 PLAN: tuple[tuple[Target, Precision], ...] = (
+    ("onnx", "fp32"),
+    ("onnx", "int8"),
     ("coreml", "fp32"),
     ("coreml", "fp16"),
     ("coreml", "int8"),
     ("coreml", "int8-weights"),
     ("executorch", "fp32"),
     ("executorch", "int8"),
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
 )
+# Of the ladder: the deploy form, and what PyTorch can compute.
+RUNGS = 1 + len({precision for _, precision in PLAN} & {*SIMULATED})
 CALIBRATION_COUNT = 200
+REPORT = "drift_report.json"
 
 Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Every artifact of the demo, its drift in its manifest."""
+    """Every artifact of the demo, its drift in its manifest; and the whole report, simulated rungs included."""
 
     artifacts: tuple[Artifact, ...]
+    report: DriftReport
 
 
 def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None) -> DemoResult:
     """Exports the embedded model to every target and precision, and compares each artifact with the checkpoint.
 
     Args:
-        out: the folder for the artifacts.
+        out: the folder for the artifacts and for `REPORT`.
         overwrite: replace what is there.
         step: told what is being done, how much of it is done and how much there is in all.
 
     Raises:
-        OutputExists: an artifact is there already, and `overwrite` is not asked for.
+        OutputExists: an artifact or a report is there already, and `overwrite` is not asked for.
     """
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels)
@@ -60,6 +69,7 @@ def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None
 
     for target, precision in PLAN:
         check_free(planned(trained, precision, target, out), overwrite=overwrite)
+    refuse_existing(out / REPORT, overwrite=overwrite)
     recipes = {
         precision: calibrate(
             deployed, calibration, precision=precision, count=CALIBRATION_COUNT, progress=watch("calibrating")
@@ -67,10 +77,21 @@ def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None
         for precision in dict.fromkeys(precision for _, precision in PLAN)
     }
     reference = float_reference(trained, images, progress=watch("running the checkpoint"))
-    artifacts = []
+    artifacts, changes = [], []
     for index, (target, precision) in enumerate(PLAN):
         step(f"lowering to {target} {precision}", index, len(PLAN))
         artifact = lower(deployed, recipes[precision], target, out, overwrite=overwrite)
-        drift = compare(artifact, trained, images, reference=reference, progress=watch(f"running {target} {precision}"))
-        artifacts.append(with_fields(artifact, drift=drift))
-    return DemoResult(tuple(artifacts))
+        compared = comparison(
+            artifact, trained, images, reference=reference, progress=watch(f"running {target} {precision}")
+        )
+        artifacts.append(with_fields(artifact, drift=compared.row))
+        changes.append(changed(compared, trained.labels, images.root))
+    ladder = [
+        simulated(rung, trained, images, reference, progress=watch(f"simulating the {rung.name}"))
+        for rung in rungs(artifact.manifest for artifact in artifacts)
+    ]
+    drifts = [artifact.manifest.drift for artifact in artifacts if artifact.manifest.drift]
+    report = drift_report("demo", trained, images, [*ladder, *drifts], changed=changes)
+    with whole(out / REPORT, overwrite=overwrite) as (path,):
+        path.write_text(report.json_text())
+    return DemoResult(tuple(artifacts), report)

@@ -56,6 +56,24 @@ class Reference:
     checkpoint_sha256: str
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What an artifact and its float model said to the same images, and the row that comes of it.
+
+    Attributes:
+        row: the figures.
+        logits, float_logits: the artifact's and the float model's, float32, shape (images, classes).
+        labels: the right classes, int64, shape (images,); None where nobody knows them.
+        files: the images, in the order of the logits.
+    """
+
+    row: DriftRow
+    logits: NDArray[np.float32]
+    float_logits: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    files: tuple[Path, ...]
+
+
 def compare(
     artifact: Artifact,
     trained: TrainedModel,
@@ -90,6 +108,20 @@ def compare(
         ToolMissing: its runtime is not installed.
         WrongConfig: `reference` is of another checkpoint or preprocessing.
     """
+    return comparison(artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress).row
+
+
+def comparison(
+    artifact: Artifact,
+    trained: TrainedModel,
+    images: ImageSet,
+    *,
+    runner: Runner | None = None,
+    reference: Reference | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Comparison:
+    """The row that `compare` gives, with the answers behind it; arguments and errors are the same."""
     check_origin(artifact, trained)
     check_classes(images, artifact, trained)
     preprocessing = artifact.manifest.preprocessing
@@ -104,7 +136,7 @@ def compare(
         answers = answered([run], images, preprocessing, batch, progress)
         float_logits = reference.logits
         check_same_images(reference, answers)
-    return row(
+    figures = row(
         float_logits,
         answers.logits[0],
         answers.labels,
@@ -113,8 +145,10 @@ def compare(
         precision=artifact.manifest.precision,
         how=runner.how,
         engine=runner.engine,
+        artifact_sha256=artifact.manifest.artifact.sha256,
         skipped=answers.skipped,
     )
+    return Comparison(figures, answers.logits[0], float_logits, answers.labels, answers.files)
 
 
 def float_reference(
@@ -155,6 +189,7 @@ def row(
     precision: str,
     how: How,
     engine: str,
+    artifact_sha256: str | None = None,
     skipped: int = 0,
 ) -> DriftRow:
     """One row of the drift table from the answers of both models.
@@ -164,7 +199,7 @@ def row(
         logits: the artifact's, same shape.
         labels: the right classes, shape (images,); None where nobody knows them.
         artifact: the artifact's file name.
-        target, precision, how, engine, skipped: as in `DriftRow`.
+        target, precision, how, engine, artifact_sha256, skipped: as in `DriftRow`.
 
     Raises:
         ShapeMismatch: the shapes differ.
@@ -179,6 +214,7 @@ def row(
         precision=precision,
         how=how,
         engine=engine,
+        artifact_sha256=artifact_sha256,
         images=len(logits),
         skipped=skipped,
         agreement=share(same_class(float_logits, logits)),

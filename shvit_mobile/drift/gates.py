@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
+from shvit_mobile.drift.intervals import images_for_drop, images_for_share
+from shvit_mobile.drift.report import GateVerdict
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import WrongConfig
 
@@ -38,6 +41,19 @@ class Gate:
         check_limit("max-mean-kl", self.max_mean_kl, "A divergence in nats, at least 0.", low=0)
 
 
+def judged(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
+    """The verdict of `gate` on some rows.
+
+    Raises:
+        WrongConfig: as `violations`.
+    """
+    rows = list(rows)
+    return GateVerdict.of(
+        (sentence for row in rows for sentence in violations(row, gate)),
+        (sentence for row in rows for sentence in caveats(row, gate)),
+    )
+
+
 def violations(row: DriftRow, gate: Gate) -> list[str]:
     """One sentence for each figure of `row` that fails `gate`, with its value and interval; empty where all pass.
 
@@ -65,7 +81,7 @@ def violations(row: DriftRow, gate: Gate) -> list[str]:
 def caveats(row: DriftRow, gate: Gate) -> list[str]:
     """One sentence for each share of `row` that passes `gate` although too few images were seen to be sure of it.
 
-    That is so where the 95% interval of the figure reaches past the limit.
+    That is so where the 95% interval of the figure reaches past the limit. The sentence says how many images would do.
 
     Raises:
         WrongConfig: as `violations`.
@@ -74,9 +90,10 @@ def caveats(row: DriftRow, gate: Gate) -> list[str]:
     drop, drop_text = measured_drop(row, gate)
     high = row.top1_drop_interval[1] if row.top1_drop_interval else drop
     if gate.max_drop is not None and drop <= gate.max_drop < high:
-        found.append(f"{drop_text}, within {gate.max_drop:g}, but {too_few(row)}.")
+        found.append(f"{drop_text}, within {gate.max_drop:g}, but {too_few(row, images_inside(row, gate.max_drop))}.")
     if gate.min_agreement is not None and row.agreement.low < gate.min_agreement <= row.agreement.value:
-        found.append(f"{agreement_text(row)}, at least {percent(gate.min_agreement)}, but {too_few(row)}.")
+        needed = images_for_share(round(row.agreement.value * row.images), row.images, gate.min_agreement)
+        found.append(f"{agreement_text(row)}, at least {percent(gate.min_agreement)}, but {too_few(row, needed)}.")
     return [f"{row.artifact}: {sentence}" for sentence in found]
 
 
@@ -105,8 +122,14 @@ def agreement_text(row: DriftRow) -> str:
     return f"agreement is {percent(share.value)} ({interval}, {row.images} images)"
 
 
-def too_few(row: DriftRow) -> str:
-    return f"the interval reaches past it: {row.images} images are too few to be sure"
+def images_inside(row: DriftRow, max_drop: float) -> int | None:
+    """How many images would put the interval of the drop inside `max_drop`, as `images_for_drop` says; None without."""
+    return images_for_drop(row.mcnemar.lost, row.mcnemar.gained, row.images, max_drop) if row.mcnemar else None
+
+
+def too_few(row: DriftRow, needed: int | None) -> str:
+    enough = f"; {needed:,} would do, if the models went on differing as often" if needed else ""
+    return f"the interval reaches past it: {row.images} images are too few to be sure{enough}"
 
 
 def percent(share: float) -> str:

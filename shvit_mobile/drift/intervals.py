@@ -1,9 +1,12 @@
-"""What so many images can say: 95% intervals for shares and for a paired difference, and McNemar's exact test."""
+"""What so many images can say: 95% intervals for shares and for a paired difference, and McNemar's exact test.
+
+And the other way round: how many images it takes until an interval lies inside a limit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, lgamma, log, sqrt
+from math import ceil, exp, lgamma, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -13,6 +16,8 @@ from shvit_mobile.drift.row import McNemar, Share
 from shvit_mobile.errors import BadImages, WrongConfig
 
 Z95 = NormalDist().inv_cdf(0.975)
+# Shares nearer to each other than this are equal: 0.3% of a limit and 3 of 1000 images differ by less.
+ROUNDING = 1e-12
 
 
 def share(hits: NDArray[np.bool_]) -> Share:
@@ -90,6 +95,52 @@ def drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
     check_counts(lost, gained, images=images)
     # Exchanging the two models turns the sign of the difference, so the lower end is the upper end of the exchange.
     return -100 * upper_difference(gained, lost, images), 100 * upper_difference(lost, gained, images)
+
+
+def images_for_drop(lost: int, gained: int, images: int, limit: float) -> int | None:
+    """How many images put the upper end of `drop_interval` at `limit` or below, if the counts grew with them.
+
+    An interval ends where the score test begins to reject. At n images it rejects the limit d where
+    n (observed - d)^2 > z^2 v(d), with v the variance of one image, which stays as it is while the shares do; so the
+    answer is z^2 v(d) / (observed - d)^2, rounded up.
+
+    Args:
+        lost, gained, images: as `drop_interval` takes them.
+        limit: points of top-1, -100 to 100.
+
+    Returns:
+        at least 1; None where the drop observed is at the limit or past it, which more images of the kind only confirm.
+
+    Raises:
+        BadImages, WrongConfig: as `drop_interval`.
+    """
+    check_counts(lost, gained, images=images)
+    return images_to_reject(
+        (lost - gained) / images, limit / 100, score_variance(lost, gained, images, limit / 100) / images
+    )
+
+
+def images_for_share(hits: int, images: int, limit: float) -> int | None:
+    """How many images put the lower end of `wilson` at `limit` or above, if the hits grew with them.
+
+    As `images_for_drop`; the variance of one image under a share p is p (1 - p).
+
+    Args:
+        hits, images: as `wilson` takes them.
+        limit: a share, 0 to 1.
+
+    Raises:
+        BadImages, WrongConfig: as `wilson`.
+    """
+    check_counts(hits, images=images)
+    return images_to_reject(-hits / images, -limit, limit * (1 - limit))
+
+
+def images_to_reject(observed: float, limit: float, variance: float) -> int | None:
+    """The images at which a score test rejects a `limit` above `observed`; `variance` is that of one of them."""
+    if limit - observed < ROUNDING:
+        return None
+    return max(1, ceil(Z95**2 * variance / (observed - limit) ** 2))
 
 
 def upper_difference(lost: int, gained: int, images: int) -> float:

@@ -55,16 +55,20 @@ def max_abs_error(reference: Logits, actual: Logits) -> float:
 
 
 def mean_kl(reference: Logits, actual: Logits) -> float:
-    """Mean over the images of KL(softmax(reference) || softmax(actual)), in nats; arguments and errors as for `sqnr`.
+    """Mean over the images of `divergence`, in nats; arguments and errors as for `sqnr`."""
+    return float(np.mean(divergence(reference, actual)))
+
+
+def divergence(reference: Logits, actual: Logits) -> NDArray[np.float64]:
+    """KL(softmax(reference) || softmax(actual)) of each image, in nats, shape (images,); errors as for `sqnr`.
 
     Never negative: where rounding leaves an image a little below zero, it counts as zero.
     """
-    total = 0.0
+    parts = []
     for r, a in blocks(reference, actual):
         log_p, log_q = log_softmax(r), log_softmax(a)
-        each = np.sum(np.exp(log_p) * (log_p - log_q), axis=1)
-        total += float(np.sum(np.maximum(each, 0)))
-    return total / len(reference)
+        parts.append(np.maximum(np.sum(np.exp(log_p) * (log_p - log_q), axis=1), 0))
+    return np.concatenate(parts)
 
 
 def same_class(reference: Logits, actual: Logits) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -87,7 +88,7 @@ class NeededImages(Contract):
         max_drop: the budget, in points of top-1.
         supported: whether the images at hand show it: the upper end of the drop's interval is inside.
         images: how many would, if the models went on differing as often as here; None where no number would, since the
-            drop itself is past the budget.
+            drop itself is at the budget or past it.
     """
 
     max_drop: float
@@ -234,6 +235,16 @@ class GateVerdict(Contract):
     violations: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
+        """The verdict that so many sentences are; it passes where there are no violations."""
+        broken = tuple(violations)
+        return cls(passed=not broken, violations=broken, caveats=tuple(caveats))
+
+    def and_also(self, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
+        """This verdict with further sentences."""
+        return self.of((*self.violations, *violations), (*self.caveats, *caveats))
+
 
 class DriftReport(Document):
     """The whole report.
@@ -241,7 +252,8 @@ class DriftReport(Document):
     Attributes:
         created: when, in ISO 8601 with the offset from UTC.
         app: what measured, with its version.
-        rows: a rung of the ladder each: simulated ones first, then artifacts in the order they were given.
+        rows: a rung of the ladder each: simulated ones first, then artifacts; on a ladder ONNX, Core ML, ExecuTorch,
+            otherwise in the order they were given.
         changed, layers, ranges: by artifact; empty where they were not asked for.
         apart: one program on two CPUs.
     """

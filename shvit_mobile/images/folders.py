@@ -28,12 +28,14 @@ class ImageSet:
         labels: the class index of each file, or None where there are no labels.
         classes: the names that `labels` points into: the model's labels if they were given, else the names found; empty
             where there are no labels.
+        seed: of the draw, where they are a sample.
     """
 
     root: Path
     files: tuple[Path, ...]
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.files):
@@ -65,7 +67,7 @@ class ImageSet:
                 turns[index] = taken[self.labels[index]]
                 taken[self.labels[index]] += 1
             drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
-        return self._only(drawn[:count])
+        return replace(self._only(drawn[:count]), seed=seed)
 
     def sha256(self) -> str:
         """The SHA-256 over the SHA-256s of the files' bytes, in order; 64 hexadecimal digits.
@@ -129,6 +131,11 @@ def open_images(path: Path, *, labels: Sequence[str] | None = None, csv: Path | 
     if loose or not inside:
         return _unlabelled(path, [*loose, *(file for files in inside.values() for file in files)])
     return _class_folders(path, inside, names)
+
+
+def as_text(name: str) -> str:
+    """A file's name as JSON can hold it: bytes in it that are not UTF-8 become replacement characters."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _kind(path: Path) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.cli.arguments import share_of, target_options
-from shvit_mobile.cli.results import Verdict, with_delegation
+from shvit_mobile.cli.results import with_delegation
 from shvit_mobile.drift.compare import float_reference
+from shvit_mobile.drift.report import GateVerdict
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
 from shvit_mobile.targets.artifact import Artifact
@@ -50,7 +51,7 @@ def test_validate_measures_what_export_recorded(exported: Exported, world: World
     result = call("validate", *artifacts, "--checkpoint", world.species, *images, "--max-drop", 100, "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert told["drift"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
+    assert told["rows"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
     assert told["gate"]["passed"] is True
 
 
@@ -191,7 +192,7 @@ def test_too_little_delegated_fails_the_gate(exported: Exported) -> None:
     assert with_delegation(None, [artifact], 1.0) is None
     left = artifact.manifest.delegation.model_copy(update={"left_operators": {"aten::native_group_norm.out": 1}})
     short = Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": left}))
-    verdict = with_delegation(Verdict(("one",), ("two",)), [short], 1.0)
+    verdict = with_delegation(GateVerdict.of(["one"], ["two"]), [short], 1.0)
     assert verdict is not None
     assert (verdict.violations[0], verdict.caveats) == ("one", ("two",))
     assert "XNNPACK has no group norm" in verdict.violations[1]

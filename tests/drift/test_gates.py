@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.drift.gates import Gate, caveats, violations
-from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
+from shvit_mobile.drift.gates import Gate, caveats, judged, violations
+from shvit_mobile.drift.intervals import drop_interval, images_for_drop, images_for_share, mcnemar, wilson
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import WrongConfig
 
@@ -86,6 +86,18 @@ def test_every_failing_figure_gets_its_sentence_and_no_limit_fails_nothing():
     assert caveats(row, gate) == []
 
 
+def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations():
+    gate, good, bad = Gate(max_drop=0.5), measured(images=50_000), measured(lost=100)
+    assert judged([good], gate).passed
+    verdict = judged([bad, measured(images=200), good], gate)
+    assert not verdict.passed
+    assert list(verdict.violations) == violations(bad, gate)
+    assert list(verdict.caveats) == caveats(measured(images=200), gate)
+    assert not judged([good], gate).and_also(["too slow"]).passed
+    more = judged([good], gate).and_also(caveats=["a word"])
+    assert (more.passed, more.caveats) == (True, ("a word",))
+
+
 def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
     row = measured(labelled=False)
     for ask in (violations, caveats):
@@ -101,6 +113,10 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
     assert "top-1 drops by 0 points" in drop
     assert "200 images are too few to be sure" in drop
     assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
+    assert drop.endswith(f"{images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often.")
+    assert f"; {images_for_share(200, 200, 0.985)} would do" in agreement
+    (exact,) = caveats(measured(images=200, lost=1), Gate(max_drop=0.5))
+    assert exact.endswith("200 images are too few to be sure."), "at the limit itself no number would do"
     assert caveats(measured(images=50_000), gate) == []
     assert caveats(measured(images=200), Gate()) == []
 

@@ -7,10 +7,19 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shvit_mobile.drift.intervals import Z95, drop_interval, mcnemar, score_variance, share, wilson
+from shvit_mobile.drift.intervals import (
+    Z95,
+    drop_interval,
+    images_for_drop,
+    images_for_share,
+    mcnemar,
+    score_variance,
+    share,
+    wilson,
+)
 from shvit_mobile.errors import BadImages, WrongConfig
 
 
@@ -162,3 +171,51 @@ def test_impossible_counts_are_refused():
         drop_interval(-1, 0, 10)
     with pytest.raises(WrongConfig):
         mcnemar(3, -1)
+
+
+@given(tables(), st.integers(1, 40), st.floats(-5, 60))
+def test_so_many_images_put_the_drop_inside_the_limit_and_fewer_do_not(table, times, limit):
+    lost, gained, images = table
+    needed = images_for_drop(lost, gained, images, limit)
+    room = limit - 100 * (lost - gained) / images
+    assume(abs(room) > 1e-6)
+    assert (needed is None) == (room < 0)
+    # As many times the images, so many times the counts: the same shares, in whole numbers.
+    upper = drop_interval(times * lost, times * gained, times * images)[1]
+    if abs(upper - limit) > 1e-6:
+        assert (upper < limit) == (needed is not None and times * images >= needed)
+
+
+@given(tables(), st.floats(0, 50), st.floats(0, 50))
+def test_a_wider_budget_never_takes_more_images(table, limit, other):
+    narrow, wide = (images_for_drop(*table, budget) for budget in sorted((limit, other)))
+    assert narrow is None or (wide is not None and wide <= narrow)
+
+
+@given(st.integers(1, 3000), st.floats(0.05, 50))
+def test_without_a_single_loss_the_last_image_that_is_needed_is_known_exactly(images, limit):
+    needed = images_for_drop(0, 0, images, limit)
+    assert needed == images_for_drop(0, 0, 1, limit), "how many were seen does not matter, since none was lost"
+    assert drop_interval(0, 0, needed)[1] <= limit + 1e-9
+    assert needed == 1 or drop_interval(0, 0, needed - 1)[1] > limit - 1e-9
+
+
+def test_the_images_that_a_drop_of_half_a_point_takes():
+    assert images_for_drop(0, 0, 500, 0.5) == 765
+    assert images_for_drop(5, 5, 1000, 1.0) == images_for_drop(50, 50, 10_000, 1.0)
+    assert images_for_drop(5, 0, 1000, 0.5) is None, "the drop is the budget: more images never leave room"
+    assert images_for_drop(0, 9, 1000, 0.0) is not None, "a gain may be shown to be no loss"
+    assert images_for_drop(0, 0, 1, 100.0) == 1
+    with pytest.raises(WrongConfig):
+        images_for_drop(6, 5, 10, 0.5)
+
+
+@given(counts(), st.integers(1, 40), st.floats(0, 1))
+def test_so_many_images_put_a_share_above_the_limit_and_fewer_do_not(count, times, limit):
+    hits, images = count
+    needed = images_for_share(hits, images, limit)
+    assume(abs(hits / images - limit) > 1e-6)
+    assert (needed is None) == (hits / images < limit)
+    low = wilson(times * hits, times * images).low
+    if abs(low - limit) > 1e-9:
+        assert (low > limit) == (needed is not None and times * images >= needed)

@@ -25,6 +25,7 @@ from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.pt2e import quantized
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
+from shvit_mobile.quantize.weights import LARGEST_KEPT
 from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.targets.built import Built
@@ -38,7 +39,6 @@ from shvit_mobile.targets.coreml import (
     inventory,
 )
 from shvit_mobile.targets.coreml.convert import coremltools, passes
-from shvit_mobile.targets.coreml.weights import LARGEST_KEPT
 from tests.builders import randomised, smooth_pixels, trained
 
 # Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and not.

@@ -15,11 +15,12 @@ import torch
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.weights import COMPRESSED
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.coreml.int8 import write_int8
 from shvit_mobile.targets.coreml.labels import distinct
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
-from shvit_mobile.targets.coreml.weights import COMPRESSED, compression
+from shvit_mobile.targets.coreml.weights import compression
 
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives it from the label's name.

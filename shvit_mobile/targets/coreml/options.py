@@ -8,7 +8,7 @@ from typing import Literal
 from shvit_mobile.deploy.coreml import LAYOUTS, Layout
 from shvit_mobile.errors import NotAmong, WrongConfig
 from shvit_mobile.quantize.recipe import Precision
-from shvit_mobile.targets.coreml.weights import COMPRESSED
+from shvit_mobile.quantize.weights import COMPRESSED
 from shvit_mobile.targets.options import TargetOptions
 
 InputKind = Literal["image", "tensor"]

@@ -1,8 +1,9 @@
 """Weights alone made small: int8 with scales, or indices into palettes. Arithmetic stays fp16.
 
-coremltools writes them into the program; which weights, in what groups and with what palettes is decided here. Its
-`enable_per_channel_scale` is left alone: with palettes by group, version 9.0 takes the largest weight along the wrong
-axis, and a package larger than fp16 answers anything but right.
+coremltools writes them into the program; which weights, in what groups and with what palettes is decided here, from
+what `shvit_mobile.quantize.weights` says of a recipe. Its `enable_per_channel_scale` is left alone: with palettes by
+group, version 9.0 takes the largest weight along the wrong axis, and a package larger than fp16 answers anything but
+right.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from typing import Any
 
 from shvit_mobile.quantize.palette import palette
 from shvit_mobile.quantize.recipe import Precision, Recipe
+from shvit_mobile.quantize.weights import LARGEST_KEPT, PALETTE_BITS
 
-# Weights up to this many elements stay fp16: scales and the alignment of one more blob eat most of what int8 saves.
-LARGEST_KEPT = 2048
-PALETTE_BITS: dict[Precision, int] = {"palette-8": 8, "palette-6": 6, "palette-4": 4}
-COMPRESSED: tuple[Precision, ...] = ("int8-weights", *PALETTE_BITS)
 QUANTIZE, PALETTIZE = "compression::linear_quantize_weights", "compression::palettize_weights"
 
 

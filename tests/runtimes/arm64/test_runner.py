@@ -17,8 +17,8 @@ from shvit_mobile.cli.tables import distance_line
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.demo.run import CALIBRATION_COUNT
 from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.drift.architectures import Remembered, on_arm64
-from shvit_mobile.drift.compare import compare, float_reference
+from shvit_mobile.drift.architectures import on_arm64
+from shvit_mobile.drift.compare import comparison, float_reference
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
@@ -147,8 +147,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
 def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys: pytest.CaptureFixture[str]) -> None:
     artifact, trained = demo("int8"), load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels)
-    reference, here = float_reference(trained, images), Remembered(open_runner(artifact))
-    compare(artifact, trained, images, runner=here, reference=reference)
+    reference = float_reference(trained, images)
+    here = comparison(artifact, trained, images, reference=reference)
     row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here, reference=reference)
     with capsys.disabled():
         sys.stdout.write(f"\n{distance_line(apart)}\n")
@@ -162,8 +162,7 @@ def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys:
 def test_the_demo_models_fp32_answers_on_arm64_as_it_does_here(demo: Lowered) -> None:
     artifact, trained = demo("fp32"), load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(FP32_IMAGES, 0)
-    here = Remembered(open_runner(artifact))
-    compare(artifact, trained, images, runner=here)
+    here = comparison(artifact, trained, images)
     row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here)
     assert (row.images, row.agreement.value) == (FP32_IMAGES, 1.0)
     assert apart.max_abs_error < 1e-4

@@ -1,0 +1,154 @@
+"""The ladder: what PyTorch makes of the deploy form and of each recipe, so that a person sees where drift enters.
+
+From rung to rung one thing changes: the float model is folded to the deploy form, gets a recipe's numbers, and is then
+lowered to each target. The first two are computed here, without an artifact; their rows say "simulated".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift.compare import Answer, Progress, Reference, answered, check_reference, check_same_images, row
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.images.folders import ImageSet
+from shvit_mobile.images.preprocessing import Preprocessing, raw
+from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.quantize.weights import COMPRESSED, with_small_weights
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.manifest import Manifest, Target
+
+# In which artifacts stand below what is simulated.
+ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
+
+# The precisions whose numbers PyTorch can compute; what fp32 and fp16 change is up to the runtime.
+SIMULATED: tuple[Precision, ...] = (*INT8_PRODUCTS, *COMPRESSED)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Something that PyTorch computes and no artifact.
+
+    Attributes:
+        name: for people.
+        preprocessing: how it sees pictures.
+        recipe: whose numbers it computes with; None for the deploy form in float32.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    recipe: Recipe | None = None
+
+
+def rungs(manifests: Iterable[Manifest]) -> tuple[Rung, ...]:
+    """The rungs between a float model and its artifacts: the deploy form, and each recipe of `SIMULATED`, once.
+
+    Where artifacts see pictures
+    differently, each way has rungs of its own; those that would have the same name are numbered.
+    """
+    manifests = list(manifests)
+    forms = [Rung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)]
+    simulated: list[Rung] = []
+    for manifest in manifests:
+        recipe = manifest.recipe
+        rung = Rung(f"{manner(recipe)} {recipe.precision}", manifest.preprocessing, recipe)
+        if recipe.precision in SIMULATED and rung not in simulated:
+            simulated.append(rung)
+    return tuple(numbered([*forms, *simulated]))
+
+
+def manner(recipe: Recipe) -> str:
+    """What PyTorch does with a recipe."""
+    return "fake-quant" if recipe.precision in INT8_PRODUCTS else "rounded"
+
+
+def numbered(rungs: Sequence[Rung]) -> list[Rung]:
+    """The rungs, the second and later ones of a name with their number."""
+    names = [rung.name for rung in rungs]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [
+        rung if not earlier else replace(rung, name=f"{rung.name} ({earlier + 1})")
+        for rung, earlier in zip(rungs, before, strict=True)
+    ]
+
+
+def simulated(
+    rung: Rung,
+    trained: TrainedModel,
+    images: ImageSet,
+    reference: Reference,
+    *,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> DriftRow:
+    """The drift of a rung against the float model, on the same images.
+
+    Args:
+        rung: one of `rungs`.
+        trained: the float checkpoint.
+        images: as `compare` takes them.
+        reference: the float model's answers to them.
+        batch: images at a time; the graph of int8 takes them one by one all the same.
+        progress: told (files done, files in all) after each batch.
+
+    Raises:
+        BadRecipe: the recipe is of another model.
+        ProofFailed: the deploy form is not equal to the float model.
+        BadImages, WrongConfig: as `compare`.
+    """
+    check_reference(reference, trained, rung.preprocessing)
+    deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
+    answers = answered([simulation(deployed, rung.recipe)], images, rung.preprocessing, batch, progress)
+    check_same_images(reference, answers)
+    return row(
+        reference.logits,
+        answers.logits[0],
+        answers.labels,
+        artifact=rung.name,
+        target="torch",
+        precision=rung.recipe.precision if rung.recipe else "fp32",
+        how="simulated",
+        engine=f"PyTorch {torch.__version__.partition('+')[0]}",
+        skipped=answers.skipped,
+    )
+
+
+def simulation(deployed: DeployForm, recipe: Recipe | None) -> Answer:
+    """Pixels (images, height, width, 3) to float32 logits (images, classes), as a recipe would have it, in PyTorch.
+
+    int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e`); a recipe of small
+    weights computes in float32 with what is left of them.
+
+    Raises:
+        BadRecipe: the recipe is of another model.
+    """
+    if recipe is not None and recipe.precision in INT8_PRODUCTS:
+        return fake_quant(deployed, recipe)
+    form = deployed if recipe is None else replace(deployed, module=with_small_weights(deployed, recipe))
+    return lambda pixels: run(form, pixels).numpy()
+
+
+def fake_quant(deployed: DeployForm, recipe: Recipe) -> Answer:
+    """The quantized graph, which takes one image at a time."""
+    from shvit_mobile.quantize.pt2e import quantized
+
+    graph = quantized(deployed, recipe)
+
+    @torch.inference_mode()
+    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in torch.from_numpy(raw(pixels))]).numpy()
+        return logits
+
+    return answer
+
+
+def on_ladder(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """The artifacts by target, in the order of the ladder; those of one target in the order they were given."""
+    return sorted(artifacts, key=lambda artifact: ORDER.index(artifact.manifest.target))

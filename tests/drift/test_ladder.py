@@ -1,0 +1,161 @@
+"""The ladder: which rungs some artifacts have, and that each computes what its artifacts are to compute."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.drift.compare import comparison, float_reference
+from shvit_mobile.drift.ladder import on_ladder, rungs, simulated, simulation
+from shvit_mobile.drift.metrics import sqnr
+from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.lower import lower
+from tests.builders import picture_folder, randomised, trained
+
+SIZE = (64, 48)
+# Wide enough for weights that are worth making small.
+WIDE = SHViTConfig(dims=(32, 64, 96), partial_dims=(8, 14, 20), depths=(1, 1, 1), classes=7)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return replace(
+        trained(randomised(WIDE, seed=2), size=SIZE),
+        preprocessing=Preprocessing(size=SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)),
+    )
+
+
+@pytest.fixture(scope="module")
+def images(model, tmp_path_factory):
+    folder = picture_folder(tmp_path_factory.mktemp("pictures"), count=11, classes=model.labels)
+    return open_images(folder, labels=model.labels)
+
+
+@pytest.fixture(scope="module")
+def reference(model, images):
+    return float_reference(model, images)
+
+
+@pytest.fixture(scope="module")
+def recipe(model, images):
+    return calibrate(to_deploy_form(model), images, precision="int8", count=11)
+
+
+@pytest.fixture(scope="module")
+def onnx(model, recipe, tmp_path_factory):
+    return lower(to_deploy_form(model), recipe, "onnx", tmp_path_factory.mktemp("out"))
+
+
+def manifest(onnx, recipe, *, target="onnx", size=SIZE):
+    changes = {"recipe": recipe, "precision": recipe.precision, "target": target}
+    return onnx.manifest.model_copy(update=changes | {"preprocessing": replace(onnx.manifest.preprocessing, size=size)})
+
+
+def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form(onnx, recipe):
+    wider = recipe.model_copy(update={"observer": "mse"})
+    recipes = [
+        *(recipe, Recipe(precision="fp32"), recipe, Recipe(precision="fp16")),
+        *(Recipe(precision="int8-weights"), wider, Recipe(precision="palette-4")),
+    ]
+    found = rungs(manifest(onnx, each) for each in recipes)
+    assert [(rung.name, rung.recipe) for rung in found] == [
+        ("deploy form", None),
+        ("fake-quant int8", recipe),
+        ("rounded int8-weights", Recipe(precision="int8-weights")),
+        ("fake-quant int8 (2)", wider),
+        ("rounded palette-4", Recipe(precision="palette-4")),
+    ]
+    assert [rung.name for rung in rungs([manifest(onnx, Recipe(precision="fp32"))])] == ["deploy form"]
+
+
+def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
+    found = rungs([manifest(onnx, recipe), manifest(onnx, recipe, size=(32, 32))])
+    assert [(rung.name, rung.preprocessing.size) for rung in found] == [
+        ("deploy form", SIZE),
+        ("deploy form (2)", (32, 32)),
+        ("fake-quant int8", SIZE),
+        ("fake-quant int8 (2)", (32, 32)),
+    ]
+
+
+def test_on_the_ladder_artifacts_stand_by_target(onnx, recipe):
+    given = [
+        Artifact(onnx.path.with_name(name), manifest(onnx, recipe, target=target))
+        for name, target in (("a", "executorch"), ("b", "coreml"), ("c", "onnx"), ("d", "coreml"), ("e", "onnx"))
+    ]
+    assert [artifact.path.name for artifact in on_ladder(given)] == ["c", "e", "b", "d", "a"]
+
+
+def test_the_deploy_form_hardly_drifts_and_says_that_it_is_simulated(model, images, reference, onnx):
+    (rung,) = rungs([manifest(onnx, Recipe(precision="fp32"))])
+    told = []
+    row = simulated(rung, model, images, reference, batch=4, progress=lambda *done: told.append(done))
+    assert (row.artifact, row.target, row.precision, row.how) == ("deploy form", "torch", "fp32", "simulated")
+    assert row.engine.startswith("PyTorch 2")
+    assert row.artifact_sha256 is None
+    assert (row.images, row.agreement.value) == (11, 1)
+    assert 80 < row.sqnr_db < float("inf")
+    assert row.top1 == row.float_top1
+    assert told[-1] == (11, 11)
+
+
+def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
+    model, images, reference, recipe, onnx, tmp_path
+):
+    (batch,) = batches(images, model.preprocessing, size=11)
+    deployed = to_deploy_form(model)
+    clipped = {
+        name: seen.model_copy(update={"output": (seen.output[0] / 4, seen.output[1] / 4)})
+        for name, seen in recipe.ranges.items()
+    }
+    clipping = recipe.model_copy(update={"ranges": clipped})
+    rung, artifact = simulation(deployed, clipping)(batch.pixels), lower(deployed, clipping, "onnx", tmp_path)
+    broken = comparison(artifact, model, images, reference=reference)
+    assert sqnr(reference.logits, rung) < 20 < sqnr(rung, broken.logits), "both clip alike"
+    row = simulated(rungs([artifact.manifest])[1], model, images, reference)
+    assert row.sqnr_db == pytest.approx(sqnr(reference.logits, rung), abs=1e-6)
+    sound = simulated(rungs([onnx.manifest])[1], model, images, reference)
+    assert 30 < sound.sqnr_db < 60
+    assert sound.sqnr_db == pytest.approx(comparison(onnx, model, images, reference=reference).row.sqnr_db, abs=2)
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), [("int8-weights", 25, 60), ("palette-4", 3, 25)])
+def test_rounded_weights_drift_and_fewer_bits_drift_more(precision, least, most, model, images, reference, onnx):
+    (_, rung) = rungs([manifest(onnx, calibrate(to_deploy_form(model), precision=precision))])
+    row = simulated(rung, model, images, reference)
+    assert least < row.sqnr_db < most
+
+
+def test_dynamic_int8_is_simulated_too(model, images, reference, onnx):
+    (_, rung) = rungs([manifest(onnx, calibrate(to_deploy_form(model), precision="int8-dynamic"))])
+    assert rung.name == "fake-quant int8-dynamic"
+    assert 10 < simulated(rung, model, images, reference).sqnr_db < 60
+
+
+def test_a_batch_is_answered_as_its_images_alone(model, images, recipe):
+    (batch,) = batches(images, model.preprocessing, size=11)
+    for each in (None, recipe, Recipe(precision="int8-weights")):
+        answer = simulation(to_deploy_form(model), each)
+        alone = np.concatenate([answer(picture[None]) for picture in batch.pixels[:3]])
+        np.testing.assert_allclose(answer(batch.pixels)[:3], alone, atol=1e-4)
+
+
+def test_what_does_not_belong_together_is_refused(model, images, reference, onnx, recipe):
+    (rung, fake_quant) = rungs([onnx.manifest])
+    with pytest.raises(WrongConfig, match="another checkpoint"):
+        simulated(rung, model, images, replace(reference, checkpoint_sha256="1" * 64))
+    with pytest.raises(WrongConfig, match="another preprocessing"):
+        simulated(replace(rung, preprocessing=Preprocessing(size=SIZE)), model, images, reference)
+    strange = recipe.model_copy(update={"float_layers": ("no.layer",)})
+    with pytest.raises(BadRecipe, match=r"no\.layer"):
+        simulated(replace(fake_quant, recipe=strange), model, images, reference)

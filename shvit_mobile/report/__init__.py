@@ -1,0 +1,1 @@
+"""One HTML page and one JSON out of everything that was measured of a model."""

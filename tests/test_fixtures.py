@@ -1,0 +1,118 @@
+"""The fixtures that three languages read: valid ones survive reading and writing, others are refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from write_fixtures import FOLDER, write_fixtures
+
+from shvit_mobile.bench.report import DeviceReport
+from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.contract import Document
+from shvit_mobile.documents import DOCUMENTS
+from shvit_mobile.errors import ShvitError
+from shvit_mobile.fingerprints import sha256
+from shvit_mobile.targets.goldens import Goldens
+from shvit_mobile.targets.manifest import Manifest
+
+KINDS = {document.NAME: document for document in DOCUMENTS}
+CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text())["cases"]
+
+
+def valid() -> list[Path]:
+    """Every document outside `invalid/`."""
+    return [path for path in sorted(FOLDER.rglob("*.json")) if "invalid" not in path.relative_to(FOLDER).parts]
+
+
+def read(path: Path, kind: str) -> Document:
+    return KINDS[kind].parse(path, ShvitError, f"a {kind}")
+
+
+def reports(folder: str) -> list[DeviceReport]:
+    return [DeviceReport.read(path) for path in sorted((FOLDER / folder).glob("*.json"))]
+
+
+@pytest.mark.parametrize("path", valid(), ids=lambda path: path.relative_to(FOLDER).as_posix())
+def test_a_valid_one_is_read_and_written_again_unchanged(path: Path) -> None:
+    value = json.loads(path.read_text())
+    assert json.loads(read(path, value["kind"]).json_text()) == value
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["file"])
+def test_an_invalid_one_is_refused_in_a_sentence(case: dict[str, str]) -> None:
+    with pytest.raises(ShvitError) as refusal:
+        read(FOLDER / "invalid" / case["file"], case["document"])
+    path, _, sentence = refusal.value.what.partition(".json ")
+    assert path.endswith(case["file"].removesuffix(".json"))
+    assert case["why"] in sentence
+
+
+def test_every_kind_has_valid_invalid_and_newer_ones() -> None:
+    listed = {case["file"] for case in CASES}
+    there = {path.relative_to(FOLDER / "invalid").as_posix() for path in (FOLDER / "invalid").glob("*/*.json")}
+    assert listed == there
+    for kind in KINDS:
+        assert list((FOLDER / kind).rglob("*.json"))
+        assert (FOLDER / "newer_minor" / f"{kind}.json").exists()
+        assert sum(case["document"] == kind for case in CASES) >= 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_of_a_newer_minor_version_are_kept(kind: str) -> None:
+    path = FOLDER / "newer_minor" / f"{kind}.json"
+    value = json.loads(path.read_text())
+    assert "added_later" in value
+    assert json.loads(read(path, kind).json_text()) == value
+
+
+def test_the_fixtures_are_what_the_tool_writes(tmp_path: Path) -> None:
+    write_fixtures(tmp_path / "again")
+    again, stored = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "again", FOLDER)
+    )
+    assert again.keys() == stored.keys(), "run: .venv/bin/python tools/write_fixtures.py"
+    assert [path for path in stored if stored[path] != again[path]] == [], (
+        "run: .venv/bin/python tools/write_fixtures.py"
+    )
+
+
+def test_device_reports_say_that_they_are_fixtures_and_agree_with_their_samples() -> None:
+    found = [*reports("device_report"), *reports("device_report_earlier")]
+    assert len(found) == 7
+    assert all(report.fixture for report in found)
+    for result in (result for report in found for result in report.results):
+        assert result.latency == Latency.of([sample for samples in result.samples_ms for sample in samples])
+
+
+def test_device_reports_measure_the_artifacts_of_the_manifests() -> None:
+    manifests = [Manifest.read(path) for path in (FOLDER / "manifest").glob("*.json")]
+    known = {manifest.artifact.name: manifest.artifact.sha256 for manifest in manifests}
+    for report in (*reports("device_report"), *reports("device_report_earlier")):
+        assert {(result.name, result.artifact_sha256) for result in report.results} <= set(known.items())
+
+
+def test_device_reports_cover_what_a_reader_has_to_show() -> None:
+    found = reports("device_report")
+    results = [result for report in found for result in report.results]
+    traced = [report.conditions.thermal for report in found if report.conditions]
+    assert {result.compute for result in results} == {"cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"}
+    assert {result.threads for result in results} == {None, 1, 2, 4}
+    assert any(sample.state == "serious" for trace in traced for sample in trace)
+    assert any(result.windows for result in results)
+    assert any(result.golden and not result.golden.passed for result in results)
+    assert any(report.conditions and report.conditions.low_power for report in found)
+
+
+def test_goldens_are_those_of_their_manifest() -> None:
+    (place,) = (FOLDER / "goldens").glob("*.goldens")
+    goldens = Goldens.read(place / "goldens.json")
+    manifest = Manifest.read(place.with_suffix(".manifest.json"))
+    assert manifest.artifact.sha256 == goldens.artifact_sha256
+    assert manifest.goldens is not None
+    assert (manifest.goldens.name, manifest.goldens.sha256) == (place.name, sha256(place))
+    for golden in goldens.images:
+        assert sha256(place / golden.image) == golden.image_sha256
+        assert sha256(place / golden.pixels) == golden.pixels_sha256

@@ -1,0 +1,127 @@
+"""Fixtures that a reader has to refuse, and others of a newer minor version that it has to keep whole."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from shvit_mobile.bench.report import DeviceReport
+from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.contract import VERSION, numbers
+
+MAJOR, MINOR = numbers(VERSION)
+NEWER_MINOR, NEWER_MAJOR = f"{MAJOR}.{MINOR + 1}", f"{MAJOR + 1}.0"
+GONE = object()
+NOT_A_HASH = "67B449E4"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A valid document with one thing wrong.
+
+    Attributes:
+        name: of the file, without its suffix.
+        place: keys and indices to the field; the last may be new.
+        value: what stands there; `GONE` where nothing does.
+        why: a part of the sentence that refuses it.
+    """
+
+    name: str
+    place: tuple[str | int, ...]
+    value: Any
+    why: str
+
+
+def everywhere(required: tuple[str | int, ...]) -> list[Fault]:
+    """What is wrong in every kind of document; `required` is the place of a field that it cannot do without."""
+    path = ".".join(map(str, required))
+    return [
+        Fault("newer-major", ("schema_version",), NEWER_MAJOR, f"of version {NEWER_MAJOR}."),
+        Fault("version-of-one-number", ("schema_version",), "1", "schema_version"),
+        Fault("wrong-kind", ("kind",), "shopping_list", "kind"),
+        Fault("no-kind", ("kind",), GONE, "'kind' is a required property"),
+        Fault("unknown-field", ("remark",), "of this version", "remark"),
+        Fault("missing-field", required, GONE, path),
+    ]
+
+
+FAULTS: dict[str, list[Fault]] = {
+    "device_report": [
+        *everywhere(("device",)),
+        Fault("negative-time", ("results", 0, "load_ms"), -1.5, "results.0.load_ms"),
+        Fault("negative-sample", ("results", 0, "samples_ms", 0, 1), -4.0, "results.0.samples_ms.0.1"),
+        Fault("empty-samples", ("results", 0, "samples_ms"), [], "results.0.samples_ms"),
+        Fault("no-results", ("results",), [], "results"),
+        Fault("text-for-a-number", ("results", 0, "latency", "p50"), "fast", "results.0.latency.p50"),
+        Fault("wrong-hash-format", ("results", 0, "artifact_sha256"), NOT_A_HASH, "results.0.artifact_sha256"),
+        Fault("unknown-compute-unit", ("results", 0, "compute"), "quantum", "results.0.compute"),
+        Fault("unknown-thermal-state", ("conditions", "thermal", 0, "state"), "cosy", "conditions.thermal.0.state"),
+        Fault("battery-past-full", ("conditions", "battery"), 64, "conditions.battery"),
+        Fault("fraction-of-an-image", ("results", 0, "golden", "same_class"), 3.5, "results.0.golden.same_class"),
+    ],
+    "manifest": [
+        *everywhere(("labels",)),
+        Fault("wrong-hash-format", ("artifact", "sha256"), NOT_A_HASH, "artifact.sha256"),
+        Fault("negative-size", ("artifact", "bytes"), -1, "artifact.bytes"),
+        Fault("unknown-target", ("target",), "tflite", "target"),
+        Fault("unknown-precision", ("precision",), "int3", "precision"),
+        Fault("shape-of-three", ("input", "shape"), [3, 224, 224], "input.shape"),
+    ],
+    "recipe": [
+        *everywhere(("precision",)),
+        Fault("unknown-observer", ("observer",), "guess", "observer"),
+        Fault("range-of-three", ("ranges", "patch_embed.0", "input"), [0, 1, 2], "ranges.patch_embed.0.input"),
+        Fault("wrong-hash-format", ("calibration", "sha256"), NOT_A_HASH, "calibration.sha256"),
+    ],
+    "goldens": [
+        *everywhere(("images",)),
+        Fault("no-images", ("images",), [], "images"),
+        Fault("negative-tolerance", ("tolerance",), -0.5, "tolerance"),
+        Fault("wrong-hash-format", ("images", 0, "pixels_sha256"), NOT_A_HASH, "images.0.pixels_sha256"),
+        Fault("logits-of-text", ("images", 0, "logits", 0), "high", "images.0.logits.0"),
+    ],
+    "drift_report": [
+        *everywhere(("checkpoint",)),
+        Fault("no-rows", ("rows",), [], "rows"),
+        Fault("share-past-one", ("rows", 0, "agreement", "value"), 99.6, "rows.0.agreement.value"),
+        Fault("no-images", ("rows", 0, "images"), 0, "rows.0.images"),
+        Fault("unknown-how", ("rows", 0, "how"), "somehow", "rows.0.how"),
+        Fault("wrong-hash-format", ("checkpoint", "sha256"), NOT_A_HASH, "checkpoint.sha256"),
+    ],
+}
+
+
+def brief(report: DeviceReport) -> DeviceReport:
+    """The report with two short rounds of its first result, to be read by eye."""
+    first = report.results[0]
+    rounds = tuple(samples[:2] for samples in first.samples_ms[:2])
+    latency = Latency.of([sample for samples in rounds for sample in samples])
+    settings = report.settings.model_copy(update={"rounds": 2, "iterations": 2})
+    result = first.model_copy(update={"samples_ms": rounds, "latency": latency})
+    return report.model_copy(update={"settings": settings, "results": (result,)})
+
+
+def broken(value: dict[str, Any], fault: Fault) -> dict[str, Any]:
+    """A copy with the fault."""
+    copy = deepcopy(value)
+    *way, last = fault.place
+    inner: Any = copy
+    for key in way:
+        inner = inner[key]
+    if fault.value is GONE:
+        del inner[last]
+    else:
+        inner[last] = fault.value
+    return copy
+
+
+def of_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the next minor version, with a field that is unknown here at the top and one within each part."""
+    copy = {key: {**part, "added": [1, 2]} if keeps(key, part) else part for key, part in deepcopy(value).items()}
+    return {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
+
+
+def keeps(key: str, part: Any) -> bool:
+    """Whether a part is one with fields of its own, and not a mapping or the preprocessing, which is closed."""
+    return isinstance(part, dict) and key in {"artifact", "device", "settings", "checkpoint", "calibration", "model"}

@@ -1,0 +1,408 @@
+"""Fixtures about models: manifests, recipes, goldens and drift reports, as `write_fixtures` writes them.
+
+Names, sizes, hashes and drift are those of the demo model's exports, with an inventory and a recipe cut short; goldens
+and the small model that they belong to are made up.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
+from shvit_mobile.drift.report import (
+    Answer,
+    Apart,
+    Changed,
+    ChangedImage,
+    CheckpointSeen,
+    Confusion,
+    DriftReport,
+    GateVerdict,
+    ImagesSeen,
+    LayerDrift,
+    LayerReport,
+    NeededImages,
+    RangeReport,
+    ValueRange,
+)
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.fingerprints import sha256 as sha256_of
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
+from shvit_mobile.targets.goldens import GoldenImage, Goldens
+from shvit_mobile.targets.manifest import (
+    ArtifactFile,
+    Delegation,
+    Golden,
+    GoldensFolder,
+    InputContract,
+    Inventory,
+    Manifest,
+    OutputContract,
+    Provenance,
+    Target,
+)
+
+CHECKPOINT = "75ff6865b5773bc461497a1616c595bbddcc55660f3f6cd4c01eb1425853d218"
+LABELS = tuple(sorted(folder.name for folder in TEST_IMAGES.iterdir() if folder.is_dir()))
+VERSIONS = {
+    "coreml": {"shvit-mobile": "0.1.0", "torch": "2.13.0+cpu", "coremltools": "9.0"},
+    "executorch": {"shvit-mobile": "0.1.0", "torch": "2.13.0+cpu", "executorch": "1.4.1", "torchao": "0.18.0"},
+}
+ENGINES = {"coreml": "shvit-mobile reference executor", "executorch": "ExecuTorch 1.4.1 (XNNPACK)"}
+SUFFIXES = {"coreml": ".mlpackage", "executorch": ".pte"}
+IMAGES = 500
+
+
+@dataclass(frozen=True)
+class Export:
+    """An artifact of the demo model, and what was measured of it on 500 images.
+
+    Attributes:
+        lost, gained: images that only the float model, only the artifact got right.
+        changed: images on which their choice differs.
+        weights: bytes by dtype.
+    """
+
+    target: Target
+    precision: Precision
+    bytes: int
+    sha256: str
+    weights: Mapping[str, int]
+    quantized_layers: int
+    lost: int
+    gained: int
+    changed: int
+    top5: int
+    sqnr_db: float
+    max_abs_error: float
+    mean_kl: float
+
+    @property
+    def stem(self) -> str:
+        return f"shvit_s1-224-{self.target}-{self.precision}"
+
+    @property
+    def name(self) -> str:
+        return self.stem + SUFFIXES[self.target]
+
+
+EXPORTS = (
+    Export(
+        *("coreml", "fp16", 12151980, "67b449e4cd46c3fec3a245e8b989a76db3304cbaa26db2bcdc01498e2545ee09"),
+        *({"float16": 11979636}, 0, 1, 0, 1, 497, 57.745843, 0.0147891, 1.578461e-06),
+    ),
+    Export(
+        *("coreml", "int8", 6400267, "bd42e759272a2b3c6fc7c27946306039ed321ac4f188ad30ae9c6e70368d9f01"),
+        *({"int8": 5917980, "float16": 180612}, 60, 3, 2, 5, 496, 30.077328, 0.437455, 1.056545e-03),
+    ),
+    Export(
+        *("coreml", "int8-weights", 6291128, "baaec3cd4c086c5f216af1a7d62cf668520ce18ef69024b0346f058bcbb8fccd"),
+        *({"int8": 5972078, "float16": 121616}, 0, 2, 1, 3, 497, 30.845597, 0.305905, 5.301438e-04),
+    ),
+    Export(
+        *("executorch", "fp32", 24079656, "3de3a3904211e316ba663d6d926703a41d7a9535ac5192d725e8b1aa5e380575"),
+        *({"float32": 23987876}, 0, 0, 0, 0, 497, 123.397177, 9.000301e-06, 2.868973e-13),
+    ),
+    Export(
+        *("executorch", "int8", 6516008, "173313e675582fc2a28a042980ba79371f8d8b0569a88f82e639a1ce93c560af"),
+        *({"int8": 5917824, "float32": 389428, "int32": 72848}, 60, 1, 1, 2, 497, 30.090705, 0.395323, 9.845606e-04),
+    ),
+)
+
+
+def recipe(precision: Precision) -> Recipe:
+    """The recipe of a precision, with the ranges of three layers where there are any."""
+    if precision != "int8":
+        return Recipe(precision=precision)
+    return Recipe(
+        precision="int8",
+        float_kinds=FLOAT_KINDS,
+        observer="min-max",
+        ranges={
+            "patch_embed.0": ActivationRange(input=(-123.675003, 151.470001), output=(0.0, 17.72175)),
+            "patch_embed.2": ActivationRange(input=(0.0, 17.72175), output=(0.0, 11.152433)),
+            "patch_embed.4": ActivationRange(input=(0.0, 11.152433), output=(0.0, 10.669729)),
+        },
+        calibration=CalibrationImages(
+            source="calibration",
+            count=200,
+            sha256="aeac714513419772388e5afa6bc991e339972520c0d245f486b7d4ba29e61ed5",
+            seed=0,
+        ),
+    )
+
+
+def drift_row(export: Export) -> DriftRow:
+    right = 446
+    low, high = drop_interval(export.lost, export.gained, IMAGES)
+    return DriftRow(
+        artifact=export.name,
+        target=export.target,
+        precision=export.precision,
+        how="reference" if export.target == "coreml" else "native",
+        engine=ENGINES[export.target],
+        artifact_sha256=export.sha256,
+        images=IMAGES,
+        top1=wilson(right - export.lost + export.gained, IMAGES),
+        top5=wilson(export.top5, IMAGES),
+        float_top1=wilson(right, IMAGES),
+        float_top5=wilson(497, IMAGES),
+        top1_drop=round(100 * (export.lost - export.gained) / IMAGES, 6),
+        top1_drop_interval=(round(low, 6), round(high, 6)),
+        mcnemar=mcnemar(export.lost, export.gained),
+        agreement=wilson(IMAGES - export.changed, IMAGES),
+        sqnr_db=export.sqnr_db,
+        max_abs_error=export.max_abs_error,
+        mean_kl=export.mean_kl,
+    )
+
+
+def manifest(export: Export, size: int = 224) -> Manifest:
+    coreml = export.target == "coreml"
+    return Manifest(
+        artifact=ArtifactFile(name=export.name, bytes=export.bytes, sha256=export.sha256),
+        target=export.target,
+        precision=export.precision,
+        model=Provenance(
+            variant="shvit_s1",
+            classes=len(LABELS),
+            source="shvit_s1-cifar10.safetensors",
+            dialect="shvit-mobile",
+            checkpoint_sha256=CHECKPOINT,
+        ),
+        labels=LABELS,
+        preprocessing=Preprocessing(size=(size, size), crop_ratio=1.0),
+        input=InputContract(
+            name="image",
+            kind="image" if coreml else "tensor",
+            values="pixels",
+            shape=(1, 3, size, size),
+            dtype="uint8" if coreml else "float32",
+        ),
+        output=OutputContract(
+            logits="logits",
+            probabilities="classLabel_probs" if coreml else None,
+            label="classLabel" if coreml else None,
+        ),
+        recipe=recipe(export.precision),
+        options={"input": "image", "deployment_target": "iOS17", "classifier": True, "layout": "matmul", "block": 0}
+        if coreml
+        else {"backend": "xnnpack", "stem": "plain", "head": "auto"},
+        versions=VERSIONS[export.target],
+        inventory=Inventory(
+            operators={"conv": 77, "relu": 33, "matmul": 18} if coreml else {"XNNConv2d": 78, "XnnpackBackend": 1},
+            weight_bytes=dict(export.weights),
+            quantized_layers=export.quantized_layers,
+        ),
+        delegation=None
+        if coreml
+        else Delegation(backend="XnnpackBackend", delegates=1, delegated_operators=329, left_operators={}),
+        golden=Golden(
+            logits=(1.85254, -0.02058, -1.24316, -1.61035, -0.78369, -1.18164, -1.68165, -0.6748, 2.29492, 4.73828),
+            how="reference" if coreml else "native",
+            tolerance=0.236853 if export.quantized_layers == 0 else 2.368528,
+        ),
+        drift=drift_row(export),
+    )
+
+
+SMALL = 64
+SMALL_STEM = f"shvit_s1-{SMALL}-executorch-fp32"
+SMALL_SHA256 = sha256(b"the artifact of shvit-mobile's fixture goldens").hexdigest()
+
+
+def write_goldens(folder: Path) -> None:
+    """`STEM.goldens/` with two pictures, their pixels and made-up logits, and the manifest that names it."""
+    place = folder / f"{SMALL_STEM}.goldens"
+    place.mkdir(parents=True)
+    preprocessing = Preprocessing(size=(SMALL, SMALL), crop_ratio=1.0)
+    goldens = Goldens(
+        artifact_sha256=SMALL_SHA256,
+        precision="fp32",
+        preprocessing=preprocessing,
+        how="native",
+        engine=ENGINES["executorch"],
+        tolerance=0.001,
+        pixels_tolerance=1.5,
+        images=tuple(golden(index, preprocessing, place) for index in range(2)),
+    )
+    (place / "goldens.json").write_text(goldens.json_text())
+    export = EXPORTS[3]
+    named = manifest(export, SMALL).model_copy(
+        update={
+            "artifact": ArtifactFile(name=f"{SMALL_STEM}.pte", bytes=export.bytes, sha256=SMALL_SHA256),
+            "goldens": GoldensFolder(name=place.name, sha256=sha256_of(place)),
+            "drift": None,
+            "golden": None,
+        }
+    )
+    (folder / f"{SMALL_STEM}.manifest.json").write_text(named.json_text())
+
+
+def golden(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:
+    """One picture, copied from the test images."""
+    source = picture(index)
+    with Image.open(source) as opened:
+        pixels = preprocessing.pixels(opened.convert("RGB"))
+    image, raw = f"{index}.jpg", f"{index}.pixels.rgb"
+    (place / image).write_bytes(source.read_bytes())
+    (place / raw).write_bytes(pixels.tobytes())
+    logits = np.round(np.random.default_rng(index).normal(0, 2, len(LABELS)), 4)
+    return GoldenImage(
+        image=image,
+        image_sha256=sha256(source.read_bytes()).hexdigest(),
+        pixels=raw,
+        pixels_sha256=sha256(pixels.tobytes()).hexdigest(),
+        logits=tuple(logits.tolist()),
+        float_logits=tuple(np.round(logits + 1e-4, 4).tolist()),
+    )
+
+
+def picture(index: int) -> Path:
+    """A test image of one class after the other."""
+    return sorted((TEST_IMAGES / LABELS[index]).glob("*.jpg"))[0]
+
+
+def full_drift_report() -> DriftReport:
+    """Everything that a drift report can hold, of three artifacts; layers and ranges are made up."""
+    fp16, int8, phone = EXPORTS[0], EXPORTS[1], EXPORTS[4]
+    layers = [
+        ("patch_embed.0", "conv"),
+        ("blocks1.0.conv", "residual"),
+        ("blocks2.1.mixer", "residual"),
+        ("head", "linear"),
+    ]
+    return DriftReport(
+        created="2025-02-14T09:30:00+00:00",
+        app="shvit-mobile 0.1.0 validate",
+        versions=VERSIONS["executorch"] | VERSIONS["coreml"],
+        checkpoint=CheckpointSeen(
+            variant="shvit_s1", classes=len(LABELS), source="shvit_s1-cifar10.safetensors", sha256=CHECKPOINT
+        ),
+        images=ImagesSeen(source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()),
+        rows=(
+            drift_row(fp16).model_copy(
+                update={
+                    "artifact": "deploy form",
+                    "target": "pytorch",
+                    "precision": "fp32",
+                    "how": "simulated",
+                    "engine": "PyTorch 2.13.0",
+                    "artifact_sha256": None,
+                    "sqnr_db": float("inf"),
+                    "max_abs_error": 0.0,
+                    "mean_kl": 0.0,
+                }
+            ),
+            *(drift_row(export) for export in (fp16, int8, phone)),
+        ),
+        changed=(
+            Changed(artifact=fp16.name, images=fp16.changed, confusions=confusions()[:1]),
+            Changed(
+                artifact=int8.name,
+                images=int8.changed,
+                confusions=confusions(),
+                worst=tuple(changed_image(index) for index in range(2)),
+                needed=NeededImages(max_drop=0.5, supported=False, images=4200),
+            ),
+        ),
+        apart=(
+            Apart(
+                artifact=phone.name,
+                first=ENGINES["executorch"],
+                second="ExecuTorch 1.3.1 (XNNPACK), ARM64 i8mm",
+                images=IMAGES,
+                agreement=wilson(IMAGES, IMAGES),
+                sqnr_db=47.25,
+                max_abs_error=0.048,
+            ),
+        ),
+        layers=(
+            LayerReport(
+                artifact=int8.name,
+                target=int8.target,
+                precision=int8.precision,
+                engine=ENGINES["coreml"],
+                images=32,
+                threshold_db=30.0,
+                rows=tuple(
+                    LayerDrift(layer=name, kind=kind, free_db=40.5 - 4 * index, forced_db=44.0 - index)
+                    for index, (name, kind) in enumerate(layers)
+                ),
+                first="head",
+                worst=("head",),
+            ),
+        ),
+        ranges=(
+            RangeReport(
+                artifact=fp16.name,
+                engine=ENGINES["coreml"],
+                computes_in_half=True,
+                images=100,
+                values=(
+                    ValueRange(
+                        layer="blocks2.1.mixer",
+                        operator="layer_norm",
+                        value="norm_3",
+                        part="squares",
+                        size=9408,
+                        largest=2150.75,
+                        headroom_bits=4.93,
+                        smallest_peak=120.5,
+                        subnormal=0.0,
+                        vanished=0.0,
+                    ),
+                ),
+                flags=(),
+                notes=(),
+            ),
+        ),
+        gate=GateVerdict(
+            passed=True,
+            caveats=(f"{int8.name}: top-1 drops by 0.2 points, within 0.5, but 500 images are too few to be sure.",),
+        ),
+    )
+
+
+def small_drift_report() -> DriftReport:
+    """The least that a drift report can hold: images without labels, one artifact."""
+    export = EXPORTS[4]
+    unlabelled = ("top1", "top5", "float_top1", "float_top5", "top1_drop", "top1_drop_interval", "mcnemar")
+    full = full_drift_report()
+    return DriftReport(
+        created=full.created,
+        app=full.app,
+        versions=VERSIONS["executorch"],
+        checkpoint=full.checkpoint,
+        images=ImagesSeen(source="photos", count=IMAGES, labelled=False, sha256=sha256(b"photos").hexdigest(), seed=0),
+        rows=(drift_row(export).model_copy(update=dict.fromkeys(unlabelled)),),
+    )
+
+
+def confusions() -> tuple[Confusion, ...]:
+    return (
+        Confusion(label="cat", before="cat", after="dog", images=2),
+        Confusion(label="ship", before="ship", after="airplane", images=1),
+        Confusion(label="bird", before="deer", after="bird", images=2),
+    )
+
+
+def changed_image(index: int) -> ChangedImage:
+    before, after = LABELS[index], LABELS[index + 1]
+    return ChangedImage(
+        file=picture(index).relative_to(TEST_IMAGES).as_posix(),
+        label=before,
+        float_answer=Answer(label=before, probability=0.41),
+        answer=Answer(label=after, probability=0.38),
+        kl=0.25 - 0.125 * index,
+        thumbnail=b64encode(picture(index).read_bytes()).decode(),
+    )

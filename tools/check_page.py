@@ -1,10 +1,10 @@
-"""Opens a page of `shvit-mobile report` in Chromium, at phone and desktop width, in light and dark, and looks for faults.
+"""Opens a page of `shvit-mobile report` in Chromium, at the width of a phone and a desktop, in light and dark.
 
     python tools/check_page.py report.html --shots shots/
 
-Faults are: a page wider than its window, an element that sticks out of it (but inside a scroll container), an image that
-is broken, a word on the console, a request for anything but the page itself. Exit status 1 where there is one. With
-`--shots`, screenshots and the printed page (PDF) are kept to be looked at.
+Faults are: a page wider than its window, an element that sticks out of it (but inside a scroll container), a text that
+leaves its chart, a broken image, a word on the console, a request for anything but the page itself. Exit status 1 where
+there is one. With `--shots`, screenshots and the printed page (PDF) are kept to be looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WIDTHS = {"phone": 390, "desktop": 1280}
 SCHEMES = ("light", "dark")
 HEIGHT = 900
+# Of a screenshot, in pixels.
+PIECE = 1500
 # What sticks out of the window to the right or left, and is not inside something that scrolls or clips.
 OVERFLOWING = """
 (() => {
@@ -45,7 +47,7 @@ OVERFLOWING = """
   return found.slice(0, 10);
 })()
 """
-# Texts of charts that leave their chart's place, or lie on one another.
+# Texts that leave the place of their chart.
 CLIPPED = """
 (() => {
   const found = [];
@@ -55,7 +57,8 @@ CLIPPED = """
     for (const text of chart.querySelectorAll('text')) {
       const own = text.getBoundingClientRect();
       if (own.left < box.left - 12 || own.right > box.right + 12)
-        found.push(`the text "${text.textContent}" leaves its chart (${chart.getAttribute('aria-label') ?? chart.getAttribute('class')})`);
+        found.push(`the text "${text.textContent}" leaves its chart: ` +
+                   (chart.getAttribute('aria-label') ?? chart.getAttribute('class')));
     }
   }
   return found.slice(0, 10);
@@ -207,8 +210,9 @@ def faults_in(browser: Browser, session: str, page: Path, view: View, shots: Pat
     found = [*(fault for script in (OVERFLOWING, CLIPPED, BROKEN) for fault in evaluate(browser, session, script))]
     evaluate(browser, session, "document.querySelectorAll('details').forEach(one => one.open = false)")
     if shots:
-        shot = browser.call("Page.captureScreenshot", session, captureBeyondViewport=True, **{"clip": whole(browser, session)})
-        (shots / f"{view.name}.png").write_bytes(base64.b64decode(shot["data"]))
+        for number, clip in enumerate(pieces(browser, session), 1):
+            shot = browser.call("Page.captureScreenshot", session, captureBeyondViewport=True, clip=clip)
+            (shots / f"{view.name}-{number:02}.png").write_bytes(base64.b64decode(shot["data"]))
     return found + [fault for event in browser.events if (fault := told(event, url))]
 
 
@@ -230,10 +234,13 @@ def evaluate(browser: Browser, session: str, script: str) -> Any:
     return browser.call("Runtime.evaluate", session, expression=script, returnByValue=True)["result"].get("value")
 
 
-def whole(browser: Browser, session: str) -> dict[str, float]:
-    """The page from top to bottom, no longer than Chromium draws at once."""
+def pieces(browser: Browser, session: str) -> list[dict[str, float]]:
+    """The page from top to bottom in pieces that Chromium draws at once."""
     size = browser.call("Page.getLayoutMetrics", session)["cssContentSize"]
-    return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 16000), "scale": 1}
+    return [
+        {"x": 0, "y": top, "width": size["width"], "height": min(size["height"] - top, PIECE), "scale": 1}
+        for top in range(0, int(size["height"]), PIECE)
+    ]
 
 
 def print_page(browser: Browser, session: str, path: Path) -> None:

@@ -120,9 +120,3 @@ class Report(Document):
     def source(self, kind: Kind, place: int) -> Source:
         """Where the manifest, drift report or device report of this number was read."""
         return [source for source in self.sources if source.kind == kind][place]
-
-    @property
-    def has_fixtures(self) -> bool:
-        return any(device.fixture for device in self.devices)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from math import inf, isfinite, isnan
 
 from shvit_mobile.drift.row import DriftRow, Share
@@ -58,6 +59,8 @@ def short(value: float, digits: int = 2) -> str:
     """A few significant digits, and powers of ten as people write them."""
     if not isfinite(value):
         return number(value, 0)
+    if 1000 <= abs(value) < 1e7:
+        return thousands(round(value)).replace("-", MINUS)
     text = f"{value:.{digits}g}"
     mantissa, found, exponent = text.partition("e")
     return (f"{mantissa}e{int(exponent)}" if found else text).replace("-", MINUS)
@@ -72,21 +75,29 @@ def milliseconds(value: float | None) -> str:
     """Three digits that count."""
     if value is None:
         return NONE
-    return number(value, 2 if value < 10 else 1 if value < 100 else 0)
+    return number(value, 2 if value < 9.995 else 1 if value < 99.95 else 0)
 
 
 def thousands(count: int) -> str:
-    return f"{count:,}".replace(",", "\N{THIN SPACE}")
+    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """"1 image", "3 images"."""
+    """ "1 image", "3 images"."""
     return f"{thousands(count)} {one if count == 1 else many or f'{one}s'}"
 
 
 def listed(words: list[str]) -> str:
     """'a, b and c'."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def moment(created: str) -> str:
+    """ "2025-02-14 09:30 UTC+01:00" of ISO 8601; what is of another form stays as it is."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
 
 
 def target_name(target: str | None) -> str:
@@ -104,6 +115,6 @@ def place(name: str | None, names: tuple[str, ...]) -> float:
 
 
 def model_name(variant: str) -> str:
-    """"SHViT-S1" of "shvit_s1"."""
+    """ "SHViT-S1" of "shvit_s1"."""
     found = re.fullmatch(r"shvit_(s\d)", variant)
     return f"SHViT-{found[1].upper()}" if found else variant

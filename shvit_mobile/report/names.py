@@ -8,7 +8,7 @@ from shvit_mobile.report.figures import COMPUTE_NAMES, NONE, plural, target_name
 
 
 def label(name: str, target: str | None, precision: str | None) -> str:
-    """"ExecuTorch int8, blocks" of shvit_s1-224-executorch-int8-blocks.pte; the name itself where it is of another form."""
+    """ "ExecuTorch int8, blocks" of shvit_s1-224-executorch-int8-blocks.pte; or the name itself."""
     head, found, tail = name.rpartition(".")[0].partition(f"-{target}-{precision}")
     if not found or not head or (tail and not tail.startswith("-")):
         return name
@@ -43,7 +43,11 @@ def threads(report: DeviceReport, result: Result) -> int:
 def configuration(report: DeviceReport, result: Result) -> str:
     """The processors it may use, and of a CPU alone the threads."""
     compute = COMPUTE_NAMES.get(result.compute, result.compute)
-    return f"{compute}, {plural(threads(report, result), 'thread')}" if result.compute == "cpu" and not coreml(result) else compute
+    return (
+        f"{compute}, {plural(threads(report, result), 'thread')}"
+        if result.compute == "cpu" and not coreml(result)
+        else compute
+    )
 
 
 def coreml(result: Result) -> bool:

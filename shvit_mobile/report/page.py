@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from shvit_mobile.report.document import Report
+from shvit_mobile.report.figures import plural
 from shvit_mobile.report.sections.changes import changes
 from shvit_mobile.report.sections.contents import contents
 from shvit_mobile.report.sections.goldens import goldens
@@ -53,8 +54,18 @@ def page(report: Report) -> str:
     rendered = [(one, Markup(environment.get_template(f"{one.name}.html").render(one.data))) for one in found]
     return environment.get_template("page.html").render(
         report=report,
+        fixtures=fixtures(report),
         lead=lead(report),
         tiles=tiles(report),
         sections=rendered,
         made_with=f"shvit-mobile {version('shvit-mobile')}",
     )
+
+
+def fixtures(report: Report) -> str:
+    """How much of it was never measured; empty where all was."""
+    made_up = sum(device.fixture for device in report.devices)
+    if not made_up:
+        return ""
+    are = "is a fixture" if made_up == 1 else "are fixtures"
+    return f"{made_up} of {plural(len(report.devices), 'device report')} {are}."

@@ -11,7 +11,6 @@ from shvit_mobile.report.document import Remark
 from shvit_mobile.report.figures import brief, listed, plural
 from shvit_mobile.targets.manifest import Manifest
 
-
 # Documents with the names of their files.
 Drifts = Sequence[tuple[str, DriftReport]]
 Devices = Sequence[tuple[str, DeviceReport]]
@@ -25,7 +24,6 @@ def remarks(manifests: Sequence[Manifest], drift: Drifts, devices: Devices) -> t
         *other_checkpoints(manifests, drift),
         *without_hash(drift),
         *image_sets(drift),
-        *fixtures(devices),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda remark: not remark.grave))
 
@@ -99,16 +97,4 @@ def image_sets(drift: Drifts) -> Iterator[Remark]:
             grave=False,
             sentence=f"The drift reports saw different images: {told}. Each set has a ladder of its own, "
             "since rows are comparable on the same images only.",
-        )
-
-
-def fixtures(devices: Devices) -> Iterator[Remark]:
-    """Device reports that nobody measured."""
-    made_up = sum(device.fixture for _, device in devices)
-    if made_up:
-        yield Remark(
-            grave=True,
-            sentence=f"{made_up} of {plural(len(devices), 'device report')} "
-            f"{'is a fixture' if made_up == 1 else 'are fixtures'}: made up to test readers, never measured. "
-            "Their figures are marked wherever they appear and count for no verdict.",
         )

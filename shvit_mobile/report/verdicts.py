@@ -11,10 +11,10 @@ from shvit_mobile.report.document import Verdict
 from shvit_mobile.report.figures import drop_interval, percent, plural, points
 
 RAN = {
-    "native": "run by the target's own runtime",
-    "reference": "run by the reference executor",
-    "emulated": "run on an emulated CPU",
-    "simulated": "simulated in PyTorch",
+    "native": "Run natively",
+    "reference": "Run by the reference executor",
+    "emulated": "Run on an emulated CPU",
+    "simulated": "Simulated in PyTorch",
 }
 UNPROVEN = "Never compared with its float model."
 
@@ -60,10 +60,16 @@ def golden_faults(device: DeviceReport, result: Result) -> list[str]:
 def compared(row: DriftRow) -> str:
     """The figures that matter most, and what ran."""
     agreement = f"Same class as the float model on {percent(row.agreement.value)}% of {plural(row.images, 'image')}"
-    if row.top1_drop is None or row.top1 is None:
-        return f"{agreement}; {RAN[row.how]}."
-    within = f" (95% interval {drop_interval(row)})" if row.top1_drop_interval else ""
-    return f"Top-1 {percent(row.top1.value)}%, a drop of {points(row.top1_drop)} points{within}. {agreement}; {RAN[row.how]}."
+    return f"{agreement}{dropped(row)}. {RAN[row.how]}."
+
+
+def dropped(row: DriftRow) -> str:
+    """The drop of top-1 in words, with its interval in points lost; nothing without labels."""
+    if row.top1_drop is None:
+        return ""
+    by = f"{points(abs(row.top1_drop))} points {'lower' if row.top1_drop > 0 else 'higher'}"
+    within = f" (95% interval of the drop {drop_interval(row)})" if row.top1_drop_interval else ""
+    return f"; top-1 {by if points(row.top1_drop) != points(0.0) else 'unchanged'}{within}"
 
 
 def capitalised(sentence: str) -> str:

@@ -1,1 +1,1 @@
-"""Charts as SVG in an HTML page: positions in percent, so that they fill any width while their texts keep their size."""
+"""Charts as SVG: positions in percent, so that they fill any width while their texts keep their size."""

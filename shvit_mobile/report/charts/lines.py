@@ -13,10 +13,11 @@ from shvit_mobile.report.figures import MINUS
 
 @dataclass(frozen=True)
 class Line:
-    """Points (x, y, what they are in words), in the order of x; `style` is a class."""
+    """Points (x, y, what they are in words) in the order of x, joined by a line or not; `style` is a class."""
 
     points: tuple[tuple[float, float, str], ...]
     style: str
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,27 @@ def lines(
         limit: a value of y to mark.
         x_ticks: the unit of x; None leaves the axis without numbers.
     """
-    ticks = y.ticks(5)
+    ticks, below = y.ticks(5), x.ticks(6) if x_ticks else []
     return picture(
         *(band(one, x) for one in bands),
-        *(grid(value, y, unit if value == ticks[-1] else "") for value in ticks),
+        *(rule(y.share(value), "grid") for value in ticks),
         Markup("") if limit is None else rule(y.share(limit), "limit"),
-        *(path(line, x, y) for line in drawn),
+        *(path(line, x, y) for line in drawn if line.joined),
         *(dot(point, x, y, line.style) for line in drawn for point in line.points),
-        *(bottom(value, x, x_ticks if value == x.ticks(6)[-1] else "") for value in (x.ticks(6) if x_ticks else ())),
+        *(side(value, y, unit if value == ticks[-1] else "") for value in ticks),
+        *(bottom(value, x, x_ticks or "" if value == below[-1] else "") for value in below),
         kind="lines numbered" if x_ticks else "lines",
+        label=label,
+    )
+
+
+def strip(bands: Sequence[Band], x: Scale, unit: str, label: str) -> Markup:
+    """Bands alone, over an axis."""
+    ticks = x.ticks(6)
+    return picture(
+        *(band(one, x) for one in bands),
+        *(bottom(value, x, unit if value == ticks[-1] else "") for value in ticks),
+        kind="strip numbered",
         label=label,
     )
 
@@ -68,12 +81,10 @@ def rule(share: float, style: str) -> Markup:
     return element("line", x1=0, x2="100%", y1=y, y2=y, class_=style)
 
 
-def grid(value: float, y: Scale, unit: str) -> Markup:
-    """A horizontal line, and its number on it."""
+def side(value: float, y: Scale, unit: str) -> Markup:
+    """The number of a horizontal line, on it."""
     text = f"{value:g}".replace("-", MINUS) + (f" {unit}" if unit else "")
-    return joined(
-        [rule(y.share(value), "grid"), element("text", text, x=0, y=at(1 - y.share(value)), dy=-4, class_="tick")]
-    )
+    return element("text", text, x=0, y=at(1 - y.share(value)), dy=-4, class_="tick")
 
 
 def bottom(value: float, x: Scale, unit: str) -> Markup:
@@ -84,7 +95,7 @@ def bottom(value: float, x: Scale, unit: str) -> Markup:
 
 def band(one: Band, x: Scale) -> Markup:
     start, end = x.share(one.start), x.share(one.end)
-    name = element("text", one.name, x=at(start), dx=4, y="100%", dy=-5, class_="band-name") if one.name else Markup("")
+    name = element("text", one.name, x=at(start), y=0, dy=-6, class_="band-name") if one.name else Markup("")
     rect = element("rect", x=at(start), width=at(end - start), y=0, height="100%", class_=f"band {one.style}")
     return joined([rect, name])
 
@@ -94,12 +105,16 @@ def path(line: Line, x: Scale, y: Scale) -> Markup:
     steps = " L".join(f"{1000 * x.share(a):.1f} {1000 * (1 - y.share(b)):.1f}" for a, b, _ in line.points)
     drawn = element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
     return element(
-        "svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%", overflow="visible"
+        "svg",
+        drawn,
+        viewBox="0 0 1000 1000",
+        preserveAspectRatio="none",
+        width="100%",
+        height="100%",
+        overflow="visible",
     )
 
 
 def dot(point: tuple[float, float, str], x: Scale, y: Scale, style: str) -> Markup:
     a, b, words = point
-    return element(
-        "circle", tooltip(words), cx=at(x.share(a)), cy=at(1 - y.share(b)), r=2.5, class_=f"point {style}"
-    )
+    return element("circle", tooltip(words), cx=at(x.share(a)), cy=at(1 - y.share(b)), r=2.5, class_=f"point {style}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.lines import bottom, grid
+from shvit_mobile.report.charts.lines import bottom, rule, side
 from shvit_mobile.report.charts.svg import Scale, at, element, joined, picture, tooltip
 
 # Points nearer than these shares of the width and the height bear one label together.
@@ -48,7 +48,8 @@ def scatter(points: Sequence[Point], x: Scale, y: Scale, *, units: tuple[str, st
     best = front(points)
     ticks, below = y.ticks(5), x.ticks(6)
     return picture(
-        *(grid(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
+        *(rule(y.share(value), "grid") for value in ticks),
+        *(side(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
         *(bottom(value, x, units[0] if value == below[-1] else "") for value in below),
         steps(best, x, y),
         *(mark(one, x, y, one in best) for one in points),
@@ -107,10 +108,7 @@ def together(points: Sequence[Point], x: Scale, y: Scale) -> list[list[Point]]:
     for one in points:
         for group in groups:
             first = group[0]
-            if (
-                abs(x.share(one.x) - x.share(first.x)) < NEAR[0]
-                and abs(y.share(one.y) - y.share(first.y)) < NEAR[1]
-            ):
+            if abs(x.share(one.x) - x.share(first.x)) < NEAR[0] and abs(y.share(one.y) - y.share(first.y)) < NEAR[1]:
                 group.append(one)
                 break
         else:

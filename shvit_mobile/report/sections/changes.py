@@ -92,11 +92,7 @@ def mcnemar(row: DriftRow) -> str:
         return ""
     if test.lost + test.gained == 0:
         return "Not one answer went from right to wrong or from wrong to right."
-    chance = (
-        "more than chance would explain"
-        if test.p_value < SIGNIFICANT
-        else "no more than chance would explain"
-    )
+    chance = "more than chance would explain" if test.p_value < SIGNIFICANT else "no more than chance would explain"
     p_value = "p < 0.001" if test.p_value < 0.001 else f"p = {number(test.p_value, 3 if test.p_value < 0.1 else 2)}"
     return (
         f"{plural(test.lost, 'right answer')} became wrong and {plural(test.gained, 'wrong one')} right: {chance} "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from shvit_mobile.report.charts.bars import stacked
 from shvit_mobile.report.document import Joined, Report
-from shvit_mobile.report.figures import megabytes, plural
+from shvit_mobile.report.figures import listed, megabytes, plural
 from shvit_mobile.report.names import artifact_label
 from shvit_mobile.report.sections.section import Section
 from shvit_mobile.targets.delegation import sentences
@@ -42,10 +43,18 @@ def contents(report: Report) -> Section | None:
     dtypes = dict.fromkeys(dtype for _, manifest in known for dtype in manifest.inventory.weight_bytes)
     data = {
         "artifacts": [inside(one, manifest, most) for one, manifest in known],
-        "legend": [*((colour(dtype), dtype) for dtype in sorted(dtypes)), (REST, "program and the rest")],
+        "legend": legend(dtypes),
         "delegation": any(manifest.delegation for _, manifest in known),
     }
     return Section("contents", "What is inside", "Contents", data)
+
+
+def legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
+    """Each colour once, with all dtypes that have it."""
+    found: dict[str, list[str]] = {}
+    for dtype in sorted(dtypes):
+        found.setdefault(colour(dtype), []).append(dtype)
+    return [*((style, listed(names)) for style, names in found.items()), (REST, "program and the rest")]
 
 
 def inside(one: Joined, manifest: Manifest, most: int) -> Inside:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.report.document import Joined, Report, Verdict
 from shvit_mobile.report.figures import (
-    NONE,
-    drop_interval,
     listed,
     megabytes,
     milliseconds,
@@ -44,11 +42,6 @@ class Line:
     verdict: Verdict
     word: str
     size: str
-    drop: str
-    drop_interval: str
-    agreement: str
-    sqnr: str
-    how: str | None
     host: Best | None
     phone: Best | None
 
@@ -121,7 +114,9 @@ def passing(report: Report) -> Tile | None:
     judged = counts["passed"] + counts["failed"]
     if judged:
         rest = len(report.artifacts) - judged
-        note = f"{plural(rest, 'more')} without a gate".replace("mores", "more") if rest else "every gate and golden check"
+        note = (
+            f"{plural(rest, 'more')} without a gate".replace("mores", "more") if rest else "every gate and golden check"
+        )
         return Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
     compared = counts["measured"]
     return Tile("Artifacts compared", str(compared), f"of {len(report.artifacts)}", "no gate was set")
@@ -164,18 +159,12 @@ def fastest(report: Report) -> Tile | None:
 
 
 def line(report: Report, one: Joined) -> Line:
-    row = one.drift
     return Line(
         label=artifact_label(one),
         file=one.name,
         verdict=one.verdict,
         word=WORDS[one.verdict.status],
         size=megabytes(one.size_bytes),
-        drop=points(row.top1_drop) if row else NONE,
-        drop_interval=drop_interval(row) if row else "",
-        agreement=percent(row.agreement.value) if row else NONE,
-        sqnr=number(row.sqnr_db, 0) if row else NONE,
-        how=row.how if row else None,
         host=best(report, one, "host"),
         phone=best(report, one, "phone"),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
 from shvit_mobile.bench.report import DeviceReport, Result, ThermalSample, Window
-from shvit_mobile.report.charts.lines import Band, Line, lines
+from shvit_mobile.report.charts.lines import Band, Line, lines, strip
 from shvit_mobile.report.charts.svg import Scale
 from shvit_mobile.report.document import Report
 from shvit_mobile.report.figures import milliseconds, number, plural
@@ -31,7 +32,8 @@ def heat(report: Report) -> Section | None:
     sustained = [
         trace(report, device, result) for device in report.devices for result in device.results if result.windows
     ]
-    thermal = [found for device in report.devices if (found := temperature(device))]
+    told = sorted(report.devices, key=lambda device: not has_headroom(device))
+    thermal = [found for device in told if (found := temperature(device))]
     if not sustained and not thermal:
         return None
     data = {"sustained": sustained, "thermal": thermal}
@@ -62,13 +64,17 @@ def trace(report: Report, device: DeviceReport, result: Result) -> Trace:
             [Line(points, "free")],
             Scale(windows[0].start_s, ends[-1]),
             Scale(0, slowest * 1.3 or 1.0),
-            label=f"{'Fixture, not measured. ' if device.fixture else ''}Sustained run of {what} on {where}. {sentence}",
+            label=f"{made_up(device)}Sustained run of {what} on {where}. {sentence}",
             unit="ms",
             bands=bands(states),
             x_ticks="s",
         ),
         sentence,
     )
+
+
+def made_up(device: DeviceReport) -> str:
+    return "Fixture, not measured. " if device.fixture else ""
 
 
 def last_end(windows: Sequence[Window]) -> float:
@@ -104,38 +110,39 @@ def temperature(device: DeviceReport) -> Trace | None:
     samples = device.conditions.thermal if device.conditions else ()
     if len(samples) < 2:
         return None
-    states = [
-        (one.seconds, following.seconds, one.state) for one, following in zip(samples, samples[1:], strict=False)
-    ]
+    states = [(one.seconds, following.seconds, one.state) for one, following in pairwise(samples)]
     points = tuple(
         (one.seconds, one.headroom, f"{number(one.seconds, 0)} s: headroom {number(one.headroom, 2)}, {one.state}")
         for one in samples
         if one.headroom is not None
     )
-    sentence = states_told(samples)
-    most = max([1.0, *(headroom for _, headroom, _ in points)])
-    where = device_label(device.device)
-    return Trace(
-        where,
-        "thermal headroom: 1 is where it throttles severely" if points else "thermal state",
-        device.fixture,
-        lines(
-            [Line(points, "free")] if points else [],
-            Scale(samples[0].seconds, samples[-1].seconds),
-            Scale(0, most * 1.3),
-            label=f"{'Fixture, not measured. ' if device.fixture else ''}Thermal trace of {where}. {sentence}",
-            unit="",
-            bands=bands(states),
-            limit=1.0 if points else None,
-            x_ticks="s",
-        ),
-        sentence,
+    sentence, where = states_told(samples), device_label(device.device)
+    label = f"{made_up(device)}Thermal trace of {where}. {sentence}"
+    x = Scale(samples[0].seconds, samples[-1].seconds)
+    if not points:
+        return Trace(where, "thermal state", device.fixture, strip(bands(states), x, "s", label), sentence)
+    chart = lines(
+        [Line(points, "free")],
+        x,
+        Scale(0, 1.3 * max(1.0, *(headroom for _, headroom, _ in points))),
+        label=label,
+        unit="",
+        bands=bands(states),
+        limit=1.0,
+        x_ticks="s",
     )
+    return Trace(where, "thermal headroom: 1 is where it throttles severely", device.fixture, chart, sentence)
+
+
+def has_headroom(device: DeviceReport) -> bool:
+    return device.conditions is not None and any(one.headroom is not None for one in device.conditions.thermal)
 
 
 def states_told(samples: Sequence[ThermalSample]) -> str:
     """When each state began."""
     begun = [
-        one for before, one in zip((None, *samples), samples, strict=False) if before is None or before.state != one.state
+        one
+        for before, one in zip((None, *samples), samples, strict=False)
+        if before is None or before.state != one.state
     ]
     return ", ".join(f"{one.state} from {number(one.seconds, 0)} s" for one in begun).capitalize() + "."

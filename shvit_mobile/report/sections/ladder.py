@@ -106,7 +106,7 @@ def measured(reports: Sequence[DriftReport]) -> Ladder:
         source=checkpoint.source,
         caption=f"{plural(images.count, 'image')} of “{images.source}”{chosen}"
         f"{'' if images.labelled else ', without labels'}",
-        assurance=f"The same images in every row{together}: the SHA-256 over their bytes is {brief(images.sha256)}.",
+        assurance=f"The same images in every row{together} (SHA-256 over their bytes: {brief(images.sha256)}).",
         apart=tuple(
             f"{label(one.artifact, *kinds(rows, one.artifact))}: {one.second} chooses the same class as {one.first} on "
             f"{percent(one.agreement.value)}% of {plural(one.images, 'image')}; no logit differs by more than "
@@ -138,7 +138,9 @@ def recorded(report: Report) -> list[Ladder]:
     ]
 
 
-def drawn(rows: Sequence[DriftRow], *, source: str, caption: str, assurance: str, apart: tuple[str, ...] = ()) -> Ladder:
+def drawn(
+    rows: Sequence[DriftRow], *, source: str, caption: str, assurance: str, apart: tuple[str, ...] = ()
+) -> Ladder:
     """Rows in the order of the data, below the float model."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
     drop_scale = around(drops, least=0.1) if drops else None
@@ -173,7 +175,7 @@ def float_model(rows: Sequence[DriftRow], source: str) -> Rung:
         label="Float model",
         file=source,
         how="float",
-        engine="what every row below is compared with",
+        engine="as it was trained",
         top1=percent(top1.value) if top1 else NONE,
         top1_interval=interval(top1) if top1 else "",
         drop="",

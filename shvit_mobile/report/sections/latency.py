@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from shvit_mobile.report.charts.histogram import histogram
 from shvit_mobile.report.charts.svg import Scale
 from shvit_mobile.report.charts.whisker import axis
 from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import COMPUTE_NAMES, NONE, megabytes, milliseconds, number, place, plural
+from shvit_mobile.report.figures import COMPUTE_NAMES, NONE, megabytes, milliseconds, moment, number, place, plural
 from shvit_mobile.report.names import (
     artifact_label,
     charge,
@@ -30,9 +31,6 @@ from shvit_mobile.report.sections.section import Section
 class Run:
     """One result."""
 
-    device: str
-    host: bool
-    fixture: bool
     setting: str
     graphic: Markup
     p50: str
@@ -46,12 +44,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class OnDevice:
+    """The results of one report, from fewer processors and threads to more."""
+
+    name: str
+    fixture: bool
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
 class Group:
     """The results of one artifact, or of what is none of ours."""
 
     label: str
     file: str
-    runs: tuple[Run, ...]
+    devices: tuple[OnDevice, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def latency(report: Report) -> Section | None:
     data = {
         "axis": axis(scale, 6),
         "groups": groups(report, scale),
-        "devices": [where(one) for one in report.devices],
+        "devices": [where(one) for one in sorted(report.devices, key=standing)],
         "ratios": any(result.ratio for device in report.devices for result in device.results),
     }
     return Section("latency", "Latency", "Latency", data)
@@ -102,33 +109,37 @@ def groups(report: Report, scale: Scale) -> list[Group]:
     return [*found, *(Group(name, "not an artifact of ours", shown(runs, scale)) for name, runs in others.items())]
 
 
-def shown(runs: Sequence[tuple[DeviceReport, Result]], scale: Scale) -> tuple[Run, ...]:
-    return tuple(run(device, result, scale) for device, result in sorted(runs, key=order))
+def shown(runs: Sequence[tuple[DeviceReport, Result]], scale: Scale) -> tuple[OnDevice, ...]:
+    """The runs by device; those of one report stay together."""
+    ordered = sorted(runs, key=lambda found: (standing(found[0]), setting(*found)))
+    return tuple(
+        OnDevice(name, fixture, tuple(run(device, result, scale) for device, result in found))
+        for (fixture, _, name, _), found in groupby(ordered, key=lambda found: standing(found[0]))
+    )
 
 
-def order(found: tuple[DeviceReport, Result]) -> tuple[bool, str, str, float, int]:
-    """Computers first, then phones by name, from fewer processors and threads to more."""
-    device, result = found
-    kind = device.device.kind != "host"
-    return kind, device_label(device.device), device.created, place(result.compute, tuple(COMPUTE_NAMES)), threads(*found)
+def setting(device: DeviceReport, result: Result) -> tuple[float, int]:
+    """From fewer processors and threads to more."""
+    return place(result.compute, tuple(COMPUTE_NAMES)), threads(device, result)
+
+
+def standing(device: DeviceReport) -> tuple[bool, bool, str, str]:
+    """What was measured before fixtures, computers before phones, then by name and time."""
+    return device.fixture, device.device.kind != "host", device_label(device.device), device.created
 
 
 def run(device: DeviceReport, result: Result, scale: Scale) -> Run:
-    latency, setting = result.latency, configuration(device, result)
-    samples = [sample for turn in result.samples_ms for sample in turn]
-    made_up = "Fixture, not measured. " if device.fixture else ""
+    latency, name = result.latency, configuration(device, result)
     within = median_interval(result)
     return Run(
-        device=device_label(device.device),
-        host=device.device.kind == "host",
-        fixture=device.fixture,
-        setting=setting,
+        setting=name,
         graphic=histogram(
-            samples,
+            [sample for turn in result.samples_ms for sample in turn],
             latency,
             scale,
             made_up=device.fixture,
-            label=f"{made_up}{plural(len(samples), 'latency', 'latencies')} on {device_label(device.device)}, {setting}: "
+            label=f"{'Fixture, not measured. ' if device.fixture else ''}"
+            f"{plural(latency.samples, 'latency', 'latencies')} on {device_label(device.device)}, {name}: "
             f"p50 {milliseconds(latency.p50)}, p99 {milliseconds(latency.p99)} ms",
         ),
         p50=milliseconds(latency.p50),
@@ -159,8 +170,8 @@ def where(report: DeviceReport) -> Where:
         fixture=report.fixture,
         facts=device_facts(report.device),
         app=report.app,
-        created=report.created,
-        settings=f"{plural(settings.rounds, 'turn')} of {settings.iterations}, {settings.warm_up} before each not counted, "
-        f"batch {settings.batch}",
+        created=moment(report.created),
+        settings=f"{plural(settings.rounds, 'turn')} of {settings.iterations}, "
+        f"{settings.warm_up} before each not counted, batch {settings.batch}",
         charge=charge(report),
     )

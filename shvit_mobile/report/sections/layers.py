@@ -16,8 +16,8 @@ from shvit_mobile.report.figures import decibels, listed, plural
 from shvit_mobile.report.names import label
 from shvit_mobile.report.sections.section import Section
 
-# A layer that is equal has no ratio; on the chart it stands at the upper end.
-HIGHEST = 140.0
+# What is nearer still, or equal, stands at the upper end of the chart: there it makes no difference.
+HIGHEST = 100.0
 STEM = "patch_embed"
 NAMED = 5
 
@@ -78,7 +78,7 @@ def shown(report: LayerReport, scale: Scale) -> Layers:
                 line(report, "forced"),
                 line(report, "free"),
             ),
-            Scale(0, max(len(report.rows) - 1, 1)),
+            Scale(-0.5, len(report.rows) - 0.5),
             scale,
             label=f"SQNR of each of {plural(len(report.rows), 'layer')} of {name}. {sentence(report)}",
             unit="dB",
@@ -100,6 +100,7 @@ def line(report: LayerReport, style: str) -> Line:
             for place, (one, value) in enumerate(zip(report.rows, values, strict=True))
         ),
         style,
+        joined=free,
     )
 
 

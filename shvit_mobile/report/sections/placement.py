@@ -33,7 +33,12 @@ def placement(report: Report) -> Section | None:
     for device in report.devices:
         for result in device.results:
             if result.placement:
-                counts = tuple(sorted(result.placement.items(), key=lambda item: list(PROCESSORS).index(item[0]) if item[0] in PROCESSORS else len(PROCESSORS)))
+                counts = tuple(
+                    sorted(
+                        result.placement.items(),
+                        key=lambda item: list(PROCESSORS).index(item[0]) if item[0] in PROCESSORS else len(PROCESSORS),
+                    )
+                )
                 key = (result_label(report, result), configuration(device, result), counts, device.fixture)
                 plans.setdefault(key, []).append(device_label(device.device))
     found = [

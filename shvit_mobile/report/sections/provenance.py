@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shvit_mobile.report.document import Joined, Kind, Report
-from shvit_mobile.report.figures import listed, plural
+from shvit_mobile.report.figures import listed, moment, plural
 from shvit_mobile.report.names import artifact_label
 from shvit_mobile.report.sections.section import Section
 from shvit_mobile.targets.artifact import recipe_path
@@ -62,7 +62,9 @@ def origin(one: Joined, manifest: Manifest) -> Origin:
         "Options": ", ".join(f"{name} {value}" for name, value in manifest.options.items() if value not in ("", 0)),
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }
-    return Origin(artifact_label(one), one.name, {name: value for name, value in facts.items() if value}, again(manifest))
+    return Origin(
+        artifact_label(one), one.name, {name: value for name, value in facts.items() if value}, again(manifest)
+    )
 
 
 def recipe(manifest: Manifest) -> str:
@@ -76,7 +78,11 @@ def recipe(manifest: Manifest) -> str:
 
 def calibration(manifest: Manifest) -> str:
     images = manifest.recipe.calibration
-    return f"{plural(images.count, 'image')} of “{images.source}”, seed {images.seed}, SHA-256 {images.sha256}" if images else ""
+    return (
+        f"{plural(images.count, 'image')} of “{images.source}”, seed {images.seed}, SHA-256 {images.sha256}"
+        if images
+        else ""
+    )
 
 
 def preprocessing(manifest: Manifest) -> str:
@@ -107,10 +113,12 @@ def inputs(report: Report) -> list[Input]:
         number = places.get(source.kind, 0)
         places[source.kind] = number + 1
         created, app, fixture = "", "", False
-        if source.kind == "drift_report":
-            created, app = report.drift[number].created, report.drift[number].app
+        if source.kind == "manifest" and (made_by := report.manifests[number].versions.get("shvit-mobile")):
+            app = f"shvit-mobile {made_by} export"
+        elif source.kind == "drift_report":
+            created, app = moment(report.drift[number].created), report.drift[number].app
         elif source.kind == "device_report":
             device = report.devices[number]
-            created, app, fixture = device.created, device.app, device.fixture
+            created, app, fixture = moment(device.created), device.app, device.fixture
         found.append(Input(source.file, KINDS[source.kind], fixture, created, app, source.sha256))
     return found

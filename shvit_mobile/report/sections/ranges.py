@@ -18,7 +18,7 @@ LARGEST_HALF = 65504.0
 SMALLEST_NORMAL = 2.0**-14
 # The ends of the axis, in powers of two: fp16's smallest normal number to some way past its largest.
 ENDS = (-14.0, 20.0)
-SHOWN = 10
+SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ def ranges(report: Report) -> Section | None:
 def shown(report: Report, one: RangeReport) -> Ranges:
     known = next((artifact for artifact in report.artifacts if artifact.name == one.artifact), None)
     would = "" if one.computes_in_half else " The artifact computes in float32; this is what fp16 would make of it."
-    outcome = (
-        f"{plural(len(one.flags), 'fault')}." if one.flags else "Nothing overflows, and no branch falls silent."
-    )
+    outcome = f"{plural(len(one.flags), 'fault')}." if one.flags else "Nothing overflows, and no branch falls silent."
     return Ranges(
         label=artifact_label(known) if known else one.artifact,
         file=one.artifact,

@@ -54,7 +54,8 @@ def tradeoffs(report: Report) -> Section | None:
     known = [Known(letter(number), one, row) for number, (one, row) in enumerate(rows)]
     charts = [by_size(known), *(by_latency(known, device) for device in report.devices)]
     drawn = [chart for chart in charts if chart]
-    data = {"charts": drawn, "entries": [entry(one) for one in known]}
+    measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
+    data = {"charts": measured, "fixtures": fixtures, "entries": [entry(one) for one in known]}
     return Section("tradeoffs", "What smaller and faster cost", "Trade-offs", data) if drawn else None
 
 
@@ -65,9 +66,7 @@ def letter(number: int) -> str:
 
 
 def by_size(known: Sequence[Known]) -> Chart | None:
-    return chart(
-        known, lambda one: one.size_bytes and one.size_bytes / 1e6, "Changed answers against size", "MB", fixture=False
-    )
+    return chart(known, lambda one: one.size_bytes and one.size_bytes / 1e6, "Against size", "MB", fixture=False)
 
 
 def by_latency(known: Sequence[Known], device: DeviceReport) -> Chart | None:
@@ -77,7 +76,7 @@ def by_latency(known: Sequence[Known], device: DeviceReport) -> Chart | None:
         if result.artifact_sha256:
             p50 = result.latency.p50
             fastest[result.artifact_sha256] = min(p50, fastest.get(result.artifact_sha256, p50))
-    title = f"Changed answers against latency on {device_label(device.device)}"
+    title = f"Against latency on {device_label(device.device)}"
     return chart(known, lambda one: fastest.get(one.sha256), title, "ms", fixture=device.fixture)
 
 
@@ -93,10 +92,17 @@ def chart(
     y = Scale(0, max(1.0, *(one.high for one in marks)) * 1.1)
     best = front(marks)
     labels = [artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
-    sentence = f"Nothing here is both nearer to the float model and {'smaller' if unit == 'MB' else 'faster'} than {listed(labels)}."
+    better = "smaller" if unit == "MB" else "faster"
+    sentence = f"Nothing here is both nearer to the float model and {better} than {listed(labels)}."
     return Chart(
         title,
-        scatter(marks, x, y, units=(unit, "% of answers"), label=f"{title}, {plural(len(marks), 'artifact')}. {sentence}"),
+        scatter(
+            marks,
+            x,
+            y,
+            units=(unit, "% of answers"),
+            label=f"Changed answers {title.lower()}, {plural(len(marks), 'artifact')}. {sentence}",
+        ),
         sentence,
         fixture,
     )

@@ -14,6 +14,7 @@ from .doctor import doctor
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
 from .inspect import inspect
+from .report import report
 from .validate import validate
 
 
@@ -62,5 +63,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, inspect, doctor, demo):
+for command in (export, validate, benchmark, inspect, report, doctor, demo):
     app.command(cls=Command)(command)

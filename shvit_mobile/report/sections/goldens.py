@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shvit_mobile.bench.report import GoldenCheck
+from shvit_mobile.bench.report import DeviceReport, GoldenCheck
 from shvit_mobile.report.document import Report
 from shvit_mobile.report.figures import decibels, number, short
 from shvit_mobile.report.names import device_label, result_label
@@ -14,10 +14,8 @@ from shvit_mobile.report.sections.section import Section
 
 @dataclass(frozen=True)
 class Checked:
-    """One artifact on one device, whatever the processors: the worst of its checks."""
+    """One artifact, whatever the processors: the worst of its checks."""
 
-    device: str
-    fixture: bool
     label: str
     preprocessing_passed: bool
     pixels: str
@@ -28,23 +26,35 @@ class Checked:
     same_class: str
 
 
+@dataclass(frozen=True)
+class OnDevice:
+    """What a device answered."""
+
+    name: str
+    fixture: bool
+    checks: tuple[Checked, ...]
+
+
 def goldens(report: Report) -> Section | None:
-    checks: dict[tuple[str, str, bool], list[GoldenCheck]] = {}
-    for device in report.devices:
-        for result in device.results:
-            if result.golden:
-                key = (device_label(device.device), result_label(report, result), device.fixture)
-                checks.setdefault(key, []).append(result.golden)
-    found = [worst(device, label, fixture, made) for (device, label, fixture), made in checks.items()]
-    return Section("goldens", "Golden checks on the devices", "Goldens", {"checks": found}) if found else None
+    found = [checked(report, device) for device in report.devices]
+    data = {"devices": [device for device in found if device.checks]}
+    return Section("goldens", "Golden checks on the devices", "Goldens", data) if data["devices"] else None
 
 
-def worst(device: str, label: str, fixture: bool, checks: Sequence[GoldenCheck]) -> Checked:
+def checked(report: Report, device: DeviceReport) -> OnDevice:
+    """The checks of one report, by artifact."""
+    checks: dict[str, list[GoldenCheck]] = {}
+    for result in device.results:
+        if result.golden:
+            checks.setdefault(result_label(report, result), []).append(result.golden)
+    rows = tuple(worst(label, made) for label, made in checks.items())
+    return OnDevice(device_label(device.device), device.fixture, rows)
+
+
+def worst(label: str, checks: Sequence[GoldenCheck]) -> Checked:
     furthest = max(checks, key=lambda check: (not check.inference_passed, check.largest_difference))
     fewest = min(checks, key=lambda check: check.same_class / check.images)
     return Checked(
-        device=device,
-        fixture=fixture,
         label=label,
         preprocessing_passed=all(check.preprocessing_passed for check in checks),
         pixels=number(max(check.pixels_difference for check in checks), 2),

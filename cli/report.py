@@ -25,7 +25,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="Artifacts, drift reports (validate --report), device reports (benchmark --out, or a phone's), and "
+            help="Artifacts, drift reports (validate --out), device reports (benchmark --out, or a phone's), and "
             "folders of them.",
         ),
     ],

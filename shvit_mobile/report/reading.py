@@ -21,7 +21,7 @@ READ: dict[Kind, tuple[type[Manifest | DriftReport | DeviceReport], type[ShvitEr
     "drift_report": (DriftReport, BadReport, "a drift report"),
     "device_report": (DeviceReport, BadReport, "a device report"),
 }
-WANTED = "It takes manifests, drift reports (validate --report) and device reports (benchmark --out, or a phone's)."
+WANTED = "It takes manifests, drift reports (validate --out) and device reports (benchmark --out, or a phone's)."
 SUFFIX = ".manifest.json"
 # Folders that belong to an artifact and hold JSON of their own.
 INSIDE_ARTIFACTS = (".mlpackage", ".goldens")

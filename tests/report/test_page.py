@@ -85,10 +85,21 @@ def test_every_row_of_the_ladder_says_how_it_ran(tmp_path: Path) -> None:
     hows = [
         next(how for how in ("native", "reference", "emulated", "simulated", "float") if how in row) for row in rows
     ]
+    assert "Deploy form" in rows[1]
     assert hows == ["float", "simulated", "reference", "reference", "native", "emulated"]
     assert "arm64 dotprod" in rows[-1]
     assert "57.7" in rows[2]
     assert "−0.91 to 1.40" in rows[3]
+
+
+def test_a_gate_is_told_below_its_ladder(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    drift["gate"] = {"passed": False, "violations": ["x: too much."], "caveats": ["y: too few images."]}
+    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
+    told = words(section(tree, "ladder"))
+    assert "gate failed" in told
+    assert "x: too much." in told
+    assert "y: too few images." in told
 
 
 def test_rows_that_saw_other_images_stand_on_another_ladder(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def needed(told: NeededImages, count: int) -> str:
     if told.supported:
         return f"The {plural(count, 'image')} show {budget}."
     if told.images is None:
-        return f"No number of images would show {budget}: what was measured is past it."
+        return f"No number of images would show {budget}: what was measured is at it or past it."
     return f"To show {budget}, about {plural(told.images, 'image')} would be needed; there are {thousands(count)}."
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.drift.report import DriftReport
+from shvit_mobile.drift.report import DriftReport, GateVerdict
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.report.charts.svg import Scale, around
 from shvit_mobile.report.charts.whisker import axis, whisker
@@ -28,6 +28,7 @@ from shvit_mobile.report.figures import (
 )
 from shvit_mobile.report.names import label
 from shvit_mobile.report.sections.section import Section
+from shvit_mobile.report.verdicts import capitalised
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Ladder:
         caption: which images, in words.
         assurance: why the rows may be compared, or why nobody can tell.
         drop_axis, agreement_axis: for the heads of the columns; None where no row has the figure.
+        gates: of each drift report that held one against its rows.
         apart: sentences on one program's answers on two CPUs.
     """
 
@@ -67,6 +69,7 @@ class Ladder:
     rungs: tuple[Rung, ...]
     drop_axis: Markup | None
     agreement_axis: Markup
+    gates: tuple[GateVerdict, ...] = ()
     apart: tuple[str, ...] = ()
 
 
@@ -107,6 +110,7 @@ def measured(reports: Sequence[DriftReport]) -> Ladder:
         caption=f"{plural(images.count, 'image')} of “{images.source}”{chosen}"
         f"{'' if images.labelled else ', without labels'}",
         assurance=f"The same images in every row{together} (SHA-256 over their bytes: {brief(images.sha256)}).",
+        gates=tuple(dict.fromkeys(report.gate for report in reports if report.gate)),
         apart=tuple(
             f"{label(one.artifact, *kinds(rows, one.artifact))}: {one.second} chooses the same class as {one.first} on "
             f"{percent(one.agreement.value)}% of {plural(one.images, 'image')}; no logit differs by more than "
@@ -139,7 +143,13 @@ def recorded(report: Report) -> list[Ladder]:
 
 
 def drawn(
-    rows: Sequence[DriftRow], *, source: str, caption: str, assurance: str, apart: tuple[str, ...] = ()
+    rows: Sequence[DriftRow],
+    *,
+    source: str,
+    caption: str,
+    assurance: str,
+    gates: tuple[GateVerdict, ...] = (),
+    apart: tuple[str, ...] = (),
 ) -> Ladder:
     """Rows in the order of the data, below the float model."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
@@ -152,6 +162,7 @@ def drawn(
         rungs=(float_model(rows, source), *(rung(row, drop_scale, agreement_scale) for row in ordered)),
         drop_axis=axis(drop_scale, 3) if drop_scale else None,
         agreement_axis=axis(agreement_scale, 3),
+        gates=gates,
         apart=apart,
     )
 
@@ -191,13 +202,13 @@ def float_model(rows: Sequence[DriftRow], source: str) -> Rung:
 
 
 def rung(row: DriftRow, drops: Scale | None, agreements: Scale) -> Rung:
-    graphic = None
+    name, graphic = label(row.artifact, row.target, row.precision), None
     if drops and row.top1_drop is not None and row.top1_drop_interval:
         graphic = whisker(row.top1_drop, *row.top1_drop_interval, drops, zero=0.0)
     share = row.agreement
     return Rung(
-        label=label(row.artifact, row.target, row.precision),
-        file=row.artifact if label(row.artifact, row.target, row.precision) != row.artifact else row.precision,
+        label=capitalised(name) if row.how == "simulated" else name,
+        file=row.artifact if name != row.artifact else row.precision,
         how=row.how,
         engine=row.engine if row.cpu is None else f"{row.engine}, {row.cpu.arch} {row.cpu.name}",
         top1=percent(row.top1.value) if row.top1 else NONE,

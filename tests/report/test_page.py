@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
 from html import unescape
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.report.document import Report
@@ -287,6 +290,16 @@ def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:
 )
 def test_a_thumbnail_that_is_no_jpeg_is_not_shown(thumbnail: str) -> None:
     assert data_url(thumbnail) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "side", "shown"), [("JPEG", 512, True), ("JPEG", 513, False), ("PNG", 8, False), ("GIF", 8, False)]
+)
+def test_only_a_small_jpeg_is_a_thumbnail(form: str, side: int, shown: bool) -> None:
+    written_to = BytesIO()
+    Image.new("RGB", (side, 8)).save(written_to, form)
+    encoded = base64.b64encode(written_to.getvalue()).decode()
+    assert data_url(encoded) == (f"data:image/jpeg;base64,{encoded}" if shown else None)
 
 
 def test_a_broken_thumbnail_leaves_the_answers(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from .doctor import doctor
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
 from .inspect import inspect
+from .report import report
 from .validate import validate
 
 
@@ -63,5 +64,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, devices, inspect, doctor, demo):
+for command in (export, validate, benchmark, devices, report, inspect, doctor, demo):
     app.command(cls=Command)(command)

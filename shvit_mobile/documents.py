@@ -10,10 +10,11 @@ from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.contract import VERSION, Document
 from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.report.document import Report
 from shvit_mobile.targets.goldens import Goldens
 from shvit_mobile.targets.manifest import Manifest
 
-DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport)
+DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, Report)
 
 
 class Untitled(GenerateJsonSchema):

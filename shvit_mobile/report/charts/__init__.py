@@ -1,0 +1,1 @@
+"""Charts as SVG: positions in percent, so that they fill any width while their texts keep their size."""

@@ -1,0 +1,122 @@
+"""The report: manifests, drift reports and device reports, and the artifacts that they speak of, joined by SHA-256."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shvit_mobile.bench.report import DeviceReport, Result
+from shvit_mobile.contract import Contract, Count, Document, Sha256
+from shvit_mobile.drift.report import DriftReport
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.targets.manifest import Manifest
+
+Kind = Literal["manifest", "drift_report", "device_report"]
+Status = Literal["passed", "failed", "measured", "unproven"]
+
+
+class Source(Contract):
+    """A file that was read.
+
+    Attributes:
+        file: its name, without its path.
+        kind: of the document in it.
+        sha256: of its bytes.
+    """
+
+    file: str
+    kind: Kind
+    sha256: Sha256
+
+
+class Place(Contract):
+    """Where a figure stands: the number of a report in its list, and of a row or result in that report, from 0."""
+
+    report: Count
+    entry: Count
+
+
+class Verdict(Contract):
+    """What can be said of an artifact.
+
+    Attributes:
+        status: "failed" where a gate or a golden check says so, "passed" where a gate was held against it, "measured"
+            where it was compared with its float model and no gate was set, "unproven" where it was not compared.
+        sentence: the same in words, with the figures.
+    """
+
+    status: Status
+    sentence: str
+
+
+class Joined(Contract):
+    """One artifact, known by its SHA-256, and where it is spoken of.
+
+    Attributes:
+        name: its file name.
+        target, precision, size_bytes: None where only a device report names it and does not tell.
+        manifest: its place in the report's manifests; None where none was given.
+        rows: of drift reports; results: of device reports.
+        drift: the row that counts: of the drift report with the most images, else what its manifest or a device report
+            recorded; None where it was never compared.
+        recorded: whether `drift` comes from no drift report, so that nobody can tell which images were seen.
+    """
+
+    name: str
+    sha256: Sha256
+    target: str | None
+    precision: str | None
+    size_bytes: Count | None
+    manifest: Count | None
+    rows: tuple[Place, ...] = ()
+    results: tuple[Place, ...] = ()
+    drift: DriftRow | None = None
+    recorded: bool = False
+    verdict: Verdict
+
+
+class Remark(Contract):
+    """Something that a reader must know before the figures; `grave` where figures do not belong together."""
+
+    grave: bool
+    sentence: str
+
+
+class Report(Document):
+    """All of it.
+
+    Attributes:
+        title: of the page.
+        sources: of the manifests, then of the drift reports, then of the device reports, in their order.
+        artifacts: by target, precision and name.
+        remarks: what does not fit together, in words.
+    """
+
+    NAME = "report"
+
+    kind: Literal["report"] = "report"
+    title: str
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    artifacts: tuple[Joined, ...]
+    remarks: tuple[Remark, ...] = ()
+    manifests: tuple[Manifest, ...] = ()
+    drift: tuple[DriftReport, ...] = ()
+    devices: tuple[DeviceReport, ...] = ()
+
+    def manifest(self, artifact: Joined) -> Manifest | None:
+        return None if artifact.manifest is None else self.manifests[artifact.manifest]
+
+    def row(self, place: Place) -> DriftRow:
+        return self.drift[place.report].rows[place.entry]
+
+    def result(self, place: Place) -> Result:
+        return self.devices[place.report].results[place.entry]
+
+    def artifact(self, sha256: str | None) -> Joined | None:
+        """The artifact of this SHA-256."""
+        return next((one for one in self.artifacts if one.sha256 == sha256), None)
+
+    def source(self, kind: Kind, place: int) -> Source:
+        """Where the manifest, drift report or device report of this number was read."""
+        return [source for source in self.sources if source.kind == kind][place]

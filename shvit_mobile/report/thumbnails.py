@@ -1,0 +1,26 @@
+"""Thumbnails out of drift reports, which anyone may have written: only a small JPEG gets onto the page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+LARGEST = 512
+
+
+def data_url(thumbnail: str | None) -> str | None:
+    """The thumbnail for an `img`; None where there is none, or it is no JPEG of at most 512 pixels a side."""
+    if thumbnail is None:
+        return None
+    try:
+        encoded = base64.b64decode(thumbnail, validate=True)
+        with Image.open(BytesIO(encoded), formats=["JPEG"]) as opened:
+            if max(opened.size) > LARGEST:
+                return None
+            opened.load()
+    except (binascii.Error, ValueError, OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

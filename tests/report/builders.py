@@ -1,0 +1,42 @@
+"""Documents to make reports of: the project's fixtures, and changed copies of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shvit_mobile.report.document import Report
+from shvit_mobile.report.gather import gather
+
+FIXTURES = Path(__file__).parents[2] / "schemas" / "fixtures"
+PHONES = FIXTURES / "device_report"
+MANIFESTS = FIXTURES / "manifest"
+DRIFT = FIXTURES / "drift_report" / "full.json"
+INT8 = "shvit_s1-224-coreml-int8"
+OTHER_HASH = "ab" * 32
+
+
+def everything() -> Report:
+    """All fixtures of the demo model."""
+    return gather([MANIFESTS, DRIFT, PHONES])
+
+
+def loaded(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def written(folder: Path, name: str, value: dict[str, Any]) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+    return path
+
+
+def manifest(stem: str = INT8) -> dict[str, Any]:
+    return loaded(MANIFESTS / f"{stem}.manifest.json")
+
+
+def phone(name: str = "iphone-13", *, measured: bool = False) -> dict[str, Any]:
+    """A phone's report; `measured` calls it no fixture."""
+    return loaded(PHONES / f"{name}.json") | ({"fixture": False} if measured else {})

@@ -1,0 +1,59 @@
+"""The page in a real browser: nothing sticks out, nothing is missing, nothing is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from check_page import VIEWS, chromium, faults
+
+from shvit_mobile.report.gather import gather
+from shvit_mobile.report.page import page
+from tests.report.builders import DRIFT, MANIFESTS, PHONES, everything, loaded, phone
+from tests.report.builders import written as written_json
+
+BROWSER = chromium()
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on PATH")
+FAULTS = {
+    '<p style="width:2000px">x</p>': "the page is 2",
+    '<img alt="gone" src="gone.jpg">': 'the image "gone" is broken',
+    '<img alt="" src="http://localhost:9/x.jpg">': "it asks for http://localhost:9/x.jpg",
+    "<script>console.error('oh')</script>": '"value": "oh"',
+    '<svg class="chart" width="50"><text x="200" y="9">far</text></svg>': 'the text "far" leaves its chart',
+}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "report.html"
+    path.write_text(text)
+    return path
+
+
+def test_a_page_has_no_faults(tmp_path: Path) -> None:
+    assert BROWSER
+    report = gather([MANIFESTS, DRIFT, PHONES / "iphone-13.json", PHONES / "galaxy-s23.json"])
+    shots = tmp_path / "shots"
+    assert faults(written(tmp_path, page(report)), BROWSER, shots) == []
+    assert {shot.name[:-7] for shot in shots.glob("*.png")} == {view.name for view in VIEWS}
+    assert (shots / "print.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_many_and_strange_names_do_not_burst_the_page(tmp_path: Path) -> None:
+    assert BROWSER
+    assert faults(written(tmp_path, page(everything())), BROWSER) == []
+    device, drift = phone(), loaded(DRIFT)
+    device["device"]["name"] = "unbroken" * 20
+    device["results"][0]["placement"] = {"processor-of-a-strange-name" * 5: 3}
+    drift["changed"][1]["worst"][0]["file"] = "folder/" + "x" * 200
+    drift["layers"][0]["rows"][0]["layer"] = "stages.9." + "y" * 120
+    strange = [MANIFESTS, written_json(tmp_path, "p.json", device), written_json(tmp_path, "d.json", drift)]
+    assert faults(written(tmp_path, page(gather(strange, title="Title" * 40))), BROWSER) == []
+
+
+def test_every_fault_is_found_in_every_view(tmp_path: Path) -> None:
+    assert BROWSER
+    found = faults(written(tmp_path, f"<!doctype html><title>x</title><body>{''.join(FAULTS)}"), BROWSER)
+    for view in VIEWS:
+        for words in FAULTS.values():
+            assert any(fault.startswith(view.name) and words in fault for fault in found), (view, words, found)

@@ -1,0 +1,359 @@
+"""The page holds everything, needs nothing but itself, and lets no name out of a file become markup."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from shvit_mobile.errors import ShvitError
+from shvit_mobile.report.document import Report
+from shvit_mobile.report.gather import gather
+from shvit_mobile.report.page import SECTIONS, page
+from shvit_mobile.report.reading import read_file
+from shvit_mobile.report.thumbnails import data_url
+from tests.report.builders import DRIFT, MANIFESTS, PHONES, everything, loaded, manifest, phone, written
+from tests.report.markup import Element, parsed
+
+HOSTILE = "\"'></svg><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 191 }} javascript:alert(3)&amp;"
+TAGS = {
+    *("html", "head", "meta", "link", "title", "style", "body", "header", "nav", "main", "section", "footer", "aside"),
+    *("h1", "h2", "h3", "h4", "p", "a", "span", "strong", "code", "div", "ul", "li", "dl", "dt", "dd", "article"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "details", "summary"),
+    *("svg", "rect", "line", "circle", "text", "path"),
+}
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return everything()
+
+
+@pytest.fixture(scope="module")
+def tree(report: Report) -> Element:
+    return parsed(page(report))
+
+
+def section(tree: Element, name: str) -> Element:
+    return next(one for one in tree.all("section") if one.attributes["id"] == name)
+
+
+def words(element: Element) -> str:
+    return " ".join(element.text.split())
+
+
+def test_every_section_is_there_and_in_the_contents(tree: Element) -> None:
+    ids = [one.attributes["id"] for one in tree.all("section")]
+    assert len(ids) == len(SECTIONS)
+    (nav,) = tree.all("nav")
+    assert [link.attributes["href"] for link in nav.all("a")] == [f"#{name}" for name in ids]
+
+
+def test_a_section_without_data_is_left_out() -> None:
+    only_manifests = parsed(page(gather([MANIFESTS])))
+    ids = {one.attributes["id"] for one in only_manifests.all("section")}
+    assert ids == {"headline", "ladder", "tradeoffs", "contents", "provenance"}
+    only_phones = parsed(page(gather([PHONES])))
+    ids = {one.attributes["id"] for one in only_phones.all("section")}
+    assert ids == {"headline", "latency", "heat", "placement", "goldens", "provenance"}
+    only_drift = parsed(page(gather([DRIFT])))
+    ids = {one.attributes["id"] for one in only_drift.all("section")}
+    assert ids == {"headline", "ladder", "changes", "layers", "ranges", "provenance"}
+
+
+def test_every_artifact_has_its_verdict(report: Report, tree: Element) -> None:
+    told = words(section(tree, "headline"))
+    assert report.artifacts
+    for one in report.artifacts:
+        assert one.name in told
+        assert one.verdict.sentence in told
+
+
+def test_every_row_of_the_ladder_says_how_it_ran(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    cpu = {"arch": "arm64", "name": "dotprod", "features": ["neon", "dotprod"]}
+    drift["rows"][3] |= {"how": "emulated", "cpu": cpu}
+    drift["rows"].append(drift["rows"][3] | {"how": "native", "cpu": None})
+    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
+    rows = [words(row) for row in section(tree, "ladder").all("tr")[1:]]
+    hows = [
+        next(how for how in ("native", "reference", "emulated", "simulated", "float") if how in row) for row in rows
+    ]
+    assert "Deploy form" in rows[1]
+    assert hows == ["float", "simulated", "reference", "reference", "native", "emulated"]
+    assert "arm64 dotprod" in rows[-1]
+    assert "57.7" in rows[2]
+    assert "−0.91 to 1.40" in rows[3]
+
+
+def test_a_gate_is_told_below_its_ladder(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    drift["gate"] = {"passed": False, "violations": ["x: too much."], "caveats": ["y: too few images."]}
+    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
+    told = words(section(tree, "ladder"))
+    assert "gate failed" in told
+    assert "x: too much." in told
+    assert "y: too few images." in told
+
+
+def test_rows_that_saw_other_images_stand_on_another_ladder(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    drift["images"]["sha256"] = "cd" * 32
+    both = parsed(page(gather([DRIFT, written(tmp_path, "d.json", drift)])))
+    assert len(section(both, "ladder").all("table")) == 2
+    drift["images"]["sha256"] = loaded(DRIFT)["images"]["sha256"]
+    drift["created"] = "2025-02-15T00:00:00+00:00"
+    together = parsed(page(gather([DRIFT, written(tmp_path, "d.json", drift)])))
+    (table,) = section(together, "ladder").all("table")
+    assert len(table.all("tr")) == 2 + len(drift["rows"])
+    assert "The same images in every row in all 2 drift reports" in words(section(together, "ladder"))
+
+
+def test_fixtures_are_called_so_wherever_they_appear(report: Report, tree: Element) -> None:
+    assert "6 of 6 device reports are fixtures." in words(tree.all("body")[0])
+    for name in ("latency", "goldens", "placement", "heat", "provenance", "headline"):
+        badges = [one for one in section(tree, name).all("span") if one.attributes.get("class") == "badge fixture"]
+        assert badges, name
+    for chart in section(tree, "latency").all("svg"):
+        if chart.attributes.get("role") == "img":
+            assert chart.attributes["aria-label"].startswith("Fixture, not measured.")
+    assert "Latency was measured" not in words(tree.all("header")[0])
+    assert "Fastest median" not in words(tree.all("header")[0])
+
+
+def test_what_was_measured_is_called_no_fixture(tmp_path: Path) -> None:
+    told = page(gather([MANIFESTS, written(tmp_path, "p.json", phone(measured=True))]))
+    body = told.partition("<body>")[2]
+    assert "fixture" not in body.lower()
+    assert "Latency was measured on 1 phone." in body
+
+
+def test_mismatches_are_told_in_words(tmp_path: Path) -> None:
+    device = phone()
+    for result in device["results"]:
+        result["artifact_sha256"] = "ab" * 32
+    tree = parsed(page(gather([MANIFESTS, written(tmp_path, "stale.json", device)])))
+    (remarks,) = section(tree, "headline").all("aside")
+    assert "iPhone 13 (stale.json) measured another shvit_s1-224-coreml-fp16.mlpackage" in words(remarks)
+
+
+def test_what_changed_is_told_in_words(tree: Element) -> None:
+    told = words(section(tree, "changes"))
+    assert "3 right answers became wrong and 2 wrong ones right: no more than chance would explain" in told
+    assert (
+        "To show a drop within 0.5 points, about 4\N{NARROW NO-BREAK SPACE}200 images would be needed"
+        in (section(tree, "changes").text)
+        or "about 4 200 images" in told
+    )
+
+
+def test_the_worst_images_are_shown_with_both_answers(tree: Element) -> None:
+    pictures = [one for one in section(tree, "changes").all("li") if one.all("img")]
+    assert len(pictures) == 2
+    assert [image.attributes["alt"] for image in pictures[0].all("img")] == ["airplane/0000.jpg, of the class airplane"]
+    answers = [words(answer) for answer in pictures[0].all("dd")]
+    assert answers == ["✓ airplane 41%", "✗ automobile 38%"]
+
+
+def test_the_page_asks_for_nothing(tree: Element) -> None:
+    for element in tree.every():
+        for name in ("src", "href", "action", "srcset", "poster", "data", "xlink:href", "background"):
+            value = element.attributes.get(name, "#")
+            assert value.startswith(("#", "data:image/jpeg;base64,")) or value == "data:,", (element.tag, name, value)
+    style = tree.all("style")[0].text
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_every_link_has_its_place_once(tree: Element) -> None:
+    ids = [one.attributes["id"] for one in tree.every() if "id" in one.attributes]
+    assert len(ids) == len(set(ids))
+    for element in tree.every():
+        for name in ("href", "aria-labelledby"):
+            value = element.attributes.get(name, "").removeprefix("#")
+            assert not value or value.startswith("data:") or value in ids
+
+
+def test_tables_and_charts_are_told_to_those_who_cannot_see_them(tree: Element) -> None:
+    for table in tree.all("table"):
+        assert table.all("caption")
+        heads = table.all("th")
+        assert heads
+        assert all(head.attributes.get("scope") in ("col", "row", "rowgroup") for head in heads)
+        columns = len(table.all("thead")[0].all("th"))
+        for row in table.all("tr"):
+            cells = [one for one in row.inside if one.tag in ("th", "td")]
+            assert sum(int(cell.attributes.get("colspan", 1)) for cell in cells) == columns
+    charts = [one for one in tree.all("svg") if "chart" in one.attributes.get("class", "")]
+    assert charts
+    for chart in charts:
+        assert chart.attributes.get("aria-hidden") == "true" or chart.attributes["aria-label"].strip()
+    levels = [int(one.tag[1]) for one in tree.every() if re.fullmatch("h[1-6]", one.tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in pairwise(levels))
+
+
+def test_the_page_needs_no_script(tree: Element) -> None:
+    assert {one.tag for one in tree.every()} - {""} <= TAGS
+    assert not [name for one in tree.every() for name in one.attributes if name.startswith("on")]
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The places of all texts in a document, and of the names in its tables; those of a list count as one."""
+    if isinstance(value, dict):
+        yield (*path, "{}")
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, (*path, "[]"))
+    elif isinstance(value, str):
+        yield path
+
+
+def poisoned(value: Any, path: tuple[str, ...]) -> Any:
+    """A copy with hostile words at a place; where there is none of this path, the same."""
+    if not fits(value, path):
+        return value
+    if not path:
+        return value + HOSTILE
+    first, rest = path[0], path[1:]
+    if first == "{}":
+        return value | {HOSTILE: next(iter(value.values()), None)}
+    if first == "[]":
+        return [poisoned(one, rest) for one in value]
+    return value | {first: poisoned(value[first], rest)}
+
+
+def fits(value: Any, path: tuple[str, ...]) -> bool:
+    if not path:
+        return isinstance(value, str)
+    return (isinstance(value, dict) and (path[0] == "{}" or path[0] in value)) or (
+        isinstance(value, list) and path[0] == "[]"
+    )
+
+
+def hostile(folder: Path, name: str, document: dict[str, Any]) -> tuple[Path, int]:
+    """A file in which every text that may be anything is hostile, and how many such places there were."""
+    count = 0
+    for place in sorted(set(leaves(document))):
+        changed = poisoned(document, place)
+        try:
+            read_file(written(folder, name, changed))
+        except ShvitError:
+            continue
+        document, count = changed, count + 1
+    return written(folder, name, document), count
+
+
+def short(document: dict[str, Any]) -> dict[str, Any]:
+    """Of a phone's report, two results with few samples: reading it over and over takes time."""
+    kept = [one | {"samples_ms": one["samples_ms"][:2]} for one in document["results"][2:5]]
+    return document | {"results": kept}
+
+
+def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:
+    made = [
+        hostile(tmp_path, "a.manifest.json", manifest("shvit_s1-224-executorch-int8")),
+        hostile(tmp_path, "b.json", loaded(DRIFT)),
+        hostile(tmp_path, "c.json", short(phone("iphone-13"))),
+        hostile(tmp_path, "d.json", short(phone("galaxy-s23", measured=True))),
+    ]
+    assert [count for _, count in made] >= [20, 25, 10, 8]
+    text = page(gather([path for path, _ in made], title=HOSTILE))
+    tree = parsed(text)
+    assert {one.tag for one in tree.every()} - {""} <= TAGS
+    assert not [name for one in tree.every() for name in one.attributes if name.startswith("on")]
+    assert len(tree.all("title")) >= 1
+    assert HOSTILE in tree.all("h1")[0].text
+    assert tree.text.count("<script>alert(1)</script>") > 100
+    assert str(7 * 191) not in text
+    labels = [one.attributes["aria-label"] for one in tree.all("svg") if "aria-label" in one.attributes]
+    assert any("onerror=alert(2)" in label for label in labels), "a hostile name stands in an attribute, escaped"
+    for image in tree.all("img"):
+        assert image.attributes["src"].startswith("data:image/jpeg;base64,")
+
+
+@pytest.mark.parametrize(
+    "thumbnail",
+    ["", "not base64!", "PHN2Zz48c2NyaXB0Lz48L3N2Zz4=", "iVBORw0KGgo=", "/9j/4AAQSkZJRgABAQ==", 'x" onerror="alert(1)'],
+)
+def test_a_thumbnail_that_is_no_jpeg_is_not_shown(thumbnail: str) -> None:
+    assert data_url(thumbnail) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "side", "shown"), [("JPEG", 512, True), ("JPEG", 513, False), ("PNG", 8, False), ("GIF", 8, False)]
+)
+def test_only_a_small_jpeg_is_a_thumbnail(form: str, side: int, shown: bool) -> None:
+    written_to = BytesIO()
+    Image.new("RGB", (side, 8)).save(written_to, form)
+    encoded = base64.b64encode(written_to.getvalue()).decode()
+    assert data_url(encoded) == (f"data:image/jpeg;base64,{encoded}" if shown else None)
+
+
+def test_a_broken_thumbnail_leaves_the_answers(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    drift["changed"][1]["worst"][0]["thumbnail"] = "PHN2Zz4="
+    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
+    assert len(section(tree, "changes").all("img")) == 1
+    assert "no thumbnail" in words(section(tree, "changes"))
+
+
+def test_the_page_is_the_same_each_time(report: Report) -> None:
+    again = Report.model_validate(json.loads(report.json_text()))
+    assert page(report) == page(again)
+
+
+def colours(style: str) -> dict[str, dict[str, str]]:
+    """The variables of the light scheme and of the dark one."""
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
+    found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in (light, dark)]
+    return {"light": found[0], "dark": found[0] | found[1]}
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's relative luminance."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_and_marks_can_be_told_from_their_grounds(tree: Element, scheme: str) -> None:
+    """WCAG 2 AA: 4.5 for texts, 3 for graphics."""
+    known = colours(tree.all("style")[0].text)[scheme]
+    grounds = ("page", "card")
+    texts = [(text, ground) for text in ("ink", "muted", "accent", "good", "bad", "warn") for ground in grounds]
+    texts += [(one, f"{one}-soft") for one in ("accent", "good", "bad", "warn")] + [("ink", "warn-soft")]
+    texts += [("muted", f"heat-{state}") for state in ("nominal", "fair", "serious", "critical")] + [("card", "muted")]
+    for text, ground in texts:
+        assert contrast(known[text], known[ground]) >= 4.5, (text, ground)
+    for mark in ("c1", "c2", "c3", "c4", "c5"):
+        assert contrast(known[mark], known["card"]) >= 3, mark
+
+
+def test_a_page_speaks_of_what_the_json_holds(report: Report) -> None:
+    text = unescape(page(report))
+    for device in report.devices:
+        assert (device.device.name or device.device.model) in text
+        assert device.device.system in text
+    for found in report.manifests:
+        assert found.artifact.sha256 in text
+        assert found.model.checkpoint_sha256 in text
+        assert all(operator in text for operator in found.inventory.operators)

@@ -164,6 +164,17 @@ def test_the_worst_images_are_shown_with_both_answers(tree: Element) -> None:
     assert answers == ["✓ airplane 41%", "✗ automobile 38%"]
 
 
+def test_images_that_kept_their_answer_stand_back(tmp_path: Path) -> None:
+    drift = loaded(DRIFT)
+    worst = drift["changed"][1]["worst"]
+    worst[1]["answer"]["label"] = worst[1]["float_answer"]["label"]
+    changed = section(parsed(page(gather([written(tmp_path, "d.json", drift)]))), "changes")
+    (back,) = changed.all("details")
+    assert words(back.all("summary")[0]) == "1 that moved and kept their answer"
+    assert [image.attributes["alt"] for image in back.all("img")] == ["automobile/0000.jpg, of the class automobile"]
+    assert len(changed.all("img")) == 2
+
+
 def test_the_page_asks_for_nothing(tree: Element) -> None:
     for element in tree.every():
         for name in ("src", "href", "action", "srcset", "poster", "data", "xlink:href", "background"):

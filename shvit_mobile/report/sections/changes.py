@@ -46,6 +46,7 @@ class Change:
     Attributes:
         sentences: how many changed, McNemar's test, and the images that a budget would need.
         confusions: the most frequent; more: the rest.
+        pictures: those that moved most and are answered otherwise; unchanged: those with the same answer.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Change:
     more: tuple[Confusion, ...]
     labelled: bool
     pictures: tuple[Picture, ...]
+    unchanged: tuple[Picture, ...]
 
 
 def changes(report: Report) -> Section | None:
@@ -64,6 +66,7 @@ def changes(report: Report) -> Section | None:
 
 def change(report: DriftReport, changed: Changed) -> Change:
     row = next((row for row in report.rows if row.artifact == changed.artifact), None)
+    pictures = [picture(image) for image in changed.worst]
     return Change(
         label=label(changed.artifact, row.target, row.precision) if row else changed.artifact,
         file=changed.artifact,
@@ -71,7 +74,8 @@ def change(report: DriftReport, changed: Changed) -> Change:
         confusions=changed.confusions[:SHOWN],
         more=changed.confusions[SHOWN:],
         labelled=any(confusion.label is not None for confusion in changed.confusions),
-        pictures=tuple(picture(image) for image in changed.worst),
+        pictures=tuple(one for one in pictures if one.changed),
+        unchanged=tuple(one for one in pictures if not one.changed),
     )
 
 
@@ -101,7 +105,7 @@ def mcnemar(row: DriftRow) -> str:
 
 
 def needed(told: NeededImages, count: int) -> str:
-    budget = f"a drop within {told.max_drop:g} points"
+    budget = f"a drop within {told.max_drop:g} point{'' if told.max_drop == 1 else 's'}"
     if told.supported:
         return f"The {plural(count, 'image')} show {budget}."
     if told.images is None:

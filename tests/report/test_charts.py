@@ -11,8 +11,6 @@ from shvit_mobile.bench.statistics import Latency
 from shvit_mobile.report.charts.histogram import histogram
 from shvit_mobile.report.charts.scatter import Point, front, together
 from shvit_mobile.report.charts.svg import Scale, element
-from shvit_mobile.report.sections.latency import median_interval
-from tests.report.builders import everything
 from tests.report.markup import parsed
 
 FIGURES = some.floats(0, 100, allow_nan=False)
@@ -72,13 +70,3 @@ def test_every_sample_is_in_a_bin() -> None:
     assert heights == pytest.approx([70, 70 / 3, 70 * 2 / 3], abs=0.01)
     assert bars[0].attributes["x"] == "0.00%"
     assert bars[-1].attributes["x"] == "99.00%"
-
-
-def test_the_median_lies_in_its_interval() -> None:
-    results = [result for device in everything().devices for result in device.results]
-    for result in results:
-        found = median_interval(result)
-        assert found
-        assert found[0] <= result.latency.p50 <= found[1]
-    few = results[0].model_copy(update={"samples_ms": results[0].samples_ms[:5]})
-    assert median_interval(few) is None

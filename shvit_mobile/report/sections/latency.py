@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
 
 from markupsafe import Markup
 
 from shvit_mobile.bench.report import DeviceReport, Result
-from shvit_mobile.bench.statistics import rank_outside
+from shvit_mobile.bench.statistics import median_of_rounds
 from shvit_mobile.report.charts.histogram import histogram
 from shvit_mobile.report.charts.svg import Scale
 from shvit_mobile.report.charts.whisker import axis
@@ -130,7 +129,7 @@ def standing(device: DeviceReport) -> tuple[bool, bool, str, str]:
 
 def run(device: DeviceReport, result: Result, scale: Scale) -> Run:
     latency, name = result.latency, configuration(device, result)
-    within = median_interval(result)
+    typical = median_of_rounds(result.samples_ms)
     return Run(
         setting=name,
         graphic=histogram(
@@ -143,7 +142,9 @@ def run(device: DeviceReport, result: Result, scale: Scale) -> Run:
             f"p50 {milliseconds(latency.p50)}, p99 {milliseconds(latency.p99)} ms",
         ),
         p50=milliseconds(latency.p50),
-        interval=f"{milliseconds(within[0])}–{milliseconds(within[1])}" if within else "",
+        interval=""
+        if typical.low is None or typical.high is None
+        else f"{milliseconds(typical.low)}–{milliseconds(typical.high)}",
         p90=milliseconds(latency.p90),
         p99=milliseconds(latency.p99),
         load=number(result.load_ms, 0),
@@ -151,16 +152,6 @@ def run(device: DeviceReport, result: Result, scale: Scale) -> Run:
         memory=megabytes(result.running_memory_bytes or result.peak_memory_bytes),
         ratio=f"{number(result.ratio.value, 2)}×" if result.ratio else NONE,
     )
-
-
-def median_interval(result: Result) -> tuple[float, float] | None:
-    """The interval that holds the median of a turn with 95% confidence, by the sign test over turns.
-
-    Turns are independent where single inferences are not; None where there are too few of them.
-    """
-    turns = sorted(median(turn) for turn in result.samples_ms if turn)
-    outside = rank_outside(len(turns))
-    return (turns[outside - 1], turns[-outside]) if outside else None
 
 
 def where(report: DeviceReport) -> Where:

@@ -180,7 +180,7 @@ class Result(Contract):
     load_ms: Milliseconds
     first_ms: Milliseconds
     latency: Latency
-    samples_ms: Annotated[tuple[tuple[Milliseconds, ...], ...], Field(min_length=1)]
+    samples_ms: Annotated[tuple[Annotated[tuple[Milliseconds, ...], Field(min_length=1)], ...], Field(min_length=1)]
     windows: tuple[Window, ...] = ()
     ratio: Ratio | None = None
     peak_memory_bytes: Count | None = None

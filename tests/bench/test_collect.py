@@ -167,7 +167,7 @@ def rounds(*samples: float) -> Callable[[dict[str, Any]], object]:
         (lambda report: report["results"][0]["latency"].update(p50=20.0), "says that p50 is 20, but its samples give"),
         (lambda report: report["results"][0]["latency"].update(samples=119), "says that samples is 119, but its"),
         (lambda report: report["results"][0]["samples_ms"][3].pop(), "says that samples is 120, but its samples give"),
-        (rounds(), "has no samples"),
+        (rounds(), "samples_ms.0: Tuple should have at least 1 item"),
         (rounds(1.0, 0.0), "not above 0 and finite"),
         (rounds(1.0, float("inf")), "not above 0 and finite"),
         (lambda report: report["results"][0]["golden"].update(largest_difference=9.5), "golden check passed, with"),

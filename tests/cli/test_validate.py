@@ -202,6 +202,14 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     assert DriftReport.read(there).rows
 
 
+def test_a_folder_is_never_overwritten_by_a_device_report(sound: Path, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    result = call("benchmark", sound, "--out", tmp_path, "--overwrite")
+    assert result.exit_code == 2
+    assert "is a folder." in result.stderr
+    assert (tmp_path / "precious").exists()
+
+
 def test_a_report_of_an_export_needs_images(world: World, call: Call, tmp_path: Path) -> None:
     args = ("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", tmp_path / "out")
     result = call(*args, "--report", tmp_path / "report.json")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, HERE, TEST_IMAGES
-from shvit_mobile.demo.run import PLAN, run_demo
+from shvit_mobile.demo.run import PLAN, REPORT, RUNGS, run_demo
+from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.fingerprints import sha256
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
@@ -34,6 +35,13 @@ def test_images_are_balanced_and_none_is_both_calibrated_and_measured_on() -> No
 def test_the_whole_job_meets_its_bars(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
     assert len(result.artifacts) == len(PLAN)
+    report = DriftReport.read(tmp_path / REPORT)
+    assert report == result.report
+    assert [row.artifact for row in report.rows if row.how == "simulated"] == [
+        *("deploy form", "fake-quant int8", "rounded int8-weights")
+    ]
+    assert len(report.rows) == RUNGS + len(PLAN)
+    assert list(report.rows[RUNGS:]) == [artifact.manifest.drift for artifact in result.artifacts]
     manifests = {
         (artifact.manifest.target, artifact.manifest.precision): artifact.manifest for artifact in result.artifacts
     }

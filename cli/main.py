@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from .benchmark import benchmark
 from .demo import demo
 from .doctor import doctor
+from .embed import embed
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
 from .inspect import inspect
@@ -62,5 +63,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, inspect, doctor, demo):
+for command in (export, validate, benchmark, inspect, embed, doctor, demo):
     app.command(cls=Command)(command)

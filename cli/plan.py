@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
+    from shvit_mobile.targets.pictures import GoldenPicture
 
 USUAL: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
 
@@ -43,6 +44,7 @@ class Plan:
         calibration: what int8 is calibrated on; `count` of it, chosen with `seed`.
         observer: how int8's ranges follow from them.
         activations: how int8 spreads over the ranges.
+        pictures: what the goldens are made of; the usual ones if None.
         validation: what the artifacts are then compared on, if on any.
         overwrite: replace what is there.
     """
@@ -57,6 +59,7 @@ class Plan:
     seed: int
     observer: ObserverName
     activations: Activations
+    pictures: Sequence[GoldenPicture] | None
     validation: ImageSet | None
     overwrite: bool
 
@@ -66,12 +69,11 @@ class Plan:
 
         return planned(self.trained, job.precision, job.target, self.out, self.options.get(job.target))
 
-    def files(self, job: Job) -> tuple[Path, Path, Path]:
-        """A job's artifact, manifest and recipe."""
-        from shvit_mobile.targets.artifact import manifest_path, recipe_path
+    def files(self, job: Job) -> tuple[Path, ...]:
+        """A job's artifact and all that comes with it."""
+        from shvit_mobile.targets.artifact import files_of
 
-        path = self.path(job)
-        return path, manifest_path(path), recipe_path(path)
+        return files_of(self.path(job))
 
 
 def jobs(targets: Sequence[Target], precisions: Sequence[Precision]) -> tuple[Job, ...]:
@@ -152,6 +154,7 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
                 job.target,
                 plan.out,
                 options=plan.options.get(job.target),
+                pictures=plan.pictures,
                 overwrite=plan.overwrite,
             )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shvit_mobile.model.trained import TrainedModel
     from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
     from shvit_mobile.targets.manifest import Target
+    from shvit_mobile.targets.pictures import GoldenPicture
 
 
 def trained_model(
@@ -150,6 +151,17 @@ def activations_of(name: str) -> Activations:
     from shvit_mobile.quantize.recipe import ACTIVATIONS, UnknownActivations
 
     return UnknownActivations.chosen(name, ACTIVATIONS)
+
+
+def pictures_of(folder: Path | None) -> tuple[GoldenPicture, ...] | None:
+    """Up to four pictures of a folder, for goldens; None where none is given."""
+    if folder is None:
+        return None
+
+    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.targets.pictures import golden_pictures
+
+    return golden_pictures(open_images(folder))
 
 
 def target_options(

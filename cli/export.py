@@ -20,6 +20,7 @@ from .arguments import (
     gate_of,
     images_to_compare,
     observer_of,
+    pictures_of,
     precisions_of,
     recipe_from,
     share_of,
@@ -178,6 +179,14 @@ def export(
     validate_count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=IMAGES)
     ] = None,
+    golden_images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Make the goldens, by which an app checks itself, of up to 4 of these images. They go into the app.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
     max_drop: MaxDrop = None,
     min_agreement: MinAgreement = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
@@ -205,7 +214,7 @@ def export(
 ) -> None:
     """Turn a checkpoint into artifacts for phones.
 
-    Each comes with its manifest and its recipe. A gate that fails leaves them there to be looked into.
+    Each comes with its manifest, its recipe and its goldens. A gate that fails leaves them there to be looked into.
     """
     gate = gate_of(max_drop, min_agreement)
     if gate and validate is None and checkpoint is None:
@@ -264,6 +273,7 @@ def export(
             seed=SEED if seed is None else seed,
             observer=observer_of(observer or "min-max"),
             activations=activations_of(activations or "affine"),
+            pictures=pictures_of(golden_images),
             validation=None
             if validate is None
             else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
@@ -273,6 +283,9 @@ def export(
         with steps.step("Checking the plan"):
             checked(plan)
         exported = None if dry_run else done(plan, steps)
+    for picture in plan.pictures or ():
+        if picture.changed:
+            note(f"note: {picture.source} is encoded anew for the goldens: {picture.changed}.")
     if exported is None:
         show_plan(plan, [path for path in (report, carded) if path is not None], as_json)
         return
@@ -305,6 +318,7 @@ def show_plan(plan: Plan, more: Sequence[Path], as_json: bool) -> None:
         "classes": trained.model.config.classes,
         "image size": by(trained.preprocessing.size),
         "calibration": plan.calibration and f"{min(plan.count, len(plan.calibration))} images",
+        "goldens": plan.pictures and ", ".join(picture.source for picture in plan.pictures),
         "validation": plan.validation and f"{len(plan.validation)} images",
     }
     files = [str(file) for job in plan.jobs for file in plan.files(job)] + [str(path) for path in more]

@@ -13,6 +13,7 @@ import typer
 from shvit_mobile.errors import WrongConfig
 
 from .console import data, note, show
+from .errors import GATE_FAILED
 from .options import Json
 from .results import contract_json, sizes
 from .tables import by, cell, drift_table, megabytes, pairs, titled
@@ -31,6 +32,9 @@ def inspect(
     compute_plan: Annotated[
         bool, typer.Option("--compute-plan", help="The device that runs each operator of a Core ML package; on a Mac.")
     ] = False,
+    goldens: Annotated[
+        bool, typer.Option("--goldens", help="Run the artifact on its goldens. Exit status 1 where it fails them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is inside an artifact or a checkpoint.
@@ -43,6 +47,8 @@ def inspect(
     file = Path(path)
     if compute_plan:
         show_plan(file, as_json)
+    elif goldens:
+        show_goldens(Artifact.open(file), as_json)
     elif file.suffix not in TARGETS.values():
         show_checkpoint(path, as_json)
     elif file.exists() and not manifest_path(file).exists():
@@ -62,6 +68,21 @@ def show_artifact(artifact: Artifact, as_json: bool) -> None:
         show("", counts("Left to the portable kernels", manifest.delegation.left_operators))
     if manifest.drift:
         show("", drift_table([manifest.drift], sizes([artifact])))
+
+
+def show_goldens(artifact: Artifact, as_json: bool) -> None:
+    """What the artifact's goldens come to on this machine; ends with status 1 where that is something else."""
+    from shvit_mobile.bench.golden_check import check_goldens, in_words
+    from shvit_mobile.runtimes import open_runner
+
+    runner = open_runner(artifact)
+    check = check_goldens(artifact, runner)
+    if as_json:
+        data({"path": str(artifact.path), "engine": runner.engine, "passed": check.passed, **contract_json(check)})
+    else:
+        show(f"{artifact.path.name}, goldens on {runner.engine}: {in_words(check)}.")
+    if not check.passed:
+        raise typer.Exit(GATE_FAILED)
 
 
 def show_plan(path: Path, as_json: bool) -> None:
@@ -167,7 +188,8 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "outputs": ", ".join(name for name in (answered.logits, answered.probabilities, answered.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
         "delegation": manifest.delegation and " ".join(sentences(manifest.delegation)),
-        "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:g}",
+        "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:.2g}",
+        "goldens": manifest.goldens and manifest.goldens.name,
         "options": worded(manifest.options),
         "versions": worded(manifest.versions),
     }

@@ -12,6 +12,7 @@ from .benchmark import benchmark
 from .demo import demo
 from .devices import devices
 from .doctor import doctor
+from .embed import embed
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
 from .inspect import inspect
@@ -64,5 +65,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, devices, report, inspect, doctor, demo):
+for command in (export, validate, benchmark, devices, report, inspect, embed, doctor, demo):
     app.command(cls=Command)(command)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
+    from shvit_mobile.targets.pictures import GoldenPicture
 
 USUAL: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
 
@@ -44,6 +45,7 @@ class Plan:
         calibration: what int8 is calibrated on; `count` of it, chosen with `seed`.
         observer: how int8's ranges follow from them.
         activations: how int8 spreads over the ranges.
+        pictures: what the goldens are made of; the usual ones if None.
         validation: what the artifacts are then compared on, if on any.
         max_drop: the budget of top-1, in points, where there is one.
         overwrite: replace what is there.
@@ -59,6 +61,7 @@ class Plan:
     seed: int
     observer: ObserverName
     activations: Activations
+    pictures: Sequence[GoldenPicture] | None
     validation: ImageSet | None
     max_drop: float | None
     overwrite: bool
@@ -69,12 +72,11 @@ class Plan:
 
         return planned(self.trained, job.precision, job.target, self.out, self.options.get(job.target))
 
-    def files(self, job: Job) -> tuple[Path, Path, Path]:
-        """A job's artifact, manifest and recipe."""
-        from shvit_mobile.targets.artifact import manifest_path, recipe_path
+    def files(self, job: Job) -> tuple[Path, ...]:
+        """A job's artifact and all that comes with it."""
+        from shvit_mobile.targets.artifact import files_of
 
-        path = self.path(job)
-        return path, manifest_path(path), recipe_path(path)
+        return files_of(self.path(job))
 
 
 def jobs(targets: Sequence[Target], precisions: Sequence[Precision]) -> tuple[Job, ...]:
@@ -156,6 +158,7 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
                 job.target,
                 plan.out,
                 options=plan.options.get(job.target),
+                pictures=plan.pictures,
                 overwrite=plan.overwrite,
             )
 

@@ -63,12 +63,13 @@ def conclude(verdict: GateVerdict | None, kept: str = "") -> None:
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """Where an artifact is, and its manifest, drift included."""
-    from shvit_mobile.targets.artifact import manifest_path, recipe_path
+    from shvit_mobile.targets.artifact import goldens_path, manifest_path, recipe_path
 
     return {
         "path": str(artifact.path),
         "manifest_path": str(manifest_path(artifact.path)),
         "recipe_path": str(recipe_path(artifact.path)),
+        "goldens_path": str(goldens_path(artifact.path)),
         "manifest": contract_json(artifact.manifest),
     }
 

@@ -101,6 +101,10 @@ class BadArtifact(ShvitError):
     """An artifact or its manifest that is missing, damaged, of another version or not what its manifest says."""
 
 
+class BadApp(ShvitError):
+    """An app's source tree that is none, links another ExecuTorch, or whose record of embedded models is damaged."""
+
+
 class BadReport(ShvitError):
     """A device report that cannot be read, or of another version."""
 

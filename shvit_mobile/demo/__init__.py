@@ -6,3 +6,4 @@ HERE = Path(__file__).parent
 CHECKPOINT = HERE / "shvit_s1-cifar10.safetensors"
 TEST_IMAGES = HERE / "images" / "test"
 CALIBRATION_IMAGES = HERE / "images" / "calibration"
+GOLDEN_IMAGES = HERE / "images" / "golden"

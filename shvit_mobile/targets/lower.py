@@ -1,11 +1,14 @@
-"""Lowering: a deploy form and a recipe in; an artifact, its manifest and its recipe out, all three or none."""
+"""Lowering: a deploy form and a recipe in; an artifact, its manifest, recipe and goldens out, all four or none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe, UnknownTarget
@@ -13,11 +16,14 @@ from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.recipe import Precision, Recipe
-from shvit_mobile.targets.artifact import Artifact, artifact_name, manifest_path, recipe_path
+from shvit_mobile.targets.artifact import Artifact, artifact_name, files_of, manifest_path
 from shvit_mobile.targets.built import Built
-from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Manifest, Provenance, Target
+from shvit_mobile.targets.golden import ramp
+from shvit_mobile.targets.goldens import golden_pixels, write_goldens
+from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Golden, Manifest, Provenance, Target
 from shvit_mobile.targets.options import TargetOptions
-from shvit_mobile.targets.prove import golden_of
+from shvit_mobile.targets.pictures import GoldenPicture, usual_pictures
+from shvit_mobile.targets.prove import proven
 
 if TYPE_CHECKING:
     from shvit_mobile.targets.coreml import CoreMLOptions
@@ -39,11 +45,13 @@ def lower(
     out: Path = Path("artifacts"),
     *,
     options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
+    pictures: Sequence[GoldenPicture] | None = None,
     overwrite: bool = False,
 ) -> Artifact:
-    """The artifact of `deployed` for a target, written into the folder `out` with its manifest and recipe beside it.
+    """The artifact of `deployed` for a target, written into the folder `out` with all that belongs to it beside it.
 
-    It has been loaded and run once when this returns: its answer to one picture is in the manifest, as `golden`.
+    It has been loaded and run when this returns: its answers to some pictures are its goldens, in a folder beside it,
+    and its answer to one that a formula draws is in the manifest, as `golden`.
 
     Args:
         deployed: from `to_deploy_form`.
@@ -51,6 +59,7 @@ def lower(
         target: "coreml", "executorch" or "onnx".
         out: the folder; made if need be.
         options: of the target; its defaults if None.
+        pictures: what the goldens are made of; three photos and a drawing if None.
         overwrite: replace what is there.
 
     Raises:
@@ -65,15 +74,27 @@ def lower(
     check_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, MODULES[target][1])()
     final = planned(deployed.trained, recipe.precision, target, out, options)
-    finals = (final, manifest_path(final), recipe_path(final))
-    with whole(*finals, overwrite=overwrite) as (path, manifest_file, recipe_file):
+    with whole(*files_of(final), overwrite=overwrite) as (path, manifest_file, recipe_file, goldens_folder):
         built = module.build(deployed, recipe, path, options)
         manifest = manifest_of(deployed, recipe, target, path, built)
-        golden = golden_of(Artifact(path, manifest), deployed)
-        manifest = manifest.model_copy(update={"golden": golden})
+        manifest = with_goldens(Artifact(path, manifest), deployed, pictures or usual_pictures(), goldens_folder)
         manifest_file.write_text(manifest.json_text())
         recipe_file.write_text(recipe.json_text())
     return Artifact(final, manifest)
+
+
+def with_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[GoldenPicture], folder: Path) -> Manifest:
+    """The manifest of an artifact that has proven itself on the ramp and on `pictures`; its goldens go to `folder`.
+
+    Raises:
+        ProofFailed: it does not answer as `deployed` does.
+    """
+    preprocessing = deployed.trained.preprocessing
+    pixels = golden_pixels(pictures, preprocessing)
+    proof = proven(artifact, deployed, np.concatenate([ramp(preprocessing.size), pixels]))
+    golden = Golden(logits=tuple(map(float, proof.logits[0])), how=proof.how, tolerance=proof.tolerance)
+    goldens = write_goldens(folder, artifact, pictures, pixels, proof.without_first())
+    return artifact.manifest.model_copy(update={"golden": golden, "goldens": goldens})
 
 
 def planned(
@@ -86,7 +107,7 @@ def planned(
 
 def check_free(path: Path, *, overwrite: bool) -> None:
     """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
-    refuse_existing(path, manifest_path(path), recipe_path(path), overwrite=overwrite)
+    refuse_existing(*files_of(path), overwrite=overwrite)
 
 
 def check_target(name: str) -> Target:

@@ -1,56 +1,73 @@
-"""The first proof of every artifact, before it gets its name: it loads, it runs, and it answers one picture rightly."""
+"""The first proof of every artifact, before it gets its name: it loads, it runs, it answers some pictures rightly."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.drift.row import How
 from shvit_mobile.errors import ProofFailed
 from shvit_mobile.quantize.calibrate import run
-from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.golden import ramp
-from shvit_mobile.targets.manifest import Golden
-
-# The largest difference of a logit, relative to the largest logit, or to one where all are smaller. For fp32 and fp16
-# it is a bound on what lowering may do here; int8 rounds differently on every kernel, so there it only says what
-# another machine's answer may look like, and drift over a data set is the judge.
-TOLERANCES: dict[Precision, float] = {
-    "fp32": 1e-3,
-    "fp16": 5e-2,
-    "int8": 0.5,
-    "int8-dynamic": 0.5,
-    "int8-weights": 0.5,
-    "palette-8": 0.5,
-    "palette-6": 0.5,
-    "palette-4": 0.5,
-}
-BOUNDING: tuple[Precision, ...] = ("fp32", "fp16")
+from shvit_mobile.targets.tolerances import BOUNDED, LOWERING, tolerance
 
 
-def golden_of(artifact: Artifact, deployed: DeployForm) -> Golden:
-    """The artifact's answer to the ramp picture, run here by its own runtime or by the reference executor.
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What an artifact answered here.
+
+    Attributes:
+        logits: the artifact's, float32, shape (images, classes).
+        float_logits: the float model's, in its deploy form.
+        how, engine: what ran the artifact.
+        tolerance: how far from `logits` another machine may be.
+    """
+
+    logits: NDArray[np.float32]
+    float_logits: NDArray[np.float32]
+    how: How
+    engine: str
+    tolerance: float
+
+    def without_first(self) -> Proof:
+        """The same of all images but the first."""
+        return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
+
+
+def proven(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) -> Proof:
+    """The artifact's answers to some pixels, run here by its own runtime or by the reference executor.
+
+    Args:
+        artifact: just written.
+        deployed: what it was made from.
+        pixels: uint8, shape (images, height, width, 3).
 
     Raises:
         ProofFailed: a logit is not finite, or an fp32 or fp16 artifact does not answer as the deploy form does.
     """
     runner = open_runner(artifact)
-    picture = ramp(deployed.trained.preprocessing.size)
-    logits, expected = runner.run(picture)[0], run(deployed, picture)[0].numpy()
+    # One at a time, as apps do it: a kernel may add up in another order where there are more.
+    logits = np.concatenate([runner.run(image[None]) for image in pixels])
+    expected = np.concatenate([run(deployed, image[None]).numpy() for image in pixels])
     if logits.shape != expected.shape or not np.isfinite(logits).all():
         raise ProofFailed(
-            f"{artifact.path.name} gives {len(logits)} logits, {int((~np.isfinite(logits)).sum())} of them not finite.",
+            f"{artifact.path.name} gives {logits.shape[1]} logits, of which "
+            f"{int((~np.isfinite(logits)).any(axis=0).sum())} are not finite.",
             why="Half precision overflows above 65504, or the checkpoint holds extreme values.",
             hint="Try --quantize fp32.",
         )
-    tolerance = TOLERANCES[artifact.manifest.precision] * max(1.0, float(np.abs(expected).max()))
+    manifest = artifact.manifest
+    near = tolerance(manifest.target, manifest.precision, logits)
     error = float(np.abs(logits - expected).max())
-    if artifact.manifest.precision in BOUNDING and error > tolerance:
+    if manifest.precision in BOUNDED and error > LOWERING * near:
         raise ProofFailed(
-            f"{artifact.path.name} answers the first picture {error:.2g} away from the checkpoint; "
-            f"{tolerance:.2g} is allowed.",
+            f"{artifact.path.name} answers the first pictures {error:.2g} away from the checkpoint; "
+            f"{LOWERING * near:.2g} is allowed.",
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
-    return Golden(logits=tuple(float(logit) for logit in logits), how=runner.how, tolerance=tolerance)
+    return Proof(logits, expected, runner.how, runner.engine, near)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from shvit_mobile.cli.main import app
 from shvit_mobile.model.checkpoints import save_checkpoint
 from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.targets.manifest import TARGETS
 from tests.builders import picture_folder, randomised, trained
 
 LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
@@ -34,7 +35,7 @@ class Exported:
     stderr: Path
 
     def artifact(self, target: str) -> Path:
-        return next(path for path in self.folder.glob(f"*-{target}-*") if path.suffix != ".json")
+        return next(path for path in self.folder.glob(f"*-{target}-*") if path.suffix in TARGETS.values())
 
 
 @pytest.fixture(scope="session")

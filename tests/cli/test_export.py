@@ -13,10 +13,12 @@ from shvit_mobile.cli.arguments import share_of, target_options
 from shvit_mobile.cli.results import with_delegation
 from shvit_mobile.drift.compare import float_reference
 from shvit_mobile.drift.report import GateVerdict
+from shvit_mobile.fingerprints import sha256
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
-from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.artifact import Artifact, files_of
 from shvit_mobile.targets.coreml import CoreMLOptions
+from shvit_mobile.targets.manifest import TARGETS
 from tests.cli.conftest import SPECIES, Call, Exported, World
 
 NAMES = {
@@ -29,7 +31,8 @@ ONNX = ("--target", "onnx")
 
 def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exported) -> None:
     assert exported.stderr.read_text().startswith("0\n"), exported.stderr.read_text()
-    assert {path.name for path in exported.folder.iterdir() if path.suffix != ".json"} == set(NAMES.values())
+    artifacts = [path.name for path in exported.folder.iterdir() if path.suffix in TARGETS.values()]
+    assert sorted(artifacts) == sorted(NAMES.values())
     told = json.loads(exported.stdout.read_text())
     assert [Path(artifact["path"]).name for artifact in told["artifacts"]] == list(NAMES.values())
     for artifact in told["artifacts"]:
@@ -38,6 +41,7 @@ def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exp
         assert json.loads(Path(artifact["recipe_path"]).read_text()) == manifest["recipe"]
         assert manifest["recipe"]["calibration"]["count"] == 7
         assert manifest["labels"] == list(SPECIES)
+        assert manifest["goldens"]["sha256"] == sha256(Path(artifact["goldens_path"]))
         assert manifest["preprocessing"]["size"] == [192, 160]
         assert manifest["drift"]["images"] == 12
         assert manifest["drift"]["top1_drop"] is not None
@@ -113,7 +117,7 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
 def test_validate_writes_into_the_manifest_only_when_asked(
     exported: Exported, world: World, tmp_path: Path, call: Call
 ) -> None:
-    for path in exported.folder.glob("*onnx*"):
+    for path in files_of(exported.artifact("onnx"))[:2]:
         shutil.copy(path, tmp_path)
     manifest = tmp_path / "custom-192x160-onnx-int8.manifest.json"
     before = manifest.read_bytes()
@@ -131,8 +135,8 @@ def test_dry_run_lists_the_files_and_writes_nothing(world: World, tmp_path: Path
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     names = ("custom-64x48-coreml-fp16.mlpackage", "custom-64x48-executorch-fp32.pte", "custom-64x48-onnx-fp32.onnx")
-    assert [file for file in told["files"] if not file.endswith(".json")] == [str(out / name) for name in names]
-    assert len(told["files"]) == 9
+    assert [file for file in told["files"] if Path(file).suffix in TARGETS.values()] == [str(out / n) for n in names]
+    assert len(told["files"]) == 12
     assert (told["variant"], told["classes"], told["image_size"]) == ("custom", 7, "64x48")
     for_people = call(*args)
     assert for_people.exit_code == 0

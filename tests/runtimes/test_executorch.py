@@ -17,7 +17,7 @@ import pytest
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner, native_stderr
-from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.artifact import Artifact, manifest_path
 from tests.programs import SIZE, float_logits, pictures, program
 
 
@@ -128,7 +128,7 @@ def test_damaged_programs_are_refused_without_a_word_from_the_library(tmp_path: 
 
 def test_only_the_fingerprint_tells_changed_weights(tmp_path: Path) -> None:
     artifact = program("fp32").artifact
-    for file in artifact.path.parent.glob(f"{artifact.path.stem}*"):
+    for file in (artifact.path, manifest_path(artifact.path)):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / artifact.path.name
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Lowering writes an artifact, its manifest and its recipe; all three that belong together, or none."""
+"""Lowering writes an artifact, its manifest, its recipe and its goldens; all four that belong together, or none."""
 
 from pathlib import Path
 
@@ -32,10 +32,10 @@ def artifact(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> 
     return lower(deployed, FP32, "onnx", tmp_path_factory.mktemp("artifacts"))
 
 
-def test_three_files_appear_under_one_name(artifact: Artifact) -> None:
+def test_all_that_belongs_together_appears_under_one_name(artifact: Artifact) -> None:
     names = sorted(path.name for path in artifact.path.parent.iterdir())
     stem = "custom-48x64-onnx-fp32"
-    assert names == [f"{stem}.manifest.json", f"{stem}.onnx", f"{stem}.recipe.json"]
+    assert names == [f"{stem}.goldens", f"{stem}.manifest.json", f"{stem}.onnx", f"{stem}.recipe.json"]
 
 
 def test_the_manifest_says_what_is_there(artifact: Artifact, deployed: DeployForm) -> None:

@@ -1,0 +1,179 @@
+"""What kind of app lies in a folder, where it keeps its models, and which ExecuTorch it links."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shvit_mobile.errors import BadApp
+
+Kind = Literal["ios", "android"]
+SYSTEMS: dict[Kind, str] = {"ios": "iOS", "android": "Android"}
+SETTINGS = ("settings.gradle.kts", "settings.gradle")
+BUILDS = ("build.gradle.kts", "build.gradle")
+CATALOG = "libs.versions.toml"
+
+VERSION = r"v?(?:swiftpm-)?(\d[\w.]*)"
+# In Package.swift and, as Xcode writes it, in project.pbxproj: the repository, and further on its version.
+URL = r'pytorch/executorch(?:\.git)?"'
+SWIFT_PIN = re.compile(rf'{URL}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{VERSION}')
+XCODE_PIN = re.compile(rf'{URL}[^/]*?(?:branch|version|minimumVersion) = "?{VERSION}')
+GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
+ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Where an app says which ExecuTorch it links, and which."""
+
+    file: Path
+    version: str
+
+
+@dataclass(frozen=True)
+class App:
+    """An app's source tree.
+
+    Attributes:
+        root: its folder.
+        kind: which system it is for.
+        models: the folder for a folder of each artifact; need not be there yet.
+        pins: every place that names a version of ExecuTorch; empty where it links none.
+    """
+
+    root: Path
+    kind: Kind
+    models: Path
+    pins: tuple[Pin, ...]
+
+
+def open_app(root: Path) -> App:
+    """The app in a folder.
+
+    Raises:
+        BadApp: there is none, or it is not clear which.
+    """
+    if not root.is_dir():
+        raise BadApp(f"There is no folder {root}.", why="An app's source tree should be there.")
+    projects, packages = sorted(root.glob("*.xcodeproj")), [*near(root, "Package.swift")]
+    ios, android = bool(projects or packages), any((root / name).is_file() for name in SETTINGS)
+    if ios == android:
+        raise BadApp(
+            f"{root} is {'both an iOS and an Android app' if ios else 'no app'}.",
+            why="An iOS app has NAME.xcodeproj there, or Package.swift there or in a folder of it; an Android app has "
+            f"{' or '.join(SETTINGS)}.",
+            hint="Give the folder that holds one of them.",
+        )
+    if android:
+        return App(root, "android", android_models(root), tuple(android_pins(root)))
+    return App(root, "ios", ios_models(root, projects), tuple(ios_pins(root, projects, packages)))
+
+
+def near(root: Path, name: str) -> Iterator[Path]:
+    """The files of a name in a folder and in the folders in it, hidden ones left out."""
+    for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")):
+        if (folder / name).is_file():
+            yield folder / name
+
+
+def ios_models(root: Path, projects: list[Path]) -> Path:
+    """`Models` beside the app's sources: one that is there, or else in the folder that bears the project's name."""
+    there = sorted(path for path in root.glob("*/Models") if path.is_dir())
+    named = [root / project.stem for project in projects if (root / project.stem).is_dir()]
+    candidates = there or [folder / "Models" for folder in named] or [root / "Models"]
+    if len(candidates) > 1:
+        raise BadApp(
+            f"It is not clear where {root} keeps its models: {' or '.join(map(str, candidates))}.",
+            why="A folder Models beside the app's sources holds them.",
+            hint="Keep one of them.",
+        )
+    return candidates[0]
+
+
+def android_models(root: Path) -> Path:
+    """The assets of the app's module: `app`, or else the only one that builds an application."""
+    modules = [path.parent for name in BUILDS for path in sorted(root.glob(f"*/{name}")) if builds_app(path)]
+    if root / "app" in modules or (not modules and (root / "app").is_dir()):
+        modules = [root / "app"]
+    if len(modules) != 1:
+        raise BadApp(
+            f"It is not clear which module of {root} is the app: {', '.join(path.name for path in modules) or 'none'}.",
+            why=f"A folder app, or one whose {BUILDS[0]} applies com.android.application.",
+        )
+    return modules[0] / "src" / "main" / "assets" / "models"
+
+
+def builds_app(build: Path) -> bool:
+    return bool(re.search(r"com\.android\.application|plugins\.android\.application", text_of(build)))
+
+
+def ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[Pin]:
+    for package in packages:
+        yield from pinned(package, SWIFT_PIN)
+    for project in projects:
+        yield from pinned(project / "project.pbxproj", XCODE_PIN)
+    resolved = [root / "Package.resolved", *(path.parent / "Package.resolved" for path in packages)]
+    shared = Path("project.xcworkspace", "xcshareddata", "swiftpm", "Package.resolved")
+    for file in dict.fromkeys([*resolved, *(project / shared for project in projects)]):
+        yield from resolved_pins(file)
+
+
+def resolved_pins(file: Path) -> Iterator[Pin]:
+    """What Swift's package manager has resolved ExecuTorch to."""
+    try:
+        pins = json.loads(text_of(file) or "{}").get("pins", [])
+        for pin in pins:
+            if re.search(r"pytorch/executorch(\.git)?$", pin["location"]):
+                state = pin["state"]
+                if match := re.fullmatch(VERSION, str(state.get("version") or state.get("branch"))):
+                    yield Pin(file, match[1])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadApp(f"{file} cannot be read.", why="It should be what Swift's package manager writes.") from None
+
+
+def android_pins(root: Path) -> Iterator[Pin]:
+    yield from catalog_pins(root / "gradle" / CATALOG)
+    for name in BUILDS:
+        for build in near(root, name):
+            yield from pinned(build, GRADLE_PIN)
+
+
+def catalog_pins(file: Path) -> Iterator[Pin]:
+    """The versions of ExecuTorch in Gradle's catalog: of its libraries, in any of the ways to write one."""
+    try:
+        catalog = tomllib.loads(text_of(file))
+        versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
+        found = dict.fromkeys(version for library in libraries if (version := library_version(library, versions)))
+    except (ValueError, AttributeError):
+        raise BadApp(f"{file} cannot be read.", why="It should be Gradle's catalog of versions, in TOML.") from None
+    for version in found or [versions["executorch"]] * isinstance(versions.get("executorch"), str):
+        yield Pin(file, version)
+
+
+def library_version(library: Any, versions: dict[str, Any]) -> str | None:
+    """The version of one of the catalog's libraries where it is ExecuTorch."""
+    if isinstance(library, str):
+        return match[1] if (match := GRADLE_PIN.fullmatch(library)) else None
+    module = library.get("module") or f"{library.get('group')}:{library.get('name')}"
+    if not ANDROID_MODULE.fullmatch(module):
+        return None
+    version = library.get("version")
+    referred = versions.get(str(version.get("ref"))) if isinstance(version, dict) else version
+    return referred if isinstance(referred, str) else None
+
+
+def pinned(file: Path, pattern: re.Pattern[str]) -> Iterator[Pin]:
+    for match in pattern.finditer(text_of(file)):
+        yield Pin(file, match[1].rstrip("."))
+
+
+def text_of(file: Path) -> str:
+    """The text of a file, without line comments; empty where there is none."""
+    if not file.is_file():
+        return ""
+    return re.sub(r"(?m)^\s*//.*$", "", file.read_text(encoding="utf-8", errors="replace"))

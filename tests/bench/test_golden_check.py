@@ -1,0 +1,180 @@
+"""A right artifact passes its goldens on other kernels, and a wrong one fails them, in every precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from shvit_mobile.bench.golden_check import check_goldens, compared, in_words, mean_difference
+from shvit_mobile.demo import CALIBRATION_IMAGES
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift.row import How
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.recipe import Precision, Recipe
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.runtimes.mil.program import CoreMLProgram
+from shvit_mobile.runtimes.runner import Runner, input_values
+from shvit_mobile.targets.artifact import Artifact, goldens_path
+from shvit_mobile.targets.goldens import golden_pixels, read_goldens
+from shvit_mobile.targets.lower import lower
+from shvit_mobile.targets.manifest import Target
+from shvit_mobile.targets.pictures import usual_pictures
+from tests.builders import randomised, trained
+
+# A layer whose weights are so many times what they should be. The less a tolerance can tell apart, the larger it is.
+CASES: list[tuple[Target, Precision, float]] = [
+    ("onnx", "fp32", 1.005),
+    ("coreml", "fp16", 1.05),
+    ("executorch", "int8", 1.05),
+    ("onnx", "int8", 1.2),
+    ("coreml", "int8", 1.3),
+    ("coreml", "int8-weights", 1.05),
+]
+LAYER = "stages.1.blocks.0.ffn.m.pw1"
+SMALL = SHViTConfig(
+    dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
+)
+
+
+@dataclass
+class Through:
+    """A runner that is handed other pixels, or answers otherwise."""
+
+    runner: Runner
+    pixels: Literal["right", "swapped"] = "right"
+    how: How = "native"
+    engine: str = "made in a test"
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.runner.run(pixels if self.pixels == "right" else np.ascontiguousarray(pixels[..., ::-1]))
+
+
+def model(*, normalised: bool = True, scale: float = 1.0) -> DeployForm:
+    """Always the same weights; without normalisation or with one layer scaled if asked for."""
+    right = trained(randomised(SMALL, seed=1), size=(48, 64))
+    if not normalised:
+        bare = replace(right.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        right = replace(right, preprocessing=bare)
+    deployed = to_deploy_form(right)
+    with torch.no_grad():
+        deployed.module.get_submodule(LAYER).weight.mul_(scale)  # type: ignore[operator]
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def int8() -> Recipe:
+    return calibrate(model(), open_images(CALIBRATION_IMAGES), count=16)
+
+
+@pytest.mark.parametrize(("target", "precision", "scale"), CASES, ids=lambda value: str(value))
+def test_a_wrong_artifact_fails_the_goldens_of_the_right_one(
+    target: Target, precision: Precision, scale: float, int8: Recipe, tmp_path: Path
+) -> None:
+    recipe = int8 if precision == "int8" else calibrate(model(), precision=precision)
+    right = lower(model(), recipe, target, tmp_path / "right")
+    runner = open_runner(right)
+    passed = check_goldens(right, runner)
+    assert passed.passed
+    assert (passed.images, passed.same_class, passed.pixels_difference) == (4, 4, 0)
+    assert passed.largest_difference < 0.01 * passed.tolerance
+    assert not check_goldens(right, Through(runner, "swapped")).inference_passed
+    for name, wrong in {"bare": model(normalised=False), "scaled": model(scale=scale)}.items():
+        check = check_goldens(right, open_runner(lower(wrong, recipe, target, tmp_path / name)))
+        assert check.preprocessing_passed, "the fault is not in the pixels"
+        assert not check.inference_passed, f"{name}: {in_words(check)}"
+
+
+@pytest.fixture(scope="module")
+def packages(int8: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
+    folder = tmp_path_factory.mktemp("packages")
+    return [lower(model(), recipe, "coreml", folder) for recipe in (Recipe(precision="fp16"), int8)]
+
+
+@dataclass
+class Exact:
+    """A package run in float32 throughout, as a processor does that keeps what it sums."""
+
+    program: CoreMLProgram
+    artifact: Artifact
+    how: How = "reference"
+    engine: str = "float32"
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        manifest = self.artifact.manifest
+        logits = self.program({manifest.input.name: pixels})[manifest.output.logits]
+        return np.asarray(logits, np.float32).reshape(len(pixels), -1)
+
+
+def test_a_right_package_passes_where_nothing_is_rounded_to_fp16(packages: list[Artifact]) -> None:
+    for package in packages:
+        check = check_goldens(package, Exact(CoreMLProgram(package.path, mode="fp32"), package))
+        assert check.passed, in_words(check)
+        assert check.largest_difference > 0, "these are other kernels"
+
+
+def test_a_right_onnx_file_passes_node_by_node(int8: Recipe, tmp_path: Path) -> None:
+    artifact = lower(model(), int8, "onnx", tmp_path)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(artifact.path), options)
+
+    class NodeByNode(Through):
+        def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            values = input_values(artifact.manifest, pixels)
+            logits: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: values})[0]
+            return logits
+
+    check = check_goldens(artifact, NodeByNode(open_runner(artifact)))
+    assert check.passed, in_words(check)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"interpolation": "bilinear"},
+        {"interpolation": "lanczos"},
+        {"interpolation": "nearest"},
+        {"crop_ratio": 1.0},
+        {"channel_order": "bgr"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [(224, 224), (192, 160)])
+def test_wrong_preprocessing_is_past_the_pixels_tolerance(size: tuple[int, int], wrong: dict[str, object]) -> None:
+    preprocessing = Preprocessing(size=size)
+    stored = golden_pixels(usual_pictures(), preprocessing)
+    other = golden_pixels(usual_pictures(), replace(preprocessing, **wrong))  # type: ignore[arg-type]
+    assert max(map(mean_difference, other, stored)) > 1.9
+
+
+def test_pixels_and_logits_are_judged_apart(packages: list[Artifact]) -> None:
+    goldens = read_goldens(packages[0])
+    logits = np.array([image.logits for image in goldens.images], np.float32)
+    off = compared(goldens, 1.5, logits, logits)
+    assert (off.preprocessing_passed, off.inference_passed, off.passed) == (False, True, False)
+    assert in_words(off).startswith("pixels 1.5 of 255 apart on average (failed); logits largest difference 0 of")
+    far = compared(goldens, 0.0, logits, logits + 1.01 * np.float32(goldens.tolerance))
+    assert (far.preprocessing_passed, far.inference_passed) == (True, False)
+    assert "allowed (failed)" in in_words(far)
+    with pytest.raises(BadArtifact, match="not finite"):
+        compared(goldens, 0.0, logits, np.full_like(logits, np.nan))
+
+
+def test_the_pixels_are_made_of_the_jpeg_itself(packages: list[Artifact]) -> None:
+    """Were the stored pixels compared with themselves, a wrong decoder would pass."""
+    folder, goldens = goldens_path(packages[0].path), read_goldens(packages[0])
+    shifted = [np.roll(goldens.preprocessing.pixels(decoded(folder / image.image)), 3, 1) for image in goldens.images]
+    stored = [np.fromfile(folder / image.pixels, np.uint8).reshape(48, 64, 3) for image in goldens.images]
+    assert min(map(mean_difference, shifted, stored)) > 1

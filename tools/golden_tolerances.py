@@ -1,0 +1,176 @@
+"""Measures what the goldens' tolerances rest on: how far right kernels are apart, and what a fault moves.
+
+    make demo
+    python tools/golden_tolerances.py artifacts/demo [--arch arm64]
+
+Both as a share of the largest logit of four pictures: the kernels' on draws of four of the demo's test images, of which
+the median and the worst of 20,000 are printed; the faults' on the goldens themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnxruntime
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import nn
+
+from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.runtimes.arm64.cpus import cpu_named
+from shvit_mobile.runtimes.arm64.runner import ARM64Runner
+from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
+from shvit_mobile.runtimes.runner import input_values
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.goldens import golden_pixels
+from shvit_mobile.targets.pictures import usual_pictures
+from shvit_mobile.targets.tolerances import INT8, SHARES
+
+Pixels = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+Answer = Callable[[Pixels], Logits]
+STEM = "shvit_s1-224"
+DRAWS, FOUR, AT_ONCE = 20_000, 4, 16
+HALF_SUMS = 8  # input channels that are summed up before a sum is rounded to fp16
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where `make demo` wrote the artifacts.")],
+    count: Annotated[int, typer.Option(help="Test images.")] = 500,
+    arch: Annotated[str, typer.Option(help="arm64: compare with the emulation too.")] = "",
+) -> None:
+    trained = load_checkpoint(CHECKPOINT)
+    images = open_images(TEST_IMAGES, labels=trained.labels).sample(count, 0)
+    pixels = np.concatenate([batch.pixels for batch in batches(images, trained.preprocessing)])
+    deployed = to_deploy_form(trained)
+    print("| kernels | median of 4 | worst draw of 4 |\n|---|---|---|")
+    for name, first, second in pairs(folder, deployed, arm64=arch == "arm64"):
+        middle, worst = apart(first(pixels), second(pixels))
+        print(f"| {name} | {middle:.1e} | {worst:.1e} |", flush=True)
+    goldens = golden_pixels(usual_pictures(), trained.preprocessing)
+    moved = layers_moved(deployed, goldens)
+    print("\n| tolerance | layers of which 1.05 times the weights shows |\n|---|---|")
+    for share in sorted({*SHARES.values(), *INT8.values()}):
+        print(f"| {share:g} | {sum(one > share for one in moved)} of {len(moved)} |")
+    expected = run(deployed, goldens).numpy()
+    for name, wrong in faults(goldens, deployed):
+        print(f"{name}: {share_of(expected, run(deployed, wrong).numpy()):.2g}")
+
+
+def pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Iterator[tuple[str, Answer, Answer]]:
+    """Two right ways each to compute the same, by name."""
+
+    def opened(what: str) -> Artifact:
+        return Artifact.open(next(path for path in folder.glob(f"{STEM}-{what}.*") if path.suffix[1] in "opm"))
+
+    float32 = open_runner(opened("onnx-fp32")).run
+    yield "fp32: ONNX Runtime, ExecuTorch", float32, open_runner(opened("executorch-fp32")).run
+    yield "fp32: ONNX Runtime, Core ML reference", float32, program(opened("coreml-fp32"), "fp32")
+    for precision in ("fp16", "int8-weights", "int8"):
+        package = opened(f"coreml-{precision}")
+        yield f"{precision}: Core ML in fp16, in fp32", program(package, "fp16"), program(package, "fp32")
+    yield "fp16: float32, sums kept in fp16", lambda p: run(deployed, p).numpy(), half_sums(deployed)
+    integer = opened("onnx-int8")
+    yield "int8: ONNX Runtime fused, node by node", open_runner(integer).run, node_by_node(integer)
+    for artifact in map(opened, ("executorch-fp32", "executorch-int8")) if arm64 else ():
+        with ARM64Runner(artifact, cpu_named("dotprod")) as emulated:
+            yield f"{artifact.manifest.precision}: ExecuTorch x86, ARM64", open_runner(artifact).run, emulated.run
+
+
+def program(artifact: Artifact, mode: Mode) -> Answer:
+    """A package in the reference executor, with fp16's roundings or without."""
+    loaded, manifest = CoreMLProgram(artifact.path, mode=mode), artifact.manifest
+
+    def answer(pixels: Pixels) -> Logits:
+        logits = loaded({manifest.input.name: pixels})[manifest.output.logits]
+        return np.asarray(logits, np.float32).reshape(len(pixels), -1)
+
+    return answer
+
+
+def node_by_node(artifact: Artifact) -> Answer:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(artifact.path), options)
+    name = session.get_inputs()[0].name
+
+    def answer(pixels: Pixels) -> Logits:
+        parts = [pixels[first : first + AT_ONCE] for first in range(0, len(pixels), AT_ONCE)]
+        values = (input_values(artifact.manifest, part) for part in parts)
+        return np.concatenate([session.run(None, {name: value})[0] for value in values])
+
+    return answer
+
+
+def half_sums(deployed: DeployForm) -> Answer:
+    """The deploy form as a processor might run it that adds up in fp16."""
+
+    def dense(layer: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
+        weight, values = layer.weight.half().float(), values.half().float()
+        step = HALF_SUMS if layer.groups == 1 else weight.shape[1]
+        total = torch.zeros(1)
+        for first in range(0, weight.shape[1], step):
+            some = values if layer.groups > 1 else values[:, first : first + step]
+            part = weight[:, first : first + step]
+            product = nn.functional.conv2d(some, part, None, layer.stride, layer.padding, 1, layer.groups)
+            total = (total + product.half().float()).half().float()
+        return total if layer.bias is None else (total + layer.bias[:, None, None]).half().float()
+
+    def answer(pixels: Pixels) -> Logits:
+        layers = [layer for layer in deployed.module.modules() if isinstance(layer, nn.Conv2d)]
+        hooks = [layer.register_forward_hook(lambda one, given, _: dense(one, given[0])) for layer in layers]
+        try:
+            starts = range(0, len(pixels), AT_ONCE)
+            return np.concatenate([run(deployed, pixels[first : first + AT_ONCE]).numpy() for first in starts])
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    return answer
+
+
+def apart(first: Logits, second: Logits) -> tuple[float, float]:
+    """The median and the largest share of many draws of four images."""
+    differences, sizes = np.abs(first - second).max(axis=1), np.abs(first).max(axis=1)
+    drawn = np.random.default_rng(0).integers(0, len(first), (DRAWS, FOUR))
+    shares = differences[drawn].max(axis=1) / sizes[drawn].max(axis=1)
+    return float(np.median(shares)), float(shares.max())
+
+
+def share_of(expected: Logits, actual: Logits) -> float:
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+@torch.inference_mode()
+def layers_moved(deployed: DeployForm, pixels: Pixels) -> list[float]:
+    """How far the logits move when the weights of one layer are 1.05 times what they should be; for each layer."""
+    expected = run(deployed, pixels).numpy()
+    moved = []
+    layers: list[Any] = [one for one in deployed.module.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        right = layer.weight.clone()
+        layer.weight.mul_(1.05)
+        moved.append(share_of(expected, run(deployed, pixels).numpy()))
+        layer.weight.copy_(right)
+    return moved
+
+
+def faults(pixels: Pixels, deployed: DeployForm) -> Iterator[tuple[str, Pixels]]:
+    """What an app may do wrong with right pixels."""
+    yield "colours in the wrong order", np.ascontiguousarray(pixels[..., ::-1])
+    normalised = deployed.trained.preprocessing.normalised(pixels).transpose(0, 2, 3, 1)
+    yield "normalised twice", np.clip(normalised, 0, 255).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    typer.run(main)

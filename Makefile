@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-ios test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -33,6 +33,20 @@ test-search: $(INSTALLED)
 test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
+
+# The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache. A model has
+# to be embedded in the app, unless EMBEDDED is empty.
+SWIFT := $(BIN)/python tools/ios/swift.py
+KIT := ios_demo/SHViTKit
+EMBEDDED ?= required
+test-ios: $(INSTALLED)
+	$(SWIFT) format lint --strict --recursive $(KIT)
+	$(BIN)/python tools/ios/decode_pictures.py $(KIT)/.build/pictures schemas/fixtures ios_demo/SHViTDemo
+	SHVIT_EMBEDDED=$(EMBEDDED) SHVIT_PICTURES=$(CURDIR)/$(KIT)/.build/pictures SHVIT_REPORT=$(CURDIR)/$(KIT)/.build/report.json \
+		$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
+	$(BIN)/python tools/ios/coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
+	$(BIN)/python -c "from pathlib import Path; from shvit_mobile.bench.report import DeviceReport; \
+		DeviceReport.read(Path('$(KIT)/.build/report.json')); print('Python reads the report of the simulated run.')"
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

@@ -2,7 +2,7 @@
 ///
 /// It travels in every manifest. The picture is resized so that it covers `size / cropRatio`, its centre is cropped to
 /// `size`, and where the artifact wants it (most do it themselves) a value becomes `(value / 255 - mean) / std`.
-public struct Preprocessing: Codable, Equatable, Sendable {
+public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     /// A resampling filter, widened where it shrinks a picture.
     public enum Interpolation: String, Codable, Sendable, CaseIterable {
         case nearest, bilinear, bicubic, lanczos
@@ -55,20 +55,18 @@ public struct Preprocessing: Codable, Equatable, Sendable {
         channelOrder = try values.decodeIfPresent(ChannelOrder.self, forKey: .channelOrder) ?? standard.channelOrder
     }
 
-    /// What is wrong with the values, by the field; nil where nothing is.
-    var fault: Fault? {
+    func check() throws(Fault) {
         if size.count != 2 || size.contains(where: { $0 < 1 }) {
-            return Fault("size", "is \(size), not a height and a width of at least 1")
+            throw Fault("size", "is \(size), not a height and a width of at least 1")
         }
         if !(cropRatio > 0 && cropRatio <= 1) {
-            return Fault("crop_ratio", "is \(cropRatio), not above 0 and at most 1")
+            throw Fault("crop_ratio", "is \(cropRatio), not above 0 and at most 1")
         }
         if mean.count != 3 || !mean.allSatisfy(\.isFinite) {
-            return Fault("mean", "is \(mean), not three finite numbers")
+            throw Fault("mean", "is \(mean), not three finite numbers")
         }
         if std.count != 3 || !std.allSatisfy({ $0 > 0 && $0.isFinite }) {
-            return Fault("std", "is \(std), not three finite numbers above 0")
+            throw Fault("std", "is \(std), not three finite numbers above 0")
         }
-        return nil
     }
 }

@@ -8,9 +8,9 @@ public struct Preprocessor: Sendable {
 
     /// - Throws: `SHViTError` where the preprocessing's values make no sense.
     public init(_ preprocessing: Preprocessing) throws(SHViTError) {
-        if let fault = preprocessing.fault {
+        do { try preprocessing.check() } catch {
             throw SHViTError(
-                "The preprocessing's \(fault.place) \(fault.what).", why: "It comes from the artifact's manifest.",
+                "The preprocessing's \(error.place) \(error.what).", why: "It comes from the artifact's manifest.",
                 next: "Export the model again.")
         }
         self.preprocessing = preprocessing

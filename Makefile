@@ -44,7 +44,7 @@ test-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/decode_pictures.py $(KIT)/.build/pictures schemas/fixtures ios_demo/SHViTDemo
 	SHVIT_EMBEDDED=$(EMBEDDED) SHVIT_PICTURES=$(CURDIR)/$(KIT)/.build/pictures SHVIT_REPORT=$(CURDIR)/$(KIT)/.build/report.json \
 		$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
-	$(BIN)/python tools/ios/coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
+	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python -c "from pathlib import Path; from shvit_mobile.bench.report import DeviceReport; \
 		DeviceReport.read(Path('$(KIT)/.build/report.json')); print('Python reads the report of the simulated run.')"
 

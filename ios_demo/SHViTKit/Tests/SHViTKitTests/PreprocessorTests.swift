@@ -46,7 +46,8 @@ struct PreprocessorTests {
 
         #expect([pixels.height, pixels.width] == example.preprocessing.size)
         let expected = try Repository.bytes(Self.folder.appending(path: example.pixels.file))
-        #expect(pixels.bytes == expected)
+        // A count, since Swift Testing would describe how two long lists differ, for minutes.
+        #expect(zip(pixels.bytes, expected).count { $0 != $1 } == 0)
         let normalised = preprocessor.normalised(pixels)
         #expect(normalised.count == expected.count)
         for (ours, theirs) in zip(normalised, example.normalised) {

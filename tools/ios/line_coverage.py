@@ -1,6 +1,6 @@
 """Prints the line coverage of each source of a Swift package, and fails where the whole is below what is asked.
 
-    python tools/ios/coverage.py COVERAGE.json SOURCES LEAST
+    python tools/ios/line_coverage.py COVERAGE.json SOURCES LEAST
 
 COVERAGE.json is what `swift test --enable-code-coverage` writes (llvm-cov's export); SOURCES the folder that counts.
 """

@@ -37,16 +37,18 @@ test-arm64: $(INSTALLED)
 # The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache. A model has
 # to be embedded in the app, unless EMBEDDED is empty.
 SWIFT := $(BIN)/python tools/ios/swift.py
-KIT := ios_demo/SHViTKit
+KIT := $(CURDIR)/ios_demo/SHViTKit
 EMBEDDED ?= required
+test-ios: export SHVIT_EMBEDDED := $(EMBEDDED)
+test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
+test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
 test-ios: $(INSTALLED)
-	$(SWIFT) format lint --strict --recursive $(KIT)
-	$(BIN)/python tools/ios/decode_pictures.py $(KIT)/.build/pictures schemas/fixtures ios_demo/SHViTDemo
-	SHVIT_EMBEDDED=$(EMBEDDED) SHVIT_PICTURES=$(CURDIR)/$(KIT)/.build/pictures SHVIT_REPORT=$(CURDIR)/$(KIT)/.build/report.json \
-		$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
+	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests
+	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)
+	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
+	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
-	$(BIN)/python -c "from pathlib import Path; from shvit_mobile.bench.report import DeviceReport; \
-		DeviceReport.read(Path('$(KIT)/.build/report.json')); print('Python reads the report of the simulated run.')"
+	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-ios test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -33,6 +33,22 @@ test-search: $(INSTALLED)
 test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
+
+# The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache. A model has
+# to be embedded in the app, unless EMBEDDED is empty.
+SWIFT := $(BIN)/python tools/ios/swift.py
+KIT := $(CURDIR)/ios_demo/SHViTKit
+EMBEDDED ?= required
+test-ios: export SHVIT_EMBEDDED := $(EMBEDDED)
+test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
+test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
+test-ios: $(INSTALLED)
+	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests
+	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)
+	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
+	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
+	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
+	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

@@ -1,0 +1,209 @@
+import Foundation
+
+/// What a file of JSON holds that follows one of the project's schemas.
+public protocol DocumentContent: Codable, Equatable, Sendable {
+    /// The schema's name, `schemas/NAME.schema.json`, and the document's `kind`.
+    static var kind: String { get }
+    /// With its article, for sentences: "a manifest".
+    static var title: String { get }
+    /// As MAJOR.MINOR.
+    var schemaVersion: String { get }
+    /// Says in the file which document it is.
+    var kind: String { get }
+}
+
+/// A document as it was read: what this version knows of it, and what a later minor version has added.
+///
+/// A newer major version is refused. The fields that a newer minor version has added are kept and written again; in a
+/// document of our own version an unknown field is a mistake.
+public struct Document<Content: DocumentContent>: Equatable, Sendable {
+    /// What this version knows.
+    public var content: Content
+    private let unknown: UnknownFields?
+
+    /// A document of our own.
+    public init(_ content: Content) {
+        self.content = content
+        unknown = nil
+    }
+
+    /// A document in a file.
+    ///
+    /// - Throws: `SHViTError` where it cannot be read, or is not such a document; names the first place that is wrong.
+    public init(contentsOf url: URL) throws(SHViTError) {
+        let json: Data
+        do { json = try Data(contentsOf: url) } catch {
+            throw SHViTError(
+                "\(url.lastPathComponent) cannot be read: \(error.localizedDescription)",
+                why: "It should be \(Content.title).")
+        }
+        try self.init(json: json, source: url.lastPathComponent)
+    }
+
+    /// A document as bytes.
+    ///
+    /// - Parameters:
+    ///   - json: the bytes.
+    ///   - source: where they came from, for the words of an error.
+    public init(json: Data, source: String) throws(SHViTError) {
+        guard let original = try? JSONDecoder().decode(JSONValue.self, from: json) else {
+            throw SHViTError("\(source) is not \(Content.title): it is not JSON.", why: damaged)
+        }
+        let newer = try Self.isNewer(original, source: source)
+        let known: JSONValue
+        do {
+            content = try Self.content(of: json)
+            known = try Self.value(of: content)
+        } catch {
+            let place = error.place.isEmpty ? "" : " \(error.place)"
+            throw SHViTError("\(source) is not \(Content.title):\(place) \(error.what).", why: damaged)
+        }
+        unknown = UnknownFields(in: original, beside: known)
+        if !newer, let place = unknown?.firstPlace {
+            throw SHViTError(
+                "\(source) is not \(Content.title): \(place) is no field of version \(version).", why: damaged)
+        }
+    }
+
+    /// The JSON that `init(json:source:)` takes back.
+    ///
+    /// - Throws: `SHViTError` where the content was put together so that its own schema refuses it.
+    public func json() throws(SHViTError) -> Data {
+        do {
+            let known = try Self.value(of: content)
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            return try encoder.encode(unknown?.added(to: known) ?? known) + Data("\n".utf8)
+        } catch {
+            let fault = error as? Fault
+            throw SHViTError(
+                "This is not \(Content.title) of its schema: \(fault?.place ?? "") \(fault?.what ?? "\(error)").",
+                why: "Nothing was written.")
+        }
+    }
+
+    /// Writes the document, whole or not at all.
+    public func write(to url: URL) throws(SHViTError) {
+        let data = try json()
+        do { try data.write(to: url, options: .atomic) } catch {
+            throw SHViTError(
+                "\(url.lastPathComponent) cannot be written: \(error.localizedDescription)",
+                next: "Choose another folder.")
+        }
+    }
+
+    /// Whether it is of a newer minor version than ours; a newer major one is refused.
+    private static func isNewer(_ original: JSONValue, source: String) throws(SHViTError) -> Bool {
+        guard case .text(let text) = original["schema_version"], let its = SchemaVersion(text) else {
+            throw SHViTError(
+                "\(source) is not \(Content.title): schema_version is not of the form MAJOR.MINOR.", why: damaged)
+        }
+        guard its.major <= version.major else {
+            throw SHViTError(
+                "\(source) is \(Content.title) of version \(its).",
+                why: "This app reads version \(version.major), whatever its minor number.", next: "Update the app.")
+        }
+        return its > version
+    }
+
+    private static func content(of json: Data) throws(Fault) -> Content {
+        let content: Content
+        do {
+            content = try decoder.decode(Content.self, from: json)
+        } catch let error as DecodingError {
+            throw Fault(error)
+        } catch {
+            throw Fault("", "cannot be decoded: \(error)")
+        }
+        try check(content)
+        return content
+    }
+
+    private static func value(of content: Content) throws(Fault) -> JSONValue {
+        try check(content)
+        do {
+            return try JSONDecoder().decode(JSONValue.self, from: encoder.encode(content))
+        } catch {
+            throw Fault("", "cannot be encoded: \(error)")
+        }
+    }
+
+    private static func check(_ content: Content) throws(Fault) {
+        guard content.kind == Content.kind else {
+            throw Fault("kind", "is \(content.kind), not \(Content.kind)")
+        }
+        if let checked = content as? any Checked { try checked.check() }
+    }
+
+    private static var decoder: JSONDecoder {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+        return decoder
+    }
+
+    private static var encoder: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+        return encoder
+    }
+}
+
+/// The version of the schemas that this package reads and writes.
+let version = SchemaVersion(major: 1, minor: 0)
+private let damaged = "It may be damaged or hand-made."
+
+/// MAJOR.MINOR.
+struct SchemaVersion: Comparable, CustomStringConvertible {
+    let major: Int
+    let minor: Int
+
+    init(major: Int, minor: Int) {
+        self.major = major
+        self.minor = minor
+    }
+
+    /// Nil where a text is not two numbers with a dot between.
+    init?(_ text: String) {
+        guard text.allSatisfy({ $0 == "." || ("0"..."9").contains($0) }) else { return nil }
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let major = parts[0], let minor = parts[1] else { return nil }
+        self.init(major: major, minor: minor)
+    }
+
+    var description: String { "\(major).\(minor)" }
+
+    static func < (one: SchemaVersion, other: SchemaVersion) -> Bool {
+        (one.major, one.minor) < (other.major, other.minor)
+    }
+}
+
+extension Fault {
+    /// The place and the words of what a decoder refused.
+    fileprivate init(_ error: DecodingError) {
+        switch error {
+        case .keyNotFound(let key, let context):
+            self.init(Self.place(context.codingPath + [key]), "is missing")
+        case .dataCorrupted(let context) where context.codingPath.isEmpty:
+            // That it is JSON is known by now: Foundation on Linux tells so, and no place, where an Int does not fit.
+            self.init("", "holds a number that does not fit its field, such as a fraction for a count")
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+            self.init(Self.place(context.codingPath), "holds something else: \(context.debugDescription)")
+        @unknown default:
+            self.init("", "cannot be decoded: \(error)")
+        }
+    }
+
+    private static func place(_ path: [any CodingKey]) -> String {
+        path.map { $0.intValue.map(String.init) ?? snakeCase($0.stringValue) }.joined(separator: ".")
+    }
+
+    private static func snakeCase(_ name: String) -> String {
+        name.reduce(into: "") { text, letter in
+            text += letter.isUppercase ? "_\(letter.lowercased())" : String(letter)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+/// How a picture becomes the numbers that a model sees: resize, crop the centre, normalise.
+///
+/// It travels in every manifest. The picture is resized so that it covers `size / cropRatio`, its centre is cropped to
+/// `size`, and where the artifact wants it (most do it themselves) a value becomes `(value / 255 - mean) / std`.
+public struct Preprocessing: Codable, Equatable, Sendable, Checked {
+    /// A resampling filter, widened where it shrinks a picture.
+    public enum Interpolation: String, Codable, Sendable, CaseIterable {
+        case nearest, bilinear, bicubic, lanczos
+    }
+
+    /// The order in which a model takes the colours.
+    public enum ChannelOrder: String, Codable, Sendable, CaseIterable {
+        case rgb, bgr
+    }
+
+    /// (height, width) of the model's input, in pixels.
+    public var size: [Int]
+    /// The share of the resized picture, along its tighter side, that the crop keeps: above 0 and at most 1.
+    public var cropRatio: Double
+    /// How the picture is resized.
+    public var interpolation: Interpolation
+    /// Of each channel, in units of the full range, in the order of `channelOrder`.
+    public var mean: [Double]
+    /// As `mean`; above 0.
+    public var std: [Double]
+    /// Of the pixels that the model takes.
+    public var channelOrder: ChannelOrder
+
+    /// ImageNet's by default.
+    public init(
+        size: [Int] = [224, 224],
+        cropRatio: Double = 0.875,
+        interpolation: Interpolation = .bicubic,
+        mean: [Double] = [0.485, 0.456, 0.406],
+        std: [Double] = [0.229, 0.224, 0.225],
+        channelOrder: ChannelOrder = .rgb
+    ) {
+        self.size = size
+        self.cropRatio = cropRatio
+        self.interpolation = interpolation
+        self.mean = mean
+        self.std = std
+        self.channelOrder = channelOrder
+    }
+
+    /// A field that is missing is ImageNet's.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let standard = Preprocessing()
+        size = try values.decodeIfPresent([Int].self, forKey: .size) ?? standard.size
+        cropRatio = try values.decodeIfPresent(Double.self, forKey: .cropRatio) ?? standard.cropRatio
+        interpolation = try values.decodeIfPresent(Interpolation.self, forKey: .interpolation) ?? standard.interpolation
+        mean = try values.decodeIfPresent([Double].self, forKey: .mean) ?? standard.mean
+        std = try values.decodeIfPresent([Double].self, forKey: .std) ?? standard.std
+        channelOrder = try values.decodeIfPresent(ChannelOrder.self, forKey: .channelOrder) ?? standard.channelOrder
+    }
+
+    func check() throws(Fault) {
+        if size.count != 2 || size.contains(where: { $0 < 1 }) {
+            throw Fault("size", "is \(size), not a height and a width of at least 1")
+        }
+        if !(cropRatio > 0 && cropRatio <= 1) {
+            throw Fault("crop_ratio", "is \(cropRatio), not above 0 and at most 1")
+        }
+        if mean.count != 3 || !mean.allSatisfy(\.isFinite) {
+            throw Fault("mean", "is \(mean), not three finite numbers")
+        }
+        if std.count != 3 || !std.allSatisfy({ $0 > 0 && $0.isFinite }) {
+            throw Fault("std", "is \(std), not three finite numbers above 0")
+        }
+    }
+}

@@ -1,0 +1,54 @@
+/// A model to measure, on certain processors.
+public struct Contestant: Sendable {
+    /// The artifact's file name.
+    public var name: String
+    /// As "Core ML" or "ExecuTorch".
+    public var engine: String
+    /// Of the artifact.
+    public var precision: String
+    /// The processors that it may use.
+    public var compute: DeviceReport.Compute
+    /// Of this contestant; nil where the engine decides.
+    public var threads: Int?
+    /// Nil where it is no artifact of ours.
+    public var artifactSha256: String?
+    /// On disk.
+    public var sizeBytes: Int?
+    /// How far it was from its float model where it was made.
+    public var drift: DriftRow?
+    /// What it is loaded from.
+    public var source: any ClassifierSource
+    /// The picture that it is given, as `Preprocessor.pixels(of:)` makes it.
+    public var pixels: RGBImage
+    /// Its goldens, which it answers before it is measured; nil where there are none.
+    public var goldens: GoldenChecker?
+
+    /// Any model.
+    public init(
+        name: String, engine: String, precision: String, compute: DeviceReport.Compute = .cpu, threads: Int? = nil,
+        source: any ClassifierSource, pixels: RGBImage
+    ) {
+        self.name = name
+        self.engine = engine
+        self.precision = precision
+        self.compute = compute
+        self.threads = threads
+        self.source = source
+        self.pixels = pixels
+    }
+
+    /// An embedded one; what is known of it comes from its manifest.
+    public init(
+        _ model: EmbeddedModel, engine: String, compute: DeviceReport.Compute, threads: Int? = nil,
+        source: any ClassifierSource, pixels: RGBImage, goldens: GoldenChecker? = nil
+    ) {
+        let manifest = model.manifest
+        self.init(
+            name: manifest.artifact.name, engine: engine, precision: manifest.precision.rawValue, compute: compute,
+            threads: threads, source: source, pixels: pixels)
+        artifactSha256 = manifest.artifact.sha256
+        sizeBytes = manifest.artifact.bytes
+        drift = manifest.drift
+        self.goldens = goldens
+    }
+}

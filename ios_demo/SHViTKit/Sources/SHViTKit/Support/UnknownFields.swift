@@ -1,0 +1,77 @@
+/// What a JSON document holds beyond what this version knows, by the place where it is.
+///
+/// A later minor version may add fields. They are set aside when a document is read, and put back when it is written.
+indirect enum UnknownFields: Equatable, Sendable {
+    /// A value that is unknown as a whole.
+    case value(JSONValue)
+    /// Unknown values within the fields of an object.
+    case fields([String: UnknownFields])
+    /// Unknown values within the elements of a list.
+    case elements([Int: UnknownFields])
+
+    /// What `original` has and `known`, the same document as this version writes it, has not; nil where that is nothing.
+    init?(in original: JSONValue, beside known: JSONValue) {
+        switch (original, known) {
+        case (.object(let original), .object(let known)):
+            let unknown = original.compactMapBy { key, value in
+                known[key].map { UnknownFields(in: value, beside: $0) } ?? .value(value)
+            }
+            if unknown.isEmpty { return nil }
+            self = .fields(unknown)
+        case (.list(let original), .list(let known)):
+            var unknown: [Int: UnknownFields] = [:]
+            for (index, pair) in zip(original, known).enumerated() {
+                unknown[index] = UnknownFields(in: pair.0, beside: pair.1)
+            }
+            if unknown.isEmpty { return nil }
+            self = .elements(unknown)
+        default:
+            return nil
+        }
+    }
+
+    /// `known` with what is unknown put back; where both have a value, that of `known` stands.
+    func added(to known: JSONValue?) -> JSONValue? {
+        switch (self, known) {
+        case (.value(let value), nil):
+            return value
+        case (.fields(let unknown), .object(var fields)):
+            for (key, value) in unknown {
+                fields[key] = value.added(to: fields[key])
+            }
+            return .object(fields)
+        case (.elements(let unknown), .list(var list)):
+            for (index, value) in unknown where index < list.count {
+                list[index] = value.added(to: list[index]) ?? list[index]
+            }
+            return .list(list)
+        default:
+            return known
+        }
+    }
+
+    /// The way to one of them, as `results.0.added`; nil where all are null, which stands for a field that is not there.
+    var firstPlace: String? {
+        switch self {
+        case .value(let value):
+            return value == .null ? nil : ""
+        case .fields(let fields):
+            return Self.first(fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        case .elements(let elements):
+            return Self.first(elements.sorted { $0.key < $1.key }.map { (String($0.key), $0.value) })
+        }
+    }
+
+    private static func first(_ parts: [(String, UnknownFields)]) -> String? {
+        for (name, part) in parts {
+            if let rest = part.firstPlace { return rest.isEmpty ? name : "\(name).\(rest)" }
+        }
+        return nil
+    }
+}
+
+extension Dictionary {
+    fileprivate func compactMapBy<Result>(_ transform: (Key, Value) -> Result?) -> [Key: Result] {
+        reduce(into: [:]) { result, pair in result[pair.key] = transform(pair.key, pair.value) }
+    }
+}

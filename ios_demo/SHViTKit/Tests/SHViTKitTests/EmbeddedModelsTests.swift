@@ -1,0 +1,61 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+/// On the models that `shvit-mobile embed` put into the demo app, where it has.
+///
+/// Linux has no decoder of JPEG: `SHVIT_PICTURES` names a folder in which Python has put the goldens' pictures, decoded,
+/// each named by the SHA-256 of its JPEG. Where `SHVIT_EMBEDDED` is "required", a store without models fails.
+struct EmbeddedModelsTests {
+    static let environment = ProcessInfo.processInfo.environment
+
+    static func models() throws -> [EmbeddedModel] {
+        let listing = ModelStore(folder: Repository.embedded).listing()
+        if environment["SHVIT_EMBEDDED"] == "required" {
+            try #require(
+                !listing.models.isEmpty, "No model in \(Repository.embedded.path); put one there: make app-goldens")
+            try #require(listing.problems.isEmpty, "\(listing.problems)")
+        }
+        return listing.models
+    }
+
+    @Test("Every embedded model is what was exported, and its goldens are its own")
+    func exported() async throws {
+        for model in try Self.models() {
+            try model.verify()
+            let goldens = try #require(try model.goldens(), "\(model.id) has no goldens")
+            #expect(goldens.goldens.preprocessing == model.manifest.preprocessing)
+            #expect(goldens.goldens.images.allSatisfy { $0.logits.count == model.labels.count })
+
+            let outcome = try await GoldenChecker(goldens, decoder: Self.decoder()).check(Oracle(goldens))
+
+            #expect(outcome.inference.passed)
+            if let preprocessing = outcome.preprocessing {
+                // Both decode with Python's decoder, so that nothing is left to differ.
+                #expect(preprocessing.difference == 0, "\(model.id)")
+            }
+        }
+    }
+
+    /// Reads what Python decoded: binary PPM.
+    static func decoder() -> GoldenChecker.Decoder? {
+        guard let folder = environment["SHVIT_PICTURES"] else { return nil }
+        return { jpeg in
+            let name = "\(Fingerprint.sha256(of: jpeg)).ppm"
+            let data = try Data(contentsOf: URL(filePath: folder).appending(path: name))
+            let header = data.split(separator: 10, maxSplits: 3, omittingEmptySubsequences: false)
+            let size = String(decoding: header[1], as: UTF8.self).split(separator: " ").compactMap { Int($0) }
+            return try RGBImage(height: size[1], width: size[0], bytes: [UInt8](header[3]))
+        }
+    }
+
+    @Test("The fixtures' own pictures become the fixtures' pixels")
+    func fixtures() async throws {
+        guard let decoder = Self.decoder() else { return }
+        let set = try GoldenSet(folder: GoldenCheckerTests.folder, of: GoldenCheckerTests.artifact)
+        let outcome = try await GoldenChecker(set, decoder: decoder).check(Oracle(set))
+        #expect(outcome.passed)
+        #expect(outcome.preprocessing?.difference == 0)
+    }
+}

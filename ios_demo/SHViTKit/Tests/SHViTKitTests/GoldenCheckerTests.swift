@@ -1,0 +1,156 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+/// On the goldens of `schemas/fixtures/goldens`: pictures of the model's own size, so that preprocessing keeps them.
+struct GoldenCheckerTests {
+    static let artifact = "8224a0af1dc4b82a0fe293f1256aff92d90b527fdca0e31fa2250c8db4efa6ba"
+    static let folder = Repository.fixtures.appending(path: "goldens/shvit_s1-64-executorch-fp32.goldens")
+
+    let set: GoldenSet
+
+    init() throws {
+        set = try GoldenSet(folder: Self.folder, of: Self.artifact)
+    }
+
+    /// Stands for the device's decoder: it knows the pictures by their bytes.
+    func decoder() throws -> GoldenChecker.Decoder {
+        var pictures: [Data: RGBImage] = [:]
+        for image in set.goldens.images {
+            pictures[try set.picture(of: image)] = try set.pixels(of: image)
+        }
+        let known = pictures
+        return { data in
+            guard let picture = known[data] else { throw SHViTError("That picture is not known.") }
+            return picture
+        }
+    }
+
+    @Test("A device that does as the exporter did passes both halves")
+    func passes() async throws {
+        let outcome = try await GoldenChecker(set, decoder: decoder()).check(Oracle(set))
+        #expect(outcome.passed)
+        let record = try #require(outcome.record)
+        #expect(record.passed)
+        #expect(record.pixelsDifference == 0)
+        #expect(record.images == 2)
+        #expect(record.sameClass == 2)
+        // The stored logits are rounded to Float on their way.
+        #expect(record.largestDifference < 1e-6)
+        #expect(record.sqnrDb > 120)
+        #expect(outcome.sentences.allSatisfy { $0.contains("is right") })
+    }
+
+    @Test("Logits off by more than the tolerance fail inference alone")
+    func inferenceIsOff() async throws {
+        let off = try Oracle(set) { $0 + 0.01 }
+        let outcome = try await GoldenChecker(set, decoder: decoder()).check(off)
+        #expect(outcome.preprocessing?.passed == true)
+        #expect(!outcome.inference.passed)
+        #expect(!outcome.passed)
+        #expect(abs(outcome.inference.largestDifference - 0.01) < 1e-5)
+        #expect(outcome.inference.sameClass == 2)
+        #expect(outcome.sentences[0].contains("Preprocessing is right"))
+        #expect(outcome.sentences[1].contains("Inference is off"))
+        // 10 log10 of the stored logits' power over 0.01 squared.
+        let logits = set.goldens.images.flatMap(\.logits)
+        let power = logits.map { $0 * $0 }.reduce(0, +) / Double(logits.count)
+        #expect(abs(outcome.inference.sqnrDb - 10 * log10(power / 1e-4)) < 0.01)
+    }
+
+    @Test("Logits off by less than the tolerance pass")
+    func withinTheTolerance() async throws {
+        let near = try Oracle(set) { $0 - 0.0009 }
+        #expect(try await GoldenChecker(set, decoder: decoder()).check(near).passed)
+    }
+
+    @Test("Another class is counted")
+    func anotherClass() async throws {
+        let turned = try Oracle(set) { -$0 }
+        #expect(try await GoldenChecker(set, decoder: nil).check(turned).inference.sameClass == 0)
+    }
+
+    @Test("Exchanged colours fail preprocessing alone")
+    func preprocessingIsOff() async throws {
+        let preprocessor = try Preprocessor(set.goldens.preprocessing)
+        let checker = try GoldenChecker(set, decoder: decoder()) { preprocessor.pixels(of: $0).channelsReversed }
+        let outcome = try await checker.check(Oracle(set))
+        #expect(outcome.preprocessing?.passed == false)
+        #expect(outcome.inference.passed)
+        #expect(outcome.record?.passed == false)
+        #expect(outcome.sentences[0].contains("Preprocessing is off"))
+    }
+
+    @Test("Pixels of another size are as far off as pixels can be")
+    func anotherSize() async throws {
+        let checker = try GoldenChecker(set, decoder: decoder()) { $0.cropped(top: 0, left: 0, height: 8, width: 8) }
+        #expect(try await checker.check(Oracle(set)).preprocessing?.difference == 255)
+    }
+
+    @Test("Without a decoder inference alone is checked, and that is said")
+    func noDecoder() async throws {
+        let outcome = try await GoldenChecker(set, decoder: nil).check(Oracle(set))
+        #expect(outcome.preprocessing == nil)
+        #expect(outcome.inference.passed)
+        #expect(!outcome.passed)
+        #expect(outcome.record == nil)
+        #expect(outcome.sentences[0].contains("not checked"))
+    }
+
+    @Test("Equal logits have no noise")
+    func infinite() async throws {
+        // In halves, which a Float holds exactly.
+        let set = try await Self.rewritten { $0.replacing(/-?\d+\.\d+(?=[,\n])/) { _ in "0.5" } }
+        let outcome = try await GoldenChecker(set.set, decoder: nil).check(Oracle(set.set))
+        #expect(outcome.inference.sqnrDb == .infinity)
+        try FileManager.default.removeItem(at: set.folder)
+    }
+
+    @Test("An answer that is none is told in words")
+    func noAnswer() async throws {
+        let checker = try GoldenChecker(set, decoder: nil)
+        let nothing = Oracle(answers: [:], classes: 3)
+        #expect(await sentence { _ = try await checker.check(nothing) }.contains("3 logits"))
+        let infinite = try Oracle(set) { _ in .infinity }
+        #expect(await sentence { _ = try await checker.check(infinite) }.contains("not finite"))
+    }
+
+    @Test("Goldens of another artifact are refused")
+    func anotherArtifact() {
+        let other = String(repeating: "0", count: 64)
+        #expect(sentence { _ = try GoldenSet(folder: Self.folder, of: other) }.contains("another artifact"))
+    }
+
+    @Test("A damaged golden is refused", arguments: ["0.jpg", "1.pixels.rgb"])
+    func damaged(name: String) async throws {
+        let copy = try await Self.rewritten { $0 }
+        try Data("damaged".utf8).write(to: copy.folder.appending(path: name))
+        let checker = try GoldenChecker(copy.set, decoder: decoder())
+        let oracle = try Oracle(set)
+        #expect(await sentence { _ = try await checker.check(oracle) }.contains("\(name) is damaged"))
+        try FileManager.default.removeItem(at: copy.folder.appending(path: name))
+        #expect(await sentence { _ = try await checker.check(oracle) }.contains("\(name) cannot be read"))
+        try FileManager.default.removeItem(at: copy.folder)
+    }
+
+    @Test("A check that is cancelled stops")
+    func cancelled() async throws {
+        let checker = try GoldenChecker(set, decoder: decoder())
+        let oracle = try Oracle(set)
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await checker.check(oracle)
+        }
+        await #expect(throws: CancellationError.self) { _ = try await task.value }
+    }
+
+    /// A copy of the goldens whose list is changed as a text.
+    static func rewritten(_ change: (String) -> String) async throws -> (set: GoldenSet, folder: URL) {
+        let copy = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).goldens")
+        try FileManager.default.copyItem(at: folder, to: copy)
+        let list = copy.appending(path: "goldens.json")
+        try Data(change(String(contentsOf: list, encoding: .utf8)).utf8).write(to: list)
+        return (try GoldenSet(folder: copy, of: artifact), copy)
+    }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+/// Against `schemas/vectors/percentiles.json`, which NumPy made.
+struct MeasuringTests {
+    struct Vectors: Decodable {
+        let cases: [Case]
+    }
+
+    struct Case: Decodable, Sendable, CustomTestStringConvertible {
+        struct Percentile: Decodable {
+            let share: Double
+            let expected: Double
+        }
+
+        let name: String
+        let samples: [Double]
+        let percentiles: [Percentile]
+
+        var testDescription: String { name }
+    }
+
+    static func cases() throws -> [Case] {
+        let vectors: Vectors = try Repository.json(Repository.vectors.appending(path: "percentiles.json"))
+        return vectors.cases
+    }
+
+    @Test("Percentiles are NumPy's", arguments: try cases())
+    func percentiles(of example: Case) throws {
+        for point in example.percentiles {
+            let ours = try #require(percentile(point.share, of: example.samples))
+            #expect(abs(ours - point.expected) <= 1e-9 * abs(point.expected))
+        }
+        let latency = try #require(Latency(of: example.samples))
+        #expect(latency.p50 == percentile(50, of: example.samples))
+        #expect(latency.p99 == percentile(99, of: example.samples))
+        #expect(latency.least == example.samples.min())
+        #expect(latency.samples == example.samples.count)
+    }
+
+    @Test("There is no percentile of nothing, and none past the ends")
+    func noPercentile() {
+        #expect(percentile(50, of: []) == nil)
+        #expect(percentile(101, of: [1]) == nil)
+        #expect(percentile(-1, of: [1]) == nil)
+        #expect(Latency(of: []) == nil)
+    }
+
+    @Test("A histogram counts every sample, and its last bin holds the tail")
+    func histogram() throws {
+        let samples: [Double] = (1...99).map { Double($0) } + [10_000]
+        let histogram = try #require(Histogram(of: samples, bins: 7))
+        #expect(histogram.counts.reduce(0, +) == 100)
+        #expect(histogram.low == 1)
+        let end = try #require(percentile(99, of: samples))
+        #expect(abs(histogram.low + 7 * histogram.width - end) < 1e-9)
+        // The 99th percentile is 198.01, and a bin 28.14 wide.
+        #expect(histogram.counts == [29, 28, 28, 14, 0, 0, 1])
+        #expect(Histogram(of: [2, 2], bins: 3)?.counts == [2, 0, 0])
+        #expect(Histogram(of: [], bins: 3) == nil)
+        #expect(Histogram(of: [1], bins: 0) == nil)
+    }
+
+    @Test("Guesses are ranked by their softmax, which large logits do not overflow")
+    func ranking() {
+        #expect(softmax([]) == [])
+        let shares = softmax([1000, 1000 + Float(log(3.0))])
+        #expect(abs(shares[1] - 0.75) < 1e-4)
+        let ranked = guesses(2, of: [0, 5, 5, 1], labels: ["a", "b"])
+        #expect(ranked.map(\.label) == ["b", "2"])
+        #expect(ranked.map(\.id) == [1, 2])
+        #expect(guesses(9, of: [1, 2], labels: []).map(\.id) == [1, 0])
+        #expect(guesses(-1, of: [1, 2], labels: []).isEmpty)
+        #expect(largestIndex([1, 3, 3]) == 1)
+        #expect(largestIndex([Double]()) == nil)
+    }
+}

@@ -1,0 +1,101 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+struct ModelStoreTests {
+    static let stem = "shvit_s1-64-executorch-fp32"
+    static let program = Data("not a program, but bytes with a fingerprint".utf8)
+
+    /// A store of one model, as `shvit-mobile embed` lays it out, with a program of our own.
+    static func store(in folder: URL, labels: String? = nil) throws -> ModelStore {
+        let model = folder.appending(path: stem)
+        let fixtures = Repository.fixtures.appending(path: "goldens")
+        var manifest = try Document<Manifest>(contentsOf: fixtures.appending(path: "\(stem).manifest.json"))
+        manifest.content.artifact.sha256 = Fingerprint.sha256(of: program)
+        try write(program, to: model.appending(path: "\(stem).pte"))
+        let goldens = model.appending(path: "\(stem).goldens")
+        try FileManager.default.copyItem(at: fixtures.appending(path: "\(stem).goldens"), to: goldens)
+        var list = try Document<Goldens>(contentsOf: goldens.appending(path: "goldens.json"))
+        list.content.artifactSha256 = manifest.content.artifact.sha256
+        try list.write(to: goldens.appending(path: "goldens.json"))
+        manifest.content.goldens?.sha256 = try Fingerprint.sha256(of: goldens)
+        try manifest.write(to: model.appending(path: "\(stem).manifest.json"))
+        if let labels { try write(Data(labels.utf8), to: model.appending(path: "labels.txt")) }
+        return ModelStore(folder: folder)
+    }
+
+    @Test("A model is found with all that belongs to it")
+    func found() async throws {
+        try await withFolder { folder in
+            let listing = try Self.store(in: folder).listing()
+            #expect(listing.problems.isEmpty)
+            let model = try #require(listing.models.first)
+            #expect(model.id == Self.stem)
+            #expect(model.labels == model.manifest.labels)
+            #expect(try Data(contentsOf: model.artifact) == Self.program)
+            try model.verify()
+            #expect(try model.goldens()?.goldens.images.count == 2)
+        }
+    }
+
+    @Test("Labels come from their file where there is one")
+    func labels() async throws {
+        let names = (0..<10).map { "class \($0)" }
+        try await withFolder { folder in
+            let listing = try Self.store(in: folder, labels: names.joined(separator: "\n") + "\n").listing()
+            #expect(listing.models.first?.labels == names)
+        }
+        try await withFolder { folder in
+            let listing = try Self.store(in: folder, labels: "one\ntwo").listing()
+            #expect(listing.models.isEmpty)
+            #expect(listing.problems.first?.what.contains("2 labels for 10 classes") == true)
+        }
+        try await withFolder { folder in
+            let store = try Self.store(in: folder)
+            try write(Data([0xff, 0xfe, 0xff]), to: folder.appending(path: "\(Self.stem)/labels.txt"))
+            #expect(store.listing().problems.first?.what.contains("not text") == true)
+        }
+    }
+
+    @Test("A damaged artifact, and damaged goldens, are refused")
+    func damaged() async throws {
+        try await withFolder { folder in
+            let model = try #require(Self.store(in: folder).listing().models.first)
+            try Data("others".utf8).write(to: model.artifact)
+            #expect(sentence { try model.verify() }.contains("not the artifact"))
+            try Data().write(to: model.folder.appending(path: "\(Self.stem).goldens/0.jpg"))
+            #expect(sentence { _ = try model.goldens() }.contains("not the folder of goldens"))
+        }
+    }
+
+    @Test("A manifest without goldens has none")
+    func noGoldens() async throws {
+        try await withFolder { folder in
+            let model = try #require(Self.store(in: folder).listing().models.first)
+            let place = model.folder.appending(path: "\(Self.stem).manifest.json")
+            var manifest = try Document<Manifest>(contentsOf: place)
+            manifest.content.goldens = nil
+            try manifest.write(to: place)
+            #expect(try EmbeddedModel(folder: model.folder).goldens() == nil)
+        }
+    }
+
+    @Test("One damaged model does not hide the others, and a store that is not there says so")
+    func problems() async throws {
+        try await withFolder { folder in
+            let store = try Self.store(in: folder)
+            try write(Data("{}".utf8), to: folder.appending(path: "broken/broken.manifest.json"))
+            try FileManager.default.copyItem(
+                at: folder.appending(path: Self.stem), to: folder.appending(path: "renamed"))
+            try write(Data(), to: folder.appending(path: "README.md"))
+            let listing = store.listing()
+            #expect(listing.models.map(\.id) == [Self.stem])
+            #expect(listing.problems.count == 2)
+            try FileManager.default.removeItem(at: folder.appending(path: "\(Self.stem)/\(Self.stem).pte"))
+            #expect(store.listing().problems.last?.what == "\(Self.stem) has no \(Self.stem).pte.")
+        }
+        let nowhere = ModelStore(folder: URL(filePath: "/nowhere")).listing()
+        #expect(nowhere.problems.first?.next.contains("shvit-mobile embed") == true)
+    }
+}

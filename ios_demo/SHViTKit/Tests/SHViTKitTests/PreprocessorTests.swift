@@ -1,0 +1,146 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+/// Against `schemas/vectors/preprocessing`, which Pillow made.
+struct PreprocessorTests {
+    struct Vectors: Decodable {
+        let cases: [Case]
+    }
+
+    struct Case: Decodable, Sendable, CustomTestStringConvertible {
+        struct Picture: Decodable {
+            let file: String
+            let height: Int
+            let width: Int
+        }
+        struct Pixels: Decodable {
+            let file: String
+        }
+
+        let name: String
+        let picture: Picture
+        let preprocessing: Preprocessing
+        let pixels: Pixels
+        let normalised: [Float]
+
+        var testDescription: String { name }
+    }
+
+    static let folder = Repository.vectors.appending(path: "preprocessing")
+
+    static func cases() throws -> [Case] {
+        let vectors: Vectors = try Repository.json(folder.appending(path: "cases.json"))
+        return vectors.cases
+    }
+
+    @Test("The pixels are Pillow's, bit for bit", arguments: try cases())
+    func pixels(of example: Case) throws {
+        let picture = try RGBImage(
+            height: example.picture.height, width: example.picture.width,
+            bytes: Repository.bytes(Self.folder.appending(path: example.picture.file)))
+        let preprocessor = try Preprocessor(example.preprocessing)
+
+        let pixels = preprocessor.pixels(of: picture)
+
+        #expect([pixels.height, pixels.width] == example.preprocessing.size)
+        let expected = try Repository.bytes(Self.folder.appending(path: example.pixels.file))
+        // A count, since Swift Testing would describe how two long lists differ, for minutes.
+        #expect(zip(pixels.bytes, expected).count { $0 != $1 } == 0)
+        let normalised = preprocessor.normalised(pixels)
+        #expect(normalised.count == expected.count)
+        for (ours, theirs) in zip(normalised, example.normalised) {
+            #expect(abs(ours - theirs) < 1e-6)
+        }
+    }
+
+    /// What Python's `Preprocessing.pixels` makes of `drawn(height, width)`, as SHA-256.
+    static let shapes: [(Int, Int, Preprocessing, String)] = [
+        (
+            3, 2000, Preprocessing(size: [16, 16]),
+            "f9853513800e1fdf0cd5f0ea4aa7f8c3fd3a5cb24902b76c64e99423a358505d"
+        ),
+        (
+            1501, 2, Preprocessing(size: [8, 24], interpolation: .lanczos),
+            "7c9df8c17b2d5aa3e255e6b72c6316cc8ed6c2765b89ffde350372e825e44f75"
+        ),
+        (
+            2000, 3, Preprocessing(size: [9, 7], cropRatio: 0.6, interpolation: .nearest),
+            "efefcc5e585421f292f6242dadbf53fa6ccddaa6756bc99c4df35aedde0384be"
+        ),
+        (
+            37, 53, Preprocessing(size: [31, 47], cropRatio: 0.95, interpolation: .bilinear),
+            "58ea34f44f52e39ee04a18083b7008492e548b3539efdcbe9c7b8a051b5823ed"
+        ),
+    ]
+
+    @Test("Very long pictures are cut to their middle first, and odd sizes round as Python does", arguments: shapes)
+    func longPictures(height: Int, width: Int, preprocessing: Preprocessing, sha256: String) throws {
+        let drawn = (0..<height * width * 3).map { (i: Int) -> UInt8 in UInt8((i * i / 7 + i) % 251) }
+        let picture = try RGBImage(height: height, width: width, bytes: drawn)
+
+        let pixels = try Preprocessor(preprocessing).pixels(of: picture)
+
+        #expect(Fingerprint.sha256(of: Data(pixels.bytes)) == sha256)
+    }
+
+    @Test(
+        "Values that make no sense are refused",
+        arguments: [
+            (Preprocessing(size: [0, 224]), "size is [0, 224]"),
+            (Preprocessing(size: [224]), "size is [224]"),
+            (Preprocessing(cropRatio: 0), "crop_ratio is 0.0"),
+            (Preprocessing(cropRatio: .nan), "crop_ratio is nan"),
+            (Preprocessing(mean: [0, 0]), "mean is [0.0, 0.0]"),
+            (Preprocessing(std: [1, 1, 0]), "std is [1.0, 1.0, 0.0]"),
+        ])
+    func senseless(preprocessing: Preprocessing, words: String) {
+        #expect(sentence { _ = try Preprocessor(preprocessing) }.contains(words))
+    }
+
+    @Test("A field that is missing in JSON is ImageNet's")
+    func defaults() throws {
+        let decoded = try JSONDecoder().decode(Preprocessing.self, from: Data("{}".utf8))
+        #expect(decoded == Preprocessing())
+    }
+
+    @Test("Bytes that are no picture of their size are refused")
+    func picture() {
+        #expect(
+            sentence { _ = try RGBImage(height: 2, width: 2, bytes: [1, 2, 3]) }.contains("Three bytes a pixel are 12"))
+        #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.contains("0 rows and 2 columns"))
+    }
+
+    @Test("The difference of two pictures is a mean over their values")
+    func difference() throws {
+        let one = try RGBImage(height: 1, width: 2, bytes: [0, 10, 255, 3, 3, 3])
+        let other = try RGBImage(height: 1, width: 2, bytes: [6, 10, 249, 3, 3, 3])
+        #expect(one.meanDifference(from: other) == 2)
+        #expect(one.meanDifference(from: try RGBImage(height: 2, width: 1, bytes: one.bytes)) == nil)
+    }
+
+    /// Literals from `shvit_mobile.images.layout.space_to_depth`.
+    @Test("Blocks of a space-to-depth input lie as Python lays them")
+    func spaceToDepth() throws {
+        let pixels = try RGBImage(height: 3, width: 2, bytes: Array(1...18))
+        let preprocessor = try Preprocessor(Preprocessing(size: [3, 2]))
+        var input: Manifest.Input = try Repository.json(
+            Repository.fixtures.appending(path: "goldens/shvit_s1-64-executorch-fp32.manifest.json"), field: "input")
+
+        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.raw(pixels))
+        input.values = .normalised
+        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.normalised(pixels))
+
+        input.values = .pixels
+        input.layout = .spaceToDepth
+        input.border = [100, 200, 250]
+        let expected: [Float] = [
+            100, 100, 100, 1, 100, 13, 200, 200, 200, 2, 200, 14, 250, 250, 250, 3, 250, 15,
+            100, 100, 100, 4, 100, 16, 200, 200, 200, 5, 200, 17, 250, 250, 250, 6, 250, 18,
+            100, 100, 100, 7, 100, 100, 200, 200, 200, 8, 200, 200, 250, 250, 250, 9, 250, 250,
+            100, 100, 100, 10, 100, 100, 200, 200, 200, 11, 200, 200, 250, 250, 250, 12, 250, 250,
+        ]
+        #expect(preprocessor.tensor(of: pixels, for: input) == expected)
+    }
+}

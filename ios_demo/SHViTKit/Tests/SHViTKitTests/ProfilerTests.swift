@@ -1,0 +1,168 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+struct ProfilerTests {
+    let clock = StandingClock()
+    let pixels: RGBImage
+    let about = Profiler.About(
+        app: "Tests 1.0 (1)", versions: ["ios": "iOS 18.3"],
+        device: .init(model: "iPhone16,1", system: "iOS 18.3", cores: 6, memoryBytes: 8 << 30, name: "iPhone 15 Pro"),
+        created: Date(timeIntervalSince1970: 1_739_522_460), timeZone: TimeZone(secondsFromGMT: 3600) ?? .gmt)
+
+    init() throws {
+        pixels = try RGBImage(height: 1, width: 1, bytes: [1, 2, 3])
+    }
+
+    func contestant(_ source: any ClassifierSource, name: String = "model.pte") -> Contestant {
+        Contestant(name: name, engine: "ExecuTorch", precision: "fp32", threads: 2, source: source, pixels: pixels)
+    }
+
+    func profiler(_ plan: Profiler.Plan, phone: any DeviceProbe = SilentPhone()) -> Profiler {
+        Profiler(plan, probe: phone, stopwatch: clock.stopwatch)
+    }
+
+    @Test("Compiling, loading, the first inference and those that count are told apart")
+    func apart() async throws {
+        let durations: [Duration] = [.milliseconds(30), .milliseconds(20), .milliseconds(20)]
+        let counted: [Duration] = [.milliseconds(4), .milliseconds(2), .milliseconds(3)]
+        let model = TimedClassifier(clock, durations: durations + counted, compiling: .milliseconds(500))
+        let plan = try Profiler.Plan(warmUp: 2, extent: .iterations(3))
+
+        let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
+
+        let result = try #require(report.results.first)
+        #expect(result.compileMs == 500)
+        #expect(result.loadMs == 40)
+        #expect(result.firstMs == 30)
+        #expect(result.samplesMs == [[4, 2, 3]])
+        #expect(result.latency == Latency(of: [4, 2, 3]))
+        #expect(result.windows.isEmpty)
+        #expect(result.threads == 2)
+        #expect(model.inferences == 6)
+        #expect(report.settings == .init(warmUp: 2, iterations: 3))
+        #expect(report.created == "2025-02-14T09:41:00+01:00")
+        #expect(report.schemaVersion == "1.0")
+        #expect(report.kind == "device_report")
+        #expect(!report.fixture)
+    }
+
+    @Test("A model that needs no compiling has no time of it, and a silent phone tells nothing")
+    func silence() async throws {
+        let model = TimedClassifier(clock, durations: [.milliseconds(1)])
+        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
+        #expect(report.results[0].compileMs == nil)
+        #expect(report.results[0].peakMemoryBytes == nil)
+        #expect(report.results[0].runningMemoryBytes == nil)
+        #expect(report.conditions?.thermal == [])
+        #expect(report.conditions?.lowPower == nil)
+    }
+
+    @Test("A sustained run lasts its seconds, and its medians are taken window by window")
+    func sustained() async throws {
+        // 10 s of inferences of 0.5 s, then slower ones of 2 s.
+        let quick = [Duration](repeating: .milliseconds(500), count: 21)
+        let model = TimedClassifier(clock, durations: quick + [.seconds(2)])
+        let plan = try Profiler.Plan(warmUp: 0, extent: .seconds(25), window: 10)
+
+        let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
+
+        let report = try #require(outcome.report)
+        let windows = report.results[0].windows
+        #expect(windows.map(\.startS) == [0, 10, 20])
+        #expect(windows.map(\.samples) == [20, 5, 3])
+        #expect(windows.map(\.p50) == [500, 2000, 2000])
+        #expect(windows.map(\.thermal) == [.fair, .serious, .critical])
+        #expect(report.results[0].latency.samples == 28)
+        #expect(report.settings.iterations == 28)
+        let thermal = try #require(report.conditions?.thermal)
+        #expect(thermal.map(\.state) == [.nominal, .fair, .serious, .critical, .critical])
+        #expect(thermal.map(\.seconds) == thermal.map(\.seconds).sorted())
+        #expect(thermal.first?.seconds == 0)
+        #expect(report.conditions?.battery == 0.5)
+        #expect(report.conditions?.charging == true)
+    }
+
+    @Test("A pause longer than a window leaves no empty window behind")
+    func gap() async throws {
+        let model = TimedClassifier(clock, durations: [.seconds(1), .seconds(25), .seconds(1)])
+        let plan = try Profiler.Plan(warmUp: 0, extent: .seconds(26), window: 10)
+        let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
+        #expect(report.results[0].windows.map(\.startS) == [0, 20])
+    }
+
+    @Test("Memory is what the app grew by while a model loaded and ran")
+    func memory() async throws {
+        let model = TimedClassifier(clock, durations: [.milliseconds(1)])
+        let plan = try Profiler.Plan(warmUp: 3, extent: .iterations(4))
+        let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
+        let result = try #require(outcome.report?.results.first)
+        // Asked before, once loaded, after the first inference, and after each of the four that count.
+        #expect(result.peakMemoryBytes == 2 << 20)
+        #expect(result.runningMemoryBytes == 6 << 20)
+    }
+
+    @Test("Progress goes from nothing to all, over all models")
+    func progress() async throws {
+        let seen = Locked<[Profiler.Progress]>([])
+        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(2))
+        let models = ["a", "b"].map { name in
+            contestant(TimedClassifier(clock, durations: [.milliseconds(1)]), name: name)
+        }
+        _ = try await profiler(plan).measure(models, about: about) { progress in seen.withLock { $0.append(progress) } }
+        let progress = seen.withLock { $0 }
+        #expect(progress.map(\.fraction) == [0, 0.25, 0.5, 0.5, 0.75, 1])
+        #expect(progress.map(\.contestant) == ["a", "a", "a", "b", "b", "b"])
+    }
+
+    struct Broken: ClassifierSource {
+        func load() async throws -> any Classifier { throw SHViTError("The program is damaged.") }
+    }
+
+    @Test("A model that fails does not stop the others, and nothing measured is no report")
+    func failures() async throws {
+        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let good = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
+        let outcome = try await profiler(plan).measure([contestant(Broken(), name: "broken"), good], about: about)
+        #expect(outcome.report?.results.map(\.name) == ["model.pte"])
+        #expect(outcome.failures.map(\.name) == ["broken"])
+        #expect(outcome.failures.map(\.reason) == ["The program is damaged."])
+        let nothing = try await profiler(plan).measure([contestant(Broken())], about: about)
+        #expect(nothing.report == nil)
+    }
+
+    /// Cancels the task that asks it, at the third inference.
+    final class Cancelling: Classifier, ClassifierSource {
+        let asked = Locked(0)
+        func load() async throws -> any Classifier { self }
+        func logits(for pixels: RGBImage) async throws -> [Float] {
+            let count = asked.withLock { asked in
+                asked += 1
+                return asked
+            }
+            if count == 3 { withUnsafeCurrentTask { $0?.cancel() } }
+            return [0]
+        }
+    }
+
+    @Test("A cancelled measurement stops before the next inference, in the warm-up too", arguments: [0, 100])
+    func cancelled(warmUp: Int) async throws {
+        let model = Cancelling()
+        let plan = try Profiler.Plan(warmUp: warmUp, extent: .iterations(1_000_000))
+        let (profiler, contestant, about) = (profiler(plan), contestant(model), about)
+        let task = Task { try await profiler.measure([contestant], about: about) }
+        await #expect(throws: CancellationError.self) { _ = try await task.value }
+        #expect(model.asked.withLock { $0 } == 3)
+    }
+
+    @Test("A plan by which nothing is measured is refused")
+    func plans() {
+        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .iterations(0)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .seconds(0)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .seconds(.infinity)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(warmUp: -1) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(window: 0) }
+    }
+}

@@ -1,0 +1,143 @@
+import Foundation
+
+@testable import SHViTKit
+
+/// Answers what it was told beforehand for each picture, and zeros for any other.
+struct Oracle: Classifier {
+    let answers: [[UInt8]: [Float]]
+    let classes: Int
+
+    func logits(for pixels: RGBImage) async throws -> [Float] {
+        answers[pixels.bytes] ?? [Float](repeating: 0, count: classes)
+    }
+}
+
+extension Oracle {
+    /// One that answers a set's goldens as they were answered where they were exported, changed by `change`.
+    init(_ set: GoldenSet, change: (Float) -> Float = { $0 }) throws {
+        var answers: [[UInt8]: [Float]] = [:]
+        for image in set.goldens.images {
+            answers[try set.pixels(of: image).bytes] = image.logits.map { change(Float($0)) }
+        }
+        self.init(answers: answers, classes: set.goldens.images[0].logits.count)
+    }
+}
+
+/// A model in pure Swift: each class weighs the means of a grid of cells. Its time is real.
+struct GridClassifier: Classifier, ClassifierSource {
+    let classes: Int
+    let cells = 8
+
+    func load() async throws -> any Classifier { self }
+
+    func logits(for pixels: RGBImage) async throws -> [Float] {
+        var sums = [Float](repeating: 0, count: cells * cells)
+        for row in 0..<pixels.height {
+            for column in 0..<pixels.width {
+                let cell = row * cells / pixels.height * cells + column * cells / pixels.width
+                sums[cell] += Float(pixels.bytes[(row * pixels.width + column) * 3 + 1])
+            }
+        }
+        return (0..<classes).map { label in
+            sums.enumerated().reduce(0) { $0 + $1.element * sin(Float(label * 64 + $1.offset)) / 1000 }
+        }
+    }
+}
+
+/// A value that one thread at a time may touch; the standard library's `Mutex` needs iOS 18.
+final class Locked<Value>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value: Value
+
+    init(_ value: Value) {
+        self.value = value
+    }
+
+    func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+        try lock.withLock { try body(&value) }
+    }
+}
+
+/// A clock that stands still but for what is added to it.
+final class StandingClock: Sendable {
+    private let time = Locked(Duration.zero)
+
+    var stopwatch: Stopwatch {
+        Stopwatch { [self] in time.withLock { $0 } }
+    }
+
+    func add(_ duration: Duration) {
+        time.withLock { $0 += duration }
+    }
+}
+
+/// A classifier of known times: the n-th inference takes as long as the n-th duration, and the last one ever after.
+final class TimedClassifier: Classifier, ClassifierSource {
+    let clock: StandingClock
+    let durations: [Duration]
+    let compiling: Duration?
+    private let count = Locked(0)
+
+    init(_ clock: StandingClock, durations: [Duration], compiling: Duration? = nil) {
+        self.clock = clock
+        self.durations = durations
+        self.compiling = compiling
+    }
+
+    var inferences: Int { count.withLock { $0 } }
+
+    func compile() async throws -> Bool {
+        guard let compiling else { return false }
+        clock.add(compiling)
+        return true
+    }
+
+    func load() async throws -> any Classifier {
+        clock.add(.milliseconds(40))
+        return self
+    }
+
+    func logits(for pixels: RGBImage) async throws -> [Float] {
+        let index = count.withLock { count in
+            defer { count += 1 }
+            return count
+        }
+        clock.add(durations[min(index, durations.count - 1)])
+        return [0, 1]
+    }
+}
+
+/// A phone that grows hotter from reading to reading, and whose app grows by a megabyte each time it is asked.
+final class WarmingPhone: DeviceProbe {
+    private let readings = Locked(0)
+    private let footprints = Locked(0)
+    private let tellsMemory: Bool
+
+    init(tellsMemory: Bool = true) {
+        self.tellsMemory = tellsMemory
+    }
+
+    func reading() async -> DeviceReading {
+        let count = readings.withLock { count in
+            defer { count += 1 }
+            return count
+        }
+        let states = DeviceReport.ThermalState.allCases
+        return DeviceReading(
+            thermal: states[min(count, states.count - 1)], lowPower: false, battery: 0.5, charging: true)
+    }
+
+    func footprint() -> Int? {
+        guard tellsMemory else { return nil }
+        return footprints.withLock { count in
+            count += 1
+            return count << 20
+        }
+    }
+}
+
+/// A phone that tells nothing.
+struct SilentPhone: DeviceProbe {
+    func reading() async -> DeviceReading { DeviceReading() }
+    func footprint() -> Int? { nil }
+}

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -33,6 +33,10 @@ test-search: $(INSTALLED)
 test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
+
+# Linux. It first sets Kotlin's compiler, JUnit and, where there is none, a JDK up, in 100 to 400 MB of ~/.cache.
+test-android: $(INSTALLED)
+	$(BIN)/python tools/android/check_core.py
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

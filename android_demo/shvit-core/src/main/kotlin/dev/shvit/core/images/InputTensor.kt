@@ -1,9 +1,10 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.WrongSettings
+import dev.shvit.core.json.Word
 
 /** How the values of an image lie in an artifact's input: as an image, or in the blocks of a space-to-depth stem. */
-enum class Layout(val word: String) {
+enum class Layout(override val word: String) : Word {
     IMAGE("image"),
     SPACE_TO_DEPTH("space-to-depth"),
 }

@@ -3,11 +3,13 @@ package dev.shvit.core.images
 import dev.shvit.core.WrongSettings
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
+import dev.shvit.core.json.Word
 import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.word
 
 /** The resampling filter, by Pillow's names. */
-enum class Interpolation(val word: String) {
+enum class Interpolation(override val word: String) : Word {
     NEAREST("nearest"),
     BILINEAR("bilinear"),
     BICUBIC("bicubic"),
@@ -15,7 +17,7 @@ enum class Interpolation(val word: String) {
 }
 
 /** The order in which a model takes the colours. */
-enum class ChannelOrder(val word: String) {
+enum class ChannelOrder(override val word: String) : Word {
     RGB("rgb"),
     BGR("bgr"),
 }
@@ -58,10 +60,10 @@ data class Preprocessing(
     fun json(): Json.Object = jsonObject(
         "size" to json(listOf(height, width)) { json(it) },
         "crop_ratio" to json(cropRatio),
-        "interpolation" to json(interpolation.word),
+        "interpolation" to json(interpolation),
         "mean" to json(mean) { json(it) },
         "std" to json(std) { json(it) },
-        "channel_order" to json(channelOrder.word),
+        "channel_order" to json(channelOrder),
     )
 
     companion object {
@@ -79,14 +81,10 @@ data class Preprocessing(
                     height = size[0],
                     width = size[1],
                     cropRatio = fields.numberOrNull("crop_ratio") ?: standard.cropRatio,
-                    interpolation = fields.orElse("interpolation", standard.interpolation) {
-                        fields.oneOf(it, Interpolation.entries, Interpolation::word)
-                    },
+                    interpolation = fields.orElse("interpolation", standard.interpolation) { fields.word(it) },
                     mean = fields.orElse("mean", standard.mean) { fields.numbers(it) },
                     std = fields.orElse("std", standard.std) { fields.numbers(it) },
-                    channelOrder = fields.orElse("channel_order", standard.channelOrder) {
-                        fields.oneOf(it, ChannelOrder.entries, ChannelOrder::word)
-                    },
+                    channelOrder = fields.orElse("channel_order", standard.channelOrder) { fields.word(it) },
                 )
             } catch (reason: WrongSettings) {
                 fields.refuse(reason.message.orEmpty().replace("\n", " ").removeSuffix("."))

@@ -75,31 +75,28 @@ class Fields internal constructor(
         else -> finite(name, json, ANY)
     }
 
-    /** One of a closed list. */
-    fun <T> oneOf(name: String, choices: Iterable<T>, word: (T) -> String): T {
-        val given = text(name)
-        return choices.firstOrNull { word(it) == given }
-            ?: fail(name, "'$given' is not one of ${choices.joinToString(transform = word)}")
-    }
-
     fun numbers(name: String, range: ClosedRange<Double> = ANY): List<Double> =
-        array(name).map { finite(name, it, range) }
+        each(name, required(name)) { place, json -> finite(place, json, range) }
 
     /** Lists of numbers, such as samples by round. */
     fun numberLists(name: String, range: ClosedRange<Double> = ANY): List<List<Double>> =
-        array(name).map { inner -> items(name, inner).map { finite(name, it, range) } }
+        each(name, required(name)) { place, list -> each(place, list) { inner, json -> finite(inner, json, range) } }
 
-    fun texts(name: String): List<String> = array(name).map { string(name, it) }
+    fun texts(name: String): List<String> = each(name, required(name), ::string)
 
     fun counts(name: String, least: Int = 0): List<Int> =
-        array(name).map { small(name, integer(name, it, least.toLong())) }
+        each(name, required(name)) { place, json -> small(place, integer(place, json, least.toLong())) }
 
     fun <T> child(name: String, read: (Fields) -> T): T = read(inner(name, required(name)))
 
     fun <T> childOrNull(name: String, read: (Fields) -> T): T? = optional(name)?.let { read(inner(name, it)) }
 
     fun <T> children(name: String, read: (Fields) -> T): List<T> =
-        array(name).mapIndexed { index, json -> read(inner("$name.$index", json)) }
+        each(name, required(name)) { place, json -> read(inner(place, json)) }
+
+    /** As [children], of which there has to be one. */
+    fun <T> someChildren(name: String, read: (Fields) -> T): List<T> =
+        children(name, read).ifEmpty { fail(name, "at least one is expected") }
 
     /** An object whose names are not known beforehand. */
     fun <T> map(name: String, value: (Fields, String) -> T): Map<String, T> {
@@ -134,10 +131,10 @@ class Fields internal constructor(
 
     private fun inside(name: String): String = if (place.isEmpty()) name else "$place.$name"
 
-    private fun array(name: String): List<Json> = items(name, required(name))
-
-    private fun items(name: String, json: Json): List<Json> =
-        (json as? Json.Array ?: fail(name, "a list is expected")).items
+    private fun <T> each(name: String, json: Json, read: (String, Json) -> T): List<T> {
+        val items = (json as? Json.Array ?: fail(name, "a list is expected")).items
+        return items.mapIndexed { index, item -> read("$name.$index", item) }
+    }
 
     private fun string(name: String, json: Json): String =
         (json as? Json.Text ?: fail(name, "a text is expected")).value
@@ -151,7 +148,8 @@ class Fields internal constructor(
     private fun finite(name: String, json: Json, range: ClosedRange<Double>): Double {
         val value = (json as? Json.Number ?: fail(name, "a number is expected")).literal.toDouble()
         if (value.isInfinite()) fail(name, "${json.literal} is too large a number")
-        if (value !in range) fail(name, "${json.literal} is not between ${range.start} and ${range.endInclusive}")
+        if (value < range.start) fail(name, "$value is below ${range.start}")
+        if (value > range.endInclusive) fail(name, "$value is above ${range.endInclusive}")
         return value
     }
 

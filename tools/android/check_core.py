@@ -1,4 +1,7 @@
-"""Compiles the Android core, runs its tests and holds their coverage against a floor: `make test-android`."""
+"""Compiles the Android core, runs its tests and holds their coverage against a floor: `make test-android`.
+
+At the end Python reads the device report that a simulated run in the tests has written.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from install import install
 from toolchain import Toolchain, paths
 
+from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.errors import ShvitError
 
 HERE = Path(__file__).parent
@@ -18,6 +22,7 @@ REPOSITORY = HERE.parent.parent
 MODULE = REPOSITORY / "android_demo" / "shvit-core"
 BUILD = MODULE / "build" / "linux"
 PACKAGE = "dev.shvit.core"
+REPORT = BUILD / "simulated-report.json"
 # Of the lines, in percent.
 FLOOR = 90
 
@@ -27,7 +32,11 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="run only test classes whose name holds this")
     options = parser.parse_args()
     try:
-        return check(install(), options.only)
+        status = check(install(), options.only)
+        if status == 0 and not options.only:
+            report = DeviceReport.read(REPORT)
+            print(f"Python reads the simulated run's report: {len(report.results)} results of {report.device.model}.")
+        return status
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2
@@ -38,6 +47,7 @@ def check(tools: Toolchain, only: str) -> int:
     shutil.rmtree(BUILD, ignore_errors=True)
     classes, tests = BUILD / "classes", BUILD / "test-classes"
     (BUILD / "work").mkdir(parents=True)
+    os.environ["SHVIT_REPORT"] = str(REPORT)
     standard = tools.library("kotlin-stdlib")
     libraries = [standard, tools.library("kotlin-test"), tools.library("kotlin-test-junit"), *tools.jars]
     # The module's name is in the names of what is internal, which the tests reach too.
@@ -65,5 +75,4 @@ def sources(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    os.chdir(REPOSITORY)
     sys.exit(main())

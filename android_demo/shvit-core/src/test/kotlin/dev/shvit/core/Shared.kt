@@ -5,13 +5,24 @@ import dev.shvit.core.json.Json
 import dev.shvit.core.json.Reading
 import java.io.File
 
-/** The files that the tests in Python, Swift and Kotlin share. */
+/** The files that the tests in Python, Swift and Kotlin share, and a place for those of the tests' own. */
 object Shared {
-    private val repository = File(checkNotNull(System.getProperty("shvit.repository")) { "shvit.repository is not set" })
+    private val repository = property("shvit.repository")
 
     val vectors: File = repository.resolve("schemas/vectors")
     val fixtures: File = repository.resolve("schemas/fixtures")
     val schemas: File = repository.resolve("schemas")
+
+    /** Where the app keeps its models. */
+    val embedded: File = repository.resolve("android_demo/app/src/main/assets/models")
+
+    /** An empty folder. */
+    fun work(name: String): File = property("shvit.work").resolve(name).also {
+        it.deleteRecursively()
+        it.mkdirs()
+    }
+
+    private fun property(name: String) = File(checkNotNull(System.getProperty(name)) { "$name is not set" })
 
     /** A JSON file that is no document of ours, so that it may hold anything. */
     fun fields(file: File): Fields {

@@ -51,7 +51,7 @@ internal class JsonReader(private val text: String) {
         return Json.Array(items)
     }
 
-    private inline fun separated(end: Char, item: () -> Unit) {
+    private fun separated(end: Char, item: () -> Unit) {
         skipSpace()
         if (peek() != end) {
             while (true) {

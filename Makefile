@@ -34,7 +34,10 @@ test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
 
-# Linux. It first sets Kotlin's compiler, JUnit and, where there is none, a JDK up, in 100 to 400 MB of ~/.cache.
+# The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
+# 400 MB of ~/.cache. A model has to be embedded in the app, unless EMBEDDED is empty.
+EMBEDDED ?= required
+test-android: export SHVIT_EMBEDDED := $(EMBEDDED)
 test-android: $(INSTALLED)
 	$(BIN)/python tools/android/check_core.py
 

@@ -1,3 +1,5 @@
+import java.io.File
+import kotlin.system.exitProcess
 import org.jacoco.core.analysis.Analyzer
 import org.jacoco.core.analysis.CoverageBuilder
 import org.jacoco.core.analysis.ICounter
@@ -13,8 +15,6 @@ import org.objectweb.asm.ClassReader
 import org.objectweb.asm.ClassVisitor
 import org.objectweb.asm.ClassWriter
 import org.objectweb.asm.Opcodes
-import java.io.File
-import kotlin.system.exitProcess
 
 /**
  * Runs every test class of a package and says which lines of the package the tests never ran.
@@ -78,7 +78,9 @@ private class ProbedClasses(val folder: File, val packageName: String, val instr
     ClassLoader(Instrumenter::class.java.classLoader) {
 
     override fun loadClass(name: String, resolve: Boolean): Class<*> = synchronized(getClassLoadingLock(name)) {
-        findLoadedClass(name) ?: bytes(name)?.let { defineClass(name, it, 0, it.size) } ?: super.loadClass(name, resolve)
+        findLoadedClass(name)
+            ?: bytes(name)?.let { defineClass(name, it, 0, it.size) }
+            ?: super.loadClass(name, resolve)
     }
 
     private fun bytes(name: String): ByteArray? {

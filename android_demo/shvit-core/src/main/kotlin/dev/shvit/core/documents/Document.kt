@@ -27,7 +27,8 @@ internal fun <T> readDocument(text: String, source: String, kind: String, named:
     } catch (reason: NotJson) {
         throw BadDocument("$source is not $named: ${reason.message}.", "It should be JSON.")
     }
-    val fields = (json as? Json.Object)?.fields ?: throw BadDocument("$source is not $named.", "It should be an object.")
+    val fields = (json as? Json.Object)?.fields 
+        ?: throw BadDocument("$source is not $named.", "It should be an object.")
     val old = Reading(source, named, newer = false)
     val version = versionOf(Fields(fields, "", old))
     val ours = versionOf(Fields(mapOf(VERSION_FIELD to Json.Text(SCHEMA_VERSION)), "", old))

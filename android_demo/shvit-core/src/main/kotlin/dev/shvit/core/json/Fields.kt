@@ -37,7 +37,8 @@ class Fields internal constructor(
     }
 
     /** A field that may be missing or null, and then has a default. */
-    fun <T> orElse(name: String, default: T, read: (String) -> T): T = if (optional(name) == null) default else read(name)
+    fun <T> orElse(name: String, default: T, read: (String) -> T): T =
+        if (optional(name) == null) default else read(name)
 
     fun text(name: String): String = string(name, required(name))
 
@@ -54,7 +55,8 @@ class Fields internal constructor(
 
     fun whole(name: String, least: Long = Long.MIN_VALUE): Long = integer(name, required(name), least)
 
-    fun wholeOrNull(name: String, least: Long = Long.MIN_VALUE): Long? = optional(name)?.let { integer(name, it, least) }
+    fun wholeOrNull(name: String, least: Long = Long.MIN_VALUE): Long? =
+        optional(name)?.let { integer(name, it, least) }
 
     /** A whole number that fits in 32 bits. */
     fun count(name: String, least: Int = 0): Int = small(name, whole(name, least.toLong()))

@@ -30,7 +30,7 @@ private fun MessageDigest.addFile(files: Files, path: String) {
     }
 }
 
-/** Adds what is in a folder; [inside] is the folder's name in the one that is fingerprinted, with a slash at its end. */
+/** Adds what is in a folder; [inside] is its name in the one that is fingerprinted, with a slash at its end. */
 private fun MessageDigest.addFolder(files: Files, folder: String, inside: String) {
     for (name in files.names(folder).sortedWith(BY_CODE_POINT)) {
         val path = "$folder/$name"

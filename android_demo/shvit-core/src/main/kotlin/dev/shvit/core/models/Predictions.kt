@@ -28,7 +28,7 @@ fun softmax(logits: FloatArray): DoubleArray {
  */
 fun predictions(logits: FloatArray, labels: List<String>, count: Int = 5): List<Prediction> {
     if (logits.size != labels.size) {
-        throw BadModel("The model gave ${logits.size} logits for ${labels.size} labels.", "There is one for each class.")
+        throw BadModel("The model gave ${logits.size} logits for ${labels.size} labels.", "Each class has one.")
     }
     if (!logits.all(Float::isFinite)) {
         throw BadModel("The model gave a logit that is not a number.", "The artifact may be damaged.")

@@ -2,9 +2,7 @@ package dev.shvit.core.documents
 
 import dev.shvit.core.Shared
 import dev.shvit.core.images.Preprocessing
-import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
-import dev.shvit.core.json.Reading
 import dev.shvit.core.measure.Latency
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -17,7 +15,8 @@ class SchemasTest {
         for ((name, parts) in lists) {
             val schema = tree(Shared.schemas.resolve("$name.schema.json").readText())
             val definitions = tree(schema, "\$defs")
-            val described = definitions.fields.filterKeys { it !in OF_THE_RECIPE }.mapValues { tree(it.value, "properties") }
+            val described = definitions.fields.filterKeys { it !in OF_THE_RECIPE }
+                .mapValues { tree(it.value, "properties") }
             assertEquals(described.keys, parts.keys, "the parts of $name")
             for ((part, written) in parts) {
                 assertEquals(described.getValue(part).fields.keys, written.fields.keys, "$name: $part")

@@ -42,15 +42,24 @@ class InputTensorTest {
     fun `pixels lie in blocks with a border`() {
         val tensor = blocks.tensor(ramp, preprocessing)
         assertEquals(12 * 4 * 3, tensor.size)
-        assertEquals("09598fa2f9a88703806a2c2dd332dcb29edc730da8f204ba79b30be7a2d3eda1", fingerprint(tensor))
+        assertEquals(
+            "09598fa2f9a88703806a2c2dd332dcb29edc730da8f204ba79b30be7a2d3eda1",
+            fingerprint(tensor),
+        )
     }
 
     @Test
     fun `normalised values are the exporter's, as an image and in blocks`() {
         val normalised = image.copy(values = InputValues.NORMALISED)
-        assertEquals("ed9727f4ec5029f249d0ce57ee8f665db34d10a9731834276ce6ec231ca0af63", fingerprint(normalised.tensor(ramp, preprocessing)))
+        assertEquals(
+            "ed9727f4ec5029f249d0ce57ee8f665db34d10a9731834276ce6ec231ca0af63",
+            fingerprint(normalised.tensor(ramp, preprocessing)),
+        )
         val inBlocks = normalised.copy(layout = Layout.SPACE_TO_DEPTH, border = listOf(0.0, 0.0, 0.0))
-        assertEquals("df22eba09d2b6d6f1c3954743d66febb0e26647c5a6a7ddbc937b27cb0729fcc", fingerprint(inBlocks.tensor(ramp, preprocessing)))
+        assertEquals(
+            "df22eba09d2b6d6f1c3954743d66febb0e26647c5a6a7ddbc937b27cb0729fcc",
+            fingerprint(inBlocks.tensor(ramp, preprocessing)),
+        )
     }
 
     @Test

@@ -48,9 +48,11 @@ class FieldsTest {
         assertEquals("a: 3000000000 is too large a number.", refusal("{\"a\": 3000000000}") { it.count("a") })
         assertEquals("a: -1 is below 0.", refusal("{\"a\": -1}") { it.count("a") })
         assertEquals("a: a list is expected.", refusal("{\"a\": {}}") { it.numbers("a") })
-        assertEquals("a: an object is expected.", refusal("{\"a\": []}") { fields -> fields.child("a") { it.text("b") } })
-        assertEquals("a.b: a text is expected.", refusal("{\"a\": {\"b\": 1}}") { fields -> fields.child("a") { it.text("b") } })
-        assertEquals("a.1.b: there is no such field.", refusal("{\"a\": [{}, {\"b\": 1}]}") { it.children("a", Fields::unknown) })
+        val child = { fields: Fields -> fields.child("a") { inner -> check(inner.text("b").isEmpty()) } }
+        assertEquals("a: an object is expected.", refusal("{\"a\": []}", child))
+        assertEquals("a.b: a text is expected.", refusal("{\"a\": {\"b\": 1}}", child))
+        val second = refusal("{\"a\": [{}, {\"b\": 1}]}") { it.children("a", Fields::unknown) }
+        assertEquals("a.1.b: there is no such field.", second)
     }
 
     @Test

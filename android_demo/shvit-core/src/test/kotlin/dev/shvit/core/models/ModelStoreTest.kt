@@ -5,7 +5,6 @@ import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Preprocessor
-import org.junit.Assume.assumeTrue
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -13,6 +12,7 @@ import kotlin.test.assertIs
 import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
+import org.junit.Assume.assumeTrue
 
 class ModelStoreTest {
     private val stem = "shvit_s1-64-executorch-fp32"

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-ios test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-ios test-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -34,11 +34,12 @@ test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
 
-# The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache. A model has
-# to be embedded in the app, unless EMBEDDED is empty.
+# The apps' tests read a model that is embedded in the app; they fail where there is none, unless EMBEDDED is empty.
+EMBEDDED ?= required
+
+# The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache.
 SWIFT := $(BIN)/python tools/ios/swift.py
 KIT := $(CURDIR)/ios_demo/SHViTKit
-EMBEDDED ?= required
 test-ios: export SHVIT_EMBEDDED := $(EMBEDDED)
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
@@ -49,6 +50,12 @@ test-ios: $(INSTALLED)
 	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
+
+# The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
+# 400 MB of ~/.cache.
+test-android: export SHVIT_EMBEDDED := $(EMBEDDED)
+test-android: $(INSTALLED)
+	$(BIN)/python tools/android/check_core.py
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

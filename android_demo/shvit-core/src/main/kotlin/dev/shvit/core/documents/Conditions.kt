@@ -1,0 +1,72 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
+import dev.shvit.core.json.Fields.Companion.SHARE
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.word
+
+/**
+ * How hot the phone was at a moment.
+ *
+ * @property seconds since the measurement began.
+ * @property headroom Android's forecast: 1 is where it begins to throttle severely; null where there is none.
+ */
+data class ThermalSample(
+    val seconds: Double,
+    val state: ThermalState,
+    val headroom: Double? = null,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "seconds" to json(seconds),
+        "state" to json(state),
+        "headroom" to json(headroom),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): ThermalSample = ThermalSample(
+            fields.number("seconds", POSITIVE),
+            fields.word("state"),
+            fields.numberOrNull("headroom"),
+            fields.unknown(),
+        )
+    }
+}
+
+/**
+ * What the phone was like while it measured; null where the system does not tell.
+ *
+ * @property lowPower whether a power-saving mode was on.
+ * @property battery the charge, 0 to 1.
+ * @property charging whether it was plugged in.
+ * @property thermal before, during and after, in the order of time.
+ */
+data class Conditions(
+    val lowPower: Boolean? = null,
+    val battery: Double? = null,
+    val charging: Boolean? = null,
+    val thermal: List<ThermalSample> = emptyList(),
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "low_power" to json(lowPower),
+        "battery" to json(battery),
+        "charging" to json(charging),
+        "thermal" to json(thermal) { it.json() },
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Conditions = Conditions(
+            fields.flagOrNull("low_power"),
+            fields.numberOrNull("battery", SHARE),
+            fields.flagOrNull("charging"),
+            fields.orElse("thermal", emptyList()) { fields.children(it, ThermalSample::of) },
+            fields.unknown(),
+        )
+    }
+}

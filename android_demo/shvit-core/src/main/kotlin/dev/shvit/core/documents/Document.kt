@@ -1,0 +1,62 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.BadDocument
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.NotJson
+import dev.shvit.core.json.Reading
+
+/** The version of every document that this library writes: MAJOR.MINOR. */
+const val SCHEMA_VERSION = "1.0"
+
+/**
+ * Reads a document: a file with a version and a kind, of a schema in `schemas/`.
+ *
+ * A newer major version is refused; one of a newer minor version may hold fields that are unknown here, which are kept.
+ * Any other unknown field is a mistake.
+ *
+ * @param text of the file.
+ * @param source where it came from, for the words of an error.
+ * @param kind what the document calls itself: "manifest".
+ * @param named the same for people, with its article: "a manifest".
+ * @throws BadDocument it is not JSON, of a newer major version, or does not hold the fields; names the first at fault.
+ */
+internal fun <T> readDocument(text: String, source: String, kind: String, named: String, read: (Fields) -> T): T {
+    val json = try {
+        Json.parse(text)
+    } catch (reason: NotJson) {
+        throw BadDocument("$source is not $named: ${reason.message}.", "It should be JSON.")
+    }
+    val fields = (json as? Json.Object)?.fields 
+        ?: throw BadDocument("$source is not $named.", "It should be an object.")
+    val old = Reading(source, named, newer = false)
+    val version = versionOf(Fields(fields, "", old))
+    val ours = versionOf(Fields(mapOf(VERSION_FIELD to Json.Text(SCHEMA_VERSION)), "", old))
+    if (version.major > ours.major) {
+        throw BadDocument(
+            "$source is $named of version ${version.major}.${version.minor}.",
+            "This app reads version ${ours.major}, whatever its minor number.",
+            "Update the app.",
+        )
+    }
+    return read(Fields(fields, "", Reading(source, named, version > ours)).also { it.checkKind(kind) })
+}
+
+private const val VERSION_FIELD = "schema_version"
+private val VERSION = Regex("(\\d{1,9})\\.(\\d{1,9})")
+
+private data class Version(val major: Int, val minor: Int) : Comparable<Version> {
+    override fun compareTo(other: Version) = compareValuesBy(this, other, Version::major, Version::minor)
+}
+
+private fun versionOf(fields: Fields): Version {
+    val text = fields.text(VERSION_FIELD)
+    val match = VERSION.matchEntire(text) ?: fields.fail(VERSION_FIELD, "'$text' is not MAJOR.MINOR")
+    val (major, minor) = match.destructured
+    return Version(major.toInt(), minor.toInt())
+}
+
+private fun Fields.checkKind(kind: String) {
+    val given = text("kind")
+    if (given != kind) fail("kind", "it is '$given' and should be '$kind'")
+}

@@ -1,0 +1,145 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.SHARE
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.word
+
+/** A share of images with its 95% interval, all in 0 to 1. */
+data class Share(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
+    fun json(): Json.Object =
+        jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
+
+    companion object {
+        fun of(fields: Fields): Share = Share(
+            fields.number("value", SHARE),
+            fields.number("low", SHARE),
+            fields.number("high", SHARE),
+            fields.unknown(),
+        )
+    }
+}
+
+/** Images only one of two models got right, and how likely such an imbalance is by chance (exact, two-sided). */
+data class McNemar(val lost: Int, val gained: Int, val pValue: Double, val unknown: Map<String, Json> = emptyMap()) {
+    fun json(): Json.Object =
+        jsonObject("lost" to json(lost), "gained" to json(gained), "p_value" to json(pValue), unknown = unknown)
+
+    companion object {
+        fun of(fields: Fields): McNemar =
+            McNemar(fields.count("lost"), fields.count("gained"), fields.number("p_value", SHARE), fields.unknown())
+    }
+}
+
+/** A CPU that was emulated, and those of its features by which XNNPACK chooses kernels. */
+data class EmulatedCpu(
+    val arch: String,
+    val name: String,
+    val features: List<String>,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "arch" to json(arch),
+        "name" to json(name),
+        "features" to json(features) { json(it) },
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): EmulatedCpu =
+            EmulatedCpu(fields.text("arch"), fields.text("name"), fields.texts("features"), fields.unknown())
+    }
+}
+
+/**
+ * How far an artifact that ran is from its float model, on the same images.
+ *
+ * @property artifact its file name.
+ * @property cpu the CPU that was emulated; null where it was the machine's own.
+ * @property engine the runtime's name and version.
+ * @property images how many images both models saw.
+ * @property skipped how many files could not be decoded.
+ * @property top1 null without labels, as [top5], [floatTop1] and [floatTop5].
+ * @property top1Drop points of top-1 lost against the float model; [top1DropInterval] holds it with 95% confidence.
+ * @property agreement the share of images on which both models choose the same class.
+ * @property sqnrDb of the logits; infinite where they are equal.
+ * @property maxAbsError the largest difference of any logit.
+ * @property meanKl mean Kullback-Leibler divergence from the float model's class distribution, in nats.
+ */
+data class DriftRow(
+    val artifact: String,
+    val target: String,
+    val precision: String,
+    val how: How,
+    val engine: String,
+    val artifactSha256: String? = null,
+    val cpu: EmulatedCpu? = null,
+    val images: Int,
+    val skipped: Int = 0,
+    val top1: Share? = null,
+    val top5: Share? = null,
+    val floatTop1: Share? = null,
+    val floatTop5: Share? = null,
+    val top1Drop: Double? = null,
+    val top1DropInterval: List<Double>? = null,
+    val mcnemar: McNemar? = null,
+    val agreement: Share,
+    val sqnrDb: Double,
+    val maxAbsError: Double,
+    val meanKl: Double,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "artifact" to json(artifact),
+        "target" to json(target),
+        "precision" to json(precision),
+        "how" to json(how),
+        "engine" to json(engine),
+        "artifact_sha256" to json(artifactSha256),
+        "cpu" to (cpu?.json() ?: Json.Null),
+        "images" to json(images),
+        "skipped" to json(skipped),
+        "top1" to (top1?.json() ?: Json.Null),
+        "top5" to (top5?.json() ?: Json.Null),
+        "float_top1" to (floatTop1?.json() ?: Json.Null),
+        "float_top5" to (floatTop5?.json() ?: Json.Null),
+        "top1_drop" to json(top1Drop),
+        "top1_drop_interval" to (top1DropInterval?.let { ends -> json(ends) { json(it) } } ?: Json.Null),
+        "mcnemar" to (mcnemar?.json() ?: Json.Null),
+        "agreement" to agreement.json(),
+        "sqnr_db" to json(sqnrDb),
+        "max_abs_error" to json(maxAbsError),
+        "mean_kl" to json(meanKl),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): DriftRow = DriftRow(
+            artifact = fields.text("artifact"),
+            target = fields.text("target"),
+            precision = fields.text("precision"),
+            how = fields.word("how"),
+            engine = fields.text("engine"),
+            artifactSha256 = fields.sha256OrNull("artifact_sha256"),
+            cpu = fields.childOrNull("cpu", EmulatedCpu::of),
+            images = fields.count("images", least = 1),
+            skipped = fields.countOrNull("skipped") ?: 0,
+            top1 = fields.childOrNull("top1", Share::of),
+            top5 = fields.childOrNull("top5", Share::of),
+            floatTop1 = fields.childOrNull("float_top1", Share::of),
+            floatTop5 = fields.childOrNull("float_top5", Share::of),
+            top1Drop = fields.numberOrNull("top1_drop"),
+            top1DropInterval = fields.orElse("top1_drop_interval", null) { name ->
+                fields.numbers(name).also { if (it.size != 2) fields.fail(name, "it is (low, high)") }
+            },
+            mcnemar = fields.childOrNull("mcnemar", McNemar::of),
+            agreement = fields.child("agreement", Share::of),
+            sqnrDb = fields.figure("sqnr_db"),
+            maxAbsError = fields.number("max_abs_error"),
+            meanKl = fields.number("mean_kl"),
+            unknown = fields.unknown(),
+        )
+    }
+}

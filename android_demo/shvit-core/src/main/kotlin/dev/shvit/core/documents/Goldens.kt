@@ -1,0 +1,115 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.BadDocument
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.text
+import dev.shvit.core.json.word
+
+/**
+ * One picture, what preprocessing makes of it, and what the artifact makes of that.
+ *
+ * @property image the name of the encoded picture in the folder, a JPEG.
+ * @property pixels the name of its pixels: bytes of rows, columns, channels, without a header.
+ * @property logits the artifact's for these pixels, as it ran where it was made.
+ * @property floatLogits the float model's for the same pixels.
+ */
+data class GoldenImage(
+    val image: String,
+    val imageSha256: String,
+    val pixels: String,
+    val pixelsSha256: String,
+    val logits: List<Double>,
+    val floatLogits: List<Double>,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "image" to json(image),
+        "image_sha256" to json(imageSha256),
+        "pixels" to json(pixels),
+        "pixels_sha256" to json(pixelsSha256),
+        "logits" to json(logits) { json(it) },
+        "float_logits" to json(floatLogits) { json(it) },
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): GoldenImage = GoldenImage(
+            image = fields.text("image"),
+            imageSha256 = fields.sha256("image_sha256"),
+            pixels = fields.text("pixels"),
+            pixelsSha256 = fields.sha256("pixels_sha256"),
+            logits = fields.numbers("logits"),
+            floatLogits = fields.numbers("float_logits"),
+            unknown = fields.unknown(),
+        )
+    }
+}
+
+/**
+ * A few pictures as an app is handed them, and what the artifact is to make of them; `goldens.json` in their folder.
+ *
+ * @property artifactSha256 whose they are.
+ * @property how what ran the artifact, with [engine].
+ * @property tolerance the largest difference of a logit that another machine's kernels may make.
+ * @property pixelsTolerance the mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
+ * @property images at least one.
+ */
+data class Goldens(
+    val schemaVersion: String = SCHEMA_VERSION,
+    val artifactSha256: String,
+    val precision: Precision,
+    val preprocessing: Preprocessing,
+    val how: How,
+    val engine: String,
+    val tolerance: Double,
+    val pixelsTolerance: Double,
+    val images: List<GoldenImage>,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    /** The text of the file. */
+    fun text(): String = jsonObject(
+        "schema_version" to json(schemaVersion),
+        "kind" to json(KIND),
+        "artifact_sha256" to json(artifactSha256),
+        "precision" to json(precision),
+        "preprocessing" to preprocessing.json(),
+        "how" to json(how),
+        "engine" to json(engine),
+        "tolerance" to json(tolerance),
+        "pixels_tolerance" to json(pixelsTolerance),
+        "images" to json(images) { it.json() },
+        unknown = unknown,
+    ).text()
+
+    companion object {
+        /** The name of the file in its folder. */
+        const val FILE = "goldens.json"
+        private const val KIND = "goldens"
+
+        /**
+         * The goldens in the text of a file.
+         *
+         * @param source where it came from, for the words of an error.
+         * @throws BadDocument it holds none, or is of a newer major version.
+         */
+        fun read(text: String, source: String): Goldens = readDocument(text, source, KIND, "a list of goldens", ::of)
+
+        private fun of(fields: Fields): Goldens = Goldens(
+            schemaVersion = fields.text("schema_version"),
+            artifactSha256 = fields.sha256("artifact_sha256"),
+            precision = fields.word("precision"),
+            preprocessing = fields.child("preprocessing", Preprocessing::of),
+            how = fields.word("how"),
+            engine = fields.text("engine"),
+            tolerance = fields.number("tolerance", POSITIVE),
+            pixelsTolerance = fields.number("pixels_tolerance", POSITIVE),
+            images = fields.someChildren("images", GoldenImage::of),
+            unknown = fields.unknown(),
+        )
+    }
+}

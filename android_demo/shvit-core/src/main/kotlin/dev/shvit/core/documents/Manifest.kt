@@ -1,0 +1,272 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.BadDocument
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.text
+import dev.shvit.core.json.word
+
+/** The artifact's name, its bytes and its SHA-256 as [dev.shvit.core.models.sha256] takes it. */
+data class ArtifactFile(
+    val name: String,
+    val bytes: Long,
+    val sha256: String,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object =
+        jsonObject("name" to json(name), "bytes" to json(bytes), "sha256" to json(sha256), unknown = unknown)
+
+    companion object {
+        fun of(fields: Fields): ArtifactFile = ArtifactFile(
+            fields.text("name"),
+            fields.whole("bytes", least = 0),
+            fields.sha256("sha256"),
+            fields.unknown(),
+        )
+    }
+}
+
+/** Which model an artifact was made from. */
+data class Provenance(
+    val variant: String,
+    val classes: Int,
+    val source: String,
+    val dialect: String,
+    val checkpointSha256: String,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "variant" to json(variant),
+        "classes" to json(classes),
+        "source" to json(source),
+        "dialect" to json(dialect),
+        "checkpoint_sha256" to json(checkpointSha256),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Provenance = Provenance(
+            fields.text("variant"),
+            fields.count("classes"),
+            fields.text("source"),
+            fields.text("dialect"),
+            fields.sha256("checkpoint_sha256"),
+            fields.unknown(),
+        )
+    }
+}
+
+/** The outputs by name; [probabilities] and [label] only where the artifact is a Core ML classifier. */
+data class OutputContract(
+    val logits: String,
+    val probabilities: String? = null,
+    val label: String? = null,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "logits" to json(logits),
+        "probabilities" to json(probabilities),
+        "label" to json(label),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): OutputContract = OutputContract(
+            fields.text("logits"),
+            fields.textOrNull("probabilities"),
+            fields.textOrNull("label"),
+            fields.unknown(),
+        )
+    }
+}
+
+/**
+ * What is inside an artifact.
+ *
+ * @property operators how many of each kind, as the target names them.
+ * @property weightBytes bytes of constants by dtype.
+ * @property quantizedLayers layers whose arithmetic takes int8 activations and int8 weights.
+ */
+data class Inventory(
+    val operators: Map<String, Long>,
+    val weightBytes: Map<String, Long>,
+    val quantizedLayers: Int = 0,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "operators" to json(operators) { json(it) },
+        "weight_bytes" to json(weightBytes) { json(it) },
+        "quantized_layers" to json(quantizedLayers),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Inventory = Inventory(
+            fields.map("operators") { inner, name -> inner.whole(name) },
+            fields.map("weight_bytes") { inner, name -> inner.whole(name) },
+            fields.countOrNull("quantized_layers", least = Int.MIN_VALUE) ?: 0,
+            fields.unknown(),
+        )
+    }
+}
+
+/** How much of an ExecuTorch program a backend took. */
+data class Delegation(
+    val backend: String,
+    val delegates: Int,
+    val delegatedOperators: Int,
+    val leftOperators: Map<String, Long>,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    /** Delegated operators over all operators, 0 to 1. */
+    val share: Double
+        get() {
+            val total = delegatedOperators + leftOperators.values.sum()
+            return if (total == 0L) 1.0 else delegatedOperators.toDouble() / total
+        }
+
+    fun json(): Json.Object = jsonObject(
+        "backend" to json(backend),
+        "delegates" to json(delegates),
+        "delegated_operators" to json(delegatedOperators),
+        "left_operators" to json(leftOperators) { json(it) },
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Delegation = Delegation(
+            fields.text("backend"),
+            fields.count("delegates"),
+            fields.count("delegated_operators"),
+            fields.map("left_operators") { inner, name -> inner.whole(name) },
+            fields.unknown(),
+        )
+    }
+}
+
+/** The artifact's logits for [dev.shvit.core.images.Pixels.ramp], as they came out where it was made. */
+data class Golden(
+    val logits: List<Double>,
+    val how: How,
+    val tolerance: Double,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "picture" to json(PICTURE),
+        "logits" to json(logits) { json(it) },
+        "how" to json(how),
+        "tolerance" to json(tolerance),
+        unknown = unknown,
+    )
+
+    companion object {
+        private const val PICTURE = "ramp"
+
+        fun of(fields: Fields): Golden {
+            val picture = fields.textOrNull("picture") ?: PICTURE
+            if (picture != PICTURE) fields.fail("picture", "'$picture' is not a picture that is known here")
+            return Golden(
+                fields.numbers("logits"),
+                fields.word("how"),
+                fields.number("tolerance"),
+                fields.unknown(),
+            )
+        }
+    }
+}
+
+/** The folder of goldens beside the artifact, and the SHA-256 of it. */
+data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<String, Json> = emptyMap()) {
+    fun json(): Json.Object = jsonObject("name" to json(name), "sha256" to json(sha256), unknown = unknown)
+
+    companion object {
+        fun of(fields: Fields): GoldensFolder =
+            GoldensFolder(fields.text("name"), fields.sha256("sha256"), fields.unknown())
+    }
+}
+
+/**
+ * All that an app needs to know about an artifact; `NAME.manifest.json` beside it.
+ *
+ * @property recipe how it was quantized, as it stands: an app needs nothing of it.
+ * @property options texts, whole numbers and flags, as they stand.
+ */
+data class Manifest(
+    val schemaVersion: String = SCHEMA_VERSION,
+    val artifact: ArtifactFile,
+    val target: Target,
+    val precision: Precision,
+    val model: Provenance,
+    val labels: List<String>,
+    val preprocessing: Preprocessing,
+    val input: InputContract,
+    val output: OutputContract,
+    val recipe: Json.Object,
+    val options: Map<String, Json>,
+    val versions: Map<String, String>,
+    val inventory: Inventory,
+    val delegation: Delegation? = null,
+    val golden: Golden? = null,
+    val goldens: GoldensFolder? = null,
+    val drift: DriftRow? = null,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    /** The text of the file. */
+    fun text(): String = jsonObject(
+        "schema_version" to json(schemaVersion),
+        "kind" to json(KIND),
+        "artifact" to artifact.json(),
+        "target" to json(target),
+        "precision" to json(precision),
+        "model" to model.json(),
+        "labels" to json(labels) { json(it) },
+        "preprocessing" to preprocessing.json(),
+        "input" to input.json(),
+        "output" to output.json(),
+        "recipe" to recipe,
+        "options" to Json.Object(options),
+        "versions" to json(versions) { json(it) },
+        "inventory" to inventory.json(),
+        "delegation" to (delegation?.json() ?: Json.Null),
+        "golden" to (golden?.json() ?: Json.Null),
+        "goldens" to (goldens?.json() ?: Json.Null),
+        "drift" to (drift?.json() ?: Json.Null),
+        unknown = unknown,
+    ).text()
+
+    companion object {
+        private const val KIND = "manifest"
+
+        /**
+         * The manifest in the text of a file.
+         *
+         * @param source where it came from, for the words of an error.
+         * @throws BadDocument it is not a manifest, or of a newer major version.
+         */
+        fun read(text: String, source: String): Manifest = readDocument(text, source, KIND, "a manifest", ::of)
+
+        private fun of(fields: Fields): Manifest = Manifest(
+            schemaVersion = fields.text("schema_version"),
+            artifact = fields.child("artifact", ArtifactFile::of),
+            target = fields.word("target"),
+            precision = fields.word("precision"),
+            model = fields.child("model", Provenance::of),
+            labels = fields.texts("labels"),
+            preprocessing = fields.child("preprocessing", Preprocessing::of),
+            input = fields.child("input", InputContract::of),
+            output = fields.child("output", OutputContract::of),
+            recipe = fields.tree("recipe"),
+            options = fields.tree("options").fields,
+            versions = fields.map("versions") { inner, name -> inner.text(name) },
+            inventory = fields.child("inventory", Inventory::of),
+            delegation = fields.childOrNull("delegation", Delegation::of),
+            golden = fields.childOrNull("golden", Golden::of),
+            goldens = fields.childOrNull("goldens", GoldensFolder::of),
+            drift = fields.childOrNull("drift", DriftRow::of),
+            unknown = fields.unknown(),
+        )
+    }
+}

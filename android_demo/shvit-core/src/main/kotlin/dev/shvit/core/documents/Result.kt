@@ -1,0 +1,208 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+import dev.shvit.core.json.word
+import dev.shvit.core.measure.Latency
+
+/**
+ * A stretch of a sustained run.
+ *
+ * @property startS since the run began, in seconds.
+ * @property samples inferences in it; at least one.
+ * @property p50 their median, in milliseconds.
+ * @property thermal how hot the phone was at its end.
+ */
+data class Window(
+    val startS: Double,
+    val samples: Int,
+    val p50: Double,
+    val thermal: ThermalState? = null,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "start_s" to json(startS),
+        "samples" to json(samples),
+        "p50" to json(p50),
+        "thermal" to json(thermal),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Window = Window(
+            fields.number("start_s", POSITIVE),
+            fields.count("samples", least = 1),
+            fields.number("p50", POSITIVE),
+            fields.orElse("thermal", null) { fields.word<ThermalState>(it) },
+            fields.unknown(),
+        )
+    }
+}
+
+/**
+ * The artifact's goldens, answered on the device: preprocessing apart from inference.
+ *
+ * @property images how many goldens.
+ * @property preprocessingPassed whether the device's own pixels are near enough to the goldens'.
+ * @property pixelsDifference mean absolute difference of the worst image, in steps of 0 to 255.
+ * @property inferencePassed whether the artifact, given the goldens' pixels, gives the goldens' logits.
+ * @property largestDifference of any logit; [tolerance] is what the goldens allow.
+ * @property sqnrDb of the device's logits against the goldens'; infinite where they are equal.
+ * @property sameClass images on which both choose the same class.
+ */
+data class GoldenCheck(
+    val images: Int,
+    val preprocessingPassed: Boolean,
+    val pixelsDifference: Double,
+    val inferencePassed: Boolean,
+    val largestDifference: Double,
+    val tolerance: Double,
+    val sqnrDb: Double,
+    val sameClass: Int,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    val passed: Boolean get() = preprocessingPassed && inferencePassed
+
+    fun json(): Json.Object = jsonObject(
+        "images" to json(images),
+        "preprocessing_passed" to json(preprocessingPassed),
+        "pixels_difference" to json(pixelsDifference),
+        "inference_passed" to json(inferencePassed),
+        "largest_difference" to json(largestDifference),
+        "tolerance" to json(tolerance),
+        "sqnr_db" to json(sqnrDb),
+        "same_class" to json(sameClass),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): GoldenCheck = GoldenCheck(
+            fields.count("images", least = 1),
+            fields.flag("preprocessing_passed"),
+            fields.number("pixels_difference", POSITIVE),
+            fields.flag("inference_passed"),
+            fields.number("largest_difference", POSITIVE),
+            fields.number("tolerance", POSITIVE),
+            fields.figure("sqnr_db"),
+            fields.count("same_class"),
+            fields.unknown(),
+        )
+    }
+}
+
+/** How many times as fast as the first contestant, and the interval that holds the median ratio with 95% confidence. */
+data class Ratio(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
+    fun json(): Json.Object =
+        jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
+
+    companion object {
+        fun of(fields: Fields): Ratio =
+            Ratio(fields.number("value"), fields.number("low"), fields.figure("high"), fields.unknown())
+    }
+}
+
+/**
+ * One contestant.
+ *
+ * @property name which, with [engine] and [precision].
+ * @property artifactSha256 null where it is no artifact of ours.
+ * @property compute the processors that it may use.
+ * @property threads of this contestant, where they are not the settings'.
+ * @property compileMs on the first launch, where the system compiles the model (Core ML).
+ * @property loadMs from the file to a program that is ready.
+ * @property firstMs the first inference.
+ * @property latency of one inference, over all rounds.
+ * @property samplesMs every inference that counts, a list a round.
+ * @property windows of a sustained run, in the order of time; empty where there was none.
+ * @property ratio of the first contestant's latency to this one's; null for the first.
+ * @property peakMemoryBytes what its process grew by, at most, while it loaded and ran once.
+ * @property runningMemoryBytes the same during an inference once it is loaded.
+ * @property sizeBytes on disk.
+ * @property macs multiply-adds of one image.
+ * @property roofShare of the roof of its precision, 0 to 1.
+ * @property placement operators by the processor that runs them.
+ * @property golden the goldens as the device answered them.
+ * @property drift how far its logits were from the float model's, when its export was validated.
+ */
+data class Result(
+    val name: String,
+    val engine: String,
+    val precision: String,
+    val artifactSha256: String? = null,
+    val compute: Compute = Compute.CPU,
+    val threads: Int? = null,
+    val compileMs: Double? = null,
+    val loadMs: Double,
+    val firstMs: Double,
+    val latency: Latency,
+    val samplesMs: List<List<Double>>,
+    val windows: List<Window> = emptyList(),
+    val ratio: Ratio? = null,
+    val peakMemoryBytes: Long? = null,
+    val runningMemoryBytes: Long? = null,
+    val sizeBytes: Long? = null,
+    val macs: Long? = null,
+    val roofShare: Double? = null,
+    val placement: Map<String, Long>? = null,
+    val golden: GoldenCheck? = null,
+    val drift: DriftRow? = null,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "name" to json(name),
+        "engine" to json(engine),
+        "precision" to json(precision),
+        "artifact_sha256" to json(artifactSha256),
+        "compute" to json(compute),
+        "threads" to json(threads),
+        "compile_ms" to json(compileMs),
+        "load_ms" to json(loadMs),
+        "first_ms" to json(firstMs),
+        "latency" to latency.json(),
+        "samples_ms" to json(samplesMs) { round -> json(round) { json(it) } },
+        "windows" to json(windows) { it.json() },
+        "ratio" to (ratio?.json() ?: Json.Null),
+        "peak_memory_bytes" to json(peakMemoryBytes),
+        "running_memory_bytes" to json(runningMemoryBytes),
+        "size_bytes" to json(sizeBytes),
+        "macs" to json(macs),
+        "roof_share" to json(roofShare),
+        "placement" to (placement?.let { operators -> json(operators) { json(it) } } ?: Json.Null),
+        "golden" to (golden?.json() ?: Json.Null),
+        "drift" to (drift?.json() ?: Json.Null),
+        unknown = unknown,
+    )
+
+    companion object {
+        fun of(fields: Fields): Result = Result(
+            name = fields.text("name"),
+            engine = fields.text("engine"),
+            precision = fields.text("precision"),
+            artifactSha256 = fields.sha256OrNull("artifact_sha256"),
+            compute = fields.orElse("compute", Compute.CPU) { fields.word(it) },
+            threads = fields.countOrNull("threads", least = 1),
+            compileMs = fields.numberOrNull("compile_ms", POSITIVE),
+            loadMs = fields.number("load_ms", POSITIVE),
+            firstMs = fields.number("first_ms", POSITIVE),
+            latency = fields.child("latency", Latency::of),
+            samplesMs = fields.numberLists("samples_ms", POSITIVE)
+                .ifEmpty { fields.fail("samples_ms", "at least one round is expected") },
+            windows = fields.orElse("windows", emptyList()) { fields.children(it, Window::of) },
+            ratio = fields.childOrNull("ratio", Ratio::of),
+            peakMemoryBytes = fields.wholeOrNull("peak_memory_bytes", least = 0),
+            runningMemoryBytes = fields.wholeOrNull("running_memory_bytes", least = 0),
+            sizeBytes = fields.wholeOrNull("size_bytes", least = 0),
+            macs = fields.wholeOrNull("macs", least = 0),
+            roofShare = fields.numberOrNull("roof_share", POSITIVE),
+            placement = fields.orElse("placement", null) { name ->
+                fields.map(name) { inner, processor -> inner.whole(processor, least = 0) }
+            },
+            golden = fields.childOrNull("golden", GoldenCheck::of),
+            drift = fields.childOrNull("drift", DriftRow::of),
+            unknown = fields.unknown(),
+        )
+    }
+}

@@ -1,0 +1,111 @@
+package dev.shvit.core.images
+
+/** Makes a model's [Pixels] of pictures; safe to call from several threads. */
+class Preprocessor(val preprocessing: Preprocessing) {
+    /**
+     * The pixels the model sees of a picture: bit for bit those of the exporter, which resizes with Pillow.
+     *
+     * Resized along the rows first, rounded to eight bits, then along the columns. What the crop cuts away is never
+     * computed. A picture so long that its resized side would pass 64 times what is to be covered is first cut to its
+     * middle.
+     */
+    fun pixels(picture: Picture): Pixels {
+        val part = middle(picture)
+        val (resizedHeight, resizedWidth) = resized(part.height, part.width)
+        val filter = preprocessing.interpolation
+        val rows = pass(filter, part.height, resizedHeight, crop(resizedHeight, preprocessing.height))
+        val columns = pass(filter, part.width, resizedWidth, crop(resizedWidth, preprocessing.width))
+        val narrowed = alongRows(part, rows.reads, columns)
+        return Pixels(preprocessing.height, preprocessing.width, alongColumns(narrowed, rows))
+    }
+
+    /**
+     * What a picture is resized to before the crop: (height, width), in pixels.
+     *
+     * The tighter side becomes exactly size / crop ratio, rounded down, the other keeps the proportions.
+     */
+    internal fun resized(height: Int, width: Int): Pair<Int, Int> {
+        val (coverHeight, coverWidth) = cover()
+        return if (coverHeight * width >= coverWidth * height) {
+            coverHeight.toInt() to (coverHeight * width / height).toInt()
+        } else {
+            (coverWidth * height / width).toInt() to coverWidth.toInt()
+        }
+    }
+
+    /** (height, width) that the resized picture covers, in pixels. */
+    private fun cover(): Pair<Long, Long> {
+        val ratio = preprocessing.cropRatio
+        return (preprocessing.height / ratio).toLong() to (preprocessing.width / ratio).toLong()
+    }
+
+    /** The middle [kept] of [length]; halves go to the even number, as Python rounds. */
+    private fun crop(length: Int, kept: Int): IntRange {
+        val first = Math.rint((length - kept) / 2.0).toInt()
+        return first until first + kept
+    }
+
+    /** The part of a picture that is not too long: all of it, mostly. */
+    private fun middle(picture: Picture): Part {
+        val (coverHeight, coverWidth) = cover()
+        val height = shortened(picture.height, ceilDiv(LONGEST * coverHeight * picture.width, coverWidth))
+        val width = shortened(picture.width, ceilDiv(LONGEST * coverWidth * picture.height, coverHeight))
+        return Part(picture, (picture.height - height) / 2, (picture.width - width) / 2, height, width)
+    }
+
+    private class Part(val picture: Picture, val top: Int, val left: Int, val height: Int, val width: Int)
+
+    /** Rows of a picture that are still as far apart as in it; bytes of rows, columns, channels. */
+    private class Narrowed(val firstRow: Int, val bytes: ByteArray)
+
+    private fun alongRows(part: Part, rows: IntRange, pass: Pass): Narrowed {
+        val bytes = ByteArray(rows.count() * preprocessing.width * Pixels.CHANNELS)
+        val shifts = if (preprocessing.channelOrder == ChannelOrder.RGB) intArrayOf(16, 8, 0) else intArrayOf(0, 8, 16)
+        for ((index, row) in rows.withIndex()) {
+            val source = (part.top + row) * part.picture.width + part.left
+            val target = index * preprocessing.width * Pixels.CHANNELS
+            for (channel in 0 until Pixels.CHANNELS) {
+                val shift = shifts[channel]
+                for (column in 0 until preprocessing.width) {
+                    bytes[target + column * Pixels.CHANNELS + channel] =
+                        pass.value(column) { part.picture.pixels[source + it] ushr shift and 0xFF }
+                }
+            }
+        }
+        return Narrowed(rows.first, bytes)
+    }
+
+    private fun alongColumns(narrowed: Narrowed, pass: Pass): ByteArray {
+        val stride = preprocessing.width * Pixels.CHANNELS
+        val bytes = ByteArray(preprocessing.height * stride)
+        for (row in 0 until preprocessing.height) {
+            for (place in 0 until stride) {
+                bytes[row * stride + place] =
+                    pass.value(row) { narrowed.bytes[(it - narrowed.firstRow) * stride + place].toInt() and 0xFF }
+            }
+        }
+        return bytes
+    }
+
+    private inline fun Pass.value(target: Int, source: (Int) -> Int): Byte = when (this) {
+        is Pass.Picked -> source(sources[target]).toByte()
+        is Pass.Weighted -> {
+            val first = firsts[target]
+            val shares = weights[target]
+            var sum = 1 shl (PRECISION_BITS - 1)
+            for (index in shares.indices) sum += source(first + index) * shares[index]
+            (sum shr PRECISION_BITS).coerceIn(0, 255).toByte()
+        }
+    }
+
+    private companion object {
+        /** Past this many times what the crop needs, resizing a whole picture to cut out its middle takes gigabytes. */
+        const val LONGEST = 64L
+
+        fun ceilDiv(value: Long, divisor: Long): Long = (value + divisor - 1) / divisor
+
+        /** At most [most] of [length], or one more where only that leaves as much on either side. */
+        fun shortened(length: Int, most: Long): Int =
+            if (length <= most) length else (most + (length - most) % 2).toInt()
+    }
+}

@@ -1,0 +1,96 @@
+package dev.shvit.core.images
+
+import kotlin.math.PI
+import kotlin.math.abs
+import kotlin.math.max
+import kotlin.math.min
+import kotlin.math.sin
+
+/** One pass of a resize, along rows or along columns: which source pixels each target pixel is a sum of. */
+internal sealed interface Pass {
+    /** Each target pixel is one source pixel. */
+    class Picked(val sources: IntArray) : Pass
+
+    /**
+     * Each target pixel is a weighted sum.
+     *
+     * @property firsts the first source pixel of each.
+     * @property weights of that pixel and those after it, for each target pixel, as whole numbers of 1 / 2^22.
+     */
+    class Weighted(val firsts: IntArray, val weights: Array<IntArray>) : Pass
+
+    /** The source pixels, from first to last, that the pass reads at all. */
+    val reads: IntRange
+        get() = when (this) {
+            is Picked -> sources.first()..sources.last()
+            is Weighted -> firsts.first() until firsts.last() + weights.last().size
+        }
+}
+
+/** Fractions of a weight: eight bits for the pixel and two for the sum's overshoot are left of 32, as in Pillow. */
+internal const val PRECISION_BITS = 32 - 8 - 2
+
+/**
+ * The pass that makes [target] pixels of [source], of which only those in [kept] are computed.
+ *
+ * The arithmetic is that of Pillow's `Resample.c` and, for nearest, `Geometry.c`, to the last bit.
+ */
+internal fun pass(filter: Interpolation, source: Int, target: Int, kept: IntRange): Pass = when (filter) {
+    Interpolation.NEAREST -> picked(source, target, kept)
+    Interpolation.BILINEAR -> weighted(1.0, ::triangle, source, target, kept)
+    Interpolation.BICUBIC -> weighted(2.0, ::cubic, source, target, kept)
+    Interpolation.LANCZOS -> weighted(3.0, ::lanczos, source, target, kept)
+}
+
+/** The place is summed up step by step as Pillow does, whose rounding errors choose between two neighbours. */
+private fun picked(source: Int, target: Int, kept: IntRange): Pass {
+    val step = source.toDouble() / target
+    var place = step * 0.5
+    val all = IntArray(target) { place.toInt().also { place += step } }
+    return Pass.Picked(all.sliceArray(kept))
+}
+
+private fun weighted(support: Double, filter: (Double) -> Double, source: Int, target: Int, kept: IntRange): Pass {
+    val scale = source.toDouble() / target
+    // A filter is widened where it shrinks a picture, so that every source pixel counts.
+    val widening = max(scale, 1.0)
+    val reach = support * widening
+    val firsts = IntArray(kept.count())
+    val weights = Array(kept.count()) { index ->
+        val centre = (kept.first + index + 0.5) * scale
+        val first = max((centre - reach + 0.5).toInt(), 0)
+        val end = min((centre + reach + 0.5).toInt(), source)
+        firsts[index] = first
+        val shares = DoubleArray(end - first) { filter((it + first - centre + 0.5) * (1.0 / widening)) }
+        fixedPoint(shares)
+    }
+    return Pass.Weighted(firsts, weights)
+}
+
+/** Weights that add up to one, as whole numbers of 1 / 2^22, each rounded away from zero at the half. */
+private fun fixedPoint(shares: DoubleArray): IntArray {
+    var sum = 0.0
+    for (share in shares) sum += share
+    return IntArray(shares.size) { index ->
+        val share = if (sum != 0.0) shares[index] / sum else shares[index]
+        val scaled = share * (1 shl PRECISION_BITS)
+        (if (share < 0) scaled - 0.5 else scaled + 0.5).toInt()
+    }
+}
+
+private fun triangle(x: Double): Double = max(1.0 - abs(x), 0.0)
+
+/** Keys' cubic with a = -1/2. */
+private fun cubic(x: Double): Double {
+    val a = -0.5
+    val distance = abs(x)
+    return when {
+        distance < 1.0 -> ((a + 2.0) * distance - (a + 3.0)) * distance * distance + 1
+        distance < 2.0 -> (((distance - 5) * distance + 8) * distance - 4) * a
+        else -> 0.0
+    }
+}
+
+private fun lanczos(x: Double): Double = if (x >= -3.0 && x < 3.0) sinc(x) * sinc(x / 3) else 0.0
+
+private fun sinc(x: Double): Double = if (x == 0.0) 1.0 else sin(x * PI) / (x * PI)

@@ -1,0 +1,16 @@
+package dev.shvit.core.json
+
+/** One of a closed list, with the word that documents have for it. */
+interface Word {
+    val word: String
+}
+
+internal inline fun <reified W> Fields.word(name: String): W where W : Enum<W>, W : Word = among(name, enumValues<W>())
+
+internal fun <W : Word> Fields.among(name: String, choices: Array<W>): W {
+    val given = text(name)
+    return choices.firstOrNull { it.word == given }
+        ?: fail(name, "'$given' is not one of ${choices.joinToString { it.word }}")
+}
+
+internal fun json(word: Word?): Json = json(word?.word)

@@ -1,0 +1,81 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.WrongSettings
+import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
+import dev.shvit.core.json.Json
+import dev.shvit.core.json.json
+import dev.shvit.core.json.jsonObject
+
+/**
+ * A summary of samples, in milliseconds.
+ *
+ * @property samples how many.
+ * @property p50 by [percentile], as [p90], [p95] and [p99].
+ * @property least the fastest.
+ */
+data class Latency(
+    val samples: Int,
+    val p50: Double,
+    val p90: Double,
+    val p95: Double,
+    val p99: Double,
+    val least: Double,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    fun json(): Json.Object = jsonObject(
+        "samples" to json(samples),
+        "p50" to json(p50),
+        "p90" to json(p90),
+        "p95" to json(p95),
+        "p99" to json(p99),
+        "least" to json(least),
+        unknown = unknown,
+    )
+
+    companion object {
+        /**
+         * The summary of samples.
+         *
+         * @throws WrongSettings there are none.
+         */
+        fun of(samples: List<Double>): Latency = Latency(
+            samples.size,
+            percentile(samples, 50.0),
+            percentile(samples, 90.0),
+            percentile(samples, 95.0),
+            percentile(samples, 99.0),
+            samples.min(),
+        )
+
+        internal fun of(fields: Fields): Latency = Latency(
+            fields.count("samples", least = 1),
+            fields.number("p50", POSITIVE),
+            fields.number("p90", POSITIVE),
+            fields.number("p95", POSITIVE),
+            fields.number("p99", POSITIVE),
+            fields.number("least", POSITIVE),
+            fields.unknown(),
+        )
+    }
+}
+
+/**
+ * The percentile by linear interpolation between the two samples around it: NumPy's default, R's type 7, and what
+ * `schemas/vectors/percentiles.json` holds for every language.
+ *
+ * @throws WrongSettings there are no samples, or [share] is not in 0 to 100.
+ */
+fun percentile(samples: List<Double>, share: Double): Double {
+    if (samples.isEmpty() || share !in 0.0..100.0) {
+        throw WrongSettings(
+            "There is no ${share}th percentile of ${samples.size} samples.",
+            "At least one sample is needed, and a share from 0 to 100.",
+        )
+    }
+    val ordered = samples.sorted()
+    val place = share / 100 * (ordered.size - 1)
+    val below = place.toInt()
+    val above = minOf(below + 1, ordered.lastIndex)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+}

@@ -1,0 +1,156 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.WrongSettings
+import dev.shvit.core.documents.Conditions
+import dev.shvit.core.documents.Device
+import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.documents.Settings
+import dev.shvit.core.documents.ThermalSample
+import dev.shvit.core.documents.Window
+import java.util.concurrent.CancellationException
+
+/**
+ * What a report says besides the measurements.
+ *
+ * @property created when, in ISO 8601 with the offset from UTC.
+ * @property app what measures, with its version and build.
+ * @property versions of the engine, the app's library and the system.
+ * @property fixture whether the measurement is made up, so that readers can be tested.
+ */
+data class Occasion(
+    val created: String,
+    val app: String,
+    val versions: Map<String, String>,
+    val device: Device,
+    val fixture: Boolean = false,
+)
+
+/** How far a measurement has come: what is being done, and the share of all turns and sustained runs that is done. */
+data class Progress(val what: String, val done: Double)
+
+/**
+ * Measures contestants by a [Protocol] and writes all of it into a device report.
+ *
+ * Runs on the calling thread, which should be no phone's main thread.
+ *
+ * @property cancelled asked before every inference.
+ * @property progress told before each step.
+ */
+class Profiler(
+    private val protocol: Protocol,
+    private val clock: Clock,
+    private val phone: Phone,
+    private val cancelled: () -> Boolean = { false },
+    private val progress: (Progress) -> Unit = {},
+) {
+    /**
+     * The report of a measurement.
+     *
+     * @throws WrongSettings there are no contestants.
+     * @throws CancellationException it was cancelled; nothing is left loaded, then or at any other end.
+     */
+    fun report(occasion: Occasion, contestants: List<Contestant>): DeviceReport {
+        if (contestants.isEmpty()) throw WrongSettings("There is nothing to measure.", "At least one model is needed.")
+        return Measurement(contestants).use { it.report(occasion) }
+    }
+
+    /** One measurement under way. */
+    private inner class Measurement(contestants: List<Contestant>) : AutoCloseable {
+        private val began = clock.nanoseconds()
+        private val heat = ArrayList<ThermalSample>()
+        private val entries = contestants.map { Entry(it, clock, phone) }
+        private val steps = contestants.size * (protocol.rounds + if (protocol.sustainedSeconds > 0) 1 else 0)
+        private var done = 0
+
+        override fun close() = entries.forEach(Entry::close)
+
+        fun report(occasion: Occasion): DeviceReport {
+            val before = Conditions(phone.lowPower(), phone.battery(), phone.charging())
+            feel()
+            repeat(protocol.rounds) {
+                for (entry in entries) {
+                    step(entry.contestant.name)
+                    turn(entry)
+                }
+            }
+            if (protocol.sustainedSeconds > 0) {
+                for (entry in entries) {
+                    step("${entry.contestant.name}, sustained")
+                    sustain(entry)
+                }
+            }
+            progress(Progress("", 1.0))
+            return DeviceReport(
+                created = occasion.created,
+                app = occasion.app,
+                fixture = occasion.fixture,
+                versions = occasion.versions,
+                device = occasion.device,
+                settings = settings(),
+                conditions = before.copy(thermal = heat.toList()),
+                results = entries.map { it.result() },
+            )
+        }
+
+        private fun turn(entry: Entry) {
+            stopIfCancelled()
+            entry.loadOnce()
+            repeat(protocol.warmUp) { timed(entry) }
+            entry.rounds += when (val turn = protocol.turn) {
+                is Turn.Iterations -> List(turn.count) { timed(entry) }
+                is Turn.Seconds -> timedUntil(entry, clock.nanoseconds() + nanoseconds(turn.seconds))
+            }
+            entry.noteMemory()
+            feel()
+        }
+
+        private fun sustain(entry: Entry) {
+            val start = clock.nanoseconds()
+            val end = start + nanoseconds(protocol.sustainedSeconds)
+            while (true) {
+                val windowStart = clock.nanoseconds()
+                if (windowStart >= end) return
+                val samples = timedUntil(entry, minOf(windowStart + nanoseconds(protocol.windowSeconds), end))
+                val median = percentile(samples, 50.0)
+                entry.windows += Window((windowStart - start) / 1e9, samples.size, median, feel()?.state)
+            }
+        }
+
+        /** Inferences until the clock shows [end]; at least one. */
+        private fun timedUntil(entry: Entry, end: Long): List<Double> {
+            val samples = arrayListOf(timed(entry))
+            while (clock.nanoseconds() < end) samples += timed(entry)
+            return samples
+        }
+
+        private fun timed(entry: Entry): Double {
+            stopIfCancelled()
+            return entry.timed()
+        }
+
+        private fun stopIfCancelled() {
+            if (cancelled()) throw CancellationException("The measurement was cancelled.")
+        }
+
+        /** Notes how hot the phone is, if it tells. */
+        private fun feel(): Heat? = phone.heat()?.also {
+            heat += ThermalSample((clock.nanoseconds() - began) / 1e9, it.state, it.headroom)
+        }
+
+        private fun step(what: String) {
+            progress(Progress(what, done.toDouble() / steps))
+            done++
+        }
+
+        private fun nanoseconds(seconds: Double): Long = (seconds * 1e9).toLong()
+
+        /** Of turns by the clock, the iterations are those of the slowest. */
+        private fun settings(): Settings = Settings(
+            threads = entries.first().contestant.threads,
+            batch = 1,
+            rounds = protocol.rounds,
+            warmUp = protocol.warmUp,
+            iterations = entries.minOf { entry -> entry.rounds.minOf { it.size } },
+        )
+    }
+}

@@ -1,0 +1,94 @@
+package dev.shvit.core.models
+
+import dev.shvit.core.BadModel
+import dev.shvit.core.documents.GoldenCheck
+import dev.shvit.core.documents.GoldenImage
+import dev.shvit.core.documents.Goldens
+import dev.shvit.core.images.Picture
+import dev.shvit.core.images.Pixels
+import java.io.IOException
+import kotlin.math.abs
+import kotlin.math.log10
+
+/** Makes an upright, opaque picture of an encoded one; on a phone `BitmapFactory` does. */
+fun interface Decoder {
+    fun decoded(encoded: ByteArray): Picture
+}
+
+/** The goldens of an artifact and their folder. */
+class GoldenFolder(val goldens: Goldens, private val files: Files, private val folder: String) {
+    /**
+     * Checks an app against the goldens, preprocessing apart from inference, so that a person sees which one is off.
+     *
+     * The app makes pixels of each encoded picture, which are compared with the stored ones; then the artifact is given
+     * the stored pixels, and its logits are compared.
+     *
+     * @param preprocess what the app makes of a decoded picture: [dev.shvit.core.images.Preprocessor.pixels].
+     * @throws BadModel a file is missing or damaged, or the model has another number of classes.
+     */
+    fun check(decoder: Decoder, preprocess: (Picture) -> Pixels, classifier: Classifier): GoldenCheck {
+        val answers = goldens.images.map { image ->
+            val stored = pixels(image)
+            val own = preprocess(decoder.decoded(bytes(image.image, image.imageSha256)))
+            Answer(own.differenceFrom(stored), image.logits, logits(classifier, stored, image))
+        }
+        val pixels = answers.maxOf { it.pixels }
+        val largest = answers.maxOf { it.largest }
+        return GoldenCheck(
+            images = answers.size,
+            preprocessingPassed = pixels <= goldens.pixelsTolerance,
+            pixelsDifference = pixels,
+            inferencePassed = largest <= goldens.tolerance,
+            largestDifference = largest,
+            tolerance = goldens.tolerance,
+            sqnrDb = sqnr(answers.flatMap { it.expected }, answers.flatMap { it.actual }),
+            sameClass = answers.count { it.sameClass },
+        )
+    }
+
+    private fun pixels(image: GoldenImage): Pixels {
+        val preprocessing = goldens.preprocessing
+        return Pixels(preprocessing.height, preprocessing.width, bytes(image.pixels, image.pixelsSha256))
+    }
+
+    private fun logits(classifier: Classifier, pixels: Pixels, image: GoldenImage): List<Double> {
+        val logits = classifier.logits(pixels).map(Float::toDouble)
+        if (logits.size != image.logits.size) {
+            throw BadModel("The model gave ${logits.size} logits and its goldens have ${image.logits.size}.", OTHER)
+        }
+        return logits
+    }
+
+    private fun bytes(name: String, sha256: String): ByteArray {
+        val bytes = try {
+            files.bytes("$folder/$name")
+        } catch (reason: IOException) {
+            throw BadModel("$folder/$name cannot be read: ${reason.message}.", "The goldens name it.", AGAIN)
+        }
+        if (sha256(bytes) != sha256) throw BadModel("$folder/$name is damaged.", "Its SHA-256 is another one.", AGAIN)
+        return bytes
+    }
+
+    private companion object {
+        const val OTHER = "They may be another model's."
+    }
+}
+
+/** What a device made of one golden. */
+private class Answer(val pixels: Double, val expected: List<Double>, val actual: List<Double>) {
+    /** The largest difference of a logit; of one that is no number, the largest that JSON can tell. */
+    val largest: Double = expected.indices.maxOfOrNull { abs(expected[it] - actual[it]) }
+        ?.let { if (it.isFinite()) it else Double.MAX_VALUE } ?: 0.0
+
+    val sameClass: Boolean = largestPlace(expected) == largestPlace(actual)
+
+    private fun largestPlace(logits: List<Double>): Int = logits.indices.maxByOrNull { logits[it] } ?: -1
+}
+
+/** 10 log10(sum r^2 / sum (r - a)^2), in dB; infinite where they are equal, and below all where one is no number. */
+private fun sqnr(reference: List<Double>, actual: List<Double>): Double {
+    val noise = reference.indices.sumOf { (reference[it] - actual[it]) * (reference[it] - actual[it]) }
+    if (noise == 0.0) return Double.POSITIVE_INFINITY
+    if (!noise.isFinite()) return Double.NEGATIVE_INFINITY
+    return 10 * log10(reference.sumOf { it * it } / noise)
+}

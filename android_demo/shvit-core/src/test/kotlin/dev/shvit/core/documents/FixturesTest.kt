@@ -1,0 +1,99 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.BadDocument
+import dev.shvit.core.Shared
+import dev.shvit.core.json.Json
+import java.io.File
+import java.math.BigDecimal
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
+
+/** The fixtures that `tools/write_fixtures.py` writes and Python reads too. */
+class FixturesTest {
+    private val fixtures = Shared.fixtures
+
+    private val rewritten: Map<String, (File) -> String> = mapOf(
+        "device_report" to { file -> DeviceReport.read(file.readText(), file.name).text() },
+        "manifest" to { file -> Manifest.read(file.readText(), file.name).text() },
+        "goldens" to { file -> Goldens.read(file.readText(), file.name).text() },
+    )
+
+    private fun rewritten(kind: String, file: File): String = rewritten.getValue(kind)(file)
+
+    @Test
+    fun `documents are written as they were read`() {
+        val reports = jsonFiles("device_report") + jsonFiles("device_report_earlier")
+        val documents = reports.map { "device_report" to it } +
+            jsonFiles("manifest").map { "manifest" to it } +
+            jsonFiles("goldens").map { (if (it.name == Goldens.FILE) "goldens" else "manifest") to it }
+        assertEquals(setOf("device_report", "manifest", "goldens"), documents.map { it.first }.toSet())
+        assertTrue(documents.size >= 14, "only ${documents.size} fixtures")
+        for ((kind, file) in documents) assertSameJson(file, rewritten(kind, file))
+    }
+
+    @Test
+    fun `what a newer minor version added is kept`() {
+        for (kind in rewritten.keys) {
+            val file = fixtures.resolve("newer_minor/$kind.json")
+            val written = rewritten(kind, file)
+            assertTrue("added_later" in written, "$kind lost its new field")
+            assertSameJson(file, written)
+        }
+    }
+
+    @Test
+    fun `every broken document is refused in words`() {
+        val cases = Shared.fields(fixtures.resolve("invalid/cases.json")).children("cases") {
+            Triple(it.text("file"), it.text("document"), it.text("why"))
+        }.filter { (_, kind, _) -> kind in rewritten }
+        assertTrue(cases.size >= 30, "only ${cases.size} cases")
+        for ((path, kind, why) in cases) {
+            val error = assertFailsWith<BadDocument>(path) { rewritten(kind, fixtures.resolve("invalid/$path")) }
+            // Where Python quotes its schema, the name of the field is what both say.
+            val place = why.removePrefix("'").substringBefore("'")
+            assertTrue(place in error.what, "$path: '${error.what}' does not say '$place'")
+            assertTrue(error.why.isNotEmpty(), path)
+        }
+    }
+
+    @Test
+    fun `the sentence names the file, what it should be and the field`() {
+        val file = fixtures.resolve("invalid/device_report/negative-time.json")
+        val error = assertFailsWith<BadDocument> { DeviceReport.read(file.readText(), "run.json") }
+        assertEquals("run.json is not a device report: results.0.load_ms: -1.5 is below 0.0.", error.what)
+        assertEquals("It may be damaged or hand-made.", error.why)
+    }
+
+    @Test
+    fun `a newer major version is refused with what to do`() {
+        val file = fixtures.resolve("invalid/manifest/newer-major.json")
+        val error = assertFailsWith<BadDocument> { Manifest.read(file.readText(), "shvit.manifest.json") }
+        assertEquals("shvit.manifest.json is a manifest of version 2.0.", error.what)
+        assertEquals("Update the app.", error.hint)
+    }
+
+    @Test
+    fun `what is not JSON or not an object is refused`() {
+        assertEquals(
+            "a.json is not a manifest: line 2: a value is expected.",
+            assertFailsWith<BadDocument> { Manifest.read("{\n \"kind\": }", "a.json") }.what,
+        )
+        assertEquals("a.json is not a manifest.", assertFailsWith<BadDocument> { Manifest.read("[]", "a.json") }.what)
+    }
+
+    private fun jsonFiles(folder: String): List<File> =
+        fixtures.resolve(folder).walk().filter { it.extension == "json" }.sorted().toList()
+
+    private fun assertSameJson(file: File, written: String) =
+        assertEquals(byValue(Json.parse(file.readText())), byValue(Json.parse(written)), file.path)
+
+    /** Python and Kotlin write some numbers differently: 1e-05 and 1.0E-5. */
+    private fun byValue(json: Json): Any? = when (json) {
+        is Json.Object -> json.fields.mapValues { byValue(it.value) }
+        is Json.Array -> json.items.map(::byValue)
+        is Json.Number -> BigDecimal(json.literal).stripTrailingZeros()
+        else -> json
+    }
+}

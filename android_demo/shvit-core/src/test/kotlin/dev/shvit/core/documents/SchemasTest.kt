@@ -1,0 +1,98 @@
+package dev.shvit.core.documents
+
+import dev.shvit.core.Shared
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.json.Json
+import dev.shvit.core.measure.Latency
+import kotlin.test.Test
+import kotlin.test.assertEquals
+
+/** The fields of each class are those of its schema: what Python adds and Kotlin lacks shows here. */
+class SchemasTest {
+    @Test
+    fun `documents and their parts have the schema's fields`() {
+        val lists = listOf("manifest" to MANIFEST, "goldens" to GOLDENS, "device_report" to DEVICE_REPORT)
+        for ((name, parts) in lists) {
+            val schema = tree(Shared.schemas.resolve("$name.schema.json").readText())
+            val definitions = tree(schema, "\$defs")
+            val described = definitions.fields.filterKeys { it !in OF_THE_RECIPE }
+                .mapValues { tree(it.value, "properties") }
+            assertEquals(described.keys, parts.keys, "the parts of $name")
+            for ((part, written) in parts) {
+                assertEquals(described.getValue(part).fields.keys, written.fields.keys, "$name: $part")
+            }
+        }
+    }
+
+    @Test
+    fun `closed lists have the schema's words`() {
+        val report = tree(tree(Shared.schemas.resolve("device_report.schema.json").readText()), "\$defs")
+        assertEquals(words(report, "ThermalSample", "state"), ThermalState.entries.map { it.word })
+        assertEquals(words(report, "Result", "compute"), Compute.entries.map { it.word })
+        assertEquals(words(report, "Device", "kind"), DeviceKind.entries.map { it.word })
+        assertEquals(words(report, "DriftRow", "how"), How.entries.map { it.word })
+        val manifest = tree(Shared.schemas.resolve("manifest.schema.json").readText())
+        assertEquals(words(manifest, "target"), Target.entries.map { it.word })
+        assertEquals(words(manifest, "precision"), Precision.entries.map { it.word })
+    }
+
+    private fun words(definitions: Json.Object, part: String, field: String): List<String> =
+        words(tree(definitions, part), field)
+
+    private fun words(schema: Json.Object, field: String): List<String> {
+        val list = tree(tree(schema, "properties"), field).fields.getValue("enum") as Json.Array
+        return list.items.map { (it as Json.Text).value }
+    }
+
+    private fun tree(text: String): Json.Object = Json.parse(text) as Json.Object
+
+    private fun tree(json: Json, name: String): Json.Object = (json as Json.Object).fields.getValue(name) as Json.Object
+
+    private companion object {
+        /** Parts of a recipe, which an app does not look into. */
+        val OF_THE_RECIPE = setOf("Recipe", "ActivationRange", "CalibrationImages")
+
+        val SHARE = Share(0.5, 0.4, 0.6)
+        val ROW = DriftRow(
+            artifact = "", target = "", precision = "", how = How.NATIVE, engine = "", images = 1,
+            agreement = SHARE, sqnrDb = 0.0, maxAbsError = 0.0, meanKl = 0.0,
+        )
+        val DRIFT = mapOf(
+            "DriftRow" to ROW.json(),
+            "Share" to SHARE.json(),
+            "McNemar" to McNemar(0, 0, 1.0).json(),
+            "EmulatedCPU" to EmulatedCpu("", "", emptyList()).json(),
+        )
+        val MANIFEST = DRIFT + mapOf(
+            "ArtifactFile" to ArtifactFile("", 0, "").json(),
+            "Delegation" to Delegation("", 0, 0, emptyMap()).json(),
+            "Golden" to Golden(emptyList(), How.NATIVE, 0.0).json(),
+            "GoldensFolder" to GoldensFolder("", "").json(),
+            "InputContract" to InputContract("", InputKind.TENSOR, InputValues.PIXELS, emptyList(), "").json(),
+            "Inventory" to Inventory(emptyMap(), emptyMap()).json(),
+            "OutputContract" to OutputContract("").json(),
+            "Preprocessing" to Preprocessing().json(),
+            "Provenance" to Provenance("", 0, "", "", "").json(),
+        )
+        val GOLDENS = mapOf(
+            "GoldenImage" to GoldenImage("", "", "", "", emptyList(), emptyList()).json(),
+            "Preprocessing" to Preprocessing().json(),
+        )
+        val LATENCY = Latency.of(listOf(1.0))
+        val DEVICE_REPORT = DRIFT + mapOf(
+            "Conditions" to Conditions().json(),
+            "Device" to Device(DeviceKind.PHONE, "", "", 1).json(),
+            "GoldenCheck" to GoldenCheck(1, true, 0.0, true, 0.0, 0.0, 0.0, 1).json(),
+            "Latency" to LATENCY.json(),
+            "Ratio" to Ratio(1.0, 1.0, 1.0).json(),
+            "Result" to Result(
+                name = "", engine = "", precision = "", loadMs = 0.0, firstMs = 0.0, latency = LATENCY,
+                samplesMs = emptyList(),
+            ).json(),
+            "Roof" to Roof(0.0, "").json(),
+            "Settings" to Settings(1, 1, 1, 0, 1).json(),
+            "ThermalSample" to ThermalSample(0.0, ThermalState.FAIR).json(),
+            "Window" to Window(0.0, 1, 0.0).json(),
+        )
+    }
+}

@@ -1,0 +1,60 @@
+package dev.shvit.core.images
+
+import dev.shvit.core.BadPicture
+import dev.shvit.core.WrongSettings
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+
+class PictureTest {
+    private fun pixel(red: Int, green: Int, blue: Int, alpha: Int = 0): Int =
+        alpha shl 24 or (red shl 16) or (green shl 8) or blue
+
+    /** Expected: Pillow's `paste` of the same colours on white with their alpha. */
+    @Test
+    fun `transparency is laid on white as Pillow does`() {
+        val seen = intArrayOf(
+            pixel(0, 255, 0, 0),
+            pixel(10, 100, 200, 128),
+            pixel(255, 0, 7, 1),
+            pixel(3, 50, 90, 254),
+        )
+        val expected =
+            intArrayOf(pixel(255, 255, 255), pixel(132, 177, 227), pixel(255, 254, 254), pixel(4, 51, 91))
+        assertContentEquals(expected, Picture.onWhite(4, 1, seen).pixels)
+    }
+
+    @Test
+    fun `what is opaque is as it was`() {
+        val pixels = intArrayOf(pixel(1, 2, 3, 255), pixel(255, 254, 253, 255))
+        val model = Preprocessor(Preprocessing(height = 1, width = 2, cropRatio = 1.0))
+        assertContentEquals(byteArrayOf(1, 2, 3, -1, -2, -3), model.pixels(Picture.onWhite(2, 1, pixels)).bytes)
+    }
+
+    @Test
+    fun `a picture has as many pixels as it says`() {
+        assertFailsWith<BadPicture> { Picture(0, 0, IntArray(0)) }
+        assertFailsWith<BadPicture> { Picture(3, 2, IntArray(5)) }
+        assertFailsWith<BadPicture> { Picture.ofRgb(1, 1, ByteArray(4)) }
+        assertFailsWith<BadPicture> { Picture(65536, 65536, IntArray(0)) }
+    }
+
+    @Test
+    fun `pixels of one size differ by their mean distance`() {
+        val black = Pixels(1, 2, ByteArray(6))
+        assertEquals(255.0 / 6, black.differenceFrom(Pixels(1, 2, byteArrayOf(0, -1, 0, 0, 0, 0))))
+        assertFailsWith<BadPicture> { black.differenceFrom(Pixels(2, 1, ByteArray(6))) }
+        assertFailsWith<BadPicture> { Pixels(1, 1, ByteArray(4)) }
+    }
+
+    @Test
+    fun `preprocessing that cannot be is refused`() {
+        assertFailsWith<WrongSettings> { Preprocessing(height = 0) }
+        assertFailsWith<WrongSettings> { Preprocessing(cropRatio = 0.0) }
+        assertFailsWith<WrongSettings> { Preprocessing(cropRatio = 1.5) }
+        assertFailsWith<WrongSettings> { Preprocessing(mean = listOf(0.5)) }
+        assertFailsWith<WrongSettings> { Preprocessing(mean = listOf(0.5, Double.NaN, 0.5)) }
+        assertFailsWith<WrongSettings> { Preprocessing(std = listOf(0.5, 0.0, 0.5)) }
+    }
+}

@@ -1,0 +1,62 @@
+package dev.shvit.core.images
+
+import dev.shvit.core.Shared
+import dev.shvit.core.json.Fields
+import java.io.File
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertTrue
+
+class PreprocessorTest {
+    private val folder = Shared.vectors.resolve("preprocessing")
+    private val cases = Shared.fields(folder.resolve("cases.json")).children("cases", ::Case)
+
+    private inner class Case(fields: Fields) {
+        val name = fields.text("name")
+        val preprocessing = fields.child("preprocessing", Preprocessing::of)
+        val picture = fields.child("picture") {
+            Picture.ofRgb(it.count("width"), it.count("height"), bytes(it))
+        }
+        val pixels = fields.child("pixels", ::bytes)
+        val normalised = fields.numbers("normalised")
+
+        private fun bytes(fields: Fields) = File(folder, fields.text("file")).readBytes()
+    }
+
+    @Test
+    fun `pixels are those of Pillow, bit for bit`() {
+        assertEquals(8, cases.size)
+        for (case in cases) {
+            assertContentEquals(case.pixels, Preprocessor(case.preprocessing).pixels(case.picture).bytes, case.name)
+        }
+    }
+
+    @Test
+    fun `normalised values are the exporter's`() {
+        for (case in cases) {
+            val (height, width) = case.preprocessing.height to case.preprocessing.width
+            val values = normalised(Pixels(height, width, case.pixels), case.preprocessing)
+            assertEquals(3 * height * width, values.size)
+            case.normalised.forEachIndexed { index, expected ->
+                assertEquals(expected, values[index].toDouble(), 1e-6, "${case.name}, value $index")
+            }
+        }
+    }
+
+    @Test
+    fun `of a picture too long to be resized whole, the middle is used`() {
+        val long = Picture(4000, 2, IntArray(8000) { column -> (column % 4000) * 7 % 256 })
+        val small = Preprocessing(height = 2, width = 2, cropRatio = 1.0, interpolation = Interpolation.NEAREST)
+        val pixels = Preprocessor(small).pixels(long)
+        assertEquals(1999 * 7 % 256, pixels[0, 0, 2])
+        assertEquals(2000 * 7 % 256, pixels[0, 1, 2])
+        assertEquals(2 to 4000, Preprocessor(small).resized(2, 4000))
+    }
+
+    @Test
+    fun `a picture of 12 million pixels passes through without an overflow`() {
+        val picture = Picture(4000, 3000, IntArray(12_000_000) { 0xFFFFFF })
+        assertTrue(Preprocessor(Preprocessing()).pixels(picture).bytes.all { it == 255.toByte() })
+    }
+}

@@ -1,0 +1,174 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.BadModel
+import dev.shvit.core.Shared
+import dev.shvit.core.WrongSettings
+import dev.shvit.core.documents.Conditions
+import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.documents.Goldens
+import dev.shvit.core.documents.Settings
+import dev.shvit.core.documents.ThermalState
+import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessor
+import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.FolderFiles
+import dev.shvit.core.models.GoldenFolder
+import dev.shvit.core.models.Inference
+import dev.shvit.core.models.LookUp
+import dev.shvit.core.models.imageIo
+import java.io.File
+import java.util.concurrent.CancellationException
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+
+class ProfilerTest {
+    private val phone = SimulatedPhone()
+
+    private fun report(protocol: Protocol, vararg contestants: Contestant, on: SimulatedPhone = phone): DeviceReport =
+        Profiler(protocol, on, on).report(occasion, contestants.toList())
+
+    @Test
+    fun `contestants take turns, warm up in each and are loaded once`() {
+        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(2), rounds = 2)
+        report(protocol, contestant(phone, "a", 4.0), contestant(phone, "b", 8.0))
+        val turn = { name: String -> List(3) { "run $name" } }
+        val first = { name: String -> listOf("load $name", "run $name") + turn(name) }
+        assertEquals(first("a") + first("b") + turn("a") + turn("b") + listOf("close a", "close b"), phone.log)
+        assertEquals(0, phone.loaded)
+    }
+
+    @Test
+    fun `a result holds what was measured`() {
+        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 2)
+        val report = report(protocol, contestant(phone, "a", 4.0))
+        val result = report.results.single()
+        assertEquals(30.0, result.loadMs)
+        assertEquals(8.0, result.firstMs)
+        assertEquals(listOf(listOf(5.0, 4.0, 5.0), listOf(5.0, 4.0, 5.0)), result.samplesMs)
+        assertEquals(Latency.of(listOf(5.0, 4.0, 5.0, 5.0, 4.0, 5.0)), result.latency)
+        assertEquals(45_000_000, result.peakMemoryBytes)
+        assertEquals(6_000_000, result.runningMemoryBytes)
+        assertEquals(24_079_656, result.sizeBytes)
+        assertEquals(2, result.threads)
+        assertNull(result.golden)
+        assertEquals(Settings(threads = 2, batch = 1, rounds = 2, warmUp = 1, iterations = 3), report.settings)
+    }
+
+    @Test
+    fun `a turn by the clock ends with the first inference past its end`() {
+        val protocol = Protocol(warmUp = 0, turn = Turn.Seconds(1.0))
+        val report = report(protocol, contestant(phone, "a", 99.5), contestant(phone, "slow", 1500.0))
+        assertEquals(10, report.results[0].samplesMs.single().size)
+        assertEquals(1, report.results[1].samplesMs.single().size)
+        assertEquals(1, report.settings.iterations)
+    }
+
+    @Test
+    fun `a sustained run is summed up in windows and shows the phone growing hot`() {
+        val warm = SimulatedPhone(hotAfter = 15.0)
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 25.0)
+        val report = report(protocol, contestant(warm, "a", 99.5), on = warm)
+        val windows = report.results.single().windows
+        assertEquals(listOf(0.0, 10.0, 20.0), windows.map { Math.rint(it.startS) })
+        assertEquals(ThermalState.NOMINAL, windows.first().thermal)
+        assertEquals(ThermalState.FAIR, windows.last().thermal)
+        assertEquals(99.5, windows.first().p50, 1.0)
+        assertEquals(149.25, windows.last().p50, 1.5)
+        assertTrue(windows.first().samples in 99..101, "${windows.first().samples} in 10 s")
+        assertTrue(windows.last().samples in 33..34, "${windows.last().samples} in 5 s")
+        val thermal = assertNotNull(report.conditions).thermal
+        assertEquals(5, thermal.size)
+        assertEquals(0.0, thermal.first().seconds)
+        assertEquals(thermal.map { it.seconds }.sorted(), thermal.map { it.seconds })
+        assertEquals(0.7, thermal.last().headroom)
+    }
+
+    @Test
+    fun `a phone that tells nothing leaves its fields empty`() {
+        val silent = SilentPhone(phone)
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 1.0)
+        val report = Profiler(protocol, silent, silent).report(occasion, listOf(contestant(phone, "a", 4.0)))
+        assertEquals(Conditions(), report.conditions)
+        val result = report.results.single()
+        assertNull(result.peakMemoryBytes)
+        assertNull(result.runningMemoryBytes)
+        assertNull(result.windows.single().thermal)
+    }
+
+    @Test
+    fun `cancelling stops before the next inference and leaves nothing loaded`() {
+        val profiler = Profiler(Protocol(), phone, phone, cancelled = { phone.log.size >= 7 })
+        val contestants = listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0))
+        assertFailsWith<CancellationException> { profiler.report(occasion, contestants) }
+        assertEquals(listOf("load a") + List(6) { "run a" } + "close a", phone.log)
+        assertEquals(0, phone.loaded)
+    }
+
+    @Test
+    fun `a model that fails leaves nothing loaded`() {
+        val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
+            object : Classifier by SimulatedModel(phone, "bad", 1.0) {
+                override fun prepared(pixels: Pixels) = Inference { throw BadModel("It fails.") }
+            }
+        }
+        assertFailsWith<BadModel> { report(Protocol(), contestant(phone, "a", 4.0), failing) }
+        assertEquals(0, phone.loaded)
+    }
+
+    @Test
+    fun `progress is told before each step and at the end`() {
+        val told = ArrayList<Progress>()
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 0.1)
+        Profiler(protocol, phone, phone, progress = told::add)
+            .report(occasion, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
+        assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), told.map { it.what })
+        assertEquals(listOf(0.0, 0.25, 0.5, 0.75, 1.0), told.map { it.done })
+    }
+
+    @Test
+    fun `what cannot be run is refused`() {
+        assertFailsWith<WrongSettings> { report(Protocol()) }
+        assertFailsWith<WrongSettings> { Protocol(turn = Turn.Iterations(0)) }
+        assertFailsWith<WrongSettings> { Protocol(turn = Turn.Seconds(Double.NaN)) }
+        assertFailsWith<WrongSettings> { Protocol(warmUp = -1) }
+        assertFailsWith<WrongSettings> { Protocol(rounds = 0) }
+        assertFailsWith<WrongSettings> { Protocol(sustainedSeconds = -1.0) }
+        assertFailsWith<WrongSettings> { Protocol(windowSeconds = 0.0) }
+    }
+
+    @Test
+    fun `thermal states are Android's, by Apple's names`() {
+        val names = (0..6).map { ThermalState.ofAndroid(it).word }
+        assertEquals(listOf("nominal", "fair", "fair", "serious", "critical", "critical", "critical"), names)
+    }
+
+    /** `make test-android` lets Python read the report that is written here. */
+    @Test
+    fun `the report of a whole run is read as it was written`() {
+        val warm = SimulatedPhone(hotAfter = 12.0)
+        val files = FolderFiles(Shared.fixtures)
+        val name = "goldens/shvit_s1-64-executorch-fp32.goldens"
+        val goldens = Goldens.read(Shared.fixtures.resolve("$name/goldens.json").readText(), "goldens.json")
+        val folder = GoldenFolder(goldens, files, name)
+        val preprocessor = Preprocessor(goldens.preprocessing)
+        val checked = Contestant(
+            name = "shvit_s1-64-executorch-fp32.pte",
+            engine = "simulated",
+            precision = goldens.precision.word,
+            artifactSha256 = goldens.artifactSha256,
+            pixels = Pixels.ramp(2, 2),
+            golden = { folder.check(imageIo, preprocessor::pixels, LookUp.of(folder)) },
+            load = { SimulatedModel(warm, "checked", 5.0) },
+        )
+        val protocol = Protocol(rounds = 2, sustainedSeconds = 20.0)
+        val report = report(protocol, checked, contestant(warm, "other", 7.0), on = warm)
+        assertEquals(true, report.results.first().golden?.passed)
+        val text = report.text()
+        assertEquals(report, DeviceReport.read(text, "the report"))
+        System.getenv("SHVIT_REPORT")?.let { File(it).writeText(text) }
+    }
+}

@@ -1,0 +1,97 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.documents.Device
+import dev.shvit.core.documents.DeviceKind
+import dev.shvit.core.documents.ThermalState
+import dev.shvit.core.images.Pixels
+import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Inference
+
+/**
+ * A phone whose time passes only while something runs on it, and that grows hot after a while.
+ *
+ * @property hotAfter from this second on it is fair, and everything takes half as long again.
+ */
+class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE) : Clock, Phone {
+    private var now = 5_000_000_000L
+    var memory = 100_000_000L
+    var loaded = 0
+    val log = ArrayList<String>()
+
+    private val hot get() = (now - 5_000_000_000L) / 1e9 >= hotAfter
+
+    fun pass(milliseconds: Double) {
+        now += (milliseconds * 1e6 * if (hot) 1.5 else 1.0).toLong()
+    }
+
+    override fun nanoseconds(): Long = now
+
+    override fun lowPower() = false
+
+    override fun battery() = 0.75
+
+    override fun charging() = true
+
+    override fun heat() = if (hot) Heat(ThermalState.FAIR, 0.7) else Heat(ThermalState.NOMINAL, 0.3)
+
+    override fun memoryBytes() = memory
+}
+
+/** A phone that tells nothing of itself. */
+class SilentPhone(private val clock: Clock) : Phone, Clock by clock {
+    override fun lowPower(): Boolean? = null
+
+    override fun battery(): Double? = null
+
+    override fun charging(): Boolean? = null
+
+    override fun heat(): Heat? = null
+
+    override fun memoryBytes(): Long? = null
+}
+
+/** A model that takes `milliseconds` on a simulated phone, and twice as much the first time. */
+class SimulatedModel(private val phone: SimulatedPhone, private val name: String, private val milliseconds: Double) :
+    Classifier {
+
+    private var runs = 0
+
+    init {
+        phone.pass(30.0)
+        phone.memory += 40_000_000
+        phone.loaded++
+        phone.log += "load $name"
+    }
+
+    override fun prepared(pixels: Pixels) = Inference {
+        if (runs++ == 0) phone.memory += 5_000_000
+        if (runs == 3) phone.memory += 1_000_000
+        phone.pass(if (runs == 1) 2 * milliseconds else milliseconds + runs % 2)
+        phone.log += "run $name"
+        floatArrayOf(1f, 2f)
+    }
+
+    override fun close() {
+        phone.loaded--
+        phone.log += "close $name"
+    }
+}
+
+fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double): Contestant = Contestant(
+    name = name,
+    engine = "simulated",
+    precision = "fp32",
+    artifactSha256 = "8224a0af1dc4b82a0fe293f1256aff92d90b527fdca0e31fa2250c8db4efa6ba",
+    pixels = Pixels.ramp(2, 2),
+    threads = 2,
+    sizeBytes = 24_079_656,
+    load = { SimulatedModel(phone, name, milliseconds) },
+)
+
+val occasion = Occasion(
+    created = "2025-02-14T09:41:00+01:00",
+    app = "shvit-core's tests",
+    versions = mapOf("android" to "Android 15"),
+    device = Device(DeviceKind.PHONE, "simulated", "Android 15", cores = 8, memoryBytes = 8_000_000_000),
+    fixture = true,
+)

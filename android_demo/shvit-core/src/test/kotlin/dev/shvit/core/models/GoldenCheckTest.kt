@@ -1,0 +1,93 @@
+package dev.shvit.core.models
+
+import dev.shvit.core.BadModel
+import dev.shvit.core.Shared
+import dev.shvit.core.documents.Goldens
+import dev.shvit.core.images.ChannelOrder
+import dev.shvit.core.images.Preprocessor
+import dev.shvit.core.json.Json
+import kotlin.math.abs
+import kotlin.math.log10
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertTrue
+
+class GoldenCheckTest {
+    private val name = "goldens/shvit_s1-64-executorch-fp32.goldens"
+    private val files = FolderFiles(Shared.fixtures)
+    private val goldens = Goldens.read(Shared.fixtures.resolve("$name/goldens.json").readText(), "goldens.json")
+    private val folder = GoldenFolder(goldens, files, name)
+    private val preprocessor = Preprocessor(goldens.preprocessing)
+
+    @Test
+    fun `the goldens' own answers pass`() {
+        val check = folder.check(imageIo, preprocessor::pixels, LookUp.of(folder))
+        assertTrue(check.preprocessingPassed, "pixels differ by ${check.pixelsDifference}")
+        assertTrue(check.inferencePassed && check.passed)
+        assertEquals(goldens.images.size, check.images)
+        assertEquals(goldens.images.size, check.sameClass)
+        assertEquals(goldens.tolerance, check.tolerance)
+    }
+
+    @Test
+    fun `logits beyond the tolerance fail in inference alone`() {
+        val off = 0.25f
+        val check = folder.check(imageIo, preprocessor::pixels, LookUp.of(folder, off))
+        assertTrue(check.preprocessingPassed)
+        assertFalse(check.inferencePassed || check.passed)
+        assertEquals(off.toDouble(), check.largestDifference, 1e-6)
+        val logits = goldens.images.flatMap { it.logits }
+        assertEquals(10 * log10(logits.sumOf { it * it } / (logits.size * off * off)), check.sqnrDb, 1e-4)
+        assertEquals(goldens.images.size, check.sameClass)
+    }
+
+    @Test
+    fun `swapped channels fail in preprocessing alone`() {
+        val swapped = Preprocessor(goldens.preprocessing.copy(channelOrder = ChannelOrder.BGR))
+        val check = folder.check(imageIo, swapped::pixels, LookUp.of(folder))
+        assertFalse(check.preprocessingPassed || check.passed)
+        assertTrue(check.pixelsDifference > goldens.pixelsTolerance)
+        assertTrue(check.inferencePassed)
+    }
+
+    @Test
+    fun `another class on one image is counted`() {
+        val (first, second) = goldens.images
+        val answers = mapOf(
+            first.pixelsSha256 to first.logits.map { -it.toFloat() }.toFloatArray(),
+            second.pixelsSha256 to second.logits.map(Double::toFloat).toFloatArray(),
+        )
+        val check = folder.check(imageIo, preprocessor::pixels, LookUp(answers))
+        assertEquals(1, check.sameClass)
+        assertEquals(first.logits.maxOf { abs(2 * it) }, check.largestDifference, 1e-5)
+    }
+
+    @Test
+    fun `a logit that is no number fails and can be written`() {
+        val broken = goldens.images.associate { it.pixelsSha256 to FloatArray(it.logits.size) { Float.NaN } }
+        val check = folder.check(imageIo, preprocessor::pixels, LookUp(broken))
+        assertFalse(check.inferencePassed)
+        assertEquals(Double.MAX_VALUE, check.largestDifference)
+        assertEquals(Json.Text("-Infinity"), check.json().fields["sqnr_db"])
+    }
+
+    @Test
+    fun `a model with other classes is refused`() {
+        val other = LookUp(goldens.images.associate { it.pixelsSha256 to FloatArray(1000) })
+        val error = assertFailsWith<BadModel> { folder.check(imageIo, preprocessor::pixels, other) }
+        assertEquals("The model gave 1000 logits and its goldens have 10.", error.what)
+    }
+
+    @Test
+    fun `a damaged picture is told from a wrong answer`() {
+        val (first, second) = goldens.images
+        val exchanged = goldens.copy(images = listOf(first.copy(image = second.image)))
+        val damaged = GoldenFolder(exchanged, files, name)
+        val error = assertFailsWith<BadModel> { damaged.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
+        assertEquals("$name/1.jpg is damaged.", error.what)
+        val gone = GoldenFolder(goldens, files, "goldens/nowhere")
+        assertFailsWith<BadModel> { gone.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
+    }
+}

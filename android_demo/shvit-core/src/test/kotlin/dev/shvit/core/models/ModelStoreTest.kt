@@ -1,0 +1,116 @@
+package dev.shvit.core.models
+
+import dev.shvit.core.BadDocument
+import dev.shvit.core.BadModel
+import dev.shvit.core.Shared
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.images.Preprocessor
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertIs
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import org.junit.Assume.assumeTrue
+
+class ModelStoreTest {
+    private val stem = "shvit_s1-64-executorch-fp32"
+    private val source = Shared.fixtures.resolve("goldens")
+    private val root = Shared.work("store")
+    private val program = "a program".toByteArray()
+
+    private fun store(artifact: ByteArray? = program): ModelStore = ModelStore(embedded(source, stem, root, artifact))
+
+    private fun rewrite(change: (Manifest) -> Manifest) {
+        val file = root.resolve("$stem/$stem.manifest.json")
+        file.writeText(change(Manifest.read(file.readText(), file.name)).text())
+    }
+
+    @Test
+    fun `an embedded model is found with its goldens`() {
+        val stored = store().models().single()
+        val model = assertIs<Stored.Usable>(stored).model
+        assertEquals(stem, stored.stem)
+        assertEquals("$stem/$stem.pte", model.artifact)
+        assertEquals(10, model.manifest.labels.size)
+        assertEquals(2, assertNotNull(model.goldens()).goldens.images.size)
+    }
+
+    @Test
+    fun `an artifact is what its manifest says, or refused`() {
+        val store = store()
+        val error = assertFailsWith<BadModel> { store.model(stem).verify() }
+        assertEquals("$stem/$stem.pte is not what its manifest says.", error.what)
+        assertEquals("Its SHA-256 begins with ${sha256(program).take(12)} and should with 8224a0af1dc4.", error.why)
+        rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
+        store.model(stem).verify()
+        assertTrue(root.resolve("$stem/$stem.pte").delete())
+        root.resolve("$stem/$stem.pte").mkdir()
+        assertFailsWith<BadModel> { store.model(stem).verify() }
+    }
+
+    @Test
+    fun `goldens of another artifact and damaged ones are refused`() {
+        val store = store()
+        root.resolve("$stem/$stem.goldens/0.jpg").appendBytes(byteArrayOf(0))
+        assertEquals(
+            "$stem/$stem.goldens is not what its manifest says.",
+            assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
+        )
+        store()
+        rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
+        assertEquals(
+            "$stem/$stem.goldens holds the goldens of another artifact.",
+            assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
+        )
+        rewrite { it.copy(goldens = null) }
+        assertNull(store.model(stem).goldens())
+    }
+
+    @Test
+    fun `a broken model does not hide the others`() {
+        val store = store()
+        root.resolve("a-broken-one").mkdir()
+        root.resolve("a-broken-one/a-broken-one.manifest.json").writeText("{}")
+        root.resolve("an-empty-one").mkdir()
+        root.resolve("b-without").mkdir()
+        root.resolve("b-without/b-without.pte").writeBytes(program)
+        val (broken, without, usable) = store.models()
+        assertIs<BadDocument>(assertIs<Stored.Broken>(broken).reason)
+        assertEquals("a-broken-one", broken.stem)
+        assertIs<BadModel>(assertIs<Stored.Broken>(without).reason)
+        assertIs<Stored.Usable>(usable)
+    }
+
+    @Test
+    fun `a manifest without its artifact is refused`() {
+        val error = assertFailsWith<BadModel> { store(artifact = null).model(stem) }
+        assertEquals("$stem/$stem.pte is not there.", error.what)
+        assertEquals("Put the model into the app again: shvit-mobile embed", error.hint)
+        assertTrue(ModelStore(FolderFiles(root.resolve("nowhere"))).models().isEmpty())
+    }
+
+    /**
+     * Every model that `shvit-mobile embed` has put into the app: the JVM's own pixels of the goldens' pictures have to
+     * be near enough to those that Python stored. With SHVIT_EMBEDDED=required there has to be one.
+     */
+    @Test
+    fun `embedded models are whole and their pictures become the exporter's pixels`() {
+        val models = ModelStore(FolderFiles(Shared.embedded)).models()
+        if (System.getenv("SHVIT_EMBEDDED") == "required") {
+            assertTrue(models.isNotEmpty(), "There is no model in ${Shared.embedded}. Try: shvit-mobile embed")
+        }
+        assumeTrue("no model is embedded", models.isNotEmpty())
+        for (stored in models) {
+            if (stored is Stored.Broken) throw stored.reason
+            val model = assertIs<Stored.Usable>(stored).model
+            model.verify()
+            val goldens = assertNotNull(model.goldens(), "${model.stem} has no goldens")
+            val pixels = Preprocessor(model.manifest.preprocessing)::pixels
+            val check = goldens.check(imageIo, pixels, LookUp.of(goldens))
+            println("${model.stem}: ${check.images} goldens, pixels off by ${check.pixelsDifference} at most")
+            assertTrue(check.passed, "${model.stem}: $check")
+        }
+    }
+}

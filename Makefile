@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 test-slow app-goldens train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -33,6 +33,16 @@ test-search: $(INSTALLED)
 test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
+
+# The demo model with its goldens inside the two apps, where their own tests read them.
+APP_GOLDENS := build/app-goldens
+app-goldens: $(INSTALLED)
+	$(BIN)/shvit-mobile export --target executorch --quantize fp32 --quantize int8 --out $(APP_GOLDENS) --overwrite
+	$(BIN)/shvit-mobile export --target coreml --quantize fp16 --out $(APP_GOLDENS) --overwrite
+	test ! -e ios_demo/SHViTKit/Package.swift || $(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte $(APP_GOLDENS)/*.mlpackage \
+		--into ios_demo --overwrite
+	test ! -e android_demo/settings.gradle.kts || $(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte \
+		--into android_demo --overwrite
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

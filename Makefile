@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 test-ios test-android test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 app-goldens test-ios test-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -34,16 +34,21 @@ test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
 
-# The apps' tests read a model that is embedded in the app; they fail where there is none, unless EMBEDDED is empty.
-EMBEDDED ?= required
+# The demo model with its goldens inside the two apps. Their tests read them, and fail where they are not there.
+APP_GOLDENS := build/app-goldens
+app-goldens: $(INSTALLED)
+	$(BIN)/shvit-mobile export --target executorch --quantize fp32 --quantize int8 --out $(APP_GOLDENS) --overwrite
+	$(BIN)/shvit-mobile export --target coreml --quantize fp16 --out $(APP_GOLDENS) --overwrite
+	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte $(APP_GOLDENS)/*.mlpackage --into ios_demo --overwrite
+	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte --into android_demo --overwrite
 
 # The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache.
 SWIFT := $(BIN)/python tools/ios/swift.py
 KIT := $(CURDIR)/ios_demo/SHViTKit
-test-ios: export SHVIT_EMBEDDED := $(EMBEDDED)
+test-ios: export SHVIT_EMBEDDED := required
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
-test-ios: $(INSTALLED)
+test-ios: app-goldens
 	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
@@ -53,8 +58,8 @@ test-ios: $(INSTALLED)
 
 # The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
 # 400 MB of ~/.cache.
-test-android: export SHVIT_EMBEDDED := $(EMBEDDED)
-test-android: $(INSTALLED)
+test-android: export SHVIT_EMBEDDED := required
+test-android: app-goldens
 	$(BIN)/python tools/android/check_core.py
 
 train-demo: $(INSTALLED)

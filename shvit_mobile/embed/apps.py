@@ -144,14 +144,15 @@ def android_pins(root: Path) -> Iterator[Pin]:
 
 
 def catalog_pins(file: Path) -> Iterator[Pin]:
-    """The versions of ExecuTorch in Gradle's catalog: of its libraries, in any of the ways to write one."""
+    """The versions of ExecuTorch in Gradle's catalog: that by its name, and those of its libraries however written."""
     try:
         catalog = tomllib.loads(text_of(file))
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
-        found = dict.fromkeys(version for library in libraries if (version := library_version(library, versions)))
+        found = [library_version(library, versions) for library in libraries]
+        named = versions.get("executorch")
     except (ValueError, AttributeError):
         raise BadApp(f"{file} cannot be read.", why="It should be Gradle's catalog of versions, in TOML.") from None
-    for version in found or [versions["executorch"]] * isinstance(versions.get("executorch"), str):
+    for version in dict.fromkeys(version for version in (*found, named) if isinstance(version, str)):
         yield Pin(file, version)
 
 

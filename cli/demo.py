@@ -38,4 +38,4 @@ def demo(
         return
     rows = [row for row in result.report.rows if row.how != "simulated"]
     show(drift_table(rows, sizes(result.artifacts)))
-    note(f"{len(PLAN)} artifacts with their manifests and recipes, and {REPORT}, are in {out}.")
+    note(f"{len(PLAN)} artifacts with their manifests, recipes and goldens, and {REPORT}, are in {out}.")

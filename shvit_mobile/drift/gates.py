@@ -113,7 +113,7 @@ def measured_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
         )
     interval = row.top1_drop_interval
     within = "" if interval is None else f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, {row.images} images)"
-    return row.top1_drop, f"top-1 drops by {row.top1_drop:.4g} points{within}"
+    return row.top1_drop, f"the top-1 drop is {row.top1_drop:.4g} points{within}"
 
 
 def agreement_text(row: DriftRow) -> str:

@@ -38,7 +38,7 @@ def measured(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **fi
 def test_a_drop_past_the_gate_is_told_with_its_value_its_interval_and_the_artifact():
     (sentence,) = violations(measured(lost=4, gained=1), Gate(max_drop=0.5))
     low, high = drop_interval(4, 1, 500)
-    assert sentence.startswith("tiny-64-onnx-int8.onnx: top-1 drops by 0.6 points")
+    assert sentence.startswith("tiny-64-onnx-int8.onnx: the top-1 drop is 0.6 points")
     assert f"95% interval {low:.2f} to {high:.2f}, 500 images" in sentence
     assert sentence.endswith("more than 0.5.")
 
@@ -110,7 +110,7 @@ def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
 def test_a_pass_that_too_few_images_cannot_support_says_so():
     gate = Gate(max_drop=0.5, min_agreement=0.985)
     drop, agreement = caveats(measured(images=200, agreeing=200), gate)
-    assert "top-1 drops by 0 points" in drop
+    assert "the top-1 drop is 0 points" in drop
     assert "200 images are too few to be sure" in drop
     assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
     assert drop.endswith(f"{images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often.")

@@ -372,7 +372,7 @@ def full_drift_report() -> DriftReport:
         ),
         gate=GateVerdict(
             passed=True,
-            caveats=(f"{int8.name}: top-1 drops by 0.2 points, within 0.5, but 500 images are too few to be sure.",),
+            caveats=(f"{int8.name}: the top-1 drop is 0.2 points, within 0.5, but 500 images are too few to be sure.",),
         ),
     )
 

@@ -109,7 +109,14 @@ def observed(
     finally:
         for hook in hooks:
             hook.remove()
-    ranges |= {name: ActivationRange(input=a.range(), output=b.range()) for name, (a, b) in ends.items()}
+    ranges |= {
+        name: ActivationRange(input=settled(a.range()), output=settled(b.range())) for name, (a, b) in ends.items()
+    }
+
+
+def settled(ends: tuple[float, float]) -> tuple[float, float]:
+    """A range to five digits: beyond them float32 depends on threads and processor, and an artifact must not."""
+    return float(f"{ends[0]:.5g}"), float(f"{ends[1]:.5g}")
 
 
 def observe(

@@ -94,7 +94,9 @@ def answers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("gate", "sentence"), [("--min-agreement", "agreement is"), ("--max-drop", "the top-1 drop is")])
+@pytest.mark.parametrize(
+    ("gate", "sentence"), [("--min-agreement", "agreement is"), ("--max-drop", "the top-1 drop is")]
+)
 def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
     gate: str, sentence: str, coarse: Path, answers: Path, world: World, tmp_path: Path, call: Call
 ) -> None:

@@ -1,0 +1,20 @@
+"""Calibration: the same images and settings give the same recipe."""
+
+from __future__ import annotations
+
+import torch
+
+from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.quantize.calibrate import calibrate
+
+
+def test_a_recipe_does_not_depend_on_how_many_threads_made_it() -> None:
+    deployed, images = to_deploy_form(load_checkpoint(CHECKPOINT)), open_images(CALIBRATION_IMAGES)
+    recipes = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        recipes.append(calibrate(deployed, images, precision="int8", count=4))
+    assert recipes[0] == recipes[1]

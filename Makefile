@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 app-goldens test-ios test-android test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 app-goldens test-ios typecheck-ios test-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -48,13 +48,18 @@ KIT := $(CURDIR)/ios_demo/SHViTKit
 test-ios: export SHVIT_EMBEDDED := required
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
-test-ios: app-goldens
+test-ios: app-goldens typecheck-ios
 	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
 	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
+
+# What only Apple's systems compile, against interfaces written from Apple's documentation; and whether that finds mistakes.
+typecheck-ios: $(INSTALLED)
+	$(BIN)/python tools/ios/typecheck.py
+	$(BIN)/python tools/ios/mistakes.py
 
 # The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
 # 400 MB of ~/.cache.

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 app-goldens test-ios test-android test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 app-goldens test-ios typecheck-ios test-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -55,6 +55,10 @@ test-ios: app-goldens
 	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
+
+# What only Apple's systems compile, against interfaces written from Apple's documentation.
+typecheck-ios: $(INSTALLED)
+	$(BIN)/python tools/ios/typecheck.py
 
 # The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
 # 400 MB of ~/.cache.

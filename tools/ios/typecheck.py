@@ -1,0 +1,89 @@
+"""Checks the Swift that only Apple's systems compile, on Linux: the kit, and the app where it has sources.
+
+    python tools/ios/typecheck.py
+
+Apple's frameworks are stood in for by `stubs/`, interfaces written from Apple's documented declarations, so that
+`#if canImport(CoreML)` holds. Every function is checked as for a build, up to where code would be generated, in Swift 6
+mode with warnings as errors. What the stubs say wrongly, this cannot find; nothing is linked or run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import swift
+
+from shvit_mobile.errors import ShvitError
+
+STUBS = Path(__file__).parent / "stubs"
+DEMO = swift.REPOSITORY / "ios_demo"
+BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module to be checked.
+
+    Attributes:
+        name: what others import it as.
+        folder: of its sources, in folders of any depth.
+        options: that its target has, beside those of all.
+    """
+
+    name: str
+    folder: Path
+    options: tuple[str, ...] = ()
+
+    def sources(self) -> list[Path]:
+        return sorted(self.folder.rglob("*.swift"))
+
+
+# In an order in which each comes after what it imports.
+MODULES = (
+    Module("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
+    Module("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
+    Module("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library",)),
+)
+
+
+def check(module: Module, build: Path) -> subprocess.CompletedProcess[str]:
+    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it."""
+    build.mkdir(parents=True, exist_ok=True)
+    command = [
+        # Into a file that nobody reads: the compiler deletes what it was to write where it fails, a device too.
+        *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
+        *("-emit-module-path", f"{build / module.name}.swiftmodule"),
+        *("-swift-version", "6", "-warnings-as-errors", *module.options),
+        *("-I", str(STUBS), "-I", str(build), "-module-cache-path", str(BUILD / "cache")),
+        *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
+        *map(str, module.sources()),
+    ]
+    return subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
+
+
+def check_all(modules: Sequence[Module], build: Path) -> None:
+    """Prints what is wrong, and exits with 1 at the first module in which something is."""
+    for module in modules:
+        if not module.sources():
+            print(f"{module.name}: no sources")
+            continue
+        answer = check(module, build)
+        if answer.returncode != 0:
+            sys.exit(f"{answer.stdout}{answer.stderr}error: {module.name} does not pass against {STUBS.name}/.")
+        print(f"{module.name}: {len(module.sources())} sources are right against {STUBS.name}/", flush=True)
+
+
+def main() -> None:
+    try:
+        check_all(MODULES, BUILD)
+    except ShvitError as reason:
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -46,6 +46,7 @@ class Module:
 MODULES = (
     Module("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
     Module("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
+    Module("SHViTDemoCore", DEMO / "SHViTKit/Sources/SHViTDemoCore"),
     Module("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library",)),
 )
 

@@ -67,6 +67,16 @@ struct WordingTests {
         #expect(LatencyBar.bars(of: try Self.result(samples), bins: 0).isEmpty)
     }
 
+    @Test("A switch that is set takes an element into a set, and one that is not gives it up")
+    func membership() {
+        var threads: Set = [1, 2]
+        threads[holds: 2] = false
+        threads[holds: 4] = true
+        #expect(threads == [1, 4])
+        #expect(threads[holds: 4])
+        #expect(!threads[holds: 2])
+    }
+
     @Test("The latency on show is the median of the last few")
     func recent() {
         var recent = RecentLatency(kept: 3)

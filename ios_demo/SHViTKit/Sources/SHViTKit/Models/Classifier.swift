@@ -16,9 +16,17 @@ public protocol ClassifierSource: Sendable {
 
     /// The classifier, ready to answer.
     func load() async throws -> any Classifier
+
+    /// How many operators the system means to run on each processor ("cpu", "gpu", "neural-engine").
+    ///
+    /// - Returns: nil where the system does not tell.
+    func placement() async throws -> [String: Int]?
 }
 
 extension ClassifierSource {
     /// Nothing to do.
     public func compile() async throws -> Bool { false }
+
+    /// Nothing is told.
+    public func placement() async throws -> [String: Int]? { nil }
 }

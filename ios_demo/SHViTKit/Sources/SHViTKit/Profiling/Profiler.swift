@@ -131,20 +131,22 @@ public struct Profiler: Sendable {
     ) async throws -> DeviceReport.Result {
         try Task.checkCancellation()
         var memory = MemoryLog(probe: probe)
-        let (compiled, compileMs) = try await timed { try await contestant.source.compile() }
-        let (classifier, loadMs) = try await timed { try await contestant.source.load() }
+        let (compiled, compileMs) = try await timed("Compile") { try await contestant.source.compile() }
+        let (classifier, loadMs) = try await timed("Load") { try await contestant.source.load() }
         memory.note()
         let firstMs = try await inference(of: classifier, on: contestant)
         memory.note()
         let peak = memory.growth
         memory.forget()
-        let golden = try await contestant.goldens?.check(classifier)
+        let golden = try await interval("Goldens") { try await contestant.goldens?.check(classifier) }
 
         for _ in 0..<plan.warmUp {
             try Task.checkCancellation()
             _ = try await inference(of: classifier, on: contestant)
         }
         let run = try await run(classifier, on: contestant, log: &log, memory: &memory, progress: progress)
+        // Last, since a plan is memory and heat; and without one, what was measured still counts.
+        let placement = try? await contestant.source.placement()
 
         guard let latency = Latency(of: run.samples) else {
             throw SHViTError("\(contestant.name) was not measured.", why: "There was no inference.")
@@ -159,6 +161,7 @@ public struct Profiler: Sendable {
         result.peakMemoryBytes = peak
         result.runningMemoryBytes = memory.growth
         result.sizeBytes = contestant.sizeBytes
+        result.placement = placement ?? nil
         result.golden = golden?.record
         result.drift = contestant.drift
         return result
@@ -201,15 +204,18 @@ public struct Profiler: Sendable {
 
     /// The milliseconds of one inference.
     private func inference(of classifier: any Classifier, on contestant: Contestant) async throws -> Double {
-        try await timed { try await classifier.logits(for: contestant.pixels) }.milliseconds
+        try await timed("Inference") { try await classifier.logits(for: contestant.pixels) }.milliseconds
     }
 
+    /// What some work gives and how long it takes; its interval in Instruments begins before and ends after that.
     private func timed<Value>(
-        _ body: () async throws -> Value
+        _ name: StaticString, _ body: () async throws -> Value
     ) async throws -> (value: Value, milliseconds: Double) {
-        let begun = stopwatch.now()
-        let value = try await body()
-        return (value, (stopwatch.now() - begun).milliseconds)
+        try await interval(name) {
+            let begun = stopwatch.now()
+            let value = try await body()
+            return (value, (stopwatch.now() - begun).milliseconds)
+        }
     }
 
     private func report(

@@ -1,0 +1,24 @@
+extension RGBImage {
+    /// The picture set upright.
+    ///
+    /// - Parameter orientation: EXIF's, 1 to 8; any other number leaves the picture as it is, as 1 does.
+    func upright(from orientation: Int) -> RGBImage {
+        guard (2...8).contains(orientation) else { return self }
+        let isTurned = orientation >= 5
+        let rowsReversed = [3, 4, 6, 7].contains(orientation)
+        let columnsReversed = [2, 3, 7, 8].contains(orientation)
+        let (newHeight, newWidth) = isTurned ? (width, height) : (height, width)
+        var result: [UInt8] = []
+        result.reserveCapacity(bytes.count)
+        for newRow in 0..<newHeight {
+            for newColumn in 0..<newWidth {
+                let (row, column) = isTurned ? (newColumn, newRow) : (newRow, newColumn)
+                let fromRow = rowsReversed ? height - 1 - row : row
+                let fromColumn = columnsReversed ? width - 1 - column : column
+                let place = (fromRow * width + fromColumn) * 3
+                result += bytes[place..<place + 3]
+            }
+        }
+        return RGBImage(newHeight, newWidth, result)
+    }
+}

@@ -1,4 +1,4 @@
-"""Checks the Xcode project of the demo app, which nobody here can open: its objects, folders, scheme, Info keys and icon.
+"""Checks the demo app's Xcode project, which Linux cannot open: objects, folders, scheme, privacy strings, icon.
 
     python tools/ios/check_project.py [PROJECT.xcodeproj]
 

@@ -9,16 +9,16 @@ enum Device {
     static let store = ModelStore(folder: Bundle.main.bundleURL.appending(path: "Models"))
 
     /// What measures on this phone.
-    static let benchmark = Benchmark(probe: ApplePhone(), decoder: decoder, sources: source(of:))
+    static let benchmark = Benchmark(probe: PhoneConditions(), decoder: decoder, sources: source(of:))
 
     /// Makes an upright RGB picture of an encoded one.
-    static let decoder: GoldenChecker.Decoder = { try RGBImage(encoded: $0) }
+    static let decoder: GoldenChecker.Decoder = { try RGBImage(decoding: $0) }
 
     /// What a model is loaded from, on the trial's processors.
     static func source(of trial: Trial) throws -> any ClassifierSource {
         switch trial.model.manifest.target {
-        case .coreml: CoreMLSource(trial.model, compute: trial.compute)
-        case .executorch: ExecuTorchSource(trial.model, threads: trial.threads)
+        case .coreml: try CoreMLSource(trial.model, compute: trial.compute)
+        case .executorch: ExecuTorchSource(trial.model)
         case .onnx:
             throw SHViTError(
                 "\(trial.model.id) is for ONNX Runtime.", why: "This app has Core ML and ExecuTorch.",
@@ -33,6 +33,6 @@ enum Device {
         let version = info["CFBundleShortVersionString"] as? String ?? "0"
         let build = info["CFBundleVersion"] as? String ?? "0"
         return Profiler.About(
-            app: "SHViTDemo \(version) (\(build))", versions: [:], device: ApplePhone.device)
+            app: "SHViTDemo \(version) (\(build))", versions: [:], device: .current)
     }
 }

@@ -16,11 +16,6 @@ struct BenchmarkChoice: View {
                 Toggle(Wording.compute(compute), isOn: $model.computes[holds: compute])
             }
         }
-        Section("ExecuTorch runs on") {
-            ForEach([1, 2, 4], id: \.self) { count in
-                Toggle(Wording.place(.cpu, threads: count), isOn: $model.threads[holds: count])
-            }
-        }
         Section {
             Picker("Each ends after", selection: $model.mode) {
                 Text("Inferences").tag(BenchmarkModel.Mode.iterations)

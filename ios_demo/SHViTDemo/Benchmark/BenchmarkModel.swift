@@ -25,8 +25,6 @@ final class BenchmarkModel {
     var chosen: Set<EmbeddedModel.ID>
     /// For Core ML.
     var computes = Set(DeviceReport.Compute.allCases)
-    /// For ExecuTorch.
-    var threads: Set<Int> = [1, 2]
     var mode = Mode.iterations
     var iterations = 200
     /// Of a sustained run.
@@ -44,7 +42,7 @@ final class BenchmarkModel {
     var trials: [Trial] {
         Trial.all(
             of: models.filter { chosen.contains($0.id) },
-            computes: DeviceReport.Compute.allCases.filter(computes.contains), threads: threads.sorted())
+            computes: DeviceReport.Compute.allCases.filter(computes.contains))
     }
 
     var isRunning: Bool {

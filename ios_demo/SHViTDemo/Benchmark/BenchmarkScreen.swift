@@ -88,7 +88,7 @@ private struct ResultRow: View {
     var body: some View {
         VStack(alignment: .leading) {
             LabeledContent(result.name, value: Wording.milliseconds(result.latency.p50))
-            Text(Wording.place(result.compute, threads: result.threads))
+            Text(Wording.compute(result.compute))
                 .font(.caption)
                 .foregroundStyle(.secondary)
         }

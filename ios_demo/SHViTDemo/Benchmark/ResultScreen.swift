@@ -20,6 +20,13 @@ struct ResultScreen: View {
             if result.windows.count > 1 {
                 Section("Every ten seconds") { WindowChart(windows: result.windows) }
             }
+            if let placement = result.placement, !placement.isEmpty {
+                Section("Operators by processor") {
+                    ForEach(placement.sorted { $0.key < $1.key }, id: \.key) { processor, count in
+                        LabeledContent(processor, value: "\(count)")
+                    }
+                }
+            }
             Section("Starting") {
                 if let compiling = result.compileMs {
                     LabeledContent("Compiling, once", value: Wording.milliseconds(compiling))

@@ -25,6 +25,6 @@ final class Catalogue {
     /// The model in use, where it runs; nil where there is none.
     var chosen: Trial? {
         guard let model = models.first(where: { $0.id == chosenName }) else { return nil }
-        return Trial.all(of: [model], computes: [compute], threads: [2]).first
+        return Trial.all(of: [model], computes: [compute]).first
     }
 }

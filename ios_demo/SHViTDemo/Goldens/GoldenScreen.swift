@@ -14,7 +14,7 @@ struct GoldenScreen: View {
                 Form {
                     Section {
                         LabeledContent("Model", value: trial.model.id)
-                        LabeledContent("Runs on", value: trial.place)
+                        LabeledContent("Runs on", value: Wording.compute(trial.compute))
                     } footer: {
                         Text("The model's own pictures, with the pixels and answers they had where it was exported.")
                     }

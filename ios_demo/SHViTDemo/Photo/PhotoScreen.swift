@@ -31,7 +31,8 @@ struct PhotoScreen: View {
             NoModelView()
         } else if item == nil {
             ContentUnavailableView(
-                "No photo yet", systemImage: "photo", description: Text("Choose one, and see what the model says of it."))
+                "No photo yet", systemImage: "photo",
+                description: Text("Choose one, and see what the model says of it."))
         } else {
             ScrollView {
                 picture

@@ -81,7 +81,7 @@ public struct Benchmark: Sendable {
         let goldens = try trial.model.goldens().map { try GoldenChecker($0, decoder: decoder) }
         return Contestant(
             trial.model, engine: Wording.engine(trial.model.manifest.target), compute: trial.compute,
-            threads: trial.threads, source: try sources(trial),
+            source: try sources(trial),
             pixels: try Self.gradient(height: size[0], width: size[1]),
             goldens: goldens)
     }

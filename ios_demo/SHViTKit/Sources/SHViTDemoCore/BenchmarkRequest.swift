@@ -8,8 +8,6 @@ public struct BenchmarkRequest: Equatable, Sendable {
     public var models: [String]?
     /// For Core ML.
     public var computes: [DeviceReport.Compute] = DeviceReport.Compute.allCases
-    /// For ExecuTorch.
-    public var threads: [Int] = [1, 2]
     /// How each is measured.
     public var plan: Profiler.Plan
     /// The name of the report in the app's documents.
@@ -25,7 +23,6 @@ public struct BenchmarkRequest: Equatable, Sendable {
         plan = try Self.plan(of: values)
         if let names = values[.benchmark], names != "all" { models = Self.parts(of: names) }
         if let units = values[.compute] { computes = try Self.computes(named: units) }
-        if let counts = values[.threads] { threads = try Self.counts(counts) }
         if let name = values[.output] { output = try Self.fileName(name) }
     }
 
@@ -40,7 +37,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
                 next: "Try: -benchmark all")
         }
         let chosen = models.filter { self.models?.contains($0.id) ?? true }
-        let trials = Trial.all(of: chosen, computes: computes, threads: threads)
+        let trials = Trial.all(of: chosen, computes: computes)
         guard !trials.isEmpty else {
             throw SHViTError(
                 "There is no model to measure.", why: "The app has \(models.count), and none is for a phone's runtime.",
@@ -51,7 +48,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
 
     /// All that can be asked for.
     private enum Option: String, CaseIterable {
-        case benchmark, iterations, seconds, compute, threads, output
+        case benchmark, iterations, seconds, compute, output
         case warmUp = "warm-up"
     }
 
@@ -108,12 +105,6 @@ public struct BenchmarkRequest: Equatable, Sendable {
             computes.append(compute)
         }
         return computes
-    }
-
-    private static func counts(_ text: String) throws(SHViTError) -> [Int] {
-        var counts: [Int] = []
-        for part in parts(of: text) { counts.append(try number(part, of: .threads)) }
-        return counts
     }
 
     private static func fileName(_ name: String) throws(SHViTError) -> String {

@@ -6,37 +6,29 @@ public struct Trial: Identifiable, Sendable {
     public let model: EmbeddedModel
     /// The processors that it may use.
     public let compute: DeviceReport.Compute
-    /// Of a runtime that takes a number of them; nil elsewhere.
-    public let threads: Int?
 
     /// A row.
-    public init(_ model: EmbeddedModel, compute: DeviceReport.Compute, threads: Int? = nil) {
+    public init(_ model: EmbeddedModel, compute: DeviceReport.Compute) {
         self.model = model
         self.compute = compute
-        self.threads = threads
     }
 
     /// The model's with the processors', as "shvit_s1-224-coreml-int8 on CPU".
-    public var id: String { "\(model.id) on \(place)" }
-
-    /// The processors in words.
-    public var place: String { Wording.place(compute, threads: threads) }
+    public var id: String { "\(model.id) on \(Wording.compute(compute))" }
 }
 
 extension Trial {
-    /// Every model on all processors that its runtime lets one choose: Core ML takes compute units, ExecuTorch threads.
+    /// Every model on all processors that its runtime lets one choose.
     ///
     /// - Parameters:
     ///   - models: in the order of the rows; one whose runtime no phone has is left out.
     ///   - computes: for Core ML.
-    ///   - threads: for ExecuTorch, each at least 1.
-    public static func all(
-        of models: [EmbeddedModel], computes: [DeviceReport.Compute], threads: [Int]
-    ) -> [Trial] {
+    public static func all(of models: [EmbeddedModel], computes: [DeviceReport.Compute]) -> [Trial] {
         models.flatMap { model -> [Trial] in
             switch model.manifest.target {
             case .coreml: computes.map { Trial(model, compute: $0) }
-            case .executorch: threads.map { Trial(model, compute: .cpu, threads: $0) }
+            // XNNPACK has the processor alone, and ExecuTorch decides on how many threads.
+            case .executorch: [Trial(model, compute: .cpu)]
             case .onnx: []
             }
         }
@@ -44,6 +36,6 @@ extension Trial {
 
     /// Where a model runs unless someone chooses otherwise.
     public static func standard(of model: EmbeddedModel) -> Trial? {
-        all(of: [model], computes: [.all], threads: [2]).first
+        all(of: [model], computes: [.all]).first
     }
 }

@@ -44,12 +44,6 @@ public enum Wording {
         }
     }
 
-    /// A choice of processors, with the threads where a runtime takes a number of them.
-    public static func place(_ compute: DeviceReport.Compute, threads: Int?) -> String {
-        guard let threads else { return self.compute(compute) }
-        return "\(self.compute(compute)), \(threads) \(threads == 1 ? "thread" : "threads")"
-    }
-
     /// How hot a phone is.
     public static func thermal(_ state: DeviceReport.ThermalState) -> String {
         switch state {
@@ -63,7 +57,7 @@ public enum Wording {
     /// One result in a line, also for those who listen.
     public static func summary(of result: DeviceReport.Result, locale: Locale = .autoupdatingCurrent) -> String {
         let latency = result.latency
-        return "\(result.name) on \(place(result.compute, threads: result.threads)): "
+        return "\(result.name) on \(compute(result.compute)): "
             + "median \(milliseconds(latency.p50, locale: locale)), "
             + "99 of 100 within \(milliseconds(latency.p99, locale: locale)), "
             + "\(latency.samples) inferences\(golden(result.golden))"

@@ -20,7 +20,6 @@ struct BenchmarkRequestTests {
         let request = try #require(try Self.parsed("-AppleLanguages (de) -benchmark all"))
         #expect(request.models == nil)
         #expect(request.computes == DeviceReport.Compute.allCases)
-        #expect(request.threads == [1, 2])
         #expect(try request.plan == Profiler.Plan(warmUp: 5, extent: .iterations(200)))
         #expect(request.output == "report.json")
     }
@@ -28,10 +27,9 @@ struct BenchmarkRequestTests {
     @Test("Every option is read, in any order")
     func options() throws {
         let request = try #require(
-            try Self.parsed("-output one.json -threads 1,4 -compute cpu,all -warm-up 0 -iterations 7 -benchmark a,b"))
+            try Self.parsed("-output one.json -compute cpu,all -warm-up 0 -iterations 7 -benchmark a,b"))
         #expect(request.models == ["a", "b"])
         #expect(request.computes == [.cpu, .all])
-        #expect(request.threads == [1, 4])
         #expect(try request.plan == Profiler.Plan(warmUp: 0, extent: .iterations(7)))
         #expect(request.output == "one.json")
         let sustained = try #require(try Self.parsed("-benchmark all -seconds 60"))
@@ -50,7 +48,6 @@ struct BenchmarkRequestTests {
             ("-benchmark all -warm-up -1", "-warm-up is -1.\nIt is a whole number of at least 0"),
             ("-benchmark all -iterations 5 -seconds 5", "exclude each other"),
             ("-benchmark all -compute gpu", "gpu is no compute unit.\nCompute units: cpu, cpu-and-gpu"),
-            ("-benchmark all -threads 1,0", "-threads is 0"),
             ("-benchmark all -output ../report.json", "../report.json, not the name of a file"),
             ("-benchmark all -output .hidden", "not the name of a file"),
         ])
@@ -72,16 +69,15 @@ struct TrialTests {
         }
     }
 
-    @Test("Core ML is measured on compute units, ExecuTorch on threads, and what no phone runs not at all")
+    @Test("Core ML is measured on all compute units, ExecuTorch on the processor, and what no phone runs not at all")
     func all() async throws {
         try await withFolder { folder in
             let models = try Self.models(in: folder, targets: [.coreml, .onnx, .executorch])
-            let trials = Trial.all(of: models, computes: [.cpu, .cpuAndNeuralEngine], threads: [1, 4])
+            let trials = Trial.all(of: models, computes: [.cpu, .cpuAndNeuralEngine])
             let stem = ModelStoreTests.stem
             #expect(
                 trials.map(\.id) == [
-                    "\(stem) on CPU", "\(stem) on CPU and Neural Engine", "\(stem) on CPU, 1 thread",
-                    "\(stem) on CPU, 4 threads",
+                    "\(stem) on CPU", "\(stem) on CPU and Neural Engine", "\(stem) on CPU",
                 ])
             #expect(models.map { Trial.standard(of: $0)?.compute } == [.all, nil, .cpu])
         }
@@ -91,8 +87,8 @@ struct TrialTests {
     func request() async throws {
         try await withFolder { folder in
             let models = try Self.models(in: folder, targets: [.executorch])
-            let request = try #require(try BenchmarkRequest(["-benchmark", ModelStoreTests.stem, "-threads", "3"]))
-            #expect(try request.trials(of: models).map(\.threads) == [3])
+            let request = try #require(try BenchmarkRequest(["-benchmark", ModelStoreTests.stem]))
+            #expect(try request.trials(of: models).map(\.compute) == [.cpu])
             let absent = try #require(try BenchmarkRequest(["-benchmark", "absent"]))
             let told = sentence { _ = try absent.trials(of: models) }
             #expect(told.contains("There is no model absent.\nThere are: \(ModelStoreTests.stem)."))

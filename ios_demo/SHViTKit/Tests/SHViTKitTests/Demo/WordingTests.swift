@@ -29,17 +29,14 @@ struct WordingTests {
         #expect(Set(DeviceReport.Compute.allCases.map(Wording.compute)).count == 4)
         #expect(Set(DeviceReport.ThermalState.allCases.map(Wording.thermal)).count == 4)
         #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == 3)
-        #expect(Wording.place(.cpu, threads: 1) == "CPU, 1 thread")
-        #expect(Wording.place(.cpuAndGPU, threads: nil) == "CPU and GPU")
     }
 
     @Test("A result is one line, with its goldens where they were checked")
     func summary() throws {
         var result = try Self.result([1, 2, 3])
-        result.threads = 2
         #expect(
             Wording.summary(of: result, locale: Self.english)
-                == "a.pte on CPU, 2 threads: median 2.00 ms, 99 of 100 within 2.98 ms, 3 inferences")
+                == "a.pte on CPU: median 2.00 ms, 99 of 100 within 2.98 ms, 3 inferences")
         result.golden = .init(
             images: 2, preprocessingPassed: true, pixelsDifference: 0, inferencePassed: true, largestDifference: 0,
             tolerance: 1, sqnrDb: 90, sameClass: 2)

@@ -57,9 +57,10 @@ test-ios: app-goldens
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
 
-# What only Apple's systems compile, against interfaces written from Apple's documentation.
+# What only Apple's systems compile, against interfaces written from Apple's documentation; and whether that finds mistakes.
 typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/typecheck.py
+	$(BIN)/python tools/ios/mistakes.py
 
 # The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
 # 400 MB of ~/.cache.

@@ -55,7 +55,7 @@ MODULES = (
 )
 
 
-def check(module: Module, build: Path) -> subprocess.CompletedProcess[str]:
+def check(module: Module, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
     """The compiler's answer to a module, whose interface it leaves in `build` for those that import it."""
     build.mkdir(parents=True, exist_ok=True)
     command = [
@@ -70,13 +70,13 @@ def check(module: Module, build: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
 
 
-def check_all(modules: Sequence[Module], build: Path) -> None:
+def check_all(modules: Sequence[Module]) -> None:
     """Prints what is wrong, and exits with 1 at the first module in which something is."""
     for module in modules:
         if not module.sources():
             print(f"{module.name}: no sources")
             continue
-        answer = check(module, build)
+        answer = check(module)
         if answer.returncode != 0:
             sys.exit(f"{answer.stdout}{answer.stderr}error: {module.name} does not pass against {STUBS.name}/.")
         print(f"{module.name}: {len(module.sources())} sources are right against {STUBS.name}/", flush=True)
@@ -84,7 +84,7 @@ def check_all(modules: Sequence[Module], build: Path) -> None:
 
 def main() -> None:
     try:
-        check_all(MODULES, BUILD)
+        check_all(MODULES)
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)

@@ -1,9 +1,9 @@
 #if canImport(ExecuTorch)
-    @preconcurrency import ExecuTorch
-    import Foundation
+    import ExecuTorch
     import SHViTKit
 
-    /// A `.pte` program on ExecuTorch's XNNPACK backend: the processor alone.
+    /// A `.pte` program on ExecuTorch's XNNPACK backend: the processor alone, on as many threads as ExecuTorch decides,
+    /// since its interface for Swift has no choice of them.
     ///
     /// An app that links it statically has to keep the backend's symbols: `-all_load` in Other Linker Flags.
     public actor ExecuTorchClassifier: Classifier {
@@ -12,16 +12,26 @@
         private let input: Manifest.Input
 
         /// Loads the program of an embedded model.
+        ///
+        /// - Throws: `SHViTError` where the model is for another runtime; ExecuTorch's own errors.
         public init(_ model: EmbeddedModel) throws {
-            preprocessor = try Preprocessor(model.manifest.preprocessing)
-            input = model.manifest.input
+            let manifest = model.manifest
+            guard manifest.target == .executorch else {
+                throw SHViTError(
+                    "\(manifest.artifact.name) is not for ExecuTorch.", why: "It is for \(manifest.target.rawValue).",
+                    next: "Load it with that runtime.")
+            }
+            preprocessor = try Preprocessor(manifest.preprocessing)
+            input = manifest.input
             module = Module(filePath: model.artifact.path)
             try module.load("forward")
         }
 
         /// The logits for one picture.
         public func logits(for pixels: RGBImage) async throws -> [Float] {
-            let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: input), shape: input.shape)
+            // One picture, where the manifest's 0 leaves the batch open.
+            let shape = input.shape.map { max($0, 1) }
+            let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: input), shape: shape)
             let outputs = try module.forward(tensor)
             guard let logits: Tensor<Float> = outputs.first?.tensor() else {
                 throw SHViTError("The program has no output of floats.", next: "Export the model again.")

@@ -48,6 +48,29 @@ struct ProfilerTests {
         #expect(!report.fixture)
     }
 
+    /// Tells where its operators would run, or fails to.
+    struct Placed: ClassifierSource {
+        let model: TimedClassifier
+        let counts: [String: Int]?
+
+        func load() async throws -> any Classifier { try await model.load() }
+
+        func placement() async throws -> [String: Int]? {
+            guard let counts else { throw SHViTError("There is no plan.") }
+            return counts
+        }
+    }
+
+    @Test("Where operators run is reported, and a model without a plan is measured all the same")
+    func placement() async throws {
+        let model = TimedClassifier(clock, durations: [.milliseconds(1)])
+        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let models = [["gpu": 2, "cpu": 1], nil].map { contestant(Placed(model: model, counts: $0)) }
+        let report = try #require(
+            try await profiler(plan).measure(models + [contestant(model)], about: about).report)
+        #expect(report.results.map(\.placement) == [["gpu": 2, "cpu": 1], nil, nil])
+    }
+
     @Test("A model that needs no compiling has no time of it, and a silent phone tells nothing")
     func silence() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])

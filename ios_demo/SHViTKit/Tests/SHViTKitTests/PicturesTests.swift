@@ -1,0 +1,55 @@
+import Foundation
+import Testing
+
+@testable import SHViTKit
+
+/// Pictures as systems hand them over: on their side, and in memory of their own layout.
+struct PicturesTests {
+    /// Two rows of three pixels that hold their numbers.
+    static func numbered() throws -> RGBImage {
+        try RGBImage(height: 2, width: 3, bytes: (0..<6).flatMap { [UInt8](repeating: $0, count: 3) })
+    }
+
+    /// What Pillow makes of 0 1 2 / 3 4 5 where EXIF's orientation is the index; 0 and 9 are none.
+    static let upright: [[[UInt8]]] = [
+        [[0, 1, 2], [3, 4, 5]],
+        [[0, 1, 2], [3, 4, 5]],
+        [[2, 1, 0], [5, 4, 3]],
+        [[5, 4, 3], [2, 1, 0]],
+        [[3, 4, 5], [0, 1, 2]],
+        [[0, 3], [1, 4], [2, 5]],
+        [[3, 0], [4, 1], [5, 2]],
+        [[5, 2], [4, 1], [3, 0]],
+        [[2, 5], [1, 4], [0, 3]],
+        [[0, 1, 2], [3, 4, 5]],
+    ]
+
+    @Test("A picture is set upright as Pillow does it", arguments: 0...9)
+    func upright(orientation: Int) throws {
+        let expected = Self.upright[orientation]
+        let picture = try Self.numbered().upright(from: orientation)
+        #expect(picture.height == expected.count)
+        #expect(picture.width == expected[0].count)
+        #expect(picture.bytes == expected.flatMap { $0 }.flatMap { [UInt8](repeating: $0, count: 3) })
+    }
+
+    @Test("Rows with padding behind them are read, the fourth sample is not")
+    func read() {
+        // Two rows of one pixel, four bytes of padding each.
+        let memory: [UInt8] = [1, 2, 3, 99, 7, 7, 7, 7, 4, 5, 6, 99, 7, 7, 7, 7]
+        func bytes(_ layout: PixelLayout) -> [UInt8] {
+            memory.withUnsafeBytes { RGBImage($0, height: 2, width: 1, bytesPerRow: 8, layout: layout).bytes }
+        }
+        #expect(bytes(.rgba) == [1, 2, 3, 4, 5, 6])
+        #expect(bytes(.bgra) == [3, 2, 1, 6, 5, 4])
+        #expect(bytes(.grey) == [1, 1, 1, 4, 4, 4])
+    }
+
+    @Test("What Core ML is given is opaque, and leaves the padding alone")
+    func written() throws {
+        let picture = try RGBImage(height: 2, width: 1, bytes: [1, 2, 3, 4, 5, 6])
+        var memory = [UInt8](repeating: 7, count: 16)
+        memory.withUnsafeMutableBytes { picture.write(into: $0, bytesPerRow: 8, layout: .bgra) }
+        #expect(memory == [3, 2, 1, 255, 7, 7, 7, 7, 6, 5, 4, 255, 7, 7, 7, 7])
+    }
+}

@@ -1,5 +1,5 @@
 import Foundation
-@preconcurrency import AVFoundation
+import AVFoundation
 import SHViTKit
 
 /// The back camera's frames, upright; whoever is slower than the camera gets the newest alone.

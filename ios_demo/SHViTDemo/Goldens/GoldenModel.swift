@@ -15,22 +15,24 @@ final class GoldenModel {
     }
 
     private(set) var phase = Phase.ready
+    private var task: Task<Void, Never>?
 
     /// Proves the artifact, then checks both halves.
-    func check(_ trial: Trial) async {
+    func start(_ trial: Trial) {
         phase = .checking
-        do {
-            phase = .checked(try await Self.outcome(of: trial))
-        } catch is CancellationError {
-            phase = .ready
-        } catch {
-            phase = .failed(error)
-        }
+        task = Task { await check(trial) }
     }
 
-    /// What was found no longer belongs to the model that is chosen.
+    /// What was found, or is being found, does not belong to the model that is chosen now.
     func forget() {
+        task?.cancel()
         phase = .ready
+    }
+
+    private func check(_ trial: Trial) async {
+        let result: Phase
+        do { result = .checked(try await Self.outcome(of: trial)) } catch { result = .failed(error) }
+        if !Task.isCancelled { phase = result }
     }
 
     private nonisolated static func outcome(of trial: Trial) async throws -> GoldenOutcome {

@@ -6,7 +6,6 @@ import SwiftUI
 struct GoldenScreen: View {
     @Environment(Catalogue.self) private var catalogue
     @State private var model = GoldenModel()
-    @State private var asked = 0
 
     var body: some View {
         NavigationStack {
@@ -18,12 +17,8 @@ struct GoldenScreen: View {
                     } footer: {
                         Text("The model's own pictures, with the pixels and answers they had where it was exported.")
                     }
-                    Section { button }
+                    Section { button(trial) }
                     outcome
-                }
-                .task(id: asked) {
-                    guard asked > 0 else { return }
-                    await model.check(trial)
                 }
                 .onChange(of: trial.id) { model.forget() }
                 .navigationTitle("Goldens")
@@ -33,11 +28,12 @@ struct GoldenScreen: View {
         }
     }
 
-    @ViewBuilder private var button: some View {
+    @ViewBuilder
+    private func button(_ trial: Trial) -> some View {
         if case .checking = model.phase {
             ProgressView("Checking")
         } else {
-            Button("Check", systemImage: "checkmark.seal") { asked += 1 }
+            Button("Check", systemImage: "checkmark.seal") { model.start(trial) }
         }
     }
 

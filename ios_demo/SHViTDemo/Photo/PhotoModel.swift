@@ -31,12 +31,17 @@ final class PhotoModel {
                 throw SHViTError("The photo cannot be read.", why: "It has no picture.", next: "Choose another one.")
             }
             photo = data
-            let recogniser = try await Recogniser(trial.model, source: Device.source(of: trial))
-            phase = .answered(try await recogniser.answer(Device.decoder(data)))
+            phase = .answered(try await Self.answer(to: data, with: trial))
         } catch is CancellationError {
             phase = .empty
         } catch {
             phase = .failed(error)
         }
+    }
+
+    /// Decodes and recognises away from the main thread, which draws.
+    private nonisolated static func answer(to photo: Data, with trial: Trial) async throws -> Recogniser.Answer {
+        let recogniser = try await Recogniser(trial.model, source: Device.source(of: trial))
+        return try await recogniser.answer(Device.decoder(photo))
     }
 }

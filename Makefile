@@ -48,7 +48,7 @@ KIT := $(CURDIR)/ios_demo/SHViTKit
 test-ios: export SHVIT_EMBEDDED := required
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
-test-ios: app-goldens
+test-ios: app-goldens typecheck-ios
 	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
 	$(BIN)/python tools/ios/check_project.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)

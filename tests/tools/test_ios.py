@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
 
+import mistakes
 import numpy as np
 import pytest
-from ios import swift
-from ios.line_coverage import lines_of
+import swift
+import typecheck
+from line_coverage import lines_of
 from PIL import Image
 
 from shvit_mobile.errors import ToolMissing
@@ -20,6 +23,7 @@ from shvit_mobile.images.decode import decoded
 from shvit_mobile.runtimes.arm64.install import InstallFailed
 
 TOOLS = Path(swift.__file__).parent
+STUBS = sorted((TOOLS / "stubs").glob("*.swiftinterface"))
 FIXTURES = swift.REPOSITORY / "schemas" / "fixtures"
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere Swift is the machine's own")
 
@@ -157,3 +161,68 @@ def test_pictures_of_goldens_are_decoded_under_the_hash_of_their_jpeg(tmp_path: 
     for picture in pictures:
         ours = Image.open(tmp_path / f"{sha256(picture.read_bytes()).hexdigest()}.ppm")
         assert np.array_equal(np.array(ours), np.array(decoded(picture)))
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
+def test_an_interface_names_its_module_and_the_documentation_that_it_follows(stub: Path) -> None:
+    lines = stub.read_text().splitlines()
+    assert lines[0] == "// swift-interface-format-version: 1.0"
+    assert lines[2].startswith(f"// swift-module-flags: -module-name {stub.stem} ")
+    page = r"^// https://(developer\.apple\.com|docs\.pytorch\.org)/\S"
+    assert any(re.match(page, line) for line in lines)
+
+
+def compiler(programs: Path, script: str) -> None:
+    """A machine's own Swift, whose compiler is a script; it finds the tools that scripts need."""
+    program(programs, "swift", "echo 'Swift version 6.1 (swift-6.1-RELEASE)'")
+    program(programs, "swiftc", f"PATH=/usr/bin:/bin; {script}")
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> typecheck.Module:
+    (tmp_path / "Kit/Deep").mkdir(parents=True)
+    (tmp_path / "Kit/Deep/A.swift").write_text("let answer = 42\n")
+    return typecheck.Module("Kit", tmp_path / "Kit", ("-parse-as-library",))
+
+
+def test_every_source_is_checked_as_for_a_build(programs: Path, module: typecheck.Module, tmp_path: Path) -> None:
+    compiler(programs, 'echo "$@"')
+    said = typecheck.check(module, tmp_path / "build").stdout.split()
+    assert {"-warnings-as-errors", "-emit-sil", "-parse-as-library", str(typecheck.STUBS)} <= set(said)
+    assert said[said.index("-swift-version") + 1] == "6"
+    assert said[-1] == str(tmp_path / "Kit/Deep/A.swift")
+    # The compiler deletes its output where it fails: a device in its place would be gone from the machine.
+    assert Path(said[said.index("-o") + 1]).is_relative_to(tmp_path / "build")
+
+
+def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
+    programs: Path, module: typecheck.Module, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiler(programs, "echo 'A.swift:1:1: error: wrong' >&2; exit 1")
+    with pytest.raises(SystemExit, match=r"A\.swift:1:1: error: wrong\n.*Kit does not pass"):
+        typecheck.check_all([module, module])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("for place; do :; done; grep -q 43 $place || exit 0; echo $place:1:5: error: wrong >&2; exit 1", True),
+        ("exit 0", False),
+        ("echo 'error: no such compiler' >&2; exit 1", False),
+    ],
+    ids=["in its source", "not at all", "by another failure"],
+)
+def test_a_planted_mistake_counts_where_it_is_found(
+    programs: Path, module: typecheck.Module, tmp_path: Path, script: str, found: bool
+) -> None:
+    compiler(programs, script)
+    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43")
+    assert mistakes.is_found(mistake, module, tmp_path / "planted") == found
+    assert (module.folder / "Deep/A.swift").read_text() == "let answer = 42\n"
+
+
+def test_a_mistake_that_cannot_be_planted_is_no_mistake_missed(module: typecheck.Module, tmp_path: Path) -> None:
+    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43")
+    with pytest.raises(ValueError, match="0 times, not once: 41"):
+        mistakes.is_found(mistake, module, tmp_path / "planted")

@@ -8,15 +8,19 @@ extension RGBImage {
         let rowsReversed = [3, 4, 6, 7].contains(orientation)
         let columnsReversed = [2, 3, 7, 8].contains(orientation)
         let (newHeight, newWidth) = isTurned ? (width, height) : (height, width)
-        var result: [UInt8] = []
-        result.reserveCapacity(bytes.count)
-        for newRow in 0..<newHeight {
-            for newColumn in 0..<newWidth {
-                let (row, column) = isTurned ? (newColumn, newRow) : (newRow, newColumn)
-                let fromRow = rowsReversed ? height - 1 - row : row
-                let fromColumn = columnsReversed ? width - 1 - column : column
-                let place = (fromRow * width + fromColumn) * 3
-                result += bytes[place..<place + 3]
+        var result = [UInt8](repeating: 0, count: bytes.count)
+        bytes.withUnsafeBufferPointer { bytes in
+            var place = 0
+            for newRow in 0..<newHeight {
+                for newColumn in 0..<newWidth {
+                    let (row, column) = isTurned ? (newColumn, newRow) : (newRow, newColumn)
+                    let fromRow = rowsReversed ? height - 1 - row : row
+                    let fromColumn = columnsReversed ? width - 1 - column : column
+                    for channel in 0..<3 {
+                        result[place + channel] = bytes[(fromRow * width + fromColumn) * 3 + channel]
+                    }
+                    place += 3
+                }
             }
         }
         return RGBImage(newHeight, newWidth, result)

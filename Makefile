@@ -49,7 +49,8 @@ test-ios: export SHVIT_EMBEDDED := required
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_REPORT := $(KIT)/.build/report.json
 test-ios: app-goldens typecheck-ios
-	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests
+	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
+	$(BIN)/python tools/ios/check_project.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_REPORT)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
 	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage -Xswiftc -warnings-as-errors

@@ -5,11 +5,14 @@ let package = Package(
     name: "SHViTKit",
     platforms: [.iOS(.v17), .macOS(.v14)],
     products: [
-        .library(name: "SHViTKit", targets: ["SHViTKit"])
+        .library(name: "SHViTKit", targets: ["SHViTKit"]),
+        .library(name: "SHViTDemoCore", targets: ["SHViTDemoCore"]),
     ],
     targets: [
         .target(name: "SHViTKit"),
-        .testTarget(name: "SHViTKitTests", dependencies: ["SHViTKit"]),
+        // What the demo app decides; an app of one's own does without it.
+        .target(name: "SHViTDemoCore", dependencies: ["SHViTKit"]),
+        .testTarget(name: "SHViTKitTests", dependencies: ["SHViTKit", "SHViTDemoCore"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -42,11 +42,16 @@ class Module:
         return sorted(self.folder.rglob("*.swift"))
 
 
+# XCTest with what Apple's has beyond Linux's.
+TESTS = ("-Xfrontend", "-import-module", "-Xfrontend", "AppleXCTest")
 # In an order in which each comes after what it imports.
 MODULES = (
     Module("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
     Module("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
-    Module("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library",)),
+    Module("SHViTDemoCore", DEMO / "SHViTKit/Sources/SHViTDemoCore"),
+    Module("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library", "-enable-testing")),
+    Module("SHViTDemoTests", DEMO / "SHViTDemoTests", TESTS),
+    Module("SHViTDemoPerformanceTests", DEMO / "SHViTDemoPerformanceTests", TESTS),
 )
 
 

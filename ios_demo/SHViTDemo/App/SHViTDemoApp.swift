@@ -1,0 +1,34 @@
+import SHViTDemoCore
+import SHViTKit
+import SwiftUI
+
+/// The app: started by hand it shows its screens, started with `-benchmark` it measures and ends.
+@main
+struct SHViTDemoApp: App {
+    private let launch = Launch(arguments: Array(ProcessInfo.processInfo.arguments.dropFirst()))
+
+    var body: some Scene {
+        WindowGroup {
+            switch launch {
+            case .byHand: RootView()
+            case .headless(let request): HeadlessScreen(request: request)
+            case .refused(let error): RefusedScreen(error: error)
+            }
+        }
+    }
+}
+
+/// How the app was started.
+enum Launch {
+    case byHand
+    case headless(BenchmarkRequest)
+    case refused(SHViTError)
+
+    init(arguments: [String]) {
+        do {
+            self = try BenchmarkRequest(arguments).map(Launch.headless) ?? .byHand
+        } catch {
+            self = .refused(error)
+        }
+    }
+}

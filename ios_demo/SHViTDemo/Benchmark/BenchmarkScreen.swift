@@ -1,0 +1,98 @@
+import SHViTDemoCore
+import SHViTKit
+import SwiftUI
+import UIKit
+
+/// Models times processors: chosen, measured, and shared as JSON.
+struct BenchmarkScreen: View {
+    @State private var model: BenchmarkModel
+    private let models: [EmbeddedModel]
+
+    init(models: [EmbeddedModel]) {
+        self.models = models
+        _model = State(initialValue: BenchmarkModel(models: models))
+    }
+
+    var body: some View {
+        NavigationStack {
+            if models.isEmpty {
+                NoModelView()
+            } else {
+                Form {
+                    Section { BenchmarkControl(model: model) }
+                    BenchmarkResults(phase: model.phase)
+                    BenchmarkChoice(model: model, models: models)
+                        .disabled(model.isRunning)
+                }
+                .navigationTitle("Benchmark")
+            }
+        }
+        // A phone that locks suspends the app.
+        .onChange(of: model.isRunning) { _, isRunning in
+            UIApplication.shared.isIdleTimerDisabled = isRunning
+        }
+    }
+}
+
+/// Starts and cancels, and tells how far it is.
+private struct BenchmarkControl: View {
+    let model: BenchmarkModel
+
+    var body: some View {
+        if case .running(let progress) = model.phase {
+            ProgressView(value: progress?.fraction ?? 0) {
+                Text(progress?.contestant ?? "Checking the artifacts")
+            } currentValueLabel: {
+                Text(Wording.percent(progress?.fraction ?? 0))
+            }
+            Button("Cancel", role: .cancel) { model.cancel() }
+        } else {
+            Button("Measure \(model.trials.count) combinations", systemImage: "play.fill") { model.start() }
+                .disabled(model.trials.isEmpty)
+        }
+    }
+}
+
+/// What came of it.
+private struct BenchmarkResults: View {
+    let phase: BenchmarkModel.Phase
+
+    var body: some View {
+        switch phase {
+        case .ready, .running: EmptyView()
+        case .failed(let error): Section("Failed") { TroubleText(error) }
+        case .finished(let outcome, let report):
+            Section("Results") {
+                ForEach(Array((outcome.report?.results ?? []).enumerated()), id: \.offset) { _, result in
+                    NavigationLink {
+                        ResultScreen(result: result)
+                    } label: {
+                        ResultRow(result: result)
+                    }
+                }
+                ForEach(outcome.failures) { failure in
+                    TroubleText(reason: "\(failure.name): \(failure.reason)")
+                }
+                if let report {
+                    ShareLink(item: report) { Label("Share the report", systemImage: "square.and.arrow.up") }
+                }
+            }
+        }
+    }
+}
+
+/// One result in two lines.
+private struct ResultRow: View {
+    let result: DeviceReport.Result
+
+    var body: some View {
+        VStack(alignment: .leading) {
+            LabeledContent(result.name, value: Wording.milliseconds(result.latency.p50))
+            Text(Wording.compute(result.compute))
+                .font(.caption)
+                .foregroundStyle(.secondary)
+        }
+        .accessibilityElement(children: .ignore)
+        .accessibilityLabel(Wording.summary(of: result))
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import PhotosUI
+import SHViTDemoCore
+import SwiftUI
+import UIKit
+
+/// A photo of the library, and what a model says of it.
+struct PhotoScreen: View {
+    @Environment(Catalogue.self) private var catalogue
+    @State private var model = PhotoModel()
+    @State private var item: PhotosPickerItem?
+
+    var body: some View {
+        NavigationStack {
+            content
+                .navigationTitle("Photo")
+                .toolbar {
+                    PhotosPicker(selection: $item, matching: .images) {
+                        Label("Choose a photo", systemImage: "photo.badge.plus")
+                    }
+                }
+        }
+        .task(id: Job(item: item, trial: catalogue.chosen?.id)) {
+            guard let item, let trial = catalogue.chosen else { return }
+            await model.recognise(with: trial) { try await item.loadTransferable(type: Data.self) }
+        }
+    }
+
+    @ViewBuilder private var content: some View {
+        if catalogue.chosen == nil {
+            NoModelView()
+        } else if item == nil {
+            ContentUnavailableView(
+                "No photo yet", systemImage: "photo",
+                description: Text("Choose one, and see what the model says of it."))
+        } else {
+            ScrollView {
+                picture
+                answer
+            }
+            .padding(.horizontal)
+        }
+    }
+
+    @ViewBuilder private var picture: some View {
+        if let photo = model.photo, let image = UIImage(data: photo) {
+            Image(uiImage: image)
+                .resizable()
+                .scaledToFit()
+                .clipShape(RoundedRectangle(cornerRadius: 16))
+                .accessibilityLabel("The chosen photo")
+        }
+    }
+
+    @ViewBuilder private var answer: some View {
+        switch model.phase {
+        case .empty: EmptyView()
+        case .working: ProgressView("Recognising")
+        case .answered(let answer): AnswerView(answer: answer, latency: answer.inference)
+        case .failed(let error): TroubleText(error)
+        }
+    }
+}
+
+/// What an answer is of: another photo or another model asks anew.
+private struct Job: Equatable {
+    let item: PhotosPickerItem?
+    let trial: Trial.ID?
+}

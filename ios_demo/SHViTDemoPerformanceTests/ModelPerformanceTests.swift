@@ -1,0 +1,74 @@
+import SHViTDemoCore
+import SHViTKit
+import XCTest
+
+@testable import SHViTDemo
+
+/// How long the first model in the app takes on this phone, by XCTest's own measure; in Release, as the scheme has it.
+///
+/// Percentiles, heat and all the other models are the benchmark's: `-benchmark all`.
+final class ModelPerformanceTests: XCTestCase {
+    /// Of one measured block; more than one, since XCTest's own work would count as much as the model's.
+    private static let inferences = 50
+
+    func testLoading() throws {
+        let source = try Device.source(of: trial())
+        // Compiling is once an installation.
+        try wait { try await source.load() }
+        measure([XCTClockMetric(), XCTMemoryMetric()]) { _ = try await source.load() }
+    }
+
+    func testInference() throws {
+        let trial = try trial()
+        let source = try Device.source(of: trial)
+        let classifier = try wait { try await source.load() }
+        let pixels = try picture(for: trial.model)
+        try wait { try await classifier.logits(for: pixels) }
+        measure([XCTClockMetric(), XCTCPUMetric()]) {
+            for _ in 0..<Self.inferences { _ = try await classifier.logits(for: pixels) }
+        }
+    }
+
+    func testPreprocessing() throws {
+        let preprocessor = try Preprocessor(try trial().model.manifest.preprocessing)
+        let photo = try RGBImage(height: 1440, width: 1080, bytes: [UInt8](repeating: 127, count: 1440 * 1080 * 3))
+        measure(metrics: [XCTClockMetric()]) {
+            _ = preprocessor.pixels(of: photo)
+        }
+    }
+
+    private func trial() throws -> Trial {
+        let models = Device.store.listing().models
+        return try XCTUnwrap(models.compactMap(Trial.standard(of:)).first, "No model is in the app: make app-goldens")
+    }
+
+    private func picture(for model: EmbeddedModel) throws -> RGBImage {
+        let size = model.manifest.preprocessing.size
+        return try RGBImage(
+            height: size[0], width: size[1], bytes: [UInt8](repeating: 127, count: size[0] * size[1] * 3))
+    }
+
+    private func measure(_ metrics: [any XCTMetric], of work: @escaping @Sendable () async throws -> Void) {
+        measure(metrics: metrics) {
+            do { try wait(work) } catch { XCTFail("\(error)") }
+        }
+    }
+
+    /// The result of asynchronous work, since `measure` takes none.
+    @discardableResult
+    private func wait<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) throws -> Value {
+        let done = expectation(description: "work")
+        let box = Box<Value>()
+        Task {
+            do { box.result = .success(try await work()) } catch { box.result = .failure(error) }
+            done.fulfill()
+        }
+        wait(for: [done], timeout: 120)
+        return try XCTUnwrap(box.result).get()
+    }
+
+    /// Written before an expectation is fulfilled, and read after.
+    private final class Box<Value>: @unchecked Sendable {
+        var result: Result<Value, any Error>?
+    }
+}

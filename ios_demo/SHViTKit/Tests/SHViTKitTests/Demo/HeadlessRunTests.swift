@@ -1,0 +1,130 @@
+import Foundation
+import Testing
+
+@testable import SHViTDemoCore
+@testable import SHViTKit
+
+/// The job of `-benchmark all`, with a model in pure Swift behind every artifact.
+struct HeadlessRunTests {
+    static let about = Profiler.About(
+        app: "SHViTDemo 1.0 (1)", versions: ["swift": "6"],
+        device: .init(kind: .host, model: "simulated", system: "simulated", cores: 1))
+
+    /// Puts a copy of a store's model beside it, named "apple", that says of itself to be for Core ML.
+    static func addCoreML(to store: ModelStore) throws {
+        let model = try #require(store.listing().models.first)
+        let folder = store.folder.appending(path: "apple")
+        try FileManager.default.copyItem(at: model.folder, to: folder)
+        var manifest = try Document<Manifest>(contentsOf: folder.appending(path: "\(model.id).manifest.json"))
+        manifest.content.target = .coreml
+        try manifest.write(to: folder.appending(path: "apple.manifest.json"))
+    }
+
+    /// What a run ended with, and what it said.
+    static func run(
+        _ line: String, in folder: URL,
+        sources: @escaping Benchmark.Sources = { GridClassifier(classes: $0.model.labels.count) }
+    ) async throws -> (status: HeadlessRun.ExitStatus, said: [String]) {
+        let request = try #require(try BenchmarkRequestTests.parsed(line))
+        let said = Locked<[String]>([])
+        let run = HeadlessRun(
+            store: ModelStore(folder: folder.appending(path: "Models")), documents: folder,
+            benchmark: Benchmark(probe: SilentPhone(), decoder: nil, sources: sources), about: about,
+            say: { line in said.withLock { $0.append(line) } })
+        return (await run.run(request), said.withLock { $0 })
+    }
+
+    @Test("All models are measured, and the report is written")
+    func done() async throws {
+        try await withFolder { folder in
+            _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
+            let (status, said) = try await Self.run("-benchmark all -iterations 3 -output one.json", in: folder)
+            #expect(status == .done)
+            let place = folder.appending(path: "one.json")
+            let report = try Document<DeviceReport>(contentsOf: place).content
+            #expect(report.results.map(\.artifactSha256) == [Fingerprint.sha256(of: ModelStoreTests.program)])
+            #expect(report.results.allSatisfy { $0.latency.samples == 3 && $0.engine == "ExecuTorch" })
+            #expect(said.count == 2)
+            #expect(said.last == "The report is in \(place.path)")
+        }
+    }
+
+    @Test("One that cannot be loaded does not stop the others, and the status tells")
+    func failed() async throws {
+        try await withFolder { folder in
+            let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
+            try Self.addCoreML(to: store)
+            let (status, said) = try await Self.run("-benchmark all -compute cpu,all -iterations 1", in: folder) {
+                trial in
+                guard trial.compute == .cpu else { throw SHViTError("There is no GPU.") }
+                return GridClassifier(classes: trial.model.labels.count)
+            }
+            #expect(status == .failed)
+            #expect(said.first == "error: apple on all processors: There is no GPU.")
+            let report = try Document<DeviceReport>(contentsOf: folder.appending(path: "report.json")).content
+            #expect(report.results.map(\.engine) == ["Core ML", "ExecuTorch"])
+        }
+    }
+
+    @Test("A damaged artifact is not measured, and no report is written of nothing")
+    func damaged() async throws {
+        try await withFolder { folder in
+            let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
+            try Data("others".utf8).write(to: try #require(store.listing().models.first).artifact)
+            let (status, said) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            #expect(status == .failed)
+            #expect(said.count == 1)
+            #expect(said.first?.contains("not the artifact that its manifest describes") == true)
+            #expect(!FileManager.default.fileExists(atPath: folder.appending(path: "report.json").path))
+        }
+    }
+
+    @Test("Arguments that fit nothing end as wrong input; a folder that holds no model is said")
+    func wrongInput() async throws {
+        try await withFolder { folder in
+            _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
+            try write(Data("{}".utf8), to: folder.appending(path: "Models/broken/broken.manifest.json"))
+            let (status, said) = try await Self.run("-benchmark absent", in: folder)
+            #expect(status == .wrongInput)
+            #expect(said.count == 2)
+            #expect(said.last?.contains("There is no model absent.") == true)
+            let all = try await Self.run("-benchmark all -iterations 1", in: folder)
+            #expect(all.status == .failed)
+        }
+    }
+
+    @Test("A report that cannot be written is said")
+    func unwritable() async throws {
+        try await withFolder { folder in
+            _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
+            try FileManager.default.createDirectory(
+                at: folder.appending(path: "report.json/inside"), withIntermediateDirectories: true)
+            let (status, said) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            #expect(status == .failed)
+            #expect(said.last?.hasPrefix("error: ") == true)
+        }
+    }
+
+    @Test("A benchmark that is cancelled ends at once, without a report")
+    func cancelled() async throws {
+        try await withFolder { folder in
+            let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
+            let benchmark = Benchmark(probe: SilentPhone(), decoder: nil) {
+                GridClassifier(classes: $0.model.labels.count)
+            }
+            let plan = try Profiler.Plan(extent: .seconds(3600))
+            let task = Task {
+                try await benchmark.measure([Trial(model, compute: .cpu)], plan: plan, about: Self.about)
+            }
+            task.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await task.value }
+        }
+    }
+
+    @Test("The picture that models are timed with has all shades, and the model's size")
+    func gradient() throws {
+        let picture = try Benchmark.gradient(height: 2, width: 4)
+        #expect(picture.bytes.prefix(6) == [0, 0, 128, 63, 0, 128])
+        #expect(picture.bytes.suffix(3) == [191, 127, 128])
+    }
+}

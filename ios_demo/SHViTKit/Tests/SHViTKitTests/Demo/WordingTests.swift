@@ -1,0 +1,84 @@
+import Foundation
+import SHViTDemoCore
+import Testing
+
+@testable import SHViTKit
+
+struct WordingTests {
+    static let english = Locale(identifier: "en_GB")
+
+    static func result(_ samples: [Double]) throws -> DeviceReport.Result {
+        DeviceReport.Result(
+            name: "a.pte", engine: "ExecuTorch", precision: "int8", loadMs: 1, firstMs: 1,
+            latency: try #require(Latency(of: samples)), samplesMs: [samples])
+    }
+
+    @Test("Numbers have three digits and a unit, in the reader's own way of writing")
+    func numbers() {
+        #expect(Wording.milliseconds(3.2149, locale: Self.english) == "3.21 ms")
+        #expect(Wording.milliseconds(0.04567, locale: Self.english) == "0.0457 ms")
+        #expect(Wording.milliseconds(3.2149, locale: Locale(identifier: "de_DE")) == "3,21 ms")
+        #expect(Wording.percent(0.874, locale: Self.english) == "87.4%")
+        #expect(Wording.decibels(41.4, locale: Self.english) == "41 dB")
+        #expect(Wording.decibels(.infinity) == "no noise")
+        #expect(Wording.megabytes(6_380_000, locale: Self.english) == "6.4 MB")
+    }
+
+    @Test("No two processors, states, or runtimes read alike")
+    func names() {
+        #expect(Set(DeviceReport.Compute.allCases.map(Wording.compute)).count == 4)
+        #expect(Set(DeviceReport.ThermalState.allCases.map(Wording.thermal)).count == 4)
+        #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == 3)
+    }
+
+    @Test("A result is one line, with its goldens where they were checked")
+    func summary() throws {
+        var result = try Self.result([1, 2, 3])
+        #expect(
+            Wording.summary(of: result, locale: Self.english)
+                == "a.pte on CPU: median 2.00 ms, 99 of 100 within 2.98 ms, 3 inferences")
+        result.golden = .init(
+            images: 2, preprocessingPassed: true, pixelsDifference: 0, inferencePassed: true, largestDifference: 0,
+            tolerance: 1, sqnrDb: 90, sameClass: 2)
+        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", goldens right"))
+        result.golden?.preprocessingPassed = false
+        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", goldens off"))
+    }
+
+    @Test("Our errors tell all three parts; others speak for themselves")
+    func reasons() {
+        #expect(Wording.reason(SHViTError("What.", why: "Why.", next: "Next.")) == "What.\nWhy.\nNext.")
+        #expect(!Wording.reason(CocoaError(.fileNoSuchFile)).isEmpty)
+    }
+
+    @Test("A histogram's bars join, and hold every inference")
+    func bars() throws {
+        let samples = (0..<50).map { Double($0) } + [1000]
+        let bars = LatencyBar.bars(of: try Self.result(samples), bins: 10)
+        #expect(bars.count == 10)
+        #expect(bars.map(\.count).reduce(0, +) == samples.count)
+        for (one, next) in zip(bars, bars.dropFirst()) { #expect(abs(one.high - next.low) < 1e-9) }
+        let alike = LatencyBar.bars(of: try Self.result([2, 2, 2]))
+        #expect(alike.map(\.count) == [3])
+        #expect(alike.allSatisfy { $0.low < 2 && 2 < $0.high })
+        #expect(LatencyBar.bars(of: try Self.result(samples), bins: 0).isEmpty)
+    }
+
+    @Test("A switch that is set takes an element into a set, and one that is not gives it up")
+    func membership() {
+        var threads: Set = [1, 2]
+        threads[holds: 2] = false
+        threads[holds: 4] = true
+        #expect(threads == [1, 4])
+        #expect(threads[holds: 4])
+        #expect(!threads[holds: 2])
+    }
+
+    @Test("The latency on show is the median of the last few")
+    func recent() {
+        var recent = RecentLatency(kept: 3)
+        #expect(recent.median == nil)
+        for sample in [100, 1, 2, 3] as [Double] { recent.add(sample) }
+        #expect(recent.median == 2)
+    }
+}

@@ -1,0 +1,189 @@
+"""Checks the demo app's Xcode project, which Linux cannot open: objects, folders, scheme, privacy strings, icon.
+
+    python tools/ios/check_project.py [PROJECT.xcodeproj]
+
+It prints a sentence for each thing that is wrong, and exits with 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from PIL import Image
+from project_file import parsed
+
+from shvit_mobile.errors import ShvitError
+
+PROJECT = Path(__file__).resolve().parents[2] / "ios_demo" / "SHViTDemo.xcodeproj"
+IDENTIFIER = re.compile(r"[0-9A-F]{24}")
+# What the system shows where the app asks for permission; without one it ends the app.
+PRIVACY = ("INFOPLIST_KEY_NSCameraUsageDescription", "INFOPLIST_KEY_NSPhotoLibraryUsageDescription")
+ICON_SIDE = 1024
+
+Objects = dict[str, dict[str, Any]]
+
+
+def problems(project: Path) -> list[str]:
+    """A sentence for each thing that is wrong.
+
+    Raises:
+        NotAProject: the file cannot be read at all.
+    """
+    content = parsed((project / "project.pbxproj").read_text())
+    objects: Objects = content["objects"]
+    root = content["rootObject"]
+    missing = [*undefined(objects, root)]
+    if missing:
+        # The rest follows references.
+        return missing
+    return [
+        *unused(objects, root),
+        *absent_folders(objects, project.parent),
+        *absent_products(objects, project.parent),
+        *wrong_scheme(objects, project),
+        *missing_settings(objects),
+        *wrong_icon(objects, project.parent),
+    ]
+
+
+def of_kind(objects: Objects, kind: str) -> Iterator[dict[str, Any]]:
+    """All objects of a class."""
+    return (found for found in objects.values() if found["isa"] == kind)
+
+
+def references(value: Any) -> Iterator[str]:
+    """The identifiers in a value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from references(part)
+    elif IDENTIFIER.fullmatch(value):
+        yield value
+
+
+def undefined(objects: Objects, root: str) -> Iterator[str]:
+    for owner, content in {"the project": {"rootObject": root}, **objects}.items():
+        for identifier in references(content):
+            if identifier not in objects:
+                yield f"{owner} names {identifier}, which is not there."
+
+
+def unused(objects: Objects, root: str) -> Iterator[str]:
+    """What nothing that is used names."""
+    used, waiting = {root}, [root]
+    while waiting:
+        found = set(references(objects[waiting.pop()])) - used
+        used |= found
+        waiting += found
+    return (f"Nothing uses {identifier}, a {objects[identifier]['isa']}." for identifier in objects.keys() - used)
+
+
+def absent_folders(objects: Objects, folder: Path) -> Iterator[str]:
+    """Of the buildable folders, and of the folders in them that are copied as they are."""
+    for group in of_kind(objects, "PBXFileSystemSynchronizedRootGroup"):
+        for place in ("", *group.get("explicitFolders", [])):
+            if not (folder / group["path"] / place).is_dir():
+                yield f"There is no folder {Path(group['path'], place)}."
+
+
+def absent_products(objects: Objects, folder: Path) -> Iterator[str]:
+    """Of the Swift packages in folders."""
+    offered: set[str] = set()
+    for package in of_kind(objects, "XCLocalSwiftPackageReference"):
+        source = folder / package["relativePath"] / "Package.swift"
+        if source.is_file():
+            offered |= set(re.findall(r'\.library\(name: "(\w+)"', source.read_text()))
+        else:
+            yield f"There is no Swift package in {package['relativePath']}."
+    for product in of_kind(objects, "XCSwiftPackageProductDependency"):
+        if product["productName"] not in offered:
+            yield f"No package has a product {product['productName']}."
+
+
+def configurations(objects: Objects, owner: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The build settings of a target, or of the project, by configuration."""
+    listed = objects[owner["buildConfigurationList"]]["buildConfigurations"]
+    return {objects[found]["name"]: objects[found]["buildSettings"] for found in listed}
+
+
+def wrong_scheme(objects: Objects, project: Path) -> Iterator[str]:
+    """What shared schemes name that the project has not."""
+    schemes = sorted((project / "xcshareddata" / "xcschemes").glob("*.xcscheme"))
+    if not schemes:
+        yield "There is no shared scheme."
+    targets = {key: found for key, found in objects.items() if found["isa"] == "PBXNativeTarget"}
+    (owner,) = of_kind(objects, "PBXProject")
+    for scheme in schemes:
+        tree = ElementTree.parse(scheme)
+        for action in tree.iterfind("./*[@buildConfiguration]"):
+            if action.get("buildConfiguration") not in configurations(objects, owner):
+                yield f"{scheme.name}: {action.tag} wants the configuration {action.get('buildConfiguration')}."
+        tested = {found.get("BlueprintName") for found in tree.iterfind(".//TestableReference/BuildableReference")}
+        for reference in tree.iterfind(".//BuildableReference"):
+            name = reference.get("BlueprintName")
+            target = targets.get(reference.get("BlueprintIdentifier", ""))
+            if target is None or target["name"] != name:
+                yield f"{scheme.name}: {name} is no target of the project."
+            elif objects[target["productReference"]]["path"] != reference.get("BuildableName"):
+                yield f"{scheme.name}: {name} does not make {reference.get('BuildableName')}."
+            if reference.get("ReferencedContainer") != f"container:{project.name}":
+                yield f"{scheme.name}: {name} is in {reference.get('ReferencedContainer')}."
+        for target in targets.values():
+            if target["productType"].endswith("unit-test") and target["name"] not in tested:
+                yield f"{scheme.name}: the tests of {target['name']} are not run."
+
+
+def apps(objects: Objects) -> Iterator[dict[str, Any]]:
+    """The targets that make an app."""
+    return (
+        target
+        for target in of_kind(objects, "PBXNativeTarget")
+        if target["productType"] == "com.apple.product-type.application"
+    )
+
+
+def missing_settings(objects: Objects) -> Iterator[str]:
+    for target in apps(objects):
+        for name, settings in configurations(objects, target).items():
+            for key in PRIVACY:
+                if not settings.get(key, "").strip():
+                    yield f"{target['name']} has no {key} under {name}."
+
+
+def wrong_icon(objects: Objects, folder: Path) -> Iterator[str]:
+    """What the App Store's icon must be: a square of 1024 pixels without transparency."""
+    for target in apps(objects):
+        for settings in configurations(objects, target).values():
+            name = f"{settings.get('ASSETCATALOG_COMPILER_APPICON_NAME')}.appiconset"
+            found = next((folder / target["name"]).glob(f"*.xcassets/{name}/Contents.json"), None)
+            if found is None:
+                yield f"{target['name']} has no icon {name}."
+                continue
+            for image in json.loads(found.read_text())["images"]:
+                with Image.open(found.parent / image["filename"]) as picture:
+                    if picture.size != (ICON_SIDE, ICON_SIDE) or picture.mode != "RGB":
+                        yield f"{image['filename']} is {picture.size} and {picture.mode}, not an opaque square."
+
+
+def main() -> None:
+    project = Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT
+    try:
+        wrong = problems(project)
+    except ShvitError as reason:
+        sys.exit(f"error: {project.name}: {reason}")
+    for sentence in wrong:
+        print(f"error: {project.name}: {sentence}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
+    print(f"{project.name}: objects, folders, packages, schemes, privacy strings and icon agree.")
+
+
+if __name__ == "__main__":
+    main()

@@ -122,11 +122,11 @@ def level(owner: str, use: Use, classes: dict[str, Signatures]) -> int | None:
     """The API level that a member came with, in a class or what it inherits from; None where it has no such member."""
     signatures = classes.get(owner)
     if signatures is None:
-        return None if owner.startswith("android.") else 0
+        return None
     own = signatures.members.get((use.name, use.parameters))
     if own is not None:
         return max(own, signatures.since)
     if use.name in COMMON or (use.name == "<init>" and use.parameters == 0):
         return signatures.since
-    inherited = (level(above, use, classes) for above in signatures.supers if above.startswith("android."))
+    inherited = (level(above, use, classes) for above in signatures.supers)
     return next((max(since, signatures.since) for since in inherited if since is not None), None)

@@ -50,8 +50,9 @@ public final class Members {
             AbstractInsnNode node = method.instructions.get(place);
             if (node instanceof LineNumberNode number) line = number.line;
             String where = owner.sourceFile + ":" + line;
-            if (node instanceof MethodInsnNode call) print(where, call.owner, call.name, call.desc, sure(guards, place));
-            if (node instanceof FieldInsnNode field) print(where, field.owner, field.name, "", sure(guards, place));
+            int level = sure(guards, place);
+            if (node instanceof MethodInsnNode call) print(where, call.owner, call.name, call.desc, level);
+            if (node instanceof FieldInsnNode field) print(where, field.owner, field.name, "", level);
         }
     }
 
@@ -76,7 +77,8 @@ public final class Members {
     }
 
     private static int sure(List<Guard> guards, int place) {
-        return guards.stream().filter(it -> it.first <= place && place <= it.last).mapToInt(Guard::level).max().orElse(0);
+        Stream<Guard> around = guards.stream().filter(it -> it.first <= place && place <= it.last);
+        return around.mapToInt(Guard::level).max().orElse(0);
     }
 
     /** SDK_INT, a constant, and a jump: over the guarded part where the level is too low, or to it where it is not. */

@@ -2,7 +2,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.Predicate;
+import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
@@ -10,7 +11,6 @@ import org.objectweb.asm.ClassReader;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.tree.AnnotationNode;
 import org.objectweb.asm.tree.ClassNode;
-import org.objectweb.asm.tree.InnerClassNode;
 
 /**
  * Merges newer members into older framework classes: `Merge OVERLAY JAR INTO`.
@@ -74,8 +74,8 @@ public final class Merge {
             refuse(older.methods.stream().anyMatch(it -> signature.equals(it.name + it.desc)), older, signature);
             older.methods.add(method);
         });
-        Predicate<InnerClassNode> known = nested -> older.innerClasses.stream().anyMatch(it -> it.name.equals(nested.name));
-        newer.innerClasses.stream().filter(known.negate()).forEach(older.innerClasses::add);
+        Set<String> known = older.innerClasses.stream().map(it -> it.name).collect(Collectors.toSet());
+        newer.innerClasses.stream().filter(it -> !known.contains(it.name)).forEach(older.innerClasses::add);
         return older;
     }
 

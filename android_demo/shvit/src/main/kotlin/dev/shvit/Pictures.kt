@@ -60,7 +60,7 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
         }
         val bitmap: Bitmap? = BitmapFactory.decodeByteArray(encoded, 0, encoded.size, options)
         if (bitmap == null) {
-            throw BadPicture("${encoded.size} bytes are no picture that Android can decode.", "JPEG and PNG always are.")
+            throw BadPicture("${encoded.size} bytes are no picture that Android decodes.", "JPEG and PNG always are.")
         }
         val picture = bitmap.picture()
         bitmap.recycle()

@@ -11,8 +11,8 @@ import java.security.MessageDigest
 /**
  * The artifacts of an app as files of its own, since a runtime maps files into memory and assets are none.
  *
- * An artifact's file is named after its SHA-256, which is checked while it is copied. It appears whole or not at all; what
- * is there has been checked. Used by one thread at a time.
+ * An artifact's file is named after its SHA-256, which is checked while it is copied. It appears whole or not at all;
+ * what is there has been checked. Used by one thread at a time.
  *
  * @property folder which holds nothing else; made if need be.
  */

@@ -17,7 +17,7 @@ class ModelThread(name: String = "shvit") : AutoCloseable {
     /** Does something after all that was submitted before; what it throws, `get` of the future throws. */
     fun <T> submit(task: () -> T): Future<T> = executor.submit(task)
 
-    /** Does something unless something else of this kind is waiting or under way: a camera's frame, of which some drop. */
+    /** Does something, such as with a camera's frame, unless another such thing waits or is under way; then null. */
     fun <T> submitIfIdle(task: () -> T): Future<T>? {
         if (!busy.compareAndSet(false, true)) return null
         return executor.submit<T> {

@@ -16,7 +16,7 @@ class FrameTest {
 
     private fun pixel(y: Int, u: Int, v: Int): Int = Frame(1, 1, plane(y), plane(u), plane(v)).picture().pixels.single()
 
-    /** A plane of random samples, laid out with gaps that hold something else; its last row ends with its last sample. */
+    /** A plane of samples, laid out with gaps that hold something else; its last row ends with its last sample. */
     private fun gapped(samples: ByteArray, width: Int, rowStride: Int, pixelStride: Int, before: Int): Plane {
         val rows = samples.size / width
         val noise = Random(7)

@@ -34,7 +34,8 @@ class OrientationTest {
 
     @Test
     fun `degrees are quarters of a turn clockwise, whichever way they are counted`() {
-        val quarters = listOf(Orientation.UPRIGHT, Orientation.QUARTER, Orientation.HALF_TURN, Orientation.THREE_QUARTERS)
+        val quarters =
+            listOf(Orientation.UPRIGHT, Orientation.QUARTER, Orientation.HALF_TURN, Orientation.THREE_QUARTERS)
         for (turns in -8..8) assertEquals(quarters[Math.floorMod(turns, 4)], Orientation.ofDegrees(90 * turns))
     }
 }

@@ -10,7 +10,8 @@ import kotlin.test.assertTrue
 class ProcessStatusTest {
     @Test
     fun `the peak is told in bytes`() {
-        assertEquals(5_181_440, peakMemoryBytes("Name:\tapp\nVmPeak:\t  9000 kB\nVmHWM:\t  5060 kB\nVmRSS:\t 4000 kB\n"))
+        val status = "Name:\tapp\nVmPeak:\t  9000 kB\nVmHWM:\t  5060 kB\nVmRSS:\t 4000 kB\n"
+        assertEquals(5_181_440, peakMemoryBytes(status))
     }
 
     @Test

@@ -54,7 +54,8 @@ class ArtifactCacheTest {
 
     @Test
     fun `a damaged artifact is refused and leaves nothing`() {
-        val error = assertFailsWith<BadModel> { cache.file(ModelStore(stored(program, sha256(ByteArray(1)))).model(stem)) }
+        val model = ModelStore(stored(program, sha256(ByteArray(1)))).model(stem)
+        val error = assertFailsWith<BadModel> { cache.file(model) }
         assertEquals("$stem/$stem.pte is not what its manifest says.", error.what)
         assertEquals(emptyList(), names())
     }

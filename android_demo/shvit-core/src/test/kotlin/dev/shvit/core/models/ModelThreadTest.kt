@@ -24,7 +24,7 @@ class ModelThreadTest {
     }
 
     @Test
-    fun `a frame is dropped while another one waits or runs, and none after it has failed`() = ModelThread().use { thread ->
+    fun `a frame is dropped while another one waits or runs, and not after it failed`() = ModelThread().use { thread ->
         val gate = CountDownLatch(1)
         thread.submit { gate.await() }
         val first = assertNotNull(thread.submitIfIdle<Int> { error("a bad frame") })

@@ -1,4 +1,4 @@
-"""Kotlin's compiler and a Java machine, as the checks of the Android core start them."""
+"""Kotlin's and Java's compilers and a Java machine, as the checks of the Android code start them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The oldest class library and bytecode that a phone of Android 8 takes; every warning is an error.
-FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-Xjdk-release=8", "-no-stdlib", "-no-reflect")
+# The bytecode that a phone of Android 8 takes; every warning is an error.
+FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
+# The JVM's class library of that age; Android's modules have the framework's instead.
+JVM = ("-Xjdk-release=8",)
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,44 @@ class Toolchain:
 
     def java(self, *arguments: str | Path) -> int:
         """Runs Java and returns its exit status; what it says goes where this program's words go."""
+        return self._run("java", *arguments)
+
+    def told(self, *arguments: str | Path) -> str:
+        """What a Java program prints; raises `CalledProcessError` where it fails."""
+        command = [self.java_home / "bin/java", *arguments]
+        return subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def _run(self, program: str, *arguments: str | Path, quiet: bool = False) -> int:
+        command = [self.java_home / "bin" / program, *arguments]
+        words = subprocess.DEVNULL if quiet else None
+        return subprocess.run(command, env=self._environment(), check=False, stdout=words, stderr=words).returncode
+
+    def _environment(self) -> dict[str, str] | None:
         libraries = [*map(str, self.native), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-        environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
-        return subprocess.run([self.java_home / "bin/java", *arguments], env=environment, check=False).returncode
+        return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
 
     def kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
-        """Compiles sources into a folder of classes and returns the compiler's exit status."""
+        """Compiles sources against the JVM's class library into a folder of classes and returns the exit status."""
+        return self._kotlinc(sources, into, classpath, *JVM, "-jdk-home", str(self.java_home), *options)
+
+    def kotlinc_android(
+        self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
+    ) -> int:
+        """As `kotlinc`, with no class library but what the class path holds; `quiet` drops the compiler's words."""
+        return self._kotlinc(sources, into, classpath, "-no-jdk", *options, quiet=quiet)
+
+    def _kotlinc(
+        self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
+    ) -> int:
         starter = ("-Xmx1g", "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
         compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
-        homes = ("-kotlin-home", self.kotlin.parent, "-jdk-home", self.java_home)
-        return self.java(*starter, *compiler, *homes, *FLAGS, *options, "-cp", paths(classpath), "-d", into, *sources)
+        places = ("-kotlin-home", self.kotlin.parent, "-cp", paths(classpath), "-d", into)
+        return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)
+
+    def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
+        """Compiles Java sources into a folder of classes and returns the exit status."""
+        options = ("--release", "8", "-Xlint:all,-options", "-Werror", "-proc:none")
+        return self._run("javac", *options, "-cp", paths(classpath), "-d", into, *sources)
 
     def library(self, name: str) -> Path:
         """A library that comes with the compiler."""

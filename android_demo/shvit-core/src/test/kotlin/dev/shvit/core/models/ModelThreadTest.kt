@@ -1,0 +1,50 @@
+package dev.shvit.core.models
+
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.Future
+import java.util.concurrent.RejectedExecutionException
+import java.util.concurrent.TimeUnit
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+
+class ModelThreadTest {
+    /** The result, or a failure where there never is one. */
+    private fun <T> Future<T>.soon(): T = get(10, TimeUnit.SECONDS)
+
+    @Test
+    fun `everything is done on one thread, in the order of asking`() = ModelThread("one").use { thread ->
+        val log = ArrayList<Int>()
+        val names = (1..20).map { number -> thread.submit { Thread.currentThread().name.also { log += number } } }
+        assertEquals(setOf("one"), names.map { it.soon() }.toSet())
+        assertEquals((1..20).toList(), log)
+    }
+
+    @Test
+    fun `a frame is dropped while another one waits or runs, and not after it failed`() = ModelThread().use { thread ->
+        val gate = CountDownLatch(1)
+        thread.submit { gate.await() }
+        val first = assertNotNull(thread.submitIfIdle<Int> { error("a bad frame") })
+        assertNull(thread.submitIfIdle { 2 })
+        gate.countDown()
+        assertEquals("a bad frame", assertFailsWith<ExecutionException> { first.soon() }.cause?.message)
+        thread.submit { }.soon()
+        assertEquals(3, assertNotNull(thread.submitIfIdle { 3 }).soon())
+    }
+
+    @Test
+    fun `what was asked before the end is done, and nothing after it`() {
+        val gate = CountDownLatch(1)
+        val thread = ModelThread()
+        thread.submit { gate.await() }
+        val last = thread.submit { "done" }
+        thread.close()
+        assertFailsWith<RejectedExecutionException> { thread.submit { } }
+        assertFailsWith<RejectedExecutionException> { thread.submitIfIdle { } }
+        gate.countDown()
+        assertEquals("done", last.soon())
+    }
+}

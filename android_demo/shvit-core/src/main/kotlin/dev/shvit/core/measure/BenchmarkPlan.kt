@@ -43,6 +43,9 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
             "On the computer: shvit-mobile embed MODEL.pte --into android_demo",
         )
 
+        /** Whether Android can run a model. */
+        fun runs(model: StoredModel): Boolean = model.manifest.target == Target.EXECUTORCH
+
         private fun named(name: String, stored: List<Stored>): Stored {
             val found = stored.firstOrNull { it.stem == name } ?: throw if (stored.isEmpty()) noModel() else BadModel(
                 "There is no model '$name' in this app.",
@@ -53,10 +56,9 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
 
         /** A model that Android cannot run counts as broken. */
         private fun runnable(stored: Stored): Stored {
-            val target = (stored as? Stored.Usable)?.model?.manifest?.target
-            if (target == null || target == Target.EXECUTORCH) return stored
+            if (stored !is Stored.Usable || runs(stored.model)) return stored
             val reason = BadModel(
-                "${stored.stem} is made for ${target.word}.",
+                "${stored.stem} is made for ${stored.model.manifest.target.word}.",
                 "This app runs ExecuTorch programs.",
                 "Export it again: shvit-mobile export --target executorch",
             )

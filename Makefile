@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 app-goldens test-ios test-android test-slow train-demo clean
+.PHONY: demo test lint test-search test-arm64 app-goldens test-ios test-android check-android test-slow train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -56,11 +56,15 @@ test-ios: app-goldens
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/read_report.py $(SHVIT_REPORT)
 
-# The Kotlin core of the Android app, on Linux, with Kotlin's compiler, JUnit and, where there is none, a JDK, in 100 to
-# 400 MB of ~/.cache.
+# The Android project on Linux: the core's tests, then library and app compiled against Android's and ExecuTorch's
+# classes. Kotlin's compiler, those classes, JUnit and, where there is none, a JDK take 130 to 430 MB of ~/.cache.
 test-android: export SHVIT_EMBEDDED := required
 test-android: app-goldens
 	$(BIN)/python tools/android/check_core.py
+	$(MAKE) -o $(INSTALLED) check-android
+
+check-android: $(INSTALLED)
+	$(BIN)/python tools/android/check_modules.py
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

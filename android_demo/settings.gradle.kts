@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "shvit-android"
-include(":shvit-core")
+include(":shvit-core", ":shvit")

@@ -27,6 +27,6 @@ def test_every_name_of_the_catalog_that_gradle_files_use_is_defined() -> None:
     libraries = {name.replace("-", ".") for name in CATALOG["libraries"]}
     plugins = {f"plugins.{name.replace('-', '.')}" for name in CATALOG["plugins"]}
     assert used
-    assert used <= libraries | plugins
+    assert used <= libraries | plugins | {f"versions.{name}" for name in CATALOG["versions"]}
     versions = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in CATALOG[kind].values()}
     assert versions == set(CATALOG["versions"])

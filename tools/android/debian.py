@@ -1,4 +1,7 @@
-"""Debian's packages, downloaded and verified by apt and unpacked into a folder: no root, nothing installed."""
+"""Debian's packages, downloaded and verified by apt and unpacked into a folder: no root, nothing installed.
+
+What this machine's own release no longer has comes from an older one, by the mirrors that apt is configured with.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,23 @@ Debug::NoLocking "true";
 Dir::State::lists "{folder}/lists";
 Dir::Cache "{folder}/cache";
 """
+# Another release than the machine's: sources of its own, and a record by which nothing is installed.
+RELEASE_CONFIG = """\
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State::status "{folder}/status";
+"""
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False) -> None:
+def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None) -> None:
     """Unpacks packages into a folder, and, if asked, those they depend on that this machine does not have.
+
+    Args:
+        packages: their names.
+        into: the folder, which is there.
+        dependencies: whether to unpack what they depend on, too.
+        release: Debian's release that has them; the machine's own otherwise.
 
     Raises:
         ToolMissing: there is no apt or dpkg.
@@ -41,21 +57,23 @@ def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False)
             hint="Use a Debian machine or container.",
         )
     with tempfile.TemporaryDirectory(prefix="shvit-apt-") as temporary:
-        for archive in downloaded(names, Path(temporary), dependencies):
+        for archive in downloaded(names, Path(temporary), dependencies, release):
             about = f"{archive.name} cannot be unpacked.", ""
             printed(["dpkg-deb", "--extract", str(archive), str(into)], about=about)
 
 
-def downloaded(names: list[str], folder: Path, dependencies: bool) -> list[Path]:
+def downloaded(names: list[str], folder: Path, dependencies: bool, release: str | None) -> list[Path]:
     for place in ("lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True)
     config = folder / "apt.conf"
     config.write_text(APT_CONFIG.format(folder=folder))
+    if release:
+        point_to(release, config)
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
     # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
-    what = f"apt cannot download {', '.join(names)}."
+    what = f"apt cannot download {', '.join(names)}{f' of Debian {release}' if release else ''}."
     why = f"They come from the Debian mirror that apt is configured with. {last_words(updated)}".strip()
     # Reinstalled: where a JDK is recorded as installed and cannot be found, it is to be downloaded all the same.
     with_others = ["install", "--reinstall", "--yes", "--download-only"]
@@ -65,3 +83,21 @@ def downloaded(names: list[str], folder: Path, dependencies: bool) -> list[Path]
     if not archives:
         raise InstallFailed(what, why="apt ended well and left no archive.")
     return archives
+
+
+def point_to(release: str, config: Path) -> None:
+    """Makes apt, as `config` sets it up, see one release of Debian and nothing else."""
+    folder = config.parent
+    (folder / "status").touch()
+    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    (folder / "sources.list").write_text("".join(f"deb {signed}{mirror} {release} main\n" for mirror in mirrors()))
+    with config.open("a") as file:
+        file.write(RELEASE_CONFIG.format(folder=folder))
+
+
+def mirrors() -> list[str]:
+    """Where this machine gets Debian's packages from, and whatever else it gets by apt."""
+    about = "apt does not tell its mirrors.", ""
+    listed = printed(["apt-get", "--print-uris", "update"], about=about)
+    uris = [line.split("'")[1] for line in listed.splitlines() if line.startswith("'")]
+    return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))

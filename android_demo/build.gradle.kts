@@ -1,0 +1,5 @@
+// One version of each plugin for all modules. The Android plugin compiles Kotlin with the compiler that is named here.
+plugins {
+    alias(libs.plugins.android.library) apply false
+    alias(libs.plugins.kotlin.jvm) apply false
+}

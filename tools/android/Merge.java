@@ -1,0 +1,91 @@
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
+import org.objectweb.asm.ClassReader;
+import org.objectweb.asm.ClassWriter;
+import org.objectweb.asm.tree.AnnotationNode;
+import org.objectweb.asm.tree.ClassNode;
+import org.objectweb.asm.tree.InnerClassNode;
+
+/**
+ * Merges newer members into older framework classes: `Merge OVERLAY JAR INTO`.
+ *
+ * OVERLAY holds compiled classes that declare no more than what is newer than JAR, each class or member with the API
+ * level that it came with (`overlay.Since`). INTO receives the classes of JAR with these members added, and those
+ * that are new as a whole; it is to precede JAR on a class path. A member that JAR has already is an error.
+ */
+public final class Merge {
+    private static final String SINCE = "Loverlay/Since;";
+
+    private final ZipFile framework;
+    private final Path into;
+
+    private Merge(ZipFile framework, Path into) {
+        this.framework = framework;
+        this.into = into;
+    }
+
+    public static void main(String[] arguments) throws IOException {
+        Path overlay = Path.of(arguments[0]);
+        try (ZipFile framework = new ZipFile(arguments[1]);
+                Stream<Path> files = Files.walk(overlay)) {
+            Merge merge = new Merge(framework, Path.of(arguments[2]));
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                merge.add(overlay.relativize(file).toString(), read(Files.readAllBytes(file)));
+            }
+        }
+    }
+
+    private void add(String name, ClassNode newer) throws IOException {
+        ZipEntry entry = framework.getEntry(name);
+        if (entry != null) {
+            write(name, merged(read(framework.getInputStream(entry).readAllBytes()), newer));
+        } else if (isMarked(newer.invisibleAnnotations) || newer.name.equals("overlay/Since")) {
+            write(name, newer);
+        } else {
+            throw new IllegalArgumentException(newer.name + " is new and does not say since when.");
+        }
+    }
+
+    private static ClassNode merged(ClassNode older, ClassNode newer) {
+        newer.fields.stream().filter(field -> isMarked(field.invisibleAnnotations)).forEach(field -> {
+            refuse(older.fields.stream().anyMatch(it -> it.name.equals(field.name)), older, field.name);
+            older.fields.add(field);
+        });
+        newer.methods.stream().filter(method -> isMarked(method.invisibleAnnotations)).forEach(method -> {
+            String signature = method.name + method.desc;
+            refuse(older.methods.stream().anyMatch(it -> signature.equals(it.name + it.desc)), older, signature);
+            older.methods.add(method);
+        });
+        Predicate<InnerClassNode> known = nested -> older.innerClasses.stream().anyMatch(it -> it.name.equals(nested.name));
+        newer.innerClasses.stream().filter(known.negate()).forEach(older.innerClasses::add);
+        return older;
+    }
+
+    private static void refuse(boolean isThere, ClassNode owner, String member) {
+        if (isThere) throw new IllegalArgumentException(owner.name + "." + member + " is no newer than the framework.");
+    }
+
+    private static boolean isMarked(List<AnnotationNode> annotations) {
+        return annotations != null && annotations.stream().anyMatch(it -> it.desc.equals(SINCE));
+    }
+
+    private static ClassNode read(byte[] bytes) {
+        ClassNode node = new ClassNode();
+        new ClassReader(bytes).accept(node, 0);
+        return node;
+    }
+
+    private void write(String name, ClassNode node) throws IOException {
+        ClassWriter writer = new ClassWriter(0);
+        node.accept(writer);
+        Path file = into.resolve(name);
+        Files.createDirectories(file.getParent());
+        Files.write(file, writer.toByteArray());
+    }
+}

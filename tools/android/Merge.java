@@ -36,7 +36,9 @@ public final class Merge {
                 Stream<Path> files = Files.walk(overlay)) {
             Merge merge = new Merge(framework, Path.of(arguments[2]));
             for (Path file : files.filter(Files::isRegularFile).toList()) {
-                merge.add(overlay.relativize(file).toString(), read(Files.readAllBytes(file)));
+                String name = overlay.relativize(file).toString();
+                merge.add(name, read(Files.readAllBytes(file)));
+                merge.copyNested(name);
             }
         }
     }
@@ -49,6 +51,16 @@ public final class Merge {
             write(name, newer);
         } else {
             throw new IllegalArgumentException(newer.name + " is new and does not say since when.");
+        }
+    }
+
+    /** Kotlin's compiler looks for the classes within a class where that class is, and nowhere else. */
+    private void copyNested(String name) throws IOException {
+        String prefix = name.replaceFirst("(\\$.*)?\\.class$", "\\$");
+        for (ZipEntry entry : framework.stream().filter(it -> it.getName().startsWith(prefix)).toList()) {
+            if (Files.notExists(into.resolve(entry.getName()))) {
+                write(entry.getName(), read(framework.getInputStream(entry).readAllBytes()));
+            }
         }
     }
 

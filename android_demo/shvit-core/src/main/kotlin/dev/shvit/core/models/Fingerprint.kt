@@ -51,4 +51,4 @@ private val BY_CODE_POINT = Comparator<String> { first, second ->
     if (differs == null) one.size - other.size else (one[differs].toInt() and 0xFF) - (other[differs].toInt() and 0xFF)
 }
 
-private fun hexadecimal(bytes: ByteArray): String = bytes.joinToString("") { "%02x".format(it) }
+internal fun hexadecimal(bytes: ByteArray): String = bytes.joinToString("") { "%02x".format(it) }

@@ -6,6 +6,7 @@ import dev.shvit.core.documents.Goldens
 import dev.shvit.core.documents.GoldensFolder
 import dev.shvit.core.documents.Manifest
 import java.io.IOException
+import java.io.InputStream
 
 /**
  * A model in its folder, as `shvit-mobile embed` puts it there.
@@ -22,6 +23,16 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
      * @throws BadModel it is missing, or not what its manifest says.
      */
     fun verify() = refuseOther(artifact, manifest.artifact.sha256)
+
+    /**
+     * The bytes of the artifact, to be closed by the caller.
+     *
+     * @throws IOException it is missing.
+     */
+    internal fun open(): InputStream = files.open(artifact)
+
+    /** Refuses the artifact if this is not its SHA-256. */
+    internal fun refuseOther(sha256: String) = refuseOther(artifact, manifest.artifact.sha256, sha256)
 
     /**
      * The goldens, compared with the manifest; null where the model came without.
@@ -47,6 +58,10 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
         } catch (reason: IOException) {
             throw BadModel("$path cannot be read: ${reason.message}.", "Its manifest names it.", AGAIN)
         }
+        refuseOther(path, expected, actual)
+    }
+
+    private fun refuseOther(path: String, expected: String, actual: String) {
         if (actual != expected) {
             val why = "Its SHA-256 begins with ${actual.take(DIGITS)} and should with ${expected.take(DIGITS)}."
             throw BadModel("$path is not what its manifest says.", why, AGAIN)

@@ -1,0 +1,29 @@
+package dev.shvit.core.measure
+
+import java.io.File
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+
+class ProcessStatusTest {
+    @Test
+    fun `the peak is told in bytes`() {
+        assertEquals(5_181_440, peakMemoryBytes("Name:\tapp\nVmPeak:\t  9000 kB\nVmHWM:\t  5060 kB\nVmRSS:\t 4000 kB\n"))
+    }
+
+    @Test
+    fun `a status without it, or with a number too large, tells nothing`() {
+        assertNull(peakMemoryBytes("Name:\tapp\nVmRSS:\t 4000 kB\n"))
+        assertNull(peakMemoryBytes("VmHWM:\t99999999999999999999 kB\n"))
+        assertNull(peakMemoryBytes(""))
+    }
+
+    /** This process has a heap of megabytes, and no terabyte. */
+    @Test
+    fun `Linux tells it of this process`() {
+        val peak = assertNotNull(peakMemoryBytes(File("/proc/self/status").readText()))
+        assertTrue(peak in 10_000_000..1_000_000_000_000, "$peak bytes")
+    }
+}

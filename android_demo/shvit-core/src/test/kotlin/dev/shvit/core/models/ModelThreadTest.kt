@@ -1,0 +1,45 @@
+package dev.shvit.core.models
+
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.RejectedExecutionException
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+
+class ModelThreadTest {
+    @Test
+    fun `everything is done on one thread, in the order of asking`() = ModelThread("one").use { thread ->
+        val log = ArrayList<Int>()
+        val names = (1..20).map { number -> thread.submit { Thread.currentThread().name.also { log += number } } }
+        assertEquals(setOf("one"), names.map { it.get() }.toSet())
+        assertEquals((1..20).toList(), log)
+    }
+
+    @Test
+    fun `a frame is dropped while another one waits or runs, and none after it has failed`() = ModelThread().use { thread ->
+        val gate = CountDownLatch(1)
+        thread.submit { gate.await() }
+        val first = assertNotNull(thread.submitIfIdle<Int> { error("a bad frame") })
+        assertNull(thread.submitIfIdle { 2 })
+        gate.countDown()
+        assertEquals("a bad frame", assertFailsWith<ExecutionException> { first.get() }.cause?.message)
+        thread.submit { }.get()
+        assertEquals(3, assertNotNull(thread.submitIfIdle { 3 }).get())
+    }
+
+    @Test
+    fun `what was asked before the end is done, and nothing after it`() {
+        val gate = CountDownLatch(1)
+        val thread = ModelThread()
+        thread.submit { gate.await() }
+        val last = thread.submit { "done" }
+        thread.close()
+        assertFailsWith<RejectedExecutionException> { thread.submit { } }
+        assertFailsWith<RejectedExecutionException> { thread.submitIfIdle { } }
+        gate.countDown()
+        assertEquals("done", last.get())
+    }
+}

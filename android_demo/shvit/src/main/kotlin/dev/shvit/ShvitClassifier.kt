@@ -1,0 +1,185 @@
+package dev.shvit
+
+import dev.shvit.core.BadModel
+import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException
+import dev.shvit.core.documents.InputKind
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.images.Picture
+import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessor
+import dev.shvit.core.models.ArtifactCache
+import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Inference
+import dev.shvit.core.models.Prediction
+import dev.shvit.core.models.SharedPool
+import dev.shvit.core.models.StoredModel
+import dev.shvit.core.models.checkExecuTorch
+import dev.shvit.core.models.logits
+import dev.shvit.core.models.predictions
+import java.io.File
+import org.pytorch.executorch.EValue
+import org.pytorch.executorch.Module
+import org.pytorch.executorch.Tensor
+
+/**
+ * What a model says of a picture.
+ *
+ * @property best the likeliest classes, likeliest first.
+ * @property preprocessingMs from the picture to the model's pixels.
+ * @property inferenceMs from pixels to logits.
+ */
+data class Classification(val best: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
+
+/**
+ * A model that ExecuTorch has loaded. Loading and running take a while: off the main thread, best on a
+ * [dev.shvit.core.models.ModelThread]. Runs and [close] wait for each other.
+ *
+ * ```kotlin
+ * val model = ModelStore(AssetFiles(assets)).model("shvit_s1-224-executorch-int8")
+ * ShvitClassifier.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { classifier ->
+ *     val best = classifier.classify(bitmap.picture()).best
+ * }
+ * ```
+ */
+class ShvitClassifier private constructor(
+    val manifest: Manifest,
+    private val module: Module,
+    private val place: AutoCloseable,
+) : Classifier {
+    private val preprocessor = Preprocessor(manifest.preprocessing)
+    private var closed = false
+
+    /**
+     * The likeliest classes of an upright picture, with the time that it took.
+     *
+     * @param count of classes, at most.
+     * @throws ShvitException the model failed, or is not what its manifest says.
+     */
+    fun classify(picture: Picture, count: Int = 5): Classification {
+        val start = monotonic.nanoseconds()
+        val pixels = pixels(picture)
+        val prepared = monotonic.nanoseconds()
+        val logits = logits(pixels)
+        val end = monotonic.nanoseconds()
+        return Classification(
+            predictions(logits, manifest.labels, count),
+            preprocessingMs = (prepared - start) / 1e6,
+            inferenceMs = (end - prepared) / 1e6,
+        )
+    }
+
+    /** What the model sees of a picture. */
+    fun pixels(picture: Picture): Pixels = traced("shvit preprocessing") { preprocessor.pixels(picture) }
+
+    override fun prepared(pixels: Pixels): Inference {
+        val preprocessing = manifest.preprocessing
+        if (pixels.height != preprocessing.height || pixels.width != preprocessing.width) {
+            throw BadPicture(
+                "${pixels.height} x ${pixels.width} pixels are not what ${manifest.artifact.name} takes.",
+                "It takes ${preprocessing.height} x ${preprocessing.width}.",
+            )
+        }
+        val values = manifest.input.tensor(pixels, preprocessing)
+        val buffer = Tensor.allocateFloatBuffer(values.size)
+        buffer.put(values)
+        val input = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
+        return Inference { run(input) }
+    }
+
+    /** Frees the model once an inference that is under way has ended; does nothing the second time. */
+    @Synchronized
+    override fun close() {
+        if (closed) return
+        closed = true
+        module.destroy()
+        place.close()
+    }
+
+    @Synchronized
+    private fun run(input: EValue): FloatArray {
+        check(!closed) { "${manifest.artifact.name} has been closed" }
+        return traced("shvit inference") {
+            orBadModel("${manifest.artifact.name} failed") { module.forward(input)[0].toTensor().dataAsFloatArray }
+        }
+    }
+
+    companion object {
+        /** The version of ExecuTorch that the library was built with. */
+        val executorch: String get() = BuildConfig.EXECUTORCH
+
+        /** Of the process, as ExecuTorch's is. */
+        private val pool = SharedPool()
+
+        private const val METHOD = "forward"
+        private const val BATCH = 0
+        private const val DYNAMIC = 0
+
+        /**
+         * Loads a model: mapped into memory, its method ready to run.
+         *
+         * All models that are loaded at a time run on the same number of threads: see [SharedPool].
+         *
+         * @param cache where the artifact's file is or will be; it is checked against its SHA-256 when it is put there.
+         * @param threads that an inference runs on; 0 for as many as ExecuTorch holds best for the phone.
+         * @throws ShvitException the model is damaged, was written by another ExecuTorch, or cannot be loaded.
+         */
+        fun load(model: StoredModel, cache: ArtifactCache, threads: Int = 0): ShvitClassifier {
+            val manifest = model.manifest
+            manifest.checkExecuTorch(executorch)
+            checkInput(manifest)
+            val file = cache.file(model)
+            val place = pool.enter(threads)
+            return try {
+                val module = traced("shvit load") {
+                    orBadModel("${manifest.artifact.name} cannot be loaded") { loaded(file, threads) }
+                }
+                ShvitClassifier(manifest, module, place)
+            } catch (reason: ShvitException) {
+                place.close()
+                throw reason
+            }
+        }
+
+        private fun checkInput(manifest: Manifest) {
+            val input = manifest.input
+            if (input.kind != InputKind.TENSOR || input.dtype != "float32" || input.shape[BATCH] > 1) {
+                throw BadModel(
+                    "${manifest.artifact.name} takes ${input.kind.word} ${input.shape} of ${input.dtype}.",
+                    "The app gives it one image at a time, as a tensor of float32.",
+                    "Export it with --batch 1",
+                )
+            }
+        }
+
+        private fun loaded(file: File, threads: Int): Module {
+            val module = Module.load(file.path, Module.LOAD_MODE_MMAP, threads)
+            try {
+                val status = status(module.loadMethod(METHOD))
+                check(status == 0) { "ExecuTorch's error $status" }
+                return module
+            } catch (reason: RuntimeException) {
+                module.destroy()
+                throw reason
+            }
+        }
+
+        /** Older versions of ExecuTorch return the number of an error, or 0; newer ones return nothing and throw. */
+        private fun status(returned: Any?): Int = returned as? Int ?: 0
+
+        private fun shape(manifest: Manifest): LongArray {
+            val shape = manifest.input.shape.map(Int::toLong).toLongArray()
+            if (shape[BATCH] == DYNAMIC.toLong()) shape[BATCH] = 1
+            return shape
+        }
+
+        /** What ExecuTorch or its native library throws, as an error that says which model it was. */
+        private inline fun <T> orBadModel(what: String, block: () -> T): T = try {
+            block()
+        } catch (reason: RuntimeException) {
+            throw BadModel("$what: ${reason.message}.", "The device's log may tell more: adb logcat -s ExecuTorch")
+        } catch (reason: LinkageError) {
+            throw BadModel("$what: ${reason.message}.", "ExecuTorch's native library does not start on this phone.")
+        }
+    }
+}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from install import executorch, framework, install
+from resources import check_classes, linked
 from toolchain import Toolchain, paths
 
 from shvit_mobile.errors import ShvitError
@@ -73,6 +74,7 @@ def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
 
     Raises:
         CompileFailed: a compiler found an error, or something to warn of.
+        BadResources: aapt2 refuses the app's resources.
         ToolMissing, InstallFailed: what they are compiled against cannot be had.
     """
     shutil.rmtree(build, ignore_errors=True)
@@ -94,7 +96,12 @@ def with_apps(tools: Toolchain, project: Path, into: Path, known: list[Path]) ->
     library = compiled_module(tools, project / "shvit", into, known)
     if not kotlin(project / "app/src/main"):
         return library, None
-    return library, compiled_module(tools, project / "app", into, [*known, library])
+    resources = linked(project / "app", into / "resources")
+    ids = into / "R"
+    done("R", tools.javac([resources.java], ids, known))
+    app = compiled_module(tools, project / "app", into, [*known, library, ids])
+    check_classes(resources, app)
+    return library, app
 
 
 def merged_overlay(tools: Toolchain, build: Path) -> Path:

@@ -42,7 +42,8 @@ data class BenchmarkRequest(
         fun of(extras: Map<String, Any?>): BenchmarkRequest? {
             val options = extras.filterKeys { '.' !in it }.mapValues { it.value.toString().trim() }
             (options.keys - OPTIONS).minOrNull()?.let { unknown ->
-                throw WrongSettings("'$unknown' is not an option of a benchmark.", "Options: ${OPTIONS.joinToString()}.")
+                val known = OPTIONS.joinToString()
+                throw WrongSettings("'$unknown' is not an option of a benchmark.", "Options: $known.")
             }
             val models = options[BENCHMARK] ?: return if (options.isEmpty()) null else throw WrongSettings(
                 "${options.keys.sorted().joinToString()} is given, and no benchmark is asked for.",
@@ -51,7 +52,7 @@ data class BenchmarkRequest(
             )
             return BenchmarkRequest(
                 models = if (models == ALL) null else listed(BENCHMARK, models),
-                threads = options[THREADS]?.let { text -> listed(THREADS, text).map { whole(THREADS, it) } } ?: listOf(1),
+                threads = options[THREADS]?.let { listed(THREADS, it).map { one -> whole(THREADS, one) } } ?: listOf(1),
                 protocol = protocol(options),
                 report = options[REPORT]?.also(::refuseOtherThanFileName),
             )
@@ -78,7 +79,7 @@ data class BenchmarkRequest(
 
         private fun listed(option: String, text: String): List<String> =
             text.split(',').map(String::trim).filter(String::isNotEmpty).distinct().ifEmpty {
-                throw WrongSettings("$option is empty.", "Several are told apart by commas.")
+                throw WrongSettings("$option is empty.", "At least one is needed; commas stand between several.")
             }
 
         private fun whole(option: String, text: String): Int =

@@ -8,8 +8,8 @@ object CameraGeometry {
     data class Size(val width: Int, val height: Int)
 
     /**
-     * What to do to a camera's picture in a view that stretched it over itself: about the middle, scale each axis, turn,
-     * then scale both.
+     * What to do to a camera's picture in a view that stretched it over itself: about the middle, scale each axis,
+     * turn, then scale both.
      */
     data class Fit(val scaleX: Double, val scaleY: Double, val degrees: Int, val zoom: Double)
 

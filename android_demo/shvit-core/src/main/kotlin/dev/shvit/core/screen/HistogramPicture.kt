@@ -29,8 +29,8 @@ class HistogramPicture private constructor(
         /**
          * The picture of samples that fills a rectangle; the fullest bin reaches its top.
          *
-         * Half of a hundredth of the samples may lie beyond the right end: one pause of the system would otherwise press
-         * all others into one bar. They are counted in the last bar.
+         * Half of a hundredth of the samples may lie beyond the right end: one pause of the system would otherwise
+         * press all others into one bar. They are counted in the last bar.
          *
          * @param samples in milliseconds; at least one.
          * @param width of the rectangle, in pixels, as [height].

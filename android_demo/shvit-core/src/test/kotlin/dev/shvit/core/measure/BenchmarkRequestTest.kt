@@ -40,7 +40,8 @@ class BenchmarkRequestTest {
 
     @Test
     fun `a mistake is named`() {
-        assertEquals("'iteratons' is not an option of a benchmark.", refused("benchmark" to "all", "iteratons" to 2).what)
+        val misspelled = refused("benchmark" to "all", "iteratons" to 2)
+        assertEquals("'iteratons' is not an option of a benchmark.", misspelled.what)
         assertEquals("iterations is given, and no benchmark is asked for.", refused("iterations" to 200).what)
         assertEquals("iterations is 'many'.", refused("benchmark" to "all", "iterations" to "many").what)
         assertEquals("seconds is 'null'.", refused("benchmark" to "all", "seconds" to null).what)

@@ -9,8 +9,9 @@ import kotlin.test.assertNull
 class CameraGeometryTest {
     @Test
     fun `pictures are turned against the display, those of a front camera with it`() {
-        assertEquals(listOf(90, 0, 270, 180), listOf(0, 90, 180, 270).map { CameraGeometry.upright(90, it, front = false) })
-        assertEquals(listOf(270, 0, 90, 180), listOf(0, 90, 180, 270).map { CameraGeometry.upright(270, it, front = true) })
+        val displays = listOf(0, 90, 180, 270)
+        assertEquals(listOf(90, 0, 270, 180), displays.map { CameraGeometry.upright(90, it, front = false) })
+        assertEquals(listOf(270, 0, 90, 180), displays.map { CameraGeometry.upright(270, it, front = true) })
     }
 
     @Test

@@ -64,7 +64,7 @@ test-android: app-goldens
 	$(MAKE) -o $(INSTALLED) check-android
 
 check-android: $(INSTALLED)
-	$(BIN)/python tools/android/check_modules.py
+	$(BIN)/python tools/android/check_modules.py --plant
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

@@ -2,18 +2,25 @@
 
 What they see is what a phone and Gradle would give them, as near as it is to be had: Android's framework classes of
 API 23, with the newer members of `overlay/` merged in; and ExecuTorch's Java classes twice, those of an older version
-and a stub of the newest. Nothing is run: that takes a phone.
+and a stub of the newest. Then every member of Android's that the classes name is looked up in the signatures of a
+recent API level. Nothing is run: that takes a phone.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import shutil
 import sys
+import tempfile
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from install import executorch, framework, install
+from install import executorch, framework, install, signatures
+from members import faults, uses
+from members import signatures as parsed
+from mistakes import MISTAKES
 from resources import check_classes, linked
 from toolchain import Toolchain, paths
 
@@ -22,7 +29,7 @@ from shvit_mobile.errors import ShvitError
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent / "android_demo"
 BUILD = HERE.parent.parent / "build" / "android"
-MERGE = ("asm", "asm-tree")
+ASM = ("asm", "asm-tree")
 BUILD_CONFIG = """\
 package dev.shvit;
 
@@ -47,26 +54,64 @@ class Modules:
     Attributes:
         library: classes of `shvit`, against the newest ExecuTorch.
         app: classes of `app`; None where it has no sources.
-        framework: what they were compiled against, in the order of a class path.
+        known: what the library sees besides ExecuTorch, in the order of a class path.
+        apis: ExecuTorch's classes, by the names of their APIs.
     """
 
     library: Path
     app: Path | None
-    framework: tuple[Path, ...]
+    known: tuple[Path, ...]
+    apis: dict[str, Path]
 
 
 def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--plant", action="store_true", help="then plant mistakes in copies, and count the caught")
+    plant = options.parse_args().plant
     try:
-        modules = compiled(install(), PROJECT, BUILD)
+        tools = install()
+        modules = compiled(tools, PROJECT, BUILD)
+        wrong = misused(tools, modules, PROJECT)
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2
     except CompileFailed as reason:
         print(f"error: {reason}", file=sys.stderr)
         return reason.status
+    for fault in wrong:
+        print(f"error: {fault}", file=sys.stderr)
+    if wrong:
+        return 1
     names = "shvit and app compile" if modules.app else "shvit compiles"
     print(f"{names} without a warning against Android's classes and both of ExecuTorch's APIs.")
-    return 0
+    return planted(tools, modules) if plant else 0
+
+
+def planted(tools: Toolchain, modules: Modules) -> int:
+    """Plants each mistake in a copy of the library; 0 where no more than one goes unnoticed."""
+    caught = 0
+    for mistake in MISTAKES:
+        with tempfile.TemporaryDirectory(prefix="shvit-planted-") as temporary:
+            copy = Path(temporary)
+            shutil.copytree(PROJECT / "shvit", copy / "shvit")
+            mistake.plant(copy / "shvit/src/main/kotlin/dev/shvit")
+            noticed = by_whom(tools, modules, copy)
+        print(f"{mistake.what}: {noticed or 'not noticed'}", flush=True)
+        caught += noticed is not None
+    print(f"{caught} of {len(MISTAKES)} planted mistakes are caught.")
+    return 0 if caught >= len(MISTAKES) - 1 else 1
+
+
+def by_whom(tools: Toolchain, modules: Modules, project: Path) -> str | None:
+    """Which check notices that something is wrong with a copy of the library; None where none does."""
+    for name, api in modules.apis.items():
+        try:
+            library = compiled_module(tools, project / "shvit", project / name, [*modules.known, api], quiet=True)
+        except CompileFailed:
+            return f"the compiler, against the {name} API of ExecuTorch"
+    if misused(tools, replace(modules, library=library, app=None), project):
+        return "the signatures of Android"
+    return None
 
 
 def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
@@ -85,10 +130,11 @@ def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
     done("shvit-core", tools.kotlinc(sources, core, [standard], "-module-name", "shvit-core"))
     generated = build / "generated"
     done("BuildConfig", tools.javac([build_config(project, build)], generated, []))
-    known = [*android, standard, core, generated]
-    with_apps(tools, project, build / "older", [*known, executorch()])
-    library, app = with_apps(tools, project, build / "newest", [*known, stub(tools, build, [*android, standard])])
-    return Modules(library, app, android)
+    known = (*android, standard, core, generated)
+    apis = {"older": executorch(), "newest": stub(tools, build, [*android, standard])}
+    for name, api in apis.items():
+        library, app = with_apps(tools, project, build / name, [*known, api])
+    return Modules(library, app, known, apis)
 
 
 def with_apps(tools: Toolchain, project: Path, into: Path, known: list[Path]) -> tuple[Path, Path | None]:
@@ -104,11 +150,24 @@ def with_apps(tools: Toolchain, project: Path, into: Path, known: list[Path]) ->
     return library, app
 
 
+def misused(tools: Toolchain, modules: Modules, project: Path) -> list[str]:
+    """What is wrong with the members of Android's that the modules name."""
+    asm = [jar for jar in tools.jars if jar.stem in ASM]
+    folders = [modules.library, *filter(None, [modules.app])]
+    named = uses(tools.told("-cp", paths(asm), HERE / "Members.java", *folders))
+    return list(faults(named, parsed(signatures()), least_level(project / "shvit/build.gradle.kts")))
+
+
+def least_level(script: Path) -> int:
+    """The API level of the oldest phone that a module runs on."""
+    return int(re.findall(r"minSdk = (\d+)", script.read_text())[0])
+
+
 def merged_overlay(tools: Toolchain, build: Path) -> Path:
     """The framework classes that have newer members, with them."""
     newer, merged = build / "overlay", build / "android"
     done("The overlay", tools.javac(sorted((HERE / "overlay").rglob("*.java")), newer, [framework()]))
-    asm = [jar for jar in tools.jars if jar.stem in MERGE]
+    asm = [jar for jar in tools.jars if jar.stem in ASM]
     done("The overlay", tools.java("-cp", paths(asm), HERE / "Merge.java", newer, framework(), merged))
     return merged
 
@@ -132,11 +191,11 @@ def build_config(project: Path, build: Path) -> Path:
     return source
 
 
-def compiled_module(tools: Toolchain, module: Path, into: Path, known: list[Path]) -> Path:
+def compiled_module(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Path:
     classes = into / module.name
     sources = kotlin(module / "src/main")
     what = f"{module.name}, against the {into.name} API of ExecuTorch,"
-    done(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name))
+    done(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name, quiet=quiet))
     return classes
 
 

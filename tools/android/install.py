@@ -59,6 +59,11 @@ EXECUTORCH = Carrier(
     "sha512-QypTQIvtArexiwL/YIDtxy9Sp8iEvsD+gUGGhGq5X3hjjRUOBqkGBK7bRRrB1BH4twqTBNxa23mntEmpUe27Eg==",
     "package/android/libs/classes.jar",
 )
+SIGNATURES = Carrier(
+    "@nativescript/types-android@9.1.1",
+    "sha512-PGaTum9tyqyyza3QT21Z7WrRR1+nM7ITsq9EJiaShLArThJI0PD1ZuDO5IoUUvSQ+gTKU2nLiVMnFbU4s3FeeQ==",
+    "package/lib/android/android-platform-37.d.ts",
+)
 
 
 def install() -> Toolchain:
@@ -137,6 +142,16 @@ def executorch() -> Path:
         say("Downloading ExecuTorch's Java classes")
         with whole(place) as (part,):
             part.write_bytes(carried(EXECUTORCH))
+    return place
+
+
+def signatures() -> Path:
+    """What Android has up to API 37, each member with the level that it came with, in TypeScript's words."""
+    place = folder() / "android-platform-37.d.ts"
+    if not place.exists():
+        say("Downloading Android's signatures")
+        with whole(place) as (part,):
+            part.write_bytes(carried(SIGNATURES))
     return place
 
 

@@ -34,24 +34,37 @@ class Toolchain:
         """Runs Java and returns its exit status; what it says goes where this program's words go."""
         return self._run("java", *arguments)
 
-    def _run(self, program: str, *arguments: str | Path) -> int:
+    def told(self, *arguments: str | Path) -> str:
+        """What a Java program prints; raises `CalledProcessError` where it fails."""
+        command = [self.java_home / "bin/java", *arguments]
+        return subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def _run(self, program: str, *arguments: str | Path, quiet: bool = False) -> int:
+        command = [self.java_home / "bin" / program, *arguments]
+        words = subprocess.DEVNULL if quiet else None
+        return subprocess.run(command, env=self._environment(), check=False, stdout=words, stderr=words).returncode
+
+    def _environment(self) -> dict[str, str] | None:
         libraries = [*map(str, self.native), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-        environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
-        return subprocess.run([self.java_home / "bin" / program, *arguments], env=environment, check=False).returncode
+        return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
 
     def kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
         """Compiles sources against the JVM's class library into a folder of classes and returns the exit status."""
         return self._kotlinc(sources, into, classpath, *JVM, "-jdk-home", str(self.java_home), *options)
 
-    def kotlinc_android(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
-        """As `kotlinc`, with no class library but what the class path holds."""
-        return self._kotlinc(sources, into, classpath, "-no-jdk", *options)
+    def kotlinc_android(
+        self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
+    ) -> int:
+        """As `kotlinc`, with no class library but what the class path holds; `quiet` drops the compiler's words."""
+        return self._kotlinc(sources, into, classpath, "-no-jdk", *options, quiet=quiet)
 
-    def _kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
+    def _kotlinc(
+        self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
+    ) -> int:
         starter = ("-Xmx1g", "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
         compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
         places = ("-kotlin-home", self.kotlin.parent, "-cp", paths(classpath), "-d", into)
-        return self.java(*starter, *compiler, *places, *FLAGS, *options, *sources)
+        return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)
 
     def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
         """Compiles Java sources into a folder of classes and returns the exit status."""

@@ -2,7 +2,9 @@ package dev.shvit.core.models
 
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.ExecutionException
+import java.util.concurrent.Future
 import java.util.concurrent.RejectedExecutionException
+import java.util.concurrent.TimeUnit
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -10,11 +12,14 @@ import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 
 class ModelThreadTest {
+    /** The result, or a failure where there never is one. */
+    private fun <T> Future<T>.soon(): T = get(10, TimeUnit.SECONDS)
+
     @Test
     fun `everything is done on one thread, in the order of asking`() = ModelThread("one").use { thread ->
         val log = ArrayList<Int>()
         val names = (1..20).map { number -> thread.submit { Thread.currentThread().name.also { log += number } } }
-        assertEquals(setOf("one"), names.map { it.get() }.toSet())
+        assertEquals(setOf("one"), names.map { it.soon() }.toSet())
         assertEquals((1..20).toList(), log)
     }
 
@@ -25,9 +30,9 @@ class ModelThreadTest {
         val first = assertNotNull(thread.submitIfIdle<Int> { error("a bad frame") })
         assertNull(thread.submitIfIdle { 2 })
         gate.countDown()
-        assertEquals("a bad frame", assertFailsWith<ExecutionException> { first.get() }.cause?.message)
-        thread.submit { }.get()
-        assertEquals(3, assertNotNull(thread.submitIfIdle { 3 }).get())
+        assertEquals("a bad frame", assertFailsWith<ExecutionException> { first.soon() }.cause?.message)
+        thread.submit { }.soon()
+        assertEquals(3, assertNotNull(thread.submitIfIdle { 3 }).soon())
     }
 
     @Test
@@ -40,6 +45,6 @@ class ModelThreadTest {
         assertFailsWith<RejectedExecutionException> { thread.submit { } }
         assertFailsWith<RejectedExecutionException> { thread.submitIfIdle { } }
         gate.countDown()
-        assertEquals("done", last.get())
+        assertEquals("done", last.soon())
     }
 }

@@ -1,0 +1,133 @@
+"""What classes name of Android is held against signatures and levels; planted mistakes can still be planted."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools" / "android"))
+
+from members import Use, faults, signatures, uses  # noqa: E402
+from mistakes import MISTAKES  # noqa: E402
+
+DECLARATIONS = """\
+declare module android {
+	export module os {
+		export class Power extends android.os.Base implements android.os.Named {
+			public static class: java.lang.Class<android.os.Power>;
+			/** @since 29 */
+			public static HOT: 3;
+			public heat(): number;
+			/** @since 30 */
+			public heat(seconds: number): number;
+			public ask(first: java.util.Map<string,any>, second: {
+			}): void;
+			/** @since 24 */
+			public constructor(stream: java.io.InputStream);
+		}
+		export module Power {
+			/** @since 31 */
+			export class Listener extends java.lang.Object {
+				/** Words of the declarations' maker. */
+				public constructor(implementation: {
+					onHot(param0: number): void;
+				});
+				public constructor();
+				public onHot(param0: number): void;
+			}
+		}
+		/** @since 28 */
+		export abstract class Base extends java.lang.Object {
+			public inherited(): void;
+		}
+		export class Loop extends java.lang.Thread {
+			public loop(): void;
+		}
+		export class Named extends java.lang.Object {
+			/** @deprecated Deprecated in API 33 */
+			public named(): string;
+		}
+	}
+}
+"""
+
+
+def found(tmp_path: Path, *named: Use, least: int = 26) -> list[str]:
+    file = tmp_path / "declarations.d.ts"
+    file.write_text(DECLARATIONS)
+    return list(faults(named, signatures(file), least))
+
+
+def use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> Use:
+    return Use("Some.kt:1", owner, name, parameters, level)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        use("heat"),
+        use("heat", 1, level=30),
+        use("heat", 1, level=33),
+        use("HOT", None, level=29),
+        use("<init>", 1),
+        use("named"),
+        use("hashCode"),
+        use("onHot", 1, level=31, owner="android.os.Power.Listener"),
+        use("anything", owner="java.lang.Object"),
+        use("start", owner="android.os.Loop"),
+    ],
+    ids=str,
+)
+def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: Use) -> None:
+    assert found(tmp_path, named) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "since", "sure"),
+    [
+        (use("heat", 1), 30, 26),
+        (use("heat", 1, level=29), 30, 29),
+        (use("HOT", None), 29, 26),
+        (use("inherited", level=24), 28, 24),
+        (use("<init>", 0, owner="android.os.Power.Listener"), 31, 26),
+    ],
+    ids=str,
+)
+def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: Use, since: int, sure: int) -> None:
+    (fault,) = found(tmp_path, named)
+    assert fault.endswith(f"came with API {since}, and only {sure} is sure here.")
+
+
+@pytest.mark.parametrize(
+    "named", [use("cool"), use("heat", 2), use("heat", None), use("on", owner="android.os.Invented")], ids=str
+)
+def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: Use) -> None:
+    (fault,) = found(tmp_path, named)
+    assert fault.startswith(f"Some.kt:1: Android has no {named.owner}.{named.name}")
+
+
+def test_a_newer_phone_at_least_needs_fewer_guards(tmp_path: Path) -> None:
+    assert found(tmp_path, use("heat", 1), least=30) == []
+
+
+def test_parameters_are_counted_in_a_descriptor() -> None:
+    line = "A.kt:7\tandroid/os/Power$Listener\task\t([[ILjava/lang/String;J[Landroid/os/Power;Z)V\t31"
+    assert uses(line) == [Use("A.kt:7", "android.os.Power.Listener", "ask", 5, 31)]
+    assert uses("A.kt:7\tandroid/os/Power\tHOT\t\t0") == [Use("A.kt:7", "android.os.Power", "HOT", None, 0)]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
+def test_each_mistake_can_be_planted(mistake, tmp_path: Path) -> None:
+    sources = ROOT / "android_demo/shvit/src/main/kotlin/dev/shvit"
+    before = (sources / mistake.file).read_text()
+    (tmp_path / mistake.file).write_text(before)
+    mistake.plant(tmp_path)
+    assert (tmp_path / mistake.file).read_text() != before
+    with pytest.raises(ValueError, match=re.escape(mistake.file)):
+        mistake.plant(tmp_path)
+
+
+def test_there_are_ten_mistakes() -> None:
+    assert len({mistake.what for mistake in MISTAKES}) == 10

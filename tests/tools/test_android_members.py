@@ -42,12 +42,16 @@ declare module android {
 		export abstract class Base extends java.lang.Object {
 			public inherited(): void;
 		}
-		export class Loop extends java.lang.Thread {
-			public loop(): void;
-		}
-		export class Named extends java.lang.Object {
+		export class Named extends java.lang.Thread {
 			/** @deprecated Deprecated in API 33 */
 			public named(): string;
+		}
+	}
+}
+declare module java {
+	export module lang {
+		export class Thread extends java.lang.Object {
+			public start(): void;
 		}
 	}
 }
@@ -75,8 +79,7 @@ def use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "and
         use("named"),
         use("hashCode"),
         use("onHot", 1, level=31, owner="android.os.Power.Listener"),
-        use("anything", owner="java.lang.Object"),
-        use("start", owner="android.os.Loop"),
+        use("start", owner="android.os.Named"),
     ],
     ids=str,
 )

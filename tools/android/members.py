@@ -18,8 +18,6 @@ MEMBER = re.compile(r"public (?:static |abstract )*(\w+)(\(|[?]?:)")
 SUPER = re.compile(r"[a-z]\w*(?:\.\w+)+")
 # In a descriptor: arrays and names of classes count as one.
 PARAMETER = re.compile(r"\[*(?:L[^;]+;|[BCDFIJSZ])")
-# Of Java's own classes, those whose members an Android class hands on; the compiler has seen that they are there.
-JAVA = ("java.lang.Thread",)
 # What every object has, and every enumeration.
 COMMON = {"equals", "hashCode", "toString", "getClass", "ordinal", "name", "compareTo"}
 
@@ -124,12 +122,11 @@ def level(owner: str, use: Use, classes: dict[str, Signatures]) -> int | None:
     """The API level that a member came with, in a class or what it inherits from; None where it has no such member."""
     signatures = classes.get(owner)
     if signatures is None:
-        return None if owner.startswith("android.") else 0
+        return None
     own = signatures.members.get((use.name, use.parameters))
     if own is not None:
         return max(own, signatures.since)
     if use.name in COMMON or (use.name == "<init>" and use.parameters == 0):
         return signatures.since
-    above = [name for name in signatures.supers if name.startswith("android.") or name in JAVA]
-    inherited = (level(name, use, classes) for name in above)
+    inherited = (level(above, use, classes) for above in signatures.supers)
     return next((max(since, signatures.since) for since in inherited if since is not None), None)

@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "shvit-android"
-include(":shvit-core", ":shvit")
+include(":shvit-core", ":shvit", ":app")

@@ -1,11 +1,15 @@
-"""The Android project's versions are those of the exporter and of the tools that check it."""
+"""What no compiler sees of the Android project: its versions, its catalog, its modules and its texts."""
 
 import json
 import re
 import tomllib
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+PROJECT = ROOT / "android_demo"
+RESOURCES = PROJECT / "app/src/main/res"
+SCRIPTS = {path.parent.name: path.read_text() for path in PROJECT.glob("*/build.gradle.kts")}
 CATALOG = tomllib.loads((ROOT / "android_demo/gradle/libs.versions.toml").read_text())
 
 
@@ -21,12 +25,54 @@ def test_gradle_would_take_the_compiler_that_the_tests_take() -> None:
     assert locked["node_modules/kotlin-compiler"]["integrity"].startswith("sha512-")
 
 
-def test_every_name_of_the_catalog_that_gradle_files_use_is_defined() -> None:
-    scripts = "".join(path.read_text() for path in (ROOT / "android_demo").rglob("*.gradle.kts"))
-    used = {name.removesuffix(".get") for name in re.findall(r"\blibs\.([a-z.]+)", scripts)}
+def test_the_catalog_defines_what_gradle_files_use_and_nothing_else() -> None:
+    used = {name.removesuffix(".get") for name in re.findall(r"\blibs\.([a-z.]+)", "".join(SCRIPTS.values()))}
     libraries = {name.replace("-", ".") for name in CATALOG["libraries"]}
     plugins = {f"plugins.{name.replace('-', '.')}" for name in CATALOG["plugins"]}
-    assert used
-    assert used <= libraries | plugins | {f"versions.{name}" for name in CATALOG["versions"]}
-    versions = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in CATALOG[kind].values()}
-    assert versions == set(CATALOG["versions"])
+    versions = {f"versions.{name}" for name in CATALOG["versions"]}
+    assert libraries | plugins <= used <= libraries | plugins | versions
+    referred = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in CATALOG[kind].values()}
+    assert referred == set(CATALOG["versions"])
+
+
+def test_gradle_is_told_of_every_module() -> None:
+    included = set(re.findall(r'":([a-z-]+)"', (PROJECT / "settings.gradle.kts").read_text()))
+    assert included == set(SCRIPTS)
+    depended = set(re.findall(r'project\(":([a-z-]+)"\)', "".join(SCRIPTS.values())))
+    assert depended <= included
+
+
+def test_the_library_and_the_app_are_built_for_the_same_android() -> None:
+    for setting in ("compileSdk", "minSdk"):
+        values = {re.findall(rf"{setting} = (\d+)", SCRIPTS[name])[0] for name in ("shvit", "app")}
+        assert len(values) == 1, setting
+
+
+def test_the_app_shows_every_text_that_it_has_and_has_none_outside_its_resources() -> None:
+    strings = ET.parse(RESOURCES / "values/strings.xml").getroot()
+    names = {element.get("name", "") for element in strings}
+    kotlin = "".join(path.read_text() for path in (PROJECT / "app/src/main").rglob("*.kt"))
+    xml = {path: path.read_text() for path in (PROJECT / "app/src/main").rglob("*.xml")}
+    shown = set(re.findall(r"\bR\.(?:string|plurals)\.(\w+)", kotlin))
+    shown |= set(re.findall(r"@string/(\w+)", "".join(xml.values())))
+    assert names == shown
+    for path, text in xml.items():
+        for attribute in ("text", "title", "label", "contentDescription"):
+            literal = re.findall(rf'android:{attribute}="(?!@)([^"]+)"', text)
+            assert not literal, f"{path.name}: {literal}"
+
+
+def test_text_grows_with_the_size_that_a_person_chose() -> None:
+    for path in RESOURCES.rglob("*.xml"):
+        sizes = re.findall(r'textSize(?:="|">)([^"<]+)', path.read_text())
+        assert all(size.endswith("sp") for size in sizes), path.name
+
+
+def test_colours_of_the_night_are_those_of_the_day() -> None:
+    day, night = (
+        {element.get("name") for element in ET.parse(RESOURCES / folder / "colors.xml").getroot()}
+        for folder in ("values", "values-night")
+    )
+    # The icon's background is the same at night.
+    assert night < day
+    assert all(name and name.startswith("icon_") for name in day - night)

@@ -21,6 +21,7 @@ from install import executorch, framework, install, signatures
 from members import faults, uses
 from members import signatures as parsed
 from mistakes import MISTAKES
+from resources import check_classes, linked
 from toolchain import Toolchain, paths
 
 from shvit_mobile.errors import ShvitError
@@ -118,6 +119,7 @@ def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
 
     Raises:
         CompileFailed: a compiler found an error, or something to warn of.
+        BadResources: aapt2 refuses the app's resources.
         ToolMissing, InstallFailed: what they are compiled against cannot be had.
     """
     shutil.rmtree(build, ignore_errors=True)
@@ -140,7 +142,12 @@ def with_apps(tools: Toolchain, project: Path, into: Path, known: list[Path]) ->
     library = compiled_module(tools, project / "shvit", into, known)
     if not kotlin(project / "app/src/main"):
         return library, None
-    return library, compiled_module(tools, project / "app", into, [*known, library])
+    resources = linked(project / "app", into / "resources")
+    ids = into / "R"
+    done("R", tools.javac([resources.java], ids, known))
+    app = compiled_module(tools, project / "app", into, [*known, library, ids])
+    check_classes(resources, app)
+    return library, app
 
 
 def misused(tools: Toolchain, modules: Modules, project: Path) -> list[str]:

@@ -4,6 +4,7 @@ import dev.shvit.core.WrongSettings
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.documents.Result
 import dev.shvit.core.documents.Settings
 import dev.shvit.core.documents.ThermalSample
 import dev.shvit.core.documents.Window
@@ -30,6 +31,9 @@ data class Progress(val what: String, val done: Double)
 
 /**
  * Measures contestants by a [Protocol] and writes all of it into a device report.
+ *
+ * Contestants of one number of threads take turns; those of another come when these are closed, since ExecuTorch has
+ * one pool of threads for the whole process, which the last model loaded sizes anew for all.
  *
  * Runs on the calling thread, which should be no phone's main thread.
  *
@@ -59,6 +63,7 @@ class Profiler(
         private val began = clock.nanoseconds()
         private val heat = ArrayList<ThermalSample>()
         private val entries = contestants.map { Entry(it, clock, phone) }
+        private val results = HashMap<Entry, Result>()
         private val steps = contestants.size * (protocol.rounds + if (protocol.sustainedSeconds > 0) 1 else 0)
         private var done = 0
 
@@ -67,18 +72,7 @@ class Profiler(
         fun report(occasion: Occasion): DeviceReport {
             val before = Conditions(phone.lowPower(), phone.battery(), phone.charging())
             feel()
-            repeat(protocol.rounds) {
-                for (entry in entries) {
-                    step(entry.contestant.name)
-                    turn(entry)
-                }
-            }
-            if (protocol.sustainedSeconds > 0) {
-                for (entry in entries) {
-                    step("${entry.contestant.name}, sustained")
-                    sustain(entry)
-                }
-            }
+            entries.groupBy { it.contestant.threads }.values.forEach(::measure)
             progress(Progress("", 1.0))
             return DeviceReport(
                 created = occasion.created,
@@ -88,8 +82,28 @@ class Profiler(
                 device = occasion.device,
                 settings = settings(),
                 conditions = before.copy(thermal = heat.toList()),
-                results = entries.map { it.result() },
+                results = entries.map(results::getValue),
             )
+        }
+
+        /** Measures those that run on one number of threads, and closes them. */
+        private fun measure(group: List<Entry>) {
+            repeat(protocol.rounds) {
+                for (entry in group) {
+                    step(entry.contestant.name)
+                    turn(entry)
+                }
+            }
+            if (protocol.sustainedSeconds > 0) {
+                for (entry in group) {
+                    step("${entry.contestant.name}, sustained")
+                    sustain(entry)
+                }
+            }
+            for (entry in group) {
+                results[entry] = entry.result()
+                entry.close()
+            }
         }
 
         private fun turn(entry: Entry) {

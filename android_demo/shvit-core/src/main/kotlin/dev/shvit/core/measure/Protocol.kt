@@ -14,7 +14,8 @@ sealed interface Turn {
 /**
  * How a benchmark is run.
  *
- * Contestants take turns, so that a phone that grows hot slows all of them. Then each has its sustained run, if asked.
+ * Contestants of as many threads take turns, so that a phone that grows hot slows all of them. Then each has its
+ * sustained run, if asked.
  *
  * @property warmUp inferences at the beginning of each turn that do not count.
  * @property turn the inferences that do.

@@ -42,6 +42,17 @@ class ProfilerTest {
     }
 
     @Test
+    fun `models of another number of threads are loaded when the others are closed`() {
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 2)
+        val (a, a4) = contestant(phone, "a", 4.0, 1) to contestant(phone, "a4", 4.0, 4)
+        val report = report(protocol, a, a4, contestant(phone, "b", 8.0, 1))
+        val first = { name: String -> listOf("load $name", "run $name", "run $name") }
+        val ones = first("a") + first("b") + listOf("run a", "run b", "close a", "close b")
+        assertEquals(ones + first("a4") + listOf("run a4", "close a4"), phone.log)
+        assertEquals(listOf("a" to 1, "a4" to 4, "b" to 1), report.results.map { it.name to it.threads })
+    }
+
+    @Test
     fun `a result holds what was measured`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 2)
         val report = report(protocol, contestant(phone, "a", 4.0))

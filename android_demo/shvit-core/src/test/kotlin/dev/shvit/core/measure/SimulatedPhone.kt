@@ -77,13 +77,13 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
     }
 }
 
-fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double): Contestant = Contestant(
+fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double, threads: Int = 2): Contestant = Contestant(
     name = name,
     engine = "simulated",
     precision = "fp32",
     artifactSha256 = "8224a0af1dc4b82a0fe293f1256aff92d90b527fdca0e31fa2250c8db4efa6ba",
     pixels = Pixels.ramp(2, 2),
-    threads = 2,
+    threads = threads,
     sizeBytes = 24_079_656,
     load = { SimulatedModel(phone, name, milliseconds) },
 )

@@ -1,0 +1,157 @@
+package dev.shvit.demo
+
+import android.content.Intent
+import android.os.Bundle
+import android.view.View
+import android.view.ViewGroup
+import android.view.WindowManager
+import android.widget.Button
+import android.widget.CheckBox
+import android.widget.EditText
+import android.widget.ProgressBar
+import android.widget.TextView
+import dev.shvit.core.ShvitException
+import dev.shvit.core.documents.Result
+import dev.shvit.core.measure.BenchmarkPlan
+import dev.shvit.core.measure.BenchmarkRequest
+import dev.shvit.core.models.Stored
+
+/**
+ * Measures models on numbers of threads and shows, keeps and shares the device report.
+ *
+ * A script asks by extras, which [BenchmarkRequest] reads: `am start ... --es benchmark all --ei iterations 200`.
+ */
+internal class BenchmarkActivity : WorkActivity() {
+    private lateinit var choices: ViewGroup
+    private lateinit var status: TextView
+    private val run: BenchmarkRun? get() = work as? BenchmarkRun
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        setContentView(R.layout.benchmark)
+        choices = view(R.id.choices)
+        status = view(R.id.status)
+        offerModels()
+        offerStart()
+        run?.watch(::show)
+        if (savedInstanceState == null) startIfAsked(intent)
+    }
+
+    override fun onNewIntent(intent: Intent) {
+        super.onNewIntent(intent)
+        startIfAsked(intent)
+    }
+
+    private fun offerModels() {
+        val stored = Models(this).all()
+        if (stored.isEmpty()) status.text = BenchmarkPlan.noModel().message
+        for (each in stored.filterIsInstance<Stored.Usable>().filter { BenchmarkPlan.runs(it.model) }) {
+            val choice = CheckBox(this)
+            choice.text = each.stem
+            choice.isChecked = true
+            choice.minimumHeight = resources.getDimensionPixelSize(R.dimen.touch)
+            choices.addView(choice)
+        }
+    }
+
+    /** What an intent asks for; one that comes while something is measured waits for nothing and is refused. */
+    private fun startIfAsked(intent: Intent) {
+        if (run?.running == true) return
+        startOrTell { BenchmarkRequest.of(extras(intent)) }
+    }
+
+    // The readers of a type want to be told which, and that was a shell's choice.
+    @Suppress("DEPRECATION")
+    private fun extras(intent: Intent): Map<String, Any?> {
+        val extras = intent.extras ?: return emptyMap()
+        return extras.keySet().associateWith { extras.get(it) }
+    }
+
+    /** What the screen's fields ask for, in the words of an intent. */
+    private fun request(): BenchmarkRequest? {
+        val chosen = (0 until choices.childCount).map { choices.getChildAt(it) as CheckBox }.filter { it.isChecked }
+        return BenchmarkRequest.of(
+            mapOf(
+                "benchmark" to chosen.joinToString(",") { it.text },
+                "threads" to text(R.id.threads),
+                "iterations" to text(R.id.iterations),
+                "rounds" to text(R.id.rounds),
+            ),
+        )
+    }
+
+    private fun text(field: Int) = view<EditText>(field).text.toString()
+
+    private fun startOrTell(request: () -> BenchmarkRequest?) {
+        try {
+            request()?.let { begin(BenchmarkRun(applicationContext, it), ::show) }
+        } catch (reason: ShvitException) {
+            log(reason)
+            status.text = words(reason)
+        }
+    }
+
+    private fun show(state: BenchmarkRun.State) {
+        val measuring = state is BenchmarkRun.Measuring
+        view<View>(R.id.settings).visibility = if (measuring) View.GONE else View.VISIBLE
+        view<View>(R.id.progress).visibility = if (measuring) View.VISIBLE else View.GONE
+        view<View>(R.id.share).visibility = if (state is BenchmarkRun.Measured) View.VISIBLE else View.GONE
+        view<ViewGroup>(R.id.rows).removeAllViews()
+        if (measuring) window.addFlags(AWAKE) else window.clearFlags(AWAKE)
+        when (state) {
+            is BenchmarkRun.Measuring -> show(state)
+            is BenchmarkRun.Measured -> show(state)
+            is BenchmarkRun.Ended -> status.text = state.words
+        }
+        if (!measuring) offerStart()
+    }
+
+    private fun show(state: BenchmarkRun.Measuring) {
+        status.text = state.words
+        val bar = view<ProgressBar>(R.id.progress)
+        bar.progress = (state.done * bar.max).toInt()
+        val action = view<Button>(R.id.action)
+        action.setText(R.string.cancel)
+        action.setOnClickListener { run?.cancel() }
+    }
+
+    private fun show(state: BenchmarkRun.Measured) {
+        status.text = state.words
+        view<View>(R.id.share).setOnClickListener { startActivity(Reports(this).sharing(state.file)) }
+        val rows = view<ViewGroup>(R.id.rows)
+        for (result in state.report.results) {
+            val row = layoutInflater.inflate(R.layout.row, rows, false)
+            row.view<TextView>(R.id.title).text = title(result)
+            row.view<TextView>(R.id.details).text = details(result)
+            val histogram = row.view<HistogramView>(R.id.histogram)
+            histogram.samples = result.samplesMs.flatten()
+            histogram.visibility = View.VISIBLE
+            rows.addView(row)
+        }
+    }
+
+    private fun offerStart() {
+        val action = view<Button>(R.id.action)
+        action.setText(R.string.start)
+        action.setOnClickListener { startOrTell(::request) }
+    }
+
+    private fun title(result: Result): String {
+        val threads = result.threads ?: 1
+        val told = resources.getQuantityString(R.plurals.on_threads, threads, threads)
+        return getString(R.string.result_title, result.name, told)
+    }
+
+    private fun details(result: Result): String = getString(
+        R.string.result_latency,
+        figures.milliseconds(result.latency.p50),
+        figures.milliseconds(result.latency.p90),
+        figures.milliseconds(result.latency.p99),
+        figures.milliseconds(result.loadMs),
+        figures.milliseconds(result.firstMs),
+    )
+
+    private companion object {
+        const val AWAKE = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
+    }
+}

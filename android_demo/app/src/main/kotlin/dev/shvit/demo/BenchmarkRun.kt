@@ -1,0 +1,82 @@
+package dev.shvit.demo
+
+import android.content.Context
+import android.util.Log
+import dev.shvit.ShvitClassifier
+import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.images.Pixels
+import dev.shvit.core.measure.BenchmarkPlan
+import dev.shvit.core.measure.BenchmarkRequest
+import dev.shvit.core.measure.Contestant
+import dev.shvit.core.measure.Profiler
+import dev.shvit.core.measure.Progress
+import dev.shvit.core.measure.Subject
+import dev.shvit.monotonic
+import java.io.File
+import java.util.concurrent.CancellationException
+
+/** One benchmark, from a request to the report's file. */
+internal class BenchmarkRun(private val context: Context, private val request: BenchmarkRequest) :
+    Work<BenchmarkRun.State>(Measuring(context.getString(R.string.preparing), 0.0)) {
+
+    sealed interface State
+
+    /** Under way; `done` is a share from 0 to 1. */
+    class Measuring(val words: String, val done: Double) : State
+
+    class Measured(val words: String, val report: DeviceReport, val file: File) : State
+
+    /** Cancelled, or failed. */
+    class Ended(val words: String) : State
+
+    private val library = Library(context)
+
+    @Volatile
+    var running = true
+        private set
+
+    override fun run(): State = try {
+        val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
+        for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
+        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
+        val report = profiler.report(library.occasion(), plan.subjects.map(::contestant))
+        val file = Reports(context).write(report, request.report)
+        Log.i(LOG, "report: $file")
+        Measured(words(plan, file), report, file)
+    } finally {
+        running = false
+    }
+
+    override fun failed(reason: Throwable): State =
+        Ended(if (reason is CancellationException) context.getString(R.string.cancelled) else context.words(reason))
+
+    private fun tell(progress: Progress) {
+        Log.i(LOG, "${(100 * progress.done).toInt()} % ${progress.what}")
+        tell(Measuring(context.getString(R.string.measuring, progress.what), progress.done))
+    }
+
+    private fun contestant(subject: Subject): Contestant {
+        val manifest = subject.model.manifest
+        val preprocessing = manifest.preprocessing
+        val goldens = subject.model.goldens()
+        return Contestant(
+            name = manifest.artifact.name,
+            engine = library.engine(manifest),
+            precision = manifest.precision.word,
+            artifactSha256 = manifest.artifact.sha256,
+            pixels = Pixels.ramp(preprocessing.height, preprocessing.width),
+            threads = subject.threads,
+            sizeBytes = manifest.artifact.bytes,
+            drift = manifest.drift,
+            golden = goldens?.let { folder ->
+                { library.check(folder, it as ShvitClassifier) }
+            },
+            load = { library.classifier(subject.model, subject.threads) },
+        )
+    }
+
+    private fun words(plan: BenchmarkPlan, file: File): String {
+        val leftOut = plan.leftOut.map { context.getString(R.string.left_out, it.reason.message) }
+        return (listOf(context.getString(R.string.report_written, file.path)) + leftOut).joinToString("\n")
+    }
+}

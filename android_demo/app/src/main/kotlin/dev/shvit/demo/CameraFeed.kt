@@ -1,0 +1,216 @@
+package dev.shvit.demo
+
+import android.annotation.SuppressLint
+import android.content.Context
+import android.graphics.ImageFormat
+import android.graphics.Matrix
+import android.graphics.SurfaceTexture
+import android.hardware.camera2.CameraAccessException
+import android.hardware.camera2.CameraCaptureSession
+import android.hardware.camera2.CameraCharacteristics
+import android.hardware.camera2.CameraDevice
+import android.hardware.camera2.CameraManager
+import android.hardware.camera2.CaptureRequest
+import android.media.Image
+import android.media.ImageReader
+import android.os.Handler
+import android.os.HandlerThread
+import android.os.Looper
+import android.view.Surface
+import android.view.TextureView
+import dev.shvit.core.screen.CameraGeometry
+import dev.shvit.core.screen.CameraGeometry.Size
+
+/**
+ * A camera that shows itself in a view and hands its frames over, one at a time and always the latest.
+ *
+ * Used on the main thread, once. The permission has to be there.
+ *
+ * @param frames takes a frame and the degrees that it is to be turned clockwise; on a thread of the feed's own. The
+ *   frame is closed afterwards.
+ * @param failed takes the words for why there are no frames.
+ */
+internal class CameraFeed(
+    private val context: Context,
+    private val view: TextureView,
+    private val frames: (Image, Int) -> Unit,
+    private val failed: (String) -> Unit,
+) {
+    private val main = Handler(Looper.getMainLooper())
+    private val thread = HandlerThread("frames").apply { start() }
+    private val worker = Handler(thread.looper)
+    private var camera: CameraDevice? = null
+    private var reader: ImageReader? = null
+    private var preview: Surface? = null
+    private var found: Found? = null
+    private var stopped = false
+
+    /** A camera, and what is to be known of it. */
+    private class Found(val id: String, val sensor: Int, val front: Boolean, val shown: Size, val analysed: Size)
+
+    fun start() {
+        if (view.isAvailable) open()
+        view.surfaceTextureListener = object : TextureView.SurfaceTextureListener {
+            override fun onSurfaceTextureAvailable(surface: SurfaceTexture, width: Int, height: Int) = open()
+
+            override fun onSurfaceTextureSizeChanged(surface: SurfaceTexture, width: Int, height: Int) = fit()
+
+            override fun onSurfaceTextureDestroyed(surface: SurfaceTexture): Boolean = true
+
+            override fun onSurfaceTextureUpdated(surface: SurfaceTexture) = Unit
+        }
+    }
+
+    /** Gives the camera back. Does `last` on the thread of the frames, after the frame that is under way. */
+    fun stop(last: () -> Unit) {
+        stopped = true
+        view.surfaceTextureListener = null
+        camera?.close()
+        preview?.release()
+        val reader = reader
+        worker.post {
+            reader?.close()
+            last()
+        }
+        thread.quitSafely()
+    }
+
+    // The activity has asked for the permission before.
+    @SuppressLint("MissingPermission")
+    private fun open() {
+        if (stopped || found != null) return
+        val manager = context.getSystemService(CameraManager::class.java)
+        try {
+            val found = find(manager) ?: return failed(context.getString(R.string.camera_missing))
+            this.found = found
+            fit()
+            manager.openCamera(found.id, Opening(found), main)
+        } catch (reason: CameraAccessException) {
+            failed(told(reason))
+        } catch (_: SecurityException) {
+            failed(context.getString(R.string.camera_denied))
+        } catch (_: IllegalArgumentException) {
+            // The camera was taken away since it was listed.
+            failed(told(R.string.camera_disconnected))
+        }
+    }
+
+    /** The first camera that looks away from the person, else the first of any kind. */
+    private fun find(manager: CameraManager): Found? {
+        val all = manager.cameraIdList.mapNotNull { id -> described(id, manager.getCameraCharacteristics(id)) }
+        return all.firstOrNull { !it.front } ?: all.firstOrNull()
+    }
+
+    private fun described(id: String, about: CameraCharacteristics): Found? {
+        val sizes = about.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP) ?: return null
+        val shown = sizes.getOutputSizes(SurfaceTexture::class.java).orEmpty().map { Size(it.width, it.height) }
+        val analysed = sizes.getOutputSizes(ImageFormat.YUV_420_888).orEmpty().map { Size(it.width, it.height) }
+        return Found(
+            id,
+            about.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0,
+            about.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_FRONT,
+            CameraGeometry.chosen(shown, SHOWN) ?: return null,
+            CameraGeometry.chosen(analysed, ANALYSED) ?: return null,
+        )
+    }
+
+    private inner class Opening(private val found: Found) : CameraDevice.StateCallback() {
+        override fun onOpened(camera: CameraDevice) {
+            this@CameraFeed.camera = camera
+            if (stopped) return camera.close()
+            try {
+                run(camera, found)
+            } catch (reason: CameraAccessException) {
+                lose(camera, told(reason))
+            } catch (_: IllegalStateException) {
+                // It was closed since it was opened.
+                lose(camera, told(R.string.camera_disconnected))
+            }
+        }
+
+        override fun onDisconnected(camera: CameraDevice) = lose(camera, told(R.string.camera_disconnected))
+
+        override fun onError(camera: CameraDevice, error: Int) = lose(camera, told(R.string.camera_error))
+
+        private fun lose(camera: CameraDevice, words: String) {
+            camera.close()
+            if (!stopped) failed(words)
+        }
+    }
+
+    // The session that takes one configuration object is of Android 9.
+    @Suppress("DEPRECATION")
+    private fun run(camera: CameraDevice, found: Found) {
+        val texture = view.surfaceTexture ?: return
+        texture.setDefaultBufferSize(found.shown.width, found.shown.height)
+        val preview = Surface(texture)
+        this.preview = preview
+        val reader = ImageReader.newInstance(found.analysed.width, found.analysed.height, ImageFormat.YUV_420_888, 2)
+        this.reader = reader
+        reader.setOnImageAvailableListener({ source ->
+            source.acquireLatestImage()?.use { frames(it, CameraGeometry.upright(found.sensor, display(), found.front)) }
+        }, worker)
+        val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
+        request.addTarget(preview)
+        request.addTarget(reader.surface)
+        request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
+        camera.createCaptureSession(listOf(preview, reader.surface), Running(request.build()), main)
+    }
+
+    private inner class Running(private val request: CaptureRequest) : CameraCaptureSession.StateCallback() {
+        override fun onConfigured(session: CameraCaptureSession) {
+            if (stopped) return
+            try {
+                session.setRepeatingRequest(request, null, main)
+            } catch (reason: CameraAccessException) {
+                failed(told(reason))
+            } catch (_: IllegalStateException) {
+                // The camera was lost meanwhile, and onDisconnected says so.
+            }
+        }
+
+        override fun onConfigureFailed(session: CameraCaptureSession) {
+            if (!stopped) failed(told(R.string.camera_error))
+        }
+    }
+
+    /** Turns and scales the view's content, so that it is upright, in proportion and without margins. */
+    private fun fit() {
+        val found = found ?: return
+        if (view.width == 0 || view.height == 0) return
+        val fit = CameraGeometry.fit(Size(view.width, view.height), found.shown, found.sensor, display())
+        val (x, y) = view.width / 2f to view.height / 2f
+        val matrix = Matrix()
+        matrix.postScale(fit.scaleX.toFloat(), fit.scaleY.toFloat(), x, y)
+        matrix.postRotate(fit.degrees.toFloat(), x, y)
+        matrix.postScale(fit.zoom.toFloat(), fit.zoom.toFloat(), x, y)
+        view.setTransform(matrix)
+    }
+
+    /** Degrees by which the display is turned. */
+    private fun display(): Int = when (view.display?.rotation) {
+        Surface.ROTATION_90 -> 90
+        Surface.ROTATION_180 -> 180
+        Surface.ROTATION_270 -> 270
+        else -> 0
+    }
+
+    private fun told(why: Int): String = context.getString(R.string.camera_failed, context.getString(why))
+
+    private fun told(reason: CameraAccessException): String = told(
+        when (reason.reason) {
+            CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE -> R.string.camera_in_use
+            CameraAccessException.CAMERA_DISABLED -> R.string.camera_disabled
+            CameraAccessException.CAMERA_DISCONNECTED -> R.string.camera_disconnected
+            else -> R.string.camera_error
+        },
+    )
+
+    private companion object {
+        /** The least shorter side of what is shown, in pixels. */
+        const val SHOWN = 720
+
+        /** The same of what the model gets: twice what most models take. */
+        const val ANALYSED = 480
+    }
+}

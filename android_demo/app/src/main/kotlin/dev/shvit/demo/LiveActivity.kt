@@ -1,0 +1,160 @@
+package dev.shvit.demo
+
+import android.Manifest
+import android.app.Activity
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.media.Image
+import android.net.Uri
+import android.os.Bundle
+import android.provider.Settings
+import android.view.Menu
+import android.view.MenuItem
+import android.view.View
+import android.widget.Button
+import android.widget.TextView
+import dev.shvit.Classification
+import dev.shvit.ShvitClassifier
+import dev.shvit.core.measure.RecentLatency
+import dev.shvit.frame
+
+/** What the camera sees, named by the chosen model, with how long that takes. */
+internal class LiveActivity : Activity() {
+    private lateinit var status: TextView
+    private lateinit var mend: Button
+    private var feed: CameraFeed? = null
+    private var naming: Naming? = null
+    private var asked = false
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        setContentView(R.layout.live)
+        status = view(R.id.status)
+        mend = view(R.id.mend)
+        asked = savedInstanceState?.getBoolean(ASKED) ?: false
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        outState.putBoolean(ASKED, asked)
+    }
+
+    override fun onResume() {
+        super.onResume()
+        when {
+            allowed() -> look()
+            asked -> tellDenied()
+            else -> ask()
+        }
+    }
+
+    override fun onPause() {
+        val naming = naming
+        feed?.stop { naming?.close() }
+        feed = null
+        this.naming = null
+        super.onPause()
+    }
+
+    override fun onCreateOptionsMenu(menu: Menu): Boolean {
+        menuInflater.inflate(R.menu.live, menu)
+        return true
+    }
+
+    override fun onOptionsItemSelected(item: MenuItem): Boolean {
+        val screen = when (item.itemId) {
+            R.id.photo -> PhotoActivity::class.java
+            R.id.models -> ModelsActivity::class.java
+            R.id.benchmark -> BenchmarkActivity::class.java
+            R.id.check -> CheckActivity::class.java
+            else -> return super.onOptionsItemSelected(item)
+        }
+        startActivity(Intent(this, screen))
+        return true
+    }
+
+    override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<String>, grantResults: IntArray) {
+        super.onRequestPermissionsResult(requestCode, permissions, grantResults)
+        // The screen resumes after the question, and looks or tells then. Without results it was interrupted.
+        if (grantResults.isNotEmpty()) asked = true
+    }
+
+    private fun allowed() = checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
+
+    private fun ask() = requestPermissions(arrayOf(Manifest.permission.CAMERA), QUESTION)
+
+    /** Android asks a second time only while it says that the reason should be shown; then only its settings help. */
+    private fun tellDenied() {
+        val mayAsk = shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)
+        status.setText(R.string.camera_denied)
+        mend.visibility = View.VISIBLE
+        mend.setText(if (mayAsk) R.string.allow_camera else R.string.open_settings)
+        mend.setOnClickListener { if (mayAsk) ask() else openSettings() }
+    }
+
+    private fun openSettings() =
+        startActivity(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
+
+    private fun look() {
+        mend.visibility = View.GONE
+        status.setText(R.string.waiting_for_camera)
+        val naming = Naming()
+        this.naming = naming
+        feed = CameraFeed(this, view(R.id.preview), naming::name, status::setText).also { it.start() }
+    }
+
+    private fun show(seen: Classification, title: String, inferenceMs: Double) {
+        status.text = title
+        view<TextView>(R.id.predictions).text = listed(seen.best)
+        view<TextView>(R.id.latency).text = latency(seen.preprocessingMs, inferenceMs)
+    }
+
+    /** The chosen model while the camera runs; all on the thread of its frames. */
+    private inner class Naming : AutoCloseable {
+        private val library = Library(applicationContext)
+        private val latency = RecentLatency()
+        private var classifier: ShvitClassifier? = null
+        private var title = ""
+        private var failed = false
+        private var inTurn = false
+
+        fun name(image: Image, clockwise: Int) {
+            if (failed) return
+            try {
+                val seen = ready().classify(image.frame().picture(clockwise))
+                val median = latency.add(seen.inferenceMs)
+                onScreen { show(seen, title, median) }
+            } catch (reason: Throwable) {
+                // A runtime throws errors, too: it lacks its native library, or memory.
+                failed = true
+                log(reason)
+                onScreen { status.text = words(reason) }
+            }
+        }
+
+        override fun close() {
+            classifier?.close()
+            if (inTurn) turn.release()
+        }
+
+        /** Loads the model at the first frame, when no other screen has one loaded any more. */
+        private fun ready(): ShvitClassifier = classifier ?: run {
+            onScreen { status.setText(R.string.loading_model) }
+            if (!inTurn) turn.acquire()
+            inTurn = true
+            val models = Models(applicationContext)
+            library.keepOnly(models.usable())
+            val model = models.chosen()
+            title = model.stem
+            library.classifier(model).also { classifier = it }
+        }
+
+        /** Nothing is shown any more once the screen is left. */
+        private fun onScreen(show: () -> Unit) = runOnUiThread { if (naming === this) show() }
+    }
+
+    private companion object {
+        const val ASKED = "asked"
+        const val QUESTION = 1
+    }
+}

@@ -1,0 +1,85 @@
+package dev.shvit.demo
+
+import android.app.Activity
+import android.os.Bundle
+import android.view.View
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.TextView
+import dev.shvit.core.ShvitException
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.measure.BenchmarkPlan
+import dev.shvit.core.models.Stored
+import dev.shvit.core.models.StoredModel
+
+/** The models in the app with what their manifests say; one of them can be chosen. */
+internal class ModelsActivity : Activity() {
+    private lateinit var models: Models
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        setContentView(R.layout.list)
+        models = Models(this)
+        show()
+    }
+
+    private fun show() {
+        val stored = models.all()
+        val chosen = try {
+            models.chosen()
+        } catch (reason: ShvitException) {
+            view<TextView>(R.id.status).text = reason.message
+            null
+        }
+        val rows = view<ViewGroup>(R.id.rows)
+        rows.removeAllViews()
+        for (each in stored) {
+            val row = layoutInflater.inflate(R.layout.row, rows, false)
+            row.view<TextView>(R.id.title).text = each.stem
+            row.view<TextView>(R.id.details).text = when (each) {
+                is Stored.Usable -> details(each.model.manifest)
+                is Stored.Broken -> each.reason.message
+            }
+            if (each is Stored.Usable && BenchmarkPlan.runs(each.model)) {
+                offer(row.view(R.id.choose), each.model, chosen)
+            }
+            rows.addView(row)
+        }
+    }
+
+    private fun offer(button: Button, model: StoredModel, chosen: StoredModel?) {
+        val inUse = model.stem == chosen?.stem
+        button.visibility = View.VISIBLE
+        button.isEnabled = !inUse
+        button.setText(if (inUse) R.string.chosen_model else R.string.choose_model)
+        button.contentDescription = "${button.text}: ${model.stem}"
+        button.setOnClickListener {
+            models.choose(model)
+            show()
+        }
+    }
+
+    private fun details(manifest: Manifest): String {
+        val delegation = manifest.delegation
+        return getString(
+            R.string.model_details,
+            manifest.model.variant,
+            manifest.precision.word,
+            figures.megabytes(manifest.artifact.bytes),
+            manifest.preprocessing.height,
+            manifest.preprocessing.width,
+            manifest.labels.size,
+            delegation?.backend ?: getString(R.string.no_delegate),
+            figures.percent(delegation?.share ?: 0.0),
+            manifest.drift?.let { figures.percent(it.agreement.value) } ?: getString(R.string.no_drift),
+            manifest.goldens?.name ?: getString(R.string.no_goldens),
+            manifest.versions.entries.joinToString { "${it.key} ${it.value}" },
+            manifest.artifact.sha256.take(SHOWN_DIGITS),
+        )
+    }
+
+    private companion object {
+        /** Of a SHA-256, as many as a person compares. */
+        const val SHOWN_DIGITS = 12
+    }
+}

@@ -1,0 +1,95 @@
+package dev.shvit.demo
+
+import android.content.ActivityNotFoundException
+import android.content.Context
+import android.content.Intent
+import android.graphics.Bitmap
+import android.net.Uri
+import android.os.Bundle
+import android.provider.MediaStore
+import android.view.View
+import android.widget.ImageView
+import android.widget.TextView
+import dev.shvit.Classification
+import dev.shvit.core.images.Picture
+
+/** A photo that a person chooses, named by the chosen model. */
+internal class PhotoActivity : WorkActivity() {
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        setContentView(R.layout.photo)
+        view<View>(R.id.choose).setOnClickListener { choose() }
+        (work as? PhotoNaming)?.watch(::show)
+        if (savedInstanceState == null) choose()
+    }
+
+    override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
+        super.onActivityResult(requestCode, resultCode, data)
+        val photo = data?.data
+        if (resultCode == RESULT_OK && photo != null) begin(PhotoNaming(applicationContext, photo), ::show)
+    }
+
+    /** Asks the photo picker, which needs no permission; where there is none, any app that opens pictures. */
+    private fun choose() {
+        val pickers = listOf(
+            Intent(MediaStore.ACTION_PICK_IMAGES).setType(PICTURES),
+            Intent(Intent.ACTION_GET_CONTENT).setType(PICTURES).addCategory(Intent.CATEGORY_OPENABLE),
+        )
+        if (pickers.none(::started)) view<TextView>(R.id.status).setText(R.string.no_picker)
+    }
+
+    private fun started(picker: Intent): Boolean = try {
+        startActivityForResult(picker, PHOTO)
+        true
+    } catch (_: ActivityNotFoundException) {
+        false
+    }
+
+    private fun show(state: PhotoNaming.State) {
+        view<TextView>(R.id.status).text = state.words
+        view<ImageView>(R.id.picture).setImageBitmap(state.picture)
+        val seen = state.seen
+        view<TextView>(R.id.predictions).text = seen?.let { listed(it.best) }.orEmpty()
+        view<TextView>(R.id.latency).text =
+            seen?.let { latency(it.preprocessingMs, it.inferenceMs) }.orEmpty()
+    }
+
+    private companion object {
+        const val PHOTO = 1
+        const val PICTURES = "image/*"
+    }
+}
+
+/** Names one photo. */
+internal class PhotoNaming(private val context: Context, private val photo: Uri) :
+    Work<PhotoNaming.State>(State(context.getString(R.string.reading_photo))) {
+
+    class State(val words: String, val picture: Bitmap? = null, val seen: Classification? = null)
+
+    override fun run(): State {
+        val library = Library(context)
+        val model = Models(context).chosen()
+        val picture = library.picture(photo)
+        val shown = shown(picture)
+        tell(State(context.getString(R.string.loading_model), shown))
+        return State(model.stem, shown, library.classifier(model).use { it.classify(picture) })
+    }
+
+    override fun failed(reason: Throwable) = State(context.words(reason))
+
+    /** A picture for the screen, of every so manieth pixel: views refuse bitmaps of a whole photo's size. */
+    private fun shown(picture: Picture): Bitmap {
+        val step = (maxOf(picture.width, picture.height) + LONGEST - 1) / LONGEST
+        val (width, height) = maxOf(picture.width / step, 1) to maxOf(picture.height / step, 1)
+        val pixels = IntArray(width * height) { place ->
+            OPAQUE or picture.pixels[place / width * step * picture.width + place % width * step]
+        }
+        return Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
+    }
+
+    private companion object {
+        /** Of what is shown, in pixels. */
+        const val LONGEST = 1024
+        const val OPAQUE = 0xFF shl 24
+    }
+}

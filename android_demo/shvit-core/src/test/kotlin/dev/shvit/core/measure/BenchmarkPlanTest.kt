@@ -1,0 +1,70 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException
+import dev.shvit.core.Shared
+import dev.shvit.core.WrongSettings
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.models.ModelStore
+import dev.shvit.core.models.Stored
+import dev.shvit.core.models.embedded
+import java.io.File
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertSame
+import kotlin.test.assertTrue
+
+class BenchmarkPlanTest {
+    private val stem = "shvit_s1-64-executorch-fp32"
+    private val whole = stored("whole")
+    private val broken = Stored.Broken("broken", BadModel("broken/broken.pte is not there."))
+    private val apples = stored("apples") { it.replace("\"target\": \"executorch\"", "\"target\": \"coreml\"") }
+
+    private fun stored(place: String, change: (String) -> String = { it }): Stored {
+        val root = Shared.work("plan-$place")
+        val files = embedded(Shared.fixtures.resolve("goldens"), stem, root, "a program".toByteArray())
+        val manifest: File = root.resolve("$stem/$stem.manifest.json")
+        val text = Manifest.read(manifest.readText(), stem).text()
+        manifest.writeText(change(text))
+        return ModelStore(files).models().single()
+    }
+
+    private fun plan(request: BenchmarkRequest, vararg stored: Stored) = BenchmarkPlan.of(request, stored.toList(), 8)
+
+    private fun told(request: BenchmarkRequest, vararg stored: Stored): ShvitException =
+        assertFailsWith<ShvitException> { plan(request, *stored) }
+
+    @Test
+    fun `every model is measured on each number of threads, and what is broken is left out and told`() {
+        val plan = plan(BenchmarkRequest(threads = listOf(1, 4)), whole, broken, apples)
+        assertEquals(listOf(stem to 1, stem to 4), plan.subjects.map { it.model.stem to it.threads })
+        assertEquals(listOf("broken", stem), plan.leftOut.map { it.stem })
+        assertEquals("$stem is made for coreml.", plan.leftOut.last().reason.what)
+    }
+
+    @Test
+    fun `a model that is named has to be there and whole`() {
+        assertEquals(stem, plan(BenchmarkRequest(listOf(stem)), whole, broken).subjects.single().model.stem)
+        assertTrue(plan(BenchmarkRequest(listOf(stem)), whole, broken).leftOut.isEmpty())
+        assertSame(broken.reason, told(BenchmarkRequest(listOf("broken")), whole, broken))
+        assertEquals("$stem is made for coreml.", told(BenchmarkRequest(listOf(stem)), apples).what)
+        val missing = told(BenchmarkRequest(listOf("shvit_s9")), whole, broken)
+        assertEquals("There is no model 'shvit_s9' in this app.", missing.what)
+        assertEquals("Models: $stem, broken.", missing.why)
+    }
+
+    @Test
+    fun `an app without a whole model says what is wrong`() {
+        assertEquals("There is no model in this app.", told(BenchmarkRequest()).what)
+        assertEquals("There is no model in this app.", told(BenchmarkRequest(listOf("a"))).what)
+        assertSame(broken.reason, told(BenchmarkRequest(), broken))
+    }
+
+    @Test
+    fun `there are not more threads than cores`() {
+        assertFailsWith<WrongSettings> { plan(BenchmarkRequest(threads = listOf(1, 9)), whole) }
+        assertFailsWith<WrongSettings> { plan(BenchmarkRequest(threads = listOf(0)), whole) }
+        assertEquals(8, plan(BenchmarkRequest(threads = listOf(8)), whole).subjects.single().threads)
+    }
+}

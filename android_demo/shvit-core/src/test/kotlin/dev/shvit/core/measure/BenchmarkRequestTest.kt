@@ -1,0 +1,60 @@
+package dev.shvit.core.measure
+
+import dev.shvit.core.WrongSettings
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNull
+
+class BenchmarkRequestTest {
+    private fun refused(vararg extras: Pair<String, Any?>): WrongSettings =
+        assertFailsWith<WrongSettings> { BenchmarkRequest.of(mapOf(*extras)) }
+
+    @Test
+    fun `an app that a person opens is asked for nothing`() {
+        assertNull(BenchmarkRequest.of(emptyMap()))
+        assertNull(BenchmarkRequest.of(mapOf("android.intent.extra.REFERRER_NAME" to "com.android.shell")))
+    }
+
+    @Test
+    fun `all models and the standard protocol, unless told otherwise`() {
+        assertEquals(BenchmarkRequest(), BenchmarkRequest.of(mapOf("benchmark" to "all")))
+    }
+
+    @Test
+    fun `each option is read, whatever type a shell gave it`() {
+        val expected = BenchmarkRequest(
+            listOf("a", "b"),
+            listOf(4, 1),
+            Protocol(3, Turn.Iterations(200), 5, 60.5),
+            "nightly.2",
+        )
+        val options = mapOf("benchmark" to "a, b", "threads" to "4,1,4", "report" to "nightly.2")
+        val numbers = mapOf("iterations" to 200, "warm_up" to 3, "rounds" to 5L, "sustained" to 60.5f)
+        val texts = numbers.mapValues { it.value.toString() }
+        assertEquals(expected, BenchmarkRequest.of(options + numbers))
+        assertEquals(expected, BenchmarkRequest.of(options + texts))
+        val seconds = BenchmarkRequest.of(mapOf("benchmark" to "all", "seconds" to 2, "threads" to 2))
+        assertEquals(BenchmarkRequest(threads = listOf(2), protocol = Protocol(turn = Turn.Seconds(2.0))), seconds)
+    }
+
+    @Test
+    fun `a mistake is named`() {
+        val misspelled = refused("benchmark" to "all", "iteratons" to 2)
+        assertEquals("'iteratons' is not an option of a benchmark.", misspelled.what)
+        assertEquals("iterations is given, and no benchmark is asked for.", refused("iterations" to 200).what)
+        assertEquals("iterations is 'many'.", refused("benchmark" to "all", "iterations" to "many").what)
+        assertEquals("seconds is 'null'.", refused("benchmark" to "all", "seconds" to null).what)
+        assertEquals("threads is 'two'.", refused("benchmark" to "all", "threads" to "1,two").what)
+        assertEquals("benchmark is empty.", refused("benchmark" to " , ").what)
+        assertEquals("Choose one.", refused("benchmark" to "all", "iterations" to 2, "seconds" to 2).hint)
+        refused("benchmark" to "all", "iterations" to 0)
+    }
+
+    @Test
+    fun `a report stays in its folder`() {
+        for (name in listOf("../secret", "a/b", ".hidden", "", "a".repeat(65), "a\nb")) {
+            refused("benchmark" to "all", "report" to name)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+"""What the check of the app's resources reads of Gradle files, manifest and layouts; aapt2 itself is not run."""
+
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools" / "android"))
+
+from resources import (  # noqa: E402
+    BadResources,
+    Resources,
+    check_classes,
+    components,
+    merged_manifest,
+    setting,
+    views,
+)
+
+APP = ROOT / "android_demo/app"
+SCREENS = {f"dev.shvit.demo.{name}Activity" for name in ("Live", "Photo", "Models", "Benchmark", "Check")}
+
+
+def test_settings_are_those_of_the_gradle_file() -> None:
+    script = (APP / "build.gradle.kts").read_text()
+    assert setting(script, "namespace") == "dev.shvit.demo"
+    assert (setting(script, "minSdk"), setting(script, "targetSdk")) == ("26", "36")
+    with pytest.raises(BadResources, match="maxSdk"):
+        setting(script, "maxSdk")
+
+
+def test_the_manifest_names_its_package_and_its_classes_in_full(tmp_path: Path) -> None:
+    manifest = merged_manifest(APP / "src/main/AndroidManifest.xml", "dev.shvit.demo", tmp_path / "AndroidManifest.xml")
+    assert ET.parse(manifest).getroot().get("package") == "dev.shvit.demo"
+    assert 'android:authorities="dev.shvit.demo.reports"' in manifest.read_text()
+    assert set(components(manifest, "dev.shvit.demo")) == {*SCREENS, "dev.shvit.demo.ReportProvider"}
+
+
+def test_views_of_the_app_are_found_in_its_layouts() -> None:
+    assert set(views(APP / "src/main/res")) == {"dev.shvit.demo.HistogramView"}
+
+
+def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
+    resources = Resources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"))
+    written = tmp_path / "dev/shvit/demo/LiveActivity.class"
+    written.parent.mkdir(parents=True)
+    written.touch()
+    with pytest.raises(BadResources) as refused:
+        check_classes(resources, tmp_path)
+    assert "no class dev.shvit.demo.Chek." in str(refused.value)
+    (tmp_path / "dev/shvit/demo/Chek.class").touch()
+    check_classes(resources, tmp_path)

@@ -1,0 +1,137 @@
+"""Compiles and links the app's resources and manifest with aapt2, as Gradle would.
+
+A misspelled attribute, a text that is not there or a class that the manifest names and nobody wrote is an error.
+
+aapt2 and the framework's own resources are Debian's, of Android 10: what is newer than that no resource here may name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from debian import unpacked
+from install import folder, say
+
+from shvit_mobile.errors import ShvitError
+from shvit_mobile.outputs import whole
+
+PACKAGES = ("aapt", "android-framework-res")
+FRAMEWORK = "usr/share/android-framework-res/framework-res.apk"
+# Debian's aapt2 looks for these in the machine's root.
+LIBRARIES = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/android", "usr/lib/p7zip")
+ANDROID = "http://schemas.android.com/apk/res/android"
+NAME = f"{{{ANDROID}}}name"
+COMPONENTS = ("activity", "provider", "service", "receiver")
+
+
+class BadResources(ShvitError):
+    """Resources or a manifest that Gradle would refuse, too."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """An app's resources, linked.
+
+    Attributes:
+        package: the app's own files without code.
+        java: the source of its class `R`.
+        classes: what the manifest and the layouts name, in full.
+    """
+
+    package: Path
+    java: Path
+    classes: tuple[str, ...]
+
+
+def aapt2() -> Path:
+    """The folder that holds aapt2 and all it needs; downloaded where it is not there."""
+    place = folder() / "aapt2"
+    if not place.exists():
+        say("Downloading aapt2 and Android's resources")
+        with whole(place) as (part,):
+            part.mkdir()
+            unpacked(PACKAGES, part, dependencies=True)
+    return place
+
+
+def linked(app: Path, into: Path) -> Resources:
+    """Compiles and links the resources of a Gradle module of an app.
+
+    Raises:
+        BadResources: aapt2 refuses them; its words say where and why.
+        ToolMissing, InstallFailed: there is no aapt2 to be had.
+    """
+    tools = aapt2()
+    into.mkdir(parents=True)
+    script = (app / "build.gradle.kts").read_text()
+    namespace = setting(script, "namespace")
+    manifest = merged_manifest(app / "src/main/AndroidManifest.xml", namespace, into / "AndroidManifest.xml")
+    archive, package = into / "resources.zip", into / "resources.apk"
+    aapt(tools, "compile", "--dir", app / "src/main/res", "-o", archive)
+    aapt(
+        tools,
+        *("link", "-I", tools / FRAMEWORK, "--manifest", manifest, "--java", into / "java", "-o", package),
+        *("--min-sdk-version", setting(script, "minSdk"), "--target-sdk-version", setting(script, "targetSdk")),
+        archive,
+    )
+    java = into / "java" / namespace.replace(".", "/") / "R.java"
+    return Resources(package, java, tuple(sorted({*components(manifest, namespace), *views(app / "src/main/res")})))
+
+
+def setting(script: str, name: str) -> str:
+    """A text or number that a Gradle file sets.
+
+    Raises:
+        BadResources: it does not.
+    """
+    found = re.search(rf'^\s*{name} = "?([\w.]+)"?$', script, re.MULTILINE)
+    if found is None:
+        raise BadResources(f"build.gradle.kts sets no {name}.", why="Android's Gradle plugin needs it.")
+    return found[1]
+
+
+def merged_manifest(source: Path, namespace: str, into: Path) -> Path:
+    """The manifest as Gradle hands it to aapt2: with the package's name, and placeholders filled in."""
+    ET.register_namespace("android", ANDROID)
+    manifest = ET.fromstring(source.read_text().replace("${applicationId}", namespace))
+    manifest.set("package", namespace)
+    ET.ElementTree(manifest).write(into, encoding="utf-8", xml_declaration=True)
+    return into
+
+
+def aapt(tools: Path, *arguments: str | Path) -> None:
+    found = [str(path) for pattern in LIBRARIES for path in sorted(tools.glob(pattern))]
+    environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(found)}
+    command = [tools / "usr/bin/aapt2", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BadResources("aapt2 refuses the app's resources.", why=done.stderr.strip() or done.stdout.strip())
+
+
+def components(manifest: Path, namespace: str) -> list[str]:
+    """The classes that a manifest names."""
+    root = ET.parse(manifest).getroot()
+    names = [element.get(NAME, "") for tag in (*COMPONENTS, "application") for element in root.iter(tag)]
+    return [f"{namespace}{name}" if name.startswith(".") else name for name in names if name]
+
+
+def views(resources: Path) -> list[str]:
+    """The classes that layouts name: elements with a dot."""
+    layouts = resources.glob("layout*/*.xml")
+    return [element.tag for layout in layouts for element in ET.parse(layout).getroot().iter() if "." in element.tag]
+
+
+def check_classes(resources: Resources, classes: Path) -> None:
+    """Refuses a manifest or layout that names a class which is not among the compiled ones.
+
+    Raises:
+        BadResources: it does.
+    """
+    missing = [name for name in resources.classes if not (classes / f"{name.replace('.', '/')}.class").exists()]
+    if missing:
+        raise BadResources(f"There is no class {', '.join(missing)}.", why="The manifest or a layout names it.")

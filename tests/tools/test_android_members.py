@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from members import Use, faults, signatures, uses  # noqa: E402
-from mistakes import MISTAKES  # noqa: E402
+from planted import MISTAKES  # noqa: E402
 
 DECLARATIONS = """\
 declare module android {

@@ -20,7 +20,7 @@ from pathlib import Path
 from install import executorch, framework, install, signatures
 from members import faults, uses
 from members import signatures as parsed
-from mistakes import MISTAKES
+from planted import MISTAKES
 from resources import check_classes, linked
 from toolchain import Toolchain, paths
 

@@ -1,7 +1,8 @@
-"""The versions of packages, as every report names them."""
+"""When, by what and with which versions of packages: what every report says of itself."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -14,3 +15,13 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def measured_by(command: str) -> str:
+    """This program, its version and the command that measured."""
+    return f"shvit-mobile {version('shvit-mobile')} {command}"
+
+
+def now() -> str:
+    """The moment, in ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -25,7 +23,7 @@ from shvit_mobile.errors import BenchmarkFailed, WrongConfig
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.checkpoints import save_checkpoint
 from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.versions import versions
+from shvit_mobile.versions import measured_by, now, versions
 
 if TYPE_CHECKING:
     from shvit_mobile.model.trained import TrainedModel
@@ -92,8 +90,8 @@ def benchmark(
     if not results:
         raise BenchmarkFailed("No contestant could take part.", why=" ".join(absent))
     report = DeviceReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        app=f"shvit-mobile {version('shvit-mobile')} benchmark",
+        created=now(),
+        app=measured_by("benchmark"),
         versions=versions(*PACKAGES),
         device=host(),
         settings=settings,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 from shvit_mobile.drift.report import (
     Apart,
@@ -19,7 +17,7 @@ from shvit_mobile.drift.report import (
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.images.folders import ImageSet, as_text
 from shvit_mobile.model.trained import TrainedModel
-from shvit_mobile.versions import versions
+from shvit_mobile.versions import measured_by, now, versions
 
 # What can change a figure: the packages that decode, compute and run.
 PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
@@ -51,8 +49,8 @@ def drift_report(
     """
     installed = versions(*PACKAGES)
     return DriftReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        app=f"shvit-mobile {version('shvit-mobile')} {command}",
+        created=now(),
+        app=measured_by(command),
         versions=installed,
         checkpoint=CheckpointSeen(
             variant=trained.variant,

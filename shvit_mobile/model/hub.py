@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import ssl
 import urllib.error
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from shvit_mobile.cache import cache_folder
 from shvit_mobile.errors import HubUnavailable
 from shvit_mobile.outputs import whole
 
@@ -132,12 +132,6 @@ def official_file(variant: str) -> Path:
                 hint="Download it by hand and give the path of the file.",
             ) from None
     return final
-
-
-def cache_folder() -> Path:
-    """Where official checkpoints are kept: shvit-mobile in $XDG_CACHE_HOME, or in ~/.cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "shvit-mobile"
 
 
 def download(url: str, final: Path) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from debian import unpacked
 from toolchain import Toolchain
 
+from shvit_mobile.cache import chosen_or_cached
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.outputs import whole
 from shvit_mobile.runtimes.arm64.install import InstallFailed, printed
@@ -80,10 +81,7 @@ def install() -> Toolchain:
 
 def folder() -> Path:
     """Where the toolchain is, or will be: $SHVIT_ANDROID, or a folder of its version in the cache."""
-    if chosen := os.environ.get(FOLDER):
-        return Path(chosen).absolute()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home.absolute() / "shvit-mobile" / f"android-kotlin-{KOTLIN}"
+    return chosen_or_cached(FOLDER, f"android-kotlin-{KOTLIN}")
 
 
 def kotlin(place: Path) -> Path:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from shvit_mobile.cache import chosen_or_cached
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.outputs import whole
 from shvit_mobile.runtimes.arm64.install import InstallFailed, last_words, printed
@@ -121,10 +122,7 @@ def check_starts(root: Path) -> None:
 
 def toolchain_folder() -> Path:
     """Where the toolchain is, or will be: $SHVIT_SWIFT, or a folder of its version in the cache."""
-    if chosen := os.environ.get(FOLDER):
-        return Path(chosen).absolute()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home.absolute() / "shvit-mobile" / f"swift-{VERSION}"
+    return chosen_or_cached(FOLDER, f"swift-{VERSION}")
 
 
 def check_tools() -> None:

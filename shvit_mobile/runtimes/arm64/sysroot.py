@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from shvit_mobile.cache import chosen_or_cached
 from shvit_mobile.contract import Contract
 from shvit_mobile.errors import BadArtifact, ToolMissing
 
@@ -66,10 +66,7 @@ class Sysroot:
 
 def sysroot_folder() -> Path:
     """Where the sysroot is, or will be: $SHVIT_ARM64, or a folder of its versions in the cache."""
-    if chosen := os.environ.get(FOLDER):
-        return Path(chosen).absolute()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home.absolute() / "shvit-mobile" / f"arm64-executorch-{EXECUTORCH}-torch-{TORCH}"
+    return chosen_or_cached(FOLDER, f"arm64-executorch-{EXECUTORCH}-torch-{TORCH}")
 
 
 def open_sysroot() -> Sysroot:

@@ -1,5 +1,7 @@
 """Trains the demo model: SHViT-S1 on CIFAR-10's training images, at small sizes first, finishing at 224x224.
 
+Another `--variant`, with `--phases` that end at a small size, gives models for trials of quantization.
+
     torchrun --nproc-per-node 2 tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
 One process a core is faster than one process with all cores; `python tools/train_demo.py` alone suits a GPU.
@@ -32,7 +34,7 @@ from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.model.shvit import ConvNorm, SHViT, shvit
 from shvit_mobile.model.trained import TrainedModel
 
-RESULT = "shvit_s1-cifar10.safetensors"
+RESULT = "{variant}-cifar10.safetensors"
 # Of the moving average, a step. The last phase is short and at another size: what came before has to be forgotten.
 DECAY, LAST_DECAY = 0.996, 0.98
 # This process and how many train together: `torchrun` says so.
@@ -84,6 +86,7 @@ def main(
     phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
         "64x6:1.5e-3..1.2e-3,96x8:1.2e-3..6e-4,128x16:6e-4..2.5e-4,224x4:3.5e-4..1e-6"
     ),
+    variant: Annotated[str, typer.Option(help="shvit_s1 to shvit_s4.")] = "shvit_s1",
     batch: Annotated[int, typer.Option(help="Images a step.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and their augmentation.")] = 0,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of a checkpoint.")] = None,
@@ -106,20 +109,20 @@ def main(
     watch, train = order[:held_out], order[held_out:]
 
     torch.manual_seed(seed)
-    model = shvit("shvit_s1", classes=len(classes)).to(device).to(memory_format=torch.channels_last)
+    model = shvit(variant, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
     mixed_precision = bfloat16 or device.type == "cuda"
     if device.type == "cpu":
         for_cpu(model, mixed_precision)
     in_place(model)
     forward = torch.compile(model, dynamic=False) if compile else model
-    average = Average(model)
+    average = Average(model, variant)
     kernels, others = dense_kernels(model), other_parameters(model)
     muon = Muon(kernels, torch.bfloat16 if mixed_precision else torch.float32)
     adamw = torch.optim.AdamW(decaying(others, decay=0.05), lr=1e-3, fused=True)
     optimizers = [muon, adamw]
     start = resume(out, model, average, optimizers)
     if not start and start_from is not None:
-        begin_from(start_from, model, average)
+        begin_from(start_from, variant, model, average)
 
     epochs = [(phase, index) for phase in plan for index in range(phase.epochs)]
     for epoch, (phase, index) in enumerate(epochs):
@@ -178,7 +181,8 @@ def main(
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             save(out, model, average, optimizers, epoch + 1)
-            save_checkpoint(as_trained(average.model, classes), out / RESULT, dtype=torch.float16, overwrite=True)
+            trained = as_trained(average.model, variant, classes, plan[-1].size)
+            save_checkpoint(trained, out / trained.source, dtype=torch.float16, overwrite=True)
         if RANKS > 1:
             dist.barrier()
     if RANKS > 1:
@@ -195,15 +199,15 @@ def share(tensors: list[Tensor], scale: float = 1.0) -> None:
         tensor.copy_(summed.view(tensor.shape))
 
 
-def as_trained(model: SHViT, classes: list[str]) -> TrainedModel:
-    """The averaged model as its checkpoint will describe it: used at 224x224, on whole images."""
+def as_trained(model: SHViT, variant: str, classes: list[str], size: int) -> TrainedModel:
+    """The averaged model as its checkpoint will describe it: used at the last phase's size, on whole images."""
     return TrainedModel(
         model=model,
-        variant="shvit_s1",
+        variant=variant,
         dialect="shvit-mobile",
         labels=tuple(classes),
-        preprocessing=Preprocessing(size=(224, 224), crop_ratio=1.0),
-        source=RESULT,
+        preprocessing=Preprocessing(size=(size, size), crop_ratio=1.0),
+        source=RESULT.format(variant=variant),
         sha256="",
     )
 
@@ -288,9 +292,9 @@ def cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) 
 class Average:
     """The exponential moving average of a model's weights and statistics, a model itself."""
 
-    def __init__(self, model: SHViT) -> None:
+    def __init__(self, model: SHViT, variant: str) -> None:
         self.decay, self.updates = DECAY, 0
-        self.model = shvit("shvit_s1", classes=model.config.classes).to(next(model.parameters()).device).eval()
+        self.model = shvit(variant, classes=model.config.classes).to(next(model.parameters()).device).eval()
         self.model.to(memory_format=torch.channels_last).load_state_dict(model.state_dict())
 
     @torch.no_grad()
@@ -397,8 +401,8 @@ def accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device
     return round(100 * right / len(labels), 2)
 
 
-def begin_from(checkpoint: Path, model: SHViT, average: Average) -> None:
-    weights = load_checkpoint(checkpoint, variant="shvit_s1").model.state_dict()
+def begin_from(checkpoint: Path, variant: str, model: SHViT, average: Average) -> None:
+    weights = load_checkpoint(checkpoint, variant=variant).model.state_dict()
     model.load_state_dict(weights)
     average.model.load_state_dict(weights)
 

@@ -81,6 +81,8 @@ def on_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     equal.weight.copy_(weight.reshape(equal.weight.shape))
     if conv.bias is None:
         raise TypeError("every convolution of the deploy form has a bias")
+    for name, buffer in conv.named_buffers():
+        equal.register_buffer(name, buffer)
     equal.bias = nn.Parameter(conv.bias - (0 if mean is None else conv.weight.sum((2, 3)) @ mean.flatten()))
     return equal
 

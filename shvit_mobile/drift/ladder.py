@@ -20,6 +20,7 @@ from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import Preprocessing, raw
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.quantize.corrections import corrected
 from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
 from shvit_mobile.quantize.weights import COMPRESSED, with_small_weights
 from shvit_mobile.targets.artifact import Artifact
@@ -130,7 +131,7 @@ def simulation(deployed: DeployForm, recipe: Recipe | None) -> Answer:
         BadRecipe: the recipe is of another model.
     """
     if recipe is not None and recipe.precision in INT8_PRODUCTS:
-        return fake_quant(deployed, recipe)
+        return fake_quant(corrected(deployed, recipe), recipe)
     form = deployed if recipe is None else replace(deployed, module=with_small_weights(deployed, recipe))
     return lambda pixels: run(form, pixels).numpy()
 

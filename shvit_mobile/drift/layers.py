@@ -22,6 +22,7 @@ from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.quantize.corrections import in_float
 from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.runtimes.inside.probe import Place, open_probe
 from shvit_mobile.targets.artifact import Artifact
@@ -57,7 +58,7 @@ def compare_layers(
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest
-    deployed = to_deploy_form(trained, normalise=manifest.input.values == "pixels")
+    deployed = in_float(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
     probe = open_probe(artifact, tuple(landmarks(deployed.module)))
     free, forced = ([Ratio() for _ in probe.places] for _ in range(2))
     seen = 0

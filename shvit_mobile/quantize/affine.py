@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shvit_mobile.quantize.recipe import Activations
+
+# The buffer of a layer that carries its weight's scales; without it they follow from the weight.
+WEIGHT_SCALE = "weight_scale"
 
 ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 WEIGHT_MAX = 127
@@ -68,8 +71,19 @@ def channel_scales(weight: Tensor) -> Tensor:
     return (largest / WEIGHT_MAX).clamp(min=torch.finfo(torch.float32).eps)
 
 
-def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A weight as integers in -127..127 (int8, the same shape) and the scale of each output channel."""
-    scales = channel_scales(weight)
+def layer_scales(layer: nn.Module) -> Tensor | None:
+    """The scales that a layer carries for its weight, float32, shape (out channels,); None where it carries none."""
+    carried = getattr(layer, WEIGHT_SCALE, None)
+    return None if carried is None else carried.float()
+
+
+def quantized_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """A weight as integers in -127..127 (int8, the same shape) and the scale of each output channel.
+
+    Args:
+        weight: float, shape (out channels, ...).
+        scales: float32, shape (out channels,); what follows from the weight if None.
+    """
+    scales = channel_scales(weight) if scales is None else scales
     steps = weight.detach().float() / scales.reshape(-1, *[1] * (weight.ndim - 1))
     return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales

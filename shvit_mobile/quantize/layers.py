@@ -12,6 +12,8 @@ from shvit_mobile.quantize.recipe import INT8_PRODUCTS, ActivationRange, Recipe
 
 # The first convolution of the stem.
 FIRST_LAYERS = ("patch_embed.0",)
+# What is subtracted from pixels before it, where the deploy form takes pixels.
+CENTRE = "patch_embed.centre.mean"
 
 
 def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:

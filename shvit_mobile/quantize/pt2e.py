@@ -6,14 +6,22 @@ recipe always gives the same graph.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.deploy.head import EqualisedHead
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, SMALLEST_SCALE, WEIGHT_MAX, affine
+from shvit_mobile.quantize.affine import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    SMALLEST_SCALE,
+    WEIGHT_MAX,
+    affine,
+    layer_scales,
+)
 from shvit_mobile.quantize.layers import int8_layers, layer_name
 from shvit_mobile.quantize.recipe import ActivationRange, Activations, Recipe
 from shvit_mobile.quiet import quiet
@@ -55,7 +63,7 @@ def quantized(
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
     form = module or deployed.module
-    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe, equalised_heads(form))
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe, equalised_heads(form), carried_scales(form))
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with quiet(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
@@ -68,19 +76,22 @@ def quantized(
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
 
-    def __init__(self, layers: set[str], recipe: Recipe, heads: set[str]) -> None:
+    def __init__(self, layers: set[str], recipe: Recipe, heads: set[str], scales: dict[str, Tensor]) -> None:
         super().__init__()
         self.layers, self.ranges, self.activations, self.heads = layers, recipe.ranges, recipe.activations, heads
+        self.scales = scales
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and layer_name(node) in self.layers:
-                if layer_name(node) in self.ranges:
-                    annotate_static(node, self.ranges[layer_name(node)], self.activations)
+            name = layer_name(node)
+            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
+                weight = with_scales(self.scales[name]) if name in self.scales else WEIGHT
+                if name in self.ranges:
+                    annotate_static(node, self.ranges[name], self.activations, weight)
                 else:
-                    annotate_dynamic(node)
-            elif node.target == ATEN.linear.default and layer_name(node) in self.heads:
-                annotate_dynamic(node)
+                    annotate_dynamic(node, weight)
+            elif node.target == ATEN.linear.default and name in self.heads:
+                annotate_dynamic(node, WEIGHT)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
@@ -92,7 +103,15 @@ def equalised_heads(form: nn.Module) -> set[str]:
     return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualisedHead)}
 
 
-def annotate_static(node: fx.Node, seen: ActivationRange, activations: Activations) -> None:
+def carried_scales(form: nn.Module) -> dict[str, Tensor]:
+    """The scales of the weights of layers that carry some, by layer."""
+    carried = {name: layer_scales(layer) for name, layer in form.named_modules()}
+    return {name: scales for name, scales in carried.items() if scales is not None}
+
+
+def annotate_static(
+    node: fx.Node, seen: ActivationRange, activations: Activations, of_weight: QuantizationSpec
+) -> None:
     image, weight = node.args[0], node.args[1]
     last, low = node, seen.output[0]
     followers = list(node.users)
@@ -100,7 +119,7 @@ def annotate_static(node: fx.Node, seen: ActivationRange, activations: Activatio
         last, low = followers[0], 0.0
     output = activation(low, seen.output[1], activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={image: already_int8(image) or activation(*seen.input, activations), weight: WEIGHT},
+        input_qspec_map={image: already_int8(image) or activation(*seen.input, activations), weight: of_weight},
         output_qspec=output if last is node else None,
         _annotated=True,
     )
@@ -114,9 +133,9 @@ def already_int8(value: Any) -> FixedQParamsQuantizationSpec | None:
     return annotation.output_qspec if annotation else None
 
 
-def annotate_dynamic(node: fx.Node) -> None:
+def annotate_dynamic(node: fx.Node, of_weight: QuantizationSpec) -> None:
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={node.args[0]: DYNAMIC, node.args[1]: WEIGHT}, _annotated=True
+        input_qspec_map={node.args[0]: DYNAMIC, node.args[1]: of_weight}, _annotated=True
     )
 
 
@@ -130,6 +149,22 @@ def activation(low: float, high: float, activations: Activations) -> FixedQParam
         quant_max=ACTIVATION_MAX,
         qscheme=torch.per_tensor_affine,
     )
+
+
+class GivenScales(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """Has the scales of a weight that were chosen with its integers, whatever the weight is."""
+
+    def __init__(self, scales: Tensor, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.scales = scales
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        return self.scales, torch.zeros_like(self.scales, dtype=torch.int64)
+
+
+def with_scales(scales: Tensor) -> QuantizationSpec:
+    """`WEIGHT` in these scales, float32, shape (out channels,)."""
+    return replace(WEIGHT, observer_or_fake_quant_ctr=GivenScales.with_args(scales=scales))
 
 
 WEIGHT = QuantizationSpec(

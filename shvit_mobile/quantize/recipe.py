@@ -7,9 +7,9 @@ lowering reads ranges from the recipe and never looks at an image.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from shvit_mobile.contract import Contract, Count, Document, Sha256
 from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
@@ -25,6 +25,9 @@ OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
 # How int8 spreads over a range: from end to end, or to either side of zero alike.
 Activations = Literal["affine", "symmetric"]
 ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
+# What may be done for a better int8 before any layer is given up; see `shvit_mobile.quantize.improve`.
+StepName = Literal["whole-pixels", "equalise", "ranges", "clip", "round", "bias"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
 # convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly
@@ -67,6 +70,21 @@ class CalibrationImages(Contract):
     seed: int
 
 
+class StepGain(Contract):
+    """One step towards a better int8, and what it gained on calibration images that it did not see.
+
+    Attributes:
+        step: its name in `STEPS`.
+        before_db, after_db: SQNR of the logits without it and with it.
+        kept: whether it is in the recipe.
+    """
+
+    step: StepName
+    before_db: float
+    after_db: float
+    kept: bool
+
+
 class Recipe(Document):
     """What precision where.
 
@@ -81,6 +99,8 @@ class Recipe(Document):
         activations: "affine" for static int8 in -128..127 with a zero point, "symmetric" for one without.
         ranges: of every layer that int8 quantizes, by its name in the deploy form.
         calibration: the images behind `ranges`; None where the precision needs none.
+        corrections: the SHA-256 of the file beside the recipe with changed parameters; None where none are.
+        steps: what was tried for a better int8, in order, and what came of it.
     """
 
     NAME = "recipe"
@@ -93,6 +113,13 @@ class Recipe(Document):
     activations: Activations = "affine"
     ranges: dict[str, ActivationRange] = Field(default_factory=dict)
     calibration: CalibrationImages | None = None
+    corrections: Sha256 | None = None
+    steps: tuple[StepGain, ...] = ()
+
+    # The corrections themselves, where the recipe was made in this process.
+    _made_with: Any = PrivateAttr(None)
+    # Where they lie otherwise.
+    _beside: Path | None = PrivateAttr(None)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -101,7 +128,41 @@ class Recipe(Document):
         Raises:
             BadRecipe: the file is missing, is not JSON, or is not a recipe of this version.
         """
-        return cls.parse(path, BadRecipe, "a recipe")
+        recipe = cls.parse(path, BadRecipe, "a recipe")
+        return recipe.lying_at(path)
+
+    def lying_at(self, path: Path) -> Recipe:
+        """The recipe of a JSON file at `path`, whose corrections lie beside it."""
+        recipe = self.model_copy()
+        recipe._beside = corrections_path(path)
+        return recipe
+
+    def made_of(self, corrections: Any) -> Recipe:
+        """The recipe with `corrections` (a `shvit_mobile.quantize.corrections.Corrections`), which it was made with."""
+        recipe = self.model_copy(update={"corrections": corrections.sha256})
+        recipe._made_with = corrections
+        return recipe
+
+    @property
+    def made_with(self) -> Any:
+        """Its `Corrections`, where they are in memory."""
+        return self._made_with
+
+    @property
+    def beside(self) -> Path | None:
+        """The file that its corrections are in, where it was read from a file itself."""
+        return self._beside
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that is written in the file is equal."""
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def corrections_path(recipe: Path) -> Path:
+    """Where the corrections of a recipe at a path are."""
+    return recipe.with_suffix(".safetensors")
 
 
 def check_precision(name: str) -> Precision:

@@ -42,7 +42,8 @@ class Artifact:
                 "it was changed or damaged after the export.",
                 hint=EXPORT_AGAIN,
             )
-        artifact = cls(path, manifest)
+        recipe = manifest.recipe.lying_at(recipe_path(path))
+        artifact = cls(path, manifest.model_copy(update={"recipe": recipe}))
         if goldens_path(path).exists():
             artifact.check_goldens()
         return artifact
@@ -82,7 +83,10 @@ def goldens_path(artifact: Path) -> Path:
 
 
 def files_of(artifact: Path) -> tuple[Path, Path, Path, Path]:
-    """All that an export writes: the artifact, its manifest, its recipe and its goldens."""
+    """All that every export writes: the artifact, its manifest, its recipe and its goldens.
+
+    Where the recipe has corrections, `shvit_mobile.quantize.recipe.corrections_path` of it comes with them.
+    """
     return artifact, manifest_path(artifact), recipe_path(artifact), goldens_path(artifact)
 
 

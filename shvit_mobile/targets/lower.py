@@ -15,8 +15,9 @@ from shvit_mobile.errors import BadRecipe, UnknownTarget
 from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
-from shvit_mobile.quantize.recipe import Precision, Recipe
-from shvit_mobile.targets.artifact import Artifact, artifact_name, files_of, manifest_path
+from shvit_mobile.quantize.corrections import corrected, corrections_of
+from shvit_mobile.quantize.recipe import Precision, Recipe, corrections_path
+from shvit_mobile.targets.artifact import Artifact, artifact_name, files_of, manifest_path, recipe_path
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.golden import ramp
 from shvit_mobile.targets.goldens import golden_pixels, write_goldens
@@ -74,12 +75,20 @@ def lower(
     check_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, MODULES[target][1])()
     final = planned(deployed.trained, recipe.precision, target, out, options)
-    with whole(*files_of(final), overwrite=overwrite) as (path, manifest_file, recipe_file, goldens_folder):
-        built = module.build(deployed, recipe, path, options)
+    corrections = corrections_of(recipe)
+    beside = corrections_path(recipe_path(final))
+    files = files_of(final) if corrections is None else (*files_of(final), beside)
+    with whole(*files, overwrite=overwrite) as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
+        built = module.build(corrected(deployed, recipe), recipe, path, options)
         manifest = manifest_of(deployed, recipe, target, path, built)
         manifest = with_goldens(Artifact(path, manifest), deployed, pictures or usual_pictures(), goldens_folder)
         manifest_file.write_text(manifest.json_text())
         recipe_file.write_text(recipe.json_text())
+        for file in corrections_file:
+            file.write_bytes(corrections.data if corrections else b"")
+    if corrections is None:
+        # Those of an artifact that was here before.
+        beside.unlink(missing_ok=True)
     return Artifact(final, manifest)
 
 

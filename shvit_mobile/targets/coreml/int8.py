@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import ProofFailed
-from shvit_mobile.quantize.affine import Affine, affine, quantized_weight
+from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
 from shvit_mobile.quantize.layers import int8_ranges, layer_name
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 
@@ -53,7 +54,7 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
         for name, conv in found.items():
             if name in ranges:
                 writer = LayerWriter(function, conv, name)
-                writer.weight(deployed.module.get_parameter(f"{name}.weight"))
+                writer.weight(deployed.module.get_submodule(name))
                 writer.activations(ranges[name], recipe)
 
 
@@ -87,9 +88,10 @@ class LayerWriter:
 
         self.function, self.conv, self.name, self.mb = function, conv, name, Builder
 
-    def weight(self, weight: torch.Tensor) -> None:
-        """int8 constants in place of the weight, with a scale in fp16 for each output channel."""
-        integers, scales = (part.cpu().numpy() for part in quantized_weight(weight))
+    def weight(self, layer: nn.Module) -> None:
+        """int8 constants in place of the layer's weight, with a scale in fp16 for each output channel."""
+        weight = layer.get_parameter("weight")
+        integers, scales = (part.cpu().numpy() for part in quantized_weight(weight, layer_scales(layer)))
         if integers.shape != tuple(self.conv.weight.shape):
             raise ProofFailed(
                 f"The weight of {self.name} has the shape {tuple(self.conv.weight.shape)} in coremltools' program.",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.quantize.affine import Affine, affine, quantized_weight
+from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
 from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 
@@ -119,7 +119,7 @@ def weight_in_int8(conv: nn.Conv2d, given: Affine) -> tuple[NDArray[Any], NDArra
     A channel with next to no weight has a scale in which its bias would not fit int32; it gets the scale that the bias
     needs, in which the weight's part of the sum is nothing.
     """
-    integers, scales = (part.cpu().numpy() for part in quantized_weight(conv.weight))
+    integers, scales = (part.cpu().numpy() for part in quantized_weight(conv.weight, layer_scales(conv)))
     needed = np.abs(array(bias_of(conv))) / np.float32(given.scale * LARGEST_BIAS)
     wider = np.maximum(scales, needed)
     ratio = (scales / wider).reshape(-1, 1, 1, 1)

@@ -1,0 +1,332 @@
+"""A better int8 before any layer is given up: steps that are tried one after the other, and kept where they help.
+
+Each is judged on calibration images that it did not see, by the SQNR of the logits in simulated int8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shvit_mobile.deploy.chains import is_conv, scaled
+from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.quantize.affine import ACTIVATION_MIN, WEIGHT_MAX, channel_scales, quantized_weight
+from shvit_mobile.quantize.calibrate import observed
+from shvit_mobile.quantize.corrections import Corrections, write
+from shvit_mobile.quantize.equalise import exponents
+from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, before_relu, dense_convolutions
+from shvit_mobile.quantize.recipe import ActivationRange, Activations, ObserverName, StepGain, StepName
+from shvit_mobile.quantize.rounding import least_output_error
+from shvit_mobile.quantize.simulate import fake_quantized
+
+# Positions of a batch that a layer's moments are taken from: more of them say the same again.
+POSITIONS = 16_384
+# Images that judge, at most; and the fewest at which some are put aside for it.
+JUDGES, FEWEST_APART = 64, 8
+BATCH = 16
+# Steps that change which integers weights become.
+WEIGHT_STEPS: tuple[StepName, ...] = ("clip", "round", "bias")
+# What a scale is tried at, as a share of the one that holds the channel's largest weight.
+CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """int8 as it stands after some steps: ranges of the deploy form with corrections."""
+
+    ranges: Mapping[str, ActivationRange]
+    corrections: Corrections = field(default_factory=Corrections)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a layer multiplies, over calibration images.
+
+    Attributes:
+        moments: E x x^T, float64, shape (n, n), n the elements of an output channel's weight.
+        mean: E x, float64, shape (n,).
+    """
+
+    moments: Tensor
+    mean: Tensor
+
+
+class Improvement:
+    """Steps under way: what they learn from, and what judges them.
+
+    Args:
+        deployed: the model.
+        images: float32, shape (n, 3, height, width), as the deploy form takes them; in batches.
+        observer: how ranges follow from values.
+        activations: what ranges are used for.
+        tick: called before each pass over the images, with the number done and their total.
+    """
+
+    def __init__(
+        self,
+        deployed: DeployForm,
+        images: Sequence[Tensor],
+        *,
+        observer: ObserverName = "mse",
+        activations: Activations = "affine",
+    ) -> None:
+        self.deployed, self.observer, self.activations = deployed, observer, activations
+        self.learn, self.judges = apart(torch.cat(list(images)))
+        self.expected = answers(deployed.module, self.judges)
+        self.layers = tuple(name for name, _ in dense_convolutions(deployed.module))
+        self.steps: dict[StepName, Callable[[Attempt], Attempt]] = {
+            "whole-pixels": self.whole_pixels,
+            "equalise": self.equalise,
+            "clip": self.clip,
+            "round": self.round,
+            "bias": self.bias,
+        }
+
+    def start(self) -> Attempt:
+        """Plain int8."""
+        return Attempt(self.ranges(self.deployed.module))
+
+    def judged(self, attempt: Attempt, *, weights: bool = True) -> float:
+        """SQNR of the logits in dB, on the images put aside; with `weights` in int8, or activations alone."""
+        simulation = fake_quantized(self.form(attempt), dict(attempt.ranges), self.activations, weights=weights)
+        noise = (answers(simulation, self.judges) - self.expected).double().square().sum()
+        return float(10 * torch.log10(self.expected.double().square().sum() / noise))
+
+    def tried(self, steps: Sequence[StepName], progress: Callable[[int, int], None] | None = None) -> Tried:
+        """The steps one after the other, each kept where it helps."""
+        attempt, gains = self.start(), []
+        levels = {weights: self.judged(attempt, weights=weights) for weights in (False, True)}
+        for number, step in enumerate(steps):
+            if progress is not None:
+                progress(number, len(steps))
+            # How weights are rounded is chosen later, so what activations gain is judged without it.
+            weights = step in WEIGHT_STEPS
+            changed, before = self.steps[step](attempt), levels[weights]
+            after = before if changed is attempt else self.judged(changed, weights=weights)
+            gains.append(StepGain(step=step, before_db=settled(before), after_db=settled(after), kept=after > before))
+            if after > before:
+                attempt = changed
+                levels = {weights: after, (not weights): self.judged(attempt, weights=not weights)}
+        return Tried(attempt, tuple(gains), levels[True])
+
+    def form(self, attempt: Attempt) -> SHViT:
+        """The deploy form with an attempt's corrections, its int8 weights rounded."""
+        return write(self.scaled(attempt), attempt.corrections, self.layers)
+
+    def scaled(self, attempt: Attempt) -> SHViT:
+        return scaled(self.deployed.module, attempt.corrections.exponents)
+
+    def unrounded(self, attempt: Attempt) -> SHViT:
+        """What weights are rounded from."""
+        kept = replace(attempt.corrections, integers={}, scales={})
+        return write(self.scaled(attempt), kept, self.layers)
+
+    def ranges(self, module: SHViT) -> dict[str, ActivationRange]:
+        found: dict[str, ActivationRange] = {}
+        with observed(module, found, self.observer, self.activations):
+            answers(module, self.learn)
+        return found
+
+    def whole_pixels(self, attempt: Attempt) -> Attempt:
+        """Pixels less a whole number are int8 with the scale 1, without an error.
+
+        What the stem pads with then means that number, and not the mean; it is as near to the mean as the colours'
+        weights in the stem allow.
+        """
+        if self.deployed.takes != "pixels":
+            return attempt
+        name = FIRST_LAYERS[0]
+        layer, mean = dense(self.unrounded(attempt), name), self.deployed.module.get_buffer(CENTRE).flatten()
+        share = layer.weight.square().sum((0, 2, 3))
+        middle = float((share * mean).sum() / share.sum().clamp(min=1e-30))
+        # All of 0 to 255 has to lie within int8.
+        middle = min(max(round(middle), -ACTIVATION_MIN - 128), 255)
+        offset = torch.full_like(mean, middle)
+        bias = bias_of(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
+        corrections = replace(
+            attempt.corrections, mean=offset, biases={**attempt.corrections.biases, name: bias.detach()}
+        )
+        seen = attempt.ranges[name].model_copy(update={"input": (-float(middle), 255.0 - middle)})
+        return Attempt({**attempt.ranges, name: seen}, corrections)
+
+    def equalise(self, attempt: Attempt) -> Attempt:
+        """Channels of a chain brought together, and the ranges that they then have."""
+        sizes = largest(self.deployed.module, self.learn)
+        changed = exponents(self.deployed.module, sizes)
+        corrections = replace(attempt.corrections, exponents={k: v for k, v in changed.items() if v.any()})
+        corrections = replace(corrections, biases=self.moved(attempt, corrections))
+        again = Attempt(attempt.ranges, corrections)
+        ranges = self.ranges(self.unrounded(again))
+        first = FIRST_LAYERS[0]
+        if corrections.mean is not None:
+            ranges[first] = ranges[first].model_copy(update={"input": attempt.ranges[first].input})
+        return Attempt(ranges, corrections)
+
+    def moved(self, attempt: Attempt, corrections: Corrections) -> dict[str, Tensor]:
+        """Corrected biases as large as their channels now are."""
+        before, after = self.scaled(attempt), scaled(self.deployed.module, corrections.exponents)
+        return {
+            name: bias * ratio(bias_of(dense(after, name)), bias_of(dense(before, name)))
+            for name, bias in attempt.corrections.biases.items()
+        }
+
+    def clip(self, attempt: Attempt) -> Attempt:
+        """Scales in which the output changes least where each weight goes to its nearest integer."""
+        module, scales = self.unrounded(attempt), {}
+        for name, inputs in self.inputs(attempt).items():
+            scales[name] = clipped_scales(dense(module, name).weight, inputs.moments.diagonal())
+        integers = {name: quantized_weight(dense(module, name).weight, scales[name])[0] for name in scales}
+        return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
+
+    def round(self, attempt: Attempt) -> Attempt:
+        """Integers by which the output changes least."""
+        module, integers = self.unrounded(attempt), {}
+        scales = dict(attempt.corrections.scales)
+        for name, inputs in self.inputs(attempt).items():
+            weight = dense(module, name).weight
+            scales.setdefault(name, channel_scales(weight))
+            integers[name] = least_output_error(weight, scales[name], inputs.moments)
+        return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
+
+    def bias(self, attempt: Attempt) -> Attempt:
+        """What rounding adds to the mean of an output is taken from its bias."""
+        before, after, biases = self.unrounded(attempt), self.form(attempt), dict(attempt.corrections.biases)
+        for name, inputs in self.inputs(attempt).items():
+            steps, scales = quantized_weight(dense(after, name).weight, attempt.corrections.scales.get(name))
+            added = (steps * scales.reshape(-1, 1, 1, 1) - dense(before, name).weight).flatten(1).double() @ inputs.mean
+            biases[name] = (bias_of(dense(after, name)).double() - added).float()
+        return replace(attempt, corrections=replace(attempt.corrections, biases=biases))
+
+    def inputs(self, attempt: Attempt) -> dict[str, Inputs]:
+        return inputs_of(self.unrounded(attempt), self.learn)
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """Where the steps led.
+
+    Attributes:
+        attempt: with the steps that helped.
+        gains: of each step.
+        level_db: SQNR of the logits on the images put aside.
+    """
+
+    attempt: Attempt
+    gains: tuple[StepGain, ...]
+    level_db: float
+
+
+def settled(level: float) -> float:
+    """dB to two digits behind the point."""
+    return round(level, 2)
+
+
+def apart(images: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What is learnt from and what judges, in batches; the same where there are too few to put any aside."""
+    if len(images) < FEWEST_APART:
+        return (images,), (images,)
+    judges = min(JUDGES, len(images) // 4)
+    return torch.split(images[judges:], BATCH), torch.split(images[:judges], BATCH)
+
+
+@torch.inference_mode()
+def answers(module: nn.Module, images: Sequence[Tensor]) -> Tensor:
+    """Logits, shape (images, classes)."""
+    return torch.cat([module(batch) for batch in images])
+
+
+def largest(module: SHViT, images: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The largest magnitude of each output channel of each convolution, behind its relu where it has one."""
+    relus = before_relu(module)
+    sizes: dict[str, Tensor] = {}
+
+    def look(name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        now = (output.relu() if name in relus else output.abs()).amax((0, 2, 3))
+        sizes[name] = torch.maximum(sizes[name], now) if name in sizes else now
+
+    with hooked(module, look):
+        answers(module, images)
+    return sizes
+
+
+def inputs_of(module: SHViT, images: Sequence[Tensor]) -> dict[str, Inputs]:
+    """Moments of what each dense convolution multiplies."""
+    moments: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    dense_layers = {name for name, _ in dense_convolutions(module)}
+
+    def look(name: str, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        if name in dense_layers and isinstance(layer, nn.Conv2d):
+            rows = multiplied(layer, given[0])
+            moments[name] = moments.get(name, 0) + (rows.T @ rows).double()
+            sums[name] = sums.get(name, 0) + rows.sum(0).double()
+            counts[name] = counts.get(name, 0) + len(rows)
+
+    with hooked(module, look):
+        answers(module, images)
+    return {name: Inputs(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
+
+
+@contextmanager
+def hooked(module: nn.Module, look: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]) -> Iterator[None]:
+    """While open, `look` is called with the name, input and output of each convolution that has run."""
+    hooks = [
+        layer.register_forward_hook(partial(look, name)) for name, layer in module.named_modules() if is_conv(layer)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def multiplied(layer: nn.Conv2d, given: Tensor) -> Tensor:
+    """The rows that a convolution multiplies by its weights, shape (positions, elements of a channel's weight)."""
+    if layer.kernel_size == (1, 1):
+        rows = given.flatten(2).transpose(1, 2).flatten(0, 1)
+    else:
+        if isinstance(layer.padding, str):
+            raise TypeError("a convolution of the deploy form does not pad by name")
+        columns = F.unfold(given, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+        rows = columns.transpose(1, 2).flatten(0, 1)
+    return rows[:: max(1, len(rows) // POSITIONS)]
+
+
+def clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
+    """The scale of each output channel in which its weights' errors, each squared times `energy`, sum to the least.
+
+    Args:
+        weight: float, shape (out channels, ...).
+        energy: E x^2 of what each element is multiplied by, shape (n,).
+    """
+    rows, usual = weight.detach().flatten(1).double(), channel_scales(weight)
+    scales = torch.stack([(usual * share).float() for share in CLIPPED])
+    steps = scales.double()[:, :, None]
+    errors = ((rows / steps).round().clamp(-WEIGHT_MAX, WEIGHT_MAX) * steps - rows).square() @ energy
+    return scales.gather(0, errors.argmin(0)[None])[0]
+
+
+def dense(module: nn.Module, name: str) -> nn.Conv2d:
+    layer = module.get_submodule(name)
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"{name} is no convolution")
+    return layer
+
+
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    if layer.bias is None:
+        raise TypeError("every convolution of the deploy form has a bias")
+    return layer.bias
+
+
+def ratio(after: Tensor, before: Tensor) -> Tensor:
+    """By what biases were multiplied; 1 where there is nothing."""
+    return torch.where(before != 0, after / before, 1.0)

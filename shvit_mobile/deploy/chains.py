@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.model.shvit import FeedForward, PatchMerging, SHViT, SingleHeadAttention
+
+Kind = Literal["stem", "feed-forward", "merging", "attention"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,21 @@ class Chain:
     """Channels that belong to the layers at their ends alone.
 
     Attributes:
+        kind: of the part of the network they lie in.
         made: which output channels they are.
         taken: as which input channels they are read.
         against: output channels that are multiplied by them, and so have to shrink as they grow.
     """
 
+    kind: Kind
     made: Part
     taken: tuple[Part, ...] = ()
     against: tuple[Part, ...] = field(default=())
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers at its ends."""
+        return tuple(part.layer for part in (self.made, *self.taken, *self.against))
 
     @property
     def name(self) -> str:
@@ -54,19 +64,21 @@ def chains(module: SHViT) -> Iterator[Chain]:
     """Those of a deploy form, in the order of the data."""
     layers = [f"patch_embed.{name}" for name, layer in module.patch_embed.named_children() if is_conv(layer)]
     for made, taken in pairwise(layers):
-        yield Chain(Part(made), (Part(taken),))
+        yield Chain("stem", Part(made), (Part(taken),))
     for name, part in module.named_modules():
         if isinstance(part, FeedForward):
-            yield Chain(Part(f"{name}.pw1"), (Part(f"{name}.pw2"),))
+            yield Chain("feed-forward", Part(f"{name}.pw1"), (Part(f"{name}.pw2"),))
         elif isinstance(part, PatchMerging):
-            yield Chain(Part(f"{name}.conv1"), (Part(f"{name}.conv2"),))
-            yield Chain(Part(f"{name}.conv2"), (Part(f"{name}.se.fc1"), Part(f"{name}.conv3")))
-            yield Chain(Part(f"{name}.se.fc1"), (Part(f"{name}.se.fc2"),))
+            yield Chain("merging", Part(f"{name}.conv1"), (Part(f"{name}.conv2"),))
+            yield Chain("merging", Part(f"{name}.conv2"), (Part(f"{name}.se.fc1"), Part(f"{name}.conv3")))
+            yield Chain("merging", Part(f"{name}.se.fc1"), (Part(f"{name}.se.fc2"),))
         elif isinstance(part, SingleHeadAttention):
             qk, partial = part.qk_dim, part.partial_dim
             query, key = Part(f"{name}.qkv", 0, qk), Part(f"{name}.qkv", qk, 2 * qk)
-            yield Chain(query, against=(key,))
-            yield Chain(Part(f"{name}.qkv", 2 * qk, 2 * qk + partial), (Part(f"{name}.proj.1", 0, partial),))
+            yield Chain("attention", query, against=(key,))
+            yield Chain(
+                "attention", Part(f"{name}.qkv", 2 * qk, 2 * qk + partial), (Part(f"{name}.proj.1", 0, partial),)
+            )
 
 
 def is_conv(layer: nn.Module) -> bool:

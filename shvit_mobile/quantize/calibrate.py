@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -28,6 +28,7 @@ from shvit_mobile.quantize.recipe import (
     ObserverName,
     Precision,
     Recipe,
+    StepName,
 )
 
 Progress = Callable[[int, int], None]
@@ -42,6 +43,7 @@ def calibrate(
     activations: Activations = "affine",
     count: int = 128,
     seed: int = 0,
+    steps: Sequence[StepName] = (),
     progress: Progress | None = None,
 ) -> Recipe:
     """The recipe of a precision; for int8, with the range of what goes into every dense convolution and comes out.
@@ -54,7 +56,9 @@ def calibrate(
         activations: for int8, how integers spread over a range.
         count: how many of `images` to use, balanced over classes where there are labels.
         seed: of that choice.
-        progress: called with the number of images done and their total.
+        steps: towards a better int8, tried in this order and kept where they help: `STEPS` for all. None gives plain
+            int8, whose recipe holds ranges alone.
+        progress: called with the number of images, or of steps, done and their total.
 
     Raises:
         BadRecipe: int8 without images.
@@ -74,20 +78,45 @@ def calibrate(
             hint="Add --calibration DIR with a hundred or more images like those the app will see.",
         )
     chosen = images.sample(count, seed)
+    plain = Recipe(precision=precision, float_kinds=FLOAT_KINDS, observer=observer, activations=activations)
+    if steps:
+        return improved(deployed, chosen, plain, seed=seed, steps=steps, progress=progress)
     ranges: dict[str, ActivationRange] = {}
     used = 0
     with observed(deployed.module, ranges, observer, activations):
         for batch in batches(chosen, deployed.trained.preprocessing, size=8, progress=progress):
             run(deployed, batch.pixels)
             used += len(batch.pixels)
-    return Recipe(
-        precision=precision,
-        float_kinds=FLOAT_KINDS,
-        observer=observer,
-        activations=activations,
-        ranges=ranges,
-        calibration=CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed),
-    )
+    return plain.model_copy(update={"ranges": ranges, "calibration": images_of(chosen, used, seed)})
+
+
+def improved(
+    deployed: DeployForm,
+    chosen: ImageSet,
+    plain: Recipe,
+    *,
+    seed: int,
+    steps: Sequence[StepName],
+    progress: Progress | None,
+) -> Recipe:
+    """`plain` after the steps that helped, with its corrections."""
+    from shvit_mobile.quantize.improve import Improvement
+
+    read = [batch.pixels for batch in batches(chosen, deployed.trained.preprocessing, size=8)]
+    pixels = np.concatenate(read)
+    under_way = Improvement(deployed, pixels, observer=plain.observer or "min-max", activations=plain.activations)
+    tried = under_way.tried(steps, progress)
+    return plain.model_copy(
+        update={
+            "ranges": dict(tried.attempt.ranges),
+            "calibration": images_of(chosen, len(pixels), seed),
+            "steps": tried.gains,
+        }
+    ).made_of(tried.attempt.corrections)
+
+
+def images_of(chosen: ImageSet, used: int, seed: int) -> CalibrationImages:
+    return CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed)
 
 
 @contextmanager
@@ -96,12 +125,19 @@ def observed(
     ranges: dict[str, ActivationRange],
     observer: ObserverName = "min-max",
     activations: Activations = "affine",
+    *,
+    layers: Container[str] | None = None,
 ) -> Iterator[None]:
-    """While open, every image that passes through `module` is looked at; then `ranges` has what came of it."""
+    """While open, every image that passes through `module` is looked at; then `ranges` has what came of it.
+
+    Of `layers`, or of all dense convolutions.
+    """
     relus = before_relu(module)
     ends: dict[str, tuple[Observer, Observer]] = {}
     hooks = []
     for name, layer in dense_convolutions(module):
+        if layers is not None and name not in layers:
+            continue
         ends[name] = observer_named(observer, activations), observer_named(observer, activations)
         hooks.append(layer.register_forward_hook(partial(observe, *ends[name], name in relus)))
     try:
@@ -129,6 +165,11 @@ def observe(
 @torch.inference_mode()
 def run(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     """The deploy form's logits for some pixels (images, height, width, 3): shape (images, classes)."""
-    values = raw(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
-    logits: Tensor = deployed.module(torch.from_numpy(values))
+    logits: Tensor = deployed.module(as_taken(deployed, pixels))
     return logits
+
+
+def as_taken(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
+    """Pixels (images, height, width, 3) as the deploy form takes them: float32, shape (images, 3, height, width)."""
+    values = raw(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
+    return torch.from_numpy(values)

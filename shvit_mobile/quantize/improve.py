@@ -5,20 +5,22 @@ Each is judged on calibration images that it did not see, by the SQNR of the log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.chains import is_conv, scaled
+from shvit_mobile.deploy.chains import chains, is_conv, scaled
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.model.shvit import SHViT
 from shvit_mobile.quantize.affine import ACTIVATION_MIN, WEIGHT_MAX, channel_scales, quantized_weight
-from shvit_mobile.quantize.calibrate import observed
+from shvit_mobile.quantize.calibrate import as_taken, observed
 from shvit_mobile.quantize.corrections import Corrections, write
 from shvit_mobile.quantize.equalise import exponents
 from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, before_relu, dense_convolutions
@@ -30,6 +32,8 @@ from shvit_mobile.quantize.simulate import fake_quantized
 POSITIONS = 16_384
 # Images that judge, at most; and the fewest at which some are put aside for it.
 JUDGES, FEWEST_APART = 64, 8
+# In dB: what a step has to gain. Less is chance, and each step kept is one more that a reader has to believe.
+MEASURABLE = 0.05
 BATCH = 16
 # Steps that change which integers weights become.
 WEIGHT_STEPS: tuple[StepName, ...] = ("clip", "round", "bias")
@@ -63,22 +67,22 @@ class Improvement:
 
     Args:
         deployed: the model.
-        images: float32, shape (n, 3, height, width), as the deploy form takes them; in batches.
+        pixels: of the calibration images, uint8, shape (images, height, width, 3).
         observer: how ranges follow from values.
         activations: what ranges are used for.
-        tick: called before each pass over the images, with the number done and their total.
     """
 
     def __init__(
         self,
         deployed: DeployForm,
-        images: Sequence[Tensor],
+        pixels: NDArray[np.uint8],
         *,
         observer: ObserverName = "mse",
         activations: Activations = "affine",
     ) -> None:
         self.deployed, self.observer, self.activations = deployed, observer, activations
-        self.learn, self.judges = apart(torch.cat(list(images)))
+        learn, judges = apart(pixels)
+        self.learn, self.judges = Pictures(deployed, learn), Pictures(deployed, judges)
         self.expected = answers(deployed.module, self.judges)
         self.layers = tuple(name for name, _ in dense_convolutions(deployed.module))
         self.steps: dict[StepName, Callable[[Attempt], Attempt]] = {
@@ -110,8 +114,12 @@ class Improvement:
             weights = step in WEIGHT_STEPS
             changed, before = self.steps[step](attempt), levels[weights]
             after = before if changed is attempt else self.judged(changed, weights=weights)
-            gains.append(StepGain(step=step, before_db=settled(before), after_db=settled(after), kept=after > before))
-            if after > before:
+            gains.append(
+                StepGain(
+                    step=step, before_db=settled(before), after_db=settled(after), kept=after > before + MEASURABLE
+                )
+            )
+            if gains[-1].kept:
                 attempt = changed
                 levels = {weights: after, (not weights): self.judged(attempt, weights=not weights)}
         return Tried(attempt, tuple(gains), levels[True])
@@ -128,9 +136,10 @@ class Improvement:
         kept = replace(attempt.corrections, integers={}, scales={})
         return write(self.scaled(attempt), kept, self.layers)
 
-    def ranges(self, module: SHViT) -> dict[str, ActivationRange]:
+    def ranges(self, module: SHViT, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
+        """Of some layers, or of all."""
         found: dict[str, ActivationRange] = {}
-        with observed(module, found, self.observer, self.activations):
+        with observed(module, found, self.observer, self.activations, layers=layers):
             answers(module, self.learn)
         return found
 
@@ -157,17 +166,32 @@ class Improvement:
         return Attempt({**attempt.ranges, name: seen}, corrections)
 
     def equalise(self, attempt: Attempt) -> Attempt:
-        """Channels of a chain brought together, and the ranges that they then have."""
+        """Channels of a chain brought together, a kind of chain at a time, where it helps."""
         sizes = largest(self.deployed.module, self.learn)
-        changed = exponents(self.deployed.module, sizes)
-        corrections = replace(attempt.corrections, exponents={k: v for k, v in changed.items() if v.any()})
-        corrections = replace(corrections, biases=self.moved(attempt, corrections))
-        again = Attempt(attempt.ranges, corrections)
-        ranges = self.ranges(self.unrounded(again))
+        found = list(chains(self.deployed.module))
+        changes = exponents(self.deployed.module, sizes)
+        level = self.judged(attempt, weights=False)
+        for kind in dict.fromkeys(chain.kind for chain in found):
+            changed = self.with_exponents(
+                attempt, {chain.name: changes[chain.name] for chain in found if chain.kind == kind}
+            )
+            reached = self.judged(changed, weights=False)
+            if reached > level + MEASURABLE:
+                attempt, level = changed, reached
+        return attempt
+
+    def with_exponents(self, attempt: Attempt, more: Mapping[str, Tensor]) -> Attempt:
+        """The attempt with further chains equalised, and the ranges that their layers then have."""
+        kept = {**attempt.corrections.exponents, **{name: values for name, values in more.items() if values.any()}}
+        corrections = replace(attempt.corrections, exponents=kept)
+        changed = Attempt(attempt.ranges, replace(corrections, biases=self.moved(attempt, corrections)))
+        ends = {end for chain in chains(self.deployed.module) if chain.name in more for end in chain.layers}
+        ranges = self.ranges(self.unrounded(changed), ends)
         first = FIRST_LAYERS[0]
-        if corrections.mean is not None:
+        if first in ranges:
+            # The chain begins behind it.
             ranges[first] = ranges[first].model_copy(update={"input": attempt.ranges[first].input})
-        return Attempt(ranges, corrections)
+        return replace(changed, ranges={**attempt.ranges, **ranges})
 
     def moved(self, attempt: Attempt, corrections: Corrections) -> dict[str, Tensor]:
         """Corrected biases as large as their channels now are."""
@@ -228,21 +252,33 @@ def settled(level: float) -> float:
     return round(level, 2)
 
 
-def apart(images: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """What is learnt from and what judges, in batches; the same where there are too few to put any aside."""
-    if len(images) < FEWEST_APART:
-        return (images,), (images,)
-    judges = min(JUDGES, len(images) // 4)
-    return torch.split(images[judges:], BATCH), torch.split(images[:judges], BATCH)
+def apart(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What is learnt from and what judges; the same where there are too few to put any aside."""
+    if len(pixels) < FEWEST_APART:
+        return pixels, pixels
+    judges = min(JUDGES, len(pixels) // 4)
+    return pixels[judges:], pixels[:judges]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images as a deploy form takes them, in batches: float32, shape (batch, 3, height, width)."""
+
+    deployed: DeployForm
+    pixels: NDArray[np.uint8]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.pixels), BATCH):
+            yield as_taken(self.deployed, self.pixels[start : start + BATCH])
 
 
 @torch.inference_mode()
-def answers(module: nn.Module, images: Sequence[Tensor]) -> Tensor:
+def answers(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Logits, shape (images, classes)."""
     return torch.cat([module(batch) for batch in images])
 
 
-def largest(module: SHViT, images: Sequence[Tensor]) -> dict[str, Tensor]:
+def largest(module: SHViT, images: Iterable[Tensor]) -> dict[str, Tensor]:
     """The largest magnitude of each output channel of each convolution, behind its relu where it has one."""
     relus = before_relu(module)
     sizes: dict[str, Tensor] = {}
@@ -256,7 +292,7 @@ def largest(module: SHViT, images: Sequence[Tensor]) -> dict[str, Tensor]:
     return sizes
 
 
-def inputs_of(module: SHViT, images: Sequence[Tensor]) -> dict[str, Inputs]:
+def inputs_of(module: SHViT, images: Iterable[Tensor]) -> dict[str, Inputs]:
     """Moments of what each dense convolution multiplies."""
     moments: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}

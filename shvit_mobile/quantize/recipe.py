@@ -26,7 +26,7 @@ OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
 Activations = Literal["affine", "symmetric"]
 ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
 # What may be done for a better int8 before any layer is given up; see `shvit_mobile.quantize.improve`.
-StepName = Literal["whole-pixels", "equalise", "ranges", "clip", "round", "bias"]
+StepName = Literal["whole-pixels", "equalise", "clip", "round", "bias"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise

@@ -16,6 +16,7 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
+from shvit_mobile.quantize.corrections import Corrections, corrections_of
 from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
 from shvit_mobile.quantize.observers import Observer, observer_named
 from shvit_mobile.quantize.recipe import (
@@ -28,6 +29,7 @@ from shvit_mobile.quantize.recipe import (
     ObserverName,
     Precision,
     Recipe,
+    StepGain,
     StepName,
 )
 
@@ -97,22 +99,45 @@ def improved(
     *,
     seed: int,
     steps: Sequence[StepName],
-    progress: Progress | None,
+    begun: Recipe | None = None,
+    each: Callable[[Recipe], None] | None = None,
+    progress: Progress | None = None,
 ) -> Recipe:
-    """`plain` after the steps that helped, with its corrections."""
-    from shvit_mobile.quantize.improve import Improvement
+    """`plain` after the steps that helped, with its corrections.
+
+    Args:
+        deployed: the model.
+        chosen: the calibration images.
+        plain: what the recipe is to be besides.
+        seed: of the choice of images.
+        steps: to be tried, in this order.
+        begun: what came of the first of them, where they were tried before.
+        each: called with the recipe as it stands at the beginning and after each step.
+        progress: called with the number of steps done and their total.
+
+    Raises:
+        BadImages: none of the images can be decoded.
+    """
+    from shvit_mobile.quantize.improve import Attempt, Improvement
 
     read = [batch.pixels for batch in batches(chosen, deployed.trained.preprocessing, size=8)]
     pixels = np.concatenate(read)
+    source = images_of(chosen, len(pixels), seed)
+
+    def told(attempt: Attempt, gains: Sequence[StepGain]) -> Recipe:
+        found = {"ranges": dict(attempt.ranges), "calibration": source, "steps": tuple(gains)}
+        return plain.model_copy(update=found).made_of(attempt.corrections)
+
+    before = None if begun is None else Attempt(begun.ranges, corrections_of(begun) or Corrections())
     under_way = Improvement(deployed, pixels, observer=plain.observer or "min-max", activations=plain.activations)
-    tried = under_way.tried(steps, progress)
-    return plain.model_copy(
-        update={
-            "ranges": dict(tried.attempt.ranges),
-            "calibration": images_of(chosen, len(pixels), seed),
-            "steps": tried.gains,
-        }
-    ).made_of(tried.attempt.corrections)
+    recipe = plain
+    for attempt, gains in under_way.tried(steps, before, begun.steps if begun else ()):
+        recipe = told(attempt, gains)
+        if each is not None:
+            each(recipe)
+        if progress is not None:
+            progress(len(gains), len(steps))
+    return recipe
 
 
 def images_of(chosen: ImageSet, used: int, seed: int) -> CalibrationImages:

@@ -103,26 +103,30 @@ class Improvement:
         noise = (answers(simulation, self.judges) - self.expected).double().square().sum()
         return float(10 * torch.log10(self.expected.double().square().sum() / noise))
 
-    def tried(self, steps: Sequence[StepName], progress: Callable[[int, int], None] | None = None) -> Tried:
-        """The steps one after the other, each kept where it helps."""
-        attempt, gains = self.start(), []
+    def tried(
+        self, steps: Sequence[StepName], begun: Attempt | None = None, gains: Sequence[StepGain] = ()
+    ) -> Iterator[tuple[Attempt, tuple[StepGain, ...]]]:
+        """The steps one after the other, each kept where it helps: what stands before the first and after each.
+
+        Args:
+            steps: in this order.
+            begun: what came of the first of them, where they were tried before.
+            gains: of those.
+        """
+        attempt, told = begun or self.start(), list(gains)
+        yield attempt, tuple(told)
         levels = {weights: self.judged(attempt, weights=weights) for weights in (False, True)}
-        for number, step in enumerate(steps):
-            if progress is not None:
-                progress(number, len(steps))
+        for step in steps[len(told) :]:
             # How weights are rounded is chosen later, so what activations gain is judged without it.
             weights = step in WEIGHT_STEPS
             changed, before = self.steps[step](attempt), levels[weights]
             after = before if changed is attempt else self.judged(changed, weights=weights)
-            gains.append(
-                StepGain(
-                    step=step, before_db=settled(before), after_db=settled(after), kept=after > before + MEASURABLE
-                )
-            )
-            if gains[-1].kept:
+            kept = after > before + MEASURABLE
+            told.append(StepGain(step=step, before_db=settled(before), after_db=settled(after), kept=kept))
+            if kept:
                 attempt = changed
                 levels = {weights: after, (not weights): self.judged(attempt, weights=not weights)}
-        return Tried(attempt, tuple(gains), levels[True])
+            yield attempt, tuple(told)
 
     def form(self, attempt: Attempt) -> SHViT:
         """The deploy form with an attempt's corrections, its int8 weights rounded."""
@@ -230,21 +234,6 @@ class Improvement:
 
     def inputs(self, attempt: Attempt) -> dict[str, Inputs]:
         return inputs_of(self.unrounded(attempt), self.learn)
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """Where the steps led.
-
-    Attributes:
-        attempt: with the steps that helped.
-        gains: of each step.
-        level_db: SQNR of the logits on the images put aside.
-    """
-
-    attempt: Attempt
-    gains: tuple[StepGain, ...]
-    level_db: float
 
 
 def settled(level: float) -> float:

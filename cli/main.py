@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from .benchmark import benchmark
+from .calibrate import calibrate
 from .demo import demo
 from .devices import devices
 from .doctor import doctor
@@ -65,5 +66,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, validate, benchmark, devices, report, inspect, embed, doctor, demo):
+for command in (export, calibrate, validate, benchmark, devices, report, inspect, embed, doctor, demo):
     app.command(cls=Command)(command)

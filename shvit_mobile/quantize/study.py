@@ -91,6 +91,7 @@ class Study:
         return tuple(gain.step for gain in recipe.steps) == self.steps
 
     def rows_file(self, recipe: Recipe, images: int) -> Path:
+        """Of so many images asked for, whether or not all of them could be read."""
         return self.folder / f"sensitivity-{fingerprint(recipe)[:16]}-{images}.jsonl"
 
     def rows(self, recipe: Recipe, images: int) -> dict[str, Row]:
@@ -120,8 +121,8 @@ class Study:
         file = self.rows_file(recipe, images).with_suffix(".json")
         return Sensitivity.read(file) if file.exists() else None
 
-    def keep_sensitivity(self, recipe: Recipe, found: Sensitivity) -> None:
-        with whole(self.rows_file(recipe, found.images).with_suffix(".json"), overwrite=True) as (path,):
+    def keep_sensitivity(self, recipe: Recipe, found: Sensitivity, images: int) -> None:
+        with whole(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
             path.write_text(found.json_text())
 
 

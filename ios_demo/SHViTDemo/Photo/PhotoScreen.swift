@@ -7,7 +7,7 @@ import UIKit
 /// A photo of the library, and what a model says of it.
 struct PhotoScreen: View {
     @Environment(Catalogue.self) private var catalogue
-    @State private var model = PhotoModel()
+    @State private var model = PhotoModel(decoder: Device.decoder, sources: Device.source(of:))
     @State private var item: PhotosPickerItem?
 
     var body: some View {

@@ -56,14 +56,17 @@ MODULES = (
 
 
 def check(module: Module, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
-    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it."""
+    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it.
+
+    What it imports itself lies there too, or in `BUILD`.
+    """
     build.mkdir(parents=True, exist_ok=True)
     command = [
         # Into a file that nobody reads: the compiler deletes what it was to write where it fails, a device too.
         *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
         *("-swift-version", "6", "-warnings-as-errors", *module.options),
-        *("-I", str(STUBS), "-I", str(build), "-module-cache-path", str(BUILD / "cache")),
+        *("-I", str(STUBS), "-I", str(build), "-I", str(BUILD), "-module-cache-path", str(BUILD / "cache")),
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]

@@ -70,34 +70,34 @@ public struct Profiler: Sendable {
     public func measure(
         _ contestants: [Contestant], about: About, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws -> Outcome {
-        let measurement = Measurement(
+        let race = Race(
             of: contestants, plan: plan, probe: probe, stopwatch: stopwatch, progress: progress)
-        let before = try await measurement.run()
-        let failures = measurement.entries.compactMap { entry in
+        let before = try await race.run()
+        let failures = race.entries.compactMap { entry in
             entry.failure.map { (title: entry.contestant.title, reason: $0) }
         }
-        return Outcome(report: report(of: measurement, about: about, before: before), failures: failures)
+        return Outcome(report: report(of: race, about: about, before: before), failures: failures)
     }
 
-    private func report(of measurement: Measurement, about: About, before: DeviceReading) -> DeviceReport? {
-        let results = measurement.entries.compactMap(\.result)
+    private func report(of race: Race, about: About, before: DeviceReading) -> DeviceReport? {
+        let results = race.entries.compactMap(\.result)
         // Of turns by the clock, the iterations are those of the shortest.
         guard let fewest = results.flatMap(\.samplesMs).map(\.count).min() else { return nil }
         let conditions = DeviceReport.Conditions(
             lowPower: before.lowPower, battery: before.battery, charging: before.charging,
-            thermal: measurement.log.samples)
+            thermal: race.log.samples)
         let created = Date.ISO8601FormatStyle(timeZoneSeparator: .colon, timeZone: about.timeZone)
         return DeviceReport(
             created: about.created.formatted(created), app: about.app,
-            versions: versions(of: measurement, about: about),
+            versions: versions(of: race, about: about),
             device: about.device,
             settings: DeviceReport.Settings(rounds: plan.rounds, warmUp: plan.warmUp, iterations: fewest),
             conditions: conditions, results: results)
     }
 
     /// The app's, and of each tool that made what was measured; where artifacts differ, all of theirs.
-    private func versions(of measurement: Measurement, about: About) -> [String: String] {
-        let measured = measurement.entries.filter { $0.failure == nil }.map(\.contestant.exporter)
+    private func versions(of race: Race, about: About) -> [String: String] {
+        let measured = race.entries.filter { $0.failure == nil }.map(\.contestant.exporter)
         let exporters = Set(measured.compactMap(\.self)).sorted().joined(separator: ", ")
         let ours = ["shvit-kit": SHViTKitVersion.text]
         let theirs = exporters.isEmpty ? [:] : ["shvit-mobile": exporters]

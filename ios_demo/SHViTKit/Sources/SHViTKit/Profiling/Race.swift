@@ -1,5 +1,5 @@
-/// A measurement under way: entries take turns, then each has its sustained run.
-final class Measurement {
+/// A measurement under way, as the race of `shvit-mobile benchmark`: entries take turns, then each has its sustained run.
+final class Race {
     private let plan: Profiler.Plan
     private let probe: any DeviceProbe
     private let stopwatch: Stopwatch

@@ -51,6 +51,9 @@ private struct BenchmarkControl: View {
             } currentValueLabel: {
                 Text(Wording.percent(progress?.fraction ?? 0))
             }
+            Text("Leave the phone alone: what else it does, the camera most of all, takes time from the models.")
+                .font(.footnote)
+                .foregroundStyle(.secondary)
             Button("Cancel", role: .cancel) { model.cancel() }
         } else {
             Button("Measure \(model.trials.count) combinations", systemImage: "play.fill") { model.start() }

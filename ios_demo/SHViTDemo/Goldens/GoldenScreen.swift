@@ -61,7 +61,7 @@ private struct GoldenOutcomeView: View {
     }
 }
 
-/// Right or off; told by a shape and by words, not by colour alone.
+/// Right or off; told by a shape and by words, not by colour alone, and by words alone to those who listen.
 private struct Verdict: View {
     let passed: Bool
     let sentence: String
@@ -72,6 +72,7 @@ private struct Verdict: View {
         } icon: {
             Image(systemName: passed ? "checkmark.circle.fill" : "xmark.circle.fill")
                 .foregroundStyle(passed ? .green : .red)
+                .accessibilityHidden(true)
         }
         .accessibilityElement(children: .combine)
     }

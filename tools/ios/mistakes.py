@@ -112,7 +112,6 @@ MISTAKES = (
         "@MainActor final class Camera: NSObject",
         APP,
     ),
-    # Linux checks no availability, so that this one is never found.
     Mistake(
         "what only a newer iOS has, unguarded",
         "Apple/CoreMLSource.swift",

@@ -68,8 +68,7 @@ def artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
 def latency_table(report: DeviceReport) -> Table:
     """One line a contestant, in the order they were given."""
     settings = report.settings
-    threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
-    title = f"Latency in ms on {report.device.model}, {threads}, batch {settings.batch}"
+    title = f"Latency in ms on {report.device.model}, {settings.threads_in_words}, batch {settings.batch}"
     table = titled(title, "", gap=1)
     headings = ("p50", "p90", "p99", "times as\nfast", "of the\nroof")
     for heading in (*headings, "load\nms", "first\nms", "load\nMB", "run\nMB", "disk\nMB"):

@@ -155,7 +155,8 @@ EARLIER = replace(PIXEL, created="2025-01-14T10:00:00+01:00", seed=14, speedups=
 def report(one: Phone) -> DeviceReport:
     """The report of a phone: each artifact for its system on each compute unit, or with each number of threads."""
     draws = Random(one.seed)
-    target = "coreml" if one.app == IOS else "executorch"
+    # Core ML decides on its threads.
+    target, threads = ("coreml", None) if one.app == IOS else ("executorch", 1)
     chosen = [export for export in EXPORTS if export.target == target]
     system = {"ios": one.device.system} if one.app == IOS else {"executorch": "1.4.1"}
     return DeviceReport(
@@ -164,7 +165,7 @@ def report(one: Phone) -> DeviceReport:
         fixture=True,
         versions={"shvit-mobile": "0.1.0", **system},
         device=one.device,
-        settings=Settings(threads=1, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS),
+        settings=Settings(threads=threads, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS),
         conditions=one.conditions,
         results=tuple(result(one, export, unit, draws) for export, unit in product(chosen, one.milliseconds)),
     )

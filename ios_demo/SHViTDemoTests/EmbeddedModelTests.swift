@@ -22,22 +22,16 @@ final class EmbeddedModelTests: XCTestCase {
         }
     }
 
-    @MainActor
-    func testTheCatalogueChoosesAModelThatRuns() throws {
-        let catalogue = Catalogue(store: Device.store)
-        let trial = try XCTUnwrap(catalogue.chosen)
-        catalogue.compute = .cpu
-        XCTAssertEqual(catalogue.chosen?.model.id, trial.model.id)
-        XCTAssertEqual(catalogue.chosen?.compute, .cpu)
-        catalogue.chosenName = nil
-        XCTAssertNil(catalogue.chosen)
-    }
-
-    @MainActor
-    func testABenchmarkOfNothingChosenHasNoTrials() {
-        let model = BenchmarkModel(models: Device.store.listing().models)
-        XCTAssertFalse(model.trials.isEmpty)
-        model.chosen = []
-        XCTAssertTrue(model.trials.isEmpty)
+    /// The whole of what `-benchmark all` does, with this phone's own runtimes; short, since nobody reads its figures.
+    func testABenchmarkOfAllModelsWritesAReportThatNamesThePhone() async throws {
+        let trials = Trial.all(of: Device.store.listing().models, computes: DeviceReport.Compute.allCases)
+        let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(2), rounds: 2)
+        let outcome = try await Device.benchmark.measure(trials, plan: plan, about: await Device.about())
+        XCTAssertTrue(outcome.failures.isEmpty, "\(outcome.failures)")
+        let report = try XCTUnwrap(outcome.report)
+        XCTAssertEqual(report.results.count, trials.count)
+        XCTAssertTrue(report.app.hasSuffix("for iOS"))
+        XCTAssertEqual(report.versions["ios"], report.device.system)
+        XCTAssertFalse(try Document(report).json().isEmpty)
     }
 }

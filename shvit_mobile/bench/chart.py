@@ -58,8 +58,7 @@ def row(result: Result, top: float, scale: float) -> list[str]:
 
 
 def conditions(report: DeviceReport) -> str:
-    threads, batch = report.settings.threads, report.settings.batch
-    return f"{threads} thread{'s' if threads > 1 else ''}, batch {batch}"
+    return f"{report.settings.threads_in_words}, batch {report.settings.batch}"
 
 
 def shortened(name: str, most: int = 38) -> str:

@@ -32,7 +32,7 @@ class Identity:
     model: str
     artifact: str
     compute: Compute
-    threads: int
+    threads: int | None
     batch: int
 
 
@@ -44,6 +44,7 @@ class DeviceRow(Contract):
         fixture: made up, not measured.
         device: what people call it; model: its maker's code.
         unit: the compute units allowed, or the number of threads, in words.
+        threads: None where the engine decided.
         known: whether its artifact is among those given.
         p50, p90, p95, p99, least: of all samples, in milliseconds.
         typical, typical_low, typical_high: the median of the rounds' medians with its 95% interval.
@@ -66,7 +67,7 @@ class DeviceRow(Contract):
     engine: str
     unit: str
     compute: Compute
-    threads: int
+    threads: int | None
     batch: int
     artifact_sha256: str | None
     known: bool
@@ -348,15 +349,16 @@ def name_of(report: DeviceReport) -> str:
     return report.device.name or report.device.model
 
 
-def threads_of(report: DeviceReport, result: Result) -> int:
+def threads_of(report: DeviceReport, result: Result) -> int | None:
+    """Those that a person chose; None where the engine decided."""
     return result.threads or report.settings.threads
 
 
 def unit_of(report: DeviceReport, result: Result) -> str:
-    """What Core ML may use, or how many threads another engine had."""
-    if result.compute != "cpu" or result.name.endswith(TARGETS["coreml"]):
-        return result.compute
+    """What Core ML may use, or how many threads another engine was given; the processor where it decided itself."""
     threads = threads_of(report, result)
+    if threads is None or result.compute != "cpu" or result.name.endswith(TARGETS["coreml"]):
+        return result.compute
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 

@@ -66,12 +66,14 @@ def race(
     Raises:
         ToolMissing: the engine of one that is not optional is not installed.
         BenchmarkFailed: one that is not optional did not load, or one failed under way.
-        WrongConfig: two have the same name, or there is none.
+        WrongConfig: two have the same name, or there is none; no number of threads is given.
     """
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) < len(names):
         twice = next((name for name in names if names.count(name) > 1), None)
         raise WrongConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
+    if settings.threads is None:
+        raise WrongConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
     absent: list[tuple[Subject, str]] = []
     with ExitStack() as stack:
         workers = []

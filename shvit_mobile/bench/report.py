@@ -72,7 +72,7 @@ class Settings(Contract):
     """How it was measured.
 
     Attributes:
-        threads: of each engine.
+        threads: of each engine; None where engines decide on their own, as Core ML does, and ExecuTorch in Swift.
         batch: images an inference.
         rounds: how often each contestant had its turn.
         warm_up: inferences at the beginning of each turn that do not count.
@@ -81,13 +81,19 @@ class Settings(Contract):
         seed: of the order in each round.
     """
 
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1)] | None = None
     batch: Annotated[int, Field(ge=1)]
     rounds: Annotated[int, Field(ge=1)]
     warm_up: Count
     iterations: Annotated[int, Field(ge=1)]
     cpus: tuple[int, ...] = ()
     seed: int = 0
+
+    @property
+    def threads_in_words(self) -> str:
+        if self.threads is None:
+            return "as many threads as engines choose"
+        return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 class Roof(Contract):
@@ -152,7 +158,7 @@ class Result(Contract):
         name, engine, precision: which.
         artifact_sha256: None where it is no artifact of ours.
         compute: the processors that it may use.
-        threads: of this contestant, where they are not the settings'.
+        threads: of this contestant; None where they are the settings', or the engine decided if those have none either.
         compile_ms: on the first launch, where the system compiles the model (Core ML).
         load_ms: from the file to a program that is ready; of a compiled model where there is one.
         first_ms: the first inference.

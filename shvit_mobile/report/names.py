@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shvit_mobile.bench.devices import threads_of
 from shvit_mobile.bench.report import Device, DeviceReport, Result
 from shvit_mobile.report.document import Joined, Report
 from shvit_mobile.report.figures import COMPUTE_NAMES, NONE, plural, target_name
@@ -36,18 +37,13 @@ def device_facts(device: Device) -> str:
     return ", ".join(filter(None, (model, device.system, plural(device.cores, "core"), memory)))
 
 
-def threads(report: DeviceReport, result: Result) -> int:
-    return result.threads or report.settings.threads
-
-
 def configuration(report: DeviceReport, result: Result) -> str:
-    """The processors it may use, and of a CPU alone the threads."""
+    """The processors it may use, and of a CPU alone the threads, where they were not the engine's own choice."""
     compute = COMPUTE_NAMES.get(result.compute, result.compute)
-    return (
-        f"{compute}, {plural(threads(report, result), 'thread')}"
-        if result.compute == "cpu" and not coreml(result)
-        else compute
-    )
+    threads = threads_of(report, result)
+    if threads is None or result.compute != "cpu" or coreml(result):
+        return compute
+    return f"{compute}, {plural(threads, 'thread')}"
 
 
 def coreml(result: Result) -> bool:

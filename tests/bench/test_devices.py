@@ -42,6 +42,14 @@ def with_results(path: Path, changes: Mapping[str, Any], name: str = INT8) -> Ru
     return Run(found.source, found.report.model_copy(update={"results": tuple(results)}))
 
 
+def with_threads_of_the_engine(path: Path) -> Run:
+    """A run of one number of threads, as an app writes it that leaves them to the engine."""
+    report = run(path).report
+    results = tuple(one.model_copy(update={"threads": None}) for one in report.results if one.threads == 4)
+    settings = report.settings.model_copy(update={"threads": None})
+    return Run(str(path), report.model_copy(update={"results": results, "settings": settings}))
+
+
 def manifests() -> list[Any]:
     return open_manifests([FIXTURES / "manifest"])
 
@@ -126,6 +134,14 @@ def test_only_like_is_compared_with_like(other: Run) -> None:
     assert INT8 not in {one.artifact for one in found.comparisons}
     gate = SlowdownGate(0.05)
     assert any(sentence.endswith("no earlier run to be held against.") for sentence in undecided(found, gate))
+
+
+def test_threads_that_an_engine_chose_are_like_those_it_chose_before_and_like_no_others() -> None:
+    later, earlier = with_threads_of_the_engine(LATER), with_threads_of_the_engine(EARLIER)
+    found = compare_devices([later], baseline=[earlier])
+    assert {(row.unit, row.threads) for row in found.rows} == {("cpu", None)}
+    assert {one.artifact for one in found.comparisons} == {INT8, FP32}
+    assert compare_devices([later], baseline=collect([EARLIER])).comparisons == ()
 
 
 def test_what_else_was_not_alike_is_said() -> None:

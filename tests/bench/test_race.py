@@ -66,6 +66,8 @@ def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:
     subject = product(tmp_path, "twin")
     with pytest.raises(WrongConfig, match="twin is given twice"):
         race([subject, subject], QUICK)
+    with pytest.raises(WrongConfig, match="number of threads"):
+        race([subject], QUICK.model_copy(update={"threads": None}))
     with pytest.raises(WrongConfig, match="nothing to benchmark"):
         race([], QUICK)
 

@@ -6,8 +6,10 @@ from math import inf, nan
 
 import pytest
 
+from shvit_mobile.bench.report import DeviceReport, Settings
 from shvit_mobile.report import figures
-from shvit_mobile.report.names import label
+from shvit_mobile.report.names import configuration, label
+from tests.fixtures import FIXTURES
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,20 @@ def test_words() -> None:
 )
 def test_labels(name: str, target: str, precision: str, text: str) -> None:
     assert label(name, target, precision) == text
+
+
+def test_threads_are_told_where_somebody_chose_them_and_only_there() -> None:
+    report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
+    chosen = report.results[0].model_copy(update={"threads": 4})
+    assert configuration(report, chosen) == "CPU, 4 threads"
+    settings = report.settings.model_copy(update={"threads": None})
+    left = report.model_copy(update={"settings": settings})
+    assert configuration(left, chosen) == "CPU, 4 threads"
+    assert configuration(left, chosen.model_copy(update={"threads": None})) == "CPU"
+
+
+@pytest.mark.parametrize(
+    ("threads", "text"), [(1, "1 thread"), (4, "4 threads"), (None, "as many threads as engines choose")]
+)
+def test_settings_tell_threads_in_words(threads: int | None, text: str) -> None:
+    assert Settings(threads=threads, batch=1, rounds=1, warm_up=0, iterations=1).threads_in_words == text

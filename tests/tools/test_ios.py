@@ -217,12 +217,14 @@ def test_a_planted_mistake_counts_where_it_is_found(
     programs: Path, module: typecheck.Module, tmp_path: Path, script: str, found: bool
 ) -> None:
     compiler(programs, script)
-    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43")
-    assert mistakes.is_found(mistake, module, tmp_path / "planted") == found
+    (module.folder / "Deep/weights.bin").write_text("no source")
+    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43", module)
+    assert mistakes.is_found(mistake, tmp_path / "planted") == found
+    assert [path.name for path in (tmp_path / "planted").rglob("*") if path.is_file()] == ["A.swift"]
     assert (module.folder / "Deep/A.swift").read_text() == "let answer = 42\n"
 
 
 def test_a_mistake_that_cannot_be_planted_is_no_mistake_missed(module: typecheck.Module, tmp_path: Path) -> None:
-    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43")
+    mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43", module)
     with pytest.raises(ValueError, match="0 times, not once: 41"):
-        mistakes.is_found(mistake, module, tmp_path / "planted")
+        mistakes.is_found(mistake, tmp_path / "planted")

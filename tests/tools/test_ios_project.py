@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,20 @@ SCHEME = "xcshareddata/xcschemes/SHViTDemo.xcscheme"
 
 def test_the_project_as_it_is_has_no_problem() -> None:
     assert problems(PROJECT) == []
+
+
+def test_versions_that_stand_in_several_places_are_one() -> None:
+    kit = PROJECT.parent / "SHViTKit"
+    project = tomllib.loads((PROJECT.parents[1] / "pyproject.toml").read_text())["project"]
+    settings = [found.get("buildSettings", {}) for found in parsed((PROJECT / OBJECTS).read_text())["objects"].values()]
+    own = re.findall(r'text = "(.+)"', (kit / "Sources/SHViTKit/SHViTKitVersion.swift").read_text())
+    marketed = [found["MARKETING_VERSION"] for found in settings if "MARKETING_VERSION" in found]
+    assert {*own, *marketed} == {project["version"]}
+
+    fetched = re.findall(r'branch: "swiftpm-(.+)"', (kit / "Package.swift").read_text())
+    told = re.findall(r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text())
+    (exporter,) = (part for part in project["dependencies"] if part.startswith("executorch"))
+    assert [f"executorch=={version}" for version in (*fetched, *told)] == [exporter] * 2
 
 
 def test_models_are_copied_as_they_are() -> None:

@@ -1,9 +1,9 @@
-"""Plants mistakes in the kit, one at a time, and counts how many `typecheck.py` finds.
+"""Plants mistakes in the kit and in the app, one at a time, and counts how many `typecheck.py` finds.
 
     python tools/ios/mistakes.py
 
-It fails where fewer than nine of ten are found, or where a mistake can no longer be planted. The kit passes as it is:
-run `typecheck.py` before.
+It fails where fewer than nine of ten are found, or where a mistake can no longer be planted. Both pass as they are, and
+the app needs what the kit has left: run `typecheck.py` before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typecheck import BUILD, MODULES, Module, check
 from shvit_mobile.errors import ShvitError
 
 LEAST = 0.9
-KIT = MODULES[0]
+NAMED = {module.name: module for module in MODULES}
+KIT, APP = NAMED["SHViTKit"], NAMED["SHViTDemo"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,17 @@ class Mistake:
 
     Attributes:
         what: in words.
-        source: in which, below the kit's folder.
+        source: in which, below the module's folder.
         right: what stands there, once.
         wrong: what is planted.
+        module: in which.
     """
 
     what: str
     source: str
     right: str
     wrong: str
+    module: Module = KIT
 
 
 MISTAKES = (
@@ -87,7 +90,28 @@ MISTAKES = (
         "Classifier",
     ),
     Mistake("a missing import", "Apple/Decoding.swift", "    import ImageIO\n", ""),
-    # Linux checks no availability, so that this one is never found.
+    Mistake(
+        "a value that a screen cannot bind to",
+        "Catalogue/CatalogueScreen.swift",
+        "selection: $catalogue.chosenName",
+        "selection: catalogue.chosenName",
+        APP,
+    ),
+    Mistake("a modifier that does not exist", "Photo/PhotoScreen.swift", ".scaledToFit()", ".scaleToFit()", APP),
+    Mistake(
+        "a screen's task without await",
+        "Camera/CameraScreen.swift",
+        "await model.run(trial)",
+        "model.run(trial)",
+        APP,
+    ),
+    Mistake(
+        "the camera's frames for the main actor alone",
+        "Camera/Camera.swift",
+        "final class Camera: NSObject, @unchecked Sendable",
+        "@MainActor final class Camera: NSObject",
+        APP,
+    ),
     Mistake(
         "what only a newer iOS has, unguarded",
         "Apple/CoreMLSource.swift",
@@ -97,24 +121,27 @@ MISTAKES = (
 )
 
 
-def is_found(mistake: Mistake, module: Module, folder: Path) -> bool:
+def is_found(mistake: Mistake, folder: Path) -> bool:
     """Whether the check finds a mistake in the source in which it is planted.
 
     Args:
-        module: without the mistake.
-        folder: for the module with it, which is written anew.
+        folder: for the module with the mistake, which is written anew.
 
     Raises:
         ValueError: what is to be replaced does not stand there once.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    sources = shutil.copytree(module.folder, folder / "sources")
+    sources = folder / "sources"
+    for source in mistake.module.sources():
+        copy = sources / source.relative_to(mistake.module.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
     place = sources / mistake.source
     text = place.read_text()
     if text.count(mistake.right) != 1:
         raise ValueError(f"{mistake.source} has {text.count(mistake.right)} times, not once: {mistake.right}")
     place.write_text(text.replace(mistake.right, mistake.wrong))
-    answer = check(replace(module, folder=sources), folder / "build")
+    answer = check(replace(mistake.module, folder=sources), folder / "build")
     lines = (answer.stdout + answer.stderr).splitlines()
     # A compiler that fails for another reason, as one that is not there, has found nothing.
     return answer.returncode != 0 and any(line.startswith(f"{place}:") and "error:" in line for line in lines)
@@ -122,7 +149,7 @@ def is_found(mistake: Mistake, module: Module, folder: Path) -> bool:
 
 def main() -> None:
     try:
-        found = [is_found(mistake, KIT, BUILD / "mistake") for mistake in MISTAKES]
+        found = [is_found(mistake, BUILD / "mistake") for mistake in MISTAKES]
     except (ShvitError, ValueError) as reason:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)

@@ -4,7 +4,8 @@
 
 Apple's frameworks are stood in for by `stubs/`, interfaces written from Apple's documented declarations, so that
 `#if canImport(CoreML)` holds. Every function is checked as for a build, up to where code would be generated, in Swift 6
-mode with warnings as errors. What the stubs say wrongly, this cannot find; nothing is linked or run.
+mode with warnings as errors; `availability.py` adds what Linux's compiler leaves out. What the stubs say wrongly, this
+cannot find; nothing is linked or run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import swift
+from availability import newer, unguarded
 
 from shvit_mobile.errors import ShvitError
 
@@ -56,18 +58,35 @@ MODULES = (
 
 
 def check(module: Module, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
-    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it."""
+    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it.
+
+    What it imports itself lies there too, or in `BUILD`. Where the compiler finds nothing, uses of what is newer than
+    the app's iOS are errors in its form.
+    """
     build.mkdir(parents=True, exist_ok=True)
     command = [
         # Into a file that nobody reads: the compiler deletes what it was to write where it fails, a device too.
         *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
         *("-swift-version", "6", "-warnings-as-errors", *module.options),
-        *("-I", str(STUBS), "-I", str(build), "-module-cache-path", str(BUILD / "cache")),
+        *("-I", str(STUBS), "-I", str(build), "-I", str(BUILD), "-module-cache-path", str(BUILD / "cache")),
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]
-    return subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
+    answer = subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
+    if answer.returncode == 0 and (told := too_new(module)):
+        return subprocess.CompletedProcess(answer.args, 1, answer.stdout, "\n".join([*told, ""]))
+    return answer
+
+
+def too_new(module: Module) -> list[str]:
+    """An error for each unguarded use of what only a newer iOS has."""
+    types = newer(STUBS)
+    return [
+        f"{path}:{found.line}:1: error: {found.name} is of iOS {found.system}, and nothing here asks for that"
+        for path in module.sources()
+        for found in unguarded(path.read_text(), types)
+    ]
 
 
 def check_all(modules: Sequence[Module]) -> None:

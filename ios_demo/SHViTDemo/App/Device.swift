@@ -29,10 +29,8 @@ enum Device {
     /// What a report says of the app and the phone, now.
     @MainActor
     static func about() -> Profiler.About {
-        let info = Bundle.main.infoDictionary ?? [:]
-        let version = info["CFBundleShortVersionString"] as? String ?? "0"
-        let build = info["CFBundleVersion"] as? String ?? "0"
-        return Profiler.About(
-            app: "SHViTDemo \(version) (\(build))", versions: [:], device: .current)
+        Profiler.About(
+            name: "SHViTDemo", info: Bundle.main.infoDictionary ?? [:], device: .current,
+            executorch: ExecuTorchSource.version)
     }
 }

@@ -1,3 +1,4 @@
+import SHViTDemoCore
 import SwiftUI
 
 /// The screens, side by side.

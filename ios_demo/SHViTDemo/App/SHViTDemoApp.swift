@@ -1,5 +1,4 @@
 import SHViTDemoCore
-import SHViTKit
 import SwiftUI
 
 /// The app: started by hand it shows its screens, started with `-benchmark` it measures and ends.
@@ -14,21 +13,6 @@ struct SHViTDemoApp: App {
             case .headless(let request): HeadlessScreen(request: request)
             case .refused(let error): RefusedScreen(error: error)
             }
-        }
-    }
-}
-
-/// How the app was started.
-enum Launch {
-    case byHand
-    case headless(BenchmarkRequest)
-    case refused(SHViTError)
-
-    init(arguments: [String]) {
-        do {
-            self = try BenchmarkRequest(arguments).map(Launch.headless) ?? .byHand
-        } catch {
-            self = .refused(error)
         }
     }
 }

@@ -17,20 +17,20 @@ struct BenchmarkChoice: View {
             }
         }
         Section {
-            Picker("Each ends after", selection: $model.mode) {
-                Text("Inferences").tag(BenchmarkModel.Mode.iterations)
-                Text("Seconds").tag(BenchmarkModel.Mode.sustained)
-            }
-            switch model.mode {
-            case .iterations:
-                Stepper("\(model.iterations) inferences", value: $model.iterations, in: 50...2000, step: 50)
-            case .sustained:
+            Stepper("\(model.rounds) rounds", value: $model.rounds, in: 1...40)
+            Stepper("\(model.iterations) inferences in each", value: $model.iterations, in: 5...200, step: 5)
+            Toggle("Then without a pause", isOn: $model.isSustained)
+            if model.isSustained {
                 Stepper("\(model.seconds) seconds", value: $model.seconds, in: 20...600, step: 20)
             }
         } header: {
             Text("For how long")
         } footer: {
-            Text("Minutes show how heat slows a phone; the median is then told for every ten seconds.")
+            Text(
+                """
+                Models take turns. From 7 rounds on, a later run can be told from this one. Minutes without a pause show \
+                how heat slows a phone: the median is then told for every ten seconds.
+                """)
         }
     }
 }

@@ -5,12 +5,15 @@ import UIKit
 
 /// Models times processors: chosen, measured, and shared as JSON.
 struct BenchmarkScreen: View {
+    @Environment(\.scenePhase) private var scenePhase
     @State private var model: BenchmarkModel
     private let models: [EmbeddedModel]
 
     init(models: [EmbeddedModel]) {
         self.models = models
-        _model = State(initialValue: BenchmarkModel(models: models))
+        let model = BenchmarkModel(
+            models: models, benchmark: Device.benchmark, about: Device.about, documents: .documentsDirectory)
+        _model = State(initialValue: model)
     }
 
     var body: some View {
@@ -26,6 +29,9 @@ struct BenchmarkScreen: View {
                 }
                 .navigationTitle("Benchmark")
             }
+        }
+        .onChange(of: scenePhase) { _, phase in
+            if phase == .background { model.interrupt() }
         }
         // A phone that locks suspends the app.
         .onChange(of: model.isRunning) { _, isRunning in
@@ -45,6 +51,9 @@ private struct BenchmarkControl: View {
             } currentValueLabel: {
                 Text(Wording.percent(progress?.fraction ?? 0))
             }
+            Text("Leave the phone alone: what else it does, the camera most of all, takes time from the models.")
+                .font(.footnote)
+                .foregroundStyle(.secondary)
             Button("Cancel", role: .cancel) { model.cancel() }
         } else {
             Button("Measure \(model.trials.count) combinations", systemImage: "play.fill") { model.start() }

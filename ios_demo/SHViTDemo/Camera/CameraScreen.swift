@@ -38,6 +38,7 @@ struct CameraScreen: View {
                 if let answer = model.answer {
                     AnswerView(answer: answer, latency: model.latency.median ?? answer.inference)
                         .padding()
+                        .accessibilityAddTraits(.updatesFrequently)
                 }
             }
         }

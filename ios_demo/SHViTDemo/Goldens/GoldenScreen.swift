@@ -5,7 +5,7 @@ import SwiftUI
 /// Whether this phone prepares pictures and answers as the computer did that exported the model.
 struct GoldenScreen: View {
     @Environment(Catalogue.self) private var catalogue
-    @State private var model = GoldenModel()
+    @State private var model = GoldenModel(decoder: Device.decoder, sources: Device.source(of:))
 
     var body: some View {
         NavigationStack {
@@ -53,7 +53,7 @@ private struct GoldenOutcomeView: View {
     var body: some View {
         let sentences = outcome.sentences
         Section("Preprocessing") {
-            Verdict(passed: outcome.preprocessing?.passed, sentence: sentences.first ?? "")
+            Verdict(passed: outcome.preprocessing.passed, sentence: sentences.first ?? "")
         }
         Section("Inference") {
             Verdict(passed: outcome.inference.passed, sentence: sentences.last ?? "")
@@ -61,20 +61,18 @@ private struct GoldenOutcomeView: View {
     }
 }
 
-/// Right, off, or not checked; told by a shape and by words, not by colour alone.
+/// Right or off; told by a shape and by words, not by colour alone, and by words alone to those who listen.
 private struct Verdict: View {
-    let passed: Bool?
+    let passed: Bool
     let sentence: String
 
     var body: some View {
         Label {
             Text(sentence)
         } icon: {
-            switch passed {
-            case true?: Image(systemName: "checkmark.circle.fill").foregroundStyle(.green)
-            case false?: Image(systemName: "xmark.circle.fill").foregroundStyle(.red)
-            case nil: Image(systemName: "questionmark.circle").foregroundStyle(.secondary)
-            }
+            Image(systemName: passed ? "checkmark.circle.fill" : "xmark.circle.fill")
+                .foregroundStyle(passed ? .green : .red)
+                .accessibilityHidden(true)
         }
         .accessibilityElement(children: .combine)
     }

@@ -7,8 +7,9 @@ import UIKit
 /// A photo of the library, and what a model says of it.
 struct PhotoScreen: View {
     @Environment(Catalogue.self) private var catalogue
-    @State private var model = PhotoModel()
+    @State private var model = PhotoModel(decoder: Device.decoder, sources: Device.source(of:))
     @State private var item: PhotosPickerItem?
+    @State private var shown: UIImage?
 
     var body: some View {
         NavigationStack {
@@ -24,6 +25,7 @@ struct PhotoScreen: View {
             guard let item, let trial = catalogue.chosen else { return }
             await model.recognise(with: trial) { try await item.loadTransferable(type: Data.self) }
         }
+        .task(id: model.photo) { shown = await Self.thumbnail(of: model.photo) }
     }
 
     @ViewBuilder private var content: some View {
@@ -43,13 +45,21 @@ struct PhotoScreen: View {
     }
 
     @ViewBuilder private var picture: some View {
-        if let photo = model.photo, let image = UIImage(data: photo) {
-            Image(uiImage: image)
+        if let shown {
+            Image(uiImage: shown)
                 .resizable()
                 .scaledToFit()
                 .clipShape(RoundedRectangle(cornerRadius: 16))
                 .accessibilityLabel("The chosen photo")
         }
+    }
+
+    /// As large as a screen, at most: a photo of 48 megapixels would take 200 MB to be drawn.
+    private nonisolated static func thumbnail(of photo: Data?) async -> UIImage? {
+        guard let photo, let image = UIImage(data: photo) else { return nil }
+        let scale = min(1200 / max(image.size.width, image.size.height), 1)
+        return image.preparingThumbnail(
+            of: CGSize(width: image.size.width * scale, height: image.size.height * scale))
     }
 
     @ViewBuilder private var answer: some View {

@@ -33,8 +33,12 @@ struct TroubleText: View {
     }
 
     var body: some View {
-        Label(reason, systemImage: "exclamationmark.triangle")
-            .foregroundStyle(.red)
+        // The sign alone is red: text in red is hard to read.
+        Label {
+            Text(reason)
+        } icon: {
+            Image(systemName: "exclamationmark.triangle").foregroundStyle(.red)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from shvit_mobile.bench.devices import threads_of
 from shvit_mobile.bench.report import DeviceReport, Result
 from shvit_mobile.bench.statistics import median_of_rounds
 from shvit_mobile.report.charts.histogram import histogram
@@ -21,7 +22,6 @@ from shvit_mobile.report.names import (
     configuration,
     device_facts,
     device_label,
-    threads,
 )
 from shvit_mobile.report.sections.section import Section
 
@@ -119,7 +119,7 @@ def shown(runs: Sequence[tuple[DeviceReport, Result]], scale: Scale) -> tuple[On
 
 def setting(device: DeviceReport, result: Result) -> tuple[float, int]:
     """From fewer processors and threads to more."""
-    return place(result.compute, tuple(COMPUTE_NAMES)), threads(device, result)
+    return place(result.compute, tuple(COMPUTE_NAMES)), threads_of(device, result) or 0
 
 
 def standing(device: DeviceReport) -> tuple[bool, bool, str, str]:

@@ -8,7 +8,7 @@ public struct Benchmark: Sendable {
 
     /// A trial that could not be measured.
     public struct Failure: Equatable, Identifiable, Sendable {
-        /// Of the model.
+        /// The trial's.
         public let name: String
         /// In words.
         public let reason: String
@@ -25,17 +25,17 @@ public struct Benchmark: Sendable {
     }
 
     private let probe: any DeviceProbe
-    private let decoder: GoldenChecker.Decoder?
+    private let decoder: GoldenChecker.Decoder
     private let sources: Sources
     private let stopwatch: Stopwatch
 
     /// - Parameters:
     ///   - probe: what the device tells of itself.
-    ///   - decoder: the device's decoder of pictures; nil where it has none.
+    ///   - decoder: the device's decoder of pictures.
     ///   - sources: the runtimes.
     ///   - stopwatch: what times are taken with.
     public init(
-        probe: any DeviceProbe, decoder: GoldenChecker.Decoder?, stopwatch: Stopwatch = .monotonic,
+        probe: any DeviceProbe, decoder: @escaping GoldenChecker.Decoder, stopwatch: Stopwatch = .monotonic,
         sources: @escaping Sources
     ) {
         self.probe = probe
@@ -44,17 +44,17 @@ public struct Benchmark: Sendable {
         self.sources = sources
     }
 
-    /// Measures all; one that fails does not stop the others.
+    /// Measures all, in turns; one that fails does not stop the others.
     ///
     /// - Parameters:
-    ///   - trials: in the order in which they are measured.
+    ///   - trials: in the order of their turns.
     ///   - plan: how each is measured.
     ///   - about: what the report says of the app and the device.
     ///   - progress: told between inferences.
     /// - Throws: `CancellationError` alone.
     public func measure(
         _ trials: [Trial], plan: Profiler.Plan, about: Profiler.About,
-        progress: @Sendable (Profiler.Progress) -> Void = { _ in }
+        progress: @escaping @Sendable (Profiler.Progress) -> Void = { _ in }
     ) async throws -> Outcome {
         var (contestants, failures): ([Contestant], [Failure]) = ([], [])
         var proven: [String: Result<Void, SHViTError>] = [:]
@@ -65,25 +65,26 @@ public struct Benchmark: Sendable {
             proven[trial.model.id] = proof
             do {
                 try proof.get()
-                contestants.append(try contestant(of: trial))
+                contestants.append(try contestant(of: trial, about: about))
             } catch {
                 failures.append(Failure(name: trial.id, reason: Wording.reason(error)))
             }
         }
         let outcome = try await Profiler(plan, probe: probe, stopwatch: stopwatch)
             .measure(contestants, about: about, progress: progress)
-        failures += outcome.failures.map { Failure(name: $0.name, reason: $0.reason) }
+        failures += outcome.failures.map { Failure(name: $0.title, reason: $0.reason) }
         return Outcome(report: outcome.report, failures: failures)
     }
 
-    private func contestant(of trial: Trial) throws -> Contestant {
-        let size = trial.model.manifest.preprocessing.size
-        let goldens = try trial.model.goldens().map { try GoldenChecker($0, decoder: decoder) }
-        return Contestant(
-            trial.model, engine: Wording.engine(trial.model.manifest.target), compute: trial.compute,
-            source: try sources(trial),
-            pixels: try Self.gradient(height: size[0], width: size[1]),
-            goldens: goldens)
+    private func contestant(of trial: Trial, about: Profiler.About) throws -> Contestant {
+        let manifest = trial.model.manifest
+        let (height, width) = (manifest.preprocessing.size[0], manifest.preprocessing.size[1])
+        var contestant = Contestant(
+            trial.model, engine: Wording.engine(manifest, versions: about.versions), compute: trial.compute,
+            source: try sources(trial), pixels: try Self.gradient(height: height, width: width),
+            goldens: try trial.model.goldens().map { try GoldenChecker($0, decoder: decoder) })
+        contestant.title = trial.id
+        return contestant
     }
 
     /// A picture to be timed with: red grows to the right, green downwards.

@@ -2,7 +2,7 @@ import SHViTKit
 
 /// What the app is to measure without anyone touching it, as its launch arguments say.
 ///
-///     -benchmark all -iterations 200 -output report.json
+///     -benchmark all -iterations 20 -rounds 12 -output report.json
 public struct BenchmarkRequest: Equatable, Sendable {
     /// The names of the models; nil for all.
     public var models: [String]?
@@ -48,7 +48,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
 
     /// All that can be asked for.
     private enum Option: String, CaseIterable {
-        case benchmark, iterations, seconds, compute, output
+        case benchmark, iterations, seconds, rounds, sustained, compute, output
         case warmUp = "warm-up"
     }
 
@@ -74,25 +74,25 @@ public struct BenchmarkRequest: Equatable, Sendable {
     }
 
     private static func plan(of values: [Option: String]) throws(SHViTError) -> Profiler.Plan {
-        if values[.iterations] != nil, values[.seconds] != nil {
+        guard values[.iterations] == nil || values[.seconds] == nil else {
             throw SHViTError(
-                "-iterations and -seconds exclude each other.", why: "Each says when a measurement ends.",
-                next: "Choose one.")
+                "-iterations and -seconds exclude each other.",
+                why: "A turn ends after so many inferences, or after a time.", next: "Choose one.")
         }
-        let warmUp = try values[.warmUp].map { text throws(SHViTError) in try number(text, of: .warmUp, least: 0) } ?? 5
-        if let text = values[.seconds] {
-            return try .init(warmUp: warmUp, extent: .seconds(Double(number(text, of: .seconds))))
+        func value(_ option: Option, least: Int = 1) throws(SHViTError) -> Int? {
+            guard let text = values[option] else { return nil }
+            guard let number = Int(text), number >= least else {
+                throw SHViTError("-\(option.rawValue) is \(text).", why: "It is a whole number of at least \(least).")
+            }
+            return number
         }
-        let count =
-            try values[.iterations].map { text throws(SHViTError) in try number(text, of: .iterations) } ?? 200
-        return try .init(warmUp: warmUp, extent: .iterations(count))
-    }
-
-    private static func number(_ text: String, of option: Option, least: Int = 1) throws(SHViTError) -> Int {
-        guard let number = Int(text), number >= least else {
-            throw SHViTError("-\(option.rawValue) is \(text).", why: "It is a whole number of at least \(least).")
-        }
-        return number
+        var plan = try Profiler.Plan()
+        if let count = try value(.warmUp, least: 0) { plan.warmUp = count }
+        if let count = try value(.iterations) { plan.turn = .iterations(count) }
+        if let length = try value(.seconds) { plan.turn = .seconds(Double(length)) }
+        if let count = try value(.rounds) { plan.rounds = count }
+        if let length = try value(.sustained, least: 0) { plan.sustained = Double(length) }
+        return plan
     }
 
     private static func computes(named text: String) throws(SHViTError) -> [DeviceReport.Compute] {

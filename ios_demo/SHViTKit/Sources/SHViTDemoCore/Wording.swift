@@ -34,6 +34,15 @@ public enum Wording {
         }
     }
 
+    /// What runs an artifact, as a report has it: "ExecuTorch 1.4.1 (XNNPACK)".
+    ///
+    /// - Parameter versions: of the app's engines; a runtime that comes with the system has none of its own.
+    static func engine(_ manifest: Manifest, versions: [String: String]) -> String {
+        let name = [engine(manifest.target), versions[manifest.target.rawValue]].compactMap(\.self)
+        let backend = manifest.delegation.map { $0.backend == "XnnpackBackend" ? "XNNPACK" : $0.backend }
+        return (name + (backend.map { ["(\($0))"] } ?? [])).joined(separator: " ")
+    }
+
     /// A choice of processors.
     public static func compute(_ compute: DeviceReport.Compute) -> String {
         switch compute {

@@ -42,6 +42,9 @@
 
     /// What an `ExecuTorchClassifier` is loaded from.
     public struct ExecuTorchSource: ClassifierSource {
+        /// Of the ExecuTorch that `Package.swift` fetches, which does not tell it itself.
+        public static let version = "1.4.1"
+
         private let model: EmbeddedModel
 
         /// The program of an embedded model.

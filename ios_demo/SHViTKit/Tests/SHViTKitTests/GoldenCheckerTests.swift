@@ -14,24 +14,11 @@ struct GoldenCheckerTests {
         set = try GoldenSet(folder: Self.folder, of: Self.artifact)
     }
 
-    /// Stands for the device's decoder: it knows the pictures by their bytes.
-    func decoder() throws -> GoldenChecker.Decoder {
-        var pictures: [Data: RGBImage] = [:]
-        for image in set.goldens.images {
-            pictures[try set.picture(of: image)] = try set.pixels(of: image)
-        }
-        let known = pictures
-        return { data in
-            guard let picture = known[data] else { throw SHViTError("That picture is not known.") }
-            return picture
-        }
-    }
-
     @Test("A device that does as the exporter did passes both halves")
     func passes() async throws {
-        let outcome = try await GoldenChecker(set, decoder: decoder()).check(Oracle(set))
+        let outcome = try await GoldenChecker(set, decoder: set.knownPictures()).check(Oracle(set))
         #expect(outcome.passed)
-        let record = try #require(outcome.record)
+        let record = outcome.record
         #expect(record.passed)
         #expect(record.pixelsDifference == 0)
         #expect(record.images == 2)
@@ -45,8 +32,8 @@ struct GoldenCheckerTests {
     @Test("Logits off by more than the tolerance fail inference alone")
     func inferenceIsOff() async throws {
         let off = try Oracle(set) { $0 + 0.01 }
-        let outcome = try await GoldenChecker(set, decoder: decoder()).check(off)
-        #expect(outcome.preprocessing?.passed == true)
+        let outcome = try await GoldenChecker(set, decoder: set.knownPictures()).check(off)
+        #expect(outcome.preprocessing.passed == true)
         #expect(!outcome.inference.passed)
         #expect(!outcome.passed)
         #expect(abs(outcome.inference.largestDifference - 0.01) < 1e-5)
@@ -62,55 +49,49 @@ struct GoldenCheckerTests {
     @Test("Logits off by less than the tolerance pass")
     func withinTheTolerance() async throws {
         let near = try Oracle(set) { $0 - 0.0009 }
-        #expect(try await GoldenChecker(set, decoder: decoder()).check(near).passed)
+        #expect(try await GoldenChecker(set, decoder: set.knownPictures()).check(near).passed)
     }
 
     @Test("Another class is counted")
     func anotherClass() async throws {
         let turned = try Oracle(set) { -$0 }
-        #expect(try await GoldenChecker(set, decoder: nil).check(turned).inference.sameClass == 0)
+        #expect(try await GoldenChecker(set, decoder: set.knownPictures()).check(turned).inference.sameClass == 0)
     }
 
     @Test("Exchanged colours fail preprocessing alone")
     func preprocessingIsOff() async throws {
         let preprocessor = try Preprocessor(set.goldens.preprocessing)
-        let checker = try GoldenChecker(set, decoder: decoder()) { preprocessor.pixels(of: $0).channelsReversed }
+        let checker = try GoldenChecker(set, decoder: set.knownPictures()) {
+            preprocessor.pixels(of: $0).channelsReversed
+        }
         let outcome = try await checker.check(Oracle(set))
-        #expect(outcome.preprocessing?.passed == false)
+        #expect(outcome.preprocessing.passed == false)
         #expect(outcome.inference.passed)
-        #expect(outcome.record?.passed == false)
+        #expect(outcome.record.passed == false)
         #expect(outcome.sentences[0].contains("Preprocessing is off"))
     }
 
     @Test("Pixels of another size are as far off as pixels can be")
     func anotherSize() async throws {
-        let checker = try GoldenChecker(set, decoder: decoder()) { $0.cropped(top: 0, left: 0, height: 8, width: 8) }
-        #expect(try await checker.check(Oracle(set)).preprocessing?.difference == 255)
-    }
-
-    @Test("Without a decoder inference alone is checked, and that is said")
-    func noDecoder() async throws {
-        let outcome = try await GoldenChecker(set, decoder: nil).check(Oracle(set))
-        #expect(outcome.preprocessing == nil)
-        #expect(outcome.inference.passed)
-        #expect(!outcome.passed)
-        #expect(outcome.record == nil)
-        #expect(outcome.sentences[0].contains("not checked"))
+        let checker = try GoldenChecker(set, decoder: set.knownPictures()) {
+            $0.cropped(top: 0, left: 0, height: 8, width: 8)
+        }
+        #expect(try await checker.check(Oracle(set)).preprocessing.difference == 255)
     }
 
     @Test("Equal logits have no noise")
     func infinite() async throws {
         // In halves, which a Float holds exactly.
         let set = try await Self.rewritten { $0.replacing(/-?\d+\.\d+(?=[,\n])/) { _ in "0.5" } }
-        let outcome = try await GoldenChecker(set.set, decoder: nil).check(Oracle(set.set))
+        let outcome = try await GoldenChecker(set.set, decoder: set.set.knownPictures()).check(Oracle(set.set))
         #expect(outcome.inference.sqnrDb == .infinity)
         try FileManager.default.removeItem(at: set.folder)
     }
 
     @Test("An answer that is none is told in words")
     func noAnswer() async throws {
-        let checker = try GoldenChecker(set, decoder: nil)
-        let nothing = Oracle(answers: [:], classes: 3)
+        let checker = try GoldenChecker(set, decoder: set.knownPictures())
+        let nothing = Oracle(answers: [], classes: 3)
         #expect(await sentence { _ = try await checker.check(nothing) }.contains("3 logits"))
         let infinite = try Oracle(set) { _ in .infinity }
         #expect(await sentence { _ = try await checker.check(infinite) }.contains("not finite"))
@@ -126,7 +107,7 @@ struct GoldenCheckerTests {
     func damaged(name: String) async throws {
         let copy = try await Self.rewritten { $0 }
         try Data("damaged".utf8).write(to: copy.folder.appending(path: name))
-        let checker = try GoldenChecker(copy.set, decoder: decoder())
+        let checker = try GoldenChecker(copy.set, decoder: set.knownPictures())
         let oracle = try Oracle(set)
         #expect(await sentence { _ = try await checker.check(oracle) }.contains("\(name) is damaged"))
         try FileManager.default.removeItem(at: copy.folder.appending(path: name))
@@ -136,7 +117,7 @@ struct GoldenCheckerTests {
 
     @Test("A check that is cancelled stops")
     func cancelled() async throws {
-        let checker = try GoldenChecker(set, decoder: decoder())
+        let checker = try GoldenChecker(set, decoder: set.knownPictures())
         let oracle = try Oracle(set)
         let task = Task {
             withUnsafeCurrentTask { $0?.cancel() }

@@ -28,7 +28,7 @@ struct ProfilerTests {
         let durations: [Duration] = [.milliseconds(30), .milliseconds(20), .milliseconds(20)]
         let counted: [Duration] = [.milliseconds(4), .milliseconds(2), .milliseconds(3)]
         let model = TimedClassifier(clock, durations: durations + counted, compiling: .milliseconds(500))
-        let plan = try Profiler.Plan(warmUp: 2, extent: .iterations(3))
+        let plan = try Profiler.Plan(warmUp: 2, turn: .iterations(3), rounds: 1)
 
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
 
@@ -41,7 +41,8 @@ struct ProfilerTests {
         #expect(result.windows.isEmpty)
         #expect(result.threads == 2)
         #expect(model.inferences == 6)
-        #expect(report.settings == .init(warmUp: 2, iterations: 3))
+        #expect(report.settings == .init(rounds: 1, warmUp: 2, iterations: 3))
+        #expect(report.versions == ["ios": "iOS 18.3", "shvit-kit": SHViTKitVersion.text])
         #expect(report.created == "2025-02-14T09:41:00+01:00")
         #expect(report.schemaVersion == "1.0")
         #expect(report.kind == "device_report")
@@ -64,7 +65,7 @@ struct ProfilerTests {
     @Test("Where operators run is reported, and a model without a plan is measured all the same")
     func placement() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
         let models = [["gpu": 2, "cpu": 1], nil].map { contestant(Placed(model: model, counts: $0)) }
         let report = try #require(
             try await profiler(plan).measure(models + [contestant(model)], about: about).report)
@@ -74,7 +75,7 @@ struct ProfilerTests {
     @Test("A model that needs no compiling has no time of it, and a silent phone tells nothing")
     func silence() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
         #expect(report.results[0].compileMs == nil)
         #expect(report.results[0].peakMemoryBytes == nil)
@@ -83,12 +84,61 @@ struct ProfilerTests {
         #expect(report.conditions?.lowPower == nil)
     }
 
-    @Test("A sustained run lasts its seconds, and its medians are taken window by window")
+    @Test("Models take turns in rounds, each with its own warm-up, and are loaded once")
+    func turns() async throws {
+        let order = Locked<[String]>([])
+        let models = ["a", "b"].map { name in contestant(Ordered(name: name, order: order, clock: clock), name: name) }
+        let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(2), rounds: 3)
+
+        let report = try #require(try await profiler(plan).measure(models, about: about).report)
+
+        // The first inference after loading; then one to warm up, and two that count.
+        let expected = ["a loaded", "a", "aaa", "b loaded", "b", "bbb", "aaa", "bbb", "aaa", "bbb"]
+        #expect(order.withLock { $0.joined() } == expected.joined())
+        #expect(report.results.map(\.name) == ["a", "b"])
+        // Each inference takes a millisecond more than the one before it, whoever's it is: rounds are kept apart.
+        #expect(report.results[0].samplesMs == [[3, 4], [10, 11], [16, 17]])
+        #expect(report.results[1].samplesMs == [[7, 8], [13, 14], [19, 20]])
+        #expect(report.settings == .init(rounds: 3, warmUp: 1, iterations: 2))
+    }
+
+    /// Notes who is asked when; each inference takes a millisecond longer than the last of anyone.
+    struct Ordered: Classifier, ClassifierSource {
+        let name: String
+        let order: Locked<[String]>
+        let clock: StandingClock
+
+        func load() async throws -> any Classifier {
+            order.withLock { $0.append("\(name) loaded") }
+            return self
+        }
+
+        func logits(for pixels: RGBImage) async throws -> [Float] {
+            let count = order.withLock { order in
+                order.append(name)
+                return order.count { !$0.hasSuffix("loaded") }
+            }
+            clock.add(.milliseconds(count))
+            return [0]
+        }
+    }
+
+    @Test(
+        "A turn by the clock has the inferences that begin within it, at least one; the settings tell of the shortest")
+    func timedTurns() async throws {
+        let model = TimedClassifier(clock, durations: [.milliseconds(1), .seconds(3), .seconds(3), .seconds(9)])
+        let plan = try Profiler.Plan(warmUp: 0, turn: .seconds(4), rounds: 2)
+        let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
+        #expect(report.results[0].samplesMs == [[3000, 3000], [9000]])
+        #expect(report.settings.iterations == 1)
+    }
+
+    @Test("A sustained run comes after the rounds, lasts its seconds, and its medians are taken window by window")
     func sustained() async throws {
-        // 10 s of inferences of 0.5 s, then slower ones of 2 s.
-        let quick = [Duration](repeating: .milliseconds(500), count: 21)
+        // Loading and one turn, then 10 s of inferences of 0.5 s, then slower ones of 2 s.
+        let quick = [Duration](repeating: .milliseconds(500), count: 22)
         let model = TimedClassifier(clock, durations: quick + [.seconds(2)])
-        let plan = try Profiler.Plan(warmUp: 0, extent: .seconds(25), window: 10)
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 25, window: 10)
 
         let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
 
@@ -97,11 +147,11 @@ struct ProfilerTests {
         #expect(windows.map(\.startS) == [0, 10, 20])
         #expect(windows.map(\.samples) == [20, 5, 3])
         #expect(windows.map(\.p50) == [500, 2000, 2000])
-        #expect(windows.map(\.thermal) == [.fair, .serious, .critical])
-        #expect(report.results[0].latency.samples == 28)
-        #expect(report.settings.iterations == 28)
+        #expect(windows.map(\.thermal) == [.serious, .critical, .critical])
+        // The latency is that of the rounds, in which the phone rests.
+        #expect(report.results[0].samplesMs == [[500]])
         let thermal = try #require(report.conditions?.thermal)
-        #expect(thermal.map(\.state) == [.nominal, .fair, .serious, .critical, .critical])
+        #expect(thermal.map(\.state) == [.nominal, .fair, .serious, .critical, .critical, .critical])
         #expect(thermal.map(\.seconds) == thermal.map(\.seconds).sorted())
         #expect(thermal.first?.seconds == 0)
         #expect(report.conditions?.battery == 0.5)
@@ -110,8 +160,8 @@ struct ProfilerTests {
 
     @Test("A pause longer than a window leaves no empty window behind")
     func gap() async throws {
-        let model = TimedClassifier(clock, durations: [.seconds(1), .seconds(25), .seconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, extent: .seconds(26), window: 10)
+        let model = TimedClassifier(clock, durations: [.seconds(1), .seconds(1), .seconds(25), .seconds(1)])
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 26, window: 10)
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
         #expect(report.results[0].windows.map(\.startS) == [0, 20])
     }
@@ -119,10 +169,11 @@ struct ProfilerTests {
     @Test("Memory is what the app grew by while a model loaded and ran")
     func memory() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 3, extent: .iterations(4))
+        let plan = try Profiler.Plan(warmUp: 3, turn: .iterations(4), rounds: 2)
         let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
         let result = try #require(outcome.report?.results.first)
-        // Asked before, once loaded, after the first inference, and after each of the four that count.
+        // Asked before, once loaded, after the first inference, and after each of the four that count in the first turn;
+        // later turns would count what others have loaded since.
         #expect(result.peakMemoryBytes == 2 << 20)
         #expect(result.runningMemoryBytes == 6 << 20)
     }
@@ -130,14 +181,17 @@ struct ProfilerTests {
     @Test("Progress goes from nothing to all, over all models")
     func progress() async throws {
         let seen = Locked<[Profiler.Progress]>([])
-        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(2))
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(2), rounds: 2, sustained: 1)
         let models = ["a", "b"].map { name in
-            contestant(TimedClassifier(clock, durations: [.milliseconds(1)]), name: name)
+            contestant(TimedClassifier(clock, durations: [.milliseconds(500)]), name: name)
         }
         _ = try await profiler(plan).measure(models, about: about) { progress in seen.withLock { $0.append(progress) } }
         let progress = seen.withLock { $0 }
-        #expect(progress.map(\.fraction) == [0, 0.25, 0.5, 0.5, 0.75, 1])
-        #expect(progress.map(\.contestant) == ["a", "a", "a", "b", "b", "b"])
+        #expect(progress.map(\.contestant).joined() == "aabbaabb" + "aa" + "abbbb")
+        let fractions = progress.map(\.fraction)
+        #expect(fractions == fractions.sorted())
+        #expect(fractions.prefix(4).map { ($0 * 12).rounded() } == [0, 1, 2, 3])
+        #expect(fractions.last == 1)
     }
 
     struct Broken: ClassifierSource {
@@ -146,14 +200,57 @@ struct ProfilerTests {
 
     @Test("A model that fails does not stop the others, and nothing measured is no report")
     func failures() async throws {
-        let plan = try Profiler.Plan(warmUp: 0, extent: .iterations(1))
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
         let good = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
         let outcome = try await profiler(plan).measure([contestant(Broken(), name: "broken"), good], about: about)
         #expect(outcome.report?.results.map(\.name) == ["model.pte"])
-        #expect(outcome.failures.map(\.name) == ["broken"])
+        #expect(outcome.failures.map(\.title) == ["broken"])
         #expect(outcome.failures.map(\.reason) == ["The program is damaged."])
         let nothing = try await profiler(plan).measure([contestant(Broken())], about: about)
         #expect(nothing.report == nil)
+    }
+
+    /// Answers so often, then never again.
+    final class Tiring: Classifier, ClassifierSource {
+        let left: Locked<Int>
+
+        init(_ answers: Int) { left = Locked(answers) }
+
+        func load() async throws -> any Classifier { self }
+
+        func logits(for pixels: RGBImage) async throws -> [Float] {
+            let isOver = left.withLock { left in
+                left -= 1
+                return left < 0
+            }
+            if isOver { throw CocoaError(.fileReadCorruptFile) }
+            return [0]
+        }
+    }
+
+    @Test("A model that fails in a later round is told, and nothing of it is reported")
+    func laterFailure() async throws {
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 3, sustained: 1)
+        let good = contestant(TimedClassifier(clock, durations: [.seconds(1)]))
+        let outcome = try await profiler(plan).measure([contestant(Tiring(3), name: "tiring"), good], about: about)
+        #expect(outcome.report?.results.map(\.name) == ["model.pte"])
+        #expect(outcome.failures.map(\.title) == ["tiring"])
+        #expect(outcome.failures.first?.reason.isEmpty == false)
+    }
+
+    @Test("The report names each exporter of what was measured, and none of what failed")
+    func exporters() async throws {
+        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
+        var models = ["0.2.0", "0.1.0", "0.2.0"].map { version in
+            var model = contestant(TimedClassifier(clock, durations: [.seconds(1)]))
+            model.exporter = version
+            return model
+        }
+        var broken = contestant(Broken())
+        broken.exporter = "0.0.1"
+        models.append(broken)
+        let report = try await profiler(plan).measure(models, about: about).report
+        #expect(report?.versions["shvit-mobile"] == "0.1.0, 0.2.0")
     }
 
     /// Cancels the task that asks it, at the third inference.
@@ -173,7 +270,7 @@ struct ProfilerTests {
     @Test("A cancelled measurement stops before the next inference, in the warm-up too", arguments: [0, 100])
     func cancelled(warmUp: Int) async throws {
         let model = Cancelling()
-        let plan = try Profiler.Plan(warmUp: warmUp, extent: .iterations(1_000_000))
+        let plan = try Profiler.Plan(warmUp: warmUp, turn: .iterations(1_000_000))
         let (profiler, contestant, about) = (profiler(plan), contestant(model), about)
         let task = Task { try await profiler.measure([contestant], about: about) }
         await #expect(throws: CancellationError.self) { _ = try await task.value }
@@ -182,9 +279,12 @@ struct ProfilerTests {
 
     @Test("A plan by which nothing is measured is refused")
     func plans() {
-        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .iterations(0)) }
-        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .seconds(0)) }
-        #expect(throws: SHViTError.self) { try Profiler.Plan(extent: .seconds(.infinity)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(turn: .iterations(0)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(turn: .seconds(0)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(turn: .seconds(.infinity)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(rounds: 0) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(sustained: -1) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(sustained: .infinity) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(warmUp: -1) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(window: 0) }
     }

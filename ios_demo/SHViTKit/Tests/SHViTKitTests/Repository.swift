@@ -49,7 +49,9 @@ func sentence(of body: () async throws -> Void) async -> String {
 }
 
 /// Does something with a folder of its own, which is removed afterwards.
-func withFolder<Value>(_ body: (URL) async throws -> Value) async throws -> Value {
+func withFolder<Value: Sendable>(
+    isolation: isolated (any Actor)? = #isolation, _ body: (URL) async throws -> Value
+) async throws -> Value {
     let folder = FileManager.default.temporaryDirectory.appending(path: "shvit-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }

@@ -1,43 +1,67 @@
 import Foundation
 import Testing
 
+@testable import SHViTDemoCore
 @testable import SHViTKit
 
 /// The whole job with a model in pure Swift: embedded files, goldens, profiler, report.
 struct SimulatedRunTests {
-    @Test("A simulated run gives a report that is read again; Python reads it too, where SHVIT_REPORT says")
+    @Test("A simulated run gives a report that is read again, and goldens that another model answers are off")
     func report() async throws {
         try await withFolder { folder in
             let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
             let goldens = try #require(try model.goldens())
-            let decoder: GoldenChecker.Decoder = { _ in try goldens.pixels(of: goldens.goldens.images[0]) }
             let contestant = Contestant(
                 model, engine: "Swift", compute: .cpu, source: GridClassifier(classes: model.labels.count),
                 pixels: try goldens.pixels(of: goldens.goldens.images[0]),
-                goldens: try GoldenChecker(goldens, decoder: decoder))
-            let about = Profiler.About(
-                app: "SHViTKit tests 1.0 (1)", versions: ["swift": "6"],
-                device: .init(kind: .host, model: "simulated", system: "simulated", cores: 1))
-            let plan = try Profiler.Plan(warmUp: 1, extent: .seconds(0.5), window: 0.2)
+                goldens: try GoldenChecker(goldens, decoder: goldens.knownPictures()))
+            let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(3), rounds: 2, sustained: 0.3, window: 0.1)
 
-            let outcome = try await Profiler(plan, probe: WarmingPhone()).measure([contestant], about: about)
+            let outcome = try await Profiler(plan, probe: WarmingPhone()).measure([contestant], about: Self.about)
 
-            var report = try #require(outcome.report)
-            // The model is none that was exported, and this is no phone.
-            report.fixture = true
+            let report = try #require(outcome.report)
             let result = try #require(report.results.first)
             #expect(result.artifactSha256 == model.manifest.artifact.sha256)
-            #expect(result.windows.map(\.samples).reduce(0, +) == result.latency.samples)
-            // It is another model than the one whose goldens these are, and the check says so.
+            #expect(result.samplesMs.map(\.count) == [3, 3])
+            #expect(!result.windows.isEmpty)
             #expect(result.golden?.inferencePassed == false)
-            #expect(result.golden?.preprocessingPassed == false)
+            #expect(result.golden?.preprocessingPassed == true)
 
             let place = folder.appending(path: "report.json")
             try Document(report).write(to: place)
             #expect(try Document<DeviceReport>(contentsOf: place).content == report)
-            if let wanted = ProcessInfo.processInfo.environment["SHVIT_REPORT"] {
-                try Document(report).write(to: URL(filePath: wanted))
+        }
+    }
+
+    static let about = Profiler.About(
+        name: "SHViTDemo", info: [:], device: .init(model: "simulated", system: "simulated", cores: 1),
+        executorch: "1.4.1")
+
+    /// How much longer an inference takes than in the earliest report, by the report's name.
+    static let slowdowns = ["earlier": 1.0, "now": 1.01, "slower": 1.2]
+
+    @Test("The benchmark of the embedded models gives reports that Python judges, where SHVIT_REPORTS says")
+    func embedded() async throws {
+        guard let folder = ProcessInfo.processInfo.environment["SHVIT_REPORTS"] else { return }
+        let decoder = try #require(EmbeddedModelsTests.decoder(), "SHVIT_PICTURES is not set")
+        let trials = Trial.all(of: try EmbeddedModelsTests.models(), computes: DeviceReport.Compute.allCases)
+        for (name, slowdown) in Self.slowdowns {
+            let clock = StandingClock()
+            let benchmark = Benchmark(probe: WarmingPhone(), decoder: decoder, stopwatch: clock.stopwatch) { trial in
+                SimulatedRuntime(model: trial.model, milliseconds: slowdown * Double(5 + trial.id.count), clock: clock)
             }
+            let plan = try Profiler.Plan(sustained: 3, window: 1)
+
+            let outcome = try await benchmark.measure(trials, plan: plan, about: Self.about)
+
+            #expect(outcome.failures.isEmpty)
+            var report = try #require(outcome.report)
+            #expect(report.results.count == trials.count)
+            #expect(report.results.allSatisfy { $0.golden?.passed == true && $0.windows.count == 3 })
+            // The times are a clock's that is moved by hand, and this is no phone.
+            report.fixture = true
+            let place = URL(filePath: folder).appending(path: "\(name).json")
+            try write(Document(report).json(), to: place)
         }
     }
 
@@ -52,6 +76,42 @@ struct SimulatedRunTests {
             let told = sentence { try Document(report).write(to: place) }
             #expect(told.contains("conditions.battery is 1.5, out of its bounds"))
             #expect(!FileManager.default.fileExists(atPath: place.path))
+        }
+    }
+}
+
+/// Stands for a runtime: answers a model's goldens as they were answered where it was exported, and moves a clock.
+private struct SimulatedRuntime: ClassifierSource {
+    let model: EmbeddedModel
+    let milliseconds: Double
+    let clock: StandingClock
+
+    func load() async throws -> any Classifier {
+        let goldens = try #require(try model.goldens())
+        clock.add(.milliseconds(40))
+        return Simulated(oracle: try Oracle(goldens), milliseconds: milliseconds, clock: clock)
+    }
+
+    private final class Simulated: Classifier {
+        let oracle: Oracle
+        let milliseconds: Double
+        let clock: StandingClock
+        private let count = Locked(0)
+
+        init(oracle: Oracle, milliseconds: Double, clock: StandingClock) {
+            self.oracle = oracle
+            self.milliseconds = milliseconds
+            self.clock = clock
+        }
+
+        func logits(for pixels: RGBImage) async throws -> [Float] {
+            let index = count.withLock { count in
+                count += 1
+                return count
+            }
+            // Within 1% of each other, in no order that follows the rounds.
+            clock.add(.milliseconds(milliseconds * (1 + Double(index * 7919 % 101) / 10_000)))
+            return try await oracle.logits(for: pixels)
         }
     }
 }

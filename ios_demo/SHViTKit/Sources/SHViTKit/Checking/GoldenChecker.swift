@@ -11,15 +11,15 @@ public struct GoldenChecker: Sendable {
     public typealias Preparation = @Sendable (RGBImage) throws -> RGBImage
 
     private let set: GoldenSet
-    private let decoder: Decoder?
+    private let decoder: Decoder
     private let preparation: Preparation
 
     /// - Parameters:
     ///   - set: the goldens.
-    ///   - decoder: the device's; nil where it has none, and then only inference is checked.
+    ///   - decoder: the device's own, as it decodes an app's photos.
     ///   - preparation: what the app makes pixels with; this package's `Preprocessor` if nil.
     /// - Throws: `SHViTError` where the goldens' preprocessing makes no sense.
-    public init(_ set: GoldenSet, decoder: Decoder?, preparation: Preparation? = nil) throws(SHViTError) {
+    public init(_ set: GoldenSet, decoder: @escaping Decoder, preparation: Preparation? = nil) throws(SHViTError) {
         let preprocessor = try Preprocessor(set.goldens.preprocessing)
         self.set = set
         self.decoder = decoder
@@ -37,8 +37,7 @@ public struct GoldenChecker: Sendable {
             inference: try await inference(of: classifier, on: pixels))
     }
 
-    private func preprocessing(against expected: [RGBImage]) throws -> GoldenOutcome.Preprocessing? {
-        guard let decoder else { return nil }
+    private func preprocessing(against expected: [RGBImage]) throws -> GoldenOutcome.Preprocessing {
         var worst = 0.0
         for (image, stored) in zip(set.goldens.images, expected) {
             try Task.checkCancellation()
@@ -112,18 +111,17 @@ public struct GoldenOutcome: Equatable, Sendable {
 
     /// How many goldens.
     public let images: Int
-    /// Nil where the device has no decoder.
-    public let preprocessing: Preprocessing?
-    /// Always checked.
+    /// Of decoding and preparing pictures.
+    public let preprocessing: Preprocessing
+    /// Of the artifact.
     public let inference: Inference
 
-    /// Whether both halves passed; a half that was not checked did not.
-    public var passed: Bool { preprocessing?.passed == true && inference.passed }
+    /// Whether both halves passed.
+    public var passed: Bool { preprocessing.passed && inference.passed }
 
-    /// For the device report, which tells of both halves or of none.
-    public var record: DeviceReport.GoldenCheck? {
-        guard let preprocessing else { return nil }
-        return DeviceReport.GoldenCheck(
+    /// For the device report.
+    public var record: DeviceReport.GoldenCheck {
+        DeviceReport.GoldenCheck(
             images: images, preprocessingPassed: preprocessing.passed, pixelsDifference: preprocessing.difference,
             inferencePassed: inference.passed, largestDifference: inference.largestDifference,
             tolerance: inference.tolerance, sqnrDb: inference.sqnrDb, sameClass: inference.sameClass)
@@ -135,9 +133,6 @@ public struct GoldenOutcome: Equatable, Sendable {
             "Inference \(inference.passed ? "is right" : "is off"): no logit differs by more than "
             + "\(Self.short(inference.largestDifference)), and \(Self.short(inference.tolerance)) is allowed; "
             + "\(inference.sameClass) of \(images) classes are the same."
-        guard let preprocessing else {
-            return ["Preprocessing was not checked: this device has no decoder of pictures.", answers]
-        }
         let pixels =
             "Preprocessing \(preprocessing.passed ? "is right" : "is off"): the worst picture's pixels differ by "
             + "\(Self.short(preprocessing.difference)) of 255, and \(Self.short(preprocessing.tolerance)) is allowed."

@@ -100,8 +100,8 @@ public struct DeviceReport: DocumentContent, Checked {
 
     /// How it was measured.
     public struct Settings: Codable, Equatable, Sendable, Checked {
-        /// Of each engine.
-        public var threads: Int
+        /// Of each engine; nil where engines decide on their own, as Core ML does, and ExecuTorch in Swift.
+        public var threads: Int?
         /// Images an inference.
         public var batch: Int
         /// How often each contestant had its turn.
@@ -115,8 +115,8 @@ public struct DeviceReport: DocumentContent, Checked {
         /// Of the order in each round.
         @Default<Zero> public var seed: Int
 
-        /// Settings of one turn a contestant, one image an inference.
-        public init(threads: Int = 1, batch: Int = 1, rounds: Int = 1, warmUp: Int, iterations: Int) {
+        /// Settings of one image an inference.
+        public init(threads: Int? = nil, batch: Int = 1, rounds: Int = 1, warmUp: Int, iterations: Int) {
             self.threads = threads
             self.batch = batch
             self.rounds = rounds
@@ -208,7 +208,7 @@ public struct DeviceReport: DocumentContent, Checked {
 
         /// The artifact's file name.
         public var name: String
-        /// As "Core ML" or "ExecuTorch".
+        /// As "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
         public var engine: String
         /// Of the artifact.
         public var precision: String
@@ -216,7 +216,7 @@ public struct DeviceReport: DocumentContent, Checked {
         public var artifactSha256: String?
         /// The processors that it may use.
         @Default<OnCPU> public var compute: Compute
-        /// Of this contestant, where they are not the settings'.
+        /// Of this contestant; nil where they are the settings', or the engine decided if those have none either.
         public var threads: Int?
         /// On the first launch, where the system compiles the model.
         public var compileMs: Double?

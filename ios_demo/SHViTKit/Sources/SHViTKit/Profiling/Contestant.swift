@@ -2,18 +2,22 @@
 public struct Contestant: Sendable {
     /// The artifact's file name.
     public var name: String
-    /// As "Core ML" or "ExecuTorch".
+    /// What a person reads where it is measured, or fails; its name unless said.
+    public var title: String
+    /// As "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
     public var engine: String
     /// Of the artifact.
     public var precision: String
     /// The processors that it may use.
     public var compute: DeviceReport.Compute
-    /// Of this contestant; nil where the engine decides.
+    /// Of this contestant; nil where the engine decides, as Core ML does, and ExecuTorch in Swift.
     public var threads: Int?
     /// Nil where it is no artifact of ours.
     public var artifactSha256: String?
     /// On disk.
     public var sizeBytes: Int?
+    /// The version of the `shvit-mobile` that made it; nil where it is no artifact of ours.
+    public var exporter: String?
     /// How far it was from its float model where it was made.
     public var drift: DriftRow?
     /// What it is loaded from.
@@ -29,6 +33,7 @@ public struct Contestant: Sendable {
         source: any ClassifierSource, pixels: RGBImage
     ) {
         self.name = name
+        title = name
         self.engine = engine
         self.precision = precision
         self.compute = compute
@@ -48,6 +53,7 @@ public struct Contestant: Sendable {
             threads: threads, source: source, pixels: pixels)
         artifactSha256 = manifest.artifact.sha256
         sizeBytes = manifest.artifact.bytes
+        exporter = manifest.versions["shvit-mobile"]
         drift = manifest.drift
         self.goldens = goldens
     }

@@ -1,7 +1,8 @@
 #if canImport(os)
     import os
 
-    private let signposter = OSSignposter(subsystem: "SHViTKit", category: .pointsOfInterest)
+    private let signposter = OSSignposter(
+        logHandle: OSLog(subsystem: "SHViTKit", category: .pointsOfInterest))
 #endif
 
 /// Does some work, which Instruments shows among its points of interest; elsewhere it only does it.

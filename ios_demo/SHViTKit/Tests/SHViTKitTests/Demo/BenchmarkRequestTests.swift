@@ -20,20 +20,20 @@ struct BenchmarkRequestTests {
         let request = try #require(try Self.parsed("-AppleLanguages (de) -benchmark all"))
         #expect(request.models == nil)
         #expect(request.computes == DeviceReport.Compute.allCases)
-        #expect(try request.plan == Profiler.Plan(warmUp: 5, extent: .iterations(200)))
+        #expect(try request.plan == Profiler.Plan(warmUp: 5, turn: .iterations(20), rounds: 12))
         #expect(request.output == "report.json")
     }
 
     @Test("Every option is read, in any order")
     func options() throws {
         let request = try #require(
-            try Self.parsed("-output one.json -compute cpu,all -warm-up 0 -iterations 7 -benchmark a,b"))
+            try Self.parsed("-output one.json -compute cpu,all -warm-up 0 -iterations 7 -rounds 3 -benchmark a,b"))
         #expect(request.models == ["a", "b"])
         #expect(request.computes == [.cpu, .all])
-        #expect(try request.plan == Profiler.Plan(warmUp: 0, extent: .iterations(7)))
+        #expect(try request.plan == Profiler.Plan(warmUp: 0, turn: .iterations(7), rounds: 3))
         #expect(request.output == "one.json")
-        let sustained = try #require(try Self.parsed("-benchmark all -seconds 60"))
-        #expect(sustained.plan.extent == .seconds(60))
+        let timed = try #require(try Self.parsed("-benchmark all -seconds 2 -sustained 60"))
+        #expect(try timed.plan == Profiler.Plan(turn: .seconds(2), sustained: 60))
     }
 
     @Test(
@@ -47,6 +47,8 @@ struct BenchmarkRequestTests {
             ("-benchmark all -iterations many", "-iterations is many"),
             ("-benchmark all -warm-up -1", "-warm-up is -1.\nIt is a whole number of at least 0"),
             ("-benchmark all -iterations 5 -seconds 5", "exclude each other"),
+            ("-benchmark all -rounds 0", "-rounds is 0.\nIt is a whole number of at least 1"),
+            ("-benchmark all -sustained -1", "-sustained is -1.\nIt is a whole number of at least 0"),
             ("-benchmark all -compute gpu", "gpu is no compute unit.\nCompute units: cpu, cpu-and-gpu"),
             ("-benchmark all -output ../report.json", "../report.json, not the name of a file"),
             ("-benchmark all -output .hidden", "not the name of a file"),

@@ -7,8 +7,8 @@ import Testing
 /// The job of `-benchmark all`, with a model in pure Swift behind every artifact.
 struct HeadlessRunTests {
     static let about = Profiler.About(
-        app: "SHViTDemo 1.0 (1)", versions: ["swift": "6"],
-        device: .init(kind: .host, model: "simulated", system: "simulated", cores: 1))
+        name: "SHViTDemo", info: ["CFBundleShortVersionString": "1.2", "CFBundleVersion": "3"],
+        device: .init(kind: .host, model: "simulated", system: "iOS 18.3", cores: 1), executorch: "1.4.1")
 
     /// Puts a copy of a store's model beside it, named "apple", that says of itself to be for Core ML.
     static func addCoreML(to store: ModelStore) throws {
@@ -17,7 +17,13 @@ struct HeadlessRunTests {
         try FileManager.default.copyItem(at: model.folder, to: folder)
         var manifest = try Document<Manifest>(contentsOf: folder.appending(path: "\(model.id).manifest.json"))
         manifest.content.target = .coreml
+        manifest.content.delegation = nil
         try manifest.write(to: folder.appending(path: "apple.manifest.json"))
+    }
+
+    /// Of the fixtures' pictures, which the stores here have.
+    static func decoder() throws -> GoldenChecker.Decoder {
+        try GoldenSet(folder: GoldenCheckerTests.folder, of: GoldenCheckerTests.artifact).knownPictures()
     }
 
     /// What a run ended with, and what it said.
@@ -29,7 +35,7 @@ struct HeadlessRunTests {
         let said = Locked<[String]>([])
         let run = HeadlessRun(
             store: ModelStore(folder: folder.appending(path: "Models")), documents: folder,
-            benchmark: Benchmark(probe: SilentPhone(), decoder: nil, sources: sources), about: about,
+            benchmark: Benchmark(probe: SilentPhone(), decoder: try decoder(), sources: sources), about: about,
             say: { line in said.withLock { $0.append(line) } })
         return (await run.run(request), said.withLock { $0 })
     }
@@ -38,12 +44,21 @@ struct HeadlessRunTests {
     func done() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
-            let (status, said) = try await Self.run("-benchmark all -iterations 3 -output one.json", in: folder)
+            let (status, said) = try await Self.run(
+                "-benchmark all -iterations 3 -rounds 2 -output one.json", in: folder)
             #expect(status == .done)
             let place = folder.appending(path: "one.json")
             let report = try Document<DeviceReport>(contentsOf: place).content
             #expect(report.results.map(\.artifactSha256) == [Fingerprint.sha256(of: ModelStoreTests.program)])
-            #expect(report.results.allSatisfy { $0.latency.samples == 3 && $0.engine == "ExecuTorch" })
+            #expect(report.results.allSatisfy { $0.latency.samples == 6 && $0.engine == "ExecuTorch 1.4.1 (XNNPACK)" })
+            #expect(report.app == "SHViTDemo 1.2 (3) for iOS")
+            #expect(
+                report.versions == [
+                    "ios": "iOS 18.3", "executorch": "1.4.1", "shvit-kit": SHViTKitVersion.text,
+                    "shvit-mobile": "0.1.0",
+                ])
+            // ExecuTorch decides on its threads, and nobody has told a number.
+            #expect(report.settings.threads == nil && report.results.allSatisfy { $0.threads == nil })
             #expect(said.count == 2)
             #expect(said.last == "The report is in \(place.path)")
         }
@@ -62,7 +77,7 @@ struct HeadlessRunTests {
             #expect(status == .failed)
             #expect(said.first == "error: apple on all processors: There is no GPU.")
             let report = try Document<DeviceReport>(contentsOf: folder.appending(path: "report.json")).content
-            #expect(report.results.map(\.engine) == ["Core ML", "ExecuTorch"])
+            #expect(report.results.map(\.engine) == ["Core ML", "ExecuTorch 1.4.1 (XNNPACK)"])
         }
     }
 
@@ -109,10 +124,10 @@ struct HeadlessRunTests {
     func cancelled() async throws {
         try await withFolder { folder in
             let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
-            let benchmark = Benchmark(probe: SilentPhone(), decoder: nil) {
+            let benchmark = Benchmark(probe: SilentPhone(), decoder: try Self.decoder()) {
                 GridClassifier(classes: $0.model.labels.count)
             }
-            let plan = try Profiler.Plan(extent: .seconds(3600))
+            let plan = try Profiler.Plan(turn: .seconds(3600))
             let task = Task {
                 try await benchmark.measure([Trial(model, compute: .cpu)], plan: plan, about: Self.about)
             }

@@ -52,7 +52,7 @@ data class Device(
 /**
  * How it was measured.
  *
- * @property threads of each engine.
+ * @property threads of each engine; null where engines decide on their own, as Core ML does.
  * @property batch images an inference.
  * @property rounds how often each contestant had its turn.
  * @property warmUp inferences at the beginning of each turn that do not count.
@@ -61,7 +61,7 @@ data class Device(
  * @property seed of the order in each round.
  */
 data class Settings(
-    val threads: Int,
+    val threads: Int?,
     val batch: Int,
     val rounds: Int,
     val warmUp: Int,
@@ -83,7 +83,7 @@ data class Settings(
 
     companion object {
         fun of(fields: Fields): Settings = Settings(
-            threads = fields.count("threads", least = 1),
+            threads = fields.countOrNull("threads", least = 1),
             batch = fields.count("batch", least = 1),
             rounds = fields.count("rounds", least = 1),
             warmUp = fields.count("warm_up"),

@@ -1,21 +1,21 @@
 import Observation
-import SHViTDemoCore
 import SHViTKit
 
 /// The app's models, and which of them the camera and the photos go to.
 @MainActor
 @Observable
-final class Catalogue {
+public final class Catalogue {
     /// By name; those that a phone can run.
-    let models: [EmbeddedModel]
+    public let models: [EmbeddedModel]
     /// What is wrong with folders that hold none.
-    let problems: [SHViTError]
+    public let problems: [SHViTError]
     /// The name of the one in use.
-    var chosenName: EmbeddedModel.ID?
+    public var chosenName: EmbeddedModel.ID?
     /// The processors that it uses under Core ML.
-    var compute = DeviceReport.Compute.all
+    public var compute = DeviceReport.Compute.all
 
-    init(store: ModelStore) {
+    /// - Parameter store: read once.
+    public init(store: ModelStore) {
         let listing = store.listing()
         models = listing.models.filter { Trial.standard(of: $0) != nil }
         problems = listing.problems
@@ -23,7 +23,7 @@ final class Catalogue {
     }
 
     /// The model in use, where it runs; nil where there is none.
-    var chosen: Trial? {
+    public var chosen: Trial? {
         guard let model = models.first(where: { $0.id == chosenName }) else { return nil }
         return Trial.all(of: [model], computes: [compute]).first
     }

@@ -1,0 +1,208 @@
+import Foundation
+import Testing
+
+@testable import SHViTDemoCore
+@testable import SHViTKit
+
+/// What the screens show, and when.
+@MainActor
+struct ScreensTests {
+    static let sources: Benchmark.Sources = { GridClassifier(classes: $0.model.labels.count) }
+
+    /// The golden model of the fixtures, and what decodes its pictures.
+    static func model(in folder: URL) throws -> (EmbeddedModel, GoldenChecker.Decoder) {
+        let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
+        return (model, try #require(try model.goldens()).knownPictures())
+    }
+
+    @Test("The catalogue chooses the first model that a phone runs, on the processors that are asked for")
+    func catalogue() async throws {
+        try await withFolder { folder in
+            _ = try ModelStoreTests.store(in: folder)
+            try HeadlessRunTests.addCoreML(to: ModelStore(folder: folder))
+            try write(Data("{}".utf8), to: folder.appending(path: "broken/broken.manifest.json"))
+            let catalogue = Catalogue(store: ModelStore(folder: folder))
+            #expect(catalogue.problems.count == 1)
+            #expect(catalogue.models.map(\.id) == ["apple", ModelStoreTests.stem])
+            #expect(catalogue.chosen?.id == "apple on all processors")
+            catalogue.compute = .cpuAndGPU
+            #expect(catalogue.chosen?.id == "apple on CPU and GPU")
+            // ExecuTorch has the processor alone.
+            catalogue.chosenName = ModelStoreTests.stem
+            #expect(catalogue.chosen?.compute == .cpu)
+            catalogue.chosenName = nil
+            #expect(catalogue.chosen == nil)
+        }
+        #expect(Catalogue(store: ModelStore(folder: URL(filePath: "/nowhere"))).chosen == nil)
+    }
+
+    static func benchmark(
+        in folder: URL, sources: @escaping Benchmark.Sources = ScreensTests.sources
+    ) throws -> BenchmarkModel {
+        let (model, decoder) = try Self.model(in: folder.appending(path: "Models"))
+        let benchmark = Benchmark(probe: SilentPhone(), decoder: decoder, sources: sources)
+        return BenchmarkModel(
+            models: [model], benchmark: benchmark, about: { SimulatedRunTests.about }, documents: folder)
+    }
+
+    @Test("A benchmark measures what is chosen, and its report lies in the documents")
+    func measured() async throws {
+        try await withFolder { folder in
+            let model = try Self.benchmark(in: folder)
+            #expect(model.trials.map(\.compute) == [.cpu])
+            #expect(!model.isRunning)
+            (model.rounds, model.iterations, model.isSustained, model.seconds) = (2, 3, true, 0)
+            model.start()
+            await model.finished()
+            guard case .finished(let outcome, let place) = model.phase else { return #expect(Bool(false)) }
+            #expect(outcome.failures.isEmpty)
+            let report = try Document<DeviceReport>(contentsOf: try #require(place)).content
+            #expect(report == outcome.report)
+            #expect(report.results[0].samplesMs.map(\.count) == [3, 3])
+            model.chosen = []
+            #expect(model.trials.isEmpty)
+        }
+    }
+
+    /// Answers its first inference only when it is told to.
+    final class Waiting: Classifier, ClassifierSource {
+        let (isAsked, ask) = AsyncStream.makeStream(of: Void.self)
+        let (isTold, tell) = AsyncStream.makeStream(of: Void.self)
+
+        func load() async throws -> any Classifier { self }
+
+        func logits(for pixels: RGBImage) async throws -> [Float] {
+            ask.yield()
+            for await _ in isTold { break }
+            return [Float](repeating: 0, count: 10)
+        }
+    }
+
+    @Test("A benchmark that is cancelled can be started again; one whose app leaves the screen says so")
+    func cancelled() async throws {
+        try await withFolder { folder in
+            for isInterrupted in [false, true] {
+                let runtime = Waiting()
+                let place = folder.appending(path: "\(isInterrupted)")
+                let model = try Self.benchmark(in: place) { _ in runtime }
+                model.start()
+                for await _ in runtime.isAsked { break }
+                #expect(model.isRunning)
+                if isInterrupted { model.interrupt() } else { model.cancel() }
+                runtime.tell.finish()
+                await model.finished()
+                if isInterrupted {
+                    guard case .failed(let error) = model.phase else { return #expect(Bool(false)) }
+                    #expect(Wording.reason(error).contains("left the screen"))
+                } else {
+                    guard case .ready = model.phase else { return #expect(Bool(false)) }
+                    model.interrupt()
+                    guard case .ready = model.phase else { return #expect(Bool(false)) }
+                }
+                #expect(!FileManager.default.fileExists(atPath: place.appending(path: "report.json").path))
+            }
+        }
+    }
+
+    @Test("A benchmark whose report cannot be written says so")
+    func unwritable() async throws {
+        try await withFolder { folder in
+            let model = try Self.benchmark(in: folder)
+            try FileManager.default.createDirectory(
+                at: folder.appending(path: "report.json/inside"), withIntermediateDirectories: true)
+            (model.rounds, model.iterations) = (1, 1)
+            model.start()
+            await model.finished()
+            guard case .failed(let error) = model.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(error).contains("report.json cannot be written"))
+        }
+    }
+
+    @Test("Goldens are checked, and what was found is forgotten with the model")
+    func goldens() async throws {
+        try await withFolder { folder in
+            let (model, decoder) = try Self.model(in: folder)
+            let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
+            goldens.start(Trial(model, compute: .cpu))
+            await goldens.finished()
+            guard case .checked(let outcome) = goldens.phase else { return #expect(Bool(false)) }
+            #expect(outcome.preprocessing.passed)
+            #expect(!outcome.inference.passed)
+            goldens.forget()
+            guard case .ready = goldens.phase else { return #expect(Bool(false)) }
+        }
+    }
+
+    @Test("A damaged artifact is told before its goldens are asked for, and one without goldens says what to do")
+    func goldensFail() async throws {
+        try await withFolder { folder in
+            var (model, decoder) = try Self.model(in: folder)
+            try Data("other".utf8).write(to: model.artifact)
+            let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
+            goldens.start(Trial(model, compute: .cpu))
+            await goldens.finished()
+            guard case .failed(let error) = goldens.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(error).contains("not the artifact"))
+
+            try ModelStoreTests.program.write(to: model.artifact)
+            let file = model.folder.appending(path: "\(model.id).manifest.json")
+            var manifest = try Document<Manifest>(contentsOf: file)
+            manifest.content.goldens = nil
+            try manifest.write(to: file)
+            model = try EmbeddedModel(folder: model.folder)
+            goldens.start(Trial(model, compute: .cpu))
+            await goldens.finished()
+            guard case .failed(let other) = goldens.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(other).contains("has no goldens"))
+        }
+    }
+
+    @Test("A photo is answered; one that cannot be read, or decoded, is told in words")
+    func photo() async throws {
+        try await withFolder { folder in
+            let (model, decoder) = try Self.model(in: folder)
+            let trial = Trial(model, compute: .cpu)
+            let goldens = try #require(try model.goldens())
+            let picture = try goldens.picture(of: goldens.goldens.images[0])
+            let photo = PhotoModel(decoder: decoder, sources: Self.sources)
+            guard case .empty = photo.phase else { return #expect(Bool(false)) }
+            await photo.recognise(with: trial) { picture }
+            guard case .answered(let answer) = photo.phase else { return #expect(Bool(false)) }
+            #expect(answer.guesses.count == 5)
+            #expect(photo.photo == picture)
+
+            await photo.recognise(with: trial) { nil }
+            guard case .failed(let nothing) = photo.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(nothing).contains("The photo cannot be read."))
+            #expect(photo.photo == nil)
+            await photo.recognise(with: trial) { Data("no picture".utf8) }
+            guard case .failed(let unknown) = photo.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(unknown).contains("not known"))
+        }
+    }
+
+    @Test("Of a photo that is no longer chosen, nothing is shown")
+    func photoGone() async throws {
+        try await withFolder { folder in
+            let (model, decoder) = try Self.model(in: folder)
+            let photo = PhotoModel(decoder: decoder, sources: Self.sources)
+            let task = Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                await photo.recognise(with: Trial(model, compute: .cpu)) { throw CancellationError() }
+            }
+            await task.value
+            guard case .working = photo.phase else { return #expect(Bool(false)) }
+        }
+    }
+
+    @Test("Launch arguments decide between the screens, a benchmark, and a refusal")
+    func launch() {
+        guard case .byHand = Launch(arguments: []) else { return #expect(Bool(false)) }
+        guard case .headless(let request) = Launch(arguments: ["-benchmark", "all", "-iterations", "3"]) else {
+            return #expect(Bool(false))
+        }
+        #expect(request.plan.turn == .iterations(3))
+        guard case .refused(let error) = Launch(arguments: ["-benchmark"]) else { return #expect(Bool(false)) }
+        #expect(error.what.contains("-benchmark"))
+    }
+}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 # The bytecode that a phone of Android 8 takes; every warning is an error.
 FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
-# For seconds of work the Java machine's best compiler costs more than it brings: with it a module takes 1.8 times as long.
+# In seconds of work the Java machine's best compiler costs more than it brings: with it a module takes 1.8 times as
+# long.
 SHORT_RUN = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 # The JVM's class library of that age; Android's modules have the framework's instead.
 JVM = ("-Xjdk-release=8",)

@@ -58,10 +58,10 @@ class ProfilerTest {
     @Test
     fun `those that take turns with the first are compared with it`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 7)
-        val (first, second) = contestant(phone, "a", 4.0) to contestant(phone, "b", 9.0)
-        val (a, b, other) = report(protocol, first, second, contestant(phone, "c", 4.0, threads = 4)).results
-        assertNull(a.ratio)
-        assertNull(other.ratio)
+        val names = mapOf("a" to 2, "b" to 2, "c" to 4, "d" to 4)
+        val contestants = names.map { (name, count) -> contestant(phone, name, if (name == "b") 9.0 else 4.0, count) }
+        val (a, b, c, d) = report(protocol, *contestants.toTypedArray()).results
+        assertEquals(listOf(null, null, null), listOf(a.ratio, c.ratio, d.ratio))
         assertEquals(ratio(a.samplesMs.map { percentile(it, 50.0) }, b.samplesMs.map { percentile(it, 50.0) }), b.ratio)
         assertEquals(0.5, assertNotNull(b.ratio).value, 1e-9)
     }

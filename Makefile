@@ -73,7 +73,8 @@ typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/mistakes.py
 
 # The Android project on Linux: the core's tests, then library and app compiled against Android's and ExecuTorch's
-# classes. Kotlin's compiler, those classes, JUnit and, where there is none, a JDK take 130 to 430 MB of ~/.cache.
+# classes, and packaged. Kotlin's compiler, those classes, what packages, JUnit and, where there is none, a JDK take 190
+# to 490 MB of ~/.cache.
 test-android: export SHVIT_EMBEDDED := required
 test-android: app-goldens
 	$(BIN)/python tools/android/check_core.py

@@ -1,13 +1,15 @@
 """Writes `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
 
-`percentiles.json` holds NumPy's percentiles, `preprocessing/` pictures and the pixels that Pillow makes of them, so
-that none of the three implementations is its own judge. Pictures and pixels are raw: bytes of rows, columns, channels.
+`percentiles.json` holds NumPy's percentiles, `ratios.json` ratios of latencies with intervals that are counted out,
+`preprocessing/` pictures and the pixels that Pillow makes of them, so that no implementation is its own judge. Pictures
+and pixels are raw: bytes of rows, columns, channels.
 """
 
 from __future__ import annotations
 
 import json
 from hashlib import sha256
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +97,29 @@ def write_preprocessing(folder: Path) -> None:
     (folder / "cases.json").write_text(json.dumps({"rule": rule, "cases": cases}, indent=1) + "\n")
 
 
+def ratio_cases() -> list[dict[str, object]]:
+    """Rounds of two contestants, and the interval of the sign test, counted out from the binomial coefficients."""
+    rng = np.random.default_rng(1)
+    cases: list[dict[str, object]] = []
+    for rounds in (1, 5, 6, 7, 12, 41):
+        first, other = (np.round(rng.lognormal(mean, 0.2, rounds), 4) for mean in (2.0, 1.5))
+        logs = np.sort(np.log(first / other))
+        ranks = [k for k in range(rounds + 1) if sum(comb(rounds, i) for i in range(k)) <= 0.025 * 2**rounds]
+        ends = (logs[ranks[-1] - 1], logs[-ranks[-1]]) if ranks[-1] else (-np.inf, np.inf)
+        value, low, high = (float(np.exp(log)) for log in (np.median(logs), *ends))
+        told = {"value": value, "low": low, "high": high if np.isfinite(high) else "Infinity"}
+        cases.append({"first": first.tolist(), "other": other.tolist(), "ratio": told})
+    return cases
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
     text = json.dumps({"rule": rule, "cases": percentile_cases()}, indent=1)
     (FOLDER / "percentiles.json").write_text(text + "\n")
+    rule = "the median of first / other, and the interval of the sign test with 95%; equal within 1e-9 relative"
+    text = json.dumps({"rule": rule, "cases": ratio_cases()}, indent=1)
+    (FOLDER / "ratios.json").write_text(text + "\n")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
 

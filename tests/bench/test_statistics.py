@@ -16,13 +16,22 @@ from shvit_mobile.bench.statistics import Latency, percentile, rank_outside, rat
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 
 
-VECTORS = json.loads((Path(__file__).parents[2] / "schemas" / "vectors" / "percentiles.json").read_text())["cases"]
+FOLDER = Path(__file__).parents[2] / "schemas" / "vectors"
+VECTORS = json.loads((FOLDER / "percentiles.json").read_text())["cases"]
+RATIOS = json.loads((FOLDER / "ratios.json").read_text())["cases"]
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_percentiles_are_those_that_the_apps_compute(case: dict[str, Any]) -> None:
     for wanted in case["percentiles"]:
         assert percentile(case["samples"], wanted["share"]) == pytest.approx(wanted["expected"], rel=1e-9)
+
+
+@pytest.mark.parametrize("case", RATIOS, ids=lambda case: f"{len(case['first'])} rounds")
+def test_ratios_are_those_that_the_apps_compute(case: dict[str, Any]) -> None:
+    found, wanted = ratio(case["first"], case["other"]), case["ratio"]
+    assert (found.value, found.low) == pytest.approx((wanted["value"], wanted["low"]), rel=1e-9)
+    assert found.high == pytest.approx(float(wanted["high"]), rel=1e-9)
 
 
 @given(LATENCIES, st.floats(0, 100))

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from members import Use, faults, signatures, uses  # noqa: E402
-from planted import MISTAKES  # noqa: E402
+from planted import LIBRARY, MISTAKES  # noqa: E402
 
 DECLARATIONS = """\
 declare module android {
@@ -123,14 +123,16 @@ def test_parameters_are_counted_in_a_descriptor() -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
 def test_each_mistake_can_be_planted(mistake, tmp_path: Path) -> None:
-    sources = ROOT / "android_demo/shvit/src/main/kotlin/dev/shvit"
-    before = (sources / mistake.file).read_text()
+    before = (ROOT / "android_demo" / mistake.file).read_text()
+    (tmp_path / mistake.file).parent.mkdir(parents=True)
     (tmp_path / mistake.file).write_text(before)
     mistake.plant(tmp_path)
     assert (tmp_path / mistake.file).read_text() != before
+    (tmp_path / mistake.file).write_text(before.replace(mistake.right, ""))
     with pytest.raises(ValueError, match=re.escape(mistake.file)):
         mistake.plant(tmp_path)
 
 
-def test_there_are_ten_mistakes() -> None:
-    assert len({mistake.what for mistake in MISTAKES}) == 10
+def test_there_are_ten_mistakes_in_the_library_and_ten_in_the_app() -> None:
+    assert len({mistake.what for mistake in MISTAKES}) == len(MISTAKES) == 20
+    assert sum(mistake.file.startswith(LIBRARY) for mistake in MISTAKES) == 10

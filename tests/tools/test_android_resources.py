@@ -13,8 +13,10 @@ from resources import (  # noqa: E402
     BadResources,
     Resources,
     check_classes,
+    check_permissions,
     components,
     merged_manifest,
+    permissions,
     setting,
     views,
 )
@@ -43,7 +45,7 @@ def test_views_of_the_app_are_found_in_its_layouts() -> None:
 
 
 def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
-    resources = Resources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"))
+    resources = Resources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"), ())
     written = tmp_path / "dev/shvit/demo/LiveActivity.class"
     written.parent.mkdir(parents=True)
     written.touch()
@@ -52,3 +54,13 @@ def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
     assert "no class dev.shvit.demo.Chek." in str(refused.value)
     (tmp_path / "dev/shvit/demo/Chek.class").touch()
     check_classes(resources, tmp_path)
+
+
+def test_a_permission_that_the_manifest_does_not_ask_for_is_refused(tmp_path: Path) -> None:
+    asked = tuple(permissions(APP / "src/main/AndroidManifest.xml"))
+    assert asked == ("android.permission.CAMERA",)
+    (tmp_path / "Live.class").write_bytes(b"\x00\x01\x00\x19android.permission.CAMERA\x01")
+    check_permissions(Resources(tmp_path, tmp_path, (), asked), tmp_path)
+    (tmp_path / "Voice.class").write_bytes(b"\x01\x00\x1fandroid.permission.RECORD_AUDIO\x01")
+    with pytest.raises(BadResources, match=r"does not ask for android\.permission\.RECORD_AUDIO"):
+        check_permissions(Resources(tmp_path, tmp_path, (), asked), tmp_path)

@@ -1,15 +1,20 @@
 """Compiles the Android core, runs its tests and holds their coverage against a floor: `make test-android`.
 
-At the end Python reads the device report that a simulated run in the tests has written.
+At the end `shvit-mobile devices` has to accept the device report that a simulated run in the tests has written, and to
+decide whether that run is slower than the same run of a day earlier: a run as the app does it unless told otherwise has
+rounds enough for that.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from install import install
 from toolchain import Toolchain, paths
@@ -22,7 +27,11 @@ REPOSITORY = HERE.parent.parent
 MODULE = REPOSITORY / "android_demo" / "shvit-core"
 BUILD = MODULE / "build" / "linux"
 PACKAGE = "dev.shvit.core"
-REPORT = BUILD / "simulated-report.json"
+REPORT, EARLIER = BUILD / "simulated-report.json", BUILD / "simulated-report-earlier.json"
+COMPARED = BUILD / "comparison.json"
+MEASURED = REPOSITORY / "schemas/fixtures/goldens/shvit_s1-64-executorch-fp32.manifest.json"
+# In steps of 0 to 255, on average over a picture.
+PIXELS = 1.0
 # Of the lines, in percent.
 FLOOR = 90
 
@@ -33,10 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         status = check(install(), options.only)
-        if status == 0 and not options.only:
-            report = DeviceReport.read(REPORT)
-            print(f"Python reads the simulated run's report: {len(report.results)} results of {report.device.model}.")
-        return status
+        return status or (0 if options.only else judged())
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2
@@ -68,6 +74,29 @@ def check(tools: Toolchain, only: str) -> int:
             *("CoverageKt", classes, MODULE / "src/main/kotlin", PACKAGE, str(FLOOR), only),
         )
     )
+
+
+def judged() -> int:
+    """0 where Python takes the simulated run's report, and its pixels are near enough to those of the goldens."""
+    report = DeviceReport.read(REPORT)
+    checks = [result.golden for result in report.results if result.golden]
+    worst, images = max(check.pixels_difference for check in checks), sum(check.images for check in checks)
+    print(f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {PIXELS:g}/255 allowed.", flush=True)
+    if worst > PIXELS:
+        return 1
+    EARLIER.write_text(json.dumps(json.loads(REPORT.read_text()) | {"created": "2025-02-13T09:41:00+01:00"}))
+    command = [Path(sys.executable).with_name("shvit-mobile"), "devices", REPORT, "--artifacts", MEASURED]
+    gate = ("--baseline", EARLIER, "--max-slowdown", "5%", "--out", COMPARED)
+    status = subprocess.run([*command, *gate], check=False).returncode
+    if status == 0 and undecided(json.loads(COMPARED.read_text())):
+        print("error: the run has too few rounds to be compared with an earlier one.", file=sys.stderr)
+        return 1
+    return status
+
+
+def undecided(told: dict[str, Any]) -> bool:
+    """Whether a comparison has no interval."""
+    return not told["comparisons"] or any(one["slowdown"]["low"] is None for one in told["comparisons"])
 
 
 def sources(folder: Path) -> list[Path]:

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import install
+from toolchain import Toolchain, paths
+
+HERE = Path(__file__).parent
 SINCE = re.compile(r"@since (\d+)")
 MODULE = re.compile(r"(?:declare|export) module ([\w.]+) \{")
 CLASS = re.compile(r"export (?:abstract )?(?:class|interface) (\w+)(?:<.*?>)?\s*(.*)\{$")
@@ -64,6 +68,13 @@ def uses(printed: str) -> list[Use]:
         count = len(PARAMETER.findall(descriptor.partition(")")[0])) if descriptor else None
         found.append(Use(where, owner.replace("/", ".").replace("$", "."), name, count, int(level)))
     return found
+
+
+def misused(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
+    """What is wrong with the members of Android's that compiled classes name."""
+    named = uses(tools.told("-cp", paths(tools.asm), HERE / "Members.java", *folders))
+    least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text())[0])
+    return list(faults(named, signatures(install.signatures()), least))
 
 
 def signatures(declarations: Path) -> dict[str, Signatures]:

@@ -1,9 +1,21 @@
-"""Ten mistakes that a person could make in the Android library, for the checks to be tried on."""
+"""Mistakes that a person could make in the Android project, for the checks to be tried on."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from compiling import CompileFailed, Modules, compiled_app, compiled_module
+from gradle_files import BadGradle, check_gradle
+from members import misused
+from resources import BadResources, check_classes, check_permissions, linked
+from toolchain import Toolchain
+
+LIBRARY = "shvit/src/main/kotlin/dev/shvit"
+APP = "app/src/main/kotlin/dev/shvit/demo"
+RESOURCES = "app/src/main/res"
 
 
 @dataclass(frozen=True)
@@ -12,7 +24,7 @@ class Mistake:
 
     Attributes:
         what: it is, in words.
-        file: of the library's sources.
+        file: of the project.
         right: what stands there once.
         wrong: what stands there instead.
     """
@@ -22,63 +34,165 @@ class Mistake:
     right: str
     wrong: str
 
-    def plant(self, sources: Path) -> None:
+    def plant(self, project: Path) -> None:
         """Makes the mistake.
 
         Raises:
-            ValueError: the sources no longer hold what it changes.
+            ValueError: the project no longer holds what it changes.
         """
-        path = sources / self.file
+        path = project / self.file
         text = path.read_text()
         if text.count(self.right) != 1:
             raise ValueError(f"{self.file} does not hold '{self.right}' once.")
         path.write_text(text.replace(self.right, self.wrong))
 
 
+def caught_all_but_one(tools: Toolchain, modules: Modules, project: Path) -> bool:
+    """Plants each mistake in a copy of the project, and tells who notices it; True where at most one goes unnoticed."""
+    caught = 0
+    for mistake in MISTAKES:
+        with tempfile.TemporaryDirectory(prefix="shvit-planted-") as temporary:
+            copy = Path(temporary) / "project"
+            # What is embedded is large, and no mistake is in it.
+            shutil.copytree(project, copy, ignore=shutil.ignore_patterns("assets", "build", "shvit-core"))
+            shutil.copytree(project / "shvit-core", copy / "shvit-core", ignore=shutil.ignore_patterns("src", "build"))
+            mistake.plant(copy)
+            noticed = by_whom(mistake, tools, modules, copy)
+        print(f"{mistake.what}: {noticed or 'not noticed'}", flush=True)
+        caught += noticed is not None
+    print(f"{caught} of {len(MISTAKES)} planted mistakes are caught.")
+    return caught >= len(MISTAKES) - 1
+
+
+def by_whom(mistake: Mistake, tools: Toolchain, modules: Modules, project: Path) -> str | None:
+    """Which check notices a mistake in a copy of the project; None where none does."""
+    try:
+        if mistake.file.startswith(LIBRARY):
+            for name, api in modules.apis.items():
+                library = compiled_module(tools, project / "shvit", project / name, [*modules.known, api], quiet=True)
+            classes = (library,)
+        elif mistake.file.startswith(APP):
+            known = [*modules.known, modules.apis["newest"], modules.library]
+            classes = (compiled_app(tools, project / "app", project / "newest", known, quiet=True).classes,)
+        elif mistake.file.startswith("app/src"):
+            resources = linked(project / "app", project / "resources")
+            check_classes(resources, modules.app.classes)
+            check_permissions(resources, modules.app.classes)
+            return None
+        else:
+            check_gradle(tools, project, project / "scripts", quiet=True)
+            return None
+    except CompileFailed as reason:
+        return f"the compiler: {reason}"
+    except (BadResources, BadGradle) as reason:
+        return f"{reason.what} {reason.why.splitlines()[0]}"
+    return next(iter(misused(tools, classes, project)), None)
+
+
 MISTAKES = (
     Mistake(
         "The level of a newer member is not checked",
-        "AndroidPhone.kt",
+        f"{LIBRARY}/AndroidPhone.kt",
         "        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) return null\n",
         "",
     ),
     Mistake(
         "The level is checked the wrong way round",
-        "AndroidPhone.kt",
+        f"{LIBRARY}/AndroidPhone.kt",
         "if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return null",
         "if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) return null",
     ),
-    Mistake("A member is misspelled", "AndroidPhone.kt", "isPowerSaveMode", "isPowerSavingMode"),
-    Mistake("A float is taken for a double", "AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
+    Mistake("A member is misspelled", f"{LIBRARY}/AndroidPhone.kt", "isPowerSaveMode", "isPowerSavingMode"),
+    Mistake("A float is taken for a double", f"{LIBRARY}/AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
     Mistake(
         "What only the newest ExecuTorch has is called",
-        "ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitClassifier.kt",
         "        module.destroy()\n        place",
         "        module.close()\n        place",
     ),
     Mistake(
         "What only older ones return is used",
-        "ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitClassifier.kt",
         "status(module.loadMethod(METHOD))",
         "module.loadMethod(METHOD)",
     ),
-    Mistake("A shape is of 32 bits", "ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"),
+    Mistake("A shape is of 32 bits", f"{LIBRARY}/ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"),
     Mistake(
         "An interface is not implemented as it is declared",
-        "AssetFiles.kt",
+        f"{LIBRARY}/AssetFiles.kt",
         "InputStream = assets.open(place(file))",
         "InputStream? = assets.open(place(file))",
     ),
     Mistake(
         "Something deprecated is used",
-        "AndroidPhone.kt",
+        f"{LIBRARY}/AndroidPhone.kt",
         "power?.isPowerSaveMode",
         "power?.let { it.isScreenOn && it.isPowerSaveMode }",
     ),
     Mistake(
         "Two numbers are exchanged",
-        "ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitClassifier.kt",
         "Module.LOAD_MODE_MMAP, threads)",
         "threads, Module.LOAD_MODE_MMAP)",
+    ),
+    Mistake(
+        "A text is named that is not there",
+        f"{APP}/PhotoActivity.kt",
+        "setText(R.string.no_picker)",
+        "setText(R.string.no_pickers)",
+    ),
+    Mistake(
+        "What only a newer Android has is called by the app",
+        f"{APP}/LiveActivity.kt",
+        "        super.onPause()\n",
+        "        super.onPause()\n        getSystemService(android.os.PowerManager::class.java).currentThermalStatus\n",
+    ),
+    Mistake(
+        "A layout shows a text that is not there",
+        f"{RESOURCES}/layout/live.xml",
+        "@string/waiting_for_camera",
+        "@string/waiting_for_cameras",
+    ),
+    Mistake(
+        "An attribute is misspelled",
+        f"{RESOURCES}/layout/photo.xml",
+        "android:adjustViewBounds",
+        "android:adjustViewBound",
+    ),
+    Mistake(
+        "A permission is asked for at run time and not in the manifest",
+        "app/src/main/AndroidManifest.xml",
+        '    <uses-permission android:name="android.permission.CAMERA" />\n',
+        "",
+    ),
+    Mistake(
+        "The manifest names a screen that nobody wrote",
+        "app/src/main/AndroidManifest.xml",
+        'android:name=".PhotoActivity"',
+        'android:name=".PhotosActivity"',
+    ),
+    Mistake(
+        "An alias is used that the catalog does not define",
+        "app/build.gradle.kts",
+        "libs.androidx.test.runner",
+        "libs.androidx.test.runners",
+    ),
+    Mistake(
+        "The catalog defines what nothing uses",
+        "app/build.gradle.kts",
+        "    androidTestImplementation(libs.androidx.test.junit)\n",
+        "",
+    ),
+    Mistake(
+        "A property of the Android plugin is called by its Groovy name",
+        "app/build.gradle.kts",
+        "isMinifyEnabled",
+        "minifyEnabled",
+    ),
+    Mistake(
+        "The wrapper's Gradle is older than the Android plugin takes",
+        "gradle/wrapper/gradle-wrapper.properties",
+        "gradle-9.6.1-bin",
+        "gradle-9.4.1-bin",
     ),
 )

@@ -22,10 +22,11 @@ from shvit_mobile.outputs import whole
 
 PACKAGES = ("aapt", "android-framework-res")
 FRAMEWORK = "usr/share/android-framework-res/framework-res.apk"
-# Debian's aapt2 looks for these in the machine's root.
-LIBRARIES = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/android", "usr/lib/p7zip")
+# Debian's programs look for these in the machine's root.
+LIBRARIES = ("usr/lib", "usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/android", "usr/lib/p7zip")
 ANDROID = "http://schemas.android.com/apk/res/android"
 NAME = f"{{{ANDROID}}}name"
+PERMISSION = re.compile(rb"android\.permission\.[A-Z_]+")
 COMPONENTS = ("activity", "provider", "service", "receiver")
 
 
@@ -41,11 +42,13 @@ class Resources:
         package: the app's own files without code.
         java: the source of its class `R`.
         classes: what the manifest and the layouts name, in full.
+        permissions: what the manifest asks for, in full.
     """
 
     package: Path
     java: Path
     classes: tuple[str, ...]
+    permissions: tuple[str, ...]
 
 
 def aapt2() -> Path:
@@ -71,16 +74,19 @@ def linked(app: Path, into: Path) -> Resources:
     script = (app / "build.gradle.kts").read_text()
     namespace = setting(script, "namespace")
     manifest = merged_manifest(app / "src/main/AndroidManifest.xml", namespace, into / "AndroidManifest.xml")
-    archive, package = into / "resources.zip", into / "resources.apk"
+    archive, package, assets = into / "resources.zip", into / "resources.apk", app / "src/main/assets"
     aapt(tools, "compile", "--dir", app / "src/main/res", "-o", archive)
     aapt(
         tools,
         *("link", "-I", tools / FRAMEWORK, "--manifest", manifest, "--java", into / "java", "-o", package),
         *("--min-sdk-version", setting(script, "minSdk"), "--target-sdk-version", setting(script, "targetSdk")),
+        *("--version-code", setting(script, "versionCode"), "--version-name", setting(script, "versionName")),
+        *(("-A", assets, "-0", ".pte") if assets.is_dir() else ()),
         archive,
     )
     java = into / "java" / namespace.replace(".", "/") / "R.java"
-    return Resources(package, java, tuple(sorted({*components(manifest, namespace), *views(app / "src/main/res")})))
+    named = {*components(manifest, namespace), *views(app / "src/main/res")}
+    return Resources(package, java, tuple(sorted(named)), tuple(permissions(manifest)))
 
 
 def setting(script: str, name: str) -> str:
@@ -104,13 +110,24 @@ def merged_manifest(source: Path, namespace: str, into: Path) -> Path:
     return into
 
 
-def aapt(tools: Path, *arguments: str | Path) -> None:
+def badging(package: Path) -> str:
+    """What aapt2 reads in a package of its manifest."""
+    return aapt(aapt2(), "dump", "badging", package)
+
+
+def aapt(tools: Path, *arguments: str | Path) -> str:
+    """What aapt2 prints.
+
+    Raises:
+        BadResources: it refuses.
+    """
     found = [str(path) for pattern in LIBRARIES for path in sorted(tools.glob(pattern))]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(found)}
     command = [tools / "usr/bin/aapt2", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BadResources("aapt2 refuses the app's resources.", why=done.stderr.strip() or done.stdout.strip())
+    return done.stdout
 
 
 def components(manifest: Path, namespace: str) -> list[str]:
@@ -118,6 +135,11 @@ def components(manifest: Path, namespace: str) -> list[str]:
     root = ET.parse(manifest).getroot()
     names = [element.get(NAME, "") for tag in (*COMPONENTS, "application") for element in root.iter(tag)]
     return [f"{namespace}{name}" if name.startswith(".") else name for name in names if name]
+
+
+def permissions(manifest: Path) -> list[str]:
+    """What a manifest asks for."""
+    return [element.get(NAME, "") for element in ET.parse(manifest).getroot().iter("uses-permission")]
 
 
 def views(resources: Path) -> list[str]:
@@ -135,3 +157,16 @@ def check_classes(resources: Resources, classes: Path) -> None:
     missing = [name for name in resources.classes if not (classes / f"{name.replace('.', '/')}.class").exists()]
     if missing:
         raise BadResources(f"There is no class {', '.join(missing)}.", why="The manifest or a layout names it.")
+
+
+def check_permissions(resources: Resources, classes: Path) -> None:
+    """Refuses classes that name a permission which the manifest does not ask for: the system would deny it unasked.
+
+    Raises:
+        BadResources: they do.
+    """
+    files = sorted(classes.rglob("*.class"))
+    named = {name.decode() for path in files for name in PERMISSION.findall(path.read_bytes())}
+    missing = sorted(named - set(resources.permissions))
+    if missing:
+        raise BadResources(f"The manifest does not ask for {', '.join(missing)}.", why="The app's code names it.")

@@ -10,6 +10,9 @@ from pathlib import Path
 
 # The bytecode that a phone of Android 8 takes; every warning is an error.
 FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
+# In seconds of work the Java machine's best compiler costs more than it brings: with it a module takes 1.8 times as
+# long.
+SHORT_RUN = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 # The JVM's class library of that age; Android's modules have the framework's instead.
 JVM = ("-Xjdk-release=8",)
 
@@ -30,6 +33,11 @@ class Toolchain:
     kotlin: Path
     jars: tuple[Path, ...]
 
+    @property
+    def asm(self) -> list[Path]:
+        """The jars that read and write bytecode."""
+        return [jar for jar in self.jars if jar.stem in ("asm", "asm-tree")]
+
     def java(self, *arguments: str | Path) -> int:
         """Runs Java and returns its exit status; what it says goes where this program's words go."""
         return self._run("java", *arguments)
@@ -38,6 +46,12 @@ class Toolchain:
         """What a Java program prints; raises `CalledProcessError` where it fails."""
         command = [self.java_home / "bin/java", *arguments]
         return subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def keytool(self, *arguments: str | Path) -> None:
+        """Works on a store of keys; raises `CalledProcessError` where it fails."""
+        subprocess.run(
+            [self.java_home / "bin/keytool", *arguments], env=self._environment(), check=True, stderr=subprocess.DEVNULL
+        )
 
     def _run(self, program: str, *arguments: str | Path, quiet: bool = False) -> int:
         command = [self.java_home / "bin" / program, *arguments]
@@ -48,20 +62,26 @@ class Toolchain:
         libraries = [*map(str, self.native), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
         return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else None
 
-    def kotlinc(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str) -> int:
-        """Compiles sources against the JVM's class library into a folder of classes and returns the exit status."""
-        return self._kotlinc(sources, into, classpath, *JVM, "-jdk-home", str(self.java_home), *options)
+    def kotlinc(
+        self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
+    ) -> int:
+        """Compiles sources against the JVM's class library into a folder of classes and returns the exit status.
+
+        `quiet` drops the compiler's words.
+        """
+        home = ("-jdk-home", str(self.java_home))
+        return self._kotlinc(sources, into, classpath, *JVM, *home, *options, quiet=quiet)
 
     def kotlinc_android(
         self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
     ) -> int:
-        """As `kotlinc`, with no class library but what the class path holds; `quiet` drops the compiler's words."""
+        """As `kotlinc`, with no class library but what the class path holds."""
         return self._kotlinc(sources, into, classpath, "-no-jdk", *options, quiet=quiet)
 
     def _kotlinc(
         self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
     ) -> int:
-        starter = ("-Xmx1g", "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
+        starter = (*SHORT_RUN, "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
         compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
         places = ("-kotlin-home", self.kotlin.parent, "-cp", paths(classpath), "-d", into)
         return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)

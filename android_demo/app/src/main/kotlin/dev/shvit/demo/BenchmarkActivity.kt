@@ -1,6 +1,7 @@
 package dev.shvit.demo
 
 import android.content.Intent
+import android.os.BadParcelableException
 import android.os.Bundle
 import android.view.View
 import android.view.ViewGroup
@@ -11,6 +12,7 @@ import android.widget.EditText
 import android.widget.ProgressBar
 import android.widget.TextView
 import dev.shvit.core.ShvitException
+import dev.shvit.core.WrongSettings
 import dev.shvit.core.documents.Result
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
@@ -23,6 +25,7 @@ import dev.shvit.core.models.Stored
  */
 internal class BenchmarkActivity : WorkActivity() {
     private lateinit var choices: ViewGroup
+    private val leftOut = LinkedHashSet<String>()
     private lateinit var status: TextView
     private val run: BenchmarkRun? get() = work as? BenchmarkRun
 
@@ -31,10 +34,18 @@ internal class BenchmarkActivity : WorkActivity() {
         setContentView(R.layout.benchmark)
         choices = view(R.id.choices)
         status = view(R.id.status)
-        offerModels()
+        leftOut += savedInstanceState?.getStringArrayList(LEFT_OUT).orEmpty()
         offerStart()
+        read(Models(this)::all) { offer(it) }
         run?.watch(::show)
-        if (savedInstanceState == null) startIfAsked(intent)
+        // From the list of recent apps comes an old intent, whose report somebody has already.
+        val again = intent.flags and Intent.FLAG_ACTIVITY_LAUNCHED_FROM_HISTORY != 0
+        if (savedInstanceState == null && !again) startIfAsked(intent)
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        outState.putStringArrayList(LEFT_OUT, ArrayList(leftOut))
     }
 
     override fun onNewIntent(intent: Intent) {
@@ -42,13 +53,15 @@ internal class BenchmarkActivity : WorkActivity() {
         startIfAsked(intent)
     }
 
-    private fun offerModels() {
-        val stored = Models(this).all()
+    private fun offer(stored: List<Stored>) {
         if (stored.isEmpty()) status.text = BenchmarkPlan.noModel().message
         for (each in stored.filterIsInstance<Stored.Usable>().filter { BenchmarkPlan.runs(it.model) }) {
             val choice = CheckBox(this)
             choice.text = each.stem
-            choice.isChecked = true
+            choice.isChecked = each.stem !in leftOut
+            choice.setOnCheckedChangeListener { _, wanted ->
+                if (wanted) leftOut -= each.stem else leftOut += each.stem
+            }
             choice.minimumHeight = resources.getDimensionPixelSize(R.dimen.touch)
             choices.addView(choice)
         }
@@ -56,7 +69,10 @@ internal class BenchmarkActivity : WorkActivity() {
 
     /** What an intent asks for; one that comes while something is measured waits for nothing and is refused. */
     private fun startIfAsked(intent: Intent) {
-        if (run?.running == true) return
+        if (run?.running == true) {
+            val why = "Another one would disturb it."
+            return log(WrongSettings("A benchmark is under way already.", why, "Wait for its report."))
+        }
         startOrTell { BenchmarkRequest.of(extras(intent)) }
     }
 
@@ -64,7 +80,12 @@ internal class BenchmarkActivity : WorkActivity() {
     @Suppress("DEPRECATION")
     private fun extras(intent: Intent): Map<String, Any?> {
         val extras = intent.extras ?: return emptyMap()
-        return extras.keySet().associateWith { extras.get(it) }
+        return try {
+            extras.keySet().associateWith { extras.get(it) }
+        } catch (_: BadParcelableException) {
+            // Another app's own class, of which this one knows nothing.
+            emptyMap()
+        }
     }
 
     /** What the screen's fields ask for, in the words of an intent. */
@@ -76,6 +97,7 @@ internal class BenchmarkActivity : WorkActivity() {
                 "threads" to text(R.id.threads),
                 "iterations" to text(R.id.iterations),
                 "rounds" to text(R.id.rounds),
+                "sustained" to text(R.id.sustained),
             ),
         )
     }
@@ -142,16 +164,22 @@ internal class BenchmarkActivity : WorkActivity() {
         return getString(R.string.result_title, result.name, told)
     }
 
-    private fun details(result: Result): String = getString(
-        R.string.result_latency,
-        figures.milliseconds(result.latency.p50),
-        figures.milliseconds(result.latency.p90),
-        figures.milliseconds(result.latency.p99),
-        figures.milliseconds(result.loadMs),
-        figures.milliseconds(result.firstMs),
-    )
+    private fun details(result: Result): String {
+        val latency = getString(
+            R.string.result_latency,
+            figures.milliseconds(result.latency.p50),
+            figures.milliseconds(result.latency.p90),
+            figures.milliseconds(result.latency.p99),
+            figures.milliseconds(result.loadMs),
+            figures.milliseconds(result.firstMs),
+        )
+        if (result.windows.isEmpty()) return latency
+        val medians = result.windows.joinToString(" · ") { figures.milliseconds(it.p50) }
+        return "$latency\n${getString(R.string.result_windows, medians)}"
+    }
 
     private companion object {
+        const val LEFT_OUT = "left_out"
         const val AWAKE = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
     }
 }

@@ -11,6 +11,7 @@ import dev.shvit.core.measure.Contestant
 import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
 import dev.shvit.core.measure.Subject
+import dev.shvit.core.models.engine
 import dev.shvit.monotonic
 import java.io.File
 import java.util.concurrent.CancellationException
@@ -39,7 +40,8 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
         val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
-        val report = profiler.report(library.occasion(), plan.subjects.map(::contestant))
+        val occasion = library.occasion(plan.subjects.map { it.model.manifest })
+        val report = profiler.report(occasion, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
         Log.i(LOG, "report: $file")
         Measured(words(plan, file), report, file)
@@ -61,7 +63,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         val goldens = subject.model.goldens()
         return Contestant(
             name = manifest.artifact.name,
-            engine = library.engine(manifest),
+            engine = manifest.engine(ShvitClassifier.executorch),
             precision = manifest.precision.word,
             artifactSha256 = manifest.artifact.sha256,
             pixels = Pixels.ramp(preprocessing.height, preprocessing.width),

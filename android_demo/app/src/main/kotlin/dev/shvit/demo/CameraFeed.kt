@@ -11,6 +11,7 @@ import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.hardware.camera2.CaptureRequest
+import android.hardware.display.DisplayManager
 import android.media.Image
 import android.media.ImageReader
 import android.os.Handler
@@ -45,10 +46,20 @@ internal class CameraFeed(
     private var found: Found? = null
     private var stopped = false
 
+    /** From one side to the other the screen turns without a new size, so that nobody else tells. */
+    private val turned = object : DisplayManager.DisplayListener {
+        override fun onDisplayAdded(display: Int) = Unit
+
+        override fun onDisplayRemoved(display: Int) = Unit
+
+        override fun onDisplayChanged(display: Int) = fit()
+    }
+
     /** A camera, and what is to be known of it. */
     private class Found(val id: String, val sensor: Int, val front: Boolean, val shown: Size, val analysed: Size)
 
     fun start() {
+        context.getSystemService(DisplayManager::class.java).registerDisplayListener(turned, main)
         if (view.isAvailable) open()
         view.surfaceTextureListener = object : TextureView.SurfaceTextureListener {
             override fun onSurfaceTextureAvailable(surface: SurfaceTexture, width: Int, height: Int) = open()
@@ -64,6 +75,7 @@ internal class CameraFeed(
     /** Gives the camera back. Does `last` on the thread of the frames, after the frame that is under way. */
     fun stop(last: () -> Unit) {
         stopped = true
+        context.getSystemService(DisplayManager::class.java).unregisterDisplayListener(turned)
         view.surfaceTextureListener = null
         camera?.close()
         preview?.release()
@@ -148,7 +160,8 @@ internal class CameraFeed(
         val reader = ImageReader.newInstance(found.analysed.width, found.analysed.height, ImageFormat.YUV_420_888, 2)
         this.reader = reader
         reader.setOnImageAvailableListener({ source ->
-            source.acquireLatestImage()?.use { frames(it, CameraGeometry.upright(found.sensor, display(), found.front)) }
+            val clockwise = CameraGeometry.upright(found.sensor, display(), found.front)
+            source.acquireLatestImage()?.use { frames(it, clockwise) }
         }, worker)
         val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
         request.addTarget(preview)

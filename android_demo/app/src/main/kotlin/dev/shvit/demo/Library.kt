@@ -14,6 +14,7 @@ import dev.shvit.core.measure.Occasion
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.StoredModel
+import dev.shvit.core.models.versionsOf
 import java.io.IOException
 import java.text.SimpleDateFormat
 import java.util.Date
@@ -56,17 +57,13 @@ internal class Library(private val context: Context) {
         return decoder.decoded(encoded ?: throw gone(null))
     }
 
-    /** How a report names what ran a model: "ExecuTorch 1.4.1 (XnnpackBackend)". */
-    fun engine(manifest: Manifest): String =
-        "ExecuTorch ${ShvitClassifier.executorch}${manifest.delegation?.let { " (${it.backend})" }.orEmpty()}"
-
-    /** What a report says besides the measurements. */
-    fun occasion(): Occasion {
+    /** What a report says besides the measurements of these models. */
+    fun occasion(measured: List<Manifest>): Occasion {
         val version = context.packageManager.getPackageInfo(context.packageName, 0).versionName
         return Occasion(
             created = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT).format(Date()),
             app = "SHViTDemo $version for Android",
-            versions = mapOf("executorch" to ShvitClassifier.executorch, "android" to phone.system),
+            versions = versionsOf(measured, ShvitClassifier.executorch, phone.system),
             device = phone.device,
         )
     }

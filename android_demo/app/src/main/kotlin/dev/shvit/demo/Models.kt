@@ -22,15 +22,16 @@ internal class Models(context: Context) {
      *
      * @throws ShvitException there is none.
      */
-    fun usable(): List<StoredModel> = BenchmarkPlan.of(BenchmarkRequest(), all(), cores = 1).subjects.map { it.model }
+    fun usable(stored: List<Stored> = all()): List<StoredModel> =
+        BenchmarkPlan.of(BenchmarkRequest(), stored, cores = 1).subjects.map { it.model }
 
     /**
      * The chosen model; the first that can run where none was chosen, or where it is no longer there.
      *
      * @throws ShvitException there is none that can run.
      */
-    fun chosen(): StoredModel {
-        val usable = usable()
+    fun chosen(stored: List<Stored> = all()): StoredModel {
+        val usable = usable(stored)
         val name = settings.getString(CHOSEN, null)
         return usable.firstOrNull { it.stem == name } ?: usable.first()
     }

@@ -20,13 +20,14 @@ internal class ModelsActivity : Activity() {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.list)
         models = Models(this)
-        show()
+        list()
     }
 
-    private fun show() {
-        val stored = models.all()
+    private fun list() = read(models::all) { show(it) }
+
+    private fun show(stored: List<Stored>) {
         val chosen = try {
-            models.chosen()
+            models.chosen(stored)
         } catch (reason: ShvitException) {
             view<TextView>(R.id.status).text = reason.message
             null
@@ -55,7 +56,7 @@ internal class ModelsActivity : Activity() {
         button.contentDescription = "${button.text}: ${model.stem}"
         button.setOnClickListener {
             models.choose(model)
-            show()
+            list()
         }
     }
 
@@ -69,7 +70,7 @@ internal class ModelsActivity : Activity() {
             manifest.preprocessing.height,
             manifest.preprocessing.width,
             manifest.labels.size,
-            delegation?.backend ?: getString(R.string.no_delegate),
+            delegation?.name ?: getString(R.string.no_delegate),
             figures.percent(delegation?.share ?: 0.0),
             manifest.drift?.let { figures.percent(it.agreement.value) } ?: getString(R.string.no_drift),
             manifest.goldens?.name ?: getString(R.string.no_goldens),

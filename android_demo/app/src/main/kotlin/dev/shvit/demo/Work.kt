@@ -1,5 +1,6 @@
 package dev.shvit.demo
 
+import android.app.Activity
 import android.os.Handler
 import android.os.Looper
 import android.util.Log
@@ -61,6 +62,14 @@ internal abstract class Work<S>(first: S) {
     } catch (reason: Throwable) {
         if (reason !is CancellationException) log(reason)
         failed(reason)
+    }
+}
+
+/** Reads something off the main thread, and shows it unless the screen is gone by then. */
+internal fun <T> Activity.read(what: () -> T, show: (T) -> Unit) {
+    thread(name = "reading") {
+        val found = what()
+        runOnUiThread { if (!isDestroyed) show(found) }
     }
 }
 

@@ -121,6 +121,9 @@ data class Delegation(
     val leftOperators: Map<String, Long>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
+    /** The backend as people call it. */
+    val name: String get() = NAMES[backend] ?: backend
+
     /** Delegated operators over all operators, 0 to 1. */
     val share: Double
         get() {
@@ -137,6 +140,8 @@ data class Delegation(
     )
 
     companion object {
+        private val NAMES = mapOf("XnnpackBackend" to "XNNPACK")
+
         fun of(fields: Fields): Delegation = Delegation(
             fields.text("backend"),
             fields.count("delegates"),

@@ -117,7 +117,8 @@ data class Ratio(val value: Double, val low: Double, val high: Double, val unkno
  * @property latency of one inference, over all rounds.
  * @property samplesMs every inference that counts, a list a round.
  * @property windows of a sustained run, in the order of time; empty where there was none.
- * @property ratio of the first contestant's latency to this one's; null for the first.
+ * @property ratio of the first contestant's latency to this one's; null for the first, and for those that took no turns
+ *   with it.
  * @property peakMemoryBytes what its process grew by, at most, while it loaded and ran once.
  * @property runningMemoryBytes the same during an inference once it is loaded.
  * @property sizeBytes on disk.

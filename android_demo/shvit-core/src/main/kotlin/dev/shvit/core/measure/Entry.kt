@@ -67,7 +67,11 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         if (memory.running == null) memory.running = phone.memoryBytes()?.let { maxOf(it - memory.loaded, 0) }
     }
 
-    fun result(): Result {
+    /** The medians of the rounds. */
+    private val medians: List<Double> get() = rounds.map { percentile(it, 50.0) }
+
+    /** What was measured; [first] is the one that it took turns with and is compared to, if any. */
+    fun result(first: Entry?): Result {
         val ready = ready()
         return Result(
             name = contestant.name,
@@ -81,6 +85,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
             latency = Latency.of(rounds.flatten()),
             samplesMs = rounds.toList(),
             windows = windows.toList(),
+            ratio = first?.let { ratio(it.medians, medians) },
             peakMemoryBytes = ready.memory?.let { maxOf(it.loaded, it.afterFirst, it.before) - it.before },
             runningMemoryBytes = ready.memory?.running,
             sizeBytes = contestant.sizeBytes,

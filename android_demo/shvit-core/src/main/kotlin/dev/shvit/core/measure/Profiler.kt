@@ -100,8 +100,9 @@ class Profiler(
                     sustain(entry)
                 }
             }
+            val first = entries.first().takeIf { it in group }
             for (entry in group) {
-                results[entry] = entry.result()
+                results[entry] = entry.result(first.takeIf { it !== entry })
                 entry.close()
             }
         }

@@ -19,15 +19,16 @@ sealed interface Turn {
  *
  * @property warmUp inferences at the beginning of each turn that do not count.
  * @property turn the inferences that do.
- * @property rounds how often each contestant has its turn.
+ * @property rounds how often each contestant has its turn. From fewer than 7, `shvit-mobile devices` has no interval of
+ *   a slowdown.
  * @property sustainedSeconds how long a contestant runs without a pause after the rounds; 0 for not at all.
  * @property windowSeconds the stretches of a sustained run that are summed up.
  * @throws WrongSettings a number is out of its range.
  */
 data class Protocol(
-    val warmUp: Int = 10,
-    val turn: Turn = Turn.Iterations(100),
-    val rounds: Int = 1,
+    val warmUp: Int = 5,
+    val turn: Turn = Turn.Iterations(20),
+    val rounds: Int = 12,
     val sustainedSeconds: Double = 0.0,
     val windowSeconds: Double = 10.0,
 ) {

@@ -27,3 +27,23 @@ fun Manifest.checkExecuTorch(runtime: String) {
         )
     }
 }
+
+/**
+ * How reports name what runs a model: "ExecuTorch 1.4.1 (XNNPACK)".
+ *
+ * @param runtime the version that the app links.
+ */
+fun Manifest.engine(runtime: String): String = "ExecuTorch $runtime${delegation?.let { " (${it.name})" }.orEmpty()}"
+
+/**
+ * The versions in a report: shvit-mobile's, which exported what is measured, the runtime's and the system's.
+ *
+ * @param measured the models; where several versions exported them, all are told.
+ */
+fun versionsOf(measured: List<Manifest>, runtime: String, system: String): Map<String, String> {
+    val exporters = measured.mapNotNull { it.versions[EXPORTER] }.distinct().sorted().joinToString()
+    val known = mapOf("executorch" to runtime, "android" to system)
+    return if (exporters.isEmpty()) known else mapOf(EXPORTER to exporters) + known
+}
+
+private const val EXPORTER = "shvit-mobile"

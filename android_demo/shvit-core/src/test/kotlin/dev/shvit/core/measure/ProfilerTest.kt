@@ -6,6 +6,7 @@ import dev.shvit.core.WrongSettings
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.documents.Goldens
+import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Settings
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.images.Pixels
@@ -15,7 +16,9 @@ import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.Inference
 import dev.shvit.core.models.LookUp
+import dev.shvit.core.models.engine
 import dev.shvit.core.models.imageIo
+import dev.shvit.core.models.versionsOf
 import java.io.File
 import java.util.concurrent.CancellationException
 import kotlin.test.Test
@@ -53,6 +56,17 @@ class ProfilerTest {
     }
 
     @Test
+    fun `those that take turns with the first are compared with it`() {
+        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 7)
+        val names = mapOf("a" to 2, "b" to 2, "c" to 4, "d" to 4)
+        val contestants = names.map { (name, count) -> contestant(phone, name, if (name == "b") 9.0 else 4.0, count) }
+        val (a, b, c, d) = report(protocol, *contestants.toTypedArray()).results
+        assertEquals(listOf(null, null, null), listOf(a.ratio, c.ratio, d.ratio))
+        assertEquals(ratio(a.samplesMs.map { percentile(it, 50.0) }, b.samplesMs.map { percentile(it, 50.0) }), b.ratio)
+        assertEquals(0.5, assertNotNull(b.ratio).value, 1e-9)
+    }
+
+    @Test
     fun `a result holds what was measured`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 2)
         val report = report(protocol, contestant(phone, "a", 4.0))
@@ -71,7 +85,7 @@ class ProfilerTest {
 
     @Test
     fun `a turn by the clock ends with the first inference past its end`() {
-        val protocol = Protocol(warmUp = 0, turn = Turn.Seconds(1.0))
+        val protocol = Protocol(warmUp = 0, turn = Turn.Seconds(1.0), rounds = 1)
         val report = report(protocol, contestant(phone, "a", 99.5), contestant(phone, "slow", 1500.0))
         assertEquals(10, report.results[0].samplesMs.single().size)
         assertEquals(1, report.results[1].samplesMs.single().size)
@@ -81,7 +95,7 @@ class ProfilerTest {
     @Test
     fun `a sustained run is summed up in windows and shows the phone growing hot`() {
         val warm = SimulatedPhone(hotAfter = 15.0)
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 25.0)
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 25.0)
         val report = report(protocol, contestant(warm, "a", 99.5), on = warm)
         val windows = report.results.single().windows
         assertEquals(listOf(0.0, 10.0, 20.0), windows.map { Math.rint(it.startS) })
@@ -101,7 +115,7 @@ class ProfilerTest {
     @Test
     fun `a phone that tells nothing leaves its fields empty`() {
         val silent = SilentPhone(phone)
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 1.0)
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 1.0)
         val report = Profiler(protocol, silent, silent).report(occasion, listOf(contestant(phone, "a", 4.0)))
         assertEquals(Conditions(), report.conditions)
         val result = report.results.single()
@@ -133,7 +147,7 @@ class ProfilerTest {
     @Test
     fun `progress is told before each step and at the end`() {
         val told = ArrayList<Progress>()
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), sustainedSeconds = 0.1)
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 0.1)
         Profiler(protocol, phone, phone, progress = told::add)
             .report(occasion, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
         assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), told.map { it.what })
@@ -157,10 +171,14 @@ class ProfilerTest {
         assertEquals(listOf("nominal", "fair", "fair", "serious", "critical", "critical", "critical"), names)
     }
 
-    /** `make test-android` lets Python read the report that is written here. */
+    /** `make test-android` lets `shvit-mobile devices` read the report that is written here. */
     @Test
     fun `the report of a whole run is read as it was written`() {
         val warm = SimulatedPhone(hotAfter = 12.0)
+        val manifest = Manifest.read(
+            Shared.fixtures.resolve("goldens/shvit_s1-64-executorch-fp32.manifest.json").readText(),
+            "manifest",
+        )
         val files = FolderFiles(Shared.fixtures)
         val name = "goldens/shvit_s1-64-executorch-fp32.goldens"
         val goldens = Goldens.read(Shared.fixtures.resolve("$name/goldens.json").readText(), "goldens.json")
@@ -168,16 +186,18 @@ class ProfilerTest {
         val preprocessor = Preprocessor(goldens.preprocessing)
         val checked = Contestant(
             name = "shvit_s1-64-executorch-fp32.pte",
-            engine = "simulated",
+            engine = manifest.engine("1.4.1"),
             precision = goldens.precision.word,
             artifactSha256 = goldens.artifactSha256,
             pixels = Pixels.ramp(2, 2),
             golden = { folder.check(imageIo, preprocessor::pixels, LookUp.of(folder)) },
             load = { SimulatedModel(warm, "checked", 5.0) },
         )
-        val protocol = Protocol(rounds = 2, sustainedSeconds = 20.0)
-        val report = report(protocol, checked, contestant(warm, "other", 7.0), on = warm)
+        val measured = occasion.copy(versions = versionsOf(listOf(manifest), "1.4.1", "Android 15 (API 35)"))
+        val report = Profiler(Protocol(sustainedSeconds = 20.0), warm, warm)
+            .report(measured, listOf(checked, contestant(warm, "other", 7.0, threads = 1)))
         assertEquals(true, report.results.first().golden?.passed)
+        assertEquals(true, report.results.last().ratio?.high?.isFinite())
         val text = report.text()
         assertEquals(report, DeviceReport.read(text, "the report"))
         System.getenv("SHVIT_REPORT")?.let { File(it).writeText(text) }

@@ -1,0 +1,127 @@
+"""What is read of a package: the classes in its code, what it lacks, and what contradicts its Gradle file."""
+
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools" / "android"))
+
+from apk import (  # noqa: E402
+    BadPackage,
+    compiled_names,
+    contradictions,
+    dex_classes,
+    missing,
+    without_metadata,
+)
+
+SETTINGS = {
+    "applicationId": "dev.shvit.demo",
+    "versionCode": "1",
+    "versionName": "0.1.0",
+    "minSdk": "26",
+    "targetSdk": "36",
+}
+BADGING = """\
+package: name='dev.shvit.demo' versionCode='1' versionName='0.1.0' platformBuildVersionName='10'
+sdkVersion:'26'
+targetSdkVersion:'36'
+uses-permission: name='android.permission.CAMERA'
+"""
+
+
+def dex(defined: list[str], named: list[str]) -> bytes:
+    """As much of a dex file as names classes, and defines some of them; "Dalvik Executable format" has the layout."""
+    descriptors = [f"L{name.replace('.', '/')};".encode() for name in (*named, *defined)]
+    count, header = len(descriptors), 112
+    types = header + 4 * count
+    classes = types + 4 * count
+    data = classes + 32 * len(defined)
+    places = [data + sum(len(text) + 2 for text in descriptors[:index]) for index in range(count)]
+    strings = struct.pack(f"<{count}I", *places)
+    rows = b"".join(struct.pack("<I28x", len(named) + index) for index in range(len(defined)))
+    head = bytearray(header)
+    head[:8] = b"dex\n038\0"
+    for place, numbers in ((56, (count, header)), (64, (count, types)), (96, (len(defined), classes))):
+        struct.pack_into("<II", head, place, *numbers)
+    texts = b"".join(bytes([len(text)]) + text + b"\0" for text in descriptors)
+    return bytes(head) + strings + struct.pack(f"<{count}I", *range(count)) + rows + texts
+
+
+def package(path: Path, members: dict[str, bytes], stored: str = ".pte") -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content, zipfile.ZIP_STORED if name.endswith(stored) else None)
+    return path
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> Path:
+    model = tmp_path / "assets/models/m/m.pte"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(bytes(64))
+    (tmp_path / "assets/models/.gitkeep").touch()
+    return tmp_path / "assets"
+
+
+WHOLE = {
+    "AndroidManifest.xml": b"",
+    "resources.arsc": b"",
+    "classes.dex": dex(["a.B", "a.C$D"], ["java.lang.Object"]),
+    "assets/models/m/m.pte": bytes(64),
+}
+
+
+def test_classes_that_a_dex_file_only_names_are_not_in_it() -> None:
+    assert dex_classes(dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
+    with pytest.raises(BadPackage, match="no dex file"):
+        dex_classes(b"\xca\xfe\xba\xbe" + bytes(200))
+
+
+def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
+    assert list(missing(package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"resources.arsc": None}, "It has no resources.arsc."),
+        ({"assets/models/m/m.pte": None}, "It lacks the asset models/m/m.pte."),
+        ({"assets/models/m/m.pte": bytes(63)}, "It lacks the asset models/m/m.pte."),
+        ({"classes.dex": dex(["a.B"], ["a.C$D"])}, "Its code lacks a.C$D."),
+    ],
+)
+def test_what_a_package_lacks_is_told(
+    tmp_path: Path, assets: Path, change: dict[str, bytes | None], fault: str
+) -> None:
+    members = {name: content for name, content in (WHOLE | change).items() if content is not None}
+    assert list(missing(package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
+
+
+def test_a_compressed_model_is_told(tmp_path: Path, assets: Path) -> None:
+    made = package(tmp_path / "a.apk", WHOLE, stored=".nothing")
+    assert list(missing(made, assets, [])) == ["models/m/m.pte is compressed."]
+
+
+def test_a_package_says_what_its_gradle_file_says() -> None:
+    assert list(contradictions(BADGING, SETTINGS)) == []
+    (told,) = contradictions(BADGING.replace("sdkVersion:'26'", "sdkVersion:'24'"), SETTINGS)
+    assert told == "sdkVersion is 24 in it, and 26 in build.gradle.kts."
+    (told,) = contradictions(BADGING + "application-debuggable\n", SETTINGS)
+    assert "debugged" in told
+
+
+def test_of_a_jar_only_its_classes_go_into_a_package(tmp_path: Path) -> None:
+    jar = package(tmp_path / "a.jar", {"a/B.class": b"b", "META-INF/versions/9/a/B.class": b"", "a/b.txt": b""})
+    with zipfile.ZipFile(without_metadata(jar, tmp_path / "b.jar")) as archive:
+        assert archive.namelist() == ["a/B.class"]
+
+
+def test_compiled_classes_have_dots_and_no_suffix(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/B$C.class").touch()
+    assert compiled_names([tmp_path]) == {"a.B$C"}

@@ -1,0 +1,167 @@
+"""The modules of the Android project, compiled: the core, the library, the app, and the app's test on a phone."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from install import executorch, framework
+from resources import Resources, check_classes, check_permissions, linked
+from toolchain import Toolchain, paths
+
+HERE = Path(__file__).parent
+BUILD_CONFIG = """\
+package dev.shvit;
+
+public final class BuildConfig {{
+    public static final String EXECUTORCH = "{executorch}";
+}}
+"""
+
+
+class CompileFailed(Exception):
+    """A compiler refused sources; it has said why."""
+
+    def __init__(self, what: str, status: int) -> None:
+        super().__init__(f"{what} does not compile.")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Application:
+    """The app, compiled against a library and one of ExecuTorch's APIs.
+
+    Attributes:
+        resources: linked.
+        ids: its class `R`; classes: its own.
+    """
+
+    resources: Resources
+    ids: Path
+    classes: Path
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The compiled modules of the project.
+
+    Attributes:
+        core, generated: classes of `shvit-core`, and what Gradle would generate.
+        library: classes of `shvit`, against the newest ExecuTorch.
+        app: likewise.
+        known: what the library sees besides ExecuTorch, in the order of a class path.
+        apis: ExecuTorch's classes, by the names of their APIs.
+    """
+
+    core: Path
+    generated: Path
+    library: Path
+    app: Application
+    known: tuple[Path, ...]
+    apis: dict[str, Path]
+
+    @property
+    def code(self) -> tuple[Path, ...]:
+        """All that a phone runs, but for Kotlin's library and ExecuTorch."""
+        return self.core, self.generated, self.library, self.app.ids, self.app.classes
+
+
+def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
+    """The project's modules, compiled into a folder of which nothing that was there is left.
+
+    Raises:
+        CompileFailed: a compiler found an error, or something to warn of.
+        BadResources: aapt2 refuses the app's resources.
+        ToolMissing, InstallFailed: what they are compiled against cannot be had.
+    """
+    shutil.rmtree(build, ignore_errors=True)
+    android = (merged_overlay(tools, build), framework())
+    core = build / "core"
+    standard = tools.library("kotlin-stdlib")
+    sources = kotlin(project / "shvit-core/src/main")
+    done("shvit-core", tools.kotlinc(sources, core, [standard], "-module-name", "shvit-core"))
+    generated = build / "generated"
+    done("BuildConfig", tools.javac([build_config(project, build)], generated, []))
+    known = (*android, standard, core, generated)
+    apis = {"older": executorch(), "newest": stub(tools, build, [*android, standard])}
+    for name, api in apis.items():
+        library = compiled_module(tools, project / "shvit", build / name, [*known, api])
+        app = compiled_app(tools, project / "app", build / name, [*known, api, library])
+    return Modules(core, generated, library, app, known, apis)
+
+
+def compiled_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Application:
+    """The app's classes and resources, held against each other.
+
+    Raises:
+        BadResources: they do not fit together.
+        CompileFailed: a compiler refuses the sources.
+    """
+    resources = linked(module, into / "resources")
+    ids = into / "R"
+    done("R", tools.javac([resources.java], ids, known))
+    classes = compiled_module(tools, module, into, [*known, ids], quiet=quiet)
+    check_classes(resources, classes)
+    check_permissions(resources, classes)
+    return Application(resources, ids, classes)
+
+
+def compile_test(tools: Toolchain, modules: Modules, module: Path, into: Path) -> None:
+    """Compiles the app's test that runs on a phone, which sees what is internal to the app."""
+    junit = [jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")]
+    stubs, app = into / "androidx", modules.app
+    done("AndroidX's stub", tools.javac(java(HERE / "androidx-stub"), stubs, [*modules.known, *junit]))
+    known = [*modules.known, modules.apis["newest"], modules.library, app.ids, app.classes, stubs, *junit]
+    options = ("-module-name", module.name, f"-Xfriend-paths={app.classes}")
+    sources = kotlin(module / "src/androidTest")
+    done("The app's test", tools.kotlinc_android(sources, into / "androidTest", known, *options))
+
+
+def compiled_module(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Path:
+    classes = into / module.name
+    what = f"{module.name}, against the {into.name} API of ExecuTorch,"
+    sources = kotlin(module / "src/main")
+    done(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name, quiet=quiet))
+    return classes
+
+
+def merged_overlay(tools: Toolchain, build: Path) -> Path:
+    """The framework classes that have newer members, with them."""
+    newer, merged = build / "overlay", build / "android"
+    done("The overlay", tools.javac(java(HERE / "overlay"), newer, [framework()]))
+    done("The overlay", tools.java("-cp", paths(tools.asm), HERE / "Merge.java", newer, framework(), merged))
+    return merged
+
+
+def stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
+    """The classes of ExecuTorch's newest API, without code."""
+    into, sources = build / "executorch-stub", HERE / "executorch-stub"
+    what = "ExecuTorch's stub"
+    options = ("-module-name", "executorch")
+    done(what, tools.kotlinc_android([*kotlin(sources), *java(sources)], into, known, *options))
+    done(what, tools.javac(java(sources), into, [into, *known]))
+    return into
+
+
+def build_config(project: Path, build: Path) -> Path:
+    """The class that Gradle would generate of the version catalog."""
+    catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text())
+    source = build / "generated-sources" / "BuildConfig.java"
+    source.parent.mkdir(parents=True)
+    source.write_text(BUILD_CONFIG.format(executorch=catalog["versions"]["executorch"]))
+    return source
+
+
+def kotlin(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.kt"))
+
+
+def java(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.java"))
+
+
+def done(what: str, status: int) -> None:
+    if status != 0:
+        raise CompileFailed(what, status)

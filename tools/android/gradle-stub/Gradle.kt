@@ -1,0 +1,231 @@
+// Of Gradle's, the Android plugin's and the Kotlin plugin's languages what a build of this kind says, written from
+// docs.gradle.org (Project, Settings), developer.android.com/reference/tools/gradle-api (ApplicationExtension,
+// LibraryExtension) and kotlinlang.org/api/kotlin-gradle-plugin (compiler options). Scripts are compiled against it.
+package gradle
+
+import java.io.File
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
+// What the version catalog's accessors give.
+
+class Library(val coordinates: String)
+
+class PluginAlias(val id: String)
+
+class Provider<T>(private val value: T) {
+    fun get(): T = value
+}
+
+// Gradle's own.
+
+interface Property<T> {
+    fun set(value: T)
+}
+
+interface ListProperty<T> {
+    fun add(value: T)
+
+    fun addAll(vararg values: T)
+}
+
+enum class JavaVersion { VERSION_1_8, VERSION_11, VERSION_17 }
+
+enum class RepositoriesMode { PREFER_PROJECT, PREFER_SETTINGS, FAIL_ON_PROJECT_REPOS }
+
+interface PluginSpec {
+    infix fun apply(now: Boolean): PluginSpec
+}
+
+interface Plugins {
+    fun alias(plugin: PluginAlias): PluginSpec
+}
+
+class ProjectDependency(val path: String)
+
+interface Repositories {
+    fun google()
+
+    fun mavenCentral()
+
+    fun gradlePluginPortal()
+}
+
+interface PluginManagement {
+    fun repositories(block: Repositories.() -> Unit)
+}
+
+interface DependencyResolution {
+    val repositoriesMode: Property<RepositoriesMode>
+
+    fun repositories(block: Repositories.() -> Unit)
+}
+
+interface RootProject {
+    var name: String
+}
+
+/** `settings.gradle.kts`. */
+interface SettingsScript {
+    val rootProject: RootProject
+
+    fun pluginManagement(block: PluginManagement.() -> Unit)
+
+    fun dependencyResolutionManagement(block: DependencyResolution.() -> Unit)
+
+    fun include(vararg paths: String)
+}
+
+/** `build.gradle.kts` of the folder that holds the modules. */
+interface RootScript {
+    val rootDir: File
+
+    fun plugins(block: Plugins.() -> Unit)
+}
+
+interface CompilerOptions {
+    val jvmTarget: Property<JvmTarget>
+    val allWarningsAsErrors: Property<Boolean>
+    val progressiveMode: Property<Boolean>
+    val freeCompilerArgs: ListProperty<String>
+}
+
+interface KotlinExtension {
+    fun compilerOptions(block: CompilerOptions.() -> Unit)
+}
+
+interface Dependencies {
+    fun project(path: String): ProjectDependency
+
+    fun api(dependency: Library)
+
+    fun api(dependency: ProjectDependency)
+
+    fun implementation(dependency: Library)
+
+    fun implementation(dependency: ProjectDependency)
+
+    fun testImplementation(dependency: Library)
+}
+
+interface AndroidDependencies : Dependencies {
+    fun androidTestImplementation(dependency: Library)
+}
+
+interface ModuleScript<D : Dependencies> : RootScript {
+    fun kotlin(block: KotlinExtension.() -> Unit)
+
+    fun dependencies(block: D.() -> Unit)
+}
+
+// A module without Android.
+
+interface JavaExtension {
+    var sourceCompatibility: JavaVersion
+    var targetCompatibility: JavaVersion
+}
+
+interface TestTask {
+    val temporaryDir: File
+
+    fun useJUnit()
+
+    fun systemProperty(name: String, value: Any)
+}
+
+interface Tasks {
+    fun test(block: TestTask.() -> Unit)
+}
+
+interface JvmScript : ModuleScript<Dependencies> {
+    val tasks: Tasks
+
+    fun java(block: JavaExtension.() -> Unit)
+}
+
+// The Android plugin's.
+
+interface SigningConfig
+
+interface SigningConfigs {
+    fun getByName(name: String): SigningConfig
+}
+
+interface Ndk {
+    val abiFilters: MutableSet<String>
+}
+
+interface BuildType {
+    var isMinifyEnabled: Boolean
+
+    fun proguardFiles(vararg files: Any)
+}
+
+interface ApplicationBuildType : BuildType {
+    var isDebuggable: Boolean
+    var isShrinkResources: Boolean
+    var signingConfig: SigningConfig?
+}
+
+interface BuildTypes<T : BuildType> {
+    fun release(block: T.() -> Unit)
+
+    fun debug(block: T.() -> Unit)
+}
+
+interface DefaultConfig {
+    var minSdk: Int?
+    var testInstrumentationRunner: String?
+    val ndk: Ndk
+
+    fun buildConfigField(type: String, name: String, value: String)
+}
+
+interface ApplicationDefaultConfig : DefaultConfig {
+    var applicationId: String?
+    var targetSdk: Int?
+    var versionCode: Int?
+    var versionName: String?
+}
+
+interface LibraryDefaultConfig : DefaultConfig {
+    fun consumerProguardFiles(vararg files: Any)
+}
+
+interface AndroidResources {
+    val noCompress: MutableCollection<String>
+}
+
+interface CompileOptions {
+    var sourceCompatibility: JavaVersion
+    var targetCompatibility: JavaVersion
+}
+
+interface BuildFeatures {
+    var buildConfig: Boolean?
+}
+
+interface AndroidExtension<C : DefaultConfig, T : BuildType> {
+    var namespace: String?
+    var compileSdk: Int?
+    val signingConfigs: SigningConfigs
+
+    fun defaultConfig(block: C.() -> Unit)
+
+    fun buildTypes(block: BuildTypes<T>.() -> Unit)
+
+    fun buildFeatures(block: BuildFeatures.() -> Unit)
+
+    fun androidResources(block: AndroidResources.() -> Unit)
+
+    fun compileOptions(block: CompileOptions.() -> Unit)
+
+    fun getDefaultProguardFile(name: String): File
+}
+
+interface ApplicationScript : ModuleScript<AndroidDependencies> {
+    fun android(block: AndroidExtension<ApplicationDefaultConfig, ApplicationBuildType>.() -> Unit)
+}
+
+interface LibraryScript : ModuleScript<AndroidDependencies> {
+    fun android(block: AndroidExtension<LibraryDefaultConfig, BuildType>.() -> Unit)
+}

@@ -233,7 +233,5 @@ def steps_table(recipe: Recipe) -> Table:
     for heading in ("without", "with", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for gain in recipe.steps:
-        table.add_row(
-            gain.step, f"{gain.before_db:.2f}", f"{gain.after_db:.2f}", cell("kept" if gain.kept else "not kept")
-        )
+        table.add_row(gain.step, f"{gain.before_db:.2f}", f"{gain.after_db:.2f}", "kept" if gain.kept else "not kept")
     return table

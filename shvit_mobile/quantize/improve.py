@@ -85,6 +85,7 @@ class Improvement:
         self.learn, self.judges = Pictures(deployed, learn), Pictures(deployed, judges)
         self.expected = answers(deployed.module, self.judges)
         self.layers = tuple(name for name, _ in dense_convolutions(deployed.module))
+        self.seen: tuple[str, dict[str, Inputs]] | None = None
         self.steps: dict[StepName, Callable[[Attempt], Attempt]] = {
             "whole-pixels": self.whole_pixels,
             "equalise": self.equalise,
@@ -233,7 +234,11 @@ class Improvement:
         return replace(attempt, corrections=replace(attempt.corrections, biases=biases))
 
     def inputs(self, attempt: Attempt) -> dict[str, Inputs]:
-        return inputs_of(self.unrounded(attempt), self.learn)
+        """What layers multiply in float; the same for every step that only rounds weights."""
+        form = replace(attempt.corrections, integers={}, scales={}, biases={}).sha256
+        if self.seen is None or self.seen[0] != form:
+            self.seen = form, inputs_of(self.unrounded(attempt), self.learn)
+        return self.seen[1]
 
 
 def settled(level: float) -> float:

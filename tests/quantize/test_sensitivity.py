@@ -101,8 +101,8 @@ def close(found: Row, alone: tuple[float, float], without: tuple[float, float]) 
     [
         pytest.param(("tiny", ODD, False), id="tiny"),
         pytest.param(("tiny", (64, 96), True), id="tiny-corrected"),
-        pytest.param(("shvit_s1", (47, 65), False), id="shvit_s1"),
-        pytest.param(("shvit_s2", (33, 64), True), id="shvit_s2-corrected"),
+        pytest.param(("shvit_s1", (47, 65), False), id="shvit_s1", marks=pytest.mark.slow),
+        pytest.param(("shvit_s2", (33, 64), True), id="shvit_s2-corrected", marks=pytest.mark.slow),
     ],
 )
 def test_each_row_is_what_the_whole_model_says(made: tuple[str, tuple[int, int], bool]) -> None:

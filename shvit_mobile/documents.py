@@ -10,11 +10,12 @@ from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.contract import VERSION, Document
 from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Report
 from shvit_mobile.targets.goldens import Goldens
 from shvit_mobile.targets.manifest import Manifest
 
-DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, Report)
+DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, Sensitivity, Report)
 
 
 class Untitled(GenerateJsonSchema):

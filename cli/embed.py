@@ -95,7 +95,7 @@ def show_parcels(parcels: Sequence[Parcel], app: App, *, dry_run: bool) -> None:
     table.add_column("MB", justify="right", no_wrap=True)
     for one in parcels:
         manifest = one.artifact.manifest
-        table.add_row(cell(one.artifact.path.name), cell(manifest.precision), megabytes(one.size_bytes))
+        table.add_row(cell(one.artifact.path.name), cell(manifest.precision_name), megabytes(one.size_bytes))
     show(table, "", f"The app grows by {megabytes(sum(one.size_bytes for one in parcels))} MB, goldens and all.")
 
 

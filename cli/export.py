@@ -286,6 +286,8 @@ def export(
     for picture in plan.pictures or ():
         if picture.changed:
             note(f"note: {picture.source} is encoded anew for the goldens: {picture.changed}.")
+    for sentence in [] if exported is None else left_out(exported):
+        note(f"note: {sentence}")
     if exported is None:
         show_plan(plan, [path for path in (report, carded) if path is not None], as_json)
         return
@@ -296,6 +298,17 @@ def export(
         # The demo model's own card says so.
         write_card(carded, exported, license or ("mit" if checkpoint is None else None), validate, overwrite)
     show_exported(exported, plan.out, verdict, carded, as_json)
+
+
+def left_out(exported: Exported) -> list[str]:
+    """What targets could not do of what their recipes wish."""
+    from shvit_mobile.targets.following import not_followed
+
+    return [
+        f"{artifact.path.name}: {sentence}"
+        for artifact in exported.artifacts
+        for sentence in not_followed(artifact.manifest.recipe, artifact.manifest.target)
+    ]
 
 
 def write_drift(path: Path, plan: Plan, exported: Exported, verdict: GateVerdict | None) -> None:

@@ -177,7 +177,7 @@ def facts(manifest: Manifest) -> dict[str, object]:
     given, answered, golden = manifest.input, manifest.output, manifest.golden
     return {
         "target": manifest.target,
-        "precision": manifest.precision,
+        "precision": manifest.precision_name,
         "size": f"{megabytes(manifest.artifact.bytes)} MB",
         "SHA-256": manifest.artifact.sha256,
         "made from": f"{manifest.model.variant} in {manifest.model.source} ({manifest.model.dialect} layout)",

@@ -70,7 +70,8 @@ class Plan:
         """Where a job's artifact will be."""
         from shvit_mobile.targets.lower import planned
 
-        return planned(self.trained, job.precision, job.target, self.out, self.options.get(job.target))
+        precision = self.recipe.precision_name if self.recipe else job.precision
+        return planned(self.trained, precision, job.target, self.out, self.options.get(job.target))
 
     def files(self, job: Job) -> tuple[Path, ...]:
         """A job's artifact and all that comes with it."""
@@ -151,7 +152,7 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
     from shvit_mobile.targets.lower import lower
 
     for job in plan.jobs:
-        with steps.step(f"Lowering to {job.target} in {job.precision}"):
+        with steps.step(f"Lowering to {job.target} in {recipes[job.precision].precision_name}"):
             yield lower(
                 deployed,
                 recipes[job.precision],

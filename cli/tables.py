@@ -58,7 +58,7 @@ def artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
         manifest = artifact.manifest
         table.add_row(
             cell(artifact.path.name),
-            cell(manifest.precision),
+            cell(manifest.precision_name),
             megabytes(manifest.artifact.bytes),
             str(manifest.inventory.quantized_layers),
             f"{manifest.artifact.sha256[:12]}…",

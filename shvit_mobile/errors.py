@@ -97,6 +97,10 @@ class BadRecipe(ShvitError):
     """A recipe that cannot be read, or that does not fit the model or the target."""
 
 
+class BudgetMissed(ShvitError):
+    """A drift budget that no recipe holds."""
+
+
 class BadArtifact(ShvitError):
     """An artifact or its manifest that is missing, damaged, of another version or not what its manifest says."""
 

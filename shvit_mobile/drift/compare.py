@@ -142,7 +142,7 @@ def comparison(
         answers.labels,
         artifact=artifact.path.name,
         target=artifact.manifest.target,
-        precision=artifact.manifest.precision,
+        precision=artifact.manifest.precision_name,
         how=runner.how,
         engine=runner.engine,
         artifact_sha256=artifact.manifest.artifact.sha256,

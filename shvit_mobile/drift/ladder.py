@@ -59,7 +59,7 @@ def rungs(manifests: Iterable[Manifest]) -> tuple[Rung, ...]:
     simulated: list[Rung] = []
     for manifest in manifests:
         recipe = manifest.recipe
-        rung = Rung(f"{manner(recipe)} {recipe.precision}", manifest.preprocessing, recipe)
+        rung = Rung(f"{manner(recipe)} {recipe.precision_name}", manifest.preprocessing, recipe)
         if recipe.precision in SIMULATED and rung not in simulated:
             simulated.append(rung)
     return tuple(numbered([*forms, *simulated]))
@@ -114,7 +114,7 @@ def simulated(
         answers.labels,
         artifact=rung.name,
         target="torch",
-        precision=rung.recipe.precision if rung.recipe else "fp32",
+        precision=rung.recipe.precision_name if rung.recipe else "fp32",
         how="simulated",
         engine=f"PyTorch {torch.__version__.partition('+')[0]}",
         skipped=answers.skipped,

@@ -75,7 +75,7 @@ def compare_layers(
     return LayerReport(
         artifact=artifact.path.name,
         target=manifest.target,
-        precision=manifest.precision,
+        precision=manifest.precision_name,
         engine=probe.engine,
         images=seen,
         threshold_db=threshold,

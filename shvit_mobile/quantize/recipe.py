@@ -18,6 +18,8 @@ Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "pal
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Those whose layers multiply int8 by int8.
 INT8_PRODUCTS: tuple[Precision, ...] = ("int8", "int8-dynamic")
+# What static int8 is called where a recipe makes exceptions of some layers.
+MIXED = "mixed"
 PALETTES: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
 # How the range of a value follows from what was seen of it: see `shvit_mobile.quantize.observers`.
 ObserverName = Literal["min-max", "percentile", "mse"]
@@ -142,6 +144,11 @@ class Recipe(Document):
         recipe = self.model_copy(update={"corrections": corrections.sha256})
         recipe._made_with = corrections
         return recipe
+
+    @property
+    def precision_name(self) -> str:
+        """What files, tables and reports call it: "mixed" for static int8 with layers in float, else the precision."""
+        return MIXED if self.precision == "int8" and self.float_layers else self.precision
 
     @property
     def made_with(self) -> Any:

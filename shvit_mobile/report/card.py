@@ -135,7 +135,7 @@ def front_matter(manifests: Sequence[Manifest], license: str, images: str) -> st
 
 def tags(manifests: Iterable[Manifest]) -> list[str]:
     """What a search should find it by."""
-    found = [value for manifest in manifests for value in (manifest.target, manifest.precision)]
+    found = [value for manifest in manifests for value in (manifest.target, manifest.precision_name)]
     return list(dict.fromkeys(["shvit", "vision-transformer", "image-classification", "mobile", *found]))
 
 
@@ -163,7 +163,7 @@ def artifacts(manifests: Iterable[Manifest]) -> Iterator[str]:
             (
                 code(manifest.artifact.name),
                 TARGET_NAMES[manifest.target],
-                manifest.precision,
+                manifest.precision_name,
                 f"{manifest.artifact.bytes / 1e6:.2f}",
                 str(manifest.inventory.quantized_layers),
                 code(manifest.artifact.sha256),
@@ -275,12 +275,13 @@ def provenance(manifests: Sequence[Manifest]) -> Iterator[str]:
 def recipe_words(manifest: Manifest) -> str:
     recipe, seen = manifest.recipe, manifest.recipe.calibration
     kept = f", {', '.join(recipe.float_kinds)} left in float" if recipe.float_kinds else ""
+    besides = f", and besides {', '.join(map(code, recipe.float_layers))}" if recipe.float_layers else ""
     calibrated = (
         f", calibrated ({recipe.observer}) on {seen.count} images of {code(seen.source)}, SHA-256 {seen.sha256[:12]}…"
         if seen
         else ""
     )
-    return f"{recipe.precision}{kept}{calibrated}."
+    return f"{recipe.precision_name}{kept}{besides}{calibrated}."
 
 
 def share(value: Share | None) -> str:

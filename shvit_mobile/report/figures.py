@@ -10,7 +10,7 @@ from shvit_mobile.drift.row import DriftRow, Share
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
-PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4")
+PRECISIONS = ("fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4")
 # As data flows on the ladder: the float model, what PyTorch simulates, then what left PyTorch.
 TARGETS = ("onnx", "coreml", "executorch")
 TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}

@@ -90,7 +90,7 @@ def artifact(sha256: str, documents: Documents) -> Joined:
     recorded = first([manifest.drift if manifest else None, *(one.drift for one in said)])
     drift = compared or recorded
     name, target, precision = (
-        (manifest.artifact.name, manifest.target, manifest.precision)
+        (manifest.artifact.name, manifest.target, manifest.precision_name)
         if manifest
         else (drift.artifact, drift.target, drift.precision)
         if drift

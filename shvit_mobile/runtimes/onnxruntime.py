@@ -97,18 +97,23 @@ class ONNXRuntimeRunner:
                 )
 
 
-def loaded(path: Path) -> onnxruntime.InferenceSession:
-    """A session on the CPU that says nothing and does not let int8 products saturate.
-
-    Raises:
-        BadArtifact: ONNX Runtime cannot load the file.
-    """
+def session_options() -> onnxruntime.SessionOptions:
+    """Options by which a session says nothing and does not let int8 products saturate."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL
     if saturates():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def loaded(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
+    """A session on the CPU, with `session_options` unless told others.
+
+    Raises:
+        BadArtifact: ONNX Runtime cannot load the file.
+    """
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options or session_options(), providers=["CPUExecutionProvider"])
     except Exception as reason:  # ONNX Runtime's errors have no base of their own
         raise BadArtifact(
             f"ONNX Runtime cannot load {path}: {first_line(reason)}",

@@ -16,9 +16,10 @@ from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.corrections import corrected, corrections_of
-from shvit_mobile.quantize.recipe import Precision, Recipe, corrections_path
+from shvit_mobile.quantize.recipe import Recipe, corrections_path
 from shvit_mobile.targets.artifact import Artifact, artifact_name, files_of, manifest_path, recipe_path
 from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.following import NEAREST
 from shvit_mobile.targets.golden import ramp
 from shvit_mobile.targets.goldens import golden_pixels, write_goldens
 from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Golden, Manifest, Provenance, Target
@@ -74,7 +75,7 @@ def lower(
     module = import_module(MODULES[target][0])
     check_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, MODULES[target][1])()
-    final = planned(deployed.trained, recipe.precision, target, out, options)
+    final = planned(deployed.trained, recipe.precision_name, target, out, options)
     corrections = corrections_of(recipe)
     beside = corrections_path(recipe_path(final))
     files = files_of(final) if corrections is None else (*files_of(final), beside)
@@ -107,9 +108,9 @@ def with_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[Go
 
 
 def planned(
-    trained: TrainedModel, precision: Precision, target: Target, out: Path, options: TargetOptions | None = None
+    trained: TrainedModel, precision: str, target: Target, out: Path, options: TargetOptions | None = None
 ) -> Path:
-    """Where `lower` would put the artifact of a trained model."""
+    """Where `lower` would put the artifact of a trained model, in what its recipe calls `precision_name`."""
     suffix = options.suffix if options else ""
     return out / artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
 
@@ -130,10 +131,11 @@ def check_target(name: str) -> Target:
 
 def check_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
     if recipe.precision not in precisions:
+        nearest, why = NEAREST[target][recipe.precision]
         raise BadRecipe(
-            f"The target {target} has no {recipe.precision}.",
+            f"The target {target} has no {recipe.precision}: {why}.",
             why=f"Its precisions: {', '.join(precisions)}.",
-            hint=f"Choose one: shvit-mobile export --target {target} --quantize {precisions[0]}",
+            hint=f"The nearest: shvit-mobile export --target {target} --quantize {nearest}",
         )
 
 

@@ -132,6 +132,11 @@ class Manifest(Document):
     goldens: GoldensFolder | None = None
     drift: DriftRow | None = None
 
+    @property
+    def precision_name(self) -> str:
+        """As `Recipe.precision_name`: "mixed" where `precision` is "int8" and the recipe keeps layers in float."""
+        return self.recipe.precision_name
+
     @classmethod
     def read(cls, path: Path) -> Manifest:
         """The manifest in a JSON file.

@@ -7,17 +7,20 @@ import pytest
 import torch
 
 from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift.compare import compare
 from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, ProofFailed, UnknownTarget
 from shvit_mobile.fingerprints import sha256
-from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.quantize.calibrate import calibrate, run
 from shvit_mobile.quantize.recipe import Recipe, check_precision
+from shvit_mobile.report.names import label
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets import onnx as onnx_target
 from shvit_mobile.targets.artifact import Artifact, manifest_path, recipe_path
 from shvit_mobile.targets.golden import ramp
 from shvit_mobile.targets.lower import check_target, lower, with_fields
 from shvit_mobile.targets.manifest import Manifest
-from tests.builders import randomised, trained
+from tests.builders import picture_folder, randomised, trained
 
 FP32 = Recipe(precision="fp32")
 
@@ -128,3 +131,24 @@ def test_fields_of_a_manifest_can_be_added(artifact: Artifact) -> None:
     changed = with_fields(artifact, versions={**artifact.manifest.versions, "ruler": "1"})
     assert Artifact.open(artifact.path).manifest == changed.manifest
     with_fields(changed, versions=artifact.manifest.versions)
+
+
+@pytest.mark.parametrize(
+    ("precision", "kept", "name"),
+    [("int8", (), "int8"), ("int8", ("a",), "mixed"), ("int8-dynamic", ("a",), "int8-dynamic"), ("fp32", (), "fp32")],
+)
+def test_static_int8_with_exceptions_is_called_mixed(precision: str, kept: tuple[str, ...], name: str) -> None:
+    assert Recipe(precision=check_precision(precision), float_layers=kept).precision_name == name
+
+
+def test_an_artifact_with_layers_in_float_is_mixed_wherever_it_is_named(deployed: DeployForm, tmp_path: Path) -> None:
+    pictures = picture_folder(tmp_path / "pictures", count=3)
+    images = open_images(pictures)
+    recipe = calibrate(deployed, images).model_copy(update={"float_layers": ("patch_embed.0",)})
+    artifact = lower(deployed, recipe, "onnx", tmp_path)
+    assert artifact.path.name == "custom-48x64-onnx-mixed.onnx"
+    assert compare(artifact, deployed.trained, images).precision == "mixed"
+    again = Artifact.open(artifact.path)
+    # The contract that apps read knows no further precision.
+    assert (again.manifest.precision, again.manifest.precision_name) == ("int8", "mixed")
+    assert label(artifact.path.name, "onnx", again.manifest.precision_name) == "ONNX mixed"

@@ -74,7 +74,7 @@ def recipe(manifest: Manifest) -> str:
     stays = f"float: {listed(list(told.float_kinds))}" if told.float_kinds else ""
     besides = f"float besides: {listed(list(told.float_layers))}" if told.float_layers else ""
     symmetric = "symmetric activations" if told.activations == "symmetric" else ""
-    return "; ".join(filter(None, (told.precision, ranges, symmetric, stays, besides)))
+    return "; ".join(filter(None, (told.precision_name, ranges, symmetric, stays, besides)))
 
 
 def calibration(manifest: Manifest) -> str:

@@ -52,7 +52,9 @@ def feature_texts(deployed: DeployForm) -> dict[str, str]:
 def short_description(deployed: DeployForm, recipe: Recipe) -> str:
     trained = deployed.trained
     size = "x".join(map(str, trained.preprocessing.size))
-    return f"{trained.variant}, an image classifier of {len(trained.labels)} classes at {size}, {recipe.precision}."
+    return (
+        f"{trained.variant}, an image classifier of {len(trained.labels)} classes at {size}, {recipe.precision_name}."
+    )
 
 
 def user_defined(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
@@ -61,7 +63,7 @@ def user_defined(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -
         "checkpoint_sha256": trained.sha256,
         "classes": len(trained.labels),
         "dialect": trained.dialect,
-        "precision": recipe.precision,
+        "precision": recipe.precision_name,
         "preprocessing": asdict(trained.preprocessing),
         "shvit_mobile": version("shvit-mobile"),
         "source": trained.source,

@@ -103,7 +103,7 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
             "labels": json.dumps(trained.labels, ensure_ascii=False),
             "preprocessing": json.dumps(asdict(trained.preprocessing)),
             "values": deployed.takes,
-            "precision": recipe.precision,
+            "precision": recipe.precision_name,
             "checkpoint_sha256": trained.sha256,
         },
     )
@@ -116,7 +116,7 @@ def doc_string(deployed: DeployForm, recipe: Recipe) -> str:
     height, width = trained.preprocessing.size
     takes = "0 to 255" if deployed.takes == "pixels" else "(pixel / 255 - mean) / std"
     return (
-        f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision}, from {trained.source}. "
+        f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision_name}, from {trained.source}. "
         f"`{IMAGES}`: float32, {trained.preprocessing.channel_order}, {height}x{width}, values {takes}. "
         f"`{LOGITS}`: before softmax."
     )

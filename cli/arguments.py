@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
+    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe, StepName
     from shvit_mobile.targets.manifest import Target
     from shvit_mobile.targets.pictures import GoldenPicture
 
@@ -187,6 +187,19 @@ def target_options(
             module, options = MODULES[target]
             made[target] = getattr(import_module(module), options)(**values)
     return made
+
+
+def steps_of(names: list[str] | None) -> tuple[StepName, ...]:
+    """The steps by name, in the order in which they are tried; all of them where none is named."""
+    from shvit_mobile.quantize.recipe import STEPS, UnknownStep
+
+    if names is None:
+        return STEPS
+    for name in names:
+        UnknownStep.chosen(name, [*STEPS, "none"])
+    if "none" in names and len(names) > 1:
+        raise WrongConfig("--step none is given with other steps.", why="It means plain int8, without any.")
+    return tuple(step for step in STEPS if step in names)
 
 
 def recipe_from(path: Path | None, excluded: Mapping[str, object]) -> Recipe | None:

@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shvit_mobile.demo import CALIBRATION_IMAGES
+from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
 from shvit_mobile.errors import NotAmong, WrongConfig
 
-from .arguments import activations_of, observer_of, trained_model
+from .arguments import activations_of, gate_of, images_to_compare, observer_of, steps_of, trained_model
 from .console import data, note, show
 from .options import (
+    GATES,
     IMAGES,
+    INT8,
     OUTPUT,
     Checkpoint,
     Crop,
     Json,
     Labels,
+    LabelsCsv,
+    MaxDrop,
     Mean,
+    MinAgreement,
     Model,
     Overwrite,
     Size,
     Std,
+    Step,
 )
+from .plan import SENSITIVITY_IMAGES
 from .progress import Steps
 from .results import contract_json
-from .tables import titled
+from .tables import decibels, points, sensitivity_table, titled
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.drift.gates import Gate
     from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.quantize.recipe import Recipe, StepName
+    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.quantize.recipe import Recipe
     from shvit_mobile.quantize.sensitivities import Sensitivity
     from shvit_mobile.quantize.study import Settings, Study
+    from shvit_mobile.search.costs import CostName
+    from shvit_mobile.search.found import Search
 
-INT8 = "int8"
 COUNT, SEED = 256, 0
-# Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
-SENSITIVITY_IMAGES = 64
-RECIPE, SENSITIVITY = "recipe.json", "sensitivity.json"
+RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
+# Fewest images to verify a budget on, and how many are taken of what calibration leaves.
+FEWEST, MOST = 100, 1000
 
 
-class UnknownStep(NotAmong):
-    kind = "step"
+class UnknownCost(NotAmong):
+    kind = "cost"
 
 
 class UnknownSampling(NotAmong):
@@ -89,16 +100,7 @@ def calibrate(
             metavar="affine|symmetric", help="int8 of activations with a zero point or without.", rich_help_panel=INT8
         ),
     ] = "affine",
-    steps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--step",
-            metavar="STEP",
-            help="What to try for a better int8: whole-pixels, equalise, clip, round, bias; repeatable. 'none' for "
-            "plain int8; else all. Each is kept only where it helps.",
-            rich_help_panel=INT8,
-        ),
-    ] = None,
+    steps: Step = None,
     sensitive: Annotated[
         bool,
         typer.Option(
@@ -107,6 +109,29 @@ def calibrate(
             rich_help_panel=INT8,
         ),
     ] = True,
+    max_drop: MaxDrop = None,
+    min_agreement: MinAgreement = None,
+    validate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images that the budget is verified on; else those of the first folder that calibration leaves.",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
+    labels_csv: LabelsCsv = None,
+    validate_count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=GATES)
+    ] = None,
+    cost: Annotated[
+        str,
+        typer.Option(
+            metavar="bytes|macs|latency",
+            help="By what layers are given up to float, where the budget asks for it: what they add to the file, "
+            "multiply-adds that leave int8, or time, measured on this machine.",
+            rich_help_panel=GATES,
+        ),
+    ] = "bytes",
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder to write the recipe into.", rich_help_panel=OUTPUT)
     ] = Path("calibration"),
@@ -131,11 +156,16 @@ def calibrate(
             why="Static int8 fixes the range of every activation in advance; it is measured on real images.",
             hint="Try: shvit-mobile calibrate DIR --checkpoint CHECKPOINT",
         )
+    gate = gate_of(max_drop, min_agreement)
+    check_budget(gate, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count})
+    from shvit_mobile.search.costs import COSTS
+
+    chosen_cost = UnknownCost.chosen(cost, COSTS)
     wanted, balanced = steps_of(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
     from shvit_mobile.outputs import refuse_existing
     from shvit_mobile.quantize.recipe import corrections_path
 
-    files = out / RECIPE, corrections_path(out / RECIPE), out / SENSITIVITY
+    files = out / RECIPE, corrections_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
     refuse_existing(*files, overwrite=overwrite)
     if checkpoint is None:
         note("No --checkpoint is given: this is the embedded demo model.")
@@ -148,31 +178,42 @@ def calibrate(
             from shvit_mobile.quantize.study import Settings, Study, write_recipe
 
             deployed = to_deploy_form(trained)
-        chosen = open_images(images or CALIBRATION_IMAGES).sample(count, seed, balanced=balanced)
+        there = open_images(images or CALIBRATION_IMAGES)
+        chosen = there.sample(count, seed, balanced=balanced)
+        verifying = gate and (
+            left_over(there, chosen, trained, gate, images)
+            if validate is None and checkpoint is not None
+            else images_to_compare(
+                validate or TEST_IMAGES, labels_csv, trained.labels, gate, count=validate_count, seed=seed
+            )
+        )
         settings = Settings(observer_of(observer), activations_of(activations), wanted)
         study = Study.of(deployed, chosen, settings, cache)
         recipe = made(study, settings, deployed, chosen, seed, progress)
         found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None
-        more = [] if found is None else [(out / SENSITIVITY, found.json_text())]
-        write_recipe(out / RECIPE, recipe, *more, overwrite=overwrite)
+        outcome = None
+        if gate and verifying:
+            outcome = search(study, recipe, found, deployed, verifying, gate, chosen_cost, progress)
+            recipe = recipe.model_copy(update={"float_layers": outcome.float_layers})
+        more = [(out / SENSITIVITY, found and found.json_text()), (out / SEARCH, outcome and outcome.json_text())]
+        write_recipe(out / RECIPE, recipe, *((file, text) for file, text in more if text), overwrite=overwrite)
     if as_json:
-        data({"recipe": contract_json(recipe), "sensitivity": found and contract_json(found)})
+        data(
+            {"recipe": contract_json(recipe)}
+            | {
+                name: contract and contract_json(contract)
+                for name, contract in (("sensitivity", found), ("search", outcome))
+            }
+        )
         return
     show(steps_table(recipe))
+    if found is not None:
+        show("", sensitivity_table(found))
+    if outcome is not None:
+        show("", search_table(outcome))
+        for sentence in (*outcome.notes, *outcome.verdict.caveats):
+            note(f"note: {sentence}")
     show("", f"The recipe is {out / RECIPE}. Next: shvit-mobile export --target all --recipe {out / RECIPE}")
-
-
-def steps_of(names: list[str] | None) -> tuple[StepName, ...]:
-    """The steps by name, in the order in which they are tried; all of them where none is named."""
-    from shvit_mobile.quantize.recipe import STEPS
-
-    if names is None:
-        return STEPS
-    for name in names:
-        UnknownStep.chosen(name, [*STEPS, "none"])
-    if "none" in names and len(names) > 1:
-        raise WrongConfig("--step none is given with other steps.", why="It means plain int8, without any.")
-    return tuple(step for step in STEPS if step in names)
 
 
 def made(
@@ -198,6 +239,69 @@ def made(
             begun=begun,
             each=study.keep_recipe,
             progress=tick,
+        )
+
+
+def check_budget(gate: Gate | None, options: Mapping[str, object]) -> None:
+    """Raises `WrongConfig` for options about verifying a budget that is not there."""
+    for option, value in options.items():
+        if gate is None and value is not None:
+            raise WrongConfig(
+                f"{option} is given without a budget.",
+                why="It says what a budget is verified on.",
+                hint="Add --max-drop 0.5, or --min-agreement 99 where there are no labels.",
+            )
+
+
+def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Gate, folder: Path | None) -> ImageSet:
+    """The images that calibration leaves, with the model's labels; a budget is not verified on what it was made of."""
+    from shvit_mobile.images.folders import open_images
+
+    rest = there.without(chosen)
+    if len(rest) < FEWEST:
+        raise WrongConfig(
+            f"A budget is given, and calibration leaves {len(rest)} of {len(there)} images to verify it on.",
+            why=f"It is verified on images that the recipe was not made of, at least {FEWEST}.",
+            hint="Add --validate DIR with other images, or take fewer with --count.",
+        )
+    labelled = open_images(folder, labels=trained.labels) if folder and gate.max_drop is not None else there
+    if gate.max_drop is not None and labelled.labels is None:
+        raise WrongConfig(
+            f"--max-drop is given, but the images in {folder} have no labels.",
+            why="Without labels nobody knows which answers are right.",
+            hint="Put them in a folder for each class, or use --min-agreement.",
+        )
+    return labelled.without(chosen).sample(min(MOST, len(rest)), 0)
+
+
+def search(
+    study: Study,
+    recipe: Recipe,
+    found: Sensitivity | None,
+    deployed: DeployForm,
+    images: ImageSet,
+    gate: Gate,
+    cost: CostName,
+    progress: Steps,
+) -> Search:
+    """The cheapest recipe within the budget, by what the study has tried before and what is left to try."""
+    from shvit_mobile.search.found import Budget, Point
+    from shvit_mobile.search.search import costs_by, searched
+
+    if found is None:
+        raise WrongConfig(
+            "A budget is given with --no-sensitivity.", why="Sensitivity says which layer is given up first."
+        )
+    with progress.step(f"Verifying the budget on {len(images)} images"):
+        return searched(
+            deployed,
+            recipe,
+            found,
+            images,
+            Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement),
+            costs_by(cost, found, deployed, recipe),
+            known=[Point.model_validate_json(line) for line in study.points(recipe, images)],
+            progress=lambda point: study.keep_point(recipe, images, point.model_dump_json()),
         )
 
 
@@ -234,4 +338,25 @@ def steps_table(recipe: Recipe) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for gain in recipe.steps:
         table.add_row(gain.step, f"{gain.before_db:.2f}", f"{gain.after_db:.2f}", "kept" if gain.kept else "not kept")
+    return table
+
+
+def search_table(outcome: Search) -> Table:
+    """The recipes that were tried, the cheapest first."""
+    unit = {"bytes": "MB more", "macs": "million\nMACs more", "latency": "ms more"}[outcome.costs.of]
+    scale = {"bytes": 1e-6, "macs": 1e-6, "latency": 1.0}[outcome.costs.of]
+    title = f"Recipes tried on {outcome.images.count} images"
+    table = titled(title, "layers in\nfloat", gap=1)
+    for heading in (unit, "drop, points", "agreement %", "SQNR dB", "budget"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for point in outcome.points:
+        taken = " (taken)" if point.float_layers == outcome.float_layers else ""
+        table.add_row(
+            str(len(point.float_layers)),
+            f"{scale * point.cost:.2f}",
+            points(point.row),
+            f"{100 * point.row.agreement.value:.2f}",
+            decibels(point.row.sqnr_db),
+            f"{point.holds}{taken}",
+        )
     return table

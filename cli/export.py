@@ -24,6 +24,7 @@ from .arguments import (
     precisions_of,
     recipe_from,
     share_of,
+    steps_of,
     target_options,
     targets_of,
     trained_model,
@@ -46,6 +47,7 @@ from .options import (
     Overwrite,
     Size,
     Std,
+    Step,
 )
 from .plan import Exported, Plan, checked, done, jobs
 from .progress import Steps
@@ -143,7 +145,7 @@ def export(
         str | None,
         typer.Option(
             metavar="OBSERVER",
-            help="How int8's ranges follow from these images: min-max, percentile or mse; else min-max.",
+            help="How int8's ranges follow from these images: min-max, percentile or mse; else mse.",
             rich_help_panel=PRECISION,
         ),
     ] = None,
@@ -155,6 +157,7 @@ def export(
             rich_help_panel=PRECISION,
         ),
     ] = None,
+    step: Step = None,
     calibration_count: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help=f"How many of them; else {COUNT}.", rich_help_panel=PRECISION),
@@ -229,6 +232,7 @@ def export(
         "--calibration": calibration,
         "--observer": observer,
         "--activations": activations,
+        "--step": step,
         "--calibration-count": calibration_count,
         "--seed": seed,
     }
@@ -271,13 +275,14 @@ def export(
             calibration=calibration_images(sampling, needed=calibrated, demo=checkpoint is None),
             count=COUNT if calibration_count is None else calibration_count,
             seed=SEED if seed is None else seed,
-            observer=observer_of(observer or "min-max"),
+            observer=observer_of(observer or "mse"),
             activations=activations_of(activations or "affine"),
+            steps=steps_of(step),
             pictures=pictures_of(golden_images),
             validation=None
             if validate is None
             else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
-            max_drop=max_drop,
+            gate=gate,
             overwrite=overwrite,
         )
         with steps.step("Checking the plan"):

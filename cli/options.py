@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 MODEL, IMAGES, GATES, OUTPUT = "Model", "Images", "Gates (exit status 1 past them)", "Output"
+INT8 = "int8"
 INSIDE = "Inside the artifacts"
 CPUS = "Instruction sets"
 Numbers = tuple[float, float, float]
@@ -56,6 +57,16 @@ Mean = Annotated[
 Std = Annotated[
     Numbers | None,
     typer.Option(metavar="R G B", help="Standard deviation of each colour.", rich_help_panel=MODEL),
+]
+Step = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--step",
+        metavar="STEP",
+        help="What to try for a better int8: whole-pixels, equalise, clip, round, bias; repeatable. 'none' for plain "
+        "int8; else all. Each is kept only where it helps.",
+        rich_help_panel=INT8,
+    ),
 ]
 LabelsCsv = Annotated[
     Path | None,

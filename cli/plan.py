@@ -12,15 +12,18 @@ from .progress import Steps
 
 if TYPE_CHECKING:
     from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.drift.gates import Gate
     from shvit_mobile.drift.report import Changed
     from shvit_mobile.drift.row import DriftRow
     from shvit_mobile.images.folders import ImageSet
     from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe
+    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe, StepName
     from shvit_mobile.targets.artifact import Artifact
     from shvit_mobile.targets.manifest import Target
     from shvit_mobile.targets.pictures import GoldenPicture
 
+# Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
+SENSITIVITY_IMAGES = 64
 USUAL: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
 
 
@@ -47,7 +50,8 @@ class Plan:
         activations: how int8 spreads over the ranges.
         pictures: what the goldens are made of; the usual ones if None.
         validation: what the artifacts are then compared on, if on any.
-        max_drop: the budget of top-1, in points, where there is one.
+        steps: towards a better int8.
+        gate: the budget, where there is one; int8 gives up layers to hold it.
         overwrite: replace what is there.
     """
 
@@ -61,9 +65,10 @@ class Plan:
     seed: int
     observer: ObserverName
     activations: Activations
+    steps: tuple[StepName, ...]
     pictures: Sequence[GoldenPicture] | None
     validation: ImageSet | None
-    max_drop: float | None
+    gate: Gate | None
     overwrite: bool
 
     def path(self, job: Job) -> Path:
@@ -132,20 +137,49 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps)
     from shvit_mobile.quantize.recipe import INT8_PRODUCTS
 
     with steps.step(f"Making the recipe for {precision}") as tick:
-        if plan.recipe is None:
-            return calibrate(
-                deployed,
-                plan.calibration,
-                precision=precision,
-                observer=plan.observer,
-                activations=plan.activations,
-                count=plan.count,
-                seed=plan.seed,
-                progress=tick,
-            )
-        if precision in INT8_PRODUCTS:
-            check_layers(deployed, plan.recipe)
-        return plan.recipe
+        if plan.recipe is not None:
+            if precision in INT8_PRODUCTS:
+                check_layers(deployed, plan.recipe)
+            return plan.recipe
+        made = calibrate(
+            deployed,
+            plan.calibration,
+            precision=precision,
+            observer=plan.observer,
+            activations=plan.activations,
+            count=plan.count,
+            seed=plan.seed,
+            steps=plan.steps,
+            progress=tick,
+        )
+    if precision == "int8" and plan.gate and plan.validation and plan.calibration:
+        return within(plan.gate, plan, made, deployed, plan.validation, plan.calibration, steps)
+    return made
+
+
+def within(
+    gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: Steps
+) -> Recipe:
+    """The recipe, with as many layers in float as the budget needs: most often none."""
+    from shvit_mobile.images.batches import batches
+    from shvit_mobile.quantize.calibrate import as_taken
+    from shvit_mobile.quantize.sensitivity import sensitivity
+    from shvit_mobile.search.found import Budget
+    from shvit_mobile.search.search import as_it_is, costs_by, searched
+
+    budget = Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
+    with steps.step("Holding int8 against the budget"):
+        first = as_it_is(deployed, recipe, images, budget)
+    if first.holds != "not held":
+        return recipe
+    some = calibration.sample(min(SENSITIVITY_IMAGES, plan.count), plan.seed)
+    with steps.step("The budget does not hold yet: measuring each layer alone") as tick:
+        pictures = [as_taken(deployed, batch.pixels) for batch in batches(some, plan.trained.preprocessing, size=8)]
+        found = sensitivity(deployed, recipe, pictures, progress=tick)
+    with steps.step("Searching for the layers to keep in float"):
+        costs = costs_by("bytes", found, deployed, recipe)
+        outcome = searched(deployed, recipe, found, images, budget, costs, known=[first])
+    return recipe.model_copy(update={"float_layers": outcome.float_layers})
 
 
 def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: Steps) -> Iterator[Artifact]:
@@ -178,5 +212,7 @@ def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: S
             compared = comparison(artifact, plan.trained, images, reference=reference, progress=tick)
         kept.append(with_fields(artifact, drift=compared.row))
         rows.append(compared.row)
-        changes.append(changed(compared, plan.trained.labels, images.root, max_drop=plan.max_drop))
+        changes.append(
+            changed(compared, plan.trained.labels, images.root, max_drop=plan.gate.max_drop if plan.gate else None)
+        )
     return Exported(tuple(kept), tuple(rows), tuple(changes))

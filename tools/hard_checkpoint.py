@@ -1,4 +1,4 @@
-"""Makes a checkpoint that is hard to quantize on purpose: it answers as before, and some channels are 50 times as large.
+"""Makes a checkpoint that is hard to quantize on purpose: same answers, but some channels are 50 times as large.
 
     python tools/hard_checkpoint.py hard.safetensors
     shvit-mobile export --checkpoint hard.safetensors --target onnx --quantize int8 --calibration DIR --validate DIR

@@ -17,7 +17,7 @@ from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
 from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.quantize.recipe import STEPS, Precision
 from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.lower import check_free, lower, planned, with_fields
 from shvit_mobile.targets.manifest import Target
@@ -72,7 +72,13 @@ def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None
     refuse_existing(out / REPORT, overwrite=overwrite)
     recipes = {
         precision: calibrate(
-            deployed, calibration, precision=precision, count=CALIBRATION_COUNT, progress=watch("calibrating")
+            deployed,
+            calibration,
+            precision=precision,
+            observer="mse",
+            count=CALIBRATION_COUNT,
+            steps=STEPS,
+            progress=watch("calibrating"),
         )
         for precision in dict.fromkeys(precision for _, precision in PLAN)
     }

@@ -69,6 +69,11 @@ class ImageSet:
             drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
         return replace(self._only(drawn[:count]), seed=seed)
 
+    def without(self, others: ImageSet) -> ImageSet:
+        """Those of the images that `others` does not hold, in their order; perhaps none."""
+        taken = set(others.files)
+        return self._only([index for index, file in enumerate(self.files) if file not in taken])
+
     def sha256(self) -> str:
         """The SHA-256 over the SHA-256s of the files' bytes, in order; 64 hexadecimal digits.
 

@@ -49,6 +49,10 @@ class UnknownActivations(NotAmong):
     kind = "activation range"
 
 
+class UnknownStep(NotAmong):
+    kind = "step"
+
+
 class ActivationRange(Contract):
     """What a layer's input and output (after its relu, where it has one) are to hold; zero is held besides."""
 

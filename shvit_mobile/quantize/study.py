@@ -125,6 +125,28 @@ class Study:
         with whole(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
             path.write_text(found.json_text())
 
+    def points_file(self, recipe: Recipe, images: ImageSet) -> Path:
+        return self.folder / f"points-{fingerprint(recipe)[:16]}-{images.sha256()[:16]}.jsonl"
+
+    def points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
+        """What `keep_point` was given of a recipe and images, as JSON; a line that is not whole does not count."""
+        file = self.points_file(recipe, images)
+        return tuple(line for line in file.read_text().splitlines() if is_json(line)) if file.exists() else ()
+
+    def keep_point(self, recipe: Recipe, images: ImageSet, point: str) -> None:
+        """Keeps a line of JSON: a recipe that a search has tried."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.points_file(recipe, images).open("a") as file:
+            file.write(point + "\n")
+
+
+def is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
 
 def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite: bool = False) -> None:
     """Writes a recipe, its corrections beside it, and further texts into the same folder; all of them or none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from shvit_mobile.contract import Contract, Milliseconds
 from shvit_mobile.errors import WrongConfig
@@ -11,6 +11,7 @@ from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.targets.manifest import Target
 
 CostName = Literal["bytes", "macs", "latency"]
+COSTS: tuple[CostName, ...] = get_args(CostName)
 # Of a weight that a target keeps in float. In int8 it is one byte.
 FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
 

@@ -20,8 +20,9 @@ from shvit_mobile.images.folders import ImageSet, as_text
 from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.quantize.sensitivities import LayerSensitivity, Sensitivity
-from shvit_mobile.search.costs import Costs
+from shvit_mobile.search.costs import CostName, Costs, bytes_of, latency, macs
 from shvit_mobile.search.found import Budget, Point, Search, holds
+from shvit_mobile.search.latency import latencies
 from shvit_mobile.targets.lower import lower
 from shvit_mobile.targets.pictures import usual_pictures
 
@@ -99,6 +100,33 @@ def searched(
         verdict=judged([chosen.row], budget.gate),
         notes=tuple(notes(trials)),
     )
+
+
+def costs_by(name: CostName, sensitivity: Sensitivity, deployed: DeployForm, recipe: Recipe) -> Costs:
+    """What each int8 layer costs in float, by the name of the cost; latency is measured here and now."""
+    if name == "macs":
+        return macs(sensitivity)
+    if name == "bytes":
+        return bytes_of(sensitivity, "onnx")
+    return latency(sensitivity, latencies(deployed, recipe))
+
+
+def as_it_is(
+    deployed: DeployForm,
+    recipe: Recipe,
+    images: ImageSet,
+    budget: Budget,
+    *,
+    reference: Reference | None = None,
+) -> Point:
+    """What the budget makes of the recipe without any search: a point that `searched` knows then.
+
+    Raises:
+        WrongConfig: the budget is of top-1, and there are no labels.
+        BadImages, BadRecipe: as `compare` and `lower`.
+    """
+    row = Artifacts(deployed, recipe, images, reference).row(recipe.float_layers)
+    return Point(float_layers=recipe.float_layers, cost=0.0, holds=holds(row, budget.gate), row=row)
 
 
 class Artifacts:

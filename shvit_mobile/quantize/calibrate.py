@@ -16,6 +16,7 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
+from shvit_mobile.images.variants import with_variants
 from shvit_mobile.quantize.corrections import Corrections, corrections_of
 from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
 from shvit_mobile.quantize.observers import Observer, observer_named
@@ -34,6 +35,8 @@ from shvit_mobile.quantize.recipe import (
 )
 
 Progress = Callable[[int, int], None]
+# Where steps are tried on fewer images, variants of them make up for it.
+ENOUGH = 32
 
 
 def calibrate(
@@ -122,13 +125,14 @@ def improved(
 
     read = [batch.pixels for batch in batches(chosen, deployed.trained.preprocessing, size=8)]
     pixels = np.concatenate(read)
-    source = images_of(chosen, len(pixels), seed)
+    source = images_of(chosen, len(pixels), seed, variants=max(0, ENOUGH - len(pixels)))
 
     def told(attempt: Attempt, gains: Sequence[StepGain]) -> Recipe:
         found = {"ranges": dict(attempt.ranges), "calibration": source, "steps": tuple(gains)}
         return plain.model_copy(update=found).made_of(attempt.corrections)
 
     before = None if begun is None else Attempt(begun.ranges, corrections_of(begun) or Corrections())
+    pixels = with_variants(pixels, ENOUGH, seed)
     under_way = Improvement(deployed, pixels, observer=plain.observer or "min-max", activations=plain.activations)
     recipe = plain
     for attempt, gains in under_way.tried(steps, before, begun.steps if begun else ()):
@@ -140,8 +144,8 @@ def improved(
     return recipe
 
 
-def images_of(chosen: ImageSet, used: int, seed: int) -> CalibrationImages:
-    return CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed)
+def images_of(chosen: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
+    return CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed, variants=variants)
 
 
 @contextmanager

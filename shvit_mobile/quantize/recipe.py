@@ -68,12 +68,14 @@ class CalibrationImages(Contract):
         count: how many images.
         sha256: over the bytes of the chosen files, in order.
         seed: of the choice.
+        variants: how many variants of them were looked at besides, where they are few.
     """
 
     source: str
     count: Count
     sha256: Sha256
     seed: int
+    variants: Count = 0
 
 
 class StepGain(Contract):

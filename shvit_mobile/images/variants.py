@@ -1,0 +1,51 @@
+"""Variants of a few pictures: crops, mirrored, in other light and other colours, so that few stand for more.
+
+A range that was measured on one picture is too small for the next. What variants show of other pictures is their spread,
+not what is in them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Each is drawn evenly from between these: how far a crop is enlarged, contrast, light in units of a pixel's value.
+ENLARGED, CONTRAST, LIGHT = (1.0, 2.2), (0.5, 1.8), (-60.0, 60.0)
+NEGATIVES = 0.3
+
+
+def with_variants(pixels: NDArray[np.uint8], count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """`pixels`, and behind them as many variants as make `count` pictures; as they are where they are as many.
+
+    Args:
+        pixels: uint8, shape (images, height, width, 3), at least one.
+        count: how many there are to be.
+        seed: the same for the same variants.
+    """
+    draw = np.random.default_rng(seed)
+    made = [variant(pixels[index % len(pixels)], draw) for index in range(count - len(pixels))]
+    return np.concatenate([pixels, np.stack(made)]) if made else pixels
+
+
+def variant(picture: NDArray[np.uint8], draw: np.random.Generator) -> NDArray[np.uint8]:
+    """One of them, shape (height, width, 3)."""
+    changed = cropped(picture, draw)
+    if draw.random() < 0.5:
+        changed = changed[:, ::-1]
+    values = changed.astype(np.float32)[..., draw.permutation(3)]
+    middle = values.mean()
+    values = (values - middle) * draw.uniform(*CONTRAST) + middle + draw.uniform(*LIGHT)
+    if draw.random() < NEGATIVES:
+        values = 255 - values
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def cropped(picture: NDArray[np.uint8], draw: np.random.Generator) -> NDArray[np.uint8]:
+    """A part of a picture at the size of the whole, bicubic."""
+    height, width = picture.shape[:2]
+    enlarged = draw.uniform(*ENLARGED)
+    rows, columns = max(1, int(height / enlarged)), max(1, int(width / enlarged))
+    top, left = draw.integers(0, height - rows + 1), draw.integers(0, width - columns + 1)
+    part = Image.fromarray(picture[top : top + rows, left : left + columns])
+    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))

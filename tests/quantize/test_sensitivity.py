@@ -55,7 +55,7 @@ class Case:
 
 
 @cache
-def case(variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: bool = False) -> Case:
+def case(variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: bool = False, kept: float = 1.0) -> Case:
     model = randomised(TINY) if variant == "tiny" else randomised(variant, classes=10)
     deployed = to_deploy_form(trained(model, size=size))
     images = tuple(torch.split(smooth_pixels(11, size), 6))
@@ -64,7 +64,12 @@ def case(variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: bool = 
     with observed(module, ranges), torch.inference_mode():
         for batch in images:
             module(batch)
-    recipe = Recipe(precision="int8", ranges=ranges)
+    # A layer's output narrower than the next one's input: then it matters that a value is rounded once.
+    clipped = {
+        name: ActivationRange(input=seen.input, output=(kept * seen.output[0], kept * seen.output[1]))
+        for name, seen in ranges.items()
+    }
+    recipe = Recipe(precision="int8", ranges=clipped)
     return Case(deployed, recipe.made_of(corrections) if changed else recipe, images)
 
 
@@ -107,7 +112,7 @@ def close(found: Row, alone: tuple[float, float], without: tuple[float, float]) 
 )
 def test_each_row_is_what_the_whole_model_says(made: tuple[str, tuple[int, int], bool]) -> None:
     variant, size, changed = made
-    of = case(variant, size, changed=changed)
+    of = case(variant, size, changed=changed, kept=0.8)
     names = list(of.recipe.ranges)
     chosen = (
         {*names[:2], *names[4::7], "stages.1.downsample.2.conv3"} if variant == "tiny" else {names[0], *names[8::16]}

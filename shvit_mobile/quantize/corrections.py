@@ -22,9 +22,10 @@ from shvit_mobile.deploy.chains import scaled
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.outputs import whole
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
 from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, int8_layers
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import Recipe, corrections_path
 
 # What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
@@ -116,6 +117,24 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
             hint="Read it with Recipe.read, from where it was written.",
         )
     return Corrections.read(recipe.beside, recipe.corrections)
+
+
+def write_recipe(recipe: Recipe, path: Path, *, overwrite: bool = False) -> None:
+    """Puts a recipe into a JSON file, and its corrections, where it has some, into the file beside it; both or none.
+
+    Raises:
+        OutputExists: one of them is there, and `overwrite` is not asked for.
+        BadRecipe: the recipe's corrections are not at hand.
+    """
+    corrections = corrections_of(recipe)
+    beside = corrections_path(path)
+    if corrections is None:
+        with whole(path, overwrite=overwrite) as (file,):
+            file.write_text(recipe.json_text())
+        return
+    with whole(path, beside, overwrite=overwrite) as (file, tensors):
+        file.write_text(recipe.json_text())
+        tensors.write_bytes(corrections.data)
 
 
 def in_float(deployed: DeployForm, recipe: Recipe) -> DeployForm:

@@ -6,8 +6,10 @@ They learn from labels and, more, from the float model's logits. The result is a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from math import cos, isfinite, log10, pi
+from math import cos, inf, isfinite, log10, pi
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from shvit_mobile.errors import BadImages, BadRecipe, WrongConfig
 from shvit_mobile.images.batches import Batch, batches
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.images.preprocessing import raw
+from shvit_mobile.quantize.affine import WEIGHT_MAX
 from shvit_mobile.quantize.corrections import Corrections
 from shvit_mobile.quantize.layers import check_layers
 from shvit_mobile.quantize.qat import TrainingGraph, training_graph
@@ -29,10 +32,11 @@ Progress = Callable[[str, int, int], None]
 
 # Of the images, the share that judges, and the most of them; and the fewest that can be trained on and judged by.
 HELD_OUT, MOST_HELD_OUT, FEWEST = 0.2, 500, 10
-# What labels count for in the loss. The float model's logits say more about an image, and are what int8 is held against.
+# What labels count for in the loss: the float model's logits say more of an image, and are what int8 is held against.
 LABELS_SHARE = 0.2
 # Logits are divided by it before they are compared, so that unlikely classes are heard (Hinton et al., 2015).
 TEMPERATURE = 2.0
+LEARNING_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Settings:
     epochs: int = 3
     count: int = 1000
     batch: int = 16
-    learning_rate: float = 0.05
+    learning_rate: float = LEARNING_RATE
     flip: bool = False
     seed: int = 0
     device: str | None = None
@@ -62,8 +66,12 @@ class Settings:
             raise WrongConfig(
                 f"epochs is {self.epochs}, count {self.count} and batch {self.batch}.", why="Each is at least 1."
             )
-        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise WrongConfig(f"The learning rate is {self.learning_rate}.", why="It is above 0.")
+        if not 0 < self.learning_rate <= WEIGHT_MAX:
+            raise WrongConfig(
+                f"The learning rate is {self.learning_rate:g}.",
+                why=f"It is in int8 steps an update: above 0 and at most {WEIGHT_MAX}, all that a weight has.",
+                hint=f"Try: --learning-rate {LEARNING_RATE:g}",
+            )
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def finetuned(
     Raises:
         BadRecipe: the recipe is not static int8, keeps every layer float, or is another model's.
         BadImages: the images have no labels or other classes, or are too few.
-        WrongConfig: there is no such device, or the learning rate is so large that the loss is not a number.
+        WrongConfig: there is no such device.
     """
     settings = settings or Settings()
     check_recipe(deployed, recipe)
@@ -140,11 +148,11 @@ class Training:
         self.learn, self.held = apart(images)
         self.device = device_named(settings.device)
         self.student: TrainingGraph = training_graph(deployed, recipe, self.device)
-        self.teacher = training_device(deployed.module, self.device)
+        self.teacher = on_device(deployed.module, self.device)
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.learn) // settings.batch)
         self.update = 0
-        self.skipped = 0
+        self.skipped: set[Path] = set()
 
     def done(self) -> FineTuned:
         """Trains for all epochs."""
@@ -171,11 +179,11 @@ class Training:
             after=epochs[best].standing,
         )
         recipe = self.recipe.model_copy(update={"finetuning": told}).made_of(kept)
-        return FineTuned(recipe, before, tuple(epochs), best, self.skipped)
+        return FineTuned(recipe, before, tuple(epochs), best, len(self.skipped))
 
     def epoch(self, number: int, name: str) -> float:
         """Sees each image once; the mean loss."""
-        rng = np.random.default_rng((self.settings.seed, number))
+        rng = np.random.default_rng((self.settings.seed % 2**32, number))
         shuffled = self.learn.only(rng.permutation(len(self.learn)).tolist())
         total = seen = 0.0
         for pixels, labels in self.shown(shuffled, name):
@@ -194,26 +202,20 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = loss_of(self.student.module(pixels), expected, labels)
-        if not torch.isfinite(loss):
-            raise WrongConfig(
-                f"The loss is {loss.item()} after {self.update} updates.",
-                why=f"A learning rate of {self.settings.learning_rate:g} int8 steps drives the model apart.",
-                hint=f"Try: --learning-rate {self.settings.learning_rate / 10:g}",
-            )
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.update += 1
-        return float(loss)
+        return loss.item()
 
     @torch.no_grad()
     def standing(self, name: str) -> Standing:
         """How near int8 is to the float model now."""
         actual, expected, truth = [], [], []
         for pixels, labels in self.shown(self.held, name):
-            actual.append(self.student.module(pixels))
-            expected.append(self.teacher(pixels))
-            truth.append(labels)
+            actual.append(self.student.module(pixels).cpu())
+            expected.append(self.teacher(pixels).cpu())
+            truth.append(labels.cpu())
         return standing_of(torch.cat(actual), torch.cat(expected), torch.cat(truth))
 
     def shown(self, images: ImageSet, name: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -223,11 +225,9 @@ class Training:
             if self.progress is not None:
                 self.progress(name, done, total)
 
-        skipped = 0
         for batch in batches(images, self.deployed.trained.preprocessing, size=self.settings.batch, progress=tick):
-            skipped += len(batch.skipped)
+            self.skipped |= {skipped.file for skipped in batch.skipped}
             yield self.taken(batch), torch.from_numpy(batch.labels).to(self.device)
-        self.skipped = max(self.skipped, skipped)
 
     def taken(self, batch: Batch) -> Tensor:
         """What the deploy form takes of a batch, on the device."""
@@ -247,7 +247,7 @@ def standing_of(actual: Tensor, expected: Tensor, labels: Tensor) -> Standing:
     """Args: logits of int8 and of the float model, shape (images, classes); the right classes, shape (images,)."""
     noise = float((actual - expected).double().square().sum())
     signal = float(expected.double().square().sum())
-    level = 10 * log10(signal / noise) if noise and signal else float("inf")
+    level = -inf if not isfinite(noise) or not signal else 10 * log10(signal / noise) if noise else inf
     chosen = actual.argmax(1)
     return Standing(
         agreement=float((chosen == expected.argmax(1)).double().mean()),
@@ -311,8 +311,6 @@ def device_named(name: str | None) -> torch.device:
     return device
 
 
-def training_device(module: nn.Module, device: torch.device) -> nn.Module:
+def on_device(module: nn.Module, device: torch.device) -> nn.Module:
     """A module on a device, where the original stays where it is."""
-    from copy import deepcopy
-
     return module if device.type == "cpu" else deepcopy(module).to(device)

@@ -89,7 +89,7 @@ class InSteps(nn.Module):
 
 
 class TrainingQuantizer(RecipeQuantizer):
-    """The recipe's annotations with a weight that is rounded in training too; of activations torchao knows by itself."""
+    """The recipe's annotations, with weights that stay rounded in training; torchao itself sees to activations."""
 
     def of_weight(self, layer: str) -> QuantizationSpec:
         observer = GivenScales.with_args(scales=self.scales[layer])

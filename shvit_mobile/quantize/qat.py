@@ -135,7 +135,7 @@ def prepared(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -
     with quiet():
         exported = torch.export.export(form, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
         graph: fx.GraphModule = prepare_qat_pt2e(exported, quantizer)
-    # The one pass in which fake-quant modules take over their scales, which stay.
+    # Fake-quant modules take over their scales in a first pass. These are given: there is nothing to observe after it.
     with torch.no_grad():
         graph(example)
     graph.apply(disable_observer)

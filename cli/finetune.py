@@ -128,7 +128,7 @@ def finetune(
     if written := tuned.helped or keep_anyway:
         from shvit_mobile.quantize.corrections import write_recipe
 
-        write_recipe(tuned.recipe, out, overwrite=overwrite)
+        write_recipe(out, tuned.recipe, overwrite=overwrite)
     if as_json:
         data(told(tuned, out if written else None))
     else:

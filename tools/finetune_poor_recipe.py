@@ -45,7 +45,7 @@ def main(
     reference = float_reference(trained, tests)
     print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
     for name, recipe in {"poor": poor, "fine-tuned": tuned.recipe}.items():
-        write_recipe(recipe, out / f"{name}.json", overwrite=True)
+        write_recipe(out / f"{name}.json", recipe, overwrite=True)
         for how, row in measured(deployed, recipe, tests, reference, out / name):
             print(f"| {name} | {how} | {figures(row)} |", flush=True)
 

@@ -119,7 +119,7 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
     return Corrections.read(recipe.beside, recipe.corrections)
 
 
-def write_recipe(recipe: Recipe, path: Path, *, overwrite: bool = False) -> None:
+def write_recipe(path: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
     """Puts a recipe into a JSON file, and its corrections, where it has some, into the file beside it; both or none.
 
     Raises:
@@ -128,13 +128,15 @@ def write_recipe(recipe: Recipe, path: Path, *, overwrite: bool = False) -> None
     """
     corrections = corrections_of(recipe)
     beside = corrections_path(path)
+    contents = {path: recipe.json_text().encode()}
+    if corrections is not None:
+        contents[beside] = corrections.data
+    with whole(*contents, overwrite=overwrite) as parts:
+        for part, content in zip(parts, contents.values(), strict=True):
+            part.write_bytes(content)
     if corrections is None:
-        with whole(path, overwrite=overwrite) as (file,):
-            file.write_text(recipe.json_text())
-        return
-    with whole(path, beside, overwrite=overwrite) as (file, tensors):
-        file.write_text(recipe.json_text())
-        tensors.write_bytes(corrections.data)
+        # Those of a recipe that was here before.
+        beside.unlink(missing_ok=True)
 
 
 def in_float(deployed: DeployForm, recipe: Recipe) -> DeployForm:

@@ -91,7 +91,9 @@ def test_the_graph_computes_what_a_corrected_recipe_simulates(
     recipe = improved.model_copy(update={"activations": activations, "float_layers": ("patch_embed.2",)})
     graph, pixels = training_graph(deployed, recipe), smooth_pixels(5, SIZE, seed=3)
     with torch.no_grad():
-        torch.testing.assert_close(graph.module(pixels), simulated(deployed, recipe)(pixels), rtol=0, atol=1e-4)
+        expected = simulated(deployed, recipe)(pixels)
+        for some in (slice(0, 1), slice(0, 5)):
+            torch.testing.assert_close(graph.module(pixels[some]), expected[some], rtol=0, atol=1e-4)
 
 
 def test_corrections_are_what_the_graph_computes_with_after_its_last_update(
@@ -122,7 +124,7 @@ def test_every_int8_layer_is_trained_and_nothing_else(deployed: DeployForm, reci
 def test_the_recipe_lowers_to_what_was_trained(
     deployed: DeployForm, recipe: Recipe, tuned: FineTuned, tmp_path: Path
 ) -> None:
-    write_recipe(tuned.recipe, tmp_path / "recipe-finetuned.json")
+    write_recipe(tmp_path / "recipe-finetuned.json", tuned.recipe)
     read = Recipe.read(tmp_path / "recipe-finetuned.json")
     artifact = lower(deployed, read, "onnx", tmp_path)
     pixels = smooth_pixels(8, SIZE, seed=4)
@@ -212,12 +214,16 @@ def test_what_cannot_be_fine_tuned_is_refused(
         Settings(epochs=0)
 
 
-def test_a_recipe_is_written_with_its_corrections_or_not_at_all(tuned: FineTuned, tmp_path: Path) -> None:
+def test_a_recipe_is_written_with_its_corrections_or_not_at_all(
+    recipe: Recipe, tuned: FineTuned, tmp_path: Path
+) -> None:
     path, beside = tmp_path / "a.json", tmp_path / "a.safetensors"
     beside.touch()
     with pytest.raises(OutputExists, match=r"a\.safetensors is already there"):
-        write_recipe(tuned.recipe, path)
+        write_recipe(path, tuned.recipe)
     assert not path.exists()
-    write_recipe(tuned.recipe, path, overwrite=True)
+    write_recipe(path, tuned.recipe, overwrite=True)
     assert corrections_of(Recipe.read(path)) is not None
     assert Recipe.read(path) == tuned.recipe
+    write_recipe(path, recipe, overwrite=True)
+    assert not beside.exists(), "corrections of another recipe"

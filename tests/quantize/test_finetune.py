@@ -11,11 +11,12 @@ import torch
 
 from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadImages, BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.corrections import corrections_of, write_recipe
-from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned
+from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
 from shvit_mobile.quantize.improve import Improvement
 from shvit_mobile.quantize.layers import int8_layers
 from shvit_mobile.quantize.qat import training_graph
@@ -173,11 +174,16 @@ def test_agreement_comes_before_sqnr() -> None:
     assert near.model_copy(update={"sqnr_db": 21}).better_than(near)
 
 
-def test_a_model_that_takes_normalised_pixels_is_trained_too(recipe: Recipe, images: ImageSet) -> None:
+def test_a_model_that_takes_normalised_pixels_is_given_them(images: ImageSet) -> None:
     outside = to_deploy_form(trained(randomised(SMALL), size=SIZE), normalise=False)
-    measured = calibrate(outside, images, count=1)
-    poor = measured.model_copy(update={"ranges": {name: cut(seen) for name, seen in measured.ranges.items()}})
-    assert finetuned(outside, poor, images, replace(SETTINGS, epochs=1)).helped
+    poor = calibrate(outside, images, count=1)
+    tuned = finetuned(outside, poor, images, replace(SETTINGS, epochs=1))
+    preprocessing = outside.trained.preprocessing
+    (held,) = batches(apart(images.sample(SETTINGS.count, SETTINGS.seed))[1], preprocessing)
+    values = torch.from_numpy(preprocessing.normalised(held.pixels))
+    with torch.no_grad():
+        seen = standing_of(simulated(outside, poor)(values), outside.module(values), torch.from_numpy(held.labels))
+    assert tuned.before == seen
 
 
 def test_pictures_that_cannot_be_decoded_are_counted(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:

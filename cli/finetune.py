@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shvit_mobile.quantize.recipe import Recipe, Standing
 
 TRAINING = "Training"
-EPOCHS, COUNT, BATCH, RATE, SEED = 3, 1000, 16, 0.1, 0
+EPOCHS, COUNT, BATCH, RATE, SEED = 3, 1000, 16, 0.01, 0
 
 
 def finetune(
@@ -200,5 +200,5 @@ def conclude(tuned: FineTuned, out: Path, beside: Path, *, written: bool) -> Non
     if written:
         note(f"Wrote {out}, and the trained weights into {beside.name} beside it.")
         return
-    note("Nothing was written. Try more images, or a lower --learning-rate; --keep-anyway writes it all the same.")
+    note("Nothing was written. Try more images or another --learning-rate; --keep-anyway writes it all the same.")
     raise typer.Exit(GATE_FAILED)

@@ -34,6 +34,7 @@ def main(
     share: Annotated[float, typer.Option(help="How much of each range is left.")] = 0.3,
     count: Annotated[int, typer.Option(help="Images to learn from and to judge by.")] = 400,
     epochs: int = 3,
+    learning_rate: Annotated[float, typer.Option(help="At the start, in int8 steps an update.")] = 0.1,
     out: Path = Path("runs/finetune"),
 ) -> None:
     trained = load_checkpoint(CHECKPOINT)
@@ -41,7 +42,9 @@ def main(
     tests = open_images(TEST_IMAGES, labels=trained.labels)
     poor = cut(calibrate(deployed, open_images(CALIBRATION_IMAGES), count=1), share)
     learnt = open_images(images, labels=trained.labels)
-    tuned = finetuned(deployed, poor, learnt, Settings(count=count, epochs=epochs), progress=tell)
+    settings = Settings(count=count, epochs=epochs, learning_rate=learning_rate)
+    tuned = finetuned(deployed, poor, learnt, settings, progress=tell)
+    typer.echo(f"Held out, before: {tuned.before}; after: {tuned.after}", err=True)
     reference = float_reference(trained, tests)
     print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
     for name, recipe in {"poor": poor, "fine-tuned": tuned.recipe}.items():

@@ -16,6 +16,7 @@ from .doctor import doctor
 from .embed import embed
 from .errors import DEBUG, WRONG_INPUT, Reporting
 from .export import export
+from .finetune import finetune
 from .inspect import inspect
 from .report import report
 from .validate import validate
@@ -66,5 +67,5 @@ def shvit_mobile(
         raise typer.Exit(WRONG_INPUT)
 
 
-for command in (export, calibrate, validate, benchmark, devices, report, inspect, embed, doctor, demo):
+for command in (export, calibrate, finetune, validate, benchmark, devices, report, inspect, embed, doctor, demo):
     app.command(cls=Command)(command)

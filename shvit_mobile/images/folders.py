@@ -67,12 +67,12 @@ class ImageSet:
                 turns[index] = taken[self.labels[index]]
                 taken[self.labels[index]] += 1
             drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
-        return replace(self._only(drawn[:count]), seed=seed)
+        return replace(self.only(drawn[:count]), seed=seed)
 
     def without(self, others: ImageSet) -> ImageSet:
         """Those of the images that `others` does not hold, in their order; perhaps none."""
         taken = set(others.files)
-        return self._only([index for index, file in enumerate(self.files) if file not in taken])
+        return self.only([index for index, file in enumerate(self.files) if file not in taken])
 
     def sha256(self) -> str:
         """The SHA-256 over the SHA-256s of the files' bytes, in order; 64 hexadecimal digits.
@@ -88,7 +88,8 @@ class ImageSet:
                 raise BadImages(f"{file} cannot be read: {reason.strerror}.", why="It was there before.") from None
         return digest.hexdigest()
 
-    def _only(self, indices: Sequence[int]) -> ImageSet:
+    def only(self, indices: Sequence[int]) -> ImageSet:
+        """The images at `indices`, in that order."""
         labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
         return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
 

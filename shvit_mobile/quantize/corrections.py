@@ -22,9 +22,10 @@ from shvit_mobile.deploy.chains import scaled
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.outputs import whole
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
 from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, int8_layers
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.recipe import Recipe, corrections_path
 
 # What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
@@ -116,6 +117,26 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
             hint="Read it with Recipe.read, from where it was written.",
         )
     return Corrections.read(recipe.beside, recipe.corrections)
+
+
+def write_recipe(path: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
+    """Puts a recipe into a JSON file, and its corrections, where it has some, into the file beside it; both or none.
+
+    Raises:
+        OutputExists: one of them is there, and `overwrite` is not asked for.
+        BadRecipe: the recipe's corrections are not at hand.
+    """
+    corrections = corrections_of(recipe)
+    beside = corrections_path(path)
+    contents = {path: recipe.json_text().encode()}
+    if corrections is not None:
+        contents[beside] = corrections.data
+    with whole(*contents, overwrite=overwrite) as parts:
+        for part, content in zip(parts, contents.values(), strict=True):
+            part.write_bytes(content)
+    if corrections is None:
+        # Those of a recipe that was here before.
+        beside.unlink(missing_ok=True)
 
 
 def in_float(deployed: DeployForm, recipe: Recipe) -> DeployForm:

@@ -85,7 +85,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
         for node in model.graph.nodes:
             name = layer_name(node)
             if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
-                weight = with_scales(self.scales[name]) if name in self.scales else WEIGHT
+                weight = self.of_weight(name)
                 if name in self.ranges:
                     annotate_static(node, self.ranges[name], self.activations, weight)
                 else:
@@ -93,6 +93,10 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
             elif node.target == ATEN.linear.default and name in self.heads:
                 annotate_dynamic(node, WEIGHT)
         return model
+
+    def of_weight(self, layer: str) -> QuantizationSpec:
+        """How a layer's weight is rounded."""
+        return with_scales(self.scales[layer]) if layer in self.scales else WEIGHT
 
     def validate(self, model: fx.GraphModule) -> None:
         """Every annotation is made here, so there is nothing to validate."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, PrivateAttr
 
-from shvit_mobile.contract import Contract, Count, Document, Sha256
+from shvit_mobile.contract import Contract, Count, Document, Figure, Proportion, Sha256
 from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
@@ -93,6 +93,43 @@ class StepGain(Contract):
     kept: bool
 
 
+class Standing(Contract):
+    """How near int8 is to the float model on some images.
+
+    Attributes:
+        agreement: the share of images on which both choose the same class.
+        sqnr_db: of the logits.
+        top1: the share of images on which int8 chooses the right class.
+    """
+
+    agreement: Proportion
+    sqnr_db: Figure
+    top1: Proportion
+
+    def better_than(self, other: Standing) -> bool:
+        """By agreement, and by SQNR where that is equal."""
+        return (self.agreement, self.sqnr_db) > (other.agreement, other.sqnr_db)
+
+
+class FineTuning(Contract):
+    """How the corrections were trained.
+
+    Attributes:
+        images: what they were trained on.
+        held_out: how many images judged, which were not trained on.
+        epochs: how often all images had been seen by then.
+        learning_rate: at the start, in int8 steps an update.
+        before, after: how near int8 was to the float model without the training and with it.
+    """
+
+    images: CalibrationImages
+    held_out: Count
+    epochs: Count
+    learning_rate: float
+    before: Standing
+    after: Standing
+
+
 class Recipe(Document):
     """What precision where.
 
@@ -109,6 +146,7 @@ class Recipe(Document):
         calibration: the images behind `ranges`; None where the precision needs none.
         corrections: the SHA-256 of the file beside the recipe with changed parameters; None where none are.
         steps: what was tried for a better int8, in order, and what came of it.
+        finetuning: how the corrections were trained; None where they were not.
     """
 
     NAME = "recipe"
@@ -123,6 +161,7 @@ class Recipe(Document):
     calibration: CalibrationImages | None = None
     corrections: Sha256 | None = None
     steps: tuple[StepGain, ...] = ()
+    finetuning: FineTuning | None = None
 
     # The corrections themselves, where the recipe was made in this process.
     _made_with: Any = PrivateAttr(None)

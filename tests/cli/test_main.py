@@ -15,7 +15,7 @@ from shvit_mobile.cli.errors import printable, text
 from shvit_mobile.errors import ShvitError
 from tests.cli.conftest import Call, World, executable
 
-COMMANDS = ("export", "validate", "devices", "report", "inspect", "embed", "doctor", "demo")
+COMMANDS = ("export", "finetune", "validate", "devices", "report", "inspect", "embed", "doctor", "demo")
 HEAVY = {"torch", "coremltools", "executorch", "onnx", "onnxruntime", "numpy", "PIL"}
 
 # The program itself, which at its end names the packages it has imported.

@@ -1,0 +1,124 @@
+"""`finetune` makes a poor recipe better at the command line, and says so where it could not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.corrections import corrections_of
+from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from tests.cli.conftest import Call, World
+
+QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)
+
+
+@pytest.fixture(scope="module")
+def good(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    deployed = to_deploy_form(load_checkpoint(world.checkpoint))
+    path = tmp_path_factory.mktemp("good") / "recipe.json"
+    path.write_text(calibrate(deployed, open_images(world.pictures)).json_text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def poor(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that cuts off more than half of each range."""
+    recipe = Recipe.read(good)
+    ranges = {
+        name: ActivationRange(input=seen.input, output=(0.4 * seen.output[0], 0.4 * seen.output[1]))
+        for name, seen in recipe.ranges.items()
+    }
+    path = tmp_path_factory.mktemp("poor") / "recipe.json"
+    path.write_text(recipe.model_copy(update={"ranges": ranges}).json_text())
+    return path
+
+
+def test_a_poor_recipe_gets_better_and_exports(world: World, poor: Path, tmp_path: Path, call: Call) -> None:
+    out, model = tmp_path / "tuned.json", ("--checkpoint", world.checkpoint)
+    result = call("finetune", world.pictures, *model, "--recipe", poor, *QUICK, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["recipe"], told["helped"], told["best"], len(told["epochs"])) == (str(out), True, 1, 1)
+    assert told["epochs"][0]["sqnr_db"] > told["before"]["sqnr_db"]
+    recipe = Recipe.read(out)
+    assert recipe.ranges == Recipe.read(poor).ranges
+    assert corrections_of(recipe) is not None
+    exported = call("export", *model, "--target", "onnx", "--recipe", out, "--out", tmp_path / "artifacts")
+    assert exported.exit_code == 0, exported.output
+    assert Recipe.read(next((tmp_path / "artifacts").glob("*.recipe.json"))) == recipe
+
+
+def test_what_is_no_better_is_written_only_where_that_is_asked_for(
+    world: World, good: Path, tmp_path: Path, call: Call
+) -> None:
+    out = tmp_path / "tuned.json"
+    args = ("finetune", world.pictures, "--checkpoint", world.checkpoint, "--recipe", good, *QUICK[:-1], 60)
+    refused = call(*args, "--out", out)
+    assert refused.exit_code == 1
+    assert "It did not help: at its best int8 has " in refused.stderr
+    assert "Nothing was written." in refused.stderr
+    assert not list(tmp_path.iterdir())
+    kept = call(*args, "--out", out, "--keep-anyway")
+    assert kept.exit_code == 0, kept.output
+    assert "It did not help" in kept.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"tuned.json", "tuned.safetensors"}
+    assert Recipe.read(out).corrections is not None
+
+
+def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
+    world: World, poor: Path, tmp_path: Path, call: Call
+) -> None:
+    args = ("finetune", world.pictures, "--checkpoint", world.checkpoint, "--recipe", poor, *QUICK, "--epochs", 2)
+    result = call(*args, "--out", tmp_path / "tuned.json")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    assert "3 images held out" in result.stdout
+    assert [line[0] for line in lines[-3:]] == ["before", "1", "2"]
+    assert sum("best" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"--recipe": "missing.json"}, "missing.json cannot be read"),
+        ({"DIR": "unlabelled"}, "have no labels"),
+        ({"--recipe": "dynamic.json"}, "The recipe's precision is int8-dynamic, and fine-tuning is for int8."),
+        ({"--recipe": "other.json"}, "The recipe does not fit custom: it names other.layer"),
+        ({"--out": "there.json"}, "there.json is already there."),
+        ({"--out": "half.json"}, "half.safetensors is already there."),
+        ({"--out": "recipe.safetensors"}, "--out is recipe.safetensors."),
+        ({"--device": "abacus"}, "--device is 'abacus'"),
+        ({"--learning-rate": "0"}, "The learning rate is 0."),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:20],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    change: dict[str, str],
+    sentence: str,
+    world: World,
+    good: Path,
+    tmp_path: Path,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe.read(good)
+    other = recipe.model_copy(update={"ranges": {"other.layer": recipe.ranges["patch_embed.0"]}})
+    Path("dynamic.json").write_text(Recipe(precision="int8-dynamic").json_text())
+    Path("other.json").write_text(other.json_text())
+    Path("there.json").touch()
+    Path("half.safetensors").touch()
+    before = sorted(tmp_path.iterdir())
+    asked = {"--checkpoint": world.checkpoint, "--recipe": good, "--out": "tuned.json", "DIR": world.pictures} | change
+    folder = world.unlabelled if asked.pop("DIR") == "unlabelled" else world.pictures
+    result = call("finetune", folder, *(part for pair in asked.items() for part in pair))
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+    assert result.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before

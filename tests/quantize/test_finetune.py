@@ -1,0 +1,235 @@
+"""Fine-tuning teaches int8 to live with poor ranges, and its recipe lowers to the very numbers that were trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.errors import BadImages, BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.folders import ImageSet, open_images
+from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.corrections import corrections_of, write_recipe
+from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
+from shvit_mobile.quantize.improve import Improvement
+from shvit_mobile.quantize.layers import int8_layers
+from shvit_mobile.quantize.qat import training_graph
+from shvit_mobile.quantize.recipe import ActivationRange, Activations, Recipe, Standing
+from shvit_mobile.quantize.simulate import simulated
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.targets.lower import lower
+from tests.builders import picture_folder, randomised, smooth_pixels, trained
+
+SMALL = SHViTConfig(
+    dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
+)
+SIZE = (64, 48)
+SETTINGS = Settings(epochs=2, batch=8, learning_rate=0.2)
+
+
+@pytest.fixture(scope="module")
+def deployed() -> DeployForm:
+    return to_deploy_form(trained(randomised(SMALL), size=SIZE))
+
+
+@pytest.fixture(scope="module")
+def images(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    labels = deployed.trained.labels
+    folder = picture_folder(tmp_path_factory.mktemp("pictures"), count=42, classes=labels)
+    return open_images(folder, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def recipe(deployed: DeployForm, images: ImageSet) -> Recipe:
+    """What one image shows, and most of that cut off."""
+    measured = calibrate(deployed, images, count=1)
+    return measured.model_copy(update={"ranges": {name: cut(seen) for name, seen in measured.ranges.items()}})
+
+
+def cut(seen: ActivationRange) -> ActivationRange:
+    return ActivationRange(input=seen.input, output=(0.4 * seen.output[0], 0.4 * seen.output[1]))
+
+
+@pytest.fixture(scope="module")
+def tuned(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> FineTuned:
+    return finetuned(deployed, recipe, images, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def improved(deployed: DeployForm) -> Recipe:
+    """A recipe with corrections of every kind."""
+    steps = Improvement(deployed, [smooth_pixels(8, SIZE)]).tried(("whole-pixels", "equalise", "clip", "round", "bias"))
+    return Recipe(precision="int8", ranges=dict(steps.attempt.ranges)).made_of(steps.attempt.corrections)
+
+
+def noise_db(deployed: DeployForm, recipe: Recipe) -> float:
+    """SQNR of simulated int8 on pictures that nothing has seen."""
+    pixels = smooth_pixels(16, SIZE, seed=9)
+    with torch.no_grad():
+        expected, actual = deployed.module(pixels), simulated(deployed, recipe)(pixels)
+    return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
+
+
+def test_the_loss_falls_and_a_damaged_recipe_gets_better(
+    deployed: DeployForm, recipe: Recipe, tuned: FineTuned
+) -> None:
+    assert tuned.epochs[1].loss < tuned.epochs[0].loss
+    assert tuned.helped
+    assert tuned.after.sqnr_db > tuned.before.sqnr_db + 1
+    assert noise_db(deployed, tuned.recipe) > noise_db(deployed, recipe) + 1
+
+
+@pytest.mark.parametrize("activations", ["affine", "symmetric"])
+def test_the_graph_computes_what_a_corrected_recipe_simulates(
+    deployed: DeployForm, improved: Recipe, activations: Activations
+) -> None:
+    recipe = improved.model_copy(update={"activations": activations, "float_layers": ("patch_embed.2",)})
+    graph, pixels = training_graph(deployed, recipe), smooth_pixels(5, SIZE, seed=3)
+    with torch.no_grad():
+        expected = simulated(deployed, recipe)(pixels)
+        for some in (slice(0, 1), slice(0, 5)):
+            torch.testing.assert_close(graph.module(pixels[some]), expected[some], rtol=0, atol=1e-4)
+
+
+def test_corrections_are_what_the_graph_computes_with_after_its_last_update(
+    deployed: DeployForm, improved: Recipe
+) -> None:
+    graph, pixels = training_graph(deployed, improved), smooth_pixels(5, SIZE, seed=3)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        before = graph.module(pixels)
+        for parameter in graph.parameters:
+            parameter += 2 * torch.randn(parameter.shape, generator=generator)
+        moved = graph.module(pixels)
+        again = improved.made_of(graph.corrections())
+        assert (moved - before).abs().max() > 0.01
+        torch.testing.assert_close(moved, simulated(deployed, again)(pixels), rtol=0, atol=1e-4)
+
+
+def test_every_int8_layer_is_trained_and_nothing_else(deployed: DeployForm, recipe: Recipe) -> None:
+    kept = "stages.1.blocks.0.ffn.m.pw1"
+    assert kept in recipe.ranges, "a layer of the model"
+    graph = training_graph(deployed, recipe.model_copy(update={"float_layers": (kept,)}))
+    graph.module(smooth_pixels(2, SIZE)).square().sum().backward()
+    moved = {name for name, parameter in graph.module.named_parameters() if parameter.grad is not None}
+    layers = int8_layers(deployed, recipe) - {kept}
+    assert moved == {f"{layer}.parametrizations.{part}.original" for layer in layers for part in ("weight", "bias")}
+
+
+def test_the_recipe_lowers_to_what_was_trained(
+    deployed: DeployForm, recipe: Recipe, tuned: FineTuned, tmp_path: Path
+) -> None:
+    write_recipe(tmp_path / "recipe-finetuned.json", tuned.recipe)
+    read = Recipe.read(tmp_path / "recipe-finetuned.json")
+    artifact = lower(deployed, read, "onnx", tmp_path)
+    pixels = smooth_pixels(8, SIZE, seed=4)
+    with torch.no_grad():
+        expected, poor = (simulated(deployed, one)(pixels).numpy() for one in (read, recipe))
+    actual = open_runner(artifact).run(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+    apart_by = float(np.abs(actual - expected).max())
+    assert apart_by < 0.02 * float(np.abs(expected).max())
+    assert apart_by < 0.1 * float(np.abs(actual - poor).max()), "the artifact is the trained one"
+
+
+def test_one_seed_gives_the_same_bytes_and_another_others(
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, tuned: FineTuned
+) -> None:
+    again = finetuned(deployed, recipe, images, SETTINGS)
+    assert again.recipe.json_text() == tuned.recipe.json_text()
+    assert corrections_of(again.recipe).data == corrections_of(tuned.recipe).data  # type: ignore[union-attr]
+    other = finetuned(deployed, recipe, images, replace(SETTINGS, seed=1, flip=True))
+    assert other.recipe.corrections != tuned.recipe.corrections
+
+
+def test_the_best_epoch_is_kept_and_written_down(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> None:
+    wild = finetuned(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
+    best = max(wild.epochs, key=lambda epoch: (epoch.standing.agreement, epoch.standing.sqnr_db))
+    assert wild.epochs[wild.best] == best
+    told = wild.recipe.finetuning
+    assert told is not None
+    assert (told.epochs, told.after, told.held_out, told.images.count) == (wild.best + 1, best.standing, 8, 34)
+    learn, held = apart(images.sample(1000, 0))
+    assert told.images.sha256 == learn.sha256()
+    assert not set(learn.files) & set(held.files)
+
+
+def test_what_was_kept_is_not_what_came_after(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> None:
+    """The corrections of the best epoch, measured anew, stand where that epoch stood."""
+    wild = finetuned(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
+    again = finetuned(deployed, wild.recipe, images, replace(SETTINGS, epochs=1))
+    assert again.before == wild.after
+
+
+def test_agreement_comes_before_sqnr() -> None:
+    near, far = Standing(agreement=0.99, sqnr_db=20, top1=0.9), Standing(agreement=0.98, sqnr_db=30, top1=0.9)
+    assert near.better_than(far)
+    assert not far.better_than(near)
+    assert not near.better_than(near)
+    assert near.model_copy(update={"sqnr_db": 21}).better_than(near)
+
+
+def test_a_model_that_takes_normalised_pixels_is_given_them(images: ImageSet) -> None:
+    outside = to_deploy_form(trained(randomised(SMALL), size=SIZE), normalise=False)
+    poor = calibrate(outside, images, count=1)
+    tuned = finetuned(outside, poor, images, replace(SETTINGS, epochs=1))
+    preprocessing = outside.trained.preprocessing
+    (held,) = batches(apart(images.sample(SETTINGS.count, SETTINGS.seed))[1], preprocessing)
+    values = torch.from_numpy(preprocessing.normalised(held.pixels))
+    with torch.no_grad():
+        seen = standing_of(simulated(outside, poor)(values), outside.module(values), torch.from_numpy(held.labels))
+    assert tuned.before == seen
+
+
+def test_pictures_that_cannot_be_decoded_are_counted(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    labels = deployed.trained.labels
+    folder = picture_folder(tmp_path, count=14, classes=labels)
+    (folder / labels[0] / "broken.jpg").write_bytes(b"no picture")
+    tuned = finetuned(deployed, recipe, open_images(folder, labels=labels), replace(SETTINGS, epochs=1))
+    assert tuned.skipped == 1
+
+
+def test_what_cannot_be_fine_tuned_is_refused(
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, tmp_path: Path
+) -> None:
+    with pytest.raises(BadRecipe, match="The recipe's precision is int8-dynamic"):
+        finetuned(deployed, calibrate(deployed, precision="int8-dynamic"), images)
+    with pytest.raises(BadRecipe, match="keeps every layer in float"):
+        finetuned(deployed, recipe.model_copy(update={"float_layers": tuple(recipe.ranges)}), images)
+    other = to_deploy_form(trained(randomised(replace(SMALL, depths=(2, 1))), size=SIZE))
+    with pytest.raises(BadRecipe, match=r"does not fit custom: it has no range of stages\.0\.blocks\.1"):
+        finetuned(other, recipe, images)
+    with pytest.raises(BadImages, match="have no labels"):
+        finetuned(deployed, recipe, replace(images, labels=None))
+    with pytest.raises(BadImages, match="are not the model's"):
+        finetuned(deployed, recipe, replace(images, classes=("other",) * 7))
+    with pytest.raises(BadImages, match="There are 9 images"):
+        finetuned(deployed, recipe, images.only(range(9)))
+    with pytest.raises(WrongConfig, match="--device is 'abacus'"):
+        finetuned(deployed, recipe, images, Settings(device="abacus"))
+    with pytest.raises(WrongConfig, match="learning rate is nan"):
+        Settings(learning_rate=float("nan"))
+    with pytest.raises(WrongConfig, match="learning rate is 128"):
+        Settings(learning_rate=128)
+    with pytest.raises(WrongConfig, match="epochs is 0"):
+        Settings(epochs=0)
+
+
+def test_a_recipe_is_written_with_its_corrections_or_not_at_all(
+    recipe: Recipe, tuned: FineTuned, tmp_path: Path
+) -> None:
+    path, beside = tmp_path / "a.json", tmp_path / "a.safetensors"
+    beside.touch()
+    with pytest.raises(OutputExists, match=r"a\.safetensors is already there"):
+        write_recipe(path, tuned.recipe)
+    assert not path.exists()
+    write_recipe(path, tuned.recipe, overwrite=True)
+    assert corrections_of(Recipe.read(path)) is not None
+    assert Recipe.read(path) == tuned.recipe
+    write_recipe(path, recipe, overwrite=True)
+    assert not beside.exists(), "corrections of another recipe"

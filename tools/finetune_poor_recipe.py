@@ -1,0 +1,89 @@
+"""Measures what fine-tuning makes of a recipe that is poor on purpose: the table of docs/quantization.md.
+
+    python tools/finetune_poor_recipe.py cifar10/train --count 400 --out runs/finetune
+
+The ranges are what one image shows, and only a share of that, so that most large values are cut off. Before and after,
+int8 is compared with the float model on the 500 embedded test images, simulated and as an ONNX artifact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
+from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.drift.compare import Reference, compare, float_reference
+from shvit_mobile.drift.ladder import Rung, simulated
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.images.folders import ImageSet, open_images
+from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.quantize.calibrate import calibrate, settled
+from shvit_mobile.quantize.corrections import write_recipe
+from shvit_mobile.quantize.finetune import Settings, finetuned
+from shvit_mobile.quantize.layers import FIRST_LAYERS
+from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from shvit_mobile.targets.lower import lower
+
+
+def main(
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to learn from, in a folder for each class.")],
+    share: Annotated[float, typer.Option(help="How much of each range is left.")] = 0.3,
+    count: Annotated[int, typer.Option(help="Images to learn from and to judge by.")] = 400,
+    epochs: int = 3,
+    learning_rate: Annotated[float, typer.Option(help="At the start, in int8 steps an update.")] = 0.1,
+    out: Path = Path("runs/finetune"),
+) -> None:
+    trained = load_checkpoint(CHECKPOINT)
+    deployed = to_deploy_form(trained)
+    tests = open_images(TEST_IMAGES, labels=trained.labels)
+    poor = cut(calibrate(deployed, open_images(CALIBRATION_IMAGES), count=1), share)
+    learnt = open_images(images, labels=trained.labels)
+    settings = Settings(count=count, epochs=epochs, learning_rate=learning_rate)
+    tuned = finetuned(deployed, poor, learnt, settings, progress=tell)
+    typer.echo(f"Held out, before: {tuned.before}; after: {tuned.after}", err=True)
+    reference = float_reference(trained, tests)
+    print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
+    for name, recipe in {"poor": poor, "fine-tuned": tuned.recipe}.items():
+        write_recipe(out / f"{name}.json", recipe, overwrite=True)
+        for how, row in measured(deployed, recipe, tests, reference, out / name):
+            print(f"| {name} | {how} | {figures(row)} |", flush=True)
+
+
+def cut(recipe: Recipe, share: float) -> Recipe:
+    """The recipe with a share of each range; pixels keep theirs."""
+
+    def shorter(name: str, seen: ActivationRange) -> ActivationRange:
+        low, high = (share * end for end in seen.input)
+        given = seen.input if name in FIRST_LAYERS else settled((low, high))
+        return ActivationRange(input=given, output=settled((share * seen.output[0], share * seen.output[1])))
+
+    return recipe.model_copy(update={"ranges": {name: shorter(name, seen) for name, seen in recipe.ranges.items()}})
+
+
+def measured(
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: Reference, out: Path
+) -> Iterator[tuple[str, DriftRow]]:
+    trained = deployed.trained
+    rung = Rung("int8", trained.preprocessing, recipe)
+    yield "simulated", simulated(rung, trained, images, reference)
+    artifact = lower(deployed, recipe, "onnx", out, overwrite=True)
+    yield "ONNX Runtime", compare(artifact, trained, images, reference=reference)
+
+
+def figures(row: DriftRow) -> str:
+    top1 = f"{100 * row.top1.value:.1f} ({100 * row.top1.low:.1f}–{100 * row.top1.high:.1f})" if row.top1 else "–"
+    drop = f"{row.top1_drop:.1f}" if row.top1_drop is not None else "–"
+    return f"{top1} | {drop} | {100 * row.agreement.value:.1f} | {row.sqnr_db:.1f}"
+
+
+def tell(what: str, done: int, total: int) -> None:
+    if done == total:
+        typer.echo(f"{what}: {total} images", err=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

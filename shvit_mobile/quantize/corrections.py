@@ -23,7 +23,7 @@ from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.model.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, int8_layers
+from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_layers
 from shvit_mobile.quantize.recipe import Recipe
 
 # What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
@@ -149,8 +149,15 @@ def corrected(deployed: DeployForm, recipe: Recipe) -> DeployForm:
 
 
 def write(module: SHViT, corrections: Corrections, layers: Iterable[str]) -> SHViT:
-    """A copy of `module` with the weights and biases of `layers` as corrected."""
-    changed = deepcopy(module)
+    """A copy of `module` with the weights and biases of `layers` as corrected.
+
+    Raises:
+        ValueError, KeyError, RuntimeError: corrections are of layers that the module has not, or has in other shapes.
+    """
+    changed, there = deepcopy(module), {name for name, _ in dense_convolutions(module)}
+    strange = sorted({*corrections.integers, *corrections.biases} - there)
+    if strange:
+        raise ValueError(f"there is no dense convolution {strange[0]}")
     for name in layers:
         layer = changed.get_submodule(name)
         if not isinstance(layer, nn.Conv2d) or layer.bias is None:

@@ -155,9 +155,12 @@ def test_corrections_of_another_model_are_refused(config: object, recipe: Recipe
 
 
 @pytest.mark.parametrize("config", list(OTHERS.values())[:-1], ids=list(OTHERS)[:-1])
-def test_they_are_refused_even_beside_the_models_own_ranges(config: object, recipe: Recipe) -> None:
+@pytest.mark.parametrize("change", [lambda whole: whole, without("exponents")], ids=["all", "no exponents"])
+def test_they_are_refused_even_beside_the_models_own_ranges(
+    config: object, change: Callable[[Corrections], Corrections], recipe: Recipe
+) -> None:
     other = to_deploy_form(trained(randomised(config), size=SIZE))
-    own = plain(other).made_of(recipe.made_with)
+    own = plain(other).made_of(change(recipe.made_with))
     with pytest.raises(BadRecipe, match="do not fit the model") as refused:
         corrected(other, own)
     assert "checkpoint they were made for" in refused.value.why

@@ -63,6 +63,15 @@ def test_the_simulation_answers_as_the_graph_does(
     check(tiny, (with_corrections if with_changes else plain)(tiny, activations=activations))
 
 
+def test_no_value_is_rounded_twice_in_a_row_and_none_is_below_its_relu(tiny: DeployForm) -> None:
+    recipe = plain(tiny)
+    wider = {
+        name: seen.model_copy(update={"input": (2 * seen.input[0], 1.7 * seen.input[1]), "output": (-3.0, 9.0)})
+        for name, seen in recipe.ranges.items()
+    }
+    check(tiny, recipe.model_copy(update={"ranges": wider}))
+
+
 @pytest.mark.parametrize("kept", [KEPT[:1], KEPT[1:2], KEPT])
 def test_it_does_where_layers_stay_float(kept: tuple[str, ...], tiny: DeployForm, recipe: Recipe) -> None:
     check(tiny, recipe.model_copy(update={"float_layers": kept}))

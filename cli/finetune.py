@@ -126,7 +126,7 @@ def finetune(
         }
         tuned = trained_on(trained, began_with, images, labels_csv, settings, steps)
     if written := tuned.helped or keep_anyway:
-        from shvit_mobile.quantize.corrections import write_recipe
+        from shvit_mobile.quantize.study import write_recipe
 
         write_recipe(out, tuned.recipe, overwrite=overwrite)
     if as_json:

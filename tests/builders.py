@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import VARIANTS, SHViT, SHViTConfig
+from shvit_mobile.model.shvit import VARIANTS, FeedForward, SHViT, SHViTConfig
 from shvit_mobile.model.trained import TrainedModel
 
 TINY = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 2, 1), classes=7)
@@ -70,3 +72,31 @@ def picture_folder(
         picture = Image.fromarray(pixels.permute(1, 2, 0).to(torch.uint8).numpy())
         picture.save(place / f"{index:04}.jpg", quality=95)
     return folder
+
+
+@torch.no_grad()
+def with_outliers(model: SHViT, *, factor: float = 50.0) -> SHViT:
+    """A copy with one channel of each feed-forward part `factor` times as large, and read by weights as much smaller.
+
+    Exact in float where `factor` is a power of two, and ruinous for an int8 value whose channels share a scale.
+    """
+    planted = deepcopy(model)
+    for part in planted.modules():
+        if isinstance(part, FeedForward):
+            part.pw1.register_forward_hook(partial(make_outlier, part, factor))
+    planted(smooth_pixels(2, (64, 64)) / 128 - 1)
+    for part in planted.modules():
+        if isinstance(part, FeedForward):
+            part.pw1._forward_hooks.clear()
+    return planted
+
+
+def make_outlier(part: FeedForward, factor: float, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Makes the largest channel of a feed-forward part that much larger; its output as it then is."""
+    channel = int(output.amax((0, 2, 3)).argmax())
+    part.pw1.bn.weight[channel] *= factor
+    part.pw1.bn.bias[channel] *= factor
+    part.pw2.c.weight[:, channel] /= factor
+    changed = output.clone()
+    changed[:, channel] *= factor
+    return changed

@@ -92,9 +92,15 @@ def scaled(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
     Args:
         module: the deploy form.
         exponents: whole numbers, shape (channels,), by the names of `chains`; a chain that is missing stays.
+
+    Raises:
+        ValueError: exponents are of a chain that the module has not.
     """
-    changed = deepcopy(module)
-    for chain in chains(module):
+    changed, found = deepcopy(module), list(chains(module))
+    strange = sorted(set(exponents) - {chain.name for chain in found})
+    if strange:
+        raise ValueError(f"there is no chain {strange[0]}")
+    for chain in found:
         if chain.name in exponents:
             factors = torch.exp2(exponents[chain.name].double())
             scale_made(changed, chain.made, factors)

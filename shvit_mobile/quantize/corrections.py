@@ -22,10 +22,9 @@ from shvit_mobile.deploy.chains import scaled
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.model.shvit import SHViT
-from shvit_mobile.outputs import whole
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, int8_layers
-from shvit_mobile.quantize.recipe import Recipe, corrections_path
+from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_layers
+from shvit_mobile.quantize.recipe import Recipe
 
 # What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
@@ -119,26 +118,6 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
     return Corrections.read(recipe.beside, recipe.corrections)
 
 
-def write_recipe(path: Path, recipe: Recipe, *, overwrite: bool = False) -> None:
-    """Puts a recipe into a JSON file, and its corrections, where it has some, into the file beside it; both or none.
-
-    Raises:
-        OutputExists: one of them is there, and `overwrite` is not asked for.
-        BadRecipe: the recipe's corrections are not at hand.
-    """
-    corrections = corrections_of(recipe)
-    beside = corrections_path(path)
-    contents = {path: recipe.json_text().encode()}
-    if corrections is not None:
-        contents[beside] = corrections.data
-    with whole(*contents, overwrite=overwrite) as parts:
-        for part, content in zip(parts, contents.values(), strict=True):
-            part.write_bytes(content)
-    if corrections is None:
-        # Those of a recipe that was here before.
-        beside.unlink(missing_ok=True)
-
-
 def in_float(deployed: DeployForm, recipe: Recipe) -> DeployForm:
     """The deploy form that answers as before, its channels as large as the recipe's ranges have them.
 
@@ -170,8 +149,15 @@ def corrected(deployed: DeployForm, recipe: Recipe) -> DeployForm:
 
 
 def write(module: SHViT, corrections: Corrections, layers: Iterable[str]) -> SHViT:
-    """A copy of `module` with the weights and biases of `layers` as corrected."""
-    changed = deepcopy(module)
+    """A copy of `module` with the weights and biases of `layers` as corrected.
+
+    Raises:
+        ValueError, KeyError, RuntimeError: corrections are of layers that the module has not, or has in other shapes.
+    """
+    changed, there = deepcopy(module), {name for name, _ in dense_convolutions(module)}
+    strange = sorted({*corrections.integers, *corrections.biases} - there)
+    if strange:
+        raise ValueError(f"there is no dense convolution {strange[0]}")
     for name in layers:
         layer = changed.get_submodule(name)
         if not isinstance(layer, nn.Conv2d) or layer.bias is None:

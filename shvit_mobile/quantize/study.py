@@ -16,7 +16,7 @@ from shvit_mobile.cache import cache_folder
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.outputs import whole
+from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.corrections import corrections_of
 from shvit_mobile.quantize.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
 from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
@@ -160,6 +160,8 @@ def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite:
     contents = {path: recipe.json_text().encode(), **{other: text.encode() for other, text in more}}
     if corrections is not None:
         contents[beside] = corrections.data
+    # Where there are none, those of a recipe that was here before go.
+    refuse_existing(beside, overwrite=overwrite)
     with whole(*contents, overwrite=overwrite) as parts:
         for part, content in zip(parts, contents.values(), strict=True):
             part.write_bytes(content)

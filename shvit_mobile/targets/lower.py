@@ -76,6 +76,7 @@ def lower(
     check_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, MODULES[target][1])()
     final = planned(deployed.trained, recipe.precision_name, target, out, options)
+    check_free(final, overwrite=overwrite)
     corrections = corrections_of(recipe)
     beside = corrections_path(recipe_path(final))
     files = files_of(final) if corrections is None else (*files_of(final), beside)
@@ -117,7 +118,7 @@ def planned(
 
 def check_free(path: Path, *, overwrite: bool) -> None:
     """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
-    refuse_existing(*files_of(path), overwrite=overwrite)
+    refuse_existing(*files_of(path), corrections_path(recipe_path(path)), overwrite=overwrite)
 
 
 def check_target(name: str) -> Target:

@@ -15,7 +15,8 @@ from shvit_mobile.images.batches import batches
 from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.corrections import corrections_of, write_recipe
+from shvit_mobile.quantize.corrections import corrections_of
+from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
 from shvit_mobile.quantize.improve import Improvement
 from shvit_mobile.quantize.layers import int8_layers

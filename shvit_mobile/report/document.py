@@ -13,6 +13,8 @@ from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.targets.manifest import Manifest
 
 Kind = Literal["manifest", "drift_report", "device_report"]
+# How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
+Drift = Literal["drop", "agreement", "sqnr_db"]
 Status = Literal["passed", "failed", "measured", "unproven"]
 
 
@@ -76,6 +78,36 @@ class Joined(Contract):
     verdict: Verdict
 
 
+class Beaten(Contract):
+    """An artifact that another makes pointless: nowhere worse, and better in drift or in cost.
+
+    Attributes:
+        sha256: of the artifact.
+        by: the SHA-256 of the cheapest on the front that beats it.
+    """
+
+    sha256: Sha256
+    by: Sha256
+
+
+class Front(Contract):
+    """The artifacts that are nearer to the float model than all that are cheaper.
+
+    Attributes:
+        drift: by which they are near.
+        cost: "bytes" on disk, or "latency": the median of the fastest setting on a device.
+        device: the number of its report; None for bytes.
+        best: the front's artifacts by SHA-256, the cheapest first.
+        beaten: all others of which drift and cost are known.
+    """
+
+    drift: Drift
+    cost: Literal["bytes", "latency"]
+    device: Count | None = None
+    best: Annotated[tuple[Sha256, ...], Field(min_length=1)]
+    beaten: tuple[Beaten, ...] = ()
+
+
 class Remark(Contract):
     """Something that a reader must know before the figures; `grave` where figures do not belong together."""
 
@@ -91,6 +123,7 @@ class Report(Document):
         sources: of the manifests, then of the drift reports, then of the device reports, in their order.
         artifacts: by target, precision and name.
         remarks: what does not fit together, in words.
+        fronts: which artifacts are worth having, for each figure of drift and each cost.
     """
 
     NAME = "report"
@@ -103,6 +136,7 @@ class Report(Document):
     manifests: tuple[Manifest, ...] = ()
     drift: tuple[DriftReport, ...] = ()
     devices: tuple[DeviceReport, ...] = ()
+    fronts: tuple[Front, ...] = ()
 
     def manifest(self, artifact: Joined) -> Manifest | None:
         return None if artifact.manifest is None else self.manifests[artifact.manifest]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shvit_mobile.bench.report import DeviceReport
     from shvit_mobile.drift.report import Apart
     from shvit_mobile.drift.row import DriftRow, Share
+    from shvit_mobile.quantize.sensitivities import Sensitivity
     from shvit_mobile.targets.artifact import Artifact
 
 NONE = "–"
@@ -93,6 +94,28 @@ def latency_table(report: DeviceReport) -> Table:
                 for size in (result.peak_memory_bytes, result.running_memory_bytes, result.size_bytes)
             ),
             *((f"{drift.sqnr_db:.1f}" if drift else NONE, points(drift)) if drifted else ()),
+        )
+    return table
+
+
+def sensitivity_table(sensitivity: Sensitivity, most: int = 10) -> Table:
+    """What single layers cost in int8, `most` of them, the worst first."""
+    from shvit_mobile.quantize.sensitivities import worst_first
+
+    layers, total = sensitivity.layers, sum(row.macs for row in sensitivity.layers) or 1
+    shown = f"the worst {most} of {len(layers)} layers" if most < len(layers) else f"{len(layers)} layers"
+    title = f"What int8 costs: {decibels(sensitivity.int8_db)} dB in all, {sensitivity.images} images, {shown}"
+    table = titled(title, "layer")
+    for heading in ("noise\n%", "alone in\nint8, dB", "mean\nKL", "alone in\nfloat, dB", "multiply-\nadds %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, noise in worst_first(layers)[:most]:
+        table.add_row(
+            cell(row.layer),
+            f"{100 * noise:.1f}",
+            decibels(row.quantized_db),
+            short(row.quantized_kl, 2),
+            decibels(row.float_db),
+            f"{100 * row.macs / total:.1f}",
         )
     return table
 

@@ -14,12 +14,14 @@ from shvit_mobile.contract import Document
 from shvit_mobile.documents import DOCUMENTS
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.fingerprints import sha256
+from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Report
 from shvit_mobile.targets.goldens import Goldens
 from shvit_mobile.targets.manifest import Manifest
 
-# The page's own document, which nobody but this project reads, has none.
-KINDS = {document.NAME: document for document in DOCUMENTS if document is not Report}
+# The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
+READABLE = {document.NAME: document for document in DOCUMENTS if document is not Report}
+KINDS = {name: document for name, document in READABLE.items() if document is not Sensitivity}
 CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text())["cases"]
 
 
@@ -29,7 +31,7 @@ def valid() -> list[Path]:
 
 
 def read(path: Path, kind: str) -> Document:
-    return KINDS[kind].parse(path, ShvitError, f"a {kind}")
+    return READABLE[kind].parse(path, ShvitError, f"a {kind}")
 
 
 def reports(folder: str) -> list[DeviceReport]:

@@ -37,6 +37,7 @@ from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.fingerprints import sha256 as sha256_of
 from shvit_mobile.images.preprocessing import Preprocessing
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
+from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
 from shvit_mobile.targets.goldens import GoldenImage, Goldens
 from shvit_mobile.targets.manifest import (
     ArtifactFile,
@@ -409,4 +410,54 @@ def changed_image(index: int) -> ChangedImage:
         answer=Answer(label=after, probability=0.38),
         kl=0.25 - 0.125 * index,
         thumbnail=b64encode(picture(index).read_bytes()).decode(),
+    )
+
+
+# By layer: multiply-adds, elements of the weight, then SQNR in dB and mean KL, alone in int8 and alone in float.
+SENSITIVITY = {
+    "patch_embed.0": (5419008, 432, 37.63, 1.3e-04, 32.72, 3.2e-04),
+    "patch_embed.2": (14450688, 4608, 37.45, 7.9e-05, 32.23, 2.1e-04),
+    "patch_embed.4": (14450688, 18432, 45.65, 1.5e-05, 32.29, 2.9e-04),
+    "patch_embed.6": (14450688, 73728, 45.11, 1.7e-05, 32.14, 3.5e-04),
+    "stages.1.downsample.2.conv1": (12845056, 65536, 43.01, 4.5e-05, 32.93, 2.3e-04),
+    "stages.1.downsample.2.se.fc1": (65536, 65536, 51.51, 7.3e-07, 31.46, 5.3e-04),
+    "stages.1.downsample.2.se.fc2": (65536, 65536, 51.16, 1.2e-06, 31.44, 3.7e-04),
+    "stages.1.downsample.2.conv3": (5619712, 114688, 41.89, 4.5e-05, 31.87, 3.6e-04),
+}
+
+
+def sensitivity() -> Sensitivity:
+    """Of the stem and of the way into the second stage, cut short."""
+    layers = tuple(
+        LayerSensitivity(
+            layer=layer, macs=macs, weights=weights, quantized_db=db, quantized_kl=kl, float_db=up, float_kl=left
+        )
+        for layer, (macs, weights, db, kl, up, left) in SENSITIVITY.items()
+    )
+    names = tuple(SENSITIVITY)
+    return Sensitivity(
+        checkpoint_sha256=CHECKPOINT,
+        recipe_sha256=sha256(b"the recipe of shvit-mobile's fixture of sensitivity").hexdigest(),
+        images=64,
+        int8_db=31.81,
+        int8_kl=5.2e-04,
+        layers=layers,
+        blocks=(
+            BlockSensitivity(
+                block="patch_embed",
+                layers=names[:4],
+                quantized_db=36.04,
+                quantized_kl=1.4e-04,
+                float_db=33.87,
+                float_kl=1.6e-04,
+            ),
+            BlockSensitivity(
+                block="stages.1.downsample",
+                layers=names[4:],
+                quantized_db=40.34,
+                quantized_kl=4.3e-05,
+                float_db=32.84,
+                float_kl=2.2e-04,
+            ),
+        ),
     )

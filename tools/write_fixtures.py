@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from fixture_faults import FAULTS, brief, broken, of_newer_minor
-from fixture_models import EXPORTS, SMALL_STEM, full_drift_report, manifest, recipe, small_drift_report, write_goldens
+from fixture_models import (
+    EXPORTS,
+    SMALL_STEM,
+    full_drift_report,
+    manifest,
+    recipe,
+    sensitivity,
+    small_drift_report,
+    write_goldens,
+)
 from fixture_phones import EARLIER, PHONES, report
 
 from shvit_mobile.contract import Document
@@ -27,7 +36,7 @@ RULE = (
 
 def write_fixtures(folder: Path) -> None:
     """Writes all of it into a folder that is not there yet."""
-    for kind in ("device_report", "device_report_earlier", "manifest", "recipe", "drift_report"):
+    for kind in ("device_report", "device_report_earlier", "manifest", "recipe", "drift_report", "sensitivity"):
         (folder / kind).mkdir(parents=True)
     for phone in PHONES:
         (folder / "device_report" / f"{phone.file}.json").write_text(report(phone).json_text())
@@ -38,6 +47,8 @@ def write_fixtures(folder: Path) -> None:
         (folder / "recipe" / f"{precision}.recipe.json").write_text(recipe(precision).json_text())
     (folder / "drift_report" / "full.json").write_text(full_drift_report().json_text())
     (folder / "drift_report" / "small.json").write_text(small_drift_report().json_text())
+    # No app reads it, so that it has no place below.
+    (folder / "sensitivity" / "small.json").write_text(sensitivity().json_text())
     write_goldens(folder / "goldens")
     goldens = Goldens.read(folder / "goldens" / f"{SMALL_STEM}.goldens" / "goldens.json")
     documents = (brief(report(PHONES[0])), manifest(EXPORTS[4]), recipe("int8"), goldens, small_drift_report())

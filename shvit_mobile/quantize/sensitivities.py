@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from shvit_mobile.contract import Contract, Count, Document, Figure, Sha256
 from shvit_mobile.errors import BadReport
 
+# Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
+LEVELS = (-100.0, 300.0)
 Divergence = Annotated[float, Field(ge=0)]
 
 
@@ -26,6 +29,9 @@ class Sensitive(Contract):
     quantized_kl: Divergence
     float_db: Figure
     float_kl: Divergence
+
+
+Row = TypeVar("Row", bound=Sensitive)
 
 
 class LayerSensitivity(Sensitive):
@@ -84,3 +90,14 @@ class Sensitivity(Document):
             BadReport: the file is missing, is not JSON, or is no sensitivity report of this version.
         """
         return cls.parse(path, BadReport, "a sensitivity report")
+
+
+def worst_first(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+    """Rows by the noise that each makes alone in int8, the most first, with its share of that of all of them.
+
+    Noise is power: what single layers make adds up to about what all make together.
+    """
+    powers = [10 ** (-min(max(row.quantized_db, LEVELS[0]), LEVELS[1]) / 10) for row in rows]
+    total = sum(powers)
+    shares = [(row, power / total) for row, power in zip(rows, powers, strict=True)]
+    return sorted(shares, key=lambda pair: -pair[1])

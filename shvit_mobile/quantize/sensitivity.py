@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadImages
 from shvit_mobile.model.shvit import SHViT
-from shvit_mobile.quantize.corrections import in_float
+from shvit_mobile.quantize.corrections import corrected, corrections_of, in_float
 from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_ranges
 from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
-from shvit_mobile.quantize.simulate import simulated, units
+from shvit_mobile.quantize.simulate import Wiring, fake_quantized, units
 
 # Images that go through together: few enough for a processor's cache, and always as many, so that figures repeat.
 BATCH = 8
@@ -119,14 +119,15 @@ class Trials:
     def __init__(self, deployed: DeployForm, recipe: Recipe, images: Sequence[Tensor]) -> None:
         if not sum(map(len, images)):
             raise BadImages("There are no images to measure sensitivity on.", why="Every figure is a mean over images.")
-        self.deployed, self.recipe = deployed, recipe
+        self.deployed, self.recipe = deployed, at_hand(recipe)
         chosen = int8_ranges(deployed, recipe)
         self.layers = tuple(name for name, _ in dense_convolutions(deployed.module) if name in chosen)
         self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=block_of)}
         self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.start(self.members(name)))
+        self.wiring = Wiring.of(deployed.module)
         self.costs = costs(deployed.module, images[0].shape[1:])
         batches = torch.split(torch.cat(list(images)), BATCH)
-        module, int8 = in_float(deployed, recipe).module, simulated(deployed, recipe)
+        module, int8 = in_float(deployed, self.recipe).module, self.variant(self.layers)
         self.expected = answers(module, batches)
         self.int8 = self.distance(answers(int8, batches))
         self.float_values, self.int8_values = Stream(module, batches), Stream(int8, batches)
@@ -162,11 +163,20 @@ class Trials:
     def variant(self, layers: Sequence[str]) -> SHViT:
         """The model with these layers in int8 and all others in float."""
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
-        return simulated(self.deployed, self.recipe.model_copy(update={"float_layers": rest}))
+        recipe = self.recipe.model_copy(update={"float_layers": rest})
+        ranges = {name: self.recipe.ranges[name] for name in layers}
+        module = corrected(self.deployed, recipe).module
+        return fake_quantized(module, ranges, recipe.activations, wiring=self.wiring)
 
     def distance(self, logits: Tensor) -> Distance:
         """How far `logits` are from the float model's."""
         return Distance(sqnr(self.expected, logits), mean_kl(self.expected, logits))
+
+
+def at_hand(recipe: Recipe) -> Recipe:
+    """The recipe with its corrections in memory, so that a hundred trials read their file once."""
+    corrections = corrections_of(recipe)
+    return recipe if corrections is None else recipe.made_of(corrections)
 
 
 def answers(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:

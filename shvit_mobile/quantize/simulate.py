@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -41,10 +42,13 @@ def fake_quantized(
     activations: Activations = "affine",
     *,
     weights: bool = True,
+    wiring: Wiring | None = None,
 ) -> SHViT:
-    """A copy of `module` in which the layers of `ranges` compute with integers: input, output and, if asked, weight."""
-    simulation = deepcopy(module)
-    relus, sources = before_relu(module), fed_by(module)
+    """A copy of `module` in which the layers of `ranges` compute with integers: input, output and, if asked, weight.
+
+    `wiring` is the module's, for those who have it from another of the same form.
+    """
+    simulation, wiring = deepcopy(module), wiring or Wiring.of(module)
     for name, seen in ranges.items():
         layer = simulation.get_submodule(name)
         if not isinstance(layer, nn.Conv2d):
@@ -53,13 +57,30 @@ def fake_quantized(
             integers, scales = quantized_weight(layer.weight, layer_scales(layer))
             layer.weight.copy_(integers * scales.reshape(-1, 1, 1, 1))
         # What has just come back from int8 is not rounded a second time.
-        if sources.get(name) not in ranges:
+        if wiring.sources.get(name) not in ranges:
             layer.register_forward_pre_hook(partial(round_input, affine(*seen.input, activations)))
         low, high = seen.output
-        relu = name in relus
+        relu = name in wiring.relus
         output = affine(0.0 if relu else low, high, activations)
         layer.register_forward_hook(partial(round_output, output, relu))
     return simulation
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What tracing tells of a deploy form.
+
+    Attributes:
+        relus: layers whose output goes through a relu and nowhere else.
+        sources: the layer whose output a layer takes, behind a relu at most.
+    """
+
+    relus: Set[str]
+    sources: Mapping[str, str]
+
+    @classmethod
+    def of(cls, module: SHViT) -> Wiring:
+        return cls(before_relu(module), fed_by(module))
 
 
 def fed_by(module: SHViT) -> dict[str, str]:

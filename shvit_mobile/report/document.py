@@ -1,4 +1,4 @@
-"""The report: manifests, drift reports and device reports, and the artifacts that they speak of, joined by SHA-256."""
+"""The report: all documents that were read, and the artifacts that they speak of, joined by SHA-256."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from shvit_mobile.bench.report import DeviceReport, Result
 from shvit_mobile.contract import Contract, Count, Document, Sha256
 from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.targets.manifest import Manifest
 
-Kind = Literal["manifest", "drift_report", "device_report"]
+Kind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
 # How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
 Drift = Literal["drop", "agreement", "sqnr_db"]
 Status = Literal["passed", "failed", "measured", "unproven"]
@@ -120,7 +121,8 @@ class Report(Document):
 
     Attributes:
         title: of the page.
-        sources: of the manifests, then of the drift reports, then of the device reports, in their order.
+        sources: of the manifests, then of the drift reports, the device reports and the sensitivity reports, in their
+            order.
         artifacts: by target, precision and name.
         remarks: what does not fit together, in words.
         fronts: which artifacts are worth having, for each figure of drift and each cost.
@@ -136,6 +138,7 @@ class Report(Document):
     manifests: tuple[Manifest, ...] = ()
     drift: tuple[DriftReport, ...] = ()
     devices: tuple[DeviceReport, ...] = ()
+    sensitivity: tuple[Sensitivity, ...] = ()
     fronts: tuple[Front, ...] = ()
 
     def manifest(self, artifact: Joined) -> Manifest | None:
@@ -152,5 +155,5 @@ class Report(Document):
         return next((one for one in self.artifacts if one.sha256 == sha256), None)
 
     def source(self, kind: Kind, place: int) -> Source:
-        """Where the manifest, drift report or device report of this number was read."""
+        """Where the document of this kind and number was read."""
         return [source for source in self.sources if source.kind == kind][place]

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.drift.report import DriftReport
+from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Joined, Place, Report
 from shvit_mobile.report.figures import PRECISIONS, TARGETS, model_name, place
 from shvit_mobile.report.fronts import fronts
@@ -33,7 +34,7 @@ def gather(inputs: Sequence[Path], *, title: str | None = None) -> Report:
     """Everything that the inputs hold, joined.
 
     Args:
-        inputs: manifests, drift reports, device reports, artifacts, and folders of them.
+        inputs: documents of every kind that `reading.READ` lists, artifacts, and folders of them.
         title: of the page; by default it names the model.
 
     Raises:
@@ -58,6 +59,7 @@ def joined(reads: Sequence[Read], title: str | None = None) -> Report:
         manifests=documents.manifests,
         drift=documents.drift,
         devices=documents.devices,
+        sensitivity=tuple(document for _, document in named if isinstance(document, Sensitivity)),
         fronts=fronts(artifacts, documents.devices),
     )
 

@@ -22,6 +22,7 @@ from shvit_mobile.report.sections.placement import placement
 from shvit_mobile.report.sections.provenance import provenance
 from shvit_mobile.report.sections.ranges import ranges
 from shvit_mobile.report.sections.section import Section
+from shvit_mobile.report.sections.sensitivity import sensitivity
 from shvit_mobile.report.sections.tradeoffs import tradeoffs
 
 # In the order of the page: first what was proven, then how fast it is, then what it is made of.
@@ -31,6 +32,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     changes,
     layers,
     ranges,
+    sensitivity,
     tradeoffs,
     latency,
     heat,

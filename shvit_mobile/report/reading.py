@@ -11,17 +11,23 @@ from pathlib import Path
 from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.errors import BadArtifact, BadReport, ShvitError
+from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Kind, Source
 from shvit_mobile.targets.artifact import Artifact, manifest_path
 from shvit_mobile.targets.manifest import TARGETS, Manifest
 
+Readable = Manifest | DriftReport | DeviceReport | Sensitivity
 # By kind: the document, the error that refuses it, and what to call it.
-READ: dict[Kind, tuple[type[Manifest | DriftReport | DeviceReport], type[ShvitError], str]] = {
+READ: dict[Kind, tuple[type[Readable], type[ShvitError], str]] = {
     "manifest": (Manifest, BadArtifact, "a manifest"),
     "drift_report": (DriftReport, BadReport, "a drift report"),
     "device_report": (DeviceReport, BadReport, "a device report"),
+    "sensitivity": (Sensitivity, BadReport, "a sensitivity report"),
 }
-WANTED = "It takes manifests, drift reports (validate --out) and device reports (benchmark --out, or a phone's)."
+WANTED = (
+    "It takes manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
+    "sensitivity reports (calibrate)."
+)
 SUFFIX = ".manifest.json"
 # Folders that belong to an artifact and hold JSON of their own.
 INSIDE_ARTIFACTS = (".mlpackage", ".goldens")
@@ -32,7 +38,7 @@ class Read:
     """A document and where it was found."""
 
     source: Source
-    document: Manifest | DriftReport | DeviceReport
+    document: Readable
 
 
 def read_all(inputs: Sequence[Path]) -> list[Read]:
@@ -70,7 +76,7 @@ def read_folder(folder: Path) -> Iterator[Read]:
             empty = False
             yield read_file(path)
     if empty:
-        raise BadReport(f"{folder} holds no manifest, drift report or device report.", why=WANTED)
+        raise BadReport(f"{folder} holds no manifest and no report.", why=WANTED)
 
 
 def read_file(path: Path) -> Read:

@@ -13,13 +13,14 @@ FIXTURES = Path(__file__).parents[2] / "schemas" / "fixtures"
 PHONES = FIXTURES / "device_report"
 MANIFESTS = FIXTURES / "manifest"
 DRIFT = FIXTURES / "drift_report" / "full.json"
+SENSITIVITY = FIXTURES / "sensitivity" / "small.json"
 INT8 = "shvit_s1-224-coreml-int8"
 OTHER_HASH = "ab" * 32
 
 
 def everything() -> Report:
     """All fixtures of the demo model."""
-    return gather([MANIFESTS, DRIFT, PHONES])
+    return gather([MANIFESTS, DRIFT, PHONES, SENSITIVITY])
 
 
 def loaded(path: Path) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def test_json_of_other_kinds_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     ("make", "words"),
     [
         (lambda folder: folder / "nothing.json", r"nothing\.json does not exist"),
-        (lambda folder: folder, r"holds no manifest, drift report or device report"),
+        (lambda folder: folder, r"holds no manifest and no report"),
         (lambda folder: written(folder, "a.json", {"a": 1}), r"a\.json says of no kind what it is"),
         (lambda folder: written(folder, "a.json", {"kind": "invoice"}), r"a\.json is of the kind 'invoice'"),
         (lambda folder: FIXTURES / "recipe" / "int8.recipe.json", r"is of the kind 'recipe'"),

@@ -21,7 +21,7 @@ from shvit_mobile.report.gather import gather
 from shvit_mobile.report.page import SECTIONS, page
 from shvit_mobile.report.reading import read_file
 from shvit_mobile.report.thumbnails import data_url
-from tests.report.builders import DRIFT, MANIFESTS, PHONES, everything, loaded, manifest, phone, written
+from tests.report.builders import DRIFT, MANIFESTS, PHONES, SENSITIVITY, everything, loaded, manifest, phone, written
 from tests.report.markup import Element, parsed
 
 HOSTILE = "\"'></svg><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 191 }} javascript:alert(3)&amp;"
@@ -68,6 +68,9 @@ def test_a_section_without_data_is_left_out() -> None:
     only_drift = parsed(page(gather([DRIFT])))
     ids = {one.attributes["id"] for one in only_drift.all("section")}
     assert ids == {"headline", "ladder", "changes", "layers", "ranges", "provenance"}
+    only_sensitivity = parsed(page(gather([SENSITIVITY])))
+    ids = {one.attributes["id"] for one in only_sensitivity.all("section")}
+    assert ids == {"headline", "sensitivity", "provenance"}
 
 
 def test_every_artifact_has_its_verdict(report: Report, tree: Element) -> None:
@@ -135,6 +138,43 @@ def test_what_was_measured_is_called_no_fixture(tmp_path: Path) -> None:
     body = told.partition("<body>")[2]
     assert "fixture" not in body.lower()
     assert "Latency was measured on 1 phone." in body
+
+
+def bars(table: Element) -> list[tuple[str, float]]:
+    """The name of each row and how long its bar is, in percent."""
+    rows = table.all("tbody")[0].all("tr")
+    return [(words(row.all("th")[0]), float(row.all("rect")[0].attributes["width"].rstrip("%"))) for row in rows]
+
+
+def test_sensitivity_is_shown_worst_first(tree: Element) -> None:
+    document = loaded(SENSITIVITY)
+    blocks, layers = map(bars, section(tree, "sensitivity").all("table"))
+    for found, rows, key in ((blocks, document["blocks"], "block"), (layers, document["layers"], "layer")):
+        worst = sorted(rows, key=lambda row: row["quantized_db"])
+        assert [name for name, _ in found] == [row[key] for row in worst]
+        for (_, width), row in zip(found, worst, strict=True):
+            # 10 dB less noise is a tenth of it.
+            below = row["quantized_db"] - worst[0]["quantized_db"]
+            assert width == pytest.approx(100 / 10 ** (below / 10), abs=0.01)
+
+
+def test_sensitivity_says_what_makes_half_of_the_noise(tmp_path: Path) -> None:
+    document = loaded(SENSITIVITY)
+    for row, db in zip(document["layers"], (40.0, 40.0, 40.0, 40.0, *[400.0] * 4), strict=True):
+        row["quantized_db"] = db
+    document["layers"][0]["quantized_db"] = "Infinity"
+    told = words(section(parsed(page(gather([written(tmp_path, "s.json", document)]))), "sensitivity"))
+    assert "2 layers of 8 make half of the noise: patch_embed.2 (33.3%) and patch_embed.4 (33.3%)." in told
+    assert "∞" in told
+
+
+def test_only_the_worst_layers_stand_in_the_open(tmp_path: Path) -> None:
+    document = loaded(SENSITIVITY)
+    document["layers"] = [row | {"layer": f"layer {n}"} for n in range(5) for row in document["layers"]]
+    shown = section(parsed(page(gather([written(tmp_path, "s.json", document)]))), "sensitivity")
+    _, open_, rest = shown.all("table")
+    assert (len(bars(open_)), len(bars(rest))) == (12, 28)
+    assert words(shown.all("summary")[0]) == "28 more that make less"
 
 
 def test_mismatches_are_told_in_words(tmp_path: Path) -> None:
@@ -279,8 +319,9 @@ def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:
         hostile(tmp_path, "b.json", loaded(DRIFT)),
         hostile(tmp_path, "c.json", short(phone("iphone-13"))),
         hostile(tmp_path, "d.json", short(phone("galaxy-s23", measured=True))),
+        hostile(tmp_path, "e.json", loaded(SENSITIVITY)),
     ]
-    assert [count for _, count in made] >= [20, 25, 10, 8]
+    assert [count for _, count in made] >= [20, 25, 10, 8, 3]
     text = page(gather([path for path, _ in made], title=HOSTILE))
     tree = parsed(text)
     assert {one.tag for one in tree.every()} - {""} <= TAGS

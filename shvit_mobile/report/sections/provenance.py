@@ -18,6 +18,7 @@ KINDS: dict[Kind, str] = {
     "manifest": "manifest",
     "drift_report": "drift report",
     "device_report": "device report",
+    "sensitivity": "sensitivity report",
 }
 
 

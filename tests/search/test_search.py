@@ -238,6 +238,7 @@ def test_what_is_taken_was_run_and_holds_and_nothing_tried_is_cheaper(
     assert taken in trials.points.values()
     assert taken.holds != "not held"
     assert taken.cost == min(point.cost for point in trials.points.values() if point.holds != "not held")
+    assert trials.costs.total(trials.cheapest()) == taken.cost
     for layer in taken.float_layers:
         assert not trials.within(frozenset(taken.float_layers) - {layer})
 

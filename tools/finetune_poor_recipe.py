@@ -22,10 +22,10 @@ from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
 from shvit_mobile.quantize.calibrate import calibrate, settled
-from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.quantize.finetune import Settings, finetuned
 from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.targets.lower import lower
 
 

@@ -14,6 +14,8 @@ from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.targets.manifest import Manifest
 
 Kind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
+# How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
+Drift = Literal["drop", "agreement", "sqnr_db"]
 Status = Literal["passed", "failed", "measured", "unproven"]
 
 
@@ -77,6 +79,36 @@ class Joined(Contract):
     verdict: Verdict
 
 
+class Beaten(Contract):
+    """An artifact that another makes pointless: nowhere worse, and better in drift or in cost.
+
+    Attributes:
+        sha256: of the artifact.
+        by: the SHA-256 of the cheapest on the front that beats it.
+    """
+
+    sha256: Sha256
+    by: Sha256
+
+
+class Front(Contract):
+    """The artifacts that are nearer to the float model than all that are cheaper.
+
+    Attributes:
+        drift: by which they are near.
+        cost: "bytes" on disk, or "latency": the median of the fastest setting on a device.
+        device: the number of its report; None for bytes.
+        best: the front's artifacts by SHA-256, the cheapest first.
+        beaten: all others of which drift and cost are known.
+    """
+
+    drift: Drift
+    cost: Literal["bytes", "latency"]
+    device: Count | None = None
+    best: Annotated[tuple[Sha256, ...], Field(min_length=1)]
+    beaten: tuple[Beaten, ...] = ()
+
+
 class Remark(Contract):
     """Something that a reader must know before the figures; `grave` where figures do not belong together."""
 
@@ -93,6 +125,7 @@ class Report(Document):
             order.
         artifacts: by target, precision and name.
         remarks: what does not fit together, in words.
+        fronts: which artifacts are worth having, for each figure of drift and each cost.
     """
 
     NAME = "report"
@@ -106,6 +139,7 @@ class Report(Document):
     drift: tuple[DriftReport, ...] = ()
     devices: tuple[DeviceReport, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
+    fronts: tuple[Front, ...] = ()
 
     def manifest(self, artifact: Joined) -> Manifest | None:
         return None if artifact.manifest is None else self.manifests[artifact.manifest]

@@ -12,6 +12,7 @@ from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Joined, Place, Report
 from shvit_mobile.report.figures import PRECISIONS, TARGETS, model_name, place
+from shvit_mobile.report.fronts import fronts
 from shvit_mobile.report.reading import Read, read_all
 from shvit_mobile.report.remarks import remarks
 from shvit_mobile.report.verdicts import verdict
@@ -49,15 +50,17 @@ def joined(reads: Sequence[Read], title: str | None = None) -> Report:
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
     devices = [(file, document) for file, document in named if isinstance(document, DeviceReport)]
     documents = Documents(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
+    artifacts = tuple(sorted((artifact(sha256, documents) for sha256 in hashes(documents)), key=order))
     return Report(
         title=title or default_title(documents),
         sources=tuple(read.source for read in reads),
-        artifacts=tuple(sorted((artifact(sha256, documents) for sha256 in hashes(documents)), key=order)),
+        artifacts=artifacts,
         remarks=remarks(manifests, drift, devices),
         manifests=documents.manifests,
         drift=documents.drift,
         devices=documents.devices,
         sensitivity=tuple(document for _, document in named if isinstance(document, Sensitivity)),
+        fronts=fronts(artifacts, documents.devices),
     )
 
 

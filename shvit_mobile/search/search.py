@@ -98,7 +98,7 @@ def searched(
         float_layers=chosen.float_layers,
         holds=chosen.holds,
         verdict=judged([chosen.row], budget.gate),
-        notes=tuple(notes(trials)),
+        notes=tuple(notes(trials, chosen)),
     )
 
 
@@ -271,8 +271,9 @@ def by_gain(layers: Sequence[LayerSensitivity], costs: Costs) -> tuple[str, ...]
     return tuple(row.layer for row in sorted(layers, key=gain, reverse=True))
 
 
-def notes(trials: Trials) -> Iterator[str]:
-    if len(trials.points) > 1:
+def notes(trials: Trials, chosen: Point) -> Iterator[str]:
+    # The recipe as it is was tried first and chosen from nothing.
+    if frozenset(chosen.float_layers) != trials.kept:
         yield (
             f"{len(trials.points)} recipes were tried on these images and one taken that is within the budget on them, "
             "which flatters it: validate it on others."

@@ -69,6 +69,22 @@ def test_a_recipe_from_before_makes_the_same_artifact(
     assert (tmp_path / NAMES["onnx"]).read_bytes() == (out / NAMES["onnx"]).read_bytes()
 
 
+def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_told(
+    exported: Exported, world: World, call: Call, tmp_path: Path
+) -> None:
+    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
+    recipe["float_layers"] = ["patch_embed.0"]
+    recipe["float_kinds"] = [kind for kind in recipe["float_kinds"] if kind != "attention"]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(recipe))
+    result = call("export", "--checkpoint", world.species, *ONNX, "--recipe", path, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    name = "custom-192x160-onnx-mixed.onnx"
+    assert (tmp_path / name).exists()
+    assert name in result.stdout
+    assert f"note: {name}: onnx keeps attention in float" in " ".join(result.stderr.split())
+
+
 @pytest.fixture(scope="module")
 def coarse(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose ranges are a thousand times too wide, so that int8 has nothing left to tell values apart with."""

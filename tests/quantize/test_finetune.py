@@ -16,13 +16,13 @@ from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.model.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.corrections import corrections_of
-from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
 from shvit_mobile.quantize.improve import Improvement
 from shvit_mobile.quantize.layers import int8_layers
 from shvit_mobile.quantize.qat import training_graph
 from shvit_mobile.quantize.recipe import ActivationRange, Activations, Recipe, Standing
 from shvit_mobile.quantize.simulate import simulated
+from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, smooth_pixels, trained

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from shvit_mobile.report.charts.lines import bottom, rule, side
 from shvit_mobile.report.charts.svg import Scale, at, element, joined, picture, tooltip
+from shvit_mobile.report.dominance import beaten_by
 
 # Points nearer than these shares of the width and the height bear one label together.
 NEAR = (0.05, 0.1)
@@ -35,11 +36,8 @@ class Point:
 
 def front(points: Sequence[Point]) -> list[Point]:
     """Those that no other beats in one figure without losing in the other, by x."""
-    kept = [
-        one
-        for one in points
-        if not any((o.x <= one.x and o.y <= one.y) and (o.x < one.x or o.y < one.y) for o in points)
-    ]
+    beaten = beaten_by([(one.x, one.y) for one in points])
+    kept = [one for one, by in zip(points, beaten, strict=True) if by is None]
     return sorted(kept, key=lambda one: (one.x, one.y, one.letter))
 
 

@@ -1,8 +1,8 @@
-"""What a smaller or a faster artifact costs: changed answers against size and against latency."""
+"""What a smaller or a faster artifact costs: drift against size and against latency."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
@@ -13,7 +13,9 @@ from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.report.charts.scatter import Point, front, scatter
 from shvit_mobile.report.charts.svg import Scale
 from shvit_mobile.report.document import Joined, Report
+from shvit_mobile.report.dominance import beaten_by
 from shvit_mobile.report.figures import listed, megabytes, milliseconds, number, percent, plural, points
+from shvit_mobile.report.fronts import fastest
 from shvit_mobile.report.names import artifact_label, device_label
 from shvit_mobile.report.sections.section import Section
 
@@ -49,6 +51,45 @@ class Chart:
     fixture: bool
 
 
+@dataclass(frozen=True)
+class Figure:
+    """How far artifacts are from the float model.
+
+    Attributes:
+        name: of the axis; unit: its unit.
+        nearer: what is better, said of the artifact.
+        values: the figure of a row, and its interval.
+        words: for a tooltip.
+    """
+
+    name: str
+    unit: str
+    nearer: str
+    values: Callable[[DriftRow], tuple[float, float, float]]
+    words: Callable[[float], str]
+
+
+def dropped(row: DriftRow) -> tuple[float, float, float]:
+    low, high = row.top1_drop_interval or (0.0, 0.0)
+    return row.top1_drop or 0.0, low, high
+
+
+def changed(row: DriftRow) -> tuple[float, float, float]:
+    """Changed answers in percent."""
+    share = row.agreement
+    return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
+
+
+DROP = Figure("Top-1 drop", "points", "better at top-1", dropped, lambda value: f"{points(value)} points of top-1 lost")
+CHANGED = Figure(
+    "Changed answers",
+    "% of answers",
+    "nearer to the float model",
+    changed,
+    lambda value: f"{number(value, 1)}% of answers changed",
+)
+
+
 def tradeoffs(report: Report) -> Section | None:
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
     known = [Known(letter(number), one, row) for number, (one, row) in enumerate(rows)]
@@ -66,60 +107,66 @@ def letter(number: int) -> str:
 
 
 def by_size(known: Sequence[Known]) -> Chart | None:
-    return chart(known, lambda one: one.size_bytes and one.size_bytes / 1e6, "Against size", "MB", fixture=False)
+    sizes = {one.artifact.sha256: one.artifact.size_bytes / 1e6 for one in known if one.artifact.size_bytes}
+    return chart(known, sizes, "size", "MB", fixture=False)
 
 
 def by_latency(known: Sequence[Known], device: DeviceReport) -> Chart | None:
     """Against the median of the fastest setting on one device."""
-    fastest: dict[str, float] = {}
-    for result in device.results:
-        if result.artifact_sha256:
-            p50 = result.latency.p50
-            fastest[result.artifact_sha256] = min(p50, fastest.get(result.artifact_sha256, p50))
-    title = f"Against latency on {device_label(device.device)}"
-    return chart(known, lambda one: fastest.get(one.sha256), title, "ms", fixture=device.fixture)
+    return chart(known, fastest(device), f"latency on {device_label(device.device)}", "ms", fixture=device.fixture)
 
 
 def chart(
-    known: Sequence[Known], cost: Callable[[Joined], float | None], title: str, unit: str, *, fixture: bool
+    known: Sequence[Known], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
 ) -> Chart | None:
     """A chart of those whose cost is known; None where there are fewer than two."""
-    costs = [(one, cost(one.artifact)) for one in known]
-    marks = [point(one, value, unit) for one, value in costs if value is not None]
-    if len(marks) < 2:
+    shown = [one for one in known if one.artifact.sha256 in costs]
+    if len(shown) < 2:
         return None
+    figure = DROP if all(one.row.top1_drop_interval for one in shown) else CHANGED
+    marks = [point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
     x = Scale(0, max(one.x for one in marks) * 1.08)
-    y = Scale(0, max(1.0, *(one.high for one in marks)) * 1.1)
+    top, bottom = max(1.0, *(one.high for one in marks)), min(0.0, *(one.low for one in marks))
     best = front(marks)
     labels = [artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
     better = "smaller" if unit == "MB" else "faster"
-    sentence = f"Nothing here is both nearer to the float model and {better} than {listed(labels)}."
+    sentence = f"Nothing here is both {figure.nearer} and {better} than {listed(labels)}.{losers(marks)}"
+    title = f"{figure.name} against {against}"
     return Chart(
         title,
         scatter(
             marks,
             x,
-            y,
-            units=(unit, "% of answers"),
-            label=f"Changed answers {title.lower()}, {plural(len(marks), 'artifact')}. {sentence}",
+            Scale(bottom * 1.1, top * 1.1),
+            units=(unit, figure.unit),
+            label=f"{title}, {plural(len(marks), 'artifact')}. {sentence}",
         ),
         sentence,
         fixture,
     )
 
 
-def point(one: Known, cost: float, unit: str) -> Point:
-    share = one.row.agreement
-    label = artifact_label(one.artifact)
+def losers(marks: Sequence[Point]) -> str:
+    """By letters, what is beaten and by what."""
+    told = [
+        f"{mark.letter} by {marks[by].letter}"
+        for mark, by in zip(marks, beaten_by([(mark.x, mark.y) for mark in marks]), strict=True)
+        if by is not None
+    ]
+    return f" Beaten: {listed(told)}." if told else ""
+
+
+def point(one: Known, cost: float, unit: str, figure: Figure) -> Point:
+    value, low, high = figure.values(one.row)
+    spent = megabytes(1e6 * cost) if unit == "MB" else milliseconds(cost)
     return Point(
         letter=one.letter,
         x=cost,
-        y=100 * (1 - share.value),
-        low=100 * (1 - share.high),
-        high=100 * (1 - share.low),
+        y=value,
+        low=low,
+        high=high,
         style=style(one.artifact),
-        words=f"{label}: {megabytes(1e6 * cost) if unit == 'MB' else milliseconds(cost)} {unit}, "
-        f"{number(100 * (1 - share.value), 1)}% of answers changed",
+        words=f"{artifact_label(one.artifact)}: {spent} {unit}, {figure.words(value)}",
     )
 
 

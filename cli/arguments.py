@@ -141,9 +141,16 @@ def precisions_of(names: Iterable[str]) -> list[Precision]:
     return list(dict.fromkeys(check_precision(name) for name in names))
 
 
-def observer_of(name: str) -> ObserverName:
+def observer_of(name: str | None, images: int) -> ObserverName:
+    """The observer by name; where none is named, by how many images it will see.
+
+    What cuts off outliers has to know which values are outliers, and a few images do not tell.
+    """
+    from shvit_mobile.quantize.calibrate import ENOUGH
     from shvit_mobile.quantize.recipe import OBSERVERS, UnknownObserver
 
+    if name is None:
+        return "mse" if images >= ENOUGH else "min-max"
     return UnknownObserver.chosen(name, OBSERVERS)
 
 

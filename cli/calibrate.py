@@ -89,11 +89,13 @@ def calibrate(
     ] = "balanced",
     seed: Annotated[int, typer.Option(metavar="N", help="Of that choice.", rich_help_panel=IMAGES)] = SEED,
     observer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="OBSERVER", help="How ranges follow from values: min-max, percentile or mse.", rich_help_panel=INT8
+            metavar="OBSERVER",
+            help="How ranges follow from values: min-max, percentile or mse; else mse, or min-max for a few images.",
+            rich_help_panel=INT8,
         ),
-    ] = "mse",
+    ] = None,
     activations: Annotated[
         str,
         typer.Option(
@@ -187,7 +189,7 @@ def calibrate(
                 validate or TEST_IMAGES, labels_csv, trained.labels, gate, count=validate_count, seed=seed
             )
         )
-        settings = Settings(observer_of(observer), activations_of(activations), wanted)
+        settings = Settings(observer_of(observer, len(chosen)), activations_of(activations), wanted)
         study = Study.of(deployed, chosen, settings, cache)
         recipe = made(study, settings, deployed, chosen, seed, progress)
         found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None

@@ -145,7 +145,8 @@ def export(
         str | None,
         typer.Option(
             metavar="OBSERVER",
-            help="How int8's ranges follow from these images: min-max, percentile or mse; else mse.",
+            help="How int8's ranges follow from these images: min-max, percentile or mse; else mse, or min-max for a "
+            "few images.",
             rich_help_panel=PRECISION,
         ),
     ] = None,
@@ -266,16 +267,18 @@ def export(
         with steps.step("Reading the checkpoint"):
             trained = trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
         calibrated = ready is None and any(job.precision == "int8" for job in wanted)
+        calibrating = calibration_images(sampling, needed=calibrated, demo=checkpoint is None)
+        taken = COUNT if calibration_count is None else calibration_count
         plan = Plan(
             trained=trained,
             jobs=wanted,
             out=out,
             options=options,
             recipe=ready,
-            calibration=calibration_images(sampling, needed=calibrated, demo=checkpoint is None),
-            count=COUNT if calibration_count is None else calibration_count,
+            calibration=calibrating,
+            count=taken,
             seed=SEED if seed is None else seed,
-            observer=observer_of(observer or "mse"),
+            observer=observer_of(observer, min(taken, len(calibrating) if calibrating else taken)),
             activations=activations_of(activations or "affine"),
             steps=steps_of(step),
             pictures=pictures_of(golden_images),

@@ -1,7 +1,7 @@
 """Variants of a few pictures: crops, mirrored, in other light and other colours, so that few stand for more.
 
-A range that was measured on one picture is too small for the next. What variants show of other pictures is their spread,
-not what is in them.
+A range that was measured on one picture is too small for the next. What variants show of other pictures is their
+spread, not what is in them.
 """
 
 from __future__ import annotations

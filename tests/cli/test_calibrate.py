@@ -1,0 +1,196 @@
+"""`calibrate` makes a recipe that export takes, goes on where it was left, and holds a budget or says why not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.quantize.corrections import corrections_of
+from shvit_mobile.quantize.recipe import STEPS, Recipe
+from shvit_mobile.quantize.sensitivities import Sensitivity
+from shvit_mobile.quantize.study import Study
+from tests.builders import picture_folder
+from tests.cli.conftest import LABELS, Call, World
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def args(world: World, cache: Path, *more: object) -> tuple[object, ...]:
+    return "calibrate", world.pictures, "--checkpoint", world.checkpoint, "--count", 10, "--cache", cache, *more
+
+
+def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
+    world: World, cache: Path, tmp_path: Path, call: Call
+) -> None:
+    result = call(*args(world, cache, "--out", tmp_path / "made"))
+    assert result.exit_code == 0, result.output
+    assert {file.name for file in (tmp_path / "made").iterdir()} >= {"recipe.json", "sensitivity.json"}
+    recipe = Recipe.read(tmp_path / "made" / "recipe.json")
+    assert tuple(gain.step for gain in recipe.steps) == STEPS
+    assert all(gain.step in result.stdout for gain in recipe.steps)
+    assert recipe.calibration is not None
+    assert (recipe.calibration.count, recipe.calibration.variants) == (10, 22)
+    assert any(gain.kept for gain in recipe.steps)
+    assert corrections_of(recipe) is not None
+    sensitivity = Sensitivity.read(tmp_path / "made" / "sensitivity.json")
+    assert {row.layer for row in sensitivity.layers} == set(recipe.ranges)
+    out = tmp_path / "artifacts"
+    recipe_file = tmp_path / "made" / "recipe.json"
+    exported = call(
+        "export", "--checkpoint", world.checkpoint, "--target", "onnx", "--recipe", recipe_file, "--out", out
+    )
+    assert exported.exit_code == 0, exported.output
+    assert Recipe.read(next(out.glob("*.recipe.json"))) == recipe
+
+
+def test_the_second_run_takes_what_the_first_has_found(
+    world: World, cache: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = call(*args(world, cache, "--out", tmp_path / "first", "--json"))
+    assert first.exit_code == 0, first.output
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("made again what was kept")
+
+    monkeypatch.setattr("shvit_mobile.quantize.calibrate.improved", never)
+    monkeypatch.setattr("shvit_mobile.quantize.sensitivity.sensitivity", never)
+    second = call(*args(world, cache, "--out", tmp_path / "second", "--json"))
+    assert second.exit_code == 0, second.output
+    assert json.loads(second.stdout) == json.loads(first.stdout)
+
+
+def test_an_interrupted_run_goes_on(world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = call(*args(world, tmp_path / "one", "--out", tmp_path / "whole", "--no-sensitivity", "--json"))
+    kept = Study.keep_recipe
+
+    def interrupted(study: Study, recipe: Recipe) -> None:
+        kept(study, recipe)
+        if len(recipe.steps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "keep_recipe", interrupted)
+    broken = call(*args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    assert broken.exit_code != 0
+    assert not (tmp_path / "made").exists()
+    monkeypatch.undo()
+    again = call(*args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads(whole.stdout)
+    for name in ("recipe.json", "recipe.safetensors"):
+        assert (tmp_path / "made" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_budget_is_held_with_layers_in_float_and_a_wider_one_needs_fewer(
+    world: World, cache: Path, tmp_path: Path, call: Call
+) -> None:
+    floats = []
+    for agreement in (100, 2):
+        out = tmp_path / str(agreement)
+        budget = ("--min-agreement", agreement, "--validate", world.pictures, "--step", "none")
+        result = call(*args(world, cache, *budget, "--out", out, "--json"))
+        assert result.exit_code == 0, result.output
+        told = json.loads(result.stdout)
+        recipe = Recipe.read(out / "recipe.json")
+        assert list(recipe.float_layers) == told["search"]["float_layers"]
+        taken = next(point for point in told["search"]["points"] if point["float_layers"] == list(recipe.float_layers))
+        assert taken["row"]["agreement"]["value"] >= agreement / 100
+        assert json.loads((out / "search.json").read_text()) == told["search"]
+        floats.append(len(recipe.float_layers))
+    assert floats[1] == 0 <= floats[0]
+
+
+def test_a_budget_is_not_verified_on_what_the_recipe_was_made_of(
+    world: World, cache: Path, tmp_path: Path, call: Call
+) -> None:
+    result = call(*args(world, cache, "--max-drop", 1, "--out", tmp_path / "made"))
+    assert result.exit_code == 2
+    assert "calibration leaves 4 of 14 images to verify it on" in result.stderr
+    assert "--validate DIR" in result.stderr
+
+
+def test_what_calibration_leaves_serves_where_it_is_enough(world: World, tmp_path: Path, call: Call) -> None:
+    pictures = tmp_path / "many"
+    picture_folder(pictures, count=112, classes=LABELS, size=(20, 16))
+    made = call(
+        *("calibrate", pictures, "--checkpoint", world.checkpoint, "--count", 8, "--cache", tmp_path / "cache"),
+        *("--step", "none", "--max-drop", 100, "--out", tmp_path / "made", "--json"),
+    )
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["search"]["images"]["count"] == 104
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--step", "polish"), "'polish' is not a step.*whole-pixels, equalise, clip, round, bias, none"),
+        (("--step", "none", "--step", "round"), "--step none is given with other steps"),
+        (("--sampling", "sorted"), "'sorted' is not a sampling.*balanced, random"),
+        (("--observer", "mean"), "'mean' is not an observer"),
+        (("--cost", "price", "--max-drop", 1), "'price' is not a cost.*bytes, macs, latency"),
+        (("--validate-count", 5), "--validate-count is given without a budget"),
+        (("--max-drop", 1, "--no-sensitivity"), "--no-sensitivity"),
+    ],
+)
+def test_wrong_options_are_told(
+    world: World, cache: Path, tmp_path: Path, call: Call, more: tuple[object, ...], told: str
+) -> None:
+    result = call(*args(world, cache, *more, "--validate", world.pictures, "--out", tmp_path / "made"))
+    if "--validate-count" in more:
+        result = call(*args(world, cache, *more, "--out", tmp_path / "made"))
+    assert result.exit_code == 2
+    assert re.search(told, " ".join(result.stderr.split())), result.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_checkpoint_without_images_and_a_recipe_that_is_there_are_refused(
+    world: World, cache: Path, tmp_path: Path, call: Call
+) -> None:
+    nothing = call("calibrate", "--checkpoint", world.checkpoint, "--out", tmp_path / "made")
+    assert nothing.exit_code == 2
+    assert "No images are given." in nothing.stderr
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "recipe.json").write_text("mine")
+    there = call(*args(world, cache, "--out", tmp_path / "made"))
+    assert there.exit_code == 2
+    assert (tmp_path / "made" / "recipe.json").read_text() == "mine"
+
+
+def test_export_gives_up_layers_for_a_budget_that_int8_does_not_hold(
+    world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges that cut nearly everything off lose the answers; the budget is held all the same."""
+    from shvit_mobile.quantize import calibrate as module
+    from shvit_mobile.quantize.recipe import ActivationRange
+
+    honest = module.calibrate
+
+    def spoilt(*given: object, **options: object) -> Recipe:
+        recipe = honest(*given, **options)  # type: ignore[arg-type]
+        if recipe.precision != "int8":
+            return recipe
+        worst = {
+            name: ActivationRange(input=seen.input, output=(0.05 * seen.output[0], 0.05 * seen.output[1]))
+            if name == "patch_embed.0"
+            else seen
+            for name, seen in recipe.ranges.items()
+        }
+        return recipe.model_copy(update={"ranges": worst})
+
+    monkeypatch.setattr(module, "calibrate", spoilt)
+    save_checkpoint(load_checkpoint(world.checkpoint), tmp_path / "model.safetensors")
+    result = call(
+        *("export", "--checkpoint", tmp_path / "model.safetensors", "--target", "onnx", "--quantize", "int8"),
+        *("--calibration", world.pictures, "--step", "none", "--validate", world.pictures, "--min-agreement", 85),
+        *("--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    (made,) = (tmp_path / "out").glob("*.recipe.json")
+    assert "patch_embed.0" in Recipe.read(made).float_layers
+    assert "-mixed" in made.name

@@ -13,9 +13,15 @@ def beats(one: Figures, other: Figures) -> bool:
 
 
 def beaten_by(figures: Sequence[Figures]) -> list[int | None]:
-    """For each, the place of one that beats it and that nothing beats, the least in the first figure; None for none."""
-    best = [place for place, one in enumerate(figures) if not any(beats(other, one) for other in figures)]
+    """For each, the place of the least, by the first figure, of those that beat it; None where nothing does.
+
+    The least is beaten by nothing: what beats it would be less and beat all that it beats.
+    """
     return [
-        min((place for place in best if beats(figures[place], one)), key=lambda place: figures[place], default=None)
+        min(
+            (place for place, other in enumerate(figures) if beats(other, one)),
+            key=lambda place: figures[place],
+            default=None,
+        )
         for one in figures
     ]

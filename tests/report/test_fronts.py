@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shvit_mobile.drift.intervals import wilson
 from shvit_mobile.report.document import Front, Report
 from shvit_mobile.report.dominance import beaten_by, beats
 from shvit_mobile.report.fronts import DISTANCES, fastest
@@ -74,6 +75,14 @@ def test_a_front_has_all_that_were_measured_both_ways() -> None:
     for front in report.fronts:
         costs = set(fastest(report.devices[front.device])) if front.device is not None else compared
         assert {*front.best, *(one.sha256 for one in front.beaten)} == compared & costs
+
+
+def test_less_is_nearer_in_every_figure() -> None:
+    rows = [one.drift for one in everything().artifacts if one.drift and one.drift.top1_drop is not None]
+    near = rows[0].model_copy(update={"top1_drop": 0.1, "sqnr_db": 40.0, "agreement": wilson(999, 1000)})
+    far = rows[0].model_copy(update={"top1_drop": 0.4, "sqnr_db": 30.0, "agreement": wilson(990, 1000)})
+    for distance in DISTANCES.values():
+        assert (distance(near) or 0.0) < (distance(far) or 0.0)
 
 
 def test_there_is_no_front_without_drift() -> None:

@@ -158,7 +158,7 @@ def test_sensitivity_goes_on_where_it_was_left(deployed: DeployForm, tmp_path: P
     assert asked == len(whole.layers) + len(whole.blocks), "no row is made twice"
     assert study.rows(recipe, 4) == {name_of(row): row for row in (*whole.layers, *whole.blocks)}
     assert study.sensitivity(recipe, 4) is None
-    study.keep_sensitivity(recipe, found)
+    study.keep_sensitivity(recipe, found, 4)
     assert study.sensitivity(recipe, 4) == whole
 
 

@@ -77,6 +77,7 @@ def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_to
     recipe["float_kinds"] = [kind for kind in recipe["float_kinds"] if kind != "attention"]
     path = tmp_path / "mixed.json"
     path.write_text(json.dumps(recipe))
+    shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", tmp_path / "mixed.safetensors")
     result = call("export", "--checkpoint", world.species, *ONNX, "--recipe", path, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     name = "custom-192x160-onnx-mixed.onnx"
@@ -94,6 +95,7 @@ def coarse(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path
             end[:] = [1000 * value for value in end]
     path = tmp_path_factory.mktemp("recipe") / "coarse.json"
     path.write_text(json.dumps(recipe))
+    shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", path.with_suffix(".safetensors"))
     return path
 
 

@@ -20,7 +20,7 @@ from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned
 from shvit_mobile.quantize.improve import Improvement
 from shvit_mobile.quantize.layers import int8_layers
 from shvit_mobile.quantize.qat import training_graph
-from shvit_mobile.quantize.recipe import ActivationRange, Activations, Recipe, Standing
+from shvit_mobile.quantize.recipe import STEPS, ActivationRange, Activations, Recipe, Standing
 from shvit_mobile.quantize.simulate import simulated
 from shvit_mobile.quantize.study import write_recipe
 from shvit_mobile.runtimes import open_runner
@@ -65,8 +65,9 @@ def tuned(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> FineTuned:
 @pytest.fixture(scope="module")
 def improved(deployed: DeployForm) -> Recipe:
     """A recipe with corrections of every kind."""
-    steps = Improvement(deployed, [smooth_pixels(8, SIZE)]).tried(("whole-pixels", "equalise", "clip", "round", "bias"))
-    return Recipe(precision="int8", ranges=dict(steps.attempt.ranges)).made_of(steps.attempt.corrections)
+    pixels = smooth_pixels(8, SIZE).permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    *_, (attempt, gains) = Improvement(deployed, pixels).tried(STEPS)
+    return Recipe(precision="int8", ranges=dict(attempt.ranges), steps=gains).made_of(attempt.corrections)
 
 
 def noise_db(deployed: DeployForm, recipe: Recipe) -> float:

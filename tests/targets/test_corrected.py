@@ -139,10 +139,11 @@ def test_a_recipe_whose_corrections_are_lost_makes_nothing(artifacts, deployed: 
 def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
     beside = corrections_path(recipe_path(lower(deployed, recipe, "onnx", tmp_path).path))
     assert beside.exists()
+    without = plain(deployed).model_copy(update={"float_layers": recipe.float_layers})
     with pytest.raises(OutputExists):
-        lower(deployed, plain(deployed), "onnx", tmp_path)
+        lower(deployed, without, "onnx", tmp_path)
     assert beside.exists()
-    other = lower(deployed, plain(deployed), "onnx", tmp_path, overwrite=True)
+    other = lower(deployed, without, "onnx", tmp_path, overwrite=True)
     assert not beside.exists()
     assert Artifact.open(other.path).manifest.recipe.corrections is None
 
@@ -151,14 +152,15 @@ def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Re
 def test_a_file_in_the_corrections_place_is_not_taken_away_unasked(
     with_others: bool, deployed: DeployForm, recipe: Recipe, tmp_path: Path
 ) -> None:
-    stray = tmp_path / "custom-48x64-onnx-int8.recipe.safetensors"
-    stray.write_bytes(b"somebody's weights")
+    chosen = recipe if with_others else plain(deployed)
+    artifact = tmp_path / f"custom-48x64-onnx-{chosen.precision_name}.onnx"
+    corrections_path(recipe_path(artifact)).write_bytes(b"somebody's weights")
     with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
-        check_free(tmp_path / "custom-48x64-onnx-int8.onnx", overwrite=False)
+        check_free(artifact, overwrite=False)
     with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
-        lower(deployed, recipe if with_others else plain(deployed), "onnx", tmp_path)
+        lower(deployed, chosen, "onnx", tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"somebody's weights"]
-    check_free(tmp_path / "custom-48x64-onnx-int8.onnx", overwrite=True)
+    check_free(artifact, overwrite=True)
 
 
 def test_an_opened_artifact_finds_its_corrections(artifacts, deployed: DeployForm, recipe: Recipe) -> None:
@@ -173,7 +175,7 @@ def test_the_ladder_computes_with_them(artifacts, deployed: DeployForm, images: 
     opened, model = Artifact.open(artifacts("onnx").path), deployed.trained
     _, rung = rungs([opened.manifest])
     row = on_rung(rung, model, images, float_reference(model, images))
-    assert row.precision == "int8"
+    assert row.precision == "mixed"
     assert row.how == "simulated"
     assert row.sqnr_db > 10
 

@@ -25,7 +25,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="Artifacts, drift reports (validate --out), device reports (benchmark --out, or a phone's), and "
+            help="Artifacts, drift reports (validate --out), sensitivity reports (calibrate), device reports "
+            "(benchmark --out, or a phone's), and "
             "folders of them.",
         ),
     ],

@@ -32,7 +32,7 @@ from .options import (
     Std,
     Step,
 )
-from .plan import SENSITIVITY_IMAGES
+from .plan import SENSITIVITY_IMAGES, TRIALS
 from .progress import Steps
 from .results import contract_json
 from .tables import decibels, points, sensitivity_table, titled
@@ -302,6 +302,7 @@ def search(
             images,
             Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement),
             costs_by(cost, found, deployed, recipe),
+            most=TRIALS,
             known=[Point.model_validate_json(line) for line in study.points(recipe, images)],
             progress=lambda point: study.keep_point(recipe, images, point.model_dump_json()),
         )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
 SENSITIVITY_IMAGES = 64
+# Recipes that one search lowers and runs, once something holds: under a minute on two cores. Asked again, `calibrate`
+# goes on from there.
+TRIALS = 12
 USUAL: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
 
 
@@ -178,7 +181,7 @@ def within(
         found = sensitivity(deployed, recipe, pictures, progress=tick)
     with steps.step("Searching for the layers to keep in float"):
         costs = costs_by("bytes", found, deployed, recipe)
-        outcome = searched(deployed, recipe, found, images, budget, costs, known=[first])
+        outcome = searched(deployed, recipe, found, images, budget, costs, known=[first], most=TRIALS)
     return recipe.model_copy(update={"float_layers": outcome.float_layers})
 
 

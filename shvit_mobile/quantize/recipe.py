@@ -88,8 +88,8 @@ class StepGain(Contract):
     """
 
     step: StepName
-    before_db: float
-    after_db: float
+    before_db: Figure
+    after_db: Figure
     kept: bool
 
 

@@ -45,11 +45,26 @@ public struct Recipe: DocumentContent, Checked {
         public var sha256: String
         /// Of the choice.
         public var seed: Int
+        /// How many variants of them were looked at besides.
+        @Default<Zero> public var variants: Int
 
         func check() throws(Fault) {
             try check(count, "count")
+            try check(variants, "variants")
             try check(sha256: sha256, "sha256")
         }
+    }
+
+    /// One step towards a better int8, and what it gained on images that it did not see.
+    public struct StepGain: Codable, Equatable, Sendable {
+        /// Its name.
+        public var step: String
+        /// SQNR of the logits without it, in dB.
+        public var beforeDb: Double
+        /// With it.
+        public var afterDb: Double
+        /// Whether it is in the recipe.
+        public var kept: Bool
     }
 
     /// Affine.
@@ -77,11 +92,16 @@ public struct Recipe: DocumentContent, Checked {
     @Default<EmptyMap<ActivationRange>> public var ranges: [String: ActivationRange]
     /// Nil where the precision needs none.
     public var calibration: CalibrationImages?
+    /// Of the file of changed parameters beside the recipe; nil where there is none.
+    public var corrections: String?
+    /// What was tried for a better int8, in order.
+    @Default<EmptyList<StepGain>> public var steps: [StepGain]
 
     func check() throws(Fault) {
         for (layer, range) in ranges {
             try check(range, "ranges.\(layer)")
         }
         try check(calibration, "calibration")
+        try check(sha256: corrections, "corrections")
     }
 }

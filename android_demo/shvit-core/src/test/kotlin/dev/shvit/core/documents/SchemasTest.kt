@@ -50,7 +50,8 @@ class SchemasTest {
 
     private companion object {
         /** Parts of a recipe, which an app does not look into. */
-        val OF_THE_RECIPE = setOf("Recipe", "ActivationRange", "CalibrationImages")
+        val OF_THE_RECIPE =
+            setOf("Recipe", "ActivationRange", "CalibrationImages", "FineTuning", "Standing", "StepGain")
 
         val SHARE = Share(0.5, 0.4, 0.6)
         val ROW = DriftRow(

@@ -159,7 +159,9 @@ def calibrate(
             hint="Try: shvit-mobile calibrate DIR --checkpoint CHECKPOINT",
         )
     gate = gate_of(max_drop, min_agreement)
-    check_budget(gate, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count})
+    check_budget(
+        gate, sensitive, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count}
+    )
     from shvit_mobile.search.costs import COSTS
 
     chosen_cost = UnknownCost.chosen(cost, COSTS)
@@ -194,7 +196,7 @@ def calibrate(
         recipe = made(study, settings, deployed, chosen, seed, progress)
         found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None
         outcome = None
-        if gate and verifying:
+        if gate and verifying and found:
             outcome = search(study, recipe, found, deployed, verifying, gate, chosen_cost, progress)
             recipe = recipe.model_copy(update={"float_layers": outcome.float_layers})
         more = [(out / SENSITIVITY, found and found.json_text()), (out / SEARCH, outcome and outcome.json_text())]
@@ -244,8 +246,12 @@ def made(
         )
 
 
-def check_budget(gate: Gate | None, options: Mapping[str, object]) -> None:
-    """Raises `WrongConfig` for options about verifying a budget that is not there."""
+def check_budget(gate: Gate | None, sensitive: bool, options: Mapping[str, object]) -> None:
+    """Raises `WrongConfig` for options about a budget that is not there, and for a budget without sensitivity."""
+    if gate and not sensitive:
+        raise WrongConfig(
+            "A budget is given with --no-sensitivity.", why="Sensitivity says which layer is given up first."
+        )
     for option, value in options.items():
         if gate is None and value is not None:
             raise WrongConfig(
@@ -279,7 +285,7 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
 def search(
     study: Study,
     recipe: Recipe,
-    found: Sensitivity | None,
+    found: Sensitivity,
     deployed: DeployForm,
     images: ImageSet,
     gate: Gate,
@@ -290,17 +296,13 @@ def search(
     from shvit_mobile.search.found import Budget, Point
     from shvit_mobile.search.search import costs_by, searched
 
-    if found is None:
-        raise WrongConfig(
-            "A budget is given with --no-sensitivity.", why="Sensitivity says which layer is given up first."
-        )
     with progress.step(f"Verifying the budget on {len(images)} images"):
         return searched(
             deployed,
             recipe,
             found,
             images,
-            Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement),
+            Budget.of(gate),
             costs_by(cost, found, deployed, recipe),
             most=TRIALS,
             known=[Point.model_validate_json(line) for line in study.points(recipe, images)],
@@ -312,8 +314,7 @@ def sensitivity(
     study: Study, recipe: Recipe, deployed: DeployForm, chosen: ImageSet, seed: int, balanced: bool, progress: Steps
 ) -> Sensitivity:
     """The study's sensitivity, or what is left of it to measure, on the first of the chosen images."""
-    from shvit_mobile.images.batches import batches
-    from shvit_mobile.quantize.calibrate import as_taken
+    from shvit_mobile.quantize.calibrate import pictures
     from shvit_mobile.quantize.sensitivity import sensitivity
 
     asked = min(SENSITIVITY_IMAGES, len(chosen))
@@ -321,11 +322,10 @@ def sensitivity(
         return there
     some = chosen.sample(asked, seed, balanced=balanced)
     with progress.step("Measuring each layer alone") as tick:
-        pictures = [as_taken(deployed, batch.pixels) for batch in batches(some, deployed.trained.preprocessing, size=8)]
         found = sensitivity(
             deployed,
             recipe,
-            pictures,
+            pictures(deployed, some),
             known=study.rows(recipe, asked),
             each=lambda row: study.keep_row(recipe, asked, row),
             progress=tick,

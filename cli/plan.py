@@ -164,21 +164,19 @@ def within(
     gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: Steps
 ) -> Recipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
-    from shvit_mobile.images.batches import batches
-    from shvit_mobile.quantize.calibrate import as_taken
+    from shvit_mobile.quantize.calibrate import pictures
     from shvit_mobile.quantize.sensitivity import sensitivity
     from shvit_mobile.search.found import Budget
     from shvit_mobile.search.search import as_it_is, costs_by, searched
 
-    budget = Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
+    budget = Budget.of(gate)
     with steps.step("Holding int8 against the budget"):
         first = as_it_is(deployed, recipe, images, budget)
     if first.holds != "not held":
         return recipe
     some = calibration.sample(min(SENSITIVITY_IMAGES, plan.count), plan.seed)
     with steps.step("The budget does not hold yet: measuring each layer alone") as tick:
-        pictures = [as_taken(deployed, batch.pixels) for batch in batches(some, plan.trained.preprocessing, size=8)]
-        found = sensitivity(deployed, recipe, pictures, progress=tick)
+        found = sensitivity(deployed, recipe, pictures(deployed, some), progress=tick)
     with steps.step("Searching for the layers to keep in float"):
         costs = costs_by("bytes", found, deployed, recipe)
         outcome = searched(deployed, recipe, found, images, budget, costs, known=[first], most=TRIALS)

@@ -198,6 +198,12 @@ def run(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     return logits
 
 
+def pictures(deployed: DeployForm, images: ImageSet) -> list[Tensor]:
+    """Images as the deploy form takes them, in batches: float32, shape (batch, 3, height, width)."""
+    read = batches(images, deployed.trained.preprocessing, size=8)
+    return [as_taken(deployed, batch.pixels) for batch in read]
+
+
 def as_taken(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels (images, height, width, 3) as the deploy form takes them: float32, shape (images, 3, height, width)."""
     values = raw(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)

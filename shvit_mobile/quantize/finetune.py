@@ -20,8 +20,8 @@ from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, WrongConfig
 from shvit_mobile.images.batches import Batch, batches
 from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.preprocessing import raw
 from shvit_mobile.quantize.affine import WEIGHT_MAX
+from shvit_mobile.quantize.calibrate import as_taken
 from shvit_mobile.quantize.corrections import Corrections
 from shvit_mobile.quantize.layers import check_layers
 from shvit_mobile.quantize.qat import TrainingGraph, training_graph
@@ -232,9 +232,7 @@ class Training:
 
     def taken(self, batch: Batch) -> Tensor:
         """What the deploy form takes of a batch, on the device."""
-        preprocessing = self.deployed.trained.preprocessing
-        values = raw(batch.pixels) if self.deployed.takes == "pixels" else preprocessing.normalised(batch.pixels)
-        return torch.from_numpy(values).to(self.device)
+        return as_taken(self.deployed, batch.pixels).to(self.device)
 
 
 def loss_of(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:

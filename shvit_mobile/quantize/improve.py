@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from shvit_mobile.deploy.chains import chains, is_conv, scaled
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.model.shvit import SHViT
-from shvit_mobile.quantize.affine import ACTIVATION_MIN, WEIGHT_MAX, channel_scales, quantized_weight
+from shvit_mobile.quantize.affine import WEIGHT_MAX, channel_scales, quantized_weight
 from shvit_mobile.quantize.calibrate import as_taken, observed
 from shvit_mobile.quantize.corrections import Corrections, write
 from shvit_mobile.quantize.equalise import exponents
@@ -160,8 +160,8 @@ class Improvement:
         layer, mean = dense(self.unrounded(attempt), name), self.deployed.module.get_buffer(CENTRE).flatten()
         share = layer.weight.square().sum((0, 2, 3))
         middle = float((share * mean).sum() / share.sum().clamp(min=1e-30))
-        # All of 0 to 255 has to lie within int8.
-        middle = min(max(round(middle), -ACTIVATION_MIN - 128), 255)
+        # 0 to 255 less any of these lies within int8.
+        middle = min(max(round(middle), 0), 255)
         offset = torch.full_like(mean, middle)
         bias = bias_of(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
         corrections = replace(

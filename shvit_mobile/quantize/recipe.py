@@ -6,6 +6,7 @@ lowering reads ranges from the recipe and never looks at an image.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -194,6 +195,11 @@ class Recipe(Document):
     def precision_name(self) -> str:
         """What files, tables and reports call it: "mixed" for static int8 with layers in float, else the precision."""
         return MIXED if self.precision == "int8" and self.float_layers else self.precision
+
+    @property
+    def sha256(self) -> str:
+        """Of what is written of it."""
+        return sha256(self.json_text().encode()).hexdigest()
 
     @property
     def made_with(self) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -69,7 +68,7 @@ def sensitivity(
         progress(len(trials.names), len(trials.names))
     return Sensitivity(
         checkpoint_sha256=deployed.trained.sha256,
-        recipe_sha256=sha256(recipe.json_text().encode()).hexdigest(),
+        recipe_sha256=recipe.sha256,
         images=len(trials.expected),
         int8_db=trials.int8.db,
         int8_kl=trials.int8.kl,

@@ -92,7 +92,7 @@ class Study:
 
     def rows_file(self, recipe: Recipe, images: int) -> Path:
         """Of so many images asked for, whether or not all of them could be read."""
-        return self.folder / f"sensitivity-{fingerprint(recipe)[:16]}-{images}.jsonl"
+        return self.folder / f"sensitivity-{recipe.sha256[:16]}-{images}.jsonl"
 
     def rows(self, recipe: Recipe, images: int) -> dict[str, Row]:
         """The rows of sensitivity that are there, by layer and by block; a line that is not whole does not count."""
@@ -126,7 +126,7 @@ class Study:
             path.write_text(found.json_text())
 
     def points_file(self, recipe: Recipe, images: ImageSet) -> Path:
-        return self.folder / f"points-{fingerprint(recipe)[:16]}-{images.sha256()[:16]}.jsonl"
+        return self.folder / f"points-{recipe.sha256[:16]}-{images.sha256()[:16]}.jsonl"
 
     def points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
         """What `keep_point` was given of a recipe and images, as JSON; a line that is not whole does not count."""
@@ -167,11 +167,6 @@ def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite:
             part.write_bytes(content)
     if corrections is None:
         beside.unlink(missing_ok=True)
-
-
-def fingerprint(recipe: Recipe) -> str:
-    """The SHA-256 of what would be written of a recipe."""
-    return sha256(recipe.json_text().encode()).hexdigest()
 
 
 def name_of(row: Row) -> str:

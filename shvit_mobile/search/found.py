@@ -28,6 +28,11 @@ class Budget(Contract):
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Proportion | None = None
 
+    @classmethod
+    def of(cls, gate: Gate) -> Budget:
+        """The budget that a gate on drift sets."""
+        return cls(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
+
     @property
     def gate(self) -> Gate:
         return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement)

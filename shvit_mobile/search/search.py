@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from hashlib import sha256
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,7 +88,7 @@ def searched(
         )
     return Search(
         checkpoint_sha256=deployed.trained.sha256,
-        recipe_sha256=fingerprint(recipe),
+        recipe_sha256=recipe.sha256,
         images=seen(images, chosen.row),
         budget=budget,
         costs=costs,
@@ -293,10 +292,6 @@ def seen(images: ImageSet, row: DriftRow) -> ImagesSeen:
     )
 
 
-def fingerprint(recipe: Recipe) -> str:
-    return sha256(recipe.json_text().encode()).hexdigest()
-
-
 def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensitivity, deployed: DeployForm) -> None:
     """Raises what `searched` says where its arguments do not go together."""
     if budget.max_drop is None and budget.min_agreement is None:
@@ -307,7 +302,7 @@ def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensiti
             why=f"The {len(images)} images in {images.root} have no labels.",
             hint="Give labelled images, or a budget of agreement with the float model: --min-agreement 98.5",
         )
-    if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, fingerprint(recipe)):
+    if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, recipe.sha256):
         raise WrongConfig(
             "The sensitivity is of another model or recipe.",
             why="It says which layer to give up first.",

@@ -23,7 +23,7 @@ from shvit_mobile.quantize.affine import WEIGHT_MAX, channel_scales, quantized_w
 from shvit_mobile.quantize.calibrate import as_taken, observed
 from shvit_mobile.quantize.corrections import Corrections, write
 from shvit_mobile.quantize.equalise import exponents
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, before_relu, dense_convolutions
+from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, before_relu, bias_of, dense_convolutions
 from shvit_mobile.quantize.recipe import ActivationRange, Activations, ObserverName, StepGain, StepName
 from shvit_mobile.quantize.rounding import least_output_error
 from shvit_mobile.quantize.simulate import fake_quantized
@@ -349,12 +349,6 @@ def dense(module: nn.Module, name: str) -> nn.Conv2d:
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"{name} is no convolution")
     return layer
-
-
-def bias_of(layer: nn.Conv2d) -> Tensor:
-    if layer.bias is None:
-        raise TypeError("every convolution of the deploy form has a bias")
-    return layer.bias
 
 
 def ratio(after: Tensor, before: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
@@ -21,6 +21,13 @@ def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             yield name, layer
+
+
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    """The bias of a convolution of the deploy form, shape (out channels,)."""
+    if layer.bias is None:
+        raise TypeError("every convolution of the deploy form has a bias")
+    return layer.bias
 
 
 def before_relu(module: nn.Module) -> set[str]:

@@ -60,6 +60,11 @@ class BlockSensitivity(Sensitive):
     layers: tuple[str, ...]
 
 
+def name_of(row: LayerSensitivity | BlockSensitivity) -> str:
+    """The layer or the block that a row is of."""
+    return row.block if isinstance(row, BlockSensitivity) else row.layer
+
+
 class Sensitivity(Document):
     """What each int8 layer of a recipe costs.
 

@@ -19,7 +19,7 @@ from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.corrections import corrections_of
 from shvit_mobile.quantize.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
 
 # Counts up when the same settings come to mean something else.
 EDITION = 1
@@ -167,7 +167,3 @@ def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite:
             part.write_bytes(content)
     if corrections is None:
         beside.unlink(missing_ok=True)
-
-
-def name_of(row: Row) -> str:
-    return row.block if isinstance(row, BlockSensitivity) else row.layer

@@ -21,7 +21,7 @@ from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.corrections import Corrections, in_float
 from shvit_mobile.quantize.layers import dense_convolutions
 from shvit_mobile.quantize.recipe import ActivationRange, Recipe
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
 from shvit_mobile.quantize.sensitivity import Row, sensitivity
 from shvit_mobile.quantize.simulate import simulated
 from tests.builders import TINY, randomised, smooth_pixels, trained
@@ -177,10 +177,6 @@ def test_a_layer_that_the_recipe_keeps_in_float_stays_so_and_has_no_row() -> Non
 
 class Interrupted(Exception):
     pass
-
-
-def name_of(row: Row) -> str:
-    return row.layer if isinstance(row, LayerSensitivity) else row.block
 
 
 def test_an_interrupted_run_goes_on_to_the_same_document() -> None:

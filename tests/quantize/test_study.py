@@ -13,8 +13,9 @@ from shvit_mobile.images.folders import ImageSet, open_images
 from shvit_mobile.quantize.calibrate import improved
 from shvit_mobile.quantize.corrections import corrections_of
 from shvit_mobile.quantize.recipe import FLOAT_KINDS, Recipe, StepName, corrections_path
+from shvit_mobile.quantize.sensitivities import name_of
 from shvit_mobile.quantize.sensitivity import sensitivity
-from shvit_mobile.quantize.study import Row, Settings, Study, name_of, write_recipe
+from shvit_mobile.quantize.study import Row, Settings, Study, write_recipe
 from tests.builders import picture_folder, randomised, smooth_pixels, trained, with_outliers
 from tests.programs import SMALL
 from tests.quantize.builders import layers_of, plain, with_corrections

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, worst_first
+from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of, worst_first
 from shvit_mobile.report.charts.bars import stacked
 from shvit_mobile.report.document import Report
 from shvit_mobile.report.figures import brief, decibels, listed, number, percent, plural, short
@@ -74,26 +74,22 @@ def rows(
     most = max((noise for _, noise in ranked), default=0.0)
     return tuple(
         Row(
-            name=name(row),
+            name=name_of(row),
             graphic=bar(row, noise, most),
             share=percent(noise),
             alone=decibels(row.quantized_db),
             kl=short(row.quantized_kl),
             without=decibels(row.float_db),
             gain=number(row.float_db - one.int8_db, 2),
-            macs=percent(macs[name(row)]),
+            macs=percent(macs[name_of(row)]),
         )
         for row, noise in ranked
     )
 
 
 def bar(row: LayerSensitivity | BlockSensitivity, noise: float, most: float) -> Markup:
-    words = f"{name(row)}: {percent(noise)}% of the noise"
+    words = f"{name_of(row)}: {percent(noise)}% of the noise"
     return stacked({words: (noise, "c1")}, most, words)
-
-
-def name(row: LayerSensitivity | BlockSensitivity) -> str:
-    return row.layer if isinstance(row, LayerSensitivity) else row.block
 
 
 def sentence(one: Sensitivity) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
+from shvit_mobile.quantize.layers import bias_of
 from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 
@@ -124,9 +125,3 @@ def weight_in_int8(conv: nn.Conv2d, given: Affine) -> tuple[NDArray[Any], NDArra
     wider = np.maximum(scales, needed)
     ratio = (scales / wider).reshape(-1, 1, 1, 1)
     return np.rint(integers * ratio).astype(np.int8), wider
-
-
-def bias_of(conv: nn.Conv2d) -> Tensor:
-    if conv.bias is None:
-        raise TypeError("every convolution of the deploy form has a bias")
-    return conv.bias

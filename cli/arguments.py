@@ -296,18 +296,14 @@ def check_files(*files: Path | None, overwrite: bool) -> None:
     """Raises where one of the `files` to write could not be written; to be asked before the work begins.
 
     Raises:
-        OutputExists: it is there, and `overwrite` is not asked for.
-        WrongConfig: it is a folder, or lies where nothing can be written.
+        OutputExists: it is there, and `overwrite` is not asked for; or it is a folder.
+        WrongConfig: it lies where nothing can be written.
     """
     from shvit_mobile.outputs import refuse_existing
 
     for file in files:
         if file is None:
             continue
-        if file.is_dir():
-            raise WrongConfig(
-                f"{file} is a folder.", why="One file is to be written.", hint=f"Try: {file / 'out.json'}"
-            )
         check_out(file.parent)
         refuse_existing(file, overwrite=overwrite)
 

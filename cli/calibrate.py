@@ -11,7 +11,7 @@ import typer
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
 from shvit_mobile.errors import NotAmong, WrongConfig
 
-from .arguments import activations_of, gate_of, images_to_compare, observer_of, steps_of, trained_model
+from .arguments import activations_of, check_files, gate_of, images_to_compare, observer_of, steps_of, trained_model
 from .console import data, note, show
 from .options import (
     GATES,
@@ -166,11 +166,10 @@ def calibrate(
 
     chosen_cost = UnknownCost.chosen(cost, COSTS)
     wanted, balanced = steps_of(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
-    from shvit_mobile.outputs import refuse_existing
     from shvit_mobile.quantize.recipe import corrections_path
 
     files = out / RECIPE, corrections_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
-    refuse_existing(*files, overwrite=overwrite)
+    check_files(*files, overwrite=overwrite)
     if checkpoint is None:
         note("No --checkpoint is given: this is the embedded demo model.")
     with Steps("Calibrate") as progress:

@@ -13,7 +13,7 @@ import typer
 
 from shvit_mobile.errors import WrongConfig
 
-from .arguments import share_of
+from .arguments import check_files, share_of
 from .console import data, note, show
 from .options import GATES, OUTPUT, Json, Overwrite
 from .results import conclude, contract_json
@@ -82,9 +82,8 @@ def devices(
     from shvit_mobile.bench.collect import collect
     from shvit_mobile.bench.devices import compare_devices
     from shvit_mobile.bench.regression import SlowdownGate
-    from shvit_mobile.outputs import refuse_existing
 
-    refuse_existing(*(file for file in (out, table) if file), overwrite=overwrite)
+    check_files(out, table, overwrite=overwrite)
     gate = None if limit is None else SlowdownGate(limit)
     runs, before = collect(reports), collect(baseline or [])
     found = compare_devices(runs, manifests=open_manifests(artifacts or []), baseline=before)

@@ -9,6 +9,7 @@ import typer
 
 from shvit_mobile.errors import WrongConfig
 
+from .arguments import check_files
 from .console import data, note, show
 from .options import OUTPUT, Json, Overwrite
 from .results import contract_json
@@ -49,10 +50,9 @@ def report(
     if json_out is not None and out.resolve() == json_out.resolve():
         raise WrongConfig(f"--out and --json-out are both {out}.", why="They are two files.")
 
-    from shvit_mobile.outputs import refuse_existing, whole
+    check_files(out, json_out, overwrite=overwrite)
 
-    refuse_existing(*filter(None, (out, json_out)), overwrite=overwrite)
-
+    from shvit_mobile.outputs import whole
     from shvit_mobile.report.gather import gather
     from shvit_mobile.report.page import page
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from shvit_mobile.errors import OutputExists
 
+NONE: Mapping[Path, str] = MappingProxyType({})
+
 
 @contextmanager
-def whole(*finals: Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+def whole(*finals: Path, folders: Mapping[Path, str] = NONE, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
     """Paths to write to, which become `finals` together when the block ends well and vanish when it does not.
 
-    All of `finals` lie in one folder, which is made if need be. Files and folders (packages) both serve.
+    All of `finals` lie in one folder, which is made if need be.
+
+    Args:
+        finals: files, and folders (packages).
+        folders: which of them are folders, each with the name of a file that is in every folder of its kind.
+        overwrite: replace what is there. A file replaces files only, a folder replaces folders of its kind only.
 
     Raises:
-        OutputExists: one of `finals` is there already and `overwrite` is not asked for.
+        OutputExists: one of `finals` is there and must not be replaced.
     """
-    refuse_existing(*finals, overwrite=overwrite)
+    refuse_existing(*finals, folders=folders, overwrite=overwrite)
     folder = finals[0].parent
     made = missing_folders(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,14 +44,45 @@ def whole(*finals: Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
             remove_empty(made)
 
 
-def refuse_existing(*finals: Path, overwrite: bool) -> None:
-    """Raises `OutputExists` where one of `finals` is there and `overwrite` is not asked for; ask before the work."""
+def refuse_existing(*finals: Path, folders: Mapping[Path, str] = NONE, overwrite: bool) -> None:
+    """Raises `OutputExists` where `whole` would; ask before the work."""
     there = [final for final in finals if final.exists()]
+    for final in there:
+        check_kind(final, folders.get(final))
     if there and not overwrite:
         raise OutputExists(
             f"{there[0]} is already there.",
             why="Nothing is overwritten unasked.",
             hint="Add --overwrite, or choose another folder with --out.",
+        )
+
+
+def check_kind(there: Path, inside: str | None) -> None:
+    """Raises `OutputExists` where something is not of the kind that is to be written, so that nothing may replace it.
+
+    Args:
+        there: a path that exists.
+        inside: the name of a file that is in every folder of the kind to write; None where a file is to be written.
+    """
+    if inside is None and there.is_dir():
+        raise OutputExists(
+            f"{there} is a folder.",
+            why="One file is to be written, and a file never replaces a folder.",
+            hint=f"Name a file in it: {there / 'NAME'}",
+        )
+    if inside is None and not there.is_file():
+        raise OutputExists(f"{there} is not a regular file.", why="Only files are replaced.", hint="Name another.")
+    if inside is not None and not there.is_dir():
+        raise OutputExists(
+            f"{there} is a file.",
+            why="A folder is to be written, and a folder never replaces a file.",
+            hint="Move it away, or choose another place.",
+        )
+    if inside is not None and not (there / inside).is_file() and any(there.iterdir()):
+        raise OutputExists(
+            f"{there} is a folder of another kind: there is no {inside} in it.",
+            why="shvit-mobile replaces only such folders as it writes.",
+            hint="Move it away, or choose another place.",
         )
 
 
@@ -59,7 +98,10 @@ def remove_empty(folders: list[Path]) -> None:
 
 
 def replace(part: Path, final: Path, aside: Path) -> None:
-    """Moves `part` to `final`; a folder cannot be replaced in one step, so the old one is first moved aside."""
-    if final.is_dir():
+    """Moves `part` to `final`; a folder cannot be replaced in one step, so the old one is first moved aside.
+
+    A file is not moved over a folder: the system refuses that, should the folder have come after `refuse_existing`.
+    """
+    if part.is_dir() and final.is_dir():
         final.rename(aside / f"{final.name}.old")
     part.replace(final)

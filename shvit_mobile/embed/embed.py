@@ -158,7 +158,8 @@ def embed(parcels: Sequence[Parcel], app: App, *, overwrite: bool = False) -> Em
     before = Embedded.read(app.models)
     made = before.made or len(missing_folders(app.models))
     finals = (*(one.folder for one in parcels), app.models / NAME)
-    with whole(*finals, overwrite=True) as (*folders, record):
+    ours = {one.folder: LABELS for one in parcels}
+    with whole(*finals, folders=ours, overwrite=True) as (*folders, record):
         new = tuple(copied(one, folder) for one, folder in zip(parcels, folders, strict=True))
         kept = before.without({model.name for model in new})
         after = Embedded(made=made, models=(*kept.models, *new))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,18 @@ from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
 from shvit_mobile.quantize.corrections import corrected, corrections_of
 from shvit_mobile.quantize.recipe import Recipe, corrections_path
-from shvit_mobile.targets.artifact import Artifact, artifact_name, files_of, manifest_path, recipe_path
+from shvit_mobile.targets.artifact import (
+    Artifact,
+    artifact_name,
+    files_of,
+    goldens_path,
+    manifest_path,
+    recipe_path,
+)
 from shvit_mobile.targets.built import Built
 from shvit_mobile.targets.following import NEAREST
 from shvit_mobile.targets.golden import ramp
-from shvit_mobile.targets.goldens import golden_pixels, write_goldens
+from shvit_mobile.targets.goldens import LIST, golden_pixels, write_goldens
 from shvit_mobile.targets.manifest import TARGETS, ArtifactFile, Golden, Manifest, Provenance, Target
 from shvit_mobile.targets.options import TargetOptions
 from shvit_mobile.targets.pictures import GoldenPicture, usual_pictures
@@ -80,7 +87,8 @@ def lower(
     corrections = corrections_of(recipe)
     beside = corrections_path(recipe_path(final))
     files = files_of(final) if corrections is None else (*files_of(final), beside)
-    with whole(*files, overwrite=overwrite) as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
+    written = whole(*files, folders=folders_of(final), overwrite=overwrite)
+    with written as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
         built = module.build(corrected(deployed, recipe), recipe, path, options)
         manifest = manifest_of(deployed, recipe, target, path, built)
         manifest = with_goldens(Artifact(path, manifest), deployed, pictures or usual_pictures(), goldens_folder)
@@ -118,7 +126,14 @@ def planned(
 
 def check_free(path: Path, *, overwrite: bool) -> None:
     """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
-    refuse_existing(*files_of(path), corrections_path(recipe_path(path)), overwrite=overwrite)
+    files = (*files_of(path), corrections_path(recipe_path(path)))
+    refuse_existing(*files, folders=folders_of(path), overwrite=overwrite)
+
+
+def folders_of(path: Path) -> Mapping[Path, str]:
+    """Those of the artifact's files that are folders, each with the name of a file that is always in it."""
+    goldens = {goldens_path(path): LIST}
+    return {path: "Manifest.json", **goldens} if path.suffix == TARGETS["coreml"] else goldens
 
 
 def check_target(name: str) -> Target:

@@ -69,7 +69,7 @@ def install(progress: Progress | None = None) -> Sysroot:
         return final
     downloads = final.folder.with_name(f"{final.folder.name}.downloads")
     say = progress or (lambda what, done, total: None)
-    with whole(final.folder, overwrite=True) as (part,):
+    with whole(final.folder, folders={final.folder: final.versions_file.name}, overwrite=True) as (part,):
         made = Sysroot(part)
         say("Downloading Debian's packages", 0, 5)
         packages, emulator = debian_packages(downloads / "apt")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.errors import ToolMissing, UnknownCPU
+from shvit_mobile.errors import OutputExists, ToolMissing, UnknownCPU
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, cpu_named
 from shvit_mobile.runtimes.arm64.install import InstallFailed, install, member
 from shvit_mobile.runtimes.arm64.process import Emulated, EmulatorFailed
@@ -103,6 +103,16 @@ def test_a_failed_download_is_told_in_apts_words_and_leaves_no_sysroot(
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg")
+def test_a_chosen_folder_that_is_no_sysroot_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.check_tools", lambda: None)
+    monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.debian_packages", pytest.fail)
+    folder.mkdir(parents=True)
+    (folder / "precious").write_text("mine")
+    with pytest.raises(OutputExists, match=r"no versions\.json in it"):
+        install()
+    assert (folder / "precious").read_text() == "mine"
+
+
 def test_one_file_comes_out_of_a_debian_package(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)

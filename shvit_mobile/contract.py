@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from shvit_mobile.errors import ShvitError
+from shvit_mobile.paths import AnyPath
 
 VERSION = "1.0"
 DAMAGED = "It may be damaged or hand-made."
@@ -38,7 +39,7 @@ class Contract(BaseModel):
         return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
-    def parse(cls, path: Path, error: type[ShvitError], kind: str) -> Self:
+    def parse(cls, path: AnyPath, error: type[ShvitError], kind: str) -> Self:
         """The contract in a JSON file.
 
         Args:
@@ -51,7 +52,7 @@ class Contract(BaseModel):
                 a document also: it is of a newer major version, or its schema refuses it.
         """
         try:
-            text = path.read_text()
+            text = Path(path).read_text()
         except OSError as reason:
             raise error(f"{path} cannot be read: {reason.strerror}.", why=f"It should be {kind}.") from None
         except UnicodeDecodeError:

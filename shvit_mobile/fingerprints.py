@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from shvit_mobile.paths import AnyPath
 
-def sha256(path: Path) -> str:
+
+def sha256(path: AnyPath) -> str:
     """The SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name.
 
     Returns:
@@ -15,6 +17,7 @@ def sha256(path: Path) -> str:
     Raises:
         FileNotFoundError: there is nothing at `path`.
     """
+    path = Path(path)
     if not path.is_dir():
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
@@ -25,8 +28,9 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def size_in_bytes(path: Path) -> int:
+def size_in_bytes(path: AnyPath) -> int:
     """The bytes of a file, or of all files in a folder."""
+    path = Path(path)
     if not path.is_dir():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -7,20 +7,21 @@ from pathlib import Path
 
 from shvit_mobile.bench.collect import Run
 from shvit_mobile.errors import BadArtifact, BadReport
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.targets.artifact import Artifact, manifest_path
 from shvit_mobile.targets.manifest import TARGETS, Manifest
 
 MANIFEST = ".manifest.json"
 
 
-def open_manifests(paths: Iterable[Path]) -> list[Manifest]:
+def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     """The manifests of some artifacts, and of all artifacts in some folders; where an artifact is there, it is hashed.
 
     Raises:
         BadArtifact: a path holds none; an artifact is missing, damaged, or not what its manifest says.
     """
     found: list[Manifest] = []
-    for path in paths:
+    for path in map(Path, paths):
         files = sorted(path.rglob(f"*{MANIFEST}")) if path.is_dir() and path.suffix not in TARGETS.values() else [path]
         if not files:
             raise BadArtifact(

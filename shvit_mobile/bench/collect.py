@@ -14,6 +14,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from shvit_mobile.bench.consistency import check_result, check_time
 from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.errors import BadReport
+from shvit_mobile.paths import AnyPath
 
 LARGEST_BYTES = 64 * 1024**2
 LARGEST_ARCHIVE_BYTES = 512 * 1024**2
@@ -33,7 +34,7 @@ class Run:
         return datetime.fromisoformat(self.report.created)
 
 
-def collect(paths: Iterable[Path]) -> list[Run]:
+def collect(paths: Iterable[AnyPath]) -> list[Run]:
     """Every device report in some files, folders and archives, each once, in the order given.
 
     In folders and archives the project's other documents are passed by; any other JSON has to be a device report, so
@@ -44,7 +45,7 @@ def collect(paths: Iterable[Path]) -> list[Run]:
             follow from its samples; an archive is damaged, too large, or holds a name that leads out of it.
     """
     runs: list[Run] = []
-    for path in paths:
+    for path in map(Path, paths):
         found = [run_of(text, source) for text, source in texts(path)]
         if not found:
             raise BadReport(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from shvit_mobile.bench.statistics import Latency, Ratio
 from shvit_mobile.contract import Contract, Count, Document, Figure, Milliseconds, Proportion, Sha256
 from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import BadReport
+from shvit_mobile.paths import AnyPath
 
 # The processors that an inference may use; Core ML chooses among those allowed.
 Compute = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
@@ -224,7 +224,7 @@ class DeviceReport(Document):
     results: Annotated[tuple[Result, ...], Field(min_length=1)]
 
     @classmethod
-    def read(cls, path: Path) -> DeviceReport:
+    def read(cls, path: AnyPath) -> DeviceReport:
         """The report in a JSON file.
 
         Raises:

@@ -16,6 +16,7 @@ from shvit_mobile.drift.report import DriftReport
 from shvit_mobile.images.folders import open_images
 from shvit_mobile.model.checkpoints import load_checkpoint
 from shvit_mobile.outputs import refuse_existing, whole
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.recipe import STEPS, Precision
 from shvit_mobile.targets.artifact import Artifact
@@ -48,7 +49,7 @@ class DemoResult:
     report: DriftReport
 
 
-def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None) -> DemoResult:
+def run_demo(out: AnyPath, *, overwrite: bool = False, step: Step = lambda *_: None) -> DemoResult:
     """Exports the embedded model to every target and precision, and compares each artifact with the checkpoint.
 
     Args:
@@ -59,6 +60,7 @@ def run_demo(out: Path, *, overwrite: bool = False, step: Step = lambda *_: None
     Raises:
         OutputExists: an artifact or a report is there already, and `overwrite` is not asked for.
     """
+    out = Path(out)
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels)
     deployed = to_deploy_form(trained)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from pydantic import Field
 from shvit_mobile.contract import Contract, Count, Document, Figure, Proportion, Sha256
 from shvit_mobile.drift.row import DriftRow, Share
 from shvit_mobile.errors import BadReport
+from shvit_mobile.paths import AnyPath
 
 
 class CheckpointSeen(Contract):
@@ -274,7 +274,7 @@ class DriftReport(Document):
     gate: GateVerdict | None = None
 
     @classmethod
-    def read(cls, path: Path) -> DriftReport:
+    def read(cls, path: AnyPath) -> DriftReport:
         """The report in a JSON file.
 
         Raises:

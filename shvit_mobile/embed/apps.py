@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shvit_mobile.errors import BadApp
+from shvit_mobile.paths import AnyPath
 
 Kind = Literal["ios", "android"]
 SYSTEMS: dict[Kind, str] = {"ios": "iOS", "android": "Android"}
@@ -52,12 +53,13 @@ class App:
     pins: tuple[Pin, ...]
 
 
-def open_app(root: Path) -> App:
+def open_app(root: AnyPath) -> App:
     """The app in a folder.
 
     Raises:
         BadApp: there is none, or it is not clear which.
     """
+    root = Path(root)
     if not root.is_dir():
         raise BadApp(f"There is no folder {root}.", why="An app's source tree should be there.")
     projects, packages = sorted(root.glob("*.xcodeproj")), [*near(root, "Package.swift")]

@@ -21,6 +21,7 @@ from PIL import (
 )
 
 from shvit_mobile.errors import BadImages
+from shvit_mobile.paths import AnyPath
 
 # What a folder's files are chosen by. What a file really is, its first bytes tell: ImageNet has a PNG named .JPEG.
 SUFFIXES = frozenset(
@@ -42,7 +43,7 @@ UPRIGHT = {
 }
 
 
-def decoded(source: Path | bytes) -> Image.Image:
+def decoded(source: AnyPath | bytes) -> Image.Image:
     """The picture, upright and in 8-bit RGB, without metadata.
 
     The orientation in its EXIF or XMP is applied. Transparency is laid on white. Of 16 bits the upper 8 count. Of an
@@ -56,6 +57,7 @@ def decoded(source: Path | bytes) -> Image.Image:
         BadImages: it is not a picture in a known format, is damaged or cut short, has more than 100 million pixels or
             has 32-bit numbers, of which no one knows which is white.
     """
+    source = source if isinstance(source, bytes) else Path(source)
     name = "The picture" if isinstance(source, bytes) else str(source)
     with _pillow_without_warnings():
         try:

@@ -16,6 +16,7 @@ from shvit_mobile.fingerprints import sha256
 from shvit_mobile.images.decode import SUFFIXES
 from shvit_mobile.images.names import ClassNames, in_words
 from shvit_mobile.images.table import Row, rows_of
+from shvit_mobile.paths import AnyPath
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class ImageSet:
         return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
 
 
-def open_images(path: Path, *, labels: Sequence[str] | None = None, csv: Path | None = None) -> ImageSet:
+def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
     """The pictures in a folder, or a single one.
 
     - With `csv`: the files it lists, under `path`, with its labels.
@@ -120,6 +121,7 @@ def open_images(path: Path, *, labels: Sequence[str] | None = None, csv: Path | 
     Raises:
         BadImages: there is no such folder or no picture in it, or a name or row is wrong; names the first of them.
     """
+    path, csv = Path(path), None if csv is None else Path(csv)
     if _kind(path) == "file":
         return _single(path, csv)
     names = ClassNames(tuple(labels)) if labels else None

@@ -37,6 +37,7 @@ from shvit_mobile.model.shapes import (
 from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig
 from shvit_mobile.model.trained import Dialect, TrainedModel
 from shvit_mobile.outputs import whole
+from shvit_mobile.paths import AnyPath
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
 POINTWISE = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
@@ -47,7 +48,7 @@ FORMS = (
 
 
 def load_checkpoint(
-    source: str | Path,
+    source: AnyPath,
     *,
     variant: str | None = None,
     labels: Sequence[str] | None = None,
@@ -97,7 +98,7 @@ def load_checkpoint(
 
 
 def save_checkpoint(
-    trained: TrainedModel, path: str | Path, *, dtype: torch.dtype = torch.float32, overwrite: bool = False
+    trained: TrainedModel, path: AnyPath, *, dtype: torch.dtype = torch.float32, overwrite: bool = False
 ) -> None:
     """Writes our own layout: safetensors under timm's names, with configuration, labels and preprocessing as metadata.
 
@@ -143,9 +144,9 @@ class Located:
     config: Path | None = None
 
 
-def located(source: str | Path) -> Located:
+def located(source: AnyPath) -> Located:
     """The file that a path, a hub id or the name of a variant leads to; a path goes before the others."""
-    text = str(source)
+    text = os.fspath(source)
     path = Path(os.path.expanduser(text))
     if text and os.path.lexists(path):
         return Located(path, text, path.name)

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from shvit_mobile.contract import Contract, Count, Document, Figure, Proportion, Sha256
 from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
+from shvit_mobile.paths import AnyPath
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -170,14 +171,14 @@ class Recipe(Document):
     _beside: Path | None = PrivateAttr(None)
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
+    def read(cls, path: AnyPath) -> Recipe:
         """The recipe in a JSON file.
 
         Raises:
             BadRecipe: the file is missing, is not JSON, or is not a recipe of this version.
         """
         recipe = cls.parse(path, BadRecipe, "a recipe")
-        return recipe.lying_at(path)
+        return recipe.lying_at(Path(path))
 
     def lying_at(self, path: Path) -> Recipe:
         """The recipe of a JSON file at `path`, whose corrections lie beside it."""

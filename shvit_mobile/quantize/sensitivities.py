@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from shvit_mobile.contract import Contract, Count, Document, Figure, Sha256
 from shvit_mobile.errors import BadReport
+from shvit_mobile.paths import AnyPath
 
 # Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
 LEVELS = (-100.0, 300.0)
@@ -88,7 +88,7 @@ class Sensitivity(Document):
     blocks: tuple[BlockSensitivity, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Sensitivity:
+    def read(cls, path: AnyPath) -> Sensitivity:
         """The sensitivity report in a JSON file.
 
         Raises:

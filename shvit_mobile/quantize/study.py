@@ -17,6 +17,7 @@ from shvit_mobile.deploy.fuse import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.folders import ImageSet
 from shvit_mobile.outputs import refuse_existing, whole
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.corrections import corrections_of
 from shvit_mobile.quantize.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
 from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
@@ -148,7 +149,7 @@ def is_json(line: str) -> bool:
     return True
 
 
-def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite: bool = False) -> None:
+def write_recipe(path: AnyPath, recipe: Recipe, *more: tuple[AnyPath, str], overwrite: bool = False) -> None:
     """Writes a recipe, its corrections beside it, and further texts into the same folder; all of them or none.
 
     Raises:
@@ -156,8 +157,9 @@ def write_recipe(path: Path, recipe: Recipe, *more: tuple[Path, str], overwrite:
         BadRecipe: its corrections are not at hand.
     """
     corrections = corrections_of(recipe)
+    path = Path(path)
     beside = corrections_path(path)
-    contents = {path: recipe.json_text().encode(), **{other: text.encode() for other, text in more}}
+    contents = {path: recipe.json_text().encode(), **{Path(other): text.encode() for other, text in more}}
     if corrections is not None:
         contents[beside] = corrections.data
     # Where there are none, those of a recipe that was here before go.

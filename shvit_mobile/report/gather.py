@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.drift.report import DriftReport
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.sensitivities import Sensitivity
 from shvit_mobile.report.document import Joined, Place, Report
 from shvit_mobile.report.figures import PRECISIONS, TARGETS, model_name, place
@@ -30,7 +31,7 @@ class Documents:
     devices: tuple[DeviceReport, ...]
 
 
-def gather(inputs: Sequence[Path], *, title: str | None = None) -> Report:
+def gather(inputs: Sequence[AnyPath], *, title: str | None = None) -> Report:
     """Everything that the inputs hold, joined.
 
     Args:
@@ -40,7 +41,7 @@ def gather(inputs: Sequence[Path], *, title: str | None = None) -> Report:
     Raises:
         ShvitError: as `read_all`.
     """
-    return joined(read_all(inputs), title)
+    return joined(read_all([Path(path) for path in inputs]), title)
 
 
 def joined(reads: Sequence[Read], title: str | None = None) -> Report:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from shvit_mobile.errors import BadArtifact, NotAmong, ShvitError, ToolMissing, WrongConfig
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.coreml import loaded
 
@@ -77,7 +78,7 @@ class Timing:
     predict: tuple[float, ...]
 
 
-def compute_plan(package: Path) -> tuple[Placement, ...] | Skipped:
+def compute_plan(package: AnyPath) -> tuple[Placement, ...] | Skipped:
     """The device of each operator, from `coremltools.models.compute_plan.MLComputePlan`.
 
     Raises:
@@ -86,7 +87,7 @@ def compute_plan(package: Path) -> tuple[Placement, ...] | Skipped:
     """
     if sys.platform != "darwin":
         return Skipped("needs macOS", f"shvit-mobile inspect {package} --compute-plan")
-    model = loaded(package)
+    model = loaded(Path(package))
     from coremltools.models.compute_plan import MLComputePlan
 
     try:
@@ -123,7 +124,7 @@ def device_names(devices: Iterable[Any]) -> tuple[str, ...]:
     return tuple(DEVICES.get(type(device).__name__, type(device).__name__) for device in devices)
 
 
-def timing(package: Path, device: AppleDevice, *, iterations: int = 50) -> Timing | Skipped:
+def timing(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> Timing | Skipped:
     """How long loading and prediction take, from `coremltools.models.ml_program.experimental.perf_utils`.
 
     Args:
@@ -139,7 +140,7 @@ def timing(package: Path, device: AppleDevice, *, iterations: int = 50) -> Timin
     """
     if sys.platform != "darwin":
         return Skipped("needs macOS", f"shvit-mobile benchmark {package} --on-device {device}")
-    model = loaded(package)
+    model = loaded(Path(package))
     inputs = blank_inputs(model.get_spec())
     if device == "iphone" and not all(isinstance(value, np.ndarray) for value in inputs.values()):
         raise WrongConfig(

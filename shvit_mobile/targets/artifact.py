@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.fingerprints import sha256
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.targets.manifest import TARGETS, Manifest, Target
 
 EXPORT_AGAIN = "Export it again."
@@ -20,7 +21,7 @@ class Artifact:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: Path) -> Artifact:
+    def open(cls, path: AnyPath) -> Artifact:
         """The artifact at `path`, checked against the manifest beside it.
 
         It may lie there without its goldens; where they are there, they are checked too.
@@ -29,6 +30,7 @@ class Artifact:
             BadArtifact: there is none, its manifest is missing or wrong, or its SHA-256 or that of its goldens is not
                 the manifest's.
         """
+        path = Path(path)
         if not path.exists():
             raise BadArtifact(f"{path} does not exist.", hint="Make one: shvit-mobile export --target coreml")
         if path.suffix not in TARGETS.values():

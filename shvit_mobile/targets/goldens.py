@@ -22,6 +22,7 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.fingerprints import sha256 as fingerprint
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.targets.artifact import EXPORT_AGAIN, Artifact, goldens_path
 from shvit_mobile.targets.manifest import GoldensFolder
@@ -77,7 +78,7 @@ class Goldens(Document):
     images: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
 
     @classmethod
-    def read(cls, path: Path) -> Goldens:
+    def read(cls, path: AnyPath) -> Goldens:
         """The goldens in a JSON file.
 
         Raises:

@@ -15,6 +15,7 @@ from shvit_mobile.errors import BadRecipe, UnknownTarget
 from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.outputs import refuse_existing, whole
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.corrections import corrected, corrections_of
 from shvit_mobile.quantize.recipe import Recipe, corrections_path
 from shvit_mobile.targets.artifact import (
@@ -51,7 +52,7 @@ def lower(
     deployed: DeployForm,
     recipe: Recipe,
     target: Target,
-    out: Path = Path("artifacts"),
+    out: AnyPath = "artifacts",
     *,
     options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
     pictures: Sequence[GoldenPicture] | None = None,
@@ -82,7 +83,7 @@ def lower(
     module = import_module(MODULES[target][0])
     check_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, MODULES[target][1])()
-    final = planned(deployed.trained, recipe.precision_name, target, out, options)
+    final = planned(deployed.trained, recipe.precision_name, target, Path(out), options)
     check_free(final, overwrite=overwrite)
     corrections = corrections_of(recipe)
     beside = corrections_path(recipe_path(final))

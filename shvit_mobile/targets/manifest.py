@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from shvit_mobile.contract import Contract, Count, Document, Sha256
@@ -10,6 +9,7 @@ from shvit_mobile.drift.row import DriftRow, How
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.layout import Layout
 from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.recipe import Precision, Recipe
 
 Target = Literal["coreml", "executorch", "onnx"]
@@ -138,7 +138,7 @@ class Manifest(Document):
         return self.recipe.precision_name
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    def read(cls, path: AnyPath) -> Manifest:
         """The manifest in a JSON file.
 
         Raises:

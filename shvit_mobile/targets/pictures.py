@@ -13,6 +13,7 @@ from shvit_mobile.demo import GOLDEN_IMAGES
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.images.folders import ImageSet, open_images
+from shvit_mobile.paths import AnyPath
 
 COUNT = 4
 # Apps stay small: a photo of this size has a few hundred kilobytes.
@@ -51,12 +52,13 @@ def golden_pictures(images: ImageSet, *, count: int = COUNT, seed: int = 0) -> t
     return tuple(picture(file) for file in sorted(chosen.files))
 
 
-def picture(file: Path) -> GoldenPicture:
+def picture(file: AnyPath) -> GoldenPicture:
     """A picture as an app may be handed it: a JPEG of at most 1024 pixels a side, without metadata.
 
     Raises:
         BadImages: it cannot be read or decoded.
     """
+    file = Path(file)
     upright = decoded(file)
     try:
         encoded = file.read_bytes()

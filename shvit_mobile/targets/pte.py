@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from shvit_mobile.errors import BadArtifact, ToolMissing
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.targets.manifest import Delegation, Inventory
 
 XNNPACK = "XnnpackBackend"
@@ -78,13 +79,14 @@ class Contents:
     delegation: Delegation
 
 
-def inspect_program(path: Path) -> Contents:
+def inspect_program(path: AnyPath) -> Contents:
     """Reads a .pte file; nothing of it is run.
 
     Raises:
         BadArtifact: it cannot be read, is no ExecuTorch program, or is damaged.
         ToolMissing: ExecuTorch, whose schemas and flatc this needs, is not installed.
     """
+    path = Path(path)
     data = program_bytes(path)
     try:
         return contents(Program.parse(data))

@@ -6,20 +6,20 @@ coremltools' own needs a Mac, and in 9.0 keeps the range of the last image alone
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.errors import BadImages
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.observers import Observer, Range, observer_named
 from shvit_mobile.quantize.recipe import Activations, ObserverName
 from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
 
 
 def ranges_of(
-    package: Path,
+    package: AnyPath,
     images: Iterable[Mapping[str, NDArray[Any] | Tensor]],
     observer: ObserverName = "min-max",
     *,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.runtimes.mil.batching import by_rows
 from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_foreign
 from shvit_mobile.runtimes.mil.operators import OPERATORS
@@ -46,7 +47,7 @@ class CoreMLProgram:
             they do.
     """
 
-    def __init__(self, path: Path | str, *, mode: Mode | None = None) -> None:
+    def __init__(self, path: AnyPath, *, mode: Mode | None = None) -> None:
         """Reads the package and decodes its constants.
 
         Args:

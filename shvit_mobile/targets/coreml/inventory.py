@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.runtimes.mil.dtypes import Dtype, dtype_of
 from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import entry
@@ -18,13 +19,13 @@ from shvit_mobile.targets.manifest import Inventory
 LAYERS = ("conv", "linear")
 
 
-def inventory(path: Path) -> Inventory:
+def inventory(path: AnyPath) -> Inventory:
     """Operators by their MIL type (constants left out), bytes of weights by dtype, and the layers that run in int8.
 
     Raises:
         BadArtifact: the package is missing, damaged or not an ML Program.
     """
-    _, block = entry(Package(path))
+    _, block = entry(Package(Path(path)))
     operations = list(block.operations)
     made_by = {output.name: operation for operation in operations for output in operation.outputs}
     return Inventory(

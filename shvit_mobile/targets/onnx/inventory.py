@@ -12,18 +12,19 @@ import onnx
 from onnx import helper
 
 from shvit_mobile.errors import BadArtifact
+from shvit_mobile.paths import AnyPath
 from shvit_mobile.targets.manifest import Inventory
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 
 
-def inventory(path: Path) -> Inventory:
+def inventory(path: AnyPath) -> Inventory:
     """Operators, bytes of the constants by dtype, and the layers whose every input is read back from integers.
 
     Raises:
         BadArtifact: the file cannot be read or is not ONNX.
     """
-    graph = read(path).graph
+    graph = read(Path(path)).graph
     sizes: Counter[str] = Counter()
     for constant in constants(graph):
         dtype = helper.tensor_dtype_to_np_dtype(constant.data_type)

@@ -1,0 +1,154 @@
+"""Whoever calls the library from Python gives a path as text or as a `Path`, or as anything that `os.fspath` takes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shvit_mobile
+from shvit_mobile.bench.artifacts import open_manifests
+from shvit_mobile.bench.collect import collect
+from shvit_mobile.demo.run import run_demo
+from shvit_mobile.documents import DOCUMENTS
+from shvit_mobile.embed.apps import open_app
+from shvit_mobile.errors import OutputExists
+from shvit_mobile.fingerprints import sha256, size_in_bytes
+from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.folders import open_images
+from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.study import write_recipe
+from shvit_mobile.report.gather import gather
+from shvit_mobile.runtimes.apple import Skipped, compute_plan, timing
+from shvit_mobile.runtimes.mil.calibration import ranges_of
+from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.targets.pictures import picture
+from shvit_mobile.targets.pte import inspect_program
+from tests.builders import picture_folder, randomised, trained
+from tests.fixtures import FIXTURES
+
+APP = Path(__file__).parents[1] / "ios_demo"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A path of a kind of its own, as other libraries have them."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+KINDS = {"str": str, "Path": Path, "os.PathLike": Elsewhere}
+Kind = Callable[[Path], Any]
+
+
+@pytest.fixture(params=KINDS)
+def as_given(request: pytest.FixtureRequest) -> Kind:
+    """Makes a path into what the caller gives."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny model on each target."""
+    deployed = shvit_mobile.to_deploy_form(trained(randomised(), size=(48, 64)))
+    out = tmp_path_factory.mktemp("artifacts")
+    recipe = Recipe(precision="fp32")
+    return {
+        target: shvit_mobile.lower(deployed, recipe, target, out).path for target in ("coreml", "executorch", "onnx")
+    }
+
+
+def test_images_and_their_table(as_given: Kind, tmp_path: Path) -> None:
+    pictures = picture_folder(tmp_path / "photos", count=2)
+    table = tmp_path / "labels.csv"
+    table.write_text("".join(f"{file.name},cat\n" for file in sorted(pictures.iterdir())))
+    images = open_images(as_given(pictures), csv=as_given(table))
+    assert len(images) == 2
+    assert images.root == pictures
+    assert images == open_images(pictures, csv=table)
+    assert open_images(as_given(images.files[0])).files == images.files[:1]
+    assert decoded(as_given(images.files[0])).size == decoded(images.files[0]).size
+    assert picture(as_given(images.files[0])) == picture(images.files[0])
+
+
+def test_checkpoints(as_given: Kind, tmp_path: Path) -> None:
+    model = trained(randomised(), size=(48, 64))
+    shvit_mobile.save_checkpoint(model, as_given(tmp_path / "model.safetensors"))
+    assert shvit_mobile.load_checkpoint(as_given(tmp_path / "model.safetensors")).labels == model.labels
+
+
+def test_lowering_and_opening(as_given: Kind, tmp_path: Path) -> None:
+    deployed = shvit_mobile.to_deploy_form(trained(randomised(), size=(48, 64)))
+    made = shvit_mobile.lower(deployed, Recipe(precision="fp32"), "onnx", as_given(tmp_path / "out"))
+    assert made.path.parent == tmp_path / "out"
+    assert Artifact.open(as_given(made.path)) == made
+    assert shvit_mobile.open_runner(Artifact.open(as_given(made.path))).how == "native"
+    assert [one.artifact.name for one in open_manifests([as_given(made.path)])] == [made.path.name]
+    assert sha256(as_given(made.path)) == made.manifest.artifact.sha256
+    assert size_in_bytes(as_given(made.path)) == made.manifest.artifact.bytes
+
+
+def test_recipes(as_given: Kind, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    write_recipe(as_given(path), Recipe(precision="fp32"), (as_given(tmp_path / "more.json"), "{}"))
+    read = Recipe.read(as_given(path))
+    assert read == Recipe(precision="fp32")
+    assert read.beside == path.with_suffix(".safetensors")
+
+
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if hasattr(one, "read")], ids=lambda one: one.__name__)
+def test_documents(document: Any, as_given: Kind) -> None:
+    file = next((FIXTURES / document.NAME).rglob("goldens.json" if document.NAME == "goldens" else "*.json"))
+    assert document.read(as_given(file)) == document.read(file)
+
+
+def test_reports_and_apps(as_given: Kind) -> None:
+    phone = FIXTURES / "device_report" / "pixel-8.json"
+    assert [run.report for run in collect([as_given(phone)])] == [run.report for run in collect([phone])]
+    assert gather([as_given(FIXTURES / "manifest"), as_given(phone)]).devices
+    assert open_app(as_given(APP)).root == APP
+
+
+def test_what_is_inside_an_artifact(artifacts: dict[str, Path], as_given: Kind) -> None:
+    for target in ("coreml", "onnx"):
+        inventory = import_module(f"shvit_mobile.targets.{target}").inventory
+        assert inventory(as_given(artifacts[target])) == inventory(artifacts[target])
+    assert inspect_program(as_given(artifacts["executorch"])).inventory.operators
+    package = as_given(artifacts["coreml"])
+    assert isinstance(compute_plan(package), Skipped | tuple)
+    if sys.platform != "darwin":
+        assert isinstance(timing(package, "mac"), Skipped)
+    assert ranges_of(package, [{"image": np.zeros((48, 64, 3), np.uint8)}])
+
+
+def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
+    """Refused before the work, which takes minutes."""
+    (tmp_path / "drift_report.json").touch()
+    with pytest.raises(OutputExists):
+        run_demo(as_given(tmp_path))
+
+
+PUBLIC: tuple[Any, ...] = (
+    *(one for name in shvit_mobile.__all__ if inspect.isfunction(one := getattr(shvit_mobile, name))),
+    *(one.read for one in DOCUMENTS if hasattr(one, "read")),
+    *(Artifact.open, write_recipe, open_manifests, collect, gather, open_app, run_demo, decoded, picture),
+    *(sha256, size_in_bytes, inspect_program, compute_plan, timing, ranges_of),
+)
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__qualname__)
+def test_no_public_function_asks_for_a_path_object(function: Any) -> None:
+    given = inspect.signature(function).parameters.values()
+    narrow = [one.name for one in given if re.search(r"(?<![\w.])(pathlib\.)?Path\b", str(one.annotation))]
+    assert narrow == [], f"{function.__qualname__} should take AnyPath"

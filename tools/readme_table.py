@@ -1,18 +1,25 @@
 """Puts the table of `make demo` into README.md, between its two comments.
 
-shvit-mobile demo --json > demo.json
-python tools/readme_table.py demo.json
+make demo
+python tools/readme_table.py
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-README = Path(__file__).parents[1] / "README.md"
+from shvit_mobile.drift.report import DriftReport
+from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.targets.artifact import manifest_path
+from shvit_mobile.targets.manifest import Manifest
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+REPORT = ROOT / "artifacts" / "demo" / "drift_report.json"
 BEGIN, END = "<!-- demo table -->", "<!-- end -->"
 HEADINGS = (
     *("target", "precision", "how", "MB", "top-1 %"),
@@ -20,34 +27,61 @@ HEADINGS = (
 )
 
 
-def main(measured: Annotated[Path, typer.Argument(help="What `shvit-mobile demo --json` printed.")]) -> None:
-    manifests = [artifact["manifest"] for artifact in json.loads(measured.read_text())["artifacts"]]
-    lines = [
-        f"Drift from the float model on {manifests[0]['drift']['images']} images, as `make demo` prints it "
-        "(top-1 with its 95% interval; `how`: what ran):",
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        f"|{'---|' * len(HEADINGS)}",
-        *(f"| {' | '.join(cells(manifest))} |" for manifest in manifests),
-    ]
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{chr(10).join(lines)}\n{END}{after}")
+def main(
+    report: Annotated[
+        Path, typer.Argument(help="The drift report that the demo leaves beside its artifacts.")
+    ] = REPORT,
+) -> None:
+    README.write_text(with_table(README.read_text(), table(report)))
 
 
-def cells(manifest: dict[str, Any]) -> list[str]:
-    row = manifest["drift"]
-    top1 = row["top1"]
+def table(report: Path) -> str:
+    """The table of a drift report's artifacts, whose manifests lie beside it.
+
+    Raises:
+        BadReport: the report cannot be read, or is not one.
+        BadArtifact: a manifest cannot be read, or is of another artifact than the report.
+    """
+    rows = [row for row in DriftReport.read(report).rows if row.how != "simulated"]
+    return "\n".join(
+        [
+            f"Drift from the float model on {rows[0].images} images, as `make demo` prints it "
+            "(top-1 with its 95% interval; `how`: what ran):",
+            "",
+            f"| {' | '.join(HEADINGS)} |",
+            f"|{'---|' * len(HEADINGS)}",
+            *(f"| {' | '.join(cells(row, size_of(row, report.parent)))} |" for row in rows),
+        ]
+    )
+
+
+def size_of(row: DriftRow, folder: Path) -> int:
+    """The bytes of a row's artifact, by the manifest in `folder`."""
+    artifact = Manifest.read(manifest_path(folder / row.artifact)).artifact
+    if artifact.sha256 != row.artifact_sha256:
+        raise BadArtifact(f"The report measured another {row.artifact} than lies in {folder}.", hint="Try: make demo")
+    return artifact.bytes
+
+
+def cells(row: DriftRow, size: int) -> list[str]:
+    top1, drop = row.top1, row.top1_drop
     return [
-        *(row["target"], row["precision"], row["how"]),
-        f"{manifest['artifact']['bytes'] / 1e6:.2f}",
-        f"{100 * top1['value']:.1f} ({100 * top1['low']:.1f}–{100 * top1['high']:.1f})",
-        f"{row['top1_drop']:.2f}",
-        f"{100 * row['agreement']['value']:.1f}",
-        f"{row['sqnr_db']:.1f}",
-        f"{row['max_abs_error']:.2g}",
-        f"{row['mean_kl']:.1g}",
+        *(row.target, row.precision, row.how),
+        f"{size / 1e6:.2f}",
+        f"{100 * top1.value:.1f} ({100 * top1.low:.1f}–{100 * top1.high:.1f})" if top1 else "–",
+        "–" if drop is None else f"{drop:.2f}",
+        f"{100 * row.agreement.value:.1f}",
+        f"{row.sqnr_db:.1f}",
+        f"{row.max_abs_error:.2g}",
+        f"{row.mean_kl:.1g}",
     ]
+
+
+def with_table(text: str, table: str) -> str:
+    """`text` with `table` between the two comments."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":

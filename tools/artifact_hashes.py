@@ -5,10 +5,12 @@
 
 The models are the embedded demo and a random SHViT-S4 of 1000 classes. The first run writes S4's checkpoint and the
 int8 recipes into the folder of recipes; later runs read them, so that no hash depends on how this machine calibrates.
-Only `demo/calibrated/...` does: the recipe of a fresh calibration with all steps. Its `values` are the numbers of the
-recipe and of its corrections without their names, and stay the same where a field is merely renamed.
+Only `.../calibrated/...` does: the recipe of a fresh calibration with all steps. Its `values` are the numbers of the
+recipe and of its corrections without their names, and stay the same where a field is merely renamed. Between them, the
+two models' recipes have every kind of correction: the demo's calibration keeps other steps than S4's.
 
-S4 leaves out what the demo covers and what its size does not change: palette-8, blocks, symmetric activations, opsets.
+S4 leaves out what the demo covers and what its size does not change: palette-8, blocks, symmetric activations, plain
+mixed, opsets. Where two processes have a core each, all of it takes about MINUTES minutes.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ import torch
 import typer
 from safetensors.torch import load_file, save_file
 
-# All that is used of the library. A restructuring edits these lines, the calls of `read_recipe`, `calibrate` and
-# `lower`, and nothing else.
+# All that is used of the library. A restructuring edits these lines; where a keyword or a field changes its name, the
+# tables below and the few calls of these functions too. Where a recipe's own fields do, the files in the folder of
+# recipes have to be rewritten by hand: a new calibration would be another input.
 # isort: split
 from shvit_mobile import calibrate, load_checkpoint, lower, open_images, to_deploy_form
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
@@ -190,29 +193,29 @@ def main(
 
 
 def planned(model: str) -> Iterator[Job]:
-    """What is made of a model; what takes longest comes first."""
-    if model == "demo":
-        yield Job(model)
+    """What is made of a model."""
+    yield Job(model)
     for target, by_recipe in PLAN[model].items():
         for recipe, variants in by_recipe.items():
             yield from (Job(model, target, recipe, options) for options in variants)
 
 
 def prepare(model: str, folder: Path) -> tuple[str, float]:
-    """Writes the inputs of a model that are not in the folder yet; how long it took."""
-    start = time.monotonic()
+    """Writes the inputs of a model that are not in the folder yet; seconds of CPU that took."""
+    start = time.process_time()
     folder.mkdir(parents=True, exist_ok=True)
     if model == "s4" and not checkpoint(model, folder).exists():
         write_random_s4(checkpoint(model, folder))
+    used = {recipe for by_recipe in PLAN[model].values() for recipe in by_recipe}
     for name, settings in INT8_RECIPES.items():
-        if not recipe_file(model, name, folder).exists():
+        if name in used and not recipe_file(model, name, folder).exists():
             write_recipe(recipe_file(model, name, folder), calibrated(model, folder, **settings))
     for name, (origin, floats) in MIXED_RECIPES.items():
-        if not recipe_file(model, name, folder).exists():
+        if name in used and not recipe_file(model, name, folder).exists():
             whole = read_recipe(recipe_file(model, origin, folder))
             mixed = whole.model_copy(update={"float_layers": tuple(list(whole.ranges)[floats])})
             write_recipe(recipe_file(model, name, folder), mixed)
-    return model, time.monotonic() - start
+    return model, time.process_time() - start
 
 
 def begin_process() -> None:
@@ -222,14 +225,14 @@ def begin_process() -> None:
 
 
 def run(job: Job, folder: Path) -> tuple[dict[str, str], float]:
-    """The hashes of a job by name, and how long they took; what was wrong in place of a hash where it fails."""
-    start = time.monotonic()
+    """The hashes of a job by name, and their seconds of CPU; what was wrong in place of a hash where it fails."""
+    start = time.process_time()
     try:
         found = artifact_hash(job, folder) if job.target else calibration_hashes(job, folder)
     except Exception as reason:
         found = {job.name: f"{FAILED}{type(reason).__name__}: {reason}"}
     gc.collect()
-    return found, time.monotonic() - start
+    return found, time.process_time() - start
 
 
 def artifact_hash(job: Job, folder: Path) -> dict[str, str]:

@@ -17,12 +17,12 @@ from shvit_mobile.errors import UnknownTarget, WrongConfig
 from .options import Numbers
 
 if TYPE_CHECKING:
+    from shvit_mobile.contracts.manifest import Target
+    from shvit_mobile.contracts.recipe import Activations, ObserverName, Precision, Recipe, StepName
     from shvit_mobile.drift.gates import Gate
-    from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe, StepName
-    from shvit_mobile.targets.manifest import Target
-    from shvit_mobile.targets.pictures import GoldenPicture
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
+    from shvit_mobile.pipeline.golden_images import GoldenPicture
 
 
 def trained_model(
@@ -46,7 +46,7 @@ def trained_model(
     given: dict[str, Any] = {"size": pixels, "crop_ratio": crop, "mean": mean, "std": std}
     names = class_names(labels) if labels else None
 
-    from shvit_mobile.model.checkpoints import load_checkpoint
+    from shvit_mobile.families.checkpoints import load_checkpoint
 
     source = CHECKPOINT if checkpoint is None else checkpoint
     trained = load_checkpoint(source, variant=variant, labels=names)
@@ -93,7 +93,7 @@ def json_list(text: str, path: Path) -> list[str]:
 
 def targets_of(names: Iterable[str]) -> list[Target]:
     """The targets by name, each once; 'all' is all of them."""
-    from shvit_mobile.targets.manifest import TARGETS
+    from shvit_mobile.contracts.manifest import TARGETS
 
     known = {str(target): target for target in TARGETS}
     wanted: dict[Target, None] = {}
@@ -136,7 +136,7 @@ def share_of(option: str, text: str) -> float:
 
 def precisions_of(names: Iterable[str]) -> list[Precision]:
     """The precisions by name, each once."""
-    from shvit_mobile.quantize.recipe import check_precision
+    from shvit_mobile.contracts.recipe import check_precision
 
     return list(dict.fromkeys(check_precision(name) for name in names))
 
@@ -146,8 +146,8 @@ def observer_of(name: str | None, images: int) -> ObserverName:
 
     What cuts off outliers has to know which values are outliers, and a few images do not tell.
     """
+    from shvit_mobile.contracts.recipe import OBSERVERS, UnknownObserver
     from shvit_mobile.quantize.calibrate import ENOUGH
-    from shvit_mobile.quantize.recipe import OBSERVERS, UnknownObserver
 
     if name is None:
         return "mse" if images >= ENOUGH else "min-max"
@@ -155,7 +155,7 @@ def observer_of(name: str | None, images: int) -> ObserverName:
 
 
 def activations_of(name: str) -> Activations:
-    from shvit_mobile.quantize.recipe import ACTIVATIONS, UnknownActivations
+    from shvit_mobile.contracts.recipe import ACTIVATIONS, UnknownActivations
 
     return UnknownActivations.chosen(name, ACTIVATIONS)
 
@@ -165,8 +165,8 @@ def pictures_of(folder: Path | None) -> tuple[GoldenPicture, ...] | None:
     if folder is None:
         return None
 
-    from shvit_mobile.images.folders import open_images
-    from shvit_mobile.targets.pictures import golden_pictures
+    from shvit_mobile.images.image_set import open_images
+    from shvit_mobile.pipeline.golden_images import golden_pictures
 
     return golden_pictures(open_images(folder))
 
@@ -180,7 +180,7 @@ def target_options(
         targets: those to export to.
         given: by target and name of the field, the option as it is typed and its value; None is not given.
     """
-    from shvit_mobile.targets.lower import MODULES
+    from shvit_mobile.pipeline.lower import MODULES
 
     made = {}
     for target, fields in given.items():
@@ -198,7 +198,7 @@ def target_options(
 
 def steps_of(names: list[str] | None) -> tuple[StepName, ...]:
     """The steps by name, in the order in which they are tried; all of them where none is named."""
-    from shvit_mobile.quantize.recipe import STEPS, UnknownStep
+    from shvit_mobile.contracts.recipe import STEPS, UnknownStep
 
     if names is None:
         return STEPS
@@ -220,7 +220,7 @@ def recipe_from(path: Path | None, excluded: Mapping[str, object]) -> Recipe | N
                 why="A recipe holds the precision and the ranges that calibration would measure.",
             )
 
-    from shvit_mobile.quantize.recipe import Recipe
+    from shvit_mobile.contracts.recipe import Recipe
 
     return Recipe.read(path)
 
@@ -250,7 +250,7 @@ def calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: bool)
             hint="Add --calibration DIR with a hundred or more images like those the app will see.",
         )
 
-    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.images.image_set import open_images
 
     return open_images(folder)
 
@@ -265,7 +265,7 @@ def images_to_compare(
     seed: int = 0,
 ) -> ImageSet:
     """The images to compare on, which have labels if the gate asks for top-1."""
-    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.images.image_set import open_images
 
     images = open_images(folder, labels=labels, csv=csv)
     if gate and gate.max_drop is not None and images.labels is None:
@@ -299,7 +299,7 @@ def check_files(*files: Path | None, overwrite: bool) -> None:
         OutputExists: it is there, and `overwrite` is not asked for; or it is a folder.
         WrongConfig: it lies where nothing can be written.
     """
-    from shvit_mobile.outputs import refuse_existing
+    from shvit_mobile.contracts.outputs import refuse_existing
 
     for file in files:
         if file is None:

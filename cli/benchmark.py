@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.bench.benchmark import Benchmarked
-    from shvit_mobile.bench.subject import Engine
-    from shvit_mobile.runtimes.apple import Timing
+    from shvit_mobile.bench.contestant import Engine
+    from shvit_mobile.runtimes.apple_profiler import Timing
 
 CONTESTANTS, RACE = "Contestants", "Race"
 
@@ -106,8 +106,8 @@ def benchmark(
     if chosen and not (peers or wanted):
         raise WrongConfig("--engine is given without --peers or --models.", why="It chooses among them.")
 
-    from shvit_mobile.bench.report import Settings
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.device_report import Settings
 
     settings = Settings(
         threads=threads,
@@ -150,8 +150,8 @@ def on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) 
 
     from dataclasses import asdict
 
-    from shvit_mobile.runtimes.apple import APPLE_DEVICES, Skipped, UnknownAppleDevice, timing
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.runtimes.apple_profiler import APPLE_DEVICES, Skipped, UnknownAppleDevice, timing
 
     chosen = UnknownAppleDevice.chosen(device, APPLE_DEVICES)
     opened = [Artifact.open(path).path for path in packages]
@@ -185,7 +185,7 @@ def timing_table(name: str, told: Timing) -> Table:
 def written(found: Benchmarked, out: Path | None, chart: Path | None, overwrite: bool) -> None:
     """Puts report and chart where they are wanted."""
     from shvit_mobile.bench.chart import svg
-    from shvit_mobile.outputs import whole
+    from shvit_mobile.contracts.outputs import whole
 
     for file, text in ((out, found.report.json_text()), (chart, svg(found.report))):
         if file is not None:
@@ -209,6 +209,6 @@ def names_of(text: str | None) -> tuple[str, ...]:
 
 def engines_of(names: list[str]) -> tuple[Engine, ...]:
     """The engines by name."""
-    from shvit_mobile.bench.subject import ENGINES
+    from shvit_mobile.bench.contestant import ENGINES
 
     return tuple(UnknownEngine.chosen(name, ENGINES) for name in names)

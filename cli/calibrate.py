@@ -40,15 +40,15 @@ from .tables import decibels, points, sensitivity_table, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.contracts.budget_search import Search
+    from shvit_mobile.contracts.recipe import Recipe
+    from shvit_mobile.contracts.sensitivity import Sensitivity
+    from shvit_mobile.deploy.fold import DeployForm
     from shvit_mobile.drift.gates import Gate
-    from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Recipe
-    from shvit_mobile.quantize.sensitivities import Sensitivity
-    from shvit_mobile.quantize.study import Settings, Study
-    from shvit_mobile.search.costs import CostName
-    from shvit_mobile.search.found import Search
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
+    from shvit_mobile.pipeline.layer_costs import CostName
+    from shvit_mobile.quantize.calibration_cache import Settings, Study
 
 COUNT, SEED = 256, 0
 RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
@@ -162,11 +162,11 @@ def calibrate(
     check_budget(
         gate, sensitive, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count}
     )
-    from shvit_mobile.search.costs import COSTS
+    from shvit_mobile.pipeline.layer_costs import COSTS
 
     chosen_cost = UnknownCost.chosen(cost, COSTS)
     wanted, balanced = steps_of(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
-    from shvit_mobile.quantize.recipe import corrections_path
+    from shvit_mobile.contracts.recipe import corrections_path
 
     files = out / RECIPE, corrections_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
     check_files(*files, overwrite=overwrite)
@@ -176,9 +176,9 @@ def calibrate(
         with progress.step("Reading the checkpoint"):
             trained = trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
         with progress.step("Folding to the deploy form, proving each fold"):
-            from shvit_mobile.deploy.fuse import to_deploy_form
-            from shvit_mobile.images.folders import open_images
-            from shvit_mobile.quantize.study import Settings, Study, write_recipe
+            from shvit_mobile.deploy.fold import to_deploy_form
+            from shvit_mobile.images.image_set import open_images
+            from shvit_mobile.quantize.calibration_cache import Settings, Study, write_recipe
 
             deployed = to_deploy_form(trained)
         there = open_images(images or CALIBRATION_IMAGES)
@@ -223,8 +223,8 @@ def made(
     study: Study, settings: Settings, deployed: DeployForm, chosen: ImageSet, seed: int, progress: Steps
 ) -> Recipe:
     """The recipe: the study's, as far as it has come, and what is left to do."""
+    from shvit_mobile.contracts.recipe import FLOAT_KINDS, Recipe
     from shvit_mobile.quantize.calibrate import improved
-    from shvit_mobile.quantize.recipe import FLOAT_KINDS, Recipe
 
     begun = study.recipe()
     if begun is not None and study.is_done(begun):
@@ -262,7 +262,7 @@ def check_budget(gate: Gate | None, sensitive: bool, options: Mapping[str, objec
 
 def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Gate, folder: Path | None) -> ImageSet:
     """The images that calibration leaves, with the model's labels; a budget is not verified on what it was made of."""
-    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.images.image_set import open_images
 
     rest = there.without(chosen)
     if len(rest) < FEWEST:
@@ -292,8 +292,8 @@ def search(
     progress: Steps,
 ) -> Search:
     """The cheapest recipe within the budget, by what the study has tried before and what is left to try."""
-    from shvit_mobile.search.found import Budget, Point
-    from shvit_mobile.search.search import costs_by, searched
+    from shvit_mobile.contracts.budget_search import Budget, Point
+    from shvit_mobile.pipeline.budget_search import costs_by, searched
 
     with progress.step(f"Verifying the budget on {len(images)} images"):
         return searched(

@@ -18,7 +18,7 @@ def check_card_options(out: Path, card: bool, license: str | None, overwrite: bo
     if not card:
         return None
 
-    from shvit_mobile.report.card import FILE, check_card, check_license
+    from shvit_mobile.report.model_card import FILE, check_card, check_license
 
     if license is not None:
         check_license(license)
@@ -28,8 +28,8 @@ def check_card_options(out: Path, card: bool, license: str | None, overwrite: bo
 
 def write_card(path: Path, exported: Exported, license: str | None, validation: Path | None, overwrite: bool) -> None:
     """Puts the card of all artifacts beside them."""
-    from shvit_mobile.outputs import whole
-    from shvit_mobile.report.card import UNKNOWN_LICENSE, card
+    from shvit_mobile.contracts.outputs import whole
+    from shvit_mobile.report.model_card import UNKNOWN_LICENSE, card
 
     manifests = [artifact.manifest for artifact in exported.artifacts]
     images = "images" if validation is None else validation.resolve().name

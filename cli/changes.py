@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from shvit_mobile.drift.report import Changed, NeededImages
-    from shvit_mobile.drift.row import DriftRow, McNemar
+    from shvit_mobile.contracts.drift_report import Changed, NeededImages
+    from shvit_mobile.contracts.drift_row import DriftRow, McNemar
 
 # Of each table.
 ROWS = 5

@@ -29,7 +29,7 @@ def demo(
     check_out(out)
     with Steps("Demo") as steps:
         with steps.step("Loading the tools"):
-            from shvit_mobile.demo.run import PLAN, REPORT, RUNGS, run_demo
+            from shvit_mobile.pipeline.demo import PLAN, REPORT, RUNGS, run_demo
         # The tools, the calibration, the checkpoint; each artifact is made and run; the rungs that PyTorch computes.
         steps.expect(3 + 2 * len(PLAN) + RUNGS)
         result = run_demo(out, overwrite=overwrite, step=steps.follow)

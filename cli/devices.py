@@ -22,10 +22,10 @@ from .tables import NONE, cell, decibels, in_two, short, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.bench.collect import Run
-    from shvit_mobile.bench.devices import Comparison, DeviceComparison, DeviceRow, DriftPair
-    from shvit_mobile.bench.regression import SlowdownGate
-    from shvit_mobile.drift.report import GateVerdict
+    from shvit_mobile.apps.collect import Run
+    from shvit_mobile.apps.devices import Comparison, DeviceComparison, DeviceRow, DriftPair
+    from shvit_mobile.apps.regression import SlowdownGate
+    from shvit_mobile.contracts.drift_report import GateVerdict
 
 JOIN = "What they are held against"
 FIXTURE = "FIXTURE, not measured"
@@ -78,10 +78,10 @@ def devices(
     if out is not None and out == table:
         raise WrongConfig(f"--out and --csv are both {out}.", why="One is JSON and the other CSV.")
 
-    from shvit_mobile.bench.artifacts import open_manifests
-    from shvit_mobile.bench.collect import collect
-    from shvit_mobile.bench.devices import compare_devices
-    from shvit_mobile.bench.regression import SlowdownGate
+    from shvit_mobile.apps.collect import collect
+    from shvit_mobile.apps.devices import compare_devices
+    from shvit_mobile.apps.known_artifacts import open_manifests
+    from shvit_mobile.apps.regression import SlowdownGate
 
     check_files(out, table, overwrite=overwrite)
     gate = None if limit is None else SlowdownGate(limit)
@@ -100,8 +100,8 @@ def devices(
 
 def judged_devices(runs: Sequence[Run], found: DeviceComparison, gate: SlowdownGate | None) -> GateVerdict:
     """Golden checks that failed, and what the gate makes of the comparisons."""
-    from shvit_mobile.bench.verdicts import check_comparable, failed_goldens, slower, undecided
-    from shvit_mobile.drift.report import GateVerdict
+    from shvit_mobile.apps.findings import check_comparable, failed_goldens, slower, undecided
+    from shvit_mobile.contracts.drift_report import GateVerdict
 
     failures = tuple(failed_goldens(runs))
     if gate is None:
@@ -123,7 +123,7 @@ def written(told: Any, found: DeviceComparison, out: Path | None, table: Path | 
     """Puts JSON and CSV where they are wanted."""
     import json
 
-    from shvit_mobile.outputs import whole
+    from shvit_mobile.contracts.outputs import whole
 
     for file, text in ((out, json.dumps(told, indent=1) + "\n"), (table, csv_text(found))):
         if file is not None:
@@ -133,7 +133,7 @@ def written(told: Any, found: DeviceComparison, out: Path | None, table: Path | 
 
 def csv_text(found: DeviceComparison) -> str:
     """A line a row, with what became of it since the earlier run where there is one."""
-    from shvit_mobile.bench.devices import DeviceRow
+    from shvit_mobile.apps.devices import DeviceRow
 
     earlier = {(one.later, one.artifact, one.unit): one for one in found.comparisons}
     text = io.StringIO()

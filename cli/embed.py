@@ -15,9 +15,9 @@ from .options import OUTPUT, Json, Overwrite
 from .tables import cell, megabytes, titled
 
 if TYPE_CHECKING:
-    from shvit_mobile.embed.apps import App
-    from shvit_mobile.embed.embed import Parcel
-    from shvit_mobile.embed.record import EmbeddedModel
+    from shvit_mobile.apps.embed import Parcel
+    from shvit_mobile.apps.projects import App
+    from shvit_mobile.apps.record import EmbeddedModel
 
 OURS = ("ios_demo", "android_demo")
 
@@ -49,15 +49,15 @@ def embed(
     if not artifacts and not undo:
         raise WrongConfig("No artifact is given.", hint=f"Try: shvit-mobile embed ARTIFACT --into {into}")
 
-    from shvit_mobile.embed.apps import open_app
+    from shvit_mobile.apps.projects import open_app
 
     app = open_app(app_folder(into))
     if undo:
         take_out(app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json)
         return
 
-    from shvit_mobile.embed import embed as work
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.apps import embed as work
+    from shvit_mobile.contracts.artifact import Artifact
 
     parcels = work.packed([Artifact.open(path) for path in artifacts or []], app, any_version=any_version)
     if dry_run:
@@ -118,14 +118,14 @@ def next_steps(app: App) -> list[str]:
 
 
 def undoing(app: App) -> str:
-    from shvit_mobile.embed.embed import undo_command
+    from shvit_mobile.apps.embed import undo_command
 
     return undo_command(app)
 
 
 def take_out(app: App, names: Sequence[str], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
     """Undoes an embedding, or says what that would do."""
-    from shvit_mobile.embed.embed import removable, undo
+    from shvit_mobile.apps.embed import removable, undo
 
     models = removable(app, names, overwrite=overwrite)
     kept = () if dry_run else undo(app, models)

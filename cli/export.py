@@ -55,7 +55,7 @@ from .results import artifact_json, conclude, contract_json, judged, sizes, with
 from .tables import artifact_table, by, cell, drift_table, pairs
 
 if TYPE_CHECKING:
-    from shvit_mobile.drift.report import GateVerdict
+    from shvit_mobile.contracts.drift_report import GateVerdict
 
 TARGET, PRECISION = "Target", "Precision"
 COUNT, SEED = 128, 0
@@ -310,7 +310,7 @@ def export(
 
 def left_out(exported: Exported) -> list[str]:
     """What targets could not do of what their recipes wish."""
-    from shvit_mobile.targets.following import not_followed
+    from shvit_mobile.targets.capabilities import not_followed
 
     return [
         f"{artifact.path.name}: {sentence}"
@@ -321,7 +321,7 @@ def left_out(exported: Exported) -> list[str]:
 
 def write_drift(path: Path, plan: Plan, exported: Exported, verdict: GateVerdict | None) -> None:
     """Puts the drift report of all artifacts where it is wanted."""
-    from shvit_mobile.drift.assemble import drift_report
+    from shvit_mobile.drift.build_report import drift_report
 
     if plan.validation is None:
         return

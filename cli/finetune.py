@@ -34,9 +34,9 @@ from .tables import decibels, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.contracts.recipe import Recipe, Standing
+    from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.quantize.finetune import FineTuned
-    from shvit_mobile.quantize.recipe import Recipe, Standing
 
 TRAINING = "Training"
 EPOCHS, COUNT, BATCH, RATE, SEED = 3, 1000, 16, 0.01, 0
@@ -98,7 +98,7 @@ def finetune(
     held out: there the best epoch is chosen, and a recipe that is no better than before is not written (status 1). What
     comes out is a recipe for export --recipe.
     """
-    from shvit_mobile.quantize.recipe import Recipe, corrections_path
+    from shvit_mobile.contracts.recipe import Recipe, corrections_path
 
     beside = corrections_path(out)
     if beside == out:
@@ -126,7 +126,7 @@ def finetune(
         }
         tuned = trained_on(trained, began_with, images, labels_csv, settings, steps)
     if written := tuned.helped or keep_anyway:
-        from shvit_mobile.quantize.study import write_recipe
+        from shvit_mobile.quantize.calibration_cache import write_recipe
 
         write_recipe(out, tuned.recipe, overwrite=overwrite)
     if as_json:
@@ -144,8 +144,8 @@ def trained_on(
     settings: dict[str, Any],
     steps: Steps,
 ) -> FineTuned:
-    from shvit_mobile.deploy.fuse import to_deploy_form
-    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.deploy.fold import to_deploy_form
+    from shvit_mobile.images.image_set import open_images
     from shvit_mobile.quantize.finetune import Settings, finetuned
 
     asked = Settings(**settings)

@@ -21,10 +21,10 @@ from .tables import by, cell, drift_table, megabytes, pairs, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.images.preprocessing import Preprocessing
-    from shvit_mobile.runtimes.apple import Placement
-    from shvit_mobile.targets.artifact import Artifact
-    from shvit_mobile.targets.manifest import Delegation, Inventory, Manifest, Target
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.manifest import Delegation, Inventory, Manifest, Target
+    from shvit_mobile.contracts.preprocessing import Preprocessing
+    from shvit_mobile.runtimes.apple_profiler import Placement
 
 
 def inspect(
@@ -41,8 +41,8 @@ def inspect(
 
     Operators, dtypes, bytes, delegation, labels, preprocessing, versions, golden logits and drift.
     """
-    from shvit_mobile.targets.artifact import Artifact, manifest_path
-    from shvit_mobile.targets.manifest import TARGETS
+    from shvit_mobile.contracts.artifact import Artifact, manifest_path
+    from shvit_mobile.contracts.manifest import TARGETS
 
     file = Path(path)
     if compute_plan:
@@ -90,8 +90,8 @@ def show_plan(path: Path, as_json: bool) -> None:
     if path.suffix != ".mlpackage":
         raise WrongConfig(f"--compute-plan is given for {path}.", why="Only Core ML packages (.mlpackage) have one.")
 
-    from shvit_mobile.runtimes.apple import Skipped, compute_plan
-    from shvit_mobile.targets.artifact import Artifact, manifest_path
+    from shvit_mobile.contracts.artifact import Artifact, manifest_path
+    from shvit_mobile.runtimes.apple_profiler import Skipped, compute_plan
 
     if not path.exists() or manifest_path(path).exists():
         Artifact.open(path)
@@ -120,9 +120,9 @@ def plan_table(plan: Sequence[Placement]) -> Table:
 
 def show_bare(path: Path, as_json: bool) -> None:
     """An artifact without a manifest."""
-    from shvit_mobile.fingerprints import sha256, size_in_bytes
+    from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+    from shvit_mobile.contracts.manifest import TARGETS
     from shvit_mobile.targets.delegation import sentences
-    from shvit_mobile.targets.manifest import TARGETS
 
     target = next(target for target, suffix in TARGETS.items() if suffix == path.suffix)
     found, share = contents(path, target)
@@ -144,14 +144,14 @@ def contents(path: Path, target: Target) -> tuple[Inventory, Delegation | None]:
         program = inspect_program(path)
         return program.inventory, program.delegation
 
-    from shvit_mobile.targets.lower import MODULES
+    from shvit_mobile.pipeline.lower import MODULES
 
     return import_module(MODULES[target][0]).inventory(path), None
 
 
 def show_checkpoint(source: str, as_json: bool) -> None:
     """A checkpoint, in any of its layouts."""
-    from shvit_mobile.model.checkpoints import load_checkpoint
+    from shvit_mobile.families.checkpoints import load_checkpoint
 
     trained = load_checkpoint(source)
     tensors = trained.model.state_dict()

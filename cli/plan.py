@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from .progress import Steps
 
 if TYPE_CHECKING:
-    from shvit_mobile.deploy.fuse import DeployForm
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.drift_report import Changed
+    from shvit_mobile.contracts.drift_row import DriftRow
+    from shvit_mobile.contracts.manifest import Target
+    from shvit_mobile.contracts.recipe import Activations, ObserverName, Precision, Recipe, StepName
+    from shvit_mobile.deploy.fold import DeployForm
     from shvit_mobile.drift.gates import Gate
-    from shvit_mobile.drift.report import Changed
-    from shvit_mobile.drift.row import DriftRow
-    from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.quantize.recipe import Activations, ObserverName, Precision, Recipe, StepName
-    from shvit_mobile.targets.artifact import Artifact
-    from shvit_mobile.targets.manifest import Target
-    from shvit_mobile.targets.pictures import GoldenPicture
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
+    from shvit_mobile.pipeline.golden_images import GoldenPicture
 
 # Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
 SENSITIVITY_IMAGES = 64
@@ -76,14 +76,14 @@ class Plan:
 
     def path(self, job: Job) -> Path:
         """Where a job's artifact will be."""
-        from shvit_mobile.targets.lower import planned
+        from shvit_mobile.pipeline.lower import planned
 
         precision = self.recipe.precision_name if self.recipe else job.precision
         return planned(self.trained, precision, job.target, self.out, self.options.get(job.target))
 
     def files(self, job: Job) -> tuple[Path, ...]:
         """A job's artifact and all that comes with it."""
-        from shvit_mobile.targets.artifact import files_of
+        from shvit_mobile.contracts.artifact import files_of
 
         return files_of(self.path(job))
 
@@ -100,8 +100,8 @@ def checked(plan: Plan) -> Plan:
         OutputExists: one of the files is there.
         BadRecipe: a target does not have a precision.
     """
-    from shvit_mobile.quantize.recipe import Recipe
-    from shvit_mobile.targets.lower import MODULES, check_free, check_precision
+    from shvit_mobile.contracts.recipe import Recipe
+    from shvit_mobile.pipeline.lower import MODULES, check_free, check_precision
 
     for job in plan.jobs:
         check_free(plan.path(job), overwrite=plan.overwrite)
@@ -122,7 +122,7 @@ class Exported:
 
 def done(plan: Plan, steps: Steps) -> Exported:
     """Carries out the plan."""
-    from shvit_mobile.deploy.fuse import to_deploy_form
+    from shvit_mobile.deploy.fold import to_deploy_form
 
     precisions = dict.fromkeys(job.precision for job in plan.jobs)
     steps.expect(3 + len(precisions) + len(plan.jobs) + (1 + len(plan.jobs) if plan.validation else 0))
@@ -135,9 +135,9 @@ def done(plan: Plan, steps: Steps) -> Exported:
 
 def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps) -> Recipe:
     """The recipe for a precision: the one from before, once it is known to fit, or a new one."""
+    from shvit_mobile.contracts.recipe import INT8_PRODUCTS
     from shvit_mobile.quantize.calibrate import calibrate
     from shvit_mobile.quantize.layers import check_layers
-    from shvit_mobile.quantize.recipe import INT8_PRODUCTS
 
     with steps.step(f"Making the recipe for {precision}") as tick:
         if plan.recipe is not None:
@@ -164,10 +164,10 @@ def within(
     gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: Steps
 ) -> Recipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
+    from shvit_mobile.contracts.budget_search import Budget
+    from shvit_mobile.pipeline.budget_search import as_it_is, costs_by, searched
     from shvit_mobile.quantize.calibrate import pictures
     from shvit_mobile.quantize.sensitivity import sensitivity
-    from shvit_mobile.search.found import Budget
-    from shvit_mobile.search.search import as_it_is, costs_by, searched
 
     budget = Budget.of(gate)
     with steps.step("Holding int8 against the budget"):
@@ -184,7 +184,7 @@ def within(
 
 
 def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: Steps) -> Iterator[Artifact]:
-    from shvit_mobile.targets.lower import lower
+    from shvit_mobile.pipeline.lower import lower
 
     for job in plan.jobs:
         with steps.step(f"Lowering to {job.target} in {recipes[job.precision].precision_name}"):
@@ -201,9 +201,9 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
 
 def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: Steps) -> Exported:
     """Each artifact compared with the checkpoint, and the figures put into its manifest."""
-    from shvit_mobile.drift.changes import changed
+    from shvit_mobile.drift.answer_changes import changed
     from shvit_mobile.drift.compare import comparison, float_reference
-    from shvit_mobile.targets.lower import with_fields
+    from shvit_mobile.pipeline.lower import with_fields
 
     with steps.step("Running the float model") as tick:
         reference = float_reference(plan.trained, images, progress=tick)

@@ -18,7 +18,7 @@ from .tables import NONE, cell, megabytes, points, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.report.document import Report
+    from shvit_mobile.contracts.report import Report
 
 
 def report(
@@ -52,8 +52,8 @@ def report(
 
     check_files(out, json_out, overwrite=overwrite)
 
-    from shvit_mobile.outputs import whole
-    from shvit_mobile.report.gather import gather
+    from shvit_mobile.contracts.outputs import whole
+    from shvit_mobile.report.join import gather
     from shvit_mobile.report.page import page
 
     gathered = gather(inputs, title=title)

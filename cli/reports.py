@@ -12,10 +12,10 @@ from .tables import cell, decibels, short, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.drift.report import GateVerdict, LayerReport, RangeReport, ValueRange
-    from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.model.trained import TrainedModel
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.drift_report import GateVerdict, LayerReport, RangeReport, ValueRange
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
 
 # Every layer is compared in all its values, so few images tell what many would.
 LAYER_IMAGES = 32
@@ -25,7 +25,7 @@ ROWS = 20
 
 def check_layers(artifacts: Sequence[Artifact]) -> None:
     """Raises `WrongConfig` where nobody can look into any of the artifacts."""
-    from shvit_mobile.runtimes.inside.probe import CLOSED, check_open
+    from shvit_mobile.runtimes.probes.layers import CLOSED, check_open
 
     if all(artifact.manifest.target in CLOSED for artifact in artifacts):
         check_open(artifacts[0])
@@ -35,8 +35,8 @@ def layer_reports(
     artifacts: Sequence[Artifact], trained: TrainedModel, sets: Sequence[ImageSet], seed: int, steps: Steps
 ) -> list[LayerReport]:
     """The layers of each artifact that can be looked into; a word on stderr on each that cannot."""
-    from shvit_mobile.drift.layers import compare_layers
-    from shvit_mobile.runtimes.inside.probe import CLOSED
+    from shvit_mobile.drift.layer_drift import compare_layers
+    from shvit_mobile.runtimes.probes.layers import CLOSED
 
     reports = []
     for artifact, images in zip(artifacts, sets, strict=True):
@@ -53,7 +53,7 @@ def range_reports(
     artifacts: Sequence[Artifact], trained: TrainedModel, sets: Sequence[ImageSet], steps: Steps
 ) -> list[RangeReport]:
     """The ranges of each artifact."""
-    from shvit_mobile.drift.ranges import measure_ranges
+    from shvit_mobile.drift.value_ranges import measure_ranges
 
     reports = []
     for artifact, images in zip(artifacts, sets, strict=True):
@@ -67,7 +67,7 @@ def with_ranges(verdict: GateVerdict | None, reports: Sequence[RangeReport]) -> 
     if not reports:
         return verdict
 
-    from shvit_mobile.drift.report import GateVerdict
+    from shvit_mobile.contracts.drift_report import GateVerdict
 
     flags = (f"{report.artifact}: {flag}" for report in reports for flag in report.flags)
     notes = (f"{report.artifact}: {remark}" for report in reports for remark in report.notes)

@@ -13,11 +13,11 @@ from .console import note
 from .errors import GATE_FAILED
 
 if TYPE_CHECKING:
-    from shvit_mobile.contract import Contract
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.document import Contract
+    from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict
+    from shvit_mobile.contracts.drift_row import DriftRow
     from shvit_mobile.drift.gates import Gate
-    from shvit_mobile.drift.report import DriftReport, GateVerdict
-    from shvit_mobile.drift.row import DriftRow
-    from shvit_mobile.targets.artifact import Artifact
 
 
 def judged(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
@@ -32,7 +32,7 @@ def judged(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
 
 def with_delegation(verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float) -> GateVerdict | None:
     """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
-    from shvit_mobile.drift.report import GateVerdict
+    from shvit_mobile.contracts.drift_report import GateVerdict
     from shvit_mobile.targets.delegation import shortfall
 
     found = [sentence for artifact in artifacts for sentence in shortfall(artifact, required)]
@@ -41,7 +41,7 @@ def with_delegation(verdict: GateVerdict | None, artifacts: Iterable[Artifact], 
 
 def write_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
     """Puts the report into a file, whole or not at all."""
-    from shvit_mobile.outputs import whole
+    from shvit_mobile.contracts.outputs import whole
 
     with whole(file, overwrite=overwrite) as (path,):
         path.write_text(report.json_text())
@@ -63,7 +63,7 @@ def conclude(verdict: GateVerdict | None, kept: str = "") -> None:
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """Where an artifact is, and its manifest, drift included."""
-    from shvit_mobile.targets.artifact import goldens_path, manifest_path, recipe_path
+    from shvit_mobile.contracts.artifact import goldens_path, manifest_path, recipe_path
 
     return {
         "path": str(artifact.path),

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from shvit_mobile.bench.report import DeviceReport
-    from shvit_mobile.drift.report import Apart
-    from shvit_mobile.drift.row import DriftRow, Share
-    from shvit_mobile.quantize.sensitivities import Sensitivity
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.device_report import DeviceReport
+    from shvit_mobile.contracts.drift_report import Apart
+    from shvit_mobile.contracts.drift_row import DriftRow, Share
+    from shvit_mobile.contracts.sensitivity import Sensitivity
 
 NONE = "–"
 
@@ -99,7 +99,7 @@ def latency_table(report: DeviceReport) -> Table:
 
 def sensitivity_table(sensitivity: Sensitivity, most: int = 10) -> Table:
     """What single layers cost in int8, `most` of them, the worst first."""
-    from shvit_mobile.quantize.sensitivities import worst_first
+    from shvit_mobile.contracts.sensitivity import worst_first
 
     layers, total = sensitivity.layers, sum(row.macs for row in sensitivity.layers) or 1
     shown = f"the worst {most} of {len(layers)} layers" if most < len(layers) else f"{len(layers)} layers"

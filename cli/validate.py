@@ -22,15 +22,15 @@ from .results import conclude, contract_json, judged, sizes, write_report
 from .tables import distance_line, drift_table
 
 if TYPE_CHECKING:
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.drift_report import Apart, Changed
+    from shvit_mobile.contracts.drift_row import DriftRow
+    from shvit_mobile.contracts.preprocessing import Preprocessing
     from shvit_mobile.drift.compare import Reference
     from shvit_mobile.drift.ladder import Rung
-    from shvit_mobile.drift.report import Apart, Changed
-    from shvit_mobile.drift.row import DriftRow
-    from shvit_mobile.images.folders import ImageSet
-    from shvit_mobile.images.preprocessing import Preprocessing
-    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.runtimes.arm64.cpus import CPU
-    from shvit_mobile.targets.artifact import Artifact
 
 
 def validate(
@@ -117,7 +117,7 @@ def validate(
         )
     folder = images or TEST_IMAGES
 
-    from shvit_mobile.targets.artifact import Artifact
+    from shvit_mobile.contracts.artifact import Artifact
 
     with Steps("Validate") as steps:
         with steps.step("Reading the artifacts"):
@@ -126,7 +126,7 @@ def validate(
             check_layers(opened)
         with steps.step("Reading the checkpoint"):
             trained = trained_model(checkpoint)
-            from shvit_mobile.drift.assemble import drift_report
+            from shvit_mobile.drift.build_report import drift_report
             from shvit_mobile.drift.ladder import on_ladder, rungs
         opened = on_ladder(opened) if ladder else opened
         simulations = rungs(artifact.manifest for artifact in opened) if ladder else ()
@@ -239,9 +239,9 @@ def measured(
     The float model runs once for all that prepare their images alike. Of an artifact's answers only what changed is
     kept.
     """
-    from shvit_mobile.drift.architectures import on_arm64
-    from shvit_mobile.drift.changes import changed
+    from shvit_mobile.drift.answer_changes import changed
     from shvit_mobile.drift.compare import check_classes, check_origin, comparison, float_reference
+    from shvit_mobile.drift.cross_runtime import on_arm64
     from shvit_mobile.drift.ladder import simulated
 
     for artifact, images in zip(artifacts, sets, strict=True):
@@ -273,7 +273,7 @@ def measured(
 
 def record(artifacts: list[Artifact], rows: list[DriftRow]) -> None:
     """Puts each row into its artifact's manifest."""
-    from shvit_mobile.targets.lower import with_fields
+    from shvit_mobile.pipeline.lower import with_fields
 
     for artifact, row in zip(artifacts, rows, strict=True):
         with_fields(artifact, drift=row)

@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shvit_mobile.deploy.fuse import to_deploy_form
+    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.deploy.fold import to_deploy_form
     from shvit_mobile.drift.compare import compare
-    from shvit_mobile.images.folders import open_images
-    from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
+    from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+    from shvit_mobile.images.image_set import open_images
+    from shvit_mobile.pipeline.lower import lower
     from shvit_mobile.quantize.calibrate import calibrate
     from shvit_mobile.runtimes import open_runner
-    from shvit_mobile.targets.artifact import Artifact
-    from shvit_mobile.targets.lower import lower
 
 __all__ = [
     "Artifact",
@@ -36,15 +36,15 @@ __all__ = [
 
 # Imported when first asked for: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
 HOMES = {
-    "Artifact": "shvit_mobile.targets.artifact",
+    "Artifact": "shvit_mobile.contracts.artifact",
     "calibrate": "shvit_mobile.quantize.calibrate",
     "compare": "shvit_mobile.drift.compare",
-    "load_checkpoint": "shvit_mobile.model.checkpoints",
-    "lower": "shvit_mobile.targets.lower",
-    "open_images": "shvit_mobile.images.folders",
+    "load_checkpoint": "shvit_mobile.families.checkpoints",
+    "lower": "shvit_mobile.pipeline.lower",
+    "open_images": "shvit_mobile.images.image_set",
     "open_runner": "shvit_mobile.runtimes",
-    "save_checkpoint": "shvit_mobile.model.checkpoints",
-    "to_deploy_form": "shvit_mobile.deploy.fuse",
+    "save_checkpoint": "shvit_mobile.families.checkpoints",
+    "to_deploy_form": "shvit_mobile.deploy.fold",
 }
 
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import VARIANTS, FeedForward, SHViT, SHViTConfig
-from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.families.shvit import VARIANTS, FeedForward, SHViT, SHViTConfig
+from shvit_mobile.families.trained_model import TrainedModel
 
 TINY = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 2, 1), classes=7)
 

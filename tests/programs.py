@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.families.shvit import SHViTConfig
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision, Recipe
-from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.executorch import ExecuTorchOptions
-from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, smooth_pixels, trained
 
 # One stage without attention and one with it are all kinds of operators there are; the rest is repetition.

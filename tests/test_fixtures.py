@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from write_fixtures import FOLDER, write_fixtures
 
-from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.bench.statistics import Latency
-from shvit_mobile.contract import Document
-from shvit_mobile.documents import DOCUMENTS
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.document import Document
+from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.goldens import Goldens
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.contracts.schemas import DOCUMENTS
+from shvit_mobile.contracts.sensitivity import Sensitivity
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.fingerprints import sha256
-from shvit_mobile.quantize.sensitivities import Sensitivity
-from shvit_mobile.report.document import Report
-from shvit_mobile.targets.goldens import Goldens
-from shvit_mobile.targets.manifest import Manifest
 
 # The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
 READABLE = {document.NAME: document for document in DOCUMENTS if document is not Report}

@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 
 import shvit_mobile
-from shvit_mobile.bench.artifacts import open_manifests
-from shvit_mobile.bench.collect import collect
-from shvit_mobile.demo.run import run_demo
-from shvit_mobile.documents import DOCUMENTS
-from shvit_mobile.embed.apps import open_app
+from shvit_mobile.apps.collect import collect
+from shvit_mobile.apps.known_artifacts import open_manifests
+from shvit_mobile.apps.projects import open_app
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.schemas import DOCUMENTS
 from shvit_mobile.errors import OutputExists
-from shvit_mobile.fingerprints import sha256, size_in_bytes
 from shvit_mobile.images.decode import decoded
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.quantize.recipe import Recipe
-from shvit_mobile.quantize.study import write_recipe
-from shvit_mobile.report.gather import gather
-from shvit_mobile.runtimes.apple import Skipped, compute_plan, timing
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.demo import run_demo
+from shvit_mobile.pipeline.golden_images import picture
+from shvit_mobile.quantize.calibration_cache import write_recipe
+from shvit_mobile.report.join import gather
+from shvit_mobile.runtimes.apple_profiler import Skipped, compute_plan, timing
 from shvit_mobile.runtimes.mil.calibration import ranges_of
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.pictures import picture
 from shvit_mobile.targets.pte import inspect_program
 from tests.builders import picture_folder, randomised, trained
 from tests.fixtures import FIXTURES

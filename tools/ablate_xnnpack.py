@@ -18,20 +18,20 @@ import typer
 from benchmark_variants import CALIBRATED_ON, random_checkpoint
 from torch import Tensor, nn
 
+from shvit_mobile.bench.contestant import Subject
+from shvit_mobile.bench.interleave import Run, race
 from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.race import Run, race
-from shvit_mobile.bench.report import Settings
 from shvit_mobile.bench.statistics import ratio
-from shvit_mobile.bench.subject import Subject
+from shvit_mobile.contracts.device_report import Settings
+from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.deploy.head import equalised
-from shvit_mobile.deploy.xnnpack import ChannelsLast, XnnpackAttention, for_xnnpack
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.shvit import PatchMerging, SHViT
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.head_equalization import equalised
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, for_xnnpack
+from shvit_mobile.families.shvit import PatchMerging, SHViT
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.pt2e import quantized
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.quantize.pt2e_graph import quantized
 from shvit_mobile.targets.executorch import lower
 
 

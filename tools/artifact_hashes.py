@@ -42,11 +42,11 @@ from safetensors.torch import load_file, save_file
 # recipes have to be rewritten by hand: a new calibration would be another input.
 # isort: split
 from shvit_mobile import calibrate, load_checkpoint, lower, open_images, to_deploy_form
+from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
+from shvit_mobile.contracts.recipe import STEPS, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
-from shvit_mobile.fingerprints import sha256 as fingerprint
-from shvit_mobile.model.shvit import shvit
-from shvit_mobile.quantize.recipe import STEPS, Recipe
-from shvit_mobile.quantize.study import write_recipe
+from shvit_mobile.families.shvit import shvit
+from shvit_mobile.quantize.calibration_cache import write_recipe
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions

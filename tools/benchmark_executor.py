@@ -23,13 +23,13 @@ import typer
 from numpy.typing import NDArray
 
 from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
+from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.runtimes.coreml import CoreMLRunner
-from shvit_mobile.targets.artifact import Artifact
 
 Pixels = NDArray[np.uint8]
 EAGER = "eager torch"

@@ -20,20 +20,20 @@ from torch import nn
 
 from shvit_mobile.bench.benchmark import benchmark
 from shvit_mobile.bench.chart import svg
-from shvit_mobile.bench.report import DeviceReport, Settings
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.device_report import DeviceReport, Settings
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, SHViT, shvit
-from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, shvit
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.lower import lower, planned
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision
-from shvit_mobile.targets.artifact import Artifact
 from shvit_mobile.targets.executorch import ExecuTorchOptions
-from shvit_mobile.targets.lower import lower, planned
-from shvit_mobile.targets.manifest import Target
 from shvit_mobile.targets.onnx import ONNXOptions
 
 CALIBRATED_ON = 8

@@ -28,9 +28,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.model.checkpoints import load_checkpoint
-from shvit_mobile.model.dialects import ours
-from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, shvit
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.families.layouts import ours
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, shvit
 
 TOLERANCE = 1e-5
 

@@ -14,19 +14,19 @@ from typing import Annotated
 
 import typer
 
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import Reference, compare, float_reference
 from shvit_mobile.drift.ladder import Rung, simulated
-from shvit_mobile.drift.row import DriftRow
-from shvit_mobile.images.folders import ImageSet, open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate, settled
+from shvit_mobile.quantize.calibration_cache import write_recipe
 from shvit_mobile.quantize.finetune import Settings, finetuned
 from shvit_mobile.quantize.layers import FIRST_LAYERS
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
-from shvit_mobile.quantize.study import write_recipe
-from shvit_mobile.targets.lower import lower
 
 
 def main(

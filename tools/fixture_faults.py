@@ -6,9 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from shvit_mobile.bench.report import DeviceReport
 from shvit_mobile.bench.statistics import Latency
-from shvit_mobile.contract import VERSION, numbers
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.document import VERSION, numbers
 
 MAJOR, MINOR = numbers(VERSION)
 NEWER_MINOR, NEWER_MAJOR = f"{MAJOR}.{MINOR + 1}", f"{MAJOR + 1}.0"

@@ -15,9 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
-from shvit_mobile.drift.report import (
+from shvit_mobile.contracts.drift_report import (
     Answer,
     Apart,
     Changed,
@@ -33,13 +31,10 @@ from shvit_mobile.drift.report import (
     RangeReport,
     ValueRange,
 )
-from shvit_mobile.drift.row import DriftRow
-from shvit_mobile.fingerprints import sha256 as sha256_of
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
-from shvit_mobile.targets.goldens import GoldenImage, Goldens
-from shvit_mobile.targets.manifest import (
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.fingerprints import sha256 as sha256_of
+from shvit_mobile.contracts.goldens import GoldenImage, Goldens
+from shvit_mobile.contracts.manifest import (
     ArtifactFile,
     Delegation,
     Golden,
@@ -51,6 +46,11 @@ from shvit_mobile.targets.manifest import (
     Provenance,
     Target,
 )
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
 
 CHECKPOINT = "75ff6865b5773bc461497a1616c595bbddcc55660f3f6cd4c01eb1425853d218"
 LABELS = tuple(sorted(folder.name for folder in TEST_IMAGES.iterdir() if folder.is_dir()))

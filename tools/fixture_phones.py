@@ -13,7 +13,8 @@ from random import Random
 
 from fixture_models import EXPORTS, Export
 
-from shvit_mobile.bench.report import (
+from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.contracts.device_report import (
     Compute,
     Conditions,
     Device,
@@ -25,7 +26,6 @@ from shvit_mobile.bench.report import (
     ThermalState,
     Window,
 )
-from shvit_mobile.bench.statistics import Latency
 
 ROUNDS, ITERATIONS, WARM_UP = 12, 10, 5
 OPERATORS = 224

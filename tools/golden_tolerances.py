@@ -20,20 +20,20 @@ import typer
 from numpy.typing import NDArray
 from torch import nn
 
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.goldens import golden_pixels
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.golden_images import usual_pictures
 from shvit_mobile.quantize.calibrate import run
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64.cpus import cpu_named
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
 from shvit_mobile.runtimes.runner import input_values
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.goldens import golden_pixels
-from shvit_mobile.targets.pictures import usual_pictures
 from shvit_mobile.targets.tolerances import INT8, SHARES
 
 Pixels = NDArray[np.uint8]

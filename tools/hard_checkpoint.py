@@ -19,8 +19,8 @@ import torch
 import typer
 
 from shvit_mobile.demo import CHECKPOINT
-from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.model.shvit import ConvNorm, FeedForward, PatchMerging, SHViT
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.families.shvit import ConvNorm, FeedForward, PatchMerging, SHViT
 
 FACTOR = 50.0
 

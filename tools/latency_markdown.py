@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from shvit_mobile.bench.report import DeviceReport, Result
 from shvit_mobile.bench.statistics import ratio
-from shvit_mobile.targets.manifest import TARGETS
+from shvit_mobile.contracts.device_report import DeviceReport, Result
+from shvit_mobile.contracts.manifest import TARGETS
 
 Column = Callable[[Result], str]
 

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from shvit_mobile.drift.report import DriftReport
-from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.contracts.artifact import manifest_path
+from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.artifact import manifest_path
-from shvit_mobile.targets.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

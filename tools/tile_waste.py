@@ -13,7 +13,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.model.shvit import NATIVE_SIZES, VARIANTS, shvit
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, shvit
 from shvit_mobile.quantize.layers import dense_convolutions
 
 ROWS, COLUMNS, DEPTH = 7, 16, 8

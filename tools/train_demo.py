@@ -29,10 +29,10 @@ import typer
 from PIL import Image
 from torch import Tensor, nn
 
-from shvit_mobile.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.model.shvit import ConvNorm, SHViT, shvit
-from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.families.shvit import ConvNorm, SHViT, shvit
+from shvit_mobile.families.trained_model import TrainedModel
 
 RESULT = "{variant}-cifar10.safetensors"
 # Of the moving average, a step. The last phase is short and at another size: what came before has to be forgotten.

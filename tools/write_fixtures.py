@@ -24,8 +24,8 @@ from fixture_models import (
 )
 from fixture_phones import EARLIER, PHONES, report
 
-from shvit_mobile.contract import Document
-from shvit_mobile.targets.goldens import Goldens
+from shvit_mobile.contracts.document import Document
+from shvit_mobile.contracts.goldens import Goldens
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "fixtures"
 RULE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from shvit_mobile.documents import DOCUMENTS, schema_of
+from shvit_mobile.contracts.schemas import DOCUMENTS, schema_of
 
 FOLDER = Path(__file__).parent.parent / "schemas"
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.images.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "vectors"
 SHARES = (0, 1, 5, 25, 50, 75, 90, 95, 99, 99.9, 100)

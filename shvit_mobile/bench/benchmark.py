@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from shvit_mobile.bench.contestant import Engine, Subject, subject_of
 from shvit_mobile.bench.host import host
-from shvit_mobile.bench.models import contender
-from shvit_mobile.bench.race import race, results_of, roofs_of
-from shvit_mobile.bench.report import DeviceReport, Settings
-from shvit_mobile.bench.roofs import roof_subjects
+from shvit_mobile.bench.interleave import race, results_of, roofs_of
+from shvit_mobile.bench.roofline import roof_subjects
 from shvit_mobile.bench.stock import stock_peers
-from shvit_mobile.bench.subject import Engine, Subject, subject_of
+from shvit_mobile.bench.timm_models import contender
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.device_report import DeviceReport, Settings
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BenchmarkFailed, WrongConfig
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.checkpoints import save_checkpoint
-from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.versions import measured_by, now, versions
 
 if TYPE_CHECKING:
-    from shvit_mobile.model.trained import TrainedModel
+    from shvit_mobile.families.trained_model import TrainedModel
 
 Told = Callable[[str, int, int], None]
 PACKAGES = (
@@ -141,7 +141,7 @@ def calibration(preprocessing: Preprocessing) -> list[torch.Tensor]:
     """A few of the embedded photographs, as a model of this preprocessing sees them: normalised, (1, 3, h, w) each."""
     from shvit_mobile.demo import CALIBRATION_IMAGES as FOLDER
     from shvit_mobile.images.batches import batches
-    from shvit_mobile.images.folders import open_images
+    from shvit_mobile.images.image_set import open_images
 
     chosen = open_images(FOLDER).sample(CALIBRATION_IMAGES, 0)
     pixels = np.concatenate([batch.pixels for batch in batches(chosen, preprocessing)])

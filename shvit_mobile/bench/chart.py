@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from math import floor, log10
 
-from shvit_mobile.bench.report import DeviceReport, Result
+from shvit_mobile.contracts.device_report import DeviceReport, Result
 
 WIDTH, LABELS, FIGURES, ROW, TOP, BOTTOM = 860, 270, 150, 30, 64, 44
 # One colour for what is int8 and one for what is not, readable on white and on black.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.bench.subject import Engine, Subject
+from shvit_mobile.bench.contestant import Engine, Subject
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import quiet
 
@@ -182,9 +182,9 @@ def torch_module(subject: Subject) -> Any:
     """The module behind a checkpoint, fused as its deploy form, or a timm model; channels last, which is faster."""
     import torch
 
-    from shvit_mobile.bench.models import timm_module
-    from shvit_mobile.deploy.fuse import fuse
-    from shvit_mobile.model.checkpoints import load_checkpoint
+    from shvit_mobile.bench.timm_models import timm_module
+    from shvit_mobile.deploy.fold import fuse
+    from shvit_mobile.families.checkpoints import load_checkpoint
 
     kind, _, name = subject.source.partition(":")
     module = timm_module(name) if kind == "timm" else fuse(load_checkpoint(subject.source).model)
@@ -199,8 +199,13 @@ LIBRARIES: dict[Engine, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "mnn": ("MNN", "MNN.nn", "MNN.expr"),
     "litert": ("ai_edge_litert.interpreter",),
-    "torch": ("torch", "shvit_mobile.bench.models", "shvit_mobile.deploy.fuse", "shvit_mobile.model.checkpoints"),
-    "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.models"),
+    "torch": (
+        "torch",
+        "shvit_mobile.bench.timm_models",
+        "shvit_mobile.deploy.fold",
+        "shvit_mobile.families.checkpoints",
+    ),
+    "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.timm_models"),
 }
 LOADERS: dict[Engine, Callable[[Subject, int], Inference]] = {
     "executorch": executorch,

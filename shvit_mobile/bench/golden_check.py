@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.bench.report import GoldenCheck
-from shvit_mobile.drift.metrics import same_class, sqnr
+from shvit_mobile.contracts.artifact import Artifact, goldens_path
+from shvit_mobile.contracts.device_report import GoldenCheck
+from shvit_mobile.contracts.goldens import GoldenImage, Goldens, read_goldens
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.decode import decoded
-from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.metrics import same_class, sqnr
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.targets.artifact import Artifact, goldens_path
-from shvit_mobile.targets.goldens import GoldenImage, Goldens, read_goldens
 
 
 def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:

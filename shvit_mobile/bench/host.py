@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from shvit_mobile.bench.report import Device
+from shvit_mobile.contracts.device_report import Device
 
 
 def host() -> Device:

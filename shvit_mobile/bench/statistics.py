@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shvit_mobile.contract import Contract, Figure, Milliseconds
+from shvit_mobile.contracts.document import Contract, Figure, Milliseconds
 
 CONFIDENCE = 0.95
 

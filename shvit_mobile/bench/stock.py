@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.bench.contestant import Engine, Subject
 from shvit_mobile.bench.engines import installed
 from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.subject import Engine, Subject
 from shvit_mobile.quiet import quiet
 
 FROM_ONNX: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shvit_mobile.bench.subject import Subject
+from shvit_mobile.bench.contestant import Subject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

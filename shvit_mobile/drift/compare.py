@@ -12,8 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import DriftRow, How
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import drop_interval, mcnemar, share
-from shvit_mobile.drift.metrics import (
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.class_names import in_words
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.metrics import (
     Labels,
     Logits,
     check_labels,
@@ -24,16 +32,8 @@ from shvit_mobile.drift.metrics import (
     sqnr,
     topk_hits,
 )
-from shvit_mobile.drift.row import DriftRow, How
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
-from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.names import in_words
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.trained import TrainedModel
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.targets.artifact import Artifact
 
 Progress = Callable[[int, int], None]
 Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

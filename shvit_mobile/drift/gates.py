@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
+from shvit_mobile.contracts.drift_report import GateVerdict
+from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.drift.intervals import images_for_drop, images_for_share
-from shvit_mobile.drift.report import GateVerdict
-from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import WrongConfig
 
 

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.drift.row import McNemar, Share
+from shvit_mobile.contracts.drift_row import McNemar, Share
 from shvit_mobile.errors import BadImages, WrongConfig
 
 Z95 = NormalDist().inv_cdf(0.975)

@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.manifest import Manifest, Target
+from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.contracts.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import Answer, Progress, Reference, answered, check_reference, check_same_images, row
-from shvit_mobile.drift.row import DriftRow
-from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.preprocessing import Preprocessing, raw
-from shvit_mobile.model.trained import TrainedModel
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.calibrate import run
-from shvit_mobile.quantize.corrections import corrected
-from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.quantize.overrides import corrected
 from shvit_mobile.quantize.weights import COMPRESSED, with_small_weights
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import Manifest, Target
 
 # In which artifacts stand below what is simulated.
 ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
@@ -138,7 +138,7 @@ def simulation(deployed: DeployForm, recipe: Recipe | None) -> Answer:
 
 def fake_quant(deployed: DeployForm, recipe: Recipe) -> Answer:
     """The quantized graph, which takes one image at a time."""
-    from shvit_mobile.quantize.pt2e import quantized
+    from shvit_mobile.quantize.pt2e_graph import quantized
 
     graph = quantized(deployed, recipe)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, WrongConfig
 from shvit_mobile.images.decode import decoded
-from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.images.image_set import ImageSet
 
 
 @dataclass(frozen=True)

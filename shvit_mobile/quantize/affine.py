@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.quantize.recipe import Activations
+from shvit_mobile.contracts.recipe import Activations
 
 # The buffer of a layer that carries its weight's scales; without it they follow from the weight.
 WEIGHT_SCALE = "weight_scale"

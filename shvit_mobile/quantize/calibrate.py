@@ -11,16 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.errors import BadRecipe
-from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.preprocessing import raw
-from shvit_mobile.images.variants import with_variants
-from shvit_mobile.quantize.corrections import Corrections, corrections_of
-from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
-from shvit_mobile.quantize.observers import Observer, observer_named
-from shvit_mobile.quantize.recipe import (
+from shvit_mobile.contracts.preprocessing import raw
+from shvit_mobile.contracts.recipe import (
     FLOAT_KINDS,
     PALETTE_FLOAT_KINDS,
     PALETTES,
@@ -33,6 +25,14 @@ from shvit_mobile.quantize.recipe import (
     StepGain,
     StepName,
 )
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.errors import BadRecipe
+from shvit_mobile.images.augment import with_variants
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
+from shvit_mobile.quantize.observers import Observer, observer_named
+from shvit_mobile.quantize.overrides import Corrections, corrections_of
 
 Progress = Callable[[int, int], None]
 # Where steps are tried on fewer images, variants of them make up for it.
@@ -121,7 +121,7 @@ def improved(
     Raises:
         BadImages: none of the images can be decoded.
     """
-    from shvit_mobile.quantize.improve import Attempt, Improvement
+    from shvit_mobile.quantize.passes import Attempt, Improvement
 
     read = [batch.pixels for batch in batches(chosen, deployed.trained.preprocessing, size=8)]
     pixels = np.concatenate(read)

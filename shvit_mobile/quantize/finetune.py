@@ -16,16 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.recipe import CalibrationImages, FineTuning, Recipe, Standing
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, WrongConfig
 from shvit_mobile.images.batches import Batch, batches
-from shvit_mobile.images.folders import ImageSet
+from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.affine import WEIGHT_MAX
 from shvit_mobile.quantize.calibrate import as_taken
-from shvit_mobile.quantize.corrections import Corrections
 from shvit_mobile.quantize.layers import check_layers
-from shvit_mobile.quantize.qat import TrainingGraph, training_graph
-from shvit_mobile.quantize.recipe import CalibrationImages, FineTuning, Recipe, Standing
+from shvit_mobile.quantize.overrides import Corrections
+from shvit_mobile.quantize.qat_graph import TrainingGraph, training_graph
 
 # Called with what is being done, the images done and their total.
 Progress = Callable[[str, int, int], None]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from torch import Tensor, fx, nn
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.recipe import INT8_PRODUCTS, ActivationRange, Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
-from shvit_mobile.quantize.recipe import INT8_PRODUCTS, ActivationRange, Recipe
 
 # The first convolution of the stem.
 FIRST_LAYERS = ("patch_embed.0",)

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from shvit_mobile.contracts.recipe import Activations, ObserverName
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine
-from shvit_mobile.quantize.recipe import Activations, ObserverName
 
 Range = tuple[float, float]
 # Bins on either side of zero. At least half of them lie below the largest magnitude: four or more in a step of int8.

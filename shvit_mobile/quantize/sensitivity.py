@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadImages
-from shvit_mobile.model.shvit import SHViT
-from shvit_mobile.quantize.corrections import corrected, corrections_of, in_float
+from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.quantize.fake_quant import Wiring, fake_quantized, units
 from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_ranges
-from shvit_mobile.quantize.recipe import Recipe
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity
-from shvit_mobile.quantize.simulate import Wiring, fake_quantized, units
+from shvit_mobile.quantize.overrides import corrected, corrections_of, in_float
 
 # Images that go through together: few enough for a processor's cache, and always as many, so that figures repeat.
 BATCH = 8

@@ -8,11 +8,11 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import quantized_weight
 from shvit_mobile.quantize.palette import palette
-from shvit_mobile.quantize.recipe import Precision, Recipe
 
 # Weights up to this many elements stay fp16: scales and the alignment of one more blob eat most of what int8 saves.
 LARGEST_KEPT = 2048

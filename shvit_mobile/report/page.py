@@ -8,8 +8,8 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import plural
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.report.formatting import plural
 from shvit_mobile.report.sections.changes import changes
 from shvit_mobile.report.sections.contents import contents
 from shvit_mobile.report.sections.goldens import goldens

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from shvit_mobile.bench.report import DeviceReport
-from shvit_mobile.drift.report import DriftReport
-from shvit_mobile.report.document import Remark
-from shvit_mobile.report.figures import brief, listed, plural
-from shvit_mobile.targets.manifest import Manifest
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.report import Remark
+from shvit_mobile.report.formatting import brief, listed, plural
 
 # Documents with the names of their files.
 Drifts = Sequence[tuple[str, DriftReport]]

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.runtimes.runner import Runner
-    from shvit_mobile.targets.artifact import Artifact
 
 # Named as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
 RUNNERS = {

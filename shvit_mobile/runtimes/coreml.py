@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.drift.row import How
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.workers import Workers
 from shvit_mobile.runtimes.runner import check_size, input_values
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import Manifest
 
 NATIVE = sys.platform == "darwin"
 Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]

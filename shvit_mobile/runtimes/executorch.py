@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.drift.row import How
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.runner import check_size, input_values
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import Manifest
 from shvit_mobile.targets.pte import program_bytes
 
 STDERR = 2

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.drift.row import How
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import How
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.runtimes.runner import check_size, input_values
-from shvit_mobile.targets.artifact import Artifact
 
 try:
     import onnxruntime

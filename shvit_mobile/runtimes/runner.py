@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.drift.row import How
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.input_layout import space_to_depth
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.preprocessing import raw
 from shvit_mobile.errors import ShapeMismatch
-from shvit_mobile.images.layout import space_to_depth
-from shvit_mobile.images.preprocessing import raw
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import Manifest
 
 
 class Runner(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import Delegation
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import Delegation
 
 # Why XNNPACK leaves an operator, by the beginning of its name.
 REASONS = {

@@ -10,20 +10,20 @@ from typing import Literal
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.deploy.head import equalised
-from shvit_mobile.deploy.stem import border, with_space_to_depth
-from shvit_mobile.deploy.xnnpack import for_xnnpack
+from shvit_mobile.contracts.input_layout import BLOCK, blocks
+from shvit_mobile.contracts.manifest import InputContract, OutputContract
+from shvit_mobile.contracts.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.head_equalization import equalised
+from shvit_mobile.deploy.space_to_depth_stem import border, with_space_to_depth
+from shvit_mobile.deploy.xnnpack_form import for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
-from shvit_mobile.images.layout import BLOCK, blocks
-from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.layers import FIRST_LAYERS
-from shvit_mobile.quantize.recipe import INT8_PRODUCTS, Precision, Recipe
 from shvit_mobile.quiet import quiet
-from shvit_mobile.targets.built import Built
-from shvit_mobile.targets.manifest import InputContract, OutputContract
-from shvit_mobile.targets.options import TargetOptions
+from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.pte import inspect_program
+from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
 BACKENDS = ("xnnpack",)
@@ -131,7 +131,7 @@ def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> n
                 hint="Export int8 alone with --head int8-dynamic, and the rest without it.",
             )
         return module
-    from shvit_mobile.quantize.pt2e import quantized
+    from shvit_mobile.quantize.pt2e_graph import quantized
 
     if options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module)):
         module.head = equalised(module.head)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.quantize.recipe import Precision
-from shvit_mobile.targets.manifest import Target
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.recipe import Precision
 
 # fp32: 1.5e-6 between three runtimes. fp16, in which int8-weights and palettes compute too: 2e-3 between every value
 # rounded and none, 5e-3 with sums kept in fp16. int8-dynamic: 9e-3 between x86 and ARM64.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from shvit_mobile.bench.report import Settings
-from shvit_mobile.bench.subject import Subject
+from shvit_mobile.bench.contestant import Subject
+from shvit_mobile.contracts.device_report import Settings
 
 QUICK = Settings(threads=1, batch=1, rounds=6, warm_up=1, iterations=3)
 

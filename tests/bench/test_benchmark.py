@@ -10,20 +10,20 @@ import torch
 
 from shvit_mobile.bench.benchmark import benchmark, calibration
 from shvit_mobile.bench.chart import svg, tick
+from shvit_mobile.bench.contestant import subject_of
 from shvit_mobile.bench.host import host
 from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.report import Device, DeviceReport, Result
 from shvit_mobile.bench.statistics import Latency, ratio
 from shvit_mobile.bench.stock import executorch_fp32, executorch_int8, onnx_fp32, onnx_int8
-from shvit_mobile.bench.subject import subject_of
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.contracts.device_report import Device, DeviceReport, Result
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadReport, WrongConfig
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.model.shvit import shvit
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.families.shvit import shvit
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes.executorch import loaded
-from shvit_mobile.targets.lower import lower
 from shvit_mobile.targets.onnx import ONNXOptions
 from shvit_mobile.targets.pte import inspect_program
 from tests.bench.builders import QUICK

@@ -12,24 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from shvit_mobile.bench.golden_check import check_goldens, compared, in_words, mean_difference
+from shvit_mobile.contracts.artifact import Artifact, goldens_path
+from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.goldens import golden_pixels, read_goldens
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.drift.row import How
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.decode import decoded
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.golden_images import usual_pictures
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.targets.artifact import Artifact, goldens_path
-from shvit_mobile.targets.goldens import golden_pixels, read_goldens
-from shvit_mobile.targets.lower import lower
-from shvit_mobile.targets.manifest import Target
-from shvit_mobile.targets.pictures import usual_pictures
 from tests.builders import randomised, trained
 
 # A layer whose weights are so many times what they should be. The less a tolerance can tell apart, the larger it is.

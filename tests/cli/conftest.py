@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shvit_mobile.cli.main import app
-from shvit_mobile.model.checkpoints import save_checkpoint
-from shvit_mobile.model.shvit import SHViTConfig
-from shvit_mobile.targets.manifest import TARGETS
+from shvit_mobile.contracts.manifest import TARGETS
+from shvit_mobile.families.checkpoints import save_checkpoint
+from shvit_mobile.families.shvit import SHViTConfig
 from tests.builders import picture_folder, randomised, trained
 
 LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.cli.tables import how
-from shvit_mobile.drift.row import DriftRow, EmulatedCPU, Share
+from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, Share
 from shvit_mobile.runtimes.arm64.cpus import native
 from tests.cli.conftest import Call, Exported, World
 

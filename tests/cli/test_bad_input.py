@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from shvit_mobile.deploy import fuse
+from shvit_mobile.deploy import fold as fuse
 from tests.builders import randomised
 from tests.cli.conftest import Call, World
 

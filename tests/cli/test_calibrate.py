@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from shvit_mobile.contracts.recipe import STEPS, Recipe
+from shvit_mobile.contracts.sensitivity import Sensitivity
 from shvit_mobile.drift.compare import float_reference
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.quantize.corrections import corrections_of
-from shvit_mobile.quantize.recipe import STEPS, Recipe
-from shvit_mobile.quantize.sensitivities import Sensitivity
-from shvit_mobile.quantize.study import Study
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.quantize.calibration_cache import Study
+from shvit_mobile.quantize.overrides import corrections_of
 from tests.builders import picture_folder
 from tests.cli.conftest import LABELS, Call, World
 
@@ -185,8 +185,8 @@ def test_export_gives_up_layers_for_a_budget_that_int8_does_not_hold(
     undecided: tuple[Path, Path], tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stem's ranges are so wide that int8 tells nothing apart there; the budget is held all the same."""
+    from shvit_mobile.contracts.recipe import ActivationRange
     from shvit_mobile.quantize import calibrate as module
-    from shvit_mobile.quantize.recipe import ActivationRange
 
     checkpoint, pictures = undecided
     honest, spoilt = module.calibrate, ("patch_embed.0", "patch_embed.2")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from shvit_mobile.runtimes.onnxruntime import ONNXRuntimeRunner
+from tests.apps.builders import android_app, ios_app
 from tests.builders import picture_folder
 from tests.cli.conftest import Call, Exported, World
-from tests.embed.builders import android_app, ios_app
 
 
 def test_export_then_embed_then_undo(exported: Exported, tmp_path: Path, call: Call) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from shvit_mobile.cli.arguments import share_of, target_options
 from shvit_mobile.cli.results import with_delegation
+from shvit_mobile.contracts.artifact import Artifact, files_of
+from shvit_mobile.contracts.drift_report import GateVerdict
+from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.manifest import TARGETS
 from shvit_mobile.drift.compare import float_reference
-from shvit_mobile.drift.report import GateVerdict
-from shvit_mobile.fingerprints import sha256
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
-from shvit_mobile.targets.artifact import Artifact, files_of
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.targets.coreml import CoreMLOptions
-from shvit_mobile.targets.manifest import TARGETS
 from tests.cli.conftest import SPECIES, Call, Exported, World
 
 NAMES = {

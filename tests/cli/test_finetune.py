@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.corrections import corrections_of
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
+from shvit_mobile.quantize.overrides import corrections_of
 from tests.cli.conftest import Call, World
 
 QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shvit_mobile.model.checkpoints import save_checkpoint
+from shvit_mobile.families.checkpoints import save_checkpoint
 from tests.builders import randomised, trained
 from tests.cli.conftest import LABELS, Call, World
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from shvit_mobile.cli.checks import Check, package_check, tried
 from shvit_mobile.cli.tables import drift_table
-from shvit_mobile.drift.row import DriftRow, Share
-from shvit_mobile.targets.artifact import artifact_name
+from shvit_mobile.contracts.artifact import artifact_name
+from shvit_mobile.contracts.drift_row import DriftRow, Share
 from tests.cli.conftest import Call, Exported, World
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from shvit_mobile.cli.tables import sensitivity_table
-from shvit_mobile.quantize.sensitivities import Sensitivity
+from shvit_mobile.contracts.sensitivity import Sensitivity
 from tests.fixtures import FIXTURES
 
 DOCUMENT = Sensitivity.read(FIXTURES / "sensitivity" / "small.json")

@@ -15,15 +15,15 @@ from onnx import numpy_helper
 from PIL import Image
 
 from shvit_mobile.cli.changes import budget, verdict
+from shvit_mobile.contracts.drift_report import DriftReport, NeededImages
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.fingerprints import sha256
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.drift.compare import float_reference
 from shvit_mobile.drift.gates import images_for_drop
 from shvit_mobile.drift.intervals import mcnemar, wilson
-from shvit_mobile.drift.report import DriftReport, NeededImages
-from shvit_mobile.drift.row import DriftRow
-from shvit_mobile.fingerprints import sha256
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from tests.cli.conftest import LABELS, Call, Exported, World
 
 NAME = "custom-64x48-onnx-fp32.onnx"

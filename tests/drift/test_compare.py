@@ -11,17 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from shvit_mobile.drift.compare import compare, float_reference
-from shvit_mobile.drift.intervals import mcnemar, wilson
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
-from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import ImageSet, open_images
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import SHViT
-from shvit_mobile.quantize.recipe import Recipe
-from shvit_mobile.runtimes.runner import input_values
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import (
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import (
     ArtifactFile,
     InputContract,
     Inventory,
@@ -29,6 +20,15 @@ from shvit_mobile.targets.manifest import (
     OutputContract,
     Provenance,
 )
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.drift.compare import compare, float_reference
+from shvit_mobile.drift.intervals import mcnemar, wilson
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
+from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.runtimes.runner import input_values
 from tests.builders import randomised, trained
 
 SIZE = (64, 48)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.drift.gates import Gate, caveats, judged, violations
 from shvit_mobile.drift.intervals import drop_interval, images_for_drop, images_for_share, mcnemar, wilson
-from shvit_mobile.drift.row import DriftRow
 from shvit_mobile.errors import WrongConfig
 
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import comparison, float_reference
 from shvit_mobile.drift.ladder import on_ladder, rungs, simulated, simulation
-from shvit_mobile.drift.metrics import sqnr
 from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.images.preprocessing import Preprocessing
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Recipe
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, trained
 
 SIZE = (64, 48)

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, WrongConfig
 from shvit_mobile.images import batches as module
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import ImageSet
-from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.images.image_set import ImageSet
 from tests.images.pictures import drawn, encoded, tree
 
 SMALL = Preprocessing((8, 6), 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "vectors" / "preprocessing"
 CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]

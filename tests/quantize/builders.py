@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.chains import chains, scaled
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Activations, Recipe
+from shvit_mobile.deploy.equalization_groups import chains, scaled
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import channel_scales
 from shvit_mobile.quantize.calibrate import observed
-from shvit_mobile.quantize.corrections import Corrections, write
 from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Activations, Recipe
+from shvit_mobile.quantize.overrides import Corrections, write
 from tests.builders import smooth_pixels
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
 
 

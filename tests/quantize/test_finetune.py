@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.contracts.recipe import STEPS, ActivationRange, Activations, Recipe, Standing
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadImages, BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import ImageSet, open_images
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.corrections import corrections_of
+from shvit_mobile.quantize.calibration_cache import write_recipe
+from shvit_mobile.quantize.fake_quant import simulated
 from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
-from shvit_mobile.quantize.improve import Improvement
 from shvit_mobile.quantize.layers import int8_layers
-from shvit_mobile.quantize.qat import training_graph
-from shvit_mobile.quantize.recipe import STEPS, ActivationRange, Activations, Recipe, Standing
-from shvit_mobile.quantize.simulate import simulated
-from shvit_mobile.quantize.study import write_recipe
+from shvit_mobile.quantize.overrides import corrections_of
+from shvit_mobile.quantize.passes import Improvement
+from shvit_mobile.quantize.qat_graph import training_graph
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, smooth_pixels, trained
 
 SMALL = SHViTConfig(

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from shvit_mobile.contracts.recipe import ACTIVATIONS, OBSERVERS, Activations, ObserverName
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine
 from shvit_mobile.quantize.observers import BINS, TAIL, Histogram, observer_named
-from shvit_mobile.quantize.recipe import ACTIVATIONS, OBSERVERS, Activations, ObserverName
 
 SEEDS = st.integers(0, 2**31)
 SCALES = st.floats(-6, 6).map(lambda exponent: 10.0**exponent)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from hard_checkpoint import with_outliers
 
+from shvit_mobile.contracts.recipe import Recipe, StepName
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import as_taken, calibrate
-from shvit_mobile.quantize.recipe import Recipe, StepName
-from shvit_mobile.quantize.simulate import simulated
+from shvit_mobile.quantize.fake_quant import simulated
 from tests.builders import randomised, smooth_pixels, trained
 
 STEPS: tuple[StepName, ...] = ("equalise", "round")
@@ -38,7 +38,7 @@ def test_on_a_tiny_model_the_steps_make_up_for_the_outliers() -> None:
 
 
 def improved(deployed: DeployForm, pixels: np.ndarray, steps: tuple[StepName, ...]) -> Recipe:
-    from shvit_mobile.quantize.improve import Improvement
+    from shvit_mobile.quantize.passes import Improvement
 
     under_way = Improvement(deployed, pixels, observer="min-max")
     *_, (attempt, gains) = under_way.tried(steps)

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from shvit_mobile.deploy.chains import scaled
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.drift.metrics import mean_kl, sqnr
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
+from shvit_mobile.deploy.equalization_groups import scaled
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadImages, BadRecipe, BadReport
-from shvit_mobile.model.shvit import SHViT
+from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.metrics import mean_kl, sqnr
 from shvit_mobile.quantize.affine import channel_scales, quantized_weight
 from shvit_mobile.quantize.calibrate import observed
-from shvit_mobile.quantize.corrections import Corrections, in_float
+from shvit_mobile.quantize.fake_quant import simulated
 from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
+from shvit_mobile.quantize.overrides import Corrections, in_float
 from shvit_mobile.quantize.sensitivity import Row, sensitivity
-from shvit_mobile.quantize.simulate import simulated
 from tests.builders import TINY, randomised, smooth_pixels, trained
 
 ODD = (65, 47)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.model.shvit import SHViTConfig
-from shvit_mobile.quantize.recipe import PALETTE_FLOAT_KINDS, Recipe
+from shvit_mobile.contracts.recipe import PALETTE_FLOAT_KINDS, Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.weights import COMPRESSED, LARGEST_KEPT, PALETTE_BITS, with_small_weights
 from tests.builders import randomised, trained
 

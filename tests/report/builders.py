@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.gather import gather
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.report.join import gather
 
 FIXTURES = Path(__file__).parents[2] / "schemas" / "fixtures"
 PHONES = FIXTURES / "device_report"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shvit_mobile.bench.report import DeviceReport
-from shvit_mobile.report.card import card
-from shvit_mobile.targets.manifest import Manifest
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.report.model_card import card
 from tests.fixtures import FIXTURES
 
 GOLDEN = Path(__file__).with_suffix(".md")

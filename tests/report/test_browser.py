@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from check_page import VIEWS, chromium, faults
 
-from shvit_mobile.report.gather import gather
+from shvit_mobile.report.join import gather
 from shvit_mobile.report.page import page
 from tests.report.builders import DRIFT, MANIFESTS, PHONES, everything, loaded, phone
 from tests.report.builders import written as written_json

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.gather import gather
+from shvit_mobile.report.join import gather
+from shvit_mobile.report.load import read_file
 from shvit_mobile.report.page import SECTIONS, page
-from shvit_mobile.report.reading import read_file
 from shvit_mobile.report.thumbnails import data_url
 from tests.report.builders import DRIFT, MANIFESTS, PHONES, SENSITIVITY, everything, loaded, manifest, phone, written
 from tests.report.markup import Element, parsed

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.manifest import ArtifactFile, InputContract, Inventory, Manifest, OutputContract, Provenance
+from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
-from shvit_mobile.fingerprints import sha256, size_in_bytes
-from shvit_mobile.images.preprocessing import Preprocessing, raw
-from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.runtimes.coreml import CoreMLRunner
 from shvit_mobile.runtimes.mil.workers import Workers
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.manifest import ArtifactFile, InputContract, Inventory, Manifest, OutputContract, Provenance
 from tests.runtimes.mil.packages import converted, saved
 
 HEIGHT, WIDTH, CLASSES = 12, 20, 5

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shvit_mobile.contracts.artifact import Artifact, manifest_path
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner, native_stderr
-from shvit_mobile.targets.artifact import Artifact, manifest_path
 from tests.programs import SIZE, float_logits, pictures, program
 
 
@@ -107,7 +107,7 @@ def test_damaged_programs_are_refused_without_a_word_from_the_library(tmp_path: 
     script = (
         "import sys; from pathlib import Path; import numpy as np\n"
         "from shvit_mobile.errors import BadArtifact\n"
-        "from shvit_mobile.targets.artifact import Artifact\n"
+        "from shvit_mobile.contracts.artifact import Artifact\n"
         "from shvit_mobile.runtimes.executorch import ExecuTorchRunner\n"
         "good = Artifact.open(Path(sys.argv[1]))\n"
         "for path in sys.argv[2:]:\n"

@@ -13,13 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import onnxruntime as runtime
 from shvit_mobile.runtimes.onnxruntime import ONNXRuntimeRunner
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.lower import lower
 from shvit_mobile.targets.onnx import ONNXOptions
 from tests.builders import randomised, smooth_pixels, trained
 

@@ -16,19 +16,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.drift import metrics
+from shvit_mobile import metrics
+from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe, OutputExists, WrongConfig
-from shvit_mobile.fingerprints import sha256, size_in_bytes
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.pt2e import quantized
-from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
+from shvit_mobile.quantize.pt2e_graph import quantized
 from shvit_mobile.quantize.weights import LARGEST_KEPT
-from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.coreml import (
     DEPLOYMENT_TARGETS,
     PRECISIONS,
@@ -39,6 +38,7 @@ from shvit_mobile.targets.coreml import (
     inventory,
 )
 from shvit_mobile.targets.coreml.convert import coremltools, passes
+from shvit_mobile.targets.coreml.spec.package import Package
 from tests.builders import randomised, smooth_pixels, trained
 
 # Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and not.
@@ -392,8 +392,8 @@ def test_every_precision_is_the_same_bytes_in_another_process(made: Made, recipe
     code = """
 import sys
 from pathlib import Path
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.targets.coreml import PRECISIONS, CoreMLOptions, build
 from tests.builders import randomised, trained
 from tests.targets.test_coreml import TWO_STAGES

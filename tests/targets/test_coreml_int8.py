@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.deploy.half import for_half
+from shvit_mobile.contracts.recipe import ACTIVATIONS, FLOAT_KINDS, ActivationRange, Activations, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fp16_form import for_half
 from shvit_mobile.errors import ProofFailed
-from shvit_mobile.model.shvit import SHViTConfig
+from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine, quantized_weight
 from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.layers import before_relu
-from shvit_mobile.quantize.recipe import ACTIVATIONS, FLOAT_KINDS, ActivationRange, Activations, Recipe
-from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import CoreMLProgram, entry
-from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.coreml import CoreMLOptions, build, int8
+from shvit_mobile.targets.coreml.spec.package import Package
 from tests.builders import randomised, smooth_pixels, trained
 
 SMALL = SHViTConfig(

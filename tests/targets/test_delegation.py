@@ -2,9 +2,9 @@
 
 import pytest
 
-from shvit_mobile.targets.artifact import Artifact
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import Delegation
 from shvit_mobile.targets.delegation import OTHERWISE, reason, sentences, shortfall
-from shvit_mobile.targets.manifest import Delegation
 from tests.programs import program
 
 WHOLE = Delegation(backend="XnnpackBackend", delegates=1, delegated_operators=90, left_operators={})

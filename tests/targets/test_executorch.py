@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.drift.metrics import sqnr
+from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe, WrongConfig
-from shvit_mobile.fingerprints import sha256, size_in_bytes
-from shvit_mobile.model.shvit import VARIANTS, SingleHeadAttention, shvit
+from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, shvit
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import observed, run
 from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
 from shvit_mobile.targets import executorch
 from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build, graph, has_large_head
-from shvit_mobile.targets.lower import lower
 from tests.builders import randomised, trained
 from tests.programs import KEPT, SIZE, SMALL, float_logits, pictures, program
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from shvit_mobile.deploy.fuse import DeployForm, to_deploy_form
-from shvit_mobile.drift.metrics import sqnr
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact, BadRecipe, WrongConfig
-from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.families.shvit import VARIANTS
+from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.affine import affine, quantized_weight
 from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 from shvit_mobile.targets.onnx import OPSETS, ONNXOptions, build, inventory
 from tests.builders import TINY, randomised, smooth_pixels, trained
 
@@ -243,7 +243,7 @@ def test_onnx_runtime_computes_every_int8_layer_in_int8(deployed: DeployForm, in
 
 
 def test_int8_agrees_with_the_graph_of_the_other_targets(deployed: DeployForm, recipe: Recipe, int8: Path) -> None:
-    from shvit_mobile.quantize.pt2e import quantized
+    from shvit_mobile.quantize.pt2e_graph import quantized
 
     graph = quantized(deployed, recipe)
     images = smooth_pixels(6, SIZE, seed=9)

@@ -4,8 +4,8 @@ import ablate_xnnpack
 import pytest
 import torch
 
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.deploy.xnnpack import for_xnnpack
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.xnnpack_form import for_xnnpack
 from tests.builders import randomised, smooth_pixels, trained
 from tests.programs import SIZE, SMALL
 

@@ -4,7 +4,7 @@ import benchmark_executor
 import numpy as np
 import pytest
 
-from shvit_mobile.images.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from tests.builders import picture_folder
 
 

@@ -11,15 +11,15 @@ import judge_reports
 import numpy as np
 import pytest
 
-from shvit_mobile.bench.report import DeviceReport, Result
 from shvit_mobile.bench.statistics import Latency
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.device_report import DeviceReport, Result
+from shvit_mobile.contracts.goldens import Goldens
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.goldens import Goldens
-from shvit_mobile.targets.lower import lower
 from tests.builders import randomised, trained
 from tests.fixtures import FIXTURES
 from tests.programs import SIZE, SMALL

@@ -7,9 +7,9 @@ from pathlib import Path
 import latency_markdown
 import pytest
 
-from shvit_mobile.bench.report import Device, DeviceReport, Result, Roof
 from shvit_mobile.bench.statistics import Latency
-from shvit_mobile.drift.row import DriftRow, Share
+from shvit_mobile.contracts.device_report import Device, DeviceReport, Result, Roof
+from shvit_mobile.contracts.drift_row import DriftRow, Share
 from tests.bench.builders import QUICK
 
 ROW = DriftRow(

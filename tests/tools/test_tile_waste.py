@@ -3,7 +3,7 @@
 import pytest
 import tile_waste
 
-from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.families.shvit import VARIANTS
 
 
 def test_the_next_multiple() -> None:

@@ -6,7 +6,7 @@ import torch
 import train_demo
 from PIL import Image
 
-from shvit_mobile.model.shvit import shvit
+from shvit_mobile.families.shvit import shvit
 
 
 def test_resampling_the_whole_picture_is_pillows_bicubic() -> None:

@@ -22,8 +22,8 @@ from install import FRAMEWORK_RELEASE, folder, say
 from resources import LIBRARIES, Resources, badging
 from toolchain import Toolchain
 
+from shvit_mobile.contracts.outputs import whole
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.outputs import whole
 
 # d8 is not to be had; dx came before it.
 DX, DX_JAR = "dalvik-exchange", "usr/share/java/com.android.dx.jar"

@@ -19,7 +19,7 @@ from typing import Any
 from install import install
 from toolchain import Toolchain, paths
 
-from shvit_mobile.bench.report import DeviceReport
+from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.errors import ShvitError
 
 HERE = Path(__file__).parent

@@ -25,8 +25,8 @@ from debian import unpacked
 from toolchain import Toolchain
 
 from shvit_mobile.cache import chosen_or_cached
+from shvit_mobile.contracts.outputs import whole
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.outputs import whole
 from shvit_mobile.runtimes.arm64.install import InstallFailed, printed
 
 HERE = Path(__file__).parent

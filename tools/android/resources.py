@@ -17,8 +17,8 @@ from pathlib import Path
 from debian import unpacked
 from install import folder, say
 
+from shvit_mobile.contracts.outputs import whole
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.outputs import whole
 
 PACKAGES = ("aapt", "android-framework-res")
 FRAMEWORK = "usr/share/android-framework-res/framework-res.apk"

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.goldens import Goldens
 
 # Mean absolute difference of a picture, in steps of 0 to 255: 1/255 where pixels are of 0 to 1.
 MOST = 1.0

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from shvit_mobile.cache import chosen_or_cached
+from shvit_mobile.contracts.outputs import whole
 from shvit_mobile.errors import ShvitError, ToolMissing
-from shvit_mobile.outputs import whole
 from shvit_mobile.runtimes.arm64.install import InstallFailed, last_words, printed
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from shvit_mobile.report.charts.svg import Scale, anchor, at, element, joined, picture, tooltip
-from shvit_mobile.report.figures import MINUS
+from shvit_mobile.report.formatting import MINUS
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from shvit_mobile.report.charts.svg import Scale, anchor, at, element, joined, picture
-from shvit_mobile.report.figures import MINUS
+from shvit_mobile.report.formatting import MINUS
 
 
 def whisker(value: float, low: float, high: float, scale: Scale, *, zero: float | None = None) -> Markup:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shvit_mobile.drift.report import Answer, Changed, ChangedImage, Confusion, DriftReport, NeededImages
-from shvit_mobile.drift.row import DriftRow
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import number, percent, plural, short, thousands
-from shvit_mobile.report.names import label
+from shvit_mobile.contracts.drift_report import Answer, Changed, ChangedImage, Confusion, DriftReport, NeededImages
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.report.display_names import label
+from shvit_mobile.report.formatting import number, percent, plural, short, thousands
 from shvit_mobile.report.sections.section import Section
 from shvit_mobile.report.thumbnails import data_url
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.report import Joined, Report
 from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.document import Joined, Report
-from shvit_mobile.report.figures import listed, megabytes, plural
-from shvit_mobile.report.names import artifact_label
+from shvit_mobile.report.display_names import artifact_label
+from shvit_mobile.report.formatting import listed, megabytes, plural
 from shvit_mobile.report.sections.section import Section
 from shvit_mobile.targets.delegation import sentences
-from shvit_mobile.targets.manifest import Manifest
 
 # By the family of a dtype, the class of its colour.
 COLOURS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shvit_mobile.bench.report import DeviceReport, GoldenCheck
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import decibels, number, short
-from shvit_mobile.report.names import device_label, result_label
+from shvit_mobile.contracts.device_report import DeviceReport, GoldenCheck
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.report.display_names import device_label, result_label
+from shvit_mobile.report.formatting import decibels, number, short
 from shvit_mobile.report.sections.section import Section
 
 

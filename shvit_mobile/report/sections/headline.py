@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from shvit_mobile.bench.report import DeviceReport
-from shvit_mobile.report.document import Joined, Report, Verdict
-from shvit_mobile.report.figures import (
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.report import Joined, Report, Verdict
+from shvit_mobile.report.display_names import artifact_label, configuration, device_label
+from shvit_mobile.report.formatting import (
     listed,
     megabytes,
     milliseconds,
@@ -18,7 +19,6 @@ from shvit_mobile.report.figures import (
     points,
     target_name,
 )
-from shvit_mobile.report.names import artifact_label, configuration, device_label
 from shvit_mobile.report.sections.section import Section
 
 WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "unproven"}

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from shvit_mobile.bench.report import DeviceReport, Result, ThermalSample, Window
+from shvit_mobile.contracts.device_report import DeviceReport, Result, ThermalSample, Window
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.lines import Band, Line, lines, strip
 from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import milliseconds, number, plural
-from shvit_mobile.report.names import configuration, device_label, result_label
+from shvit_mobile.report.display_names import configuration, device_label, result_label
+from shvit_mobile.report.formatting import milliseconds, number, plural
 from shvit_mobile.report.sections.section import Section
 
 

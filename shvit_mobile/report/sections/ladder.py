@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.drift.report import DriftReport, GateVerdict
-from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.svg import Scale, around
 from shvit_mobile.report.charts.whisker import axis, whisker
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import (
+from shvit_mobile.report.display_names import label
+from shvit_mobile.report.formatting import (
     NONE,
     PRECISIONS,
     TARGETS,
@@ -26,9 +27,8 @@ from shvit_mobile.report.figures import (
     points,
     short,
 )
-from shvit_mobile.report.names import label
 from shvit_mobile.report.sections.section import Section
-from shvit_mobile.report.verdicts import capitalised
+from shvit_mobile.report.verdict import capitalised
 
 
 @dataclass(frozen=True)

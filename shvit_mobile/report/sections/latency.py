@@ -8,21 +8,21 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from shvit_mobile.bench.devices import threads_of
-from shvit_mobile.bench.report import DeviceReport, Result
+from shvit_mobile.apps.devices import threads_of
 from shvit_mobile.bench.statistics import median_of_rounds
+from shvit_mobile.contracts.device_report import DeviceReport, Result
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.histogram import histogram
 from shvit_mobile.report.charts.svg import Scale
 from shvit_mobile.report.charts.whisker import axis
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import COMPUTE_NAMES, NONE, megabytes, milliseconds, moment, number, place, plural
-from shvit_mobile.report.names import (
+from shvit_mobile.report.display_names import (
     artifact_label,
     charge,
     configuration,
     device_facts,
     device_label,
 )
+from shvit_mobile.report.formatting import COMPUTE_NAMES, NONE, megabytes, milliseconds, moment, number, place, plural
 from shvit_mobile.report.sections.section import Section
 
 

@@ -8,12 +8,12 @@ from math import isfinite
 
 from markupsafe import Markup
 
-from shvit_mobile.drift.report import LayerDrift, LayerReport
+from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.lines import Line, lines
 from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import decibels, listed, plural
-from shvit_mobile.report.names import label
+from shvit_mobile.report.display_names import label
+from shvit_mobile.report.formatting import decibels, listed, plural
 from shvit_mobile.report.sections.section import Section
 
 # What is nearer still, or equal, stands at the upper end of the chart: there it makes no difference.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import listed, place, plural, thousands
-from shvit_mobile.report.names import configuration, device_label, result_label
+from shvit_mobile.report.display_names import configuration, device_label, result_label
+from shvit_mobile.report.formatting import listed, place, plural, thousands
 from shvit_mobile.report.sections.section import Section
 
 PROCESSORS = {"cpu": "CPU", "gpu": "GPU", "neural-engine": "Neural Engine"}

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.report.document import Joined, Kind, Report
-from shvit_mobile.report.figures import listed, moment, plural
-from shvit_mobile.report.names import artifact_label
+from shvit_mobile.contracts.artifact import recipe_path
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.report import Joined, Kind, Report
+from shvit_mobile.report.display_names import artifact_label
+from shvit_mobile.report.formatting import listed, moment, plural
 from shvit_mobile.report.sections.section import Section
-from shvit_mobile.targets.artifact import recipe_path
-from shvit_mobile.targets.manifest import Manifest
 
 KINDS: dict[Kind, str] = {
     "manifest": "manifest",

@@ -7,11 +7,11 @@ from math import isfinite, log2
 
 from markupsafe import Markup
 
-from shvit_mobile.drift.report import RangeReport, ValueRange
+from shvit_mobile.contracts.drift_report import RangeReport, ValueRange
+from shvit_mobile.contracts.report import Report
 from shvit_mobile.report.charts.bars import reach
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import number, percent, plural, short
-from shvit_mobile.report.names import artifact_label
+from shvit_mobile.report.display_names import artifact_label
+from shvit_mobile.report.formatting import number, percent, plural, short
 from shvit_mobile.report.sections.section import Section
 
 LARGEST_HALF = 65504.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.quantize.sensitivities import BlockSensitivity, LayerSensitivity, Sensitivity, name_of, worst_first
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of, worst_first
 from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.document import Report
-from shvit_mobile.report.figures import brief, decibels, listed, number, percent, plural, short
+from shvit_mobile.report.formatting import brief, decibels, listed, number, percent, plural, short
 from shvit_mobile.report.sections.section import Section
 
 # Layers that stand in the open; a model has sixty or more.

@@ -8,15 +8,15 @@ from string import ascii_uppercase
 
 from markupsafe import Markup
 
-from shvit_mobile.bench.report import DeviceReport
-from shvit_mobile.drift.row import DriftRow
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.report import Joined, Report
 from shvit_mobile.report.charts.scatter import Point, front, scatter
 from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.document import Joined, Report
+from shvit_mobile.report.display_names import artifact_label, device_label
 from shvit_mobile.report.dominance import beaten_by
-from shvit_mobile.report.figures import listed, megabytes, milliseconds, number, percent, plural, points
-from shvit_mobile.report.fronts import fastest
-from shvit_mobile.report.names import artifact_label, device_label
+from shvit_mobile.report.formatting import listed, megabytes, milliseconds, number, percent, plural, points
+from shvit_mobile.report.pareto_fronts import fastest
 from shvit_mobile.report.sections.section import Section
 
 

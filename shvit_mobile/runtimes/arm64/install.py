@@ -13,8 +13,8 @@ from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 
+from shvit_mobile.contracts.outputs import whole
 from shvit_mobile.errors import ShvitError, ToolMissing
-from shvit_mobile.outputs import whole
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import Emulated
 from shvit_mobile.runtimes.arm64.sysroot import EXECUTORCH, TORCH, WHEELS, Sysroot, Versions, check_host, sysroot_folder

@@ -11,14 +11,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.drift.row import EmulatedCPU, How
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_row import EmulatedCPU, How
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import Emulated
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.executorch import check_contract, loaded
 from shvit_mobile.runtimes.runner import check_size, input_values
-from shvit_mobile.targets.artifact import Artifact
 
 
 class ARM64Runner:

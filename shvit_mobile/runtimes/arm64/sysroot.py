@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shvit_mobile.cache import chosen_or_cached
-from shvit_mobile.contract import Contract
+from shvit_mobile.contracts.document import Contract
 from shvit_mobile.errors import BadArtifact, ToolMissing
 
 # The wheels. ExecuTorch 1.3.1 has the XNNPACK of 1.4.1, the version that exports and that apps embed (commit 1adaa7c in

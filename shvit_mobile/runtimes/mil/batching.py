@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from shvit_mobile.runtimes.mil.rows import NotByRow, Operand, Use
-from shvit_mobile.runtimes.mil.steps import Step
+from shvit_mobile.runtimes.mil.batching_rules import NotByRow, Operand, Use
+from shvit_mobile.runtimes.mil.operations import Step
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shvit_mobile.runtimes.mil.bits import unpack
 from shvit_mobile.runtimes.mil.quantization import dequantize
+from shvit_mobile.targets.coreml.spec.bits import unpack
 
 
 def constexpr_cast(source_val: Tensor, *, output_dtype: str) -> Tensor:

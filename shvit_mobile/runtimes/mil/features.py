@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, WrongConfig
-from shvit_mobile.runtimes.mil.dtypes import dtype_of
-from shvit_mobile.runtimes.mil.proto import messages
-from shvit_mobile.runtimes.mil.values import UNKNOWN, shape_of
+from shvit_mobile.targets.coreml.spec.dtypes import dtype_of
+from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.values import UNKNOWN, shape_of
 
 COLOUR_SPACES = ("RGB", "BGR", "GRAYSCALE")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from shvit_mobile.runtimes.mil import compression, elementwise, norms, products, quantization, rows, shapes, windows
+from shvit_mobile.runtimes.mil import batching_rules as rows
+from shvit_mobile.runtimes.mil import compression, elementwise, norms, pooling, products, quantization, shapes
 
 REAL = "real"
 
@@ -62,7 +63,7 @@ def classify(probabilities: Tensor, *, classes: list[Any]) -> tuple[list[Any], l
 
 OPERATORS: dict[str, Operator] = {
     "add": Operator.of(elementwise.add, rows.broadcast),
-    "avg_pool": Operator.of(windows.avg_pool, rows.main_input),
+    "avg_pool": Operator.of(pooling.avg_pool, rows.main_input),
     "batch_norm": Operator.of(norms.batch_norm, rows.main_input),
     "cast": Operator.of(elementwise.cast, rows.broadcast),
     "classify": Operator.of(classify, rows.broadcast),
@@ -84,7 +85,7 @@ OPERATORS: dict[str, Operator] = {
     "layer_norm": Operator.of(norms.layer_norm, rows.beside("axes")),
     "linear": Operator.of(products.linear, rows.features),
     "matmul": Operator.of(products.matmul, rows.matmul),
-    "max_pool": Operator.of(windows.max_pool, rows.main_input, exact=True),
+    "max_pool": Operator.of(pooling.max_pool, rows.main_input, exact=True),
     "mul": Operator.of(elementwise.mul, rows.broadcast),
     "pow": Operator.of(elementwise.power, rows.broadcast),
     "quantize": Operator.of(quantization.quantize, rows.beside("axis", ())),

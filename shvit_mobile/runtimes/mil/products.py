@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shvit_mobile.runtimes.mil.windows import explicit_padding, lopsided, symmetric
+from shvit_mobile.runtimes.mil.pooling import explicit_padding, lopsided, symmetric
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

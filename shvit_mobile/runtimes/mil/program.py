@@ -18,13 +18,13 @@ from torch import Tensor
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
 from shvit_mobile.paths import AnyPath
 from shvit_mobile.runtimes.mil.batching import by_rows
+from shvit_mobile.runtimes.mil.batching_rules import NotByRow
 from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_foreign
+from shvit_mobile.runtimes.mil.operations import Binder, Step, with_lifetimes
 from shvit_mobile.runtimes.mil.operators import OPERATORS
-from shvit_mobile.runtimes.mil.package import Package
-from shvit_mobile.runtimes.mil.proto import messages
-from shvit_mobile.runtimes.mil.round_trips import with_round_trips
-from shvit_mobile.runtimes.mil.rows import NotByRow
-from shvit_mobile.runtimes.mil.steps import Binder, Step, with_lifetimes
+from shvit_mobile.runtimes.mil.qdq_fusion import with_round_trips
+from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.proto import messages
 
 Mode = Literal["fp32", "fp16", "fp64"]
 Observer = Callable[[str, Tensor], Tensor | None]

@@ -6,20 +6,20 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.manifest import InputContract, OutputContract
+from shvit_mobile.contracts.outputs import refuse_existing
+from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import WrongConfig
-from shvit_mobile.outputs import refuse_existing
-from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quantize.weights import COMPRESSED
 from shvit_mobile.quiet import quiet
-from shvit_mobile.targets.built import Built
+from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, converted
 from shvit_mobile.targets.coreml.describe import describe
 from shvit_mobile.targets.coreml.graph import exported
 from shvit_mobile.targets.coreml.inventory import inventory
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_target
 from shvit_mobile.targets.coreml.package import write
-from shvit_mobile.targets.manifest import InputContract, OutputContract
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *COMPRESSED)
 

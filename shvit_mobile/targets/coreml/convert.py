@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.quantize.recipe import Recipe
 from shvit_mobile.quantize.weights import COMPRESSED
 from shvit_mobile.quiet import quiet
 from shvit_mobile.targets.coreml.int8 import write_int8

@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 import torch
 
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, Converted
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.coreml import for_coreml
-from shvit_mobile.deploy.fuse import DeployForm
-from shvit_mobile.deploy.half import for_half
-from shvit_mobile.quantize.recipe import Precision
+from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.coreml_form import for_coreml
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.fp16_form import for_half
 from shvit_mobile.targets.coreml.options import CoreMLOptions
 
 

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import ProofFailed
 from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
 from shvit_mobile.quantize.layers import int8_ranges, layer_name
-from shvit_mobile.quantize.recipe import ActivationRange, Recipe
 
 # What coremltools adds to the name of an operator that it turns to half precision.
 HALF = "_cast_fp16"

@@ -8,13 +8,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.paths import AnyPath
-from shvit_mobile.runtimes.mil.dtypes import Dtype, dtype_of
-from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import entry
-from shvit_mobile.runtimes.mil.proto import messages
-from shvit_mobile.runtimes.mil.values import shape_of
-from shvit_mobile.targets.manifest import Inventory
+from shvit_mobile.targets.coreml.spec.dtypes import Dtype, dtype_of
+from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.values import shape_of
 
 LAYERS = ("conv", "linear")
 

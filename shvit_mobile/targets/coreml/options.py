@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from shvit_mobile.deploy.coreml import LAYOUTS, Layout
+from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.coreml_form import LAYOUTS, Layout
 from shvit_mobile.errors import NotAmong, WrongConfig
-from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.quantize.weights import COMPRESSED
-from shvit_mobile.targets.options import TargetOptions
+from shvit_mobile.targets.target_options import TargetOptions
 
 InputKind = Literal["image", "tensor"]
 INPUT_NAMES: dict[InputKind, str] = {"image": "image", "tensor": "images"}
@@ -41,7 +41,7 @@ class CoreMLOptions(TargetOptions):
         deployment_target: the oldest iOS that must run the package; one of `DEPLOYMENT_TARGETS`. The macOS, watchOS,
             tvOS and visionOS of the same year run it too.
         classifier: give the label and the probabilities besides the logits.
-        layout: how attention multiplies; see `shvit_mobile.deploy.coreml`.
+        layout: how attention multiplies; see `shvit_mobile.deploy.coreml_form`.
         block: how many input channels share a scale under int8-weights, or output channels a palette; a weight whose
             channels it does not divide, and every weight where it is 0, has a scale an output channel, or one palette.
         author, license, version, description: what Xcode shows; an empty version becomes the first digits of the

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.quantize.palette import palette
-from shvit_mobile.quantize.recipe import Precision, Recipe
 from shvit_mobile.quantize.weights import LARGEST_KEPT, PALETTE_BITS
 
 QUANTIZE, PALETTIZE = "compression::linear_quantize_weights", "compression::palettize_weights"

@@ -9,16 +9,16 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from shvit_mobile.deploy.fuse import DeployForm
+from shvit_mobile.contracts.manifest import InputContract, OutputContract
+from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe, WrongConfig
 from shvit_mobile.quantize.layers import int8_ranges
-from shvit_mobile.quantize.recipe import Precision, Recipe
-from shvit_mobile.targets.built import Built
-from shvit_mobile.targets.manifest import InputContract, OutputContract
+from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.onnx.graph import Graph
 from shvit_mobile.targets.onnx.inventory import inventory
 from shvit_mobile.targets.onnx.network import Writer
-from shvit_mobile.targets.options import TargetOptions
+from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 # From the first that quantizes weights per channel to the last that every ONNX Runtime we allow reads (1.23 and on).

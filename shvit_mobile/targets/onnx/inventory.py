@@ -11,9 +11,9 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
+from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.paths import AnyPath
-from shvit_mobile.targets.manifest import Inventory
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 

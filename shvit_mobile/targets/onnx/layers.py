@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.recipe import ActivationRange, Activations
 from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
 from shvit_mobile.quantize.layers import bias_of
-from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 
 # A bias is int32 in units of the two scales. Half of that range leaves room for the sum of products it is added to.

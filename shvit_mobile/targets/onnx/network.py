@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from shvit_mobile.deploy.fuse import Centre
-from shvit_mobile.model.shvit import (
+from shvit_mobile.contracts.recipe import ActivationRange, Activations
+from shvit_mobile.deploy.fold import Centre
+from shvit_mobile.families.shvit import (
     Block,
     FeedForward,
     PatchMerging,
@@ -26,7 +27,6 @@ from shvit_mobile.model.shvit import (
     SqueezeExcite,
     Stage,
 )
-from shvit_mobile.quantize.recipe import ActivationRange, Activations
 from shvit_mobile.targets.onnx.graph import Graph, Value
 from shvit_mobile.targets.onnx.layers import array, float_convolution, int8_convolution, linear
 

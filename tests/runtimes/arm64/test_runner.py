@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 
 from shvit_mobile.cli.tables import distance_line
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
-from shvit_mobile.demo.run import CALIBRATION_COUNT
-from shvit_mobile.deploy.fuse import to_deploy_form
-from shvit_mobile.drift.architectures import on_arm64
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import comparison, float_reference
+from shvit_mobile.drift.cross_runtime import on_arm64
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.checkpoints import load_checkpoint
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.demo import CALIBRATION_COUNT
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, native
@@ -31,8 +33,6 @@ from shvit_mobile.runtimes.arm64.process import EmulatorFailed, command
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.runner import input_values
-from shvit_mobile.targets.artifact import Artifact
-from shvit_mobile.targets.lower import lower
 from tests.programs import pictures, program
 
 pytestmark = [

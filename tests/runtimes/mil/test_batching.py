@@ -13,16 +13,16 @@ import torch
 from coremltools.converters.mil import Builder as mb  # noqa: N813
 from torch import nn
 
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import ShapeMismatch, WrongConfig
-from shvit_mobile.images.folders import open_images
-from shvit_mobile.model.shvit import VARIANTS
+from shvit_mobile.families.shvit import VARIANTS
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.recipe import Precision
 from shvit_mobile.runtimes.mil.program import AT_ONCE, CoreMLProgram
+from shvit_mobile.runtimes.mil.qdq_fusion import BLOCK, ROUND_TRIP, round_trip
 from shvit_mobile.runtimes.mil.quantization import dequantize, quantize
-from shvit_mobile.runtimes.mil.round_trips import BLOCK, ROUND_TRIP, round_trip
-from shvit_mobile.targets.lower import lower
 from tests.builders import picture_folder, randomised, trained
 from tests.programs import SMALL
 from tests.runtimes.mil.packages import Case, converted, package_of, random, saved

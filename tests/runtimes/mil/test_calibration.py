@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.contracts.recipe import OBSERVERS, ObserverName, Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.batches import batches
-from shvit_mobile.images.folders import open_images
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.layers import before_relu
-from shvit_mobile.quantize.recipe import OBSERVERS, ObserverName, Recipe
 from shvit_mobile.runtimes.mil.calibration import ranges_of
-from shvit_mobile.runtimes.mil.package import Package
 from shvit_mobile.runtimes.mil.program import entry
 from shvit_mobile.targets.coreml import CoreMLOptions, build
+from shvit_mobile.targets.coreml.spec.package import Package
 from tests.builders import picture_folder, randomised, trained
 from tests.runtimes.mil.packages import converted, random, saved
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.contracts.artifact import Artifact, manifest_path
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadArtifact, ShvitError
-from shvit_mobile.quantize.recipe import Recipe
+from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes.coreml import CoreMLRunner
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.targets.artifact import Artifact, manifest_path
-from shvit_mobile.targets.lower import lower
 from tests.builders import randomised, trained
 from tests.programs import SMALL
 

@@ -15,7 +15,7 @@ from coremltools.converters.mil.mil import Function, Program, types
 from PIL import Image
 from torch import nn
 
-from shvit_mobile.deploy.fuse import to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import ShapeMismatch, WrongConfig
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from tests.builders import TINY, randomised, trained

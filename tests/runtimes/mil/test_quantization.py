@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from shvit_mobile.runtimes.mil.bits import unpack
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.quantization import quantize
+from shvit_mobile.targets.coreml.spec.bits import unpack
 from tests.runtimes.mil.packages import Case, converted, inputs_of, package_of, random, saved
 
 SCALES = np.float32([0.1, 0.03, 2.5])

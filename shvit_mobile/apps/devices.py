@@ -1,0 +1,388 @@
+"""Device reports side by side: device by device, against earlier runs, and against the drift of their artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from shvit_mobile.apps.collect import Run
+from shvit_mobile.apps.known_artifacts import check_artifacts
+from shvit_mobile.apps.regression import Slowdown, slowdown
+from shvit_mobile.bench.statistics import median_of_rounds
+from shvit_mobile.contracts.device_report import Compute, Conditions, DeviceReport, GoldenCheck, Result, ThermalState
+from shvit_mobile.contracts.document import Contract, Figure
+from shvit_mobile.contracts.drift_row import DriftRow, How
+from shvit_mobile.contracts.manifest import TARGETS, Manifest
+
+HEAT: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two runs must share to be compared.
+
+    A report names the model of a phone and not the single phone: two of one model are the same device here. What was
+    made up is never held against what was measured.
+    """
+
+    fixture: bool
+    kind: Literal["host", "phone"]
+    model: str
+    artifact: str
+    compute: Compute
+    threads: int | None
+    batch: int
+
+
+class DeviceRow(Contract):
+    """One artifact on one compute unit of one device, in one run.
+
+    Attributes:
+        source: the file that it came from.
+        fixture: made up, not measured.
+        device: what people call it; model: its maker's code.
+        unit: the compute units allowed, or the number of threads, in words.
+        threads: None where the engine decided.
+        known: whether its artifact is among those given.
+        p50, p90, p95, p99, least: of all samples, in milliseconds.
+        typical, typical_low, typical_high: the median of the rounds' medians with its 95% interval.
+        fastest, slowest: within this run, among the units of this artifact.
+        worst_thermal: the hottest that the phone was.
+        sustained: how many times as long an inference took at the end of a sustained run as at its beginning.
+        preprocessing_passed, inference_passed: of the golden check.
+        placement: operators by processor, in words.
+    """
+
+    source: str
+    created: str
+    fixture: bool
+    device: str
+    kind: Literal["host", "phone"]
+    model: str
+    system: str
+    artifact: str
+    precision: str
+    engine: str
+    unit: str
+    compute: Compute
+    threads: int | None
+    batch: int
+    artifact_sha256: str | None
+    known: bool
+    samples: int
+    rounds: int
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    least: float
+    typical: float
+    typical_low: float | None
+    typical_high: float | None
+    fastest: bool
+    slowest: bool
+    load_ms: float
+    compile_ms: float | None
+    first_ms: float
+    peak_memory_bytes: int | None
+    running_memory_bytes: int | None
+    size_bytes: int | None
+    worst_thermal: ThermalState | None
+    low_power: bool | None
+    sustained: float | None
+    preprocessing_passed: bool | None
+    inference_passed: bool | None
+    placement: str | None
+
+
+class Comparison(Contract):
+    """A run beside an earlier one of the same device, artifact name, compute units, threads and batch.
+
+    Attributes:
+        earlier_ms, later_ms: the typical round of each.
+        slowdown: of the later one, with its interval.
+        same_artifact: whether both measured the same bytes.
+        differences: what else was not alike, in words.
+    """
+
+    device: str
+    artifact: str
+    precision: str
+    unit: str
+    fixture: bool
+    earlier: str
+    later: str
+    earlier_created: str
+    later_created: str
+    earlier_ms: float
+    later_ms: float
+    slowdown: Slowdown
+    same_artifact: bool
+    differences: tuple[str, ...]
+
+
+class DriftPair(Contract):
+    """What the artifact did here against the float model, and what the device did against the artifact here.
+
+    Attributes:
+        source: the device report's file.
+        how, engine: what ran it here.
+        host_sqnr_db, host_max_abs_error, host_agreement, host_images: against the float model, on many images.
+        device: the goldens as the device answered them, against the logits that the artifact gave here.
+    """
+
+    source: str
+    device: str
+    artifact: str
+    precision: str
+    unit: str
+    fixture: bool
+    how: How
+    engine: str
+    host_sqnr_db: Figure
+    host_max_abs_error: float
+    host_agreement: float
+    host_images: int
+    golden: GoldenCheck
+
+
+class DeviceComparison(Contract):
+    """All of it, in the order the reports were given.
+
+    Attributes:
+        missing: devices, in words, some of whose rows have no earlier run although a baseline was given.
+    """
+
+    rows: tuple[DeviceRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    drift: tuple[DriftPair, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def compare_devices(
+    runs: Sequence[Run], *, manifests: Sequence[Manifest] = (), baseline: Sequence[Run] = ()
+) -> DeviceComparison:
+    """Every run as rows, each newest one beside an earlier run, and beside the drift of its artifact.
+
+    Args:
+        runs: checked, as `collect` gives them.
+        manifests: of the artifacts that were measured; their drift is the host's.
+        baseline: the earlier runs, whatever their time, since clocks of phones may be wrong. Without any, a run is held
+            against the one before it among `runs`.
+
+    Raises:
+        BadReport: see `check_artifacts`.
+    """
+    check_artifacts((*runs, *baseline), manifests)
+    known = {manifest.artifact.sha256: manifest for manifest in manifests}
+    pairs, missing = earlier_and_later(runs, baseline)
+    return DeviceComparison(
+        rows=tuple(row for run in runs for row in rows_of(run, known)),
+        comparisons=tuple(comparison(*pair) for pair in pairs),
+        drift=tuple(pair for run in runs for pair in drift_pairs(run, known)),
+        missing=tuple(missing) if baseline else (),
+    )
+
+
+def rows_of(run: Run, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
+    report = run.report
+    medians = {(result.name, unit_of(report, result)): result.latency.p50 for result in report.results}
+    for result in report.results:
+        rivals = [p50 for (name, _), p50 in medians.items() if name == result.name]
+        typical = median_of_rounds(result.samples_ms)
+        latency, golden = result.latency, result.golden
+        yield DeviceRow(
+            source=run.source,
+            created=report.created,
+            fixture=report.fixture,
+            device=name_of(report),
+            kind=report.device.kind,
+            model=report.device.model,
+            system=report.device.system,
+            artifact=result.name,
+            precision=result.precision,
+            engine=result.engine,
+            unit=unit_of(report, result),
+            compute=result.compute,
+            threads=threads_of(report, result),
+            batch=report.settings.batch,
+            artifact_sha256=result.artifact_sha256,
+            known=result.artifact_sha256 in known,
+            samples=latency.samples,
+            rounds=typical.rounds,
+            p50=latency.p50,
+            p90=latency.p90,
+            p95=latency.p95,
+            p99=latency.p99,
+            least=latency.least,
+            typical=typical.value,
+            typical_low=typical.low,
+            typical_high=typical.high,
+            fastest=len(rivals) > 1 and latency.p50 == min(rivals),
+            slowest=len(rivals) > 1 and latency.p50 == max(rivals),
+            load_ms=result.load_ms,
+            compile_ms=result.compile_ms,
+            first_ms=result.first_ms,
+            peak_memory_bytes=result.peak_memory_bytes,
+            running_memory_bytes=result.running_memory_bytes,
+            size_bytes=result.size_bytes,
+            worst_thermal=worst_thermal(report.conditions),
+            low_power=low_power(report.conditions),
+            sustained=sustained(result),
+            preprocessing_passed=golden.preprocessing_passed if golden else None,
+            inference_passed=golden.inference_passed if golden else None,
+            placement=", ".join(f"{unit} {count}" for unit, count in (result.placement or {}).items()) or None,
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result and the run that it belongs to."""
+
+    run: Run
+    result: Result
+
+    @property
+    def unit(self) -> str:
+        return unit_of(self.run.report, self.result)
+
+
+def earlier_and_later(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Entry, Entry]], list[str]]:
+    """Pairs of an earlier and a later result of the same identity, and in words what has no earlier one."""
+    now, before = by_identity(runs), by_identity(baseline)
+    found: list[tuple[Entry, Entry]] = []
+    missing: dict[str, int] = {}
+    for identity, entries in now.items():
+        later = entries[-1]
+        others = before.get(identity, []) if baseline else [one for one in entries if one.run is not later.run]
+        if others:
+            found.append((others[-1], later))
+        else:
+            device = name_of(later.run.report)
+            missing[device] = missing.get(device, 0) + 1
+    return found, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
+
+
+def by_identity(runs: Sequence[Run]) -> dict[Identity, list[Entry]]:
+    """All results of the same identity in the order of time."""
+    found: dict[Identity, list[Entry]] = {}
+    for run in sorted(runs, key=lambda run: run.created):
+        for result in run.report.results:
+            found.setdefault(identity_of(run.report, result), []).append(Entry(run, result))
+    return found
+
+
+def identity_of(report: DeviceReport, result: Result) -> Identity:
+    return Identity(
+        fixture=report.fixture,
+        kind=report.device.kind,
+        model=report.device.model,
+        artifact=result.name,
+        compute=result.compute,
+        threads=threads_of(report, result),
+        batch=report.settings.batch,
+    )
+
+
+def comparison(before: Entry, after: Entry) -> Comparison:
+    earlier, later = before.run.report, after.run.report
+    return Comparison(
+        device=name_of(later),
+        artifact=after.result.name,
+        precision=after.result.precision,
+        unit=after.unit,
+        fixture=later.fixture,
+        earlier=before.run.source,
+        later=after.run.source,
+        earlier_created=earlier.created,
+        later_created=later.created,
+        earlier_ms=median_of_rounds(before.result.samples_ms).value,
+        later_ms=median_of_rounds(after.result.samples_ms).value,
+        slowdown=slowdown(before.result.samples_ms, after.result.samples_ms),
+        same_artifact=before.result.artifact_sha256 == after.result.artifact_sha256,
+        differences=tuple(differences(before, after)),
+    )
+
+
+def differences(before: Entry, after: Entry) -> Iterator[str]:
+    """What was not alike in two runs besides what is compared."""
+    earlier, later = before.run.report, after.run.report
+    facts = {
+        "system": (earlier.device.system, later.device.system),
+        "engine": (before.result.engine, after.result.engine),
+        "app": (earlier.app, later.app),
+        "low-power mode": (low_power(earlier.conditions), low_power(later.conditions)),
+        "worst thermal state": (worst_thermal(earlier.conditions), worst_thermal(later.conditions)),
+    }
+    for name, (was, is_now) in facts.items():
+        if was != is_now:
+            yield f"{name} {worded(was)} before, {worded(is_now)} now"
+
+
+def drift_pairs(run: Run, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
+    """The results that checked goldens, of artifacts whose drift is known: the manifest's row, else the report's."""
+    for result in run.report.results:
+        manifest = known.get(result.artifact_sha256 or "")
+        drift: DriftRow | None = (manifest and manifest.drift) or result.drift
+        if result.golden is None or drift is None:
+            continue
+        yield DriftPair(
+            source=run.source,
+            device=name_of(run.report),
+            artifact=result.name,
+            precision=result.precision,
+            unit=unit_of(run.report, result),
+            fixture=run.report.fixture,
+            how=drift.how,
+            engine=drift.engine,
+            host_sqnr_db=drift.sqnr_db,
+            host_max_abs_error=drift.max_abs_error,
+            host_agreement=drift.agreement.value,
+            host_images=drift.images,
+            golden=result.golden,
+        )
+
+
+def name_of(report: DeviceReport) -> str:
+    return report.device.name or report.device.model
+
+
+def threads_of(report: DeviceReport, result: Result) -> int | None:
+    """Those that a person chose; None where the engine decided."""
+    return result.threads or report.settings.threads
+
+
+def unit_of(report: DeviceReport, result: Result) -> str:
+    """What Core ML may use, or how many threads another engine was given; the processor where it decided itself."""
+    threads = threads_of(report, result)
+    if threads is None or result.compute != "cpu" or result.name.endswith(TARGETS["coreml"]):
+        return result.compute
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
+def low_power(conditions: Conditions | None) -> bool | None:
+    return conditions.low_power if conditions else None
+
+
+def worst_thermal(conditions: Conditions | None) -> ThermalState | None:
+    states = [sample.state for sample in conditions.thermal] if conditions else []
+    return max(states, key=HEAT.index, default=None)
+
+
+def sustained(result: Result) -> float | None:
+    """The last quarter of a sustained run's windows over the first; None where there was no such run."""
+    quarter = (len(result.windows) + 3) // 4
+    if len(result.windows) < 2:
+        return None
+    first, last = (
+        median(window.p50 for window in part) for part in (result.windows[:quarter], result.windows[-quarter:])
+    )
+    return last / first if first else None
+
+
+def worded(value: object) -> str:
+    """A fact in words."""
+    words: dict[object, str] = {True: "on", False: "off", None: "unknown"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,153 @@
+"""The race: contestants take turns in random order, round after round, each in a process of its own.
+
+Interleaved, because a machine is faster in one minute than in the next: what slows a round slows all of it, and ratios
+taken within rounds do not see it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+
+from shvit_mobile.bench.contestant import Subject, file_size
+from shvit_mobile.bench.statistics import Latency, ratio
+from shvit_mobile.bench.worker import Loaded, Worker
+from shvit_mobile.contracts.device_report import Result, Roof, Settings
+from shvit_mobile.contracts.recipe import INT8_PRODUCTS
+from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one contestant: how it loaded, and its samples in milliseconds, a list a round."""
+
+    subject: Subject
+    loaded: Loaded
+    rounds: tuple[tuple[float, ...], ...]
+
+    @property
+    def by_round(self) -> list[float]:
+        """The median of each round."""
+        return [median(samples) for samples in self.rounds]
+
+    @property
+    def samples(self) -> list[float]:
+        return [sample for samples in self.rounds for sample in samples]
+
+
+@dataclass(frozen=True)
+class Race:
+    """Who ran, and who could not, each with the reason."""
+
+    runs: tuple[Run, ...]
+    absent: tuple[tuple[Subject, str], ...]
+
+
+def race(
+    subjects: Sequence[Subject],
+    settings: Settings,
+    *,
+    optional: frozenset[str] = frozenset(),
+    progress: Progress | None = None,
+) -> Race:
+    """Loads all contestants and lets them take turns.
+
+    Args:
+        subjects: with different names; the first is the one that others are compared with.
+        settings: threads, rounds and the like.
+        optional: names of those that may be absent, where their engine is not installed or refuses them.
+        progress: called with the number of rounds done and their total.
+
+    Raises:
+        ToolMissing: the engine of one that is not optional is not installed.
+        BenchmarkFailed: one that is not optional did not load, or one failed under way.
+        WrongConfig: two have the same name, or there is none; no number of threads is given.
+    """
+    names = [subject.name for subject in subjects]
+    if not names or len(set(names)) < len(names):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        raise WrongConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
+    if settings.threads is None:
+        raise WrongConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
+    absent: list[tuple[Subject, str]] = []
+    with ExitStack() as stack:
+        workers = []
+        for subject in subjects:
+            try:
+                workers.append(stack.enter_context(Worker(subject, threads=settings.threads, cpus=settings.cpus)))
+            except (ToolMissing, BenchmarkFailed) as reason:
+                if subject.name not in optional:
+                    raise
+                absent.append((subject, reason.what))
+        rounds = turns(workers, settings, progress)
+        runs = [Run(worker.subject, worker.loaded, tuple(rounds[worker.subject.name])) for worker in workers]
+    return Race(tuple(runs), tuple(absent))
+
+
+def turns(
+    workers: Sequence[Worker], settings: Settings, progress: Progress | None
+) -> dict[str, list[tuple[float, ...]]]:
+    """The samples of each round by name."""
+    generator = random.Random(settings.seed)
+    samples: dict[str, list[tuple[float, ...]]] = {worker.subject.name: [] for worker in workers}
+    for done in range(settings.rounds):
+        for worker in generator.sample(list(workers), len(workers)):
+            # The one before has filled the caches with its own weights.
+            worker.run(settings.warm_up)
+            samples[worker.subject.name].append(tuple(worker.run(settings.iterations)))
+        if progress:
+            progress(done + 1, settings.rounds)
+    return samples
+
+
+def roofs_of(runs: Sequence[Run]) -> dict[str, Roof]:
+    """The best of some products of matrices for each precision."""
+    best: dict[str, Roof] = {}
+    for run in runs:
+        gops = giga_operations(run.subject.macs or 0, Latency.of(run.samples).p50)
+        if gops > (best[run.subject.precision].gops if run.subject.precision in best else 0.0):
+            best[run.subject.precision] = Roof(gops=gops, reached_by=run.subject.name)
+    return best
+
+
+def results_of(runs: Sequence[Run], settings: Settings, roofs: dict[str, Roof]) -> tuple[Result, ...]:
+    """The runs as the report has them, each compared with the first."""
+    return tuple(result_of(run, runs[0], settings, roofs) for run in runs)
+
+
+def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) -> Result:
+    subject, latency = run.subject, Latency.of(run.samples)
+    roof = roofs.get(arithmetic(subject.precision))
+    reached = giga_operations(settings.batch * (subject.macs or 0), latency.p50)
+    return Result(
+        name=subject.name,
+        engine=subject.engine,
+        precision=subject.precision,
+        artifact_sha256=subject.sha256,
+        load_ms=run.loaded.load_ms,
+        first_ms=run.loaded.first_ms,
+        latency=latency,
+        samples_ms=run.rounds,
+        ratio=None if run is first else ratio(first.by_round, run.by_round),
+        peak_memory_bytes=run.loaded.peak_bytes,
+        running_memory_bytes=run.loaded.running_bytes,
+        size_bytes=file_size(subject.source),
+        macs=subject.macs,
+        roof_share=reached / roof.gops if roof and subject.macs else None,
+        drift=subject.drift,
+    )
+
+
+def arithmetic(precision: str) -> str:
+    """Whose roof counts: that of int8 where activations are int8, else that of fp32."""
+    return "int8" if precision in INT8_PRODUCTS else "fp32"
+
+
+def giga_operations(macs: int, milliseconds: float) -> float:
+    """Billions of operations a second, two a multiply-add."""
+    return 2 * macs / milliseconds / 1e6

@@ -1,0 +1,86 @@
+"""The roofs of this machine: the most arithmetic a second that the installed libraries reach, in fp32 and in int8.
+
+A product of square matrices that fit the cache, by each library that has one. It is no bound in principle, only the
+best of what is installed; shares of it are said with its name beside them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from shvit_mobile.bench.contestant import Subject
+from shvit_mobile.bench.engines import installed
+from shvit_mobile.quiet import quiet
+
+SIDE = 512
+MACS = SIDE**3
+
+
+def roof_subjects(folder: Path) -> list[Subject]:
+    """Products of matrices as contestants; their files are written into `folder`."""
+    subjects = [
+        product("ONNX Runtime MatMul", "fp32", write_onnx(folder / "matmul.onnx", int8=False)),
+        product("ONNX Runtime QLinearMatMul", "int8", write_onnx(folder / "qlinear.onnx", int8=True)),
+    ]
+    if installed("executorch"):
+        subjects += [
+            product("XNNPACK linear", precision, write_program(folder / f"linear-{precision}.pte", precision))
+            for precision in ("fp32", "int8")
+        ]
+    return subjects
+
+
+def product(name: str, precision: str, path: Path) -> Subject:
+    engine = "executorch" if path.suffix == ".pte" else "onnxruntime"
+    return Subject(
+        name=f"{name} in {precision}",
+        engine=engine,  # type: ignore[arg-type]
+        precision=precision,
+        source=str(path),
+        shape=(SIDE, SIDE),
+        dtype="uint8" if engine == "onnxruntime" and precision == "int8" else "float32",
+        macs=MACS,
+    )
+
+
+def write_onnx(path: Path, *, int8: bool) -> Path:
+    """A product with a constant matrix; in int8 both sides and the result are 8-bit integers."""
+    generator = np.random.default_rng(0)
+    side = helper.make_tensor_value_info
+    if int8:
+        weight = numpy_helper.from_array(generator.integers(-127, 127, (SIDE, SIDE), dtype=np.int8), "w")
+        scale = numpy_helper.from_array(np.float32(0.01), "scale")
+        zero, signed = numpy_helper.from_array(np.uint8(128), "zero"), numpy_helper.from_array(np.int8(0), "signed")
+        node = helper.make_node("QLinearMatMul", ["x", "scale", "zero", "w", "scale", "signed", "scale", "zero"], ["y"])
+        constants, dtype = [weight, scale, zero, signed], TensorProto.UINT8
+    else:
+        weight = numpy_helper.from_array(generator.standard_normal((SIDE, SIDE)).astype(np.float32), "w")
+        node = helper.make_node("MatMul", ["x", "w"], ["y"])
+        constants, dtype = [weight], TensorProto.FLOAT
+    graph = helper.make_graph(
+        [node], "product", [side("x", dtype, [SIDE, SIDE])], [side("y", dtype, [SIDE, SIDE])], constants
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def write_program(path: Path, precision: str) -> Path:
+    """A linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
+    from shvit_mobile.bench.stock import stock_int8
+    from shvit_mobile.targets.executorch import lower
+
+    torch.manual_seed(0)
+    module: nn.Module = nn.Linear(SIDE, SIDE).eval()
+    if precision == "int8":
+        with quiet():
+            module = stock_int8(module, [torch.rand(SIDE, SIDE)])
+    lower(module, (SIDE, SIDE), path)
+    return path

@@ -1,0 +1,100 @@
+"""What a search found: the recipes that were tried, the one that was taken, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shvit_mobile.contracts.document import Contract, Proportion, Sha256
+from shvit_mobile.contracts.drift_report import GateVerdict, ImagesSeen
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.drift.gates import Gate, caveats, violations
+from shvit_mobile.pipeline.layer_costs import Costs
+
+# "held" where the 95% interval lies inside the budget; "unproven" where the figure does and its interval reaches past
+# it, so that more images are needed to tell.
+Holds = Literal["held", "unproven", "not held"]
+
+
+class Budget(Contract):
+    """How much drift is allowed: at least one of the two.
+
+    Attributes:
+        max_drop: points of top-1, 0 to 100; needs labels.
+        min_agreement: the share of images on which artifact and float model choose the same class, 0 to 1.
+    """
+
+    max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_agreement: Proportion | None = None
+
+    @classmethod
+    def of(cls, gate: Gate) -> Budget:
+        """The budget that a gate on drift sets."""
+        return cls(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+
+class Point(Contract):
+    """A recipe that was lowered and run.
+
+    Attributes:
+        float_layers: that it keeps in float, in the order of the data.
+        cost: what they cost together.
+        holds: whether it holds the budget.
+        row: its artifact's drift: top-1 drop with its interval, McNemar's test, agreement, SQNR.
+    """
+
+    float_layers: tuple[str, ...]
+    cost: float
+    holds: Holds
+    row: DriftRow
+
+
+class Search(Contract):
+    """The outcome of a search.
+
+    Attributes:
+        checkpoint_sha256: of the float model.
+        recipe_sha256: of the recipe that was searched from, as text.
+        images: what every point was run on.
+        budget: that was to be held.
+        costs: by which the search chose.
+        order: the layers, that first which takes the most error away for what it costs.
+        points: all recipes that were tried, the cheapest first.
+        float_layers: of the one that was taken.
+        holds: "held" or "unproven".
+        verdict: of the budget on it, in the words of `validate`.
+        notes: what a reader must know of the figures.
+    """
+
+    checkpoint_sha256: Sha256
+    recipe_sha256: Sha256
+    images: ImagesSeen
+    budget: Budget
+    costs: Costs
+    order: tuple[str, ...]
+    points: tuple[Point, ...]
+    float_layers: tuple[str, ...]
+    holds: Holds
+    verdict: GateVerdict
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> Point:
+        """The point that was taken."""
+        return next(point for point in self.points if point.float_layers == self.float_layers)
+
+
+def holds(row: DriftRow, gate: Gate) -> Holds:
+    """What a row makes of a budget.
+
+    Raises:
+        WrongConfig: the budget is of top-1 and the images have no labels.
+    """
+    if violations(row, gate):
+        return "not held"
+    return "unproven" if caveats(row, gate) else "held"

@@ -1,0 +1,158 @@
+"""Goldens: a few pictures as an app is handed them, and what the artifact is to make of them.
+
+They lie in a folder beside the artifact, `NAME.goldens`, with `goldens.json`. An app checks itself in two steps: it
+makes pixels of the encoded picture and compares them with the stored ones; then it gives the artifact the stored pixels
+and compares the logits. So a person sees which of the two is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from shvit_mobile.contracts.artifact import EXPORT_AGAIN, Artifact, goldens_path
+from shvit_mobile.contracts.document import Contract, Document, Sha256
+from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
+from shvit_mobile.contracts.manifest import GoldensFolder
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.images.decode import decoded
+from shvit_mobile.paths import AnyPath
+from shvit_mobile.pipeline.golden_images import GoldenPicture
+from shvit_mobile.pipeline.verify import Proof
+
+LIST = "goldens.json"
+# Another decoder of JPEG may round its colours differently (Java's does not), and the apps' own resampling is Pillow's
+# to the last bit. Another filter, crop or order of channels makes a mean difference of 1.9 or more on the worst of the
+# usual pictures, and so does bicubic that does not widen where it shrinks.
+PIXELS_TOLERANCE = 1.0
+
+
+class GoldenImage(Contract):
+    """One picture.
+
+    Attributes:
+        image: the name of the encoded picture in the folder, a JPEG.
+        pixels: the name of what preprocessing makes of it: uint8, (height, width, 3) in the order of rows, columns,
+            channels, without a header; channels in the preprocessing's order.
+        logits: the artifact's for these pixels, as it ran where it was made.
+        float_logits: the float model's for the same pixels.
+    """
+
+    image: str
+    image_sha256: Sha256
+    pixels: str
+    pixels_sha256: Sha256
+    logits: tuple[float, ...]
+    float_logits: tuple[float, ...]
+
+
+class Goldens(Document):
+    """The goldens of one artifact.
+
+    Attributes:
+        artifact_sha256: whose they are.
+        how, engine: what ran the artifact.
+        tolerance: the largest difference of a logit that another machine's kernels may make.
+        pixels_tolerance: the mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
+    """
+
+    NAME = "goldens"
+
+    kind: Literal["goldens"] = "goldens"
+    artifact_sha256: Sha256
+    precision: Precision
+    preprocessing: Preprocessing
+    how: How
+    engine: str
+    tolerance: Annotated[float, Field(ge=0)]
+    pixels_tolerance: Annotated[float, Field(ge=0)]
+    images: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
+
+    @classmethod
+    def read(cls, path: AnyPath) -> Goldens:
+        """The goldens in a JSON file.
+
+        Raises:
+            BadArtifact: it cannot be read, or holds none.
+        """
+        return cls.parse(path, BadArtifact, "a list of goldens")
+
+
+def golden_pixels(pictures: Sequence[GoldenPicture], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """What preprocessing makes of each picture: uint8, shape (pictures, height, width, 3)."""
+    return np.stack([preprocessing.pixels(decoded(picture.jpeg)) for picture in pictures])
+
+
+def write_goldens(
+    folder: Path, artifact: Artifact, pictures: Sequence[GoldenPicture], pixels: NDArray[np.uint8], proof: Proof
+) -> GoldensFolder:
+    """Writes the goldens of an artifact into a new folder.
+
+    Args:
+        folder: where; its parent is there.
+        artifact: whose they are.
+        pictures: what the app is handed.
+        pixels: of these pictures, as `golden_pixels` gives them.
+        proof: the answers to these pixels.
+
+    Returns:
+        what the manifest says of the folder.
+    """
+    folder.mkdir()
+    images = []
+    for number, (picture, prepared) in enumerate(zip(pictures, pixels, strict=True)):
+        files = {f"{number}.jpg": picture.jpeg, f"{number}.rgb": prepared.tobytes()}
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        (image, image_sha256), (stored, stored_sha256) = ((n, sha256(c).hexdigest()) for n, c in files.items())
+        images.append(
+            GoldenImage(
+                image=image,
+                image_sha256=image_sha256,
+                pixels=stored,
+                pixels_sha256=stored_sha256,
+                logits=tuple(map(float, proof.logits[number])),
+                float_logits=tuple(map(float, proof.float_logits[number])),
+            )
+        )
+    goldens = Goldens(
+        artifact_sha256=artifact.manifest.artifact.sha256,
+        precision=artifact.manifest.precision,
+        preprocessing=artifact.manifest.preprocessing,
+        how=proof.how,
+        engine=proof.engine,
+        tolerance=proof.tolerance,
+        pixels_tolerance=PIXELS_TOLERANCE,
+        images=tuple(images),
+    )
+    (folder / LIST).write_text(goldens.json_text())
+    return GoldensFolder(name=goldens_path(artifact.path).name, sha256=fingerprint(folder))
+
+
+def read_goldens(artifact: Artifact) -> Goldens:
+    """The goldens beside an artifact, once they are known to be its own.
+
+    Raises:
+        BadArtifact: there are none, they were changed, or they are another artifact's.
+    """
+    name = artifact.path.name
+    if artifact.manifest.goldens is None:
+        raise BadArtifact(f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN)
+    artifact.check_goldens()
+    goldens = Goldens.read(goldens_path(artifact.path) / LIST)
+    if goldens.artifact_sha256 != artifact.manifest.artifact.sha256:
+        raise BadArtifact(
+            f"The goldens beside {name} are another artifact's.",
+            why=f"They were made with SHA-256 {goldens.artifact_sha256[:12]}….",
+            hint=EXPORT_AGAIN,
+        )
+    return goldens

@@ -1,0 +1,40 @@
+"""Every document of the project and its schema: what `schemas/` is written from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.document import VERSION, Document
+from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.goldens import Goldens
+from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.report import Report
+from shvit_mobile.contracts.sensitivity import Sensitivity
+
+DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, Sensitivity, Report)
+
+
+class Untitled(GenerateJsonSchema):
+    """Without a title for every field, which only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema_of(document: type[Document]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a document as it is written.
+
+    A field with a default may be missing, so that a file of an earlier minor version still is valid; the version and
+    the kind may not. Fields that the schema does not know are allowed: those of a later minor version.
+    """
+    schema = document.model_json_schema(mode="serialization", schema_generator=Untitled)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:shvit-mobile:{document.NAME}:{VERSION}",
+        **schema,
+        "required": sorted({*schema["required"], "schema_version", "kind"}),
+    }

@@ -1,0 +1,108 @@
+"""The sensitivity report: what int8 costs the logits, layer by layer and block by block, as one document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
+
+from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Sha256
+from shvit_mobile.errors import BadReport
+from shvit_mobile.paths import AnyPath
+
+# Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
+LEVELS = (-100.0, 300.0)
+Divergence = Annotated[float, Field(ge=0)]
+
+
+class Sensitive(Contract):
+    """What int8 costs in one place, seen from either end.
+
+    Attributes:
+        quantized_db, quantized_kl: this alone in int8, all else float: SQNR of the logits against the float model's in
+            dB, and mean divergence from its distribution in nats.
+        float_db, float_kl: this alone in float, all else in int8.
+    """
+
+    quantized_db: Figure
+    quantized_kl: Divergence
+    float_db: Figure
+    float_kl: Divergence
+
+
+Row = TypeVar("Row", bound=Sensitive)
+
+
+class LayerSensitivity(Sensitive):
+    """One dense convolution.
+
+    Attributes:
+        layer: its name in the deploy form.
+        macs: multiply-adds of an image.
+        weights: elements of its weight.
+    """
+
+    layer: str
+    macs: Count
+    weights: Count
+
+
+class BlockSensitivity(Sensitive):
+    """Layers that belong together: the stem, what leads into a stage, or a block of one.
+
+    Attributes:
+        block: its name in the deploy form.
+        layers: those of it that are in int8, in the order of the data.
+    """
+
+    block: str
+    layers: tuple[str, ...]
+
+
+def name_of(row: LayerSensitivity | BlockSensitivity) -> str:
+    """The layer or the block that a row is of."""
+    return row.block if isinstance(row, BlockSensitivity) else row.layer
+
+
+class Sensitivity(Document):
+    """What each int8 layer of a recipe costs.
+
+    Attributes:
+        checkpoint_sha256: of the float model.
+        recipe_sha256: of the recipe as text, with whose ranges and corrections it was measured.
+        images: on how many.
+        int8_db, int8_kl: the recipe as it is, all its layers in int8.
+        layers, blocks: in the order of the data.
+    """
+
+    NAME = "sensitivity"
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    checkpoint_sha256: Sha256
+    recipe_sha256: Sha256
+    images: Annotated[int, Field(ge=1)]
+    int8_db: Figure
+    int8_kl: Divergence
+    layers: tuple[LayerSensitivity, ...]
+    blocks: tuple[BlockSensitivity, ...]
+
+    @classmethod
+    def read(cls, path: AnyPath) -> Sensitivity:
+        """The sensitivity report in a JSON file.
+
+        Raises:
+            BadReport: the file is missing, is not JSON, or is no sensitivity report of this version.
+        """
+        return cls.parse(path, BadReport, "a sensitivity report")
+
+
+def worst_first(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+    """Rows by the noise that each makes alone in int8, the most first, with its share of that of all of them.
+
+    Noise is power: what single layers make adds up to about what all make together.
+    """
+    powers = [10 ** (-min(max(row.quantized_db, LEVELS[0]), LEVELS[1]) / 10) for row in rows]
+    total = sum(powers)
+    shares = [(row, power / total) for row, power in zip(rows, powers, strict=True)]
+    return sorted(shares, key=lambda pair: -pair[1])

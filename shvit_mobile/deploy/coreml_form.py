@@ -1,0 +1,116 @@
+"""The deploy form as Core ML takes it: fewer operators around attention, and no transposes.
+
+Core ML has no group norm, and what stands for one is a dozen operators with reshapes on both sides; a norm of one group
+is a layer norm over channels and positions. Query, key and value are reshaped before they are split and not one by one,
+and the softmax runs over the keys where they already lie: along the first axis of their product with the queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from shvit_mobile.deploy.fold import DeployForm, exact, prove, random_inputs, random_pixels, relative_error
+from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
+
+Layout = Literal["matmul", "einsum"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+
+
+@torch.no_grad()
+def for_coreml(deployed: DeployForm, layout: Layout = "matmul") -> SHViT:
+    """The deploy form with its attention in few of Core ML's operators; float32, on the CPU.
+
+    Layers keep their names, so a recipe fits both.
+
+    Args:
+        deployed: the model.
+        layout: how attention multiplies. "matmul" leaves the fewest operators. "einsum" keeps channels on the second
+            axis of four, as convolutions have them, for a transpose of the keys. A phone tells which is faster.
+
+    Raises:
+        ProofFailed: the result differs from the deploy form by more than 1e-9 relative, in float64.
+    """
+    original, rewritten = exact(deployed.module), exact(deployed.module)
+    rewrite(rewritten, layout)
+    pixels = random_pixels(deployed.trained)[:1]
+    prove("the form for Core ML", relative_error(original(pixels), rewritten(pixels)))
+    return rewritten.float()
+
+
+def rewrite(module: nn.Module, layout: Layout) -> None:
+    """Puts an equal `CoreMLAttention` in the place of every attention."""
+    for name, child in module.named_children():
+        if isinstance(child, SingleHeadAttention):
+            equal, x = CoreMLAttention(child, layout), random_inputs(child)
+            prove("an attention for Core ML", relative_error(child(x), equal(x)))
+            setattr(module, name, equal)
+        else:
+            rewrite(child, layout)
+
+
+class CoreMLAttention(nn.Module):
+    """A fused `SingleHeadAttention`.
+
+    Input and output: shape (batch, channels, height, width).
+    """
+
+    def __init__(self, attention: SingleHeadAttention, layout: Layout) -> None:
+        super().__init__()
+        self.parts = [attention.qk_dim, attention.qk_dim, attention.partial_dim]
+        self.partial_dim, self.passing_dim = attention.partial_dim, attention.dim - attention.partial_dim
+        self.attended = ATTENDED[layout]
+        self.pre_norm = NormOfOneGroup(attention.pre_norm.eps)
+        self.qkv, self.proj = attention.qkv, attention.proj
+
+    def forward(self, x: Tensor) -> Tensor:
+        attending, passing = torch.split(x, [self.partial_dim, self.passing_dim], dim=1)
+        attended = self.attended(self.qkv(self.pre_norm(attending)), self.parts).reshape(attending.shape)
+        return self.proj(torch.cat([attended, passing], dim=1))
+
+
+def attended_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
+    """Values weighted by attention, shape (batch, channels, queries).
+
+    Args:
+        qkv: queries, keys and values behind each other, shape (batch, sum(parts), height, width).
+        parts: the channels of each.
+    """
+    query, key, value = torch.split(qkv.flatten(2), parts, dim=1)
+    # Turned inside the product: no transpose is left in the program.
+    weights = (key.transpose(1, 2) @ query).softmax(1)
+    return value @ weights
+
+
+def attended_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
+    """The same, shape (batch, channels, 1, queries), by the two products that Core ML has einsum for.
+
+    Args:
+        qkv: as for `attended_by_matmul`.
+        parts: the channels of each.
+    """
+    batch, channels, height, width = qkv.shape
+    query, key, value = torch.split(qkv.reshape(batch, channels, 1, height * width), parts, dim=1)
+    weights = torch.einsum("bchq,bkhc->bkhq", query, key.transpose(1, 3)).softmax(1)
+    return torch.einsum("bkhq,bchk->bchq", weights, value)
+
+
+ATTENDED: dict[Layout, Callable[[Tensor, list[int]], Tensor]] = {
+    "matmul": attended_by_matmul,
+    "einsum": attended_by_einsum,
+}
+
+
+class NormOfOneGroup(nn.Module):
+    """A group norm of one group without weight and bias, as a layer norm over channels, rows and columns."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[1:], eps=self.eps)

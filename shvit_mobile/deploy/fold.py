@@ -1,0 +1,293 @@
+"""The deploy form: a trained SHViT with every BatchNorm folded away, equal to it and proven so.
+
+Four exact steps, each compared in float64 with what it replaces: BatchNorm goes into the convolution or linear layer
+beside it, the identity around a residual depthwise convolution goes into its kernel, the affine part of an attention's
+norm and its scale go into the projection behind them, and two heads become their mean. A fifth, on request, moves the
+normalisation of pixels into the graph.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.errors import ProofFailed, WrongConfig
+from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
+from shvit_mobile.families.trained_model import TrainedModel
+
+TOLERANCE = 1e-9
+Fused = TypeVar("Fused", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class DeployForm:
+    """What `to_deploy_form` returns.
+
+    Attributes:
+        module: the SHViT without BatchNorm, in eval mode, with the trained model's dtype and device.
+        trained: what it was made from.
+        takes: "pixels" where the module takes 0 to 255 and normalises inside, "normalised" where it does not.
+        error: the largest relative difference from the trained model on random images, in float64.
+    """
+
+    module: SHViT
+    trained: TrainedModel
+    takes: Literal["pixels", "normalised"]
+    error: float
+
+
+@torch.no_grad()
+def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployForm:
+    """The deploy form of a trained model, which itself stays as it is.
+
+    Args:
+        trained: the model, in any dtype, on any device, in train or eval mode.
+        normalise: bake (pixel / 255 - mean) / std into the graph, so that the module takes pixels, 0 to 255.
+
+    Raises:
+        ProofFailed: the result differs from the original by more than 1e-9 relative, in float64.
+        WrongConfig: the model does not take three colours.
+    """
+    if trained.model.config.in_channels != 3:
+        raise WrongConfig(
+            f"The model takes {trained.model.config.in_channels} channels.", why="Pictures have three colours."
+        )
+    example = next(trained.model.parameters())
+    original = exact(trained.model)
+    fused = fuse(original)
+    if normalise:
+        bake_normalisation(fused, trained.preprocessing)
+
+    pixels = random_pixels(trained)
+    reference = original(normalised(pixels, trained.preprocessing))
+    error = relative_error(reference, fused(pixels if normalise else normalised(pixels, trained.preprocessing)))
+    prove("the deploy form", error)
+    module = fused.to(dtype=example.dtype, device=example.device).requires_grad_(False)
+    return DeployForm(module, trained, "pixels" if normalise else "normalised", error)
+
+
+@torch.no_grad()
+def fuse(model: SHViT) -> SHViT:
+    """A copy of `model` in eval mode with every norm folded away, but for what of the attention's depends on the image.
+
+    What is fused already stays.
+
+    Every fold is done and compared with its original in float64, on the CPU, and then takes the model's dtype and
+    device again.
+
+    Raises:
+        ProofFailed: a fold is not exact.
+    """
+    example = next(model.parameters())
+    fused = exact(model)
+    fold_children(fused)
+    if fused.head_dist is not None:
+        fused.head, fused.head_dist = (
+            proven(mean_of(fused.head, fused.head_dist), MeanOf(fused.head, fused.head_dist)),
+            None,
+        )
+    return fused.to(dtype=example.dtype, device=example.device).eval()
+
+
+def fold_children(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, Residual) and depthwise(child.m):
+            setattr(module, name, proven(with_identity(folded(child.m)), child))
+        elif isinstance(child, ConvNorm | NormLinear):
+            setattr(module, name, proven(folded(child), child))
+        elif isinstance(child, SingleHeadAttention):
+            fused = deepcopy(child)
+            fold_children(fused)
+            setattr(module, name, proven(with_plain_norm(fused), child))
+        else:
+            fold_children(child)
+
+
+def folded(layer: nn.Module) -> nn.Module:
+    """One convolution or linear layer equal to a layer and its BatchNorm; a layer without one is returned as it is."""
+    if isinstance(layer, ConvNorm):
+        return conv_with_norm(layer.c, layer.bn)
+    if isinstance(layer, NormLinear):
+        return linear_after_norm(layer.bn, layer.l)
+    return layer
+
+
+def conv_with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """The convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
+    scale, shift = scale_and_shift(norm)
+    fused = conv_like(conv)
+    fused.weight.copy_(conv.weight * scale[:, None, None, None])
+    fused.bias = nn.Parameter(shift if conv.bias is None else shift + conv.bias * scale)
+    return fused
+
+
+def linear_after_norm(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
+    """The linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shift through them."""
+    scale, shift = scale_and_shift(norm)
+    fused = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
+    fused.weight.copy_(linear.weight * scale)
+    fused.bias.copy_(linear.weight @ shift + (0 if linear.bias is None else linear.bias))
+    return fused
+
+
+def with_identity(conv: nn.Module) -> nn.Module:
+    """The depthwise convolution equal to `x + conv(x)`: one more at the centre of each kernel, whatever its size."""
+    if not isinstance(conv, nn.Conv2d):
+        raise TypeError(f"{type(conv).__name__} is no convolution")
+    fused = deepcopy(conv)
+    height, width = conv.kernel_size
+    fused.weight[:, :, height // 2, width // 2] += 1
+    return fused
+
+
+def with_plain_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
+    """The attention equal to a fused one, its norm without weight and bias, its queries scaled by the projection."""
+    fused = deepcopy(attention)
+    norm, qkv = attention.pre_norm, fused.qkv
+    if not isinstance(qkv, nn.Conv2d) or qkv.bias is None:
+        raise TypeError("the projection is fused before the norm goes into it")
+    if norm.affine:
+        qkv.bias += qkv.weight[:, :, 0, 0] @ norm.bias
+        qkv.weight *= norm.weight[:, None, None]
+        fused.pre_norm = nn.GroupNorm(1, norm.num_channels, norm.eps, affine=False)
+    for parameter in (qkv.weight, qkv.bias):
+        parameter[: fused.qk_dim] *= fused.scale
+    fused.scale = 1.0
+    return fused
+
+
+def mean_of(first: nn.Module, second: nn.Module) -> nn.Linear:
+    """The linear layer equal to the mean of two."""
+    if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
+        raise TypeError("heads are fused before they are averaged")
+    fused = deepcopy(first)
+    fused.weight.copy_((first.weight + second.weight) / 2)
+    fused.bias.copy_((first.bias + second.bias) / 2)
+    return fused
+
+
+@torch.no_grad()
+def bake_normalisation(fused: SHViT, preprocessing: Preprocessing) -> None:
+    """Makes a fused model take pixels, 0 to 255: the graph subtracts the mean, 1 / (255 std) goes into the stem.
+
+    The mean cannot go into the stem's bias, since the stem pads with zeros after normalisation: only the centre of the
+    picture would come out right. Zero is zero at any scale, so the standard deviation can.
+    """
+    stem = dict(fused.patch_embed.named_children())
+    first = stem["0"]
+    if not isinstance(first, nn.Conv2d):
+        raise TypeError("the stem is fused before the normalisation is baked in")
+    std = torch.tensor(preprocessing.std, dtype=first.weight.dtype, device=first.weight.device)
+    first.weight.div_(255 * std[:, None, None])
+    mean = torch.tensor(preprocessing.mean, dtype=first.weight.dtype, device=first.weight.device)
+    fused.patch_embed = nn.Sequential(OrderedDict(centre=Centre(255 * mean), **stem))
+
+
+class Centre(nn.Module):
+    """Subtracts a number from each channel."""
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean[None, :, None, None].clone())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return pixels - self.mean
+
+
+class MeanOf(nn.Module):
+    """The mean of what two modules answer."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.first(x) + self.second(x)) / 2
+
+
+def depthwise(layer: nn.Module) -> bool:
+    conv = layer.c if isinstance(layer, ConvNorm) else layer
+    return (
+        isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1, 1)
+    )
+
+
+def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The affine map that a BatchNorm is in eval mode, each of shape (channels,)."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ProofFailed("A BatchNorm has no running statistics.", why="Without them its output depends on the batch.")
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def conv_like(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution of the same shape with a bias."""
+    return nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        conv.dilation,  # type: ignore[arg-type]
+        conv.groups,
+    ).to(conv.weight)
+
+
+def exact(model: SHViT) -> SHViT:
+    """A copy in float64, in eval mode, on the CPU: not every accelerator has float64."""
+    return deepcopy(model).cpu().double().eval()
+
+
+def proven(fused: Fused, original: nn.Module) -> Fused:
+    """`fused`, once it has answered random inputs as `original` does."""
+    inputs = random_inputs(fused)
+    prove(f"a fold of {type(original).__name__}", relative_error(original(inputs), fused(inputs)))
+    return fused
+
+
+def prove(what: str, error: float) -> None:
+    """Raises `ProofFailed` unless `error` is within tolerance; NaN is not."""
+    if not error <= TOLERANCE:
+        raise ProofFailed(
+            f"{what} differs from its original by {error:.1e}, relative; {TOLERANCE:.0e} is allowed.",
+            why="An exact rewrite answers as its original does; weights or statistics may hold infinities or NaN.",
+        )
+
+
+def relative_error(reference: Tensor, actual: Tensor) -> float:
+    """The largest difference over the largest magnitude of the reference."""
+    return float((reference - actual).abs().max() / reference.abs().max().clamp(min=1e-30))
+
+
+def random_inputs(layer: nn.Module) -> Tensor:
+    """Inputs of unit variance for a fused layer, larger than its kernel on every side."""
+    generator = torch.Generator().manual_seed(0)
+    if isinstance(layer, nn.Linear):
+        return torch.randn(8, layer.in_features, generator=generator, dtype=torch.float64)
+    if isinstance(layer, SingleHeadAttention):
+        return torch.randn(2, layer.dim, 5, 4, generator=generator, dtype=torch.float64)
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"{type(layer).__name__} takes no images or features")
+    height, width = layer.kernel_size
+    return torch.randn(2, layer.in_channels, height + 4, width + 3, generator=generator, dtype=torch.float64)
+
+
+def random_pixels(trained: TrainedModel) -> Tensor:
+    """Two images of whole pixel values 0 to 255 in float64, of the size the model is used at."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, 3, *trained.preprocessing.size)
+    return torch.randint(0, 256, shape, generator=generator).double()
+
+
+def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    mean = torch.tensor(preprocessing.mean, dtype=pixels.dtype)[:, None, None]
+    std = torch.tensor(preprocessing.std, dtype=pixels.dtype)[:, None, None]
+    return (pixels / 255 - mean) / std

@@ -1,0 +1,39 @@
+"""The form for half precision: pixels minus the mean without a rounding.
+
+In fp16 a mean such as 123.675 is rounded, and so is every difference from it: the same error in each position, which
+the stem does not average out. It costs the logits as much as the rounding of all activations together. A pixel is a
+whole number, and its difference from a multiple of 1/8 is exact in fp16's eleven bits.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from shvit_mobile.deploy.fold import Centre
+from shvit_mobile.families.shvit import SHViT
+
+# Differences of pixels lie below 256, which leaves three of eleven bits behind the point.
+STEP = 1 / 8
+
+
+@torch.no_grad()
+def for_half(module: SHViT) -> SHViT:
+    """A copy that subtracts a mean rounded to 1/8 and has what is missing in the first convolution's bias.
+
+    It answers the same but at the image's border: where the convolution pads, the bias is off by at most a sixteenth of
+    a grey level, times the weights that see the padding.
+
+    Args:
+        module: of a deploy form; one that takes normalised values has nothing to change.
+    """
+    form = deepcopy(module)
+    layers = dict(form.patch_embed.named_children())
+    centre, first = layers.get("centre"), layers["0"]
+    if isinstance(centre, Centre) and isinstance(first, nn.Conv2d) and first.bias is not None:
+        rounded = (centre.mean / STEP).round() * STEP
+        first.bias -= first.weight.sum((2, 3)) @ (centre.mean - rounded).flatten()
+        centre.mean.copy_(rounded)
+    return form

@@ -1,0 +1,95 @@
+"""A stem that takes images in blocks: the first convolution at stride 2 becomes one at stride 1 on twelve channels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.input_layout import BLOCK, space_to_depth
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.deploy.fold import Centre, DeployForm, exact, prove, random_pixels, relative_error
+from shvit_mobile.errors import WrongConfig
+from shvit_mobile.families.shvit import SHViT
+
+# The stem's first convolution: 3x3 at stride 2, padded by one.
+KERNEL, STRIDE, PADDING = (3, 3), (2, 2), (1, 1)
+
+
+@torch.no_grad()
+def with_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
+    """A copy of `model` that takes what `shvit_mobile.contracts.input_layout.space_to_depth` gives.
+
+    Where the mean is subtracted in the graph, it goes into the first convolution's bias: the border is the mean, so
+    nothing is padded with zeros any more.
+
+    Args:
+        model: `deployed.module`, or another form of it with the same stem; float32.
+        deployed: where it came from.
+
+    Raises:
+        ProofFailed: the result differs by more than 1e-9 relative, in float64.
+        WrongConfig: the first convolution is not 3x3 at stride 2.
+    """
+    original, rewritten = exact(model), exact(model)
+    layers = dict(rewritten.patch_embed.named_children())
+    first, centre = layers["0"], layers.pop("centre", None)
+    if not isinstance(first, nn.Conv2d) or (first.kernel_size, first.stride, first.padding) != (
+        KERNEL,
+        STRIDE,
+        PADDING,
+    ):
+        raise WrongConfig(
+            "The stem cannot take blocks.", why="Only a 3x3 convolution at stride 2 can be written as one on blocks."
+        )
+    layers["0"] = on_blocks(first, centre.mean if isinstance(centre, Centre) else None)
+    rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
+
+    preprocessing = deployed.trained.preprocessing
+    values = random_pixels(deployed.trained)[:1]
+    if deployed.takes == "normalised":
+        values = values / 255
+    stacked = space_to_depth(values.numpy(), border(preprocessing, deployed.takes))
+    prove(
+        "the stem on blocks",
+        relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
+    )
+    return rewritten.to(next(model.parameters()))
+
+
+def on_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
+    """The convolution equal to a 3x3 one at stride 2, on 2x2 blocks with a border of one block above and on the left.
+
+    Args:
+        conv: weight of shape (out, colours, 3, 3).
+        mean: what was subtracted from each colour before, shape (1, colours, 1, 1).
+
+    Returns:
+        A 2x2 convolution without padding on 4 * colours channels.
+    """
+    out, colours = conv.weight.shape[:2]
+    # The window of output i begins one row above block i of the image, which is block i + 1 of the bordered one: its
+    # first row is the second of block i, its other two are block i + 1.
+    weight = conv.weight.new_zeros(out, BLOCK, BLOCK, colours, 2, 2)
+    for row in range(3):
+        for column in range(3):
+            block, place = ((row + 1) // BLOCK, (column + 1) // BLOCK), ((row + 1) % BLOCK, (column + 1) % BLOCK)
+            weight[:, place[0], place[1], :, block[0], block[1]] = conv.weight[:, :, row, column]
+    equal = nn.Conv2d(BLOCK * BLOCK * colours, out, BLOCK).to(conv.weight)
+    equal.weight.copy_(weight.reshape(equal.weight.shape))
+    if conv.bias is None:
+        raise TypeError("every convolution of the deploy form has a bias")
+    for name, buffer in conv.named_buffers():
+        equal.register_buffer(name, buffer)
+    equal.bias = nn.Parameter(conv.bias - (0 if mean is None else conv.weight.sum((2, 3)) @ mean.flatten()))
+    return equal
+
+
+def border(preprocessing: Preprocessing, takes: str) -> tuple[float, float, float]:
+    """What stands for nothing in each colour of an input: the very float32 that the deploy form subtracts."""
+    if takes == "normalised":
+        return (0.0, 0.0, 0.0)
+    red, green, blue = (float(np.float32(255 * mean)) for mean in preprocessing.mean)
+    return (red, green, blue)

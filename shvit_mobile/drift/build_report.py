@@ -1,0 +1,74 @@
+"""Puts together the drift report of one run out of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shvit_mobile.contracts.drift_report import (
+    Apart,
+    Changed,
+    CheckpointSeen,
+    DriftReport,
+    GateVerdict,
+    ImagesSeen,
+    LayerReport,
+    RangeReport,
+)
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.image_set import ImageSet, as_text
+from shvit_mobile.versions import measured_by, now, versions
+
+# What can change a figure: the packages that decode, compute and run.
+PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
+
+
+def drift_report(
+    command: str,
+    trained: TrainedModel,
+    images: ImageSet,
+    rows: Sequence[DriftRow],
+    *,
+    changed: Sequence[Changed] = (),
+    apart: Sequence[Apart] = (),
+    layers: Sequence[LayerReport] = (),
+    ranges: Sequence[RangeReport] = (),
+    gate: GateVerdict | None = None,
+) -> DriftReport:
+    """The report of what was measured on some images.
+
+    Args:
+        command: that measured.
+        trained: the float checkpoint.
+        images: that all `rows` were measured on.
+        rows: at least one.
+        changed, apart, layers, ranges, gate: as in `DriftReport`.
+
+    Raises:
+        BadImages: an image cannot be read any more.
+    """
+    installed = versions(*PACKAGES)
+    return DriftReport(
+        created=now(),
+        app=measured_by(command),
+        versions=installed,
+        checkpoint=CheckpointSeen(
+            variant=trained.variant,
+            classes=trained.model.config.classes,
+            source=trained.source,
+            sha256=trained.sha256,
+        ),
+        images=ImagesSeen(
+            source=as_text(images.root.absolute().name),
+            count=rows[0].images,
+            labelled=images.labels is not None,
+            sha256=images.sha256(),
+            seed=images.seed,
+        ),
+        rows=tuple(rows),
+        changed=tuple(changed),
+        apart=tuple(apart),
+        layers=tuple(layers),
+        ranges=tuple(ranges),
+        gate=gate,
+    )

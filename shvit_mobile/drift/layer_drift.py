@@ -1,0 +1,149 @@
+"""Drift layer by layer: where an artifact's values leave the float model's, and which layer makes the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.comparison_points import Landmark, landmarks
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.drift.compare import check_origin
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.batches import batches
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.metrics import ratio_db
+from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.quantize.overrides import in_float
+from shvit_mobile.runtimes.probes.layers import Place, open_probe
+
+Progress = Callable[[int, int], None]
+
+# Below what SQNR a layer has left the float model, in dB: well under what each precision gives a sound layer.
+THRESHOLDS: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
+LOSSY = 15.0
+
+
+def compare_layers(
+    artifact: Artifact,
+    trained: TrainedModel,
+    images: ImageSet,
+    *,
+    threshold_db: float | None = None,
+    progress: Progress | None = None,
+) -> LayerReport:
+    """Every layer of `artifact` against the float model's, free-running and teacher-forced.
+
+    Args:
+        artifact: for Core ML, which the reference executor runs, or ONNX.
+        trained: the checkpoint it was made from.
+        images: a few dozen tell as much as thousands: every layer is compared in all its values.
+        threshold_db: below this, a layer has diverged; if None, 90 dB for fp32, 40 for fp16, else 15.
+        progress: told (files done, files in all).
+
+    Raises:
+        BadArtifact: it was made from another checkpoint, is damaged, or its layers are not the checkpoint's.
+        BadImages: no image could be decoded.
+        WrongConfig: nobody can look into artifacts of this target.
+    """
+    check_origin(artifact, trained)
+    manifest = artifact.manifest
+    deployed = in_float(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
+    probe = open_probe(artifact, tuple(landmarks(deployed.module)))
+    free, forced = ([Ratio() for _ in probe.places] for _ in range(2))
+    seen = 0
+    for image in single(images, manifest.preprocessing, progress):
+        expected = expectation(deployed, image, probe.places)
+        add(free, expected, probe.free(image))
+        add(forced, expected, probe.forced(image, expected))
+        seen += 1
+    rows = tuple(
+        LayerDrift(layer=place.landmark.name, kind=place.landmark.kind, free_db=own.db, forced_db=alone.db)
+        for place, own, alone in zip(probe.places, free, forced, strict=True)
+    )
+    threshold = THRESHOLDS.get(manifest.precision, LOSSY) if threshold_db is None else threshold_db
+    return LayerReport(
+        artifact=artifact.path.name,
+        target=manifest.target,
+        precision=manifest.precision_name,
+        engine=probe.engine,
+        images=seen,
+        threshold_db=threshold,
+        rows=rows,
+        first=next((row.layer for row in rows if row.free_db < threshold), None),
+        worst=worst(rows, threshold),
+    )
+
+
+def worst(rows: Sequence[LayerDrift], threshold: float, least: int = 3) -> tuple[str, ...]:
+    """The layers that are worst alone: all below the threshold, and at least so many."""
+    ordered = sorted(rows, key=lambda row: row.forced_db)
+    below = sum(row.forced_db < threshold for row in rows)
+    return tuple(row.layer for row in ordered[: max(below, least)])
+
+
+@dataclass
+class Ratio:
+    """Signal and noise as they add up over images, in float64."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, reference: Tensor, actual: Tensor) -> None:
+        exact = reference.double()
+        self.signal += float(exact.square().sum())
+        self.noise += float((exact - actual.double()).square().sum())
+
+    @property
+    def db(self) -> float:
+        return ratio_db(self.signal, self.noise)
+
+
+def add(ratios: Sequence[Ratio], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> None:
+    """One image more for every landmark; the ratios are in the order of `expected`."""
+    for ratio, (name, reference) in zip(ratios, expected.items(), strict=True):
+        ratio.add(reference, actual[name])
+
+
+def expectation(deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[Place]) -> dict[str, Tensor]:
+    """What the float model has at each place."""
+    values: dict[str, Tensor] = {}
+    with recorded(deployed.module, [place.landmark for place in places], values):
+        run(deployed, image)
+    return {
+        place.landmark.name: values[place.landmark.name].relu() if place.rectified else values[place.landmark.name]
+        for place in places
+    }
+
+
+@contextmanager
+def recorded(module: nn.Module, wanted: Sequence[Landmark], values: dict[str, Tensor]) -> Iterator[None]:
+    """While open, what each landmark gives is put into `values` under its name."""
+    layers = dict(module.named_modules())
+    hooks = [layers[landmark.name].register_forward_hook(partial(keep, values, landmark.name)) for landmark in wanted]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def keep(values: dict[str, Tensor], name: str, _: nn.Module, __: Any, output: Tensor) -> None:
+    values[name] = output
+
+
+def single(images: ImageSet, preprocessing: Preprocessing, progress: Progress | None) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of the images one by one, shape (1, height, width, 3): programs are made for a batch of one."""
+    for batch in batches(images, preprocessing, size=8, progress=progress):
+        for index in range(len(batch.pixels)):
+            yield batch.pixels[index : index + 1]

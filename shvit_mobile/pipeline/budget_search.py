@@ -1,0 +1,310 @@
+"""The search itself: the fewest layers in float that hold a budget, each step verified on an artifact that ran."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from shvit_mobile.contracts.budget_search import Budget, Point, Search, holds
+from shvit_mobile.contracts.drift_report import ImagesSeen
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.drift.compare import Reference, compare, float_reference
+from shvit_mobile.drift.gates import Gate, judged, violations
+from shvit_mobile.errors import BudgetMissed, WrongConfig
+from shvit_mobile.images.image_set import ImageSet, as_text
+from shvit_mobile.pipeline.golden_images import usual_pictures
+from shvit_mobile.pipeline.layer_costs import CostName, Costs, bytes_of, latency, macs
+from shvit_mobile.pipeline.layer_latency import latencies
+from shvit_mobile.pipeline.lower import lower
+from shvit_mobile.quantize.layers import dense_convolutions
+
+Layers = frozenset[str]
+Within = Callable[[Layers], bool]
+
+
+def searched(
+    deployed: DeployForm,
+    recipe: Recipe,
+    sensitivity: Sensitivity,
+    images: ImageSet,
+    budget: Budget,
+    costs: Costs,
+    *,
+    known: Iterable[Point] = (),
+    most: int | None = None,
+    reference: Reference | None = None,
+    progress: Callable[[Point], None] | None = None,
+) -> Search:
+    """The cheapest recipe within a budget that was found: `recipe` with the `float_layers` of the result.
+
+    The recipe as it is comes first; where it holds, nothing is searched. Else layers go to float in the order of the
+    error that each takes away for what it costs, until the budget holds: by doubling, then by halving. Then each is
+    taken back without which it holds as well. A recipe counts by what its ONNX artifact answers.
+
+    Args:
+        deployed: the model.
+        recipe: static int8, with its corrections at hand. Layers that it keeps in float stay so.
+        sensitivity: of this recipe.
+        images: to verify on; with labels where the budget is of top-1.
+        budget: what must hold. A figure inside counts; whether its interval is inside too, the result says.
+        costs: of the layers in float.
+        known: points of the same model, recipe and images, which are not run again.
+        most: artifacts after which nothing cheaper is looked for, once something holds; as many as it takes if None.
+        reference: the float model's answers to `images`; saves running it.
+        progress: told each point that was run.
+
+    Raises:
+        WrongConfig: the budget is empty, or of top-1 where there are no labels; or sensitivity and recipe do not
+            belong together.
+        BudgetMissed: the budget does not hold even with all layers in float.
+        BadImages, BadRecipe: as `compare` and `lower`.
+    """
+    check(budget, images, recipe, sensitivity, deployed)
+    trials = Trials(
+        Artifacts(deployed, recipe, images, reference).row,
+        tuple(name for name, _ in dense_convolutions(deployed.module)),
+        budget.gate,
+        costs,
+        kept=recipe.float_layers,
+        known=known,
+        most=most,
+        progress=progress,
+    )
+    order = by_gain(sensitivity.layers, costs)
+    chosen = found(order, trials)
+    if chosen.holds == "not held":
+        reason = violations(chosen.row, budget.gate)[0].removeprefix(f"{chosen.row.artifact}: ")
+        raise BudgetMissed(
+            f"With all {len(order)} layers in float the budget does not hold either: {reason}",
+            why="Then it is not int8 that costs the answers.",
+            hint="Compare the float artifact first: shvit-mobile export --target onnx --quantize fp32 --validate DIR",
+        )
+    return Search(
+        checkpoint_sha256=deployed.trained.sha256,
+        recipe_sha256=recipe.sha256,
+        images=seen(images, chosen.row),
+        budget=budget,
+        costs=costs,
+        order=order,
+        points=tuple(sorted(trials.points.values(), key=lambda point: (point.cost, len(point.float_layers)))),
+        float_layers=chosen.float_layers,
+        holds=chosen.holds,
+        verdict=judged([chosen.row], budget.gate),
+        notes=tuple(notes(trials, chosen)),
+    )
+
+
+def costs_by(name: CostName, sensitivity: Sensitivity, deployed: DeployForm, recipe: Recipe) -> Costs:
+    """What each int8 layer costs in float, by the name of the cost; latency is measured here and now."""
+    if name == "macs":
+        return macs(sensitivity)
+    if name == "bytes":
+        return bytes_of(sensitivity, "onnx")
+    return latency(sensitivity, latencies(deployed, recipe))
+
+
+def as_it_is(
+    deployed: DeployForm,
+    recipe: Recipe,
+    images: ImageSet,
+    budget: Budget,
+    *,
+    reference: Reference | None = None,
+) -> Point:
+    """What the budget makes of the recipe without any search: a point that `searched` knows then.
+
+    Raises:
+        WrongConfig: the budget is of top-1, and there are no labels.
+        BadImages, BadRecipe: as `compare` and `lower`.
+    """
+    row = Artifacts(deployed, recipe, images, reference).row(recipe.float_layers)
+    return Point(float_layers=recipe.float_layers, cost=0.0, holds=holds(row, budget.gate), row=row)
+
+
+class Artifacts:
+    """Makes artifacts of one model and recipe, runs each once on the same images and keeps none."""
+
+    def __init__(self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: Reference | None) -> None:
+        self._deployed, self._recipe, self._images, self._reference = deployed, recipe, images, reference
+
+    def row(self, float_layers: tuple[str, ...]) -> DriftRow:
+        """The drift of the recipe with other layers in float."""
+        recipe = self._recipe.model_copy(update={"float_layers": float_layers})
+        with TemporaryDirectory() as folder:
+            artifact = lower(self._deployed, recipe, "onnx", Path(folder), pictures=usual_pictures()[:1])
+            return compare(artifact, self._deployed.trained, self._images, reference=self.reference)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The float model's answers, which nobody needs where every point is known."""
+        return self._reference or float_reference(self._deployed.trained, self._images)
+
+
+class Trials:
+    """Recipes that were tried, each once.
+
+    Args:
+        run: the drift of the recipe with these layers in float.
+        names: of all layers, in the order of the data.
+        kept: the layers that every recipe keeps in float.
+        gate: the budget.
+        costs: of the others.
+        known: what was tried before.
+        most: artifacts to run before `worth_it` says no; any number if None.
+        progress: told each point that was run.
+
+    Attributes:
+        points: by all layers in float.
+        ran: how many of them were not known before.
+        ended: whether something was not tried because of `most`.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[tuple[str, ...]], DriftRow],
+        names: Sequence[str],
+        gate: Gate,
+        costs: Costs,
+        *,
+        kept: Iterable[str] = (),
+        known: Iterable[Point] = (),
+        most: int | None = None,
+        progress: Callable[[Point], None] | None = None,
+    ) -> None:
+        self.run, self.names, self.gate, self.costs, self.progress = run, names, gate, costs, progress
+        self.kept, self.most, self.ran, self.ended = frozenset(kept), most, 0, False
+        self.points = {frozenset(point.float_layers): self.point(point.float_layers, point.row) for point in known}
+
+    def at(self, layers: Layers) -> Point:
+        """The point with `layers` in float besides those that always are."""
+        every = layers | self.kept
+        if every not in self.points:
+            float_layers = tuple(name for name in self.names if name in every)
+            self.points[every] = self.point(float_layers, self.run(float_layers))
+            self.ran += 1
+            if self.progress is not None:
+                self.progress(self.points[every])
+        return self.points[every]
+
+    def within(self, layers: Layers) -> bool:
+        return self.at(layers).holds != "not held"
+
+    def worth_it(self, layers: Layers) -> bool:
+        """Whether `layers` are within; no longer asked of what is not known once `most` artifacts have run."""
+        if layers | self.kept in self.points or self.most is None or self.ran < self.most:
+            return self.within(layers)
+        self.ended = True
+        return False
+
+    def cheapest(self) -> Layers:
+        """Of all that were found within the budget; of equal ones, that with the fewest layers."""
+        holding = [layers - self.kept for layers, point in self.points.items() if point.holds != "not held"]
+        return min(holding, key=lambda layers: (self.costs.total(layers), len(layers)))
+
+    def point(self, float_layers: tuple[str, ...], row: DriftRow) -> Point:
+        cost = self.costs.total(set(float_layers) - self.kept)
+        return Point(float_layers=float_layers, cost=cost, holds=holds(row, self.gate), row=row)
+
+
+def found(order: Sequence[str], trials: Trials) -> Point:
+    """The point to take; with all layers in float where none holds."""
+    if trials.within(frozenset()):
+        return trials.at(frozenset())
+    if not trials.within(shortest(order, trials.within, trials.worth_it)):
+        return trials.at(frozenset(order))
+    start = trials.cheapest()
+    costliest_first = sorted(start, key=lambda layer: -trials.costs.layers[layer])
+    return trials.at(taken_back(start, costliest_first, trials.worth_it))
+
+
+def shortest(order: Sequence[str], within: Within, worth_it: Within) -> Layers:
+    """The shortest beginning of `order` that is within, if longer ones are too; all of it where none is.
+
+    Doubled until it is `within`, then halved as long as that is `worth_it`.
+    """
+    too_short, enough = 0, min(1, len(order))
+    while not within(frozenset(order[:enough])):
+        if enough == len(order):
+            return frozenset(order)
+        too_short, enough = enough, min(2 * enough, len(order))
+    while enough - too_short > 1:
+        middle = (too_short + enough) // 2
+        if worth_it(frozenset(order[:middle])):
+            enough = middle
+        else:
+            too_short = middle
+    return frozenset(order[:enough])
+
+
+def taken_back(layers: Layers, order: Sequence[str], within: Within) -> Layers:
+    """`layers` without those, tried in `order`, that are not needed; none that is left can go."""
+    left, refused = deque(order), 0
+    while refused < len(left):
+        layer = left.popleft()
+        if within(layers - {layer}):
+            layers, refused = layers - {layer}, 0
+        else:
+            left.append(layer)
+            refused += 1
+    return layers
+
+
+def by_gain(layers: Sequence[LayerSensitivity], costs: Costs) -> tuple[str, ...]:
+    """Layers by the error that each takes away for what it costs, the most first; those that cost nothing lead.
+
+    The errors of layers are nearly independent, so that their powers add up: what a layer takes away is the power of
+    the error that it makes alone.
+    """
+
+    def gain(row: LayerSensitivity) -> tuple[float, float]:
+        power, cost = 10 ** (-row.quantized_db / 10), costs.layers[row.layer]
+        return (power / cost if cost else inf), power
+
+    return tuple(row.layer for row in sorted(layers, key=gain, reverse=True))
+
+
+def notes(trials: Trials, chosen: Point) -> Iterator[str]:
+    # The recipe as it is was tried first and chosen from nothing.
+    if frozenset(chosen.float_layers) != trials.kept:
+        yield (
+            f"{len(trials.points)} recipes were tried on these images and one taken that is within the budget on them, "
+            "which flatters it: validate it on others."
+        )
+    if trials.ended:
+        yield f"The search was ended after {trials.ran} artifacts: a cheaper recipe may hold too."
+
+
+def seen(images: ImageSet, row: DriftRow) -> ImagesSeen:
+    """What the points were run on."""
+    return ImagesSeen(
+        source=as_text(images.root.absolute().name),
+        count=row.images,
+        labelled=images.labels is not None,
+        sha256=images.sha256(),
+        seed=images.seed,
+    )
+
+
+def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensitivity, deployed: DeployForm) -> None:
+    """Raises what `searched` says where its arguments do not go together."""
+    if budget.max_drop is None and budget.min_agreement is None:
+        raise WrongConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")
+    if budget.max_drop is not None and images.labels is None:
+        raise WrongConfig(
+            f"There is no top-1 to hold against a drop of {budget.max_drop:g} points.",
+            why=f"The {len(images)} images in {images.root} have no labels.",
+            hint="Give labelled images, or a budget of agreement with the float model: --min-agreement 98.5",
+        )
+    if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, recipe.sha256):
+        raise WrongConfig(
+            "The sensitivity is of another model or recipe.",
+            why="It says which layer to give up first.",
+            hint="Measure it again, with this recipe.",
+        )

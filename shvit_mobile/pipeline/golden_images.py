@@ -1,0 +1,91 @@
+"""The pictures that goldens are made of: JPEGs that an app can be handed as they are."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from shvit_mobile.demo import GOLDEN_IMAGES
+from shvit_mobile.errors import BadImages
+from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.paths import AnyPath
+
+COUNT = 4
+# Apps stay small: a photo of this size has a few hundred kilobytes.
+LONGEST = 1024
+QUALITY = 90
+
+
+@dataclass(frozen=True)
+class GoldenPicture:
+    """One picture.
+
+    Attributes:
+        source: the file it came from, for people.
+        jpeg: the encoded picture; without EXIF, since that tells where and with what a photo was taken.
+        changed: why it is not the file's own bytes; empty where it is.
+    """
+
+    source: str
+    jpeg: bytes
+    changed: str = ""
+
+
+@cache
+def usual_pictures() -> tuple[GoldenPicture, ...]:
+    """Three of the demo's photos, which most models enlarge, and a large drawn picture, which they shrink."""
+    return golden_pictures(open_images(GOLDEN_IMAGES))
+
+
+def golden_pictures(images: ImageSet, *, count: int = COUNT, seed: int = 0) -> tuple[GoldenPicture, ...]:
+    """Some of `images`, sorted by name.
+
+    Raises:
+        BadImages: one of those chosen cannot be decoded.
+    """
+    chosen = images.sample(count, seed, balanced=False)
+    return tuple(picture(file) for file in sorted(chosen.files))
+
+
+def picture(file: AnyPath) -> GoldenPicture:
+    """A picture as an app may be handed it: a JPEG of at most 1024 pixels a side, without metadata.
+
+    Raises:
+        BadImages: it cannot be read or decoded.
+    """
+    file = Path(file)
+    upright = decoded(file)
+    try:
+        encoded = file.read_bytes()
+    except OSError as reason:
+        raise BadImages(f"{file} cannot be read: {reason.strerror}.") from None
+    why = unfit(encoded)
+    return GoldenPicture(file.name, anew(upright) if why else encoded, why)
+
+
+def unfit(encoded: bytes) -> str:
+    """Why a picture cannot be handed to an app as it is; nothing where it can."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        if opened.format != "JPEG":
+            return f"it is a {opened.format}"
+        if opened.mode not in ("RGB", "L"):
+            return f"its colours are {opened.mode}"
+        if max(opened.size) > LONGEST:
+            return f"it has {opened.width} x {opened.height} pixels"
+        if {"exif", "xmp", "icc_profile", "photoshop"} & opened.info.keys():
+            return "it has metadata"
+    return ""
+
+
+def anew(upright: Image.Image) -> bytes:
+    """An upright RGB picture as a JPEG of at most 1024 pixels a side."""
+    small = upright.copy()
+    small.thumbnail((LONGEST, LONGEST))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

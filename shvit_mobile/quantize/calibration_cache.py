@@ -1,0 +1,171 @@
+"""A study: what a calibration has found so far, kept in a folder of the cache, so that it goes on where it was left.
+
+The folder's name is a hash of the checkpoint, the images and the settings. Whatever depends on anything else, a budget
+for one, is cheap to ask again of what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from shvit_mobile.cache import cache_folder
+from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.errors import BadRecipe
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.paths import AnyPath
+from shvit_mobile.quantize.overrides import corrections_of
+
+# Counts up when the same settings come to mean something else.
+EDITION = 1
+Row = LayerSensitivity | BlockSensitivity
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a recipe depends on besides the checkpoint and the images.
+
+    Attributes:
+        observer: how ranges follow from values.
+        activations: how int8 spreads over them.
+        steps: towards a better int8.
+    """
+
+    observer: ObserverName
+    activations: Activations
+    steps: tuple[StepName, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One folder.
+
+    Attributes:
+        folder: made when something is kept in it.
+        steps: that its recipe is to have gone through.
+    """
+
+    folder: Path
+    steps: tuple[StepName, ...]
+
+    @classmethod
+    def of(cls, deployed: DeployForm, images: ImageSet, settings: Settings, home: Path | None = None) -> Study:
+        """The study of a model, of images chosen for it, and of settings."""
+        told = {
+            "edition": EDITION,
+            "package": version("shvit-mobile"),
+            "checkpoint": deployed.trained.sha256,
+            "takes": deployed.takes,
+            "preprocessing": asdict(deployed.trained.preprocessing),
+            "images": images.sha256(),
+            **asdict(settings),
+        }
+        key = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return cls((home or cache_folder() / "calibrations") / key[:32], settings.steps)
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.json"
+
+    def recipe(self) -> Recipe | None:
+        """The recipe as far as it has come; None where nothing is kept, or what is kept is damaged."""
+        if not self.recipe_file.exists():
+            return None
+        try:
+            recipe = Recipe.read(self.recipe_file)
+            corrections = corrections_of(recipe)
+        except BadRecipe:
+            return None
+        return recipe if corrections is None else recipe.made_of(corrections)
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        write_recipe(self.recipe_file, recipe, overwrite=True)
+
+    def is_done(self, recipe: Recipe) -> bool:
+        """Whether every step was tried."""
+        return tuple(gain.step for gain in recipe.steps) == self.steps
+
+    def rows_file(self, recipe: Recipe, images: int) -> Path:
+        """Of so many images asked for, whether or not all of them could be read."""
+        return self.folder / f"sensitivity-{recipe.sha256[:16]}-{images}.jsonl"
+
+    def rows(self, recipe: Recipe, images: int) -> dict[str, Row]:
+        """The rows of sensitivity that are there, by layer and by block; a line that is not whole does not count."""
+        file = self.rows_file(recipe, images)
+        found: dict[str, Row] = {}
+        for line in file.read_text().splitlines() if file.exists() else ():
+            try:
+                values = json.loads(line)
+                row: Row = (
+                    BlockSensitivity.model_validate(values)
+                    if "block" in values
+                    else LayerSensitivity.model_validate(values)
+                )
+            except ValueError:
+                continue
+            found[name_of(row)] = row
+        return found
+
+    def keep_row(self, recipe: Recipe, images: int, row: Row) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.rows_file(recipe, images).open("a") as file:
+            file.write(row.model_dump_json() + "\n")
+
+    def sensitivity(self, recipe: Recipe, images: int) -> Sensitivity | None:
+        """The finished document, where there is one."""
+        file = self.rows_file(recipe, images).with_suffix(".json")
+        return Sensitivity.read(file) if file.exists() else None
+
+    def keep_sensitivity(self, recipe: Recipe, found: Sensitivity, images: int) -> None:
+        with whole(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
+            path.write_text(found.json_text())
+
+    def points_file(self, recipe: Recipe, images: ImageSet) -> Path:
+        return self.folder / f"points-{recipe.sha256[:16]}-{images.sha256()[:16]}.jsonl"
+
+    def points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
+        """What `keep_point` was given of a recipe and images, as JSON; a line that is not whole does not count."""
+        file = self.points_file(recipe, images)
+        return tuple(line for line in file.read_text().splitlines() if is_json(line)) if file.exists() else ()
+
+    def keep_point(self, recipe: Recipe, images: ImageSet, point: str) -> None:
+        """Keeps a line of JSON: a recipe that a search has tried."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.points_file(recipe, images).open("a") as file:
+            file.write(point + "\n")
+
+
+def is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def write_recipe(path: AnyPath, recipe: Recipe, *more: tuple[AnyPath, str], overwrite: bool = False) -> None:
+    """Writes a recipe, its corrections beside it, and further texts into the same folder; all of them or none.
+
+    Raises:
+        OutputExists: something is there, and `overwrite` is not asked for.
+        BadRecipe: its corrections are not at hand.
+    """
+    corrections = corrections_of(recipe)
+    path = Path(path)
+    beside = corrections_path(path)
+    contents = {path: recipe.json_text().encode(), **{Path(other): text.encode() for other, text in more}}
+    if corrections is not None:
+        contents[beside] = corrections.data
+    # Where there are none, those of a recipe that was here before go.
+    refuse_existing(beside, overwrite=overwrite)
+    with whole(*contents, overwrite=overwrite) as parts:
+        for part, content in zip(parts, contents.values(), strict=True):
+            part.write_bytes(content)
+    if corrections is None:
+        beside.unlink(missing_ok=True)

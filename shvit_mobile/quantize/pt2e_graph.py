@@ -1,0 +1,191 @@
+"""The quantized graph: the deploy form with the recipe's int8 written into it, through PyTorch 2 export quantization.
+
+Nothing is observed here. Ranges come from the recipe, weights from the model, so lowering needs no image and the same
+recipe always gives the same graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from shvit_mobile.contracts.recipe import ActivationRange, Activations, Recipe
+from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.head_equalization import EqualisedHead
+from shvit_mobile.quantize.affine import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    SMALLEST_SCALE,
+    WEIGHT_MAX,
+    affine,
+    layer_scales,
+)
+from shvit_mobile.quantize.layers import int8_layers, layer_name
+from shvit_mobile.quiet import quiet
+
+with quiet():
+    from torchao.quantization.pt2e import PerChannelMinMaxObserver, PlaceholderObserver
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import (
+        FixedQParamsQuantizationSpec,
+        QuantizationAnnotation,
+        QuantizationSpec,
+        Quantizer,
+    )
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+ATEN = torch.ops.aten
+
+
+def quantized(
+    deployed: DeployForm,
+    recipe: Recipe,
+    module: nn.Module | None = None,
+    *,
+    shape: tuple[int, int, int, int] | None = None,
+) -> fx.GraphModule:
+    """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
+
+    Weights are int8 constants, one scale an output channel; activations are int8 with one scale a tensor. A layer's
+    output is quantized after its relu where it has one; under "int8-dynamic" it stays float. An equalised head is int8
+    too, with the range of its input taken anew from each image. All else is float32. The batch is 1.
+
+    Args:
+        deployed: the model.
+        recipe: "int8" or "int8-dynamic".
+        module: another form of the model, whose layers have the same names; the deploy form itself if None.
+        shape: of that form's input; one image's if None.
+
+    Raises:
+        BadRecipe: the recipe is of another precision, or its layers are not the model's.
+    """
+    form = module or deployed.module
+    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe, equalised_heads(form), carried_scales(form))
+    example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
+    with quiet(), torch.no_grad():
+        exported = torch.export.export(form, (example,)).module()
+        prepared = prepare_pt2e(exported, quantizer)
+        # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
+        prepared(example)
+        return convert_pt2e(prepared)
+
+
+class RecipeQuantizer(Quantizer):  # type: ignore[misc]
+    """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
+
+    def __init__(self, layers: set[str], recipe: Recipe, heads: set[str], scales: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.layers, self.ranges, self.activations, self.heads = layers, recipe.ranges, recipe.activations, heads
+        self.scales = scales
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        for node in model.graph.nodes:
+            name = layer_name(node)
+            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
+                weight = self.of_weight(name)
+                if name in self.ranges:
+                    annotate_static(node, self.ranges[name], self.activations, weight)
+                else:
+                    annotate_dynamic(node, weight)
+            elif node.target == ATEN.linear.default and name in self.heads:
+                annotate_dynamic(node, WEIGHT)
+        return model
+
+    def of_weight(self, layer: str) -> QuantizationSpec:
+        """How a layer's weight is rounded."""
+        return with_scales(self.scales[layer]) if layer in self.scales else WEIGHT
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """Every annotation is made here, so there is nothing to validate."""
+
+
+def equalised_heads(form: nn.Module) -> set[str]:
+    """The linear layers that were made fit for int8."""
+    return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualisedHead)}
+
+
+def carried_scales(form: nn.Module) -> dict[str, Tensor]:
+    """The scales of the weights of layers that carry some, by layer."""
+    carried = {name: layer_scales(layer) for name, layer in form.named_modules()}
+    return {name: scales for name, scales in carried.items() if scales is not None}
+
+
+def annotate_static(
+    node: fx.Node, seen: ActivationRange, activations: Activations, of_weight: QuantizationSpec
+) -> None:
+    image, weight = node.args[0], node.args[1]
+    last, low = node, seen.output[0]
+    followers = list(node.users)
+    if len(followers) == 1 and followers[0].target in (ATEN.relu.default, ATEN.relu_.default):
+        last, low = followers[0], 0.0
+    output = activation(low, seen.output[1], activations)
+    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+        input_qspec_map={image: already_int8(image) or activation(*seen.input, activations), weight: of_weight},
+        output_qspec=output if last is node else None,
+        _annotated=True,
+    )
+    if last is not node:
+        last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
+
+
+def already_int8(value: Any) -> FixedQParamsQuantizationSpec | None:
+    """The parameters in which a layer before has given a value: it is not rounded a second time."""
+    annotation = value.meta.get(Q_ANNOTATION_KEY)
+    return annotation.output_qspec if annotation else None
+
+
+def annotate_dynamic(node: fx.Node, of_weight: QuantizationSpec) -> None:
+    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+        input_qspec_map={node.args[0]: DYNAMIC, node.args[1]: of_weight}, _annotated=True
+    )
+
+
+def activation(low: float, high: float, activations: Activations) -> FixedQParamsQuantizationSpec:
+    parameters = affine(low, high, activations)
+    return FixedQParamsQuantizationSpec(
+        dtype=torch.int8,
+        scale=parameters.scale,
+        zero_point=parameters.zero_point,
+        quant_min=ACTIVATION_MIN,
+        quant_max=ACTIVATION_MAX,
+        qscheme=torch.per_tensor_affine,
+    )
+
+
+class GivenScales(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """Has the scales of a weight that were chosen with its integers, whatever the weight is."""
+
+    def __init__(self, scales: Tensor, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.scales = scales
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        return self.scales, torch.zeros_like(self.scales, dtype=torch.int64)
+
+
+def with_scales(scales: Tensor) -> QuantizationSpec:
+    """`WEIGHT` in these scales, float32, shape (out channels,)."""
+    return replace(WEIGHT, observer_or_fake_quant_ctr=GivenScales.with_args(scales=scales))
+
+
+WEIGHT = QuantizationSpec(
+    dtype=torch.int8,
+    observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
+    quant_min=-WEIGHT_MAX,
+    quant_max=WEIGHT_MAX,
+    qscheme=torch.per_channel_symmetric,
+    ch_axis=0,
+)
+
+
+DYNAMIC = QuantizationSpec(
+    dtype=torch.int8,
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=SMALLEST_SCALE),
+    quant_min=ACTIVATION_MIN,
+    quant_max=ACTIVATION_MAX,
+    qscheme=torch.per_tensor_affine,
+    is_dynamic=True,
+)

@@ -1,0 +1,62 @@
+"""What each artifact gives up for being small or fast, and which of them another makes pointless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isnan
+
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.report import Beaten, Drift, Front, Joined
+from shvit_mobile.report.dominance import beaten_by
+
+# How far an artifact is from its float model, less being nearer; None where nobody knows.
+DISTANCES: dict[Drift, Callable[[DriftRow], float | None]] = {
+    "drop": lambda row: row.top1_drop,
+    "agreement": lambda row: 1 - row.agreement.value,
+    "sqnr_db": lambda row: -row.sqnr_db,
+}
+
+
+def fronts(artifacts: Sequence[Joined], devices: Sequence[DeviceReport]) -> tuple[Front, ...]:
+    """The fronts of each figure of drift against size, and against latency on each device; of two artifacts or more."""
+    sizes = {one.sha256: float(one.size_bytes) for one in artifacts if one.size_bytes is not None}
+    found: list[Front] = []
+    for drift in DISTANCES:
+        found += front(artifacts, drift, sizes, device=None)
+        for number, device in enumerate(devices):
+            found += front(artifacts, drift, fastest(device), device=number)
+    return tuple(found)
+
+
+def front(
+    artifacts: Sequence[Joined], drift: Drift, costs: Mapping[str, float], *, device: int | None
+) -> Iterator[Front]:
+    """The front of those whose drift and cost are known; nothing where there are fewer than two."""
+    known = {
+        one.sha256: (costs[one.sha256], distance)
+        for one in artifacts
+        if one.drift and one.sha256 in costs and (distance := DISTANCES[drift](one.drift)) is not None
+        if not isnan(distance)
+    }
+    if len(known) < 2:
+        return
+    names = list(known)
+    by = dict(zip(names, beaten_by(list(known.values())), strict=True))
+    yield Front(
+        drift=drift,
+        cost="bytes" if device is None else "latency",
+        device=device,
+        best=tuple(sorted((name for name in names if by[name] is None), key=lambda name: known[name])),
+        beaten=tuple(Beaten(sha256=name, by=names[place]) for name, place in by.items() if place is not None),
+    )
+
+
+def fastest(device: DeviceReport) -> dict[str, float]:
+    """The median of each artifact's fastest setting on a device, in ms, by SHA-256."""
+    times: dict[str, float] = {}
+    for result in device.results:
+        if result.artifact_sha256:
+            p50 = result.latency.p50
+            times[result.artifact_sha256] = min(p50, times.get(result.artifact_sha256, p50))
+    return times

@@ -1,0 +1,227 @@
+"""One operator of a program, bound to its constants and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from shvit_mobile.errors import BadArtifact, UnsupportedOperator
+from shvit_mobile.runtimes.mil.features import fits
+from shvit_mobile.runtimes.mil.operators import OPERATORS, REAL, Operator
+from shvit_mobile.targets.coreml.spec.dtypes import dtype_of
+from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.values import Constant, constant, plain, shape_of
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result: its name, and what the program declares of it.
+
+    Attributes:
+        name: of the value.
+        dtype: in which its tensor is held here; None for strings and dictionaries, of which nothing is checked.
+        shape: of its tensor, -1 where unknown.
+        rounded: whether it is to be rounded to fp16.
+    """
+
+    name: str
+    dtype: torch.dtype | None
+    shape: tuple[int, ...]
+    rounded: bool
+
+    def checked(self, value: Any, rows: int | None) -> Any:
+        """`value`, rounded if need be; raises `BadArtifact` where it is not what is declared.
+
+        With a number of rows, the declared shape is that of one.
+        """
+        if self.dtype is None:
+            return value
+        declared = self.shape if rows is None else (rows, *self.shape[1:])
+        if value.shape != declared and not fits(tuple(value.shape), declared):
+            raise BadArtifact(f"gives the shape {tuple(value.shape)}, declared is {declared}")
+        if value.dtype != self.dtype:
+            raise BadArtifact(f"gives {value.dtype}, declared is {self.dtype}")
+        return value.half().to(self.dtype) if self.rounded else value
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An operator with its constants bound.
+
+    Attributes:
+        title: the operator and its values.
+        place: the package and the title, for errors.
+        operator: what runs.
+        fixed: what it takes by name that stands in the program: keywords, and tensors.
+        inputs: (input, value) or, for inputs that take several values, (input, values).
+        outputs: in the order of what the operator returns.
+        dead: values that no later step needs.
+    """
+
+    title: str
+    place: str
+    operator: Operator
+    fixed: dict[str, Any]
+    inputs: tuple[tuple[str, str | tuple[str, ...]], ...]
+    outputs: tuple[Output, ...]
+    dead: tuple[str, ...] = ()
+
+    def run(self, values: Values, rows: int | None = None) -> None:
+        """Takes its inputs from `values` and puts its outputs there.
+
+        Args:
+            values: by name.
+            rows: the number of images where the step is one of `batching.by_rows`; None for the program as declared.
+
+        Raises:
+            BadArtifact: the operator fails, or its result is not of the declared shape and dtype.
+        """
+        try:
+            arguments = {name: taken(values, source) for name, source in self.inputs}
+            results = self.operator.function(**arguments, **self.fixed)
+            if not isinstance(results, tuple | list):
+                results = (results,)
+            for output, result in zip(self.outputs, results, strict=True):
+                values[output.name] = output.checked(result, rows)
+        except Exception as reason:
+            raise placed(self.place, reason) from reason
+
+    @property
+    def uses(self) -> set[str]:
+        """The names of the values that it takes."""
+        return {name for _, source in self.inputs for name in ([source] if isinstance(source, str) else source)}
+
+
+class Binder:
+    """Makes steps of a program's operations, in their order, and runs those that depend on constants alone.
+
+    Attributes:
+        constants: every constant by name: tensors, strings and lists.
+    """
+
+    def __init__(self, package: Package, inputs: Iterable[str], real: torch.dtype, *, rounding: bool) -> None:
+        self.constants: dict[str, Constant] = {}
+        self._package, self._real, self._rounding = package, real, rounding
+        self._made = set(inputs)
+
+    def step(self, operation: Any) -> Step | None:
+        """The step for one operation, or None where it is a constant or could be made one.
+
+        Raises:
+            BadArtifact: an input or constant is missing or damaged.
+            UnsupportedOperator: a parameter is unknown, or computed where only a constant serves.
+        """
+        title = title_of(operation)
+        place = f"{self._package.path}, {title}"
+        try:
+            if operation.type == "const":
+                self.constants[operation.outputs[0].name] = self._constant(operation.attributes["val"])
+                return None
+            step = self._bound(operation, title, place)
+        except Exception as reason:
+            raise placed(place, reason) from reason
+        if step.uses <= self.constants.keys():
+            step.run(self.constants)
+            return None
+        self._made |= {output.name for output in step.outputs}
+        return step
+
+    def _bound(self, operation: Any, title: str, place: str) -> Step:
+        operator = OPERATORS[operation.type]
+        sources, literals = self._arguments(operation)
+        check_names(operator, sources.keys() | literals.keys())
+        keywords = {name: plain(value) for name, value in literals.items() if name in operator.keywords}
+        keywords |= {name: self._keyword(name, sources.pop(name)) for name in operator.keywords & sources.keys()}
+        tensors = {name: value for name, value in literals.items() if name in operator.tensors}
+        real = {REAL: self._real} if operator.wants_real else {}
+        return Step(
+            title=title,
+            place=place,
+            operator=operator,
+            fixed=keywords | tensors | real,
+            inputs=tuple(sources.items()),
+            outputs=tuple(self._output(value, operator) for value in operation.outputs),
+        )
+
+    def _arguments(self, operation: Any) -> tuple[dict[str, str | tuple[str, ...]], dict[str, Constant]]:
+        """The names of the values an operation takes by input, and the constants that stand in the operation itself."""
+        sources: dict[str, str | tuple[str, ...]] = {}
+        literals = {name: self._constant(v) for name, v in operation.attributes.items() if name != "name"}
+        for name, argument in operation.inputs.items():
+            bindings = argument.arguments
+            names = [self._named(binding, name) for binding in bindings]
+            sources[name] = tuple(names) if name == "values" else one(names, name)
+        return sources, literals
+
+    def _named(self, binding: Any, input_name: str) -> str:
+        """The name of a bound value; a value that stands in the operation itself is given one."""
+        if binding.WhichOneof("binding") == "name":
+            if binding.name not in self._made and binding.name not in self.constants:
+                raise BadArtifact(f"takes '{binding.name}', which nothing before it makes")
+            return str(binding.name)
+        name = f"{input_name} in place {len(self.constants)}"
+        self.constants[name] = self._constant(binding.value)
+        return name
+
+    def _keyword(self, name: str, source: str | tuple[str, ...]) -> Any:
+        if not isinstance(source, str) or source not in self.constants:
+            raise UnsupportedOperator(f"computes its '{name}'", why="Only a constant serves there.")
+        return plain(self.constants[source])
+
+    def _constant(self, value: Any) -> Constant:
+        return constant(value, self._package, self._real)
+
+    def _output(self, value: Any, operator: Operator) -> Output:
+        kind = value.type.WhichOneof("type")
+        if kind != "tensorType" or value.type.tensorType.dataType == messages("MIL_pb2").STRING:
+            return Output(value.name, None, (), rounded=False)
+        dtype = dtype_of(value.type.tensorType.dataType)
+        rounded = self._rounding and dtype.name == "FLOAT16" and not operator.exact
+        return Output(value.name, dtype.held(self._real), shape_of(value.type.tensorType), rounded)
+
+
+def with_lifetimes(steps: list[Step], kept: Iterable[str]) -> tuple[Step, ...]:
+    """`steps`, each told which values are used by it for the last time, or by nobody; `kept` are never."""
+    seen, lived = set(kept), []
+    for step in reversed(steps):
+        touched = step.uses | {output.name for output in step.outputs}
+        lived.append(replace(step, dead=tuple(sorted(touched - seen))))
+        seen |= touched
+    return tuple(reversed(lived))
+
+
+def placed(place: str, reason: Exception) -> BadArtifact:
+    """Any failure as an error that names its place: what a damaged program does to torch is past listing."""
+    if isinstance(reason, BadArtifact):
+        return type(reason)(f"{place}: {reason.what}", why=reason.why, hint=reason.hint)
+    return BadArtifact(f"{place}: {reason}", why="The program is damaged, or not as the specification says.")
+
+
+def title_of(operation: Any) -> str:
+    names = ", ".join(output.name for output in operation.outputs)
+    return f"{operation.type} '{names}'"
+
+
+def check_names(operator: Operator, given: set[str]) -> None:
+    foreign = given - operator.tensors - operator.keywords
+    if foreign:
+        raise UnsupportedOperator(f"has the inputs {', '.join(sorted(foreign))}", why="They are not known here.")
+    missing = operator.required - given
+    if missing:
+        raise BadArtifact(f"lacks its inputs {', '.join(sorted(missing))}", why="The program is damaged.")
+
+
+def one(names: list[str], input_name: str) -> str:
+    if len(names) != 1:
+        raise BadArtifact(f"has {len(names)} values for its input '{input_name}'", why="It takes one.")
+    return names[0]
+
+
+def taken(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
+    return values[source] if isinstance(source, str) else [values[name] for name in source]

@@ -1,0 +1,173 @@
+"""Where the layers of the deploy form are in the program of a Core ML package.
+
+coremltools names its values after operators, not after layers, and its passes rename them. But a SHViT is a chain:
+every convolution needs the one before it, so any program has them in the same order, and the shapes of their weights
+prove that nothing is missing or added.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shvit_mobile.deploy.comparison_points import Kind, Landmark
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.runtimes.probes.layers import Place
+from shvit_mobile.targets.coreml.spec.values import shape_of
+
+LAYERS: dict[str, Kind] = {"conv": "conv", "linear": "linear"}
+# They carry a layer's output on: rectified, rounded to int8 and read back, in another float type.
+CARRIERS = ("relu", "quantize", "dequantize", "cast")
+# What leads to a landmark that no other stands for: the end of its name, and the layer that belongs to.
+WAYS = {
+    "patch_embed.0": "patch_embed.centre",
+    ".mixer.m.qkv": ".mixer.m.pre_norm",
+    ".mixer.m.proj.1": ".mixer.m",
+    ".se.fc1": ".se",
+    ".conv3": ".se",
+    "head": "pooling",
+}
+Users = defaultdict[str, list[Any]]
+
+
+def places_in(operations: Sequence[Any], landmarks: Iterable[Landmark], path: Path) -> tuple[Place, ...]:
+    """The place of every landmark.
+
+    Args:
+        operations: of the program, in its order.
+        landmarks: of the deploy form that it was made from.
+        path: of the package, for errors.
+
+    Raises:
+        BadArtifact: its convolutions and linear layers are not the deploy form's.
+    """
+    landmarks, users = list(landmarks), users_of(operations)
+    layers = layers_in(operations)
+    check_layers(layers, landmarks, shapes_of(operations), path)
+    places: list[Place] = []
+    rest = iter(layers)
+    for landmark in landmarks:
+        if landmark.kind == "residual":
+            places.append(Place(landmark, sum_behind(places[-1], users, path), rectified=False))
+        else:
+            value, rectified = carried(next(rest).outputs[0].name, users)
+            places.append(Place(landmark, value, rectified))
+    return tuple(places)
+
+
+def owners(operations: Sequence[Any], places: Sequence[Place]) -> dict[str, str]:
+    """The layer that each value of a program belongs to: its own, or the one it is on the way to.
+
+    Args:
+        operations: of the program, in its order.
+        places: of its landmarks.
+    """
+    sums = {place.value: place.landmark.name for place in places if place.landmark.kind == "residual"}
+    layers = iter([place.landmark.name for place in places if place.landmark.kind != "residual"])
+    ahead, last = next(layers), ""
+    owned: dict[str, str] = {}
+    for operation in operations:
+        outputs = [output.name for output in operation.outputs]
+        source = first_source(operation)
+        if outputs[0] in sums:
+            owner = sums[outputs[0]]
+        elif operation.type in LAYERS:
+            owner = last = ahead
+            ahead = next(layers, "")
+        elif operation.type in CARRIERS and source in owned:
+            owner = owned[source]
+        else:
+            owner = way_to(ahead) if ahead else last
+        owned |= dict.fromkeys(outputs, owner)
+    return owned
+
+
+def way_to(layer: str) -> str:
+    """The name of what computes the input of a layer."""
+    for end, name in WAYS.items():
+        if layer.endswith(end):
+            return layer.removesuffix(end) + name
+    return f"before {layer}"
+
+
+def layers_in(operations: Iterable[Any]) -> list[Any]:
+    return [operation for operation in operations if operation.type in LAYERS]
+
+
+def check_layers(
+    layers: Sequence[Any], landmarks: Sequence[Landmark], shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Raises `BadArtifact` unless a program's layers are the deploy form's: kind by kind, shape by shape."""
+    wanted = [(landmark.kind, landmark.weight) for landmark in landmarks if landmark.kind != "residual"]
+    there = [(LAYERS[layer.type], shapes.get(bound(layer, "weight"), ())) for layer in layers]
+    if there == wanted:
+        return
+    names = [landmark.name for landmark in landmarks if landmark.kind != "residual"]
+    pairs = zip(names, wanted, there, strict=False)
+    differ = next((f"{name} is {want}, there is {found}" for name, want, found in pairs if want != found), "")
+    raise BadArtifact(
+        f"The layers of {path.name} are not its checkpoint's: {differ or f'{len(there)} of {len(wanted)}'}.",
+        why="Layers are found by the order and the shapes of their weights.",
+        hint="Export it again.",
+    )
+
+
+def sum_behind(place: Place, users: Users, path: Path) -> str:
+    """The value of the residual sum that a layer's output goes into."""
+    for operation in users[place.value]:
+        if operation.type == "add":
+            return str(operation.outputs[0].name)
+    raise BadArtifact(
+        f"{path.name} adds nothing to the output of {place.landmark.name}.",
+        why="In the deploy form a residual sum follows it.",
+        hint="Export it again.",
+    )
+
+
+def carried(value: str, users: Users) -> tuple[str, bool]:
+    """The last of the float values that only carry `value` on, and whether a relu is among them."""
+    found, rectified = value, False
+    while len(users[value]) == 1 and users[value][0].type in CARRIERS:
+        operation = users[value][0]
+        rectified = rectified or operation.type == "relu"
+        value = operation.outputs[0].name
+        found = found if operation.type == "quantize" else value
+    return found, rectified
+
+
+def users_of(operations: Iterable[Any]) -> Users:
+    """The operations that take each value."""
+    users: Users = defaultdict(list)
+    for operation in operations:
+        for name in sources(operation):
+            users[name].append(operation)
+    return users
+
+
+def shapes_of(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
+    """The declared shape of each tensor."""
+    return {
+        output.name: shape_of(output.type.tensorType)
+        for operation in operations
+        for output in operation.outputs
+        if output.type.WhichOneof("type") == "tensorType"
+    }
+
+
+def sources(operation: Any) -> Iterator[str]:
+    """The names of all values that an operation takes."""
+    for argument in operation.inputs.values():
+        yield from (binding.name for binding in argument.arguments if binding.WhichOneof("binding") == "name")
+
+
+def bound(operation: Any, name: str) -> str:
+    """The value that an operation takes as its input `name`; empty where it takes none by name."""
+    argument = operation.inputs[name].arguments if name in operation.inputs else ()
+    return next((binding.name for binding in argument if binding.WhichOneof("binding") == "name"), "")
+
+
+def first_source(operation: Any) -> str:
+    """What an operation that carries a value on takes: `x`, or `input` where it rounds."""
+    return bound(operation, "x") or bound(operation, "input")

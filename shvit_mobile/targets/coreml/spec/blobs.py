@@ -1,0 +1,78 @@
+"""The weights of a package: constants that lie in `weight.bin` rather than in the program.
+
+Layout, from mlmodel/src/MILBlob/Blob/StorageFormat.hpp of coremltools, all little-endian: a header of 64 bytes that
+opens with the number of blobs and the version of the format; for each blob a record of 64 bytes at a multiple of 64
+(sentinel, data type, bytes of data, offset of the data, bits of padding at its end) and its data.
+"""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.targets.coreml.spec.bits import unpack
+from shvit_mobile.targets.coreml.spec.dtypes import DTYPES, Dtype
+
+HEADER_BYTES = RECORD_BYTES = ALIGNMENT = 64
+VERSIONS = (1, 2)
+SENTINEL = 0xDEADBEEF
+HEADER, RECORD = struct.Struct("<II"), struct.Struct("<IIQQQ")
+
+
+class BlobFile:
+    """One `weight.bin`, read whole.
+
+    Raises:
+        BadArtifact: it is missing, shorter than its header, or of an unknown version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._bytes = path.read_bytes()
+        except OSError as reason:
+            raise BadArtifact(f"{path} cannot be read: {reason.strerror}.", why="It holds the weights.") from None
+        if len(self._bytes) < HEADER_BYTES:
+            raise self._damaged(f"has {len(self._bytes)} bytes, fewer than its header")
+        _, version = HEADER.unpack_from(self._bytes)
+        if version not in VERSIONS:
+            raise self._damaged(f"has the version {version} in its header, not one of {VERSIONS}")
+
+    def array(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[np.generic]:
+        """The constant whose record lies at `offset`, in its stored type; read-only.
+
+        Raises:
+            BadArtifact: there is no such record, or it is not of this type and size.
+        """
+        if offset < HEADER_BYTES or offset % ALIGNMENT or offset + RECORD_BYTES > len(self._bytes):
+            raise self._damaged(f"has {len(self._bytes)} bytes, and no record can lie at {offset}")
+        sentinel, code, size, start, padding_bits = RECORD.unpack_from(self._bytes, offset)
+        if sentinel != SENTINEL:
+            raise self._damaged(f"has no record at {offset}: {sentinel:#010x} where {SENTINEL:#010x} opens one")
+        if code != dtype.blob:
+            raise self._damaged(f"has {stored_name(code)} at {offset}, where the program expects {dtype.name}")
+        if start + size > len(self._bytes):
+            raise self._damaged(f"ends at {len(self._bytes)}, before the data {start} to {start + size} of {offset}")
+        count = prod(shape)
+        if size * 8 - padding_bits != count * dtype.bits:
+            raise self._damaged(f"has {size} bytes of data for {offset}, where {dtype.name} {shape} was expected")
+        return elements(self._bytes[start : start + size], dtype, count).reshape(shape)
+
+    def _damaged(self, what: str) -> BadArtifact:
+        return BadArtifact(f"{self.path} {what}.", why="The weights are damaged or truncated.", hint="Export it again.")
+
+
+def elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic]:
+    """`count` elements in their stored type; `data` has exactly the bytes for them."""
+    if dtype.bits < 8:
+        return unpack(np.frombuffer(data, np.uint8), dtype.bits, count, signed=dtype.signed)
+    return np.frombuffer(data, dtype.stored)
+
+
+def stored_name(code: int) -> str:
+    return next((dtype.name for dtype in DTYPES.values() if dtype.blob == code), f"the data type {code}")

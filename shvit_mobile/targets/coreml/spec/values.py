@@ -1,0 +1,93 @@
+"""MIL values: constants of a program as tensors, strings and lists."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.targets.coreml.spec.blobs import elements
+from shvit_mobile.targets.coreml.spec.dtypes import Dtype, dtype_of
+from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.proto import messages
+
+UNKNOWN = -1
+# numpy's kinds of the data types that each field of MIL.proto's TensorValue may hold; `bytes` may hold any.
+FIELD_KINDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b"}
+Plain = bool | int | float | str | list[Any]
+Constant = Tensor | str | list[Any]
+
+
+def constant(value: Any, package: Package, real: torch.dtype) -> Constant:
+    """A constant of the program.
+
+    Args:
+        value: MIL.proto's Value.
+        package: where blobs are.
+        real: the dtype of every float tensor.
+
+    Returns:
+        A tensor for numbers, a string, or a list (of strings, or of constants where MIL has a list).
+
+    Raises:
+        BadArtifact: the value is damaged or of a kind that constants do not have.
+    """
+    kind = value.type.WhichOneof("type")
+    if kind == "listType":
+        return [plain(constant(item, package, real)) for item in value.immediateValue.list.values]
+    if kind != "tensorType":
+        raise BadArtifact(f"It holds a constant of the kind {kind}.", why="Constants are tensors and lists.")
+    if value.type.tensorType.dataType == messages("MIL_pb2").STRING:
+        return strings(value)
+    dtype, shape = dtype_of(value.type.tensorType.dataType), shape_of(value.type.tensorType)
+    if UNKNOWN in shape:
+        raise BadArtifact(f"It holds a constant of the unknown shape {shape}.")
+    return tensor(stored(value, dtype, shape, package), dtype, real)
+
+
+def plain(constant: Constant) -> Plain:
+    """A constant as Python has it: a number, a string or a (nested) list of them."""
+    return constant.tolist() if isinstance(constant, Tensor) else constant
+
+
+def shape_of(tensor_type: Any) -> tuple[int, ...]:
+    """The shape of MIL.proto's TensorType; `UNKNOWN` for a dimension that is known at run time only."""
+    known = (d.WhichOneof("dimension") == "constant" for d in tensor_type.dimensions)
+    return tuple(d.constant.size if k else UNKNOWN for d, k in zip(tensor_type.dimensions, known, strict=True))
+
+
+def strings(value: Any) -> str | list[str]:
+    held = list(value.immediateValue.tensor.strings.values)
+    if value.type.tensorType.dimensions:
+        return held
+    if len(held) != 1:
+        raise BadArtifact(f"It holds {len(held)} strings where one was expected.")
+    return str(held[0])
+
+
+def stored(value: Any, dtype: Dtype, shape: tuple[int, ...], package: Package) -> NDArray[np.generic]:
+    """The elements of a tensor value, in the type they are stored in."""
+    if value.WhichOneof("value") == "blobFileValue":
+        blob = value.blobFileValue
+        return package.blob_file(blob.fileName).array(blob.offset, dtype, shape)
+    held = value.immediateValue.tensor
+    field = held.WhichOneof("value")
+    content: Any = getattr(held, field).values if field else ()
+    count = prod(shape)
+    expected = -(-count * dtype.bits // 8) if field == "bytes" else count
+    if field != "bytes" and np.dtype(dtype.stored).kind not in FIELD_KINDS.get(field, ""):
+        raise BadArtifact(f"It holds {field or 'nothing'} for a constant {dtype.name} {shape}.")
+    if len(content) != expected:
+        raise BadArtifact(f"It holds {len(content)} {field} for a constant {dtype.name} {shape}, not {expected}.")
+    array = elements(content, dtype, count) if field == "bytes" else np.array(content, dtype.stored)
+    return array.reshape(shape)
+
+
+def tensor(array: NDArray[np.generic], dtype: Dtype, real: torch.dtype) -> Tensor:
+    """A tensor of its own memory, in the dtype in which values of this type are held."""
+    return torch.from_numpy(array.astype(dtype.widened)).to(dtype.held(real))

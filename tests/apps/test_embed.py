@@ -1,0 +1,229 @@
+"""An artifact goes into an app whole or not at all, and comes out again as if it had never been there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shvit_mobile.apps import embed as module
+from shvit_mobile.apps.embed import embed, packed, removable, undo
+from shvit_mobile.apps.projects import App, open_app
+from shvit_mobile.apps.record import NAME, Embedded
+from shvit_mobile.contracts.artifact import Artifact, goldens_path, manifest_path
+from shvit_mobile.contracts.fingerprints import size_in_bytes
+from shvit_mobile.contracts.goldens import read_goldens
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
+from shvit_mobile.families.shvit import SHViTConfig
+from shvit_mobile.pipeline.lower import lower, with_fields
+from tests.apps.builders import android_app, ios_app, written
+from tests.builders import randomised, trained
+
+SMALL = SHViTConfig(
+    dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=3
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """The same model for each target."""
+    model = replace(trained(randomised(SMALL), size=(32, 32)), labels=("cat", "sea\nlion", "Löwe"))
+    deployed, folder = to_deploy_form(model), tmp_path_factory.mktemp("exported")
+    plan = {
+        "coreml": Recipe(precision="fp16"),
+        "executorch": Recipe(precision="fp32"),
+        "onnx": Recipe(precision="fp32"),
+    }
+    return {target: lower(deployed, recipe, target, folder) for target, recipe in plan.items()}  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def ios(tmp_path: Path) -> App:
+    return open_app(ios_app(tmp_path / "ios"))
+
+
+@pytest.fixture
+def android(tmp_path: Path) -> App:
+    return open_app(android_app(tmp_path / "android"))
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """Every file with its bytes, and every folder."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
+    }
+
+
+def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact], ios: App) -> None:
+    parcels = packed([exported["coreml"], exported["executorch"]], ios)
+    embed(parcels, ios)
+    for artifact, one in zip((exported["coreml"], exported["executorch"]), parcels, strict=True):
+        folder = ios.models / artifact.path.stem
+        copy = Artifact.open(folder / artifact.path.name)
+        assert copy.manifest == artifact.manifest
+        assert read_goldens(copy) == read_goldens(artifact)
+        assert (folder / "labels.txt").read_text(encoding="utf-8") == "cat\nsea lion\nLöwe\n"
+        assert {path.name for path in folder.iterdir()} == {
+            artifact.path.name,
+            manifest_path(artifact.path).name,
+            goldens_path(artifact.path).name,
+            "labels.txt",
+        }
+        assert size_in_bytes(folder) == one.size_bytes
+    assert [model.artifact for model in Embedded.read(ios.models).models] == [one.artifact.path.name for one in parcels]
+    assert str(exported["coreml"].path.parent) not in (ios.models / NAME).read_text(), "no path of this machine"
+
+
+@pytest.mark.parametrize("kind", ["ios", "android"])
+def test_an_app_is_byte_for_byte_what_it_was_after_undo(
+    kind: str, exported: dict[str, Artifact], request: pytest.FixtureRequest
+) -> None:
+    app: App = request.getfixturevalue(kind)
+    before = tree(app.root)
+    embed(packed([exported["executorch"]], app), app)
+    assert tree(app.root) != before
+    undo(app, removable(app, []))
+    assert tree(app.root) == before
+
+
+def test_one_of_two_can_be_taken_out(exported: dict[str, Artifact], ios: App) -> None:
+    embed(packed([exported["coreml"]], ios), ios)
+    before = tree(ios.models / exported["coreml"].path.stem)
+    embed(packed([exported["executorch"]], ios), ios)
+    undo(ios, removable(ios, [exported["executorch"].path.stem]))
+    assert tree(ios.models / exported["coreml"].path.stem) == before
+    assert {path.name for path in ios.models.iterdir()} == {exported["coreml"].path.stem, NAME}
+    with pytest.raises(BadApp, match="was not embedded into"):
+        removable(ios, [exported["executorch"].path.stem])
+
+
+def test_a_folder_of_models_that_was_there_stays(exported: dict[str, Artifact], android: App) -> None:
+    written(android.models / "own.pte", "someone's own")
+    before = tree(android.root)
+    embed(packed([exported["executorch"]], android), android)
+    undo(android, removable(android, []))
+    assert tree(android.root) == before
+
+
+def test_when_a_copy_fails_nothing_changes(
+    exported: dict[str, Artifact], ios: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(ios.root)
+    parcels = packed([exported["coreml"], exported["executorch"]], ios)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        embed(parcels, ios)
+    assert tree(ios.root) == before
+
+
+def test_what_cannot_run_there_is_refused(exported: dict[str, Artifact], ios: App, android: App) -> None:
+    with pytest.raises(BadArtifact, match="cannot go into an Android app: coreml"):
+        packed([exported["coreml"]], android)
+    for app in (ios, android):
+        with pytest.raises(BadArtifact, match="onnx artifacts do not run there"):
+            packed([exported["onnx"]], app)
+
+
+def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Artifact], tmp_path: Path) -> None:
+    program = exported["executorch"]
+    wrote = program.manifest.versions["executorch"]
+    for make, file in ((ios_app, "Package.swift"), (android_app, "libs.versions.toml")):
+        app = open_app(make(tmp_path / file, version="1.3.0"))
+        with pytest.raises(BadApp, match=rf"links ExecuTorch 1\.3\.0 \(.*{file}\), .* written by {wrote}") as refused:
+            packed([program], app)
+        assert "--any-version" in str(refused.value)
+        assert len(packed([program], app, any_version=True)) == 1
+        bare = open_app(make(tmp_path / f"bare-{file}", version=None))
+        with pytest.raises(BadApp, match="names no version of ExecuTorch"):
+            packed([program], bare)
+    old = open_app(ios_app(tmp_path / "old", version="1.3.0"))
+    assert packed([exported["coreml"]], old), "Core ML packages need no ExecuTorch"
+
+
+def test_only_whole_goldens_go_into_an_app(exported: dict[str, Artifact], ios: App, tmp_path: Path) -> None:
+    source = exported["executorch"]
+    copy = tmp_path / source.path.name
+    shutil.copyfile(source.path, copy)
+    shutil.copyfile(manifest_path(source.path), manifest_path(copy))
+    with pytest.raises(BadArtifact, match="without its goldens"):
+        packed([Artifact.open(copy)], ios)
+    with pytest.raises(BadArtifact, match="has no goldens"):
+        packed([with_fields(Artifact.open(copy), goldens=None)], ios)
+
+
+def test_one_model_is_not_embedded_twice_at_once(exported: dict[str, Artifact], ios: App) -> None:
+    with pytest.raises(BadArtifact, match="given twice"):
+        packed([exported["coreml"], exported["coreml"]], ios)
+
+
+def test_what_embed_put_there_is_replaced_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:
+    before, parcels = tree(ios.root), packed([exported["executorch"]], ios)
+    embed(parcels, ios)
+    with pytest.raises(OutputExists, match="Add --overwrite"):
+        embed(parcels, ios)
+    embed(parcels, ios, overwrite=True)
+    undo(ios, removable(ios, []))
+    assert tree(ios.root) == before
+
+
+@pytest.mark.parametrize("what", ["foreign", "changed", "added"])
+def test_what_someone_else_put_there_is_never_replaced(exported: dict[str, Artifact], ios: App, what: str) -> None:
+    parcels = packed([exported["executorch"]], ios)
+    folder = parcels[0].folder
+    if what != "foreign":
+        embed(parcels, ios)
+    written(folder / ("labels.txt" if what == "changed" else "notes.txt"), "mine")
+    before = tree(ios.root)
+    with pytest.raises(OutputExists):
+        embed(parcels, ios, overwrite=True)
+    assert tree(ios.root) == before
+
+
+def test_a_changed_file_is_deleted_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:
+    before = tree(ios.root)
+    embed(packed([exported["executorch"]], ios), ios)
+    written(ios.models / exported["executorch"].path.stem / "labels.txt", "mine")
+    with pytest.raises(OutputExists, match=r"labels\.txt was changed"):
+        removable(ios, [])
+    undo(ios, removable(ios, [], overwrite=True))
+    assert tree(ios.root) == before
+
+
+def test_undo_leaves_what_someone_added(exported: dict[str, Artifact], ios: App) -> None:
+    embed(packed([exported["executorch"]], ios), ios)
+    added = ios.models / exported["executorch"].path.stem / "notes.txt"
+    written(added, "mine")
+    assert undo(ios, removable(ios, [])) == (added.parent,)
+    assert list(tree(ios.models).items()) == [(added.parent.name, None), (f"{added.parent.name}/notes.txt", b"mine")]
+
+
+def test_undo_deletes_nothing_outside_the_models(exported: dict[str, Artifact], ios: App) -> None:
+    """The record is a file that came with the app: whoever made it must not be able to name other files."""
+    embed(packed([exported["executorch"]], ios), ios)
+    record = Embedded.read(ios.models)
+    outside = "../../DemoApp.swift"
+    spoilt = record.models[0].model_copy(update={"files": {**record.models[0].files, outside: "0" * 64}})
+    (ios.models / NAME).write_text(record.model_copy(update={"models": (spoilt,)}).json_text())
+    undo(ios, removable(ios, [], overwrite=True))
+    assert (ios.root / "Demo" / "DemoApp.swift").exists()
+    written(ios.models / NAME, record.json_text().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))
+    with pytest.raises(BadApp, match=r"models\.0\.name"):
+        removable(ios, [])
+
+
+def test_a_damaged_record_is_named(exported: dict[str, Artifact], ios: App) -> None:
+    written(ios.models / NAME, "{")
+    with pytest.raises(BadApp, match="not a record of what was embedded"):
+        embed(packed([exported["coreml"]], ios), ios)
+    os.remove(ios.models / NAME)
+    with pytest.raises(BadApp, match="Nothing was embedded"):
+        removable(ios, [])

@@ -1,0 +1,82 @@
+"""Documents and their schemas: what is written is valid, what is newer is refused or kept, what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from shvit_mobile.contracts.document import VERSION, Document
+from shvit_mobile.contracts.recipe import CalibrationImages, Recipe
+from shvit_mobile.contracts.schemas import DOCUMENTS, schema_of
+from shvit_mobile.errors import BadRecipe
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+RECIPE = Recipe(
+    precision="int8",
+    observer="min-max",
+    ranges={"head": {"input": (-1.0, 2.0), "output": (0.0, 3.5)}},
+    calibration=CalibrationImages(source="photos", count=3, sha256="0" * 64, seed=1),
+)
+
+
+def written(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(json.loads(RECIPE.json_text()) | changes))
+    return path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.NAME)
+def test_the_schemas_are_those_of_the_documents(document: type[Document]) -> None:
+    stored = json.loads((SCHEMAS / f"{document.NAME}.schema.json").read_text())
+    Draft202012Validator.check_schema(stored)
+    assert stored == json.loads(json.dumps(schema_of(document))), "run: .venv/bin/python tools/write_schemas.py"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.NAME)
+def test_a_schema_insists_on_version_and_kind(document: type[Document]) -> None:
+    assert {"schema_version", "kind"} <= set(schema_of(document)["required"])
+
+
+def test_a_newer_major_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"recipe\.json is a recipe of version 2\.3\."):
+        Recipe.read(written(tmp_path, schema_version="2.3", precision={"of": "another shape"}))
+
+
+def test_unknown_fields_of_a_newer_minor_version_are_kept(tmp_path: Path) -> None:
+    ranges = {"head": {"input": [-1.0, 2.0], "output": [0.0, 3.5], "clipped": 0.01}}
+    recipe = Recipe.read(written(tmp_path, schema_version="1.7", bias_correction=True, ranges=ranges))
+    again = json.loads(recipe.json_text())
+    assert (again["schema_version"], again["bias_correction"]) == ("1.7", True)
+    assert again["ranges"] == ranges
+
+
+def test_an_unknown_field_of_this_version_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"float_layer: Extra inputs are not permitted"):
+        Recipe.read(written(tmp_path, float_layer=["head"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"calibration": {"source": "x", "count": "3", "sha256": "0" * 64, "seed": 1}}, "calibration.count"),
+        ({"schema_version": 1.0}, "schema_version"),
+        ({"schema_version": "one"}, "schema_version"),
+        ({"kind": "manifest"}, "kind"),
+        ({"ranges": {"head": {"input": [0, 1, 2], "output": [0, 1]}}}, "ranges.head.input"),
+    ],
+)
+def test_what_is_not_of_the_schema_is_named(tmp_path: Path, change: dict[str, object], place: str) -> None:
+    with pytest.raises(BadRecipe, match=place.replace(".", r"\.")):
+        Recipe.read(written(tmp_path, **change))
+
+
+def test_a_document_that_its_own_schema_refuses_is_not_written() -> None:
+    with pytest.raises(ValueError, match=r"calibration\.sha256"):
+        RECIPE.model_copy(update={"calibration": RECIPE.calibration.model_copy(update={"sha256": "short"})}).json_text()
+
+
+def test_a_version_is_major_and_minor() -> None:
+    assert all(part.isdecimal() for part in VERSION.split("."))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.errors import BadImages, WrongConfig
+from tests.images.pictures import drawn
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "preprocessing.json").read_text())
+SIDES = st.integers(1, 400)
+SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
+RATIOS = st.sampled_from([1.0, 0.95, 0.9, 0.875, 0.7, 0.3])
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['picture']}-{case['size']}-{case['interpolation']}")
+def test_pixels_are_those_of_torchvision(case):
+    preprocessing = Preprocessing(tuple(case["size"]), case["crop_ratio"], case["interpolation"])
+    pixels = preprocessing.pixels(drawn(*case["picture"]))
+    height, width = case["size"]
+    assert pixels[0, 0].tolist() == case["first"]
+    assert pixels[height // 2, width // 2].tolist() == case["middle"]
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == case["sha256"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(SIDES, SIDES, SIZES, RATIOS)
+def test_the_resized_picture_just_covers_and_keeps_its_proportions(height, width, size, ratio):
+    cover_height, cover_width = int(size[0] / ratio), int(size[1] / ratio)
+    resized_height, resized_width = Preprocessing(size, ratio).resized(height, width)
+    assert resized_height >= cover_height
+    assert resized_width >= cover_width
+    assert resized_height == cover_height or resized_width == cover_width
+    assert abs(resized_height * width - resized_width * height) < max(height, width)  # less than one pixel off
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 90))
+def test_the_long_side_of_a_square_size_is_rounded_down(height, width, size):
+    short, long = min(height, width), max(height, width)
+    resized = Preprocessing((size, size), 1.0).resized(height, width)
+    assert sorted(resized) == [size, int(size * long / short)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, SIDES, SIZES, RATIOS, st.sampled_from(["rgb", "bgr"]))
+def test_pixels_have_the_models_shape(height, width, size, ratio, order):
+    pixels = Preprocessing(size, ratio, channel_order=order).pixels(Image.new("RGB", (width, height), (250, 130, 7)))
+    assert pixels.shape == (*size, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert pixels.flags.writeable
+    assert (pixels == ((250, 130, 7) if order == "rgb" else (7, 130, 250))).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 60), st.integers(3, 60))
+def test_a_picture_that_fits_is_only_cropped(height, width):
+    size = (height - height // 3, width)
+    picture = drawn(height, width)
+    top = round((height - size[0]) / 2)
+    assert (Preprocessing(size, 1.0).pixels(picture) == np.asarray(picture)[top : top + size[0]]).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from(["bicubic", "bilinear", "lanczos"]))
+def test_the_crop_is_of_the_centre(height, width, interpolation):
+    # A picture symmetric about both axes stays so, unless a side left over is odd: offsets are whole pixels.
+    quarter = np.asarray(drawn(height, width))
+    half = np.concatenate([quarter, quarter[::-1]])
+    picture = Image.fromarray(np.concatenate([half, half[:, ::-1]], axis=1))
+    preprocessing = Preprocessing((24, 24), 0.75, interpolation)
+    pixels = preprocessing.pixels(picture).astype(int)
+    resized_height, resized_width = preprocessing.resized(2 * height, 2 * width)
+    if resized_height % 2 == 0:
+        assert abs(pixels - pixels[::-1]).max() <= 1
+    if resized_width % 2 == 0:
+        assert abs(pixels - pixels[:, ::-1]).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (2, 60_000), (60_000, 2)])
+def test_a_needle_of_a_picture_shows_its_middle(shape):
+    colours = np.zeros((*shape, 3), dtype=np.uint8)
+    axis = int(shape[1] > shape[0])
+    middle = [slice(None)] * 2
+    middle[axis] = slice(max(shape) // 2 - 60, max(shape) // 2 + 60)
+    colours[tuple(middle)] = (90, 160, 230)
+    pixels = Preprocessing().pixels(Image.fromarray(colours))
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels == (90, 160, 230)).all()
+
+
+@pytest.mark.parametrize("length", [1600, 1601])
+def test_cutting_a_needle_first_moves_it_by_less_than_a_pixel(length, monkeypatch):
+    # A ramp along the long side: 4 levels a source pixel, which becomes 12 pixels.
+    ramp = (np.arange(length) * 4 % 256).astype(np.uint8)
+    picture = Image.fromarray(np.stack([ramp[None]] * 3, axis=-1))
+    middle = slice(6 * length - 6, 6 * length + 6)
+    whole = np.asarray(picture.resize((12 * length, 12), Image.Resampling.BILINEAR))[:, middle].astype(int)
+    widest, resize = [0], Image.Image.resize
+
+    def watched(self, size, *options):
+        widest[0] = max(widest[0], *size)
+        return resize(self, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    pixels = Preprocessing((12, 12), 1.0, "bilinear").pixels(picture)
+    assert 12 * 60 < widest[0] < 12 * 70
+    assert abs(pixels - whole).max() <= 1
+
+
+def test_a_picture_that_is_not_rgb_is_refused():
+    with pytest.raises(BadImages, match="mode is CMYK"):
+        Preprocessing().pixels(Image.new("CMYK", (300, 300)))
+
+
+def test_normalised_is_what_torchvision_makes_of_pixels():
+    preprocessing = Preprocessing((2, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+    pixels = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3) * 7
+    values = preprocessing.normalised(pixels)
+    assert (values.shape, values.dtype) == ((2, 3, 2, 3), np.float32)
+    assert values.flags.c_contiguous
+    expected = (pixels[1, 0, 2].astype(np.float64) / 255 - preprocessing.mean) / preprocessing.std
+    assert values[1, :, 0, 2] == pytest.approx(expected, abs=1e-6)
+
+
+def test_raw_keeps_the_numbers():
+    pixels = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3) * 7
+    assert (raw(pixels).shape, raw(pixels).dtype) == ((2, 3, 2, 3), np.float32)
+    assert (raw(pixels)[1, :, 0, 2] == pixels[1, 0, 2]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": (0, 224)},
+        {"size": (224,)},
+        {"crop_ratio": 0.0},
+        {"crop_ratio": 87.5},
+        {"crop_ratio": float("nan")},
+        {"interpolation": "cubic"},
+        {"mean": (0.5, 0.5)},
+        {"mean": (0.5, 0.5, float("nan"))},
+        {"std": (0.2, 0.2, 0.0)},
+        {"std": (0.2, 0.2, float("nan"))},
+        {"channel_order": "grb"},
+    ],
+    ids=str,
+)
+def test_numbers_that_make_no_preprocessing_are_refused(wrong):
+    with pytest.raises(WrongConfig):
+        Preprocessing(**wrong)

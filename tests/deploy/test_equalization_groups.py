@@ -1,0 +1,140 @@
+"""Channels of a chain may be any power of two as large: the logits keep their very bits, the value between does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.deploy import equalization_groups as wiring
+from shvit_mobile.deploy.equalization_groups import Chain, Part, chains, scaled
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.families.shvit import VARIANTS, SHViT, SHViTConfig
+from tests.builders import TINY, randomised, smooth_pixels, trained
+
+SIZE = (64, 80)
+MODELS = [(variant, (64, 64)) for variant in VARIANTS]
+MODELS += [("tiny", size) for size in ((64, 64), (97, 65), (33, 130))]
+
+
+def form(config: SHViTConfig | str = TINY, size: tuple[int, int] = SIZE) -> SHViT:
+    return to_deploy_form(trained(randomised(config, classes=10, seed=4), size=size)).module
+
+
+@pytest.fixture(scope="module")
+def tiny() -> SHViT:
+    return form()
+
+
+def channels(module: SHViT, part: Part) -> int:
+    return len(module.get_submodule(part.layer).weight[part.channels])
+
+
+def drawn(module: SHViT) -> dict[str, Tensor]:
+    """Exponents of every chain, from -3 to 3."""
+    generator = torch.Generator().manual_seed(1)
+    return {
+        chain.name: torch.randint(-3, 4, (channels(module, chain.made),), generator=generator, dtype=torch.int8)
+        for chain in chains(module)
+    }
+
+
+@torch.no_grad()
+def outputs(module: SHViT, pixels: Tensor) -> dict[str, Tensor]:
+    """What each convolution answers, and the logits under no name."""
+    seen: dict[str, Tensor] = {}
+    watched = deepcopy(module)
+    for name, layer in watched.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output.clone()}))
+    seen[""] = watched(pixels)
+    return seen
+
+
+def parameters_of(module: SHViT) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed_layers(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[str]:
+    return {name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize(("variant", "size"), MODELS)
+def test_scaled_channels_keep_the_logits_bit_for_bit(variant: str, size: tuple[int, int]) -> None:
+    module = form(TINY if variant == "tiny" else variant, size)
+    before = parameters_of(module)
+    changed, pixels = scaled(module, drawn(module)), smooth_pixels(2, size)
+    with torch.no_grad():
+        reference = module(pixels)
+        assert torch.equal(changed(pixels), reference)
+    assert reference.std() > 0.05, "a model that answers the same to everything proves nothing"
+    assert changed_layers(before, module.state_dict()) == set(), "the module itself stays as it is"
+    ends = {end for chain in chains(module) for end in chain.layers}
+    assert changed_layers(before, changed.state_dict()) == ends
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_chain_is_found_wherever_it_lies(variant: str) -> None:
+    found = list(chains(form(variant, (64, 64))))
+    depths, steps = VARIANTS[variant].depths, len(VARIANTS[variant].depths) - 1
+    assert Counter(chain.kind for chain in found) == {
+        "stem": 3,
+        "feed-forward": sum(depths) + 2 * steps,
+        "merging": 3 * steps,
+        "attention": 2 * sum(depths[1:]),
+    }
+    assert len({chain.name for chain in found}) == len(found)
+
+
+def test_a_chain_may_begin_in_the_middle_of_a_layer(tiny: SHViT) -> None:
+    value = next(chain for chain in chains(tiny) if chain.made.start)
+    assert value.name == "stages.1.blocks.0.mixer.m.qkv[16:]"
+    assert (value.made.start, value.made.stop) == (16, 25)
+    assert value.taken == (Part("stages.1.blocks.0.mixer.m.proj.1", 0, 9),)
+
+
+NAMES = [chain.name for chain in chains(form())]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chains_own_channels_are_scaled_and_no_others(name: str, tiny: SHViT) -> None:
+    chain = next(chain for chain in chains(tiny) if chain.name == name)
+    exponents = drawn(tiny)[name]
+    pixels = smooth_pixels(1, SIZE, seed=2)
+    before, after = outputs(tiny, pixels), outputs(scaled(tiny, {name: exponents}), pixels)
+    factors = torch.exp2(exponents.float())[:, None, None]
+    expected = {layer: value.clone() for layer, value in before.items()}
+    expected[chain.made.layer][:, chain.made.channels] *= factors
+    for part in chain.against:
+        expected[part.layer][:, part.channels] /= factors
+    assert not torch.equal(expected[chain.made.layer], before[chain.made.layer])
+    for layer, value in after.items():
+        assert torch.equal(value, expected[layer]), layer or "the logits"
+
+
+def wrong(chain: Chain) -> list[Chain]:
+    """The chain with an end lost, or read a channel further on."""
+    found = [replace(chain, taken=tuple(t for t in chain.taken if t is not lost)) for lost in chain.taken]
+    found += [replace(chain, against=())] if chain.against else []
+    if chain.made.stop is not None:
+        found.append(replace(chain, made=replace(chain.made, start=chain.made.start + 1, stop=chain.made.stop + 1)))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chain_that_is_wired_wrongly_is_seen(name: str, tiny: SHViT, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = next(chain for chain in chains(tiny) if chain.name == name)
+    exponents, pixels = drawn(tiny)[name], smooth_pixels(1, SIZE)
+    with torch.no_grad():
+        reference = tiny(pixels)
+        for mistake in wrong(right):
+            if channels(tiny, mistake.made) < len(exponents):
+                continue
+            monkeypatch.setattr(wiring, "chains", lambda _, mistake=mistake: [mistake])
+            answer = scaled(tiny, {mistake.name: exponents})(pixels)
+            assert not torch.equal(answer, reference), mistake

@@ -1,0 +1,52 @@
+"""The form for XNNPACK answers as the deploy form does, and keeps the names of its layers."""
+
+import pytest
+import torch
+from torch import nn
+
+from shvit_mobile.deploy import xnnpack_form as xnnpack
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.xnnpack_form import AveragingNorm, for_xnnpack
+from shvit_mobile.errors import ProofFailed
+from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
+from shvit_mobile.quantize.layers import dense_convolutions
+from tests.builders import randomised, smooth_pixels, trained
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_logits_stay(variant: str) -> None:
+    deployed = to_deploy_form(trained(randomised(variant, classes=10), size=(97, 65)))
+    rewritten = for_xnnpack(deployed)
+    image = smooth_pixels(1, (97, 65))
+    reference = deployed.module(image)
+    assert reference.std() > 0.05
+    torch.testing.assert_close(rewritten(image), reference, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, SingleHeadAttention | nn.GroupNorm) for module in rewritten.modules())
+
+
+def test_it_is_float32_whatever_the_model_is() -> None:
+    rewritten = for_xnnpack(to_deploy_form(trained(randomised().double())))
+    assert {tensor.dtype for tensor in rewritten.state_dict().values()} == {torch.float32}
+
+
+def test_layers_keep_their_names_and_weights() -> None:
+    deployed = to_deploy_form(trained(randomised()))
+    layers = dict(dense_convolutions(for_xnnpack(deployed)))
+    for name, layer in dense_convolutions(deployed.module):
+        torch.testing.assert_close(layers[name].weight, layer.weight)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 4, 3), (1, 17, 1, 1), (1, 3, 7, 5)])
+def test_the_norm_is_a_group_norm_of_one_group(shape: tuple[int, int, int, int]) -> None:
+    x = 3 + 5 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = nn.functional.group_norm(x, 1, eps=1e-5)
+    torch.testing.assert_close(AveragingNorm(shape[1], 1e-5)(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_rewrite_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xnnpack, "averaging", lambda channels, bias: averaging(channels, bias * 1.001))
+    with pytest.raises(ProofFailed, match="an attention for XNNPACK differs"):
+        for_xnnpack(to_deploy_form(trained(randomised())))
+
+
+averaging = xnnpack.averaging

@@ -1,0 +1,112 @@
+"""Layers are found in every artifact, and a planted fault is where the report says that drift begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.drift_report import LayerReport
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.comparison_points import landmarks
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.drift.layer_drift import compare_layers
+from shvit_mobile.errors import BadArtifact, WrongConfig
+from shvit_mobile.families.shvit import VARIANTS
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.runtimes.probes.layers import open_probe
+from tests.builders import picture_folder
+from tests.probes import CONFIG, artifact, model, with_fault
+
+FP32 = Recipe(precision="fp32")
+OPEN = ("coreml", "onnx")
+# A depthwise convolution, a projection of attention, and the last of all.
+FAULTY = ("stages.1.blocks.1.conv", "stages.1.blocks.1.mixer.m.qkv", "head")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> ImageSet:
+    return open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=6, size=(90, 120)))
+
+
+def figures(report: LayerReport) -> dict[str, tuple[float, float]]:
+    return {row.layer: (row.free_db, row.forced_db) for row in report.rows}
+
+
+# Converting a variant for Core ML takes ten seconds and more.
+LONG = {("shvit_s2", "coreml"), ("shvit_s3", "coreml"), ("shvit_s4", "coreml")}
+ARTIFACTS = [
+    pytest.param(variant, target, marks=pytest.mark.slow if (variant, target) in LONG else ())
+    for target in OPEN
+    for variant in VARIANTS
+]
+
+
+@pytest.mark.parametrize(("variant", "target"), ARTIFACTS)
+def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, images, tmp_path):
+    whole = model(config=replace(VARIANTS[variant], classes=7))
+    report = compare_layers(artifact(whole, target, FP32, tmp_path), whole, images.sample(1, 0))
+    expected = [landmark.name for landmark in landmarks(to_deploy_form(whole).module)]
+    assert [row.layer for row in report.rows] == expected
+    assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
+    assert report.first is None
+
+
+@pytest.mark.parametrize("target", OPEN)
+@pytest.mark.parametrize("layer", FAULTY)
+def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, images, tmp_path):
+    whole = model()
+    report = compare_layers(artifact(with_fault(whole, layer, 1.01), target, FP32, tmp_path), whole, images)
+    assert report.first == layer
+    assert report.worst[0] == layer
+    found = figures(report)
+    names = list(found)
+    behind = names[names.index(layer) + 1 :]
+    # Given the float model's values, no other layer is at fault; left to itself, the fault is in all that follow.
+    assert all(forced > 100 for name, (_, forced) in found.items() if name != layer)
+    assert all(free > 100 for name, (free, _) in found.items() if name not in (layer, *behind))
+    assert all(free < 90 for name, (free, _) in found.items() if name in behind)
+
+
+@pytest.mark.parametrize("target", OPEN)
+def test_a_bad_range_in_the_recipe_is_named(target, images, tmp_path):
+    layer, whole = "stages.1.blocks.1.ffn.m.pw1", model()
+    recipe = calibrate(to_deploy_form(whole), images, precision="int8", count=6)
+    seen = recipe.ranges[layer]
+    # It holds a twentieth of what comes out; all beyond is cut off.
+    narrow = seen.model_copy(update={"output": (seen.output[0] / 20, seen.output[1] / 20)})
+    bad = recipe.model_copy(update={"ranges": {**recipe.ranges, layer: narrow}})
+    good, faulty = (
+        compare_layers(artifact(whole, target, given, tmp_path / name), whole, images)
+        for name, given in (("good", recipe), ("bad", bad))
+    )
+    assert good.first is None
+    assert faulty.first == layer
+    assert faulty.worst[0] == layer
+    assert figures(faulty)[layer][1] < 3 < 20 < figures(good)[layer][1]
+
+
+def test_an_fp16_package_computes_each_layer_to_fp16s_digits(images, tmp_path):
+    whole = model()
+    report = compare_layers(artifact(whole, "coreml", Recipe(precision="fp16"), tmp_path), whole, images)
+    assert report.first is None
+    assert all(40 < row.free_db <= row.forced_db + 1 for row in report.rows)
+    assert all(55 < row.forced_db < 90 for row in report.rows)
+
+
+def test_layers_of_another_model_are_not_taken_for_its_own(images, tmp_path):
+    other = replace(CONFIG, partial_dims=(8, 12, 12))
+    made = artifact(model(), "coreml", FP32, tmp_path)
+    strangers = tuple(landmarks(to_deploy_form(model(config=other)).module))
+    with pytest.raises(BadArtifact, match=r"stages.1.blocks.0.mixer.m.qkv is \('conv', \(28, 12, 1, 1\)\)"):
+        open_probe(made, strangers)
+
+
+def test_an_executorch_program_says_why_it_stays_closed(images, tmp_path):
+    whole = model()
+    made = artifact(whole, "onnx", FP32, tmp_path)
+    other = Artifact(made.path, made.manifest.model_copy(update={"target": "executorch"}))
+    with pytest.raises(WrongConfig, match="ETDump"):
+        compare_layers(other, whole, images)

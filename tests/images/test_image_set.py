@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shvit_mobile.errors import BadImages
+from shvit_mobile.images.image_set import ImageSet, open_images
+from tests.images.pictures import dot, tree
+
+LABELS = ("airplane", "fire truck", "cat")
+GENERIC = ("class 0", "class 1", "class 2")
+
+
+def pictures(root: Path, *names: str) -> Path:
+    return tree(root, {name: dot(number) for number, name in enumerate(names)})
+
+
+def found(images: ImageSet) -> dict[str, int | None]:
+    labels = images.labels or [None] * len(images)
+    return {file.relative_to(images.root).as_posix(): label for file, label in zip(images.files, labels, strict=True)}
+
+
+def refusal(path: Path, **options) -> BadImages:
+    with pytest.raises(BadImages) as caught:
+        open_images(path, **options)
+    assert "Traceback" not in str(caught.value)
+    return caught.value
+
+
+def test_class_folders_without_labels_are_classes_in_sorted_order(tmp_path):
+    images = open_images(pictures(tmp_path, "b/2.png", "a/9.JPG", "b/1.png", "a/deep/er/3.webp"))
+    assert images.classes == ("a", "b")
+    assert list(found(images).items()) == [("a/9.JPG", 0), ("a/deep/er/3.webp", 0), ("b/1.png", 1), ("b/2.png", 1)]
+
+
+def test_folders_that_are_numbers_are_sorted_as_numbers(tmp_path):
+    images = open_images(pictures(tmp_path, "10/a.png", "9/a.png", "0/a.png"))
+    assert images.classes == ("0", "9", "10")
+
+
+@pytest.mark.parametrize(
+    ("folder", "index"),
+    [
+        ("cat", 2),
+        ("Cat", 2),
+        ("fire truck", 1),
+        ("Fire_Truck", 1),
+        ("firetruck", 1),
+        ("fire-truck", 1),
+        ("2", 2),
+        ("002", 2),
+    ],
+)
+def test_folders_are_matched_with_the_models_labels(folder, index, tmp_path):
+    images = open_images(pictures(tmp_path, f"{folder}/x.png", "airplane/y.png"), labels=LABELS)
+    assert images.classes == LABELS
+    assert found(images) == {f"{folder}/x.png": index, "airplane/y.png": 0}
+
+
+def test_a_label_that_is_a_number_comes_before_an_index(tmp_path):
+    images = open_images(pictures(tmp_path, "1/x.png", "0/x.png"), labels=("1", "0"))
+    assert found(images) == {"1/x.png": 0, "0/x.png": 1}
+
+
+def test_the_first_synonym_is_enough(tmp_path):
+    images = open_images(
+        pictures(tmp_path, "Goldfish/x.png"), labels=("tench, Tinca tinca", "goldfish, Carassius auratus")
+    )
+    assert images.labels == (1,)
+
+
+def test_a_name_that_two_classes_share_is_refused(tmp_path):
+    labels = ("crane", "cat", "crane")
+    error = refusal(pictures(tmp_path, "crane/x.png", "cat/x.png"), labels=labels)
+    assert "'crane' (the name of 2 classes: use the index)" in error.what
+    assert found(open_images(pictures(tmp_path / "new", "2/x.png", "cat/x.png"), labels=labels)) == {
+        "2/x.png": 2,
+        "cat/x.png": 1,
+    }
+
+
+def test_folders_that_are_no_class_are_named_with_the_nearest_label(tmp_path):
+    error = refusal(pictures(tmp_path, "aeroplane/x.png", "cat/x.png", "qqqq/x.png", "7/x.png"), labels=LABELS)
+    assert "3 of 4 folders" in error.what
+    assert "'aeroplane' (airplane?)" in error.what
+    assert "'qqqq'" in error.what
+    assert "'7'" in error.what
+    assert "'cat'" not in error.what
+    assert "0 to 2: airplane, fire truck, cat" in error.why
+    assert error.hint
+
+
+def test_two_folders_of_one_class_are_refused(tmp_path):
+    error = refusal(pictures(tmp_path, "cat/x.png", "2/x.png"), labels=LABELS)
+    assert "'2'" in error.what
+    assert "'cat'" in error.what
+
+
+def test_generic_labels_take_as_many_folders_in_sorted_order(tmp_path):
+    images = open_images(pictures(tmp_path, "zebra/x.png", "ant/x.png", "cow/x.png"), labels=GENERIC)
+    assert found(images) == {"ant/x.png": 0, "cow/x.png": 1, "zebra/x.png": 2}
+    assert images.classes == GENERIC
+
+
+def test_generic_labels_take_indices_and_their_own_names(tmp_path):
+    images = open_images(pictures(tmp_path, "class_2/x.png", "0/x.png"), labels=GENERIC)
+    assert found(images) == {"0/x.png": 0, "class_2/x.png": 2}
+
+
+@pytest.mark.parametrize("names", [("ant", "cow"), ("ant", "cow", "1"), ("1", "2", "3")])
+def test_generic_labels_do_not_guess(names, tmp_path):
+    refusal(pictures(tmp_path, *(f"{name}/x.png" for name in names)), labels=GENERIC)
+
+
+def test_all_of_imagenets_wordnet_ids_are_its_classes_in_order(tmp_path):
+    names = [f"n{10_000_000 + 7 * index}" for index in range(1000)]
+    images = open_images(
+        pictures(tmp_path, *(f"{name}/x.png" for name in names)), labels=[f"thing {i}" for i in range(1000)]
+    )
+    assert images.labels == tuple(range(1000))
+    shutil.rmtree(tmp_path / names[3])
+    assert "n10000000" in refusal(tmp_path, labels=[f"thing {i}" for i in range(1000)]).what
+
+
+def test_a_few_wordnet_ids_are_not_taken_for_all(tmp_path):
+    error = refusal(pictures(tmp_path, "n10000000/x.png", "n10000007/x.png", "n10000014/x.png"), labels=LABELS)
+    assert "3 of 3 folders" in error.what
+
+
+def test_accents_match_however_they_are_encoded(tmp_path):
+    images = open_images(pictures(tmp_path, "cafe\u0301/x.png", "cat/x.png"), labels=("caf\u00e9", "cat"))
+    assert sorted(images.labels or ()) == [0, 1]
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    images = open_images(pictures(tmp_path, "b.png", "a.jpeg", "c.txt"), labels=LABELS)
+    assert (found(images), images.labels, images.classes) == ({"a.jpeg": None, "b.png": None}, None, ())
+
+
+def test_pictures_beside_and_in_folders_without_a_class_have_no_labels(tmp_path):
+    images = open_images(pictures(tmp_path, "b.png", "trip/one/a.png", "trip/c.png"), labels=LABELS)
+    assert found(images) == {"b.png": None, "trip/c.png": None, "trip/one/a.png": None}
+
+
+def test_a_picture_beside_class_folders_is_refused(tmp_path):
+    error = refusal(pictures(tmp_path, "sheet.png", "cat/a.png", "airplane/b.png"), labels=LABELS)
+    assert "1 image in" in error.what
+    assert "sheet.png" in error.what
+
+
+def test_folders_around_the_class_folders_are_stepped_into(tmp_path):
+    pictures(tmp_path, "photos/val/cat/a.png", "photos/val/airplane/b.png", "__MACOSX/photos/._a.png")
+    images = open_images(tmp_path, labels=LABELS)
+    assert images.root == tmp_path / "photos" / "val"
+    assert found(images) == {"airplane/b.png": 0, "cat/a.png": 2}
+
+
+def test_a_lone_folder_of_pictures_is_a_class(tmp_path):
+    assert open_images(pictures(tmp_path, "cat/a.png"), labels=LABELS).labels == (2,)
+    error = refusal(pictures(tmp_path / "other", "photos/a.png"), labels=LABELS)
+    assert str(tmp_path / "other" / "photos") in error.hint
+
+
+def test_hidden_files_and_other_files_are_passed_over(tmp_path):
+    pictures(tmp_path, "cat/a.png", "cat/._a.png", "cat/.hidden/b.png", ".git/c.png", "__MACOSX/cat/d.png")
+    tree(tmp_path, {"cat/Thumbs.db": "x", "notes.txt": "x", "masks/a.txt": "x", "cat/no_suffix": "x"})
+    (tmp_path / "cat" / "folder.png").mkdir()
+    assert list(found(open_images(tmp_path, labels=LABELS))) == ["cat/a.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes and links")
+def test_links_count_if_they_lead_to_pictures(tmp_path):
+    pictures(tmp_path / "store", "cat/a.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "store" / "cat")
+    (tmp_path / "store" / "cat" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    os.mkfifo(tmp_path / "store" / "cat" / "pipe.png")
+    assert list(found(open_images(tmp_path / "set"))) == ["cat/a.png"]
+
+
+def test_a_single_picture(tmp_path):
+    images = open_images(pictures(tmp_path, "a.png", "b.png") / "a.png", labels=LABELS)
+    assert (found(images), images.labels) == ({"a.png": None}, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "words", "hint"),
+    [
+        ({}, "", "is empty", ""),
+        ({"notes.txt": "x"}, "", "There is no image in .*: 1 with .txt", ""),
+        ({"a.HEIC": "x", "b.heic": "x"}, "", "2 with .heic", "Convert them to JPEG"),
+        ({"photos/a.png": "x"}, "photo", "There is no folder of images", "photos"),
+        ({"photos.zip": "x"}, "photos.zip", "neither a folder nor an image", "unzip"),
+        ({"labels.csv": "x"}, "labels.csv", "neither a folder nor an image", "as its CSV"),
+        ({}, "x" * 5000, "cannot be opened", ""),
+        ({}, "nul\0byte", "(cannot be opened|no folder)", ""),
+    ],
+    ids=["empty", "no images", "heic", "missing", "archive", "csv", "long name", "nul byte"],
+)
+def test_what_is_no_folder_of_images_is_refused(files, path, words, hint, tmp_path):
+    error = refusal(tree(tmp_path, files) / path)
+    assert re.search(words, error.what)
+    assert hint in error.hint
+
+
+# -- A CSV of labels ---------------------------------------------------------------------------------------------------
+
+
+def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
+    pictures(tmp_path, "a.png", "b c.png", "deep/d.png", "unlisted.png", "é,1.png")
+    tree(tmp_path, {"labels.csv": text})
+    return {"path": tmp_path, "csv": tmp_path / "labels.csv"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.png,cat\nb c.png,airplane\ndeep/d.png,1\n",
+        "file,label\na.png,Cat\nb c.png,0\ndeep/d.png,fire_truck",
+        "\ufefffilename;class\r\na.png;cat\r\n\r\nb c.png;airplane\r\ndeep\\d.png;fire truck\r\n",
+        "id\tlabel\timage_path\n1\t2\t./a.png\n2\tairplane\tb c.png\n3\t1\tdeep/d.png\n",
+        '"a.png", "cat"\n"b c.png", "airplane"\n"deep/d.png", "fire truck"\n',
+        "\ufeffa.png,cat\nb c.png,airplane\ndeep/d.png,1\n",
+        "species,file\ncat,a.png\nairplane,b c.png\nfiretruck,deep/d.png\n",
+        "photo,label\na.png,cat\nb c.png,airplane\ndeep/d.png,firetruck\n",
+    ],
+    ids=["bare", "header", "excel", "tabs", "quoted", "mark of UTF-8", "file word only", "label word only"],
+)
+def test_a_csv_gives_the_labels(text, tmp_path):
+    images = open_images(**with_csv(tmp_path, text), labels=LABELS)
+    assert list(found(images).items()) == [("a.png", 2), ("b c.png", 0), ("deep/d.png", 1)]
+    assert images.classes == LABELS
+
+
+def test_a_csv_without_the_models_labels_names_the_classes(tmp_path):
+    images = open_images(**with_csv(tmp_path, 'a.png,zebra\nb c.png,ant\n"é,1.png",zebra\n'))
+    assert images.classes == ("ant", "zebra")
+    assert images.labels == (1, 0, 1)
+    numbered = open_images(**with_csv(tmp_path, "a.png,10\nb c.png,9\n"))
+    assert (numbered.classes, numbered.labels) == (("9", "10"), (1, 0))
+
+
+def test_a_csv_leads_to_class_folders_too(tmp_path):
+    pictures(tmp_path, "cat/a.png", "dog/a.png")
+    tree(tmp_path, {"labels.csv": "cat/a.png,airplane\ndog/a.png,cat"})
+    assert open_images(tmp_path, labels=LABELS, csv=tmp_path / "labels.csv").labels == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a.png,cat\ngone.png,cat\n", "1 of 2 rows in .*: row 2: there is no gone.png"),
+        ("file,label\na.png,kat\n", r"1 of 1 row .*row 2: 'kat' \(cat\?\)"),
+        ("a.png,3\n", "row 1: '3'"),
+        ("a.png,cat\n\nb c.png,cat\n./a.png,cat\n", "row 4: a.png was in row 1 already"),
+        ("../a.png,cat\n", "row 1: ../a.png is not a file under"),
+        ("/etc/passwd,cat\n", "row 1: /etc/passwd is not a file under"),
+        ("deep,cat\n", "row 1: there is no deep"),
+        ("x" * 5000 + ".png,cat\n", "row 1: there is no xxx"),
+        ("a.png\n", "Row 1 of .* lacks a file or a label"),
+        ("a.png,cat\nb c.png,\n", "Row 2 of .* lacks"),
+        ("", "has no rows"),
+        ("\n \n", "has no rows"),
+        ("file,label\n", "has a header and no rows"),
+        ("file,width,height\na.png,1,2\n", "has the columns file, width, height"),
+        ('a.png,"cat\n', "is not a CSV file"),
+        (b"\xff\xfea\0,\0b\0", "it is not text"),
+        (b"a.png\0,cat", "it is not text"),
+        ("\n".join(f"{i}.png,cat" for i in range(9)), "9 of 9 rows .*4.png and 4 more"),
+    ],
+)
+def test_a_wrong_csv_is_refused_with_its_rows(text, words, tmp_path):
+    assert re.search(words, refusal(**with_csv(tmp_path, text), labels=LABELS).what)
+
+
+def test_a_csv_that_is_missing_or_a_folder_is_refused(tmp_path):
+    pictures(tmp_path, "a.png")
+    assert "cannot be read" in refusal(tmp_path, csv=tmp_path / "labels.csv").what
+    assert "cannot be read" in refusal(tmp_path, csv=tmp_path).what
+    assert "is a file" in refusal(tmp_path / "a.png", csv=tmp_path / "labels.csv").what
+
+
+# -- Samples -----------------------------------------------------------------------------------------------------------
+
+SETS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 10**6)), min_size=1, max_size=60, unique=True)
+
+
+def made(items: list[tuple[int, int]], root: str = "/data") -> ImageSet:
+    files = tuple(Path(root, str(label), f"{number}.png") for label, number in items)
+    return ImageSet(Path(root), files, tuple(label for label, _ in items), ("a", "b", "c", "d", "e"))
+
+
+def names(images: ImageSet) -> list[str]:
+    return [file.relative_to(images.root).as_posix() for file in images.files]
+
+
+@settings(max_examples=150, deadline=None)
+@given(SETS, st.integers(1, 70), st.integers())
+def test_a_balanced_sample_is_as_even_as_the_classes_allow(items, count, seed):
+    images = made(items)
+    sample = images.sample(count, seed)
+    assert len(sample) == min(count, len(images))
+    assert set(zip(sample.files, sample.labels, strict=True)) <= set(zip(images.files, images.labels, strict=True))
+    assert len(set(sample.files)) == len(sample)
+    there, taken = Counter(images.labels), Counter(sample.labels)
+    # No class has two more than another that could have given one more.
+    assert all(taken[a] <= taken[b] + 1 for a in there for b in there if taken[b] < there[b])
+
+
+@settings(max_examples=100, deadline=None)
+@given(SETS, st.integers(1, 70), st.integers(), st.booleans(), st.randoms())
+def test_a_sample_depends_on_names_and_seed_alone(items, count, seed, balanced, random):
+    sample = made(items).sample(count, seed, balanced=balanced)
+    shuffled = items[:]
+    random.shuffle(shuffled)
+    assert names(made(shuffled, "/else/where").sample(count, seed, balanced=balanced)) == names(sample)
+    assert sample.sample(count, seed, balanced=balanced) == sample
+    larger = made(items).sample(count + 5, seed, balanced=balanced)
+    assert larger.files[: len(sample)] == sample.files
+
+
+def test_samples_are_the_same_on_every_machine_and_release():
+    images = made([(label, number) for label in range(3) for number in range(40)])
+    assert names(images.sample(5, 0)) == ["2/10.png", "0/12.png", "1/0.png", "2/25.png", "1/15.png"]
+    assert names(images.sample(5, 1, balanced=False)) == ["1/11.png", "2/9.png", "0/5.png", "1/28.png", "1/25.png"]
+
+
+def test_seeds_differ_and_unlabelled_sets_can_be_sampled():
+    images = made([(0, number) for number in range(200)])
+    unlabelled = ImageSet(images.root, images.files)
+    assert names(unlabelled.sample(20, 1)) == names(images.sample(20, 1)) != names(images.sample(20, 2))
+    assert unlabelled.sample(20, 1).labels is None
+
+
+def test_an_unbalanced_sample_keeps_the_shares_of_the_classes():
+    images = made([(0, number) for number in range(900)] + [(1, number) for number in range(100)])
+    assert 10 <= Counter(images.sample(300, 4, balanced=False).labels)[1] <= 50
+    assert Counter(images.sample(150, 4).labels)[1] == 75
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_sample_of_nothing_is_refused(count):
+    with pytest.raises(BadImages, match=f"sample of {count} images"):
+        made([(0, 1)]).sample(count, 0)
+
+
+def test_labels_that_do_not_fit_the_files_are_refused():
+    with pytest.raises(BadImages, match="2 labels for 1 images"):
+        ImageSet(Path("/data"), (Path("/data/a.png"),), (0, 1), ("a", "b"))
+
+
+def test_the_fingerprint_is_of_the_bytes_in_order(tmp_path):
+    images = open_images(pictures(tmp_path, "a.png", "b.png"))
+    digests = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in images.files)
+    assert images.sha256() == hashlib.sha256(digests).hexdigest()
+    turned = ImageSet(images.root, images.files[::-1])
+    assert turned.sha256() != images.sha256()
+    moved = shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}-moved")
+    assert open_images(moved).sha256() == images.sha256()
+    (tmp_path / "b.png").write_bytes(dot(77))
+    assert images.sha256() != open_images(moved).sha256()
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(BadImages, match=r"b\.png cannot be read"):
+        images.sha256()

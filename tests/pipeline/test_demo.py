@@ -1,0 +1,62 @@
+"""The embedded demo is what its model card says, and its job meets its own bars."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, HERE, TEST_IMAGES
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.demo import PLAN, REPORT, RUNGS, run_demo
+
+
+def test_the_card_names_the_weights() -> None:
+    assert sha256(CHECKPOINT) in (HERE / "MODEL_CARD.md").read_text()
+
+
+def test_the_checkpoint_describes_itself() -> None:
+    trained = load_checkpoint(CHECKPOINT)
+    assert (trained.variant, trained.dialect) == ("shvit_s1", "shvit-mobile")
+    assert trained.labels == tuple(sorted(path.name for path in TEST_IMAGES.iterdir()))
+    assert trained.preprocessing.size == (224, 224)
+
+
+def test_images_are_balanced_and_none_is_both_calibrated_and_measured_on() -> None:
+    test, calibration = open_images(TEST_IMAGES), open_images(CALIBRATION_IMAGES)
+    assert set(Counter(test.labels or ()).values()) == {50}
+    assert set(Counter(calibration.labels or ()).values()) == {20}
+    assert not {sha256(file) for file in test.files} & {sha256(file) for file in calibration.files}
+
+
+@pytest.mark.slow
+def test_the_whole_job_meets_its_bars(tmp_path: Path) -> None:
+    result = run_demo(tmp_path)
+    assert len(result.artifacts) == len(PLAN)
+    report = DriftReport.read(tmp_path / REPORT)
+    assert report == result.report
+    assert [row.artifact for row in report.rows if row.how == "simulated"] == [
+        *("deploy form", "fake-quant int8", "rounded int8-weights")
+    ]
+    assert len(report.rows) == RUNGS + len(PLAN)
+    assert list(report.rows[RUNGS:]) == [artifact.manifest.drift for artifact in result.artifacts]
+    manifests = {
+        (artifact.manifest.target, artifact.manifest.precision): artifact.manifest for artifact in result.artifacts
+    }
+    for (target, precision), manifest in manifests.items():
+        drift = manifest.drift
+        assert drift is not None
+        assert drift.images == 500
+        if precision == "fp32":
+            assert drift.agreement.value == 1.0
+            assert drift.max_abs_error < 1e-3
+        if precision == "fp16":
+            assert drift.agreement.value >= 0.998
+        if precision == "int8":
+            assert drift.top1_drop is not None
+            assert drift.top1_drop <= 0.5
+            assert drift.agreement.value >= 0.985
+            assert manifest.artifact.bytes <= 0.30 * manifests[target, "fp32"].artifact.bytes
+            assert manifest.inventory.weight_bytes["int8"] > 0.9 * sum(manifest.inventory.weight_bytes.values())

@@ -1,0 +1,69 @@
+"""Pictures for goldens go into an app as they are where they can, and tell nothing of who took them where."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shvit_mobile.errors import BadImages
+from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.golden_images import golden_pictures, picture
+from tests.builders import picture_folder
+
+ORIENTATION, GPS = 0x0112, 0x8825
+
+
+def colours(height: int, width: int) -> Image.Image:
+    rows, columns = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([rows % 256, columns % 256, (rows + columns) % 256], -1).astype(np.uint8))
+
+
+def test_a_small_jpeg_goes_in_byte_for_byte(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    colours(30, 41).save(file)
+    made = picture(file)
+    assert (made.source, made.jpeg, made.changed) == ("a.jpg", file.read_bytes(), "")
+
+
+def test_metadata_stays_outside_and_the_picture_is_upright(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    exif.get_ifd(GPS)[1] = "N"
+    colours(30, 41).save(file, exif=exif)
+    made = picture(file)
+    assert made.changed == "it has metadata"
+    with Image.open(io.BytesIO(made.jpeg)) as opened:
+        assert opened.size == (30, 41)
+        assert len(opened.getexif()) == 0
+    assert np.abs(np.asarray(decoded(made.jpeg), int) - np.asarray(decoded(file), int)).mean() < 3
+
+
+def test_a_large_photo_shrinks_and_another_format_becomes_jpeg(tmp_path: Path) -> None:
+    colours(700, 1500).save(tmp_path / "large.jpg")
+    colours(20, 30).save(tmp_path / "drawing.png")
+    large, drawing = picture(tmp_path / "large.jpg"), picture(tmp_path / "drawing.png")
+    assert (decoded(large.jpeg).size, large.changed) == ((1024, 478), "it has 1500 x 700 pixels")
+    assert (decoded(drawing.jpeg).size, drawing.changed) == ((30, 20), "it is a PNG")
+    for made in (large, drawing):
+        with Image.open(io.BytesIO(made.jpeg)) as opened:
+            assert opened.format == "JPEG"
+
+
+def test_four_are_chosen_the_same_each_time(tmp_path: Path) -> None:
+    images = open_images(picture_folder(tmp_path, count=9))
+    chosen = golden_pictures(images)
+    assert len({one.source for one in chosen}) == 4
+    assert golden_pictures(images) == chosen
+    assert golden_pictures(images, seed=1) != chosen
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
+    with pytest.raises(BadImages, match=r"broken\.jpg cannot be decoded"):
+        picture(tmp_path / "broken.jpg")

@@ -1,0 +1,106 @@
+"""What float costs a layer: bytes of its weight, its arithmetic, and time that ONNX Runtime was seen to take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.errors import WrongConfig
+from shvit_mobile.pipeline.layer_costs import LayerLatency, bytes_of, latency, macs
+from shvit_mobile.pipeline.layer_latency import computing, latencies, layer_of, layer_times, runs_of
+from shvit_mobile.quantize.layers import dense_convolutions
+from tests.builders import randomised, trained
+
+FIGURES = {"quantized_db": 30.0, "quantized_kl": 0.1, "float_db": 20.0, "float_kl": 0.1}
+LAYERS = ("patch_embed.0", "stages.0.downsample.2.se.fc2", "stages.0.downsample.2.conv3")
+
+
+def sensitivity(*weights: int) -> Sensitivity:
+    rows = tuple(
+        LayerSensitivity(layer=layer, macs=7 * size, weights=size, **FIGURES)
+        for layer, size in zip(LAYERS, weights, strict=False)
+    )
+    return Sensitivity(
+        checkpoint_sha256="0" * 64,
+        recipe_sha256="0" * 64,
+        images=1,
+        int8_db=20.0,
+        int8_kl=0.1,
+        layers=rows,
+        blocks=(),
+    )
+
+
+def test_float_takes_three_bytes_more_an_element_and_half_precision_one() -> None:
+    assert bytes_of(sensitivity(10, 20), "onnx").layers == {LAYERS[0]: 30, LAYERS[1]: 60}
+    assert bytes_of(sensitivity(10, 20), "executorch").total(LAYERS[:2]) == 90
+    assert bytes_of(sensitivity(10, 20), "coreml").total(LAYERS[:2]) == 30
+    assert macs(sensitivity(10, 20)).total(LAYERS[:1]) == 70
+
+
+def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
+    times = (
+        LayerLatency(layer=LAYERS[0], float_ms=3, int8_ms=1),
+        LayerLatency(layer=LAYERS[1], float_ms=1, int8_ms=3),
+    )
+    assert latency(sensitivity(1, 1), times).layers == {LAYERS[0]: 2, LAYERS[1]: 0}
+    with pytest.raises(WrongConfig, match=LAYERS[1]):
+        latency(sensitivity(1, 1), times[:1])
+
+
+@pytest.mark.parametrize(
+    ("node", "layer"),
+    [
+        ("patch_embed.0", "patch_embed.0"),
+        ("patch_embed.0.relu_nchwc", "patch_embed.0"),
+        ("patch_embed.0_token_304", "patch_embed.0"),
+        ("patch_embed.0.input.int8", "patch_embed.0"),
+        ("patch_embed.06", None),
+        ("patch_embed.centre", None),
+        ("stages.0.downsample.2.se.gate_nchwc", "stages.0.downsample.2.se.fc2"),
+        ("stages.0.downsample.2.se.mul", None),
+    ],
+)
+def test_a_node_is_its_layers_whatever_onnx_runtime_made_of_it(node: str, layer: str | None) -> None:
+    assert layer_of(node, LAYERS) == layer
+
+
+def kernel(name: str, start: int, op: str = "Conv") -> dict[str, Any]:
+    return {"cat": "Node", "name": f"{name}_kernel_time", "ts": start, "dur": 500, "args": {"op_name": op}}
+
+
+def test_what_lies_between_layers_goes_to_the_one_before_and_runs_are_told_apart() -> None:
+    events = [
+        kernel("patch_embed.0", 10),
+        kernel("Transpose_token_3", 11, "Transpose"),
+        kernel("stages.0.add", 12, "Add"),
+        kernel("ReorderInput", 13, "ReorderInput"),
+        {"cat": "Session", "name": "model_run", "ts": 9, "dur": 10},
+        {"cat": "Session", "name": "model_run", "ts": 29, "dur": 10},
+        kernel("patch_embed.0", 30),
+        {"cat": "Node", "name": "patch_embed.0_fence_before", "ts": 31, "dur": 900, "args": {"op_name": "Conv"}},
+    ]
+    first, second = runs_of(events)
+    assert layer_times(first, LAYERS) == {"patch_embed.0": 1.0}
+    assert layer_times(second, LAYERS) == {"patch_embed.0": 0.5}
+
+
+def test_every_int8_layer_is_timed_in_both_precisions() -> None:
+    deployed = to_deploy_form(trained(randomised(), size=(64, 96)))
+    names = [name for name, _ in dense_convolutions(deployed.module)]
+    ranges = {name: ActivationRange(input=(-3, 3), output=(-3, 3)) for name in names}
+    recipe = Recipe(precision="int8", ranges=ranges, float_layers=names[1:2])
+    times = latencies(deployed, recipe, runs=3, warm_up=1)
+    assert [row.layer for row in times] == [
+        name for name in computing(deployed.module) if name in {*names} - {names[1]}
+    ]
+    # ONNX Runtime counts whole microseconds; the stem is long enough to be seen.
+    assert times[0].layer == "patch_embed.0"
+    assert times[0].float_ms > 0
+    assert times[0].int8_ms > 0
+    assert sum(row.float_ms > 0 for row in times) > len(times) // 2
+    assert sum(row.int8_ms > 0 for row in times) > len(times) // 2

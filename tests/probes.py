@@ -1,0 +1,55 @@
+"""Artifacts with a planted fault: written by a target's own builder, without the proof that would refuse them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.families.shvit import SHViT, SHViTConfig
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.pipeline.lower import MODULES, manifest_of, planned
+from tests.builders import randomised, trained
+
+# A stage of convolutions and two of attention; the second attention block of stage 1 has one before and behind it.
+CONFIG = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 3, 1), classes=7)
+SIZE = (80, 112)
+
+
+def model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTConfig = CONFIG) -> TrainedModel:
+    """A trained model at an odd number of positions; `plant` changes its weights."""
+    network = randomised(config, seed=3)
+    if plant:
+        with torch.no_grad():
+            plant(network)
+    return trained(network, size=SIZE)
+
+
+def artifact(model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path) -> Artifact:
+    """An artifact as `lower` writes it, unproven."""
+    deployed = model if isinstance(model, DeployForm) else to_deploy_form(model)
+    module = import_module(MODULES[target][0])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = planned(deployed.trained, recipe.precision, target, folder)
+    built = module.build(deployed, recipe, path, getattr(module, MODULES[target][1])())
+    return Artifact(path, manifest_of(deployed, recipe, target, path, built))
+
+
+def with_fault(model: TrainedModel, layer: str, factor: float) -> DeployForm:
+    """The deploy form with the weights of one layer multiplied."""
+    deployed = to_deploy_form(model)
+    module = deepcopy(deployed.module)
+    faulty = module.get_submodule(layer)
+    assert isinstance(faulty, nn.Conv2d | nn.Linear)
+    with torch.no_grad():
+        faulty.weight.mul_(factor)
+    return replace(deployed, module=module)

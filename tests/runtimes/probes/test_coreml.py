@@ -1,0 +1,87 @@
+"""The watch on a Core ML program: what a norm squares and sums inside one operator, which no output shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shvit_mobile.contracts.preprocessing import raw
+from shvit_mobile.deploy.comparison_points import Landmark
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.runtimes.probes.coreml import CoreMLProbe, CoreMLWatch
+from tests.runtimes.mil.packages import converted, saved
+from tests.runtimes.test_coreml import CLASSES, HEIGHT, WIDTH, artifact, pictures
+
+CHANNELS = 4
+LANDMARKS = (
+    Landmark("stem", "conv", (CHANNELS, 3, 1, 1)),
+    Landmark("head", "linear", (CLASSES, CHANNELS * HEIGHT * WIDTH)),
+)
+
+
+class Normed(nn.Module):
+    """A convolution, its output normalised over all of an image by one operator, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS, 1)
+        self.head = nn.Linear(CHANNELS * HEIGHT * WIDTH, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(nn.functional.layer_norm(self.stem(x), (CHANNELS, HEIGHT, WIDTH)).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return Normed().eval()
+
+
+@pytest.fixture(scope="module")
+def made(network, tmp_path_factory):
+    package = converted(network, 1, 3, HEIGHT, WIDTH, fp16=True)
+    return artifact(saved(package, tmp_path_factory.mktemp("packages") / "normed.mlpackage"))
+
+
+@torch.no_grad()
+def stem_of(network: nn.Module, pixels: np.ndarray) -> torch.Tensor:
+    return network.stem(torch.from_numpy(raw(pixels)))
+
+
+def test_the_squares_inside_a_layer_norm_are_seen(network, made):
+    pixels, seen = pictures(1), {}
+    watch = CoreMLWatch(made, LANDMARKS)
+    watch.run(pixels, lambda value, tensor: seen.setdefault((value.operator, value.part), tensor), half=False)
+    stem = stem_of(network, pixels).double()
+    # Weights of the package are rounded to fp16.
+    torch.testing.assert_close(seen["layer_norm", "squares"].double(), stem.square(), rtol=5e-3, atol=5)
+    assert float(seen["layer_norm", "sum"]) == pytest.approx(float(stem.square().sum()), rel=1e-3)
+    assert float(seen["layer_norm", "squares"].max()) > 1e4
+    assert float(seen["layer_norm", None].square().mean()) == pytest.approx(1, rel=1e-2)
+
+
+def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
+    probe, pixels = CoreMLProbe(made, LANDMARKS), pictures(1)
+    own = probe.free(pixels)
+    torch.testing.assert_close(own["stem"], stem_of(network, pixels), rtol=1e-2, atol=0.5)
+    given = torch.linspace(-3, 3, own["stem"].numel()).reshape(own["stem"].shape)
+    forced = probe.forced(pixels, {"stem": given, "head": own["head"]})
+    torch.testing.assert_close(forced["stem"], own["stem"], rtol=0, atol=0)
+    with torch.no_grad():
+        expected = network.head(nn.functional.layer_norm(given, given.shape[1:]).flatten(1))
+    torch.testing.assert_close(forced["head"], expected, rtol=2e-2, atol=2e-2)
+    assert not torch.allclose(forced["head"], own["head"], atol=0.1)
+
+
+def test_a_layer_more_or_fewer_is_refused(made):
+    with pytest.raises(BadArtifact, match="2 of 3"):
+        CoreMLProbe(made, (*LANDMARKS, Landmark("more", "conv", (1, 1, 1, 1))))
+    with pytest.raises(BadArtifact, match=r"stem is \('conv', \(5, 3, 1, 1\)\)"):
+        CoreMLProbe(made, (Landmark("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
+
+
+def test_a_missing_residual_sum_is_refused(made):
+    with pytest.raises(BadArtifact, match="adds nothing to the output of stem"):
+        CoreMLProbe(made, (LANDMARKS[0], Landmark("residual", "residual", ()), LANDMARKS[1]))

@@ -173,11 +173,11 @@ def on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) 
 
 def timing_table(name: str, told: Timing) -> Table:
     """The percentiles of loading and prediction in milliseconds."""
-    from shvit_mobile.bench.statistics import Latency
+    from shvit_mobile.bench.statistics import summarize_latency
 
     table = titled(f"{name} on {told.device}, ms", "", "p50", "p90", "p99", "samples")
     for job, samples in (("load", told.load), ("predict", told.predict)):
-        found = Latency.of(samples)
+        found = summarize_latency(samples)
         table.add_row(job, *(f"{value:.2f}" for value in (found.p50, found.p90, found.p99)), str(found.samples))
     return table
 

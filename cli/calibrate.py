@@ -40,14 +40,13 @@ from .tables import decibels, points, sensitivity_table, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.contracts.budget_search import Search
+    from shvit_mobile.contracts.budget_search import CostName, Search
     from shvit_mobile.contracts.recipe import Recipe
     from shvit_mobile.contracts.sensitivity import Sensitivity
     from shvit_mobile.deploy.fold import DeployForm
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
-    from shvit_mobile.pipeline.layer_costs import CostName
     from shvit_mobile.quantize.calibration_cache import Settings, Study
 
 COUNT, SEED = 256, 0
@@ -162,7 +161,7 @@ def calibrate(
     check_budget(
         gate, sensitive, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count}
     )
-    from shvit_mobile.pipeline.layer_costs import COSTS
+    from shvit_mobile.contracts.budget_search import COSTS
 
     chosen_cost = UnknownCost.chosen(cost, COSTS)
     wanted, balanced = steps_of(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
@@ -292,8 +291,8 @@ def search(
     progress: Steps,
 ) -> Search:
     """The cheapest recipe within the budget, by what the study has tried before and what is left to try."""
-    from shvit_mobile.contracts.budget_search import Budget, Point
-    from shvit_mobile.pipeline.budget_search import costs_by, searched
+    from shvit_mobile.contracts.budget_search import Point
+    from shvit_mobile.pipeline.budget_search import budget_of, costs_by, searched
 
     with progress.step(f"Verifying the budget on {len(images)} images"):
         return searched(
@@ -301,7 +300,7 @@ def search(
             recipe,
             found,
             images,
-            Budget.of(gate),
+            budget_of(gate),
             costs_by(cost, found, deployed, recipe),
             most=TRIALS,
             known=[Point.model_validate_json(line) for line in study.points(recipe, images)],

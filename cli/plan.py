@@ -164,12 +164,11 @@ def within(
     gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: Steps
 ) -> Recipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
-    from shvit_mobile.contracts.budget_search import Budget
-    from shvit_mobile.pipeline.budget_search import as_it_is, costs_by, searched
+    from shvit_mobile.pipeline.budget_search import as_it_is, budget_of, costs_by, searched
     from shvit_mobile.quantize.calibrate import pictures
     from shvit_mobile.quantize.sensitivity import sensitivity
 
-    budget = Budget.of(gate)
+    budget = budget_of(gate)
     with steps.step("Holding int8 against the budget"):
         first = as_it_is(deployed, recipe, images, budget)
     if first.holds != "not held":

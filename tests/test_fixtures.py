@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from write_fixtures import FOLDER, write_fixtures
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.document import Document
 from shvit_mobile.contracts.fingerprints import sha256
@@ -88,7 +88,7 @@ def test_device_reports_say_that_they_are_fixtures_and_agree_with_their_samples(
     assert len(found) == 7
     assert all(report.fixture for report in found)
     for result in (result for report in found for result in report.results):
-        assert result.latency == Latency.of([sample for samples in result.samples_ms for sample in samples])
+        assert result.latency == summarize_latency([sample for samples in result.samples_ms for sample in samples])
 
 
 def test_device_reports_measure_the_artifacts_of_the_manifests() -> None:

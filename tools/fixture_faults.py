@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.document import VERSION, numbers
 
@@ -96,7 +96,7 @@ def brief(report: DeviceReport) -> DeviceReport:
     """The report with two short rounds of its first result, to be read by eye."""
     first = report.results[0]
     rounds = tuple(samples[:2] for samples in first.samples_ms[:2])
-    latency = Latency.of([sample for samples in rounds for sample in samples])
+    latency = summarize_latency([sample for samples in rounds for sample in samples])
     settings = report.settings.model_copy(update={"rounds": 2, "iterations": 2})
     result = first.model_copy(update={"samples_ms": rounds, "latency": latency})
     return report.model_copy(update={"settings": settings, "results": (result,)})

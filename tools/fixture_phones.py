@@ -13,7 +13,7 @@ from random import Random
 
 from fixture_models import EXPORTS, Export
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import (
     Compute,
     Conditions,
@@ -187,7 +187,7 @@ def result(one: Phone, export: Export, unit: Compute | int, draws: Random) -> Re
         compile_ms=round(export.bytes / 4e4 * draws.uniform(0.9, 1.1), 3) if coreml else None,
         load_ms=round(export.bytes / 3e5 * draws.uniform(0.9, 1.1), 3),
         first_ms=round(first * draws.uniform(2, 4), 4),
-        latency=Latency.of([sample for samples in rounds for sample in samples]),
+        latency=summarize_latency([sample for samples in rounds for sample in samples]),
         samples_ms=rounds,
         windows=windows(typical, draws) if one.sustained == (export.precision, unit) else (),
         peak_memory_bytes=int(export.bytes * draws.uniform(1.6, 2.0)),

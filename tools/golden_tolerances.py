@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.goldens import golden_pixels
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import usual_pictures
+from shvit_mobile.pipeline.goldens import golden_pixels
 from shvit_mobile.quantize.calibrate import run
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64.cpus import cpu_named

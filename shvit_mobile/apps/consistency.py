@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from math import isclose, isfinite
 
-from shvit_mobile.bench.statistics import Latency
-from shvit_mobile.contracts.device_report import DeviceReport, Result
+from shvit_mobile.bench.statistics import summarize_latency
+from shvit_mobile.contracts.device_report import DeviceReport, Latency, Result
 from shvit_mobile.errors import BadReport
 
 # A phone's arithmetic may differ in the last digits, or its JSON round to a nanosecond.
@@ -33,7 +33,7 @@ def check_result(result: Result, source: str) -> None:
     whose = f"{source}: {result.name}"
     if not all(isfinite(sample) and sample > 0 for sample in samples):
         raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Every inference takes time.")
-    for name, told, found in disagreements(result.latency, Latency.of(samples)):
+    for name, told, found in disagreements(result.latency, summarize_latency(samples)):
         raise BadReport(
             f"{whose} says that {name} is {told:g}, but its samples give {found:g}.",
             why="A summary is computed from the samples beside it; this report was edited, or its app has a fault.",

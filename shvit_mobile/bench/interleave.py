@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from shvit_mobile.bench.contestant import Subject, file_size
-from shvit_mobile.bench.statistics import Latency, ratio
+from shvit_mobile.bench.statistics import ratio, summarize_latency
 from shvit_mobile.bench.worker import Loaded, Worker
 from shvit_mobile.contracts.device_report import Result, Roof, Settings
 from shvit_mobile.contracts.recipe import INT8_PRODUCTS
@@ -109,7 +109,7 @@ def roofs_of(runs: Sequence[Run]) -> dict[str, Roof]:
     """The best of some products of matrices for each precision."""
     best: dict[str, Roof] = {}
     for run in runs:
-        gops = giga_operations(run.subject.macs or 0, Latency.of(run.samples).p50)
+        gops = giga_operations(run.subject.macs or 0, summarize_latency(run.samples).p50)
         if gops > (best[run.subject.precision].gops if run.subject.precision in best else 0.0):
             best[run.subject.precision] = Roof(gops=gops, reached_by=run.subject.name)
     return best
@@ -121,7 +121,7 @@ def results_of(runs: Sequence[Run], settings: Settings, roofs: dict[str, Roof]) 
 
 
 def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) -> Result:
-    subject, latency = run.subject, Latency.of(run.samples)
+    subject, latency = run.subject, summarize_latency(run.samples)
     roof = roofs.get(arithmetic(subject.precision))
     reached = giga_operations(settings.batch * (subject.macs or 0), latency.p50)
     return Result(

@@ -9,45 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Figure, Milliseconds
+from shvit_mobile.contracts.device_report import Latency, Ratio
+from shvit_mobile.contracts.document import Contract, Milliseconds
 
 CONFIDENCE = 0.95
-
-
-class Latency(Contract):
-    """A summary of samples, in milliseconds.
-
-    Attributes:
-        samples: how many.
-        p50, p90, p95, p99: by `percentile`.
-        least: the fastest.
-    """
-
-    samples: Annotated[int, Field(ge=1)]
-    p50: Milliseconds
-    p90: Milliseconds
-    p95: Milliseconds
-    p99: Milliseconds
-    least: Milliseconds
-
-    @classmethod
-    def of(cls, samples: Sequence[float]) -> Latency:
-        """The summary of at least one sample."""
-        p50, p90, p95, p99 = (percentile(samples, share) for share in (50, 90, 95, 99))
-        return cls(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
-
-
-class Ratio(Contract):
-    """How many times as fast as the first, and the interval that holds the median ratio with 95% confidence.
-
-    Attributes:
-        value: the median over rounds of the first's latency over this one's; above 1 is faster.
-        low, high: the interval's ends; infinite or 0 where there are too few rounds for one.
-    """
-
-    value: float
-    low: float
-    high: Figure
 
 
 class Median(Contract):
@@ -63,6 +28,12 @@ class Median(Contract):
     low: Milliseconds | None
     high: Milliseconds | None
     rounds: Annotated[int, Field(ge=1)]
+
+
+def summarize_latency(samples: Sequence[float]) -> Latency:
+    """The summary of at least one sample, in milliseconds."""
+    p50, p90, p95, p99 = (percentile(samples, share) for share in (50, 90, 95, 99))
+    return Latency(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
 
 
 def percentile(samples: Sequence[float], share: float) -> float:

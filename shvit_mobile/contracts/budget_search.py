@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_report import GateVerdict, ImagesSeen
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.drift.gates import Gate, caveats, violations
-from shvit_mobile.pipeline.layer_costs import Costs
 
+CostName = Literal["bytes", "macs", "latency"]
+COSTS: tuple[CostName, ...] = get_args(CostName)
 # "held" where the 95% interval lies inside the budget; "unproven" where the figure does and its interval reaches past
 # it, so that more images are needed to tell.
 Holds = Literal["held", "unproven", "not held"]
+
+
+class LayerLatency(Contract):
+    """Median time that a layer takes of one image, with what rounds its values and turns them about, in ms."""
+
+    layer: str
+    float_ms: Milliseconds
+    int8_ms: Milliseconds
+
+
+class Costs(Contract):
+    """What each int8 layer would cost more in float.
+
+    Attributes:
+        of: "bytes" of the artifact; "macs", multiply-adds of an image that leave int8; "latency" in ms.
+        layers: by layer, at least 0.
+    """
+
+    of: CostName
+    layers: dict[str, float]
+
+    def total(self, layers: Iterable[str]) -> float:
+        """What some layers cost together; what is not in `layers` costs nothing."""
+        return sum(self.layers.get(layer, 0.0) for layer in layers)
 
 
 class Budget(Contract):
@@ -27,15 +52,6 @@ class Budget(Contract):
 
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Proportion | None = None
-
-    @classmethod
-    def of(cls, gate: Gate) -> Budget:
-        """The budget that a gate on drift sets."""
-        return cls(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
-
-    @property
-    def gate(self) -> Gate:
-        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement)
 
 
 class Point(Contract):
@@ -87,14 +103,3 @@ class Search(Contract):
     def chosen(self) -> Point:
         """The point that was taken."""
         return next(point for point in self.points if point.float_layers == self.float_layers)
-
-
-def holds(row: DriftRow, gate: Gate) -> Holds:
-    """What a row makes of a budget.
-
-    Raises:
-        WrongConfig: the budget is of top-1 and the images have no labels.
-    """
-    if violations(row, gate):
-        return "not held"
-    return "unproven" if caveats(row, gate) else "held"

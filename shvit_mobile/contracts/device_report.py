@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.bench.statistics import Latency, Ratio
 from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.errors import BadReport
@@ -149,6 +148,36 @@ class GoldenCheck(Contract):
     @property
     def passed(self) -> bool:
         return self.preprocessing_passed and self.inference_passed
+
+
+class Latency(Contract):
+    """A summary of samples, in milliseconds.
+
+    Attributes:
+        samples: how many.
+        p50, p90, p95, p99: by linear interpolation between the two samples around each, NumPy's default.
+        least: the fastest.
+    """
+
+    samples: Annotated[int, Field(ge=1)]
+    p50: Milliseconds
+    p90: Milliseconds
+    p95: Milliseconds
+    p99: Milliseconds
+    least: Milliseconds
+
+
+class Ratio(Contract):
+    """How many times as fast as the first, and the interval that holds the median ratio with 95% confidence.
+
+    Attributes:
+        value: the median over rounds of the first's latency over this one's; above 1 is faster.
+        low, high: the interval's ends; infinite or 0 where there are too few rounds for one.
+    """
+
+    value: float
+    low: float
+    high: Figure
 
 
 class Result(Contract):

@@ -9,18 +9,18 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shvit_mobile.contracts.budget_search import Budget, Point, Search, holds
+from shvit_mobile.contracts.budget_search import Budget, CostName, Costs, Holds, Point, Search
 from shvit_mobile.contracts.drift_report import ImagesSeen
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.drift.compare import Reference, compare, float_reference
-from shvit_mobile.drift.gates import Gate, judged, violations
+from shvit_mobile.drift.gates import Gate, caveats, judged, violations
 from shvit_mobile.errors import BudgetMissed, WrongConfig
 from shvit_mobile.images.image_set import ImageSet, as_text
 from shvit_mobile.pipeline.golden_images import usual_pictures
-from shvit_mobile.pipeline.layer_costs import CostName, Costs, bytes_of, latency, macs
+from shvit_mobile.pipeline.layer_costs import bytes_of, latency, macs
 from shvit_mobile.pipeline.layer_latency import latencies
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.layers import dense_convolutions
@@ -70,7 +70,7 @@ def searched(
     trials = Trials(
         Artifacts(deployed, recipe, images, reference).row,
         tuple(name for name, _ in dense_convolutions(deployed.module)),
-        budget.gate,
+        gate_on(budget),
         costs,
         kept=recipe.float_layers,
         known=known,
@@ -80,7 +80,7 @@ def searched(
     order = by_gain(sensitivity.layers, costs)
     chosen = found(order, trials)
     if chosen.holds == "not held":
-        reason = violations(chosen.row, budget.gate)[0].removeprefix(f"{chosen.row.artifact}: ")
+        reason = violations(chosen.row, gate_on(budget))[0].removeprefix(f"{chosen.row.artifact}: ")
         raise BudgetMissed(
             f"With all {len(order)} layers in float the budget does not hold either: {reason}",
             why="Then it is not int8 that costs the answers.",
@@ -96,7 +96,7 @@ def searched(
         points=tuple(sorted(trials.points.values(), key=lambda point: (point.cost, len(point.float_layers)))),
         float_layers=chosen.float_layers,
         holds=chosen.holds,
-        verdict=judged([chosen.row], budget.gate),
+        verdict=judged([chosen.row], gate_on(budget)),
         notes=tuple(notes(trials, chosen)),
     )
 
@@ -125,7 +125,7 @@ def as_it_is(
         BadImages, BadRecipe: as `compare` and `lower`.
     """
     row = Artifacts(deployed, recipe, images, reference).row(recipe.float_layers)
-    return Point(float_layers=recipe.float_layers, cost=0.0, holds=holds(row, budget.gate), row=row)
+    return Point(float_layers=recipe.float_layers, cost=0.0, holds=holds(row, gate_on(budget)), row=row)
 
 
 class Artifacts:
@@ -308,3 +308,24 @@ def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensiti
             why="It says which layer to give up first.",
             hint="Measure it again, with this recipe.",
         )
+
+
+def holds(row: DriftRow, gate: Gate) -> Holds:
+    """What a row makes of a budget.
+
+    Raises:
+        WrongConfig: the budget is of top-1 and the images have no labels.
+    """
+    if violations(row, gate):
+        return "not held"
+    return "unproven" if caveats(row, gate) else "held"
+
+
+def budget_of(gate: Gate) -> Budget:
+    """The budget that a gate on drift sets."""
+    return Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
+
+
+def gate_on(budget: Budget) -> Gate:
+    """The gate that a budget is."""
+    return Gate(max_drop=budget.max_drop, min_agreement=budget.min_agreement)

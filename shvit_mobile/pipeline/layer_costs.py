@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
 
-from shvit_mobile.contracts.document import Contract, Milliseconds
+from shvit_mobile.contracts.budget_search import Costs, LayerLatency
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.sensitivity import Sensitivity
 from shvit_mobile.errors import WrongConfig
 
-CostName = Literal["bytes", "macs", "latency"]
-COSTS: tuple[CostName, ...] = get_args(CostName)
 # Of a weight that a target keeps in float. In int8 it is one byte.
 FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
-
-
-class LayerLatency(Contract):
-    """Median time that a layer takes of one image, with what rounds its values and turns them about, in ms."""
-
-    layer: str
-    float_ms: Milliseconds
-    int8_ms: Milliseconds
-
-
-class Costs(Contract):
-    """What each int8 layer would cost more in float.
-
-    Attributes:
-        of: "bytes" of the artifact; "macs", multiply-adds of an image that leave int8; "latency" in ms.
-        layers: by layer, at least 0.
-    """
-
-    of: CostName
-    layers: dict[str, float]
-
-    def total(self, layers: Iterable[str]) -> float:
-        """What some layers cost together; what is not in `layers` costs nothing."""
-        return sum(self.layers.get(layer, 0.0) for layer in layers)
 
 
 def bytes_of(sensitivity: Sensitivity, target: Target) -> Costs:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.preprocessing import raw
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.images.ramp import ramp
-from shvit_mobile.pipeline.layer_costs import LayerLatency
 from shvit_mobile.quantize.layers import int8_ranges
 from shvit_mobile.quantize.overrides import corrected
 from shvit_mobile.runtimes.onnxruntime import loaded, session_options

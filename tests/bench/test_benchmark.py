@@ -13,7 +13,7 @@ from shvit_mobile.bench.chart import svg, tick
 from shvit_mobile.bench.contestant import subject_of
 from shvit_mobile.bench.host import host
 from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.statistics import Latency, ratio
+from shvit_mobile.bench.statistics import ratio, summarize_latency
 from shvit_mobile.bench.stock import executorch_fp32, executorch_int8, onnx_fp32, onnx_int8
 from shvit_mobile.contracts.device_report import Device, DeviceReport, Result
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -131,7 +131,7 @@ def result(name: str, samples: tuple[float, ...], precision: str = "fp32") -> Re
         precision=precision,
         load_ms=1,
         first_ms=1,
-        latency=Latency.of(samples),
+        latency=summarize_latency(samples),
         samples_ms=(samples,),
         ratio=ratio([2.0] * len(samples), samples),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shvit_mobile.bench.golden_check import check_goldens, compared, in_words, mean_difference
 from shvit_mobile.contracts.artifact import Artifact, goldens_path
 from shvit_mobile.contracts.drift_row import How
-from shvit_mobile.contracts.goldens import golden_pixels, read_goldens
+from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
@@ -25,6 +25,7 @@ from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import usual_pictures
+from shvit_mobile.pipeline.goldens import golden_pixels
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.runtimes import open_runner

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.bench.statistics import Latency, percentile, rank_outside, ratio
+from shvit_mobile.bench.statistics import percentile, rank_outside, ratio, summarize_latency
 
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 
@@ -46,7 +46,7 @@ def test_there_is_no_such_percentile(samples: list[float], share: float) -> None
 
 
 def test_a_summary() -> None:
-    latency = Latency.of([3.0, 1.0, 2.0])
+    latency = summarize_latency([3.0, 1.0, 2.0])
     assert (latency.samples, latency.p50, latency.p99, latency.least) == (3, 2.0, pytest.approx(2.98), 1.0)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from shvit_mobile.contracts.artifact import Artifact, files_of, goldens_path, manifest_path
 from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
-from shvit_mobile.contracts.goldens import Goldens, golden_pixels, read_goldens
+from shvit_mobile.contracts.goldens import Goldens, read_goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import TEST_IMAGES
@@ -21,6 +21,7 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import golden_pictures, usual_pictures
+from shvit_mobile.pipeline.goldens import golden_pixels
 from shvit_mobile.pipeline.lower import lower, with_fields
 from shvit_mobile.quantize.calibrate import run
 from shvit_mobile.runtimes import open_runner

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shvit_mobile.contracts.budget_search import Budget, Point, Search, holds
+from shvit_mobile.contracts.budget_search import Budget, Costs, Point, Search
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.preprocessing import Preprocessing, raw
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
@@ -26,8 +26,8 @@ from shvit_mobile.errors import BudgetMissed, WrongConfig
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import batches
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.pipeline.budget_search import Trials, by_gain, found, notes, searched, shortest, taken_back
-from shvit_mobile.pipeline.layer_costs import Costs, bytes_of, macs
+from shvit_mobile.pipeline.budget_search import Trials, by_gain, found, holds, notes, searched, shortest, taken_back
+from shvit_mobile.pipeline.layer_costs import bytes_of, macs
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.sensitivity import sensitivity

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import WrongConfig
-from shvit_mobile.pipeline.layer_costs import LayerLatency, bytes_of, latency, macs
+from shvit_mobile.pipeline.layer_costs import bytes_of, latency, macs
 from shvit_mobile.pipeline.layer_latency import computing, latencies, layer_of, layer_times, runs_of
 from shvit_mobile.quantize.layers import dense_convolutions
 from tests.builders import randomised, trained

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from markupsafe import Markup
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.report.charts.histogram import histogram
 from shvit_mobile.report.charts.scatter import Point, front, together
 from shvit_mobile.report.charts.svg import Scale, element
@@ -64,7 +64,7 @@ def test_points_on_one_another_bear_one_label() -> None:
 
 def test_every_sample_is_in_a_bin() -> None:
     samples = [1.0, 1.0, 1.0, 5.0, 99.0, 2000.0]
-    drawn = histogram(samples, Latency.of(samples), Scale(1, 100, log=True), made_up=False, label="x")
+    drawn = histogram(samples, summarize_latency(samples), Scale(1, 100, log=True), made_up=False, label="x")
     bars = parsed(drawn).all("rect")
     heights = [float(bar.attributes["height"].rstrip("%")) for bar in bars]
     assert heights == pytest.approx([70, 70 / 3, 70 * 2 / 3], abs=0.01)

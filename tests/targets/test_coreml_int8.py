@@ -20,10 +20,10 @@ from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine, quantized_weight
 from shvit_mobile.quantize.calibrate import observed
 from shvit_mobile.quantize.layers import before_relu
-from shvit_mobile.runtimes.mil.program import CoreMLProgram, entry
+from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.targets.build_result import Built
 from shvit_mobile.targets.coreml import CoreMLOptions, build, int8
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from tests.builders import randomised, smooth_pixels, trained
 
 SMALL = SHViTConfig(

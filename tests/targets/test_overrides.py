@@ -27,8 +27,7 @@ from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import check_free, lower
 from shvit_mobile.quantize.fake_quant import simulated
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.mil.program import entry
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from shvit_mobile.targets.coreml.spec.values import constant
 from tests.builders import picture_folder, randomised, trained
 from tests.programs import SMALL, pictures

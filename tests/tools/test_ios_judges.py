@@ -11,7 +11,7 @@ import judge_reports
 import numpy as np
 import pytest
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import DeviceReport, Result
 from shvit_mobile.contracts.goldens import Goldens
@@ -84,7 +84,7 @@ def test_a_picture_that_swift_left_out_is_missed(artifact: Artifact, pixels: Pat
 
 def steady(result: Result, milliseconds: float, rounds: int) -> dict[str, Any]:
     samples = ((milliseconds,) * 3,) * rounds
-    latency = Latency.of([sample for one in samples for sample in one])
+    latency = summarize_latency([sample for one in samples for sample in one])
     return result.model_copy(update={"samples_ms": samples, "latency": latency}).model_dump(mode="json")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import latency_markdown
 import pytest
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import Device, DeviceReport, Result, Roof
 from shvit_mobile.contracts.drift_row import DriftRow, Share
 from tests.bench.builders import QUICK
@@ -35,7 +35,7 @@ def result(name: str, milliseconds: float, drift: DriftRow | None = None) -> Res
         precision="fp32",
         load_ms=12.4,
         first_ms=20.0,
-        latency=Latency.of([milliseconds] * 7),
+        latency=summarize_latency([milliseconds] * 7),
         samples_ms=samples,
         peak_memory_bytes=53_460_000,
         running_memory_bytes=29_900_000,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from shvit_mobile.bench.statistics import Latency
+from shvit_mobile.contracts.device_report import Latency
 from shvit_mobile.report.charts.svg import Scale, at, element, picture
 
 BINS = 100

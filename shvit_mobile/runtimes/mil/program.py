@@ -23,7 +23,7 @@ from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_fore
 from shvit_mobile.runtimes.mil.operations import Binder, Step, with_lifetimes
 from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.qdq_fusion import with_round_trips
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from shvit_mobile.targets.coreml.spec.proto import messages
 
 Mode = Literal["fp32", "fp16", "fp64"]
@@ -176,18 +176,6 @@ class CoreMLProgram:
             halves = {name for name, contract in self.inputs.items() if contract.dtype == "FLOAT16"}
             tensors |= {name: tensors[name].half().to(self._real) for name in halves}
         return tensors
-
-
-def entry(package: Package) -> tuple[Any, Any]:
-    """The function that runs by default, and its block of operations."""
-    name = package.model.description.defaultFunctionName or "main"
-    functions = package.model.mlProgram.functions
-    if name not in functions:
-        raise BadArtifact(f"{package.path} has no function '{name}'.", why=f"It has: {', '.join(functions) or 'none'}.")
-    function = functions[name]
-    if function.opset not in function.block_specializations:
-        raise BadArtifact(f"{package.path} has no block for its opset '{function.opset}'.", why="It is damaged.")
-    return function, function.block_specializations[function.opset]
 
 
 def refuse_unknown(operators: Counter[str], path: Path) -> None:

@@ -17,10 +17,10 @@ from torch import Tensor
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.deploy.comparison_points import Landmark
 from shvit_mobile.runtimes.coreml import taken
-from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode, declares_fp16, entry
+from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode, declares_fp16
 from shvit_mobile.runtimes.probes.activations import Look, Value
 from shvit_mobile.runtimes.probes.alignment import bound, owners, places_in
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from shvit_mobile.targets.coreml.spec.values import constant, plain
 
 ENGINE = "shvit-mobile reference executor"

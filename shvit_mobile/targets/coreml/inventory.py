@@ -10,9 +10,8 @@ from typing import Any
 
 from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.paths import AnyPath
-from shvit_mobile.runtimes.mil.program import entry
 from shvit_mobile.targets.coreml.spec.dtypes import Dtype, dtype_of
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from shvit_mobile.targets.coreml.spec.proto import messages
 from shvit_mobile.targets.coreml.spec.values import shape_of
 

@@ -18,9 +18,8 @@ from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.layers import before_relu
 from shvit_mobile.runtimes.mil.calibration import ranges_of
-from shvit_mobile.runtimes.mil.program import entry
 from shvit_mobile.targets.coreml import CoreMLOptions, build
-from shvit_mobile.targets.coreml.spec.package import Package
+from shvit_mobile.targets.coreml.spec.package import Package, entry
 from tests.builders import picture_folder, randomised, trained
 from tests.runtimes.mil.packages import converted, random, saved
 

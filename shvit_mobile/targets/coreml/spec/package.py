@@ -90,3 +90,15 @@ def parsed(path: Path) -> Any:
     if kind != "mlProgram":
         raise BadArtifact(f"{path} is not an ML Program.", why=f"It holds {kind or 'no model'}.")
     return model
+
+
+def entry(package: Package) -> tuple[Any, Any]:
+    """The function that runs by default, and its block of operations."""
+    name = package.model.description.defaultFunctionName or "main"
+    functions = package.model.mlProgram.functions
+    if name not in functions:
+        raise BadArtifact(f"{package.path} has no function '{name}'.", why=f"It has: {', '.join(functions) or 'none'}.")
+    function = functions[name]
+    if function.opset not in function.block_specializations:
+        raise BadArtifact(f"{package.path} has no block for its opset '{function.opset}'.", why="It is damaged.")
+    return function, function.block_specializations[function.opset]

@@ -13,8 +13,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from shvit_mobile.apps.consistency import check_result, check_time
 from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
-from shvit_mobile.paths import AnyPath
 
 LARGEST_BYTES = 64 * 1024**2
 LARGEST_ARCHIVE_BYTES = 512 * 1024**2

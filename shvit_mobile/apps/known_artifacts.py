@@ -8,8 +8,8 @@ from pathlib import Path
 from shvit_mobile.apps.collect import Run
 from shvit_mobile.contracts.artifact import Artifact, manifest_path
 from shvit_mobile.contracts.manifest import TARGETS, Manifest
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
-from shvit_mobile.paths import AnyPath
 
 MANIFEST = ".manifest.json"
 

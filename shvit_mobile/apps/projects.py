@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
-from shvit_mobile.paths import AnyPath
 
 Kind = Literal["ios", "android"]
 SYSTEMS: dict[Kind, str] = {"ios": "iOS", "android": "Android"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from shvit_mobile.contracts.fingerprints import sha256
 from shvit_mobile.contracts.manifest import TARGETS, Manifest, Target
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.paths import AnyPath
 
 EXPORT_AGAIN = "Export it again."
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
-from shvit_mobile.paths import AnyPath
 
 # The processors that an inference may use; Core ML chooses among those allowed.
 Compute = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]

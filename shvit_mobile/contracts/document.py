@@ -15,8 +15,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.paths import AnyPath
 
 VERSION = "1.0"
 DAMAGED = "It may be damaged or hand-made."

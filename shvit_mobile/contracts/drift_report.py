@@ -9,8 +9,8 @@ from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, Share
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
-from shvit_mobile.paths import AnyPath
 
 
 class CheckpointSeen(Contract):

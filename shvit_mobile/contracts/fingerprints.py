@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from shvit_mobile.paths import AnyPath
+from shvit_mobile.contracts.paths import AnyPath
 
 
 def sha256(path: AnyPath) -> str:

@@ -14,10 +14,10 @@ from pydantic import Field
 from shvit_mobile.contracts.artifact import EXPORT_AGAIN, Artifact, goldens_path
 from shvit_mobile.contracts.document import Contract, Document, Sha256
 from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.paths import AnyPath
 
 LIST = "goldens.json"
 

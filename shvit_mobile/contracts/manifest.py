@@ -7,10 +7,10 @@ from typing import Literal
 from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, How
 from shvit_mobile.contracts.input_layout import Layout
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.paths import AnyPath
 
 Target = Literal["coreml", "executorch", "onnx"]
 TARGETS: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}

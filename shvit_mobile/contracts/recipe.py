@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 from pydantic import Field, PrivateAttr
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Proportion, Sha256
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
-from shvit_mobile.paths import AnyPath
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

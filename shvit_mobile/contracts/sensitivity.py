@@ -8,8 +8,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Sha256
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
-from shvit_mobile.paths import AnyPath
 
 # Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
 LEVELS = (-100.0, 300.0)

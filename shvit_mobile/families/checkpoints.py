@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, OutputExists, UnknownVariant, WrongConfig
 from shvit_mobile.families.containers import FLOATS, MAX_BYTES, few, read_container
@@ -37,7 +38,6 @@ from shvit_mobile.families.shvit_config import (
     variant_of,
 )
 from shvit_mobile.families.trained_model import Dialect, TrainedModel
-from shvit_mobile.paths import AnyPath
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
 POINTWISE = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)

@@ -20,8 +20,8 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401, see FORMATS
 )
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
-from shvit_mobile.paths import AnyPath
 
 # What a folder's files are chosen by. What a file really is, its first bytes tell: ImageNet has a PNG named .JPEG.
 SUFFIXES = frozenset(

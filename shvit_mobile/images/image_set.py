@@ -12,11 +12,11 @@ from pathlib import Path
 from unicodedata import normalize
 
 from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.class_names import ClassNames, in_words
 from shvit_mobile.images.decode import SUFFIXES
 from shvit_mobile.images.labels_csv import Row, rows_of
-from shvit_mobile.paths import AnyPath
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import STEPS, Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
@@ -19,7 +20,6 @@ from shvit_mobile.drift.compare import comparison, float_reference
 from shvit_mobile.drift.ladder import SIMULATED, rungs, simulated
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.pipeline.lower import check_free, lower, planned, with_fields
 from shvit_mobile.quantize.calibrate import calibrate
 

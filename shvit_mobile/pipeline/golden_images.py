@@ -9,11 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.demo import GOLDEN_IMAGES
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decoded
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.paths import AnyPath
 
 COUNT = 4
 # Apps stay small: a photo of this size has a few hundred kilobytes.

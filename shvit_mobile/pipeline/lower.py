@@ -22,12 +22,12 @@ from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
 from shvit_mobile.contracts.goldens import LIST
 from shvit_mobile.contracts.manifest import TARGETS, ArtifactFile, Golden, Manifest, Provenance, Target
 from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, corrections_path
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe, UnknownTarget
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import ramp
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.pipeline.golden_images import GoldenPicture, usual_pictures
 from shvit_mobile.pipeline.goldens import golden_pixels, write_goldens
 from shvit_mobile.pipeline.verify import proven

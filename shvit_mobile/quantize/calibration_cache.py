@@ -14,12 +14,12 @@ from pathlib import Path
 
 from shvit_mobile.cache import cache_folder
 from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.overrides import corrections_of
 
 # Counts up when the same settings come to mean something else.

@@ -10,9 +10,9 @@ from typing import TypeVar
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.report import Joined, Place, Report
 from shvit_mobile.contracts.sensitivity import Sensitivity
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.report.formatting import PRECISIONS, TARGETS, model_name, place
 from shvit_mobile.report.load import Read, read_all
 from shvit_mobile.report.pareto_fronts import fronts

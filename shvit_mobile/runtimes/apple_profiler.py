@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, NotAmong, ShvitError, ToolMissing, WrongConfig
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.quiet import quiet
 from shvit_mobile.runtimes.coreml import loaded
 

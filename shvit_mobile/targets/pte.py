@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from shvit_mobile.contracts.manifest import Delegation, Inventory
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.paths import AnyPath
 
 XNNPACK = "XnnpackBackend"
 MAGIC = slice(4, 8), b"ET12"

@@ -11,9 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Activations, ObserverName
 from shvit_mobile.errors import BadImages
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.quantize.observers import Observer, Range, observer_named
 from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
 

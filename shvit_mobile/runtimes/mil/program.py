@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
-from shvit_mobile.paths import AnyPath
 from shvit_mobile.runtimes.mil.batching import by_rows
 from shvit_mobile.runtimes.mil.batching_rules import NotByRow
 from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_foreign

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shvit_mobile.contracts.manifest import Inventory
-from shvit_mobile.paths import AnyPath
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.targets.coreml.spec.dtypes import Dtype, dtype_of
 from shvit_mobile.targets.coreml.spec.package import Package, entry
 from shvit_mobile.targets.coreml.spec.proto import messages

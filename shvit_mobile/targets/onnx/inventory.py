@@ -12,8 +12,8 @@ import onnx
 from onnx import helper
 
 from shvit_mobile.contracts.manifest import Inventory
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.paths import AnyPath
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
 from shvit_mobile.errors import UnknownTarget, WrongConfig
 
-from .options import Numbers
+from .options import ChannelValues
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.manifest import Target
-    from shvit_mobile.contracts.recipe import Activations, ObserverName, Precision, Recipe, StepName
+    from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, Precision, PTQPassName, Recipe
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
-    from shvit_mobile.pipeline.golden_images import GoldenPicture
+    from shvit_mobile.pipeline.golden_images import GoldenSource
 
 
-def trained_model(
+def load_trained_model(
     checkpoint: str | None,
     *,
     variant: str | None = None,
     labels: Path | None = None,
     size: str | None = None,
     crop: float | None = None,
-    mean: Numbers | None = None,
-    std: Numbers | None = None,
+    mean: ChannelValues | None = None,
+    std: ChannelValues | None = None,
 ) -> TrainedModel:
     """The checkpoint, or the embedded demo model, with what the options say of its labels and its pictures."""
     if checkpoint is None and variant is not None:
@@ -42,9 +42,9 @@ def trained_model(
             why="It only says what a checkpoint must be.",
             hint=f"For the authors' weights: --checkpoint {variant}",
         )
-    pixels = image_size(size) if size is not None else None
+    pixels = parse_image_size(size) if size is not None else None
     given: dict[str, Any] = {"size": pixels, "crop_ratio": crop, "mean": mean, "std": std}
-    names = class_names(labels) if labels else None
+    names = read_class_names(labels) if labels else None
 
     from shvit_mobile.families.checkpoints import load_checkpoint
 
@@ -54,7 +54,7 @@ def trained_model(
     return replace(trained, preprocessing=replace(trained.preprocessing, **changed))
 
 
-def image_size(text: str) -> tuple[int, int]:
+def parse_image_size(text: str) -> tuple[int, int]:
     """(height, width) of '224' or '192x160'."""
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip(), re.ASCII)
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -65,7 +65,7 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def class_names(path: Path) -> list[str]:
+def read_class_names(path: Path) -> list[str]:
     """The class names in a file: a JSON list, or one a line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -73,13 +73,13 @@ def class_names(path: Path) -> list[str]:
         raise WrongConfig(f"{path} cannot be read: {reason.strerror}.", why="It should hold class names.") from None
     except UnicodeDecodeError:
         raise WrongConfig(f"{path} is not text.", why="Class names: one a line, or a JSON list, in UTF-8.") from None
-    names = json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
+    names = parse_json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
     if not names:
         raise WrongConfig(f"{path} is empty.", why="It should hold class names, one a line, or as a JSON list.")
     return [name.strip() for name in names]
 
 
-def json_list(text: str, path: Path) -> list[str]:
+def parse_json_list(text: str, path: Path) -> list[str]:
     try:
         names = json.loads(text)
     except (ValueError, RecursionError) as reason:
@@ -91,22 +91,22 @@ def json_list(text: str, path: Path) -> list[str]:
     return names
 
 
-def targets_of(names: Iterable[str]) -> list[Target]:
+def parse_targets(names: Iterable[str]) -> list[Target]:
     """The targets by name, each once; 'all' is all of them."""
-    from shvit_mobile.contracts.manifest import TARGETS
+    from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 
-    known = {str(target): target for target in TARGETS}
+    known = {str(target): target for target in TARGET_SUFFIXES}
     wanted: dict[Target, None] = {}
     for name in names:
         if name != "all" and name not in known:
             raise UnknownTarget.among(name, [*known, "all"])
-        wanted |= dict.fromkeys(TARGETS if name == "all" else [known[name]])
+        wanted |= dict.fromkeys(TARGET_SUFFIXES if name == "all" else [known[name]])
     if not wanted:
         raise WrongConfig("No target is given.", why=f"Targets: {', '.join(known)}, all.", hint="Try: --target coreml")
     return list(wanted)
 
 
-def gate_of(max_drop: float | None, min_agreement: float | None) -> Gate | None:
+def build_gate(max_drop: float | None, min_agreement: float | None) -> Gate | None:
     """The gate, or None where no limit is given.
 
     Args:
@@ -126,7 +126,7 @@ def gate_of(max_drop: float | None, min_agreement: float | None) -> Gate | None:
     return Gate(max_drop=max_drop, min_agreement=None if min_agreement is None else min_agreement / 100)
 
 
-def share_of(option: str, text: str) -> float:
+def parse_share(option: str, text: str) -> float:
     """The share, 0 to 1, of '100%' or '97.5'."""
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)\s*%?", text.strip(), re.ASCII)
     if not match or float(match[1]) > 100:
@@ -134,44 +134,44 @@ def share_of(option: str, text: str) -> float:
     return float(match[1]) / 100
 
 
-def precisions_of(names: Iterable[str]) -> list[Precision]:
+def parse_precisions(names: Iterable[str]) -> list[Precision]:
     """The precisions by name, each once."""
-    from shvit_mobile.contracts.recipe import check_precision
+    from shvit_mobile.contracts.recipe import parse_precision
 
-    return list(dict.fromkeys(check_precision(name) for name in names))
+    return list(dict.fromkeys(parse_precision(name) for name in names))
 
 
-def observer_of(name: str | None, images: int) -> ObserverName:
+def choose_observer(name: str | None, images: int) -> ObserverName:
     """The observer by name; where none is named, by how many images it will see.
 
     What cuts off outliers has to know which values are outliers, and a few images do not tell.
     """
     from shvit_mobile.contracts.recipe import OBSERVERS, UnknownObserver
-    from shvit_mobile.quantize.calibrate import ENOUGH
+    from shvit_mobile.quantize.calibrate import MIN_IMAGES_WITHOUT_VARIANTS
 
     if name is None:
-        return "mse" if images >= ENOUGH else "min-max"
+        return "mse" if images >= MIN_IMAGES_WITHOUT_VARIANTS else "min-max"
     return UnknownObserver.chosen(name, OBSERVERS)
 
 
-def activations_of(name: str) -> Activations:
-    from shvit_mobile.contracts.recipe import ACTIVATIONS, UnknownActivations
+def parse_activations(name: str) -> ActivationScheme:
+    from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, UnknownActivationScheme
 
-    return UnknownActivations.chosen(name, ACTIVATIONS)
+    return UnknownActivationScheme.chosen(name, ACTIVATION_SCHEMES)
 
 
-def pictures_of(folder: Path | None) -> tuple[GoldenPicture, ...] | None:
+def load_golden_pictures(folder: Path | None) -> tuple[GoldenSource, ...] | None:
     """Up to four pictures of a folder, for goldens; None where none is given."""
     if folder is None:
         return None
 
     from shvit_mobile.images.image_set import open_images
-    from shvit_mobile.pipeline.golden_images import golden_pictures
+    from shvit_mobile.pipeline.golden_images import select_golden_images
 
-    return golden_pictures(open_images(folder))
+    return select_golden_images(open_images(folder))
 
 
-def target_options(
+def build_target_options(
     targets: Sequence[Target], given: Mapping[Target, Mapping[str, tuple[str, Any]]]
 ) -> dict[Target, Any]:
     """The options object of each target that was given some.
@@ -180,7 +180,7 @@ def target_options(
         targets: those to export to.
         given: by target and name of the field, the option as it is typed and its value; None is not given.
     """
-    from shvit_mobile.pipeline.lower import MODULES
+    from shvit_mobile.pipeline.lower import TARGET_MODULES
 
     made = {}
     for target, fields in given.items():
@@ -191,25 +191,25 @@ def target_options(
                 f"{typed[0]} is given without --target {target}.", why=f"It says how {target} artifacts are made."
             )
         if values:
-            module, options = MODULES[target]
+            module, options = TARGET_MODULES[target]
             made[target] = getattr(import_module(module), options)(**values)
     return made
 
 
-def steps_of(names: list[str] | None) -> tuple[StepName, ...]:
+def parse_passes(names: list[str] | None) -> tuple[PTQPassName, ...]:
     """The steps by name, in the order in which they are tried; all of them where none is named."""
-    from shvit_mobile.contracts.recipe import STEPS, UnknownStep
+    from shvit_mobile.contracts.recipe import PTQ_PASSES, UnknownPTQPass
 
     if names is None:
-        return STEPS
+        return PTQ_PASSES
     for name in names:
-        UnknownStep.chosen(name, [*STEPS, "none"])
+        UnknownPTQPass.chosen(name, [*PTQ_PASSES, "none"])
     if "none" in names and len(names) > 1:
         raise WrongConfig("--step none is given with other steps.", why="It means plain int8, without any.")
-    return tuple(step for step in STEPS if step in names)
+    return tuple(step for step in PTQ_PASSES if step in names)
 
 
-def recipe_from(path: Path | None, excluded: Mapping[str, object]) -> Recipe | None:
+def read_recipe(path: Path | None, excluded: Mapping[str, object]) -> Recipe | None:
     """The recipe in a file, which leaves nothing for the `excluded` options to say."""
     if path is None:
         return None
@@ -225,7 +225,7 @@ def recipe_from(path: Path | None, excluded: Mapping[str, object]) -> Recipe | N
     return Recipe.read(path)
 
 
-def calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: bool) -> ImageSet | None:
+def open_calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: bool) -> ImageSet | None:
     """The images that int8 is calibrated on; for the demo model its own, where no others are given.
 
     Args:
@@ -255,7 +255,7 @@ def calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: bool)
     return open_images(folder)
 
 
-def images_to_compare(
+def open_comparison_images(
     folder: Path,
     csv: Path | None,
     labels: Sequence[str],
@@ -292,23 +292,23 @@ def check_validation(folder: Path | None, gate: Gate | None, options: Mapping[st
         )
 
 
-def check_files(*files: Path | None, overwrite: bool) -> None:
+def check_output_files(*files: Path | None, overwrite: bool) -> None:
     """Raises where one of the `files` to write could not be written; to be asked before the work begins.
 
     Raises:
         OutputExists: it is there, and `overwrite` is not asked for; or it is a folder.
         WrongConfig: it lies where nothing can be written.
     """
-    from shvit_mobile.contracts.outputs import refuse_existing
+    from shvit_mobile.contracts.outputs import check_overwrite
 
     for file in files:
         if file is None:
             continue
-        check_out(file.parent)
-        refuse_existing(file, overwrite=overwrite)
+        check_output_folder(file.parent)
+        check_overwrite(file, overwrite=overwrite)
 
 
-def check_out(folder: Path) -> None:
+def check_output_folder(folder: Path) -> None:
     """Raises `WrongConfig` where nothing can be written into `folder`."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():

@@ -9,21 +9,21 @@ import typer
 
 from shvit_mobile.errors import UnknownEngine, WrongConfig
 
-from .arguments import check_files, trained_model
-from .console import data, note, show
-from .options import MODEL, OUTPUT, Checkpoint, Json, Overwrite
-from .progress import Steps
-from .results import contract_json
-from .tables import latency_table, roof_lines, titled
+from .arguments import check_output_files, load_trained_model
+from .console import print_json, print_note, print_table
+from .options import MODEL_PANEL, OUTPUT_PANEL, CheckpointOption, JsonOption, OverwriteOption
+from .progress import JobProgress
+from .results import to_contract_json
+from .tables import build_latency_table, create_table, describe_rooflines
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.bench.benchmark import Benchmarked
+    from shvit_mobile.bench.benchmark import BenchmarkOutcome
     from shvit_mobile.bench.contestant import Engine
-    from shvit_mobile.runtimes.apple_profiler import Timing
+    from shvit_mobile.runtimes.apple_profiler import CoreMLTiming
 
-CONTESTANTS, RACE = "Contestants", "Race"
+CONTESTANT_PANEL, RACE_PANEL = "Contestants", "Race"
 
 
 def benchmark(
@@ -32,67 +32,67 @@ def benchmark(
     ] = None,
     peers: Annotated[
         bool,
-        typer.Option("--peers", help="Also stock exports of the checkpoint, and PyTorch.", rich_help_panel=CONTESTANTS),
+        typer.Option("--peers", help="Also stock exports of the checkpoint, and PyTorch.", rich_help_panel=CONTESTANT_PANEL),
     ] = False,
-    checkpoint: Checkpoint = None,
+    checkpoint: CheckpointOption = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="224|192x160", help="Of the peers; else the checkpoint's own.", rich_help_panel=MODEL),
+        typer.Option(metavar="224|192x160", help="Of the peers; else the checkpoint's own.", rich_help_panel=MODEL_PANEL),
     ] = None,
     models: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Also stock exports of timm models of these names.", rich_help_panel=CONTESTANTS
+            metavar="NAME,...", help="Also stock exports of timm models of these names.", rich_help_panel=CONTESTANT_PANEL
         ),
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option(metavar="ENGINE", help="Peers of this engine only; repeatable.", rich_help_panel=CONTESTANTS),
+        typer.Option(metavar="ENGINE", help="Peers of this engine only; repeatable.", rich_help_panel=CONTESTANT_PANEL),
     ] = None,
     on_device: Annotated[
         str | None,
         typer.Option(
             metavar="mac|iphone",
             help="Instead, what Core ML itself tells of Core ML packages on this Mac or a connected iPhone.",
-            rich_help_panel=CONTESTANTS,
+            rich_help_panel=CONTESTANT_PANEL,
         ),
     ] = None,
     roofs: Annotated[
         bool,
-        typer.Option("--roofs/--no-roofs", help="Find the machine's roofs too.", rich_help_panel=CONTESTANTS),
+        typer.Option("--roofs/--no-roofs", help="Find the machine's roofs too.", rich_help_panel=CONTESTANT_PANEL),
     ] = True,
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each engine.", rich_help_panel=RACE)] = 1,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images an inference.", rich_help_panel=RACE)] = 1,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each.", rich_help_panel=RACE)] = 15,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each engine.", rich_help_panel=RACE_PANEL)] = 1,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images an inference.", rich_help_panel=RACE_PANEL)] = 1,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each.", rich_help_panel=RACE_PANEL)] = 15,
     iterations: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Inferences of each turn that count.", rich_help_panel=RACE)
+        int, typer.Option(min=1, metavar="N", help="Inferences of each turn that count.", rich_help_panel=RACE_PANEL)
     ] = 20,
     warm_up: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Inferences before them that do not.", rich_help_panel=RACE)
+        int, typer.Option(min=0, metavar="N", help="Inferences before them that do not.", rich_help_panel=RACE_PANEL)
     ] = 5,
     cpus: Annotated[
         str | None,
-        typer.Option(metavar="0,1", help="Pin every contestant to these processors.", rich_help_panel=RACE),
+        typer.Option(metavar="0,1", help="Pin every contestant to these processors.", rich_help_panel=RACE_PANEL),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the order in each round.", rich_help_panel=RACE)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the order in each round.", rich_help_panel=RACE_PANEL)] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the device report here (JSON).", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Write the device report here (JSON).", rich_help_panel=OUTPUT_PANEL)
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw a chart here (SVG).", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Draw a chart here (SVG).", rich_help_panel=OUTPUT_PANEL)
     ] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure latency on this machine, artifacts and peers side by side.
 
     Each runs in a process of its own; they take turns in random order, so that ratios hold on a noisy machine.
     """
     if on_device is not None:
-        on_apple(artifacts or [], on_device, rounds * iterations, as_json)
+        benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
         return
-    check_files(out, chart, overwrite=overwrite)
-    processors, wanted, chosen = cpus_of(cpus), names_of(models), engines_of(engine or [])
+    check_output_files(out, chart, overwrite=overwrite)
+    processors, wanted, chosen = parse_cpus(cpus), parse_names(models), parse_engines(engine or [])
     if not peers and (checkpoint is not None or size is not None):
         raise WrongConfig(
             "--checkpoint or --size is given without --peers.", why="They say what the peers are made from."
@@ -107,9 +107,9 @@ def benchmark(
         raise WrongConfig("--engine is given without --peers or --models.", why="It chooses among them.")
 
     from shvit_mobile.contracts.artifact import Artifact
-    from shvit_mobile.contracts.device_report import Settings
+    from shvit_mobile.contracts.device_report import BenchmarkSettings
 
-    settings = Settings(
+    settings = BenchmarkSettings(
         threads=threads,
         batch=batch,
         rounds=rounds,
@@ -118,30 +118,30 @@ def benchmark(
         cpus=processors,
         seed=seed,
     )
-    with Steps("Benchmark") as steps:
+    with JobProgress("Benchmark") as steps:
         with steps.step("Reading what is to be measured"):
             opened = [Artifact.open(path) for path in artifacts or []]
-            trained = trained_model(checkpoint, size=size) if peers else None
-            from shvit_mobile.bench.benchmark import benchmark as measured
+            trained = load_trained_model(checkpoint, size=size) if peers else None
+            from shvit_mobile.bench.benchmark import run_benchmark as measured
         found = measured(
             opened,
             settings=settings,
-            peers_of=trained,
+            peer_checkpoint=trained,
             models=wanted,
             engines=chosen,
             roofs=roofs,
-            told=steps.follow,
+            progress=steps.follow,
         )
-    written(found, out, chart, overwrite)
+    write_outputs(found, out, chart, overwrite)
     for sentence in found.absent:
-        note(f"note: {sentence}")
+        print_note(f"note: {sentence}")
     if as_json:
-        data(contract_json(found.report))
+        print_json(to_contract_json(found.report))
     else:
-        show(latency_table(found.report), "", *roof_lines(found.report))
+        print_table(build_latency_table(found.report), "", *describe_rooflines(found.report))
 
 
-def on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) -> None:
+def benchmark_on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) -> None:
     """Core ML's own times of some packages, or why they cannot be had here."""
     if not packages or any(path.suffix != ".mlpackage" for path in packages):
         raise WrongConfig(
@@ -151,49 +151,54 @@ def on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) 
     from dataclasses import asdict
 
     from shvit_mobile.contracts.artifact import Artifact
-    from shvit_mobile.runtimes.apple_profiler import APPLE_DEVICES, Skipped, UnknownAppleDevice, timing
+    from shvit_mobile.runtimes.apple_profiler import (
+        APPLE_DEVICES,
+        SkippedMeasurement,
+        UnknownAppleDevice,
+        measure_on_device,
+    )
 
     chosen = UnknownAppleDevice.chosen(device, APPLE_DEVICES)
     opened = [Artifact.open(path).path for path in packages]
-    found = {path: timing(path, chosen, iterations=iterations) for path in opened}
+    found = {path: measure_on_device(path, chosen, iterations=iterations) for path in opened}
     if as_json:
-        data(
+        print_json(
             [
-                {"path": str(path), "skipped" if isinstance(told, Skipped) else "timing": asdict(told)}
+                {"path": str(path), "skipped" if isinstance(told, SkippedMeasurement) else "timing": asdict(told)}
                 for path, told in found.items()
             ]
         )
         return
     for path, told in found.items():
-        if isinstance(told, Skipped):
-            note(f"{path.name} on {'an iPhone' if chosen == 'iphone' else 'a Mac'} {told}")
+        if isinstance(told, SkippedMeasurement):
+            print_note(f"{path.name} on {'an iPhone' if chosen == 'iphone' else 'a Mac'} {told}")
         else:
-            show(timing_table(path.name, told))
+            print_table(build_timing_table(path.name, told))
 
 
-def timing_table(name: str, told: Timing) -> Table:
+def build_timing_table(name: str, told: CoreMLTiming) -> Table:
     """The percentiles of loading and prediction in milliseconds."""
     from shvit_mobile.bench.statistics import summarize_latency
 
-    table = titled(f"{name} on {told.device}, ms", "", "p50", "p90", "p99", "samples")
+    table = create_table(f"{name} on {told.device}, ms", "", "p50", "p90", "p99", "samples")
     for job, samples in (("load", told.load), ("predict", told.predict)):
         found = summarize_latency(samples)
         table.add_row(job, *(f"{value:.2f}" for value in (found.p50, found.p90, found.p99)), str(found.samples))
     return table
 
 
-def written(found: Benchmarked, out: Path | None, chart: Path | None, overwrite: bool) -> None:
+def write_outputs(found: BenchmarkOutcome, out: Path | None, chart: Path | None, overwrite: bool) -> None:
     """Puts report and chart where they are wanted."""
-    from shvit_mobile.bench.chart import svg
-    from shvit_mobile.contracts.outputs import whole
+    from shvit_mobile.bench.chart import render_latency_chart
+    from shvit_mobile.contracts.outputs import write_atomically
 
-    for file, text in ((out, found.report.json_text()), (chart, svg(found.report))):
+    for file, text in ((out, found.report.json_text()), (chart, render_latency_chart(found.report))):
         if file is not None:
-            with whole(file, overwrite=overwrite) as (path,):
+            with write_atomically(file, overwrite=overwrite) as (path,):
                 path.write_text(text)
 
 
-def cpus_of(text: str | None) -> tuple[int, ...]:
+def parse_cpus(text: str | None) -> tuple[int, ...]:
     """The processors in '0,2'."""
     if text is None:
         return ()
@@ -202,12 +207,12 @@ def cpus_of(text: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in text.split(",")))
 
 
-def names_of(text: str | None) -> tuple[str, ...]:
+def parse_names(text: str | None) -> tuple[str, ...]:
     """The names in 'a, b'."""
     return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
-def engines_of(names: list[str]) -> tuple[Engine, ...]:
+def parse_engines(names: list[str]) -> tuple[Engine, ...]:
     """The engines by name."""
     from shvit_mobile.bench.contestant import ENGINES
 

@@ -9,45 +9,53 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
-from shvit_mobile.errors import NotAmong, WrongConfig
+from shvit_mobile.errors import UnknownChoice, WrongConfig
 
-from .arguments import activations_of, check_files, gate_of, images_to_compare, observer_of, steps_of, trained_model
-from .console import data, note, show
+from .arguments import (
+    build_gate,
+    check_output_files,
+    choose_observer,
+    load_trained_model,
+    open_comparison_images,
+    parse_activations,
+    parse_passes,
+)
+from .console import print_json, print_note, print_table
 from .options import (
-    GATES,
-    IMAGES,
-    INT8,
-    OUTPUT,
-    Checkpoint,
-    Crop,
-    Json,
-    Labels,
-    LabelsCsv,
-    MaxDrop,
-    Mean,
-    MinAgreement,
-    Model,
-    Overwrite,
-    Size,
-    Std,
-    Step,
+    GATES_PANEL,
+    IMAGES_PANEL,
+    INT8_PANEL,
+    OUTPUT_PANEL,
+    CheckpointOption,
+    CropOption,
+    JsonOption,
+    LabelsCsvOption,
+    LabelsOption,
+    MaxDropOption,
+    MeanOption,
+    MinAgreementOption,
+    ModelOption,
+    OverwriteOption,
+    SizeOption,
+    StdOption,
+    StepOption,
 )
 from .plan import SENSITIVITY_IMAGES, TRIALS
-from .progress import Steps
-from .results import contract_json
-from .tables import decibels, points, sensitivity_table, titled
+from .progress import JobProgress
+from .results import to_contract_json
+from .tables import build_sensitivity_table, create_table, format_decibels, format_points
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.contracts.budget_search import CostName, Search
+    from shvit_mobile.contracts.budget_search import CostName, SearchResult
     from shvit_mobile.contracts.recipe import Recipe
-    from shvit_mobile.contracts.sensitivity import Sensitivity
+    from shvit_mobile.contracts.sensitivity import SensitivityReport
     from shvit_mobile.deploy.fold import DeployForm
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
-    from shvit_mobile.quantize.calibration_cache import Settings, Study
+    from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
 
 COUNT, SEED = 256, 0
 RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
@@ -55,11 +63,11 @@ RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
 FEWEST, MOST = 100, 1000
 
 
-class UnknownCost(NotAmong):
+class UnknownCost(UnknownChoice):
     kind = "cost"
 
 
-class UnknownSampling(NotAmong):
+class UnknownSampling(UnknownChoice):
     kind = "sampling"
 
 
@@ -68,61 +76,61 @@ def calibrate(
         Path | None,
         typer.Argument(metavar="[DIR]", help="Images like those the app will see; the demo model brings its own."),
     ] = None,
-    checkpoint: Checkpoint = None,
-    model: Model = None,
-    labels: Labels = None,
-    size: Size = None,
-    crop: Crop = None,
-    mean: Mean = None,
-    std: Std = None,
+    checkpoint: CheckpointOption = None,
+    model: ModelOption = None,
+    labels: LabelsOption = None,
+    size: SizeOption = None,
+    crop: CropOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How many images to take.", rich_help_panel=IMAGES)
+        int, typer.Option(metavar="N", min=1, help="How many images to take.", rich_help_panel=IMAGES_PANEL)
     ] = COUNT,
     sampling: Annotated[
         str,
         typer.Option(
             metavar="balanced|random",
             help="As evenly from the classes as they allow, where images lie in a folder for each; or by lot.",
-            rich_help_panel=IMAGES,
+            rich_help_panel=IMAGES_PANEL,
         ),
     ] = "balanced",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of that choice.", rich_help_panel=IMAGES)] = SEED,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of that choice.", rich_help_panel=IMAGES_PANEL)] = SEED,
     observer: Annotated[
         str | None,
         typer.Option(
             metavar="OBSERVER",
             help="How ranges follow from values: min-max, percentile or mse; else mse, or min-max for a few images.",
-            rich_help_panel=INT8,
+            rich_help_panel=INT8_PANEL,
         ),
     ] = None,
     activations: Annotated[
         str,
         typer.Option(
-            metavar="affine|symmetric", help="int8 of activations with a zero point or without.", rich_help_panel=INT8
+            metavar="affine|symmetric", help="int8 of activations with a zero point or without.", rich_help_panel=INT8_PANEL
         ),
     ] = "affine",
-    steps: Step = None,
+    steps: StepOption = None,
     sensitive: Annotated[
         bool,
         typer.Option(
             "--sensitivity/--no-sensitivity",
             help="Measure each layer alone, in int8 and in float.",
-            rich_help_panel=INT8,
+            rich_help_panel=INT8_PANEL,
         ),
     ] = True,
-    max_drop: MaxDrop = None,
-    min_agreement: MinAgreement = None,
+    max_drop: MaxDropOption = None,
+    min_agreement: MinAgreementOption = None,
     validate: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Images that the budget is verified on; else those of the first folder that calibration leaves.",
-            rich_help_panel=GATES,
+            rich_help_panel=GATES_PANEL,
         ),
     ] = None,
-    labels_csv: LabelsCsv = None,
+    labels_csv: LabelsCsvOption = None,
     validate_count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=GATES)
+        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=GATES_PANEL)
     ] = None,
     cost: Annotated[
         str,
@@ -130,22 +138,22 @@ def calibrate(
             metavar="bytes|macs|latency",
             help="By what layers are given up to float, where the budget asks for it: what they add to the file, "
             "multiply-adds that leave int8, or time, measured on this machine.",
-            rich_help_panel=GATES,
+            rich_help_panel=GATES_PANEL,
         ),
     ] = "bytes",
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder to write the recipe into.", rich_help_panel=OUTPUT)
+        Path, typer.Option(metavar="DIR", help="The folder to write the recipe into.", rich_help_panel=OUTPUT_PANEL)
     ] = Path("calibration"),
     cache: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Where what was found so far is kept, to go on from; else the user's cache.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the recipe of int8, which every target takes: export --recipe calibration/recipe.json.
 
@@ -157,27 +165,27 @@ def calibrate(
             why="Static int8 fixes the range of every activation in advance; it is measured on real images.",
             hint="Try: shvit-mobile calibrate DIR --checkpoint CHECKPOINT",
         )
-    gate = gate_of(max_drop, min_agreement)
+    gate = build_gate(max_drop, min_agreement)
     check_budget(
         gate, sensitive, {"--validate": validate, "--labels-csv": labels_csv, "--validate-count": validate_count}
     )
-    from shvit_mobile.contracts.budget_search import COSTS
+    from shvit_mobile.contracts.budget_search import COST_NAMES
 
-    chosen_cost = UnknownCost.chosen(cost, COSTS)
-    wanted, balanced = steps_of(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
-    from shvit_mobile.contracts.recipe import corrections_path
+    chosen_cost = UnknownCost.chosen(cost, COST_NAMES)
+    wanted, balanced = parse_passes(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
+    from shvit_mobile.contracts.recipe import get_overrides_path
 
-    files = out / RECIPE, corrections_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
-    check_files(*files, overwrite=overwrite)
+    files = out / RECIPE, get_overrides_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
+    check_output_files(*files, overwrite=overwrite)
     if checkpoint is None:
-        note("No --checkpoint is given: this is the embedded demo model.")
-    with Steps("Calibrate") as progress:
+        print_note("No --checkpoint is given: this is the embedded demo model.")
+    with JobProgress("Calibrate") as progress:
         with progress.step("Reading the checkpoint"):
-            trained = trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+            trained = load_trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
         with progress.step("Folding to the deploy form, proving each fold"):
             from shvit_mobile.deploy.fold import to_deploy_form
             from shvit_mobile.images.image_set import open_images
-            from shvit_mobile.quantize.calibration_cache import Settings, Study, write_recipe
+            from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, write_recipe
 
             deployed = to_deploy_form(trained)
         there = open_images(images or CALIBRATION_IMAGES)
@@ -185,12 +193,12 @@ def calibrate(
         verifying = gate and (
             left_over(there, chosen, trained, gate, images)
             if validate is None and checkpoint is not None
-            else images_to_compare(
+            else open_comparison_images(
                 validate or TEST_IMAGES, labels_csv, trained.labels, gate, count=validate_count, seed=seed
             )
         )
-        settings = Settings(observer_of(observer, len(chosen)), activations_of(activations), wanted)
-        study = Study.of(deployed, chosen, settings, cache)
+        settings = CalibrationSettings(choose_observer(observer, len(chosen)), parse_activations(activations), wanted)
+        study = CalibrationCache.of(deployed, chosen, settings, cache)
         recipe = made(study, settings, deployed, chosen, seed, progress)
         found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None
         outcome = None
@@ -200,30 +208,30 @@ def calibrate(
         more = [(out / SENSITIVITY, found and found.json_text()), (out / SEARCH, outcome and outcome.json_text())]
         write_recipe(out / RECIPE, recipe, *((file, text) for file, text in more if text), overwrite=overwrite)
     if as_json:
-        data(
-            {"recipe": contract_json(recipe)}
+        print_json(
+            {"recipe": to_contract_json(recipe)}
             | {
-                name: contract and contract_json(contract)
+                name: contract and to_contract_json(contract)
                 for name, contract in (("sensitivity", found), ("search", outcome))
             }
         )
         return
-    show(steps_table(recipe))
+    print_table(steps_table(recipe))
     if found is not None:
-        show("", sensitivity_table(found))
+        print_table("", build_sensitivity_table(found))
     if outcome is not None:
-        show("", search_table(outcome))
+        print_table("", search_table(outcome))
         for sentence in (*outcome.notes, *outcome.verdict.caveats):
-            note(f"note: {sentence}")
-    show("", f"The recipe is {out / RECIPE}. Next: shvit-mobile export --target all --recipe {out / RECIPE}")
+            print_note(f"note: {sentence}")
+    print_table("", f"The recipe is {out / RECIPE}. Next: shvit-mobile export --target all --recipe {out / RECIPE}")
 
 
 def made(
-    study: Study, settings: Settings, deployed: DeployForm, chosen: ImageSet, seed: int, progress: Steps
+    study: CalibrationCache, settings: CalibrationSettings, deployed: DeployForm, chosen: ImageSet, seed: int, progress: JobProgress
 ) -> Recipe:
     """The recipe: the study's, as far as it has come, and what is left to do."""
     from shvit_mobile.contracts.recipe import FLOAT_KINDS, Recipe
-    from shvit_mobile.quantize.calibrate import improved
+    from shvit_mobile.quantize.calibrate import run_ptq_passes
 
     begun = study.recipe()
     if begun is not None and study.is_done(begun):
@@ -232,14 +240,14 @@ def made(
         precision="int8", float_kinds=FLOAT_KINDS, observer=settings.observer, activations=settings.activations
     )
     with progress.step(f"Calibrating on {len(chosen)} images, step by step") as tick:
-        return improved(
+        return run_ptq_passes(
             deployed,
             chosen,
             plain,
             seed=seed,
             steps=settings.steps,
-            begun=begun,
-            each=study.keep_recipe,
+            previous=begun,
+            on_recipe=study.keep_recipe,
             progress=tick,
         )
 
@@ -281,51 +289,51 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
 
 
 def search(
-    study: Study,
+    study: CalibrationCache,
     recipe: Recipe,
-    found: Sensitivity,
+    found: SensitivityReport,
     deployed: DeployForm,
     images: ImageSet,
     gate: Gate,
     cost: CostName,
-    progress: Steps,
-) -> Search:
+    progress: JobProgress,
+) -> SearchResult:
     """The cheapest recipe within the budget, by what the study has tried before and what is left to try."""
-    from shvit_mobile.contracts.budget_search import Point
-    from shvit_mobile.pipeline.budget_search import budget_of, costs_by, searched
+    from shvit_mobile.contracts.budget_search import SearchPoint
+    from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, search_recipe
 
     with progress.step(f"Verifying the budget on {len(images)} images"):
-        return searched(
+        return search_recipe(
             deployed,
             recipe,
             found,
             images,
             budget_of(gate),
-            costs_by(cost, found, deployed, recipe),
-            most=TRIALS,
-            known=[Point.model_validate_json(line) for line in study.points(recipe, images)],
+            compute_costs(cost, found, deployed, recipe),
+            max_artifacts=TRIALS,
+            known_points=[SearchPoint.model_validate_json(line) for line in study.points(recipe, images)],
             progress=lambda point: study.keep_point(recipe, images, point.model_dump_json()),
         )
 
 
 def sensitivity(
-    study: Study, recipe: Recipe, deployed: DeployForm, chosen: ImageSet, seed: int, balanced: bool, progress: Steps
-) -> Sensitivity:
+    study: CalibrationCache, recipe: Recipe, deployed: DeployForm, chosen: ImageSet, seed: int, balanced: bool, progress: JobProgress
+) -> SensitivityReport:
     """The study's sensitivity, or what is left of it to measure, on the first of the chosen images."""
-    from shvit_mobile.quantize.calibrate import pictures
-    from shvit_mobile.quantize.sensitivity import sensitivity
+    from shvit_mobile.quantize.calibrate import load_input_batches
+    from shvit_mobile.quantize.sensitivity import measure_sensitivity
 
     asked = min(SENSITIVITY_IMAGES, len(chosen))
     if (there := study.sensitivity(recipe, asked)) is not None:
         return there
     some = chosen.sample(asked, seed, balanced=balanced)
     with progress.step("Measuring each layer alone") as tick:
-        found = sensitivity(
+        found = measure_sensitivity(
             deployed,
             recipe,
-            pictures(deployed, some),
-            known=study.rows(recipe, asked),
-            each=lambda row: study.keep_row(recipe, asked, row),
+            load_input_batches(deployed, some),
+            known_rows=study.rows(recipe, asked),
+            on_row=lambda row: study.keep_row(recipe, asked, row),
             progress=tick,
         )
     study.keep_sensitivity(recipe, found, asked)
@@ -334,7 +342,7 @@ def sensitivity(
 
 def steps_table(recipe: Recipe) -> Table:
     """What each step gained, on images that it did not see."""
-    table = titled("Steps towards a better int8, SQNR of the logits in dB", "step")
+    table = create_table("Steps towards a better int8, SQNR of the logits in dB", "step")
     for heading in ("without", "with", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for gain in recipe.steps:
@@ -342,12 +350,12 @@ def steps_table(recipe: Recipe) -> Table:
     return table
 
 
-def search_table(outcome: Search) -> Table:
+def search_table(outcome: SearchResult) -> Table:
     """The recipes that were tried, the cheapest first."""
     unit = {"bytes": "MB more", "macs": "million\nMACs more", "latency": "ms more"}[outcome.costs.of]
     scale = {"bytes": 1e-6, "macs": 1e-6, "latency": 1.0}[outcome.costs.of]
     title = f"Recipes tried on {outcome.images.count} images"
-    table = titled(title, "layers in\nfloat", gap=1)
+    table = create_table(title, "layers in\nfloat", gap=1)
     for heading in (unit, "drop, points", "agreement %", "SQNR dB", "budget"):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in outcome.points:
@@ -355,9 +363,9 @@ def search_table(outcome: Search) -> Table:
         table.add_row(
             str(len(point.float_layers)),
             f"{scale * point.cost:.2f}",
-            points(point.row),
+            format_points(point.row),
             f"{100 * point.row.agreement.value:.2f}",
-            decibels(point.row.sqnr_db),
+            format_decibels(point.row.sqnr_db),
             f"{point.holds}{taken}",
         )
     return table

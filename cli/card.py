@@ -18,21 +18,21 @@ def check_card_options(out: Path, card: bool, license: str | None, overwrite: bo
     if not card:
         return None
 
-    from shvit_mobile.report.model_card import FILE, check_card, check_license
+    from shvit_mobile.report.model_card import CARD_FILE, check_card, check_license
 
     if license is not None:
         check_license(license)
-    check_card(out / FILE, overwrite=overwrite)
-    return out / FILE
+    check_card(out / CARD_FILE, overwrite=overwrite)
+    return out / CARD_FILE
 
 
 def write_card(path: Path, exported: Exported, license: str | None, validation: Path | None, overwrite: bool) -> None:
     """Puts the card of all artifacts beside them."""
-    from shvit_mobile.contracts.outputs import whole
-    from shvit_mobile.report.model_card import UNKNOWN_LICENSE, card
+    from shvit_mobile.contracts.outputs import write_atomically
+    from shvit_mobile.report.model_card import UNKNOWN_LICENSE, render_model_card
 
     manifests = [artifact.manifest for artifact in exported.artifacts]
     images = "images" if validation is None else validation.resolve().name
-    text = card(manifests, license=license or UNKNOWN_LICENSE, images=images)
-    with whole(path, overwrite=overwrite) as (part,):
+    text = render_model_card(manifests, license=license or UNKNOWN_LICENSE, images=images)
+    with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_text(text)

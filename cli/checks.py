@@ -10,16 +10,16 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from shvit_mobile.errors import ShvitError, ToolMissing
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quiet import silence_libraries
 
-from .progress import Steps
+from .progress import JobProgress
 
 PACKAGE = "shvit-mobile"
-AGAIN = f"Try: pip install --force-reinstall {PACKAGE}"
+REINSTALL_HINT = f"Try: pip install --force-reinstall {PACKAGE}"
 
 
 @dataclass(frozen=True)
-class Check:
+class InstallationCheck:
     """One thing that was looked at.
 
     Attributes:
@@ -37,20 +37,20 @@ class Check:
     hint: str = ""
 
 
-def checks(steps: Steps) -> Iterator[Check]:
+def run_checks(steps: JobProgress) -> Iterator[InstallationCheck]:
     """Every check, in the order of the table."""
-    steps.expect(3 + len(ENGINES))
-    yield Check("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
+    steps.expect(3 + len(ENGINE_CHECKS))
+    yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     with steps.step("Looking up the packages"):
-        yield from installed()
-    for name, engine in ENGINES.items():
+        yield from check_packages()
+    for name, engine in ENGINE_CHECKS.items():
         with steps.step(f"Loading {name}"):
-            yield tried(name, engine)
+            yield check_engine(name, engine)
     with steps.step("Starting the ARM64 emulation"):
-        yield arm64()
+        yield check_arm64()
 
 
-def installed() -> Iterator[Check]:
+def check_packages() -> Iterator[InstallationCheck]:
     """Python and each package against what this project declares."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
@@ -59,67 +59,67 @@ def installed() -> Iterator[Check]:
         declared = [Requirement(line) for line in requires(PACKAGE) or []]
         python = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
     except PackageNotFoundError:
-        yield Check(PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
+        yield InstallationCheck(PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
         return
-    yield Check(PACKAGE, version(PACKAGE))
+    yield InstallationCheck(PACKAGE, version(PACKAGE))
     here = platform.python_version()
-    yield Check("Python", here, str(python), python.contains(here), f"Make an environment with Python {python}.")
+    yield InstallationCheck("Python", here, str(python), python.contains(here), f"Make an environment with Python {python}.")
     for package in declared:
         if package.marker is None or package.marker.evaluate():
-            yield package_check(package.name, str(package.specifier), package.specifier.contains)
+            yield check_package(package.name, str(package.specifier), package.specifier.contains)
 
 
-def package_check(name: str, wanted: str, fits: Callable[..., bool]) -> Check:
+def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> InstallationCheck:
     """One package against the versions it was tested with."""
     hint = f"Try: pip install '{name}{wanted}'"
     try:
         found = version(name)
     except PackageNotFoundError:
-        return Check(name, "not installed", wanted, good=False, hint=hint)
-    return Check(name, found, wanted, fits(found, prereleases=True), hint)
+        return InstallationCheck(name, "not installed", wanted, good=False, hint=hint)
+    return InstallationCheck(name, found, wanted, fits(found, prereleases=True), hint)
 
 
-def tried(name: str, engine: Callable[[], str]) -> Check:
+def check_engine(name: str, engine: Callable[[], str]) -> InstallationCheck:
     """An engine after loading it; whatever that raises is what is wrong with it."""
     try:
-        with quiet():
-            return Check(name, engine())
+        with silence_libraries():
+            return InstallationCheck(name, engine())
     except Exception as reason:
         said = str(reason).strip().partition("\n")[0]
-        return Check(name, f"{type(reason).__name__}: {said}", good=False, hint=AGAIN)
+        return InstallationCheck(name, f"{type(reason).__name__}: {said}", good=False, hint=REINSTALL_HINT)
 
 
-def arm64() -> Check:
+def check_arm64() -> InstallationCheck:
     """The ARM64 emulation, which nobody must have, after starting it once."""
-    from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, native
-    from shvit_mobile.runtimes.arm64.process import Emulated
+    from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
+    from shvit_mobile.runtimes.arm64.process import EmulatedProcess
     from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 
     name, cpus = "ARM64", ", ".join(CPUS)
-    if native():
-        return Check(name, "native: this machine is ARM64")
+    if is_arm64_host():
+        return InstallationCheck(name, "native: this machine is ARM64")
     try:
         sysroot = open_sysroot()
     except ToolMissing as reason:
-        return Check(name, f"not set up: {reason.hint or reason.what}")
+        return InstallationCheck(name, f"not set up: {reason.hint or reason.what}")
     try:
-        with Emulated(sysroot, CPUS[DEFAULT_CPU]) as process:
+        with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
             features = ", ".join(process.hello.features)
         made = sysroot.versions
     except ShvitError as reason:
-        return Check(name, reason.what, good=False, hint=reason.hint)
+        return InstallationCheck(name, reason.what, good=False, hint=reason.hint)
     engine = f"ExecuTorch {made.executorch}, Python {made.python}, qemu {made.emulator}"
-    return Check(name, f"emulated: {engine}; CPUs {cpus}; {DEFAULT_CPU} has {features}")
+    return InstallationCheck(name, f"emulated: {engine}; CPUs {cpus}; {DEFAULT_CPU} has {features}")
 
 
-def coreml_writer() -> str:
+def check_coreml_writer() -> str:
     """coremltools' own libraries, which its packages for some systems lack; without them nothing can be written."""
     for library in ("libmilstoragepython", "libmodelpackage"):
         import_module(f"coremltools.{library}")
     return "its libraries load"
 
 
-def coreml_runtime() -> str:
+def check_coreml_runtime() -> str:
     if sys.platform == "darwin":
         import_module("coremltools.libcoremlpython")
         return f"native, macOS {platform.mac_ver()[0]}"
@@ -127,7 +127,7 @@ def coreml_runtime() -> str:
     return "reference executor (Core ML itself needs macOS)"
 
 
-def executorch_runtime() -> str:
+def check_executorch() -> str:
     from executorch.runtime import Runtime
 
     backends = Runtime.get().backend_registry.registered_backend_names
@@ -136,7 +136,7 @@ def executorch_runtime() -> str:
     return "native, with XNNPACK"
 
 
-def onnx_runtime() -> str:
+def check_onnxruntime() -> str:
     import onnxruntime
 
     providers = onnxruntime.get_available_providers()
@@ -145,16 +145,16 @@ def onnx_runtime() -> str:
     return "native, on the CPU"
 
 
-def torch_works() -> str:
+def check_torch() -> str:
     import torch
 
     return f"{torch.ones(2, 2).sum().item():g} ones, {torch.get_num_threads()} threads"
 
 
-ENGINES: dict[str, Callable[[], str]] = {
-    "PyTorch": torch_works,
-    "Core ML writer": coreml_writer,
-    "Core ML runtime": coreml_runtime,
-    "ExecuTorch runtime": executorch_runtime,
-    "ONNX Runtime": onnx_runtime,
+ENGINE_CHECKS: dict[str, Callable[[], str]] = {
+    "PyTorch": check_torch,
+    "Core ML writer": check_coreml_writer,
+    "Core ML runtime": check_coreml_runtime,
+    "ExecuTorch runtime": check_executorch,
+    "ONNX Runtime": check_onnxruntime,
 }

@@ -12,33 +12,33 @@ from typing import Any, TextIO
 
 import typer
 
-from .errors import printable
+from .errors import escape_unprintable
 
-WIDTH = 100
+DEFAULT_WIDTH = 100
 
 
-def show(*renderables: Any) -> None:
+def print_table(*renderables: Any) -> None:
     """Prints tables and texts on stdout, at most as wide as the terminal, or 100 columns where there is none."""
     from rich.console import Console
 
-    console = Console(width=width(sys.stdout), markup=False, highlight=False)
+    console = Console(width=find_width(sys.stdout), markup=False, highlight=False)
     for renderable in renderables:
         if isinstance(renderable, str):
-            console.print(printable(renderable), soft_wrap=True)  # a path stays one line, to be copied
+            console.print(escape_unprintable(renderable), soft_wrap=True)  # a path stays one line, to be copied
         else:
             console.print(renderable)
 
 
-def data(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Prints JSON on stdout."""
     typer.echo(json.dumps(value, indent=1))
 
 
-def note(message: str) -> None:
+def print_note(message: str) -> None:
     """Prints a sentence on stderr."""
-    typer.echo(printable(message), err=True)
+    typer.echo(escape_unprintable(message), err=True)
 
 
-def width(stream: TextIO) -> int | None:
+def find_width(stream: TextIO) -> int | None:
     """None where the terminal knows it itself."""
-    return None if stream.isatty() or "COLUMNS" in os.environ else WIDTH
+    return None if stream.isatty() or "COLUMNS" in os.environ else DEFAULT_WIDTH

@@ -10,16 +10,16 @@ import typer
 
 from shvit_mobile.errors import WrongConfig
 
-from .console import data, show
-from .options import OUTPUT, Json, Overwrite
-from .tables import cell, megabytes, titled
+from .console import print_json, print_table
+from .options import OUTPUT_PANEL, JsonOption, OverwriteOption
+from .tables import create_table, format_cell, format_megabytes
 
 if TYPE_CHECKING:
-    from shvit_mobile.apps.embed import Parcel
+    from shvit_mobile.apps.embed import EmbedPlan
     from shvit_mobile.apps.projects import App
     from shvit_mobile.apps.record import EmbeddedModel
 
-OURS = ("ios_demo", "android_demo")
+BUNDLED_APPS = ("ios_demo", "android_demo")
 
 
 def embed(
@@ -34,11 +34,11 @@ def embed(
     any_version: Annotated[
         bool, typer.Option("--any-version", help="Whatever ExecuTorch the app links: it may not run the program.")
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOption = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put artifacts into an iOS or Android app, with manifest, labels and goldens.
 
@@ -51,32 +51,32 @@ def embed(
 
     from shvit_mobile.apps.projects import open_app
 
-    app = open_app(app_folder(into))
+    app = open_app(find_app_folder(into))
     if undo:
-        take_out(app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+        remove_models(app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json)
         return
 
     from shvit_mobile.apps import embed as work
     from shvit_mobile.contracts.artifact import Artifact
 
-    parcels = work.packed([Artifact.open(path) for path in artifacts or []], app, any_version=any_version)
+    parcels = work.plan_embeds([Artifact.open(path) for path in artifacts or []], app, any_version=any_version)
     if dry_run:
-        work.check_room(parcels, app, overwrite=overwrite)
+        work.check_embed_overwrite(parcels, app, overwrite=overwrite)
     else:
-        work.embed(parcels, app, overwrite=overwrite)
+        work.embed_artifacts(parcels, app, overwrite=overwrite)
     if as_json:
         models = [{"name": one.name, "path": str(one.folder), "size_bytes": one.size_bytes} for one in parcels]
         total = sum(one.size_bytes for one in parcels)
-        data({"dry_run": dry_run, "app": app.kind, "models": models, "size_bytes": total})
+        print_json({"dry_run": dry_run, "app": app.kind, "models": models, "size_bytes": total})
         return
-    show_parcels(parcels, app, dry_run=dry_run)
+    print_parcels(parcels, app, dry_run=dry_run)
     if not dry_run:
-        show("", *(f"{number}. {step}" for number, step in enumerate(next_steps(app), 1)))
+        print_table("", *(f"{number}. {step}" for number, step in enumerate(describe_next_steps(app), 1)))
 
 
-def app_folder(into: Path) -> Path:
+def find_app_folder(into: Path) -> Path:
     """The folder that --into names: a path, or one of this project's own apps by its name."""
-    if into.exists() or str(into) not in OURS:
+    if into.exists() or str(into) not in BUNDLED_APPS:
         return into
     source = Path(__file__).resolve().parents[1]
     known = [folder / into for folder in (Path.cwd(), *Path.cwd().parents, source)]
@@ -90,16 +90,16 @@ def app_folder(into: Path) -> Path:
     return found
 
 
-def show_parcels(parcels: Sequence[Parcel], app: App, *, dry_run: bool) -> None:
-    table = titled(f"{'Would go' if dry_run else 'Embedded'} into {app.models}", "artifact", "precision")
+def print_parcels(parcels: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
+    table = create_table(f"{'Would go' if dry_run else 'Embedded'} into {app.models}", "artifact", "precision")
     table.add_column("MB", justify="right", no_wrap=True)
     for one in parcels:
         manifest = one.artifact.manifest
-        table.add_row(cell(one.artifact.path.name), cell(manifest.precision_name), megabytes(one.size_bytes))
-    show(table, "", f"The app grows by {megabytes(sum(one.size_bytes for one in parcels))} MB, goldens and all.")
+        table.add_row(format_cell(one.artifact.path.name), format_cell(manifest.precision_name), format_megabytes(one.size_bytes))
+    print_table(table, "", f"The app grows by {format_megabytes(sum(one.size_bytes for one in parcels))} MB, goldens and all.")
 
 
-def next_steps(app: App) -> list[str]:
+def describe_next_steps(app: App) -> list[str]:
     """What a person does now."""
     if app.kind == "ios":
         project = next(app.root.glob("*.xcodeproj"), app.root)
@@ -114,28 +114,28 @@ def next_steps(app: App) -> list[str]:
             'See that the app\'s build has androidResources { noCompress += "pte" }, so that programs load quickly.',
             "Run the app on a phone, in the release variant: a debug build's times mean nothing.",
         ]
-    return [*begin, "Check the goldens in the app before you believe a figure of it.", f"To undo: {undoing(app)}"]
+    return [*begin, "Check the goldens in the app before you believe a figure of it.", f"To undo: {format_undo_command(app)}"]
 
 
-def undoing(app: App) -> str:
-    from shvit_mobile.apps.embed import undo_command
+def format_undo_command(app: App) -> str:
+    from shvit_mobile.apps.embed import format_undo_command
 
-    return undo_command(app)
+    return format_undo_command(app)
 
 
-def take_out(app: App, names: Sequence[str], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
+def remove_models(app: App, names: Sequence[str], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
     """Undoes an embedding, or says what that would do."""
-    from shvit_mobile.apps.embed import removable, undo
+    from shvit_mobile.apps.embed import remove_models, select_removable_models
 
-    models = removable(app, names, overwrite=overwrite)
-    kept = () if dry_run else undo(app, models)
+    models = select_removable_models(app, names, overwrite=overwrite)
+    kept = () if dry_run else remove_models(app, models)
     if as_json:
         removed = [{"name": model.name, "size_bytes": model.size_bytes} for model in models]
-        data({"dry_run": dry_run, "app": app.kind, "removed": removed, "kept": [str(folder) for folder in kept]})
+        print_json({"dry_run": dry_run, "app": app.kind, "removed": removed, "kept": [str(folder) for folder in kept]})
         return
-    show(*(f"{'Would take out' if dry_run else 'Taken out'}: {told(model)}" for model in models))
-    show(*(f"{folder} stays: there are files in it that embed did not put there." for folder in kept))
+    print_table(*(f"{'Would take out' if dry_run else 'Taken out'}: {describe_model(model)}" for model in models))
+    print_table(*(f"{folder} stays: there are files in it that embed did not put there." for folder in kept))
 
 
-def told(model: EmbeddedModel) -> str:
-    return f"{model.name}, {megabytes(model.size_bytes)} MB, embedded {model.created}"
+def describe_model(model: EmbeddedModel) -> str:
+    return f"{model.name}, {format_megabytes(model.size_bytes)} MB, embedded {model.created}"

@@ -16,12 +16,12 @@ from typer.core import TyperGroup
 
 from shvit_mobile.errors import ShvitError
 
-GATE_FAILED, WRONG_INPUT, OUR_FAULT, INTERRUPTED = 1, 2, 70, 130
-DEBUG = "SHVIT_DEBUG"
+GATE_FAILED, INVALID_INPUT, INTERNAL_ERROR, INTERRUPTED = 1, 2, 70, 130
+DEBUG_VARIABLE = "SHVIT_DEBUG"
 INDENT = " " * len("error: ")
 
 # What the machine says of the user's own paths and disk; any other OSError is a fault of ours.
-ABOUT_FILES = {
+FILE_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
@@ -34,46 +34,46 @@ ABOUT_FILES = {
 }
 
 
-class Reporting(TyperGroup):
+class ErrorReportingGroup(TyperGroup):
     """A group of commands whose errors are told in the project's own form, those of the argument parser too."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
         except Exception as reason:
-            status = told(reason)
+            status = report_error(reason)
         if status == INTERRUPTED:
-            say("Interrupted. Nothing unfinished was left behind.")
+            print_error("Interrupted. Nothing unfinished was left behind.")
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def told(reason: Exception) -> int:
+def report_error(reason: Exception) -> int:
     """Prints what went wrong and returns the exit status."""
-    if os.environ.get(DEBUG):
-        say(traceback.format_exc())
+    if os.environ.get(DEBUG_VARIABLE):
+        print_error(traceback.format_exc())
     match reason:
         case ShvitError():
-            say(text(reason))
-        case OSError() if reason.errno in ABOUT_FILES:
-            say(text(ShvitError(f"{reason.filename or 'A file'}: {str(reason.strerror).lower()}.")))
+            print_error(format_error(reason))
+        case OSError() if reason.errno in FILE_ERRNOS:
+            print_error(format_error(ShvitError(f"{reason.filename or 'A file'}: {str(reason.strerror).lower()}.")))
         case typer.Abort():
-            say(text(ShvitError("The input ended early.")))
+            print_error(format_error(ShvitError("The input ended early.")))
         case _ if hasattr(reason, "format_message"):
-            say(text(usage(reason)))
+            print_error(format_error(convert_usage_error(reason)))
         case _:
-            say(text(unexpected(reason)))
-            return OUR_FAULT
-    return WRONG_INPUT
+            print_error(format_error(convert_unexpected_error(reason)))
+            return INTERNAL_ERROR
+    return INVALID_INPUT
 
 
-def text(error: ShvitError) -> str:
+def format_error(error: ShvitError) -> str:
     """The three parts: what on the first line, why and the hint on the second."""
     more = " ".join(part for part in (error.why, error.hint) if part)
     lines = [f"error: {error.what}", *([INDENT + more] if more else [])]
-    return printable("\n".join(lines))
+    return escape_unprintable("\n".join(lines))
 
 
-def usage(reason: Any) -> ShvitError:
+def convert_usage_error(reason: Any) -> ShvitError:
     """What the argument parser found, as one of our errors."""
     context = getattr(reason, "ctx", None)
     message = str(reason.format_message()).strip()
@@ -81,19 +81,19 @@ def usage(reason: Any) -> ShvitError:
     return ShvitError(message if message.endswith((".", "?", ")")) else f"{message}.", hint=hint)
 
 
-def unexpected(reason: Exception) -> ShvitError:
+def convert_unexpected_error(reason: Exception) -> ShvitError:
     said = str(reason).strip().partition("\n")[0]
     return ShvitError(
         f"shvit-mobile failed: {type(reason).__name__}{f': {said}' if said else ''}",
         why="This is a fault of shvit-mobile, not of your input; please report it.",
-        hint="" if os.environ.get(DEBUG) else f"For the traceback, run it again with {DEBUG}=1.",
+        hint="" if os.environ.get(DEBUG_VARIABLE) else f"For the traceback, run it again with {DEBUG_VARIABLE}=1.",
     )
 
 
-def printable(message: str) -> str:
+def escape_unprintable(message: str) -> str:
     """`message` without characters that a terminal would obey: names come out of files that anyone may have made."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
 
 
-def say(message: str) -> None:
+def print_error(message: str) -> None:
     typer.echo(message, err=True)

@@ -12,47 +12,55 @@ from shvit_mobile.demo import TEST_IMAGES
 from shvit_mobile.errors import WrongConfig
 
 from .arguments import (
-    activations_of,
-    calibration_images,
-    check_files,
-    check_out,
+    build_gate,
+    build_target_options,
+    check_output_files,
+    check_output_folder,
     check_validation,
-    gate_of,
-    images_to_compare,
-    observer_of,
-    pictures_of,
-    precisions_of,
-    recipe_from,
-    share_of,
-    steps_of,
-    target_options,
-    targets_of,
-    trained_model,
+    choose_observer,
+    load_golden_pictures,
+    load_trained_model,
+    open_calibration_images,
+    open_comparison_images,
+    parse_activations,
+    parse_passes,
+    parse_precisions,
+    parse_share,
+    parse_targets,
+    read_recipe,
 )
 from .card import check_card_options, write_card
-from .console import data, note, show
+from .console import print_json, print_note, print_table
 from .options import (
-    GATES,
-    IMAGES,
-    OUTPUT,
-    Checkpoint,
-    Crop,
-    Json,
-    Labels,
-    LabelsCsv,
-    MaxDrop,
-    Mean,
-    MinAgreement,
-    Model,
-    Overwrite,
-    Size,
-    Std,
-    Step,
+    GATES_PANEL,
+    IMAGES_PANEL,
+    OUTPUT_PANEL,
+    CheckpointOption,
+    CropOption,
+    JsonOption,
+    LabelsCsvOption,
+    LabelsOption,
+    MaxDropOption,
+    MeanOption,
+    MinAgreementOption,
+    ModelOption,
+    OverwriteOption,
+    SizeOption,
+    StdOption,
+    StepOption,
 )
 from .plan import Exported, Plan, checked, done, jobs
-from .progress import Steps
-from .results import artifact_json, conclude, contract_json, judged, sizes, with_delegation, write_report
-from .tables import artifact_table, by, cell, drift_table, pairs
+from .progress import JobProgress
+from .results import (
+    add_delegation_violations,
+    apply_gate,
+    collect_sizes,
+    print_verdict,
+    to_artifact_json,
+    to_contract_json,
+    write_drift_report,
+)
+from .tables import build_artifact_table, build_drift_table, build_pairs_table, format_cell, format_size
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.drift_report import GateVerdict
@@ -63,13 +71,13 @@ DELEGATED = "100%"
 
 
 def export(
-    checkpoint: Checkpoint = None,
-    model: Model = None,
-    labels: Labels = None,
-    size: Size = None,
-    crop: Crop = None,
-    mean: Mean = None,
-    std: Std = None,
+    checkpoint: CheckpointOption = None,
+    model: ModelOption = None,
+    labels: LabelsOption = None,
+    size: SizeOption = None,
+    crop: CropOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     target: Annotated[
         list[str] | None,
         typer.Option(metavar="TARGET", help="coreml, executorch, onnx or all; repeatable.", rich_help_panel=TARGET),
@@ -125,7 +133,7 @@ def export(
         typer.Option(
             metavar="PERCENT",
             help=f"executorch: operators that XNNPACK must take; else {DELEGATED}.",
-            rich_help_panel=GATES,
+            rich_help_panel=GATES_PANEL,
         ),
     ] = None,
     quantize: Annotated[
@@ -158,7 +166,7 @@ def export(
             rich_help_panel=PRECISION,
         ),
     ] = None,
-    step: Step = None,
+    step: StepOption = None,
     calibration_count: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help=f"How many of them; else {COUNT}.", rich_help_panel=PRECISION),
@@ -176,59 +184,59 @@ def export(
         typer.Option(
             metavar="DIR",
             help="Run every artifact on these images and compare it with the checkpoint.",
-            rich_help_panel=IMAGES,
+            rich_help_panel=IMAGES_PANEL,
         ),
     ] = None,
-    labels_csv: LabelsCsv = None,
+    labels_csv: LabelsCsvOption = None,
     validate_count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=IMAGES)
+        int | None, typer.Option(metavar="N", min=1, help="Only so many of them.", rich_help_panel=IMAGES_PANEL)
     ] = None,
     golden_images: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Make the goldens, by which an app checks itself, of up to 4 of these images. They go into the app.",
-            rich_help_panel=IMAGES,
+            rich_help_panel=IMAGES_PANEL,
         ),
     ] = None,
-    max_drop: MaxDrop = None,
-    min_agreement: MinAgreement = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT)] = Path(
+    max_drop: MaxDropOption = None,
+    min_agreement: MinAgreementOption = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT_PANEL)] = Path(
         "artifacts"
     ),
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOption = False,
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="With --validate: write the drift report here (JSON).", rich_help_panel=OUTPUT
+            metavar="FILE", help="With --validate: write the drift report here (JSON).", rich_help_panel=OUTPUT_PANEL
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     card: Annotated[
         bool,
-        typer.Option("--card", help="Also write a model card, README.md, of all artifacts.", rich_help_panel=OUTPUT),
+        typer.Option("--card", help="Also write a model card, README.md, of all artifacts.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     license: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Of the weights, for the card: mit, apache-2.0, …", rich_help_panel=OUTPUT),
+        typer.Option(metavar="ID", help="Of the weights, for the card: mit, apache-2.0, …", rich_help_panel=OUTPUT_PANEL),
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Turn a checkpoint into artifacts for phones.
 
     Each comes with its manifest, its recipe and its goldens. A gate that fails leaves them there to be looked into.
     """
-    gate = gate_of(max_drop, min_agreement)
+    gate = build_gate(max_drop, min_agreement)
     if gate and validate is None and checkpoint is None:
         validate = TEST_IMAGES
     asked = {"--labels-csv": labels_csv, "--validate-count": validate_count, "--report": report}
     check_validation(validate, gate, asked)
-    check_out(out)
+    check_output_folder(out)
     carded = check_card_options(out, card, license, overwrite)
-    check_files(report, overwrite=overwrite)
-    targets = targets_of(target or [])
+    check_output_files(report, overwrite=overwrite)
+    targets = parse_targets(target or [])
     sampling = {
         "--calibration": calibration,
         "--observer": observer,
@@ -237,9 +245,9 @@ def export(
         "--calibration-count": calibration_count,
         "--seed": seed,
     }
-    ready = recipe_from(recipe, excluded={"--quantize": quantize, **sampling})
-    wanted = jobs(targets, [ready.precision] if ready else precisions_of(quantize or []))
-    options = target_options(
+    ready = read_recipe(recipe, excluded={"--quantize": quantize, **sampling})
+    wanted = jobs(targets, [ready.precision] if ready else parse_precisions(quantize or []))
+    options = build_target_options(
         targets,
         {
             "coreml": {
@@ -260,14 +268,14 @@ def export(
         raise WrongConfig(
             "--require-delegated is given without --target executorch.", why="Other targets have no delegates."
         )
-    delegated = share_of("--require-delegated", require_delegated or DELEGATED)
+    delegated = parse_share("--require-delegated", require_delegated or DELEGATED)
     if checkpoint is None:
-        note("No --checkpoint is given: this is the embedded demo model.")
-    with Steps("Export") as steps:
+        print_note("No --checkpoint is given: this is the embedded demo model.")
+    with JobProgress("Export") as steps:
         with steps.step("Reading the checkpoint"):
-            trained = trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+            trained = load_trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
         calibrated = ready is None and any(job.precision == "int8" for job in wanted)
-        calibrating = calibration_images(sampling, needed=calibrated, demo=checkpoint is None)
+        calibrating = open_calibration_images(sampling, needed=calibrated, demo=checkpoint is None)
         taken = COUNT if calibration_count is None else calibration_count
         plan = Plan(
             trained=trained,
@@ -278,13 +286,13 @@ def export(
             calibration=calibrating,
             count=taken,
             seed=SEED if seed is None else seed,
-            observer=observer_of(observer, min(taken, len(calibrating) if calibrating else taken)),
-            activations=activations_of(activations or "affine"),
-            steps=steps_of(step),
-            pictures=pictures_of(golden_images),
+            observer=choose_observer(observer, min(taken, len(calibrating) if calibrating else taken)),
+            activations=parse_activations(activations or "affine"),
+            steps=parse_passes(step),
+            pictures=load_golden_pictures(golden_images),
             validation=None
             if validate is None
-            else images_to_compare(validate, labels_csv, trained.labels, gate, count=validate_count),
+            else open_comparison_images(validate, labels_csv, trained.labels, gate, count=validate_count),
             gate=gate,
             overwrite=overwrite,
         )
@@ -293,13 +301,13 @@ def export(
         exported = None if dry_run else done(plan, steps)
     for picture in plan.pictures or ():
         if picture.changed:
-            note(f"note: {picture.source} is encoded anew for the goldens: {picture.changed}.")
+            print_note(f"note: {picture.source} is encoded anew for the goldens: {picture.changed}.")
     for sentence in [] if exported is None else left_out(exported):
-        note(f"note: {sentence}")
+        print_note(f"note: {sentence}")
     if exported is None:
         show_plan(plan, [path for path in (report, carded) if path is not None], as_json)
         return
-    verdict = with_delegation(judged(exported.rows, gate), exported.artifacts, delegated)
+    verdict = add_delegation_violations(apply_gate(exported.rows, gate), exported.artifacts, delegated)
     if report is not None:
         write_drift(report, plan, exported, verdict)
     if carded is not None:
@@ -310,23 +318,23 @@ def export(
 
 def left_out(exported: Exported) -> list[str]:
     """What targets could not do of what their recipes wish."""
-    from shvit_mobile.targets.capabilities import not_followed
+    from shvit_mobile.targets.capabilities import list_unsupported
 
     return [
         f"{artifact.path.name}: {sentence}"
         for artifact in exported.artifacts
-        for sentence in not_followed(artifact.manifest.recipe, artifact.manifest.target)
+        for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.target)
     ]
 
 
 def write_drift(path: Path, plan: Plan, exported: Exported, verdict: GateVerdict | None) -> None:
     """Puts the drift report of all artifacts where it is wanted."""
-    from shvit_mobile.drift.build_report import drift_report
+    from shvit_mobile.drift.build_report import build_drift_report
 
     if plan.validation is None:
         return
-    told = drift_report("export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict)
-    write_report(told, path, overwrite=plan.overwrite)
+    told = build_drift_report("export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict)
+    write_drift_report(told, path, overwrite=plan.overwrite)
 
 
 def show_plan(plan: Plan, more: Sequence[Path], as_json: bool) -> None:
@@ -337,16 +345,16 @@ def show_plan(plan: Plan, more: Sequence[Path], as_json: bool) -> None:
         "layout": trained.dialect,
         "variant": trained.variant,
         "classes": trained.model.config.classes,
-        "image size": by(trained.preprocessing.size),
+        "image size": format_size(trained.preprocessing.size),
         "calibration": plan.calibration and f"{min(plan.count, len(plan.calibration))} images",
         "goldens": plan.pictures and ", ".join(picture.source for picture in plan.pictures),
         "validation": plan.validation and f"{len(plan.validation)} images",
     }
     files = [str(file) for job in plan.jobs for file in plan.files(job)] + [str(path) for path in more]
     if as_json:
-        data({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
+        print_json({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
     else:
-        show(pairs("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
+        print_table(build_pairs_table("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
 
 
 def show_exported(exported: Exported, out: Path, verdict: GateVerdict | None, card: Path | None, as_json: bool) -> None:
@@ -359,23 +367,23 @@ def show_exported(exported: Exported, out: Path, verdict: GateVerdict | None, ca
         card: the model card, where one was written.
         as_json: print JSON.
     """
-    from shvit_mobile.targets.delegation import sentences
+    from shvit_mobile.targets.delegation import describe_delegation
 
     if as_json:
-        data(
+        print_json(
             {
-                "artifacts": [artifact_json(artifact) for artifact in exported.artifacts],
-                "gate": verdict and contract_json(verdict),
+                "artifacts": [to_artifact_json(artifact) for artifact in exported.artifacts],
+                "gate": verdict and to_contract_json(verdict),
                 "card": card and str(card),
             }
         )
     else:
-        show(artifact_table(exported.artifacts, str(out)))
+        print_table(build_artifact_table(exported.artifacts, str(out)))
         for artifact in exported.artifacts:
             if artifact.manifest.delegation:
-                show("", *(cell(f"{artifact.path.name}: {told}") for told in sentences(artifact.manifest.delegation)))
+                print_table("", *(format_cell(f"{artifact.path.name}: {told}") for told in describe_delegation(artifact.manifest.delegation)))
         if exported.rows:
-            show("", drift_table(exported.rows, sizes(exported.artifacts)))
+            print_table("", build_drift_table(exported.rows, collect_sizes(exported.artifacts)))
         if card is not None:
-            show("", f"The model card is {card}.")
-    conclude(verdict, f"What was written stays in {out}, so that you can look into it.")
+            print_table("", f"The model card is {card}.")
+    print_verdict(verdict, f"What was written stays in {out}, so that you can look into it.")

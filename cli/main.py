@@ -14,7 +14,7 @@ from .demo import demo
 from .devices import devices
 from .doctor import doctor
 from .embed import embed
-from .errors import DEBUG, WRONG_INPUT, Reporting
+from .errors import DEBUG_VARIABLE, INVALID_INPUT, ErrorReportingGroup
 from .export import export
 from .finetune import finetune
 from .inspect import inspect
@@ -22,7 +22,7 @@ from .report import report
 from .validate import validate
 
 
-class Command(TyperCommand):
+class PanelCommand(TyperCommand):
     """A command, whose many options are shown in groups.
 
     The list of commands needs none of that, and comes in half the time without: see `rich_markup_mode` below.
@@ -34,7 +34,7 @@ class Command(TyperCommand):
 
 app = typer.Typer(
     name="shvit-mobile",
-    cls=Reporting,
+    cls=ErrorReportingGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -43,7 +43,7 @@ app = typer.Typer(
 )
 
 
-def shown(wanted: bool) -> None:
+def print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -52,20 +52,20 @@ def shown(wanted: bool) -> None:
 
 
 @app.callback()
-def shvit_mobile(
+def set_global_options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; as {DEBUG}=1 in the environment.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; as {DEBUG_VARIABLE}=1 in the environment.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=shown, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """A trained SHViT in, phone-ready artifacts out, and nothing leaves unproven."""
     if debug:
-        os.environ[DEBUG] = "1"
+        os.environ[DEBUG_VARIABLE] = "1"
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-        raise typer.Exit(WRONG_INPUT)
+        raise typer.Exit(INVALID_INPUT)
 
 
 for command in (export, calibrate, finetune, validate, benchmark, devices, report, inspect, embed, doctor, demo):
-    app.command(cls=Command)(command)
+    app.command(cls=PanelCommand)(command)

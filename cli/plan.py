@@ -8,19 +8,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .progress import Steps
+from .progress import JobProgress
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
-    from shvit_mobile.contracts.drift_report import Changed
+    from shvit_mobile.contracts.drift_report import PredictionChanges
     from shvit_mobile.contracts.drift_row import DriftRow
     from shvit_mobile.contracts.manifest import Target
-    from shvit_mobile.contracts.recipe import Activations, ObserverName, Precision, Recipe, StepName
+    from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, Precision, PTQPassName, Recipe
     from shvit_mobile.deploy.fold import DeployForm
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
-    from shvit_mobile.pipeline.golden_images import GoldenPicture
+    from shvit_mobile.pipeline.golden_images import GoldenSource
 
 # Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
 SENSITIVITY_IMAGES = 64
@@ -67,25 +67,25 @@ class Plan:
     count: int
     seed: int
     observer: ObserverName
-    activations: Activations
-    steps: tuple[StepName, ...]
-    pictures: Sequence[GoldenPicture] | None
+    activations: ActivationScheme
+    steps: tuple[PTQPassName, ...]
+    pictures: Sequence[GoldenSource] | None
     validation: ImageSet | None
     gate: Gate | None
     overwrite: bool
 
     def path(self, job: Job) -> Path:
         """Where a job's artifact will be."""
-        from shvit_mobile.pipeline.lower import planned
+        from shvit_mobile.pipeline.lower import plan_artifact_path
 
         precision = self.recipe.precision_name if self.recipe else job.precision
-        return planned(self.trained, precision, job.target, self.out, self.options.get(job.target))
+        return plan_artifact_path(self.trained, precision, job.target, self.out, self.options.get(job.target))
 
     def files(self, job: Job) -> tuple[Path, ...]:
         """A job's artifact and all that comes with it."""
-        from shvit_mobile.contracts.artifact import files_of
+        from shvit_mobile.contracts.artifact import list_artifact_files
 
-        return files_of(self.path(job))
+        return list_artifact_files(self.path(job))
 
 
 def jobs(targets: Sequence[Target], precisions: Sequence[Precision]) -> tuple[Job, ...]:
@@ -101,26 +101,26 @@ def checked(plan: Plan) -> Plan:
         BadRecipe: a target does not have a precision.
     """
     from shvit_mobile.contracts.recipe import Recipe
-    from shvit_mobile.pipeline.lower import MODULES, check_free, check_precision
+    from shvit_mobile.pipeline.lower import TARGET_MODULES, check_artifact_overwrite, check_target_precision
 
     for job in plan.jobs:
-        check_free(plan.path(job), overwrite=plan.overwrite)
+        check_artifact_overwrite(plan.path(job), overwrite=plan.overwrite)
     for job in plan.jobs:
-        able = import_module(MODULES[job.target][0]).PRECISIONS
-        check_precision(job.target, able, Recipe(precision=job.precision))
+        able = import_module(TARGET_MODULES[job.target][0]).PRECISIONS
+        check_target_precision(job.target, able, Recipe(precision=job.precision))
     return plan
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made; `rows` and `changed` are empty where there were no images to compare on."""
+    """What an export made; `rows` and `find_prediction_changes` are empty where there were no images to compare on."""
 
     artifacts: tuple[Artifact, ...]
     rows: tuple[DriftRow, ...] = ()
-    changed: tuple[Changed, ...] = ()
+    changed: tuple[PredictionChanges, ...] = ()
 
 
-def done(plan: Plan, steps: Steps) -> Exported:
+def done(plan: Plan, steps: JobProgress) -> Exported:
     """Carries out the plan."""
     from shvit_mobile.deploy.fold import to_deploy_form
 
@@ -133,16 +133,16 @@ def done(plan: Plan, steps: Steps) -> Exported:
     return Exported(artifacts) if plan.validation is None else proven(plan, artifacts, plan.validation, steps)
 
 
-def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps) -> Recipe:
+def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: JobProgress) -> Recipe:
     """The recipe for a precision: the one from before, once it is known to fit, or a new one."""
-    from shvit_mobile.contracts.recipe import INT8_PRODUCTS
+    from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
     from shvit_mobile.quantize.calibrate import calibrate
-    from shvit_mobile.quantize.layers import check_layers
+    from shvit_mobile.quantize.layers import check_recipe_layers
 
     with steps.step(f"Making the recipe for {precision}") as tick:
         if plan.recipe is not None:
-            if precision in INT8_PRODUCTS:
-                check_layers(deployed, plan.recipe)
+            if precision in INT8_ARITHMETIC:
+                check_recipe_layers(deployed, plan.recipe)
             return plan.recipe
         made = calibrate(
             deployed,
@@ -161,28 +161,28 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: Steps)
 
 
 def within(
-    gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: Steps
+    gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: JobProgress
 ) -> Recipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
-    from shvit_mobile.pipeline.budget_search import as_it_is, budget_of, costs_by, searched
-    from shvit_mobile.quantize.calibrate import pictures
-    from shvit_mobile.quantize.sensitivity import sensitivity
+    from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, evaluate_recipe, search_recipe
+    from shvit_mobile.quantize.calibrate import load_input_batches
+    from shvit_mobile.quantize.sensitivity import measure_sensitivity
 
     budget = budget_of(gate)
     with steps.step("Holding int8 against the budget"):
-        first = as_it_is(deployed, recipe, images, budget)
+        first = evaluate_recipe(deployed, recipe, images, budget)
     if first.holds != "not held":
         return recipe
     some = calibration.sample(min(SENSITIVITY_IMAGES, plan.count), plan.seed)
     with steps.step("The budget does not hold yet: measuring each layer alone") as tick:
-        found = sensitivity(deployed, recipe, pictures(deployed, some), progress=tick)
+        found = measure_sensitivity(deployed, recipe, load_input_batches(deployed, some), progress=tick)
     with steps.step("Searching for the layers to keep in float"):
-        costs = costs_by("bytes", found, deployed, recipe)
-        outcome = searched(deployed, recipe, found, images, budget, costs, known=[first], most=TRIALS)
+        costs = compute_costs("bytes", found, deployed, recipe)
+        outcome = search_recipe(deployed, recipe, found, images, budget, costs, known_points=[first], max_artifacts=TRIALS)
     return recipe.model_copy(update={"float_layers": outcome.float_layers})
 
 
-def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: Steps) -> Iterator[Artifact]:
+def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: JobProgress) -> Iterator[Artifact]:
     from shvit_mobile.pipeline.lower import lower
 
     for job in plan.jobs:
@@ -198,21 +198,21 @@ def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe
             )
 
 
-def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: Steps) -> Exported:
+def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: JobProgress) -> Exported:
     """Each artifact compared with the checkpoint, and the figures put into its manifest."""
-    from shvit_mobile.drift.answer_changes import changed
-    from shvit_mobile.drift.compare import comparison, float_reference
-    from shvit_mobile.pipeline.lower import with_fields
+    from shvit_mobile.drift.answer_changes import find_prediction_changes
+    from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
+    from shvit_mobile.pipeline.lower import update_manifest
 
     with steps.step("Running the float model") as tick:
-        reference = float_reference(plan.trained, images, progress=tick)
+        reference = compute_float_reference(plan.trained, images, progress=tick)
     kept, rows, changes = [], [], []
     for artifact in artifacts:
         with steps.step(f"Running {artifact.path.name}") as tick:
-            compared = comparison(artifact, plan.trained, images, reference=reference, progress=tick)
-        kept.append(with_fields(artifact, drift=compared.row))
+            compared = compare_with_logits(artifact, plan.trained, images, reference=reference, progress=tick)
+        kept.append(update_manifest(artifact, drift=compared.row))
         rows.append(compared.row)
         changes.append(
-            changed(compared, plan.trained.labels, images.root, max_drop=plan.gate.max_drop if plan.gate else None)
+            find_prediction_changes(compared, plan.trained.labels, images.root, max_drop=plan.gate.max_drop if plan.gate else None)
         )
     return Exported(tuple(kept), tuple(rows), tuple(changes))

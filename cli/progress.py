@@ -8,13 +8,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from .console import note
+from .console import print_note
 
-Tick = Callable[[int, int], None]
-LONG = 2.0
+ProgressCallback = Callable[[int, int], None]
+LONG_STEP_SECONDS = 2.0
 
 
-class Steps:
+class JobProgress:
     """A job of some steps.
 
     On a terminal, bars that vanish when the job is over. Elsewhere, a line for each step that took over two seconds, so
@@ -44,7 +44,7 @@ class Steps:
             disable=not console.is_terminal,
         )
         self._job = self._bars.add_task(job, total=None)
-        self._followed: tuple[str, Tick] | None = None
+        self._followed: tuple[str, ProgressCallback] | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class Steps:
         self._followed[1](done, total)
 
     @contextmanager
-    def step(self, description: str) -> Iterator[Tick]:
+    def step(self, description: str) -> Iterator[ProgressCallback]:
         """One step; what it yields takes (done, total), and need not be called."""
         start = monotonic()
         bar = self._bars.add_task(description, total=None)
@@ -76,5 +76,5 @@ class Steps:
         finally:
             self._bars.remove_task(bar)
         self._bars.advance(self._job)
-        if self._bars.disable and (seconds := monotonic() - start) >= LONG:
-            note(f"{description}: {seconds:.0f} s")
+        if self._bars.disable and (seconds := monotonic() - start) >= LONG_STEP_SECONDS:
+            print_note(f"{description}: {seconds:.0f} s")

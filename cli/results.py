@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .console import note
+from .console import print_note
 from .errors import GATE_FAILED
 
 if TYPE_CHECKING:
@@ -20,65 +20,65 @@ if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
 
 
-def judged(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
+def apply_gate(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
     """The verdict of `gate`; None where there is no gate."""
     if gate is None:
         return None
 
-    from shvit_mobile.drift.gates import judged
+    from shvit_mobile.drift.gates import evaluate_gate
 
-    return judged(rows, gate)
+    return evaluate_gate(rows, gate)
 
 
-def with_delegation(verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float) -> GateVerdict | None:
+def add_delegation_violations(verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float) -> GateVerdict | None:
     """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
     from shvit_mobile.contracts.drift_report import GateVerdict
-    from shvit_mobile.targets.delegation import shortfall
+    from shvit_mobile.targets.delegation import describe_delegation_shortfall
 
-    found = [sentence for artifact in artifacts for sentence in shortfall(artifact, required)]
+    found = [sentence for artifact in artifacts for sentence in describe_delegation_shortfall(artifact, required)]
     return (verdict or GateVerdict.of()).and_also(found) if found else verdict
 
 
-def write_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
+def write_drift_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
     """Puts the report into a file, whole or not at all."""
-    from shvit_mobile.contracts.outputs import whole
+    from shvit_mobile.contracts.outputs import write_atomically
 
-    with whole(file, overwrite=overwrite) as (path,):
+    with write_atomically(file, overwrite=overwrite) as (path,):
         path.write_text(report.json_text())
 
 
-def conclude(verdict: GateVerdict | None, kept: str = "") -> None:
+def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:
     """Tells the verdict on stderr; ends with status 1 where the gate failed, after `kept`, a word on the files."""
     if verdict is None:
         return
     for sentence in verdict.caveats:
-        note(f"note: {sentence}")
+        print_note(f"note: {sentence}")
     for sentence in verdict.violations:
-        note(f"gate failed: {sentence}")
+        print_note(f"gate failed: {sentence}")
     if verdict.violations:
         if kept:
-            note(kept)
+            print_note(kept)
         raise typer.Exit(GATE_FAILED)
 
 
-def artifact_json(artifact: Artifact) -> dict[str, Any]:
+def to_artifact_json(artifact: Artifact) -> dict[str, Any]:
     """Where an artifact is, and its manifest, drift included."""
-    from shvit_mobile.contracts.artifact import goldens_path, manifest_path, recipe_path
+    from shvit_mobile.contracts.artifact import get_goldens_path, get_manifest_path, get_recipe_path
 
     return {
         "path": str(artifact.path),
-        "manifest_path": str(manifest_path(artifact.path)),
-        "recipe_path": str(recipe_path(artifact.path)),
-        "goldens_path": str(goldens_path(artifact.path)),
-        "manifest": contract_json(artifact.manifest),
+        "manifest_path": str(get_manifest_path(artifact.path)),
+        "recipe_path": str(get_recipe_path(artifact.path)),
+        "goldens_path": str(get_goldens_path(artifact.path)),
+        "manifest": to_contract_json(artifact.manifest),
     }
 
 
-def contract_json(contract: Contract) -> Any:
+def to_contract_json(contract: Contract) -> Any:
     """A contract as plain JSON values; infinities are texts."""
     return json.loads(contract.json_text())
 
 
-def sizes(artifacts: Sequence[Artifact]) -> dict[str, int]:
+def collect_sizes(artifacts: Sequence[Artifact]) -> dict[str, int]:
     """Bytes by file name."""
     return {artifact.path.name: artifact.manifest.artifact.bytes for artifact in artifacts}

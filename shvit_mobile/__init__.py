@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
-HOMES = {
+LAZY_EXPORTS = {
     "Artifact": "shvit_mobile.contracts.artifact",
     "calibrate": "shvit_mobile.quantize.calibrate",
     "compare": "shvit_mobile.drift.compare",
@@ -49,10 +49,10 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in LAZY_EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(LAZY_EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *HOMES])
+    return sorted([*globals(), *LAZY_EXPORTS])

@@ -23,7 +23,7 @@ class ShvitError(Exception):
         super().__init__("\n".join(part for part in (what, why, hint) if part))
 
 
-class NotAmong(ShvitError):
+class UnknownChoice(ShvitError):
     """A name that is not in a closed list."""
 
     kind = "choice"
@@ -53,27 +53,27 @@ class NotAmong(ShvitError):
         raise cls.among(given, known)
 
 
-class UnknownVariant(NotAmong):
+class UnknownVariant(UnknownChoice):
     kind = "variant"
 
 
-class UnknownTarget(NotAmong):
+class UnknownTarget(UnknownChoice):
     kind = "target"
 
 
-class UnknownPrecision(NotAmong):
+class UnknownPrecision(UnknownChoice):
     kind = "precision"
 
 
-class UnknownEngine(NotAmong):
+class UnknownEngine(UnknownChoice):
     kind = "engine"
 
 
-class UnknownArchitecture(NotAmong):
+class UnknownArchitecture(UnknownChoice):
     kind = "architecture"
 
 
-class UnknownCPU(NotAmong):
+class UnknownCPU(UnknownChoice):
     kind = "CPU"
 
 
@@ -125,7 +125,7 @@ class ShapeMismatch(ShvitError):
     """Two things that should have had the same shape."""
 
 
-class ProofFailed(ShvitError):
+class VerificationFailed(ShvitError):
     """An exact rewrite whose result is not equal to what it was made from."""
 
 

@@ -34,13 +34,13 @@ def sqnr(reference: Logits, actual: Logits) -> float:
         BadCheckpoint, BadArtifact: a logit of the reference or of the artifact is not finite.
     """
     signal = noise = 0.0
-    for r, a in blocks(reference, actual):
+    for r, a in iterate_blocks(reference, actual):
         signal += float(np.sum(r * r))
         noise += float(np.sum((r - a) ** 2))
-    return ratio_db(signal, noise)
+    return compute_ratio_db(signal, noise)
 
 
-def ratio_db(signal: float, noise: float) -> float:
+def compute_ratio_db(signal: float, noise: float) -> float:
     """10 log10(signal / noise): `inf` without noise, `-inf` without signal or where either is not finite."""
     if not isfinite(signal) or not isfinite(noise):
         return -inf
@@ -49,41 +49,41 @@ def ratio_db(signal: float, noise: float) -> float:
     return 10 * (log10(signal) - log10(noise)) if signal else -inf
 
 
-def max_abs_error(reference: Logits, actual: Logits) -> float:
+def compute_max_abs_error(reference: Logits, actual: Logits) -> float:
     """The largest difference of any logit; arguments and errors as for `sqnr`."""
-    return max(float(np.max(np.abs(r - a))) for r, a in blocks(reference, actual))
+    return max(float(np.max(np.abs(r - a))) for r, a in iterate_blocks(reference, actual))
 
 
-def mean_kl(reference: Logits, actual: Logits) -> float:
-    """Mean over the images of `divergence`, in nats; arguments and errors as for `sqnr`."""
-    return float(np.mean(divergence(reference, actual)))
+def compute_mean_kl(reference: Logits, actual: Logits) -> float:
+    """Mean over the images of `compute_kl_divergence`, in nats; arguments and errors as for `sqnr`."""
+    return float(np.mean(compute_kl_divergence(reference, actual)))
 
 
-def divergence(reference: Logits, actual: Logits) -> NDArray[np.float64]:
+def compute_kl_divergence(reference: Logits, actual: Logits) -> NDArray[np.float64]:
     """KL(softmax(reference) || softmax(actual)) of each image, in nats, shape (images,); errors as for `sqnr`.
 
     Never negative: where rounding leaves an image a little below zero, it counts as zero.
     """
     parts = []
-    for r, a in blocks(reference, actual):
+    for r, a in iterate_blocks(reference, actual):
         log_p, log_q = log_softmax(r), log_softmax(a)
         parts.append(np.maximum(np.sum(np.exp(log_p) * (log_p - log_q), axis=1), 0))
     return np.concatenate(parts)
 
 
-def same_class(reference: Logits, actual: Logits) -> NDArray[np.bool_]:
+def compare_top1_classes(reference: Logits, actual: Logits) -> NDArray[np.bool_]:
     """Whether both choose the same class, shape (images,); of equal logits the first counts. As for `sqnr` else."""
     check_pair(reference, actual)
     same: NDArray[np.bool_] = reference.argmax(axis=1) == actual.argmax(axis=1)
     return same
 
 
-def agreement(reference: Logits, actual: Logits) -> float:
+def compute_agreement(reference: Logits, actual: Logits) -> float:
     """The share of images on which both choose the same class, 0 to 1; arguments and errors as for `sqnr`."""
-    return float(np.mean(same_class(reference, actual)))
+    return float(np.mean(compare_top1_classes(reference, actual)))
 
 
-def topk_hits(logits: Logits, labels: Labels, k: int) -> NDArray[np.bool_]:
+def find_topk_hits(logits: Logits, labels: Labels, k: int) -> NDArray[np.bool_]:
     """Whether the label is among the `k` classes with the largest logits.
 
     Of equal logits the one with the lower index ranks first, so that `k` = 1 is what `argmax` chooses.
@@ -149,7 +149,7 @@ def check_pair(reference: Logits, actual: Logits) -> None:
 
 
 def check_labels(labels: Labels, images: int, classes: int) -> None:
-    """Raises what `topk_hits` says where `labels` are not one class for each image."""
+    """Raises what `find_topk_hits` says where `labels` are not one class for each image."""
     if labels.shape != (images,):
         raise ShapeMismatch(f"The labels have the shape {labels.shape}.", why=f"It should be ({images},).")
     if not np.issubdtype(labels.dtype, np.integer):
@@ -171,7 +171,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return normed
 
 
-def blocks(reference: Logits, actual: Logits) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def iterate_blocks(reference: Logits, actual: Logits) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Both arrays as float64, some rows at a time, after `check_pair`."""
     check_pair(reference, actual)
     for start in range(0, len(reference), BLOCK):

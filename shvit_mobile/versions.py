@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 
-def versions(*packages: str) -> dict[str, str]:
+def get_package_versions(*packages: str) -> dict[str, str]:
     """The version of each package that is installed here."""
     found = {}
     for package in packages:
@@ -17,11 +17,11 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def measured_by(command: str) -> str:
+def format_measured_by(command: str) -> str:
     """This program, its version and the command that measured."""
     return f"shvit-mobile {version('shvit-mobile')} {command}"
 
 
-def now() -> str:
+def get_timestamp() -> str:
     """The moment, in ISO 8601, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -18,7 +18,7 @@ from shvit_mobile.families.trained_model import TrainedModel
 TINY = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 2, 1), classes=7)
 
 
-def randomised(
+def build_random_shvit(
     config: SHViTConfig | str = TINY, *, classes: int | None = None, distilled: bool = False, seed: int = 0
 ) -> SHViT:
     """A SHViT in eval mode whose norms and biases are far from the identity, and whose activations stay moderate."""
@@ -42,7 +42,7 @@ def randomised(
     return model
 
 
-def trained(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "custom") -> TrainedModel:
+def build_trained_model(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "custom") -> TrainedModel:
     """`model` as `load_checkpoint` would return it."""
     return TrainedModel(
         model=model,
@@ -55,18 +55,18 @@ def trained(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "c
     )
 
 
-def smooth_pixels(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+def draw_smooth_pixels(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
     """Pictures of broad coloured patches as float pixels 0 to 255, shape (count, 3, height, width)."""
     generator = torch.Generator().manual_seed(seed)
     patches = torch.rand(count, 3, 6, 6, generator=generator) * 255
     return nn.functional.interpolate(patches, size=size, mode="bicubic").clamp(0, 255).round()
 
 
-def picture_folder(
+def write_picture_folder(
     folder: Path, *, count: int, size: tuple[int, int] = (72, 60), classes: tuple[str, ...] = ()
 ) -> Path:
     """A folder of JPEGs of broad coloured patches; in class folders, in turn, where `classes` are given."""
-    for index, pixels in enumerate(smooth_pixels(count, size)):
+    for index, pixels in enumerate(draw_smooth_pixels(count, size)):
         place = folder / classes[index % len(classes)] if classes else folder
         place.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(pixels.permute(1, 2, 0).to(torch.uint8).numpy())
@@ -75,7 +75,7 @@ def picture_folder(
 
 
 @torch.no_grad()
-def with_outliers(model: SHViT, *, factor: float = 50.0) -> SHViT:
+def add_outliers(model: SHViT, *, factor: float = 50.0) -> SHViT:
     """A copy with one channel of each feed-forward part `factor` times as large, and read by weights as much smaller.
 
     Exact in float where `factor` is a power of two, and ruinous for an int8 value whose channels share a scale.
@@ -84,7 +84,7 @@ def with_outliers(model: SHViT, *, factor: float = 50.0) -> SHViT:
     for part in planted.modules():
         if isinstance(part, FeedForward):
             part.pw1.register_forward_hook(partial(make_outlier, part, factor))
-    planted(smooth_pixels(2, (64, 64)) / 128 - 1)
+    planted(draw_smooth_pixels(2, (64, 64)) / 128 - 1)
     for part in planted.modules():
         if isinstance(part, FeedForward):
             part.pw1._forward_hooks.clear()

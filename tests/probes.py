@@ -17,34 +17,34 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.families.shvit import SHViT, SHViTConfig
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.pipeline.lower import MODULES, manifest_of, planned
-from tests.builders import randomised, trained
+from shvit_mobile.pipeline.lower import TARGET_MODULES, build_manifest, plan_artifact_path
+from tests.builders import build_random_shvit, build_trained_model
 
 # A stage of convolutions and two of attention; the second attention block of stage 1 has one before and behind it.
 CONFIG = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 3, 1), classes=7)
 SIZE = (80, 112)
 
 
-def model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTConfig = CONFIG) -> TrainedModel:
+def build_model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTConfig = CONFIG) -> TrainedModel:
     """A trained model at an odd number of positions; `plant` changes its weights."""
-    network = randomised(config, seed=3)
+    network = build_random_shvit(config, seed=3)
     if plant:
         with torch.no_grad():
             plant(network)
-    return trained(network, size=SIZE)
+    return build_trained_model(network, size=SIZE)
 
 
-def artifact(model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path) -> Artifact:
+def write_unverified_artifact(model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path) -> Artifact:
     """An artifact as `lower` writes it, unproven."""
     deployed = model if isinstance(model, DeployForm) else to_deploy_form(model)
-    module = import_module(MODULES[target][0])
+    module = import_module(TARGET_MODULES[target][0])
     folder.mkdir(parents=True, exist_ok=True)
-    path = planned(deployed.trained, recipe.precision, target, folder)
-    built = module.build(deployed, recipe, path, getattr(module, MODULES[target][1])())
-    return Artifact(path, manifest_of(deployed, recipe, target, path, built))
+    path = plan_artifact_path(deployed.trained, recipe.precision, target, folder)
+    built = module.build(deployed, recipe, path, getattr(module, TARGET_MODULES[target][1])())
+    return Artifact(path, build_manifest(deployed, recipe, target, path, built))
 
 
-def with_fault(model: TrainedModel, layer: str, factor: float) -> DeployForm:
+def plant_fault(model: TrainedModel, layer: str, factor: float) -> DeployForm:
     """The deploy form with the weights of one layer multiplied."""
     deployed = to_deploy_form(model)
     module = deepcopy(deployed.module)

@@ -21,7 +21,7 @@ from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.targets.executorch import ExecuTorchOptions
-from tests.builders import picture_folder, randomised, smooth_pixels, trained
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
 # One stage without attention and one with it are all kinds of operators there are; the rest is repetition.
 SMALL = SHViTConfig(
@@ -29,42 +29,42 @@ SMALL = SHViTConfig(
 )
 SIZE = (65, 97)
 # The int8 program keeps this layer float, as a recipe may ask.
-KEPT = "stages.1.blocks.0.mixer.m.qkv"
+FLOAT_LAYER = "stages.1.blocks.0.mixer.m.qkv"
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredProgram:
     deployed: DeployForm
     recipe: Recipe
     artifact: Artifact
 
 
 @cache
-def program(
+def lower_program(
     precision: Precision,
     stem: Literal["plain", "space-to-depth"] = "plain",
     head: Literal["auto", "float", "int8-dynamic"] = "auto",
-) -> Lowered:
+) -> LoweredProgram:
     """The small model at an odd size, lowered to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
-    deployed = to_deploy_form(trained(randomised(SMALL), size=SIZE))
-    images = open_images(picture_folder(Path(folder.name, "pictures"), count=12, size=(80, 110)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
+    images = open_images(write_picture_folder(Path(folder.name, "pictures"), count=12, size=(80, 110)))
     recipe = calibrate(deployed, images, precision=precision, count=12)
     if precision == "int8":
-        recipe = recipe.model_copy(update={"float_layers": (KEPT,)})
+        recipe = recipe.model_copy(update={"float_layers": (FLOAT_LAYER,)})
     options = ExecuTorchOptions(stem=stem, head=head)
-    return Lowered(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
+    return LoweredProgram(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
 
 
-def pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+def draw_pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     """Pixels as runners take them: uint8, shape (count, height, width, 3)."""
-    pixels: NDArray[np.uint8] = smooth_pixels(count, size, seed=3).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    pixels: NDArray[np.uint8] = draw_smooth_pixels(count, size, seed=3).permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return pixels
 
 
 @torch.no_grad()
-def float_logits(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute_float_logits(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the trained model itself answers, BatchNorms and all."""
     images = torch.from_numpy(deployed.trained.preprocessing.normalised(pixels))
     logits: NDArray[np.float32] = deployed.trained.model(images).numpy()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import shvit_mobile
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 HEAVY = ("torch", "coremltools", "onnx", "onnxruntime", "executorch", "numpy", "PIL", "pydantic")
 
@@ -30,9 +30,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_whole_path_in_five_calls(tmp_path: Path) -> None:
-    model = trained(randomised(), size=(48, 64))
+    model = build_trained_model(build_random_shvit(), size=(48, 64))
     shvit_mobile.save_checkpoint(model, tmp_path / "model.safetensors")
-    photos = shvit_mobile.open_images(picture_folder(tmp_path / "photos", count=24))
+    photos = shvit_mobile.open_images(write_picture_folder(tmp_path / "photos", count=24))
 
     loaded = shvit_mobile.load_checkpoint(tmp_path / "model.safetensors")
     deployed = shvit_mobile.to_deploy_form(loaded)

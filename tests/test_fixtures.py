@@ -11,43 +11,43 @@ from write_fixtures import FOLDER, write_fixtures
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.document import Document
-from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.contracts.schemas import DOCUMENTS
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import ShvitError
 
 # The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
-READABLE = {document.NAME: document for document in DOCUMENTS if document is not Report}
-KINDS = {name: document for name, document in READABLE.items() if document is not Sensitivity}
+READABLE = {document.NAME: document for document in DOCUMENT_TYPES if document is not ModelReport}
+KINDS = {name: document for name, document in READABLE.items() if document is not SensitivityReport}
 CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text())["cases"]
 
 
-def valid() -> list[Path]:
+def list_valid_documents() -> list[Path]:
     """Every document outside `invalid/`."""
     return [path for path in sorted(FOLDER.rglob("*.json")) if "invalid" not in path.relative_to(FOLDER).parts]
 
 
-def read(path: Path, kind: str) -> Document:
+def read_document(path: Path, kind: str) -> Document:
     return READABLE[kind].parse(path, ShvitError, f"a {kind}")
 
 
-def reports(folder: str) -> list[DeviceReport]:
+def read_device_reports(folder: str) -> list[DeviceReport]:
     return [DeviceReport.read(path) for path in sorted((FOLDER / folder).glob("*.json"))]
 
 
-@pytest.mark.parametrize("path", valid(), ids=lambda path: path.relative_to(FOLDER).as_posix())
+@pytest.mark.parametrize("path", list_valid_documents(), ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_a_valid_one_is_read_and_written_again_unchanged(path: Path) -> None:
     value = json.loads(path.read_text())
-    assert json.loads(read(path, value["kind"]).json_text()) == value
+    assert json.loads(read_document(path, value["kind"]).json_text()) == value
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["file"])
 def test_an_invalid_one_is_refused_in_a_sentence(case: dict[str, str]) -> None:
     with pytest.raises(ShvitError) as refusal:
-        read(FOLDER / "invalid" / case["file"], case["document"])
+        read_document(FOLDER / "invalid" / case["file"], case["document"])
     path, _, sentence = refusal.value.what.partition(".json ")
     assert path.endswith(case["file"].removesuffix(".json"))
     assert case["why"] in sentence
@@ -68,7 +68,7 @@ def test_fields_of_a_newer_minor_version_are_kept(kind: str) -> None:
     path = FOLDER / "newer_minor" / f"{kind}.json"
     value = json.loads(path.read_text())
     assert "added_later" in value
-    assert json.loads(read(path, kind).json_text()) == value
+    assert json.loads(read_document(path, kind).json_text()) == value
 
 
 def test_the_fixtures_are_what_the_tool_writes(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_fixtures_are_what_the_tool_writes(tmp_path: Path) -> None:
 
 
 def test_device_reports_say_that_they_are_fixtures_and_agree_with_their_samples() -> None:
-    found = [*reports("device_report"), *reports("device_report_earlier")]
+    found = [*read_device_reports("device_report"), *read_device_reports("device_report_earlier")]
     assert len(found) == 7
     assert all(report.fixture for report in found)
     for result in (result for report in found for result in report.results):
@@ -94,12 +94,12 @@ def test_device_reports_say_that_they_are_fixtures_and_agree_with_their_samples(
 def test_device_reports_measure_the_artifacts_of_the_manifests() -> None:
     manifests = [Manifest.read(path) for path in (FOLDER / "manifest").glob("*.json")]
     known = {manifest.artifact.name: manifest.artifact.sha256 for manifest in manifests}
-    for report in (*reports("device_report"), *reports("device_report_earlier")):
+    for report in (*read_device_reports("device_report"), *read_device_reports("device_report_earlier")):
         assert {(result.name, result.artifact_sha256) for result in report.results} <= set(known.items())
 
 
 def test_device_reports_cover_what_a_reader_has_to_show() -> None:
-    found = reports("device_report")
+    found = read_device_reports("device_report")
     results = [result for report in found for result in report.results]
     traced = [report.conditions.thermal for report in found if report.conditions]
     assert {result.compute for result in results} == {"cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"}
@@ -116,7 +116,7 @@ def test_goldens_are_those_of_their_manifest() -> None:
     manifest = Manifest.read(place.with_suffix(".manifest.json"))
     assert manifest.artifact.sha256 == goldens.artifact_sha256
     assert manifest.goldens is not None
-    assert (manifest.goldens.name, manifest.goldens.sha256) == (place.name, sha256(place))
+    assert (manifest.goldens.name, manifest.goldens.sha256) == (place.name, compute_sha256(place))
     for golden in goldens.images:
-        assert sha256(place / golden.image) == golden.image_sha256
-        assert sha256(place / golden.pixels) == golden.pixels_sha256
+        assert compute_sha256(place / golden.image) == golden.image_sha256
+        assert compute_sha256(place / golden.pixels) == golden.pixels_sha256

@@ -15,24 +15,24 @@ import numpy as np
 import pytest
 
 import shvit_mobile
-from shvit_mobile.apps.collect import collect
+from shvit_mobile.apps.collect import collect_device_reports
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.projects import open_app
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.contracts.schemas import DOCUMENTS
+from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
 from shvit_mobile.errors import OutputExists
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.demo import run_demo
-from shvit_mobile.pipeline.golden_images import picture
+from shvit_mobile.pipeline.golden_images import load_golden_image
 from shvit_mobile.quantize.calibration_cache import write_recipe
-from shvit_mobile.report.join import gather
-from shvit_mobile.runtimes.apple_profiler import Skipped, compute_plan, timing
-from shvit_mobile.runtimes.mil.calibration import ranges_of
+from shvit_mobile.report.join import build_report
+from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan, measure_on_device
+from shvit_mobile.runtimes.mil.calibration import collect_value_ranges
 from shvit_mobile.targets.pte import inspect_program
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.fixtures import FIXTURES
 
 APP = Path(__file__).parents[1] / "ios_demo"
@@ -61,7 +61,7 @@ def as_given(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny model on each target."""
-    deployed = shvit_mobile.to_deploy_form(trained(randomised(), size=(48, 64)))
+    deployed = shvit_mobile.to_deploy_form(build_trained_model(build_random_shvit(), size=(48, 64)))
     out = tmp_path_factory.mktemp("artifacts")
     recipe = Recipe(precision="fp32")
     return {
@@ -70,7 +70,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_images_and_their_table(as_given: Kind, tmp_path: Path) -> None:
-    pictures = picture_folder(tmp_path / "photos", count=2)
+    pictures = write_picture_folder(tmp_path / "photos", count=2)
     table = tmp_path / "labels.csv"
     table.write_text("".join(f"{file.name},cat\n" for file in sorted(pictures.iterdir())))
     images = open_images(as_given(pictures), csv=as_given(table))
@@ -78,25 +78,25 @@ def test_images_and_their_table(as_given: Kind, tmp_path: Path) -> None:
     assert images.root == pictures
     assert images == open_images(pictures, csv=table)
     assert open_images(as_given(images.files[0])).files == images.files[:1]
-    assert decoded(as_given(images.files[0])).size == decoded(images.files[0]).size
-    assert picture(as_given(images.files[0])) == picture(images.files[0])
+    assert decode_image(as_given(images.files[0])).size == decode_image(images.files[0]).size
+    assert load_golden_image(as_given(images.files[0])) == load_golden_image(images.files[0])
 
 
 def test_checkpoints(as_given: Kind, tmp_path: Path) -> None:
-    model = trained(randomised(), size=(48, 64))
+    model = build_trained_model(build_random_shvit(), size=(48, 64))
     shvit_mobile.save_checkpoint(model, as_given(tmp_path / "model.safetensors"))
     assert shvit_mobile.load_checkpoint(as_given(tmp_path / "model.safetensors")).labels == model.labels
 
 
 def test_lowering_and_opening(as_given: Kind, tmp_path: Path) -> None:
-    deployed = shvit_mobile.to_deploy_form(trained(randomised(), size=(48, 64)))
+    deployed = shvit_mobile.to_deploy_form(build_trained_model(build_random_shvit(), size=(48, 64)))
     made = shvit_mobile.lower(deployed, Recipe(precision="fp32"), "onnx", as_given(tmp_path / "out"))
     assert made.path.parent == tmp_path / "out"
     assert Artifact.open(as_given(made.path)) == made
     assert shvit_mobile.open_runner(Artifact.open(as_given(made.path))).how == "native"
     assert [one.artifact.name for one in open_manifests([as_given(made.path)])] == [made.path.name]
-    assert sha256(as_given(made.path)) == made.manifest.artifact.sha256
-    assert size_in_bytes(as_given(made.path)) == made.manifest.artifact.bytes
+    assert compute_sha256(as_given(made.path)) == made.manifest.artifact.sha256
+    assert compute_size_bytes(as_given(made.path)) == made.manifest.artifact.bytes
 
 
 def test_recipes(as_given: Kind, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_recipes(as_given: Kind, tmp_path: Path) -> None:
     assert read.beside == path.with_suffix(".safetensors")
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if hasattr(one, "read")], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("document", [one for one in DOCUMENT_TYPES if hasattr(one, "read")], ids=lambda one: one.__name__)
 def test_documents(document: Any, as_given: Kind) -> None:
     file = next((FIXTURES / document.NAME).rglob("goldens.json" if document.NAME == "goldens" else "*.json"))
     assert document.read(as_given(file)) == document.read(file)
@@ -115,8 +115,8 @@ def test_documents(document: Any, as_given: Kind) -> None:
 
 def test_reports_and_apps(as_given: Kind) -> None:
     phone = FIXTURES / "device_report" / "pixel-8.json"
-    assert [run.report for run in collect([as_given(phone)])] == [run.report for run in collect([phone])]
-    assert gather([as_given(FIXTURES / "manifest"), as_given(phone)]).devices
+    assert [run.report for run in collect_device_reports([as_given(phone)])] == [run.report for run in collect_device_reports([phone])]
+    assert build_report([as_given(FIXTURES / "manifest"), as_given(phone)]).devices
     assert open_app(as_given(APP)).root == APP
 
 
@@ -126,10 +126,10 @@ def test_what_is_inside_an_artifact(artifacts: dict[str, Path], as_given: Kind) 
         assert inventory(as_given(artifacts[target])) == inventory(artifacts[target])
     assert inspect_program(as_given(artifacts["executorch"])).inventory.operators
     package = as_given(artifacts["coreml"])
-    assert isinstance(compute_plan(package), Skipped | tuple)
+    assert isinstance(load_compute_plan(package), SkippedMeasurement | tuple)
     if sys.platform != "darwin":
-        assert isinstance(timing(package, "mac"), Skipped)
-    assert ranges_of(package, [{"image": np.zeros((48, 64, 3), np.uint8)}])
+        assert isinstance(measure_on_device(package, "mac"), SkippedMeasurement)
+    assert collect_value_ranges(package, [{"image": np.zeros((48, 64, 3), np.uint8)}])
 
 
 def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
 
 PUBLIC: tuple[Any, ...] = (
     *(one for name in shvit_mobile.__all__ if inspect.isfunction(one := getattr(shvit_mobile, name))),
-    *(one.read for one in DOCUMENTS if hasattr(one, "read")),
-    *(Artifact.open, write_recipe, open_manifests, collect, gather, open_app, run_demo, decoded, picture),
-    *(sha256, size_in_bytes, inspect_program, compute_plan, timing, ranges_of),
+    *(one.read for one in DOCUMENT_TYPES if hasattr(one, "read")),
+    *(Artifact.open, write_recipe, open_manifests, collect_device_reports, build_report, open_app, run_demo, decode_image, load_golden_image),
+    *(compute_sha256, compute_size_bytes, inspect_program, load_compute_plan, measure_on_device, collect_value_ranges),
 )
 
 

@@ -18,24 +18,24 @@ import typer
 from benchmark_variants import CALIBRATED_ON, random_checkpoint
 from torch import Tensor, nn
 
-from shvit_mobile.bench.contestant import Subject
-from shvit_mobile.bench.interleave import Run, race
-from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.statistics import ratio
-from shvit_mobile.contracts.device_report import Settings
+from shvit_mobile.bench.contestant import BenchmarkSubject
+from shvit_mobile.bench.interleave import TimedRun, run_interleaved
+from shvit_mobile.bench.macs import count_macs
+from shvit_mobile.bench.statistics import compute_speed_ratio
+from shvit_mobile.contracts.device_report import BenchmarkSettings
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.deploy.head_equalization import equalised
-from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, for_xnnpack
+from shvit_mobile.deploy.head_equalization import equalize_head
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, rewrite_for_xnnpack
 from shvit_mobile.families.shvit import PatchMerging, SHViT
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.pt2e_graph import quantized
-from shvit_mobile.targets.executorch import lower
+from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from shvit_mobile.targets.executorch import lower_to_program
 
 
-class NoProduct(XnnpackAttention):
+class AttentionWithoutProduct(XnnpackAttention):
     """Attention that passes its values on."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,48 +44,48 @@ class NoProduct(XnnpackAttention):
         return self.proj(torch.cat([value, passing], dim=1))
 
 
-def with_product_removed(model: SHViT) -> None:
+def remove_product(model: SHViT) -> None:
     for module in model.modules():
         if isinstance(module, XnnpackAttention):
-            module.__class__ = NoProduct
+            module.__class__ = AttentionWithoutProduct
 
 
-def with_norm_removed(model: SHViT) -> None:
+def remove_norm(model: SHViT) -> None:
     for module in model.modules():
         if isinstance(module, XnnpackAttention):
             module.pre_norm = nn.Identity()
 
 
-def with_gates_removed(model: SHViT) -> None:
+def remove_gates(model: SHViT) -> None:
     for module in model.modules():
         if isinstance(module, PatchMerging):
             module.se = nn.Identity()
 
 
-def turned_as_int8(model: SHViT) -> None:
+def permute_in_int8(model: SHViT) -> None:
     for name, layer in model.patch_embed.named_children():
         if isinstance(layer, ChannelsLast):
             setattr(model.patch_embed, name, nn.Identity())
 
 
-def with_int8_head(model: SHViT) -> None:
-    model.head = equalised(model.head)
+def quantize_head(model: SHViT) -> None:
+    model.head = equalize_head(model.head)
 
 
-def unchanged(model: SHViT) -> None:
+def keep_unchanged(model: SHViT) -> None:
     pass
 
 
 # What is done to the form for XNNPACK, and which layers the recipe keeps float.
 CHANGES: dict[str, tuple[Callable[[SHViT], None], str]] = {
-    "as exported": (unchanged, ""),
-    "image turned as int8": (turned_as_int8, ""),
-    "head in int8": (with_int8_head, ""),
-    "qkv in float": (unchanged, ".qkv"),
-    "squeeze-excite in float": (unchanged, ".se."),
-    "without squeeze-excite": (with_gates_removed, ".se."),
-    "without attention's norm": (with_norm_removed, ""),
-    "without attention's product": (with_product_removed, ""),
+    "as exported": (keep_unchanged, ""),
+    "image turned as int8": (permute_in_int8, ""),
+    "head in int8": (quantize_head, ""),
+    "qkv in float": (keep_unchanged, ".qkv"),
+    "squeeze-excite in float": (keep_unchanged, ".se."),
+    "without squeeze-excite": (remove_gates, ".se."),
+    "without attention's norm": (remove_norm, ""),
+    "without attention's product": (remove_product, ""),
 }
 
 
@@ -98,36 +98,36 @@ def main(
     deployed = to_deploy_form(trained)
     recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATED_ON)
     shape = (1, 3, *trained.preprocessing.size)
-    macs = macs_of(deployed.module, shape)
+    macs = count_macs(deployed.module, shape)
     subjects = [
-        Subject(name, "executorch", "int8", str(program(name, deployed, recipe, out / variant)), shape, macs=macs)
+        BenchmarkSubject(name, "executorch", "int8", str(lower_program(name, deployed, recipe, out / variant)), shape, macs=macs)
         for name in CHANGES
     ]
-    settings = Settings(threads=1, batch=1, rounds=rounds, warm_up=5, iterations=20, cpus=())
-    first, *others = race(subjects, settings).runs
+    settings = BenchmarkSettings(threads=1, batch=1, rounds=rounds, warm_up=5, iterations=20, cpus=())
+    first, *others = run_interleaved(subjects, settings).runs
     print(f"| {variant} | ms | times as long |\n|---|---:|---:|")
     for run in (first, *others):
-        print(f"| {run.subject.name} | {median(run.samples):.3f} | {times(run, first)} |")
+        print(f"| {run.subject.name} | {median(run.samples):.3f} | {format_ratio(run, first)} |")
 
 
-def program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Path:
+def lower_program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Path:
     """The program with one change; made only where it is not there yet."""
     path = folder / f"{name.replace(' ', '-')}.pte"
     if path.exists():
         return path
     change, kept = CHANGES[name]
-    model = for_xnnpack(deployed)
+    model = rewrite_for_xnnpack(deployed)
     change(model)
     float_layers = tuple(layer for layer in recipe.ranges if kept and kept in layer)
-    graph = quantized(deployed, recipe.model_copy(update={"float_layers": float_layers}), model)
-    lower(graph, (1, 3, *deployed.trained.preprocessing.size), path)
+    graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": float_layers}), model)
+    lower_to_program(graph, (1, 3, *deployed.trained.preprocessing.size), path)
     return path
 
 
-def times(run: Run, first: Run) -> str:
+def format_ratio(run: TimedRun, first: TimedRun) -> str:
     if run is first:
         return ""
-    longer = ratio(run.by_round, first.by_round)
+    longer = compute_speed_ratio(run.by_round, first.by_round)
     return f"{longer.value:.3f} ({longer.low:.3f}–{longer.high:.3f})"
 
 

@@ -42,10 +42,10 @@ from safetensors.torch import load_file, save_file
 # recipes have to be rewritten by hand: a new calibration would be another input.
 # isort: split
 from shvit_mobile import calibrate, load_checkpoint, lower, open_images, to_deploy_form
-from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
-from shvit_mobile.contracts.recipe import STEPS, Recipe
+from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
+from shvit_mobile.contracts.recipe import PTQ_PASSES, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
-from shvit_mobile.families.shvit import shvit
+from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.quantize.calibration_cache import write_recipe
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
@@ -54,7 +54,7 @@ from shvit_mobile.targets.onnx import ONNXOptions
 read_recipe = Recipe.read
 OPTIONS: dict[str, Any] = {"coreml": CoreMLOptions, "executorch": ExecuTorchOptions, "onnx": ONNXOptions}
 # Where corrections lie beside a recipe.
-CORRECTIONS = ".safetensors"
+OVERRIDES_SUFFIX = ".safetensors"
 
 MODELS = ("demo", "s4")
 IMAGES = 32
@@ -63,7 +63,7 @@ IMAGES = 32
 INT8_RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"observer": "mse"},
     "int8-symmetric": {"observer": "percentile", "activations": "symmetric"},
-    "int8-steps": {"observer": "mse", "steps": STEPS},
+    "int8-steps": {"observer": "mse", "steps": PTQ_PASSES},
 }
 MIXED_RECIPES = {"mixed": ("int8", slice(1, None, 7)), "mixed-steps": ("int8-steps", slice(0, None, 6))}
 TENSOR, EINSUM = {"input": "tensor"}, {"layout": "einsum"}
@@ -128,11 +128,11 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
 # Instruction sets that kernels of torch choose by.
 INSTRUCTIONS = ("avx", "avx2", "fma", "f16c", "avx512", "amx", "avx_vnni", "asimd", "bf16", "i8mm", "sve")
 PACKAGES = ("torch", "torchao", "coremltools", "executorch", "onnx", "onnxruntime", "numpy", "safetensors")
-FAILED = "failed: "
+FAILURE_PREFIX = "failed: "
 
 
 @dataclass(frozen=True)
-class Job:
+class HashJob:
     """One artifact, or the fresh calibration where there is no target.
 
     Attributes:
@@ -163,58 +163,58 @@ def main(
         raise typer.BadParameter(f"'{model}' is none of {', '.join(MODELS)}, all.")
     before = json.loads(compare.read_text()) if compare else None
     models = MODELS if model == "all" else (model,)
-    wanted = [job for name in models for job in planned(name) if fnmatch(job.name, only)]
+    wanted = [job for name in models for job in list_jobs(name) if fnmatch(job.name, only)]
     if not wanted:
         raise typer.BadParameter(f"No artifact's name matches '{only}'.")
-    print(f"Library: {library()}")
+    print(f"Library: {find_library()}")
     with ProcessPoolExecutor(jobs, get_context("spawn"), begin_process) as pool:
         for model_name, seconds in pool.map(prepare, models, [recipes] * len(models)):
             print(f"{seconds:6.1f} s  {model_name}'s recipes", flush=True)
         hashes: dict[str, str] = {}
-        under_way = {pool.submit(run, job, recipes): job for job in wanted}
+        under_way = {pool.submit(run_job, job, recipes): job for job in wanted}
         for done in as_completed(under_way):
             found, seconds = done.result()
             hashes |= found
             print(f"{seconds:6.1f} s  {under_way[done].name}  {min(found.values())[:60]}", flush=True)
     # Of all models, so that a part compares with the whole.
     inputs = {file.name: fingerprint(file) for file in sorted(recipes.iterdir()) if file.is_file()}
-    result = {"environment": environment(), "inputs": inputs, "hashes": dict(sorted(hashes.items()))}
+    result = {"environment": describe_environment(), "inputs": inputs, "hashes": dict(sorted(hashes.items()))}
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n")
-    failed = sorted(name for name, value in hashes.items() if value.startswith(FAILED))
+    failed = sorted(name for name, value in hashes.items() if value.startswith(FAILURE_PREFIX))
     for name in failed:
-        print(f"FAILED   {name}: {hashes[name].removeprefix(FAILED)}")
-    differing = list(differences(before, result, wanted)) if before else []
+        print(f"FAILED   {name}: {hashes[name].removeprefix(FAILURE_PREFIX)}")
+    differing = list(compare_hashes(before, result, wanted)) if before else []
     print(*differing, sep="\n", end="\n" if differing else "")
     print(f"{len(hashes)} hashes, {len(failed)} failed" + (f", {len(differing)} differences" if before else ""))
     if failed or differing:
         raise typer.Exit(1)
 
 
-def planned(model: str) -> Iterator[Job]:
+def list_jobs(model: str) -> Iterator[HashJob]:
     """What is made of a model."""
-    yield Job(model)
+    yield HashJob(model)
     for target, by_recipe in PLAN[model].items():
         for recipe, variants in by_recipe.items():
-            yield from (Job(model, target, recipe, options) for options in variants)
+            yield from (HashJob(model, target, recipe, options) for options in variants)
 
 
 def prepare(model: str, folder: Path) -> tuple[str, float]:
     """Writes the inputs of a model that are not in the folder yet; seconds of CPU that took."""
     start = time.process_time()
     folder.mkdir(parents=True, exist_ok=True)
-    if model == "s4" and not checkpoint(model, folder).exists():
-        write_random_s4(checkpoint(model, folder))
+    if model == "s4" and not get_checkpoint_path(model, folder).exists():
+        write_random_s4(get_checkpoint_path(model, folder))
     used = {recipe for by_recipe in PLAN[model].values() for recipe in by_recipe}
     for name, settings in INT8_RECIPES.items():
-        if name in used and not recipe_file(model, name, folder).exists():
-            write_recipe(recipe_file(model, name, folder), calibrated(model, folder, **settings))
+        if name in used and not get_recipe_path(model, name, folder).exists():
+            write_recipe(get_recipe_path(model, name, folder), calibrate_model(model, folder, **settings))
     for name, (origin, floats) in MIXED_RECIPES.items():
-        if name in used and not recipe_file(model, name, folder).exists():
-            whole = read_recipe(recipe_file(model, origin, folder))
+        if name in used and not get_recipe_path(model, name, folder).exists():
+            whole = read_recipe(get_recipe_path(model, origin, folder))
             mixed = whole.model_copy(update={"float_layers": tuple(list(whole.ranges)[floats])})
-            write_recipe(recipe_file(model, name, folder), mixed)
+            write_recipe(get_recipe_path(model, name, folder), mixed)
     return model, time.process_time() - start
 
 
@@ -224,22 +224,22 @@ def begin_process() -> None:
     gc.disable()
 
 
-def run(job: Job, folder: Path) -> tuple[dict[str, str], float]:
+def run_job(job: HashJob, folder: Path) -> tuple[dict[str, str], float]:
     """The hashes of a job by name, and their seconds of CPU; what was wrong in place of a hash where it fails."""
     start = time.process_time()
     try:
-        found = artifact_hash(job, folder) if job.target else calibration_hashes(job, folder)
+        found = hash_artifact(job, folder) if job.target else hash_calibration(job, folder)
     except Exception as reason:
-        found = {job.name: f"{FAILED}{type(reason).__name__}: {reason}"}
+        found = {job.name: f"{FAILURE_PREFIX}{type(reason).__name__}: {reason}"}
     gc.collect()
     return found, time.process_time() - start
 
 
-def artifact_hash(job: Job, folder: Path) -> dict[str, str]:
-    deployed = deploy_form(job.model, folder)
+def hash_artifact(job: HashJob, folder: Path) -> dict[str, str]:
+    deployed = load_deploy_form(job.model, folder)
     fixed = job.recipe in (INT8_RECIPES.keys() | MIXED_RECIPES.keys())
     recipe = (
-        read_recipe(recipe_file(job.model, job.recipe, folder)) if fixed else calibrate(deployed, precision=job.recipe)  # type: ignore[arg-type]
+        read_recipe(get_recipe_path(job.model, job.recipe, folder)) if fixed else calibrate(deployed, precision=job.recipe)  # type: ignore[arg-type]
     )
     with TemporaryDirectory() as place:
         options = OPTIONS[job.target](**job.options)
@@ -247,14 +247,14 @@ def artifact_hash(job: Job, folder: Path) -> dict[str, str]:
         return {job.name: fingerprint(artifact.path)}
 
 
-def calibration_hashes(job: Job, folder: Path) -> dict[str, str]:
+def hash_calibration(job: HashJob, folder: Path) -> dict[str, str]:
     """Of a fresh recipe with all steps: its file, that of its corrections, and their numbers without names."""
     with TemporaryDirectory() as place:
         file = Path(place) / "recipe.json"
-        write_recipe(file, calibrated(job.model, folder, **INT8_RECIPES["int8-steps"]))
-        corrections = file.with_suffix(CORRECTIONS)
+        write_recipe(file, calibrate_model(job.model, folder, **INT8_RECIPES["int8-steps"]))
+        corrections = file.with_suffix(OVERRIDES_SUFFIX)
         tensors = load_file(corrections).values()
-        values = [repr(value) for value in floats_in(json.loads(file.read_text()))]
+        values = [repr(value) for value in collect_floats(json.loads(file.read_text()))]
         values += [sha256(tensor.contiguous().numpy().tobytes()).hexdigest() for tensor in tensors]
         return {
             f"{job.name}/recipe": fingerprint(file),
@@ -263,29 +263,29 @@ def calibration_hashes(job: Job, folder: Path) -> dict[str, str]:
         }
 
 
-def floats_in(document: Any) -> Iterator[float]:
+def collect_floats(document: Any) -> Iterator[float]:
     """Every number of a JSON document that is no integer."""
     if isinstance(document, float):
         yield document
     elif isinstance(document, dict | list):
         for part in document.values() if isinstance(document, dict) else document:
-            yield from floats_in(part)
+            yield from collect_floats(part)
 
 
-def calibrated(model: str, folder: Path, **settings: Any) -> Recipe:
-    return calibrate(deploy_form(model, folder), open_images(CALIBRATION_IMAGES), count=IMAGES, **settings)
+def calibrate_model(model: str, folder: Path, **settings: Any) -> Recipe:
+    return calibrate(load_deploy_form(model, folder), open_images(CALIBRATION_IMAGES), count=IMAGES, **settings)
 
 
 @cache
-def deploy_form(model: str, folder: Path) -> Any:
-    return to_deploy_form(load_checkpoint(checkpoint(model, folder)))
+def load_deploy_form(model: str, folder: Path) -> Any:
+    return to_deploy_form(load_checkpoint(get_checkpoint_path(model, folder)))
 
 
-def checkpoint(model: str, folder: Path) -> Path:
+def get_checkpoint_path(model: str, folder: Path) -> Path:
     return CHECKPOINT if model == "demo" else folder / f"{model}.safetensors"
 
 
-def recipe_file(model: str, name: str, folder: Path) -> Path:
+def get_recipe_path(model: str, name: str, folder: Path) -> Path:
     return folder / f"{model}-{name}.json"
 
 
@@ -293,7 +293,7 @@ def recipe_file(model: str, name: str, folder: Path) -> Path:
 def write_random_s4(path: Path) -> None:
     """A SHViT-S4 whose norms and biases are far from the identity, and whose activations stay moderate."""
     generator = torch.Generator().manual_seed(0)
-    state = shvit("shvit_s4").state_dict()
+    state = create_shvit("shvit_s4").state_dict()
     for name, tensor in state.items():
         if tensor.ndim > 1:
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / tensor[0].numel()) ** 0.5)
@@ -306,7 +306,7 @@ def write_random_s4(path: Path) -> None:
     save_file(state, path)
 
 
-def differences(before: dict[str, Any], after: dict[str, Any], wanted: list[Job]) -> Iterator[str]:
+def compare_hashes(before: dict[str, Any], after: dict[str, Any], wanted: list[HashJob]) -> Iterator[str]:
     """A line for each hash that is not as before; what else could explain it is printed."""
     for part in ("environment", "inputs"):
         for name in sorted(before[part].keys() & after[part].keys()):
@@ -322,19 +322,19 @@ def differences(before: dict[str, Any], after: dict[str, Any], wanted: list[Job]
             yield f"DIFFERS  {name}: {old[:12]} before, {new[:12]} now"
 
 
-def environment() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """What a hash may depend on besides the library."""
     return {
         **{package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "torch's kernels": torch.backends.cpu.get_cpu_capability(),
-        "instructions": instructions(),
-        "library": str(library()),
+        "instructions": describe_instruction_sets(),
+        "library": str(find_library()),
     }
 
 
-def instructions() -> str:
+def describe_instruction_sets() -> str:
     """The CPU's instruction sets that matter, as Linux names them; nothing elsewhere."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -342,7 +342,7 @@ def instructions() -> str:
     return " ".join(sorted(flag for flag in flags if flag.startswith(INSTRUCTIONS)))
 
 
-def library() -> Path:
+def find_library() -> Path:
     """Where shvit_mobile comes from."""
     found = find_spec("shvit_mobile")
     return Path(found.origin).parent if found and found.origin else Path()

@@ -22,12 +22,12 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from shvit_mobile.bench.statistics import ratio
+from shvit_mobile.bench.statistics import compute_speed_ratio
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.families.checkpoints import load_checkpoint
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.runtimes.coreml import CoreMLRunner
 
@@ -49,7 +49,7 @@ def main(
     eager = torch.inference_mode()(trained.model.eval())
     preprocessing = trained.preprocessing
     seconds: dict[str, list[float]] = {name: [] for name in (EAGER, *runners)}
-    for turn, pixels in enumerate(with_warm_up(pictures(folder, preprocessing, images, batch))):
+    for turn, pixels in enumerate(add_warm_up(iterate_pictures(folder, preprocessing, images, batch))):
         tensors = torch.from_numpy(preprocessing.normalised(pixels))
         jobs: list[tuple[str, Callable[[Any], object], Any]] = [(EAGER, eager, tensors)]
         jobs += [(name, runner.run, pixels) for name, runner in runners.items()]
@@ -58,31 +58,31 @@ def main(
             run(given)
             if turn > 0:
                 seconds[name].append(time.perf_counter() - begun)
-    print(table(seconds, images))
+    print(format_table(seconds, images))
 
 
-def pictures(folder: Path, preprocessing: Preprocessing, images: int, batch: int) -> Iterator[Pixels]:
+def iterate_pictures(folder: Path, preprocessing: Preprocessing, images: int, batch: int) -> Iterator[Pixels]:
     """So many images, a batch at a time."""
-    some = np.concatenate([found.pixels for found in batches(open_images(folder), preprocessing)])
+    some = np.concatenate([found.pixels for found in iterate_batches(open_images(folder), preprocessing)])
     order = np.fromiter(islice(cycle(range(len(some))), images), int)
     for first in range(0, images, batch):
         yield some[order[first : first + batch]]
 
 
-def with_warm_up(turns: Iterator[Pixels]) -> Iterator[Pixels]:
+def add_warm_up(turns: Iterator[Pixels]) -> Iterator[Pixels]:
     first = next(turns)
     yield first
     yield first
     yield from turns
 
 
-def table(seconds: dict[str, list[float]], images: int) -> str:
+def format_table(seconds: dict[str, list[float]], images: int) -> str:
     """The whole time of each, and how many times as long as eager torch, with the interval of the batches' ratios."""
     lines = [f"| {images:,} images | s | times as long |", "|---|---:|---:|"]
     for name, taken in seconds.items():
         times = ""
         if name != EAGER:
-            by_batch = ratio(taken, seconds[EAGER])
+            by_batch = compute_speed_ratio(taken, seconds[EAGER])
             times = f"{sum(taken) / sum(seconds[EAGER]):.2f} ({by_batch.low:.2f}–{by_batch.high:.2f})"
         lines.append(f"| {name} | {sum(taken):.1f} | {times} |")
     return "\n".join(lines)

@@ -18,27 +18,27 @@ import typer
 from latency_markdown import table
 from torch import nn
 
-from shvit_mobile.bench.benchmark import benchmark
-from shvit_mobile.bench.chart import svg
+from shvit_mobile.bench.benchmark import run_benchmark
+from shvit_mobile.bench.chart import render_latency_chart
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.device_report import DeviceReport, Settings
+from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, shvit
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, create_shvit
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.lower import lower, planned
+from shvit_mobile.pipeline.lower import lower, plan_artifact_path
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions
 
-CALIBRATED_ON = 8
+CALIBRATION_COUNT = 8
 # The first is what others are compared with: what a stock exporter makes of the checkpoint in float.
-FIRST = "ExecuTorch stock fp32"
+BASELINE = "ExecuTorch stock fp32"
 
 
 def main(
@@ -48,7 +48,7 @@ def main(
     race: Annotated[bool, typer.Option(help="Measure too, or only make what will be measured.")] = True,
     cpus: Annotated[str, typer.Option(help="Processors to pin to, separated by commas; any if empty.")] = "",
 ) -> None:
-    settings = Settings(
+    settings = BenchmarkSettings(
         threads=1,
         batch=1,
         rounds=rounds,
@@ -60,24 +60,24 @@ def main(
         place = out / variant
         report = place / "report.json"
         if not report.exists():
-            trained = random_checkpoint(variant, place)
-            artifacts = exports(trained, place)
+            trained = create_random_checkpoint(variant, place)
+            artifacts = export_artifacts(trained, place)
             if not race:
                 continue
-            found = benchmark(artifacts, settings=settings, peers_of=trained)
+            found = run_benchmark(artifacts, settings=settings, peer_checkpoint=trained)
             for sentence in found.absent:
                 print(f"note: {sentence}")
             report.write_text(found.report.json_text())
-            (place / "chart.svg").write_text(svg(found.report))
-        print(f"### {variant} at {NATIVE_SIZES[variant]}\n\n{table(DeviceReport.read(report), FIRST)}", flush=True)
+            (place / "chart.svg").write_text(render_latency_chart(found.report))
+        print(f"### {variant} at {NATIVE_SIZES[variant]}\n\n{table(DeviceReport.read(report), BASELINE)}", flush=True)
 
 
-def random_checkpoint(variant: str, place: Path) -> TrainedModel:
+def create_random_checkpoint(variant: str, place: Path) -> TrainedModel:
     """A checkpoint of a variant at its own size, whose norms are far from the identity."""
     path = place / f"{variant}.safetensors"
     place.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        model = randomised(shvit(variant))
+        model = randomize_norms(create_shvit(variant))
         size = (NATIVE_SIZES[variant],) * 2
         save_checkpoint(
             TrainedModel(
@@ -95,7 +95,7 @@ def random_checkpoint(variant: str, place: Path) -> TrainedModel:
 
 
 @torch.no_grad()
-def randomised(model: SHViT) -> SHViT:
+def randomize_norms(model: SHViT) -> SHViT:
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -106,7 +106,7 @@ def randomised(model: SHViT) -> SHViT:
     return model.eval()
 
 
-def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
+def export_artifacts(trained: TrainedModel, place: Path) -> list[Artifact]:
     """This project's artifacts of a checkpoint, in every form that is measured; those that are there stay."""
     deployed = to_deploy_form(trained)
     blocks = ExecuTorchOptions(stem="space-to-depth")
@@ -120,10 +120,10 @@ def exports(trained: TrainedModel, place: Path) -> list[Artifact]:
         ("onnx", "int8", ONNXOptions()),
     ]
     images = open_images(CALIBRATION_IMAGES)
-    recipe = cache(lambda precision: calibrate(deployed, images, precision=precision, count=CALIBRATED_ON))
+    recipe = cache(lambda precision: calibrate(deployed, images, precision=precision, count=CALIBRATION_COUNT))
     made = []
     for target, precision, options in wanted:
-        path = planned(trained, precision, target, place, options)
+        path = plan_artifact_path(trained, precision, target, place, options)
         made.append(
             Artifact.open(path)
             if path.exists()

@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.families.checkpoints import load_checkpoint
-from shvit_mobile.families.layouts import ours
-from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, shvit
+from shvit_mobile.families.layouts import to_timm_key
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, create_shvit
 
 TOLERANCE = 1e-5
 
@@ -40,19 +40,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Check SHViT against timm's and the authors' models.")
     parser.add_argument("--authors", type=Path, help="a clone of github.com/ysj9909/SHViT")
     folder = parser.parse_args().authors
-    timm = timm_without_compiled_torchvision()
+    timm = import_timm()
     print(f"timm {timm.__version__}, torch {torch.__version__}")
     print(f"{'model':24} {'file':20} {'same names':>10} {'size':>9} {'|logits|':>9} {'difference':>10}")
     torch.manual_seed(0)
     good = [row for variant in VARIANTS for row in check_timm(timm, variant)]
     if folder:
-        build = authors_build(folder)
+        build = import_authors_build(folder)
         good += [row for variant in VARIANTS for row in check_authors(build, variant)]
     print("all equal" if all(good) else "NOT EQUAL")
     return 0 if all(good) else 1
 
 
-def timm_without_compiled_torchvision() -> ModuleType:
+def import_timm() -> ModuleType:
     """timm, after declaring two operators that torchvision registers fakes for and a wheel for another torch lacks."""
     if not hasattr(torch.ops.torchvision, "nms"):
         library = torch.library.Library("torchvision", "DEF")
@@ -62,7 +62,7 @@ def timm_without_compiled_torchvision() -> ModuleType:
     return importlib.import_module("timm")
 
 
-def authors_build(folder: Path) -> ModuleType:
+def import_authors_build(folder: Path) -> ModuleType:
     """The authors' model/build.py, written for a timm of 2021; today's still has what it asks for, and warns of it."""
     sys.path.insert(0, str(folder))
     with warnings.catch_warnings():
@@ -73,24 +73,24 @@ def authors_build(folder: Path) -> ModuleType:
 def check_timm(timm: ModuleType, variant: str) -> Iterator[bool]:
     """Whether timm's model and ours, read from its state dict, are the same; one answer for each file written."""
     for classes in (1000, 37):
-        model = randomised(timm.create_model(variant, pretrained=False, num_classes=classes))
+        model = randomize_norms(timm.create_model(variant, pretrained=False, num_classes=classes))
         state = model.state_dict()
-        same = set(state) == set(shvit(variant, classes=classes).state_dict())
+        same = set(state) == set(create_shvit(variant, classes=classes).state_dict())
         files: dict[str, Callable[[Path], Any]] = {
             "safetensors": lambda path, state=state: safetensors.torch.save_file(state, path),
             "pth": lambda path, state=state: torch.save(state, path),
             "pth, state_dict": lambda path, state=state: torch.save({"epoch": 1, "state_dict": state}, path),
         }
         for kind, write in files.items():
-            yield row(f"timm {variant} {classes}", kind, same, model, variant, write)
+            yield compare_checkpoint(f"timm {variant} {classes}", kind, same, model, variant, write)
 
 
 def check_authors(build: ModuleType, variant: str) -> Iterator[bool]:
     """Whether the authors' model and ours, read from what their trainer writes, are the same."""
     for distilled in (False, True):
-        model = randomised(getattr(build, variant)(distillation=distilled))
+        model = randomize_norms(getattr(build, variant)(distillation=distilled))
         state = model.state_dict()
-        same = {ours(name) for name in state} == set(shvit(variant, distilled=distilled).state_dict())
+        same = {to_timm_key(name) for name in state} == set(create_shvit(variant, distilled=distilled).state_dict())
         saved = {"model": state, "epoch": 299, "args": argparse.Namespace(model=variant, lr=1e-3)}
         flat = {name: value[:, :, 0, 0] if value.shape[2:] == (1, 1) else value for name, value in state.items()}
         files: dict[str, Callable[[Path], Any]] = {
@@ -98,10 +98,10 @@ def check_authors(build: ModuleType, variant: str) -> Iterator[bool]:
             "pth, 2-D weights": lambda path, flat=flat: torch.save({"state_dict": flat}, path),
         }
         for kind, write in files.items():
-            yield row(f"authors {variant}{' dist.' * distilled}", kind, same, model, variant, write)
+            yield compare_checkpoint(f"authors {variant}{' dist.' * distilled}", kind, same, model, variant, write)
 
 
-def row(
+def compare_checkpoint(
     model_name: str, kind: str, same_names: bool, model: nn.Module, variant: str, write: Callable[[Path], Any]
 ) -> bool:
     """Writes a file, reads it, compares the logits, and prints it all."""
@@ -111,7 +111,7 @@ def row(
         trained = load_checkpoint(path)
     side = NATIVE_SIZES[variant]
     size = (97, 65) if kind == "pth" else (side, side)
-    theirs, mine = logits(model, size), logits(trained.model, size)
+    theirs, mine = compute_logits(model, size), compute_logits(trained.model, size)
     difference = float((theirs - mine).abs().max())
     print(
         f"{model_name:24} {kind:20} {same_names!s:>10} {size[0]:4}x{size[1]:<4} "
@@ -120,7 +120,7 @@ def row(
     return same_names and trained.variant == variant and difference <= TOLERANCE
 
 
-def randomised(model: nn.Module) -> nn.Module:
+def randomize_norms(model: nn.Module) -> nn.Module:
     """The model with norms and biases that do something: a fresh SHViT is nearly the identity and proves nothing."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -138,7 +138,7 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def logits(model: nn.Module, size: tuple[int, int]) -> Tensor:
+def compute_logits(model: nn.Module, size: tuple[int, int]) -> Tensor:
     """The logits of two random images, the same for every model."""
     return model(torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1)))
 

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTHS = {"phone": 390, "desktop": 1280}
 SCHEMES = ("light", "dark")
 HEIGHT = 900
 # Of a screenshot, in pixels.
-PIECE = 1500
+SCREENSHOT_HEIGHT = 1500
 # What sticks out of the window to the right or left, and is not inside something that scrolls or clips.
-OVERFLOWING = """
+FIND_OVERFLOWING = """
 (() => {
   const wide = document.documentElement.scrollWidth, window_ = innerWidth, found = [];
   if (wide > window_) found.push(`the page is ${wide} pixels wide in a window of ${window_}`);
@@ -48,7 +48,7 @@ OVERFLOWING = """
 })()
 """
 # Texts that leave the place of their chart.
-CLIPPED = """
+FIND_CLIPPED = """
 (() => {
   const found = [];
   for (const chart of document.querySelectorAll('svg.chart')) {
@@ -64,7 +64,7 @@ CLIPPED = """
   return found.slice(0, 10);
 })()
 """
-BROKEN = """
+FIND_BROKEN_IMAGES = """
 [...document.images].filter(image => !image.complete || !image.naturalWidth)
   .map(image => `the image "${image.alt}" is broken`)
 """
@@ -156,38 +156,38 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--shots", type=Path, help="folder for screenshots and the printed page")
     given = parser.parse_args()
-    program = chromium()
+    program = find_chromium()
     if program is None:
-        sys.exit(f"There is no Chromium on PATH ({', '.join(NAMES)}).")
-    found = faults(given.page, program, given.shots)
+        sys.exit(f"There is no Chromium on PATH ({', '.join(BROWSER_NAMES)}).")
+    found = find_faults(given.page, program, given.shots)
     for sentence in found:
         print(sentence)
     print(f"{given.page}: {len(found)} faults in {len(VIEWS)} views")
     sys.exit(1 if found else 0)
 
 
-def chromium() -> str | None:
+def find_chromium() -> str | None:
     """The first Chromium on PATH."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((found for name in BROWSER_NAMES if (found := shutil.which(name))), None)
 
 
-def faults(page: Path, program: str, shots: Path | None = None) -> list[str]:
+def find_faults(page: Path, program: str, shots: Path | None = None) -> list[str]:
     """A sentence for each fault, with the view that has it."""
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
-    with opened(program) as browser:
+    with open_browser(program) as browser:
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             browser.call(f"{domain}.enable", session)
-        found = [f"{view.name}: {fault}" for view in VIEWS for fault in faults_in(browser, session, page, view, shots)]
+        found = [f"{view.name}: {fault}" for view in VIEWS for fault in find_faults_in_view(browser, session, page, view, shots)]
         if shots:
             print_page(browser, session, shots / "print.pdf")
     return found
 
 
 @contextmanager
-def opened(program: str) -> Iterator[Browser]:
+def open_browser(program: str) -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(prefix="check-page-", ignore_cleanup_errors=True) as folder:
         browser = Browser(program, Path(folder))
         try:
@@ -196,7 +196,7 @@ def opened(program: str) -> Iterator[Browser]:
             browser.close()
 
 
-def faults_in(browser: Browser, session: str, page: Path, view: View, shots: Path | None) -> list[str]:
+def find_faults_in_view(browser: Browser, session: str, page: Path, view: View, shots: Path | None) -> list[str]:
     url = page.resolve().as_uri()
     browser.events.clear()
     size = {"width": view.width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
@@ -206,17 +206,17 @@ def faults_in(browser: Browser, session: str, page: Path, view: View, shots: Pat
     browser.call("Page.navigate", session, url=url)
     browser.wait("Page.loadEventFired")
     # Closed parts are looked at too.
-    evaluate(browser, session, "document.querySelectorAll('details').forEach(one => one.open = true)")
-    found = [*(fault for script in (OVERFLOWING, CLIPPED, BROKEN) for fault in evaluate(browser, session, script))]
-    evaluate(browser, session, "document.querySelectorAll('details').forEach(one => one.open = false)")
+    evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = true)")
+    found = [*(fault for script in (FIND_OVERFLOWING, FIND_CLIPPED, FIND_BROKEN_IMAGES) for fault in evaluate_script(browser, session, script))]
+    evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = false)")
     if shots:
-        for number, clip in enumerate(pieces(browser, session), 1):
+        for number, clip in enumerate(split_into_pieces(browser, session), 1):
             shot = browser.call("Page.captureScreenshot", session, captureBeyondViewport=True, clip=clip)
             (shots / f"{view.name}-{number:02}.png").write_bytes(base64.b64decode(shot["data"]))
-    return found + [fault for event in browser.events if (fault := told(event, url))]
+    return found + [fault for event in browser.events if (fault := describe_event(event, url))]
 
 
-def told(event: dict[str, Any], url: str) -> str | None:
+def describe_event(event: dict[str, Any], url: str) -> str | None:
     """What an event says of a fault."""
     params = event["params"]
     match event["method"]:
@@ -230,16 +230,16 @@ def told(event: dict[str, Any], url: str) -> str | None:
     return None
 
 
-def evaluate(browser: Browser, session: str, script: str) -> Any:
+def evaluate_script(browser: Browser, session: str, script: str) -> Any:
     return browser.call("Runtime.evaluate", session, expression=script, returnByValue=True)["result"].get("value")
 
 
-def pieces(browser: Browser, session: str) -> list[dict[str, float]]:
+def split_into_pieces(browser: Browser, session: str) -> list[dict[str, float]]:
     """The page from top to bottom in pieces that Chromium draws at once."""
     size = browser.call("Page.getLayoutMetrics", session)["cssContentSize"]
     return [
-        {"x": 0, "y": top, "width": size["width"], "height": min(size["height"] - top, PIECE), "scale": 1}
-        for top in range(0, int(size["height"]), PIECE)
+        {"x": 0, "y": top, "width": size["width"], "height": min(size["height"] - top, SCREENSHOT_HEIGHT), "scale": 1}
+        for top in range(0, int(size["height"]), SCREENSHOT_HEIGHT)
     ]
 
 

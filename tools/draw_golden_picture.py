@@ -17,7 +17,7 @@ from shvit_mobile.demo import GOLDEN_IMAGES
 HEIGHT, WIDTH, QUALITY = 487, 731, 75
 
 
-def drawn(height: int, width: int) -> NDArray[np.uint8]:
+def draw_picture(height: int, width: int) -> NDArray[np.uint8]:
     """Rings that get finer outwards, a slanted edge and broad colours: uint8, shape (height, width, 3)."""
     rows, columns = np.mgrid[:height, :width]
     rings = 45 * np.sin((rows**2 + columns**2) / (1.5 * width))
@@ -28,7 +28,7 @@ def drawn(height: int, width: int) -> NDArray[np.uint8]:
 
 def main() -> None:
     path = GOLDEN_IMAGES / f"drawn-{WIDTH}x{HEIGHT}.jpg"
-    Image.fromarray(drawn(HEIGHT, WIDTH)).save(path, quality=QUALITY)
+    Image.fromarray(draw_picture(HEIGHT, WIDTH)).save(path, quality=QUALITY)
     print(f"{path.name}: {path.stat().st_size} bytes")
 
 

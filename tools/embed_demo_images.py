@@ -22,16 +22,16 @@ def main(
     test: Annotated[Path, typer.Option(help="Archive of the test images, in class folders.")],
     out: Annotated[Path, typer.Option(help="Where the folders `test` and `calibration` go.")] = IMAGES,
 ) -> None:
-    embed(test, out / "test", per_class=50)
-    embed(train, out / "calibration", per_class=20)
+    copy_images(test, out / "test", per_class=50)
+    copy_images(train, out / "calibration", per_class=20)
 
 
-def embed(archive: Path, out: Path, *, per_class: int) -> None:
+def copy_images(archive: Path, out: Path, *, per_class: int) -> None:
     with tarfile.open(archive) as tar:
         members = {member.name: member for member in tar if member.name.endswith(".jpg")}
-        for folder, names in by_class(members).items():
+        for folder, names in group_by_class(members).items():
             (out / folder).mkdir(parents=True, exist_ok=True)
-            for name in evenly_spaced(names, per_class):
+            for name in pick_evenly(names, per_class):
                 file = tar.extractfile(members[name])
                 if file is None:
                     raise typer.BadParameter(f"{name} in {archive} is not a file")
@@ -39,14 +39,14 @@ def embed(archive: Path, out: Path, *, per_class: int) -> None:
     print(f"{sum(1 for _ in out.rglob('*.jpg'))} images in {out}")
 
 
-def by_class(names: dict[str, tarfile.TarInfo]) -> dict[str, list[str]]:
+def group_by_class(names: dict[str, tarfile.TarInfo]) -> dict[str, list[str]]:
     classes: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
         classes[Path(name).parent.name].append(name)
     return classes
 
 
-def evenly_spaced(names: list[str], count: int) -> list[str]:
+def pick_evenly(names: list[str], count: int) -> list[str]:
     return [names[index * len(names) // count] for index in range(count)]
 
 

@@ -18,14 +18,14 @@ from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.drift.compare import Reference, compare, float_reference
-from shvit_mobile.drift.ladder import Rung, simulated
+from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
+from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate, settled
+from shvit_mobile.quantize.calibrate import calibrate, round_range
 from shvit_mobile.quantize.calibration_cache import write_recipe
-from shvit_mobile.quantize.finetune import Settings, finetuned
+from shvit_mobile.quantize.finetune import FinetuneSettings, finetune_recipe
 from shvit_mobile.quantize.layers import FIRST_LAYERS
 
 
@@ -40,47 +40,47 @@ def main(
     trained = load_checkpoint(CHECKPOINT)
     deployed = to_deploy_form(trained)
     tests = open_images(TEST_IMAGES, labels=trained.labels)
-    poor = cut(calibrate(deployed, open_images(CALIBRATION_IMAGES), count=1), share)
+    poor = narrow_ranges(calibrate(deployed, open_images(CALIBRATION_IMAGES), count=1), share)
     learnt = open_images(images, labels=trained.labels)
-    settings = Settings(count=count, epochs=epochs, learning_rate=learning_rate)
-    tuned = finetuned(deployed, poor, learnt, settings, progress=tell)
+    settings = FinetuneSettings(count=count, epochs=epochs, learning_rate=learning_rate)
+    tuned = finetune_recipe(deployed, poor, learnt, settings, progress=print_progress)
     typer.echo(f"Held out, before: {tuned.before}; after: {tuned.after}", err=True)
-    reference = float_reference(trained, tests)
+    reference = compute_float_reference(trained, tests)
     print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
     for name, recipe in {"poor": poor, "fine-tuned": tuned.recipe}.items():
         write_recipe(out / f"{name}.json", recipe, overwrite=True)
-        for how, row in measured(deployed, recipe, tests, reference, out / name):
-            print(f"| {name} | {how} | {figures(row)} |", flush=True)
+        for how, row in measure_recipe(deployed, recipe, tests, reference, out / name):
+            print(f"| {name} | {how} | {format_row(row)} |", flush=True)
 
 
-def cut(recipe: Recipe, share: float) -> Recipe:
+def narrow_ranges(recipe: Recipe, share: float) -> Recipe:
     """The recipe with a share of each range; pixels keep theirs."""
 
     def shorter(name: str, seen: ActivationRange) -> ActivationRange:
         low, high = (share * end for end in seen.input)
-        given = seen.input if name in FIRST_LAYERS else settled((low, high))
-        return ActivationRange(input=given, output=settled((share * seen.output[0], share * seen.output[1])))
+        given = seen.input if name in FIRST_LAYERS else round_range((low, high))
+        return ActivationRange(input=given, output=round_range((share * seen.output[0], share * seen.output[1])))
 
     return recipe.model_copy(update={"ranges": {name: shorter(name, seen) for name, seen in recipe.ranges.items()}})
 
 
-def measured(
-    deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: Reference, out: Path
+def measure_recipe(
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference, out: Path
 ) -> Iterator[tuple[str, DriftRow]]:
     trained = deployed.trained
-    rung = Rung("int8", trained.preprocessing, recipe)
-    yield "simulated", simulated(rung, trained, images, reference)
+    rung = SimulatedRung("int8", trained.preprocessing, recipe)
+    yield "simulated", compare_simulated_rung(rung, trained, images, reference)
     artifact = lower(deployed, recipe, "onnx", out, overwrite=True)
     yield "ONNX Runtime", compare(artifact, trained, images, reference=reference)
 
 
-def figures(row: DriftRow) -> str:
+def format_row(row: DriftRow) -> str:
     top1 = f"{100 * row.top1.value:.1f} ({100 * row.top1.low:.1f}–{100 * row.top1.high:.1f})" if row.top1 else "–"
     drop = f"{row.top1_drop:.1f}" if row.top1_drop is not None else "–"
     return f"{top1} | {drop} | {100 * row.agreement.value:.1f} | {row.sqnr_db:.1f}"
 
 
-def tell(what: str, done: int, total: int) -> None:
+def print_progress(what: str, done: int, total: int) -> None:
     if done == total:
         typer.echo(f"{what}: {total} images", err=True)
 

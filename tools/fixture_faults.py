@@ -8,11 +8,11 @@ from typing import Any
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import VERSION, numbers
+from shvit_mobile.contracts.document import SCHEMA_VERSION, parse_version
 
-MAJOR, MINOR = numbers(VERSION)
+MAJOR, MINOR = parse_version(SCHEMA_VERSION)
 NEWER_MINOR, NEWER_MAJOR = f"{MAJOR}.{MINOR + 1}", f"{MAJOR + 1}.0"
-GONE = object()
+ABSENT = object()
 NOT_A_HASH = "67B449E4"
 
 
@@ -23,7 +23,7 @@ class Fault:
     Attributes:
         name: of the file, without its suffix.
         place: keys and indices to the field; the last may be new.
-        value: what stands there; `GONE` where nothing does.
+        value: what stands there; `ABSENT` where nothing does.
         why: a part of the sentence that refuses it.
     """
 
@@ -33,22 +33,22 @@ class Fault:
     why: str
 
 
-def everywhere(required: tuple[str | int, ...]) -> list[Fault]:
+def list_common_faults(required: tuple[str | int, ...]) -> list[Fault]:
     """What is wrong in every kind of document; `required` is the place of a field that it cannot do without."""
     path = ".".join(map(str, required))
     return [
         Fault("newer-major", ("schema_version",), NEWER_MAJOR, f"of version {NEWER_MAJOR}."),
         Fault("version-of-one-number", ("schema_version",), "1", "schema_version"),
         Fault("wrong-kind", ("kind",), "shopping_list", "kind"),
-        Fault("no-kind", ("kind",), GONE, "'kind' is a required property"),
+        Fault("no-kind", ("kind",), ABSENT, "'kind' is a required property"),
         Fault("unknown-field", ("remark",), "of this version", "remark"),
-        Fault("missing-field", required, GONE, path),
+        Fault("missing-field", required, ABSENT, path),
     ]
 
 
 FAULTS: dict[str, list[Fault]] = {
     "device_report": [
-        *everywhere(("device",)),
+        *list_common_faults(("device",)),
         Fault("negative-time", ("results", 0, "load_ms"), -1.5, "results.0.load_ms"),
         Fault("negative-sample", ("results", 0, "samples_ms", 0, 1), -4.0, "results.0.samples_ms.0.1"),
         Fault("empty-samples", ("results", 0, "samples_ms"), [], "results.0.samples_ms"),
@@ -61,7 +61,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("fraction-of-an-image", ("results", 0, "golden", "same_class"), 3.5, "results.0.golden.same_class"),
     ],
     "manifest": [
-        *everywhere(("labels",)),
+        *list_common_faults(("labels",)),
         Fault("wrong-hash-format", ("artifact", "sha256"), NOT_A_HASH, "artifact.sha256"),
         Fault("negative-size", ("artifact", "bytes"), -1, "artifact.bytes"),
         Fault("unknown-target", ("target",), "tflite", "target"),
@@ -69,20 +69,20 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("shape-of-three", ("input", "shape"), [3, 224, 224], "input.shape"),
     ],
     "recipe": [
-        *everywhere(("precision",)),
+        *list_common_faults(("precision",)),
         Fault("unknown-observer", ("observer",), "guess", "observer"),
         Fault("range-of-three", ("ranges", "patch_embed.0", "input"), [0, 1, 2], "ranges.patch_embed.0.input"),
         Fault("wrong-hash-format", ("calibration", "sha256"), NOT_A_HASH, "calibration.sha256"),
     ],
     "goldens": [
-        *everywhere(("images",)),
+        *list_common_faults(("images",)),
         Fault("no-images", ("images",), [], "images"),
         Fault("negative-tolerance", ("tolerance",), -0.5, "tolerance"),
         Fault("wrong-hash-format", ("images", 0, "pixels_sha256"), NOT_A_HASH, "images.0.pixels_sha256"),
         Fault("logits-of-text", ("images", 0, "logits", 0), "high", "images.0.logits.0"),
     ],
     "drift_report": [
-        *everywhere(("checkpoint",)),
+        *list_common_faults(("checkpoint",)),
         Fault("no-rows", ("rows",), [], "rows"),
         Fault("share-past-one", ("rows", 0, "agreement", "value"), 99.6, "rows.0.agreement.value"),
         Fault("no-images", ("rows", 0, "images"), 0, "rows.0.images"),
@@ -92,7 +92,7 @@ FAULTS: dict[str, list[Fault]] = {
 }
 
 
-def brief(report: DeviceReport) -> DeviceReport:
+def shorten_report(report: DeviceReport) -> DeviceReport:
     """The report with two short rounds of its first result, to be read by eye."""
     first = report.results[0]
     rounds = tuple(samples[:2] for samples in first.samples_ms[:2])
@@ -102,26 +102,26 @@ def brief(report: DeviceReport) -> DeviceReport:
     return report.model_copy(update={"settings": settings, "results": (result,)})
 
 
-def broken(value: dict[str, Any], fault: Fault) -> dict[str, Any]:
+def apply_fault(value: dict[str, Any], fault: Fault) -> dict[str, Any]:
     """A copy with the fault."""
     copy = deepcopy(value)
     *way, last = fault.place
     inner: Any = copy
     for key in way:
         inner = inner[key]
-    if fault.value is GONE:
+    if fault.value is ABSENT:
         del inner[last]
     else:
         inner[last] = fault.value
     return copy
 
 
-def of_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
+def to_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
     """A copy of the next minor version, with a field that is unknown here at the top and one within each part."""
-    copy = {key: {**part, "added": [1, 2]} if keeps(key, part) else part for key, part in deepcopy(value).items()}
+    copy = {key: {**part, "added": [1, 2]} if has_own_fields(key, part) else part for key, part in deepcopy(value).items()}
     return {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
 
 
-def keeps(key: str, part: Any) -> bool:
+def has_own_fields(key: str, part: Any) -> bool:
     """Whether a part is one with fields of its own, and not a mapping or the preprocessing, which is closed."""
     return isinstance(part, dict) and key in {"artifact", "device", "settings", "checkpoint", "calibration", "model"}

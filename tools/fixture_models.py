@@ -16,41 +16,41 @@ import numpy as np
 from PIL import Image
 
 from shvit_mobile.contracts.drift_report import (
-    Answer,
-    Apart,
-    Changed,
     ChangedImage,
-    CheckpointSeen,
+    CheckpointInfo,
     Confusion,
+    CrossRuntimeDivergence,
     DriftReport,
+    EvaluationImages,
     GateVerdict,
-    ImagesSeen,
     LayerDrift,
     LayerReport,
     NeededImages,
+    Prediction,
+    PredictionChanges,
     RangeReport,
     ValueRange,
 )
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.fingerprints import sha256 as sha256_of
+from shvit_mobile.contracts.fingerprints import compute_sha256 as sha256_of
 from shvit_mobile.contracts.goldens import GoldenImage, Goldens
 from shvit_mobile.contracts.manifest import (
     ArtifactFile,
     Delegation,
-    Golden,
     GoldensFolder,
     InputContract,
     Inventory,
     Manifest,
+    ModelProvenance,
     OutputContract,
-    Provenance,
+    RampGolden,
     Target,
 )
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
-from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.drift.intervals import drop_interval, mcnemar, wilson
+from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, compute_wilson_interval
 
 CHECKPOINT = "75ff6865b5773bc461497a1616c595bbddcc55660f3f6cd4c01eb1425853d218"
 LABELS = tuple(sorted(folder.name for folder in TEST_IMAGES.iterdir() if folder.is_dir()))
@@ -66,7 +66,7 @@ IMAGES = 500
 
 
 @dataclass(frozen=True)
-class Export:
+class FixtureExport:
     """An artifact of the demo model, and what was measured of it on 500 images.
 
     Attributes:
@@ -99,30 +99,30 @@ class Export:
 
 
 EXPORTS = (
-    Export(
+    FixtureExport(
         *("coreml", "fp16", 12151980, "67b449e4cd46c3fec3a245e8b989a76db3304cbaa26db2bcdc01498e2545ee09"),
         *({"float16": 11979636}, 0, 1, 0, 1, 497, 57.745843, 0.0147891, 1.578461e-06),
     ),
-    Export(
+    FixtureExport(
         *("coreml", "int8", 6400267, "bd42e759272a2b3c6fc7c27946306039ed321ac4f188ad30ae9c6e70368d9f01"),
         *({"int8": 5917980, "float16": 180612}, 60, 3, 2, 5, 496, 30.077328, 0.437455, 1.056545e-03),
     ),
-    Export(
+    FixtureExport(
         *("coreml", "int8-weights", 6291128, "baaec3cd4c086c5f216af1a7d62cf668520ce18ef69024b0346f058bcbb8fccd"),
         *({"int8": 5972078, "float16": 121616}, 0, 2, 1, 3, 497, 30.845597, 0.305905, 5.301438e-04),
     ),
-    Export(
+    FixtureExport(
         *("executorch", "fp32", 24079656, "3de3a3904211e316ba663d6d926703a41d7a9535ac5192d725e8b1aa5e380575"),
         *({"float32": 23987876}, 0, 0, 0, 0, 497, 123.397177, 9.000301e-06, 2.868973e-13),
     ),
-    Export(
+    FixtureExport(
         *("executorch", "int8", 6516008, "173313e675582fc2a28a042980ba79371f8d8b0569a88f82e639a1ce93c560af"),
         *({"int8": 5917824, "float32": 389428, "int32": 72848}, 60, 1, 1, 2, 497, 30.090705, 0.395323, 9.845606e-04),
     ),
 )
 
 
-def recipe(precision: Precision) -> Recipe:
+def build_recipe(precision: Precision) -> Recipe:
     """The recipe of a precision, with the ranges of three layers where there are any."""
     if precision != "int8":
         return Recipe(precision=precision)
@@ -144,9 +144,9 @@ def recipe(precision: Precision) -> Recipe:
     )
 
 
-def drift_row(export: Export) -> DriftRow:
+def build_drift_row(export: FixtureExport) -> DriftRow:
     right = 446
-    low, high = drop_interval(export.lost, export.gained, IMAGES)
+    low, high = compute_drop_interval(export.lost, export.gained, IMAGES)
     return DriftRow(
         artifact=export.name,
         target=export.target,
@@ -155,27 +155,27 @@ def drift_row(export: Export) -> DriftRow:
         engine=ENGINES[export.target],
         artifact_sha256=export.sha256,
         images=IMAGES,
-        top1=wilson(right - export.lost + export.gained, IMAGES),
-        top5=wilson(export.top5, IMAGES),
-        float_top1=wilson(right, IMAGES),
-        float_top5=wilson(497, IMAGES),
+        top1=compute_wilson_interval(right - export.lost + export.gained, IMAGES),
+        top5=compute_wilson_interval(export.top5, IMAGES),
+        float_top1=compute_wilson_interval(right, IMAGES),
+        float_top5=compute_wilson_interval(497, IMAGES),
         top1_drop=round(100 * (export.lost - export.gained) / IMAGES, 6),
         top1_drop_interval=(round(low, 6), round(high, 6)),
-        mcnemar=mcnemar(export.lost, export.gained),
-        agreement=wilson(IMAGES - export.changed, IMAGES),
+        mcnemar=compute_mcnemar_test(export.lost, export.gained),
+        agreement=compute_wilson_interval(IMAGES - export.changed, IMAGES),
         sqnr_db=export.sqnr_db,
         max_abs_error=export.max_abs_error,
         mean_kl=export.mean_kl,
     )
 
 
-def manifest(export: Export, size: int = 224) -> Manifest:
+def build_manifest(export: FixtureExport, size: int = 224) -> Manifest:
     coreml = export.target == "coreml"
     return Manifest(
         artifact=ArtifactFile(name=export.name, bytes=export.bytes, sha256=export.sha256),
         target=export.target,
         precision=export.precision,
-        model=Provenance(
+        model=ModelProvenance(
             variant="shvit_s1",
             classes=len(LABELS),
             source="shvit_s1-cifar10.safetensors",
@@ -196,7 +196,7 @@ def manifest(export: Export, size: int = 224) -> Manifest:
             probabilities="classLabel_probs" if coreml else None,
             label="classLabel" if coreml else None,
         ),
-        recipe=recipe(export.precision),
+        recipe=build_recipe(export.precision),
         options={"input": "image", "deployment_target": "iOS17", "classifier": True, "layout": "matmul", "block": 0}
         if coreml
         else {"backend": "xnnpack", "stem": "plain", "head": "auto"},
@@ -211,12 +211,12 @@ def manifest(export: Export, size: int = 224) -> Manifest:
         else Delegation(
             backend="XnnpackBackend", delegates=1, delegated_operators=DELEGATED[export.precision], left_operators={}
         ),
-        golden=Golden(
+        golden=RampGolden(
             logits=(1.85254, -0.02058, -1.24316, -1.61035, -0.78369, -1.18164, -1.68165, -0.6748, 2.29492, 4.73828),
             how="reference" if coreml else "native",
             tolerance=0.236853 if export.quantized_layers == 0 else 2.368528,
         ),
-        drift=drift_row(export),
+        drift=build_drift_row(export),
     )
 
 
@@ -238,11 +238,11 @@ def write_goldens(folder: Path) -> None:
         engine=ENGINES["executorch"],
         tolerance=0.001,
         pixels_tolerance=1.5,
-        images=tuple(golden(index, preprocessing, place) for index in range(2)),
+        images=tuple(write_golden_image(index, preprocessing, place) for index in range(2)),
     )
     (place / "goldens.json").write_text(goldens.json_text())
     export = EXPORTS[3]
-    named = manifest(export, SMALL).model_copy(
+    named = build_manifest(export, SMALL).model_copy(
         update={
             "artifact": ArtifactFile(name=f"{SMALL_STEM}.pte", bytes=export.bytes, sha256=SMALL_SHA256),
             "goldens": GoldensFolder(name=place.name, sha256=sha256_of(place)),
@@ -253,9 +253,9 @@ def write_goldens(folder: Path) -> None:
     (folder / f"{SMALL_STEM}.manifest.json").write_text(named.json_text())
 
 
-def golden(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:
+def write_golden_image(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:
     """One picture, copied from the test images."""
-    source = picture(index)
+    source = find_picture(index)
     with Image.open(source) as opened:
         pixels = preprocessing.pixels(opened.convert("RGB"))
     image, raw = f"{index}.jpg", f"{index}.pixels.rgb"
@@ -272,12 +272,12 @@ def golden(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage
     )
 
 
-def picture(index: int) -> Path:
+def find_picture(index: int) -> Path:
     """A test image of one class after the other."""
     return sorted((TEST_IMAGES / LABELS[index]).glob("*.jpg"))[0]
 
 
-def full_drift_report() -> DriftReport:
+def build_full_drift_report() -> DriftReport:
     """Everything that a drift report can hold, of three artifacts; layers and ranges are made up."""
     fp16, int8, phone = EXPORTS[0], EXPORTS[1], EXPORTS[4]
     layers = [
@@ -290,12 +290,12 @@ def full_drift_report() -> DriftReport:
         created="2025-02-14T09:30:00+00:00",
         app="shvit-mobile 0.1.0 validate",
         versions=VERSIONS["executorch"] | VERSIONS["coreml"],
-        checkpoint=CheckpointSeen(
+        checkpoint=CheckpointInfo(
             variant="shvit_s1", classes=len(LABELS), source="shvit_s1-cifar10.safetensors", sha256=CHECKPOINT
         ),
-        images=ImagesSeen(source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()),
+        images=EvaluationImages(source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()),
         rows=(
-            drift_row(fp16).model_copy(
+            build_drift_row(fp16).model_copy(
                 update={
                     "artifact": "deploy form",
                     "target": "pytorch",
@@ -308,25 +308,25 @@ def full_drift_report() -> DriftReport:
                     "mean_kl": 0.0,
                 }
             ),
-            *(drift_row(export) for export in (fp16, int8, phone)),
+            *(build_drift_row(export) for export in (fp16, int8, phone)),
         ),
         changed=(
-            Changed(artifact=fp16.name, images=fp16.changed, confusions=confusions()[:1]),
-            Changed(
+            PredictionChanges(artifact=fp16.name, images=fp16.changed, confusions=build_confusions()[:1]),
+            PredictionChanges(
                 artifact=int8.name,
                 images=int8.changed,
-                confusions=confusions(),
-                worst=tuple(changed_image(index) for index in range(2)),
+                confusions=build_confusions(),
+                worst=tuple(build_changed_image(index) for index in range(2)),
                 needed=NeededImages(max_drop=0.5, supported=False, images=4200),
             ),
         ),
         apart=(
-            Apart(
+            CrossRuntimeDivergence(
                 artifact=phone.name,
                 first=ENGINES["executorch"],
                 second="ExecuTorch 1.3.1 (XNNPACK), ARM64 i8mm",
                 images=IMAGES,
-                agreement=wilson(IMAGES, IMAGES),
+                agreement=compute_wilson_interval(IMAGES, IMAGES),
                 sqnr_db=47.25,
                 max_abs_error=0.048,
             ),
@@ -378,22 +378,22 @@ def full_drift_report() -> DriftReport:
     )
 
 
-def small_drift_report() -> DriftReport:
+def build_small_drift_report() -> DriftReport:
     """The least that a drift report can hold: images without labels, one artifact."""
     export = EXPORTS[4]
     unlabelled = ("top1", "top5", "float_top1", "float_top5", "top1_drop", "top1_drop_interval", "mcnemar")
-    full = full_drift_report()
+    full = build_full_drift_report()
     return DriftReport(
         created=full.created,
         app=full.app,
         versions=VERSIONS["executorch"],
         checkpoint=full.checkpoint,
-        images=ImagesSeen(source="photos", count=IMAGES, labelled=False, sha256=sha256(b"photos").hexdigest(), seed=0),
-        rows=(drift_row(export).model_copy(update=dict.fromkeys(unlabelled)),),
+        images=EvaluationImages(source="photos", count=IMAGES, labelled=False, sha256=sha256(b"photos").hexdigest(), seed=0),
+        rows=(build_drift_row(export).model_copy(update=dict.fromkeys(unlabelled)),),
     )
 
 
-def confusions() -> tuple[Confusion, ...]:
+def build_confusions() -> tuple[Confusion, ...]:
     return (
         Confusion(label="cat", before="cat", after="dog", images=2),
         Confusion(label="ship", before="ship", after="airplane", images=1),
@@ -401,15 +401,15 @@ def confusions() -> tuple[Confusion, ...]:
     )
 
 
-def changed_image(index: int) -> ChangedImage:
+def build_changed_image(index: int) -> ChangedImage:
     before, after = LABELS[index], LABELS[index + 1]
     return ChangedImage(
-        file=picture(index).relative_to(TEST_IMAGES).as_posix(),
+        file=find_picture(index).relative_to(TEST_IMAGES).as_posix(),
         label=before,
-        float_answer=Answer(label=before, probability=0.41),
-        answer=Answer(label=after, probability=0.38),
+        float_answer=Prediction(label=before, probability=0.41),
+        answer=Prediction(label=after, probability=0.38),
         kl=0.25 - 0.125 * index,
-        thumbnail=b64encode(picture(index).read_bytes()).decode(),
+        thumbnail=b64encode(find_picture(index).read_bytes()).decode(),
     )
 
 
@@ -426,7 +426,7 @@ SENSITIVITY = {
 }
 
 
-def sensitivity() -> Sensitivity:
+def build_sensitivity() -> SensitivityReport:
     """Of the stem and of the way into the second stage, cut short."""
     layers = tuple(
         LayerSensitivity(
@@ -435,7 +435,7 @@ def sensitivity() -> Sensitivity:
         for layer, (macs, weights, db, kl, up, left) in SENSITIVITY.items()
     )
     names = tuple(SENSITIVITY)
-    return Sensitivity(
+    return SensitivityReport(
         checkpoint_sha256=CHECKPOINT,
         recipe_sha256=sha256(b"the recipe of shvit-mobile's fixture of sensitivity").hexdigest(),
         images=64,

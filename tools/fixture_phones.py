@@ -15,16 +15,16 @@ from fixture_models import EXPORTS, Export
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import (
-    Compute,
-    Conditions,
-    Device,
+    BenchmarkSettings,
+    ComputeUnits,
+    DeviceConditions,
+    DeviceInfo,
     DeviceReport,
+    DeviceResult,
     GoldenCheck,
-    Result,
-    Settings,
+    SustainedWindow,
     ThermalSample,
     ThermalState,
-    Window,
 )
 
 ROUNDS, ITERATIONS, WARM_UP = 12, 10, 5
@@ -34,7 +34,7 @@ HEATING: tuple[ThermalState, ...] = ("nominal",) * 3 + ("fair",) * 4 + ("serious
 
 
 @dataclass(frozen=True)
-class Phone:
+class FixturePhone:
     """A phone, and how it is to behave.
 
     Attributes:
@@ -45,22 +45,22 @@ class Phone:
     """
 
     file: str
-    device: Device
+    device: DeviceInfo
     app: str
     created: str
     seed: int
-    milliseconds: Mapping[Compute | int, float]
-    conditions: Conditions
+    milliseconds: Mapping[ComputeUnits | int, float]
+    conditions: DeviceConditions
     speedups: Mapping[object, float] = field(default_factory=dict)
-    sustained: tuple[str, Compute | int] | None = None
+    sustained: tuple[str, ComputeUnits | int] | None = None
     golden_fails: bool = False
 
 
-def phone(name: str, model: str, system: str, memory: float, cores: int) -> Device:
-    return Device(kind="phone", model=model, system=system, cores=cores, memory_bytes=int(memory * 1024**3), name=name)
+def build_device(name: str, model: str, system: str, memory: float, cores: int) -> DeviceInfo:
+    return DeviceInfo(kind="phone", model=model, system=system, cores=cores, memory_bytes=int(memory * 1024**3), name=name)
 
 
-def trace(*states: ThermalState, every: float, headroom: tuple[float, ...] = ()) -> tuple[ThermalSample, ...]:
+def build_thermal_trace(*states: ThermalState, every: float, headroom: tuple[float, ...] = ()) -> tuple[ThermalSample, ...]:
     """A state each `every` seconds."""
     return tuple(
         ThermalSample(seconds=index * every, state=state, headroom=headroom[index] if headroom else None)
@@ -69,82 +69,82 @@ def trace(*states: ThermalState, every: float, headroom: tuple[float, ...] = ())
 
 
 IOS, ANDROID = "SHViTDemo 0.1.0 (1) for iOS", "SHViTDemo 0.1.0 (1) for Android"
-PIXEL = Phone(
+PIXEL = FixturePhone(
     file="pixel-8",
-    device=phone("Pixel 8", "Google Pixel 8 (shiba)", "Android 15", 8, 9),
+    device=build_device("Pixel 8", "Google Pixel 8 (shiba)", "Android 15", 8, 9),
     app=ANDROID,
     created="2025-02-14T10:05:00+01:00",
     seed=4,
     milliseconds={1: 21.4, 2: 12.1, 4: 8.3},
     # Against its earlier run: slower past any doubt with four threads, perhaps with two.
     speedups={"int8": 2.45, ("int8", 4): 2.45 / 1.14, ("int8", 2): 2.45 / 1.05},
-    conditions=Conditions(
+    conditions=DeviceConditions(
         low_power=False,
         battery=0.64,
         charging=False,
-        thermal=trace("nominal", "nominal", "fair", every=20, headroom=(0.41, 0.52, 0.68)),
+        thermal=build_thermal_trace("nominal", "nominal", "fair", every=20, headroom=(0.41, 0.52, 0.68)),
     ),
 )
 PHONES = (
-    Phone(
+    FixturePhone(
         file="iphone-15-pro",
-        device=phone("iPhone 15 Pro", "iPhone16,1", "iOS 18.3", 8, 6),
+        device=build_device("iPhone 15 Pro", "iPhone16,1", "iOS 18.3", 8, 6),
         app=IOS,
         created="2025-02-14T09:41:00+01:00",
         seed=1,
         milliseconds={"cpu": 6.9, "cpu-and-gpu": 3.4, "cpu-and-neural-engine": 1.18, "all": 1.2},
         speedups={"int8": 1.24, "int8-weights": 1.02, ("int8", "cpu"): 0.71, ("int8", "cpu-and-gpu"): 0.83},
-        conditions=Conditions(
-            low_power=False, battery=0.87, charging=False, thermal=trace("nominal", "nominal", every=60)
+        conditions=DeviceConditions(
+            low_power=False, battery=0.87, charging=False, thermal=build_thermal_trace("nominal", "nominal", every=60)
         ),
     ),
-    Phone(
+    FixturePhone(
         file="iphone-13",
-        device=phone("iPhone 13", "iPhone14,5", "iOS 17.6.1", 4, 6),
+        device=build_device("iPhone 13", "iPhone14,5", "iOS 17.6.1", 4, 6),
         app=IOS,
         created="2025-02-14T11:20:00+01:00",
         seed=2,
         milliseconds={"cpu": 9.8, "cpu-and-gpu": 5.1, "cpu-and-neural-engine": 1.9, "all": 1.95},
         speedups={"int8": 0.98, "int8-weights": 1.03, ("int8", "cpu"): 0.66, ("int8", "cpu-and-gpu"): 0.8},
-        conditions=Conditions(low_power=False, battery=0.52, charging=True, thermal=trace(*HEATING, every=30)),
+        conditions=DeviceConditions(low_power=False, battery=0.52, charging=True, thermal=build_thermal_trace(*HEATING, every=30)),
         sustained=("fp16", "all"),
     ),
-    Phone(
+    FixturePhone(
         file="iphone-se-3-low-power",
-        device=phone("iPhone SE (3rd generation)", "iPhone14,6", "iOS 18.0", 4, 6),
+        device=build_device("iPhone SE (3rd generation)", "iPhone14,6", "iOS 18.0", 4, 6),
         app=IOS,
         created="2025-02-13T17:02:00+01:00",
         seed=3,
         milliseconds={"cpu": 15.2, "cpu-and-gpu": 9.1, "cpu-and-neural-engine": 2.6, "all": 2.7},
         speedups={"int8": 0.97, "int8-weights": 1.01, ("int8", "cpu"): 0.64},
-        conditions=Conditions(low_power=True, battery=0.18, charging=False, thermal=trace("nominal", "fair", every=60)),
+        conditions=DeviceConditions(low_power=True, battery=0.18, charging=False, thermal=build_thermal_trace("nominal", "fair", every=60)),
     ),
     PIXEL,
-    Phone(
+    FixturePhone(
         file="galaxy-s23",
-        device=phone("Galaxy S23", "samsung SM-S911B", "Android 14", 8, 8),
+        device=build_device("Galaxy S23", "samsung SM-S911B", "Android 14", 8, 8),
         app=ANDROID,
         created="2025-02-14T12:31:00+01:00",
         seed=5,
         milliseconds={1: 16.2, 2: 9.0, 4: 5.9},
         speedups={"int8": 2.8},
-        conditions=Conditions(
+        conditions=DeviceConditions(
             low_power=False,
             battery=0.91,
             charging=True,
-            thermal=trace(*HEATING, every=30, headroom=tuple(round(0.4 + 0.055 * step, 3) for step in range(12))),
+            thermal=build_thermal_trace(*HEATING, every=30, headroom=tuple(round(0.4 + 0.055 * step, 3) for step in range(12))),
         ),
         sustained=("int8", 4),
     ),
-    Phone(
+    FixturePhone(
         file="galaxy-a14",
-        device=phone("Galaxy A14", "samsung SM-A145R", "Android 13", 4, 8),
+        device=build_device("Galaxy A14", "samsung SM-A145R", "Android 13", 4, 8),
         app=ANDROID,
         created="2025-02-12T08:15:00+01:00",
         seed=6,
         milliseconds={1: 96.0, 2: 55.5, 4: 48.2},
         speedups={"int8": 1.9},
-        conditions=Conditions(battery=0.33, charging=False, thermal=trace("nominal", "fair", "fair", every=45)),
+        conditions=DeviceConditions(battery=0.33, charging=False, thermal=build_thermal_trace("nominal", "fair", "fair", every=45)),
         golden_fails=True,
     ),
 )
@@ -152,7 +152,7 @@ PHONES = (
 EARLIER = replace(PIXEL, created="2025-01-14T10:00:00+01:00", seed=14, speedups={"int8": 2.45})
 
 
-def report(one: Phone) -> DeviceReport:
+def build_device_report(one: FixturePhone) -> DeviceReport:
     """The report of a phone: each artifact for its system on each compute unit, or with each number of threads."""
     draws = Random(one.seed)
     # Core ML decides on its threads.
@@ -165,19 +165,19 @@ def report(one: Phone) -> DeviceReport:
         fixture=True,
         versions={"shvit-mobile": "0.1.0", **system},
         device=one.device,
-        settings=Settings(threads=threads, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS),
+        settings=BenchmarkSettings(threads=threads, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS),
         conditions=one.conditions,
-        results=tuple(result(one, export, unit, draws) for export, unit in product(chosen, one.milliseconds)),
+        results=tuple(build_result(one, export, unit, draws) for export, unit in product(chosen, one.milliseconds)),
     )
 
 
-def result(one: Phone, export: Export, unit: Compute | int, draws: Random) -> Result:
+def build_result(one: FixturePhone, export: Export, unit: ComputeUnits | int, draws: Random) -> DeviceResult:
     speedup = one.speedups.get((export.precision, unit), one.speedups.get(export.precision, 1.0))
     typical = one.milliseconds[unit] / speedup
-    rounds = tuple(round_of(typical, draws) for _ in range(ROUNDS))
+    rounds = tuple(simulate_round(typical, draws) for _ in range(ROUNDS))
     first = rounds[0][0]
     coreml = not isinstance(unit, int)
-    return Result(
+    return DeviceResult(
         name=export.name,
         engine="Core ML" if coreml else "ExecuTorch 1.4.1 (XNNPACK)",
         precision=export.precision,
@@ -189,16 +189,16 @@ def result(one: Phone, export: Export, unit: Compute | int, draws: Random) -> Re
         first_ms=round(first * draws.uniform(2, 4), 4),
         latency=summarize_latency([sample for samples in rounds for sample in samples]),
         samples_ms=rounds,
-        windows=windows(typical, draws) if one.sustained == (export.precision, unit) else (),
+        windows=simulate_windows(typical, draws) if one.sustained == (export.precision, unit) else (),
         peak_memory_bytes=int(export.bytes * draws.uniform(1.6, 2.0)),
         running_memory_bytes=int(export.bytes * draws.uniform(1.1, 1.3)),
         size_bytes=export.bytes,
-        placement=placement(unit) if coreml else None,
-        golden=golden_check(one, export, draws),
+        placement=build_placement(unit) if coreml else None,
+        golden=build_golden_check(one, export, draws),
     )
 
 
-def round_of(typical: float, draws: Random) -> tuple[float, ...]:
+def simulate_round(typical: float, draws: Random) -> tuple[float, ...]:
     """One round in milliseconds: a factor of its own, a skewed spread, and now and then an interruption."""
     condition = draws.lognormvariate(0, 0.012)
     return tuple(
@@ -213,11 +213,11 @@ def round_of(typical: float, draws: Random) -> tuple[float, ...]:
     )
 
 
-def windows(typical: float, draws: Random) -> tuple[Window, ...]:
+def simulate_windows(typical: float, draws: Random) -> tuple[SustainedWindow, ...]:
     """A sustained run: as quick as ever while the phone is cool, then ever slower."""
     slower = {"nominal": 1.03, "fair": 1.12, "serious": 1.55}
     return tuple(
-        Window(
+        SustainedWindow(
             start_s=index * WINDOW_SECONDS,
             samples=int(1000 * WINDOW_SECONDS / (typical * slower[state])),
             p50=round(typical * slower[state] * draws.uniform(0.98, 1.02), 4),
@@ -227,14 +227,14 @@ def windows(typical: float, draws: Random) -> tuple[Window, ...]:
     )
 
 
-def placement(unit: Compute | int) -> dict[str, int]:
+def build_placement(unit: ComputeUnits | int) -> dict[str, int]:
     """The operators by processor: on "all", Core ML prefers the Neural Engine for all but two."""
     if unit == "cpu":
         return {"cpu": OPERATORS}
     return {"cpu": 2, "gpu" if unit == "cpu-and-gpu" else "neural-engine": OPERATORS - 2}
 
 
-def golden_check(one: Phone, export: Export, draws: Random) -> GoldenCheck:
+def build_golden_check(one: FixturePhone, export: Export, draws: Random) -> GoldenCheck:
     tolerance = 2.368528 if export.quantized_layers else 0.236853
     return GoldenCheck(
         images=4,

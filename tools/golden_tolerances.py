@@ -24,23 +24,23 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import usual_pictures
-from shvit_mobile.pipeline.goldens import golden_pixels
-from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.pipeline.golden_images import load_default_golden_images
+from shvit_mobile.pipeline.goldens import preprocess_golden_images
+from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.arm64.cpus import cpu_named
+from shvit_mobile.runtimes.arm64.cpus import find_cpu
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
-from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
-from shvit_mobile.runtimes.runner import input_values
-from shvit_mobile.targets.tolerances import INT8, SHARES
+from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram
+from shvit_mobile.runtimes.runner import prepare_input
+from shvit_mobile.targets.tolerances import INT8_TOLERANCE_SHARES, TOLERANCE_SHARES
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
-Answer = Callable[[Pixels], Logits]
+ModelFunction = Callable[[Pixels], Logits]
 STEM = "shvit_s1-224"
-DRAWS, FOUR, AT_ONCE = 20_000, 4, 16
+DRAWS, IMAGES_PER_DRAW, BATCH_SIZE = 20_000, 4, 16
 HALF_SUMS = 8  # input channels that are summed up before a sum is rounded to fp16
 
 
@@ -51,23 +51,23 @@ def main(
 ) -> None:
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(count, 0)
-    pixels = np.concatenate([batch.pixels for batch in batches(images, trained.preprocessing)])
+    pixels = np.concatenate([batch.pixels for batch in iterate_batches(images, trained.preprocessing)])
     deployed = to_deploy_form(trained)
     print("| kernels | median of 4 | worst draw of 4 |\n|---|---|---|")
-    for name, first, second in pairs(folder, deployed, arm64=arch == "arm64"):
-        middle, worst = apart(first(pixels), second(pixels))
+    for name, first, second in list_kernel_pairs(folder, deployed, arm64=arch == "arm64"):
+        middle, worst = measure_divergence(first(pixels), second(pixels))
         print(f"| {name} | {middle:.1e} | {worst:.1e} |", flush=True)
-    goldens = golden_pixels(usual_pictures(), trained.preprocessing)
-    moved = layers_moved(deployed, goldens)
+    goldens = preprocess_golden_images(load_default_golden_images(), trained.preprocessing)
+    moved = measure_weight_faults(deployed, goldens)
     print("\n| tolerance | layers of which 1.05 times the weights shows |\n|---|---|")
-    for share in sorted({*SHARES.values(), *INT8.values()}):
+    for share in sorted({*TOLERANCE_SHARES.values(), *INT8_TOLERANCE_SHARES.values()}):
         print(f"| {share:g} | {sum(one > share for one in moved)} of {len(moved)} |")
-    expected = run(deployed, goldens).numpy()
-    for name, wrong in faults(goldens, deployed):
-        print(f"{name}: {share_of(expected, run(deployed, wrong).numpy()):.2g}")
+    expected = run_deploy_form(deployed, goldens).numpy()
+    for name, wrong in list_input_faults(goldens, deployed):
+        print(f"{name}: {compute_share(expected, run_deploy_form(deployed, wrong).numpy()):.2g}")
 
 
-def pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Iterator[tuple[str, Answer, Answer]]:
+def list_kernel_pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Iterator[tuple[str, ModelFunction, ModelFunction]]:
     """Two right ways each to compute the same, by name."""
 
     def opened(what: str) -> Artifact:
@@ -75,19 +75,19 @@ def pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Iterator[tuple[
 
     float32 = open_runner(opened("onnx-fp32")).run
     yield "fp32: ONNX Runtime, ExecuTorch", float32, open_runner(opened("executorch-fp32")).run
-    yield "fp32: ONNX Runtime, Core ML reference", float32, program(opened("coreml-fp32"), "fp32")
+    yield "fp32: ONNX Runtime, Core ML reference", float32, make_reference_function(opened("coreml-fp32"), "fp32")
     for precision in ("fp16", "int8-weights", "int8"):
         package = opened(f"coreml-{precision}")
-        yield f"{precision}: Core ML in fp16, in fp32", program(package, "fp16"), program(package, "fp32")
-    yield "fp16: float32, sums kept in fp16", lambda p: run(deployed, p).numpy(), half_sums(deployed)
+        yield f"{precision}: Core ML in fp16, in fp32", make_reference_function(package, "fp16"), make_reference_function(package, "fp32")
+    yield "fp16: float32, sums kept in fp16", lambda p: run_deploy_form(deployed, p).numpy(), make_fp16_sum_function(deployed)
     integer = opened("onnx-int8")
-    yield "int8: ONNX Runtime fused, node by node", open_runner(integer).run, node_by_node(integer)
+    yield "int8: ONNX Runtime fused, node by node", open_runner(integer).run, make_unfused_function(integer)
     for artifact in map(opened, ("executorch-fp32", "executorch-int8")) if arm64 else ():
-        with ARM64Runner(artifact, cpu_named("dotprod")) as emulated:
+        with ARM64Runner(artifact, find_cpu("dotprod")) as emulated:
             yield f"{artifact.manifest.precision}: ExecuTorch x86, ARM64", open_runner(artifact).run, emulated.run
 
 
-def program(artifact: Artifact, mode: Mode) -> Answer:
+def make_reference_function(artifact: Artifact, mode: ComputeMode) -> ModelFunction:
     """A package in the reference executor, with fp16's roundings or without."""
     loaded, manifest = CoreMLProgram(artifact.path, mode=mode), artifact.manifest
 
@@ -98,21 +98,21 @@ def program(artifact: Artifact, mode: Mode) -> Answer:
     return answer
 
 
-def node_by_node(artifact: Artifact) -> Answer:
+def make_unfused_function(artifact: Artifact) -> ModelFunction:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(artifact.path), options)
     name = session.get_inputs()[0].name
 
     def answer(pixels: Pixels) -> Logits:
-        parts = [pixels[first : first + AT_ONCE] for first in range(0, len(pixels), AT_ONCE)]
-        values = (input_values(artifact.manifest, part) for part in parts)
+        parts = [pixels[first : first + BATCH_SIZE] for first in range(0, len(pixels), BATCH_SIZE)]
+        values = (prepare_input(artifact.manifest, part) for part in parts)
         return np.concatenate([session.run(None, {name: value})[0] for value in values])
 
     return answer
 
 
-def half_sums(deployed: DeployForm) -> Answer:
+def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
     """The deploy form as a processor might run it that adds up in fp16."""
 
     def dense(layer: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
@@ -130,8 +130,8 @@ def half_sums(deployed: DeployForm) -> Answer:
         layers = [layer for layer in deployed.module.modules() if isinstance(layer, nn.Conv2d)]
         hooks = [layer.register_forward_hook(lambda one, given, _: dense(one, given[0])) for layer in layers]
         try:
-            starts = range(0, len(pixels), AT_ONCE)
-            return np.concatenate([run(deployed, pixels[first : first + AT_ONCE]).numpy() for first in starts])
+            starts = range(0, len(pixels), BATCH_SIZE)
+            return np.concatenate([run_deploy_form(deployed, pixels[first : first + BATCH_SIZE]).numpy() for first in starts])
         finally:
             for hook in hooks:
                 hook.remove()
@@ -139,33 +139,33 @@ def half_sums(deployed: DeployForm) -> Answer:
     return answer
 
 
-def apart(first: Logits, second: Logits) -> tuple[float, float]:
+def measure_divergence(first: Logits, second: Logits) -> tuple[float, float]:
     """The median and the largest share of many draws of four images."""
     differences, sizes = np.abs(first - second).max(axis=1), np.abs(first).max(axis=1)
-    drawn = np.random.default_rng(0).integers(0, len(first), (DRAWS, FOUR))
+    drawn = np.random.default_rng(0).integers(0, len(first), (DRAWS, IMAGES_PER_DRAW))
     shares = differences[drawn].max(axis=1) / sizes[drawn].max(axis=1)
     return float(np.median(shares)), float(shares.max())
 
 
-def share_of(expected: Logits, actual: Logits) -> float:
+def compute_share(expected: Logits, actual: Logits) -> float:
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 @torch.inference_mode()
-def layers_moved(deployed: DeployForm, pixels: Pixels) -> list[float]:
+def measure_weight_faults(deployed: DeployForm, pixels: Pixels) -> list[float]:
     """How far the logits move when the weights of one layer are 1.05 times what they should be; for each layer."""
-    expected = run(deployed, pixels).numpy()
+    expected = run_deploy_form(deployed, pixels).numpy()
     moved = []
     layers: list[Any] = [one for one in deployed.module.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
     for layer in layers:
         right = layer.weight.clone()
         layer.weight.mul_(1.05)
-        moved.append(share_of(expected, run(deployed, pixels).numpy()))
+        moved.append(compute_share(expected, run_deploy_form(deployed, pixels).numpy()))
         layer.weight.copy_(right)
     return moved
 
 
-def faults(pixels: Pixels, deployed: DeployForm) -> Iterator[tuple[str, Pixels]]:
+def list_input_faults(pixels: Pixels, deployed: DeployForm) -> Iterator[tuple[str, Pixels]]:
     """What an app may do wrong with right pixels."""
     yield "colours in the wrong order", np.ascontiguousarray(pixels[..., ::-1])
     normalised = deployed.trained.preprocessing.normalised(pixels).transpose(0, 2, 3, 1)

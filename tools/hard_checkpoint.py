@@ -26,14 +26,14 @@ FACTOR = 50.0
 
 
 @torch.no_grad()
-def with_outliers(model: SHViT, factor: float = FACTOR) -> SHViT:
+def add_outliers(model: SHViT, factor: float = FACTOR) -> SHViT:
     """A copy of a trained SHViT that answers as it does, with one channel of each pair `factor` times as large.
 
     Pairs are the stem's convolutions, those of every feed-forward part, and the first two of every patch merging. The
     channel is the one that is largest as it is.
     """
     hard = deepcopy(model)
-    for first, second in pairs(hard):
+    for first, second in find_convolution_pairs(hard):
         channel = int((first.bn.bias + 2 * first.bn.weight.abs()).argmax())
         first.bn.weight[channel] *= factor
         first.bn.bias[channel] *= factor
@@ -44,7 +44,7 @@ def with_outliers(model: SHViT, factor: float = FACTOR) -> SHViT:
     return hard
 
 
-def pairs(model: SHViT) -> list[tuple[ConvNorm, ConvNorm]]:
+def find_convolution_pairs(model: SHViT) -> list[tuple[ConvNorm, ConvNorm]]:
     """Convolutions behind each other, with a relu between them."""
     stem = [layer for layer in model.patch_embed if isinstance(layer, ConvNorm)]
     found = list(pairwise(stem))
@@ -62,7 +62,7 @@ def main(
     factor: Annotated[float, typer.Option(help="How many times as large a channel is made.")] = FACTOR,
 ) -> None:
     trained = load_checkpoint(checkpoint)
-    save_checkpoint(replace(trained, model=with_outliers(trained.model, factor)), out)
+    save_checkpoint(replace(trained, model=add_outliers(trained.model, factor)), out)
 
 
 if __name__ == "__main__":

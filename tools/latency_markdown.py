@@ -13,21 +13,21 @@ from typing import Annotated
 
 import typer
 
-from shvit_mobile.bench.statistics import ratio
-from shvit_mobile.contracts.device_report import DeviceReport, Result
-from shvit_mobile.contracts.manifest import TARGETS
+from shvit_mobile.bench.statistics import compute_speed_ratio
+from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 
-Column = Callable[[Result], str]
+Column = Callable[[DeviceResult], str]
 
 
 def main(
     report: Annotated[Path, typer.Argument(help="What `shvit-mobile benchmark --json` printed.")],
     first: Annotated[str, typer.Option(help="Whom to compare with; the first in the report if not given.")] = "",
 ) -> None:
-    print(table(DeviceReport.read(report), first))
+    print(format_table(DeviceReport.read(report), first))
 
 
-def table(report: DeviceReport, first: str = "") -> str:
+def format_table(report: DeviceReport, first: str = "") -> str:
     """One line a contestant, fastest first.
 
     Args:
@@ -37,50 +37,50 @@ def table(report: DeviceReport, first: str = "") -> str:
     base = next(result for result in report.results if result.name == first) if first else report.results[0]
     columns: dict[str, Column] = {
         "ms": lambda result: f"{result.latency.p50:.2f}",
-        f"times as fast as {named(base.name)}": lambda result: faster(base, result),
+        f"times as fast as {format_name(base.name)}": lambda result: format_speedup(base, result),
         "of the roof": lambda result: "" if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
         "load, ms": lambda result: f"{result.load_ms:.0f}",
-        "MB to load": lambda result: megabytes(result.peak_memory_bytes),
-        "MB to run": lambda result: megabytes(result.running_memory_bytes),
-        "MB on disk": lambda result: megabytes(result.size_bytes),
+        "MB to load": lambda result: format_megabytes(result.peak_memory_bytes),
+        "MB to run": lambda result: format_megabytes(result.running_memory_bytes),
+        "MB on disk": lambda result: format_megabytes(result.size_bytes),
     }
     if any(result.drift for result in report.results):
-        columns |= {"SQNR, dB": sqnr, "agreement": agreement, "top-1 drop, points": drop}
+        columns |= {"SQNR, dB": format_sqnr, "agreement": format_agreement, "top-1 drop, points": format_drop}
     lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for result in sorted(report.results, key=lambda result: result.latency.p50):
-        lines.append(f"| {' | '.join([named(result.name), *(column(result) for column in columns.values())])} |")
+        lines.append(f"| {' | '.join([format_name(result.name), *(column(result) for column in columns.values())])} |")
     roofs = "; ".join(f"{name} {roof.gops:.0f} ({roof.reached_by})" for name, roof in report.roofs.items())
     return "\n".join([*lines, "", f"Roofs in billion operations a second: {roofs}. {report.device.model}.", ""])
 
 
-def faster(base: Result, result: Result) -> str:
-    found = ratio(medians(base), medians(result))
+def format_speedup(base: DeviceResult, result: DeviceResult) -> str:
+    found = compute_speed_ratio(compute_round_medians(base), compute_round_medians(result))
     return "1" if result is base else f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
 
 
-def medians(result: Result) -> list[float]:
+def compute_round_medians(result: DeviceResult) -> list[float]:
     return [median(samples) for samples in result.samples_ms]
 
 
-def named(name: str) -> str:
+def format_name(name: str) -> str:
     """A contestant's name; our artifacts by target, precision and options, and in bold."""
     path = Path(name)
-    return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGETS.values() else name
+    return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGET_SUFFIXES.values() else name
 
 
-def megabytes(count: int | None) -> str:
+def format_megabytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1e6:.1f}"
 
 
-def sqnr(result: Result) -> str:
+def format_sqnr(result: DeviceResult) -> str:
     return f"{result.drift.sqnr_db:.1f}" if result.drift else ""
 
 
-def agreement(result: Result) -> str:
+def format_agreement(result: DeviceResult) -> str:
     return f"{100 * result.drift.agreement.value:.1f}%" if result.drift else ""
 
 
-def drop(result: Result) -> str:
+def format_drop(result: DeviceResult) -> str:
     return f"{result.drift.top1_drop:.2f}" if result.drift and result.drift.top1_drop is not None else ""
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shvit_mobile.contracts.artifact import manifest_path
+from shvit_mobile.contracts.artifact import get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Manifest
@@ -50,20 +50,20 @@ def table(report: Path) -> str:
             "",
             f"| {' | '.join(HEADINGS)} |",
             f"|{'---|' * len(HEADINGS)}",
-            *(f"| {' | '.join(cells(row, size_of(row, report.parent)))} |" for row in rows),
+            *(f"| {' | '.join(format_cells(row, size_of(row, report.parent)))} |" for row in rows),
         ]
     )
 
 
 def size_of(row: DriftRow, folder: Path) -> int:
     """The bytes of a row's artifact, by the manifest in `folder`."""
-    artifact = Manifest.read(manifest_path(folder / row.artifact)).artifact
+    artifact = Manifest.read(get_manifest_path(folder / row.artifact)).artifact
     if artifact.sha256 != row.artifact_sha256:
         raise BadArtifact(f"The report measured another {row.artifact} than lies in {folder}.", hint="Try: make demo")
     return artifact.bytes
 
 
-def cells(row: DriftRow, size: int) -> list[str]:
+def format_cells(row: DriftRow, size: int) -> list[str]:
     top1, drop = row.top1, row.top1_drop
     return [
         *(row.target, row.precision, row.how),

@@ -13,39 +13,39 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, shvit
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, create_shvit
+from shvit_mobile.quantize.layers import find_dense_convolutions
 
 ROWS, COLUMNS, DEPTH = 7, 16, 8
 
 
 def main() -> None:
     for variant in VARIANTS:
-        channels, tiles = waste(variant)
+        channels, tiles = measure_waste(variant)
         print(f"{variant}: {channels:.3f} with whole channels, {tiles:.3f} with whole tiles")
 
 
 @torch.no_grad()
-def waste(variant: str) -> tuple[float, float]:
+def measure_waste(variant: str) -> tuple[float, float]:
     """The products of whole channels, and those of whole tiles, over those that the dense convolutions need."""
-    model = shvit(variant).eval()
+    model = create_shvit(variant).eval()
     needed, channels, tiles = 0, 0, 0
 
     def count(conv: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal needed, channels, tiles
         taps, positions = conv.kernel_size[0] * conv.kernel_size[1], output.shape[2] * output.shape[3]
-        padded = taps * up(conv.in_channels, DEPTH) * up(conv.out_channels, COLUMNS)
+        padded = taps * round_up(conv.in_channels, DEPTH) * round_up(conv.out_channels, COLUMNS)
         needed += positions * taps * conv.in_channels * conv.out_channels
         channels += positions * padded
-        tiles += up(positions, ROWS) * padded
+        tiles += round_up(positions, ROWS) * padded
 
-    for _, conv in dense_convolutions(model):
+    for _, conv in find_dense_convolutions(model):
         conv.register_forward_hook(count)  # type: ignore[arg-type]
     model(torch.zeros(1, 3, NATIVE_SIZES[variant], NATIVE_SIZES[variant]))
     return channels / needed, tiles / needed
 
 
-def up(count: int, step: int) -> int:
+def round_up(count: int, step: int) -> int:
     """The next multiple of `step`."""
     return ceil(count / step) * step
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.families.shvit import ConvNorm, SHViT, shvit
+from shvit_mobile.families.shvit import ConvNorm, SHViT, create_shvit
 from shvit_mobile.families.trained_model import TrainedModel
 
 RESULT = "{variant}-cifar10.safetensors"
@@ -40,11 +40,11 @@ DECAY, LAST_DECAY = 0.996, 0.98
 # This process and how many train together: `torchrun` says so.
 RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 # What Muon turns a kernel by, as a multiple of AdamW's learning rate.
-TURN = 40.0
+MUON_RATE_FACTOR = 40.0
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """Some epochs at one image size, the learning rate following a cosine between two values."""
 
     size: int
@@ -53,7 +53,7 @@ class Phase:
     end_rate: float
 
     @classmethod
-    def parse(cls, text: str) -> Phase:
+    def parse(cls, text: str) -> TrainingPhase:
         """`96x20:1e-3..2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
         shape, _, rates = text.partition(":")
         size, _, epochs = shape.partition("x")
@@ -72,7 +72,7 @@ class PointwiseAsMatmul(nn.Conv2d):
         return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
-class InFloat(nn.Conv2d):
+class Float32Conv2d(nn.Conv2d):
     """A convolution that stays in float32: oneDNN's backward pass of a strided depthwise one in bfloat16 takes 100x."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,28 +101,28 @@ def main(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if RANKS > 1:
         dist.init_process_group("gloo")
-    plan = [Phase.parse(text) for text in phases.split(",")]
-    images, labels, classes = load(data, out)
+    plan = [TrainingPhase.parse(text) for text in phases.split(",")]
+    images, labels, classes = load_training_images(data, out)
     order = np.random.default_rng(seed).permutation(len(images))
     if limit:
         order = order[:limit]
     watch, train = order[:held_out], order[held_out:]
 
     torch.manual_seed(seed)
-    model = shvit(variant, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
+    model = create_shvit(variant, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
     mixed_precision = bfloat16 or device.type == "cuda"
     if device.type == "cpu":
-        for_cpu(model, mixed_precision)
-    in_place(model)
+        optimize_for_cpu(model, mixed_precision)
+    set_relus_in_place(model)
     forward = torch.compile(model, dynamic=False) if compile else model
-    average = Average(model, variant)
-    kernels, others = dense_kernels(model), other_parameters(model)
+    average = MovingAverage(model, variant)
+    kernels, others = collect_dense_kernels(model), collect_other_parameters(model)
     muon = Muon(kernels, torch.bfloat16 if mixed_precision else torch.float32)
-    adamw = torch.optim.AdamW(decaying(others, decay=0.05), lr=1e-3, fused=True)
+    adamw = torch.optim.AdamW(group_by_decay(others, decay=0.05), lr=1e-3, fused=True)
     optimizers = [muon, adamw]
-    start = resume(out, model, average, optimizers)
+    start = resume_state(out, model, average, optimizers)
     if not start and start_from is not None:
-        begin_from(start_from, variant, model, average)
+        load_initial_weights(start_from, variant, model, average)
 
     epochs = [(phase, index) for phase in plan for index in range(phase.epochs)]
     for epoch, (phase, index) in enumerate(epochs):
@@ -141,12 +141,12 @@ def main(
             for group in adamw.param_groups:
                 group["lr"] = rate * warm
             for group in muon.param_groups:
-                group["lr"] = TURN * rate * warm
+                group["lr"] = MUON_RATE_FACTOR * rate * warm
             # The last phase sees the images whole: what the model meets when it is used.
             gentle = phase is plan[-1]
             average.decay = LAST_DECAY if gentle else DECAY
             inputs = augment(images[chosen], phase.size, generator, gentle).to(device)
-            inputs, target = cutmix(
+            inputs, target = apply_cutmix(
                 inputs, F.one_hot(labels[chosen], len(classes)).float().to(device), generator, 0.0 if gentle else mixup
             )
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
@@ -155,7 +155,7 @@ def main(
             for optimizer in optimizers:
                 optimizer.zero_grad()
             loss.backward()
-            share([p.grad for p in model.parameters()], scale=1 / RANKS)
+            sum_across_ranks([p.grad for p in model.parameters()], scale=1 / RANKS)
             nn.utils.clip_grad_norm_(others, 5.0)
             for optimizer in optimizers:
                 optimizer.step()
@@ -173,15 +173,15 @@ def main(
                 "of": len(epochs),
                 **asdict(phase),
                 "loss": round(total / max(steps, 1), 4),
-                "held_out": accuracy(model, images[watch], labels[watch], phase.size, device),
-                "held_out_average": accuracy(average.model, images[watch], labels[watch], phase.size, device),
+                "held_out": compute_accuracy(model, images[watch], labels[watch], phase.size, device),
+                "held_out_average": compute_accuracy(average.model, images[watch], labels[watch], phase.size, device),
                 "seconds": round(time.monotonic() - began),
             }
             print(json.dumps(line), flush=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-            save(out, model, average, optimizers, epoch + 1)
-            trained = as_trained(average.model, variant, classes, plan[-1].size)
+            save_state(out, model, average, optimizers, epoch + 1)
+            trained = to_trained_model(average.model, variant, classes, plan[-1].size)
             save_checkpoint(trained, out / trained.source, dtype=torch.float16, overwrite=True)
         if RANKS > 1:
             dist.barrier()
@@ -189,7 +189,7 @@ def main(
         dist.destroy_process_group()
 
 
-def share(tensors: list[Tensor], scale: float = 1.0) -> None:
+def sum_across_ranks(tensors: list[Tensor], scale: float = 1.0) -> None:
     """Puts the sum over all processes, times `scale`, in the place of each tensor."""
     if RANKS == 1:
         return
@@ -199,7 +199,7 @@ def share(tensors: list[Tensor], scale: float = 1.0) -> None:
         tensor.copy_(summed.view(tensor.shape))
 
 
-def as_trained(model: SHViT, variant: str, classes: list[str], size: int) -> TrainedModel:
+def to_trained_model(model: SHViT, variant: str, classes: list[str], size: int) -> TrainedModel:
     """The averaged model as its checkpoint will describe it: used at the last phase's size, on whole images."""
     return TrainedModel(
         model=model,
@@ -212,7 +212,7 @@ def as_trained(model: SHViT, variant: str, classes: list[str], size: int) -> Tra
     )
 
 
-def load(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
+def load_training_images(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
     """Images (n, 32, 32, 3) in uint8, labels (n,) and class names; decoded once and kept beside the state."""
     out.mkdir(parents=True, exist_ok=True)
     cache = out / "images.npz"
@@ -249,21 +249,21 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     height, width = ((area * f).sqrt().clamp(max=1.0) * side for f in (1 / stretch, stretch))
     top, left = ((side - extent) * torch.rand(n, generator=generator) for extent in (height, width))
     flip = torch.rand(n, generator=generator) < 0.5
-    rows, columns = resampling(top, height, side, size), resampling(left, width, side, size)
+    rows, columns = build_resampling_matrices(top, height, side, size), build_resampling_matrices(left, width, side, size)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     if not gentle:
         contrast, light = (values[:, None, None, None] for values in (uniform(0.7, 1.3), uniform(-0.1, 0.1)))
         x = x.mean((1, 2, 3), keepdim=True).lerp(x, contrast) + light
     x = rows[:, None] @ x @ columns[:, None].transpose(2, 3)
-    return normalised(x.clamp(0, 1))
+    return normalize(x.clamp(0, 1))
 
 
-def normalised(x: Tensor) -> Tensor:
+def normalize(x: Tensor) -> Tensor:
     x = (x - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def resampling(start: Tensor, extent: Tensor, side: int, size: int) -> Tensor:
+def build_resampling_matrices(start: Tensor, extent: Tensor, side: int, size: int) -> Tensor:
     """Bicubic resampling of `extent` pixels from `start` on to `size`, a matrix an image: (n, size, side).
 
     Pillow's kernel (a = -0.5); it is not widened where an image shrinks, since here all grow.
@@ -276,8 +276,8 @@ def resampling(start: Tensor, extent: Tensor, side: int, size: int) -> Tensor:
     return weights / weights.sum(2, keepdim=True)
 
 
-def cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
-    """For a `share` of batches, one box of each image comes from another one, and so does that share of its target."""
+def apply_cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
+    """For a `sum_across_ranks` of batches, one box of each image comes from another one, and so does that share of its target."""
     if torch.rand((), generator=generator) >= share:
         return x, target
     size, other = x.shape[-1], torch.randperm(len(x), generator=generator)
@@ -289,12 +289,12 @@ def cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) 
     return mixed, target * (1 - taken) + target[other] * taken
 
 
-class Average:
+class MovingAverage:
     """The exponential moving average of a model's weights and statistics, a model itself."""
 
     def __init__(self, model: SHViT, variant: str) -> None:
         self.decay, self.updates = DECAY, 0
-        self.model = shvit(variant, classes=model.config.classes).to(next(model.parameters()).device).eval()
+        self.model = create_shvit(variant, classes=model.config.classes).to(next(model.parameters()).device).eval()
         self.model.to(memory_format=torch.channels_last).load_state_dict(model.state_dict())
 
     @torch.no_grad()
@@ -308,16 +308,16 @@ class Average:
                 kept.copy_(now)
 
 
-def for_cpu(model: nn.Module, bfloat16: bool) -> None:
+def optimize_for_cpu(model: nn.Module, bfloat16: bool) -> None:
     """Gives the convolutions that oneDNN is slow at another way through."""
     for module in model.modules():
         if type(module) is nn.Conv2d and module.kernel_size == (1, 1):
             module.__class__ = PointwiseAsMatmul
         elif type(module) is nn.Conv2d and bfloat16 and module.groups > 1 and module.stride != (1, 1):
-            module.__class__ = InFloat
+            module.__class__ = Float32Conv2d
 
 
-def in_place(model: nn.Module) -> None:
+def set_relus_in_place(model: nn.Module) -> None:
     """Relus write over their input: less memory to go through."""
     for module in model.modules():
         if isinstance(module, nn.ReLU):
@@ -344,7 +344,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             turns = [self.turn(kernel, mine=i % RANKS == RANK) for i, kernel in enumerate(group["params"])]
-            share(turns)
+            sum_across_ranks(turns)
             for kernel, turn in zip(group["params"], turns, strict=True):
                 length = self.state[kernel]["length"]
                 kernel.sub_(turn * (group["lr"] * length / (turn.norm() + 1e-7)))
@@ -359,10 +359,10 @@ class Muon(torch.optim.Optimizer):
         if not mine:
             return torch.zeros_like(kernel)
         ahead = kernel.grad.lerp(state["momentum"], self.momentum)
-        return orthogonalised(ahead.flatten(1), self.dtype).view_as(kernel)
+        return orthogonalize(ahead.flatten(1), self.dtype).view_as(kernel)
 
 
-def orthogonalised(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
+def orthogonalize(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
     """`matrix` with singular values near one, in `dtype`: Newton and Schulz's iteration, Jordan's coefficients."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = (wide / (wide.norm() + 1e-7)).to(dtype)
@@ -372,17 +372,17 @@ def orthogonalised(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor
     return x if wide is matrix else x.T
 
 
-def dense_kernels(model: nn.Module) -> list[Tensor]:
+def collect_dense_kernels(model: nn.Module) -> list[Tensor]:
     """The kernels of all convolutions with a BatchNorm but the depthwise ones."""
     return [m.c.weight for m in model.modules() if isinstance(m, ConvNorm) and m.c.groups == 1]
 
 
-def other_parameters(model: nn.Module) -> list[Tensor]:
-    kernels = {id(kernel) for kernel in dense_kernels(model)}
+def collect_other_parameters(model: nn.Module) -> list[Tensor]:
+    kernels = {id(kernel) for kernel in collect_dense_kernels(model)}
     return [p for p in model.parameters() if id(p) not in kernels]
 
 
-def decaying(parameters: list[Tensor], decay: float) -> list[dict[str, object]]:
+def group_by_decay(parameters: list[Tensor], decay: float) -> list[dict[str, object]]:
     """Matrices and kernels decay; norms and biases do not."""
     matrices = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
@@ -390,24 +390,24 @@ def decaying(parameters: list[Tensor], decay: float) -> list[dict[str, object]]:
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device: torch.device) -> float:
+def compute_accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device: torch.device) -> float:
     """Top-1 in percent on whole images, resized as `shvit_mobile.images` would but for its rounding to bytes."""
     model.eval()
     right = 0
     for some, truth in zip(pixels.split(200), labels.split(200), strict=True):
         x = some.permute(0, 3, 1, 2).float() / 255
         x = F.interpolate(x, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        right += int((model(normalised(x).to(device)).argmax(1).cpu() == truth).sum())
+        right += int((model(normalize(x).to(device)).argmax(1).cpu() == truth).sum())
     return round(100 * right / len(labels), 2)
 
 
-def begin_from(checkpoint: Path, variant: str, model: SHViT, average: Average) -> None:
+def load_initial_weights(checkpoint: Path, variant: str, model: SHViT, average: MovingAverage) -> None:
     weights = load_checkpoint(checkpoint, variant=variant).model.state_dict()
     model.load_state_dict(weights)
     average.model.load_state_dict(weights)
 
 
-def save(out: Path, model: SHViT, average: Average, optimizers: list[torch.optim.Optimizer], epochs: int) -> None:
+def save_state(out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer], epochs: int) -> None:
     state = {
         "model": model.state_dict(),
         "average": average.model.state_dict(),
@@ -419,7 +419,7 @@ def save(out: Path, model: SHViT, average: Average, optimizers: list[torch.optim
     (out / "state.pth.part").replace(out / "state.pth")
 
 
-def resume(out: Path, model: SHViT, average: Average, optimizers: list[torch.optim.Optimizer]) -> int:
+def resume_state(out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer]) -> int:
     """Takes up the saved state, if there is one, and returns how many epochs it has behind it."""
     path = out / "state.pth"
     if not path.exists():

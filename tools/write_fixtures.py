@@ -59,7 +59,7 @@ def write_fixtures(folder: Path) -> None:
 def write_newer(folder: Path, documents: tuple[Document, ...]) -> None:
     folder.mkdir()
     for document in documents:
-        write(folder / f"{document.NAME}.json", of_newer_minor(json.loads(document.json_text())))
+        write_json(folder / f"{document.NAME}.json", of_newer_minor(json.loads(document.json_text())))
 
 
 def write_invalid(folder: Path, documents: tuple[Document, ...]) -> None:
@@ -70,12 +70,12 @@ def write_invalid(folder: Path, documents: tuple[Document, ...]) -> None:
         value = json.loads(document.json_text())
         for fault in FAULTS[document.NAME]:
             file = f"{document.NAME}/{fault.name}.json"
-            write(folder / file, broken(value, fault))
+            write_json(folder / file, broken(value, fault))
             cases.append({"file": file, "document": document.NAME, "why": fault.why})
-    write(folder / "cases.json", {"rule": RULE, "cases": cases})
+    write_json(folder / "cases.json", {"rule": RULE, "cases": cases})
 
 
-def write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 

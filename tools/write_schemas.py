@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from shvit_mobile.contracts.schemas import DOCUMENTS, schema_of
+from shvit_mobile.contracts.schemas import DOCUMENT_TYPES, build_json_schema
 
 FOLDER = Path(__file__).parent.parent / "schemas"
 
 
 def main() -> None:
-    for document in DOCUMENTS:
+    for document in DOCUMENT_TYPES:
         path = FOLDER / f"{document.NAME}.schema.json"
-        path.write_text(json.dumps(schema_of(document), indent=1) + "\n")
+        path.write_text(json.dumps(build_json_schema(document), indent=1) + "\n")
         print(path.relative_to(FOLDER.parent))
 
 

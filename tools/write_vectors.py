@@ -21,10 +21,10 @@ from shvit_mobile.demo import TEST_IMAGES
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "vectors"
 SHARES = (0, 1, 5, 25, 50, 75, 90, 95, 99, 99.9, 100)
-NORMALISED = 12
+NORMALIZED_COUNT = 12
 
 
-def percentile_cases() -> list[dict[str, object]]:
+def build_percentile_cases() -> list[dict[str, object]]:
     rng = np.random.default_rng(0)
     samples = {
         "one sample": [3.25],
@@ -44,7 +44,7 @@ def percentile_cases() -> list[dict[str, object]]:
     ]
 
 
-def drawn(height: int, width: int) -> NDArray[np.uint8]:
+def draw_picture(height: int, width: int) -> NDArray[np.uint8]:
     """Waves, an edge and noise: what shows a wrong filter, a shift by half a pixel and a clipped overshoot."""
     rows, columns = np.mgrid[:height, :width]
     waves = np.stack([np.sin(rows / 3), np.cos(columns / 5), np.sin((rows + columns) / 2)], axis=-1)
@@ -53,30 +53,30 @@ def drawn(height: int, width: int) -> NDArray[np.uint8]:
     return np.clip(128 + 60 * waves + edge + noise, 0, 255).astype(np.uint8)
 
 
-def photo() -> NDArray[np.uint8]:
+def load_photo() -> NDArray[np.uint8]:
     path = sorted(TEST_IMAGES.rglob("*.jpg"))[0]
     with Image.open(path) as opened:
         return np.array(opened.convert("RGB"))
 
 
-def preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocessing]]:
+def build_preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocessing]]:
     """A picture and how it is prepared, by name."""
     return {
-        "photo": (photo(), Preprocessing()),
-        "wide": (drawn(61, 150), Preprocessing(size=(64, 64))),
-        "tall": (drawn(211, 37), Preprocessing(size=(48, 48), crop_ratio=1.0, interpolation="bilinear")),
-        "not-square": (drawn(64, 97), Preprocessing(size=(56, 40), interpolation="lanczos")),
-        "nearest": (drawn(40, 31), Preprocessing(size=(32, 32), crop_ratio=0.9, interpolation="nearest")),
-        "bgr": (drawn(80, 80), Preprocessing(size=(32, 48), channel_order="bgr", mean=(0.5,) * 3, std=(0.25,) * 3)),
-        "as-it-is": (drawn(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
-        "one-pixel": (drawn(1, 1), Preprocessing(size=(8, 8))),
+        "photo": (load_photo(), Preprocessing()),
+        "wide": (draw_picture(61, 150), Preprocessing(size=(64, 64))),
+        "tall": (draw_picture(211, 37), Preprocessing(size=(48, 48), crop_ratio=1.0, interpolation="bilinear")),
+        "not-square": (draw_picture(64, 97), Preprocessing(size=(56, 40), interpolation="lanczos")),
+        "nearest": (draw_picture(40, 31), Preprocessing(size=(32, 32), crop_ratio=0.9, interpolation="nearest")),
+        "bgr": (draw_picture(80, 80), Preprocessing(size=(32, 48), channel_order="bgr", mean=(0.5,) * 3, std=(0.25,) * 3)),
+        "as-it-is": (draw_picture(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
+        "one-pixel": (draw_picture(1, 1), Preprocessing(size=(8, 8))),
     }
 
 
 def write_preprocessing(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = []
-    for name, (picture, preprocessing) in preprocessing_cases().items():
+    for name, (picture, preprocessing) in build_preprocessing_cases().items():
         pixels = preprocessing.pixels(Image.fromarray(picture))
         tensor = preprocessing.normalised(pixels[None])[0]
         for suffix, values in (("picture", picture), ("pixels", pixels)):
@@ -87,7 +87,7 @@ def write_preprocessing(folder: Path) -> None:
                 "picture": {"file": f"{name}.picture.rgb", "height": picture.shape[0], "width": picture.shape[1]},
                 "preprocessing": vars(preprocessing),
                 "pixels": {"file": f"{name}.pixels.rgb", "sha256": sha256(pixels.tobytes()).hexdigest()},
-                "normalised": [float(value) for value in tensor.ravel()[:NORMALISED]],
+                "normalised": [float(value) for value in tensor.ravel()[:NORMALIZED_COUNT]],
             }
         )
     rule = (
@@ -97,7 +97,7 @@ def write_preprocessing(folder: Path) -> None:
     (folder / "cases.json").write_text(json.dumps({"rule": rule, "cases": cases}, indent=1) + "\n")
 
 
-def ratio_cases() -> list[dict[str, object]]:
+def build_ratio_cases() -> list[dict[str, object]]:
     """Rounds of two contestants, and the interval of the sign test, counted out from the binomial coefficients."""
     rng = np.random.default_rng(1)
     cases: list[dict[str, object]] = []
@@ -115,10 +115,10 @@ def ratio_cases() -> list[dict[str, object]]:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
-    text = json.dumps({"rule": rule, "cases": percentile_cases()}, indent=1)
+    text = json.dumps({"rule": rule, "cases": build_percentile_cases()}, indent=1)
     (FOLDER / "percentiles.json").write_text(text + "\n")
     rule = "the median of first / other, and the interval of the sign test with 95%; equal within 1e-9 relative"
-    text = json.dumps({"rule": rule, "cases": ratio_cases()}, indent=1)
+    text = json.dumps({"rule": rule, "cases": build_ratio_cases()}, indent=1)
     (FOLDER / "ratios.json").write_text(text + "\n")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")

@@ -16,14 +16,14 @@ from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
-LARGEST_BYTES = 64 * 1024**2
-LARGEST_ARCHIVE_BYTES = 512 * 1024**2
-MOST_ENTRIES = 1000
+MAX_REPORT_BYTES = 64 * 1024**2
+MAX_ARCHIVE_BYTES = 512 * 1024**2
+MAX_ARCHIVE_ENTRIES = 1000
 OTHER_DOCUMENTS = {"manifest", "recipe", "goldens", "drift_report"}
 
 
 @dataclass(frozen=True)
-class Run:
+class DeviceRun:
     """A device report and where it came from."""
 
     source: str
@@ -34,7 +34,7 @@ class Run:
         return datetime.fromisoformat(self.report.created)
 
 
-def collect(paths: Iterable[AnyPath]) -> list[Run]:
+def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
     """Every device report in some files, folders and archives, each once, in the order given.
 
     In folders and archives the project's other documents are passed by; any other JSON has to be a device report, so
@@ -44,9 +44,9 @@ def collect(paths: Iterable[AnyPath]) -> list[Run]:
         BadReport: a path holds no report; one cannot be read, is too large, or is not of the schema; its figures do not
             follow from its samples; an archive is damaged, too large, or holds a name that leads out of it.
     """
-    runs: list[Run] = []
+    runs: list[DeviceRun] = []
     for path in map(Path, paths):
-        found = [run_of(text, source) for text, source in texts(path)]
+        found = [parse_run(text, source) for text, source in iterate_report_texts(path)]
         if not found:
             raise BadReport(
                 f"{path} holds no device report.",
@@ -56,33 +56,33 @@ def collect(paths: Iterable[AnyPath]) -> list[Run]:
     return [run for index, run in enumerate(runs) if run.report not in (other.report for other in runs[:index])]
 
 
-def run_of(text: str, source: str) -> Run:
+def parse_run(text: str, source: str) -> DeviceRun:
     """The report in a text, once all in it agrees with itself."""
     report = DeviceReport.parse_text(text, source, BadReport, "a device report")
     check_time(report, source)
     for result in report.results:
         check_result(result, source)
-    return Run(source, report)
+    return DeviceRun(source, report)
 
 
-def texts(path: Path) -> Iterator[tuple[str, str]]:
+def iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
     """The text of each report under a path, with its source in words."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file() and is_json(file.name):
-                text = text_of(file)
-                if not is_other(text):
+                text = read_report_text(file)
+                if not is_other_document(text):
                     yield text, str(file)
     elif path.suffix.lower() == ".zip":
-        yield from archived(path)
+        yield from iterate_archive_texts(path)
     else:
-        yield text_of(path), str(path)
+        yield read_report_text(path), str(path)
 
 
-def text_of(file: Path) -> str:
+def read_report_text(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            return decoded(opened.read(LARGEST_BYTES + 1), str(file))
+            return decode_text(opened.read(MAX_REPORT_BYTES + 1), str(file))
     except OSError as reason:
         raise BadReport(
             f"{file} cannot be read: {reason.strerror}.",
@@ -90,18 +90,18 @@ def text_of(file: Path) -> str:
         ) from None
 
 
-def archived(path: Path) -> Iterator[tuple[str, str]]:
-    """As `texts`, of an archive. Nothing is unpacked to disk, and nothing read past the limits, whatever it claims."""
-    left = LARGEST_ARCHIVE_BYTES
+def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """As `iterate_report_texts`, of an archive. Nothing is unpacked to disk, and nothing read past the limits, whatever it claims."""
+    left = MAX_ARCHIVE_BYTES
     try:
         with ZipFile(path) as archive:
             entries = archive.infolist()
-            if len(entries) > MOST_ENTRIES:
+            if len(entries) > MAX_ARCHIVE_ENTRIES:
                 raise BadReport(
-                    f"{path} holds {len(entries)} entries.", why=f"An archive of reports has at most {MOST_ENTRIES}."
+                    f"{path} holds {len(entries)} entries.", why=f"An archive of reports has at most {MAX_ARCHIVE_ENTRIES}."
                 )
             for entry in entries:
-                check_inside(entry, path)
+                check_archive_entry(entry, path)
             for entry in entries:
                 if entry.is_dir() or not is_json(entry.filename):
                     continue
@@ -109,12 +109,12 @@ def archived(path: Path) -> Iterator[tuple[str, str]]:
                 if entry.flag_bits & 1:
                     raise BadReport(f"{source} is encrypted.", why="Share it without a password.")
                 with archive.open(entry) as opened:
-                    content = opened.read(min(LARGEST_BYTES, left) + 1)
+                    content = opened.read(min(MAX_REPORT_BYTES, left) + 1)
                 left -= len(content)
                 if left < 0:
-                    raise too_large(str(path), LARGEST_ARCHIVE_BYTES)
-                text = decoded(content, source)
-                if not is_other(text):
+                    raise create_size_error(str(path), MAX_ARCHIVE_BYTES)
+                text = decode_text(content, source)
+                if not is_other_document(text):
                     yield text, source
     except OSError as reason:
         raise BadReport(
@@ -124,7 +124,7 @@ def archived(path: Path) -> Iterator[tuple[str, str]]:
         raise BadReport(f"{path} is not an archive that can be read: {reason}.", why="Share it again.") from None
 
 
-def check_inside(entry: ZipInfo, path: Path) -> None:
+def check_archive_entry(entry: ZipInfo, path: Path) -> None:
     """Raises `BadReport` for a name that is absolute or climbs, although nothing is unpacked: no app writes one."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
@@ -140,7 +140,7 @@ def is_json(name: str) -> bool:
     return path.suffix.lower() == ".json" and not path.name.startswith("._")
 
 
-def is_other(text: str) -> bool:
+def is_other_document(text: str) -> bool:
     """Whether a text is another of the project's documents."""
     try:
         value = json.loads(text)
@@ -149,15 +149,15 @@ def is_other(text: str) -> bool:
     return isinstance(value, dict) and value.get("kind") in OTHER_DOCUMENTS
 
 
-def decoded(content: bytes, source: str) -> str:
+def decode_text(content: bytes, source: str) -> str:
     """UTF-8, with a mark of its order or without."""
-    if len(content) > LARGEST_BYTES:
-        raise too_large(source, LARGEST_BYTES)
+    if len(content) > MAX_REPORT_BYTES:
+        raise create_size_error(source, MAX_REPORT_BYTES)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadReport(f"{source} is not a device report: it is not text.", why="It should be JSON.") from None
 
 
-def too_large(source: str, limit: int) -> BadReport:
+def create_size_error(source: str, limit: int) -> BadReport:
     return BadReport(f"{source} is larger than {limit // 1024**2} MB.", why="No device report is.")

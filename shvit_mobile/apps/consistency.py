@@ -7,11 +7,11 @@ from datetime import datetime
 from math import isclose, isfinite
 
 from shvit_mobile.bench.statistics import summarize_latency
-from shvit_mobile.contracts.device_report import DeviceReport, Latency, Result
+from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult, LatencySummary
 from shvit_mobile.errors import BadReport
 
 # A phone's arithmetic may differ in the last digits, or its JSON round to a nanosecond.
-RELATIVE, NANOSECOND = 1e-6, 1e-6
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE_MS = 1e-6, 1e-6
 
 
 def check_time(report: DeviceReport, source: str) -> None:
@@ -27,13 +27,13 @@ def check_time(report: DeviceReport, source: str) -> None:
         )
 
 
-def check_result(result: Result, source: str) -> None:
+def check_result(result: DeviceResult, source: str) -> None:
     """Raises `BadReport` where a summary does not follow from the samples, or a golden check from its figures."""
     samples = [sample for samples in result.samples_ms for sample in samples]
     whose = f"{source}: {result.name}"
     if not all(isfinite(sample) and sample > 0 for sample in samples):
         raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Every inference takes time.")
-    for name, told, found in disagreements(result.latency, summarize_latency(samples)):
+    for name, told, found in find_disagreements(result.latency, summarize_latency(samples)):
         raise BadReport(
             f"{whose} says that {name} is {told:g}, but its samples give {found:g}.",
             why="A summary is computed from the samples beside it; this report was edited, or its app has a fault.",
@@ -51,9 +51,9 @@ def check_result(result: Result, source: str) -> None:
         raise BadReport(f"{whose} chose the same class on {golden.same_class} of {golden.images} goldens.")
 
 
-def disagreements(told: Latency, found: Latency) -> Iterator[tuple[str, float, float]]:
+def find_disagreements(stated: LatencySummary, computed: LatencySummary) -> Iterator[tuple[str, float, float]]:
     """Each figure of a summary that is not what the samples give: its name, as told, as found."""
-    for name in Latency.model_fields:
-        said, is_so = getattr(told, name), getattr(found, name)
-        if not isclose(said, is_so, rel_tol=RELATIVE, abs_tol=NANOSECOND):
+    for name in LatencySummary.model_fields:
+        said, is_so = getattr(stated, name), getattr(computed, name)
+        if not isclose(said, is_so, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE_MS):
             yield name, said, is_so

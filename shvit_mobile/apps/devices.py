@@ -7,20 +7,27 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from shvit_mobile.apps.collect import Run
+from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.apps.known_artifacts import check_artifacts
-from shvit_mobile.apps.regression import Slowdown, slowdown
-from shvit_mobile.bench.statistics import median_of_rounds
-from shvit_mobile.contracts.device_report import Compute, Conditions, DeviceReport, GoldenCheck, Result, ThermalState
-from shvit_mobile.contracts.document import Contract, Figure
-from shvit_mobile.contracts.drift_row import DriftRow, How
-from shvit_mobile.contracts.manifest import TARGETS, Manifest
+from shvit_mobile.apps.regression import Slowdown, estimate_slowdown
+from shvit_mobile.bench.statistics import estimate_median
+from shvit_mobile.contracts.device_report import (
+    ComputeUnits,
+    DeviceConditions,
+    DeviceReport,
+    DeviceResult,
+    GoldenCheck,
+    ThermalState,
+)
+from shvit_mobile.contracts.document import Contract, JsonFloat
+from shvit_mobile.contracts.drift_row import DriftRow, Execution
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 
-HEAT: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
+THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
 
 
 @dataclass(frozen=True)
-class Identity:
+class RunIdentity:
     """What two runs must share to be compared.
 
     A report names the model of a phone and not the single phone: two of one model are the same device here. What was
@@ -31,7 +38,7 @@ class Identity:
     kind: Literal["host", "phone"]
     model: str
     artifact: str
-    compute: Compute
+    compute: ComputeUnits
     threads: int | None
     batch: int
 
@@ -66,7 +73,7 @@ class DeviceRow(Contract):
     precision: str
     engine: str
     unit: str
-    compute: Compute
+    compute: ComputeUnits
     threads: int | None
     batch: int
     artifact_sha256: str | None
@@ -97,7 +104,7 @@ class DeviceRow(Contract):
     placement: str | None
 
 
-class Comparison(Contract):
+class RunComparison(Contract):
     """A run beside an earlier one of the same device, artifact name, compute units, threads and batch.
 
     Attributes:
@@ -139,9 +146,9 @@ class DriftPair(Contract):
     precision: str
     unit: str
     fixture: bool
-    how: How
+    how: Execution
     engine: str
-    host_sqnr_db: Figure
+    host_sqnr_db: JsonFloat
     host_max_abs_error: float
     host_agreement: float
     host_images: int
@@ -156,13 +163,13 @@ class DeviceComparison(Contract):
     """
 
     rows: tuple[DeviceRow, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[RunComparison, ...] = ()
     drift: tuple[DriftPair, ...] = ()
     missing: tuple[str, ...] = ()
 
 
 def compare_devices(
-    runs: Sequence[Run], *, manifests: Sequence[Manifest] = (), baseline: Sequence[Run] = ()
+    runs: Sequence[DeviceRun], *, manifests: Sequence[Manifest] = (), baseline: Sequence[DeviceRun] = ()
 ) -> DeviceComparison:
     """Every run as rows, each newest one beside an earlier run, and beside the drift of its artifact.
 
@@ -177,36 +184,36 @@ def compare_devices(
     """
     check_artifacts((*runs, *baseline), manifests)
     known = {manifest.artifact.sha256: manifest for manifest in manifests}
-    pairs, missing = earlier_and_later(runs, baseline)
+    pairs, missing = pair_with_earlier(runs, baseline)
     return DeviceComparison(
-        rows=tuple(row for run in runs for row in rows_of(run, known)),
-        comparisons=tuple(comparison(*pair) for pair in pairs),
-        drift=tuple(pair for run in runs for pair in drift_pairs(run, known)),
+        rows=tuple(row for run in runs for row in build_device_rows(run, known)),
+        comparisons=tuple(compare_runs(*pair) for pair in pairs),
+        drift=tuple(pair for run in runs for pair in build_drift_pairs(run, known)),
         missing=tuple(missing) if baseline else (),
     )
 
 
-def rows_of(run: Run, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
+def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
     report = run.report
-    medians = {(result.name, unit_of(report, result)): result.latency.p50 for result in report.results}
+    medians = {(result.name, format_compute_unit(report, result)): result.latency.p50 for result in report.results}
     for result in report.results:
         rivals = [p50 for (name, _), p50 in medians.items() if name == result.name]
-        typical = median_of_rounds(result.samples_ms)
+        typical = estimate_median(result.samples_ms)
         latency, golden = result.latency, result.golden
         yield DeviceRow(
             source=run.source,
             created=report.created,
             fixture=report.fixture,
-            device=name_of(report),
+            device=get_device_name(report),
             kind=report.device.kind,
             model=report.device.model,
             system=report.device.system,
             artifact=result.name,
             precision=result.precision,
             engine=result.engine,
-            unit=unit_of(report, result),
+            unit=format_compute_unit(report, result),
             compute=result.compute,
-            threads=threads_of(report, result),
+            threads=get_threads(report, result),
             batch=report.settings.batch,
             artifact_sha256=result.artifact_sha256,
             known=result.artifact_sha256 in known,
@@ -228,9 +235,9 @@ def rows_of(run: Run, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
             peak_memory_bytes=result.peak_memory_bytes,
             running_memory_bytes=result.running_memory_bytes,
             size_bytes=result.size_bytes,
-            worst_thermal=worst_thermal(report.conditions),
-            low_power=low_power(report.conditions),
-            sustained=sustained(result),
+            worst_thermal=find_worst_thermal(report.conditions),
+            low_power=get_low_power(report.conditions),
+            sustained=compute_sustained_slowdown(result),
             preprocessing_passed=golden.preprocessing_passed if golden else None,
             inference_passed=golden.inference_passed if golden else None,
             placement=", ".join(f"{unit} {count}" for unit, count in (result.placement or {}).items()) or None,
@@ -238,21 +245,21 @@ def rows_of(run: Run, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunResult:
     """A result and the run that it belongs to."""
 
-    run: Run
-    result: Result
+    run: DeviceRun
+    result: DeviceResult
 
     @property
     def unit(self) -> str:
-        return unit_of(self.run.report, self.result)
+        return format_compute_unit(self.run.report, self.result)
 
 
-def earlier_and_later(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Entry, Entry]], list[str]]:
+def pair_with_earlier(runs: Sequence[DeviceRun], baseline: Sequence[DeviceRun]) -> tuple[list[tuple[RunResult, RunResult]], list[str]]:
     """Pairs of an earlier and a later result of the same identity, and in words what has no earlier one."""
-    now, before = by_identity(runs), by_identity(baseline)
-    found: list[tuple[Entry, Entry]] = []
+    now, before = group_by_identity(runs), group_by_identity(baseline)
+    found: list[tuple[RunResult, RunResult]] = []
     missing: dict[str, int] = {}
     for identity, entries in now.items():
         later = entries[-1]
@@ -260,36 +267,36 @@ def earlier_and_later(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[lis
         if others:
             found.append((others[-1], later))
         else:
-            device = name_of(later.run.report)
+            device = get_device_name(later.run.report)
             missing[device] = missing.get(device, 0) + 1
     return found, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
 
 
-def by_identity(runs: Sequence[Run]) -> dict[Identity, list[Entry]]:
+def group_by_identity(runs: Sequence[DeviceRun]) -> dict[RunIdentity, list[RunResult]]:
     """All results of the same identity in the order of time."""
-    found: dict[Identity, list[Entry]] = {}
+    found: dict[RunIdentity, list[RunResult]] = {}
     for run in sorted(runs, key=lambda run: run.created):
         for result in run.report.results:
-            found.setdefault(identity_of(run.report, result), []).append(Entry(run, result))
+            found.setdefault(get_identity(run.report, result), []).append(RunResult(run, result))
     return found
 
 
-def identity_of(report: DeviceReport, result: Result) -> Identity:
-    return Identity(
+def get_identity(report: DeviceReport, result: DeviceResult) -> RunIdentity:
+    return RunIdentity(
         fixture=report.fixture,
         kind=report.device.kind,
         model=report.device.model,
         artifact=result.name,
         compute=result.compute,
-        threads=threads_of(report, result),
+        threads=get_threads(report, result),
         batch=report.settings.batch,
     )
 
 
-def comparison(before: Entry, after: Entry) -> Comparison:
+def compare_runs(before: RunResult, after: RunResult) -> RunComparison:
     earlier, later = before.run.report, after.run.report
-    return Comparison(
-        device=name_of(later),
+    return RunComparison(
+        device=get_device_name(later),
         artifact=after.result.name,
         precision=after.result.precision,
         unit=after.unit,
@@ -298,30 +305,30 @@ def comparison(before: Entry, after: Entry) -> Comparison:
         later=after.run.source,
         earlier_created=earlier.created,
         later_created=later.created,
-        earlier_ms=median_of_rounds(before.result.samples_ms).value,
-        later_ms=median_of_rounds(after.result.samples_ms).value,
-        slowdown=slowdown(before.result.samples_ms, after.result.samples_ms),
+        earlier_ms=estimate_median(before.result.samples_ms).value,
+        later_ms=estimate_median(after.result.samples_ms).value,
+        slowdown=estimate_slowdown(before.result.samples_ms, after.result.samples_ms),
         same_artifact=before.result.artifact_sha256 == after.result.artifact_sha256,
-        differences=tuple(differences(before, after)),
+        differences=tuple(describe_differences(before, after)),
     )
 
 
-def differences(before: Entry, after: Entry) -> Iterator[str]:
+def describe_differences(before: RunResult, after: RunResult) -> Iterator[str]:
     """What was not alike in two runs besides what is compared."""
     earlier, later = before.run.report, after.run.report
     facts = {
         "system": (earlier.device.system, later.device.system),
         "engine": (before.result.engine, after.result.engine),
         "app": (earlier.app, later.app),
-        "low-power mode": (low_power(earlier.conditions), low_power(later.conditions)),
-        "worst thermal state": (worst_thermal(earlier.conditions), worst_thermal(later.conditions)),
+        "low-power mode": (get_low_power(earlier.conditions), get_low_power(later.conditions)),
+        "worst thermal state": (find_worst_thermal(earlier.conditions), find_worst_thermal(later.conditions)),
     }
     for name, (was, is_now) in facts.items():
         if was != is_now:
-            yield f"{name} {worded(was)} before, {worded(is_now)} now"
+            yield f"{name} {format_fact(was)} before, {format_fact(is_now)} now"
 
 
-def drift_pairs(run: Run, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
+def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
     """The results that checked goldens, of artifacts whose drift is known: the manifest's row, else the report's."""
     for result in run.report.results:
         manifest = known.get(result.artifact_sha256 or "")
@@ -330,10 +337,10 @@ def drift_pairs(run: Run, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
             continue
         yield DriftPair(
             source=run.source,
-            device=name_of(run.report),
+            device=get_device_name(run.report),
             artifact=result.name,
             precision=result.precision,
-            unit=unit_of(run.report, result),
+            unit=format_compute_unit(run.report, result),
             fixture=run.report.fixture,
             how=drift.how,
             engine=drift.engine,
@@ -345,33 +352,33 @@ def drift_pairs(run: Run, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
         )
 
 
-def name_of(report: DeviceReport) -> str:
+def get_device_name(report: DeviceReport) -> str:
     return report.device.name or report.device.model
 
 
-def threads_of(report: DeviceReport, result: Result) -> int | None:
+def get_threads(report: DeviceReport, result: DeviceResult) -> int | None:
     """Those that a person chose; None where the engine decided."""
     return result.threads or report.settings.threads
 
 
-def unit_of(report: DeviceReport, result: Result) -> str:
+def format_compute_unit(report: DeviceReport, result: DeviceResult) -> str:
     """What Core ML may use, or how many threads another engine was given; the processor where it decided itself."""
-    threads = threads_of(report, result)
-    if threads is None or result.compute != "cpu" or result.name.endswith(TARGETS["coreml"]):
+    threads = get_threads(report, result)
+    if threads is None or result.compute != "cpu" or result.name.endswith(TARGET_SUFFIXES["coreml"]):
         return result.compute
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def low_power(conditions: Conditions | None) -> bool | None:
+def get_low_power(conditions: DeviceConditions | None) -> bool | None:
     return conditions.low_power if conditions else None
 
 
-def worst_thermal(conditions: Conditions | None) -> ThermalState | None:
+def find_worst_thermal(conditions: DeviceConditions | None) -> ThermalState | None:
     states = [sample.state for sample in conditions.thermal] if conditions else []
-    return max(states, key=HEAT.index, default=None)
+    return max(states, key=THERMAL_STATES.index, default=None)
 
 
-def sustained(result: Result) -> float | None:
+def compute_sustained_slowdown(result: DeviceResult) -> float | None:
     """The last quarter of a sustained run's windows over the first; None where there was no such run."""
     quarter = (len(result.windows) + 3) // 4
     if len(result.windows) < 2:
@@ -382,7 +389,7 @@ def sustained(result: Result) -> float | None:
     return last / first if first else None
 
 
-def worded(value: object) -> str:
+def format_fact(value: object) -> str:
     """A fact in words."""
     words: dict[object, str] = {True: "on", False: "off", None: "unknown"}
     return words[value] if value is None or isinstance(value, bool) else str(value)

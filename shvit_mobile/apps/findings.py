@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from shvit_mobile.apps.collect import Run
-from shvit_mobile.apps.devices import Comparison, DeviceComparison, name_of, unit_of
-from shvit_mobile.apps.regression import LEAST_ROUNDS, SlowdownGate
+from shvit_mobile.apps.collect import DeviceRun
+from shvit_mobile.apps.devices import DeviceComparison, RunComparison, format_compute_unit, get_device_name
+from shvit_mobile.apps.regression import MIN_ROUNDS, SlowdownGate
 from shvit_mobile.errors import WrongConfig
 
 
-def failed_goldens(runs: Iterable[Run]) -> Iterator[str]:
+def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
     """A sentence for each golden check that failed, one for preprocessing a run, since that is the app's own."""
     for run in runs:
-        device = name_of(run.report)
+        device = get_device_name(run.report)
         checked = [(result, result.golden) for result in run.report.results if result.golden]
         off = [golden.pixels_difference for _, golden in checked if not golden.preprocessing_passed]
         if off:
@@ -24,35 +24,35 @@ def failed_goldens(runs: Iterable[Run]) -> Iterator[str]:
         for result, golden in checked:
             if not golden.inference_passed:
                 yield (
-                    f"{device}, {result.name}, {unit_of(run.report, result)}: inference is off. Given the goldens' "
+                    f"{device}, {result.name}, {format_compute_unit(run.report, result)}: inference is off. Given the goldens' "
                     f"pixels, a logit differs by {golden.largest_difference:g}, more than {golden.tolerance:g}."
                 )
 
 
-def slower(comparisons: Iterable[Comparison], gate: SlowdownGate) -> list[str]:
+def describe_slowdowns(comparisons: Iterable[RunComparison], gate: SlowdownGate) -> list[str]:
     """A sentence for each comparison whose whole interval is past the limit."""
     return [
-        f"{told(one)}, more than {100 * gate.limit:g}%{whether_alike(one)}."
+        f"{format_comparison(one)}, more than {100 * gate.limit:g}%{format_differences(one)}."
         for one in comparisons
         if gate.verdict(one.slowdown) == "slower"
     ]
 
 
-def undecided(found: DeviceComparison, gate: SlowdownGate) -> list[str]:
+def describe_undecided(found: DeviceComparison, gate: SlowdownGate) -> list[str]:
     """A sentence for each comparison that leaves the limit open, and for each row without an earlier run."""
     sentences = []
     for one in found.comparisons:
         if gate.verdict(one.slowdown) != "open":
             continue
         if one.slowdown.low is None:
-            reason = f"too few rounds for an interval: both runs need {LEAST_ROUNDS}"
+            reason = f"too few rounds for an interval: both runs need {MIN_ROUNDS}"
         else:
             reason = f"the interval reaches past {100 * gate.limit:g}%; more rounds would decide"
-        sentences.append(f"{told(one)}: {reason}{whether_alike(one)}.")
+        sentences.append(f"{format_comparison(one)}: {reason}{format_differences(one)}.")
     return [*sentences, *(f"{words}: no earlier run to be held against." for words in found.missing)]
 
 
-def told(one: Comparison) -> str:
+def format_comparison(one: RunComparison) -> str:
     """A comparison in words."""
     change, low, high = (None if end is None else 100 * (end - 1) for end in vars(one.slowdown).values())
     interval = "" if low is None else f" (95% interval {low:+.1f}% to {high:+.1f}%)"
@@ -60,7 +60,7 @@ def told(one: Comparison) -> str:
     return f"{one.device}, {one.artifact}, {one.unit}: {change:+.1f}% in time since {since}{interval}"
 
 
-def whether_alike(one: Comparison) -> str:
+def format_differences(one: RunComparison) -> str:
     """What else was different, to be said after a verdict."""
     others = [*(() if one.same_artifact else ("another export of the artifact",)), *one.differences]
     return f" (not alike: {'; '.join(others)})" if others else ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from shvit_mobile.apps.collect import Run
-from shvit_mobile.contracts.artifact import Artifact, manifest_path
-from shvit_mobile.contracts.manifest import TARGETS, Manifest
+from shvit_mobile.apps.collect import DeviceRun
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
 
-MANIFEST = ".manifest.json"
+MANIFEST_SUFFIX = ".manifest.json"
 
 
 def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
@@ -22,28 +22,28 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     """
     found: list[Manifest] = []
     for path in map(Path, paths):
-        files = sorted(path.rglob(f"*{MANIFEST}")) if path.is_dir() and path.suffix not in TARGETS.values() else [path]
+        files = sorted(path.rglob(f"*{MANIFEST_SUFFIX}")) if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values() else [path]
         if not files:
             raise BadArtifact(
                 f"{path} holds no manifest of an artifact.",
                 why="A device report is joined with an artifact by the SHA-256 in its manifest.",
                 hint="Give artifacts, or the folder that `shvit-mobile export` wrote.",
             )
-        found += [manifest_at(file) for file in files]
+        found += [read_manifest(file) for file in files]
     return found
 
 
-def manifest_at(file: Path) -> Manifest:
+def read_manifest(file: Path) -> Manifest:
     """The manifest in a file, or of an artifact; checked against the artifact where that is there."""
-    if not file.name.endswith(MANIFEST):
+    if not file.name.endswith(MANIFEST_SUFFIX):
         return Artifact.open(file).manifest
     manifest = Manifest.read(file)
     artifact = file.with_name(Path(manifest.artifact.name).name)
-    beside = artifact.exists() and manifest_path(artifact) == file
+    beside = artifact.exists() and get_manifest_path(artifact) == file
     return Artifact.open(artifact).manifest if beside else manifest
 
 
-def check_artifacts(runs: Iterable[Run], manifests: Sequence[Manifest]) -> None:
+def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) -> None:
     """Raises `BadReport` where a report measured another file under the name of an artifact that is given."""
     known: dict[str, set[str]] = {}
     for manifest in manifests:

@@ -13,23 +13,23 @@ from typing import Any, Literal
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
 
-Kind = Literal["ios", "android"]
-SYSTEMS: dict[Kind, str] = {"ios": "iOS", "android": "Android"}
-SETTINGS = ("settings.gradle.kts", "settings.gradle")
-BUILDS = ("build.gradle.kts", "build.gradle")
-CATALOG = "libs.versions.toml"
+AppKind = Literal["ios", "android"]
+SYSTEM_NAMES: dict[AppKind, str] = {"ios": "iOS", "android": "Android"}
+GRADLE_SETTINGS_NAMES = ("settings.gradle.kts", "settings.gradle")
+GRADLE_BUILD_NAMES = ("build.gradle.kts", "build.gradle")
+GRADLE_CATALOG_NAME = "libs.versions.toml"
 
-VERSION = r"v?(?:swiftpm-)?(\d[\w.]*)"
+VERSION_PATTERN = r"v?(?:swiftpm-)?(\d[\w.]*)"
 # In Package.swift and, as Xcode writes it, in project.pbxproj: the repository, and further on its version.
-URL = r'pytorch/executorch(?:\.git)?"'
-SWIFT_PIN = re.compile(rf'{URL}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{VERSION}')
-XCODE_PIN = re.compile(rf'{URL}[^/]*?(?:branch|version|minimumVersion) = "?{VERSION}')
+REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
+SWIFT_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{VERSION_PATTERN}')
+XCODE_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{VERSION_PATTERN}')
 GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
 ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
 
 
 @dataclass(frozen=True)
-class Pin:
+class ExecuTorchPin:
     """Where an app says which ExecuTorch it links, and which."""
 
     file: Path
@@ -48,9 +48,9 @@ class App:
     """
 
     root: Path
-    kind: Kind
+    kind: AppKind
     models: Path
-    pins: tuple[Pin, ...]
+    pins: tuple[ExecuTorchPin, ...]
 
 
 def open_app(root: AnyPath) -> App:
@@ -62,28 +62,28 @@ def open_app(root: AnyPath) -> App:
     root = Path(root)
     if not root.is_dir():
         raise BadApp(f"There is no folder {root}.", why="An app's source tree should be there.")
-    projects, packages = sorted(root.glob("*.xcodeproj")), [*near(root, "Package.swift")]
-    ios, android = bool(projects or packages), any((root / name).is_file() for name in SETTINGS)
+    projects, packages = sorted(root.glob("*.xcodeproj")), [*find_nearby_files(root, "Package.swift")]
+    ios, android = bool(projects or packages), any((root / name).is_file() for name in GRADLE_SETTINGS_NAMES)
     if ios == android:
         raise BadApp(
             f"{root} is {'both an iOS and an Android app' if ios else 'no app'}.",
             why="An iOS app has NAME.xcodeproj there, or Package.swift there or in a folder of it; an Android app has "
-            f"{' or '.join(SETTINGS)}.",
+            f"{' or '.join(GRADLE_SETTINGS_NAMES)}.",
             hint="Give the folder that holds one of them.",
         )
     if android:
-        return App(root, "android", android_models(root), tuple(android_pins(root)))
-    return App(root, "ios", ios_models(root, projects), tuple(ios_pins(root, projects, packages)))
+        return App(root, "android", find_android_models_folder(root), tuple(find_android_pins(root)))
+    return App(root, "ios", find_ios_models_folder(root, projects), tuple(find_ios_pins(root, projects, packages)))
 
 
-def near(root: Path, name: str) -> Iterator[Path]:
+def find_nearby_files(root: Path, name: str) -> Iterator[Path]:
     """The files of a name in a folder and in the folders in it, hidden ones left out."""
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")):
         if (folder / name).is_file():
             yield folder / name
 
 
-def ios_models(root: Path, projects: list[Path]) -> Path:
+def find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
     """`Models` beside the app's sources: one that is there, or else in the folder that bears the project's name."""
     there = sorted(path for path in root.glob("*/Models") if path.is_dir())
     named = [root / project.stem for project in projects if (root / project.stem).is_dir()]
@@ -97,68 +97,68 @@ def ios_models(root: Path, projects: list[Path]) -> Path:
     return candidates[0]
 
 
-def android_models(root: Path) -> Path:
+def find_android_models_folder(root: Path) -> Path:
     """The assets of the app's module: `app`, or else the only one that builds an application."""
-    modules = [path.parent for name in BUILDS for path in sorted(root.glob(f"*/{name}")) if builds_app(path)]
+    modules = [path.parent for name in GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}")) if is_app_build_file(path)]
     if root / "app" in modules or (not modules and (root / "app").is_dir()):
         modules = [root / "app"]
     if len(modules) != 1:
         raise BadApp(
             f"It is not clear which module of {root} is the app: {', '.join(path.name for path in modules) or 'none'}.",
-            why=f"A folder app, or one whose {BUILDS[0]} applies com.android.application.",
+            why=f"A folder app, or one whose {GRADLE_BUILD_NAMES[0]} applies com.android.application.",
         )
     return modules[0] / "src" / "main" / "assets" / "models"
 
 
-def builds_app(build: Path) -> bool:
-    return bool(re.search(r"com\.android\.application|plugins\.android\.application", text_of(build)))
+def is_app_build_file(build: Path) -> bool:
+    return bool(re.search(r"com\.android\.application|plugins\.android\.application", read_source(build)))
 
 
-def ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[Pin]:
+def find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:
     for package in packages:
-        yield from pinned(package, SWIFT_PIN)
+        yield from match_pins(package, SWIFT_PIN)
     for project in projects:
-        yield from pinned(project / "project.pbxproj", XCODE_PIN)
+        yield from match_pins(project / "project.pbxproj", XCODE_PIN)
     resolved = [root / "Package.resolved", *(path.parent / "Package.resolved" for path in packages)]
     shared = Path("project.xcworkspace", "xcshareddata", "swiftpm", "Package.resolved")
     for file in dict.fromkeys([*resolved, *(project / shared for project in projects)]):
-        yield from resolved_pins(file)
+        yield from read_resolved_pins(file)
 
 
-def resolved_pins(file: Path) -> Iterator[Pin]:
+def read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
     """What Swift's package manager has resolved ExecuTorch to."""
     try:
-        pins = json.loads(text_of(file) or "{}").get("pins", [])
+        pins = json.loads(read_source(file) or "{}").get("pins", [])
         for pin in pins:
             if re.search(r"pytorch/executorch(\.git)?$", pin["location"]):
                 state = pin["state"]
-                if match := re.fullmatch(VERSION, str(state.get("version") or state.get("branch"))):
-                    yield Pin(file, match[1])
+                if match := re.fullmatch(VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
+                    yield ExecuTorchPin(file, match[1])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadApp(f"{file} cannot be read.", why="It should be what Swift's package manager writes.") from None
 
 
-def android_pins(root: Path) -> Iterator[Pin]:
-    yield from catalog_pins(root / "gradle" / CATALOG)
-    for name in BUILDS:
-        for build in near(root, name):
-            yield from pinned(build, GRADLE_PIN)
+def find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
+    yield from read_catalog_pins(root / "gradle" / GRADLE_CATALOG_NAME)
+    for name in GRADLE_BUILD_NAMES:
+        for build in find_nearby_files(root, name):
+            yield from match_pins(build, GRADLE_PIN)
 
 
-def catalog_pins(file: Path) -> Iterator[Pin]:
+def read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
     """The versions of ExecuTorch in Gradle's catalog: that by its name, and those of its libraries however written."""
     try:
-        catalog = tomllib.loads(text_of(file))
+        catalog = tomllib.loads(read_source(file))
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
-        found = [library_version(library, versions) for library in libraries]
+        found = [get_library_version(library, versions) for library in libraries]
         named = versions.get("executorch")
     except (ValueError, AttributeError):
         raise BadApp(f"{file} cannot be read.", why="It should be Gradle's catalog of versions, in TOML.") from None
     for version in dict.fromkeys(version for version in (*found, named) if isinstance(version, str)):
-        yield Pin(file, version)
+        yield ExecuTorchPin(file, version)
 
 
-def library_version(library: Any, versions: dict[str, Any]) -> str | None:
+def get_library_version(library: Any, versions: dict[str, Any]) -> str | None:
     """The version of one of the catalog's libraries where it is ExecuTorch."""
     if isinstance(library, str):
         return match[1] if (match := GRADLE_PIN.fullmatch(library)) else None
@@ -170,12 +170,12 @@ def library_version(library: Any, versions: dict[str, Any]) -> str | None:
     return referred if isinstance(referred, str) else None
 
 
-def pinned(file: Path, pattern: re.Pattern[str]) -> Iterator[Pin]:
-    for match in pattern.finditer(text_of(file)):
-        yield Pin(file, match[1].rstrip("."))
+def match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
+    for match in pattern.finditer(read_source(file)):
+        yield ExecuTorchPin(file, match[1].rstrip("."))
 
 
-def text_of(file: Path) -> str:
+def read_source(file: Path) -> str:
     """The text of a file, without line comments; empty where there is none."""
     if not file.is_file():
         return ""

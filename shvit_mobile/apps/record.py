@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Sha256
-from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.errors import BadApp
 
-NAME = "embedded.json"
+RECORD_NAME = "embedded.json"
 
 
 class EmbeddedModel(Contract):
@@ -32,7 +32,7 @@ class EmbeddedModel(Contract):
     files: dict[str, Sha256]
 
 
-class Embedded(Contract):
+class EmbedRecord(Contract):
     """All of them.
 
     Attributes:
@@ -44,30 +44,30 @@ class Embedded(Contract):
     models: tuple[EmbeddedModel, ...] = ()
 
     @classmethod
-    def read(cls, models: Path) -> Embedded:
+    def read(cls, models: Path) -> EmbedRecord:
         """The record in a folder of models; an empty one where there is none.
 
         Raises:
             BadApp: it cannot be read.
         """
-        path = models / NAME
+        path = models / RECORD_NAME
         return cls.parse(path, BadApp, "a record of what was embedded") if path.exists() else cls()
 
     def model(self, name: str) -> EmbeddedModel | None:
         return next((model for model in self.models if model.name == name), None)
 
-    def without(self, names: set[str]) -> Embedded:
+    def without(self, names: set[str]) -> EmbedRecord:
         return self.model_copy(update={"models": tuple(model for model in self.models if model.name not in names)})
 
 
-def fingerprints(folder: Path) -> dict[str, str]:
+def hash_files(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file under a folder, by its place in it, with slashes."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    return {path.relative_to(folder).as_posix(): compute_sha256(path) for path in files}
 
 
-def changes(folder: Path, model: EmbeddedModel) -> tuple[list[str], list[str]]:
+def find_changed_files(folder: Path, model: EmbeddedModel) -> tuple[list[str], list[str]]:
     """What happened to an embedded model since: files changed, and files added; those that are gone do not count."""
-    there = fingerprints(folder)
+    there = hash_files(folder)
     changed = [name for name, known in model.files.items() if there.get(name, known) != known]
     return changed, [name for name in there if name not in model.files]

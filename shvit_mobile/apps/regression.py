@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Literal
 
-from shvit_mobile.bench.statistics import CONFIDENCE, median_of_rounds, rank_outside
+from shvit_mobile.bench.statistics import CONFIDENCE, estimate_median, find_interval_rank
 from shvit_mobile.contracts.document import Contract
 from shvit_mobile.errors import WrongConfig
 
 # Two independent intervals that each hold with this confidence hold both with `CONFIDENCE`.
-EACH = sqrt(CONFIDENCE)
-LEAST_ROUNDS = next(count for count in range(1, 100) if rank_outside(count, EACH))
+PER_RUN_CONFIDENCE = sqrt(CONFIDENCE)
+MIN_ROUNDS = next(count for count in range(1, 100) if find_interval_rank(count, PER_RUN_CONFIDENCE))
 
-Verdict = Literal["within", "slower", "open"]
+SlowdownVerdict = Literal["within", "slower", "open"]
 
 
 class Slowdown(Contract):
@@ -23,7 +23,7 @@ class Slowdown(Contract):
 
     Attributes:
         value: the later run's typical round over the earlier one's; above 1 is slower.
-        low, high: the interval's ends; None where a run has fewer than `LEAST_ROUNDS` rounds.
+        low, high: the interval's ends; None where a run has fewer than `MIN_ROUNDS` rounds.
     """
 
     value: float
@@ -48,7 +48,7 @@ class SlowdownGate:
         if not isfinite(self.limit) or self.limit < 0:
             raise WrongConfig(f"max-slowdown is {self.limit:g}.", why="It is a share, at least 0: 5% is 0.05.")
 
-    def verdict(self, slowdown: Slowdown) -> Verdict:
+    def verdict(self, slowdown: Slowdown) -> SlowdownVerdict:
         """ "slower" where the whole interval is past the limit, "within" where none of it is, else "open"."""
         if slowdown.low is None or slowdown.high is None:
             return "open"
@@ -57,11 +57,11 @@ class SlowdownGate:
         return "within" if slowdown.high <= 1 + self.limit else "open"
 
 
-def slowdown(earlier: Sequence[Sequence[float]], later: Sequence[Sequence[float]]) -> Slowdown:
+def estimate_slowdown(earlier: Sequence[Sequence[float]], later: Sequence[Sequence[float]]) -> Slowdown:
     """The later run's typical round over the earlier one's.
 
     The runs were made apart from each other, so that no round of one belongs to a round of the other. Each median gets
-    its own interval (`median_of_rounds`) with confidence sqrt(95%); the runs being independent, both hold with 95%, and
+    its own interval (`estimate_median`) with confidence sqrt(95%); the runs being independent, both hold with 95%, and
     then the ratio of the medians lies between the ratios of their far ends. That is Sidak's way of combining intervals
     (Z. Sidak, Journal of the American Statistical Association 62 (1967) 626-633), in its plain case of independence.
     It assumes neither a distribution nor that both runs have the same one, and holds the truth more often than it
@@ -74,7 +74,7 @@ def slowdown(earlier: Sequence[Sequence[float]], later: Sequence[Sequence[float]
     Raises:
         ValueError: a run has no samples.
     """
-    before, after = median_of_rounds(earlier, EACH), median_of_rounds(later, EACH)
+    before, after = estimate_median(earlier, PER_RUN_CONFIDENCE), estimate_median(later, PER_RUN_CONFIDENCE)
     value = after.value / before.value
     if before.low is None or before.high is None or after.low is None or after.high is None:
         return Slowdown(value=value, low=None, high=None)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "litert", "torch", "torch-compile"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
-ENGINE_OF: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
+ENGINE_BY_TARGET: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkSubject:
     """One contestant.
 
     Attributes:
@@ -48,7 +48,7 @@ class Subject:
     drift: DriftRow | None = None
 
 
-def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
+def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
     """An artifact as a contestant.
 
     Raises:
@@ -62,36 +62,36 @@ def subject_of(artifact: Artifact, batch: int = 1) -> Subject:
             why="Its batch was fixed when it was exported.",
             hint="Only ONNX artifacts exported without --static-batch take any batch; else use --batch 1.",
         )
-    return Subject(
+    return BenchmarkSubject(
         name=artifact.path.name,
-        engine=ENGINE_OF[manifest.target],
+        engine=ENGINE_BY_TARGET[manifest.target],
         precision=manifest.precision,
         source=str(artifact.path),
         shape=(batch, *rest),
         dtype=manifest.input.dtype,
         input_name=manifest.input.name,
-        macs=variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
+        macs=count_variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
         sha256=manifest.artifact.sha256,
         drift=manifest.drift,
     )
 
 
 @cache
-def variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
+def count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
     """The multiply-adds of a variant for one image; None for a model that is none."""
-    from shvit_mobile.families.shvit import VARIANTS, shvit
+    from shvit_mobile.families.shvit import VARIANTS, create_shvit
 
     if variant not in VARIANTS:
         return None
 
-    from shvit_mobile.bench.macs import macs_of
+    from shvit_mobile.bench.macs import count_macs
 
-    return macs_of(shvit(variant, classes=classes), (1, 3, *size))
+    return count_macs(create_shvit(variant, classes=classes), (1, 3, *size))
 
 
-def file_size(source: str) -> int | None:
+def measure_file_size(source: str) -> int | None:
     """Bytes of a file or folder; None where there is none."""
-    from shvit_mobile.contracts.fingerprints import size_in_bytes
+    from shvit_mobile.contracts.fingerprints import compute_size_bytes
 
     path = Path(source)
-    return size_in_bytes(path) if path.exists() else None
+    return compute_size_bytes(path) if path.exists() else None

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.bench.contestant import Engine, Subject
+from shvit_mobile.bench.contestant import BenchmarkSubject, Engine
 from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quiet import silence_libraries
 
 Inference = Callable[[], object]
 
 
-def load(subject: Subject, threads: int) -> Inference:
+def load_subject(subject: BenchmarkSubject, threads: int) -> Inference:
     """The subject ready to run on so many threads.
 
     Raises:
@@ -31,14 +31,14 @@ def load(subject: Subject, threads: int) -> Inference:
     return LOADERS[subject.engine](subject, threads)
 
 
-def import_engine(subject: Subject) -> None:
-    """Imports all that `load` will need.
+def import_engine(subject: BenchmarkSubject) -> None:
+    """Imports all that `load_subject` will need.
 
     Raises:
         ToolMissing: something of it is not installed.
     """
     try:
-        with quiet():
+        with silence_libraries():
             for module in LIBRARIES[subject.engine]:
                 import_module(module)
     except ImportError as reason:
@@ -48,12 +48,12 @@ def import_engine(subject: Subject) -> None:
         ) from None
 
 
-def installed(engine: Engine) -> bool:
+def is_installed(engine: Engine) -> bool:
     """Whether an engine's libraries are here, without importing them."""
     return all(find_spec(module.partition(".")[0]) for module in LIBRARIES[engine])
 
 
-def numbers(subject: Subject) -> NDArray[Any]:
+def create_input(subject: BenchmarkSubject) -> NDArray[Any]:
     """An input of pixel-like values; what they are does not change how long a network takes."""
     generator = np.random.default_rng(0)
     if subject.dtype in ("uint8", "int8"):
@@ -62,18 +62,18 @@ def numbers(subject: Subject) -> NDArray[Any]:
     return generator.uniform(0, 255, subject.shape).astype(np.float32)
 
 
-def executorch(subject: Subject, threads: int) -> Inference:
+def load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
-    from shvit_mobile.runtimes.executorch import loaded
+    from shvit_mobile.runtimes.executorch import load_program
 
-    with quiet():
+    with silence_libraries():
         from executorch.extension.pybindings import _portable_lib
 
     torch.set_num_threads(threads)
     _portable_lib._unsafe_reset_threadpool(threads)
-    program, method = loaded(Path(subject.source))
-    image = torch.from_numpy(numbers(subject)).contiguous()
+    program, method = load_program(Path(subject.source))
+    image = torch.from_numpy(create_input(subject)).contiguous()
 
     def run() -> object:
         # The program is named so that it lives as long as its method.
@@ -82,7 +82,7 @@ def executorch(subject: Subject, threads: int) -> Inference:
     return run
 
 
-def onnxruntime(subject: Subject, threads: int) -> Inference:
+def load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -94,14 +94,14 @@ def onnxruntime(subject: Subject, threads: int) -> Inference:
         session = ort.InferenceSession(subject.source, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # ONNX Runtime's errors have no base of their own
         raise BadArtifact(f"ONNX Runtime cannot load {subject.source}: {reason}") from reason
-    name, image = session.get_inputs()[0].name, numbers(subject)
+    name, image = session.get_inputs()[0].name, create_input(subject)
     return lambda: session.run(None, {name: image})
 
 
-def coreml(subject: Subject, threads: int) -> Inference:
-    from shvit_mobile.runtimes.coreml import NATIVE
+def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
+    from shvit_mobile.runtimes.coreml import CORE_ML_AVAILABLE
 
-    if not NATIVE:
+    if not CORE_ML_AVAILABLE:
         raise ToolMissing(
             f"{subject.name} cannot be timed here.",
             why="Core ML runs on Apple's systems only; the reference executor's speed says nothing about it.",
@@ -109,15 +109,15 @@ def coreml(subject: Subject, threads: int) -> Inference:
         )
     from PIL import Image
 
-    from shvit_mobile.runtimes.coreml import native
+    from shvit_mobile.runtimes.coreml import make_native_predictor
 
-    predict = native(Path(subject.source))
-    values = numbers(subject)
+    predict = make_native_predictor(Path(subject.source))
+    values = create_input(subject)
     given = Image.fromarray(values[0].transpose(1, 2, 0)) if subject.dtype == "uint8" else values
     return lambda: predict({subject.input_name: given})
 
 
-def openvino(subject: Subject, threads: int) -> Inference:
+def load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:
     import openvino
 
     core = openvino.Core()
@@ -126,34 +126,34 @@ def openvino(subject: Subject, threads: int) -> Inference:
     compiled = core.compile_model(
         model, "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     )
-    request, image = compiled.create_infer_request(), numbers(subject)
+    request, image = compiled.create_infer_request(), create_input(subject)
     return lambda: request.infer([image], share_inputs=True)
 
 
-def mnn(subject: Subject, threads: int) -> Inference:
+def load_mnn(subject: BenchmarkSubject, threads: int) -> Inference:
     import MNN
 
     manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "normal"},))
     network = MNN.nn.load_module_from_file(subject.source, [subject.input_name], ["logits"], runtime_manager=manager)
-    image = MNN.expr.const(numbers(subject), list(subject.shape), MNN.expr.NCHW)
+    image = MNN.expr.const(create_input(subject), list(subject.shape), MNN.expr.NCHW)
     return lambda: network.forward([image])[0].read()
 
 
-def litert(subject: Subject, threads: int) -> Inference:
+def load_litert(subject: BenchmarkSubject, threads: int) -> Inference:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(subject.source, num_threads=threads)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], numbers(subject))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], create_input(subject))
     return interpreter.invoke  # type: ignore[no-any-return]
 
 
-def torch_eager(subject: Subject, threads: int) -> Inference:
+def load_torch_eager(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
     torch.set_num_threads(threads)
-    module = torch_module(subject)
-    image = torch.from_numpy(numbers(subject)).contiguous(memory_format=torch.channels_last)
+    module = load_torch_module(subject)
+    image = torch.from_numpy(create_input(subject)).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def run() -> object:
@@ -162,32 +162,32 @@ def torch_eager(subject: Subject, threads: int) -> Inference:
     return run
 
 
-def torch_compiled(subject: Subject, threads: int) -> Inference:
+def load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
     torch.set_num_threads(threads)
-    module: Any = torch.compile(torch_module(subject), dynamic=False)
-    image = torch.from_numpy(numbers(subject)).contiguous(memory_format=torch.channels_last)
+    module: Any = torch.compile(load_torch_module(subject), dynamic=False)
+    image = torch.from_numpy(create_input(subject)).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def run() -> object:
         return module(image)
 
-    with quiet():
+    with silence_libraries():
         run()
     return run
 
 
-def torch_module(subject: Subject) -> Any:
+def load_torch_module(subject: BenchmarkSubject) -> Any:
     """The module behind a checkpoint, fused as its deploy form, or a timm model; channels last, which is faster."""
     import torch
 
-    from shvit_mobile.bench.timm_models import timm_module
-    from shvit_mobile.deploy.fold import fuse
+    from shvit_mobile.bench.timm_models import create_timm_module
+    from shvit_mobile.deploy.fold import fold_batchnorm
     from shvit_mobile.families.checkpoints import load_checkpoint
 
     kind, _, name = subject.source.partition(":")
-    module = timm_module(name) if kind == "timm" else fuse(load_checkpoint(subject.source).model)
+    module = create_timm_module(name) if kind == "timm" else fold_batchnorm(load_checkpoint(subject.source).model)
     ready: torch.nn.Module = module.float().eval().requires_grad_(False)
     return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -207,13 +207,13 @@ LIBRARIES: dict[Engine, tuple[str, ...]] = {
     ),
     "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.timm_models"),
 }
-LOADERS: dict[Engine, Callable[[Subject, int], Inference]] = {
-    "executorch": executorch,
-    "onnxruntime": onnxruntime,
-    "coreml": coreml,
-    "openvino": openvino,
-    "mnn": mnn,
-    "litert": litert,
-    "torch": torch_eager,
-    "torch-compile": torch_compiled,
+LOADERS: dict[Engine, Callable[[BenchmarkSubject, int], Inference]] = {
+    "executorch": load_executorch,
+    "onnxruntime": load_onnxruntime,
+    "coreml": load_coreml,
+    "openvino": load_openvino,
+    "mnn": load_mnn,
+    "litert": load_litert,
+    "torch": load_torch_eager,
+    "torch-compile": load_torch_compiled,
 }

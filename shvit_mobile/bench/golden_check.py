@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.artifact import Artifact, goldens_path
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
 from shvit_mobile.contracts.device_report import GoldenCheck
 from shvit_mobile.contracts.goldens import GoldenImage, Goldens, read_goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.images.decode import decoded
-from shvit_mobile.metrics import same_class, sqnr
+from shvit_mobile.images.decode import decode_image
+from shvit_mobile.metrics import compare_top1_classes, sqnr
 from shvit_mobile.runtimes.runner import Runner
 
 
@@ -27,15 +27,15 @@ def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:
     Raises:
         BadArtifact: the goldens are missing, were changed, are another artifact's, or of another size or other classes.
     """
-    goldens, folder = read_goldens(artifact), goldens_path(artifact.path)
-    stored = [stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
+    goldens, folder = read_goldens(artifact), get_goldens_path(artifact.path)
+    stored = [read_stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
     expected = np.array([image.logits for image in goldens.images], np.float32)
-    own = [goldens.preprocessing.pixels(decoded(folder / image.image)) for image in goldens.images]
+    own = [goldens.preprocessing.pixels(decode_image(folder / image.image)) for image in goldens.images]
     logits = np.concatenate([runner.run(pixels[None]) for pixels in stored])
-    return compared(goldens, max(map(mean_difference, own, stored)), expected, logits)
+    return build_golden_check(goldens, max(map(compute_mean_difference, own, stored)), expected, logits)
 
 
-def compared(
+def build_golden_check(
     goldens: Goldens, pixels_difference: float, expected: NDArray[np.float32], logits: NDArray[np.float32]
 ) -> GoldenCheck:
     """The check, of what was found.
@@ -57,11 +57,11 @@ def compared(
         largest_difference=largest,
         tolerance=goldens.tolerance,
         sqnr_db=sqnr(expected, logits),
-        same_class=int(same_class(expected, logits).sum()),
+        same_class=int(compare_top1_classes(expected, logits).sum()),
     )
 
 
-def stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def read_stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The pixels in a file of the goldens: uint8, shape (height, width, 3).
 
     Raises:
@@ -74,12 +74,12 @@ def stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing
     return flat.reshape(shape)
 
 
-def mean_difference(own: NDArray[np.uint8], stored: NDArray[np.uint8]) -> float:
+def compute_mean_difference(own: NDArray[np.uint8], stored: NDArray[np.uint8]) -> float:
     """The mean absolute difference of some pixels, in steps of 0 to 255."""
     return float(np.abs(own.astype(np.int16) - stored).mean())
 
 
-def in_words(check: GoldenCheck) -> str:
+def format_golden_check(check: GoldenCheck) -> str:
     """The check in a line: what is off, if anything is."""
     pixels = "equal" if check.pixels_difference == 0 else f"{check.pixels_difference:.2g} of 255 apart on average"
     marks = [("pixels", pixels, check.preprocessing_passed)]

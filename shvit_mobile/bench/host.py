@@ -6,22 +6,22 @@ import os
 import platform
 from pathlib import Path
 
-from shvit_mobile.contracts.device_report import Device
+from shvit_mobile.contracts.device_report import DeviceInfo
 
 
-def host() -> Device:
+def describe_host() -> DeviceInfo:
     """The machine that this process runs on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Device(
+    return DeviceInfo(
         kind="host",
-        model=processor(),
+        model=read_processor_name(),
         system=f"{platform.system()} {platform.release()}",
         cores=cores,
-        memory_bytes=memory(),
+        memory_bytes=read_memory_bytes(),
     )
 
 
-def processor() -> str:
+def read_processor_name() -> str:
     """The processor's name, as the system tells it, or its architecture."""
     try:
         told = Path("/proc/cpuinfo").read_text()
@@ -31,7 +31,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def memory() -> int | None:
+def read_memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

@@ -12,22 +12,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from shvit_mobile.bench.contestant import Subject, file_size
-from shvit_mobile.bench.statistics import ratio, summarize_latency
-from shvit_mobile.bench.worker import Loaded, Worker
-from shvit_mobile.contracts.device_report import Result, Roof, Settings
-from shvit_mobile.contracts.recipe import INT8_PRODUCTS
+from shvit_mobile.bench.contestant import BenchmarkSubject, measure_file_size
+from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
+from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
+from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceResult, Roofline
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
 from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Run:
+class TimedRun:
     """What came of one contestant: how it loaded, and its samples in milliseconds, a list a round."""
 
-    subject: Subject
-    loaded: Loaded
+    subject: BenchmarkSubject
+    loaded: LoadMetrics
     rounds: tuple[tuple[float, ...], ...]
 
     @property
@@ -41,20 +41,20 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Race:
+class InterleavedRuns:
     """Who ran, and who could not, each with the reason."""
 
-    runs: tuple[Run, ...]
-    absent: tuple[tuple[Subject, str], ...]
+    runs: tuple[TimedRun, ...]
+    absent: tuple[tuple[BenchmarkSubject, str], ...]
 
 
-def race(
-    subjects: Sequence[Subject],
-    settings: Settings,
+def run_interleaved(
+    subjects: Sequence[BenchmarkSubject],
+    settings: BenchmarkSettings,
     *,
     optional: frozenset[str] = frozenset(),
-    progress: Progress | None = None,
-) -> Race:
+    progress: ProgressCallback | None = None,
+) -> InterleavedRuns:
     """Loads all contestants and lets them take turns.
 
     Args:
@@ -74,23 +74,23 @@ def race(
         raise WrongConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
     if settings.threads is None:
         raise WrongConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
-    absent: list[tuple[Subject, str]] = []
+    absent: list[tuple[BenchmarkSubject, str]] = []
     with ExitStack() as stack:
         workers = []
         for subject in subjects:
             try:
-                workers.append(stack.enter_context(Worker(subject, threads=settings.threads, cpus=settings.cpus)))
+                workers.append(stack.enter_context(BenchmarkWorker(subject, threads=settings.threads, cpus=settings.cpus)))
             except (ToolMissing, BenchmarkFailed) as reason:
                 if subject.name not in optional:
                     raise
                 absent.append((subject, reason.what))
-        rounds = turns(workers, settings, progress)
-        runs = [Run(worker.subject, worker.loaded, tuple(rounds[worker.subject.name])) for worker in workers]
-    return Race(tuple(runs), tuple(absent))
+        rounds = time_rounds(workers, settings, progress)
+        runs = [TimedRun(worker.subject, worker.loaded, tuple(rounds[worker.subject.name])) for worker in workers]
+    return InterleavedRuns(tuple(runs), tuple(absent))
 
 
-def turns(
-    workers: Sequence[Worker], settings: Settings, progress: Progress | None
+def time_rounds(
+    workers: Sequence[BenchmarkWorker], settings: BenchmarkSettings, progress: ProgressCallback | None
 ) -> dict[str, list[tuple[float, ...]]]:
     """The samples of each round by name."""
     generator = random.Random(settings.seed)
@@ -105,26 +105,26 @@ def turns(
     return samples
 
 
-def roofs_of(runs: Sequence[Run]) -> dict[str, Roof]:
+def find_rooflines(runs: Sequence[TimedRun]) -> dict[str, Roofline]:
     """The best of some products of matrices for each precision."""
-    best: dict[str, Roof] = {}
+    best: dict[str, Roofline] = {}
     for run in runs:
-        gops = giga_operations(run.subject.macs or 0, summarize_latency(run.samples).p50)
+        gops = compute_gops(run.subject.macs or 0, summarize_latency(run.samples).p50)
         if gops > (best[run.subject.precision].gops if run.subject.precision in best else 0.0):
-            best[run.subject.precision] = Roof(gops=gops, reached_by=run.subject.name)
+            best[run.subject.precision] = Roofline(gops=gops, reached_by=run.subject.name)
     return best
 
 
-def results_of(runs: Sequence[Run], settings: Settings, roofs: dict[str, Roof]) -> tuple[Result, ...]:
+def build_results(runs: Sequence[TimedRun], settings: BenchmarkSettings, roofs: dict[str, Roofline]) -> tuple[DeviceResult, ...]:
     """The runs as the report has them, each compared with the first."""
-    return tuple(result_of(run, runs[0], settings, roofs) for run in runs)
+    return tuple(build_result(run, runs[0], settings, roofs) for run in runs)
 
 
-def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) -> Result:
+def build_result(run: TimedRun, first: TimedRun, settings: BenchmarkSettings, roofs: dict[str, Roofline]) -> DeviceResult:
     subject, latency = run.subject, summarize_latency(run.samples)
-    roof = roofs.get(arithmetic(subject.precision))
-    reached = giga_operations(settings.batch * (subject.macs or 0), latency.p50)
-    return Result(
+    roof = roofs.get(select_roofline_precision(subject.precision))
+    reached = compute_gops(settings.batch * (subject.macs or 0), latency.p50)
+    return DeviceResult(
         name=subject.name,
         engine=subject.engine,
         precision=subject.precision,
@@ -133,21 +133,21 @@ def result_of(run: Run, first: Run, settings: Settings, roofs: dict[str, Roof]) 
         first_ms=run.loaded.first_ms,
         latency=latency,
         samples_ms=run.rounds,
-        ratio=None if run is first else ratio(first.by_round, run.by_round),
+        ratio=None if run is first else compute_speed_ratio(first.by_round, run.by_round),
         peak_memory_bytes=run.loaded.peak_bytes,
         running_memory_bytes=run.loaded.running_bytes,
-        size_bytes=file_size(subject.source),
+        size_bytes=measure_file_size(subject.source),
         macs=subject.macs,
         roof_share=reached / roof.gops if roof and subject.macs else None,
         drift=subject.drift,
     )
 
 
-def arithmetic(precision: str) -> str:
+def select_roofline_precision(precision: str) -> str:
     """Whose roof counts: that of int8 where activations are int8, else that of fp32."""
-    return "int8" if precision in INT8_PRODUCTS else "fp32"
+    return "int8" if precision in INT8_ARITHMETIC else "fp32"
 
 
-def giga_operations(macs: int, milliseconds: float) -> float:
+def compute_gops(macs: int, milliseconds: float) -> float:
     """Billions of operations a second, two a multiply-add."""
     return 2 * macs / milliseconds / 1e6

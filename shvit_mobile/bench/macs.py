@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def macs_of(module: nn.Module, shape: tuple[int, ...]) -> int:
+def count_macs(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiply-adds of convolutions, linear layers and matrix products for one input of `shape`.
 
     Counted on PyTorch's meta device: nothing is computed. What is done element by element does not count.

@@ -14,31 +14,31 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from shvit_mobile.bench.contestant import Subject
-from shvit_mobile.bench.engines import installed
-from shvit_mobile.quiet import quiet
+from shvit_mobile.bench.contestant import BenchmarkSubject
+from shvit_mobile.bench.engines import is_installed
+from shvit_mobile.quiet import silence_libraries
 
 SIDE = 512
 MACS = SIDE**3
 
 
-def roof_subjects(folder: Path) -> list[Subject]:
+def build_roofline_subjects(folder: Path) -> list[BenchmarkSubject]:
     """Products of matrices as contestants; their files are written into `folder`."""
     subjects = [
-        product("ONNX Runtime MatMul", "fp32", write_onnx(folder / "matmul.onnx", int8=False)),
-        product("ONNX Runtime QLinearMatMul", "int8", write_onnx(folder / "qlinear.onnx", int8=True)),
+        create_matmul_subject("ONNX Runtime MatMul", "fp32", write_matmul_onnx(folder / "matmul.onnx", int8=False)),
+        create_matmul_subject("ONNX Runtime QLinearMatMul", "int8", write_matmul_onnx(folder / "qlinear.onnx", int8=True)),
     ]
-    if installed("executorch"):
+    if is_installed("executorch"):
         subjects += [
-            product("XNNPACK linear", precision, write_program(folder / f"linear-{precision}.pte", precision))
+            create_matmul_subject("XNNPACK linear", precision, write_linear_program(folder / f"linear-{precision}.pte", precision))
             for precision in ("fp32", "int8")
         ]
     return subjects
 
 
-def product(name: str, precision: str, path: Path) -> Subject:
+def create_matmul_subject(name: str, precision: str, path: Path) -> BenchmarkSubject:
     engine = "executorch" if path.suffix == ".pte" else "onnxruntime"
-    return Subject(
+    return BenchmarkSubject(
         name=f"{name} in {precision}",
         engine=engine,  # type: ignore[arg-type]
         precision=precision,
@@ -49,7 +49,7 @@ def product(name: str, precision: str, path: Path) -> Subject:
     )
 
 
-def write_onnx(path: Path, *, int8: bool) -> Path:
+def write_matmul_onnx(path: Path, *, int8: bool) -> Path:
     """A product with a constant matrix; in int8 both sides and the result are 8-bit integers."""
     generator = np.random.default_rng(0)
     side = helper.make_tensor_value_info
@@ -72,15 +72,15 @@ def write_onnx(path: Path, *, int8: bool) -> Path:
     return path
 
 
-def write_program(path: Path, precision: str) -> Path:
+def write_linear_program(path: Path, precision: str) -> Path:
     """A linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
-    from shvit_mobile.bench.stock import stock_int8
-    from shvit_mobile.targets.executorch import lower
+    from shvit_mobile.bench.stock import quantize_with_xnnpack
+    from shvit_mobile.targets.executorch import lower_to_program
 
     torch.manual_seed(0)
     module: nn.Module = nn.Linear(SIDE, SIDE).eval()
     if precision == "int8":
-        with quiet():
-            module = stock_int8(module, [torch.rand(SIDE, SIDE)])
-    lower(module, (SIDE, SIDE), path)
+        with silence_libraries():
+            module = quantize_with_xnnpack(module, [torch.rand(SIDE, SIDE)])
+    lower_to_program(module, (SIDE, SIDE), path)
     return path

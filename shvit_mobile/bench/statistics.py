@@ -9,13 +9,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shvit_mobile.contracts.device_report import Latency, Ratio
+from shvit_mobile.contracts.device_report import LatencySummary, SpeedRatio
 from shvit_mobile.contracts.document import Contract, Milliseconds
 
 CONFIDENCE = 0.95
 
 
-class Median(Contract):
+class MedianEstimate(Contract):
     """The typical round of a run, in milliseconds.
 
     Attributes:
@@ -30,13 +30,13 @@ class Median(Contract):
     rounds: Annotated[int, Field(ge=1)]
 
 
-def summarize_latency(samples: Sequence[float]) -> Latency:
+def summarize_latency(samples: Sequence[float]) -> LatencySummary:
     """The summary of at least one sample, in milliseconds."""
-    p50, p90, p95, p99 = (percentile(samples, share) for share in (50, 90, 95, 99))
-    return Latency(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
+    p50, p90, p95, p99 = (compute_percentile(samples, share) for share in (50, 90, 95, 99))
+    return LatencySummary(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
 
 
-def percentile(samples: Sequence[float], share: float) -> float:
+def compute_percentile(samples: Sequence[float], share: float) -> float:
     """The percentile by linear interpolation between the two samples around it, NumPy's default and R's type 7.
 
     The apps on the phone compute the same: `schemas/vectors/percentiles.json` holds cases for every language.
@@ -53,7 +53,7 @@ def percentile(samples: Sequence[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def ratio(first: Sequence[float], this: Sequence[float]) -> Ratio:
+def compute_speed_ratio(first: Sequence[float], this: Sequence[float]) -> SpeedRatio:
     """The speed of `this` over that of `first`, from their latencies in the same rounds.
 
     Rounds are paired, so that what slows the whole machine for a moment slows both and cancels. The interval is that of
@@ -69,13 +69,13 @@ def ratio(first: Sequence[float], this: Sequence[float]) -> Ratio:
     if not first or len(first) != len(this):
         raise ValueError(f"{len(first)} rounds beside {len(this)}")
     logs = sorted(log(a / b) for a, b in zip(first, this, strict=True))
-    outside = rank_outside(len(logs))
+    outside = find_interval_rank(len(logs))
     if outside == 0:
-        return Ratio(value=exp(median(logs)), low=0.0, high=float("inf"))
-    return Ratio(value=exp(median(logs)), low=exp(logs[outside - 1]), high=exp(logs[-outside]))
+        return SpeedRatio(value=exp(median(logs)), low=0.0, high=float("inf"))
+    return SpeedRatio(value=exp(median(logs)), low=exp(logs[outside - 1]), high=exp(logs[-outside]))
 
 
-def median_of_rounds(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Median:
+def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> MedianEstimate:
     """The median of the rounds' medians, and its interval.
 
     Inferences of one round follow each other within milliseconds and share what the machine was like, so that a hundred
@@ -94,12 +94,12 @@ def median_of_rounds(rounds: Sequence[Sequence[float]], confidence: float = CONF
     ordered = sorted(median(samples) for samples in rounds if samples)
     if not ordered:
         raise ValueError("no median of no samples")
-    outside = rank_outside(len(ordered), confidence)
+    outside = find_interval_rank(len(ordered), confidence)
     ends = (ordered[outside - 1], ordered[-outside]) if outside else (None, None)
-    return Median(value=median(ordered), low=ends[0], high=ends[1], rounds=len(ordered))
+    return MedianEstimate(value=median(ordered), low=ends[0], high=ends[1], rounds=len(ordered))
 
 
-def rank_outside(count: int, confidence: float = CONFIDENCE) -> int:
+def find_interval_rank(count: int, confidence: float = CONFIDENCE) -> int:
     """The k for which the k-th smallest and k-th largest of `count` values enclose the median with this confidence.
 
     The greatest k with P(Binomial(count, 1/2) < k) at most (1 - confidence) / 2, which is 2.5% unless told otherwise; 0

@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.bench.contestant import Engine, Subject
-from shvit_mobile.bench.engines import installed
-from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.quiet import quiet
+from shvit_mobile.bench.contestant import BenchmarkSubject, Engine
+from shvit_mobile.bench.engines import is_installed
+from shvit_mobile.bench.macs import count_macs
+from shvit_mobile.quiet import silence_libraries
 
-FROM_ONNX: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
+ONNX_ENGINES: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
 
 
-def stock_peers(
+def export_stock_peers(
     module: nn.Module,
     images: Sequence[Tensor],
     folder: Path,
@@ -36,7 +36,7 @@ def stock_peers(
     batch: int = 1,
     engines: Sequence[Engine] = (),
     prefix: str = "",
-) -> list[Subject]:
+) -> list[BenchmarkSubject]:
     """Every peer of a model that this machine has the engine for; their files are written into `folder`.
 
     Args:
@@ -49,31 +49,31 @@ def stock_peers(
         prefix: of all names.
     """
     shape = (batch, *images[0].shape[1:])
-    macs = macs_of(module, (1, *shape[1:]))
-    peers: list[Subject] = []
+    macs = count_macs(module, (1, *shape[1:]))
+    peers: list[BenchmarkSubject] = []
 
     def add(name: str, engine: Engine, precision: str, where: str | Path, dtype: str = "float32") -> None:
-        peers.append(Subject(f"{prefix}{name}", engine, precision, str(where), shape, dtype, macs=macs))
+        peers.append(BenchmarkSubject(f"{prefix}{name}", engine, precision, str(where), shape, dtype, macs=macs))
 
     def wanted(engine: Engine) -> bool:
-        return (not engines or engine in engines) and installed(engine)
+        return (not engines or engine in engines) and is_installed(engine)
 
     if wanted("torch"):
         add("PyTorch", "torch", "fp32", source)
     if wanted("torch-compile") and has_compiler():
         add("PyTorch compiled", "torch-compile", "fp32", source)
     if wanted("executorch") and batch == 1:
-        add("ExecuTorch stock fp32", "executorch", "fp32", executorch_fp32(module, images, folder))
-        add("ExecuTorch stock int8", "executorch", "int8", executorch_int8(module, images, folder))
-    if wanted("litert") and makes_litert():
-        tflite = litert_fp32(module, shape, folder)
+        add("ExecuTorch stock fp32", "executorch", "fp32", export_executorch_fp32(module, images, folder))
+        add("ExecuTorch stock int8", "executorch", "int8", export_executorch_int8(module, images, folder))
+    if wanted("litert") and can_export_litert():
+        tflite = export_litert_fp32(module, shape, folder)
         add("LiteRT fp32", "litert", "fp32", tflite)
-        add("LiteRT int8", "litert", "int8", litert_int8(tflite, images), "int8")
-    if not any(wanted(engine) for engine in FROM_ONNX):
+        add("LiteRT int8", "litert", "int8", quantize_litert(tflite, images), "int8")
+    if not any(wanted(engine) for engine in ONNX_ENGINES):
         return peers
-    fp32 = onnx_fp32(module, shape, folder)
+    fp32 = export_onnx_fp32(module, shape, folder)
     if wanted("onnxruntime") or wanted("openvino"):
-        int8 = onnx_int8(fp32, images, folder)
+        int8 = quantize_onnx(fp32, images, folder)
     if wanted("onnxruntime"):
         add("ONNX Runtime stock fp32", "onnxruntime", "fp32", fp32)
         add("ONNX Runtime stock int8", "onnxruntime", "int8", int8)
@@ -81,30 +81,30 @@ def stock_peers(
         add("OpenVINO fp32", "openvino", "fp32", fp32)
         add("OpenVINO int8", "openvino", "int8", int8)
     if wanted("mnn"):
-        add("MNN fp32", "mnn", "fp32", mnn(fp32, 0))
-        add("MNN 8-bit weights", "mnn", "int8-weights", mnn(fp32, 8))
+        add("MNN fp32", "mnn", "fp32", convert_to_mnn(fp32, 0))
+        add("MNN 8-bit weights", "mnn", "int8-weights", convert_to_mnn(fp32, 8))
     return peers
 
 
-def executorch_fp32(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
-    from shvit_mobile.targets.executorch import lower
+def export_executorch_fp32(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
+    from shvit_mobile.targets.executorch import lower_to_program
 
     path = folder / "stock-fp32.pte"
-    lower(module, tuple(images[0].shape), path)
+    lower_to_program(module, tuple(images[0].shape), path)
     return path
 
 
-def executorch_int8(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
-    from shvit_mobile.targets.executorch import lower
+def export_executorch_int8(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
+    from shvit_mobile.targets.executorch import lower_to_program
 
     path = folder / "stock-int8.pte"
-    with quiet():
-        quantized = stock_int8(module, images)
-    lower(quantized, tuple(images[0].shape), path)
+    with silence_libraries():
+        quantized = quantize_with_xnnpack(module, images)
+    lower_to_program(quantized, tuple(images[0].shape), path)
     return path
 
 
-def stock_int8(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
+def quantize_with_xnnpack(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
     """`module` through ExecuTorch's XNNPACKQuantizer: static, a scale a channel, its own observers."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -121,10 +121,10 @@ def stock_int8(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
     return converted
 
 
-def onnx_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
+def export_onnx_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
     """The model through `torch.onnx.export`, which folds BatchNorms itself; by tracing, which needs nothing further."""
     path = folder / "stock-fp32.onnx"
-    with quiet(), torch.no_grad():
+    with silence_libraries(), torch.no_grad():
         torch.onnx.export(
             module,
             (torch.zeros(shape),),
@@ -137,7 +137,7 @@ def onnx_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
     return path
 
 
-def onnx_int8(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
+def quantize_onnx(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
     """The file through ONNX Runtime's own static quantization: QDQ, a scale a channel."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -151,7 +151,7 @@ def onnx_int8(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
             return None if image is None else {"images": image.numpy()}
 
     prepared, path = folder / "prepared.onnx", folder / "stock-int8.onnx"
-    with quiet():
+    with silence_libraries():
         quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared), str(path), Images(), quant_format=QuantFormat.QDQ, per_channel=True,
@@ -160,7 +160,7 @@ def onnx_int8(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
     return path
 
 
-def mnn(onnx: Path, bits: int) -> Path:
+def convert_to_mnn(onnx: Path, bits: int) -> Path:
     """The file through MNN's converter; with `bits`, its weights are stored in so many.
 
     In a process of its own, and past the package's Python wrapper: that installs a telemetry library when imported.
@@ -174,14 +174,14 @@ def mnn(onnx: Path, bits: int) -> Path:
     return path
 
 
-def makes_litert() -> bool:
+def can_export_litert() -> bool:
     """Whether the converter and the quantizer of LiteRT are here beside its interpreter."""
     return all(find_spec(module) for module in ("litert_torch", "ai_edge_quantizer"))
 
 
-def litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
+def export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
     """The model through LiteRT's own converter for PyTorch."""
-    with silent():
+    with suppress_output():
         import litert_torch
 
         path = folder / "stock-fp32.tflite"
@@ -189,9 +189,9 @@ def litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path
     return path
 
 
-def litert_int8(fp32: Path, images: Sequence[Tensor]) -> Path:
+def quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
     """The file through AI Edge Quantizer's recipe of static int8."""
-    with silent():
+    with suppress_output():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer.quantizer import Quantizer
         from ai_edge_quantizer.recipe import static_wi8_ai8
@@ -205,9 +205,9 @@ def litert_int8(fp32: Path, images: Sequence[Tensor]) -> Path:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """`quiet`, and nothing on stdout: LiteRT's tools tell their steps there."""
-    with quiet(), redirect_stdout(io.StringIO()):
+def suppress_output() -> Iterator[None]:
+    """`silence_libraries`, and nothing on stdout: LiteRT's tools tell their steps there."""
+    with silence_libraries(), redirect_stdout(io.StringIO()):
         yield
 
 

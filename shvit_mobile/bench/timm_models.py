@@ -10,7 +10,7 @@ from shvit_mobile.errors import ToolMissing, WrongConfig
 
 
 @dataclass(frozen=True)
-class Contender:
+class TimmModel:
     """A model and the size of image it is made for."""
 
     name: str
@@ -18,7 +18,7 @@ class Contender:
     size: tuple[int, int]
 
 
-def contender(name: str) -> Contender:
+def create_timm_model(name: str) -> TimmModel:
     """A timm model by its name, reparameterised where it can be, in eval mode.
 
     Weights are random: what they are does not change how long a network takes.
@@ -27,13 +27,13 @@ def contender(name: str) -> Contender:
         ToolMissing: timm is not installed.
         WrongConfig: timm knows no such model.
     """
-    module = timm_module(name)
+    module = create_timm_module(name)
     _, height, width = module.default_cfg["input_size"]  # type: ignore[index]
-    return Contender(name, module, (height, width))
+    return TimmModel(name, module, (height, width))
 
 
-def timm_module(name: str) -> nn.Module:
-    """As `contender`, the module alone."""
+def create_timm_module(name: str) -> nn.Module:
+    """As `create_timm_model`, the module alone."""
     try:
         import timm
         from timm.utils.model import reparameterize_model

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shvit_mobile.bench.contestant import Subject
+from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
 
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadMetrics:
     """What loading took.
 
     Attributes:
@@ -39,7 +39,7 @@ class Loaded:
     running_bytes: int | None
 
 
-class Worker:
+class BenchmarkWorker:
     """A contestant in its process; a context manager that ends it.
 
     Attributes:
@@ -47,10 +47,10 @@ class Worker:
         loaded: what loading took.
     """
 
-    subject: Subject
-    loaded: Loaded
+    subject: BenchmarkSubject
+    loaded: LoadMetrics
 
-    def __init__(self, subject: Subject, *, threads: int, cpus: Sequence[int] = ()) -> None:
+    def __init__(self, subject: BenchmarkSubject, *, threads: int, cpus: Sequence[int] = ()) -> None:
         """Starts the process and loads the subject there.
 
         Args:
@@ -65,11 +65,11 @@ class Worker:
         self.subject = subject
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, subject, threads, tuple(cpus)), daemon=True)
+        self._process = context.Process(target=serve_subject, args=(theirs, subject, threads, tuple(cpus)), daemon=True)
         self._process.start()
         theirs.close()
         answer = self._answer()
-        if not isinstance(answer, Loaded):
+        if not isinstance(answer, LoadMetrics):
             self.close()
             raise answer if isinstance(answer, Exception) else BenchmarkFailed(f"{subject.name} did not load.")
         self.loaded = answer
@@ -113,13 +113,13 @@ class Worker:
         self.close()
 
 
-def serve(pipe: Connection, subject: Subject, threads: int, cpus: tuple[int, ...]) -> None:
+def serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpus: tuple[int, ...]) -> None:
     """What the process does: load, tell what it took, and run as often as it is told to, until the pipe closes."""
     with suppress(KeyboardInterrupt):
         try:
             if cpus:
-                pin(cpus)
-            work(pipe, subject, threads)
+                pin_process(cpus)
+            load_and_time(pipe, subject, threads)
         except EOFError:
             return
         except ShvitError as reason:
@@ -128,26 +128,26 @@ def serve(pipe: Connection, subject: Subject, threads: int, cpus: tuple[int, ...
             pipe.send(BenchmarkFailed(f"{subject.name} cannot be run: {type(reason).__name__}: {reason}"))
 
 
-def work(pipe: Connection, subject: Subject, threads: int) -> None:
-    from shvit_mobile.bench.engines import import_engine, load
+def load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> None:
+    from shvit_mobile.bench.engines import import_engine, load_subject
 
     # Beforehand: what a library takes to be imported is not what a model takes to be loaded.
     import_engine(subject)
-    before = memory_now()
+    before = reset_peak_memory()
     begun = time.perf_counter()
-    run = load(subject, threads)
+    run = load_subject(subject, threads)
     ready = time.perf_counter()
     run()
     done = time.perf_counter()
-    peak = grown_since(before)
-    memory_now()
+    peak = measure_memory_growth(before)
+    reset_peak_memory()
     run()
     pipe.send(
-        Loaded(
+        LoadMetrics(
             load_ms=1000 * (ready - begun),
             first_ms=1000 * (done - ready),
             peak_bytes=peak,
-            running_bytes=grown_since(before),
+            running_bytes=measure_memory_growth(before),
         )
     )
     while True:
@@ -160,7 +160,7 @@ def work(pipe: Connection, subject: Subject, threads: int) -> None:
         pipe.send(samples)
 
 
-def pin(cpus: Sequence[int]) -> None:
+def pin_process(cpus: Sequence[int]) -> None:
     """Keeps this process, and all threads it will start, on some processors.
 
     Raises:
@@ -177,33 +177,33 @@ def pin(cpus: Sequence[int]) -> None:
         ) from None
 
 
-def memory_now() -> int | None:
+def reset_peak_memory() -> int | None:
     """Bytes of memory that this process holds; from here on its peak is measured anew."""
     try:
-        CLEAR.write_text("5")
-        return status_bytes("VmRSS")
+        PROC_CLEAR_REFS.write_text("5")
+        return read_status_bytes("VmRSS")
     except OSError:
         return None
 
 
-def grown_since(before: int | None) -> int | None:
+def measure_memory_growth(before: int | None) -> int | None:
     """How far the last peak is above `before`, in bytes."""
-    peak = memory_peak()
+    peak = read_peak_memory()
     return None if before is None or peak is None else max(0, peak - before)
 
 
-def memory_peak() -> int | None:
-    """The most memory it has held since `memory_now`, in bytes."""
+def read_peak_memory() -> int | None:
+    """The most memory it has held since `reset_peak_memory`, in bytes."""
     try:
-        return status_bytes("VmHWM")
+        return read_status_bytes("VmHWM")
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else 1024 * most
 
 
-def status_bytes(field: str) -> int:
-    for line in STATUS.read_text().splitlines():
+def read_status_bytes(field: str) -> int:
+    for line in PROC_STATUS.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return 1024 * int(value.split()[0])
-    raise OSError(f"{STATUS} has no {field}")
+    raise OSError(f"{PROC_STATUS} has no {field}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.fingerprints import sha256
-from shvit_mobile.contracts.manifest import TARGETS, Manifest, Target
+from shvit_mobile.contracts.fingerprints import compute_sha256
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest, Target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
 
-EXPORT_AGAIN = "Export it again."
+EXPORT_AGAIN_HINT = "Export it again."
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,26 @@ class Artifact:
         path = Path(path)
         if not path.exists():
             raise BadArtifact(f"{path} does not exist.", hint="Make one: shvit-mobile export --target coreml")
-        if path.suffix not in TARGETS.values():
-            raise BadArtifact(f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGETS.values())}.")
-        manifest = Manifest.read(manifest_path(path))
-        actual = sha256(path)
+        if path.suffix not in TARGET_SUFFIXES.values():
+            raise BadArtifact(f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}.")
+        manifest = Manifest.read(get_manifest_path(path))
+        actual = compute_sha256(path)
         if actual != manifest.artifact.sha256:
             raise BadArtifact(
                 f"{path} is not the file its manifest describes.",
                 why=f"Its SHA-256 is {actual[:12]}…, the manifest says {manifest.artifact.sha256[:12]}…: "
                 "it was changed or damaged after the export.",
-                hint=EXPORT_AGAIN,
+                hint=EXPORT_AGAIN_HINT,
             )
-        recipe = manifest.recipe.lying_at(recipe_path(path))
+        recipe = manifest.recipe.lying_at(get_recipe_path(path))
         artifact = cls(path, manifest.model_copy(update={"recipe": recipe}))
-        if goldens_path(path).exists():
+        if get_goldens_path(path).exists():
             artifact.check_goldens()
         return artifact
 
     def check_goldens(self) -> None:
         """Raises `BadArtifact` unless the folder of goldens beside the artifact is the one its manifest describes."""
-        folder, known = goldens_path(self.path), self.manifest.goldens
+        folder, known = get_goldens_path(self.path), self.manifest.goldens
         if known is None:
             return
         if not folder.is_dir():
@@ -61,39 +61,39 @@ class Artifact:
                 why=f"They should be beside it, in the folder {known.name}.",
                 hint="Copy that folder here, or export it again.",
             )
-        actual = sha256(folder)
+        actual = compute_sha256(folder)
         if actual != known.sha256:
             raise BadArtifact(
                 f"{folder} holds other goldens than the manifest describes.",
                 why=f"Their SHA-256 is {actual[:12]}…, the manifest says {known.sha256[:12]}…: a file was "
                 "changed, added or lost after the export.",
-                hint=EXPORT_AGAIN,
+                hint=EXPORT_AGAIN_HINT,
             )
 
 
-def manifest_path(artifact: Path) -> Path:
+def get_manifest_path(artifact: Path) -> Path:
     return artifact.with_suffix(".manifest.json")
 
 
-def recipe_path(artifact: Path) -> Path:
+def get_recipe_path(artifact: Path) -> Path:
     return artifact.with_suffix(".recipe.json")
 
 
-def goldens_path(artifact: Path) -> Path:
+def get_goldens_path(artifact: Path) -> Path:
     """A folder."""
     return artifact.with_suffix(".goldens")
 
 
-def files_of(artifact: Path) -> tuple[Path, Path, Path, Path]:
+def list_artifact_files(artifact: Path) -> tuple[Path, Path, Path, Path]:
     """All that every export writes: the artifact, its manifest, its recipe and its goldens.
 
-    Where the recipe has corrections, `shvit_mobile.contracts.recipe.corrections_path` of it comes with them.
+    Where the recipe has corrections, `shvit_mobile.contracts.recipe.get_overrides_path` of it comes with them.
     """
-    return artifact, manifest_path(artifact), recipe_path(artifact), goldens_path(artifact)
+    return artifact, get_manifest_path(artifact), get_recipe_path(artifact), get_goldens_path(artifact)
 
 
-def artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:
+def format_artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:
     """`shvit_s1-224-coreml-int8.mlpackage`; a size that is not square is written heightxwidth."""
     height, width = size
     shape = f"{height}" if height == width else f"{height}x{width}"
-    return f"{variant}-{shape}-{target}-{precision}{suffix}{TARGETS[target]}"
+    return f"{variant}-{shape}-{target}-{precision}{suffix}{TARGET_SUFFIXES[target]}"

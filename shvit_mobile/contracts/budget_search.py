@@ -8,14 +8,14 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Milliseconds, Proportion, Sha256
-from shvit_mobile.contracts.drift_report import GateVerdict, ImagesSeen
+from shvit_mobile.contracts.drift_report import EvaluationImages, GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
 
 CostName = Literal["bytes", "macs", "latency"]
-COSTS: tuple[CostName, ...] = get_args(CostName)
+COST_NAMES: tuple[CostName, ...] = get_args(CostName)
 # "held" where the 95% interval lies inside the budget; "unproven" where the figure does and its interval reaches past
 # it, so that more images are needed to tell.
-Holds = Literal["held", "unproven", "not held"]
+BudgetStatus = Literal["held", "unproven", "not held"]
 
 
 class LayerLatency(Contract):
@@ -26,7 +26,7 @@ class LayerLatency(Contract):
     int8_ms: Milliseconds
 
 
-class Costs(Contract):
+class LayerCosts(Contract):
     """What each int8 layer would cost more in float.
 
     Attributes:
@@ -54,7 +54,7 @@ class Budget(Contract):
     min_agreement: Proportion | None = None
 
 
-class Point(Contract):
+class SearchPoint(Contract):
     """A recipe that was lowered and run.
 
     Attributes:
@@ -66,11 +66,11 @@ class Point(Contract):
 
     float_layers: tuple[str, ...]
     cost: float
-    holds: Holds
+    holds: BudgetStatus
     row: DriftRow
 
 
-class Search(Contract):
+class SearchResult(Contract):
     """The outcome of a search.
 
     Attributes:
@@ -89,17 +89,17 @@ class Search(Contract):
 
     checkpoint_sha256: Sha256
     recipe_sha256: Sha256
-    images: ImagesSeen
+    images: EvaluationImages
     budget: Budget
-    costs: Costs
+    costs: LayerCosts
     order: tuple[str, ...]
-    points: tuple[Point, ...]
+    points: tuple[SearchPoint, ...]
     float_layers: tuple[str, ...]
-    holds: Holds
+    holds: BudgetStatus
     verdict: GateVerdict
     notes: tuple[str, ...] = ()
 
     @property
-    def chosen(self) -> Point:
+    def chosen(self) -> SearchPoint:
         """The point that was taken."""
         return next(point for point in self.points if point.float_layers == self.float_layers)

@@ -6,19 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Milliseconds, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 # The processors that an inference may use; Core ML chooses among those allowed.
-Compute = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
+ComputeUnits = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
 # How hot a phone says it is. Apple's names; of Android's, NONE is nominal, LIGHT and MODERATE fair, SEVERE serious, and
 # all above it critical.
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
 
 
-class Device(Contract):
+class DeviceInfo(Contract):
     """Where it ran.
 
     Attributes:
@@ -52,7 +52,7 @@ class ThermalSample(Contract):
     headroom: float | None = None
 
 
-class Conditions(Contract):
+class DeviceConditions(Contract):
     """What the phone was like while it measured; None where the system does not tell.
 
     Attributes:
@@ -67,7 +67,7 @@ class Conditions(Contract):
     thermal: tuple[ThermalSample, ...] = ()
 
 
-class Settings(Contract):
+class BenchmarkSettings(Contract):
     """How it was measured.
 
     Attributes:
@@ -95,7 +95,7 @@ class Settings(Contract):
         return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
-class Roof(Contract):
+class Roofline(Contract):
     """The most arithmetic that any installed library reached here in one product of matrices.
 
     Attributes:
@@ -107,7 +107,7 @@ class Roof(Contract):
     reached_by: str
 
 
-class Window(Contract):
+class SustainedWindow(Contract):
     """A stretch of a sustained run.
 
     Attributes:
@@ -142,7 +142,7 @@ class GoldenCheck(Contract):
     inference_passed: bool
     largest_difference: Annotated[float, Field(ge=0)]
     tolerance: Annotated[float, Field(ge=0)]
-    sqnr_db: Figure
+    sqnr_db: JsonFloat
     same_class: Count
 
     @property
@@ -150,7 +150,7 @@ class GoldenCheck(Contract):
         return self.preprocessing_passed and self.inference_passed
 
 
-class Latency(Contract):
+class LatencySummary(Contract):
     """A summary of samples, in milliseconds.
 
     Attributes:
@@ -167,7 +167,7 @@ class Latency(Contract):
     least: Milliseconds
 
 
-class Ratio(Contract):
+class SpeedRatio(Contract):
     """How many times as fast as the first, and the interval that holds the median ratio with 95% confidence.
 
     Attributes:
@@ -177,10 +177,10 @@ class Ratio(Contract):
 
     value: float
     low: float
-    high: Figure
+    high: JsonFloat
 
 
-class Result(Contract):
+class DeviceResult(Contract):
     """One contestant.
 
     Attributes:
@@ -209,15 +209,15 @@ class Result(Contract):
     engine: str
     precision: str
     artifact_sha256: Sha256 | None = None
-    compute: Compute = "cpu"
+    compute: ComputeUnits = "cpu"
     threads: Annotated[int, Field(ge=1)] | None = None
     compile_ms: Milliseconds | None = None
     load_ms: Milliseconds
     first_ms: Milliseconds
-    latency: Latency
+    latency: LatencySummary
     samples_ms: Annotated[tuple[Annotated[tuple[Milliseconds, ...], Field(min_length=1)], ...], Field(min_length=1)]
-    windows: tuple[Window, ...] = ()
-    ratio: Ratio | None = None
+    windows: tuple[SustainedWindow, ...] = ()
+    ratio: SpeedRatio | None = None
     peak_memory_bytes: Count | None = None
     running_memory_bytes: Count | None = None
     size_bytes: Count | None = None
@@ -246,11 +246,11 @@ class DeviceReport(Document):
     app: str
     fixture: bool = False
     versions: dict[str, str]
-    device: Device
-    settings: Settings
-    conditions: Conditions | None = None
-    roofs: dict[str, Roof] = Field(default_factory=dict)
-    results: Annotated[tuple[Result, ...], Field(min_length=1)]
+    device: DeviceInfo
+    settings: BenchmarkSettings
+    conditions: DeviceConditions | None = None
+    roofs: dict[str, Roofline] = Field(default_factory=dict)
+    results: Annotated[tuple[DeviceResult, ...], Field(min_length=1)]
 
     @classmethod
     def read(cls, path: AnyPath) -> DeviceReport:

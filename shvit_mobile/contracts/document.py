@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import ShvitError
 
-VERSION = "1.0"
-DAMAGED = "It may be damaged or hand-made."
+SCHEMA_VERSION = "1.0"
+DAMAGED_REASON = "It may be damaged or hand-made."
 # JSON has no number for them, so they are texts there.
-NOT_FINITE = ("Infinity", "-Infinity", "NaN")
-Figure = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE)}]})]
+NON_FINITE_TEXTS = ("Infinity", "-Infinity", "NaN")
+JsonFloat = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE_TEXTS)}]})]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Milliseconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -73,7 +73,7 @@ class Contract(BaseModel):
         except ValidationError as reason:
             first = reason.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise error(f"{source} is not {kind}: {place}: {first['msg']}.", why=DAMAGED) from None
+            raise error(f"{source} is not {kind}: {place}: {first['msg']}.", why=DAMAGED_REASON) from None
 
 
 class Document(Contract):
@@ -86,7 +86,7 @@ class Document(Contract):
 
     NAME: ClassVar[str]
 
-    schema_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = VERSION
+    schema_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = SCHEMA_VERSION
 
     def json_text(self) -> str:
         """The JSON that `parse` takes back.
@@ -95,14 +95,14 @@ class Document(Contract):
             ValueError: the document was put together so that its own schema refuses it.
         """
         text = super().json_text()
-        if (wrong := against_schema(self.NAME, json.loads(text))) is not None:
+        if (wrong := find_schema_violation(self.NAME, json.loads(text))) is not None:
             raise ValueError(f"this {self.NAME} is not of its schema: {wrong}")
         return text
 
     @classmethod
     def parse_text(cls, text: str, source: str, error: type[ShvitError], kind: str) -> Self:
-        ours = numbers(VERSION)
-        its = version_of(text) or ours
+        ours = parse_version(SCHEMA_VERSION)
+        its = read_schema_version(text) or ours
         if its[0] > ours[0]:
             raise error(
                 f"{source} is {kind} of version {its[0]}.{its[1]}.",
@@ -110,35 +110,35 @@ class Document(Contract):
                 hint="Update: pip install --upgrade shvit-mobile",
             )
         document = cls._validated(text, source, error, kind, extra="allow" if its > ours else "forbid")
-        if (wrong := against_schema(cls.NAME, json.loads(text))) is not None:
-            raise error(f"{source} is not {kind}: {wrong}.", why=DAMAGED)
+        if (wrong := find_schema_violation(cls.NAME, json.loads(text))) is not None:
+            raise error(f"{source} is not {kind}: {wrong}.", why=DAMAGED_REASON)
         return document
 
 
-def version_of(text: str) -> tuple[int, int] | None:
+def read_schema_version(text: str) -> tuple[int, int] | None:
     """(major, minor) of a JSON document; None where it is not JSON or tells no version."""
     try:
-        return numbers(json.loads(text)["schema_version"])
+        return parse_version(json.loads(text)["schema_version"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def numbers(version: str) -> tuple[int, int]:
+def parse_version(version: str) -> tuple[int, int]:
     """The numbers of "1.0"."""
     major, minor = version.split(".")
     return int(major), int(minor)
 
 
-def against_schema(name: str, value: Any) -> str | None:
+def find_schema_violation(name: str, value: Any) -> str | None:
     """What a schema has against plain JSON values, with the place; None where it has nothing."""
     from jsonschema.exceptions import best_match
 
-    found = best_match(validator(name).iter_errors(value))
+    found = best_match(load_schema_validator(name).iter_errors(value))
     return found and f"{'.'.join(map(str, found.absolute_path)) or 'the file'}: {found.message[:200]}"
 
 
 @cache
-def validator(name: str) -> Any:
+def load_schema_validator(name: str) -> Any:
     from jsonschema import Draft202012Validator
 
     text = (files("shvit_mobile.schemas") / f"{name}.schema.json").read_text()

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Proportion, Sha256
-from shvit_mobile.contracts.drift_row import DriftRow, Share
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
+from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 
-class CheckpointSeen(Contract):
+class CheckpointInfo(Contract):
     """The float model."""
 
     variant: str
@@ -22,7 +22,7 @@ class CheckpointSeen(Contract):
     sha256: Sha256
 
 
-class ImagesSeen(Contract):
+class EvaluationImages(Contract):
     """The images that all rows were measured on.
 
     Attributes:
@@ -40,7 +40,7 @@ class ImagesSeen(Contract):
     seed: int | None = None
 
 
-class Answer(Contract):
+class Prediction(Contract):
     """A model's choice for one image, and the probability it gives it."""
 
     label: str
@@ -60,8 +60,8 @@ class ChangedImage(Contract):
 
     file: str
     label: str | None
-    float_answer: Answer
-    answer: Answer
+    float_answer: Prediction
+    answer: Prediction
     kl: float
     thumbnail: str | None = None
 
@@ -96,7 +96,7 @@ class NeededImages(Contract):
     images: int | None
 
 
-class Changed(Contract):
+class PredictionChanges(Contract):
     """What changed between float model and artifact.
 
     Attributes:
@@ -114,7 +114,7 @@ class Changed(Contract):
     needed: NeededImages | None = None
 
 
-class Apart(Contract):
+class CrossRuntimeDivergence(Contract):
     """How far one program's answers on two CPUs are from each other, on the same images.
 
     Attributes:
@@ -129,8 +129,8 @@ class Apart(Contract):
     first: str
     second: str
     images: int
-    agreement: Share
-    sqnr_db: Figure
+    agreement: ProportionEstimate
+    sqnr_db: JsonFloat
     max_abs_error: float
 
 
@@ -148,8 +148,8 @@ class LayerDrift(Contract):
 
     layer: str
     kind: str
-    free_db: Figure
-    forced_db: Figure
+    free_db: JsonFloat
+    forced_db: JsonFloat
 
 
 class LayerReport(Contract):
@@ -197,9 +197,9 @@ class ValueRange(Contract):
     value: str
     part: Literal["squares", "sum"] | None
     size: int
-    largest: Figure
-    headroom_bits: Figure
-    smallest_peak: Figure
+    largest: JsonFloat
+    headroom_bits: JsonFloat
+    smallest_peak: JsonFloat
     subnormal: float
     vanished: float
     not_finite: int = 0
@@ -264,11 +264,11 @@ class DriftReport(Document):
     created: str
     app: str
     versions: dict[str, str]
-    checkpoint: CheckpointSeen
-    images: ImagesSeen
+    checkpoint: CheckpointInfo
+    images: EvaluationImages
     rows: Annotated[tuple[DriftRow, ...], Field(min_length=1)]
-    changed: tuple[Changed, ...] = ()
-    apart: tuple[Apart, ...] = ()
+    changed: tuple[PredictionChanges, ...] = ()
+    apart: tuple[CrossRuntimeDivergence, ...] = ()
     layers: tuple[LayerReport, ...] = ()
     ranges: tuple[RangeReport, ...] = ()
     gate: GateVerdict | None = None

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Count, Figure, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Count, JsonFloat, Proportion, Sha256
 
-How = Literal["native", "reference", "emulated", "simulated"]
+Execution = Literal["native", "reference", "emulated", "simulated"]
 
 
-class Share(Contract):
+class ProportionEstimate(Contract):
     """A share of images with its 95% interval, all in 0 to 1."""
 
     value: Proportion
@@ -58,20 +58,20 @@ class DriftRow(Contract):
     artifact: str
     target: str
     precision: str
-    how: How
+    how: Execution
     engine: str
     artifact_sha256: Sha256 | None = None
     cpu: EmulatedCPU | None = None
     images: Annotated[int, Field(ge=1)]
     skipped: Count = 0
-    top1: Share | None = None
-    top5: Share | None = None
-    float_top1: Share | None = None
-    float_top5: Share | None = None
+    top1: ProportionEstimate | None = None
+    top5: ProportionEstimate | None = None
+    float_top1: ProportionEstimate | None = None
+    float_top5: ProportionEstimate | None = None
     top1_drop: float | None = None
     top1_drop_interval: tuple[float, float] | None = None
     mcnemar: McNemar | None = None
-    agreement: Share
-    sqnr_db: Figure
+    agreement: ProportionEstimate
+    sqnr_db: JsonFloat
     max_abs_error: float
     mean_kl: float

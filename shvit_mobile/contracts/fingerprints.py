@@ -8,7 +8,7 @@ from pathlib import Path
 from shvit_mobile.contracts.paths import AnyPath
 
 
-def sha256(path: AnyPath) -> str:
+def compute_sha256(path: AnyPath) -> str:
     """The SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name.
 
     Returns:
@@ -28,7 +28,7 @@ def sha256(path: AnyPath) -> str:
     return digest.hexdigest()
 
 
-def size_in_bytes(path: AnyPath) -> int:
+def compute_size_bytes(path: AnyPath) -> int:
     """The bytes of a file, or of all files in a folder."""
     path = Path(path)
     if not path.is_dir():

@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.contracts.artifact import EXPORT_AGAIN, Artifact, goldens_path
+from shvit_mobile.contracts.artifact import EXPORT_AGAIN_HINT, Artifact, get_goldens_path
 from shvit_mobile.contracts.document import Contract, Document, Sha256
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.errors import BadArtifact
 
-LIST = "goldens.json"
+GOLDENS_NAME = "goldens.json"
 
 
 class GoldenImage(Contract):
@@ -57,7 +57,7 @@ class Goldens(Document):
     artifact_sha256: Sha256
     precision: Precision
     preprocessing: Preprocessing
-    how: How
+    how: Execution
     engine: str
     tolerance: Annotated[float, Field(ge=0)]
     pixels_tolerance: Annotated[float, Field(ge=0)]
@@ -81,13 +81,13 @@ def read_goldens(artifact: Artifact) -> Goldens:
     """
     name = artifact.path.name
     if artifact.manifest.goldens is None:
-        raise BadArtifact(f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN)
+        raise BadArtifact(f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN_HINT)
     artifact.check_goldens()
-    goldens = Goldens.read(goldens_path(artifact.path) / LIST)
+    goldens = Goldens.read(get_goldens_path(artifact.path) / GOLDENS_NAME)
     if goldens.artifact_sha256 != artifact.manifest.artifact.sha256:
         raise BadArtifact(
             f"The goldens beside {name} are another artifact's.",
             why=f"They were made with SHA-256 {goldens.artifact_sha256[:12]}….",
-            hint=EXPORT_AGAIN,
+            hint=EXPORT_AGAIN_HINT,
         )
     return goldens

@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Layout = Literal["image", "space-to-depth"]
-BLOCK = 2
+InputLayout = Literal["image", "space-to-depth"]
+BLOCK_SIZE = 2
 
 
-def space_to_depth(values: NDArray[np.float32], border: tuple[float, float, float]) -> NDArray[np.float32]:
+def apply_space_to_depth(values: NDArray[np.float32], border: tuple[float, float, float]) -> NDArray[np.float32]:
     """Images with a border, each block of 2x2 positions stacked into channels.
 
     The border is two rows above and two columns on the left, and one more below and on the right where a side is odd.
@@ -30,14 +30,14 @@ def space_to_depth(values: NDArray[np.float32], border: tuple[float, float, floa
         The same dtype, contiguous, shape (images, 12, ceil(height / 2) + 1, ceil(width / 2) + 1).
     """
     count, colours, height, width = values.shape
-    rows, columns = blocks(height), blocks(width)
-    canvas = np.empty((count, colours, BLOCK * rows, BLOCK * columns), values.dtype)
+    rows, columns = count_blocks(height), count_blocks(width)
+    canvas = np.empty((count, colours, BLOCK_SIZE * rows, BLOCK_SIZE * columns), values.dtype)
     canvas[:] = np.asarray(border, values.dtype)[:, None, None]
-    canvas[:, :, BLOCK : BLOCK + height, BLOCK : BLOCK + width] = values
-    split = canvas.reshape(count, colours, rows, BLOCK, columns, BLOCK)
+    canvas[:, :, BLOCK_SIZE : BLOCK_SIZE + height, BLOCK_SIZE : BLOCK_SIZE + width] = values
+    split = canvas.reshape(count, colours, rows, BLOCK_SIZE, columns, BLOCK_SIZE)
     return np.ascontiguousarray(split.transpose(0, 3, 5, 1, 2, 4).reshape(count, -1, rows, columns))
 
 
-def blocks(side: int) -> int:
+def count_blocks(side: int) -> int:
     """How many blocks cover a side and its border."""
-    return -(-side // BLOCK) + 1
+    return -(-side // BLOCK_SIZE) + 1

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
-from shvit_mobile.contracts.drift_row import DriftRow, How
-from shvit_mobile.contracts.input_layout import Layout
+from shvit_mobile.contracts.drift_row import DriftRow, Execution
+from shvit_mobile.contracts.input_layout import InputLayout
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.errors import BadArtifact
 
 Target = Literal["coreml", "executorch", "onnx"]
-TARGETS: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}
+TARGET_SUFFIXES: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}
 
 
 class ArtifactFile(Contract):
@@ -24,7 +24,7 @@ class ArtifactFile(Contract):
     sha256: Sha256
 
 
-class Provenance(Contract):
+class ModelProvenance(Contract):
     """Which model it was made from."""
 
     variant: str
@@ -52,7 +52,7 @@ class InputContract(Contract):
     values: Literal["pixels", "normalised"]
     shape: tuple[int, int, int, int]
     dtype: str
-    layout: Layout = "image"
+    layout: InputLayout = "image"
     border: tuple[float, float, float] | None = None
 
 
@@ -93,12 +93,12 @@ class Delegation(Contract):
         return self.delegated_operators / total if total else 1.0
 
 
-class Golden(Contract):
-    """The artifact's logits for the picture that `shvit_mobile.images.ramp.ramp` draws, as they came out here."""
+class RampGolden(Contract):
+    """The artifact's logits for the picture that `shvit_mobile.images.ramp.draw_ramp` draws, as they came out here."""
 
     picture: Literal["ramp"] = "ramp"
     logits: tuple[float, ...]
-    how: How
+    how: Execution
     tolerance: float
 
 
@@ -118,7 +118,7 @@ class Manifest(Document):
     artifact: ArtifactFile
     target: Target
     precision: Precision
-    model: Provenance
+    model: ModelProvenance
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     input: InputContract
@@ -128,7 +128,7 @@ class Manifest(Document):
     versions: dict[str, str]
     inventory: Inventory
     delegation: Delegation | None = None
-    golden: Golden | None = None
+    golden: RampGolden | None = None
     goldens: GoldensFolder | None = None
     drift: DriftRow | None = None
 

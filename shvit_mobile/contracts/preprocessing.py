@@ -26,7 +26,7 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
 }
 
 # Past this many times what the crop needs, resizing a whole picture only to cut out its middle takes gigabytes.
-LONGEST = 64
+MAX_OVERSIZE = 64
 
 
 @dataclass(frozen=True)
@@ -127,18 +127,18 @@ class Preprocessing:
     def _middle(self, picture: Image.Image) -> Image.Image:
         """The picture itself, or the middle of one that is too long."""
         cover_height, cover_width = self._cover()
-        height = _kept(picture.height, -(-LONGEST * cover_height * picture.width // cover_width))
-        width = _kept(picture.width, -(-LONGEST * cover_width * picture.height // cover_height))
+        height = _limit_length(picture.height, -(-MAX_OVERSIZE * cover_height * picture.width // cover_width))
+        width = _limit_length(picture.width, -(-MAX_OVERSIZE * cover_width * picture.height // cover_height))
         top, left = (picture.height - height) // 2, (picture.width - width) // 2
         whole = (height, width) == (picture.height, picture.width)
         return picture if whole else picture.crop((left, top, left + width, top + height))
 
 
-def _kept(length: int, most: int) -> int:
+def _limit_length(length: int, most: int) -> int:
     """At most `most` of `length`, or one more where only that leaves as much on either side."""
     return length if length <= most else most + (length - most) % 2
 
 
-def raw(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def convert_to_raw_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What a model with baked-in normalisation takes: pixels (n, h, w, 3) as float32 0 to 255, shape (n, 3, h, w)."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2).astype(np.float32))

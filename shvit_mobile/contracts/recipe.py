@@ -12,26 +12,26 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, PrivateAttr
 
-from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadRecipe, NotAmong, UnknownPrecision
+from shvit_mobile.errors import BadRecipe, UnknownChoice, UnknownPrecision
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Those whose layers multiply int8 by int8.
-INT8_PRODUCTS: tuple[Precision, ...] = ("int8", "int8-dynamic")
+INT8_ARITHMETIC: tuple[Precision, ...] = ("int8", "int8-dynamic")
 # What static int8 is called where a recipe makes exceptions of some layers.
 MIXED = "mixed"
-PALETTES: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
+PALETTE_PRECISIONS: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
 # How the range of a value follows from what was seen of it: see `shvit_mobile.quantize.observers`.
 ObserverName = Literal["min-max", "percentile", "mse"]
 OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
 # How int8 spreads over a range: from end to end, or to either side of zero alike.
-Activations = Literal["affine", "symmetric"]
-ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
+ActivationScheme = Literal["affine", "symmetric"]
+ACTIVATION_SCHEMES: tuple[ActivationScheme, ...] = get_args(ActivationScheme)
 # What may be done for a better int8 before any layer is given up; see `shvit_mobile.quantize.passes`.
-StepName = Literal["whole-pixels", "equalise", "clip", "round", "bias"]
-STEPS: tuple[StepName, ...] = get_args(StepName)
+PTQPassName = Literal["whole-pixels", "equalise", "clip", "round", "bias"]
+PTQ_PASSES: tuple[PTQPassName, ...] = get_args(PTQPassName)
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
 # convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly
@@ -43,15 +43,15 @@ FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention"
 PALETTE_FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise")
 
 
-class UnknownObserver(NotAmong):
+class UnknownObserver(UnknownChoice):
     kind = "observer"
 
 
-class UnknownActivations(NotAmong):
+class UnknownActivationScheme(UnknownChoice):
     kind = "activation range"
 
 
-class UnknownStep(NotAmong):
+class UnknownPTQPass(UnknownChoice):
     kind = "step"
 
 
@@ -80,22 +80,22 @@ class CalibrationImages(Contract):
     variants: Count = 0
 
 
-class StepGain(Contract):
+class PTQPassGain(Contract):
     """One step towards a better int8, and what it gained on calibration images that it did not see.
 
     Attributes:
-        step: its name in `STEPS`.
+        step: its name in `PTQ_PASSES`.
         before_db, after_db: SQNR of the logits without it and with it.
         kept: whether it is in the recipe.
     """
 
-    step: StepName
-    before_db: Figure
-    after_db: Figure
+    step: PTQPassName
+    before_db: JsonFloat
+    after_db: JsonFloat
     kept: bool
 
 
-class Standing(Contract):
+class EvalMetrics(Contract):
     """How near int8 is to the float model on some images.
 
     Attributes:
@@ -105,10 +105,10 @@ class Standing(Contract):
     """
 
     agreement: Proportion
-    sqnr_db: Figure
+    sqnr_db: JsonFloat
     top1: Proportion
 
-    def better_than(self, other: Standing) -> bool:
+    def better_than(self, other: EvalMetrics) -> bool:
         """By agreement, and by SQNR where that is equal."""
         return (self.agreement, self.sqnr_db) > (other.agreement, other.sqnr_db)
 
@@ -128,8 +128,8 @@ class FineTuning(Contract):
     held_out: Count
     epochs: Count
     learning_rate: float
-    before: Standing
-    after: Standing
+    before: EvalMetrics
+    after: EvalMetrics
 
 
 class Recipe(Document):
@@ -158,11 +158,11 @@ class Recipe(Document):
     float_kinds: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
     observer: ObserverName | None = None
-    activations: Activations = "affine"
+    activations: ActivationScheme = "affine"
     ranges: dict[str, ActivationRange] = Field(default_factory=dict)
     calibration: CalibrationImages | None = None
     corrections: Sha256 | None = None
-    steps: tuple[StepGain, ...] = ()
+    steps: tuple[PTQPassGain, ...] = ()
     finetuning: FineTuning | None = None
 
     # The corrections themselves, where the recipe was made in this process.
@@ -183,11 +183,11 @@ class Recipe(Document):
     def lying_at(self, path: Path) -> Recipe:
         """The recipe of a JSON file at `path`, whose corrections lie beside it."""
         recipe = self.model_copy()
-        recipe._beside = corrections_path(path)
+        recipe._beside = get_overrides_path(path)
         return recipe
 
     def made_of(self, corrections: Any) -> Recipe:
-        """The recipe with `corrections` (a `shvit_mobile.quantize.overrides.Corrections`), which it was made with."""
+        """The recipe with `corrections` (a `shvit_mobile.quantize.overrides.ParameterOverrides`), which it was made with."""
         recipe = self.model_copy(update={"corrections": corrections.sha256})
         recipe._made_with = corrections
         return recipe
@@ -219,12 +219,12 @@ class Recipe(Document):
     __hash__ = None  # type: ignore[assignment]
 
 
-def corrections_path(recipe: Path) -> Path:
+def get_overrides_path(recipe: Path) -> Path:
     """Where the corrections of a recipe at a path are."""
     return recipe.with_suffix(".safetensors")
 
 
-def check_precision(name: str) -> Precision:
+def parse_precision(name: str) -> Precision:
     """`name` as a precision.
 
     Raises:

@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shvit_mobile.contracts.device_report import DeviceReport, Result
+from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 
-Kind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
+DocumentKind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
 # How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
-Drift = Literal["drop", "agreement", "sqnr_db"]
-Status = Literal["passed", "failed", "measured", "unproven"]
+DriftMetric = Literal["drop", "agreement", "sqnr_db"]
+VerdictStatus = Literal["passed", "failed", "measured", "unproven"]
 
 
-class Source(Contract):
+class SourceFile(Contract):
     """A file that was read.
 
     Attributes:
@@ -29,18 +29,18 @@ class Source(Contract):
     """
 
     file: str
-    kind: Kind
+    kind: DocumentKind
     sha256: Sha256
 
 
-class Place(Contract):
+class EntryReference(Contract):
     """Where a figure stands: the number of a report in its list, and of a row or result in that report, from 0."""
 
     report: Count
     entry: Count
 
 
-class Verdict(Contract):
+class ArtifactVerdict(Contract):
     """What can be said of an artifact.
 
     Attributes:
@@ -49,11 +49,11 @@ class Verdict(Contract):
         sentence: the same in words, with the figures.
     """
 
-    status: Status
+    status: VerdictStatus
     sentence: str
 
 
-class Joined(Contract):
+class ReportArtifact(Contract):
     """One artifact, known by its SHA-256, and where it is spoken of.
 
     Attributes:
@@ -72,14 +72,14 @@ class Joined(Contract):
     precision: str | None
     size_bytes: Count | None
     manifest: Count | None
-    rows: tuple[Place, ...] = ()
-    results: tuple[Place, ...] = ()
+    rows: tuple[EntryReference, ...] = ()
+    results: tuple[EntryReference, ...] = ()
     drift: DriftRow | None = None
     recorded: bool = False
-    verdict: Verdict
+    verdict: ArtifactVerdict
 
 
-class Beaten(Contract):
+class DominatedArtifact(Contract):
     """An artifact that another makes pointless: nowhere worse, and better in drift or in cost.
 
     Attributes:
@@ -91,7 +91,7 @@ class Beaten(Contract):
     by: Sha256
 
 
-class Front(Contract):
+class ParetoFront(Contract):
     """The artifacts that are nearer to the float model than all that are cheaper.
 
     Attributes:
@@ -102,11 +102,11 @@ class Front(Contract):
         beaten: all others of which drift and cost are known.
     """
 
-    drift: Drift
+    drift: DriftMetric
     cost: Literal["bytes", "latency"]
     device: Count | None = None
     best: Annotated[tuple[Sha256, ...], Field(min_length=1)]
-    beaten: tuple[Beaten, ...] = ()
+    beaten: tuple[DominatedArtifact, ...] = ()
 
 
 class Remark(Contract):
@@ -116,7 +116,7 @@ class Remark(Contract):
     sentence: str
 
 
-class Report(Document):
+class ModelReport(Document):
     """All of it.
 
     Attributes:
@@ -132,28 +132,28 @@ class Report(Document):
 
     kind: Literal["report"] = "report"
     title: str
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
-    artifacts: tuple[Joined, ...]
+    sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+    artifacts: tuple[ReportArtifact, ...]
     remarks: tuple[Remark, ...] = ()
     manifests: tuple[Manifest, ...] = ()
     drift: tuple[DriftReport, ...] = ()
     devices: tuple[DeviceReport, ...] = ()
-    sensitivity: tuple[Sensitivity, ...] = ()
-    fronts: tuple[Front, ...] = ()
+    sensitivity: tuple[SensitivityReport, ...] = ()
+    fronts: tuple[ParetoFront, ...] = ()
 
-    def manifest(self, artifact: Joined) -> Manifest | None:
+    def manifest(self, artifact: ReportArtifact) -> Manifest | None:
         return None if artifact.manifest is None else self.manifests[artifact.manifest]
 
-    def row(self, place: Place) -> DriftRow:
+    def row(self, place: EntryReference) -> DriftRow:
         return self.drift[place.report].rows[place.entry]
 
-    def result(self, place: Place) -> Result:
+    def result(self, place: EntryReference) -> DeviceResult:
         return self.devices[place.report].results[place.entry]
 
-    def artifact(self, sha256: str | None) -> Joined | None:
+    def artifact(self, sha256: str | None) -> ReportArtifact | None:
         """The artifact of this SHA-256."""
         return next((one for one in self.artifacts if one.sha256 == sha256), None)
 
-    def source(self, kind: Kind, place: int) -> Source:
+    def source(self, kind: DocumentKind, place: int) -> SourceFile:
         """Where the document of this kind and number was read."""
         return [source for source in self.sources if source.kind == kind][place]

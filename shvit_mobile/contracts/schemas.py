@@ -7,34 +7,34 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import VERSION, Document
+from shvit_mobile.contracts.document import SCHEMA_VERSION, Document
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 
-DOCUMENTS: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, Sensitivity, Report)
+DOCUMENT_TYPES: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, SensitivityReport, ModelReport)
 
 
-class Untitled(GenerateJsonSchema):
+class UntitledJsonSchema(GenerateJsonSchema):
     """Without a title for every field, which only repeats its name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
-def schema_of(document: type[Document]) -> dict[str, Any]:
+def build_json_schema(document: type[Document]) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a document as it is written.
 
     A field with a default may be missing, so that a file of an earlier minor version still is valid; the version and
     the kind may not. Fields that the schema does not know are allowed: those of a later minor version.
     """
-    schema = document.model_json_schema(mode="serialization", schema_generator=Untitled)
+    schema = document.model_json_schema(mode="serialization", schema_generator=UntitledJsonSchema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:shvit-mobile:{document.NAME}:{VERSION}",
+        "$id": f"urn:shvit-mobile:{document.NAME}:{SCHEMA_VERSION}",
         **schema,
         "required": sorted({*schema["required"], "schema_version", "kind"}),
     }

@@ -7,16 +7,16 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Count, Document, Figure, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Sha256
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 # Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
-LEVELS = (-100.0, 300.0)
-Divergence = Annotated[float, Field(ge=0)]
+DECIBEL_LIMITS = (-100.0, 300.0)
+KLDivergence = Annotated[float, Field(ge=0)]
 
 
-class Sensitive(Contract):
+class SensitivityFigures(Contract):
     """What int8 costs in one place, seen from either end.
 
     Attributes:
@@ -25,16 +25,16 @@ class Sensitive(Contract):
         float_db, float_kl: this alone in float, all else in int8.
     """
 
-    quantized_db: Figure
-    quantized_kl: Divergence
-    float_db: Figure
-    float_kl: Divergence
+    quantized_db: JsonFloat
+    quantized_kl: KLDivergence
+    float_db: JsonFloat
+    float_kl: KLDivergence
 
 
-Row = TypeVar("Row", bound=Sensitive)
+SensitivityRowT = TypeVar("SensitivityRowT", bound=SensitivityFigures)
 
 
-class LayerSensitivity(Sensitive):
+class LayerSensitivity(SensitivityFigures):
     """One dense convolution.
 
     Attributes:
@@ -48,7 +48,7 @@ class LayerSensitivity(Sensitive):
     weights: Count
 
 
-class BlockSensitivity(Sensitive):
+class BlockSensitivity(SensitivityFigures):
     """Layers that belong together: the stem, what leads into a stage, or a block of one.
 
     Attributes:
@@ -60,12 +60,12 @@ class BlockSensitivity(Sensitive):
     layers: tuple[str, ...]
 
 
-def name_of(row: LayerSensitivity | BlockSensitivity) -> str:
+def get_row_name(row: LayerSensitivity | BlockSensitivity) -> str:
     """The layer or the block that a row is of."""
     return row.block if isinstance(row, BlockSensitivity) else row.layer
 
 
-class Sensitivity(Document):
+class SensitivityReport(Document):
     """What each int8 layer of a recipe costs.
 
     Attributes:
@@ -82,13 +82,13 @@ class Sensitivity(Document):
     checkpoint_sha256: Sha256
     recipe_sha256: Sha256
     images: Annotated[int, Field(ge=1)]
-    int8_db: Figure
-    int8_kl: Divergence
+    int8_db: JsonFloat
+    int8_kl: KLDivergence
     layers: tuple[LayerSensitivity, ...]
     blocks: tuple[BlockSensitivity, ...]
 
     @classmethod
-    def read(cls, path: AnyPath) -> Sensitivity:
+    def read(cls, path: AnyPath) -> SensitivityReport:
         """The sensitivity report in a JSON file.
 
         Raises:
@@ -97,12 +97,12 @@ class Sensitivity(Document):
         return cls.parse(path, BadReport, "a sensitivity report")
 
 
-def worst_first(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT, float]]:
     """Rows by the noise that each makes alone in int8, the most first, with its share of that of all of them.
 
     Noise is power: what single layers make adds up to about what all make together.
     """
-    powers = [10 ** (-min(max(row.quantized_db, LEVELS[0]), LEVELS[1]) / 10) for row in rows]
+    powers = [10 ** (-min(max(row.quantized_db, DECIBEL_LIMITS[0]), DECIBEL_LIMITS[1]) / 10) for row in rows]
     total = sum(powers)
     shares = [(row, power / total) for row, power in zip(rows, powers, strict=True)]
     return sorted(shares, key=lambda pair: -pair[1])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-HERE = Path(__file__).parent
-CHECKPOINT = HERE / "shvit_s1-cifar10.safetensors"
-TEST_IMAGES = HERE / "images" / "test"
-CALIBRATION_IMAGES = HERE / "images" / "calibration"
-GOLDEN_IMAGES = HERE / "images" / "golden"
+DEMO_FOLDER = Path(__file__).parent
+CHECKPOINT = DEMO_FOLDER / "shvit_s1-cifar10.safetensors"
+TEST_IMAGES = DEMO_FOLDER / "images" / "test"
+CALIBRATION_IMAGES = DEMO_FOLDER / "images" / "calibration"
+GOLDEN_IMAGES = DEMO_FOLDER / "images" / "golden"

@@ -14,12 +14,12 @@ from torch import nn
 
 from shvit_mobile.families.shvit import Residual
 
-Kind = Literal["conv", "linear", "residual"]
-KINDS: dict[type[nn.Module], Kind] = {nn.Conv2d: "conv", nn.Linear: "linear", Residual: "residual"}
+ComparisonPointKind = Literal["conv", "linear", "residual"]
+COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {nn.Conv2d: "conv", nn.Linear: "linear", Residual: "residual"}
 
 
 @dataclass(frozen=True)
-class Landmark:
+class ComparisonPoint:
     """One of them.
 
     Attributes:
@@ -29,14 +29,14 @@ class Landmark:
     """
 
     name: str
-    kind: Kind
+    kind: ComparisonPointKind
     weight: tuple[int, ...]
 
 
-def landmarks(module: nn.Module, name: str = "") -> Iterator[Landmark]:
+def find_comparison_points(module: nn.Module, name: str = "") -> Iterator[ComparisonPoint]:
     """Those of a deploy form, in the order of the data: each takes something of the one before it."""
     for child, layer in module.named_children():
-        yield from landmarks(layer, f"{name}.{child}" if name else child)
-    if type(module) in KINDS:
+        yield from find_comparison_points(layer, f"{name}.{child}" if name else child)
+    if type(module) in COMPARISON_POINT_KINDS:
         weight = getattr(module, "weight", None)
-        yield Landmark(name, KINDS[type(module)], () if weight is None else tuple(weight.shape))
+        yield ComparisonPoint(name, COMPARISON_POINT_KINDS[type(module)], () if weight is None else tuple(weight.shape))

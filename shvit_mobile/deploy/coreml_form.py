@@ -14,15 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shvit_mobile.deploy.fold import DeployForm, exact, prove, random_inputs, random_pixels, relative_error
+from shvit_mobile.deploy.fold import (
+    DeployForm,
+    compute_relative_error,
+    copy_to_float64,
+    generate_layer_inputs,
+    generate_pixels,
+    verify_error,
+)
 from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 
-Layout = Literal["matmul", "einsum"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+AttentionLayout = Literal["matmul", "einsum"]
+ATTENTION_LAYOUTS: tuple[AttentionLayout, ...] = get_args(AttentionLayout)
 
 
 @torch.no_grad()
-def for_coreml(deployed: DeployForm, layout: Layout = "matmul") -> SHViT:
+def rewrite_for_coreml(deployed: DeployForm, layout: AttentionLayout = "matmul") -> SHViT:
     """The deploy form with its attention in few of Core ML's operators; float32, on the CPU.
 
     Layers keep their names, so a recipe fits both.
@@ -35,22 +42,22 @@ def for_coreml(deployed: DeployForm, layout: Layout = "matmul") -> SHViT:
     Raises:
         ProofFailed: the result differs from the deploy form by more than 1e-9 relative, in float64.
     """
-    original, rewritten = exact(deployed.module), exact(deployed.module)
-    rewrite(rewritten, layout)
-    pixels = random_pixels(deployed.trained)[:1]
-    prove("the form for Core ML", relative_error(original(pixels), rewritten(pixels)))
+    original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
+    replace_attention(rewritten, layout)
+    pixels = generate_pixels(deployed.trained)[:1]
+    verify_error("the form for Core ML", compute_relative_error(original(pixels), rewritten(pixels)))
     return rewritten.float()
 
 
-def rewrite(module: nn.Module, layout: Layout) -> None:
+def replace_attention(module: nn.Module, layout: AttentionLayout) -> None:
     """Puts an equal `CoreMLAttention` in the place of every attention."""
     for name, child in module.named_children():
         if isinstance(child, SingleHeadAttention):
-            equal, x = CoreMLAttention(child, layout), random_inputs(child)
-            prove("an attention for Core ML", relative_error(child(x), equal(x)))
+            equal, x = CoreMLAttention(child, layout), generate_layer_inputs(child)
+            verify_error("an attention for Core ML", compute_relative_error(child(x), equal(x)))
             setattr(module, name, equal)
         else:
-            rewrite(child, layout)
+            replace_attention(child, layout)
 
 
 class CoreMLAttention(nn.Module):
@@ -59,12 +66,12 @@ class CoreMLAttention(nn.Module):
     Input and output: shape (batch, channels, height, width).
     """
 
-    def __init__(self, attention: SingleHeadAttention, layout: Layout) -> None:
+    def __init__(self, attention: SingleHeadAttention, layout: AttentionLayout) -> None:
         super().__init__()
         self.parts = [attention.qk_dim, attention.qk_dim, attention.partial_dim]
         self.partial_dim, self.passing_dim = attention.partial_dim, attention.dim - attention.partial_dim
-        self.attended = ATTENDED[layout]
-        self.pre_norm = NormOfOneGroup(attention.pre_norm.eps)
+        self.attended = ATTENTION_BY_LAYOUT[layout]
+        self.pre_norm = SingleGroupNorm(attention.pre_norm.eps)
         self.qkv, self.proj = attention.qkv, attention.proj
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +80,7 @@ class CoreMLAttention(nn.Module):
         return self.proj(torch.cat([attended, passing], dim=1))
 
 
-def attended_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
+def attend_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
     """Values weighted by attention, shape (batch, channels, queries).
 
     Args:
@@ -86,11 +93,11 @@ def attended_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
     return value @ weights
 
 
-def attended_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
+def attend_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
     """The same, shape (batch, channels, 1, queries), by the two products that Core ML has einsum for.
 
     Args:
-        qkv: as for `attended_by_matmul`.
+        qkv: as for `attend_by_matmul`.
         parts: the channels of each.
     """
     batch, channels, height, width = qkv.shape
@@ -99,13 +106,13 @@ def attended_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
     return torch.einsum("bkhq,bchk->bchq", weights, value)
 
 
-ATTENDED: dict[Layout, Callable[[Tensor, list[int]], Tensor]] = {
-    "matmul": attended_by_matmul,
-    "einsum": attended_by_einsum,
+ATTENTION_BY_LAYOUT: dict[AttentionLayout, Callable[[Tensor, list[int]], Tensor]] = {
+    "matmul": attend_by_matmul,
+    "einsum": attend_by_einsum,
 }
 
 
-class NormOfOneGroup(nn.Module):
+class SingleGroupNorm(nn.Module):
     """A group norm of one group without weight and bias, as a layer norm over channels, rows and columns."""
 
     def __init__(self, eps: float) -> None:

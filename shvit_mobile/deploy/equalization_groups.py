@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from shvit_mobile.families.shvit import FeedForward, PatchMerging, SHViT, SingleHeadAttention
 
-Kind = Literal["stem", "feed-forward", "merging", "attention"]
+GroupKind = Literal["stem", "feed-forward", "merging", "attention"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ChannelSlice:
     """Some channels of a layer: those from `start` up to `stop`, all others if None."""
 
     layer: str
@@ -35,7 +35,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Chain:
+class EqualizationGroup:
     """Channels that belong to the layers at their ends alone.
 
     Attributes:
@@ -45,10 +45,10 @@ class Chain:
         against: output channels that are multiplied by them, and so have to shrink as they grow.
     """
 
-    kind: Kind
-    made: Part
-    taken: tuple[Part, ...] = ()
-    against: tuple[Part, ...] = field(default=())
+    kind: GroupKind
+    made: ChannelSlice
+    taken: tuple[ChannelSlice, ...] = ()
+    against: tuple[ChannelSlice, ...] = field(default=())
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -60,24 +60,24 @@ class Chain:
         return self.made.layer if not self.made.start else f"{self.made.layer}[{self.made.start}:]"
 
 
-def chains(module: SHViT) -> Iterator[Chain]:
+def find_equalization_groups(module: SHViT) -> Iterator[EqualizationGroup]:
     """Those of a deploy form, in the order of the data."""
     layers = [f"patch_embed.{name}" for name, layer in module.patch_embed.named_children() if is_conv(layer)]
     for made, taken in pairwise(layers):
-        yield Chain("stem", Part(made), (Part(taken),))
+        yield EqualizationGroup("stem", ChannelSlice(made), (ChannelSlice(taken),))
     for name, part in module.named_modules():
         if isinstance(part, FeedForward):
-            yield Chain("feed-forward", Part(f"{name}.pw1"), (Part(f"{name}.pw2"),))
+            yield EqualizationGroup("feed-forward", ChannelSlice(f"{name}.pw1"), (ChannelSlice(f"{name}.pw2"),))
         elif isinstance(part, PatchMerging):
-            yield Chain("merging", Part(f"{name}.conv1"), (Part(f"{name}.conv2"),))
-            yield Chain("merging", Part(f"{name}.conv2"), (Part(f"{name}.se.fc1"), Part(f"{name}.conv3")))
-            yield Chain("merging", Part(f"{name}.se.fc1"), (Part(f"{name}.se.fc2"),))
+            yield EqualizationGroup("merging", ChannelSlice(f"{name}.conv1"), (ChannelSlice(f"{name}.conv2"),))
+            yield EqualizationGroup("merging", ChannelSlice(f"{name}.conv2"), (ChannelSlice(f"{name}.se.fc1"), ChannelSlice(f"{name}.conv3")))
+            yield EqualizationGroup("merging", ChannelSlice(f"{name}.se.fc1"), (ChannelSlice(f"{name}.se.fc2"),))
         elif isinstance(part, SingleHeadAttention):
             qk, partial = part.qk_dim, part.partial_dim
-            query, key = Part(f"{name}.qkv", 0, qk), Part(f"{name}.qkv", qk, 2 * qk)
-            yield Chain("attention", query, against=(key,))
-            yield Chain(
-                "attention", Part(f"{name}.qkv", 2 * qk, 2 * qk + partial), (Part(f"{name}.proj.1", 0, partial),)
+            query, key = ChannelSlice(f"{name}.qkv", 0, qk), ChannelSlice(f"{name}.qkv", qk, 2 * qk)
+            yield EqualizationGroup("attention", query, against=(key,))
+            yield EqualizationGroup(
+                "attention", ChannelSlice(f"{name}.qkv", 2 * qk, 2 * qk + partial), (ChannelSlice(f"{name}.proj.1", 0, partial),)
             )
 
 
@@ -86,41 +86,41 @@ def is_conv(layer: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def scaled(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
+def scale_channels(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
     """A copy of a deploy form whose channels are 2**exponent times as large along each chain; its answers are the same.
 
     Args:
         module: the deploy form.
-        exponents: whole numbers, shape (channels,), by the names of `chains`; a chain that is missing stays.
+        exponents: whole numbers, shape (channels,), by the names of `find_equalization_groups`; a chain that is missing stays.
 
     Raises:
         ValueError: exponents are of a chain that the module has not.
     """
-    changed, found = deepcopy(module), list(chains(module))
+    changed, found = deepcopy(module), list(find_equalization_groups(module))
     strange = sorted(set(exponents) - {chain.name for chain in found})
     if strange:
         raise ValueError(f"there is no chain {strange[0]}")
     for chain in found:
         if chain.name in exponents:
             factors = torch.exp2(exponents[chain.name].double())
-            scale_made(changed, chain.made, factors)
+            scale_output_channels(changed, chain.made, factors)
             for part in chain.against:
-                scale_made(changed, part, 1 / factors)
+                scale_output_channels(changed, part, 1 / factors)
             for part in chain.taken:
-                scale_taken(changed, part, 1 / factors)
+                scale_input_channels(changed, part, 1 / factors)
     return changed
 
 
-def scale_made(module: nn.Module, part: Part, factors: Tensor) -> None:
-    layer = conv(module, part)
+def scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
+    layer = get_convolution(module, part)
     rows = factors.to(layer.weight)
     layer.weight[part.channels] *= rows[:, None, None, None]
     if layer.bias is not None:
         layer.bias[part.channels] *= rows
 
 
-def scale_taken(module: nn.Module, part: Part, factors: Tensor) -> None:
-    layer = conv(module, part)
+def scale_input_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
+    layer = get_convolution(module, part)
     columns = factors.to(layer.weight)
     if layer.groups == 1:
         layer.weight[:, part.channels] *= columns[:, None, None]
@@ -128,7 +128,7 @@ def scale_taken(module: nn.Module, part: Part, factors: Tensor) -> None:
         layer.weight[part.channels] *= columns[:, None, None, None]
 
 
-def conv(module: nn.Module, part: Part) -> nn.Conv2d:
+def get_convolution(module: nn.Module, part: ChannelSlice) -> nn.Conv2d:
     layer = module.get_submodule(part.layer)
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"{part.layer} is no convolution")

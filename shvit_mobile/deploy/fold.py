@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import ProofFailed, WrongConfig
+from shvit_mobile.errors import VerificationFailed, WrongConfig
 from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
-TOLERANCE = 1e-9
-Fused = TypeVar("Fused", bound=nn.Module)
+MAX_RELATIVE_ERROR = 1e-9
+FoldedLayer = TypeVar("FoldedLayer", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,21 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
             f"The model takes {trained.model.config.in_channels} channels.", why="Pictures have three colours."
         )
     example = next(trained.model.parameters())
-    original = exact(trained.model)
-    fused = fuse(original)
+    original = copy_to_float64(trained.model)
+    fused = fold_batchnorm(original)
     if normalise:
-        bake_normalisation(fused, trained.preprocessing)
+        bake_normalization(fused, trained.preprocessing)
 
-    pixels = random_pixels(trained)
-    reference = original(normalised(pixels, trained.preprocessing))
-    error = relative_error(reference, fused(pixels if normalise else normalised(pixels, trained.preprocessing)))
-    prove("the deploy form", error)
+    pixels = generate_pixels(trained)
+    reference = original(normalize_pixels(pixels, trained.preprocessing))
+    error = compute_relative_error(reference, fused(pixels if normalise else normalize_pixels(pixels, trained.preprocessing)))
+    verify_error("the deploy form", error)
     module = fused.to(dtype=example.dtype, device=example.device).requires_grad_(False)
     return DeployForm(module, trained, "pixels" if normalise else "normalised", error)
 
 
 @torch.no_grad()
-def fuse(model: SHViT) -> SHViT:
+def fold_batchnorm(model: SHViT) -> SHViT:
     """A copy of `model` in eval mode with every norm folded away, but for what of the attention's depends on the image.
 
     What is fused already stays.
@@ -85,11 +85,11 @@ def fuse(model: SHViT) -> SHViT:
         ProofFailed: a fold is not exact.
     """
     example = next(model.parameters())
-    fused = exact(model)
+    fused = copy_to_float64(model)
     fold_children(fused)
     if fused.head_dist is not None:
         fused.head, fused.head_dist = (
-            proven(mean_of(fused.head, fused.head_dist), MeanOf(fused.head, fused.head_dist)),
+            verify_fold(average_heads(fused.head, fused.head_dist), HeadAverage(fused.head, fused.head_dist)),
             None,
         )
     return fused.to(dtype=example.dtype, device=example.device).eval()
@@ -97,46 +97,46 @@ def fuse(model: SHViT) -> SHViT:
 
 def fold_children(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, Residual) and depthwise(child.m):
-            setattr(module, name, proven(with_identity(folded(child.m)), child))
+        if isinstance(child, Residual) and is_depthwise(child.m):
+            setattr(module, name, verify_fold(fold_identity(fold_layer(child.m)), child))
         elif isinstance(child, ConvNorm | NormLinear):
-            setattr(module, name, proven(folded(child), child))
+            setattr(module, name, verify_fold(fold_layer(child), child))
         elif isinstance(child, SingleHeadAttention):
             fused = deepcopy(child)
             fold_children(fused)
-            setattr(module, name, proven(with_plain_norm(fused), child))
+            setattr(module, name, verify_fold(fold_attention_norm(fused), child))
         else:
             fold_children(child)
 
 
-def folded(layer: nn.Module) -> nn.Module:
+def fold_layer(layer: nn.Module) -> nn.Module:
     """One convolution or linear layer equal to a layer and its BatchNorm; a layer without one is returned as it is."""
     if isinstance(layer, ConvNorm):
-        return conv_with_norm(layer.c, layer.bn)
+        return fold_conv_batchnorm(layer.c, layer.bn)
     if isinstance(layer, NormLinear):
-        return linear_after_norm(layer.bn, layer.l)
+        return fold_batchnorm_linear(layer.bn, layer.l)
     return layer
 
 
-def conv_with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """The convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
-    scale, shift = scale_and_shift(norm)
-    fused = conv_like(conv)
+    scale, shift = compute_scale_and_shift(norm)
+    fused = create_conv_like(conv)
     fused.weight.copy_(conv.weight * scale[:, None, None, None])
     fused.bias = nn.Parameter(shift if conv.bias is None else shift + conv.bias * scale)
     return fused
 
 
-def linear_after_norm(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
+def fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
     """The linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shift through them."""
-    scale, shift = scale_and_shift(norm)
+    scale, shift = compute_scale_and_shift(norm)
     fused = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
     fused.weight.copy_(linear.weight * scale)
     fused.bias.copy_(linear.weight @ shift + (0 if linear.bias is None else linear.bias))
     return fused
 
 
-def with_identity(conv: nn.Module) -> nn.Module:
+def fold_identity(conv: nn.Module) -> nn.Module:
     """The depthwise convolution equal to `x + conv(x)`: one more at the centre of each kernel, whatever its size."""
     if not isinstance(conv, nn.Conv2d):
         raise TypeError(f"{type(conv).__name__} is no convolution")
@@ -146,7 +146,7 @@ def with_identity(conv: nn.Module) -> nn.Module:
     return fused
 
 
-def with_plain_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
+def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
     """The attention equal to a fused one, its norm without weight and bias, its queries scaled by the projection."""
     fused = deepcopy(attention)
     norm, qkv = attention.pre_norm, fused.qkv
@@ -162,7 +162,7 @@ def with_plain_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
     return fused
 
 
-def mean_of(first: nn.Module, second: nn.Module) -> nn.Linear:
+def average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
     """The linear layer equal to the mean of two."""
     if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
         raise TypeError("heads are fused before they are averaged")
@@ -173,7 +173,7 @@ def mean_of(first: nn.Module, second: nn.Module) -> nn.Linear:
 
 
 @torch.no_grad()
-def bake_normalisation(fused: SHViT, preprocessing: Preprocessing) -> None:
+def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
     """Makes a fused model take pixels, 0 to 255: the graph subtracts the mean, 1 / (255 std) goes into the stem.
 
     The mean cannot go into the stem's bias, since the stem pads with zeros after normalisation: only the centre of the
@@ -186,10 +186,10 @@ def bake_normalisation(fused: SHViT, preprocessing: Preprocessing) -> None:
     std = torch.tensor(preprocessing.std, dtype=first.weight.dtype, device=first.weight.device)
     first.weight.div_(255 * std[:, None, None])
     mean = torch.tensor(preprocessing.mean, dtype=first.weight.dtype, device=first.weight.device)
-    fused.patch_embed = nn.Sequential(OrderedDict(centre=Centre(255 * mean), **stem))
+    fused.patch_embed = nn.Sequential(OrderedDict(centre=MeanSubtraction(255 * mean), **stem))
 
 
-class Centre(nn.Module):
+class MeanSubtraction(nn.Module):
     """Subtracts a number from each channel."""
 
     mean: Tensor
@@ -202,7 +202,7 @@ class Centre(nn.Module):
         return pixels - self.mean
 
 
-class MeanOf(nn.Module):
+class HeadAverage(nn.Module):
     """The mean of what two modules answer."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -213,22 +213,22 @@ class MeanOf(nn.Module):
         return (self.first(x) + self.second(x)) / 2
 
 
-def depthwise(layer: nn.Module) -> bool:
+def is_depthwise(layer: nn.Module) -> bool:
     conv = layer.c if isinstance(layer, ConvNorm) else layer
     return (
         isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1, 1)
     )
 
 
-def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The affine map that a BatchNorm is in eval mode, each of shape (channels,)."""
     if norm.running_mean is None or norm.running_var is None:
-        raise ProofFailed("A BatchNorm has no running statistics.", why="Without them its output depends on the batch.")
+        raise VerificationFailed("A BatchNorm has no running statistics.", why="Without them its output depends on the batch.")
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
-def conv_like(conv: nn.Conv2d) -> nn.Conv2d:
+def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
     """A convolution of the same shape with a bias."""
     return nn.Conv2d(
         conv.in_channels,
@@ -241,33 +241,33 @@ def conv_like(conv: nn.Conv2d) -> nn.Conv2d:
     ).to(conv.weight)
 
 
-def exact(model: SHViT) -> SHViT:
+def copy_to_float64(model: SHViT) -> SHViT:
     """A copy in float64, in eval mode, on the CPU: not every accelerator has float64."""
     return deepcopy(model).cpu().double().eval()
 
 
-def proven(fused: Fused, original: nn.Module) -> Fused:
+def verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
     """`fused`, once it has answered random inputs as `original` does."""
-    inputs = random_inputs(fused)
-    prove(f"a fold of {type(original).__name__}", relative_error(original(inputs), fused(inputs)))
+    inputs = generate_layer_inputs(fused)
+    verify_error(f"a fold of {type(original).__name__}", compute_relative_error(original(inputs), fused(inputs)))
     return fused
 
 
-def prove(what: str, error: float) -> None:
-    """Raises `ProofFailed` unless `error` is within tolerance; NaN is not."""
-    if not error <= TOLERANCE:
-        raise ProofFailed(
-            f"{what} differs from its original by {error:.1e}, relative; {TOLERANCE:.0e} is allowed.",
+def verify_error(description: str, error: float) -> None:
+    """Raises `VerificationFailed` unless `error` is within tolerance; NaN is not."""
+    if not error <= MAX_RELATIVE_ERROR:
+        raise VerificationFailed(
+            f"{description} differs from its original by {error:.1e}, relative; {MAX_RELATIVE_ERROR:.0e} is allowed.",
             why="An exact rewrite answers as its original does; weights or statistics may hold infinities or NaN.",
         )
 
 
-def relative_error(reference: Tensor, actual: Tensor) -> float:
+def compute_relative_error(reference: Tensor, actual: Tensor) -> float:
     """The largest difference over the largest magnitude of the reference."""
     return float((reference - actual).abs().max() / reference.abs().max().clamp(min=1e-30))
 
 
-def random_inputs(layer: nn.Module) -> Tensor:
+def generate_layer_inputs(layer: nn.Module) -> Tensor:
     """Inputs of unit variance for a fused layer, larger than its kernel on every side."""
     generator = torch.Generator().manual_seed(0)
     if isinstance(layer, nn.Linear):
@@ -280,14 +280,14 @@ def random_inputs(layer: nn.Module) -> Tensor:
     return torch.randn(2, layer.in_channels, height + 4, width + 3, generator=generator, dtype=torch.float64)
 
 
-def random_pixels(trained: TrainedModel) -> Tensor:
+def generate_pixels(trained: TrainedModel) -> Tensor:
     """Two images of whole pixel values 0 to 255 in float64, of the size the model is used at."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, 3, *trained.preprocessing.size)
     return torch.randint(0, 256, shape, generator=generator).double()
 
 
-def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+def normalize_pixels(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, dtype=pixels.dtype)[:, None, None]
     std = torch.tensor(preprocessing.std, dtype=pixels.dtype)[:, None, None]
     return (pixels / 255 - mean) / std

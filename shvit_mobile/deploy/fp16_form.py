@@ -12,15 +12,15 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fold import Centre
+from shvit_mobile.deploy.fold import MeanSubtraction
 from shvit_mobile.families.shvit import SHViT
 
 # Differences of pixels lie below 256, which leaves three of eleven bits behind the point.
-STEP = 1 / 8
+MEAN_STEP = 1 / 8
 
 
 @torch.no_grad()
-def for_half(module: SHViT) -> SHViT:
+def rewrite_for_fp16(module: SHViT) -> SHViT:
     """A copy that subtracts a mean rounded to 1/8 and has what is missing in the first convolution's bias.
 
     It answers the same but at the image's border: where the convolution pads, the bias is off by at most a sixteenth of
@@ -32,8 +32,8 @@ def for_half(module: SHViT) -> SHViT:
     form = deepcopy(module)
     layers = dict(form.patch_embed.named_children())
     centre, first = layers.get("centre"), layers["0"]
-    if isinstance(centre, Centre) and isinstance(first, nn.Conv2d) and first.bias is not None:
-        rounded = (centre.mean / STEP).round() * STEP
+    if isinstance(centre, MeanSubtraction) and isinstance(first, nn.Conv2d) and first.bias is not None:
+        rounded = (centre.mean / MEAN_STEP).round() * MEAN_STEP
         first.bias -= first.weight.sum((2, 3)) @ (centre.mean - rounded).flatten()
         centre.mean.copy_(rounded)
     return form

@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fold import prove, random_inputs, relative_error
+from shvit_mobile.deploy.fold import compute_relative_error, generate_layer_inputs, verify_error
 
 # How much of a channel's size moves, as a power of its largest weight. At 1 the values would be as uneven as the
 # weights were; between a half and 1 the head's own int8 error on the demo model stays within 1 dB of its least.
-SHARE = 0.75
+BALANCE_POWER = 0.75
 
 
-class EqualisedHead(nn.Module):
+class EqualizedHead(nn.Module):
     """`linear(x * scale)`.
 
     Input: pooled features, shape (batch, channels). Output: logits, shape (batch, classes).
@@ -35,7 +35,7 @@ class EqualisedHead(nn.Module):
 
 
 @torch.no_grad()
-def equalised(head: nn.Linear) -> EqualisedHead:
+def equalize_head(head: nn.Linear) -> EqualizedHead:
     """The head with its channels' sizes balanced between weights and values (after Xiao et al., 2023, "SmoothQuant").
 
     Raises:
@@ -45,10 +45,10 @@ def equalised(head: nn.Linear) -> EqualisedHead:
     exact.load_state_dict(head.state_dict())
     largest = exact.weight.abs().amax(0)
     # A channel without weights may have any scale.
-    scale = torch.where(largest > 0, largest, 1.0) ** SHARE
+    scale = torch.where(largest > 0, largest, 1.0) ** BALANCE_POWER
     balanced = nn.Linear(head.in_features, head.out_features).to(exact.weight)
     balanced.weight.copy_(exact.weight / scale)
     balanced.bias.copy_(exact.bias)
-    equal, x = EqualisedHead(scale, balanced), random_inputs(exact)
-    prove("the equalised head", relative_error(exact(x), equal(x)))
+    equal, x = EqualizedHead(scale, balanced), generate_layer_inputs(exact)
+    verify_error("the equalised head", compute_relative_error(exact(x), equal(x)))
     return equal.to(head.weight)

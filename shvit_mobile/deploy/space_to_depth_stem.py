@@ -8,9 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.input_layout import BLOCK, space_to_depth
+from shvit_mobile.contracts.input_layout import BLOCK_SIZE, apply_space_to_depth
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.deploy.fold import Centre, DeployForm, exact, prove, random_pixels, relative_error
+from shvit_mobile.deploy.fold import (
+    DeployForm,
+    MeanSubtraction,
+    compute_relative_error,
+    copy_to_float64,
+    generate_pixels,
+    verify_error,
+)
 from shvit_mobile.errors import WrongConfig
 from shvit_mobile.families.shvit import SHViT
 
@@ -19,8 +26,8 @@ KERNEL, STRIDE, PADDING = (3, 3), (2, 2), (1, 1)
 
 
 @torch.no_grad()
-def with_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
-    """A copy of `model` that takes what `shvit_mobile.contracts.input_layout.space_to_depth` gives.
+def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
+    """A copy of `model` that takes what `shvit_mobile.contracts.input_layout.apply_space_to_depth` gives.
 
     Where the mean is subtracted in the graph, it goes into the first convolution's bias: the border is the mean, so
     nothing is padded with zeros any more.
@@ -33,7 +40,7 @@ def with_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         ProofFailed: the result differs by more than 1e-9 relative, in float64.
         WrongConfig: the first convolution is not 3x3 at stride 2.
     """
-    original, rewritten = exact(model), exact(model)
+    original, rewritten = copy_to_float64(model), copy_to_float64(model)
     layers = dict(rewritten.patch_embed.named_children())
     first, centre = layers["0"], layers.pop("centre", None)
     if not isinstance(first, nn.Conv2d) or (first.kernel_size, first.stride, first.padding) != (
@@ -44,22 +51,22 @@ def with_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         raise WrongConfig(
             "The stem cannot take blocks.", why="Only a 3x3 convolution at stride 2 can be written as one on blocks."
         )
-    layers["0"] = on_blocks(first, centre.mean if isinstance(centre, Centre) else None)
+    layers["0"] = convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
     rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
 
     preprocessing = deployed.trained.preprocessing
-    values = random_pixels(deployed.trained)[:1]
+    values = generate_pixels(deployed.trained)[:1]
     if deployed.takes == "normalised":
         values = values / 255
-    stacked = space_to_depth(values.numpy(), border(preprocessing, deployed.takes))
-    prove(
+    stacked = apply_space_to_depth(values.numpy(), compute_border_values(preprocessing, deployed.takes))
+    verify_error(
         "the stem on blocks",
-        relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
+        compute_relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
     )
     return rewritten.to(next(model.parameters()))
 
 
-def on_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
+def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     """The convolution equal to a 3x3 one at stride 2, on 2x2 blocks with a border of one block above and on the left.
 
     Args:
@@ -72,12 +79,12 @@ def on_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     out, colours = conv.weight.shape[:2]
     # The window of output i begins one row above block i of the image, which is block i + 1 of the bordered one: its
     # first row is the second of block i, its other two are block i + 1.
-    weight = conv.weight.new_zeros(out, BLOCK, BLOCK, colours, 2, 2)
+    weight = conv.weight.new_zeros(out, BLOCK_SIZE, BLOCK_SIZE, colours, 2, 2)
     for row in range(3):
         for column in range(3):
-            block, place = ((row + 1) // BLOCK, (column + 1) // BLOCK), ((row + 1) % BLOCK, (column + 1) % BLOCK)
+            block, place = ((row + 1) // BLOCK_SIZE, (column + 1) // BLOCK_SIZE), ((row + 1) % BLOCK_SIZE, (column + 1) % BLOCK_SIZE)
             weight[:, place[0], place[1], :, block[0], block[1]] = conv.weight[:, :, row, column]
-    equal = nn.Conv2d(BLOCK * BLOCK * colours, out, BLOCK).to(conv.weight)
+    equal = nn.Conv2d(BLOCK_SIZE * BLOCK_SIZE * colours, out, BLOCK_SIZE).to(conv.weight)
     equal.weight.copy_(weight.reshape(equal.weight.shape))
     if conv.bias is None:
         raise TypeError("every convolution of the deploy form has a bias")
@@ -87,9 +94,9 @@ def on_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     return equal
 
 
-def border(preprocessing: Preprocessing, takes: str) -> tuple[float, float, float]:
+def compute_border_values(preprocessing: Preprocessing, input_domain: str) -> tuple[float, float, float]:
     """What stands for nothing in each colour of an input: the very float32 that the deploy form subtracts."""
-    if takes == "normalised":
+    if input_domain == "normalised":
         return (0.0, 0.0, 0.0)
     red, green, blue = (float(np.float32(255 * mean)) for mean in preprocessing.mean)
     return (red, green, blue)

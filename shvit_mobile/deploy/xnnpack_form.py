@@ -11,12 +11,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fold import DeployForm, exact, prove, random_inputs, relative_error
+from shvit_mobile.deploy.fold import (
+    DeployForm,
+    compute_relative_error,
+    copy_to_float64,
+    generate_layer_inputs,
+    verify_error,
+)
 from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 
 
 @torch.no_grad()
-def for_xnnpack(deployed: DeployForm) -> SHViT:
+def rewrite_for_xnnpack(deployed: DeployForm) -> SHViT:
     """The deploy form with its attention in XNNPACK's operators; float32, on the CPU, for a batch of one.
 
     Layers keep their names, so a recipe fits both.
@@ -24,27 +30,27 @@ def for_xnnpack(deployed: DeployForm) -> SHViT:
     Raises:
         ProofFailed: the result differs from the deploy form by more than 1e-9 relative, in float64.
     """
-    original, rewritten = exact(deployed.module), exact(deployed.module)
-    rewrite(rewritten)
-    rewritten.patch_embed = channels_last(rewritten.patch_embed)
+    original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
+    replace_attention(rewritten)
+    rewritten.patch_embed = insert_channels_last(rewritten.patch_embed)
     shape = (1, original.config.in_channels, *deployed.trained.preprocessing.size)
     image = 255 * torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    prove("the form for XNNPACK", relative_error(original(image), rewritten(image)))
+    verify_error("the form for XNNPACK", compute_relative_error(original(image), rewritten(image)))
     return rewritten.float()
 
 
-def rewrite(module: nn.Module) -> None:
+def replace_attention(module: nn.Module) -> None:
     """Puts an equal `XnnpackAttention` in the place of every attention."""
     for name, child in module.named_children():
         if isinstance(child, SingleHeadAttention):
-            equal, x = XnnpackAttention(child), random_inputs(child)[:1]
-            prove("an attention for XNNPACK", relative_error(child(x), equal(x)))
+            equal, x = XnnpackAttention(child), generate_layer_inputs(child)[:1]
+            verify_error("an attention for XNNPACK", compute_relative_error(child(x), equal(x)))
             setattr(module, name, equal)
         else:
-            rewrite(child)
+            replace_attention(child)
 
 
-def channels_last(stem: nn.Sequential) -> nn.Sequential:
+def insert_channels_last(stem: nn.Sequential) -> nn.Sequential:
     """The stem with its input turned before the first convolution; its layers keep their names."""
     turned = nn.Sequential()
     for name, layer in stem.named_children():
@@ -95,15 +101,15 @@ class AveragingNorm(nn.Module):
 
     def __init__(self, channels: int, eps: float) -> None:
         super().__init__()
-        self.mean = averaging(channels, 0.0)
-        self.variance = averaging(channels, eps)
+        self.mean = create_channel_average(channels, 0.0)
+        self.variance = create_channel_average(channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         centred = x - self.mean(x.mean((2, 3), keepdim=True))
         return centred * torch.rsqrt(self.variance((centred * centred).mean((2, 3), keepdim=True)))
 
 
-def averaging(channels: int, bias: float) -> nn.Conv2d:
+def create_channel_average(channels: int, bias: float) -> nn.Conv2d:
     """A 1x1 convolution that gives the mean over the channels, plus `bias`, to each of them."""
     conv = nn.Conv2d(channels, channels, 1, dtype=torch.float64)
     nn.init.constant_(conv.weight, 1 / channels)

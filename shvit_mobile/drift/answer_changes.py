@@ -12,27 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.contracts.drift_report import Answer, Changed, ChangedImage, Confusion, NeededImages
+from shvit_mobile.contracts.drift_report import ChangedImage, Confusion, NeededImages, Prediction, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.drift.compare import Comparison
-from shvit_mobile.drift.intervals import drop_interval, images_for_drop
+from shvit_mobile.drift.compare import ArtifactComparison
+from shvit_mobile.drift.intervals import compute_drop_interval, estimate_images_for_drop
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.decode import decoded
-from shvit_mobile.images.image_set import as_text
-from shvit_mobile.metrics import Labels, Logits, divergence, log_softmax
+from shvit_mobile.images.decode import decode_image
+from shvit_mobile.images.image_set import replace_invalid_utf8
+from shvit_mobile.metrics import Labels, Logits, compute_kl_divergence, log_softmax
 
-WORST = 12
+WORST_COUNT = 12
 THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 128, 80
 
 
-def changed(
-    compared: Comparison,
+def find_prediction_changes(
+    compared: ArtifactComparison,
     labels: Sequence[str],
     root: Path,
     *,
-    worst: int = WORST,
+    worst: int = WORST_COUNT,
     max_drop: float | None = None,
-) -> Changed:
+) -> PredictionChanges:
     """What changed between the float model and an artifact.
 
     Args:
@@ -42,16 +42,16 @@ def changed(
         worst: how many pictures to show.
         max_drop: the budget of top-1, in points; `needed` says what it takes to support it, where there are labels.
     """
-    return Changed(
+    return PredictionChanges(
         artifact=compared.row.artifact,
         images=int(np.count_nonzero(compared.logits.argmax(1) != compared.float_logits.argmax(1))),
-        confusions=confusions(compared.float_logits, compared.logits, compared.labels, labels),
-        worst=worst_images(compared, labels, root, worst),
-        needed=None if max_drop is None else needed_images(compared.row, max_drop),
+        confusions=count_confusions(compared.float_logits, compared.logits, compared.labels, labels),
+        worst=select_worst_images(compared, labels, root, worst),
+        needed=None if max_drop is None else estimate_needed_images(compared.row, max_drop),
     )
 
 
-def confusions(
+def count_confusions(
     float_logits: Logits, logits: Logits, classes: Labels | None, labels: Sequence[str]
 ) -> tuple[Confusion, ...]:
     """Every change of answer, the most frequent first, then in the order of the classes.
@@ -73,40 +73,40 @@ def confusions(
     )
 
 
-def worst_images(compared: Comparison, labels: Sequence[str], root: Path, most: int) -> tuple[ChangedImage, ...]:
+def select_worst_images(compared: ArtifactComparison, labels: Sequence[str], root: Path, most: int) -> tuple[ChangedImage, ...]:
     """The pictures with the largest divergence among those whose answer changed, then among the others.
 
     Those on which nothing differs at all are left out.
     """
-    kl = divergence(compared.float_logits, compared.logits)
+    kl = compute_kl_divergence(compared.float_logits, compared.logits)
     same = compared.float_logits.argmax(1) == compared.logits.argmax(1)
     ranked = np.lexsort((-kl, same))
-    return tuple(image_of(compared, labels, root, int(i), float(kl[i])) for i in ranked[:most] if not same[i] or kl[i])
+    return tuple(build_changed_image(compared, labels, root, int(i), float(kl[i])) for i in ranked[:most] if not same[i] or kl[i])
 
 
-def image_of(compared: Comparison, labels: Sequence[str], root: Path, index: int, kl: float) -> ChangedImage:
+def build_changed_image(compared: ArtifactComparison, labels: Sequence[str], root: Path, index: int, kl: float) -> ChangedImage:
     """One picture, by its place among the logits."""
     file = compared.files[index]
     return ChangedImage(
-        file=as_text(file.relative_to(root).as_posix()),
+        file=replace_invalid_utf8(file.relative_to(root).as_posix()),
         label=None if compared.labels is None else labels[compared.labels[index]],
-        float_answer=answer(compared.float_logits[index], labels),
-        answer=answer(compared.logits[index], labels),
+        float_answer=build_prediction(compared.float_logits[index], labels),
+        answer=build_prediction(compared.logits[index], labels),
         kl=kl,
-        thumbnail=thumbnail(file),
+        thumbnail=encode_thumbnail(file),
     )
 
 
-def answer(logits: NDArray[np.float32], labels: Sequence[str]) -> Answer:
+def build_prediction(logits: NDArray[np.float32], labels: Sequence[str]) -> Prediction:
     """The choice that one picture's logits make, shape (classes,)."""
     chosen = int(logits.argmax())
-    return Answer(label=labels[chosen], probability=float(np.exp(log_softmax(logits.astype(np.float64))[chosen])))
+    return Prediction(label=labels[chosen], probability=float(np.exp(log_softmax(logits.astype(np.float64))[chosen])))
 
 
-def thumbnail(file: Path) -> str | None:
+def encode_thumbnail(file: Path) -> str | None:
     """The upright picture as a JPEG of at most 128 pixels a side, in base64; None where it is gone by now."""
     try:
-        picture = decoded(file)
+        picture = decode_image(file)
     except BadImages:
         return None
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
@@ -115,13 +115,13 @@ def thumbnail(file: Path) -> str | None:
     return base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
-def needed_images(row: DriftRow, max_drop: float) -> NeededImages | None:
+def estimate_needed_images(row: DriftRow, max_drop: float) -> NeededImages | None:
     """Whether a row's images show a drop within `max_drop` points, and how many would; None without labels."""
     if row.mcnemar is None:
         return None
     lost, gained = row.mcnemar.lost, row.mcnemar.gained
     return NeededImages(
         max_drop=max_drop,
-        supported=drop_interval(lost, gained, row.images)[1] <= max_drop,
-        images=images_for_drop(lost, gained, row.images, max_drop),
+        supported=compute_drop_interval(lost, gained, row.images)[1] <= max_drop,
+        images=estimate_images_for_drop(lost, gained, row.images, max_drop),
     )

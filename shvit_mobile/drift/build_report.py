@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shvit_mobile.contracts.drift_report import (
-    Apart,
-    Changed,
-    CheckpointSeen,
+    CheckpointInfo,
+    CrossRuntimeDivergence,
     DriftReport,
+    EvaluationImages,
     GateVerdict,
-    ImagesSeen,
     LayerReport,
+    PredictionChanges,
     RangeReport,
 )
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.image_set import ImageSet, as_text
-from shvit_mobile.versions import measured_by, now, versions
+from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
+from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
 # What can change a figure: the packages that decode, compute and run.
 PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
 
 
-def drift_report(
+def build_drift_report(
     command: str,
     trained: TrainedModel,
     images: ImageSet,
     rows: Sequence[DriftRow],
     *,
-    changed: Sequence[Changed] = (),
-    apart: Sequence[Apart] = (),
+    changed: Sequence[PredictionChanges] = (),
+    apart: Sequence[CrossRuntimeDivergence] = (),
     layers: Sequence[LayerReport] = (),
     ranges: Sequence[RangeReport] = (),
     gate: GateVerdict | None = None,
@@ -47,19 +47,19 @@ def drift_report(
     Raises:
         BadImages: an image cannot be read any more.
     """
-    installed = versions(*PACKAGES)
+    installed = get_package_versions(*PACKAGES)
     return DriftReport(
-        created=now(),
-        app=measured_by(command),
+        created=get_timestamp(),
+        app=format_measured_by(command),
         versions=installed,
-        checkpoint=CheckpointSeen(
+        checkpoint=CheckpointInfo(
             variant=trained.variant,
             classes=trained.model.config.classes,
             source=trained.source,
             sha256=trained.sha256,
         ),
-        images=ImagesSeen(
-            source=as_text(images.root.absolute().name),
+        images=EvaluationImages(
+            source=replace_invalid_utf8(images.root.absolute().name),
             count=rows[0].images,
             labelled=images.labels is not None,
             sha256=images.sha256(),

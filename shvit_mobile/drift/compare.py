@@ -13,34 +13,34 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import DriftRow, How
+from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.drift.intervals import drop_interval, mcnemar, share
+from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
 from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.batches import batches
-from shvit_mobile.images.class_names import in_words
+from shvit_mobile.images.batches import iterate_batches
+from shvit_mobile.images.class_names import format_list
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import (
     Labels,
     Logits,
     check_labels,
     check_logits,
-    max_abs_error,
-    mean_kl,
-    same_class,
+    compare_top1_classes,
+    compute_max_abs_error,
+    compute_mean_kl,
+    find_topk_hits,
     sqnr,
-    topk_hits,
 )
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
 
-Progress = Callable[[int, int], None]
-Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+ProgressCallback = Callable[[int, int], None]
+LogitsFunction = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Reference:
+class FloatReference:
     """The float model's answers on some images, kept so that many artifacts can be compared with them.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArtifactComparison:
     """What an artifact and its float model said to the same images, and the row that comes of it.
 
     Attributes:
@@ -80,9 +80,9 @@ def compare(
     images: ImageSet,
     *,
     runner: Runner | None = None,
-    reference: Reference | None = None,
+    reference: FloatReference | None = None,
     batch: int = 32,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> DriftRow:
     """The drift of `artifact` against the float checkpoint it was made from, both run here on the same pixels.
 
@@ -94,7 +94,7 @@ def compare(
         trained: the float checkpoint.
         images: without labels, or opened with the model's: `open_images(path, labels=trained.labels)`.
         runner: the artifact, already loaded; opened here otherwise.
-        reference: what `float_reference` gave for the same checkpoint, images and preprocessing; saves running the
+        reference: what `compute_float_reference` gave for the same checkpoint, images and preprocessing; saves running the
             float model again for each of several artifacts.
         batch: images at a time.
         progress: told (files done, files in all) after each batch.
@@ -108,19 +108,19 @@ def compare(
         ToolMissing: its runtime is not installed.
         WrongConfig: `reference` is of another checkpoint or preprocessing.
     """
-    return comparison(artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress).row
+    return compare_with_logits(artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress).row
 
 
-def comparison(
+def compare_with_logits(
     artifact: Artifact,
     trained: TrainedModel,
     images: ImageSet,
     *,
     runner: Runner | None = None,
-    reference: Reference | None = None,
+    reference: FloatReference | None = None,
     batch: int = 32,
-    progress: Progress | None = None,
-) -> Comparison:
+    progress: ProgressCallback | None = None,
+) -> ArtifactComparison:
     """The row that `compare` gives, with the answers behind it; arguments and errors are the same."""
     check_origin(artifact, trained)
     check_classes(images, artifact, trained)
@@ -128,37 +128,37 @@ def comparison(
     if reference is not None:
         check_reference(reference, trained, preprocessing)
     runner = runner or open_runner(artifact)
-    run = checked_runner(runner, artifact)
+    run = wrap_runner(runner, artifact)
     if reference is None:
-        answers = answered([run, float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+        answers = collect_logits([run, wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
         float_logits = answers.logits[1]
     else:
-        answers = answered([run], images, preprocessing, batch, progress)
+        answers = collect_logits([run], images, preprocessing, batch, progress)
         float_logits = reference.logits
         check_same_images(reference, answers)
-    figures = row(
+    figures = build_drift_row(
         float_logits,
         answers.logits[0],
         answers.labels,
         artifact=artifact.path.name,
         target=artifact.manifest.target,
         precision=artifact.manifest.precision_name,
-        how=runner.how,
+        execution=runner.how,
         engine=runner.engine,
         artifact_sha256=artifact.manifest.artifact.sha256,
         skipped=answers.skipped,
     )
-    return Comparison(figures, answers.logits[0], float_logits, answers.labels, answers.files)
+    return ArtifactComparison(figures, answers.logits[0], float_logits, answers.labels, answers.files)
 
 
-def float_reference(
+def compute_float_reference(
     trained: TrainedModel,
     images: ImageSet,
     *,
     preprocessing: Preprocessing | None = None,
     batch: int = 32,
-    progress: Progress | None = None,
-) -> Reference:
+    progress: ProgressCallback | None = None,
+) -> FloatReference:
     """The float model's answers on `images`, for `compare`.
 
     Args:
@@ -173,13 +173,13 @@ def float_reference(
         BadImages: no image could be decoded.
     """
     preprocessing = preprocessing or trained.preprocessing
-    answers = answered([float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+    answers = collect_logits([wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
     (logits,) = answers.logits
     check_logits(logits, "The float model's logits", BadCheckpoint)
-    return Reference(logits, answers.files, preprocessing, trained.sha256)
+    return FloatReference(logits, answers.files, preprocessing, trained.sha256)
 
 
-def row(
+def build_drift_row(
     float_logits: Logits,
     logits: Logits,
     labels: Labels | None,
@@ -187,7 +187,7 @@ def row(
     artifact: str,
     target: str,
     precision: str,
-    how: How,
+    execution: Execution,
     engine: str,
     artifact_sha256: str | None = None,
     skipped: int = 0,
@@ -212,39 +212,39 @@ def row(
         artifact=artifact,
         target=target,
         precision=precision,
-        how=how,
+        how=execution,
         engine=engine,
         artifact_sha256=artifact_sha256,
         images=len(logits),
         skipped=skipped,
-        agreement=share(same_class(float_logits, logits)),
+        agreement=estimate_proportion(compare_top1_classes(float_logits, logits)),
         sqnr_db=sqnr(float_logits, logits),
-        max_abs_error=max_abs_error(float_logits, logits),
-        mean_kl=mean_kl(float_logits, logits),
+        max_abs_error=compute_max_abs_error(float_logits, logits),
+        mean_kl=compute_mean_kl(float_logits, logits),
     )
-    return unlabelled if labels is None else with_accuracy(unlabelled, float_logits, logits, labels)
+    return unlabelled if labels is None else add_accuracy(unlabelled, float_logits, logits, labels)
 
 
-def with_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
+def add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
     """`unlabelled` with the figures that need labels; top-5 only where there are more than five classes to choose."""
-    float_hits, hits = topk_hits(float_logits, labels, 1), topk_hits(logits, labels, 1)
+    float_hits, hits = find_topk_hits(float_logits, labels, 1), find_topk_hits(logits, labels, 1)
     lost = int(np.count_nonzero(float_hits & ~hits))
     gained = int(np.count_nonzero(hits & ~float_hits))
     has_top5 = logits.shape[1] > 5
     accuracy = {
-        "top1": share(hits),
-        "float_top1": share(float_hits),
-        "top5": share(topk_hits(logits, labels, 5)) if has_top5 else None,
-        "float_top5": share(topk_hits(float_logits, labels, 5)) if has_top5 else None,
+        "top1": estimate_proportion(hits),
+        "float_top1": estimate_proportion(float_hits),
+        "top5": estimate_proportion(find_topk_hits(logits, labels, 5)) if has_top5 else None,
+        "float_top5": estimate_proportion(find_topk_hits(float_logits, labels, 5)) if has_top5 else None,
         "top1_drop": 100 * (lost - gained) / len(logits),
-        "top1_drop_interval": drop_interval(lost, gained, len(logits)),
-        "mcnemar": mcnemar(lost, gained),
+        "top1_drop_interval": compute_drop_interval(lost, gained, len(logits)),
+        "mcnemar": compute_mcnemar_test(lost, gained),
     }
     return unlabelled.model_copy(update=accuracy)
 
 
 @dataclass(frozen=True)
-class Answers:
+class CollectedLogits:
     """What some models said to the same images: `logits` holds one array (images, classes) for each of them."""
 
     logits: list[NDArray[np.float32]]
@@ -253,9 +253,9 @@ class Answers:
     skipped: int
 
 
-def answered(
-    models: Sequence[Answer], images: ImageSet, preprocessing: Preprocessing, batch: int, progress: Progress | None
-) -> Answers:
+def collect_logits(
+    models: Sequence[LogitsFunction], images: ImageSet, preprocessing: Preprocessing, batch: int, progress: ProgressCallback | None
+) -> CollectedLogits:
     """The answers of all `models` in one pass over `images`; keeps no pixels.
 
     Raises:
@@ -265,7 +265,7 @@ def answered(
     labels: list[NDArray[np.int64]] = []
     files: list[Path] = []
     skipped = 0
-    for some in batches(images, preprocessing, size=batch):
+    for some in iterate_batches(images, preprocessing, size=batch):
         for model, part in zip(models, parts, strict=True):
             part.append(model(some.pixels))
         if some.labels is not None:
@@ -274,7 +274,7 @@ def answered(
         skipped += len(some.skipped)
         if progress is not None:
             progress(len(files) + skipped, len(images))
-    return Answers(
+    return CollectedLogits(
         logits=[np.concatenate(part) for part in parts],
         labels=np.concatenate(labels) if labels else None,
         files=tuple(files),
@@ -282,11 +282,11 @@ def answered(
     )
 
 
-def float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Answer:
+def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> LogitsFunction:
     """The float checkpoint as pixels (images, height, width, 3) to float32 logits (images, classes)."""
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with evaluating(trained.model), torch.inference_mode():
+        with use_eval_mode(trained.model), torch.inference_mode():
             logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalised(pixels))).numpy()
         return logits
 
@@ -294,7 +294,7 @@ def float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Answer:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def use_eval_mode(model: nn.Module) -> Iterator[None]:
     """The model in eval mode, and each of its modules back in its own mode afterwards: the model is the caller's."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -305,7 +305,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def checked_runner(runner: Runner, artifact: Artifact) -> Answer:
+def wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
     """`runner.run`, with answers of another shape than (images, classes) refused at the first batch."""
     classes = artifact.manifest.model.classes
 
@@ -346,14 +346,14 @@ def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -
         return
     if images.classes and images.classes not in (trained.labels, artifact.manifest.labels):
         raise BadImages(
-            f"The labels of the images are of other classes than the model's: {in_words(images.classes)}.",
-            why=f"The model's: {in_words(trained.labels)}. The same index would mean one class here and another there.",
+            f"The labels of the images are of other classes than the model's: {format_list(images.classes)}.",
+            why=f"The model's: {format_list(trained.labels)}. The same index would mean one class here and another there.",
             hint="Open the images with the model's labels: open_images(path, labels=trained.labels)",
         )
     check_labels(np.array(images.labels), len(images), trained.model.config.classes)
 
 
-def check_reference(reference: Reference, trained: TrainedModel, preprocessing: Preprocessing) -> None:
+def check_reference(reference: FloatReference, trained: TrainedModel, preprocessing: Preprocessing) -> None:
     """Raises `WrongConfig` where `reference` holds the answers of another model, or to other pixels."""
     if reference.checkpoint_sha256 != trained.sha256:
         raise WrongConfig(
@@ -369,7 +369,7 @@ def check_reference(reference: Reference, trained: TrainedModel, preprocessing: 
         )
 
 
-def check_same_images(reference: Reference, answers: Answers) -> None:
+def check_same_images(reference: FloatReference, answers: CollectedLogits) -> None:
     """Raises `BadImages` where the float model answered other files than the artifact, or in another order."""
     if reference.files != answers.files:
         raise BadImages(

@@ -8,7 +8,7 @@ from math import isfinite
 
 from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.drift.intervals import images_for_drop, images_for_share
+from shvit_mobile.drift.intervals import estimate_images_for_drop, estimate_images_for_proportion
 from shvit_mobile.errors import WrongConfig
 
 
@@ -41,34 +41,34 @@ class Gate:
         check_limit("max-mean-kl", self.max_mean_kl, "A divergence in nats, at least 0.", low=0)
 
 
-def judged(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
+def evaluate_gate(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
     """The verdict of `gate` on some rows.
 
     Raises:
-        WrongConfig: as `violations`.
+        WrongConfig: as `find_violations`.
     """
     rows = list(rows)
     return GateVerdict.of(
-        (sentence for row in rows for sentence in violations(row, gate)),
-        (sentence for row in rows for sentence in caveats(row, gate)),
+        (sentence for row in rows for sentence in find_violations(row, gate)),
+        (sentence for row in rows for sentence in find_caveats(row, gate)),
     )
 
 
-def violations(row: DriftRow, gate: Gate) -> list[str]:
+def find_violations(row: DriftRow, gate: Gate) -> list[str]:
     """One sentence for each figure of `row` that fails `gate`, with its value and interval; empty where all pass.
 
-    The figures measured are held against the limits, not the ends of their intervals: see `caveats`. A figure that is
+    The figures measured are held against the limits, not the ends of their intervals: see `find_caveats`. A figure that is
     NaN fails.
 
     Raises:
         WrongConfig: the gate is on top-1 and the row has none, for want of labels.
     """
     found = []
-    drop, drop_text = measured_drop(row, gate)
+    drop, drop_text = describe_top1_drop(row, gate)
     if gate.max_drop is not None and not drop <= gate.max_drop:
         found.append(f"{drop_text}, more than {gate.max_drop:g}.")
     if gate.min_agreement is not None and not row.agreement.value >= gate.min_agreement:
-        found.append(f"{agreement_text(row)}, less than {percent(gate.min_agreement)}.")
+        found.append(f"{format_agreement(row)}, less than {format_percent(gate.min_agreement)}.")
     if gate.max_error is not None and not row.max_abs_error <= gate.max_error:
         found.append(f"the largest error of a logit is {row.max_abs_error:.3g}, more than {gate.max_error:g}.")
     if gate.min_sqnr_db is not None and not row.sqnr_db >= gate.min_sqnr_db:
@@ -78,26 +78,26 @@ def violations(row: DriftRow, gate: Gate) -> list[str]:
     return [f"{row.artifact}: {sentence}" for sentence in found]
 
 
-def caveats(row: DriftRow, gate: Gate) -> list[str]:
+def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
     """One sentence for each share of `row` that passes `gate` although too few images were seen to be sure of it.
 
     That is so where the 95% interval of the figure reaches past the limit. The sentence says how many images would do.
 
     Raises:
-        WrongConfig: as `violations`.
+        WrongConfig: as `find_violations`.
     """
     found = []
-    drop, drop_text = measured_drop(row, gate)
+    drop, drop_text = describe_top1_drop(row, gate)
     high = row.top1_drop_interval[1] if row.top1_drop_interval else drop
     if gate.max_drop is not None and drop <= gate.max_drop < high:
-        found.append(f"{drop_text}, within {gate.max_drop:g}, but {too_few(row, images_inside(row, gate.max_drop))}.")
+        found.append(f"{drop_text}, within {gate.max_drop:g}, but {format_sample_warning(row, estimate_images_for_gate(row, gate.max_drop))}.")
     if gate.min_agreement is not None and row.agreement.low < gate.min_agreement <= row.agreement.value:
-        needed = images_for_share(round(row.agreement.value * row.images), row.images, gate.min_agreement)
-        found.append(f"{agreement_text(row)}, at least {percent(gate.min_agreement)}, but {too_few(row, needed)}.")
+        needed = estimate_images_for_proportion(round(row.agreement.value * row.images), row.images, gate.min_agreement)
+        found.append(f"{format_agreement(row)}, at least {format_percent(gate.min_agreement)}, but {format_sample_warning(row, needed)}.")
     return [f"{row.artifact}: {sentence}" for sentence in found]
 
 
-def measured_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
+def describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     """The top-1 drop in points and the words for it; (0, "") where the gate does not ask for it.
 
     Raises:
@@ -116,23 +116,23 @@ def measured_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     return row.top1_drop, f"the top-1 drop is {row.top1_drop:.4g} points{within}"
 
 
-def agreement_text(row: DriftRow) -> str:
+def format_agreement(row: DriftRow) -> str:
     share = row.agreement
     interval = f"95% interval {100 * share.low:.2f}% to {100 * share.high:.2f}%"
-    return f"agreement is {percent(share.value)} ({interval}, {row.images} images)"
+    return f"agreement is {format_percent(share.value)} ({interval}, {row.images} images)"
 
 
-def images_inside(row: DriftRow, max_drop: float) -> int | None:
-    """How many images would put the interval of the drop inside `max_drop`, as `images_for_drop` says; None without."""
-    return images_for_drop(row.mcnemar.lost, row.mcnemar.gained, row.images, max_drop) if row.mcnemar else None
+def estimate_images_for_gate(row: DriftRow, max_drop: float) -> int | None:
+    """How many images would put the interval of the drop inside `max_drop`, as `estimate_images_for_drop` says; None without."""
+    return estimate_images_for_drop(row.mcnemar.lost, row.mcnemar.gained, row.images, max_drop) if row.mcnemar else None
 
 
-def too_few(row: DriftRow, needed: int | None) -> str:
+def format_sample_warning(row: DriftRow, needed: int | None) -> str:
     enough = f"; {needed:,} would do, if the models went on differing as often" if needed else ""
     return f"the interval reaches past it: {row.images} images are too few to be sure{enough}"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """A share in percent, with digits enough that one just short of a limit does not read as the limit."""
     return f"{100 * share:.6g}%"
 

@@ -12,24 +12,24 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.drift_row import McNemar, Share
+from shvit_mobile.contracts.drift_row import McNemar, ProportionEstimate
 from shvit_mobile.errors import BadImages, WrongConfig
 
 Z95 = NormalDist().inv_cdf(0.975)
 # Shares nearer to each other than this are equal: 0.3% of a limit and 3 of 1000 images differ by less.
-ROUNDING = 1e-12
+ROUNDING_TOLERANCE = 1e-12
 
 
-def share(hits: NDArray[np.bool_]) -> Share:
+def estimate_proportion(hits: NDArray[np.bool_]) -> ProportionEstimate:
     """The share of `hits`, booleans of shape (images,), with its Wilson interval.
 
     Raises:
         BadImages: there are no images.
     """
-    return wilson(int(np.count_nonzero(hits)), len(hits))
+    return compute_wilson_interval(int(np.count_nonzero(hits)), len(hits))
 
 
-def wilson(hits: int, images: int) -> Share:
+def compute_wilson_interval(hits: int, images: int) -> ProportionEstimate:
     """`hits` out of `images` with the 95% score interval, without correction for continuity.
 
     It stays inside 0 to 1 and has a width at 0 and at 1, where a normal interval would have none. Source: E. B. Wilson,
@@ -48,10 +48,10 @@ def wilson(hits: int, images: int) -> Share:
     # At 0 and at 1 the interval ends there exactly; rounding would leave 1e-17 on either side.
     low = max(0.0, centre - half) if hits else 0.0
     high = min(1.0, centre + half) if hits < images else 1.0
-    return Share(value=value, low=low, high=high)
+    return ProportionEstimate(value=value, low=low, high=high)
 
 
-def mcnemar(lost: int, gained: int) -> McNemar:
+def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
     """McNemar's exact conditional test, two-sided.
 
     If neither model were better, each image that only one of them got right would fall to either with probability 1/2.
@@ -67,11 +67,11 @@ def mcnemar(lost: int, gained: int) -> McNemar:
         WrongConfig: a count is negative.
     """
     check_counts(lost, gained)
-    p_value = min(1.0, 2 * lower_half_tail(min(lost, gained), lost + gained))
+    p_value = min(1.0, 2 * compute_binomial_tail(min(lost, gained), lost + gained))
     return McNemar(lost=lost, gained=gained, p_value=p_value)
 
 
-def drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
+def compute_drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
     """The 95% interval of the top-1 drop, 100 (lost - gained) / images, in points, from paired answers.
 
     Tango's score interval: all differences that a score test of the paired table does not reject. Unlike Newcombe's it
@@ -94,66 +94,66 @@ def drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
     """
     check_counts(lost, gained, images=images)
     # Exchanging the two models turns the sign of the difference, so the lower end is the upper end of the exchange.
-    return -100 * upper_difference(gained, lost, images), 100 * upper_difference(lost, gained, images)
+    return -100 * find_upper_difference(gained, lost, images), 100 * find_upper_difference(lost, gained, images)
 
 
-def images_for_drop(lost: int, gained: int, images: int, limit: float) -> int | None:
-    """How many images put the upper end of `drop_interval` at `limit` or below, if the counts grew with them.
+def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) -> int | None:
+    """How many images put the upper end of `compute_drop_interval` at `limit` or below, if the counts grew with them.
 
     An interval ends where the score test begins to reject. At n images it rejects the limit d where
     n (observed - d)^2 > z^2 v(d), with v the variance of one image, which stays as it is while the shares do; so the
     answer is z^2 v(d) / (observed - d)^2, rounded up.
 
     Args:
-        lost, gained, images: as `drop_interval` takes them.
+        lost, gained, images: as `compute_drop_interval` takes them.
         limit: points of top-1, -100 to 100.
 
     Returns:
         at least 1; None where the drop observed is at the limit or past it, which more images of the kind only confirm.
 
     Raises:
-        BadImages, WrongConfig: as `drop_interval`.
+        BadImages, WrongConfig: as `compute_drop_interval`.
     """
     check_counts(lost, gained, images=images)
-    return images_to_reject(
-        (lost - gained) / images, limit / 100, score_variance(lost, gained, images, limit / 100) / images
+    return estimate_images_to_reject(
+        (lost - gained) / images, limit / 100, compute_score_variance(lost, gained, images, limit / 100) / images
     )
 
 
-def images_for_share(hits: int, images: int, limit: float) -> int | None:
-    """How many images put the lower end of `wilson` at `limit` or above, if the hits grew with them.
+def estimate_images_for_proportion(hits: int, images: int, limit: float) -> int | None:
+    """How many images put the lower end of `compute_wilson_interval` at `limit` or above, if the hits grew with them.
 
-    As `images_for_drop`; the variance of one image under a share p is p (1 - p).
+    As `estimate_images_for_drop`; the variance of one image under a share p is p (1 - p).
 
     Args:
-        hits, images: as `wilson` takes them.
+        hits, images: as `compute_wilson_interval` takes them.
         limit: a share, 0 to 1.
 
     Raises:
-        BadImages, WrongConfig: as `wilson`.
+        BadImages, WrongConfig: as `compute_wilson_interval`.
     """
     check_counts(hits, images=images)
-    return images_to_reject(-hits / images, -limit, limit * (1 - limit))
+    return estimate_images_to_reject(-hits / images, -limit, limit * (1 - limit))
 
 
-def images_to_reject(observed: float, limit: float, variance: float) -> int | None:
+def estimate_images_to_reject(observed: float, limit: float, variance: float) -> int | None:
     """The images at which a score test rejects a `limit` above `observed`; `variance` is that of one of them."""
-    if limit - observed < ROUNDING:
+    if limit - observed < ROUNDING_TOLERANCE:
         return None
     return max(1, ceil(Z95**2 * variance / (observed - limit) ** 2))
 
 
-def upper_difference(lost: int, gained: int, images: int) -> float:
+def find_upper_difference(lost: int, gained: int, images: int) -> float:
     """The largest difference (lost - gained) / images, in -1 to 1, that Tango's score test at Z95 does not reject."""
     observed = (lost - gained) / images
 
     def accepted(difference: float) -> bool:
-        return (images * (observed - difference)) ** 2 <= Z95**2 * score_variance(lost, gained, images, difference)
+        return (images * (observed - difference)) ** 2 <= Z95**2 * compute_score_variance(lost, gained, images, difference)
 
-    return largest(accepted, observed, 1.0)
+    return find_largest_accepted(accepted, observed, 1.0)
 
 
-def score_variance(lost: int, gained: int, images: int, difference: float) -> float:
+def compute_score_variance(lost: int, gained: int, images: int, difference: float) -> float:
     """The variance of `lost` - `gained` if the true difference were `difference`.
 
     Tango's n (2 q + d (1 - d)), where q is the likeliest probability of a gained image given the difference d: the
@@ -165,7 +165,7 @@ def score_variance(lost: int, gained: int, images: int, difference: float) -> fl
     return max(0.0, images * (2 * root + difference * (1 - difference)))
 
 
-def largest(accepted: Callable[[float], bool], low: float, high: float) -> float:
+def find_largest_accepted(accepted: Callable[[float], bool], low: float, high: float) -> float:
     """The end of the stretch from `low` that is `accepted`, by halving; `high` where all of it is."""
     if accepted(high):
         return high
@@ -175,7 +175,7 @@ def largest(accepted: Callable[[float], bool], low: float, high: float) -> float
     return low
 
 
-def lower_half_tail(most: int, trials: int) -> float:
+def compute_binomial_tail(most: int, trials: int) -> float:
     """The probability that a fair coin falls heads at most `most` times in `trials`.
 
     Summed from the largest term down, each from the one before, until terms vanish: as quick for a million images as

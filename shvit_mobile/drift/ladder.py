@@ -16,25 +16,33 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Manifest, Target
-from shvit_mobile.contracts.preprocessing import Preprocessing, raw
-from shvit_mobile.contracts.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.drift.compare import Answer, Progress, Reference, answered, check_reference, check_same_images, row
+from shvit_mobile.drift.compare import (
+    FloatReference,
+    LogitsFunction,
+    ProgressCallback,
+    build_drift_row,
+    check_reference,
+    check_same_images,
+    collect_logits,
+)
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.quantize.calibrate import run
-from shvit_mobile.quantize.overrides import corrected
-from shvit_mobile.quantize.weights import COMPRESSED, with_small_weights
+from shvit_mobile.quantize.calibrate import run_deploy_form
+from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 
 # In which artifacts stand below what is simulated.
-ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
+TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
 
 # The precisions whose numbers PyTorch can compute; what fp32 and fp16 change is up to the runtime.
-SIMULATED: tuple[Precision, ...] = (*INT8_PRODUCTS, *COMPRESSED)
+SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
 
 
 @dataclass(frozen=True)
-class Rung:
+class SimulatedRung:
     """Something that PyTorch computes and no artifact.
 
     Attributes:
@@ -48,29 +56,29 @@ class Rung:
     recipe: Recipe | None = None
 
 
-def rungs(manifests: Iterable[Manifest]) -> tuple[Rung, ...]:
-    """The rungs between a float model and its artifacts: the deploy form, and each recipe of `SIMULATED`, once.
+def list_simulated_rungs(manifests: Iterable[Manifest]) -> tuple[SimulatedRung, ...]:
+    """The rungs between a float model and its artifacts: the deploy form, and each recipe of `SIMULATED_PRECISIONS`, once.
 
     Where artifacts see pictures
     differently, each way has rungs of its own; those that would have the same name are numbered.
     """
     manifests = list(manifests)
-    forms = [Rung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)]
-    simulated: list[Rung] = []
+    forms = [SimulatedRung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)]
+    simulated: list[SimulatedRung] = []
     for manifest in manifests:
         recipe = manifest.recipe
-        rung = Rung(f"{manner(recipe)} {recipe.precision_name}", manifest.preprocessing, recipe)
-        if recipe.precision in SIMULATED and rung not in simulated:
+        rung = SimulatedRung(f"{name_simulation(recipe)} {recipe.precision_name}", manifest.preprocessing, recipe)
+        if recipe.precision in SIMULATED_PRECISIONS and rung not in simulated:
             simulated.append(rung)
-    return tuple(numbered([*forms, *simulated]))
+    return tuple(number_duplicates([*forms, *simulated]))
 
 
-def manner(recipe: Recipe) -> str:
+def name_simulation(recipe: Recipe) -> str:
     """What PyTorch does with a recipe."""
-    return "fake-quant" if recipe.precision in INT8_PRODUCTS else "rounded"
+    return "fake-quant" if recipe.precision in INT8_ARITHMETIC else "rounded"
 
 
-def numbered(rungs: Sequence[Rung]) -> list[Rung]:
+def number_duplicates(rungs: Sequence[SimulatedRung]) -> list[SimulatedRung]:
     """The rungs, the second and later ones of a name with their number."""
     names = [rung.name for rung in rungs]
     before = [names[:place].count(name) for place, name in enumerate(names)]
@@ -80,19 +88,19 @@ def numbered(rungs: Sequence[Rung]) -> list[Rung]:
     ]
 
 
-def simulated(
-    rung: Rung,
+def compare_simulated_rung(
+    rung: SimulatedRung,
     trained: TrainedModel,
     images: ImageSet,
-    reference: Reference,
+    reference: FloatReference,
     *,
     batch: int = 32,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> DriftRow:
     """The drift of a rung against the float model, on the same images.
 
     Args:
-        rung: one of `rungs`.
+        rung: one of `list_simulated_rungs`.
         trained: the float checkpoint.
         images: as `compare` takes them.
         reference: the float model's answers to them.
@@ -106,22 +114,22 @@ def simulated(
     """
     check_reference(reference, trained, rung.preprocessing)
     deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
-    answers = answered([simulation(deployed, rung.recipe)], images, rung.preprocessing, batch, progress)
+    answers = collect_logits([build_simulation(deployed, rung.recipe)], images, rung.preprocessing, batch, progress)
     check_same_images(reference, answers)
-    return row(
+    return build_drift_row(
         reference.logits,
         answers.logits[0],
         answers.labels,
         artifact=rung.name,
         target="torch",
         precision=rung.recipe.precision_name if rung.recipe else "fp32",
-        how="simulated",
+        execution="simulated",
         engine=f"PyTorch {torch.__version__.partition('+')[0]}",
         skipped=answers.skipped,
     )
 
 
-def simulation(deployed: DeployForm, recipe: Recipe | None) -> Answer:
+def build_simulation(deployed: DeployForm, recipe: Recipe | None) -> LogitsFunction:
     """Pixels (images, height, width, 3) to float32 logits (images, classes), as a recipe would have it, in PyTorch.
 
     int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e`); a recipe of small
@@ -130,26 +138,26 @@ def simulation(deployed: DeployForm, recipe: Recipe | None) -> Answer:
     Raises:
         BadRecipe: the recipe is of another model.
     """
-    if recipe is not None and recipe.precision in INT8_PRODUCTS:
-        return fake_quant(corrected(deployed, recipe), recipe)
-    form = deployed if recipe is None else replace(deployed, module=with_small_weights(deployed, recipe))
-    return lambda pixels: run(form, pixels).numpy()
+    if recipe is not None and recipe.precision in INT8_ARITHMETIC:
+        return build_fake_quant(apply_overrides(deployed, recipe), recipe)
+    form = deployed if recipe is None else replace(deployed, module=compress_weights(deployed, recipe))
+    return lambda pixels: run_deploy_form(form, pixels).numpy()
 
 
-def fake_quant(deployed: DeployForm, recipe: Recipe) -> Answer:
+def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
     """The quantized graph, which takes one image at a time."""
-    from shvit_mobile.quantize.pt2e_graph import quantized
+    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
-    graph = quantized(deployed, recipe)
+    graph = build_quantized_graph(deployed, recipe)
 
     @torch.inference_mode()
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in torch.from_numpy(raw(pixels))]).numpy()
+        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in torch.from_numpy(convert_to_raw_input(pixels))]).numpy()
         return logits
 
     return answer
 
 
-def on_ladder(artifacts: Sequence[Artifact]) -> list[Artifact]:
+def sort_by_target(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """The artifacts by target, in the order of the ladder; those of one target in the order they were given."""
-    return sorted(artifacts, key=lambda artifact: ORDER.index(artifact.manifest.target))
+    return sorted(artifacts, key=lambda artifact: TARGET_ORDER.index(artifact.manifest.target))

@@ -16,22 +16,22 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.deploy.comparison_points import Landmark, landmarks
+from shvit_mobile.deploy.comparison_points import ComparisonPoint, find_comparison_points
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.metrics import ratio_db
-from shvit_mobile.quantize.calibrate import run
-from shvit_mobile.quantize.overrides import in_float
-from shvit_mobile.runtimes.probes.layers import Place, open_probe
+from shvit_mobile.metrics import compute_ratio_db
+from shvit_mobile.quantize.calibrate import run_deploy_form
+from shvit_mobile.quantize.overrides import apply_equalization
+from shvit_mobile.runtimes.probes.layers import PointLocation, open_activation_probe
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 # Below what SQNR a layer has left the float model, in dB: well under what each precision gives a sound layer.
-THRESHOLDS: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
-LOSSY = 15.0
+DIVERGENCE_THRESHOLDS_DB: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
+QUANTIZED_THRESHOLD_DB = 15.0
 
 
 def compare_layers(
@@ -40,7 +40,7 @@ def compare_layers(
     images: ImageSet,
     *,
     threshold_db: float | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> LayerReport:
     """Every layer of `artifact` against the float model's, free-running and teacher-forced.
 
@@ -58,20 +58,20 @@ def compare_layers(
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest
-    deployed = in_float(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
-    probe = open_probe(artifact, tuple(landmarks(deployed.module)))
-    free, forced = ([Ratio() for _ in probe.places] for _ in range(2))
+    deployed = apply_equalization(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
+    probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
+    free, forced = ([SQNRAccumulator() for _ in probe.places] for _ in range(2))
     seen = 0
-    for image in single(images, manifest.preprocessing, progress):
-        expected = expectation(deployed, image, probe.places)
-        add(free, expected, probe.free(image))
-        add(forced, expected, probe.forced(image, expected))
+    for image in iterate_single_images(images, manifest.preprocessing, progress):
+        expected = compute_expected_values(deployed, image, probe.places)
+        accumulate_layers(free, expected, probe.free(image))
+        accumulate_layers(forced, expected, probe.forced(image, expected))
         seen += 1
     rows = tuple(
         LayerDrift(layer=place.landmark.name, kind=place.landmark.kind, free_db=own.db, forced_db=alone.db)
         for place, own, alone in zip(probe.places, free, forced, strict=True)
     )
-    threshold = THRESHOLDS.get(manifest.precision, LOSSY) if threshold_db is None else threshold_db
+    threshold = DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, QUANTIZED_THRESHOLD_DB) if threshold_db is None else threshold_db
     return LayerReport(
         artifact=artifact.path.name,
         target=manifest.target,
@@ -81,19 +81,19 @@ def compare_layers(
         threshold_db=threshold,
         rows=rows,
         first=next((row.layer for row in rows if row.free_db < threshold), None),
-        worst=worst(rows, threshold),
+        worst=select_worst_layers(rows, threshold),
     )
 
 
-def worst(rows: Sequence[LayerDrift], threshold: float, least: int = 3) -> tuple[str, ...]:
+def select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: int = 3) -> tuple[str, ...]:
     """The layers that are worst alone: all below the threshold, and at least so many."""
     ordered = sorted(rows, key=lambda row: row.forced_db)
     below = sum(row.forced_db < threshold for row in rows)
-    return tuple(row.layer for row in ordered[: max(below, least)])
+    return tuple(row.layer for row in ordered[: max(below, minimum)])
 
 
 @dataclass
-class Ratio:
+class SQNRAccumulator:
     """Signal and noise as they add up over images, in float64."""
 
     signal: float = 0.0
@@ -106,20 +106,20 @@ class Ratio:
 
     @property
     def db(self) -> float:
-        return ratio_db(self.signal, self.noise)
+        return compute_ratio_db(self.signal, self.noise)
 
 
-def add(ratios: Sequence[Ratio], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> None:
+def accumulate_layers(ratios: Sequence[SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> None:
     """One image more for every landmark; the ratios are in the order of `expected`."""
     for ratio, (name, reference) in zip(ratios, expected.items(), strict=True):
         ratio.add(reference, actual[name])
 
 
-def expectation(deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[Place]) -> dict[str, Tensor]:
+def compute_expected_values(deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[PointLocation]) -> dict[str, Tensor]:
     """What the float model has at each place."""
     values: dict[str, Tensor] = {}
-    with recorded(deployed.module, [place.landmark for place in places], values):
-        run(deployed, image)
+    with record_outputs(deployed.module, [place.landmark for place in places], values):
+        run_deploy_form(deployed, image)
     return {
         place.landmark.name: values[place.landmark.name].relu() if place.rectified else values[place.landmark.name]
         for place in places
@@ -127,10 +127,10 @@ def expectation(deployed: DeployForm, image: NDArray[np.uint8], places: Sequence
 
 
 @contextmanager
-def recorded(module: nn.Module, wanted: Sequence[Landmark], values: dict[str, Tensor]) -> Iterator[None]:
+def record_outputs(module: nn.Module, wanted: Sequence[ComparisonPoint], values: dict[str, Tensor]) -> Iterator[None]:
     """While open, what each landmark gives is put into `values` under its name."""
     layers = dict(module.named_modules())
-    hooks = [layers[landmark.name].register_forward_hook(partial(keep, values, landmark.name)) for landmark in wanted]
+    hooks = [layers[landmark.name].register_forward_hook(partial(store_output, values, landmark.name)) for landmark in wanted]
     try:
         yield
     finally:
@@ -138,12 +138,12 @@ def recorded(module: nn.Module, wanted: Sequence[Landmark], values: dict[str, Te
             hook.remove()
 
 
-def keep(values: dict[str, Tensor], name: str, _: nn.Module, __: Any, output: Tensor) -> None:
+def store_output(values: dict[str, Tensor], name: str, _: nn.Module, __: Any, output: Tensor) -> None:
     values[name] = output
 
 
-def single(images: ImageSet, preprocessing: Preprocessing, progress: Progress | None) -> Iterator[NDArray[np.uint8]]:
+def iterate_single_images(images: ImageSet, preprocessing: Preprocessing, progress: ProgressCallback | None) -> Iterator[NDArray[np.uint8]]:
     """The pixels of the images one by one, shape (1, height, width, 3): programs are made for a batch of one."""
-    for batch in batches(images, preprocessing, size=8, progress=progress):
+    for batch in iterate_batches(images, preprocessing, size=8, progress=progress):
         for index in range(len(batch.pixels)):
             yield batch.pixels[index : index + 1]

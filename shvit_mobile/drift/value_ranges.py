@@ -19,25 +19,25 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import RangeReport, ValueRange
-from shvit_mobile.deploy.comparison_points import landmarks
+from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import check_origin
-from shvit_mobile.drift.layer_drift import single
+from shvit_mobile.drift.layer_drift import iterate_single_images
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.runtimes.probes.activations import Value, Watch, open_watch
+from shvit_mobile.runtimes.probes.activations import ActivationObserver, ObservedValue, open_activation_observer
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 # fp16's largest number, its smallest with all its digits, and below what it rounds to zero (IEEE 754, binary16).
-LARGEST, SMALLEST_NORMAL, ROUNDS_TO_ZERO = 65504.0, 2.0**-14, 2.0**-25
+FP16_MAX, FP16_MIN_NORMAL, FP16_ZERO_LIMIT = 65504.0, 2.0**-14, 2.0**-25
 # A value is silent where less than this share of its size is left. Values of a few elements are not judged: those may
 # be near zero by chance.
-SILENT, JUDGED_ELEMENTS = 1e-3, 16
+SILENT_SHARE, MIN_ELEMENTS = 1e-3, 16
 
 
 def measure_ranges(
-    artifact: Artifact, trained: TrainedModel, images: ImageSet, *, progress: Progress | None = None
+    artifact: Artifact, trained: TrainedModel, images: ImageSet, *, progress: ProgressCallback | None = None
 ) -> RangeReport:
     """The range of every float value of `artifact` over `images`, held against fp16.
 
@@ -56,11 +56,11 @@ def measure_ranges(
     """
     check_origin(artifact, trained)
     deployed = to_deploy_form(trained, normalise=artifact.manifest.input.values == "pixels")
-    watch = open_watch(artifact, deployed, tuple(landmarks(deployed.module)))
-    known: dict[Value, Extent] = {}
+    watch = open_activation_observer(artifact, deployed, tuple(find_comparison_points(deployed.module)))
+    known: dict[ObservedValue, RangeAccumulator] = {}
     seen = 0
-    for image in single(images, artifact.manifest.preprocessing, progress):
-        see(watch, image, known)
+    for image in iterate_single_images(images, artifact.manifest.preprocessing, progress):
+        observe_image(watch, image, known)
         seen += 1
     in_order = [extent.row(value) for value, extent in known.items()]
     return RangeReport(
@@ -69,34 +69,34 @@ def measure_ranges(
         computes_in_half=watch.computes_in_half,
         images=seen,
         values=tuple(sorted(in_order, key=lambda row: -row.largest)),
-        flags=(*overflows(in_order), *broken(in_order, seen), *silences(in_order, seen)),
-        notes=(*large_sums(in_order), *small(in_order)),
+        flags=(*describe_overflows(in_order), *describe_non_finite(in_order, seen), *describe_silent_layers(in_order, seen)),
+        notes=(*describe_large_sums(in_order), *describe_subnormals(in_order)),
     )
 
 
-def see(watch: Watch, image: NDArray[np.uint8], known: dict[Value, Extent]) -> None:
+def observe_image(watch: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]) -> None:
     """One image more: in float32, then in fp16, held against the first."""
-    sizes: dict[Value, float] = {}
+    sizes: dict[ObservedValue, float] = {}
 
-    def exact(value: Value, tensor: Tensor) -> None:
-        known.setdefault(value, Extent()).widen(tensor)
-        if value.part is None and tensor.numel() >= JUDGED_ELEMENTS:
-            sizes[value] = root_mean_square(tensor)
+    def exact(value: ObservedValue, tensor: Tensor) -> None:
+        known.setdefault(value, RangeAccumulator()).widen(tensor)
+        if value.part is None and tensor.numel() >= MIN_ELEMENTS:
+            sizes[value] = compute_rms(tensor)
 
-    def half(value: Value, tensor: Tensor) -> None:
+    def half(value: ObservedValue, tensor: Tensor) -> None:
         if value.part is not None:
             return
         if not bool(torch.isfinite(tensor).all()):
             known[value].not_finite += 1
-        elif sizes.get(value, 0.0) >= SMALLEST_NORMAL and root_mean_square(tensor) < SILENT * sizes[value]:
+        elif sizes.get(value, 0.0) >= FP16_MIN_NORMAL and compute_rms(tensor) < SILENT_SHARE * sizes[value]:
             known[value].silent += 1
 
-    watch.run(image, exact, half=False)
-    watch.run(image, half, half=True)
+    watch.run(image, exact, round_to_fp16=False)
+    watch.run(image, half, round_to_fp16=True)
 
 
 @dataclass
-class Extent:
+class RangeAccumulator:
     """A value as images widen it."""
 
     size: int = 0
@@ -114,10 +114,10 @@ class Extent:
         self.largest, self.smallest_peak = max(self.largest, peak), min(self.smallest_peak, peak)
         there = magnitudes > 0
         self.elements += int(there.sum())
-        self.subnormal += int((there & (magnitudes < SMALLEST_NORMAL)).sum())
-        self.vanished += int((there & (magnitudes < ROUNDS_TO_ZERO)).sum())
+        self.subnormal += int((there & (magnitudes < FP16_MIN_NORMAL)).sum())
+        self.vanished += int((there & (magnitudes < FP16_ZERO_LIMIT)).sum())
 
-    def row(self, value: Value) -> ValueRange:
+    def row(self, value: ObservedValue) -> ValueRange:
         return ValueRange(
             layer=value.layer,
             operator=value.operator,
@@ -125,7 +125,7 @@ class Extent:
             part=value.part,
             size=self.size,
             largest=self.largest,
-            headroom_bits=log2(LARGEST / self.largest) if self.largest else inf,
+            headroom_bits=log2(FP16_MAX / self.largest) if self.largest else inf,
             smallest_peak=self.smallest_peak,
             subnormal=self.subnormal / max(self.elements, 1),
             vanished=self.vanished / max(self.elements, 1),
@@ -134,26 +134,26 @@ class Extent:
         )
 
 
-def root_mean_square(tensor: Tensor) -> float:
+def compute_rms(tensor: Tensor) -> float:
     return float(tensor.square().mean().sqrt())
 
 
-def overflows(rows: Sequence[ValueRange]) -> list[str]:
+def describe_overflows(rows: Sequence[ValueRange]) -> list[str]:
     """A sentence for each layer that has values, or squares within a norm, past fp16's largest number."""
-    outputs = [row for row in rows if row.part is None and row.largest > LARGEST]
-    squares = [row for row in rows if row.part == "squares" and row.largest > LARGEST]
+    outputs = [row for row in rows if row.part is None and row.largest > FP16_MAX]
+    squares = [row for row in rows if row.part == "squares" and row.largest > FP16_MAX]
     return [
-        f"{row.layer}: {row.operator} reaches {row.largest:.3g}, {row.largest / LARGEST:.2g} times what fp16 holds."
-        for row in largest_by_layer(outputs)
+        f"{row.layer}: {row.operator} reaches {row.largest:.3g}, {row.largest / FP16_MAX:.2g} times what fp16 holds."
+        for row in select_largest_by_layer(outputs)
     ] + [
-        f"{row.layer}: the squares inside {row.operator} reach {row.largest:.3g}, {row.largest / LARGEST:.2g} times "
+        f"{row.layer}: the squares inside {row.operator} reach {row.largest:.3g}, {row.largest / FP16_MAX:.2g} times "
         "what fp16 holds. A kernel that squares in fp16 overflows there and its result becomes zero; whether a device "
         "has such a kernel, only that device tells."
-        for row in largest_by_layer(squares)
+        for row in select_largest_by_layer(squares)
     ]
 
 
-def broken(rows: Sequence[ValueRange], images: int) -> list[str]:
+def describe_non_finite(rows: Sequence[ValueRange], images: int) -> list[str]:
     """A sentence on the first value that is infinite or NaN in fp16, in the order of the data."""
     found = [row for row in rows if row.not_finite]
     if not found:
@@ -165,18 +165,18 @@ def broken(rows: Sequence[ValueRange], images: int) -> list[str]:
     ]
 
 
-def silences(rows: Sequence[ValueRange], images: int) -> list[str]:
+def describe_silent_layers(rows: Sequence[ValueRange], images: int) -> list[str]:
     """A sentence for each layer that fp16 leaves nothing of."""
     return [
         f"{row.layer}: silent in fp16 for {row.silent} of {images} images: {row.operator} is zero, or nearly, where it "
         "should not be, and nothing says so."
-        for row in first_by_layer(row for row in rows if row.silent)
+        for row in select_first_by_layer(row for row in rows if row.silent)
     ]
 
 
-def large_sums(rows: Sequence[ValueRange]) -> list[str]:
+def describe_large_sums(rows: Sequence[ValueRange]) -> list[str]:
     """A sentence on sums that only a kernel with a wider accumulator forms."""
-    found = [row for row in rows if row.part == "sum" and row.largest > LARGEST]
+    found = [row for row in rows if row.part == "sum" and row.largest > FP16_MAX]
     if not found:
         return []
     worst = max(found, key=lambda row: row.largest)
@@ -187,20 +187,20 @@ def large_sums(rows: Sequence[ValueRange]) -> list[str]:
     ]
 
 
-def small(rows: Sequence[ValueRange]) -> list[str]:
+def describe_subnormals(rows: Sequence[ValueRange]) -> list[str]:
     """A sentence on values that lie below fp16's normal numbers as a whole, for an image at least."""
-    judged = [row for row in rows if row.part is None and row.size >= JUDGED_ELEMENTS]
-    found = [row for row in judged if 0 < row.smallest_peak < SMALLEST_NORMAL]
+    judged = [row for row in rows if row.part is None and row.size >= MIN_ELEMENTS]
+    found = [row for row in judged if 0 < row.smallest_peak < FP16_MIN_NORMAL]
     if not found:
         return []
     first = found[0]
     return [
-        f"{len(found)} values lie for some image below {SMALLEST_NORMAL:.2g}, where fp16 has fewer digits and some "
+        f"{len(found)} values lie for some image below {FP16_MIN_NORMAL:.2g}, where fp16 has fewer digits and some "
         f"devices have zero; the first is {first.operator} of {first.layer}, at most {first.smallest_peak:.2g}."
     ]
 
 
-def largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
+def select_largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     """The largest of each layer, in the order of the data."""
     chosen: dict[str, ValueRange] = {}
     for row in rows:
@@ -209,7 +209,7 @@ def largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     return list(chosen.values())
 
 
-def first_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
+def select_first_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     chosen: dict[str, ValueRange] = {}
     for row in rows:
         chosen.setdefault(row.layer, row)

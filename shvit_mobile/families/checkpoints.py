@@ -19,29 +19,36 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, OutputExists, UnknownVariant, WrongConfig
-from shvit_mobile.families.containers import FLOATS, MAX_BYTES, few, read_container
-from shvit_mobile.families.hub import HUB_ID, OFFICIAL_RELEASE, hub_files, official_file
-from shvit_mobile.families.layouts import Layout, layouts_of, ours, theirs
-from shvit_mobile.families.metadata import Card, card_of, fitting_labels, hub_card, is_ours, metadata_of
+from shvit_mobile.families.containers import FLOAT_DTYPES, MAX_CHECKPOINT_BYTES, format_first_few, parse_checkpoint_file
+from shvit_mobile.families.hub import HUB_ID, OFFICIAL_RELEASE, fetch_hub_files, fetch_official_checkpoint
+from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
+from shvit_mobile.families.metadata import (
+    CheckpointDescription,
+    build_checkpoint_metadata,
+    check_labels,
+    has_shvit_mobile_metadata,
+    parse_checkpoint_metadata,
+    read_hub_config,
+)
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig
 from shvit_mobile.families.shvit_config import (
-    Fit,
-    config_of,
-    contradictions,
-    fit,
-    nearest_fit,
-    of_variant,
-    variant_of,
+    ConfigFit,
+    adapt_variant,
+    find_contradictions,
+    find_nearest_variant,
+    find_variant,
+    fit_config,
+    infer_config,
 )
-from shvit_mobile.families.trained_model import Dialect, TrainedModel
+from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel
 
-SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
-POINTWISE = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
-FORMS = (
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
+POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
+SOURCE_FORMS = (
     "A source is the path of a .pth or .safetensors file, a hub id such as timm/shvit_s1.in1k, "
     f"or a variant to take from the authors' release: {', '.join(OFFICIAL_RELEASE)}."
 )
@@ -75,22 +82,22 @@ def load_checkpoint(
     """
     if variant is not None and variant not in VARIANTS:
         raise UnknownVariant.among(variant, VARIANTS)
-    found = located(source)
-    data = content(found.path)
-    container = read_container(data, found.shown)
-    layout = layout_of(container.tensors, found.shown)
-    card = card_of(container.metadata, found.shown) if is_ours(container.metadata) else Card()
-    tensors = {ours(name): tensor for name, tensor in container.tensors.items()}
-    model = built(with_kernels(tensors), layout, card.config, variant, found.shown)
-    name = variant_of(model.config)
+    found = locate_checkpoint(source)
+    data = read_checkpoint_bytes(found.path)
+    container = parse_checkpoint_file(data, found.shown)
+    layout = detect_layout(container.tensors, found.shown)
+    card = parse_checkpoint_metadata(container.metadata, found.shown) if has_shvit_mobile_metadata(container.metadata) else CheckpointDescription()
+    tensors = {to_timm_key(name): tensor for name, tensor in container.tensors.items()}
+    model = build_model(restore_kernel_dimensions(tensors), layout, card.config, variant, found.shown)
+    name = find_variant(model.config)
     usual = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
-    if found.config and not is_ours(container.metadata) and (labels is None or preprocessing is None):
-        card = hub_card(found.config, found.shown, usual)
+    if found.config and not has_shvit_mobile_metadata(container.metadata) and (labels is None or preprocessing is None):
+        card = read_hub_config(found.config, found.shown, usual)
     return TrainedModel(
         model=model,
         variant=name,
-        dialect=dialect_of(layout, ours=is_ours(container.metadata)),
-        labels=class_names(labels, card.labels, model.config.classes, found.shown),
+        dialect=get_dialect(layout, has_own_metadata=has_shvit_mobile_metadata(container.metadata)),
+        labels=choose_class_names(labels, card.labels, model.config.classes, found.shown),
         preprocessing=preprocessing or card.preprocessing or usual,
         source=found.source,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -120,15 +127,15 @@ def save_checkpoint(
         raise OutputExists(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
         )
-    labels = fitting_labels(trained.labels, trained.model.config.classes, WrongConfig, "There are")
-    state = {name: stored(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
-    metadata = metadata_of(trained.model.config, trained.variant, labels, trained.preprocessing)
-    with whole(path, overwrite=overwrite) as (part,):
+    labels = check_labels(trained.labels, trained.model.config.classes, WrongConfig, "There are")
+    state = {name: prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
+    metadata = build_checkpoint_metadata(trained.model.config, trained.variant, labels, trained.preprocessing)
+    with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_bytes(safetensors.torch.save(state, metadata))
 
 
 @dataclass(frozen=True)
-class Located:
+class CheckpointFile:
     """A checkpoint as a file here.
 
     Attributes:
@@ -144,26 +151,26 @@ class Located:
     config: Path | None = None
 
 
-def located(source: AnyPath) -> Located:
+def locate_checkpoint(source: AnyPath) -> CheckpointFile:
     """The file that a path, a hub id or the name of a variant leads to; a path goes before the others."""
     text = os.fspath(source)
     path = Path(os.path.expanduser(text))
     if text and os.path.lexists(path):
-        return Located(path, text, path.name)
+        return CheckpointFile(path, text, path.name)
     if text in OFFICIAL_RELEASE:
-        return Located(official_file(text), text, text)
-    if path.suffix.lower() in SUFFIXES or path.is_absolute():
-        raise missing(path, text)
+        return CheckpointFile(fetch_official_checkpoint(text), text, text)
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES or path.is_absolute():
+        raise build_missing_file_error(path, text)
     if HUB_ID.fullmatch(text):
-        files = hub_files(text)
-        return Located(files.weights, text, text, files.config)
+        files = fetch_hub_files(text)
+        return CheckpointFile(files.weights, text, text, files.config)
     near = get_close_matches(text, [*OFFICIAL_RELEASE, *(f"timm/{name}.in1k" for name in OFFICIAL_RELEASE)], n=1)
     raise BadCheckpoint(
-        f"'{text}' is neither a file nor the id of a model.", why=FORMS, hint=f"Did you mean {near[0]}?" if near else ""
+        f"'{text}' is neither a file nor the id of a model.", why=SOURCE_FORMS, hint=f"Did you mean {near[0]}?" if near else ""
     )
 
 
-def missing(path: Path, text: str) -> BadCheckpoint:
+def build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
     """The error for a file that is not there; names the one beside it whose name is nearest."""
     beside = os.listdir(path.parent) if path.parent.is_dir() and os.access(path.parent, os.R_OK) else []
     near = get_close_matches(path.name, beside, n=1)
@@ -173,17 +180,17 @@ def missing(path: Path, text: str) -> BadCheckpoint:
     )
 
 
-def content(path: Path) -> bytes:
+def read_checkpoint_bytes(path: Path) -> bytes:
     """The bytes of a regular file of a size that a checkpoint can have."""
     try:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in CHECKPOINT_SUFFIXES)
             hint = f"Did you mean {inside[0]}?" if inside else "Give the file inside it."
             raise BadCheckpoint(f"{path} is a folder.", why="A checkpoint is one file.", hint=hint)
         if path.exists() and not path.is_file():
             raise BadCheckpoint(f"{path} is no regular file.", why="A checkpoint is read whole, and hashed.")
         size = path.stat().st_size
-        if size > MAX_BYTES:
+        if size > MAX_CHECKPOINT_BYTES:
             raise BadCheckpoint(
                 f"{path} has {size / 1024**3:.1f} GiB.",
                 why="The largest SHViT has a few hundred MB with all its training state.",
@@ -193,34 +200,34 @@ def content(path: Path) -> bytes:
         raise BadCheckpoint(f"{path} cannot be read: {reason.strerror}.") from None
 
 
-def layout_of(tensors: dict[str, Tensor], shown: str) -> Layout:
+def detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLayout:
     """The one layout that the tensors are named in."""
-    layouts = layouts_of(tensors)
+    layouts = detect_layouts(tensors)
     if len(layouts) == 1:
         return layouts.pop()
     if not layouts:
-        raise foreign({name: tuple(tensor.shape) for name, tensor in tensors.items()}, shown)
-    firsts = [next(name for name in tensors if layouts_of([name]) == {layout}) for layout in ("official", "timm")]
+        raise build_unknown_model_error({name: tuple(tensor.shape) for name, tensor in tensors.items()}, display_name)
+    firsts = [next(name for name in tensors if detect_layouts([name]) == {layout}) for layout in ("official", "timm")]
     raise BadCheckpoint(
-        f"{shown} mixes two layouts: {firsts[0]} is the authors', {firsts[1]} is timm's.",
+        f"{display_name} mixes two layouts: {firsts[0]} is the authors', {firsts[1]} is timm's.",
         why="A checkpoint is in one layout or the other.",
     )
 
 
-def dialect_of(layout: Layout, *, ours: bool) -> Dialect:
-    return "shvit-mobile" if ours else layout
+def get_dialect(layout: CheckpointLayout, *, has_own_metadata: bool) -> CheckpointDialect:
+    return "shvit-mobile" if has_own_metadata else layout
 
 
-def with_kernels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, where weights of 1x1 convolutions that are stored as matrices have their two missing dimensions."""
     return {
-        name: tensor[:, :, None, None] if tensor.ndim == 2 and POINTWISE.fullmatch(name) else tensor
+        name: tensor[:, :, None, None] if tensor.ndim == 2 and POINTWISE_WEIGHT_KEY.fullmatch(name) else tensor
         for name, tensor in tensors.items()
     }
 
 
-def built(
-    tensors: dict[str, Tensor], layout: Layout, told: SHViTConfig | None, variant: str | None, shown: str
+def build_model(
+    tensors: dict[str, Tensor], layout: CheckpointLayout, declared_config: SHViTConfig | None, variant: str | None, display_name: str
 ) -> SHViT:
     """The SHViT that the tensors, under our names, are all of.
 
@@ -235,22 +242,22 @@ def built(
         BadCheckpoint: they are not, or are none of the variant asked for, or contradict what the file says of itself.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    named: Callable[[str], str] = partial(theirs, layout=layout)
-    read = config_of(shapes)
-    own = fit(shapes, read, named) if read else None
+    named: Callable[[str], str] = partial(from_timm_key, layout=layout)
+    read = infer_config(shapes)
+    own = fit_config(shapes, read, named) if read else None
     if variant is not None:
-        wanted = fit(shapes, of_variant(variant, shapes), named)
+        wanted = fit_config(shapes, adapt_variant(variant, shapes), named)
         if wanted.misfits:
-            raise another_variant(variant, wanted, own, shown)
-        return loaded(wanted.config, tensors)
+            raise build_wrong_variant_error(variant, wanted, own, display_name)
+        return create_model_from_tensors(wanted.config, tensors)
     if own is None or own.misfits:
-        raise no_whole_shvit(own, shapes, named, shown)
-    if told is not None and (wrong := contradictions(shapes, told, own.config)):
-        raise BadCheckpoint(f"{shown} says of itself {few(wrong)}.", why="Its metadata is damaged or was made by hand.")
-    return loaded(told or own.config, tensors)
+        raise build_incomplete_model_error(own, shapes, named, display_name)
+    if declared_config is not None and (wrong := find_contradictions(shapes, declared_config, own.config)):
+        raise BadCheckpoint(f"{display_name} says of itself {format_first_few(wrong)}.", why="Its metadata is damaged or was made by hand.")
+    return create_model_from_tensors(declared_config or own.config, tensors)
 
 
-def loaded(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
+def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
     """A SHViT in eval mode that owns the tensors; made without drawing the random weights they would replace."""
     with torch.device("meta"):
         model = SHViT(config)
@@ -258,65 +265,65 @@ def loaded(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
     return model.eval()
 
 
-def another_variant(asked: str, wanted: Fit, own: Fit | None, shown: str) -> BadCheckpoint:
+def build_wrong_variant_error(requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str) -> BadCheckpoint:
     """The error for a checkpoint that is not of the variant asked for; says which it looks like."""
     why = hint = ""
-    if own and not own.misfits:
-        name = variant_of(own.config)
+    if inferred and not inferred.misfits:
+        name = find_variant(inferred.config)
         if name in VARIANTS:
-            why, hint = f"It looks like {name}.", f"Try: shvit-mobile export --model {name} --checkpoint {shown}"
+            why, hint = f"It looks like {name}.", f"Try: shvit-mobile export --model {name} --checkpoint {display_name}"
         else:
-            why = f"It looks like a SHViT of its own kind, with dims {own.config.dims} and depths {own.config.depths}."
-            hint = f"Try: shvit-mobile export --checkpoint {shown}"
-    return BadCheckpoint(f"{shown} {holdings(asked, wanted)}", why=why, hint=hint)
+            why = f"It looks like a SHViT of its own kind, with dims {inferred.config.dims} and depths {inferred.config.depths}."
+            hint = f"Try: shvit-mobile export --checkpoint {display_name}"
+    return BadCheckpoint(f"{display_name} {describe_fit(requested, wanted)}", why=why, hint=hint)
 
 
-def no_whole_shvit(
-    own: Fit | None, shapes: dict[str, tuple[int, ...]], named: Callable[[str], str], shown: str
+def build_incomplete_model_error(
+    inferred: ConfigFit | None, shapes: dict[str, tuple[int, ...]], rename: Callable[[str], str], display_name: str
 ) -> BadCheckpoint:
     """The error for tensors that make no SHViT; compares them with the one that they miss by the least."""
-    name, nearest = nearest_fit(shapes, named)
-    if own and len(own.misfits) < len(nearest.misfits):
-        name, nearest = variant_of(own.config), own
+    name, nearest = find_nearest_variant(shapes, rename)
+    if inferred and len(inferred.misfits) < len(nearest.misfits):
+        name, nearest = find_variant(inferred.config), inferred
     if not nearest.fitting:
-        return foreign(shapes, shown)
+        return build_unknown_model_error(shapes, display_name)
     why = ""
     if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
         why = "Its BatchNorms are folded into its convolutions already; the checkpoint as it was trained is needed."
     elif "head.l.weight" not in shapes:
         why = "It has no classifier, only features."
-    return BadCheckpoint(f"{shown} is no whole SHViT: it {holdings(name, nearest)}", why=why)
+    return BadCheckpoint(f"{display_name} is no whole SHViT: it {describe_fit(name, nearest)}", why=why)
 
 
-def holdings(name: str, found: Fit) -> str:
+def describe_fit(name: str, found: ConfigFit) -> str:
     whole_name = "a SHViT of its shapes" if name not in VARIANTS else name
     return (
         f"holds {found.fitting} of the {found.expected} tensors of {whole_name}; "
-        f"the first that do not fit: {few(list(found.misfits))}."
+        f"the first that do not fit: {format_first_few(list(found.misfits))}."
     )
 
 
-def foreign(shapes: dict[str, tuple[int, ...]], shown: str) -> BadCheckpoint:
+def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: str) -> BadCheckpoint:
     """The error for a checkpoint of some other network."""
     firsts = [f"{name} {shape}" for name, shape in list(shapes.items())[:3]]
     return BadCheckpoint(
-        f"{shown} is not a SHViT's: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
+        f"{display_name} is not a SHViT's: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
         why="A SHViT has patch_embed.0.c.weight, blocks1 to blocks3 (authors) or stages (timm), and head.l.weight.",
     )
 
 
-def class_names(given: Sequence[str] | None, own: tuple[str, ...] | None, classes: int, shown: str) -> tuple[str, ...]:
+def choose_class_names(given: Sequence[str] | None, stored_labels: tuple[str, ...] | None, classes: int, display_name: str) -> tuple[str, ...]:
     """The labels: those given, else the checkpoint's own, else numbered ones."""
     if given is not None:
-        return fitting_labels(given, classes, WrongConfig, "There are")
-    if own is not None:
-        return fitting_labels(own, classes, BadCheckpoint, f"{shown} gives")
+        return check_labels(given, classes, WrongConfig, "There are")
+    if stored_labels is not None:
+        return check_labels(stored_labels, classes, BadCheckpoint, f"{display_name} gives")
     return tuple(f"class {index}" for index in range(classes))
 
 
-def stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """A tensor as it is written; the kernels and matrices in `dtype`."""
-    if tensor.dtype not in FLOATS:
+    if tensor.dtype not in FLOAT_DTYPES:
         return tensor.detach().cpu()
     kept = tensor.detach().cpu().to(dtype if tensor.ndim > 1 else torch.float32).contiguous()
     if not kept.isfinite().all():

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shvit_mobile.cache import cache_folder
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.cache import get_cache_folder
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import HubUnavailable
 
 # The links in the authors' README. The release publishes no SHA-256, so there is nothing to compare a download with but
@@ -23,10 +23,10 @@ OFFICIAL_RELEASE: dict[str, str] = {
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_ID = re.compile(r"(?:hf[-_]hub:)?([\w][\w.-]*/[\w][\w.-]*)(?:@([\w][\w./-]*))?", re.ASCII)
 
-MAX_DOWNLOAD = 512 * 1024**2
-SECONDS = 10
-CHUNK = 1024**2
-TORCH_BEGINNINGS = (b"PK\x03\x04", b"\x80")
+MAX_DOWNLOAD_BYTES = 512 * 1024**2
+TIMEOUT_SECONDS = 10
+CHUNK_BYTES = 1024**2
+TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class HubFiles:
     config: Path | None
 
 
-def hub_files(source: str) -> HubFiles:
+def fetch_hub_files(source: str) -> HubFiles:
     """The files of "org/name" on the model hub, perhaps with "hf-hub:" before and "@revision" after it.
 
     From the hub's own cache where the hub cannot be reached.
@@ -49,29 +49,29 @@ def hub_files(source: str) -> HubFiles:
     if not parsed:
         raise HubUnavailable(f"'{source}' is not a hub id.", why="One such as timm/shvit_s1.in1k.")
     repository, revision = parsed[1], parsed[2]
-    here_only = not hub_reachable()
+    here_only = not is_hub_reachable()
     for name in WEIGHT_FILES:
-        weights = hub_file(repository, name, revision, here_only)
+        weights = fetch_hub_file(repository, name, revision, here_only)
         if weights:
-            return HubFiles(weights, hub_file(repository, "config.json", revision, here_only))
+            return HubFiles(weights, fetch_hub_file(repository, "config.json", revision, here_only))
     if here_only:
         raise HubUnavailable(
-            f"{repository} could not be downloaded: {hub_endpoint()} cannot be reached.",
+            f"{repository} could not be downloaded: {get_hub_endpoint()} cannot be reached.",
             why="It is not in the hub's cache on this machine either.",
-            hint=f"Download {hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{WEIGHT_FILES[0]} "
+            hint=f"Download {get_hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{WEIGHT_FILES[0]} "
             "by hand and give the path of the file.",
         )
     raise HubUnavailable(f"{repository} holds no weights.", why=f"Looked for: {', '.join(WEIGHT_FILES)}.")
 
 
-def hub_file(repository: str, name: str, revision: str | None, here_only: bool) -> Path | None:
+def fetch_hub_file(repository: str, name: str, revision: str | None, offline: bool) -> Path | None:
     """One file of a repository, downloaded if need be; None where the repository, or the cache, has no such file."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(
-            hf_hub_download(repository, name, revision=revision, local_files_only=here_only, etag_timeout=SECONDS)
+            hf_hub_download(repository, name, revision=revision, local_files_only=offline, etag_timeout=TIMEOUT_SECONDS)
         )
     except EntryNotFoundError:
         return None
@@ -85,25 +85,25 @@ def hub_file(repository: str, name: str, revision: str | None, here_only: bool) 
         raise HubUnavailable(f"{repository} has no revision '{revision}'.", hint=f"Try: {repository}") from None
     except Exception as reason:  # the hub's client changes its HTTP library, and with it these errors, between versions
         raise HubUnavailable(
-            f"{name} of {repository} could not be downloaded: {first_line(reason)}.",
-            hint=f"Download {hub_endpoint()}/{repository} by hand and give the path of {name}.",
+            f"{name} of {repository} could not be downloaded: {get_first_line(reason)}.",
+            hint=f"Download {get_hub_endpoint()}/{repository} by hand and give the path of {name}.",
         ) from None
 
 
-def hub_endpoint() -> str:
+def get_hub_endpoint() -> str:
     from huggingface_hub import constants
 
     return constants.ENDPOINT
 
 
-def hub_reachable() -> bool:
+def is_hub_reachable() -> bool:
     """Whether the hub answers at all; asked first because its client retries for half a minute where nothing does."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        urllib.request.urlopen(urllib.request.Request(hub_endpoint(), method="HEAD"), timeout=SECONDS).close()
+        urllib.request.urlopen(urllib.request.Request(get_hub_endpoint(), method="HEAD"), timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as reason:
@@ -114,20 +114,20 @@ def hub_reachable() -> bool:
     return True
 
 
-def official_file(variant: str) -> Path:
+def fetch_official_checkpoint(variant: str) -> Path:
     """The authors' checkpoint of a variant: from this package's cache, else from their release.
 
     Raises:
         HubUnavailable: there is no network, or what came is not a whole checkpoint.
     """
     url = OFFICIAL_RELEASE[variant]
-    final = cache_folder() / url.rpartition("/")[2]
+    final = get_cache_folder() / url.rpartition("/")[2]
     if not final.is_file():
         try:
             download(url, final)
         except (OSError, http.client.HTTPException) as reason:
             raise HubUnavailable(
-                f"{variant} could not be downloaded: {first_line(reason)}.",
+                f"{variant} could not be downloaded: {get_first_line(reason)}.",
                 why=f"It is in the authors' release: {url}",
                 hint="Download it by hand and give the path of the file.",
             ) from None
@@ -145,8 +145,8 @@ def download(url: str, final: Path) -> None:
         raise HubUnavailable(f"{url} is not an https address.", why="Nothing is downloaded over an open line.")
     opener = urllib.request.build_opener(HttpsOnly)
     with (
-        opener.open(url, timeout=SECONDS) as response,
-        whole(final, overwrite=True) as (part,),
+        opener.open(url, timeout=TIMEOUT_SECONDS) as response,
+        write_atomically(final, overwrite=True) as (part,),
         part.open("wb") as file,
     ):
         announced = response.headers.get("Content-Length")
@@ -157,8 +157,8 @@ def download(url: str, final: Path) -> None:
 
 def copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
     """Copies a checkpoint and returns its bytes; stops where they are too many, or begin as no checkpoint does."""
-    chunk = response.read(CHUNK)
-    if not chunk.startswith(TORCH_BEGINNINGS):
+    chunk = response.read(CHUNK_BYTES)
+    if not chunk.startswith(TORCH_MAGIC):
         raise HubUnavailable(
             f"{url} gave something that is no PyTorch checkpoint.",
             why="A proxy or a login page may have answered in its place.",
@@ -167,12 +167,12 @@ def copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
     received = 0
     while chunk:
         received += len(chunk)
-        if received > MAX_DOWNLOAD:
+        if received > MAX_DOWNLOAD_BYTES:
             raise HubUnavailable(
-                f"{url} is longer than {MAX_DOWNLOAD} bytes.", why="The largest SHViT is a fifth of that."
+                f"{url} is longer than {MAX_DOWNLOAD_BYTES} bytes.", why="The largest SHViT is a fifth of that."
             )
         file.write(chunk)
-        chunk = response.read(CHUNK)
+        chunk = response.read(CHUNK_BYTES)
     return received
 
 
@@ -193,7 +193,7 @@ class HttpsOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def first_line(reason: Exception) -> str:
+def get_first_line(reason: Exception) -> str:
     """What an error says, in one line without a full stop."""
     said = reason.reason if isinstance(reason, urllib.error.URLError) else reason
     said = said.strerror if isinstance(said, OSError) and said.strerror else said

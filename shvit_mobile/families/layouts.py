@@ -10,50 +10,50 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-Layout = Literal["official", "timm"]
+CheckpointLayout = Literal["official", "timm"]
 
 # Where the five parts of our `downsample` stand in the authors' row.
-DOWNSAMPLE = ("0.0", "0.1", "1", "2.0", "2.1")
-BLOCKS_BEGIN = 3
+DOWNSAMPLE_POSITIONS = ("0.0", "0.1", "1", "2.0", "2.1")
+FIRST_BLOCK_POSITION = 3
 
-OFFICIAL = re.compile(r"blocks([1-9]\d?)\.(.+)", re.DOTALL)
-OURS = re.compile(r"stages\.(\d{1,2})\.(downsample|blocks)\.(\d{1,4})\.(.+)", re.DOTALL)
+OFFICIAL_KEY = re.compile(r"blocks([1-9]\d?)\.(.+)", re.DOTALL)
+TIMM_KEY = re.compile(r"stages\.(\d{1,2})\.(downsample|blocks)\.(\d{1,4})\.(.+)", re.DOTALL)
 
 
-def layouts_of(names: Iterable[str]) -> set[Layout]:
+def detect_layouts(names: Iterable[str]) -> set[CheckpointLayout]:
     """The layouts that the names speak of: one for a checkpoint, two for a mixture, none where no stage is named."""
-    found: set[Layout] = set()
+    found: set[CheckpointLayout] = set()
     for name in names:
-        if OFFICIAL.fullmatch(name):
+        if OFFICIAL_KEY.fullmatch(name):
             found.add("official")
         elif name.startswith("stages."):
             found.add("timm")
     return found
 
 
-def ours(name: str) -> str:
+def to_timm_key(name: str) -> str:
     """Our name of a tensor in either layout; a name that is in neither comes back as it is."""
-    official = OFFICIAL.fullmatch(name)
+    official = OFFICIAL_KEY.fullmatch(name)
     if not official:
         return name
     stage, rest = int(official[1]) - 1, official[2]
     if stage:
-        for part, place in enumerate(DOWNSAMPLE):
+        for part, place in enumerate(DOWNSAMPLE_POSITIONS):
             if rest.startswith(f"{place}."):
                 return f"stages.{stage}.downsample.{part}.{rest.removeprefix(f'{place}.')}"
     block, _, inside = rest.partition(".")
-    index = int(block) - (BLOCKS_BEGIN if stage else 0) if block.isascii() and block.isdigit() else -1
+    index = int(block) - (FIRST_BLOCK_POSITION if stage else 0) if block.isascii() and block.isdigit() else -1
     return f"stages.{stage}.blocks.{index}.{inside}" if index >= 0 else name
 
 
-def theirs(name: str, layout: Layout) -> str:
-    """The name that one of our tensors has in `layout`; the inverse of `ours`."""
-    own = OURS.fullmatch(name)
+def from_timm_key(name: str, layout: CheckpointLayout) -> str:
+    """The name that one of our tensors has in `layout`; the inverse of `to_timm_key`."""
+    own = TIMM_KEY.fullmatch(name)
     if layout == "timm" or not own:
         return name
     stage, part, index, inside = int(own[1]), own[2], int(own[3]), own[4]
     if part == "downsample":
-        place = DOWNSAMPLE[index] if index < len(DOWNSAMPLE) else f"downsample.{index}"
+        place = DOWNSAMPLE_POSITIONS[index] if index < len(DOWNSAMPLE_POSITIONS) else f"downsample.{index}"
     else:
-        place = str(index + (BLOCKS_BEGIN if stage else 0))
+        place = str(index + (FIRST_BLOCK_POSITION if stage else 0))
     return f"blocks{stage + 1}.{place}.{inside}"

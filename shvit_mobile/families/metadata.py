@@ -17,13 +17,13 @@ from shvit_mobile.errors import BadCheckpoint, ShvitError
 from shvit_mobile.families.shvit import SHViTConfig
 
 # Its major part changes when older versions of this package could no longer read a file rightly.
-FORMAT = "1.0"
+FORMAT_VERSION = "1.0"
 METADATA_KEY = "shvit_mobile"
 MAX_CONFIG_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
-class Card:
+class CheckpointDescription:
     """What a checkpoint says about itself; None where it says nothing."""
 
     config: SHViTConfig | None = None
@@ -31,7 +31,7 @@ class Card:
     preprocessing: Preprocessing | None = None
 
 
-class Metadata(BaseModel):
+class CheckpointMetadata(BaseModel):
     """What our safetensors hold as metadata, as JSON in one string.
 
     One string and not five, because safetensors writes several in a random order, and the same model should be the same
@@ -45,7 +45,7 @@ class Metadata(BaseModel):
     preprocessing: Preprocessing
 
 
-class PretrainedConfig(BaseModel):
+class TimmPretrainedConfig(BaseModel):
     """The fields of timm's `pretrained_cfg` that matter here."""
 
     input_size: tuple[int, int, int] | None = None
@@ -57,27 +57,27 @@ class PretrainedConfig(BaseModel):
     label_names: tuple[str, ...] | None = None
 
 
-class HubConfig(BaseModel):
+class TimmHubConfig(BaseModel):
     """timm's config.json; labels in the outer part go before those in the inner."""
 
-    pretrained_cfg: PretrainedConfig
+    pretrained_cfg: TimmPretrainedConfig
     label_names: tuple[str, ...] | None = None
 
 
-def is_ours(metadata: Mapping[str, str]) -> bool:
-    """Whether safetensors metadata was written by `metadata_of`."""
+def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
+    """Whether safetensors metadata was written by `build_checkpoint_metadata`."""
     return METADATA_KEY in metadata
 
 
-def metadata_of(
+def build_checkpoint_metadata(
     config: SHViTConfig, variant: str, labels: tuple[str, ...], preprocessing: Preprocessing
 ) -> dict[str, str]:
-    """The metadata that `card_of` reads back."""
-    told = Metadata(format=FORMAT, variant=variant, config=config, labels=labels, preprocessing=preprocessing)
+    """The metadata that `parse_checkpoint_metadata` reads back."""
+    told = CheckpointMetadata(format=FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing)
     return {METADATA_KEY: told.model_dump_json()}
 
 
-def card_of(metadata: Mapping[str, str], name: str) -> Card:
+def parse_checkpoint_metadata(metadata: Mapping[str, str], name: str) -> CheckpointDescription:
     """The card in our metadata, which anyone may have written.
 
     Raises:
@@ -85,30 +85,30 @@ def card_of(metadata: Mapping[str, str], name: str) -> Card:
     """
     try:
         content = json.loads(metadata[METADATA_KEY])
-        refuse_newer(content, name)
-        told = Metadata.model_validate(content)
+        check_format_version(content, name)
+        told = CheckpointMetadata.model_validate(content)
     except BadCheckpoint:
         raise
     except (ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"{name}: its metadata is wrong: {first_fault(reason)}.", why="It is damaged or was made by hand."
+            f"{name}: its metadata is wrong: {describe_first_fault(reason)}.", why="It is damaged or was made by hand."
         ) from None
-    return Card(told.config, told.labels, sensible(told.preprocessing, name))
+    return CheckpointDescription(told.config, told.labels, check_finite_preprocessing(told.preprocessing, name))
 
 
-def refuse_newer(content: Any, name: str) -> None:
+def check_format_version(content: Any, name: str) -> None:
     """Raises `BadCheckpoint` for metadata of a newer major version, before anything else in it is looked at."""
-    version = str(content["format"]) if isinstance(content, dict) and "format" in content else FORMAT
+    version = str(content["format"]) if isinstance(content, dict) and "format" in content else FORMAT_VERSION
     major = version.partition(".")[0]
-    if major.isascii() and major.isdigit() and int(major[:9]) > int(FORMAT.partition(".")[0]):
+    if major.isascii() and major.isdigit() and int(major[:9]) > int(FORMAT_VERSION.partition(".")[0]):
         raise BadCheckpoint(
             f"{name} was written by a newer shvit-mobile, in format {version[:40]}.",
-            why=f"This one reads formats up to {FORMAT}.",
+            why=f"This one reads formats up to {FORMAT_VERSION}.",
             hint="Try: pip install --upgrade shvit-mobile",
         )
 
 
-def hub_card(path: Path, name: str, usual: Preprocessing) -> Card:
+def read_hub_config(path: Path, name: str, default: Preprocessing) -> CheckpointDescription:
     """The card in a config.json that timm wrote; `usual` fills the gaps of its preprocessing.
 
     Raises:
@@ -116,7 +116,7 @@ def hub_card(path: Path, name: str, usual: Preprocessing) -> Card:
     """
     place = f"The config.json of {name}"
     try:
-        told = hub_config(json.loads(path.read_bytes()[:MAX_CONFIG_BYTES]))
+        told = parse_hub_config(json.loads(path.read_bytes()[:MAX_CONFIG_BYTES]))
         given = told.pretrained_cfg
         if given.crop_mode not in (None, "center"):
             raise BadCheckpoint(f"{place} asks for crop_mode {given.crop_mode!r}.", why="Only 'center' is known here.")
@@ -127,24 +127,24 @@ def hub_card(path: Path, name: str, usual: Preprocessing) -> Card:
             "mean": given.mean,
             "std": given.std,
         }
-        preprocessing = replace(usual, **{key: value for key, value in fields.items() if value is not None})
+        preprocessing = replace(default, **{key: value for key, value in fields.items() if value is not None})
     except BadCheckpoint:
         raise
     except (OSError, ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"{place} is wrong: {first_fault(reason)}.", why="It tells the labels and the image size."
+            f"{place} is wrong: {describe_first_fault(reason)}.", why="It tells the labels and the image size."
         ) from None
-    return Card(None, told.label_names or given.label_names, sensible(preprocessing, name))
+    return CheckpointDescription(None, told.label_names or given.label_names, check_finite_preprocessing(preprocessing, name))
 
 
-def hub_config(content: Any) -> HubConfig:
+def parse_hub_config(content: Any) -> TimmHubConfig:
     """The configuration in parsed JSON; old files have the inner part alone, and call its labels `labels`."""
     if isinstance(content, dict) and "pretrained_cfg" not in content:
         content = {"pretrained_cfg": content, "label_names": content.get("labels")}
-    return HubConfig.model_validate(content)
+    return TimmHubConfig.model_validate(content)
 
 
-def sensible(preprocessing: Preprocessing, name: str) -> Preprocessing:
+def check_finite_preprocessing(preprocessing: Preprocessing, name: str) -> Preprocessing:
     """`preprocessing`, whose numbers are finite: JSON as Python reads it may hold NaN."""
     numbers = (preprocessing.crop_ratio, *preprocessing.mean, *preprocessing.std)
     if not all(map(math.isfinite, numbers)):
@@ -154,7 +154,7 @@ def sensible(preprocessing: Preprocessing, name: str) -> Preprocessing:
     return preprocessing
 
 
-def fitting_labels(labels: Sequence[str], classes: int, error: type[ShvitError], whose: str) -> tuple[str, ...]:
+def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], source: str) -> tuple[str, ...]:
     """The labels as a tuple, one a class.
 
     Args:
@@ -168,16 +168,16 @@ def fitting_labels(labels: Sequence[str], classes: int, error: type[ShvitError],
     """
     if len(labels) != classes:
         raise error(
-            f"{whose} {len(labels)} labels, but the model has {classes} classes.",
+            f"{source} {len(labels)} labels, but the model has {classes} classes.",
             why="One name for each class, in the order of the logits.",
         )
     for index, label in enumerate(labels):
         if not label.strip() or any(unicodedata.category(character) == "Cc" for character in label):
-            raise error(f"{whose} {label[:60]!r} as the label of class {index}.", why="A label is one line of text.")
+            raise error(f"{source} {label[:60]!r} as the label of class {index}.", why="A label is one line of text.")
     return tuple(labels)
 
 
-def first_fault(reason: Exception) -> str:
+def describe_first_fault(reason: Exception) -> str:
     """The first thing that an error says, with its place where it has one; without a full stop."""
     if isinstance(reason, ValidationError):
         first = reason.errors()[0]

@@ -83,7 +83,7 @@ VARIANTS: dict[str, SHViTConfig] = {
 NATIVE_SIZES: dict[str, int] = {"shvit_s1": 224, "shvit_s2": 224, "shvit_s3": 224, "shvit_s4": 256}
 
 
-def shvit(variant: str, *, classes: int = 1000, distilled: bool = False) -> SHViT:
+def create_shvit(variant: str, *, classes: int = 1000, distilled: bool = False) -> SHViT:
     """A freshly initialised SHViT by the name of its variant.
 
     Raises:
@@ -104,7 +104,7 @@ class SHViT(nn.Module):
     def __init__(self, config: SHViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = stem(config.in_channels, config.dims[0])
+        self.patch_embed = build_stem(config.in_channels, config.dims[0])
         self.stages = nn.Sequential(*(Stage(config, index) for index in range(len(config.dims))))
         self.head: nn.Module = NormLinear(config.dims[-1], config.classes)
         self.head_dist: nn.Module | None = NormLinear(config.dims[-1], config.classes) if config.distilled else None
@@ -189,7 +189,7 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        hidden = nearest_multiple(dim / 4, of=8)
+        hidden = round_to_multiple(dim / 4, of=8)
         self.fc1 = nn.Conv2d(dim, hidden, 1)
         self.fc2 = nn.Conv2d(hidden, dim, 1)
 
@@ -218,13 +218,13 @@ class Block(nn.Module):
     def __init__(self, config: SHViTConfig, stage: int) -> None:
         super().__init__()
         dim = config.dims[stage]
-        self.conv = residual_depthwise(dim, config.kernel_size)
+        self.conv = build_residual_depthwise(dim, config.kernel_size)
         self.mixer = (
             Residual(SingleHeadAttention(dim, config.qk_dims[stage], config.partial_dims[stage]))
             if config.block_types[stage] == "s"
             else nn.Identity()
         )
-        self.ffn = residual_feed_forward(dim, config.mlp_ratio)
+        self.ffn = build_residual_feed_forward(dim, config.mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.ffn(self.mixer(self.conv(x)))
@@ -235,14 +235,14 @@ class Stage(nn.Module):
 
     def __init__(self, config: SHViTConfig, index: int) -> None:
         super().__init__()
-        self.downsample = downsampling(config, index) if index else nn.Identity()
+        self.downsample = build_downsampling(config, index) if index else nn.Identity()
         self.blocks = nn.Sequential(*(Block(config, index) for _ in range(config.depths[index])))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(self.downsample(x))
 
 
-def stem(in_channels: int, dim: int) -> nn.Sequential:
+def build_stem(in_channels: int, dim: int) -> nn.Sequential:
     """Four 3x3 convolutions at stride 2, each doubling the channels, with relus between them."""
     return nn.Sequential(
         ConvNorm(in_channels, dim // 8, 3, stride=2),
@@ -255,26 +255,26 @@ def stem(in_channels: int, dim: int) -> nn.Sequential:
     )
 
 
-def downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
+def build_downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
     """The way from the stage before `stage` into it: a convolution block on either side of the merging."""
     dim, out = config.dims[stage - 1], config.dims[stage]
     return nn.Sequential(
-        residual_depthwise(dim, config.kernel_size),
-        residual_feed_forward(dim, config.mlp_ratio),
+        build_residual_depthwise(dim, config.kernel_size),
+        build_residual_feed_forward(dim, config.mlp_ratio),
         PatchMerging(dim, out, config.kernel_size),
-        residual_depthwise(out, config.kernel_size),
-        residual_feed_forward(out, config.mlp_ratio),
+        build_residual_depthwise(out, config.kernel_size),
+        build_residual_feed_forward(out, config.mlp_ratio),
     )
 
 
-def residual_depthwise(dim: int, kernel: int) -> Residual:
+def build_residual_depthwise(dim: int, kernel: int) -> Residual:
     return Residual(ConvNorm(dim, dim, kernel, groups=dim, norm_weight=0.0))
 
 
-def residual_feed_forward(dim: int, ratio: float) -> Residual:
+def build_residual_feed_forward(dim: int, ratio: float) -> Residual:
     return Residual(FeedForward(dim, int(dim * ratio)))
 
 
-def nearest_multiple(value: float, of: int) -> int:
+def round_to_multiple(value: float, of: int) -> int:
     """`value` rounded to the nearest multiple of `of`, halves upwards, and at least `of`."""
     return max(of, int(value + of / 2) // of * of)

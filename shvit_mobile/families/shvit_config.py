@@ -12,20 +12,20 @@ import torch
 from shvit_mobile.errors import WrongConfig
 from shvit_mobile.families.shvit import VARIANTS, SHViT, SHViTConfig
 
-Shapes = Mapping[str, tuple[int, ...]]
-CUSTOM = "custom"
+TensorShapes = Mapping[str, tuple[int, ...]]
+CUSTOM_VARIANT = "custom"
 
 # S4 has 17. A made-up file must not make us build a model of a million.
 MAX_BLOCKS = 1000
 
-STAGE = re.compile(r"stages\.(\d+)\.")
-BLOCK = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
-DEPTHWISE = re.compile(r"stages\.\d+\.(blocks\.\d+\.conv|downsample\.[03])\.m\.c\.weight")
-WIDENING = re.compile(r"stages\.\d+\.(blocks\.\d+\.ffn|downsample\.[14])\.m\.pw1\.c\.weight")
+STAGE_KEY = re.compile(r"stages\.(\d+)\.")
+BLOCK_KEY = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
+DEPTHWISE_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.conv|downsample\.[03])\.m\.c\.weight")
+MLP_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.ffn|downsample\.[14])\.m\.pw1\.c\.weight")
 
 
 @dataclass(frozen=True)
-class Fit:
+class ConfigFit:
     """How the tensors of a checkpoint fit a configuration.
 
     Attributes:
@@ -41,22 +41,22 @@ class Fit:
     misfits: tuple[str, ...]
 
 
-def variant_of(config: SHViTConfig) -> str:
+def find_variant(config: SHViTConfig) -> str:
     """The name of the variant that `config` is, whatever its classes and heads; "custom" if it is none."""
     plain = replace(config, classes=1000, distilled=False)
-    return next((name for name, numbers in VARIANTS.items() if numbers == plain), CUSTOM)
+    return next((name for name, numbers in VARIANTS.items() if numbers == plain), CUSTOM_VARIANT)
 
 
-def of_variant(name: str, shapes: Shapes) -> SHViTConfig:
+def adapt_variant(name: str, shapes: TensorShapes) -> SHViTConfig:
     """The configuration of a named variant with the classes and heads of the checkpoint that has these shapes."""
     return replace(
         VARIANTS[name],
-        classes=classes_of(shapes),
+        classes=count_classes(shapes),
         distilled=any(name.startswith("head_dist.") for name in shapes),
     )
 
 
-def config_of(shapes: Shapes) -> SHViTConfig | None:
+def infer_config(shapes: TensorShapes) -> SHViTConfig | None:
     """The configuration of the SHViT whose tensors, under our names, have these shapes.
 
     A stage without attention leaves no trace of its `partial_dims` and `qk_dims`: there the named variant that fits in
@@ -66,26 +66,26 @@ def config_of(shapes: Shapes) -> SHViTConfig | None:
         None where a tensor is missing that the configuration is read from, or where no configuration could be so.
     """
     try:
-        config = read_config(shapes)
+        config = read_config_from_shapes(shapes)
     except (KeyError, IndexError, ValueError, WrongConfig):
         return None
-    named = (of_variant(name, shapes) for name in VARIANTS)
-    return next((variant for variant in named if visible(variant) == visible(config)), config)
+    named = (adapt_variant(name, shapes) for name in VARIANTS)
+    return next((variant for variant in named if mask_unobservable_fields(variant) == mask_unobservable_fields(config)), config)
 
 
-def contradictions(shapes: Shapes, told: SHViTConfig, read: SHViTConfig) -> list[str]:
+def find_contradictions(shapes: TensorShapes, declared: SHViTConfig, inferred: SHViTConfig) -> list[str]:
     """Where the configuration that a file tells of itself is not the one of its tensors; a clause for each field."""
     pairs = [
-        (field.name, getattr(visible(told), field.name), getattr(visible(read), field.name)) for field in fields(told)
+        (field.name, getattr(mask_unobservable_fields(declared), field.name), getattr(mask_unobservable_fields(inferred), field.name)) for field in fields(declared)
     ]
     return [
         f"{name} {ours} where its tensors have {theirs}"
         for name, ours, theirs in pairs
-        if ours != theirs and not (name == "mlp_ratio" and makes(ours, widths(shapes)))
+        if ours != theirs and not (name == "mlp_ratio" and matches_ratio(ours, collect_mlp_widths(shapes)))
     ]
 
 
-def visible(config: SHViTConfig) -> SHViTConfig:
+def mask_unobservable_fields(config: SHViTConfig) -> SHViTConfig:
     """`config` with 1 and "i" in place of what leaves no trace in the tensors."""
     attends = [kind == "s" and depth > 0 for kind, depth in zip(config.block_types, config.depths, strict=True)]
     return replace(
@@ -96,10 +96,10 @@ def visible(config: SHViTConfig) -> SHViTConfig:
     )
 
 
-def read_config(shapes: Shapes) -> SHViTConfig:
+def read_config_from_shapes(shapes: TensorShapes) -> SHViTConfig:
     # Stages and blocks are counted, not numbered, so that a made-up number cannot ask for as many of them.
-    stages = range(len({found[1] for name in shapes if (found := STAGE.match(name))}))
-    blocks = {(int(found[1]), int(found[2])) for name in shapes if (found := BLOCK.match(name))}
+    stages = range(len({found[1] for name in shapes if (found := STAGE_KEY.match(name))}))
+    blocks = {(int(found[1]), int(found[2])) for name in shapes if (found := BLOCK_KEY.match(name))}
     if len(blocks) > MAX_BLOCKS:
         raise WrongConfig(f"There are {len(blocks)} blocks.")
     dims = [shapes[f"stages.{i}.downsample.3.m.c.weight" if i else "patch_embed.6.c.weight"][0] for i in stages]
@@ -113,56 +113,56 @@ def read_config(shapes: Shapes) -> SHViTConfig:
         qk_dims=tuple((both - own) // 2 for both, own in zip(qkv, partial, strict=True)),
         depths=tuple(sum(stage == i for stage, _ in blocks) for i in stages),
         block_types=tuple("s" if attending else "i" for attending in attends),
-        classes=classes_of(shapes),
+        classes=count_classes(shapes),
         in_channels=shapes["patch_embed.0.c.weight"][1],
-        kernel_size=next((shape[2] for name, shape in shapes.items() if DEPTHWISE.fullmatch(name)), 3),
-        mlp_ratio=simplest_ratio(widths(shapes)),
+        kernel_size=next((shape[2] for name, shape in shapes.items() if DEPTHWISE_WEIGHT_KEY.fullmatch(name)), 3),
+        mlp_ratio=find_simplest_ratio(collect_mlp_widths(shapes)),
         distilled=any(name.startswith("head_dist.") for name in shapes),
     )
 
 
-def widths(shapes: Shapes) -> list[tuple[int, int]]:
+def collect_mlp_widths(shapes: TensorShapes) -> list[tuple[int, int]]:
     """(dim, hidden) of every feed-forward part."""
-    return [(shape[1], shape[0]) for name, shape in shapes.items() if WIDENING.fullmatch(name)]
+    return [(shape[1], shape[0]) for name, shape in shapes.items() if MLP_WEIGHT_KEY.fullmatch(name)]
 
 
-def makes(ratio: float, pairs: list[tuple[int, int]]) -> bool:
+def matches_ratio(ratio: float, pairs: list[tuple[int, int]]) -> bool:
     """Whether int(dim * ratio) is the hidden width in every (dim, hidden)."""
     return math.isfinite(ratio) and all(int(dim * ratio) == hidden for dim, hidden in pairs)
 
 
-def simplest_ratio(pairs: list[tuple[int, int]]) -> float:
+def find_simplest_ratio(pairs: list[tuple[int, int]]) -> float:
     """The shortest decimal that makes every (dim, hidden); the largest quotient if there is none, 2 without pairs."""
     lowest = max((hidden / dim for dim, hidden in pairs), default=2.0)
     candidates = (math.ceil(lowest * 10**digits) / 10**digits for digits in range(9))
-    return next((ratio for ratio in candidates if makes(ratio, pairs)), lowest)
+    return next((ratio for ratio in candidates if matches_ratio(ratio, pairs)), lowest)
 
 
-def fit(shapes: Shapes, config: SHViTConfig, named: Callable[[str], str]) -> Fit:
+def fit_config(shapes: TensorShapes, config: SHViTConfig, rename: Callable[[str], str]) -> ConfigFit:
     """How tensors with these shapes, under our names, fit `config`; `named` turns a name into the file's own."""
-    expected = expected_shapes(config)
+    expected = compute_expected_shapes(config)
     misfits = [
-        f"{named(name)} is {shapes[name]}, expected {shape}" if name in shapes else f"{named(name)} is missing"
+        f"{rename(name)} is {shapes[name]}, expected {shape}" if name in shapes else f"{rename(name)} is missing"
         for name, shape in expected.items()
         if shapes.get(name) != shape
     ]
     fitting = len(expected) - len(misfits)
-    misfits += [f"{named(name)} {shape} has no place" for name, shape in shapes.items() if name not in expected]
-    return Fit(config, len(expected), fitting, tuple(misfits))
+    misfits += [f"{rename(name)} {shape} has no place" for name, shape in shapes.items() if name not in expected]
+    return ConfigFit(config, len(expected), fitting, tuple(misfits))
 
 
-def nearest_fit(shapes: Shapes, named: Callable[[str], str]) -> tuple[str, Fit]:
+def find_nearest_variant(shapes: TensorShapes, rename: Callable[[str], str]) -> tuple[str, ConfigFit]:
     """The named variant, with the checkpoint's classes and heads, that it misses by the least, and how it fits."""
-    fits = {name: fit(shapes, of_variant(name, shapes), named) for name in VARIANTS}
+    fits = {name: fit_config(shapes, adapt_variant(name, shapes), rename) for name in VARIANTS}
     return min(fits.items(), key=lambda item: len(item[1].misfits))
 
 
-def classes_of(shapes: Shapes) -> int:
+def count_classes(shapes: TensorShapes) -> int:
     """The classes of the head; ImageNet's 1000 where there is no head, so that all else can still be compared."""
     return next(iter(shapes.get("head.l.weight", ())), 1000)
 
 
-def expected_shapes(config: SHViTConfig) -> dict[str, tuple[int, ...]]:
+def compute_expected_shapes(config: SHViTConfig) -> dict[str, tuple[int, ...]]:
     """The shapes of a model's parameters and running statistics, by name, without the counters of batches."""
     with torch.device("meta"):
         state = SHViT(config).state_dict()

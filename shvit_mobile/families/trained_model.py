@@ -8,7 +8,7 @@ from typing import Literal
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.families.shvit import SHViT
 
-Dialect = Literal["official", "timm", "shvit-mobile"]
+CheckpointDialect = Literal["official", "timm", "shvit-mobile"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainedModel:
 
     model: SHViT
     variant: str
-    dialect: Dialect
+    dialect: CheckpointDialect
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     source: str

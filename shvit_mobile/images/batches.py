@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, WrongConfig
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedImage:
     """A picture that could not be used, and why, in a sentence."""
 
     file: Path
@@ -27,7 +27,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ImageBatch:
     """Some pictures as the model sees them.
 
     Attributes:
@@ -41,17 +41,17 @@ class Batch:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
     files: tuple[Path, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedImage, ...]
 
 
-def batches(
+def iterate_batches(
     images: ImageSet,
     preprocessing: Preprocessing,
     *,
     size: int = 32,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[ImageBatch]:
     """The images in order, `size` at a time; only the last batch may be smaller.
 
     The batches do not depend on the number of workers, of whose results no more than a few are held at a time.
@@ -67,33 +67,33 @@ def batches(
         BadImages: there are no images, or, at the end, none could be decoded.
         WrongConfig: `size` or `workers` is below 1.
     """
-    workers = _processors() if workers is None else workers
+    workers = _count_processors() if workers is None else workers
     if size < 1 or workers < 1:
         raise WrongConfig(f"size is {size} and workers {workers}.", why="Both are at least 1.")
     if not images.files:
         raise BadImages(f"There are no images in {images.root}.")
-    return _batches(images, preprocessing, size, workers, progress)
+    return _generate_batches(images, preprocessing, size, workers, progress)
 
 
-def _batches(
+def _generate_batches(
     images: ImageSet,
     preprocessing: Preprocessing,
     size: int,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[Batch]:
-    batch = _Filling()
-    first: Skipped | None = None
+) -> Iterator[ImageBatch]:
+    batch = _BatchBuilder()
+    first: SkippedImage | None = None
     any_good = False
-    for index, result in enumerate(_results(images.files, preprocessing, workers)):
-        if isinstance(result, Skipped):
+    for index, result in enumerate(_decode_in_order(images.files, preprocessing, workers)):
+        if isinstance(result, SkippedImage):
             first = first or result
             batch.skipped.append(result)
         else:
             # A full batch waits for the next picture, so that what cannot be decoded after the last one finds a place.
             if len(batch.pixels) == size:
                 yield batch.filled(images)
-                batch = _Filling()
+                batch = _BatchBuilder()
             batch.pixels.append(result)
             batch.indices.append(index)
             any_good = True
@@ -107,45 +107,45 @@ def _batches(
 
 
 @dataclass
-class _Filling:
+class _BatchBuilder:
     """A batch under way."""
 
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedImage] = field(default_factory=list)
 
-    def filled(self, images: ImageSet) -> Batch:
+    def filled(self, images: ImageSet) -> ImageBatch:
         labels = None if images.labels is None else np.array([images.labels[i] for i in self.indices], dtype=np.int64)
-        return Batch(np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped))
+        return ImageBatch(np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped))
 
 
-def _results(
+def _decode_in_order(
     files: tuple[Path, ...], preprocessing: Preprocessing, workers: int
-) -> Iterator[NDArray[np.uint8] | Skipped]:
+) -> Iterator[NDArray[np.uint8] | SkippedImage]:
     """What became of each file, in order; at most three files a worker are under way or waiting to be taken."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[NDArray[np.uint8] | Skipped]] = deque()
+    waiting: deque[Future[NDArray[np.uint8] | SkippedImage]] = deque()
     try:
         for file in files:
             if len(waiting) == 3 * workers:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(_pixels, file, preprocessing))
+            waiting.append(pool.submit(_load_pixels, file, preprocessing))
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | Skipped:
+def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | SkippedImage:
     try:
-        return preprocessing.pixels(decoded(file))
+        return preprocessing.pixels(decode_image(file))
     except BadImages as reason:
-        return Skipped(file, reason.what)
+        return SkippedImage(file, reason.what)
     except Exception as reason:
         # One odd picture must not end an hour's run; if the fault is ours, no picture passes and the end says so.
-        return Skipped(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")
+        return SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")
 
 
-def _processors() -> int:
+def _count_processors() -> int:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 8)

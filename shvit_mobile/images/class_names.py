@@ -12,7 +12,7 @@ from typing import TypeVar
 from unicodedata import normalize
 
 T = TypeVar("T")
-GENERIC = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
+GENERIC_LABEL = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
 WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -49,50 +49,50 @@ class ClassNames:
         names = list(names)
         if any(self.find(name) for name in names):
             return False
-        generic = all(GENERIC.fullmatch(label) for label in self.labels)
+        generic = all(GENERIC_LABEL.fullmatch(label) for label in self.labels)
         return generic or (len(self.labels) == 1000 and all(WORDNET_ID.fullmatch(name) for name in names))
 
     def trouble(self, name: str) -> str:
         """`name` in quotes, with what may have been meant."""
         if several := self.find(name)[1:]:
             return f"'{name}' (the name of {len(several) + 1} classes: use the index)"
-        near = get_close_matches(_folded(name), map(_folded, self.labels), n=1, cutoff=0.5)
-        meant = next((label for label in self.labels if near and _folded(label) == near[0]), None)
+        near = get_close_matches(_fold_name(name), map(_fold_name, self.labels), n=1, cutoff=0.5)
+        meant = next((label for label in self.labels if near and _fold_name(label) == near[0]), None)
         return f"'{name}' ({meant}?)" if meant else f"'{name}'"
 
     def described(self) -> str:
         """The classes, in a sentence."""
         last = len(self.labels) - 1
         indices = f", 0 to {last}" if self.indices else ""
-        return f"The classes{indices}: {in_words(self.labels)}."
+        return f"The classes{indices}: {format_list(self.labels)}."
 
     @cached_property
     def _tables(self) -> list[tuple[Mapping[str, tuple[int, ...]], Callable[[str], str]]]:
         first = [label.split(",")[0] for label in self.labels]
         return [
-            (_by(_plain, self.labels), _plain),
-            (_by(_folded, self.labels), _folded),
-            (_by(_folded, first), _folded),
+            (_index_labels(_normalize_unicode, self.labels), _normalize_unicode),
+            (_index_labels(_fold_name, self.labels), _fold_name),
+            (_index_labels(_fold_name, first), _fold_name),
         ]
 
 
-def in_words(things: Sequence[T], tell: Callable[[T], str] = str, *, separator: str = ", ", most: int = 5) -> str:
+def format_list(items: Sequence[T], format_item: Callable[[T], str] = str, *, separator: str = ", ", max_items: int = 5) -> str:
     """The first of `things`, each as `tell` tells it, and how many more there are."""
-    more = f" and {len(things) - most} more" if len(things) > most else ""
-    return separator.join(map(tell, things[:most])) + more
+    more = f" and {len(items) - max_items} more" if len(items) > max_items else ""
+    return separator.join(map(format_item, items[:max_items])) + more
 
 
-def _by(key: Callable[[str], str], labels: Iterable[str]) -> dict[str, tuple[int, ...]]:
+def _index_labels(key: Callable[[str], str], labels: Iterable[str]) -> dict[str, tuple[int, ...]]:
     table = defaultdict[str, tuple[int, ...]](tuple)
     for index, label in enumerate(labels):
         table[key(label)] += (index,)
     return dict(table)
 
 
-def _plain(name: str) -> str:
+def _normalize_unicode(name: str) -> str:
     return normalize("NFC", name)
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     """`name` without what people write differently; itself where nothing else would be left."""
     return re.sub(r"[\s_-]+", "", normalize("NFC", name).casefold()) or name

@@ -24,15 +24,15 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
 
 # What a folder's files are chosen by. What a file really is, its first bytes tell: ImageNet has a PNG named .JPEG.
-SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 # No others, as some of Pillow's readers start programs (EPS) or are rarely tested. The readers of TIFF and WebP are
 # imported above so that Pillow does not import all that it has, in several threads at once, to find them.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 100_000_000
 
-UPRIGHT = {
+TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -43,7 +43,7 @@ UPRIGHT = {
 }
 
 
-def decoded(source: AnyPath | bytes) -> Image.Image:
+def decode_image(source: AnyPath | bytes) -> Image.Image:
     """The picture, upright and in 8-bit RGB, without metadata.
 
     The orientation in its EXIF or XMP is applied. Transparency is laid on white. Of 16 bits the upper 8 count. Of an
@@ -59,28 +59,28 @@ def decoded(source: AnyPath | bytes) -> Image.Image:
     """
     source = source if isinstance(source, bytes) else Path(source)
     name = "The picture" if isinstance(source, bytes) else str(source)
-    with _pillow_without_warnings():
+    with _silence_pillow():
         try:
-            with _opened(source) as file, Image.open(file, formats=FORMATS) as picture:
-                _check_extent(picture)
+            with _open_source(source) as file, Image.open(file, formats=IMAGE_FORMATS) as picture:
+                _check_pixel_count(picture)
                 picture.load()
-                rgb = _rgb(picture)
-                turn = _turn(picture)
+                rgb = _convert_to_rgb(picture)
+                turn = _read_orientation(picture)
         except Exception as reason:
             # Pillow's readers raise whatever a damaged file leads them to: SyntaxError, struct.error, KeyError, ...
-            why = f"Formats: {', '.join(FORMATS)}." if isinstance(reason, UnidentifiedImageError) else ""
-            raise BadImages(f"{name} cannot be decoded: {_words(reason)}.", why=why) from None
+            why = f"Formats: {', '.join(IMAGE_FORMATS)}." if isinstance(reason, UnidentifiedImageError) else ""
+            raise BadImages(f"{name} cannot be decoded: {_describe_error(reason)}.", why=why) from None
     upright = rgb if turn is None else rgb.transpose(turn)
     upright.info.clear()
     return upright
 
 
-class _UnwantedError(Exception):
+class _UnusableImageError(Exception):
     """A picture that could be read and is not wanted."""
 
 
 @contextmanager
-def _pillow_without_warnings() -> Iterator[None]:
+def _silence_pillow() -> Iterator[None]:
     """Silence what Pillow warns of (odd metadata, many pixels), in this thread and any other while this one is inside.
 
     `warnings.catch_warnings` puts back the whole list of filters, and with threads it may put back another thread's.
@@ -95,28 +95,28 @@ def _pillow_without_warnings() -> Iterator[None]:
         filters.remove(entry)
 
 
-def _opened(source: Path | bytes) -> IO[bytes]:
+def _open_source(source: Path | bytes) -> IO[bytes]:
     if isinstance(source, bytes):
         file: IO[bytes] = io.BytesIO(source)
     elif source.exists() and not source.is_file():
-        raise _UnwantedError("it is not a file")  # opening a named pipe would wait for ever
+        raise _UnusableImageError("it is not a file")  # opening a named pipe would wait for ever
     else:
         file = source.open("rb")
     if not file.read(1):
         file.close()
-        raise _UnwantedError("it is empty")
+        raise _UnusableImageError("it is empty")
     file.seek(0)
     return file
 
 
-def _check_extent(picture: Image.Image) -> None:
+def _check_pixel_count(picture: Image.Image) -> None:
     if not 0 < picture.width * picture.height <= MAX_PIXELS:
-        raise _UnwantedError(f"it has {picture.width} x {picture.height} pixels, and the most is {MAX_PIXELS:,}")
+        raise _UnusableImageError(f"it has {picture.width} x {picture.height} pixels, and the most is {MAX_PIXELS:,}")
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _convert_to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(picture)).convert("RGB")
+        return Image.fromarray(_convert_to_uint8(picture)).convert("RGB")
     if picture.has_transparency_data:
         coloured = picture.convert("RGBA")
         white = Image.new("RGB", picture.size, "white")
@@ -128,13 +128,13 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
+def _convert_to_uint8(picture: Image.Image) -> NDArray[np.uint8]:
     """Greys of more than 8 bits as uint8, shape (height, width); Pillow's own conversions clip some of them."""
     numbers: NDArray[Any] = np.asarray(picture)
     tags = picture.tag_v2 if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
     (bits,), (kind,) = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,)), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
     if picture.mode == "F" or kind != 1 or bits > 16 or numbers.min() < 0 or numbers.max() >> bits:
-        raise _UnwantedError("its numbers are signed, of 32 bits or fractions, and which of them is white is not known")
+        raise _UnusableImageError("its numbers are signed, of 32 bits or fractions, and which of them is white is not known")
     greys: NDArray[np.uint8] = (numbers >> (bits - 8)).astype(np.uint8)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
         greys = 255 - greys  # white is zero, which Pillow heeds for 8 bits only
@@ -143,15 +143,15 @@ def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
     return greys
 
 
-def _turn(picture: Image.Image) -> Image.Transpose | None:
+def _read_orientation(picture: Image.Image) -> Image.Transpose | None:
     """What sets the picture upright; nothing where its metadata is damaged, as its pixels may still be good."""
     try:
-        return UPRIGHT.get(picture.getexif().get(0x0112, 1))
+        return TRANSPOSE_BY_ORIENTATION.get(picture.getexif().get(0x0112, 1))
     except Exception:
         return None
 
 
-def _words(reason: Exception) -> str:
+def _describe_error(reason: Exception) -> str:
     match reason:
         case UnidentifiedImageError():
             return "it is not a picture in a known format"

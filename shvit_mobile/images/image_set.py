@@ -11,12 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from unicodedata import normalize
 
-from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.class_names import ClassNames, in_words
-from shvit_mobile.images.decode import SUFFIXES
-from shvit_mobile.images.labels_csv import Row, rows_of
+from shvit_mobile.images.class_names import ClassNames, format_list
+from shvit_mobile.images.decode import IMAGE_SUFFIXES
+from shvit_mobile.images.labels_csv import LabelRow, read_label_rows
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ImageSet:
         """
         if count < 1:
             raise BadImages(f"A sample of {count} images was asked for.", why="A sample has at least one image.")
-        drawn = sorted(range(len(self)), key=lambda index: _lot(seed, _name(self.files[index], self.root)))
+        drawn = sorted(range(len(self)), key=lambda index: _hash_for_sampling(seed, _get_relative_name(self.files[index], self.root)))
         if balanced and self.labels is not None:
             taken: Counter[int] = Counter()
             turns = {}
@@ -84,7 +84,7 @@ class ImageSet:
         digest = hashlib.sha256()
         for file in self.files:
             try:
-                digest.update(bytes.fromhex(sha256(file)))
+                digest.update(bytes.fromhex(compute_sha256(file)))
             except OSError as reason:
                 raise BadImages(f"{file} cannot be read: {reason.strerror}.", why="It was there before.") from None
         return digest.hexdigest()
@@ -122,31 +122,31 @@ def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyP
         BadImages: there is no such folder or no picture in it, or a name or row is wrong; names the first of them.
     """
     path, csv = Path(path), None if csv is None else Path(csv)
-    if _kind(path) == "file":
-        return _single(path, csv)
+    if _get_path_kind(path) == "file":
+        return _open_single_image(path, csv)
     names = ClassNames(tuple(labels)) if labels else None
     if csv is not None:
-        return _listed(path, csv, names)
-    path, inside = _stepped_into(path, names)
+        return _open_csv_set(path, csv, names)
+    path, inside = _enter_lone_folders(path, names)
     loose = inside.pop("", [])
     known = [name for name in inside if names and names.find(name)]
     if loose and known:
         raise BadImages(
-            f"{_count(len(loose), 'image')} in {path} beside the class folders, the first is {loose[0].name}.",
-            why=f"Folders there are named after classes ({in_words(known)}), so each image should be in such a folder.",
+            f"{_format_count(len(loose), 'image')} in {path} beside the class folders, the first is {loose[0].name}.",
+            why=f"Folders there are named after classes ({format_list(known)}), so each image should be in such a folder.",
             hint="Move them into the folders of their classes, or elsewhere.",
         )
     if loose or not inside:
-        return _unlabelled(path, [*loose, *(file for files in inside.values() for file in files)])
-    return _class_folders(path, inside, names)
+        return _build_unlabeled_set(path, [*loose, *(file for files in inside.values() for file in files)])
+    return _build_labeled_set(path, inside, names)
 
 
-def as_text(name: str) -> str:
+def replace_invalid_utf8(name: str) -> str:
     """A file's name as JSON can hold it: bytes in it that are not UTF-8 become replacement characters."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _kind(path: Path) -> str:
+def _get_path_kind(path: Path) -> str:
     """ "file" or "folder"."""
     try:
         if path.is_dir():
@@ -162,10 +162,10 @@ def _kind(path: Path) -> str:
     )
 
 
-def _single(path: Path, csv: Path | None) -> ImageSet:
+def _open_single_image(path: Path, csv: Path | None) -> ImageSet:
     if csv is not None:
         raise BadImages(f"{path} is a file.", why="A CSV of labels goes with the folder that its files are in.")
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSet(path.parent, (path,))
     hints = {
         ".csv": "Give the folder of the images, and this file as its CSV of labels.",
@@ -175,83 +175,83 @@ def _single(path: Path, csv: Path | None) -> ImageSet:
     }
     raise BadImages(
         f"{path} is neither a folder nor an image.",
-        why=f"Images end in {_suffixes()}.",
+        why=f"Images end in {_format_suffixes()}.",
         hint=hints.get(path.suffix.lower(), ""),
     )
 
 
-def _stepped_into(path: Path, names: ClassNames | None) -> tuple[Path, dict[str, list[Path]]]:
-    """The folder to look at, below any lone ones that an archive wrapped it in, and what `_pictures` finds in it."""
-    inside = _pictures(path)
+def _enter_lone_folders(path: Path, names: ClassNames | None) -> tuple[Path, dict[str, list[Path]]]:
+    """The folder to look at, below any lone ones that an archive wrapped it in, and what `_group_by_subfolder` finds in it."""
+    inside = _group_by_subfolder(path)
     while len(inside) == 1 and "" not in inside:
         (lone,) = inside
-        deeper = _pictures(path / lone)
+        deeper = _group_by_subfolder(path / lone)
         if "" in deeper or (names and names.find(lone)):
             break
         path, inside = path / lone, deeper
     return path, inside
 
 
-def _pictures(path: Path) -> dict[str, list[Path]]:
+def _group_by_subfolder(path: Path) -> dict[str, list[Path]]:
     """The pictures by the name of the sub-folder of `path` that they are under, "" for none; at least one."""
     found: dict[str, list[Path]] = {}
     others: Counter[str] = Counter()
     try:
-        children = sorted(child for child in path.iterdir() if not _passed_over(child.name))
+        children = sorted(child for child in path.iterdir() if not _is_ignored(child.name))
         for child in children:
-            for file in _files_under(child) if child.is_dir() else [child]:
-                if file.suffix.lower() not in SUFFIXES:
+            for file in _iterate_files(child) if child.is_dir() else [child]:
+                if file.suffix.lower() not in IMAGE_SUFFIXES:
                     others[file.suffix.lower() or "no suffix"] += 1
                 elif file.is_file():
                     found.setdefault(child.name if child.is_dir() else "", []).append(file)
     except OSError as reason:
         raise BadImages(f"{reason.filename or path} cannot be read: {reason.strerror}.") from None
     if not found:
-        raise _none_in(path, others)
+        raise _build_no_images_error(path, others)
     return found
 
 
-def _files_under(folder: Path) -> Iterable[Path]:
+def _iterate_files(folder: Path) -> Iterable[Path]:
     def stop(reason: OSError) -> None:
         raise reason
 
     for parent, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not _passed_over(name)]
-        yield from (Path(parent, name) for name in files if not _passed_over(name))
+        folders[:] = [name for name in folders if not _is_ignored(name)]
+        yield from (Path(parent, name) for name in files if not _is_ignored(name))
 
 
-def _passed_over(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _none_in(path: Path, others: Mapping[str, int]) -> BadImages:
+def _build_no_images_error(path: Path, others: Mapping[str, int]) -> BadImages:
     if not others:
         return BadImages(f"{path} is empty.", why="It should hold images, or one folder of images for each class.")
     foreign = {".heic", ".heif", ".avif", ".jp2", ".dng", ".cr2", ".nef", ".svg"} & others.keys()
     listed = ", ".join(f"{count} with {suffix}" for suffix, count in Counter(others).most_common(3))
     return BadImages(
         f"There is no image in {path}; the files there: {listed}.",
-        why=f"Images end in {_suffixes()}.",
+        why=f"Images end in {_format_suffixes()}.",
         hint="Convert them to JPEG or PNG first." if foreign else "",
     )
 
 
-def _unlabelled(path: Path, files: list[Path]) -> ImageSet:
-    return ImageSet(path, tuple(sorted(files, key=lambda file: _name(file, path))))
+def _build_unlabeled_set(path: Path, files: list[Path]) -> ImageSet:
+    return ImageSet(path, tuple(sorted(files, key=lambda file: _get_relative_name(file, path))))
 
 
-def _class_folders(path: Path, inside: Mapping[str, list[Path]], names: ClassNames | None) -> ImageSet:
+def _build_labeled_set(path: Path, inside: Mapping[str, list[Path]], names: ClassNames | None) -> ImageSet:
     if names is None:
-        classes = _sorted_names(inside)
+        classes = _sort_names(inside)
         indices = {name: index for index, name in enumerate(classes)}
     else:
-        classes, indices = names.labels, _indices(path, inside, names)
+        classes, indices = names.labels, _match_folders_to_classes(path, inside, names)
     pairs = [(file, indices[name]) for name, files in inside.items() for file in files]
-    pairs.sort(key=lambda pair: _name(pair[0], path))
+    pairs.sort(key=lambda pair: _get_relative_name(pair[0], path))
     return ImageSet(path, tuple(file for file, _ in pairs), tuple(index for _, index in pairs), classes)
 
 
-def _indices(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str, int]:
+def _match_folders_to_classes(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str, int]:
     """The class of each folder."""
     found = {name: names.find(name) for name in folders}
     if names.say_nothing(found) and len(found) == len(names.labels):
@@ -260,8 +260,8 @@ def _indices(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str,
     if wrong:
         lone = len(found) == 1
         raise BadImages(
-            f"In {path}, {len(wrong)} of {_count(len(found), 'folder')} cannot be matched with a class of the model: "
-            f"{in_words(wrong, names.trouble)}.",
+            f"In {path}, {len(wrong)} of {_format_count(len(found), 'folder')} cannot be matched with a class of the model: "
+            f"{format_list(wrong, names.trouble)}.",
             why=names.described(),
             hint=f"If these are images without labels, give {path / next(iter(found))} itself."
             if lone
@@ -272,20 +272,20 @@ def _indices(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str,
         if count > 1:
             same = [name for name in indices if indices[name] == index]
             raise BadImages(
-                f"In {path} the folders {in_words(same, repr)} are all class {index}, '{names.labels[index]}'.",
+                f"In {path} the folders {format_list(same, repr)} are all class {index}, '{names.labels[index]}'.",
                 why="Each class has one folder.",
                 hint="Merge them, or rename those that are another class.",
             )
     return indices
 
 
-def _listed(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
+def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     """The files that a CSV lists."""
-    rows = rows_of(csv)
+    rows = read_label_rows(csv)
     if names is None:
-        names = ClassNames(_sorted_names({row.label for row in rows}), indices=False)
+        names = ClassNames(_sort_names({row.label for row in rows}), indices=False)
     seen: dict[Path, int] = {}
-    troubles: list[tuple[Row, str]] = []
+    troubles: list[tuple[LabelRow, str]] = []
     for row in rows:
         file = path / row.file
         if file in seen:
@@ -298,9 +298,9 @@ def _listed(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
             troubles.append((row, ""))
         seen.setdefault(file, row.number)
     if troubles:
-        told = in_words(troubles, lambda trouble: _row_in_words(*trouble, names), separator="; ")
+        told = format_list(troubles, lambda trouble: _describe_row(*trouble, names), separator="; ")
         raise BadImages(
-            f"{len(troubles)} of {_count(len(rows), 'row')} in {csv} cannot be used: {told}.",
+            f"{len(troubles)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: {told}.",
             why=f"Each row is a file in {path} and its class. {names.described()}",
             hint="Correct or remove these rows.",
         )
@@ -308,33 +308,33 @@ def _listed(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     return ImageSet(path, files, tuple(names.find(row.label)[0] for row in rows), names.labels)
 
 
-def _row_in_words(row: Row, trouble: str, names: ClassNames) -> str:
+def _describe_row(row: LabelRow, trouble: str, names: ClassNames) -> str:
     """What is wrong with a row; with its label, where nothing else is. The nearest label takes a while to find."""
     return f"row {row.number}: " + (
         trouble or f"{names.trouble(row.label)} cannot be matched with a class of the model"
     )
 
 
-def _sorted_names(names: Iterable[str]) -> tuple[str, ...]:
+def _sort_names(names: Iterable[str]) -> tuple[str, ...]:
     """By number where all are numbers, so that 10 comes after 9, else as torchvision sorts."""
     listed = sorted(set(names))
     numbers = all(name.isascii() and name.isdigit() for name in listed)
     return tuple(sorted(listed, key=int) if numbers else listed)
 
 
-def _name(file: Path, root: Path) -> str:
+def _get_relative_name(file: Path, root: Path) -> str:
     """A file's name under `root`, the same on every system: macOS may give accents as characters of their own."""
     return normalize("NFC", file.relative_to(root).as_posix())
 
 
-def _lot(seed: int, name: str) -> bytes:
+def _hash_for_sampling(seed: int, name: str) -> bytes:
     """A random number of a name's own, so that a sample depends on no order and no library's generator."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
+def _format_suffixes() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
 
 
-def _count(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

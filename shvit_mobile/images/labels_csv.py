@@ -17,7 +17,7 @@ LABEL_HEADERS = frozenset({"label", "labels", "class", "classname", "classindex"
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelRow:
     """One picture's row.
 
     Attributes:
@@ -31,7 +31,7 @@ class Row:
     label: str
 
 
-def rows_of(path: Path) -> list[Row]:
+def read_label_rows(path: Path) -> list[LabelRow]:
     """The rows of a CSV file, at least one.
 
     A header is a first row with a word such as 'file' or 'label' in it; it says which columns count. Without one the
@@ -40,10 +40,10 @@ def rows_of(path: Path) -> list[Row]:
     Raises:
         BadImages: the file cannot be read, is not such a table, or a row lacks a file or a label.
     """
-    table = _cells(path)
+    table = _read_cells(path)
     if not table:
         raise BadImages(f"{path} has no rows.", why="Each row should be a file and its label.")
-    file_column, label_column, header = _columns(path, table[0][1])
+    file_column, label_column, header = _find_columns(path, table[0][1])
     rows = []
     for number, cells in table[header:]:
         if len(cells) <= max(file_column, label_column) or not (cells[file_column] and cells[label_column]):
@@ -51,13 +51,13 @@ def rows_of(path: Path) -> list[Row]:
                 f"Row {number} of {path} lacks a file or a label: {', '.join(cells)}.",
                 why="Each row should be a file and its label, separated by a comma, a semicolon or a tab.",
             )
-        rows.append(Row(number, PurePosixPath(cells[file_column].replace("\\", "/")), cells[label_column]))
+        rows.append(LabelRow(number, PurePosixPath(cells[file_column].replace("\\", "/")), cells[label_column]))
     if not rows:
         raise BadImages(f"{path} has a header and no rows.", why="Each row should be a file and its label.")
     return rows
 
 
-def _cells(path: Path) -> list[tuple[int, list[str]]]:
+def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
     """The cells of each row that is not blank, with the number of the line it ends on."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -75,7 +75,7 @@ def _cells(path: Path) -> list[tuple[int, list[str]]]:
         raise BadImages(f"{path} is not a CSV file: {reason}.", why="A quote may be left open.") from None
 
 
-def _columns(path: Path, first: list[str]) -> tuple[int, int, int]:
+def _find_columns(path: Path, first: list[str]) -> tuple[int, int, int]:
     """The columns of the file and of the label, and how many rows the header takes."""
     words = [re.sub(r"[\s_-]+", "", cell.casefold()) for cell in first]
     file = next((column for column, word in enumerate(words) if word in FILE_HEADERS), None)

@@ -9,39 +9,39 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shvit_mobile.contracts.budget_search import Budget, CostName, Costs, Holds, Point, Search
-from shvit_mobile.contracts.drift_report import ImagesSeen
+from shvit_mobile.contracts.budget_search import Budget, BudgetStatus, CostName, LayerCosts, SearchPoint, SearchResult
+from shvit_mobile.contracts.drift_report import EvaluationImages
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
+from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.drift.compare import Reference, compare, float_reference
-from shvit_mobile.drift.gates import Gate, caveats, judged, violations
+from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
+from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
 from shvit_mobile.errors import BudgetMissed, WrongConfig
-from shvit_mobile.images.image_set import ImageSet, as_text
-from shvit_mobile.pipeline.golden_images import usual_pictures
-from shvit_mobile.pipeline.layer_costs import bytes_of, latency, macs
-from shvit_mobile.pipeline.layer_latency import latencies
+from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
+from shvit_mobile.pipeline.golden_images import load_default_golden_images
+from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
+from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_convolutions
 
-Layers = frozenset[str]
-Within = Callable[[Layers], bool]
+LayerSet = frozenset[str]
+BudgetCheck = Callable[[LayerSet], bool]
 
 
-def searched(
+def search_recipe(
     deployed: DeployForm,
     recipe: Recipe,
-    sensitivity: Sensitivity,
+    sensitivity: SensitivityReport,
     images: ImageSet,
     budget: Budget,
-    costs: Costs,
+    costs: LayerCosts,
     *,
-    known: Iterable[Point] = (),
-    most: int | None = None,
-    reference: Reference | None = None,
-    progress: Callable[[Point], None] | None = None,
-) -> Search:
+    known_points: Iterable[SearchPoint] = (),
+    max_artifacts: int | None = None,
+    reference: FloatReference | None = None,
+    progress: Callable[[SearchPoint], None] | None = None,
+) -> SearchResult:
     """The cheapest recipe within a budget that was found: `recipe` with the `float_layers` of the result.
 
     The recipe as it is comes first; where it holds, nothing is searched. Else layers go to float in the order of the
@@ -66,88 +66,88 @@ def searched(
         BudgetMissed: the budget does not hold even with all layers in float.
         BadImages, BadRecipe: as `compare` and `lower`.
     """
-    check(budget, images, recipe, sensitivity, deployed)
-    trials = Trials(
-        Artifacts(deployed, recipe, images, reference).row,
-        tuple(name for name, _ in dense_convolutions(deployed.module)),
+    check_arguments(budget, images, recipe, sensitivity, deployed)
+    trials = SearchTrials(
+        ArtifactEvaluator(deployed, recipe, images, reference).row,
+        tuple(name for name, _ in find_dense_convolutions(deployed.module)),
         gate_on(budget),
         costs,
         kept=recipe.float_layers,
-        known=known,
-        most=most,
+        known=known_points,
+        most=max_artifacts,
         progress=progress,
     )
-    order = by_gain(sensitivity.layers, costs)
-    chosen = found(order, trials)
+    order = rank_by_gain(sensitivity.layers, costs)
+    chosen = select_point(order, trials)
     if chosen.holds == "not held":
-        reason = violations(chosen.row, gate_on(budget))[0].removeprefix(f"{chosen.row.artifact}: ")
+        reason = find_violations(chosen.row, gate_on(budget))[0].removeprefix(f"{chosen.row.artifact}: ")
         raise BudgetMissed(
             f"With all {len(order)} layers in float the budget does not hold either: {reason}",
             why="Then it is not int8 that costs the answers.",
             hint="Compare the float artifact first: shvit-mobile export --target onnx --quantize fp32 --validate DIR",
         )
-    return Search(
+    return SearchResult(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
-        images=seen(images, chosen.row),
+        images=describe_images(images, chosen.row),
         budget=budget,
         costs=costs,
         order=order,
         points=tuple(sorted(trials.points.values(), key=lambda point: (point.cost, len(point.float_layers)))),
         float_layers=chosen.float_layers,
         holds=chosen.holds,
-        verdict=judged([chosen.row], gate_on(budget)),
-        notes=tuple(notes(trials, chosen)),
+        verdict=evaluate_gate([chosen.row], gate_on(budget)),
+        notes=tuple(build_notes(trials, chosen)),
     )
 
 
-def costs_by(name: CostName, sensitivity: Sensitivity, deployed: DeployForm, recipe: Recipe) -> Costs:
+def compute_costs(name: CostName, sensitivity: SensitivityReport, deployed: DeployForm, recipe: Recipe) -> LayerCosts:
     """What each int8 layer costs in float, by the name of the cost; latency is measured here and now."""
     if name == "macs":
-        return macs(sensitivity)
+        return compute_mac_costs(sensitivity)
     if name == "bytes":
-        return bytes_of(sensitivity, "onnx")
-    return latency(sensitivity, latencies(deployed, recipe))
+        return compute_byte_costs(sensitivity, "onnx")
+    return compute_latency_costs(sensitivity, measure_layer_latencies(deployed, recipe))
 
 
-def as_it_is(
+def evaluate_recipe(
     deployed: DeployForm,
     recipe: Recipe,
     images: ImageSet,
     budget: Budget,
     *,
-    reference: Reference | None = None,
-) -> Point:
-    """What the budget makes of the recipe without any search: a point that `searched` knows then.
+    reference: FloatReference | None = None,
+) -> SearchPoint:
+    """What the budget makes of the recipe without any search: a point that `search_recipe` knows then.
 
     Raises:
         WrongConfig: the budget is of top-1, and there are no labels.
         BadImages, BadRecipe: as `compare` and `lower`.
     """
-    row = Artifacts(deployed, recipe, images, reference).row(recipe.float_layers)
-    return Point(float_layers=recipe.float_layers, cost=0.0, holds=holds(row, gate_on(budget)), row=row)
+    row = ArtifactEvaluator(deployed, recipe, images, reference).row(recipe.float_layers)
+    return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate_on(budget)), row=row)
 
 
-class Artifacts:
+class ArtifactEvaluator:
     """Makes artifacts of one model and recipe, runs each once on the same images and keeps none."""
 
-    def __init__(self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: Reference | None) -> None:
+    def __init__(self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference | None) -> None:
         self._deployed, self._recipe, self._images, self._reference = deployed, recipe, images, reference
 
     def row(self, float_layers: tuple[str, ...]) -> DriftRow:
         """The drift of the recipe with other layers in float."""
         recipe = self._recipe.model_copy(update={"float_layers": float_layers})
         with TemporaryDirectory() as folder:
-            artifact = lower(self._deployed, recipe, "onnx", Path(folder), pictures=usual_pictures()[:1])
+            artifact = lower(self._deployed, recipe, "onnx", Path(folder), pictures=load_default_golden_images()[:1])
             return compare(artifact, self._deployed.trained, self._images, reference=self.reference)
 
     @cached_property
-    def reference(self) -> Reference:
+    def reference(self) -> FloatReference:
         """The float model's answers, which nobody needs where every point is known."""
-        return self._reference or float_reference(self._deployed.trained, self._images)
+        return self._reference or compute_float_reference(self._deployed.trained, self._images)
 
 
-class Trials:
+class SearchTrials:
     """Recipes that were tried, each once.
 
     Args:
@@ -171,18 +171,18 @@ class Trials:
         run: Callable[[tuple[str, ...]], DriftRow],
         names: Sequence[str],
         gate: Gate,
-        costs: Costs,
+        costs: LayerCosts,
         *,
         kept: Iterable[str] = (),
-        known: Iterable[Point] = (),
+        known: Iterable[SearchPoint] = (),
         most: int | None = None,
-        progress: Callable[[Point], None] | None = None,
+        progress: Callable[[SearchPoint], None] | None = None,
     ) -> None:
         self.run, self.names, self.gate, self.costs, self.progress = run, names, gate, costs, progress
         self.kept, self.most, self.ran, self.ended = frozenset(kept), most, 0, False
         self.points = {frozenset(point.float_layers): self.point(point.float_layers, point.row) for point in known}
 
-    def at(self, layers: Layers) -> Point:
+    def at(self, layers: LayerSet) -> SearchPoint:
         """The point with `layers` in float besides those that always are."""
         every = layers | self.kept
         if every not in self.points:
@@ -193,62 +193,62 @@ class Trials:
                 self.progress(self.points[every])
         return self.points[every]
 
-    def within(self, layers: Layers) -> bool:
+    def within(self, layers: LayerSet) -> bool:
         return self.at(layers).holds != "not held"
 
-    def worth_it(self, layers: Layers) -> bool:
+    def worth_it(self, layers: LayerSet) -> bool:
         """Whether `layers` are within; no longer asked of what is not known once `most` artifacts have run."""
         if layers | self.kept in self.points or self.most is None or self.ran < self.most:
             return self.within(layers)
         self.ended = True
         return False
 
-    def cheapest(self) -> Layers:
+    def cheapest(self) -> LayerSet:
         """Of all that were found within the budget; of equal ones, that with the fewest layers."""
         holding = [layers - self.kept for layers, point in self.points.items() if point.holds != "not held"]
         return min(holding, key=lambda layers: (self.costs.total(layers), len(layers)))
 
-    def point(self, float_layers: tuple[str, ...], row: DriftRow) -> Point:
+    def point(self, float_layers: tuple[str, ...], row: DriftRow) -> SearchPoint:
         cost = self.costs.total(set(float_layers) - self.kept)
-        return Point(float_layers=float_layers, cost=cost, holds=holds(row, self.gate), row=row)
+        return SearchPoint(float_layers=float_layers, cost=cost, holds=evaluate_budget(row, self.gate), row=row)
 
 
-def found(order: Sequence[str], trials: Trials) -> Point:
+def select_point(order: Sequence[str], trials: SearchTrials) -> SearchPoint:
     """The point to take; with all layers in float where none holds."""
     if trials.within(frozenset()):
         return trials.at(frozenset())
-    if not trials.within(shortest(order, trials.within, trials.worth_it)):
+    if not trials.within(find_shortest_prefix(order, trials.within, trials.worth_it)):
         return trials.at(frozenset(order))
     start = trials.cheapest()
     costliest_first = sorted(start, key=lambda layer: -trials.costs.layers[layer])
-    return trials.at(taken_back(start, costliest_first, trials.worth_it))
+    return trials.at(drop_unneeded_layers(start, costliest_first, trials.worth_it))
 
 
-def shortest(order: Sequence[str], within: Within, worth_it: Within) -> Layers:
+def find_shortest_prefix(order: Sequence[str], is_within: BudgetCheck, is_worth_trying: BudgetCheck) -> LayerSet:
     """The shortest beginning of `order` that is within, if longer ones are too; all of it where none is.
 
     Doubled until it is `within`, then halved as long as that is `worth_it`.
     """
     too_short, enough = 0, min(1, len(order))
-    while not within(frozenset(order[:enough])):
+    while not is_within(frozenset(order[:enough])):
         if enough == len(order):
             return frozenset(order)
         too_short, enough = enough, min(2 * enough, len(order))
     while enough - too_short > 1:
         middle = (too_short + enough) // 2
-        if worth_it(frozenset(order[:middle])):
+        if is_worth_trying(frozenset(order[:middle])):
             enough = middle
         else:
             too_short = middle
     return frozenset(order[:enough])
 
 
-def taken_back(layers: Layers, order: Sequence[str], within: Within) -> Layers:
+def drop_unneeded_layers(layers: LayerSet, order: Sequence[str], is_within: BudgetCheck) -> LayerSet:
     """`layers` without those, tried in `order`, that are not needed; none that is left can go."""
     left, refused = deque(order), 0
     while refused < len(left):
         layer = left.popleft()
-        if within(layers - {layer}):
+        if is_within(layers - {layer}):
             layers, refused = layers - {layer}, 0
         else:
             left.append(layer)
@@ -256,7 +256,7 @@ def taken_back(layers: Layers, order: Sequence[str], within: Within) -> Layers:
     return layers
 
 
-def by_gain(layers: Sequence[LayerSensitivity], costs: Costs) -> tuple[str, ...]:
+def rank_by_gain(layers: Sequence[LayerSensitivity], costs: LayerCosts) -> tuple[str, ...]:
     """Layers by the error that each takes away for what it costs, the most first; those that cost nothing lead.
 
     The errors of layers are nearly independent, so that their powers add up: what a layer takes away is the power of
@@ -270,7 +270,7 @@ def by_gain(layers: Sequence[LayerSensitivity], costs: Costs) -> tuple[str, ...]
     return tuple(row.layer for row in sorted(layers, key=gain, reverse=True))
 
 
-def notes(trials: Trials, chosen: Point) -> Iterator[str]:
+def build_notes(trials: SearchTrials, chosen: SearchPoint) -> Iterator[str]:
     # The recipe as it is was tried first and chosen from nothing.
     if frozenset(chosen.float_layers) != trials.kept:
         yield (
@@ -281,10 +281,10 @@ def notes(trials: Trials, chosen: Point) -> Iterator[str]:
         yield f"The search was ended after {trials.ran} artifacts: a cheaper recipe may hold too."
 
 
-def seen(images: ImageSet, row: DriftRow) -> ImagesSeen:
+def describe_images(images: ImageSet, row: DriftRow) -> EvaluationImages:
     """What the points were run on."""
-    return ImagesSeen(
-        source=as_text(images.root.absolute().name),
+    return EvaluationImages(
+        source=replace_invalid_utf8(images.root.absolute().name),
         count=row.images,
         labelled=images.labels is not None,
         sha256=images.sha256(),
@@ -292,8 +292,8 @@ def seen(images: ImageSet, row: DriftRow) -> ImagesSeen:
     )
 
 
-def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensitivity, deployed: DeployForm) -> None:
-    """Raises what `searched` says where its arguments do not go together."""
+def check_arguments(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm) -> None:
+    """Raises what `search_recipe` says where its arguments do not go together."""
     if budget.max_drop is None and budget.min_agreement is None:
         raise WrongConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")
     if budget.max_drop is not None and images.labels is None:
@@ -310,15 +310,15 @@ def check(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: Sensiti
         )
 
 
-def holds(row: DriftRow, gate: Gate) -> Holds:
+def evaluate_budget(row: DriftRow, gate: Gate) -> BudgetStatus:
     """What a row makes of a budget.
 
     Raises:
         WrongConfig: the budget is of top-1 and the images have no labels.
     """
-    if violations(row, gate):
+    if find_violations(row, gate):
         return "not held"
-    return "unproven" if caveats(row, gate) else "held"
+    return "unproven" if find_caveats(row, gate) else "held"
 
 
 def budget_of(gate: Gate) -> Budget:

@@ -9,21 +9,21 @@ from pathlib import Path
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import STEPS, Precision
+from shvit_mobile.contracts.recipe import PTQ_PASSES, Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.drift.answer_changes import changed
-from shvit_mobile.drift.build_report import drift_report
-from shvit_mobile.drift.compare import comparison, float_reference
-from shvit_mobile.drift.ladder import SIMULATED, rungs, simulated
+from shvit_mobile.drift.answer_changes import find_prediction_changes
+from shvit_mobile.drift.build_report import build_drift_report
+from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
+from shvit_mobile.drift.ladder import SIMULATED_PRECISIONS, compare_simulated_rung, list_simulated_rungs
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.lower import check_free, lower, planned, with_fields
+from shvit_mobile.pipeline.lower import check_artifact_overwrite, lower, plan_artifact_path, update_manifest
 from shvit_mobile.quantize.calibrate import calibrate
 
-PLAN: tuple[tuple[Target, Precision], ...] = (
+DEMO_EXPORTS: tuple[tuple[Target, Precision], ...] = (
     ("onnx", "fp32"),
     ("onnx", "int8"),
     ("coreml", "fp32"),
@@ -34,11 +34,11 @@ PLAN: tuple[tuple[Target, Precision], ...] = (
     ("executorch", "int8"),
 )
 # Of the ladder: the deploy form, and what PyTorch can compute.
-RUNGS = 1 + len({precision for _, precision in PLAN} & {*SIMULATED})
+LADDER_STEPS = 1 + len({precision for _, precision in DEMO_EXPORTS} & {*SIMULATED_PRECISIONS})
 CALIBRATION_COUNT = 200
-REPORT = "drift_report.json"
+REPORT_FILE = "drift_report.json"
 
-Step = Callable[[str, int, int], None]
+StepCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class DemoResult:
     report: DriftReport
 
 
-def run_demo(out: AnyPath, *, overwrite: bool = False, step: Step = lambda *_: None) -> DemoResult:
+def run_demo(out: AnyPath, *, overwrite: bool = False, step: StepCallback = lambda *_: None) -> DemoResult:
     """Exports the embedded model to every target and precision, and compares each artifact with the checkpoint.
 
     Args:
-        out: the folder for the artifacts and for `REPORT`.
+        out: the folder for the artifacts and for `REPORT_FILE`.
         overwrite: replace what is there.
         step: told what is being done, how much of it is done and how much there is in all.
 
@@ -69,9 +69,9 @@ def run_demo(out: AnyPath, *, overwrite: bool = False, step: Step = lambda *_: N
     def watch(what: str) -> Callable[[int, int], None]:
         return lambda done, total: step(what, done, total)
 
-    for target, precision in PLAN:
-        check_free(planned(trained, precision, target, out), overwrite=overwrite)
-    refuse_existing(out / REPORT, overwrite=overwrite)
+    for target, precision in DEMO_EXPORTS:
+        check_artifact_overwrite(plan_artifact_path(trained, precision, target, out), overwrite=overwrite)
+    check_overwrite(out / REPORT_FILE, overwrite=overwrite)
     recipes = {
         precision: calibrate(
             deployed,
@@ -79,27 +79,27 @@ def run_demo(out: AnyPath, *, overwrite: bool = False, step: Step = lambda *_: N
             precision=precision,
             observer="mse",
             count=CALIBRATION_COUNT,
-            steps=STEPS,
+            steps=PTQ_PASSES,
             progress=watch("calibrating"),
         )
-        for precision in dict.fromkeys(precision for _, precision in PLAN)
+        for precision in dict.fromkeys(precision for _, precision in DEMO_EXPORTS)
     }
-    reference = float_reference(trained, images, progress=watch("running the checkpoint"))
+    reference = compute_float_reference(trained, images, progress=watch("running the checkpoint"))
     artifacts, changes = [], []
-    for index, (target, precision) in enumerate(PLAN):
-        step(f"lowering to {target} {precision}", index, len(PLAN))
+    for index, (target, precision) in enumerate(DEMO_EXPORTS):
+        step(f"lowering to {target} {precision}", index, len(DEMO_EXPORTS))
         artifact = lower(deployed, recipes[precision], target, out, overwrite=overwrite)
-        compared = comparison(
+        compared = compare_with_logits(
             artifact, trained, images, reference=reference, progress=watch(f"running {target} {precision}")
         )
-        artifacts.append(with_fields(artifact, drift=compared.row))
-        changes.append(changed(compared, trained.labels, images.root))
+        artifacts.append(update_manifest(artifact, drift=compared.row))
+        changes.append(find_prediction_changes(compared, trained.labels, images.root))
     ladder = [
-        simulated(rung, trained, images, reference, progress=watch(f"simulating the {rung.name}"))
-        for rung in rungs(artifact.manifest for artifact in artifacts)
+        compare_simulated_rung(rung, trained, images, reference, progress=watch(f"simulating the {rung.name}"))
+        for rung in list_simulated_rungs(artifact.manifest for artifact in artifacts)
     ]
     drifts = [artifact.manifest.drift for artifact in artifacts if artifact.manifest.drift]
-    report = drift_report("demo", trained, images, [*ladder, *drifts], changed=changes)
-    with whole(out / REPORT, overwrite=overwrite) as (path,):
+    report = build_drift_report("demo", trained, images, [*ladder, *drifts], changed=changes)
+    with write_atomically(out / REPORT_FILE, overwrite=overwrite) as (path,):
         path.write_text(report.json_text())
     return DemoResult(tuple(artifacts), report)

@@ -9,28 +9,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.artifact import Artifact, goldens_path
-from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
-from shvit_mobile.contracts.goldens import LIST, GoldenImage, Goldens
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
+from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
+from shvit_mobile.contracts.goldens import GOLDENS_NAME, GoldenImage, Goldens
 from shvit_mobile.contracts.manifest import GoldensFolder
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.images.decode import decoded
-from shvit_mobile.pipeline.golden_images import GoldenPicture
-from shvit_mobile.pipeline.verify import Proof
+from shvit_mobile.images.decode import decode_image
+from shvit_mobile.pipeline.golden_images import GoldenSource
+from shvit_mobile.pipeline.verify import VerificationResult
 
 # Another decoder of JPEG may round its colours differently (Java's does not), and the apps' own resampling is Pillow's
 # to the last bit. Another filter, crop or order of channels makes a mean difference of 1.9 or more on the worst of the
 # usual pictures, and so does bicubic that does not widen where it shrinks.
-PIXELS_TOLERANCE = 1.0
+PIXEL_TOLERANCE = 1.0
 
 
-def golden_pixels(pictures: Sequence[GoldenPicture], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def preprocess_golden_images(pictures: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """What preprocessing makes of each picture: uint8, shape (pictures, height, width, 3)."""
-    return np.stack([preprocessing.pixels(decoded(picture.jpeg)) for picture in pictures])
+    return np.stack([preprocessing.pixels(decode_image(picture.jpeg)) for picture in pictures])
 
 
 def write_goldens(
-    folder: Path, artifact: Artifact, pictures: Sequence[GoldenPicture], pixels: NDArray[np.uint8], proof: Proof
+    folder: Path, artifact: Artifact, pictures: Sequence[GoldenSource], pixels: NDArray[np.uint8], proof: VerificationResult
 ) -> GoldensFolder:
     """Writes the goldens of an artifact into a new folder.
 
@@ -38,7 +38,7 @@ def write_goldens(
         folder: where; its parent is there.
         artifact: whose they are.
         pictures: what the app is handed.
-        pixels: of these pictures, as `golden_pixels` gives them.
+        pixels: of these pictures, as `preprocess_golden_images` gives them.
         proof: the answers to these pixels.
 
     Returns:
@@ -68,8 +68,8 @@ def write_goldens(
         how=proof.how,
         engine=proof.engine,
         tolerance=proof.tolerance,
-        pixels_tolerance=PIXELS_TOLERANCE,
+        pixels_tolerance=PIXEL_TOLERANCE,
         images=tuple(images),
     )
-    (folder / LIST).write_text(goldens.json_text())
-    return GoldensFolder(name=goldens_path(artifact.path).name, sha256=fingerprint(folder))
+    (folder / GOLDENS_NAME).write_text(goldens.json_text())
+    return GoldensFolder(name=get_goldens_path(artifact.path).name, sha256=fingerprint(folder))

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from shvit_mobile.contracts.budget_search import Costs, LayerLatency
+from shvit_mobile.contracts.budget_search import LayerCosts, LayerLatency
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import WrongConfig
 
 # Of a weight that a target keeps in float. In int8 it is one byte.
 FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
 
 
-def bytes_of(sensitivity: Sensitivity, target: Target) -> Costs:
+def compute_byte_costs(sensitivity: SensitivityReport, target: Target) -> LayerCosts:
     """What weights take more in float on a target: three bytes an element, one where float is fp16."""
     more = FLOAT_BYTES[target] - 1
-    return Costs(of="bytes", layers={row.layer: float(more * row.weights) for row in sensitivity.layers})
+    return LayerCosts(of="bytes", layers={row.layer: float(more * row.weights) for row in sensitivity.layers})
 
 
-def macs(sensitivity: Sensitivity) -> Costs:
+def compute_mac_costs(sensitivity: SensitivityReport) -> LayerCosts:
     """Multiply-adds."""
-    return Costs(of="macs", layers={row.layer: float(row.macs) for row in sensitivity.layers})
+    return LayerCosts(of="macs", layers={row.layer: float(row.macs) for row in sensitivity.layers})
 
 
-def latency(sensitivity: Sensitivity, measured: Iterable[LayerLatency]) -> Costs:
+def compute_latency_costs(sensitivity: SensitivityReport, measured: Iterable[LayerLatency]) -> LayerCosts:
     """The time that float takes more; a layer that is as fast in float costs nothing.
 
     Raises:
@@ -34,4 +34,4 @@ def latency(sensitivity: Sensitivity, measured: Iterable[LayerLatency]) -> Costs
     if missing := [row.layer for row in sensitivity.layers if row.layer not in times]:
         raise WrongConfig(f"The latency of {missing[0]} was not measured.", why="The search weighs every int8 layer.")
     more = {row.layer: times[row.layer].float_ms - times[row.layer].int8_ms for row in sensitivity.layers}
-    return Costs(of="latency", layers={layer: max(0.0, time) for layer, time in more.items()})
+    return LayerCosts(of="latency", layers={layer: max(0.0, time) for layer, time in more.items()})

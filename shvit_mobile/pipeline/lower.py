@@ -12,28 +12,28 @@ import numpy as np
 
 from shvit_mobile.contracts.artifact import (
     Artifact,
-    artifact_name,
-    files_of,
-    goldens_path,
-    manifest_path,
-    recipe_path,
+    format_artifact_name,
+    get_goldens_path,
+    get_manifest_path,
+    get_recipe_path,
+    list_artifact_files,
 )
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
-from shvit_mobile.contracts.goldens import LIST
-from shvit_mobile.contracts.manifest import TARGETS, ArtifactFile, Golden, Manifest, Provenance, Target
-from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
+from shvit_mobile.contracts.goldens import GOLDENS_NAME
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, ArtifactFile, Manifest, ModelProvenance, RampGolden, Target
+from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Recipe, corrections_path
+from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe, UnknownTarget
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.ramp import ramp
-from shvit_mobile.pipeline.golden_images import GoldenPicture, usual_pictures
-from shvit_mobile.pipeline.goldens import golden_pixels, write_goldens
-from shvit_mobile.pipeline.verify import proven
-from shvit_mobile.quantize.overrides import corrected, corrections_of
-from shvit_mobile.targets.build_result import Built
-from shvit_mobile.targets.capabilities import NEAREST
+from shvit_mobile.images.ramp import draw_ramp
+from shvit_mobile.pipeline.golden_images import GoldenSource, load_default_golden_images
+from shvit_mobile.pipeline.goldens import preprocess_golden_images, write_goldens
+from shvit_mobile.pipeline.verify import verify_artifact
+from shvit_mobile.quantize.overrides import apply_overrides, load_overrides
+from shvit_mobile.targets.build_result import BuildResult
+from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from shvit_mobile.targets.onnx import ONNXOptions
 
 # Named as text, so that making an ONNX file imports neither coremltools nor ExecuTorch.
-MODULES: dict[Target, tuple[str, str]] = {
+TARGET_MODULES: dict[Target, tuple[str, str]] = {
     "coreml": ("shvit_mobile.targets.coreml", "CoreMLOptions"),
     "executorch": ("shvit_mobile.targets.executorch", "ExecuTorchOptions"),
     "onnx": ("shvit_mobile.targets.onnx", "ONNXOptions"),
@@ -56,7 +56,7 @@ def lower(
     out: AnyPath = "artifacts",
     *,
     options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
-    pictures: Sequence[GoldenPicture] | None = None,
+    pictures: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
 ) -> Artifact:
     """The artifact of `deployed` for a target, written into the folder `out` with all that belongs to it beside it.
@@ -80,20 +80,20 @@ def lower(
         OutputExists: something is there, and `overwrite` is not asked for.
         ProofFailed: the artifact was run and does not answer as the checkpoint does; nothing is written.
     """
-    check_target(target)
-    module = import_module(MODULES[target][0])
-    check_precision(target, module.PRECISIONS, recipe)
-    options = options or getattr(module, MODULES[target][1])()
-    final = planned(deployed.trained, recipe.precision_name, target, Path(out), options)
-    check_free(final, overwrite=overwrite)
-    corrections = corrections_of(recipe)
-    beside = corrections_path(recipe_path(final))
-    files = files_of(final) if corrections is None else (*files_of(final), beside)
-    written = whole(*files, folders=folders_of(final), overwrite=overwrite)
+    parse_target(target)
+    module = import_module(TARGET_MODULES[target][0])
+    check_target_precision(target, module.PRECISIONS, recipe)
+    options = options or getattr(module, TARGET_MODULES[target][1])()
+    final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
+    check_artifact_overwrite(final, overwrite=overwrite)
+    corrections = load_overrides(recipe)
+    beside = get_overrides_path(get_recipe_path(final))
+    files = list_artifact_files(final) if corrections is None else (*list_artifact_files(final), beside)
+    written = write_atomically(*files, folders=get_artifact_folders(final), overwrite=overwrite)
     with written as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
-        built = module.build(corrected(deployed, recipe), recipe, path, options)
-        manifest = manifest_of(deployed, recipe, target, path, built)
-        manifest = with_goldens(Artifact(path, manifest), deployed, pictures or usual_pictures(), goldens_folder)
+        built = module.build(apply_overrides(deployed, recipe), recipe, path, options)
+        manifest = build_manifest(deployed, recipe, target, path, built)
+        manifest = add_goldens(Artifact(path, manifest), deployed, pictures or load_default_golden_images(), goldens_folder)
         manifest_file.write_text(manifest.json_text())
         recipe_file.write_text(recipe.json_text())
         for file in corrections_file:
@@ -104,52 +104,52 @@ def lower(
     return Artifact(final, manifest)
 
 
-def with_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[GoldenPicture], folder: Path) -> Manifest:
+def add_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[GoldenSource], folder: Path) -> Manifest:
     """The manifest of an artifact that has proven itself on the ramp and on `pictures`; its goldens go to `folder`.
 
     Raises:
         ProofFailed: it does not answer as `deployed` does.
     """
     preprocessing = deployed.trained.preprocessing
-    pixels = golden_pixels(pictures, preprocessing)
-    proof = proven(artifact, deployed, np.concatenate([ramp(preprocessing.size), pixels]))
-    golden = Golden(logits=tuple(map(float, proof.logits[0])), how=proof.how, tolerance=proof.tolerance)
+    pixels = preprocess_golden_images(pictures, preprocessing)
+    proof = verify_artifact(artifact, deployed, np.concatenate([draw_ramp(preprocessing.size), pixels]))
+    golden = RampGolden(logits=tuple(map(float, proof.logits[0])), how=proof.how, tolerance=proof.tolerance)
     goldens = write_goldens(folder, artifact, pictures, pixels, proof.without_first())
     return artifact.manifest.model_copy(update={"golden": golden, "goldens": goldens})
 
 
-def planned(
+def plan_artifact_path(
     trained: TrainedModel, precision: str, target: Target, out: Path, options: TargetOptions | None = None
 ) -> Path:
     """Where `lower` would put the artifact of a trained model, in what its recipe calls `precision_name`."""
     suffix = options.suffix if options else ""
-    return out / artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
+    return out / format_artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
+def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
     """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
-    files = (*files_of(path), corrections_path(recipe_path(path)))
-    refuse_existing(*files, folders=folders_of(path), overwrite=overwrite)
+    files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)))
+    check_overwrite(*files, folders=get_artifact_folders(path), overwrite=overwrite)
 
 
-def folders_of(path: Path) -> Mapping[Path, str]:
+def get_artifact_folders(path: Path) -> Mapping[Path, str]:
     """Those of the artifact's files that are folders, each with the name of a file that is always in it."""
-    goldens = {goldens_path(path): LIST}
-    return {path: "Manifest.json", **goldens} if path.suffix == TARGETS["coreml"] else goldens
+    goldens = {get_goldens_path(path): GOLDENS_NAME}
+    return {path: "Manifest.json", **goldens} if path.suffix == TARGET_SUFFIXES["coreml"] else goldens
 
 
-def check_target(name: str) -> Target:
+def parse_target(name: str) -> Target:
     """`name` as a target.
 
     Raises:
         UnknownTarget: it is not one.
     """
-    return UnknownTarget.chosen(name, TARGETS)
+    return UnknownTarget.chosen(name, TARGET_SUFFIXES)
 
 
-def check_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
+def check_target_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
     if recipe.precision not in precisions:
-        nearest, why = NEAREST[target][recipe.precision]
+        nearest, why = NEAREST_PRECISIONS[target][recipe.precision]
         raise BadRecipe(
             f"The target {target} has no {recipe.precision}: {why}.",
             why=f"Its precisions: {', '.join(precisions)}.",
@@ -157,14 +157,14 @@ def check_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe)
         )
 
 
-def manifest_of(deployed: DeployForm, recipe: Recipe, target: Target, path: Path, built: Built) -> Manifest:
+def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: Path, built: BuildResult) -> Manifest:
     """The manifest of an artifact just written to `path`."""
     trained = deployed.trained
     return Manifest(
-        artifact=ArtifactFile(name=path.name, bytes=size_in_bytes(path), sha256=sha256(path)),
+        artifact=ArtifactFile(name=path.name, bytes=compute_size_bytes(path), sha256=compute_sha256(path)),
         target=target,
         precision=recipe.precision,
-        model=Provenance(
+        model=ModelProvenance(
             variant=trained.variant,
             classes=trained.model.config.classes,
             source=trained.source,
@@ -183,9 +183,9 @@ def manifest_of(deployed: DeployForm, recipe: Recipe, target: Target, path: Path
     )
 
 
-def with_fields(artifact: Artifact, **fields: Any) -> Artifact:
+def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
     """The artifact with some fields of its manifest changed, in memory and on disk."""
     manifest = artifact.manifest.model_copy(update=fields)
-    with whole(manifest_path(artifact.path), overwrite=True) as (path,):
+    with write_atomically(get_manifest_path(artifact.path), overwrite=True) as (path,):
         path.write_text(manifest.json_text())
     return Artifact(artifact.path, manifest)

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import ProofFailed
-from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.tolerances import BOUNDED, LOWERING, tolerance
+from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, LOWERING_FACTOR, compute_tolerance
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class VerificationResult:
     """What an artifact answered here.
 
     Attributes:
@@ -29,16 +29,16 @@ class Proof:
 
     logits: NDArray[np.float32]
     float_logits: NDArray[np.float32]
-    how: How
+    how: Execution
     engine: str
     tolerance: float
 
-    def without_first(self) -> Proof:
+    def without_first(self) -> VerificationResult:
         """The same of all images but the first."""
         return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
 
 
-def proven(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) -> Proof:
+def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) -> VerificationResult:
     """The artifact's answers to some pixels, run here by its own runtime or by the reference executor.
 
     Args:
@@ -52,22 +52,22 @@ def proven(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) 
     runner = open_runner(artifact)
     # One at a time, as apps do it: a kernel may add up in another order where there are more.
     logits = np.concatenate([runner.run(image[None]) for image in pixels])
-    expected = np.concatenate([run(deployed, image[None]).numpy() for image in pixels])
+    expected = np.concatenate([run_deploy_form(deployed, image[None]).numpy() for image in pixels])
     if logits.shape != expected.shape or not np.isfinite(logits).all():
-        raise ProofFailed(
+        raise VerificationFailed(
             f"{artifact.path.name} gives {logits.shape[1]} logits, of which "
             f"{int((~np.isfinite(logits)).any(axis=0).sum())} are not finite.",
             why="Half precision overflows above 65504, or the checkpoint holds extreme values.",
             hint="Try --quantize fp32.",
         )
     manifest = artifact.manifest
-    near = tolerance(manifest.target, manifest.precision, logits)
+    near = compute_tolerance(manifest.target, manifest.precision, logits)
     error = float(np.abs(logits - expected).max())
-    if manifest.precision in BOUNDED and error > LOWERING * near:
-        raise ProofFailed(
+    if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * near:
+        raise VerificationFailed(
             f"{artifact.path.name} answers the first pictures {error:.2g} away from the checkpoint; "
-            f"{LOWERING * near:.2g} is allowed.",
+            f"{LOWERING_FACTOR * near:.2g} is allowed.",
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
-    return Proof(logits, expected, runner.how, runner.engine, near)
+    return VerificationResult(logits, expected, runner.how, runner.engine, near)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import Activations
+from shvit_mobile.contracts.recipe import ActivationScheme
 
 # The buffer of a layer that carries its weight's scales; without it they follow from the weight.
 WEIGHT_SCALE = "weight_scale"
@@ -19,11 +19,11 @@ ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 WEIGHT_MAX = 127
 # A layer that hardly moves must not get a scale so small that the ratio of scales in requantization leaves the
 # kernels' range. The same floor as in the stock XNNPACK quantizer.
-SMALLEST_SCALE = 2.0**-12
+MIN_SCALE = 2.0**-12
 
 
 @dataclass(frozen=True)
-class Affine:
+class AffineParameters:
     """real = scale * (integer - zero_point), integers in -128..127."""
 
     scale: float
@@ -40,7 +40,7 @@ class Affine:
         return self.scale * (ACTIVATION_MAX - self.zero_point)
 
 
-def affine(low: float, high: float, activations: Activations = "affine") -> Affine:
+def choose_affine_parameters(low: float, high: float, activations: ActivationScheme = "affine") -> AffineParameters:
     """The parameters that spread the integers over [low, high], widened to hold zero, which they represent exactly.
 
     Args:
@@ -50,18 +50,18 @@ def affine(low: float, high: float, activations: Activations = "affine") -> Affi
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if activations == "symmetric":
-        return Affine(stored(max(-low, high) / ACTIVATION_MAX), 0)
-    scale = stored((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN))
+        return AffineParameters(round_scale_to_fp32(max(-low, high) / ACTIVATION_MAX), 0)
+    scale = round_scale_to_fp32((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN))
     zero_point = round(ACTIVATION_MIN - low / scale)
-    return Affine(scale, min(max(zero_point, ACTIVATION_MIN), ACTIVATION_MAX))
+    return AffineParameters(scale, min(max(zero_point, ACTIVATION_MIN), ACTIVATION_MAX))
 
 
-def stored(scale: float) -> float:
+def round_scale_to_fp32(scale: float) -> float:
     """A scale rounded to float32, as every runtime stores it: zero points must follow from the scale that is used."""
-    return float(torch.tensor(max(scale, SMALLEST_SCALE)).float())
+    return float(torch.tensor(max(scale, MIN_SCALE)).float())
 
 
-def channel_scales(weight: Tensor) -> Tensor:
+def compute_channel_scales(weight: Tensor) -> Tensor:
     """The scale of each output channel of a weight, symmetric: float32, shape (out channels,).
 
     Args:
@@ -71,19 +71,19 @@ def channel_scales(weight: Tensor) -> Tensor:
     return (largest / WEIGHT_MAX).clamp(min=torch.finfo(torch.float32).eps)
 
 
-def layer_scales(layer: nn.Module) -> Tensor | None:
+def get_weight_scales(layer: nn.Module) -> Tensor | None:
     """The scales that a layer carries for its weight, float32, shape (out channels,); None where it carries none."""
     carried = getattr(layer, WEIGHT_SCALE, None)
     return None if carried is None else carried.float()
 
 
-def quantized_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def quantize_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """A weight as integers in -127..127 (int8, the same shape) and the scale of each output channel.
 
     Args:
         weight: float, shape (out channels, ...).
         scales: float32, shape (out channels,); what follows from the weight if None.
     """
-    scales = channel_scales(weight) if scales is None else scales
+    scales = compute_channel_scales(weight) if scales is None else scales
     steps = weight.detach().float() / scales.reshape(-1, *[1] * (weight.ndim - 1))
     return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales

@@ -11,32 +11,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.preprocessing import raw
+from shvit_mobile.contracts.preprocessing import convert_to_raw_input
 from shvit_mobile.contracts.recipe import (
     FLOAT_KINDS,
     PALETTE_FLOAT_KINDS,
-    PALETTES,
+    PALETTE_PRECISIONS,
     ActivationRange,
-    Activations,
+    ActivationScheme,
     CalibrationImages,
     ObserverName,
     Precision,
+    PTQPassGain,
+    PTQPassName,
     Recipe,
-    StepGain,
-    StepName,
 )
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
-from shvit_mobile.images.augment import with_variants
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.augment import augment_images
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.quantize.layers import before_relu, dense_convolutions, dynamic_by_default
-from shvit_mobile.quantize.observers import Observer, observer_named
-from shvit_mobile.quantize.overrides import Corrections, corrections_of
+from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu, is_dynamic_by_default
+from shvit_mobile.quantize.observers import Observer, create_observer
+from shvit_mobile.quantize.overrides import ParameterOverrides, load_overrides
 
-Progress = Callable[[int, int], None]
+CalibrationProgress = Callable[[int, int], None]
 # Where steps are tried on fewer images, variants of them make up for it.
-ENOUGH = 32
+MIN_IMAGES_WITHOUT_VARIANTS = 32
 
 
 def calibrate(
@@ -45,11 +45,11 @@ def calibrate(
     *,
     precision: Precision = "int8",
     observer: ObserverName = "min-max",
-    activations: Activations = "affine",
+    activations: ActivationScheme = "affine",
     count: int = 128,
     seed: int = 0,
-    steps: Sequence[StepName] = (),
-    progress: Progress | None = None,
+    steps: Sequence[PTQPassName] = (),
+    progress: CalibrationProgress | None = None,
 ) -> Recipe:
     """The recipe of a precision; for int8, with the range of what goes into every dense convolution and comes out.
 
@@ -70,9 +70,9 @@ def calibrate(
         BadImages: none of the images can be decoded.
     """
     if precision == "int8-dynamic":
-        kept = [name for name, _ in dense_convolutions(deployed.module) if not dynamic_by_default(name)]
+        kept = [name for name, _ in find_dense_convolutions(deployed.module) if not is_dynamic_by_default(name)]
         return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept))
-    if precision in PALETTES:
+    if precision in PALETTE_PRECISIONS:
         return Recipe(precision=precision, float_kinds=PALETTE_FLOAT_KINDS)
     if precision != "int8":
         return Recipe(precision=precision)
@@ -85,26 +85,26 @@ def calibrate(
     chosen = images.sample(count, seed)
     plain = Recipe(precision=precision, float_kinds=FLOAT_KINDS, observer=observer, activations=activations)
     if steps:
-        return improved(deployed, chosen, plain, seed=seed, steps=steps, progress=progress)
+        return run_ptq_passes(deployed, chosen, plain, seed=seed, steps=steps, progress=progress)
     ranges: dict[str, ActivationRange] = {}
     used = 0
-    with observed(deployed.module, ranges, observer, activations):
-        for batch in batches(chosen, deployed.trained.preprocessing, size=8, progress=progress):
-            run(deployed, batch.pixels)
+    with observe_ranges(deployed.module, ranges, observer, activations):
+        for batch in iterate_batches(chosen, deployed.trained.preprocessing, size=8, progress=progress):
+            run_deploy_form(deployed, batch.pixels)
             used += len(batch.pixels)
-    return plain.model_copy(update={"ranges": ranges, "calibration": images_of(chosen, used, seed)})
+    return plain.model_copy(update={"ranges": ranges, "calibration": describe_calibration_images(chosen, used, seed)})
 
 
-def improved(
+def run_ptq_passes(
     deployed: DeployForm,
-    chosen: ImageSet,
-    plain: Recipe,
+    images: ImageSet,
+    base_recipe: Recipe,
     *,
     seed: int,
-    steps: Sequence[StepName],
-    begun: Recipe | None = None,
-    each: Callable[[Recipe], None] | None = None,
-    progress: Progress | None = None,
+    steps: Sequence[PTQPassName],
+    previous: Recipe | None = None,
+    on_recipe: Callable[[Recipe], None] | None = None,
+    progress: CalibrationProgress | None = None,
 ) -> Recipe:
     """`plain` after the steps that helped, with its corrections.
 
@@ -121,39 +121,39 @@ def improved(
     Raises:
         BadImages: none of the images can be decoded.
     """
-    from shvit_mobile.quantize.passes import Attempt, Improvement
+    from shvit_mobile.quantize.passes import PTQPassManager, QuantState
 
-    read = [batch.pixels for batch in batches(chosen, deployed.trained.preprocessing, size=8)]
+    read = [batch.pixels for batch in iterate_batches(images, deployed.trained.preprocessing, size=8)]
     pixels = np.concatenate(read)
-    source = images_of(chosen, len(pixels), seed, variants=max(0, ENOUGH - len(pixels)))
+    source = describe_calibration_images(images, len(pixels), seed, variants=max(0, MIN_IMAGES_WITHOUT_VARIANTS - len(pixels)))
 
-    def told(attempt: Attempt, gains: Sequence[StepGain]) -> Recipe:
+    def told(attempt: QuantState, gains: Sequence[PTQPassGain]) -> Recipe:
         found = {"ranges": dict(attempt.ranges), "calibration": source, "steps": tuple(gains)}
-        return plain.model_copy(update=found).made_of(attempt.corrections)
+        return base_recipe.model_copy(update=found).made_of(attempt.corrections)
 
-    before = None if begun is None else Attempt(begun.ranges, corrections_of(begun) or Corrections())
-    pixels = with_variants(pixels, ENOUGH, seed)
-    under_way = Improvement(deployed, pixels, observer=plain.observer or "min-max", activations=plain.activations)
-    recipe = plain
-    for attempt, gains in under_way.tried(steps, before, begun.steps if begun else ()):
+    before = None if previous is None else QuantState(previous.ranges, load_overrides(previous) or ParameterOverrides())
+    pixels = augment_images(pixels, MIN_IMAGES_WITHOUT_VARIANTS, seed)
+    under_way = PTQPassManager(deployed, pixels, observer=base_recipe.observer or "min-max", activations=base_recipe.activations)
+    recipe = base_recipe
+    for attempt, gains in under_way.tried(steps, before, previous.steps if previous else ()):
         recipe = told(attempt, gains)
-        if each is not None:
-            each(recipe)
+        if on_recipe is not None:
+            on_recipe(recipe)
         if progress is not None:
             progress(len(gains), len(steps))
     return recipe
 
 
-def images_of(chosen: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
-    return CalibrationImages(source=chosen.root.name, count=used, sha256=chosen.sha256(), seed=seed, variants=variants)
+def describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
+    return CalibrationImages(source=images.root.name, count=used, sha256=images.sha256(), seed=seed, variants=variants)
 
 
 @contextmanager
-def observed(
+def observe_ranges(
     module: nn.Module,
     ranges: dict[str, ActivationRange],
     observer: ObserverName = "min-max",
-    activations: Activations = "affine",
+    activations: ActivationScheme = "affine",
     *,
     layers: Container[str] | None = None,
 ) -> Iterator[None]:
@@ -161,50 +161,50 @@ def observed(
 
     Of `layers`, or of all dense convolutions.
     """
-    relus = before_relu(module)
+    relus = find_layers_before_relu(module)
     ends: dict[str, tuple[Observer, Observer]] = {}
     hooks = []
-    for name, layer in dense_convolutions(module):
+    for name, layer in find_dense_convolutions(module):
         if layers is not None and name not in layers:
             continue
-        ends[name] = observer_named(observer, activations), observer_named(observer, activations)
-        hooks.append(layer.register_forward_hook(partial(observe, *ends[name], name in relus)))
+        ends[name] = create_observer(observer, activations), create_observer(observer, activations)
+        hooks.append(layer.register_forward_hook(partial(update_observers, *ends[name], name in relus)))
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
     ranges |= {
-        name: ActivationRange(input=settled(a.range()), output=settled(b.range())) for name, (a, b) in ends.items()
+        name: ActivationRange(input=round_range(a.range()), output=round_range(b.range())) for name, (a, b) in ends.items()
     }
 
 
-def settled(ends: tuple[float, float]) -> tuple[float, float]:
+def round_range(ends: tuple[float, float]) -> tuple[float, float]:
     """A range to five digits: beyond them float32 depends on threads and processor, and an artifact must not."""
     return float(f"{ends[0]:.5g}"), float(f"{ends[1]:.5g}")
 
 
-def observe(
-    before: Observer, behind: Observer, relu: bool, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+def update_observers(
+    input_observer: Observer, output_observer: Observer, relu: bool, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
 ) -> None:
-    before.see(inputs[0])
-    behind.see(output.relu() if relu else output)
+    input_observer.see(inputs[0])
+    output_observer.see(output.relu() if relu else output)
 
 
 @torch.inference_mode()
-def run(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
+def run_deploy_form(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     """The deploy form's logits for some pixels (images, height, width, 3): shape (images, classes)."""
-    logits: Tensor = deployed.module(as_taken(deployed, pixels))
+    logits: Tensor = deployed.module(prepare_input(deployed, pixels))
     return logits
 
 
-def pictures(deployed: DeployForm, images: ImageSet) -> list[Tensor]:
+def load_input_batches(deployed: DeployForm, images: ImageSet) -> list[Tensor]:
     """Images as the deploy form takes them, in batches: float32, shape (batch, 3, height, width)."""
-    read = batches(images, deployed.trained.preprocessing, size=8)
-    return [as_taken(deployed, batch.pixels) for batch in read]
+    read = iterate_batches(images, deployed.trained.preprocessing, size=8)
+    return [prepare_input(deployed, batch.pixels) for batch in read]
 
 
-def as_taken(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
+def prepare_input(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels (images, height, width, 3) as the deploy form takes them: float32, shape (images, 3, height, width)."""
-    values = raw(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
+    values = convert_to_raw_input(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
     return torch.from_numpy(values)

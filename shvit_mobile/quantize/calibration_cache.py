@@ -12,23 +12,23 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from shvit_mobile.cache import cache_folder
-from shvit_mobile.contracts.outputs import refuse_existing, whole
+from shvit_mobile.cache import get_cache_folder
+from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Activations, ObserverName, Recipe, StepName, corrections_path
-from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of
+from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe, get_overrides_path
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.quantize.overrides import corrections_of
+from shvit_mobile.quantize.overrides import load_overrides
 
 # Counts up when the same settings come to mean something else.
-EDITION = 1
-Row = LayerSensitivity | BlockSensitivity
+CACHE_VERSION = 1
+SensitivityRow = LayerSensitivity | BlockSensitivity
 
 
 @dataclass(frozen=True)
-class Settings:
+class CalibrationSettings:
     """All that a recipe depends on besides the checkpoint and the images.
 
     Attributes:
@@ -38,12 +38,12 @@ class Settings:
     """
 
     observer: ObserverName
-    activations: Activations
-    steps: tuple[StepName, ...]
+    activations: ActivationScheme
+    steps: tuple[PTQPassName, ...]
 
 
 @dataclass(frozen=True)
-class Study:
+class CalibrationCache:
     """One folder.
 
     Attributes:
@@ -52,13 +52,13 @@ class Study:
     """
 
     folder: Path
-    steps: tuple[StepName, ...]
+    steps: tuple[PTQPassName, ...]
 
     @classmethod
-    def of(cls, deployed: DeployForm, images: ImageSet, settings: Settings, home: Path | None = None) -> Study:
+    def of(cls, deployed: DeployForm, images: ImageSet, settings: CalibrationSettings, home: Path | None = None) -> CalibrationCache:
         """The study of a model, of images chosen for it, and of settings."""
         told = {
-            "edition": EDITION,
+            "edition": CACHE_VERSION,
             "package": version("shvit-mobile"),
             "checkpoint": deployed.trained.sha256,
             "takes": deployed.takes,
@@ -67,7 +67,7 @@ class Study:
             **asdict(settings),
         }
         key = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        return cls((home or cache_folder() / "calibrations") / key[:32], settings.steps)
+        return cls((home or get_cache_folder() / "calibrations") / key[:32], settings.steps)
 
     @property
     def recipe_file(self) -> Path:
@@ -79,7 +79,7 @@ class Study:
             return None
         try:
             recipe = Recipe.read(self.recipe_file)
-            corrections = corrections_of(recipe)
+            corrections = load_overrides(recipe)
         except BadRecipe:
             return None
         return recipe if corrections is None else recipe.made_of(corrections)
@@ -95,35 +95,35 @@ class Study:
         """Of so many images asked for, whether or not all of them could be read."""
         return self.folder / f"sensitivity-{recipe.sha256[:16]}-{images}.jsonl"
 
-    def rows(self, recipe: Recipe, images: int) -> dict[str, Row]:
+    def rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
         """The rows of sensitivity that are there, by layer and by block; a line that is not whole does not count."""
         file = self.rows_file(recipe, images)
-        found: dict[str, Row] = {}
+        found: dict[str, SensitivityRow] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
             try:
                 values = json.loads(line)
-                row: Row = (
+                row: SensitivityRow = (
                     BlockSensitivity.model_validate(values)
                     if "block" in values
                     else LayerSensitivity.model_validate(values)
                 )
             except ValueError:
                 continue
-            found[name_of(row)] = row
+            found[get_row_name(row)] = row
         return found
 
-    def keep_row(self, recipe: Recipe, images: int, row: Row) -> None:
+    def keep_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.rows_file(recipe, images).open("a") as file:
             file.write(row.model_dump_json() + "\n")
 
-    def sensitivity(self, recipe: Recipe, images: int) -> Sensitivity | None:
+    def sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
         """The finished document, where there is one."""
         file = self.rows_file(recipe, images).with_suffix(".json")
-        return Sensitivity.read(file) if file.exists() else None
+        return SensitivityReport.read(file) if file.exists() else None
 
-    def keep_sensitivity(self, recipe: Recipe, found: Sensitivity, images: int) -> None:
-        with whole(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
+    def keep_sensitivity(self, recipe: Recipe, found: SensitivityReport, images: int) -> None:
+        with write_atomically(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
             path.write_text(found.json_text())
 
     def points_file(self, recipe: Recipe, images: ImageSet) -> Path:
@@ -156,15 +156,15 @@ def write_recipe(path: AnyPath, recipe: Recipe, *more: tuple[AnyPath, str], over
         OutputExists: something is there, and `overwrite` is not asked for.
         BadRecipe: its corrections are not at hand.
     """
-    corrections = corrections_of(recipe)
+    corrections = load_overrides(recipe)
     path = Path(path)
-    beside = corrections_path(path)
+    beside = get_overrides_path(path)
     contents = {path: recipe.json_text().encode(), **{Path(other): text.encode() for other, text in more}}
     if corrections is not None:
         contents[beside] = corrections.data
     # Where there are none, those of a recipe that was here before go.
-    refuse_existing(beside, overwrite=overwrite)
-    with whole(*contents, overwrite=overwrite) as parts:
+    check_overwrite(beside, overwrite=overwrite)
+    with write_atomically(*contents, overwrite=overwrite) as parts:
         for part, content in zip(parts, contents.values(), strict=True):
             part.write_bytes(content)
     if corrections is None:

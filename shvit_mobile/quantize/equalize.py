@@ -12,44 +12,44 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from shvit_mobile.deploy.equalization_groups import Chain, Part, chains
+from shvit_mobile.deploy.equalization_groups import ChannelSlice, EqualizationGroup, find_equalization_groups
 from shvit_mobile.families.shvit import SHViT
 
 # How much of a channel's distance from the others is taken away, as a power: halves of it go to values and to weights.
-SHARE = 0.5
+BALANCE_POWER = 0.5
 # Up to how far (a power of two) by that share; further out lies an outlier, and all that is further goes.
-USUAL = 3.0
-LARGEST_EXPONENT = 30
+OUTLIER_LOG2_DISTANCE = 3.0
+MAX_EXPONENT = 30
 
 
-def exponents(module: SHViT, sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The exponents of `shvit_mobile.deploy.equalization_groups.scaled` that bring the channels of each chain together.
+def compute_equalization_exponents(module: SHViT, magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The exponents of `shvit_mobile.deploy.equalization_groups.scale_channels` that bring the channels of each chain together.
 
     Args:
         module: the deploy form.
         sizes: the largest magnitude of each output channel of each convolution on calibration images, behind its relu
             where it has one; shape (channels,).
     """
-    return {chain.name: of_chain(chain, sizes) for chain in chains(module)}
+    return {chain.name: compute_group_exponents(chain, magnitudes) for chain in find_equalization_groups(module)}
 
 
-def of_chain(chain: Chain, sizes: Mapping[str, Tensor]) -> Tensor:
+def compute_group_exponents(chain: EqualizationGroup, magnitudes: Mapping[str, Tensor]) -> Tensor:
     """int8, shape (channels,)."""
-    made = of_part(chain.made, sizes)
+    made = select_magnitudes(chain.made, magnitudes)
     if chain.against:
-        other = of_part(chain.against[0], sizes)
-        return whole(torch.where((made > 0) & (other > 0), (other / made).log2() / 2, 0.0))
+        other = select_magnitudes(chain.against[0], magnitudes)
+        return round_exponents(torch.where((made > 0) & (other > 0), (other / made).log2() / 2, 0.0))
     moving = made > 0
     if not moving.any():
-        return whole(torch.zeros_like(made))
-    distance = torch.where(moving, (made / made[moving].median()).log2(), -USUAL)
-    usual = distance.clamp(-USUAL, USUAL)
-    return whole(-(SHARE * usual + (distance - USUAL).clamp(min=0)))
+        return round_exponents(torch.zeros_like(made))
+    distance = torch.where(moving, (made / made[moving].median()).log2(), -OUTLIER_LOG2_DISTANCE)
+    usual = distance.clamp(-OUTLIER_LOG2_DISTANCE, OUTLIER_LOG2_DISTANCE)
+    return round_exponents(-(BALANCE_POWER * usual + (distance - OUTLIER_LOG2_DISTANCE).clamp(min=0)))
 
 
-def of_part(part: Part, sizes: Mapping[str, Tensor]) -> Tensor:
-    return sizes[part.layer][part.channels].double()
+def select_magnitudes(part: ChannelSlice, magnitudes: Mapping[str, Tensor]) -> Tensor:
+    return magnitudes[part.layer][part.channels].double()
 
 
-def whole(exponents: Tensor) -> Tensor:
-    return exponents.nan_to_num(0.0).round().clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).to(torch.int8)
+def round_exponents(exponents: Tensor) -> Tensor:
+    return exponents.nan_to_num(0.0).round().clamp(-MAX_EXPONENT, MAX_EXPONENT).to(torch.int8)

@@ -13,15 +13,22 @@ from functools import partial
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, Activations, Recipe
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, Affine, affine, layer_scales, quantized_weight
-from shvit_mobile.quantize.layers import before_relu, int8_ranges
-from shvit_mobile.quantize.overrides import corrected
+from shvit_mobile.quantize.affine import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    AffineParameters,
+    choose_affine_parameters,
+    get_weight_scales,
+    quantize_weight,
+)
+from shvit_mobile.quantize.layers import find_layers_before_relu, select_int8_ranges
+from shvit_mobile.quantize.overrides import apply_overrides
 
 
-def simulated(deployed: DeployForm, recipe: Recipe) -> SHViT:
+def simulate_int8(deployed: DeployForm, recipe: Recipe) -> SHViT:
     """A module that answers as int8 would: float32 images, shape (batch, 3, height, width), to logits.
 
     Args:
@@ -31,43 +38,43 @@ def simulated(deployed: DeployForm, recipe: Recipe) -> SHViT:
     Raises:
         BadRecipe: the recipe is of another precision or of another model.
     """
-    ranges = int8_ranges(deployed, recipe)
-    return fake_quantized(corrected(deployed, recipe).module, ranges, recipe.activations)
+    ranges = select_int8_ranges(deployed, recipe)
+    return fake_quantize(apply_overrides(deployed, recipe).module, ranges, recipe.activations)
 
 
 @torch.no_grad()
-def fake_quantized(
+def fake_quantize(
     module: SHViT,
     ranges: dict[str, ActivationRange],
-    activations: Activations = "affine",
+    activations: ActivationScheme = "affine",
     *,
     weights: bool = True,
-    wiring: Wiring | None = None,
+    wiring: LayerConnections | None = None,
 ) -> SHViT:
     """A copy of `module` in which the layers of `ranges` compute with integers: input, output and, if asked, weight.
 
     `wiring` is the module's, for those who have it from another of the same form.
     """
-    simulation, wiring = deepcopy(module), wiring or Wiring.of(module)
+    simulation, wiring = deepcopy(module), wiring or LayerConnections.of(module)
     for name, seen in ranges.items():
         layer = simulation.get_submodule(name)
         if not isinstance(layer, nn.Conv2d):
             raise TypeError(f"{name} is no convolution")
         if weights:
-            integers, scales = quantized_weight(layer.weight, layer_scales(layer))
+            integers, scales = quantize_weight(layer.weight, get_weight_scales(layer))
             layer.weight.copy_(integers * scales.reshape(-1, 1, 1, 1))
         # What has just come back from int8 is not rounded a second time.
         if wiring.sources.get(name) not in ranges:
-            layer.register_forward_pre_hook(partial(round_input, affine(*seen.input, activations)))
+            layer.register_forward_pre_hook(partial(round_input, choose_affine_parameters(*seen.input, activations)))
         low, high = seen.output
         relu = name in wiring.relus
-        output = affine(0.0 if relu else low, high, activations)
+        output = choose_affine_parameters(0.0 if relu else low, high, activations)
         layer.register_forward_hook(partial(round_output, output, relu))
     return simulation
 
 
 @dataclass(frozen=True)
-class Wiring:
+class LayerConnections:
     """What tracing tells of a deploy form.
 
     Attributes:
@@ -79,11 +86,11 @@ class Wiring:
     sources: Mapping[str, str]
 
     @classmethod
-    def of(cls, module: SHViT) -> Wiring:
-        return cls(before_relu(module), fed_by(module))
+    def of(cls, module: SHViT) -> LayerConnections:
+        return cls(find_layers_before_relu(module), find_source_layers(module))
 
 
-def fed_by(module: SHViT) -> dict[str, str]:
+def find_source_layers(module: SHViT) -> dict[str, str]:
     """The layer whose output a layer takes, behind a relu at most, by the name of the layer that takes it."""
     layers = dict(module.named_modules())
     sources = {}
@@ -102,21 +109,21 @@ def is_relu(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
     return node.target == "relu" or (node.op == "call_module" and isinstance(layers[str(node.target)], nn.ReLU))
 
 
-def round_input(parameters: Affine, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (rounded(inputs[0], parameters),)
+def round_input(parameters: AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (quantize_dequantize(inputs[0], parameters),)
 
 
-def round_output(parameters: Affine, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return rounded(output.relu() if relu else output, parameters)
+def round_output(parameters: AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return quantize_dequantize(output.relu() if relu else output, parameters)
 
 
-def rounded(values: Tensor, parameters: Affine) -> Tensor:
+def quantize_dequantize(values: Tensor, parameters: AffineParameters) -> Tensor:
     """Values to the nearest integers of `parameters`, and read back."""
     steps = (values * (1 / parameters.scale)).round_().add_(parameters.zero_point)
     return steps.clamp_(ACTIVATION_MIN, ACTIVATION_MAX).sub_(parameters.zero_point).mul_(parameters.scale)
 
 
-def units(module: SHViT) -> Iterator[tuple[str, nn.Module]]:
+def iterate_units(module: SHViT) -> Iterator[tuple[str, nn.Module]]:
     """The parts that make a SHViT up to its pooling, each a function of the part before; in the order of the data."""
     for name, layer in module.patch_embed.named_children():
         yield f"patch_embed.{name}", layer

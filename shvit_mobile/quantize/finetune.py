@@ -16,24 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import CalibrationImages, FineTuning, Recipe, Standing
+from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, WrongConfig
-from shvit_mobile.images.batches import Batch, batches
+from shvit_mobile.images.batches import ImageBatch, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.affine import WEIGHT_MAX
-from shvit_mobile.quantize.calibrate import as_taken
-from shvit_mobile.quantize.layers import check_layers
-from shvit_mobile.quantize.overrides import Corrections
-from shvit_mobile.quantize.qat_graph import TrainingGraph, training_graph
+from shvit_mobile.quantize.calibrate import prepare_input
+from shvit_mobile.quantize.layers import check_recipe_layers
+from shvit_mobile.quantize.overrides import ParameterOverrides
+from shvit_mobile.quantize.qat_graph import TrainingGraph, build_training_graph
 
 # Called with what is being done, the images done and their total.
-Progress = Callable[[str, int, int], None]
+FinetuneProgress = Callable[[str, int, int], None]
 
 # Of the images, the share that judges, and the most of them; and the fewest that can be trained on and judged by.
-HELD_OUT, MOST_HELD_OUT, FEWEST = 0.2, 500, 10
+HELD_OUT_SHARE, MAX_HELD_OUT, MIN_IMAGES = 0.2, 500, 10
 # What labels count for in the loss: the float model's logits say more of an image, and are what int8 is held against.
-LABELS_SHARE = 0.2
+LABEL_LOSS_WEIGHT = 0.2
 # Logits are divided by it before they are compared, so that unlikely classes are heard (Hinton et al., 2015).
 TEMPERATURE = 2.0
 # Good for a recipe that is nearly good; one that is far off needs ten times as much.
@@ -41,7 +41,7 @@ LEARNING_RATE = 0.01
 
 
 @dataclass(frozen=True)
-class Settings:
+class FinetuneSettings:
     """How to train.
 
     Attributes:
@@ -76,15 +76,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochResult:
     """One pass over the images: the mean loss on the way, and how near int8 then was on those held out."""
 
     loss: float
-    standing: Standing
+    standing: EvalMetrics
 
 
 @dataclass(frozen=True, eq=False)
-class FineTuned:
+class FinetuneResult:
     """What came of a fine-tuning.
 
     Attributes:
@@ -96,13 +96,13 @@ class FineTuned:
     """
 
     recipe: Recipe
-    before: Standing
-    epochs: tuple[Epoch, ...]
+    before: EvalMetrics
+    epochs: tuple[EpochResult, ...]
     best: int
     skipped: int
 
     @property
-    def after(self) -> Standing:
+    def after(self) -> EvalMetrics:
         return self.epochs[self.best].standing
 
     @property
@@ -110,14 +110,14 @@ class FineTuned:
         return self.after.better_than(self.before)
 
 
-def finetuned(
+def finetune_recipe(
     deployed: DeployForm,
     recipe: Recipe,
     images: ImageSet,
-    settings: Settings | None = None,
+    settings: FinetuneSettings | None = None,
     *,
-    progress: Progress | None = None,
-) -> FineTuned:
+    progress: FinetuneProgress | None = None,
+) -> FinetuneResult:
     """A recipe whose int8 layers were trained; on a CPU the same to the byte for the same settings and threads.
 
     Args:
@@ -133,37 +133,37 @@ def finetuned(
         BadImages: the images have no labels or other classes, or are too few.
         WrongConfig: there is no such device.
     """
-    settings = settings or Settings()
+    settings = settings or FinetuneSettings()
     check_recipe(deployed, recipe)
     check_images(deployed, images)
-    return Training(deployed, recipe, images.sample(settings.count, settings.seed), settings, progress).done()
+    return FinetuneTrainer(deployed, recipe, images.sample(settings.count, settings.seed), settings, progress).done()
 
 
-class Training:
+class FinetuneTrainer:
     """A fine-tuning under way."""
 
     def __init__(
-        self, deployed: DeployForm, recipe: Recipe, images: ImageSet, settings: Settings, progress: Progress | None
+        self, deployed: DeployForm, recipe: Recipe, images: ImageSet, settings: FinetuneSettings, progress: FinetuneProgress | None
     ) -> None:
         self.deployed, self.recipe, self.settings, self.progress = deployed, recipe, settings, progress
-        self.learn, self.held = apart(images)
-        self.device = device_named(settings.device)
-        self.student: TrainingGraph = training_graph(deployed, recipe, self.device)
-        self.teacher = on_device(deployed.module, self.device)
+        self.learn, self.held = split_held_out(images)
+        self.device = select_device(settings.device)
+        self.student: TrainingGraph = build_training_graph(deployed, recipe, self.device)
+        self.teacher = copy_to_device(deployed.module, self.device)
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.learn) // settings.batch)
         self.update = 0
         self.skipped: set[Path] = set()
 
-    def done(self) -> FineTuned:
+    def done(self) -> FinetuneResult:
         """Trains for all epochs."""
         before = self.standing("Measuring the recipe as it is")
-        epochs: list[Epoch] = []
-        best, kept = 0, Corrections()
+        epochs: list[EpochResult] = []
+        best, kept = 0, ParameterOverrides()
         for number in range(self.settings.epochs):
             name = f"Epoch {number + 1} of {self.settings.epochs}"
             loss = self.epoch(number, name)
-            epochs.append(Epoch(loss, self.standing(f"{name}, measured")))
+            epochs.append(EpochResult(loss, self.standing(f"{name}, measured")))
             if number == 0 or epochs[number].standing.better_than(epochs[best].standing):
                 best, kept = number, self.student.corrections()
         told = FineTuning(
@@ -180,7 +180,7 @@ class Training:
             after=epochs[best].standing,
         )
         recipe = self.recipe.model_copy(update={"finetuning": told}).made_of(kept)
-        return FineTuned(recipe, before, tuple(epochs), best, len(self.skipped))
+        return FinetuneResult(recipe, before, tuple(epochs), best, len(self.skipped))
 
     def epoch(self, number: int, name: str) -> float:
         """Sees each image once; the mean loss."""
@@ -202,7 +202,7 @@ class Training:
         rate = self.settings.learning_rate * (1 + cos(pi * self.update / self.updates)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(self.student.module(pixels), expected, labels)
+        loss = compute_loss(self.student.module(pixels), expected, labels)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -210,14 +210,14 @@ class Training:
         return loss.item()
 
     @torch.no_grad()
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> EvalMetrics:
         """How near int8 is to the float model now."""
         actual, expected, truth = [], [], []
         for pixels, labels in self.shown(self.held, name):
             actual.append(self.student.module(pixels).cpu())
             expected.append(self.teacher(pixels).cpu())
             truth.append(labels.cpu())
-        return standing_of(torch.cat(actual), torch.cat(expected), torch.cat(truth))
+        return compute_metrics(torch.cat(actual), torch.cat(expected), torch.cat(truth))
 
     def shown(self, images: ImageSet, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """The images a batch at a time, as the deploy form takes them, and their labels; on the device."""
@@ -226,38 +226,38 @@ class Training:
             if self.progress is not None:
                 self.progress(name, done, total)
 
-        for batch in batches(images, self.deployed.trained.preprocessing, size=self.settings.batch, progress=tick):
+        for batch in iterate_batches(images, self.deployed.trained.preprocessing, size=self.settings.batch, progress=tick):
             self.skipped |= {skipped.file for skipped in batch.skipped}
             yield self.taken(batch), torch.from_numpy(batch.labels).to(self.device)
 
-    def taken(self, batch: Batch) -> Tensor:
+    def taken(self, batch: ImageBatch) -> Tensor:
         """What the deploy form takes of a batch, on the device."""
-        return as_taken(self.deployed, batch.pixels).to(self.device)
+        return prepare_input(self.deployed, batch.pixels).to(self.device)
 
 
-def loss_of(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:
+def compute_loss(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:
     """What is made small: the distance from the float model's answers, and a share of that from the right ones."""
     soft = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(expected / TEMPERATURE, 1)
     distance = F.kl_div(*soft, reduction="batchmean", log_target=True) * TEMPERATURE**2
-    return (1 - LABELS_SHARE) * distance + LABELS_SHARE * F.cross_entropy(logits, labels)
+    return (1 - LABEL_LOSS_WEIGHT) * distance + LABEL_LOSS_WEIGHT * F.cross_entropy(logits, labels)
 
 
-def standing_of(actual: Tensor, expected: Tensor, labels: Tensor) -> Standing:
+def compute_metrics(actual: Tensor, expected: Tensor, labels: Tensor) -> EvalMetrics:
     """Args: logits of int8 and of the float model, shape (images, classes); the right classes, shape (images,)."""
     noise = float((actual - expected).double().square().sum())
     signal = float(expected.double().square().sum())
     level = -inf if not isfinite(noise) or not signal else 10 * log10(signal / noise) if noise else inf
     chosen = actual.argmax(1)
-    return Standing(
+    return EvalMetrics(
         agreement=float((chosen == expected.argmax(1)).double().mean()),
         sqnr_db=round(level, 2),
         top1=float((chosen == labels).double().mean()),
     )
 
 
-def apart(images: ImageSet) -> tuple[ImageSet, ImageSet]:
+def split_held_out(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     """What is trained on, and what judges: the first of a sample, in which classes take turns."""
-    held = min(round(len(images) * HELD_OUT), MOST_HELD_OUT)
+    held = min(round(len(images) * HELD_OUT_SHARE), MAX_HELD_OUT)
     return images.only(range(held, len(images))), images.only(range(held))
 
 
@@ -269,7 +269,7 @@ def check_recipe(deployed: DeployForm, recipe: Recipe) -> None:
             why="It teaches a model to live with the fixed ranges of static int8.",
             hint="Make a recipe of int8: shvit-mobile export --quantize int8 --calibration DIR",
         )
-    check_layers(deployed, recipe)
+    check_recipe_layers(deployed, recipe)
     if not set(recipe.ranges) - set(recipe.float_layers):
         raise BadRecipe("The recipe keeps every layer in float.", why="Fine-tuning trains int8 layers.")
 
@@ -288,14 +288,14 @@ def check_images(deployed: DeployForm, images: ImageSet) -> None:
             why=f"The model has {len(deployed.trained.labels)}, the images have {len(images.classes)}.",
             hint="Open the images with the model's labels: open_images(folder, labels=trained.labels).",
         )
-    if len(images) < FEWEST:
+    if len(images) < MIN_IMAGES:
         raise BadImages(
             f"There are {len(images)} images in {images.root}.",
-            why=f"A fifth of them judges, the others are trained on: {FEWEST} are the fewest, some hundred the usual.",
+            why=f"A fifth of them judges, the others are trained on: {MIN_IMAGES} are the fewest, some hundred the usual.",
         )
 
 
-def device_named(name: str | None) -> torch.device:
+def select_device(name: str | None) -> torch.device:
     """The device of that name; a GPU where there is one if None, else the CPU.
 
     Raises:
@@ -310,6 +310,6 @@ def device_named(name: str | None) -> torch.device:
     return device
 
 
-def on_device(module: nn.Module, device: torch.device) -> nn.Module:
+def copy_to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """A module on a device, where the original stays where it is."""
     return module if device.type == "cpu" else deepcopy(module).to(device)

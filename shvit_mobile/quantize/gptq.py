@@ -18,7 +18,7 @@ DAMPING = 0.01
 BLOCK = 64
 
 
-def least_output_error(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
+def round_with_gptq(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
     """The integers of a weight, int8, of its shape.
 
     Args:
@@ -35,7 +35,7 @@ def least_output_error(weight: Tensor, scales: Tensor, moments: Tensor) -> Tenso
         raise ValueError(f"moments are {tuple(moments.shape)} for {count} columns")
     order = moments.diagonal().argsort(descending=True, stable=True)
     free = free[:, order]
-    factor = inverse_factor(moments.double()[order][:, order])
+    factor = compute_inverse_factor(moments.double()[order][:, order])
     chosen = torch.empty_like(free)
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
@@ -51,7 +51,7 @@ def least_output_error(weight: Tensor, scales: Tensor, moments: Tensor) -> Tenso
     return integers.reshape(weight.shape).to(torch.int8)
 
 
-def inverse_factor(moments: Tensor) -> Tensor:
+def compute_inverse_factor(moments: Tensor) -> Tensor:
     """The upper Cholesky factor of the inverse of damped moments, float64."""
     mean = moments.diagonal().mean()
     damping = torch.where(mean > 0, DAMPING * mean, 1.0)

@@ -6,31 +6,31 @@ from collections.abc import Iterator
 
 from torch import Tensor, fx, nn
 
-from shvit_mobile.contracts.recipe import INT8_PRODUCTS, ActivationRange, Recipe
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, ActivationRange, Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
 
 # The first convolution of the stem.
 FIRST_LAYERS = ("patch_embed.0",)
 # What is subtracted from pixels before it, where the deploy form takes pixels.
-CENTRE = "patch_embed.centre.mean"
+PIXEL_MEAN_BUFFER = "patch_embed.centre.mean"
 
 
-def dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+def find_dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
     """The layers int8 quantizes, by name: convolutions that mix channels. The head, a linear layer, stays float."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             yield name, layer
 
 
-def bias_of(layer: nn.Conv2d) -> Tensor:
+def get_bias(layer: nn.Conv2d) -> Tensor:
     """The bias of a convolution of the deploy form, shape (out channels,)."""
     if layer.bias is None:
         raise TypeError("every convolution of the deploy form has a bias")
     return layer.bias
 
 
-def before_relu(module: nn.Module) -> set[str]:
+def find_layers_before_relu(module: nn.Module) -> set[str]:
     """The layers of a deploy form whose output goes through a relu and nowhere else; int8 rounds it behind that."""
     relus = {name for name, layer in module.named_modules() if isinstance(layer, nn.ReLU)}
     graph = fx.symbolic_trace(module).graph
@@ -41,27 +41,27 @@ def before_relu(module: nn.Module) -> set[str]:
     }
 
 
-def int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
+def select_int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
     """The ranges of the layers that an int8 recipe wants quantized, by name.
 
     Raises:
         BadRecipe: the recipe is not int8, or its layers are not the model's.
     """
-    check_layers(deployed, recipe)
+    check_recipe_layers(deployed, recipe)
     return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
 
 
-def int8_layers(deployed: DeployForm, recipe: Recipe) -> set[str]:
+def select_int8_layers(deployed: DeployForm, recipe: Recipe) -> set[str]:
     """The layers that an int8 or int8-dynamic recipe wants quantized.
 
     Raises:
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
-    check_layers(deployed, recipe)
-    return {name for name, _ in dense_convolutions(deployed.module)} - set(recipe.float_layers)
+    check_recipe_layers(deployed, recipe)
+    return {name for name, _ in find_dense_convolutions(deployed.module)} - set(recipe.float_layers)
 
 
-def dynamic_by_default(name: str) -> bool:
+def is_dynamic_by_default(name: str) -> bool:
     """Whether int8-dynamic quantizes a layer unless told otherwise.
 
     Not the stem's first, whose three channels are soon multiplied and long in being looked over for their range, nor
@@ -70,18 +70,18 @@ def dynamic_by_default(name: str) -> bool:
     return not (name in FIRST_LAYERS or ".se." in name)
 
 
-def layer_name(node: fx.Node) -> str:
+def find_layer_name(node: fx.Node) -> str:
     """The deploy form's name of the layer that a node of an exported graph came from."""
     stack = node.meta.get("nn_module_stack") or {"": ("", None)}
     path: str = list(stack.values())[-1][0]
     return path
 
 
-def check_layers(deployed: DeployForm, recipe: Recipe) -> None:
+def check_recipe_layers(deployed: DeployForm, recipe: Recipe) -> None:
     """Raises `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
-    if recipe.precision not in INT8_PRODUCTS:
+    if recipe.precision not in INT8_ARITHMETIC:
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
-    layers = {name for name, _ in dense_convolutions(deployed.module)}
+    layers = {name for name, _ in find_dense_convolutions(deployed.module)}
     strange = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
     static = recipe.precision == "int8"
     missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers)) if static else []

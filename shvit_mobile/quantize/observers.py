@@ -11,17 +11,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from shvit_mobile.contracts.recipe import Activations, ObserverName
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine
+from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName
+from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_affine_parameters
 
-Range = tuple[float, float]
+ObservedRange = tuple[float, float]
 # Bins on either side of zero. At least half of them lie below the largest magnitude: four or more in a step of int8.
 BINS = 4096
-SMALLEST_REACH = 2.0**-32
+MIN_REACH = 2.0**-32
 # Of all values, so many that lie furthest out at each end may be cut off.
-TAIL = 5e-5
+PERCENTILE_TAIL = 5e-5
 # How much of its reach an end may lose for the sake of all other values, and in how many steps it is tried.
-SHORTEST, TRIALS = 0.2, 81
+MIN_RANGE_SHARE, RANGE_CANDIDATES = 0.2, 81
 
 
 class Observer(Protocol):
@@ -30,21 +30,21 @@ class Observer(Protocol):
     def see(self, values: Tensor) -> None:
         """Takes finite floats of any shape into account, at least one."""
 
-    def range(self) -> Range:
+    def range(self) -> ObservedRange:
         """(low, high), once something has been seen."""
 
 
-def observer_named(name: ObserverName, activations: Activations = "affine") -> Observer:
+def create_observer(name: ObserverName, activations: ActivationScheme = "affine") -> Observer:
     """A new observer by its name; `activations` are what its range will be used for."""
     makers: dict[ObserverName, Callable[[], Observer]] = {
-        "min-max": MinMax,
-        "percentile": Percentile,
-        "mse": lambda: LeastError(activations),
+        "min-max": MinMaxObserver,
+        "percentile": PercentileObserver,
+        "mse": lambda: MSEObserver(activations),
     }
     return makers[name]()
 
 
-class MinMax:
+class MinMaxObserver:
     """The smallest and the largest value."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class MinMax:
         low, high = torch.aminmax(values)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
 
-    def range(self) -> Range:
+    def range(self) -> ObservedRange:
         return self.low, self.high
 
 
@@ -69,8 +69,8 @@ class Histogram:
 
     def __init__(self) -> None:
         self.counts = torch.zeros(2 * BINS, dtype=torch.float64)
-        self.reach = SMALLEST_REACH
-        self.extent = MinMax()
+        self.reach = MIN_REACH
+        self.extent = MinMaxObserver()
 
     def see(self, values: Tensor) -> None:
         self.extent.see(values)
@@ -92,8 +92,8 @@ class Histogram:
         return torch.arange(-BINS, BINS + 1, dtype=torch.float64) * (self.reach / BINS)
 
 
-class Percentile:
-    """All values but the few that lie furthest out: a share of `TAIL` at each end, to the width of a bin."""
+class PercentileObserver:
+    """All values but the few that lie furthest out: a share of `PERCENTILE_TAIL` at each end, to the width of a bin."""
 
     def __init__(self) -> None:
         self.histogram = Histogram()
@@ -101,36 +101,36 @@ class Percentile:
     def see(self, values: Tensor) -> None:
         self.histogram.see(values)
 
-    def range(self) -> Range:
+    def range(self) -> ObservedRange:
         below, edges = self.histogram.counts.cumsum(0), self.histogram.edges
         total, (smallest, largest) = float(below[-1]), self.histogram.extent.range()
-        first = int(torch.searchsorted(below, total * TAIL, right=True))
-        last = int(torch.searchsorted(below, total * (1 - TAIL)))
+        first = int(torch.searchsorted(below, total * PERCENTILE_TAIL, right=True))
+        last = int(torch.searchsorted(below, total * (1 - PERCENTILE_TAIL)))
         return max(smallest, float(edges[first])), min(largest, float(edges[last + 1]))
 
 
-class LeastError:
+class MSEObserver:
     """The range in which int8 holds all values with the least mean squared error, found end by end."""
 
-    def __init__(self, activations: Activations) -> None:
+    def __init__(self, activations: ActivationScheme) -> None:
         self.histogram, self.activations = Histogram(), activations
 
     def see(self, values: Tensor) -> None:
         self.histogram.see(values)
 
-    def range(self) -> Range:
+    def range(self) -> ObservedRange:
         low, high = self.histogram.extent.range()
         seen = self.histogram.counts > 0
         counts, edges = self.histogram.counts[seen], self.histogram.edges
         centres = ((edges[:-1] + edges[1:]) / 2)[seen].clamp(low, high)
 
-        def error(ends: Range) -> float:
-            kept = affine(*ends, self.activations)
+        def error(ends: ObservedRange) -> float:
+            kept = choose_affine_parameters(*ends, self.activations)
             steps = (centres / kept.scale).round() + kept.zero_point
             held = (steps.clamp(ACTIVATION_MIN, ACTIVATION_MAX) - kept.zero_point) * kept.scale
             return float((counts * (held - centres).square()).sum())
 
-        shares = torch.linspace(1, SHORTEST, TRIALS).tolist()
+        shares = torch.linspace(1, MIN_RANGE_SHARE, RANGE_CANDIDATES).tolist()
         best = (low, high)
         if self.activations == "symmetric":
             return min(((low * share, high * share) for share in shares), key=error)

@@ -19,20 +19,20 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.equalization_groups import scaled
+from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_layers
+from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_layers
 
 # What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
-ANEW = "Calibrate anew: shvit-mobile calibrate DIR"
+RECALIBRATE_HINT = "Calibrate anew: shvit-mobile calibrate DIR"
 
 
 @dataclass(frozen=True, eq=False)
-class Corrections:
+class ParameterOverrides:
     """What is changed of a deploy form.
 
     Attributes:
@@ -55,7 +55,7 @@ class Corrections:
         kinds = {EXPONENTS: self.exponents, INTEGERS: self.integers, SCALES: self.scales, BIAS: self.biases}
         tensors = {f"{kind}:{name}": t for kind, named in kinds.items() for name, t in named.items()}
         if self.mean is not None:
-            tensors[f"{MEAN}:{CENTRE}"] = self.mean
+            tensors[f"{MEAN}:{PIXEL_MEAN_BUFFER}"] = self.mean
         return save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
 
     @property
@@ -63,7 +63,7 @@ class Corrections:
         return sha256(self.data).hexdigest()
 
     @classmethod
-    def read(cls, path: Path, expected: str) -> Corrections:
+    def read(cls, path: Path, expected: str) -> ParameterOverrides:
         """The corrections in a file that a recipe has as `expected`.
 
         Raises:
@@ -75,31 +75,31 @@ class Corrections:
             raise BadRecipe(
                 f"The recipe's corrections are missing: there is no {path}.",
                 why="The recipe was made together with changed weights, which lie in a file of its name beside it.",
-                hint=f"Copy that file here. Or: {ANEW}",
+                hint=f"Copy that file here. Or: {RECALIBRATE_HINT}",
             ) from None
         if sha256(data).hexdigest() != expected:
             raise BadRecipe(
                 f"{path} is not the file that its recipe describes.",
                 why="Its SHA-256 is another: it was changed or damaged, or belongs to another recipe.",
-                hint=ANEW,
+                hint=RECALIBRATE_HINT,
             )
         try:
             return cls.of(load(data))
         except (SafetensorError, ValueError) as reason:
-            raise BadRecipe(f"{path} holds no corrections: {reason}.", hint=ANEW) from None
+            raise BadRecipe(f"{path} holds no corrections: {reason}.", hint=RECALIBRATE_HINT) from None
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Corrections:
+    def of(cls, tensors: Mapping[str, Tensor]) -> ParameterOverrides:
         named: dict[str, dict[str, Tensor]] = {kind: {} for kind in (EXPONENTS, INTEGERS, SCALES, BIAS, MEAN)}
         for key, tensor in tensors.items():
             kind, _, name = key.partition(":")
             if kind not in named:
                 raise ValueError(f"it has {key}")
             named[kind][name] = tensor
-        return cls(named[EXPONENTS], named[INTEGERS], named[SCALES], named[BIAS], named[MEAN].get(CENTRE))
+        return cls(named[EXPONENTS], named[INTEGERS], named[SCALES], named[BIAS], named[MEAN].get(PIXEL_MEAN_BUFFER))
 
 
-def corrections_of(recipe: Recipe) -> Corrections | None:
+def load_overrides(recipe: Recipe) -> ParameterOverrides | None:
     """A recipe's corrections: those it was made with, or those in the file beside it; None where it needs none.
 
     Raises:
@@ -107,7 +107,7 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
     """
     if recipe.corrections is None:
         return None
-    if isinstance(recipe.made_with, Corrections):
+    if isinstance(recipe.made_with, ParameterOverrides):
         return recipe.made_with
     if recipe.beside is None:
         raise BadRecipe(
@@ -115,23 +115,23 @@ def corrections_of(recipe: Recipe) -> Corrections | None:
             why="This recipe was copied out of a manifest, without the file that lies beside it.",
             hint="Read it with Recipe.read, from where it was written.",
         )
-    return Corrections.read(recipe.beside, recipe.corrections)
+    return ParameterOverrides.read(recipe.beside, recipe.corrections)
 
 
-def in_float(deployed: DeployForm, recipe: Recipe) -> DeployForm:
+def apply_equalization(deployed: DeployForm, recipe: Recipe) -> DeployForm:
     """The deploy form that answers as before, its channels as large as the recipe's ranges have them.
 
     Raises:
         BadRecipe: the recipe's corrections are not at hand, or do not fit the model.
     """
-    corrections = corrections_of(recipe)
+    corrections = load_overrides(recipe)
     if corrections is None or not corrections.exponents:
         return deployed
-    return replace(deployed, module=fitting(scaled, deployed.module, corrections.exponents))
+    return replace(deployed, module=apply_checked(scale_channels, deployed.module, corrections.exponents))
 
 
 @torch.no_grad()
-def corrected(deployed: DeployForm, recipe: Recipe) -> DeployForm:
+def apply_overrides(deployed: DeployForm, recipe: Recipe) -> DeployForm:
     """The deploy form as a recipe lowers it: of int8 layers, the weights are on the recipe's integers.
 
     Their modules carry `WEIGHT_SCALE`, so that nobody has to guess it from the weight. Layers that the recipe keeps in
@@ -140,21 +140,21 @@ def corrected(deployed: DeployForm, recipe: Recipe) -> DeployForm:
     Raises:
         BadRecipe: the recipe's corrections are not at hand, or do not fit the model.
     """
-    corrections = corrections_of(recipe)
+    corrections = load_overrides(recipe)
     if corrections is None:
         return deployed
-    changed = in_float(deployed, recipe)
-    module = fitting(write, changed.module, corrections, int8_layers(deployed, recipe))
+    changed = apply_equalization(deployed, recipe)
+    module = apply_checked(override_parameters, changed.module, corrections, select_int8_layers(deployed, recipe))
     return replace(deployed, module=module)
 
 
-def write(module: SHViT, corrections: Corrections, layers: Iterable[str]) -> SHViT:
+def override_parameters(module: SHViT, corrections: ParameterOverrides, layers: Iterable[str]) -> SHViT:
     """A copy of `module` with the weights and biases of `layers` as corrected.
 
     Raises:
         ValueError, KeyError, RuntimeError: corrections are of layers that the module has not, or has in other shapes.
     """
-    changed, there = deepcopy(module), {name for name, _ in dense_convolutions(module)}
+    changed, there = deepcopy(module), {name for name, _ in find_dense_convolutions(module)}
     strange = sorted({*corrections.integers, *corrections.biases} - there)
     if strange:
         raise ValueError(f"there is no dense convolution {strange[0]}")
@@ -169,11 +169,11 @@ def write(module: SHViT, corrections: Corrections, layers: Iterable[str]) -> SHV
         if name in corrections.biases:
             layer.bias.copy_(corrections.biases[name])
         if name in FIRST_LAYERS and corrections.mean is not None:
-            changed.get_buffer(CENTRE).copy_(corrections.mean.reshape(1, -1, 1, 1))
+            changed.get_buffer(PIXEL_MEAN_BUFFER).copy_(corrections.mean.reshape(1, -1, 1, 1))
     return changed
 
 
-def fitting(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
+def apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
     """`change` of the arguments.
 
     Raises:
@@ -185,5 +185,5 @@ def fitting(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
         raise BadRecipe(
             f"The recipe's corrections do not fit the model: {reason}.",
             why="Corrections belong to the checkpoint they were made for.",
-            hint=ANEW,
+            hint=RECALIBRATE_HINT,
         ) from None

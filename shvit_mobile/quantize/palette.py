@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_ROUNDS = 200
+MAX_ITERATIONS = 200
 
 
-def palette(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def palettize(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """The palette of some values and the place of each in it.
 
     Args:
@@ -30,13 +30,13 @@ def palette(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np.u
     if len(distinct) <= size:
         centres = np.pad(distinct, (0, size - len(distinct)), mode="edge")
     else:
-        centres = clusters(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
+        centres = cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
     # Assigned anew: rounding to the weight's dtype has moved the entries.
-    places = intervals(distinct.astype(np.float64), centres.astype(np.float64))
+    places = assign_to_centers(distinct.astype(np.float64), centres.astype(np.float64))
     return centres, places.astype(np.uint8)[inverse.reshape(-1)]
 
 
-def clusters(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Centres of intervals, each the mean of its values: Lloyd's rounds (1957) until no value changes its interval.
 
     Args:
@@ -46,8 +46,8 @@ def clusters(values: NDArray[np.float64], counts: NDArray[np.float64], size: int
     """
     total = np.concatenate([[0.0], np.cumsum(values * counts)])
     number = np.concatenate([[0.0], np.cumsum(counts)])
-    centres, before = first_centres(values, counts, size), None
-    for _ in range(LARGEST_ROUNDS):
+    centres, before = initialize_centers(values, counts, size), None
+    for _ in range(MAX_ITERATIONS):
         cuts = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
         if before is not None and np.array_equal(cuts, before):
             break
@@ -59,7 +59,7 @@ def clusters(values: NDArray[np.float64], counts: NDArray[np.float64], size: int
     return centres
 
 
-def first_centres(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Where the rounds begin: as dense as the cube root of the values' density, the best of many centres.
 
     (Panter and Dite, 1951, "Quantization distortion in pulse-count modulation with nonuniform spacing of levels".)
@@ -69,6 +69,6 @@ def first_centres(values: NDArray[np.float64], counts: NDArray[np.float64], size
     return np.interp((np.arange(size) + 0.5) / size * share[-1], share, values)
 
 
-def intervals(values: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:
+def assign_to_centers(values: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:
     """The nearest of ascending centres to each value."""
     return np.searchsorted((centres[1:] + centres[:-1]) / 2, values)

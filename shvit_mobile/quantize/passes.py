@@ -16,41 +16,47 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, Activations, ObserverName, StepGain, StepName
-from shvit_mobile.deploy.equalization_groups import chains, is_conv, scaled
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName, PTQPassGain, PTQPassName
+from shvit_mobile.deploy.equalization_groups import find_equalization_groups, is_conv, scale_channels
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.affine import WEIGHT_MAX, channel_scales, quantized_weight
-from shvit_mobile.quantize.calibrate import as_taken, observed
-from shvit_mobile.quantize.equalize import exponents
-from shvit_mobile.quantize.fake_quant import fake_quantized
-from shvit_mobile.quantize.gptq import least_output_error
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, before_relu, bias_of, dense_convolutions
-from shvit_mobile.quantize.overrides import Corrections, write
+from shvit_mobile.quantize.affine import WEIGHT_MAX, compute_channel_scales, quantize_weight
+from shvit_mobile.quantize.calibrate import observe_ranges, prepare_input
+from shvit_mobile.quantize.equalize import compute_equalization_exponents
+from shvit_mobile.quantize.fake_quant import fake_quantize
+from shvit_mobile.quantize.gptq import round_with_gptq
+from shvit_mobile.quantize.layers import (
+    FIRST_LAYERS,
+    PIXEL_MEAN_BUFFER,
+    find_dense_convolutions,
+    find_layers_before_relu,
+    get_bias,
+)
+from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 
 # Positions of a batch that a layer's moments are taken from: more of them say the same again.
-POSITIONS = 16_384
+MAX_POSITIONS = 16_384
 # Images that judge, at most; and the fewest at which some are put aside for it.
-JUDGES, FEWEST_APART = 64, 8
+MAX_HELD_OUT, MIN_IMAGES_TO_SPLIT = 64, 8
 # In dB: what a step has to gain. Less is chance, and each step kept is one more that a reader has to believe.
-MEASURABLE = 0.05
+MIN_GAIN_DB = 0.05
 BATCH = 16
 # Steps that change which integers weights become.
-WEIGHT_STEPS: tuple[StepName, ...] = ("clip", "round", "bias")
+WEIGHT_PASSES: tuple[PTQPassName, ...] = ("clip", "round", "bias")
 # What a scale is tried at, as a share of the one that holds the channel's largest weight.
-CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
 
 @dataclass(frozen=True, eq=False)
-class Attempt:
+class QuantState:
     """int8 as it stands after some steps: ranges of the deploy form with corrections."""
 
     ranges: Mapping[str, ActivationRange]
-    corrections: Corrections = field(default_factory=Corrections)
+    corrections: ParameterOverrides = field(default_factory=ParameterOverrides)
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class InputMoments:
     """What a layer multiplies, over calibration images.
 
     Attributes:
@@ -62,7 +68,7 @@ class Inputs:
     mean: Tensor
 
 
-class Improvement:
+class PTQPassManager:
     """Steps under way: what they learn from, and what judges them.
 
     Args:
@@ -78,15 +84,15 @@ class Improvement:
         pixels: NDArray[np.uint8],
         *,
         observer: ObserverName = "mse",
-        activations: Activations = "affine",
+        activations: ActivationScheme = "affine",
     ) -> None:
         self.deployed, self.observer, self.activations = deployed, observer, activations
-        learn, judges = apart(pixels)
-        self.learn, self.judges = Pictures(deployed, learn), Pictures(deployed, judges)
-        self.expected = answers(deployed.module, self.judges)
-        self.layers = tuple(name for name, _ in dense_convolutions(deployed.module))
-        self.seen: tuple[str, dict[str, Inputs]] | None = None
-        self.steps: dict[StepName, Callable[[Attempt], Attempt]] = {
+        learn, judges = split_calibration_pixels(pixels)
+        self.learn, self.judges = InputBatches(deployed, learn), InputBatches(deployed, judges)
+        self.expected = compute_logits(deployed.module, self.judges)
+        self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module))
+        self.seen: tuple[str, dict[str, InputMoments]] | None = None
+        self.steps: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
             "whole-pixels": self.whole_pixels,
             "equalise": self.equalise,
             "clip": self.clip,
@@ -94,19 +100,19 @@ class Improvement:
             "bias": self.bias,
         }
 
-    def start(self) -> Attempt:
+    def start(self) -> QuantState:
         """Plain int8."""
-        return Attempt(self.ranges(self.deployed.module))
+        return QuantState(self.ranges(self.deployed.module))
 
-    def judged(self, attempt: Attempt, *, weights: bool = True) -> float:
+    def judged(self, attempt: QuantState, *, weights: bool = True) -> float:
         """SQNR of the logits in dB, on the images put aside; with `weights` in int8, or activations alone."""
-        simulation = fake_quantized(self.form(attempt), dict(attempt.ranges), self.activations, weights=weights)
-        noise = (answers(simulation, self.judges) - self.expected).double().square().sum()
+        simulation = fake_quantize(self.form(attempt), dict(attempt.ranges), self.activations, weights=weights)
+        noise = (compute_logits(simulation, self.judges) - self.expected).double().square().sum()
         return float(10 * torch.log10(self.expected.double().square().sum() / noise))
 
     def tried(
-        self, steps: Sequence[StepName], begun: Attempt | None = None, gains: Sequence[StepGain] = ()
-    ) -> Iterator[tuple[Attempt, tuple[StepGain, ...]]]:
+        self, steps: Sequence[PTQPassName], begun: QuantState | None = None, gains: Sequence[PTQPassGain] = ()
+    ) -> Iterator[tuple[QuantState, tuple[PTQPassGain, ...]]]:
         """The steps one after the other, each kept where it helps: what stands before the first and after each.
 
         Args:
@@ -119,36 +125,36 @@ class Improvement:
         levels = {weights: self.judged(attempt, weights=weights) for weights in (False, True)}
         for step in steps[len(told) :]:
             # How weights are rounded is chosen later, so what activations gain is judged without it.
-            weights = step in WEIGHT_STEPS
+            weights = step in WEIGHT_PASSES
             changed, before = self.steps[step](attempt), levels[weights]
             after = before if changed is attempt else self.judged(changed, weights=weights)
-            kept = after > before + MEASURABLE
-            told.append(StepGain(step=step, before_db=settled(before), after_db=settled(after), kept=kept))
+            kept = after > before + MIN_GAIN_DB
+            told.append(PTQPassGain(step=step, before_db=round_decibels(before), after_db=round_decibels(after), kept=kept))
             if kept:
                 attempt = changed
                 levels = {weights: after, (not weights): self.judged(attempt, weights=not weights)}
             yield attempt, tuple(told)
 
-    def form(self, attempt: Attempt) -> SHViT:
+    def form(self, attempt: QuantState) -> SHViT:
         """The deploy form with an attempt's corrections, its int8 weights rounded."""
-        return write(self.scaled(attempt), attempt.corrections, self.layers)
+        return override_parameters(self.scaled(attempt), attempt.corrections, self.layers)
 
-    def scaled(self, attempt: Attempt) -> SHViT:
-        return scaled(self.deployed.module, attempt.corrections.exponents)
+    def scaled(self, attempt: QuantState) -> SHViT:
+        return scale_channels(self.deployed.module, attempt.corrections.exponents)
 
-    def unrounded(self, attempt: Attempt) -> SHViT:
+    def unrounded(self, attempt: QuantState) -> SHViT:
         """What weights are rounded from."""
         kept = replace(attempt.corrections, integers={}, scales={})
-        return write(self.scaled(attempt), kept, self.layers)
+        return override_parameters(self.scaled(attempt), kept, self.layers)
 
     def ranges(self, module: SHViT, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
         """Of some layers, or of all."""
         found: dict[str, ActivationRange] = {}
-        with observed(module, found, self.observer, self.activations, layers=layers):
-            answers(module, self.learn)
+        with observe_ranges(module, found, self.observer, self.activations, layers=layers):
+            compute_logits(module, self.learn)
         return found
 
-    def whole_pixels(self, attempt: Attempt) -> Attempt:
+    def whole_pixels(self, attempt: QuantState) -> QuantState:
         """Pixels less a whole number are int8 with the scale 1, without an error.
 
         What the stem pads with then means that number, and not the mean; it is as near to the mean as the colours'
@@ -157,40 +163,40 @@ class Improvement:
         if self.deployed.takes != "pixels":
             return attempt
         name = FIRST_LAYERS[0]
-        layer, mean = dense(self.unrounded(attempt), name), self.deployed.module.get_buffer(CENTRE).flatten()
+        layer, mean = get_convolution(self.unrounded(attempt), name), self.deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten()
         share = layer.weight.square().sum((0, 2, 3))
         middle = float((share * mean).sum() / share.sum().clamp(min=1e-30))
         # 0 to 255 less any of these lies within int8.
         middle = min(max(round(middle), 0), 255)
         offset = torch.full_like(mean, middle)
-        bias = bias_of(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
+        bias = get_bias(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
         corrections = replace(
             attempt.corrections, mean=offset, biases={**attempt.corrections.biases, name: bias.detach()}
         )
         seen = attempt.ranges[name].model_copy(update={"input": (-float(middle), 255.0 - middle)})
-        return Attempt({**attempt.ranges, name: seen}, corrections)
+        return QuantState({**attempt.ranges, name: seen}, corrections)
 
-    def equalise(self, attempt: Attempt) -> Attempt:
+    def equalise(self, attempt: QuantState) -> QuantState:
         """Channels of a chain brought together, a kind of chain at a time, where it helps."""
-        sizes = largest(self.deployed.module, self.learn)
-        found = list(chains(self.deployed.module))
-        changes = exponents(self.deployed.module, sizes)
+        sizes = measure_output_magnitudes(self.deployed.module, self.learn)
+        found = list(find_equalization_groups(self.deployed.module))
+        changes = compute_equalization_exponents(self.deployed.module, sizes)
         level = self.judged(attempt, weights=False)
         for kind in dict.fromkeys(chain.kind for chain in found):
             changed = self.with_exponents(
                 attempt, {chain.name: changes[chain.name] for chain in found if chain.kind == kind}
             )
             reached = self.judged(changed, weights=False)
-            if reached > level + MEASURABLE:
+            if reached > level + MIN_GAIN_DB:
                 attempt, level = changed, reached
         return attempt
 
-    def with_exponents(self, attempt: Attempt, more: Mapping[str, Tensor]) -> Attempt:
+    def with_exponents(self, attempt: QuantState, more: Mapping[str, Tensor]) -> QuantState:
         """The attempt with further chains equalised, and the ranges that their layers then have."""
         kept = {**attempt.corrections.exponents, **{name: values for name, values in more.items() if values.any()}}
         corrections = replace(attempt.corrections, exponents=kept)
-        changed = Attempt(attempt.ranges, replace(corrections, biases=self.moved(attempt, corrections)))
-        ends = {end for chain in chains(self.deployed.module) if chain.name in more for end in chain.layers}
+        changed = QuantState(attempt.ranges, replace(corrections, biases=self.moved(attempt, corrections)))
+        ends = {end for chain in find_equalization_groups(self.deployed.module) if chain.name in more for end in chain.layers}
         ranges = self.ranges(self.unrounded(changed), ends)
         first = FIRST_LAYERS[0]
         if first in ranges:
@@ -198,64 +204,64 @@ class Improvement:
             ranges[first] = ranges[first].model_copy(update={"input": attempt.ranges[first].input})
         return replace(changed, ranges={**attempt.ranges, **ranges})
 
-    def moved(self, attempt: Attempt, corrections: Corrections) -> dict[str, Tensor]:
+    def moved(self, attempt: QuantState, corrections: ParameterOverrides) -> dict[str, Tensor]:
         """Corrected biases as large as their channels now are."""
-        before, after = self.scaled(attempt), scaled(self.deployed.module, corrections.exponents)
+        before, after = self.scaled(attempt), scale_channels(self.deployed.module, corrections.exponents)
         return {
-            name: bias * ratio(bias_of(dense(after, name)), bias_of(dense(before, name)))
+            name: bias * compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
             for name, bias in attempt.corrections.biases.items()
         }
 
-    def clip(self, attempt: Attempt) -> Attempt:
+    def clip(self, attempt: QuantState) -> QuantState:
         """Scales in which the output changes least where each weight goes to its nearest integer."""
         module, scales = self.unrounded(attempt), {}
         for name, inputs in self.inputs(attempt).items():
-            scales[name] = clipped_scales(dense(module, name).weight, inputs.moments.diagonal())
-        integers = {name: quantized_weight(dense(module, name).weight, scales[name])[0] for name in scales}
+            scales[name] = search_clipped_scales(get_convolution(module, name).weight, inputs.moments.diagonal())
+        integers = {name: quantize_weight(get_convolution(module, name).weight, scales[name])[0] for name in scales}
         return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
 
-    def round(self, attempt: Attempt) -> Attempt:
+    def round(self, attempt: QuantState) -> QuantState:
         """Integers by which the output changes least."""
         module, integers = self.unrounded(attempt), {}
         scales = dict(attempt.corrections.scales)
         for name, inputs in self.inputs(attempt).items():
-            weight = dense(module, name).weight
-            scales.setdefault(name, channel_scales(weight))
-            integers[name] = least_output_error(weight, scales[name], inputs.moments)
+            weight = get_convolution(module, name).weight
+            scales.setdefault(name, compute_channel_scales(weight))
+            integers[name] = round_with_gptq(weight, scales[name], inputs.moments)
         return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
 
-    def bias(self, attempt: Attempt) -> Attempt:
+    def bias(self, attempt: QuantState) -> QuantState:
         """What rounding adds to the mean of an output is taken from its bias."""
         before, after, biases = self.unrounded(attempt), self.form(attempt), dict(attempt.corrections.biases)
         for name, inputs in self.inputs(attempt).items():
-            steps, scales = quantized_weight(dense(after, name).weight, attempt.corrections.scales.get(name))
-            added = (steps * scales.reshape(-1, 1, 1, 1) - dense(before, name).weight).flatten(1).double() @ inputs.mean
-            biases[name] = (bias_of(dense(after, name)).double() - added).float()
+            steps, scales = quantize_weight(get_convolution(after, name).weight, attempt.corrections.scales.get(name))
+            added = (steps * scales.reshape(-1, 1, 1, 1) - get_convolution(before, name).weight).flatten(1).double() @ inputs.mean
+            biases[name] = (get_bias(get_convolution(after, name)).double() - added).float()
         return replace(attempt, corrections=replace(attempt.corrections, biases=biases))
 
-    def inputs(self, attempt: Attempt) -> dict[str, Inputs]:
+    def inputs(self, attempt: QuantState) -> dict[str, InputMoments]:
         """What layers multiply in float; the same for every step that only rounds weights."""
         form = replace(attempt.corrections, integers={}, scales={}, biases={}).sha256
         if self.seen is None or self.seen[0] != form:
-            self.seen = form, inputs_of(self.unrounded(attempt), self.learn)
+            self.seen = form, measure_input_moments(self.unrounded(attempt), self.learn)
         return self.seen[1]
 
 
-def settled(level: float) -> float:
+def round_decibels(level: float) -> float:
     """dB to two digits behind the point."""
     return round(level, 2)
 
 
-def apart(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def split_calibration_pixels(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """What is learnt from and what judges; the same where there are too few to put any aside."""
-    if len(pixels) < FEWEST_APART:
+    if len(pixels) < MIN_IMAGES_TO_SPLIT:
         return pixels, pixels
-    judges = min(JUDGES, len(pixels) // 4)
+    judges = min(MAX_HELD_OUT, len(pixels) // 4)
     return pixels[judges:], pixels[:judges]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class InputBatches:
     """Images as a deploy form takes them, in batches: float32, shape (batch, 3, height, width)."""
 
     deployed: DeployForm
@@ -263,53 +269,53 @@ class Pictures:
 
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.pixels), BATCH):
-            yield as_taken(self.deployed, self.pixels[start : start + BATCH])
+            yield prepare_input(self.deployed, self.pixels[start : start + BATCH])
 
 
 @torch.inference_mode()
-def answers(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
+def compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Logits, shape (images, classes)."""
     return torch.cat([module(batch) for batch in images])
 
 
-def largest(module: SHViT, images: Iterable[Tensor]) -> dict[str, Tensor]:
+def measure_output_magnitudes(module: SHViT, images: Iterable[Tensor]) -> dict[str, Tensor]:
     """The largest magnitude of each output channel of each convolution, behind its relu where it has one."""
-    relus = before_relu(module)
+    relus = find_layers_before_relu(module)
     sizes: dict[str, Tensor] = {}
 
     def look(name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
         now = (output.relu() if name in relus else output.abs()).amax((0, 2, 3))
         sizes[name] = torch.maximum(sizes[name], now) if name in sizes else now
 
-    with hooked(module, look):
-        answers(module, images)
+    with hook_convolutions(module, look):
+        compute_logits(module, images)
     return sizes
 
 
-def inputs_of(module: SHViT, images: Iterable[Tensor]) -> dict[str, Inputs]:
+def measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str, InputMoments]:
     """Moments of what each dense convolution multiplies."""
     moments: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
-    dense_layers = {name for name, _ in dense_convolutions(module)}
+    dense_layers = {name for name, _ in find_dense_convolutions(module)}
 
     def look(name: str, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
         if name in dense_layers and isinstance(layer, nn.Conv2d):
-            rows = multiplied(layer, given[0])
+            rows = unfold_input(layer, given[0])
             moments[name] = moments.get(name, 0) + (rows.T @ rows).double()
             sums[name] = sums.get(name, 0) + rows.sum(0).double()
             counts[name] = counts.get(name, 0) + len(rows)
 
-    with hooked(module, look):
-        answers(module, images)
-    return {name: Inputs(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
+    with hook_convolutions(module, look):
+        compute_logits(module, images)
+    return {name: InputMoments(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
 
 
 @contextmanager
-def hooked(module: nn.Module, look: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]) -> Iterator[None]:
+def hook_convolutions(module: nn.Module, callback: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]) -> Iterator[None]:
     """While open, `look` is called with the name, input and output of each convolution that has run."""
     hooks = [
-        layer.register_forward_hook(partial(look, name)) for name, layer in module.named_modules() if is_conv(layer)
+        layer.register_forward_hook(partial(callback, name)) for name, layer in module.named_modules() if is_conv(layer)
     ]
     try:
         yield
@@ -318,39 +324,39 @@ def hooked(module: nn.Module, look: Callable[[str, nn.Module, tuple[Tensor, ...]
             hook.remove()
 
 
-def multiplied(layer: nn.Conv2d, given: Tensor) -> Tensor:
+def unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     """The rows that a convolution multiplies by its weights, shape (positions, elements of a channel's weight)."""
     if layer.kernel_size == (1, 1):
-        rows = given.flatten(2).transpose(1, 2).flatten(0, 1)
+        rows = inputs.flatten(2).transpose(1, 2).flatten(0, 1)
     else:
         if isinstance(layer.padding, str):
             raise TypeError("a convolution of the deploy form does not pad by name")
-        columns = F.unfold(given, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+        columns = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
         rows = columns.transpose(1, 2).flatten(0, 1)
-    return rows[:: max(1, len(rows) // POSITIONS)]
+    return rows[:: max(1, len(rows) // MAX_POSITIONS)]
 
 
-def clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
+def search_clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
     """The scale of each output channel in which its weights' errors, each squared times `energy`, sum to the least.
 
     Args:
         weight: float, shape (out channels, ...).
         energy: E x^2 of what each element is multiplied by, shape (n,).
     """
-    rows, usual = weight.detach().flatten(1).double(), channel_scales(weight)
-    scales = torch.stack([(usual * share).float() for share in CLIPPED])
+    rows, usual = weight.detach().flatten(1).double(), compute_channel_scales(weight)
+    scales = torch.stack([(usual * share).float() for share in CLIP_RATIOS])
     steps = scales.double()[:, :, None]
     errors = ((rows / steps).round().clamp(-WEIGHT_MAX, WEIGHT_MAX) * steps - rows).square() @ energy
     return scales.gather(0, errors.argmin(0)[None])[0]
 
 
-def dense(module: nn.Module, name: str) -> nn.Conv2d:
+def get_convolution(module: nn.Module, name: str) -> nn.Conv2d:
     layer = module.get_submodule(name)
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"{name} is no convolution")
     return layer
 
 
-def ratio(after: Tensor, before: Tensor) -> Tensor:
+def compute_bias_ratio(after: Tensor, before: Tensor) -> Tensor:
     """By what biases were multiplied; 1 where there is nothing."""
     return torch.where(before != 0, after / before, 1.0)

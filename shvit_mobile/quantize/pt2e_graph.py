@@ -12,21 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, Activations, Recipe
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.deploy.head_equalization import EqualisedHead
+from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.quantize.affine import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
-    SMALLEST_SCALE,
+    MIN_SCALE,
     WEIGHT_MAX,
-    affine,
-    layer_scales,
+    choose_affine_parameters,
+    get_weight_scales,
 )
-from shvit_mobile.quantize.layers import int8_layers, layer_name
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quantize.layers import find_layer_name, select_int8_layers
+from shvit_mobile.quiet import silence_libraries
 
-with quiet():
+with silence_libraries():
     from torchao.quantization.pt2e import PerChannelMinMaxObserver, PlaceholderObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import (
@@ -40,7 +40,7 @@ with quiet():
 ATEN = torch.ops.aten
 
 
-def quantized(
+def build_quantized_graph(
     deployed: DeployForm,
     recipe: Recipe,
     module: nn.Module | None = None,
@@ -63,9 +63,9 @@ def quantized(
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
     form = module or deployed.module
-    quantizer = RecipeQuantizer(int8_layers(deployed, recipe), recipe, equalised_heads(form), carried_scales(form))
+    quantizer = RecipeQuantizer(select_int8_layers(deployed, recipe), recipe, find_equalized_heads(form), collect_weight_scales(form))
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
-    with quiet(), torch.no_grad():
+    with silence_libraries(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
         prepared = prepare_pt2e(exported, quantizer)
         # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
@@ -83,7 +83,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            name = layer_name(node)
+            name = find_layer_name(node)
             if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
                 weight = self.of_weight(name)
                 if name in self.ranges:
@@ -91,39 +91,39 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
                 else:
                     annotate_dynamic(node, weight)
             elif node.target == ATEN.linear.default and name in self.heads:
-                annotate_dynamic(node, WEIGHT)
+                annotate_dynamic(node, WEIGHT_QSPEC)
         return model
 
     def of_weight(self, layer: str) -> QuantizationSpec:
         """How a layer's weight is rounded."""
-        return with_scales(self.scales[layer]) if layer in self.scales else WEIGHT
+        return create_weight_qspec(self.scales[layer]) if layer in self.scales else WEIGHT_QSPEC
 
     def validate(self, model: fx.GraphModule) -> None:
         """Every annotation is made here, so there is nothing to validate."""
 
 
-def equalised_heads(form: nn.Module) -> set[str]:
+def find_equalized_heads(form: nn.Module) -> set[str]:
     """The linear layers that were made fit for int8."""
-    return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualisedHead)}
+    return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
 
 
-def carried_scales(form: nn.Module) -> dict[str, Tensor]:
+def collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:
     """The scales of the weights of layers that carry some, by layer."""
-    carried = {name: layer_scales(layer) for name, layer in form.named_modules()}
+    carried = {name: get_weight_scales(layer) for name, layer in form.named_modules()}
     return {name: scales for name, scales in carried.items() if scales is not None}
 
 
 def annotate_static(
-    node: fx.Node, seen: ActivationRange, activations: Activations, of_weight: QuantizationSpec
+    node: fx.Node, activation_range: ActivationRange, activations: ActivationScheme, weight_qspec: QuantizationSpec
 ) -> None:
     image, weight = node.args[0], node.args[1]
-    last, low = node, seen.output[0]
+    last, low = node, activation_range.output[0]
     followers = list(node.users)
     if len(followers) == 1 and followers[0].target in (ATEN.relu.default, ATEN.relu_.default):
         last, low = followers[0], 0.0
-    output = activation(low, seen.output[1], activations)
+    output = create_activation_qspec(low, activation_range.output[1], activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={image: already_int8(image) or activation(*seen.input, activations), weight: of_weight},
+        input_qspec_map={image: find_producer_qspec(image) or create_activation_qspec(*activation_range.input, activations), weight: weight_qspec},
         output_qspec=output if last is node else None,
         _annotated=True,
     )
@@ -131,20 +131,20 @@ def annotate_static(
         last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
 
 
-def already_int8(value: Any) -> FixedQParamsQuantizationSpec | None:
+def find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:
     """The parameters in which a layer before has given a value: it is not rounded a second time."""
     annotation = value.meta.get(Q_ANNOTATION_KEY)
     return annotation.output_qspec if annotation else None
 
 
-def annotate_dynamic(node: fx.Node, of_weight: QuantizationSpec) -> None:
+def annotate_dynamic(node: fx.Node, weight_qspec: QuantizationSpec) -> None:
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={node.args[0]: DYNAMIC, node.args[1]: of_weight}, _annotated=True
+        input_qspec_map={node.args[0]: DYNAMIC_ACTIVATION_QSPEC, node.args[1]: weight_qspec}, _annotated=True
     )
 
 
-def activation(low: float, high: float, activations: Activations) -> FixedQParamsQuantizationSpec:
-    parameters = affine(low, high, activations)
+def create_activation_qspec(low: float, high: float, activations: ActivationScheme) -> FixedQParamsQuantizationSpec:
+    parameters = choose_affine_parameters(low, high, activations)
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8,
         scale=parameters.scale,
@@ -155,7 +155,7 @@ def activation(low: float, high: float, activations: Activations) -> FixedQParam
     )
 
 
-class GivenScales(PerChannelMinMaxObserver):  # type: ignore[misc]
+class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
     """Has the scales of a weight that were chosen with its integers, whatever the weight is."""
 
     def __init__(self, scales: Tensor, **settings: Any) -> None:
@@ -166,12 +166,12 @@ class GivenScales(PerChannelMinMaxObserver):  # type: ignore[misc]
         return self.scales, torch.zeros_like(self.scales, dtype=torch.int64)
 
 
-def with_scales(scales: Tensor) -> QuantizationSpec:
-    """`WEIGHT` in these scales, float32, shape (out channels,)."""
-    return replace(WEIGHT, observer_or_fake_quant_ctr=GivenScales.with_args(scales=scales))
+def create_weight_qspec(scales: Tensor) -> QuantizationSpec:
+    """`WEIGHT_QSPEC` in these scales, float32, shape (out channels,)."""
+    return replace(WEIGHT_QSPEC, observer_or_fake_quant_ctr=FixedScalesObserver.with_args(scales=scales))
 
 
-WEIGHT = QuantizationSpec(
+WEIGHT_QSPEC = QuantizationSpec(
     dtype=torch.int8,
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
     quant_min=-WEIGHT_MAX,
@@ -181,9 +181,9 @@ WEIGHT = QuantizationSpec(
 )
 
 
-DYNAMIC = QuantizationSpec(
+DYNAMIC_ACTIVATION_QSPEC = QuantizationSpec(
     dtype=torch.int8,
-    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=SMALLEST_SCALE),
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=MIN_SCALE),
     quant_min=ACTIVATION_MIN,
     quant_max=ACTIVATION_MAX,
     qscheme=torch.per_tensor_affine,

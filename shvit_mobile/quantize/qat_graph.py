@@ -16,13 +16,13 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.quantize.affine import WEIGHT_MAX, affine, channel_scales, layer_scales
-from shvit_mobile.quantize.layers import int8_ranges
-from shvit_mobile.quantize.overrides import Corrections, corrected, corrections_of
-from shvit_mobile.quantize.pt2e_graph import GivenScales, RecipeQuantizer, with_scales
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
+from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_overrides
+from shvit_mobile.quantize.pt2e_graph import FixedScalesObserver, RecipeQuantizer, create_weight_qspec
+from shvit_mobile.quiet import silence_libraries
 
-with quiet():
+with silence_libraries():
     from torchao.quantization.pt2e import FakeQuantize, disable_observer
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
@@ -30,7 +30,7 @@ with quiet():
 
 @dataclass(frozen=True, eq=False)
 class TrainingGraph:
-    """What `training_graph` returns.
+    """What `build_training_graph` returns.
 
     Attributes:
         module: float32 images, shape (batch, 3, height, width), to logits; any batch.
@@ -40,7 +40,7 @@ class TrainingGraph:
 
     module: fx.GraphModule
     scales: dict[str, Tensor]
-    kept: Corrections
+    kept: ParameterOverrides
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -48,11 +48,11 @@ class TrainingGraph:
         return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
-    def corrections(self) -> Corrections:
+    def corrections(self) -> ParameterOverrides:
         """The integers, scales and biases that the graph computes with as it stands."""
         integers, biases = {}, {}
         for name, scales in self.scales.items():
-            integers[name] = rounded_weight(self.value(name, "weight"), scales).cpu()
+            integers[name] = round_like_fake_quant(self.value(name, "weight"), scales).cpu()
             biases[name] = self.value(name, "bias").cpu()
         return replace(
             self.kept,
@@ -68,7 +68,7 @@ class TrainingGraph:
         return steps * self.module.get_buffer(f"{place}.0.scale")
 
 
-class InSteps(nn.Module):
+class Int8StepParametrization(nn.Module):
     """A parameter that is learnt in int8 steps, as multiples of `scale`.
 
     Folding leaves channels and layers of which some are thousands of times larger than others. In steps they are alike,
@@ -92,13 +92,13 @@ class TrainingQuantizer(RecipeQuantizer):
     """The recipe's annotations, with weights that stay rounded in training; torchao itself sees to activations."""
 
     def of_weight(self, layer: str) -> QuantizationSpec:
-        observer = GivenScales.with_args(scales=self.scales[layer])
+        observer = FixedScalesObserver.with_args(scales=self.scales[layer])
         return replace(
-            with_scales(self.scales[layer]), observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer)
+            create_weight_qspec(self.scales[layer]), observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer)
         )
 
 
-def training_graph(deployed: DeployForm, recipe: Recipe, device: torch.device | None = None) -> TrainingGraph:
+def build_training_graph(deployed: DeployForm, recipe: Recipe, device: torch.device | None = None) -> TrainingGraph:
     """The graph of a static int8 recipe, in which weights and biases of int8 layers are trained.
 
     It begins where the recipe is: with its integers, or with the weights rounded. Scales and ranges stay as they are.
@@ -111,28 +111,28 @@ def training_graph(deployed: DeployForm, recipe: Recipe, device: torch.device | 
     Raises:
         BadRecipe: the recipe is of another precision or of another model.
     """
-    ranges = int8_ranges(deployed, recipe)
-    form = deepcopy(corrected(deployed, recipe).module).to(device)
+    ranges = select_int8_ranges(deployed, recipe)
+    form = deepcopy(apply_overrides(deployed, recipe).module).to(device)
     scales: dict[str, Tensor] = {}
     for name, seen in ranges.items():
         layer = form.get_submodule(name)
         if not isinstance(layer, nn.Conv2d) or layer.bias is None:
             raise TypeError(f"{name} is no convolution with a bias")
-        carried = layer_scales(layer)
-        scales[name] = (channel_scales(layer.weight) if carried is None else carried).clone()
-        step = affine(*seen.output, recipe.activations).scale
+        carried = get_weight_scales(layer)
+        scales[name] = (compute_channel_scales(layer.weight) if carried is None else carried).clone()
+        step = choose_affine_parameters(*seen.output, recipe.activations).scale
         layer.requires_grad_(True)
-        register_parametrization(layer, "weight", InSteps(scales[name].reshape(-1, 1, 1, 1)))
-        register_parametrization(layer, "bias", InSteps(torch.full_like(layer.bias.detach(), step)))
+        register_parametrization(layer, "weight", Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
+        register_parametrization(layer, "bias", Int8StepParametrization(torch.full_like(layer.bias.detach(), step)))
     quantizer = TrainingQuantizer(set(ranges), recipe, set(), scales)
-    return TrainingGraph(prepared(form, quantizer, deployed.trained.preprocessing.size), scales, kept(recipe))
+    return TrainingGraph(insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size), scales, load_base_overrides(recipe))
 
 
-def prepared(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
+def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
     """The form as torchao's graph with a fake-quant module wherever the quantizer says, for any batch."""
     # Two images: a batch of one would be taken for a constant.
     example = next(form.parameters()).new_zeros(2, 3, *size)
-    with quiet():
+    with silence_libraries():
         exported = torch.export.export(form, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
         graph: fx.GraphModule = prepare_qat_pt2e(exported, quantizer)
     # Fake-quant modules take over their scales in a first pass. These are given: there is nothing to observe after it.
@@ -142,12 +142,12 @@ def prepared(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -
     return graph
 
 
-def rounded_weight(weight: Tensor, scales: Tensor) -> Tensor:
+def round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
     """The integers, int8, that torchao's fake-quant makes of a weight: with its very operator, for ties' sake."""
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     values = torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)
     return (values / scales.reshape(-1, 1, 1, 1)).round().to(torch.int8)
 
 
-def kept(recipe: Recipe) -> Corrections:
-    return corrections_of(recipe) or Corrections()
+def load_base_overrides(recipe: Recipe) -> ParameterOverrides:
+    return load_overrides(recipe) or ParameterOverrides()

@@ -18,30 +18,30 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity
+from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadImages
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.fake_quant import Wiring, fake_quantized, units
-from shvit_mobile.quantize.layers import CENTRE, FIRST_LAYERS, dense_convolutions, int8_ranges
-from shvit_mobile.quantize.overrides import corrected, corrections_of, in_float
+from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units
+from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_ranges
+from shvit_mobile.quantize.overrides import apply_equalization, apply_overrides, load_overrides
 
 # Images that go through together: few enough for a processor's cache, and always as many, so that figures repeat.
 BATCH = 8
 
-Row = LayerSensitivity | BlockSensitivity
+SensitivityRow = LayerSensitivity | BlockSensitivity
 
 
 @torch.inference_mode()
-def sensitivity(
+def measure_sensitivity(
     deployed: DeployForm,
     recipe: Recipe,
     images: Sequence[Tensor],
     *,
-    known: Mapping[str, Row] | None = None,
+    known_rows: Mapping[str, SensitivityRow] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    each: Callable[[Row], None] | None = None,
-) -> Sensitivity:
+    on_row: Callable[[SensitivityRow], None] | None = None,
+) -> SensitivityReport:
     """What each int8 layer of a recipe costs, and each block of them.
 
     Args:
@@ -56,17 +56,17 @@ def sensitivity(
         BadRecipe: the recipe is of another precision or of another model.
         BadImages: there are none.
     """
-    trials, rows = Trials(deployed, recipe, images), dict(known or {})
+    trials, rows = SensitivityTrials(deployed, recipe, images), dict(known_rows or {})
     for done, name in enumerate(trials.names):
         if progress is not None:
             progress(done, len(trials.names))
         if name not in rows:
             rows[name] = trials.row(name)
-            if each is not None:
-                each(rows[name])
+            if on_row is not None:
+                on_row(rows[name])
     if progress is not None:
         progress(len(trials.names), len(trials.names))
-    return Sensitivity(
+    return SensitivityReport(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
         images=len(trials.expected),
@@ -78,18 +78,18 @@ def sensitivity(
 
 
 @dataclass(frozen=True)
-class Distance:
+class LogitDistance:
     """How far logits are from the float model's: SQNR in dB, and mean divergence in nats."""
 
     db: float
     kl: float
 
 
-class Stream:
+class ActivationStream:
     """The values of all images on their way through a module."""
 
     def __init__(self, module: SHViT, images: Sequence[Tensor]) -> None:
-        self.parts = [part for _, part in units(module)]
+        self.parts = [part for _, part in iterate_units(module)]
         self.values, self.position = list(images), 0
 
     def at(self, position: int) -> Sequence[Tensor]:
@@ -101,7 +101,7 @@ class Stream:
         return self.values
 
 
-class Trials:
+class SensitivityTrials:
     """Trials under way.
 
     Values of all images are held as the network goes, in float and in int8: at most, behind the stem's first layer,
@@ -118,25 +118,25 @@ class Trials:
     def __init__(self, deployed: DeployForm, recipe: Recipe, images: Sequence[Tensor]) -> None:
         if not sum(map(len, images)):
             raise BadImages("There are no images to measure sensitivity on.", why="Every figure is a mean over images.")
-        self.deployed, self.recipe = deployed, at_hand(recipe)
-        chosen = int8_ranges(deployed, recipe)
-        self.layers = tuple(name for name, _ in dense_convolutions(deployed.module) if name in chosen)
-        self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=block_of)}
+        self.deployed, self.recipe = deployed, preload_overrides(recipe)
+        chosen = select_int8_ranges(deployed, recipe)
+        self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
+        self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=get_block_name)}
         self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.start(self.members(name)))
-        self.wiring = Wiring.of(deployed.module)
-        self.costs = costs(deployed.module, images[0].shape[1:])
+        self.wiring = LayerConnections.of(deployed.module)
+        self.costs = count_macs_and_weights(deployed.module, images[0].shape[1:])
         batches = torch.split(torch.cat(list(images)), BATCH)
-        module, int8 = in_float(deployed, self.recipe).module, self.variant(self.layers)
-        self.expected = answers(module, batches)
-        self.int8 = self.distance(answers(int8, batches))
-        self.float_values, self.int8_values = Stream(module, batches), Stream(int8, batches)
+        module, int8 = apply_equalization(deployed, self.recipe).module, self.variant(self.layers)
+        self.expected = compute_logits_from(module, batches)
+        self.int8 = self.distance(compute_logits_from(int8, batches))
+        self.float_values, self.int8_values = ActivationStream(module, batches), ActivationStream(int8, batches)
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> SensitivityRow:
         """The figures of a layer or of a block."""
         layers = self.members(name)
         start, others = self.start(layers), tuple(other for other in self.layers if other not in layers)
-        alone = self.distance(answers(self.variant(layers), self.float_values.at(start), start))
-        without = self.distance(answers(self.variant(others), self.int8_values.at(start), start))
+        alone = self.distance(compute_logits_from(self.variant(layers), self.float_values.at(start), start))
+        without = self.distance(compute_logits_from(self.variant(others), self.int8_values.at(start), start))
         figures: dict[str, Any] = {
             "quantized_db": alone.db,
             "quantized_kl": alone.kl,
@@ -154,9 +154,9 @@ class Trials:
 
     def start(self, layers: Sequence[str]) -> int:
         """The number of the first part in which it matters whether `layers` are in int8."""
-        names = [name for name, _ in units(self.deployed.module)]
+        names = [name for name, _ in iterate_units(self.deployed.module)]
         # What is subtracted from pixels belongs to the layer behind it.
-        changing = [*layers, *(CENTRE for layer in layers if layer in FIRST_LAYERS)]
+        changing = [*layers, *(PIXEL_MEAN_BUFFER for layer in layers if layer in FIRST_LAYERS)]
         return min(n for n, unit in enumerate(names) for layer in changing if f"{layer}.".startswith(f"{unit}."))
 
     def variant(self, layers: Sequence[str]) -> SHViT:
@@ -164,23 +164,23 @@ class Trials:
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
         ranges = {name: self.recipe.ranges[name] for name in layers}
-        module = corrected(self.deployed, recipe).module
-        return fake_quantized(module, ranges, recipe.activations, wiring=self.wiring)
+        module = apply_overrides(self.deployed, recipe).module
+        return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
 
-    def distance(self, logits: Tensor) -> Distance:
+    def distance(self, logits: Tensor) -> LogitDistance:
         """How far `logits` are from the float model's."""
-        return Distance(sqnr(self.expected, logits), mean_kl(self.expected, logits))
+        return LogitDistance(sqnr(self.expected, logits), compute_mean_kl(self.expected, logits))
 
 
-def at_hand(recipe: Recipe) -> Recipe:
+def preload_overrides(recipe: Recipe) -> Recipe:
     """The recipe with its corrections in memory, so that a hundred trials read their file once."""
-    corrections = corrections_of(recipe)
+    corrections = load_overrides(recipe)
     return recipe if corrections is None else recipe.made_of(corrections)
 
 
-def answers(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
+def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
     """Logits for what goes into the part of the number `start`, in batches: shape (images, classes)."""
-    parts = [part for _, part in units(module)][start:]
+    parts = [part for _, part in iterate_units(module)][start:]
     logits = []
     for batch in values:
         for part in parts:
@@ -195,13 +195,13 @@ def sqnr(expected: Tensor, actual: Tensor) -> float:
     return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
 
 
-def mean_kl(expected: Tensor, actual: Tensor) -> float:
+def compute_mean_kl(expected: Tensor, actual: Tensor) -> float:
     """Mean of KL(softmax(r) || softmax(a)) over the images in nats, in float64; what is below zero counts as zero."""
     p, q = expected.double().log_softmax(1), actual.double().log_softmax(1)
     return float((p.exp() * (p - q)).sum(1).clamp(min=0).mean())
 
 
-def costs(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
+def count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
     """Multiply-adds of an image of a shape and elements of the weight, of each dense convolution by name."""
     copy = deepcopy(module).to("meta")
     found: dict[str, tuple[int, int]] = {}
@@ -210,13 +210,13 @@ def costs(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
         weights = layer.weight.numel()
         found[name] = weights * prod(output.shape[2:]), weights
 
-    for name, layer in dense_convolutions(copy):
+    for name, layer in find_dense_convolutions(copy):
         layer.register_forward_hook(partial(look, name))
     copy(torch.empty(1, *shape, device="meta"))
     return found
 
 
-def block_of(layer: str) -> str:
+def get_block_name(layer: str) -> str:
     """The stem, what leads into a stage, or the block of a stage that a layer belongs to, by its name."""
     parts = layer.split(".")
     if parts[0] != "stages":

@@ -11,19 +11,19 @@ from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.report import Joined, Place, Report
-from shvit_mobile.contracts.sensitivity import Sensitivity
-from shvit_mobile.report.formatting import PRECISIONS, TARGETS, model_name, place
-from shvit_mobile.report.load import Read, read_all
-from shvit_mobile.report.pareto_fronts import fronts
-from shvit_mobile.report.remarks import remarks
-from shvit_mobile.report.verdict import verdict
+from shvit_mobile.contracts.report import EntryReference, ModelReport, ReportArtifact
+from shvit_mobile.contracts.sensitivity import SensitivityReport
+from shvit_mobile.report.formatting import PRECISION_ORDER, TARGET_ORDER, find_rank, format_model_name
+from shvit_mobile.report.load import LoadedDocument, read_all
+from shvit_mobile.report.pareto_fronts import build_pareto_fronts
+from shvit_mobile.report.remarks import collect_remarks
+from shvit_mobile.report.verdict import build_verdict
 
-Value = TypeVar("Value")
+FirstValue = TypeVar("FirstValue")
 
 
 @dataclass(frozen=True)
-class Documents:
+class ReportDocuments:
     """What was read, by kind, each in the order of its files."""
 
     manifests: tuple[Manifest, ...]
@@ -31,7 +31,7 @@ class Documents:
     devices: tuple[DeviceReport, ...]
 
 
-def gather(inputs: Sequence[AnyPath], *, title: str | None = None) -> Report:
+def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> ModelReport:
     """Everything that the inputs hold, joined.
 
     Args:
@@ -41,31 +41,31 @@ def gather(inputs: Sequence[AnyPath], *, title: str | None = None) -> Report:
     Raises:
         ShvitError: as `read_all`.
     """
-    return joined(read_all([Path(path) for path in inputs]), title)
+    return join_documents(read_all([Path(path) for path in inputs]), title)
 
 
-def joined(reads: Sequence[Read], title: str | None = None) -> Report:
+def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) -> ModelReport:
     """The report of some documents."""
     named = [(read.source.file, read.document) for read in reads]
     manifests = [document for _, document in named if isinstance(document, Manifest)]
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
     devices = [(file, document) for file, document in named if isinstance(document, DeviceReport)]
-    documents = Documents(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
-    artifacts = tuple(sorted((artifact(sha256, documents) for sha256 in hashes(documents)), key=order))
-    return Report(
-        title=title or default_title(documents),
+    documents = ReportDocuments(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
+    artifacts = tuple(sorted((join_artifact(sha256, documents) for sha256 in collect_hashes(documents)), key=rank_artifact))
+    return ModelReport(
+        title=title or format_default_title(documents),
         sources=tuple(read.source for read in reads),
         artifacts=artifacts,
-        remarks=remarks(manifests, drift, devices),
+        remarks=collect_remarks(manifests, drift, devices),
         manifests=documents.manifests,
         drift=documents.drift,
         devices=documents.devices,
-        sensitivity=tuple(document for _, document in named if isinstance(document, Sensitivity)),
-        fronts=fronts(artifacts, documents.devices),
+        sensitivity=tuple(document for _, document in named if isinstance(document, SensitivityReport)),
+        fronts=build_pareto_fronts(artifacts, documents.devices),
     )
 
 
-def hashes(documents: Documents) -> list[str]:
+def collect_hashes(documents: ReportDocuments) -> list[str]:
     """The SHA-256 of every artifact that is spoken of, each once."""
     found = [manifest.artifact.sha256 for manifest in documents.manifests]
     found += [row.artifact_sha256 for report in documents.drift for row in report.rows if row.artifact_sha256]
@@ -73,25 +73,25 @@ def hashes(documents: Documents) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def artifact(sha256: str, documents: Documents) -> Joined:
+def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
     """Everything that is said of the artifact of this SHA-256."""
-    known = manifest_of(sha256, documents.manifests)
+    known = find_manifest(sha256, documents.manifests)
     manifest = None if known is None else documents.manifests[known]
     rows = [
-        (Place(report=number, entry=entry), row)
+        (EntryReference(report=number, entry=entry), row)
         for number, report in enumerate(documents.drift)
         for entry, row in enumerate(report.rows)
         if row.artifact_sha256 == sha256
     ]
     results = [
-        (Place(report=number, entry=entry), device, result)
+        (EntryReference(report=number, entry=entry), device, result)
         for number, device in enumerate(documents.devices)
         for entry, result in enumerate(device.results)
         if result.artifact_sha256 == sha256
     ]
     said = [one for *_, one in results]
     compared = max((row for _, row in rows), key=lambda row: (row.images, row.how != "emulated"), default=None)
-    recorded = first([manifest.drift if manifest else None, *(one.drift for one in said)])
+    recorded = find_first([manifest.drift if manifest else None, *(one.drift for one in said)])
     drift = compared or recorded
     name, target, precision = (
         (manifest.artifact.name, manifest.target, manifest.precision_name)
@@ -100,18 +100,18 @@ def artifact(sha256: str, documents: Documents) -> Joined:
         if drift
         else (said[0].name, None, said[0].precision)
     )
-    return Joined(
+    return ReportArtifact(
         name=name,
         sha256=sha256,
         target=target,
         precision=precision,
-        size_bytes=manifest.artifact.bytes if manifest else first([one.size_bytes for one in said]),
+        size_bytes=manifest.artifact.bytes if manifest else find_first([one.size_bytes for one in said]),
         manifest=known,
         rows=tuple(place for place, _ in rows),
         results=tuple(place for place, *_ in results),
         drift=drift,
         recorded=compared is None and recorded is not None,
-        verdict=verdict(
+        verdict=build_verdict(
             drift,
             [documents.drift[number] for number in dict.fromkeys(place.report for place, _ in rows)],
             [(device, result) for _, device, result in results],
@@ -119,24 +119,24 @@ def artifact(sha256: str, documents: Documents) -> Joined:
     )
 
 
-def manifest_of(sha256: str, manifests: Sequence[Manifest]) -> int | None:
+def find_manifest(sha256: str, manifests: Sequence[Manifest]) -> int | None:
     """The place of an artifact's manifest; of several, the first in which drift was recorded."""
     places = [number for number, manifest in enumerate(manifests) if manifest.artifact.sha256 == sha256]
     return min(places, key=lambda number: manifests[number].drift is None, default=None)
 
 
-def first(values: Sequence[Value | None]) -> Value | None:
+def find_first(values: Sequence[FirstValue | None]) -> FirstValue | None:
     return next((value for value in values if value is not None), None)
 
 
-def order(one: Joined) -> tuple[float, float, str, str]:
+def rank_artifact(one: ReportArtifact) -> tuple[float, float, str, str]:
     """By target and precision as the ladder goes, then by name."""
-    return place(one.target, TARGETS), place(one.precision, PRECISIONS), one.name, one.sha256
+    return find_rank(one.target, TARGET_ORDER), find_rank(one.precision, PRECISION_ORDER), one.name, one.sha256
 
 
-def default_title(documents: Documents) -> str:
+def format_default_title(documents: ReportDocuments) -> str:
     """The models that are spoken of."""
     variants = [manifest.model.variant for manifest in documents.manifests]
     variants += [report.checkpoint.variant for report in documents.drift]
-    names = list(dict.fromkeys(map(model_name, variants)))
+    names = list(dict.fromkeys(map(format_model_name, variants)))
     return f"{', '.join(names) or 'Measured'} on the way to the phone"

@@ -8,42 +8,42 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.formatting import plural
-from shvit_mobile.report.sections.changes import changes
-from shvit_mobile.report.sections.contents import contents
-from shvit_mobile.report.sections.goldens import goldens
-from shvit_mobile.report.sections.headline import headline, lead, tiles
-from shvit_mobile.report.sections.heat import heat
-from shvit_mobile.report.sections.ladder import ladder
-from shvit_mobile.report.sections.latency import latency
-from shvit_mobile.report.sections.layers import layers
-from shvit_mobile.report.sections.placement import placement
-from shvit_mobile.report.sections.provenance import provenance
-from shvit_mobile.report.sections.ranges import ranges
-from shvit_mobile.report.sections.section import Section
-from shvit_mobile.report.sections.sensitivity import sensitivity
-from shvit_mobile.report.sections.tradeoffs import tradeoffs
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.formatting import pluralize
+from shvit_mobile.report.sections.changes import build_changes_section
+from shvit_mobile.report.sections.contents import build_contents_section
+from shvit_mobile.report.sections.goldens import build_goldens_section
+from shvit_mobile.report.sections.headline import build_headline_section, build_tiles, format_lead
+from shvit_mobile.report.sections.heat import build_heat_section
+from shvit_mobile.report.sections.ladder import build_ladder_section
+from shvit_mobile.report.sections.latency import build_latency_section
+from shvit_mobile.report.sections.layers import build_layers_section
+from shvit_mobile.report.sections.placement import build_placement_section
+from shvit_mobile.report.sections.provenance import build_provenance_section
+from shvit_mobile.report.sections.ranges import build_ranges_section
+from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.sections.sensitivity import build_sensitivity_section
+from shvit_mobile.report.sections.tradeoffs import build_tradeoffs_section
 
 # In the order of the page: first what was proven, then how fast it is, then what it is made of.
-SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
-    headline,
-    ladder,
-    changes,
-    layers,
-    ranges,
-    sensitivity,
-    tradeoffs,
-    latency,
-    heat,
-    placement,
-    goldens,
-    contents,
-    provenance,
+SECTIONS: tuple[Callable[[ModelReport], PageSection | None], ...] = (
+    build_headline_section,
+    build_ladder_section,
+    build_changes_section,
+    build_layers_section,
+    build_ranges_section,
+    build_sensitivity_section,
+    build_tradeoffs_section,
+    build_latency_section,
+    build_heat_section,
+    build_placement_section,
+    build_goldens_section,
+    build_contents_section,
+    build_provenance_section,
 )
 
 
-def page(report: Report) -> str:
+def render_page(report: ModelReport) -> str:
     """The whole page. Every text in it is escaped: names come out of files that anyone may have made."""
     environment = Environment(
         loader=PackageLoader("shvit_mobile.report"),
@@ -56,18 +56,18 @@ def page(report: Report) -> str:
     rendered = [(one, Markup(environment.get_template(f"{one.name}.html").render(one.data))) for one in found]
     return environment.get_template("page.html").render(
         report=report,
-        fixtures=fixtures(report),
-        lead=lead(report),
-        tiles=tiles(report),
+        fixtures=describe_fixtures(report),
+        lead=format_lead(report),
+        tiles=build_tiles(report),
         sections=rendered,
         made_with=f"shvit-mobile {version('shvit-mobile')}",
     )
 
 
-def fixtures(report: Report) -> str:
+def describe_fixtures(report: ModelReport) -> str:
     """How much of it was never measured; empty where all was."""
     made_up = sum(device.fixture for device in report.devices)
     if not made_up:
         return ""
     are = "is a fixture" if made_up == 1 else "are fixtures"
-    return f"{made_up} of {plural(len(report.devices), 'device report')} {are}."
+    return f"{made_up} of {pluralize(len(report.devices), 'device report')} {are}."

@@ -7,31 +7,31 @@ from math import isnan
 
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.report import Beaten, Drift, Front, Joined
-from shvit_mobile.report.dominance import beaten_by
+from shvit_mobile.contracts.report import DominatedArtifact, DriftMetric, ParetoFront, ReportArtifact
+from shvit_mobile.report.dominance import find_dominators
 
 # How far an artifact is from its float model, less being nearer; None where nobody knows.
-DISTANCES: dict[Drift, Callable[[DriftRow], float | None]] = {
+DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
     "drop": lambda row: row.top1_drop,
     "agreement": lambda row: 1 - row.agreement.value,
     "sqnr_db": lambda row: -row.sqnr_db,
 }
 
 
-def fronts(artifacts: Sequence[Joined], devices: Sequence[DeviceReport]) -> tuple[Front, ...]:
+def build_pareto_fronts(artifacts: Sequence[ReportArtifact], devices: Sequence[DeviceReport]) -> tuple[ParetoFront, ...]:
     """The fronts of each figure of drift against size, and against latency on each device; of two artifacts or more."""
     sizes = {one.sha256: float(one.size_bytes) for one in artifacts if one.size_bytes is not None}
-    found: list[Front] = []
+    found: list[ParetoFront] = []
     for drift in DISTANCES:
-        found += front(artifacts, drift, sizes, device=None)
+        found += build_pareto_front(artifacts, drift, sizes, device=None)
         for number, device in enumerate(devices):
-            found += front(artifacts, drift, fastest(device), device=number)
+            found += build_pareto_front(artifacts, drift, find_fastest_latencies(device), device=number)
     return tuple(found)
 
 
-def front(
-    artifacts: Sequence[Joined], drift: Drift, costs: Mapping[str, float], *, device: int | None
-) -> Iterator[Front]:
+def build_pareto_front(
+    artifacts: Sequence[ReportArtifact], drift: DriftMetric, costs: Mapping[str, float], *, device: int | None
+) -> Iterator[ParetoFront]:
     """The front of those whose drift and cost are known; nothing where there are fewer than two."""
     known = {
         one.sha256: (costs[one.sha256], distance)
@@ -42,17 +42,17 @@ def front(
     if len(known) < 2:
         return
     names = list(known)
-    by = dict(zip(names, beaten_by(list(known.values())), strict=True))
-    yield Front(
+    by = dict(zip(names, find_dominators(list(known.values())), strict=True))
+    yield ParetoFront(
         drift=drift,
         cost="bytes" if device is None else "latency",
         device=device,
         best=tuple(sorted((name for name in names if by[name] is None), key=lambda name: known[name])),
-        beaten=tuple(Beaten(sha256=name, by=names[place]) for name, place in by.items() if place is not None),
+        beaten=tuple(DominatedArtifact(sha256=name, by=names[place]) for name, place in by.items() if place is not None),
     )
 
 
-def fastest(device: DeviceReport) -> dict[str, float]:
+def find_fastest_latencies(device: DeviceReport) -> dict[str, float]:
     """The median of each artifact's fastest setting on a device, in ms, by SHA-256."""
     times: dict[str, float] = {}
     for result in device.results:

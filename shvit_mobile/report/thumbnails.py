@@ -8,17 +8,17 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-LARGEST = 512
+MAX_SIDE = 512
 
 
-def data_url(thumbnail: str | None) -> str | None:
+def to_data_url(thumbnail: str | None) -> str | None:
     """The thumbnail for an `img`; None where there is none, or it is no JPEG of at most 512 pixels a side."""
     if thumbnail is None:
         return None
     try:
         encoded = base64.b64decode(thumbnail, validate=True)
         with Image.open(BytesIO(encoded), formats=["JPEG"]) as opened:
-            if max(opened.size) > LARGEST:
+            if max(opened.size) > MAX_SIDE:
                 return None
             opened.load()
     except (binascii.Error, ValueError, OSError, UnidentifiedImageError, Image.DecompressionBombError):

@@ -1,6 +1,6 @@
 """What only Apple's systems can tell of a package: where its operators run, and how long it takes there.
 
-Elsewhere each of these answers with `Skipped` and the command to run on a Mac. All names of coremltools are of 9.0.
+Elsewhere each of these answers with `SkippedMeasurement` and the command to run on a Mac. All names of coremltools are of 9.0.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 from PIL import Image
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadArtifact, NotAmong, ShvitError, ToolMissing, WrongConfig
-from shvit_mobile.quiet import quiet
-from shvit_mobile.runtimes.coreml import loaded
+from shvit_mobile.errors import BadArtifact, ShvitError, ToolMissing, UnknownChoice, WrongConfig
+from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.runtimes.coreml import load_mlmodel
 
 AppleDevice = Literal["mac", "iphone"]
 APPLE_DEVICES: tuple[AppleDevice, ...] = ("mac", "iphone")
-DEVICES = {
+COMPUTE_DEVICES = {
     "MLCPUComputeDevice": "CPU",
     "MLGPUComputeDevice": "GPU",
     "MLNeuralEngineComputeDevice": "Neural Engine",
 }
 
 
-class UnknownAppleDevice(NotAmong):
+class UnknownAppleDevice(UnknownChoice):
     kind = "device"
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedMeasurement:
     """Something that this machine cannot do: the reason, and the command that does it where it can be done."""
 
     reason: str
@@ -45,7 +45,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Placement:
+class OperatorPlacement:
     """Where Core ML means to run one operator.
 
     Attributes:
@@ -64,7 +64,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Timing:
+class CoreMLTiming:
     """Core ML's own times, in milliseconds.
 
     Attributes:
@@ -78,7 +78,7 @@ class Timing:
     predict: tuple[float, ...]
 
 
-def compute_plan(package: AnyPath) -> tuple[Placement, ...] | Skipped:
+def load_compute_plan(package: AnyPath) -> tuple[OperatorPlacement, ...] | SkippedMeasurement:
     """The device of each operator, from `coremltools.models.compute_plan.MLComputePlan`.
 
     Raises:
@@ -86,8 +86,8 @@ def compute_plan(package: AnyPath) -> tuple[Placement, ...] | Skipped:
         BadArtifact: Core ML cannot load the package, or it is not an ML Program.
     """
     if sys.platform != "darwin":
-        return Skipped("needs macOS", f"shvit-mobile inspect {package} --compute-plan")
-    model = loaded(Path(package))
+        return SkippedMeasurement("needs macOS", f"shvit-mobile inspect {package} --compute-plan")
+    model = load_mlmodel(Path(package))
     from coremltools.models.compute_plan import MLComputePlan
 
     try:
@@ -97,34 +97,34 @@ def compute_plan(package: AnyPath) -> tuple[Placement, ...] | Skipped:
     program = plan.model_structure.program
     if program is None:
         raise BadArtifact(f"{package} is not an ML Program.", why="Only of those are operators told.")
-    return tuple(placement(plan, operation) for operation in operations(program.functions["main"].block))
+    return tuple(read_placement(plan, operation) for operation in iterate_operations(program.functions["main"].block))
 
 
-def operations(block: Any) -> Iterator[Any]:
+def iterate_operations(block: Any) -> Iterator[Any]:
     """The operators of a block and of the blocks inside them, in order."""
     for operation in block.operations:
         yield operation
         for inner in operation.blocks:
-            yield from operations(inner)
+            yield from iterate_operations(inner)
 
 
-def placement(plan: Any, operation: Any) -> Placement:
+def read_placement(plan: Any, operation: Any) -> OperatorPlacement:
     usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
     cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
-    return Placement(
+    return OperatorPlacement(
         operator=operation.operator_name,
         value=operation.outputs[0].name if operation.outputs else "",
-        device=device_names([usage.preferred_compute_device])[0] if usage else None,
-        supported=device_names(usage.supported_compute_devices) if usage else (),
+        device=format_device_names([usage.preferred_compute_device])[0] if usage else None,
+        supported=format_device_names(usage.supported_compute_devices) if usage else (),
         cost=cost.weight if cost else None,
     )
 
 
-def device_names(devices: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(DEVICES.get(type(device).__name__, type(device).__name__) for device in devices)
+def format_device_names(devices: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(COMPUTE_DEVICES.get(type(device).__name__, type(device).__name__) for device in devices)
 
 
-def timing(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> Timing | Skipped:
+def measure_on_device(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> CoreMLTiming | SkippedMeasurement:
     """How long loading and prediction take, from `coremltools.models.ml_program.experimental.perf_utils`.
 
     Args:
@@ -139,9 +139,9 @@ def timing(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> Ti
         BadArtifact: Core ML cannot load or run the package.
     """
     if sys.platform != "darwin":
-        return Skipped("needs macOS", f"shvit-mobile benchmark {package} --on-device {device}")
-    model = loaded(Path(package))
-    inputs = blank_inputs(model.get_spec())
+        return SkippedMeasurement("needs macOS", f"shvit-mobile benchmark {package} --on-device {device}")
+    model = load_mlmodel(Path(package))
+    inputs = make_blank_inputs(model.get_spec())
     if device == "iphone" and not all(isinstance(value, np.ndarray) for value in inputs.values()):
         raise WrongConfig(
             f"{package} takes pictures.",
@@ -149,33 +149,33 @@ def timing(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> Ti
             hint='Lower it with CoreMLOptions(input="tensor").',
         )
     try:
-        return asyncio.run(measured(model, device, inputs, iterations))
+        return asyncio.run(benchmark_model(model, device, inputs, iterations))
     except ShvitError:
         raise
     except Exception as reason:  # Core ML's and devicectl's failures come as plain Exception, ValueError, RuntimeError
         raise BadArtifact(f"Core ML cannot measure {package} on the {device}: {reason}") from reason
 
 
-async def measured(model: Any, device: AppleDevice, inputs: dict[str, Any], iterations: int) -> Timing:
+async def benchmark_model(model: Any, device: AppleDevice, inputs: dict[str, Any], iterations: int) -> CoreMLTiming:
     from coremltools.models.ml_program.experimental.perf_utils import MLModelBenchmarker
 
     phone = None
     if device == "iphone":
-        phone = await connected_iphone().prepare_for_model_debugging()
+        phone = await find_connected_iphone().prepare_for_model_debugging()
     benchmarker = MLModelBenchmarker(model, device=phone)
     load = await benchmarker.benchmark_load(iterations=3)
     predict = await benchmarker.benchmark_predict(inputs=inputs, iterations=iterations, warmup=True)
     name = f"{phone.name}, iOS {phone.os_version}" if phone else "this Mac"
-    return Timing(name, tuple(load.samples), tuple(predict.samples))
+    return CoreMLTiming(name, tuple(load.samples), tuple(predict.samples))
 
 
-def connected_iphone() -> Any:
+def find_connected_iphone() -> Any:
     """The first connected iPhone, by `coremltools.models.ml_program.experimental.remote_device`.
 
     Raises:
         ToolMissing: there is none, or Xcode's `devicectl` is not installed.
     """
-    with quiet():
+    with silence_libraries():
         from coremltools.models.ml_program.experimental.remote_device import Device, DeviceType
     try:
         phones = Device.get_connected_devices(DeviceType.IPHONE)
@@ -186,7 +186,7 @@ def connected_iphone() -> Any:
     return phones[0]
 
 
-def blank_inputs(spec: Any) -> dict[str, Any]:
+def make_blank_inputs(spec: Any) -> dict[str, Any]:
     """A grey picture or a tensor of zeros for each input.
 
     coremltools' own random inputs fail for pictures: it compares the feature's type with the name of its kind.

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.runtimes.mil.workers import Workers
-from shvit_mobile.runtimes.runner import check_size, input_values
+from shvit_mobile.runtimes.mil.workers import WorkerPool
+from shvit_mobile.runtimes.runner import check_size, prepare_input
 
-NATIVE = sys.platform == "darwin"
-Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+CORE_ML_AVAILABLE = sys.platform == "darwin"
+PredictFunction = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class CoreMLRunner:
@@ -33,7 +33,7 @@ class CoreMLRunner:
         engine: Core ML with the version of macOS, or the reference executor.
     """
 
-    how: How
+    how: Execution
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -45,12 +45,12 @@ class CoreMLRunner:
             ToolMissing: coremltools is not installed.
         """
         self._artifact = artifact
-        if NATIVE:
+        if CORE_ML_AVAILABLE:
             self.how, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
-            self._predict = native(artifact.path)
+            self._predict = make_native_predictor(artifact.path)
         else:
             self.how, self.engine = "reference", "shvit-mobile reference executor"
-            self._predict = reference(artifact)
+            self._predict = make_reference_predictor(artifact)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The logits of some images; Core ML itself takes them one at a time, for packages are made for one.
@@ -69,7 +69,7 @@ class CoreMLRunner:
         check_size(self._artifact, pixels)
         if len(pixels) == 0:
             return np.empty((0, manifest.model.classes), np.float32)
-        outputs = self._predict({manifest.input.name: taken(manifest, pixels)})
+        outputs = self._predict({manifest.input.name: prepare_images(manifest, pixels)})
         if manifest.output.logits not in outputs:
             raise BadArtifact(
                 f"{self._artifact.path} gives {', '.join(outputs)}, no '{manifest.output.logits}'.",
@@ -86,17 +86,17 @@ class CoreMLRunner:
         return logits
 
 
-def taken(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:
     """Images of shape (images, height, width, 3) as the package takes them: pictures, or tensors."""
-    return ordered(manifest, pixels) if manifest.input.kind == "image" else input_values(manifest, pixels)
+    return reorder_channels(manifest, pixels) if manifest.input.kind == "image" else prepare_input(manifest, pixels)
 
 
-def ordered(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reorder_channels(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The pictures in red, green, blue, whose order of channels Core ML then changes to the model's own."""
     return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
 
 
-def reference(artifact: Artifact) -> Predict:
+def make_reference_predictor(artifact: Artifact) -> PredictFunction:
     program = CoreMLProgram(artifact.path)
     if artifact.manifest.input.name not in program.inputs:
         raise BadArtifact(
@@ -104,12 +104,12 @@ def reference(artifact: Artifact) -> Predict:
             why="Its manifest is of another artifact.",
             hint="Export it again.",
         )
-    return program if program.one_at_a_time is None else Workers(program)
+    return program if program.one_at_a_time is None else WorkerPool(program)
 
 
-def native(package: Path) -> Predict:
+def make_native_predictor(package: Path) -> PredictFunction:
     """Core ML's own prediction, one image after the other; arrays of uint8 go in as pictures."""
-    model = loaded(package)
+    model = load_mlmodel(package)
 
     def predict(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         ((name, images),) = inputs.items()
@@ -123,9 +123,9 @@ def native(package: Path) -> Predict:
     return predict
 
 
-def loaded(package: Path) -> Any:
+def load_mlmodel(package: Path) -> Any:
     try:
-        with quiet():
+        with silence_libraries():
             from coremltools.models import MLModel
     except ImportError:
         raise ToolMissing(

@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.quiet import quiet
-from shvit_mobile.runtimes.runner import check_size, input_values
-from shvit_mobile.targets.pte import program_bytes
+from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.runtimes.runner import check_size, prepare_input
+from shvit_mobile.targets.pte import read_program_bytes
 
 STDERR = 2
-FLOAT = 6  # float32 in ExecuTorch's enumeration of dtypes
+FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
 
 
 class ExecuTorchRunner:
@@ -36,7 +36,7 @@ class ExecuTorchRunner:
         engine: ExecuTorch, its version and the backend.
     """
 
-    how: How = "native"
+    how: Execution = "native"
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -52,7 +52,7 @@ class ExecuTorchRunner:
         self.engine = f"ExecuTorch {version('executorch')} (XNNPACK)"
         self._artifact = artifact
         # The method points into the program; that it keeps it alive is promised nowhere.
-        self._program, self._method = loaded(artifact.path)
+        self._program, self._method = load_program(artifact.path)
         check_contract(artifact, self._method.metadata)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -72,7 +72,7 @@ class ExecuTorchRunner:
         check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
         for index in range(len(pixels)):
-            logits[index] = self._logits(input_values(manifest, pixels[index : index + 1]))
+            logits[index] = self._logits(prepare_input(manifest, pixels[index : index + 1]))
         return logits
 
     def _logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ class ExecuTorchRunner:
         return logits
 
 
-def loaded(path: Path) -> tuple[Any, Any]:
+def load_program(path: Path) -> tuple[Any, Any]:
     """The program and its method `forward`.
 
     Raises:
@@ -94,23 +94,23 @@ def loaded(path: Path) -> tuple[Any, Any]:
         ToolMissing: executorch is not installed.
     """
     # Bytes without the magic abort the process; with it, the runtime verifies all offsets and refuses in good order.
-    program_bytes(path)
-    runtime = engine()
-    with native_stderr() as said:
+    read_program_bytes(path)
+    runtime = import_runtime()
+    with capture_native_stderr() as said:
         try:
             program = runtime.load_program(path)
             return program, program.load_method("forward")
         except (RuntimeError, KeyError) as reason:
             raise BadArtifact(
-                f"ExecuTorch cannot load {path}: {told(reason, said())}",
+                f"ExecuTorch cannot load {path}: {extract_error_message(reason, said())}",
                 why="It may be damaged, or made for a newer ExecuTorch.",
                 hint="Export it again: shvit-mobile export --target executorch",
             ) from reason
 
 
-def engine() -> Any:
+def import_runtime() -> Any:
     try:
-        with quiet():
+        with silence_libraries():
             from executorch.runtime import Runtime
     except ImportError:
         raise ToolMissing(
@@ -122,32 +122,32 @@ def engine() -> Any:
 def check_contract(artifact: Artifact, metadata: Any) -> None:
     """Raises `BadArtifact` unless the program takes and gives what the manifest says."""
     manifest = artifact.manifest
-    there = signature(metadata)
-    if there != expected_signature(manifest):
+    there = format_signature(metadata)
+    if there != format_expected_signature(manifest):
         raise BadArtifact(
-            f"{artifact.path} takes and gives {there}, its manifest says {expected_signature(manifest)}.",
+            f"{artifact.path} takes and gives {there}, its manifest says {format_expected_signature(manifest)}.",
             why="Its manifest is of another artifact.",
             hint="Export it again.",
         )
 
 
-def signature(metadata: Any) -> str:
-    inputs = [described(metadata.input_tensor_meta(index)) for index in range(metadata.num_inputs())]
-    outputs = [described(metadata.output_tensor_meta(index)) for index in range(metadata.num_outputs())]
+def format_signature(metadata: Any) -> str:
+    inputs = [format_tensor_type(metadata.input_tensor_meta(index)) for index in range(metadata.num_inputs())]
+    outputs = [format_tensor_type(metadata.output_tensor_meta(index)) for index in range(metadata.num_outputs())]
     return f"{', '.join(inputs)} -> {', '.join(outputs)}"
 
 
-def described(tensor: Any) -> str:
-    dtype = "float32" if tensor.dtype() == FLOAT else f"dtype {tensor.dtype()}"
+def format_tensor_type(tensor: Any) -> str:
+    dtype = "float32" if tensor.dtype() == FLOAT32_CODE else f"dtype {tensor.dtype()}"
     return f"{dtype} {tuple(tensor.sizes())}"
 
 
-def expected_signature(manifest: Manifest) -> str:
+def format_expected_signature(manifest: Manifest) -> str:
     return f"{manifest.input.dtype} {manifest.input.shape} -> float32 {(1, manifest.model.classes)}"
 
 
 @contextmanager
-def native_stderr() -> Iterator[Callable[[], str]]:
+def capture_native_stderr() -> Iterator[Callable[[], str]]:
     """While open, what C++ writes to standard error is kept; the function given returns it.
 
     ExecuTorch tells there why it refuses a file, and what it cannot find out about the CPU. All threads of the process
@@ -174,9 +174,9 @@ def native_stderr() -> Iterator[Callable[[], str]]:
             os.close(own)
 
 
-def told(reason: Exception, said: str) -> str:
+def extract_error_message(reason: Exception, stderr_text: str) -> str:
     """The runtime's last word, without the place in its source, or else the error's own."""
     lines = [
-        re.sub(r"^\[\w+\.\w+:\d+\] ", "", line) for line in said.splitlines() if re.match(r"\[\w+\.\w+:\d+\]", line)
+        re.sub(r"^\[\w+\.\w+:\d+\] ", "", line) for line in stderr_text.splitlines() if re.match(r"\[\w+\.\w+:\d+\]", line)
     ]
     return lines[-1] if lines else str(reason).strip()

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.runtimes.runner import check_size, input_values
+from shvit_mobile.runtimes.runner import check_size, prepare_input
 
 try:
     import onnxruntime
@@ -21,7 +21,7 @@ except ImportError:
     ) from None
 
 CPU_FLAGS = Path("/proc/cpuinfo")
-FATAL = 4  # of ONNX Runtime's levels: what goes wrong is raised as well, and told once is enough
+LOG_LEVEL_FATAL = 4  # of ONNX Runtime's levels: what goes wrong is raised as well, and told once is enough
 
 
 class ONNXRuntimeRunner:
@@ -32,7 +32,7 @@ class ONNXRuntimeRunner:
         engine: ONNX Runtime and its version.
     """
 
-    how: How = "native"
+    how: Execution = "native"
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -43,7 +43,7 @@ class ONNXRuntimeRunner:
         """
         self.engine = f"ONNX Runtime {onnxruntime.__version__} (CPU)"
         self._artifact = artifact
-        self._session = loaded(artifact.path)
+        self._session = open_session(artifact.path)
         self._check_names()
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -70,9 +70,9 @@ class ONNXRuntimeRunner:
     def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         manifest = self._artifact.manifest
         try:
-            outputs = self._session.run([manifest.output.logits], {manifest.input.name: input_values(manifest, pixels)})
+            outputs = self._session.run([manifest.output.logits], {manifest.input.name: prepare_input(manifest, pixels)})
         except Exception as reason:  # ONNX Runtime's errors have no base of their own
-            raise BadArtifact(f"ONNX Runtime cannot run {self._artifact.path}: {first_line(reason)}") from reason
+            raise BadArtifact(f"ONNX Runtime cannot run {self._artifact.path}: {get_first_line(reason)}") from reason
         logits = np.asarray(outputs[0], np.float32)
         if logits.shape != (len(pixels), manifest.model.classes):
             raise BadArtifact(
@@ -97,32 +97,32 @@ class ONNXRuntimeRunner:
                 )
 
 
-def session_options() -> onnxruntime.SessionOptions:
+def make_session_options() -> onnxruntime.SessionOptions:
     """Options by which a session says nothing and does not let int8 products saturate."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL
-    if saturates():
+    options.log_severity_level = LOG_LEVEL_FATAL
+    if may_saturate_int8():
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
-def loaded(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
-    """A session on the CPU, with `session_options` unless told others.
+def open_session(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
+    """A session on the CPU, with `make_session_options` unless told others.
 
     Raises:
         BadArtifact: ONNX Runtime cannot load the file.
     """
     try:
-        return onnxruntime.InferenceSession(path, options or session_options(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options or make_session_options(), providers=["CPUExecutionProvider"])
     except Exception as reason:  # ONNX Runtime's errors have no base of their own
         raise BadArtifact(
-            f"ONNX Runtime cannot load {path}: {first_line(reason)}",
+            f"ONNX Runtime cannot load {path}: {get_first_line(reason)}",
             why="It may be damaged, or made for a newer ONNX Runtime.",
             hint="Export it again.",
         ) from reason
 
 
-def saturates() -> bool:
+def may_saturate_int8() -> bool:
     """Whether this CPU may saturate sums of int8 products, which no phone does: an x86 that does not say it has VNNI.
 
     ONNX Runtime then has a way around it, which costs two thirds of the speed where it is not needed.
@@ -135,5 +135,5 @@ def saturates() -> bool:
         return True
 
 
-def first_line(reason: Exception) -> str:
+def get_first_line(reason: Exception) -> str:
     return str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import How
-from shvit_mobile.contracts.input_layout import space_to_depth
+from shvit_mobile.contracts.drift_row import Execution
+from shvit_mobile.contracts.input_layout import apply_space_to_depth
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.contracts.preprocessing import raw
+from shvit_mobile.contracts.preprocessing import convert_to_raw_input
 from shvit_mobile.errors import ShapeMismatch
 
 
@@ -24,7 +24,7 @@ class Runner(Protocol):
         engine: its name and version, for people.
     """
 
-    how: How
+    how: Execution
     engine: str
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
         )
 
 
-def input_values(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def prepare_input(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The tensor that the artifact's input contract asks for: (images, 3, height, width) or its blocks."""
-    values = raw(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalised(pixels)
-    return values if manifest.input.border is None else space_to_depth(values, manifest.input.border)
+    values = convert_to_raw_input(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalised(pixels)
+    return values if manifest.input.border is None else apply_space_to_depth(values, manifest.input.border)

@@ -8,7 +8,7 @@ from shvit_mobile.contracts.manifest import Delegation, InputContract, Inventory
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """Attributes as in `Manifest`; `versions` of the tools that this target used."""
 
     input: InputContract

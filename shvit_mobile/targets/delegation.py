@@ -6,7 +6,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Delegation
 
 # Why XNNPACK leaves an operator, by the beginning of its name.
-REASONS = {
+NOT_DELEGATED_REASONS = {
     "aten::native_group_norm": "XNNPACK has no group norm",
     "aten::native_layer_norm": "XNNPACK has no layer norm",
     "aten::split": "XNNPACK has no split; slices are delegated",
@@ -16,10 +16,10 @@ REASONS = {
     "aten::view_copy": "its shape depends on a size that is not fixed",
     "dim_order_ops::": "it changes the layout in memory between delegates",
 }
-OTHERWISE = "XNNPACK's partitioner does not take it in this form"
+DEFAULT_REASON = "XNNPACK's partitioner does not take it in this form"
 
 
-def sentences(delegation: Delegation) -> list[str]:
+def describe_delegation(delegation: Delegation) -> list[str]:
     """What the backend took, and a sentence on each kind of operator that was left."""
     took = delegation.delegated_operators
     parts = "one delegate" if delegation.delegates == 1 else f"{delegation.delegates} delegates"
@@ -29,18 +29,18 @@ def sentences(delegation: Delegation) -> list[str]:
     return [
         f"{delegation.backend} runs {took} of {took + left} operators, in {parts}.",
         *(
-            f"{name}, {count} time{'s' if count > 1 else ''}: {reason(name)}."
+            f"{name}, {count} time{'s' if count > 1 else ''}: {explain_not_delegated(name)}."
             for name, count in sorted(delegation.left_operators.items(), key=lambda item: (-item[1], item[0]))
         ),
     ]
 
 
-def reason(operator: str) -> str:
+def explain_not_delegated(operator: str) -> str:
     """Why an operator is left to ExecuTorch's portable kernels."""
-    return next((why for start, why in REASONS.items() if operator.startswith(start)), OTHERWISE)
+    return next((why for start, why in NOT_DELEGATED_REASONS.items() if operator.startswith(start)), DEFAULT_REASON)
 
 
-def shortfall(artifact: Artifact, required: float) -> list[str]:
+def describe_delegation_shortfall(artifact: Artifact, required: float) -> list[str]:
     """One sentence where a backend took a smaller share of an artifact's operators than `required`, 0 to 1; else none.
 
     What has no delegation passes: no other target has one.
@@ -48,6 +48,6 @@ def shortfall(artifact: Artifact, required: float) -> list[str]:
     delegation = artifact.manifest.delegation
     if delegation is None or delegation.share >= required:
         return []
-    first, *left = sentences(delegation)
+    first, *left = describe_delegation(delegation)
     share = f"{100 * delegation.share:.1f}% of the operators are delegated, less than {100 * required:g}%"
     return [f"{artifact.path.name}: {share}. {' '.join([first, *left])}"]

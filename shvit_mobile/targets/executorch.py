@@ -10,18 +10,18 @@ from typing import Literal
 import torch
 from torch import nn
 
-from shvit_mobile.contracts.input_layout import BLOCK, blocks
+from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
-from shvit_mobile.contracts.recipe import INT8_PRODUCTS, Precision, Recipe
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.deploy.head_equalization import equalised
-from shvit_mobile.deploy.space_to_depth_stem import border, with_space_to_depth
-from shvit_mobile.deploy.xnnpack_form import for_xnnpack
+from shvit_mobile.deploy.head_equalization import equalize_head
+from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
+from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
 from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.layers import FIRST_LAYERS
-from shvit_mobile.quiet import quiet
-from shvit_mobile.targets.build_result import Built
+from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 
@@ -31,7 +31,7 @@ STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
 # From this share of the weights on, a head in float shows in the file and in the latency. A thousand classes take 3 to
 # 5% of a variant's.
-LARGE_HEAD = 0.02
+LARGE_HEAD_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class ExecuTorchOptions(TargetOptions):
         return stem + {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head]
 
 
-def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> Built:
+def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> BuildResult:
     """Lowers a deploy form and writes the program to `path`.
 
-    The program takes one float32 image, contiguous, as `input_contract` says, and gives float32 logits, shape
+    The program takes one float32 image, contiguous, as `build_input_contract` says, and gives float32 logits, shape
     (1, classes). Batch and size are fixed: XNNPACK splits a graph with a dynamic
     batch into more pieces, and some of them then fail on the phone. The same inputs give the same bytes.
 
@@ -85,10 +85,10 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             why=f"Its precisions: {', '.join(PRECISIONS)}.",
             hint="Try: shvit-mobile export --target executorch --quantize int8",
         )
-    contract = input_contract(deployed, options)
-    lower(graph(deployed, recipe, options), contract.shape, path)
+    contract = build_input_contract(deployed, options)
+    lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
     found = inspect_program(path)
-    return Built(
+    return BuildResult(
         input=contract,
         output=OutputContract(logits="logits"),
         inventory=found.inventory,
@@ -98,7 +98,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     )
 
 
-def input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputContract:
+def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputContract:
     height, width = deployed.trained.preprocessing.size
     plain = InputContract(
         name="image", kind="tensor", values=deployed.takes, shape=(1, 3, height, width), dtype="float32"
@@ -107,44 +107,44 @@ def input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputCon
         return plain
     return plain.model_copy(
         update={
-            "shape": (1, 3 * BLOCK * BLOCK, blocks(height), blocks(width)),
+            "shape": (1, 3 * BLOCK_SIZE * BLOCK_SIZE, count_blocks(height), count_blocks(width)),
             "layout": options.stem,
-            "border": border(deployed.trained.preprocessing, deployed.takes),
+            "border": compute_border_values(deployed.trained.preprocessing, deployed.takes),
         }
     )
 
 
-def graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
+def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
     """What is exported: the form for XNNPACK, in float32, or its quantized graph.
 
     Raises:
         BadRecipe: an int8 head is wanted without int8.
     """
-    module = for_xnnpack(deployed)
+    module = rewrite_for_xnnpack(deployed)
     if options.stem == "space-to-depth":
-        module = with_space_to_depth(module, deployed)
-        recipe = on_pixels(recipe, deployed)
-    if recipe.precision not in INT8_PRODUCTS:
+        module = convert_stem_to_space_to_depth(module, deployed)
+        recipe = set_pixel_input_range(recipe, deployed)
+    if recipe.precision not in INT8_ARITHMETIC:
         if options.head == "int8-dynamic":
             raise BadRecipe(
                 f"An int8 head was asked for, but the precision is {recipe.precision}.",
                 hint="Export int8 alone with --head int8-dynamic, and the rest without it.",
             )
         return module
-    from shvit_mobile.quantize.pt2e_graph import quantized
+    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
     if options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module)):
-        module.head = equalised(module.head)  # type: ignore[arg-type]
-    return quantized(deployed, recipe, module, shape=input_contract(deployed, options).shape)
+        module.head = equalize_head(module.head)  # type: ignore[arg-type]
+    return build_quantized_graph(deployed, recipe, module, shape=build_input_contract(deployed, options).shape)
 
 
 def has_large_head(module: SHViT) -> bool:
     """Whether a good part of the weights are the head's."""
     head, whole = (sum(p.numel() for p in part.parameters()) for part in (module.head, module))
-    return head >= LARGE_HEAD * whole
+    return head >= LARGE_HEAD_SHARE * whole
 
 
-def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:
+def set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     """The recipe for a stem on blocks, which sees pixels before their mean is subtracted: 0 to 255, each exact."""
     first = FIRST_LAYERS[0]
     if deployed.takes == "normalised" or first not in recipe.ranges:
@@ -153,8 +153,8 @@ def on_pixels(recipe: Recipe, deployed: DeployForm) -> Recipe:
     return recipe.model_copy(update={"ranges": {**recipe.ranges, first: seen}})
 
 
-def lower(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    with quiet():
+def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    with silence_libraries():
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower

@@ -25,9 +25,9 @@ from shvit_mobile.contracts.manifest import Delegation, Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
 
-XNNPACK = "XnnpackBackend"
-MAGIC = slice(4, 8), b"ET12"
-SECONDS = 60
+XNNPACK_BACKEND = "XnnpackBackend"
+PROGRAM_MAGIC = slice(4, 8), b"ET12"
+FLATC_TIMEOUT_SECONDS = 60
 
 # The names of dtypes in the two schemas; the XNNPACK ones say more of the scales than of the bytes.
 PROGRAM_DTYPES = {
@@ -59,12 +59,12 @@ XNNPACK_DTYPES = {
     "int32": "int32",
 }
 # Weights and activations of these XNNPACK dtypes are what int8 kernels take.
-INT8_WEIGHTS, INT8_ACTIVATIONS = {"qint8", "qcint8"}, {"qint8", "quint8", "qdint8", "qpint8"}
-LAYERS = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
+INT8_WEIGHT_DTYPES, INT8_ACTIVATION_DTYPES = {"qint8", "qcint8"}, {"qint8", "quint8", "qdint8", "qpint8"}
+LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
 
 
 @dataclass(frozen=True)
-class Contents:
+class ProgramContents:
     """What `inspect_program` finds.
 
     Attributes:
@@ -79,7 +79,7 @@ class Contents:
     delegation: Delegation
 
 
-def inspect_program(path: AnyPath) -> Contents:
+def inspect_program(path: AnyPath) -> ProgramContents:
     """Reads a .pte file; nothing of it is run.
 
     Raises:
@@ -87,14 +87,14 @@ def inspect_program(path: AnyPath) -> Contents:
         ToolMissing: ExecuTorch, whose schemas and flatc this needs, is not installed.
     """
     path = Path(path)
-    data = program_bytes(path)
+    data = read_program_bytes(path)
     try:
-        return contents(Program.parse(data))
+        return summarize_program(ParsedProgram.parse(data))
     except (DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
-        raise damaged(path) from reason
+        raise build_damage_error(path) from reason
 
 
-def program_bytes(path: Path) -> bytes:
+def read_program_bytes(path: Path) -> bytes:
     """The bytes of a .pte file.
 
     Raises:
@@ -106,7 +106,7 @@ def program_bytes(path: Path) -> bytes:
         raise BadArtifact(
             f"{path} cannot be read: {reason.strerror}.", why="It should be an ExecuTorch program, one file."
         ) from None
-    place, magic = MAGIC
+    place, magic = PROGRAM_MAGIC
     if data[place] != magic:
         raise BadArtifact(
             f"{path} is not an ExecuTorch program.",
@@ -116,7 +116,7 @@ def program_bytes(path: Path) -> bytes:
     return data
 
 
-def damaged(path: Path) -> BadArtifact:
+def build_damage_error(path: Path) -> BadArtifact:
     return BadArtifact(
         f"{path} is damaged.",
         why="It begins as an ExecuTorch program does, but the rest does not hold together.",
@@ -129,7 +129,7 @@ class DamagedError(Exception):
 
 
 @dataclass(frozen=True)
-class Program:
+class ParsedProgram:
     """A program's flatbuffer as JSON, the bytes it points into, and the XNNPACK graphs among its delegates.
 
     Attributes:
@@ -143,30 +143,30 @@ class Program:
     graphs: dict[int, dict[str, Any]]
 
     @classmethod
-    def parse(cls, data: bytes) -> Program:
+    def parse(cls, data: bytes) -> ParsedProgram:
         """Raises `DamagedError`, or what reading a broken structure raises."""
-        program_size, base = extended_header(data)
-        root = schemas()
-        fields = as_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
+        program_size, base = read_extended_header(data)
+        root = find_executorch_folder()
+        fields = convert_to_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
             raise DamagedError("a segment lies outside of the file")
         payloads = {
-            index: xnnpack_flatbuffer(payload(data, fields, segments, delegate))
-            for index, delegate in enumerate(plan(fields)["delegates"])
-            if delegate["id"] == XNNPACK
+            index: extract_xnnpack_flatbuffer(get_delegate_payload(data, fields, segments, delegate))
+            for index, delegate in enumerate(get_execution_plan(fields)["delegates"])
+            if delegate["id"] == XNNPACK_BACKEND
         }
-        graphs = as_json(root / "backends/xnnpack/serialization/schema.fbs", list(payloads.values()))
+        graphs = convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(payloads.values()))
         return cls(fields, segments, dict(zip(payloads, graphs, strict=True)))
 
 
-def plan(fields: dict[str, Any]) -> dict[str, Any]:
+def get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
     """The one method of our programs."""
     only: dict[str, Any] = fields["execution_plan"][0]
     return only
 
 
-def extended_header(data: bytes) -> tuple[int, int]:
+def read_extended_header(data: bytes) -> tuple[int, int]:
     """The length of the program's flatbuffer, and where the segments begin."""
     magic, _, program_size, base = struct.unpack_from("<4sIQQ", data, 8)
     if magic != b"eh00":
@@ -176,7 +176,7 @@ def extended_header(data: bytes) -> tuple[int, int]:
     return program_size, base
 
 
-def payload(
+def get_delegate_payload(
     data: bytes, fields: dict[str, Any], segments: Sequence[tuple[int, int]], delegate: dict[str, Any]
 ) -> bytes:
     where = delegate["processed"]
@@ -186,7 +186,7 @@ def payload(
     return data[begin:end]
 
 
-def xnnpack_flatbuffer(processed: bytes) -> bytes:
+def extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
     """The flatbuffer in a delegate's payload, which begins with XNNPACK's header."""
     magic, _, offset, size = struct.unpack_from("<4x4sHII", processed)
     if magic != b"XH00":
@@ -196,16 +196,16 @@ def xnnpack_flatbuffer(processed: bytes) -> bytes:
     return processed[offset : offset + size]
 
 
-def contents(program: Program) -> Contents:
-    ours = plan(program.fields)
+def summarize_program(program: ParsedProgram) -> ProgramContents:
+    ours = get_execution_plan(program.fields)
     calls = [step["instr_args"] for chain in ours["chains"] for step in chain["instructions"]]
-    kernels = Counter(operator_name(ours["operators"][call["op_index"]]) for call in calls if "op_index" in call)
+    kernels = Counter(format_operator_name(ours["operators"][call["op_index"]]) for call in calls if "op_index" in call)
     backends = Counter(ours["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
     inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
-        weight_bytes=dict(sorted(weight_bytes(program).items())),
-        quantized_layers=sum(map(quantized_layers, program.graphs.values())),
+        weight_bytes=dict(sorted(count_weight_bytes(program).items())),
+        quantized_layers=sum(map(count_quantized_layers, program.graphs.values())),
     )
     delegation = Delegation(
         backend=", ".join(sorted(backends)) or "none",
@@ -213,19 +213,19 @@ def contents(program: Program) -> Contents:
         delegated_operators=inside.total(),
         left_operators=dict(sorted(kernels.items())),
     )
-    return Contents(inventory, delegation)
+    return ProgramContents(inventory, delegation)
 
 
-def operator_name(operator: dict[str, Any]) -> str:
+def format_operator_name(operator: dict[str, Any]) -> str:
     return f"{operator['name']}.{operator['overload']}" if operator["overload"] else str(operator["name"])
 
 
-def weight_bytes(program: Program) -> Counter[str]:
+def count_weight_bytes(program: ParsedProgram) -> Counter[str]:
     """Bytes of constants by dtype, whether a delegate or ExecuTorch's own kernels use them."""
     segment_of = {named["key"]: named["segment_index"] for named in program.fields.get("named_data", [])}
-    found: dict[object, tuple[str, int]] = dict(kernel_constants(plan(program.fields)))
+    found: dict[object, tuple[str, int]] = dict(iterate_kernel_constants(get_execution_plan(program.fields)))
     for index, graph in program.graphs.items():
-        for dtype, constant in graph_constants(graph):
+        for dtype, constant in iterate_graph_constants(graph):
             key = constant["named_key"]
             where = ("segment", segment_of[key]) if key else ("delegate", index, constant["offset"])
             found[where] = dtype, constant["size"]
@@ -235,9 +235,9 @@ def weight_bytes(program: Program) -> Counter[str]:
     return by_dtype
 
 
-def kernel_constants(ours: dict[str, Any]) -> Iterator[tuple[object, tuple[str, int]]]:
+def iterate_kernel_constants(plan: dict[str, Any]) -> Iterator[tuple[object, tuple[str, int]]]:
     """The tensors with data among a method's values: where, and (dtype, bytes)."""
-    for value in ours["values"]:
+    for value in plan["values"]:
         if value["val_type"] != "Tensor":
             continue
         tensor = value["val"]
@@ -247,41 +247,41 @@ def kernel_constants(ours: dict[str, Any]) -> Iterator[tuple[object, tuple[str, 
             yield ("constant", tensor["data_buffer_idx"]), (dtype, size * prod(tensor["sizes"]))
 
 
-def graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The constants of an XNNPACK graph: weights, biases and the scales of channels, with their dtypes."""
     constants = graph["constant_data"]
     for value in graph["xvalues"]:
-        tensor, quantization = tensor_value(value)
+        tensor, quantization = unwrap_tensor_value(value)
         if tensor["constant_buffer_idx"]:
-            dtype = xnnpack_dtype(tensor)
+            dtype = get_xnnpack_dtype(tensor)
             yield XNNPACK_DTYPES.get(dtype, dtype), constants[tensor["constant_buffer_idx"]]
         if quantization.get("scale_buffer_idx"):
             yield "float32", constants[quantization["scale_buffer_idx"]]
 
 
-def quantized_layers(graph: dict[str, Any]) -> int:
+def count_quantized_layers(graph: dict[str, Any]) -> int:
     """The layers of an XNNPACK graph whose input and weights are both int8."""
     dtypes = {
-        tensor["id_out"]: xnnpack_dtype(tensor) for tensor, _ in (tensor_value(value) for value in graph["xvalues"])
+        tensor["id_out"]: get_xnnpack_dtype(tensor) for tensor, _ in (unwrap_tensor_value(value) for value in graph["xvalues"])
     }
-    layers = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] in LAYERS]
+    layers = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] in LAYER_TYPES]
     return sum(
-        dtypes[layer["input1_id"]] in INT8_ACTIVATIONS and dtypes[layer["filter_id"]] in INT8_WEIGHTS
+        dtypes[layer["input1_id"]] in INT8_ACTIVATION_DTYPES and dtypes[layer["filter_id"]] in INT8_WEIGHT_DTYPES
         for layer in layers
     )
 
 
-def tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def unwrap_tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A value's tensor and its quantization parameters, which are empty where it has none."""
     inner = value["xvalue_union"]
     return (inner, {}) if "tensor_value" not in inner else (inner["tensor_value"], inner.get("quant_params", {}))
 
 
-def xnnpack_dtype(tensor: dict[str, Any]) -> str:
+def get_xnnpack_dtype(tensor: dict[str, Any]) -> str:
     return str(tensor["datatype"]).removeprefix("xnn_datatype_")
 
 
-def schemas() -> Path:
+def find_executorch_folder() -> Path:
     """ExecuTorch's folder, found without importing it.
 
     Raises:
@@ -293,13 +293,13 @@ def schemas() -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def flatc() -> Path:
+def find_flatc() -> Path:
     """The flatbuffer compiler that comes with ExecuTorch, or the machine's own.
 
     Raises:
         ToolMissing: there is neither.
     """
-    own = shutil.which("flatc", path=str(schemas() / "data/bin"))
+    own = shutil.which("flatc", path=str(find_executorch_folder() / "data/bin"))
     anywhere = own or shutil.which("flatc")
     if anywhere is None:
         raise ToolMissing(
@@ -310,7 +310,7 @@ def flatc() -> Path:
     return Path(anywhere)
 
 
-def as_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
+def convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
     """Flatbuffers of one schema as JSON objects with every field, defaults too.
 
     Raises:
@@ -323,17 +323,17 @@ def as_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
         for binary, flatbuffer in zip(binaries, flatbuffers, strict=True):
             binary.write_bytes(flatbuffer)
         options = ["--json", "--strict-json", "--defaults-json", "-o", folder]
-        command = [str(flatc()), *options, str(schema), "--", *map(str, binaries)]
+        command = [str(find_flatc()), *options, str(schema), "--", *map(str, binaries)]
         try:
             # In the folder, so that what a dying flatc dumps vanishes with it.
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=SECONDS, check=False)
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=FLATC_TIMEOUT_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             raise DamagedError("flatc does not come to an end") from None
         if done.returncode:
             raise DamagedError(f"flatc ended with {done.returncode}")
-        return [json.loads(with_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
+        return [json.loads(normalize_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
 
 
-def with_infinities(text: str) -> str:
+def normalize_infinities(text: str) -> str:
     """JSON as Python reads it: flatc writes an unbounded clamp's limits as inf."""
     return re.sub(r"^(\s*(?:\"\w+\": )?-?)inf(,?)$", r"\1Infinity\2", text, flags=re.MULTILINE)

@@ -16,7 +16,7 @@ from shvit_mobile.contracts.recipe import Precision
 
 # fp32: 1.5e-6 between three runtimes. fp16, in which int8-weights and palettes compute too: 2e-3 between every value
 # rounded and none, 5e-3 with sums kept in fp16. int8-dynamic: 9e-3 between x86 and ARM64.
-SHARES: dict[Precision, float] = {
+TOLERANCE_SHARES: dict[Precision, float] = {
     "fp32": 1e-4,
     "fp16": 0.01,
     "int8": 0.1,
@@ -28,19 +28,19 @@ SHARES: dict[Precision, float] = {
 }
 # Core ML: 0.084 between fp16 and fp32 around the integers, which round differently everywhere. ONNX Runtime: 0.045
 # between fused kernels and single ones. XNNPACK: 0.012 between x86 and ARM64, whose integer kernels mostly agree.
-INT8: dict[Target, float] = {"coreml": 0.1, "onnx": 0.06, "executorch": 0.03}
+INT8_TOLERANCE_SHARES: dict[Target, float] = {"coreml": 0.1, "onnx": 0.06, "executorch": 0.03}
 
 # Lowering rounds the weights too. int8 is not bounded here: there drift over a data set is the judge.
-BOUNDED: tuple[Precision, ...] = ("fp32", "fp16")
-LOWERING = 5
+BOUNDED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+LOWERING_FACTOR = 5
 
 
-def tolerance(target: Target, precision: Precision, logits: NDArray[np.float32]) -> float:
+def compute_tolerance(target: Target, precision: Precision, logits: NDArray[np.float32]) -> float:
     """The largest difference of a logit that another machine's kernels may make.
 
     Args:
         target, precision: of the artifact.
         logits: its answers to the goldens, any shape. Where all are smaller than one, one counts.
     """
-    share = INT8[target] if precision == "int8" else SHARES[precision]
+    share = INT8_TOLERANCE_SHARES[target] if precision == "int8" else TOLERANCE_SHARES[precision]
     return share * max(1.0, float(np.abs(logits).max()))

@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from shvit_mobile.apps import collect as module
-from shvit_mobile.apps.collect import collect
+from shvit_mobile.apps.collect import collect_device_reports
 from shvit_mobile.errors import BadReport
 from tests.fixtures import FIXTURES
 
@@ -38,14 +38,14 @@ def changed(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 def test_a_folder_an_archive_and_files_hold_the_same_reports(tmp_path: Path) -> None:
     files = sorted(REPORTS.glob("*.json"))
     shared = archive(tmp_path / "Reports.ZIP", **{f"Reports/{file.name}": file.read_bytes() for file in files})
-    found = [[run.report for run in collect(paths)] for paths in ([REPORTS], [shared], files)]
+    found = [[run.report for run in collect_device_reports(paths)] for paths in ([REPORTS], [shared], files)]
     assert len(found[0]) == 6
     assert found[0] == found[1] == found[2]
-    assert collect([shared])[0].source == f"{shared}: Reports/{files[0].name}"
+    assert collect_device_reports([shared])[0].source == f"{shared}: Reports/{files[0].name}"
 
 
 def test_a_report_that_is_given_twice_counts_once() -> None:
-    assert len(collect([REPORTS, PIXEL])) == 6
+    assert len(collect_device_reports([REPORTS, PIXEL])) == 6
 
 
 def test_other_documents_and_what_macos_hides_are_passed_by(tmp_path: Path) -> None:
@@ -59,19 +59,19 @@ def test_other_documents_and_what_macos_hides_are_passed_by(tmp_path: Path) -> N
             "screenshot.png": b"\x89PNG",
         },
     )
-    assert len(collect([shared])) == 1
+    assert len(collect_device_reports([shared])) == 1
 
 
 def test_a_broken_report_among_good_ones_is_not_overlooked(tmp_path: Path) -> None:
     (tmp_path / "good.json").write_bytes(PIXEL.read_bytes())
     (tmp_path / "torn.json").write_bytes(PIXEL.read_bytes()[:5000])
     with pytest.raises(BadReport, match=r"torn\.json is not a device report"):
-        collect([tmp_path])
+        collect_device_reports([tmp_path])
 
 
 def test_a_mark_of_byte_order_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_bytes(b"\xef\xbb\xbf" + PIXEL.read_bytes())
-    assert len(collect([tmp_path])) == 1
+    assert len(collect_device_reports([tmp_path])) == 1
 
 
 @pytest.mark.parametrize(
@@ -80,34 +80,34 @@ def test_a_mark_of_byte_order_is_no_fault(tmp_path: Path) -> None:
 def test_an_archive_whose_names_lead_out_of_it_is_refused_whole(name: str, tmp_path: Path) -> None:
     shared = archive(tmp_path / "shared.zip", **{"good.json": PIXEL.read_bytes(), name: PIXEL.read_bytes()})
     with pytest.raises(BadReport, match="leads out of the archive"):
-        collect([shared])
+        collect_device_reports([shared])
     assert [path.name for path in tmp_path.iterdir()] == ["shared.zip"]
 
 
 def test_what_unpacks_to_more_than_the_limit_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_BYTES", 100_000)
+    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100_000)
     shared = archive(tmp_path / "bomb.zip", **{"zeros.json": b" " * 10_000_000})
     assert shared.stat().st_size < 20_000
     tracemalloc.start()
     with pytest.raises(BadReport, match=r"zeros\.json is larger than"):
-        collect([shared])
+        collect_device_reports([shared])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 3_000_000
     (tmp_path / "zeros.json").write_bytes(b" " * 100_001)
     with pytest.raises(BadReport, match=r"zeros\.json is larger than"):
-        collect([tmp_path / "zeros.json"])
+        collect_device_reports([tmp_path / "zeros.json"])
 
 
 def test_an_archive_of_many_reports_is_limited_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = archive(tmp_path / "many.zip", **{f"{index}.json": PIXEL.read_bytes() for index in range(4)})
-    monkeypatch.setattr(module, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(module, "MAX_ARCHIVE_ENTRIES", 3)
     with pytest.raises(BadReport, match="holds 4 entries"):
-        collect([shared])
-    monkeypatch.setattr(module, "MOST_ENTRIES", 4)
-    monkeypatch.setattr(module, "LARGEST_ARCHIVE_BYTES", 3 * PIXEL.stat().st_size)
+        collect_device_reports([shared])
+    monkeypatch.setattr(module, "MAX_ARCHIVE_ENTRIES", 4)
+    monkeypatch.setattr(module, "MAX_ARCHIVE_BYTES", 3 * PIXEL.stat().st_size)
     with pytest.raises(BadReport, match=r"many\.zip is larger than"):
-        collect([shared])
+        collect_device_reports([shared])
 
 
 def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "damaged.zip"
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadReport, match=r"damaged\.zip is not an archive"):
-        collect([path])
+        collect_device_reports([path])
     for place in range(60, 2000, 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with pytest.raises(BadReport):
-            collect([path])
+            collect_device_reports([path])
 
 
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     with pytest.raises(BadReport, match=r"pixel-8\.json is encrypted"):
-        collect([path])
+        collect_device_reports([path])
 
 
 @pytest.mark.parametrize(
@@ -145,16 +145,16 @@ def test_what_is_no_report_is_refused(content: bytes, says: str, tmp_path: Path)
     (tmp_path / "report.json").write_bytes(content)
     for path in (tmp_path / "report.json", tmp_path):
         with pytest.raises(BadReport, match=says):
-            collect([path])
+            collect_device_reports([path])
 
 
 def test_a_path_without_reports_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadReport, match="holds no device report"):
-        collect([tmp_path])
+        collect_device_reports([tmp_path])
     with pytest.raises(BadReport, match=r"nothing\.json cannot be read: No such file"):
-        collect([tmp_path / "nothing.json"])
+        collect_device_reports([tmp_path / "nothing.json"])
     with pytest.raises(BadReport, match="cannot be read"):
-        collect([tmp_path / "nothing.zip"])
+        collect_device_reports([tmp_path / "nothing.zip"])
 
 
 def rounds(*samples: float) -> Callable[[dict[str, Any]], object]:
@@ -181,7 +181,7 @@ def test_a_report_that_contradicts_itself_is_refused(
     change: Callable[[dict[str, Any]], object], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadReport, match=says):
-        collect([changed(tmp_path, change)])
+        collect_device_reports([changed(tmp_path, change)])
 
 
 def test_a_phone_may_round_to_a_nanosecond(tmp_path: Path) -> None:
@@ -189,4 +189,4 @@ def test_a_phone_may_round_to_a_nanosecond(tmp_path: Path) -> None:
         for result in report["results"]:
             result["latency"] = {name: round(value, 6) for name, value in result["latency"].items()}
 
-    assert len(collect([changed(tmp_path, rounded)])) == 1
+    assert len(collect_device_reports([changed(tmp_path, rounded)])) == 1

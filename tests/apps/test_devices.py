@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from shvit_mobile.apps.collect import Run, collect
+from shvit_mobile.apps.collect import DeviceRun, collect_device_reports
 from shvit_mobile.apps.devices import compare_devices
-from shvit_mobile.apps.findings import check_comparable, failed_goldens, slower, undecided
+from shvit_mobile.apps.findings import check_comparable, describe_failed_goldens, describe_slowdowns, describe_undecided
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.regression import SlowdownGate
-from shvit_mobile.contracts.device_report import DeviceReport, Window
+from shvit_mobile.contracts.device_report import DeviceReport, SustainedWindow
 from shvit_mobile.errors import BadArtifact, BadReport, WrongConfig
 from tests.fixtures import FIXTURES
 
@@ -25,29 +25,29 @@ INT8 = "shvit_s1-224-executorch-int8.pte"
 FP32 = "shvit_s1-224-executorch-fp32.pte"
 
 
-def run(path: Path, source: str = "", **changes: Any) -> Run:
-    (found,) = collect([path])
-    return Run(source or found.source, found.report.model_copy(update=changes))
+def run(path: Path, source: str = "", **changes: Any) -> DeviceRun:
+    (found,) = collect_device_reports([path])
+    return DeviceRun(source or found.source, found.report.model_copy(update=changes))
 
 
-def with_device(path: Path, **changes: Any) -> Run:
+def with_device(path: Path, **changes: Any) -> DeviceRun:
     found = run(path)
-    return Run(found.source, found.report.model_copy(update={"device": found.report.device.model_copy(update=changes)}))
+    return DeviceRun(found.source, found.report.model_copy(update={"device": found.report.device.model_copy(update=changes)}))
 
 
-def with_results(path: Path, changes: Mapping[str, Any], name: str = INT8) -> Run:
+def with_results(path: Path, changes: Mapping[str, Any], name: str = INT8) -> DeviceRun:
     """A run, with every result of that name changed."""
     found = run(path)
     results = (one.model_copy(update=changes) if one.name == name else one for one in found.report.results)
-    return Run(found.source, found.report.model_copy(update={"results": tuple(results)}))
+    return DeviceRun(found.source, found.report.model_copy(update={"results": tuple(results)}))
 
 
-def with_threads_of_the_engine(path: Path) -> Run:
+def with_threads_of_the_engine(path: Path) -> DeviceRun:
     """A run of one number of threads, as an app writes it that leaves them to the engine."""
     report = run(path).report
     results = tuple(one.model_copy(update={"threads": None}) for one in report.results if one.threads == 4)
     settings = report.settings.model_copy(update={"threads": None})
-    return Run(str(path), report.model_copy(update={"results": results, "settings": settings}))
+    return DeviceRun(str(path), report.model_copy(update={"results": results, "settings": settings}))
 
 
 def manifests() -> list[Any]:
@@ -55,7 +55,7 @@ def manifests() -> list[Any]:
 
 
 def test_every_result_is_a_row_with_what_its_report_says() -> None:
-    found = compare_devices(collect([FIXTURES / "device_report"]), manifests=manifests())
+    found = compare_devices(collect_device_reports([FIXTURES / "device_report"]), manifests=manifests())
     assert len(found.rows) == 3 * 12 + 3 * 6
     row = next(
         row for row in found.rows if row.device == "Pixel 8" and row.unit == "4 threads" and row.artifact == INT8
@@ -70,7 +70,7 @@ def test_every_result_is_a_row_with_what_its_report_says() -> None:
 
 
 def test_the_fastest_and_the_slowest_unit_of_each_artifact_are_marked() -> None:
-    found = compare_devices(collect([FIXTURES / "device_report" / "iphone-15-pro.json"]))
+    found = compare_devices(collect_device_reports([FIXTURES / "device_report" / "iphone-15-pro.json"]))
     marked = {(row.artifact, row.unit) for row in found.rows if row.fastest}
     assert marked == {(row.artifact, "cpu-and-neural-engine") for row in found.rows}
     assert {row.unit for row in found.rows if row.slowest} == {"cpu"}
@@ -78,7 +78,7 @@ def test_the_fastest_and_the_slowest_unit_of_each_artifact_are_marked() -> None:
 
 def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> None:
     windows = tuple(
-        Window(start_s=index, samples=10, p50=p50) for index, p50 in enumerate((1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0))
+        SustainedWindow(start_s=index, samples=10, p50=p50) for index, p50 in enumerate((1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0))
     )
     found = compare_devices([with_results(LATER, {"windows": windows})])
     assert {row.sustained for row in found.rows if row.artifact == INT8} == {1.5}
@@ -86,34 +86,34 @@ def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> Non
 
 
 def test_a_regression_is_found_and_nothing_else_is_called_one() -> None:
-    found, gate = compare_devices(collect([LATER]), baseline=collect([EARLIER])), SlowdownGate(0.05)
+    found, gate = compare_devices(collect_device_reports([LATER]), baseline=collect_device_reports([EARLIER])), SlowdownGate(0.05)
     verdicts = {(one.artifact, one.unit): gate.verdict(one.slowdown) for one in found.comparisons}
     assert [key for key, verdict in verdicts.items() if verdict == "slower"] == [(INT8, "4 threads")]
     assert verdicts[INT8, "2 threads"] == "open"
-    (sentence,) = slower(found.comparisons, gate)
+    (sentence,) = describe_slowdowns(found.comparisons, gate)
     assert sentence.startswith(f"Pixel 8, {INT8}, 4 threads: +15.0% in time since 2025-01-14 (95% interval +")
     assert sentence.endswith("more than 5%.")
     assert any(
-        "2 threads" in sentence and "more rounds would decide" in sentence for sentence in undecided(found, gate)
+        "2 threads" in sentence and "more rounds would decide" in sentence for sentence in describe_undecided(found, gate)
     )
-    assert slower(found.comparisons, SlowdownGate(0.2)) == []
+    assert describe_slowdowns(found.comparisons, SlowdownGate(0.2)) == []
 
 
 def test_without_a_baseline_a_run_is_held_against_the_one_before_it() -> None:
-    found = compare_devices(collect([LATER, EARLIER]))
+    found = compare_devices(collect_device_reports([LATER, EARLIER]))
     assert {(one.earlier, one.later) for one in found.comparisons} == {(str(EARLIER), str(LATER))}
     assert len(found.comparisons) == 6
 
 
 def test_a_baseline_is_earlier_whatever_its_clock_says() -> None:
-    found = compare_devices(collect([EARLIER]), baseline=collect([LATER]))
+    found = compare_devices(collect_device_reports([EARLIER]), baseline=collect_device_reports([LATER]))
     assert {(one.earlier, one.later) for one in found.comparisons} == {(str(LATER), str(EARLIER))}
 
 
 def test_one_report_alone_is_not_held_against_itself() -> None:
     twice = run(LATER)
     doubled = twice.report.model_copy(update={"results": twice.report.results * 2})
-    assert compare_devices([Run("doubled", doubled)]).comparisons == ()
+    assert compare_devices([DeviceRun("doubled", doubled)]).comparisons == ()
     with pytest.raises(WrongConfig, match="no report has an earlier run"):
         check_comparable(compare_devices([twice]))
 
@@ -129,11 +129,11 @@ def test_one_report_alone_is_not_held_against_itself() -> None:
     ],
     ids=["measured", "model", "artifact", "threads", "compute"],
 )
-def test_only_like_is_compared_with_like(other: Run) -> None:
-    found = compare_devices(collect([LATER]), baseline=[other])
+def test_only_like_is_compared_with_like(other: DeviceRun) -> None:
+    found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     assert INT8 not in {one.artifact for one in found.comparisons}
     gate = SlowdownGate(0.05)
-    assert any(sentence.endswith("no earlier run to be held against.") for sentence in undecided(found, gate))
+    assert any(sentence.endswith("no earlier run to be held against.") for sentence in describe_undecided(found, gate))
 
 
 def test_threads_that_an_engine_chose_are_like_those_it_chose_before_and_like_no_others() -> None:
@@ -141,27 +141,27 @@ def test_threads_that_an_engine_chose_are_like_those_it_chose_before_and_like_no
     found = compare_devices([later], baseline=[earlier])
     assert {(row.unit, row.threads) for row in found.rows} == {("cpu", None)}
     assert {one.artifact for one in found.comparisons} == {INT8, FP32}
-    assert compare_devices([later], baseline=collect([EARLIER])).comparisons == ()
+    assert compare_devices([later], baseline=collect_device_reports([EARLIER])).comparisons == ()
 
 
 def test_what_else_was_not_alike_is_said() -> None:
     other = with_device(EARLIER, system="Android 14")
-    other = Run(other.source, other.report.model_copy(update={"conditions": None}))
-    found = compare_devices(collect([LATER]), baseline=[other])
+    other = DeviceRun(other.source, other.report.model_copy(update={"conditions": None}))
+    found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     told = found.comparisons[-1].differences
     assert told == (
         "system Android 14 before, Android 15 now",
         "low-power mode unknown before, off now",
         "worst thermal state unknown before, fair now",
     )
-    assert "not alike: system Android 14 before" in slower(found.comparisons, SlowdownGate(0.05))[0]
+    assert "not alike: system Android 14 before" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
 
 
 def test_another_export_of_the_same_name_is_compared_and_said_to_be_one() -> None:
     other = with_results(EARLIER, {"artifact_sha256": "0" * 64})
-    found = compare_devices(collect([LATER]), baseline=[other])
+    found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     assert {(one.artifact, one.same_artifact) for one in found.comparisons} == {(INT8, False), (FP32, True)}
-    assert "another export of the artifact" in slower(found.comparisons, SlowdownGate(0.05))[0]
+    assert "another export of the artifact" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
 
 
 def test_another_file_under_the_name_of_an_artifact_is_refused() -> None:
@@ -174,31 +174,31 @@ def test_another_file_under_the_name_of_an_artifact_is_refused() -> None:
     with pytest.raises(BadReport, match=r"without its SHA-256"):
         compare_devices([with_results(LATER, {"artifact_sha256": None})], manifests=manifests())
     with pytest.raises(BadReport, match="measured another"):
-        compare_devices(collect([LATER]), manifests=manifests(), baseline=[wrong])
+        compare_devices(collect_device_reports([LATER]), manifests=manifests(), baseline=[wrong])
 
 
 def test_an_artifact_that_is_not_given_is_unknown_and_not_refused() -> None:
     fp32 = [manifest for manifest in manifests() if manifest.artifact.name == FP32]
-    found = compare_devices(collect([LATER]), manifests=fp32)
+    found = compare_devices(collect_device_reports([LATER]), manifests=fp32)
     assert {(row.artifact, row.known) for row in found.rows} == {(FP32, True), (INT8, False)}
 
 
 def test_drift_here_stands_beside_drift_there() -> None:
-    found = compare_devices(collect([LATER]), manifests=manifests())
+    found = compare_devices(collect_device_reports([LATER]), manifests=manifests())
     assert len(found.drift) == 6
     pair = next(pair for pair in found.drift if pair.artifact == INT8)
     assert (pair.how, round(pair.host_sqnr_db, 1), pair.host_images) == ("native", 30.1, 500)
     assert pair.golden == run(LATER).report.results[3].golden
-    assert compare_devices(collect([LATER])).drift == ()
+    assert compare_devices(collect_device_reports([LATER])).drift == ()
 
 
 def test_a_failed_golden_check_says_which_half_is_off() -> None:
-    (sentence,) = failed_goldens(collect([FIXTURES / "device_report"]))
+    (sentence,) = describe_failed_goldens(collect_device_reports([FIXTURES / "device_report"]))
     assert sentence.startswith("Galaxy A14: preprocessing is off in 6 of 6 golden checks.")
     golden = run(LATER).report.results[0].golden
     assert golden is not None
     wrong = golden.model_copy(update={"inference_passed": False, "largest_difference": 7.5})
-    sentences = list(failed_goldens([with_results(LATER, {"golden": wrong})]))
+    sentences = list(describe_failed_goldens([with_results(LATER, {"golden": wrong})]))
     assert len(sentences) == 3
     assert all("inference is off" in sentence and "7.5" in sentence for sentence in sentences)
 

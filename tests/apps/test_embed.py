@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.apps import embed as module
-from shvit_mobile.apps.embed import embed, packed, removable, undo
+from shvit_mobile.apps.embed import embed_artifacts, plan_embeds, remove_models, select_removable_models
 from shvit_mobile.apps.projects import App, open_app
-from shvit_mobile.apps.record import NAME, Embedded
-from shvit_mobile.contracts.artifact import Artifact, goldens_path, manifest_path
-from shvit_mobile.contracts.fingerprints import size_in_bytes
+from shvit_mobile.apps.record import RECORD_NAME, EmbedRecord
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path
+from shvit_mobile.contracts.fingerprints import compute_size_bytes
 from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.pipeline.lower import lower, with_fields
+from shvit_mobile.pipeline.lower import lower, update_manifest
 from tests.apps.builders import android_app, ios_app, written
-from tests.builders import randomised, trained
+from tests.builders import build_random_shvit, build_trained_model
 
 SMALL = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=3
@@ -32,7 +32,7 @@ SMALL = SHViTConfig(
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """The same model for each target."""
-    model = replace(trained(randomised(SMALL), size=(32, 32)), labels=("cat", "sea\nlion", "Löwe"))
+    model = replace(build_trained_model(build_random_shvit(SMALL), size=(32, 32)), labels=("cat", "sea\nlion", "Löwe"))
     deployed, folder = to_deploy_form(model), tmp_path_factory.mktemp("exported")
     plan = {
         "coreml": Recipe(precision="fp16"),
@@ -60,8 +60,8 @@ def tree(root: Path) -> dict[str, bytes | None]:
 
 
 def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact], ios: App) -> None:
-    parcels = packed([exported["coreml"], exported["executorch"]], ios)
-    embed(parcels, ios)
+    parcels = plan_embeds([exported["coreml"], exported["executorch"]], ios)
+    embed_artifacts(parcels, ios)
     for artifact, one in zip((exported["coreml"], exported["executorch"]), parcels, strict=True):
         folder = ios.models / artifact.path.stem
         copy = Artifact.open(folder / artifact.path.name)
@@ -70,13 +70,13 @@ def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact]
         assert (folder / "labels.txt").read_text(encoding="utf-8") == "cat\nsea lion\nLöwe\n"
         assert {path.name for path in folder.iterdir()} == {
             artifact.path.name,
-            manifest_path(artifact.path).name,
-            goldens_path(artifact.path).name,
+            get_manifest_path(artifact.path).name,
+            get_goldens_path(artifact.path).name,
             "labels.txt",
         }
-        assert size_in_bytes(folder) == one.size_bytes
-    assert [model.artifact for model in Embedded.read(ios.models).models] == [one.artifact.path.name for one in parcels]
-    assert str(exported["coreml"].path.parent) not in (ios.models / NAME).read_text(), "no path of this machine"
+        assert compute_size_bytes(folder) == one.size_bytes
+    assert [model.artifact for model in EmbedRecord.read(ios.models).models] == [one.artifact.path.name for one in parcels]
+    assert str(exported["coreml"].path.parent) not in (ios.models / RECORD_NAME).read_text(), "no path of this machine"
 
 
 @pytest.mark.parametrize("kind", ["ios", "android"])
@@ -85,28 +85,28 @@ def test_an_app_is_byte_for_byte_what_it_was_after_undo(
 ) -> None:
     app: App = request.getfixturevalue(kind)
     before = tree(app.root)
-    embed(packed([exported["executorch"]], app), app)
+    embed_artifacts(plan_embeds([exported["executorch"]], app), app)
     assert tree(app.root) != before
-    undo(app, removable(app, []))
+    remove_models(app, select_removable_models(app, []))
     assert tree(app.root) == before
 
 
 def test_one_of_two_can_be_taken_out(exported: dict[str, Artifact], ios: App) -> None:
-    embed(packed([exported["coreml"]], ios), ios)
+    embed_artifacts(plan_embeds([exported["coreml"]], ios), ios)
     before = tree(ios.models / exported["coreml"].path.stem)
-    embed(packed([exported["executorch"]], ios), ios)
-    undo(ios, removable(ios, [exported["executorch"].path.stem]))
+    embed_artifacts(plan_embeds([exported["executorch"]], ios), ios)
+    remove_models(ios, select_removable_models(ios, [exported["executorch"].path.stem]))
     assert tree(ios.models / exported["coreml"].path.stem) == before
-    assert {path.name for path in ios.models.iterdir()} == {exported["coreml"].path.stem, NAME}
+    assert {path.name for path in ios.models.iterdir()} == {exported["coreml"].path.stem, RECORD_NAME}
     with pytest.raises(BadApp, match="was not embedded into"):
-        removable(ios, [exported["executorch"].path.stem])
+        select_removable_models(ios, [exported["executorch"].path.stem])
 
 
 def test_a_folder_of_models_that_was_there_stays(exported: dict[str, Artifact], android: App) -> None:
     written(android.models / "own.pte", "someone's own")
     before = tree(android.root)
-    embed(packed([exported["executorch"]], android), android)
-    undo(android, removable(android, []))
+    embed_artifacts(plan_embeds([exported["executorch"]], android), android)
+    remove_models(android, select_removable_models(android, []))
     assert tree(android.root) == before
 
 
@@ -114,23 +114,23 @@ def test_when_a_copy_fails_nothing_changes(
     exported: dict[str, Artifact], ios: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tree(ios.root)
-    parcels = packed([exported["coreml"], exported["executorch"]], ios)
+    parcels = plan_embeds([exported["coreml"], exported["executorch"]], ios)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space"):
-        embed(parcels, ios)
+        embed_artifacts(parcels, ios)
     assert tree(ios.root) == before
 
 
 def test_what_cannot_run_there_is_refused(exported: dict[str, Artifact], ios: App, android: App) -> None:
     with pytest.raises(BadArtifact, match="cannot go into an Android app: coreml"):
-        packed([exported["coreml"]], android)
+        plan_embeds([exported["coreml"]], android)
     for app in (ios, android):
         with pytest.raises(BadArtifact, match="onnx artifacts do not run there"):
-            packed([exported["onnx"]], app)
+            plan_embeds([exported["onnx"]], app)
 
 
 def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Artifact], tmp_path: Path) -> None:
@@ -139,91 +139,91 @@ def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Ar
     for make, file in ((ios_app, "Package.swift"), (android_app, "libs.versions.toml")):
         app = open_app(make(tmp_path / file, version="1.3.0"))
         with pytest.raises(BadApp, match=rf"links ExecuTorch 1\.3\.0 \(.*{file}\), .* written by {wrote}") as refused:
-            packed([program], app)
+            plan_embeds([program], app)
         assert "--any-version" in str(refused.value)
-        assert len(packed([program], app, any_version=True)) == 1
+        assert len(plan_embeds([program], app, any_version=True)) == 1
         bare = open_app(make(tmp_path / f"bare-{file}", version=None))
         with pytest.raises(BadApp, match="names no version of ExecuTorch"):
-            packed([program], bare)
+            plan_embeds([program], bare)
     old = open_app(ios_app(tmp_path / "old", version="1.3.0"))
-    assert packed([exported["coreml"]], old), "Core ML packages need no ExecuTorch"
+    assert plan_embeds([exported["coreml"]], old), "Core ML packages need no ExecuTorch"
 
 
 def test_only_whole_goldens_go_into_an_app(exported: dict[str, Artifact], ios: App, tmp_path: Path) -> None:
     source = exported["executorch"]
     copy = tmp_path / source.path.name
     shutil.copyfile(source.path, copy)
-    shutil.copyfile(manifest_path(source.path), manifest_path(copy))
+    shutil.copyfile(get_manifest_path(source.path), get_manifest_path(copy))
     with pytest.raises(BadArtifact, match="without its goldens"):
-        packed([Artifact.open(copy)], ios)
+        plan_embeds([Artifact.open(copy)], ios)
     with pytest.raises(BadArtifact, match="has no goldens"):
-        packed([with_fields(Artifact.open(copy), goldens=None)], ios)
+        plan_embeds([update_manifest(Artifact.open(copy), goldens=None)], ios)
 
 
 def test_one_model_is_not_embedded_twice_at_once(exported: dict[str, Artifact], ios: App) -> None:
     with pytest.raises(BadArtifact, match="given twice"):
-        packed([exported["coreml"], exported["coreml"]], ios)
+        plan_embeds([exported["coreml"], exported["coreml"]], ios)
 
 
 def test_what_embed_put_there_is_replaced_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:
-    before, parcels = tree(ios.root), packed([exported["executorch"]], ios)
-    embed(parcels, ios)
+    before, parcels = tree(ios.root), plan_embeds([exported["executorch"]], ios)
+    embed_artifacts(parcels, ios)
     with pytest.raises(OutputExists, match="Add --overwrite"):
-        embed(parcels, ios)
-    embed(parcels, ios, overwrite=True)
-    undo(ios, removable(ios, []))
+        embed_artifacts(parcels, ios)
+    embed_artifacts(parcels, ios, overwrite=True)
+    remove_models(ios, select_removable_models(ios, []))
     assert tree(ios.root) == before
 
 
 @pytest.mark.parametrize("what", ["foreign", "changed", "added"])
 def test_what_someone_else_put_there_is_never_replaced(exported: dict[str, Artifact], ios: App, what: str) -> None:
-    parcels = packed([exported["executorch"]], ios)
+    parcels = plan_embeds([exported["executorch"]], ios)
     folder = parcels[0].folder
     if what != "foreign":
-        embed(parcels, ios)
+        embed_artifacts(parcels, ios)
     written(folder / ("labels.txt" if what == "changed" else "notes.txt"), "mine")
     before = tree(ios.root)
     with pytest.raises(OutputExists):
-        embed(parcels, ios, overwrite=True)
+        embed_artifacts(parcels, ios, overwrite=True)
     assert tree(ios.root) == before
 
 
 def test_a_changed_file_is_deleted_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:
     before = tree(ios.root)
-    embed(packed([exported["executorch"]], ios), ios)
+    embed_artifacts(plan_embeds([exported["executorch"]], ios), ios)
     written(ios.models / exported["executorch"].path.stem / "labels.txt", "mine")
     with pytest.raises(OutputExists, match=r"labels\.txt was changed"):
-        removable(ios, [])
-    undo(ios, removable(ios, [], overwrite=True))
+        select_removable_models(ios, [])
+    remove_models(ios, select_removable_models(ios, [], overwrite=True))
     assert tree(ios.root) == before
 
 
 def test_undo_leaves_what_someone_added(exported: dict[str, Artifact], ios: App) -> None:
-    embed(packed([exported["executorch"]], ios), ios)
+    embed_artifacts(plan_embeds([exported["executorch"]], ios), ios)
     added = ios.models / exported["executorch"].path.stem / "notes.txt"
     written(added, "mine")
-    assert undo(ios, removable(ios, [])) == (added.parent,)
+    assert remove_models(ios, select_removable_models(ios, [])) == (added.parent,)
     assert list(tree(ios.models).items()) == [(added.parent.name, None), (f"{added.parent.name}/notes.txt", b"mine")]
 
 
 def test_undo_deletes_nothing_outside_the_models(exported: dict[str, Artifact], ios: App) -> None:
     """The record is a file that came with the app: whoever made it must not be able to name other files."""
-    embed(packed([exported["executorch"]], ios), ios)
-    record = Embedded.read(ios.models)
+    embed_artifacts(plan_embeds([exported["executorch"]], ios), ios)
+    record = EmbedRecord.read(ios.models)
     outside = "../../DemoApp.swift"
     spoilt = record.models[0].model_copy(update={"files": {**record.models[0].files, outside: "0" * 64}})
-    (ios.models / NAME).write_text(record.model_copy(update={"models": (spoilt,)}).json_text())
-    undo(ios, removable(ios, [], overwrite=True))
+    (ios.models / RECORD_NAME).write_text(record.model_copy(update={"models": (spoilt,)}).json_text())
+    remove_models(ios, select_removable_models(ios, [], overwrite=True))
     assert (ios.root / "Demo" / "DemoApp.swift").exists()
-    written(ios.models / NAME, record.json_text().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))
+    written(ios.models / RECORD_NAME, record.json_text().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))
     with pytest.raises(BadApp, match=r"models\.0\.name"):
-        removable(ios, [])
+        select_removable_models(ios, [])
 
 
 def test_a_damaged_record_is_named(exported: dict[str, Artifact], ios: App) -> None:
-    written(ios.models / NAME, "{")
+    written(ios.models / RECORD_NAME, "{")
     with pytest.raises(BadApp, match="not a record of what was embedded"):
-        embed(packed([exported["coreml"]], ios), ios)
-    os.remove(ios.models / NAME)
+        embed_artifacts(plan_embeds([exported["coreml"]], ios), ios)
+    os.remove(ios.models / RECORD_NAME)
     with pytest.raises(BadApp, match="Nothing was embedded"):
-        removable(ios, [])
+        select_removable_models(ios, [])

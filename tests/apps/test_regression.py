@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from shvit_mobile.apps.regression import LEAST_ROUNDS, Slowdown, SlowdownGate, slowdown
-from shvit_mobile.bench.statistics import median_of_rounds, rank_outside
+from shvit_mobile.apps.regression import MIN_ROUNDS, Slowdown, SlowdownGate, estimate_slowdown
+from shvit_mobile.bench.statistics import estimate_median, find_interval_rank
 from shvit_mobile.errors import WrongConfig
 
 TRIALS = 1000
@@ -25,7 +25,7 @@ def run(draws: Random, typical: float, rounds: int, spread: float, tail: float =
 def test_the_interval_holds_the_ratio_whatever_the_two_distributions_are(before: int, after: int) -> None:
     draws, held = Random(0), 0
     for _ in range(TRIALS):
-        found = slowdown(run(draws, 2.0, before, 0.02), run(draws, 2.2, after, 0.1))
+        found = estimate_slowdown(run(draws, 2.0, before, 0.02), run(draws, 2.2, after, 0.1))
         assert found.low is not None
         assert found.high is not None
         held += found.low <= 1.1 <= found.high
@@ -36,8 +36,8 @@ def test_samples_of_one_round_are_not_counted_as_if_each_told_something_new() ->
     draws, by_rounds, pooled = Random(1), 0, 0
     for _ in range(TRIALS):
         rounds = run(draws, 2.0, 12, 0.05)
-        ours = median_of_rounds(rounds)
-        naive = median_of_rounds([[sample] for samples in rounds for sample in samples])
+        ours = estimate_median(rounds)
+        naive = estimate_median([[sample] for samples in rounds for sample in samples])
         assert ours.low is not None
         assert ours.high is not None
         assert naive.low is not None
@@ -52,24 +52,24 @@ def test_a_few_rounds_that_were_interrupted_do_not_move_the_verdict() -> None:
     draws = Random(2)
     calm, interrupted = run(draws, 2.0, 20, 0.005), run(draws, 2.0, 20, 0.005, tail=0.15)
     assert max(samples[0] for samples in interrupted) > 5, "no round of this test was interrupted"
-    assert SlowdownGate(0.05).verdict(slowdown(calm, interrupted)) == "within"
+    assert SlowdownGate(0.05).verdict(estimate_slowdown(calm, interrupted)) == "within"
 
 
 def test_the_same_run_is_no_slower_than_itself_and_a_slower_one_is_by_what_it_is() -> None:
     rounds = run(Random(3), 2.0, 12, 0.02)
-    same = slowdown(rounds, rounds)
+    same = estimate_slowdown(rounds, rounds)
     assert same.value == 1
     assert same.low is not None
     assert same.high is not None
     assert same.low * same.high == pytest.approx(1)
-    slower = slowdown(rounds, [[1.25 * sample for sample in samples] for samples in rounds])
+    slower = estimate_slowdown(rounds, [[1.25 * sample for sample in samples] for samples in rounds])
     assert (slower.value, slower.low, slower.high) == pytest.approx((1.25, 1.25 * same.low, 1.25 * same.high))
 
 
 def test_too_few_rounds_leave_it_open() -> None:
-    enough, few = run(Random(4), 2.0, LEAST_ROUNDS, 0.01), run(Random(5), 4.0, LEAST_ROUNDS - 1, 0.01)
-    assert slowdown(enough, enough).low is not None
-    found = slowdown(enough, few)
+    enough, few = run(Random(4), 2.0, MIN_ROUNDS, 0.01), run(Random(5), 4.0, MIN_ROUNDS - 1, 0.01)
+    assert estimate_slowdown(enough, enough).low is not None
+    found = estimate_slowdown(enough, few)
     assert (found.low, found.high) == (None, None)
     assert SlowdownGate(0.05).verdict(found) == "open"
 
@@ -97,11 +97,11 @@ def test_a_limit_is_a_share(limit: float) -> None:
 
 
 def test_more_confidence_needs_more_rounds() -> None:
-    assert [rank_outside(count, 0.9) for count in (4, 5)] == [0, 1]
-    assert [rank_outside(count, 0.99) for count in (7, 8)] == [0, 1]
+    assert [find_interval_rank(count, 0.9) for count in (4, 5)] == [0, 1]
+    assert [find_interval_rank(count, 0.99) for count in (7, 8)] == [0, 1]
 
 
 def test_empty_rounds_do_not_count_and_no_rounds_have_no_median() -> None:
-    assert median_of_rounds([[3.0, 1.0], [], [5.0]]).rounds == 2
+    assert estimate_median([[3.0, 1.0], [], [5.0]]).rounds == 2
     with pytest.raises(ValueError, match="no median"):
-        median_of_rounds([[]])
+        estimate_median([[]])

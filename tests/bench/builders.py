@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from shvit_mobile.bench.contestant import Subject
-from shvit_mobile.contracts.device_report import Settings
+from shvit_mobile.bench.contestant import BenchmarkSubject
+from shvit_mobile.contracts.device_report import BenchmarkSettings
 
-QUICK = Settings(threads=1, batch=1, rounds=6, warm_up=1, iterations=3)
+QUICK = BenchmarkSettings(threads=1, batch=1, rounds=6, warm_up=1, iterations=3)
 
 
-def product(folder: Path, name: str, side: int = 8) -> Subject:
+def write_matmul_subject(folder: Path, name: str, side: int = 8) -> BenchmarkSubject:
     """A product of an input of `side` x `side` with a matrix."""
     path = folder / f"{name}.onnx"
     shape = [side, side]
@@ -26,4 +26,4 @@ def product(folder: Path, name: str, side: int = 8) -> Subject:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path.write_bytes(model.SerializeToString())
-    return Subject(name, "onnxruntime", "fp32", str(path), (side, side), macs=side**3)
+    return BenchmarkSubject(name, "onnxruntime", "fp32", str(path), (side, side), macs=side**3)

@@ -8,27 +8,27 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from shvit_mobile.bench.benchmark import benchmark, calibration
-from shvit_mobile.bench.chart import svg, tick
-from shvit_mobile.bench.contestant import subject_of
-from shvit_mobile.bench.host import host
-from shvit_mobile.bench.macs import macs_of
-from shvit_mobile.bench.statistics import ratio, summarize_latency
-from shvit_mobile.bench.stock import executorch_fp32, executorch_int8, onnx_fp32, onnx_int8
-from shvit_mobile.contracts.device_report import Device, DeviceReport, Result
+from shvit_mobile.bench.benchmark import load_calibration_images, run_benchmark
+from shvit_mobile.bench.chart import choose_tick_step, render_latency_chart
+from shvit_mobile.bench.contestant import create_subject
+from shvit_mobile.bench.host import describe_host
+from shvit_mobile.bench.macs import count_macs
+from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
+from shvit_mobile.bench.stock import export_executorch_fp32, export_executorch_int8, export_onnx_fp32, quantize_onnx
+from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, DeviceResult
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadReport, WrongConfig
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.families.shvit import shvit
+from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.runtimes.executorch import loaded
+from shvit_mobile.runtimes.executorch import load_program
 from shvit_mobile.targets.onnx import ONNXOptions
 from shvit_mobile.targets.pte import inspect_program
 from tests.bench.builders import QUICK
-from tests.builders import randomised, trained
-from tests.programs import SMALL, program
+from tests.builders import build_random_shvit, build_trained_model
+from tests.programs import SMALL, lower_program
 
 # From the paper's table, which rounds to millions.
 PAPER = [("shvit_s1", 224, 241), ("shvit_s2", 224, 366), ("shvit_s3", 224, 601), ("shvit_s4", 256, 986)]
@@ -36,22 +36,22 @@ PAPER = [("shvit_s1", 224, 241), ("shvit_s2", 224, 366), ("shvit_s3", 224, 601),
 
 @pytest.mark.parametrize(("variant", "size", "millions"), PAPER)
 def test_multiply_adds_are_the_papers(variant: str, size: int, millions: int) -> None:
-    assert macs_of(shvit(variant), (1, 3, size, size)) / 1e6 == pytest.approx(millions, abs=1)
+    assert count_macs(create_shvit(variant), (1, 3, size, size)) / 1e6 == pytest.approx(millions, abs=1)
 
 
 def test_counting_leaves_the_model_as_it_is() -> None:
-    model = randomised().train()
-    macs_of(model, (1, 3, 64, 64))
+    model = build_random_shvit().train()
+    count_macs(model, (1, 3, 64, 64))
     assert model.training
     assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
 
 
 def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     checkpoint = tmp_path / "small.safetensors"
-    save_checkpoint(trained(randomised(SMALL), size=(64, 48)), checkpoint)
+    save_checkpoint(build_trained_model(build_random_shvit(SMALL), size=(64, 48)), checkpoint)
     model = load_checkpoint(checkpoint)
     artifact = lower(to_deploy_form(model), Recipe(precision="fp32"), "onnx", tmp_path)
-    found = benchmark([artifact], settings=QUICK, peers_of=model, engines=("onnxruntime", "torch"), roofs=False)
+    found = run_benchmark([artifact], settings=QUICK, peer_checkpoint=model, engines=("onnxruntime", "torch"), roofs=False)
     assert not found.absent
     report = found.report
     assert [result.name for result in report.results] == [
@@ -64,42 +64,42 @@ def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     assert first.artifact_sha256 == artifact.manifest.artifact.sha256
     assert first.ratio is None
     assert all(other.ratio and other.ratio.value > 0 and other.artifact_sha256 is None for other in others)
-    assert report.device == host()
+    assert report.device == describe_host()
     path = tmp_path / "report.json"
     path.write_text(report.json_text())
     assert DeviceReport.read(path) == report
 
 
 def test_an_executorch_program_can_be_timed() -> None:
-    lowered = program("fp32")
-    report = benchmark([lowered.artifact], settings=QUICK, roofs=False).report
+    lowered = lower_program("fp32")
+    report = run_benchmark([lowered.artifact], settings=QUICK, roofs=False).report
     assert report.results[0].engine == "executorch"
     assert report.results[0].latency.samples == QUICK.rounds * QUICK.iterations
 
 
 def test_there_has_to_be_something_to_measure() -> None:
     with pytest.raises(WrongConfig, match="nothing to benchmark"):
-        benchmark(settings=QUICK)
+        run_benchmark(settings=QUICK)
 
 
 def test_a_batch_that_an_artifact_does_not_take(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(SMALL), size=(64, 48)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)))
     fixed = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, options=ONNXOptions(dynamic_batch=False))
     with pytest.raises(WrongConfig, match="takes a batch of 1, not 4"):
-        subject_of(fixed, batch=4)
+        create_subject(fixed, batch=4)
     free = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path / "free")
-    assert subject_of(free, batch=4).shape == (4, 3, 64, 48)
+    assert create_subject(free, batch=4).shape == (4, 3, 64, 48)
 
 
 def test_stock_exports_compute_what_the_model_does(tmp_path: Path) -> None:
     import onnxruntime
 
-    model = randomised(SMALL)
+    model = build_random_shvit(SMALL)
     images = list(torch.randn(4, 3, 64, 48, generator=torch.Generator().manual_seed(0)).split(1))
     with torch.no_grad():
         expected = model(images[0])
-    fp32 = onnx_fp32(model, (1, 3, 64, 48), tmp_path)
-    for path, tolerance in ((fp32, 1e-4), (onnx_int8(fp32, images, tmp_path), 1.0)):
+    fp32 = export_onnx_fp32(model, (1, 3, 64, 48), tmp_path)
+    for path, tolerance in ((fp32, 1e-4), (quantize_onnx(fp32, images, tmp_path), 1.0)):
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         actual = torch.from_numpy(session.run(None, {"images": images[0].numpy()})[0])
         torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
@@ -108,24 +108,24 @@ def test_stock_exports_compute_what_the_model_does(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stock_programs_fall_into_many_delegates(tmp_path: Path) -> None:
-    model = randomised(SMALL)
+    model = build_random_shvit(SMALL)
     images = list(torch.randn(4, 3, 64, 48, generator=torch.Generator().manual_seed(0)).split(1))
-    for made in (executorch_fp32(model, images, tmp_path), executorch_int8(model, images, tmp_path)):
+    for made in (export_executorch_fp32(model, images, tmp_path), export_executorch_int8(model, images, tmp_path)):
         assert inspect_program(made).delegation.delegates > 1
-        _, method = loaded(made)
+        _, method = load_program(made)
         assert torch.allclose(method.execute([images[0]])[0], model(images[0]), atol=1.0)
     assert inspect_program(tmp_path / "stock-int8.pte").inventory.quantized_layers > 10
 
 
 def test_calibration_images_are_normalised_pictures_of_the_size() -> None:
-    images = calibration(Preprocessing(size=(40, 56)))
+    images = load_calibration_images(Preprocessing(size=(40, 56)))
     assert len(images) == 4
     assert {tuple(image.shape) for image in images} == {(1, 3, 40, 56)}
     assert all(0.3 < float(image.std()) < 3 for image in images)
 
 
-def result(name: str, samples: tuple[float, ...], precision: str = "fp32") -> Result:
-    return Result(
+def build_result(name: str, samples: tuple[float, ...], precision: str = "fp32") -> DeviceResult:
+    return DeviceResult(
         name=name,
         engine="executorch",
         precision=precision,
@@ -133,7 +133,7 @@ def result(name: str, samples: tuple[float, ...], precision: str = "fp32") -> Re
         first_ms=1,
         latency=summarize_latency(samples),
         samples_ms=(samples,),
-        ratio=ratio([2.0] * len(samples), samples),
+        ratio=compute_speed_ratio([2.0] * len(samples), samples),
     )
 
 
@@ -142,11 +142,11 @@ def test_a_chart_is_one_svg_with_a_bar_for_each() -> None:
         created="2026-01-01T00:00:00+00:00",
         app="a test",
         versions={},
-        device=Device(kind="host", model="<processor> & co.", system="none", cores=1),
+        device=DeviceInfo(kind="host", model="<processor> & co.", system="none", cores=1),
         settings=QUICK,
-        results=(result("plain", (1.0, 1.5, 4.0)), result("a <b>", (0.5, 0.6, 0.7), "int8")),
+        results=(build_result("plain", (1.0, 1.5, 4.0)), build_result("a <b>", (0.5, 0.6, 0.7), "int8")),
     )
-    tree = ElementTree.fromstring(svg(report))
+    tree = ElementTree.fromstring(render_latency_chart(report))
     space = "{http://www.w3.org/2000/svg}"
     texts = "".join(tree.itertext())
     assert "a <b>" in texts
@@ -159,7 +159,7 @@ def test_a_chart_is_one_svg_with_a_bar_for_each() -> None:
 
 @pytest.mark.parametrize("most", [0.011, 0.4, 1.0, 3.7, 10.0, 99.0, 1234.0])
 def test_ticks_divide_the_axis_into_a_few_parts(most: float) -> None:
-    assert 4 <= most / tick(most) <= 10
+    assert 4 <= most / choose_tick_step(most) <= 10
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"kind": "recipe"}'])

@@ -11,9 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.bench.golden_check import check_goldens, compared, in_words, mean_difference
-from shvit_mobile.contracts.artifact import Artifact, goldens_path
-from shvit_mobile.contracts.drift_row import How
+from shvit_mobile.bench.golden_check import (
+    build_golden_check,
+    check_goldens,
+    compute_mean_difference,
+    format_golden_check,
+)
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
+from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -22,16 +27,16 @@ from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import usual_pictures
-from shvit_mobile.pipeline.goldens import golden_pixels
+from shvit_mobile.pipeline.golden_images import load_default_golden_images
+from shvit_mobile.pipeline.goldens import preprocess_golden_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.runner import Runner
-from tests.builders import randomised, trained
+from tests.builders import build_random_shvit, build_trained_model
 
 # A layer whose weights are so many times what they should be. The less a tolerance can tell apart, the larger it is.
 CASES = [
@@ -49,21 +54,21 @@ SMALL = SHViTConfig(
 
 
 @dataclass
-class Through:
+class PerturbedRunner:
     """A runner that is handed other pixels, or answers otherwise."""
 
     runner: Runner
     pixels: Literal["right", "swapped"] = "right"
-    how: How = "native"
+    how: Execution = "native"
     engine: str = "made in a test"
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.runner.run(pixels if self.pixels == "right" else np.ascontiguousarray(pixels[..., ::-1]))
 
 
-def model(*, normalised: bool = True, scale: float = 1.0) -> DeployForm:
+def build_deploy_form(*, normalised: bool = True, scale: float = 1.0) -> DeployForm:
     """Always the same weights; without normalisation or with one layer scaled if asked for."""
-    right = trained(randomised(SMALL, seed=1), size=(48, 64))
+    right = build_trained_model(build_random_shvit(SMALL, seed=1), size=(48, 64))
     if not normalised:
         bare = replace(right.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         right = replace(right, preprocessing=bare)
@@ -75,40 +80,40 @@ def model(*, normalised: bool = True, scale: float = 1.0) -> DeployForm:
 
 @pytest.fixture(scope="module")
 def int8() -> Recipe:
-    return calibrate(model(), open_images(CALIBRATION_IMAGES), count=16)
+    return calibrate(build_deploy_form(), open_images(CALIBRATION_IMAGES), count=16)
 
 
 @pytest.mark.parametrize(("target", "precision", "scale"), CASES, ids=lambda value: str(value))
 def test_a_wrong_artifact_fails_the_goldens_of_the_right_one(
     target: Target, precision: Precision, scale: float, int8: Recipe, tmp_path: Path
 ) -> None:
-    recipe = int8 if precision == "int8" else calibrate(model(), precision=precision)
-    right = lower(model(), recipe, target, tmp_path / "right")
+    recipe = int8 if precision == "int8" else calibrate(build_deploy_form(), precision=precision)
+    right = lower(build_deploy_form(), recipe, target, tmp_path / "right")
     runner = open_runner(right)
     passed = check_goldens(right, runner)
     assert passed.passed
     assert (passed.images, passed.same_class, passed.pixels_difference) == (4, 4, 0)
     assert passed.largest_difference < 0.01 * passed.tolerance
-    assert not check_goldens(right, Through(runner, "swapped")).inference_passed
-    for name, wrong in {"bare": model(normalised=False), "scaled": model(scale=scale)}.items():
+    assert not check_goldens(right, PerturbedRunner(runner, "swapped")).inference_passed
+    for name, wrong in {"bare": build_deploy_form(normalised=False), "scaled": build_deploy_form(scale=scale)}.items():
         check = check_goldens(right, open_runner(lower(wrong, recipe, target, tmp_path / name)))
         assert check.preprocessing_passed, "the fault is not in the pixels"
-        assert not check.inference_passed, f"{name}: {in_words(check)}"
+        assert not check.inference_passed, f"{name}: {format_golden_check(check)}"
 
 
 @pytest.fixture(scope="module")
 def packages(int8: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
     folder = tmp_path_factory.mktemp("packages")
-    return [lower(model(), recipe, "coreml", folder) for recipe in (Recipe(precision="fp16"), int8)]
+    return [lower(build_deploy_form(), recipe, "coreml", folder) for recipe in (Recipe(precision="fp16"), int8)]
 
 
 @dataclass
-class Exact:
+class Float32Runner:
     """A package run in float32 throughout, as a processor does that keeps what it sums."""
 
     program: CoreMLProgram
     artifact: Artifact
-    how: How = "reference"
+    how: Execution = "reference"
     engine: str = "float32"
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -119,8 +124,8 @@ class Exact:
 
 def test_a_right_package_passes_where_nothing_is_rounded_to_fp16(packages: list[Artifact]) -> None:
     for package in packages:
-        check = check_goldens(package, Exact(CoreMLProgram(package.path, mode="fp32"), package))
-        assert check.passed, in_words(check)
+        check = check_goldens(package, Float32Runner(CoreMLProgram(package.path, mode="fp32"), package))
+        assert check.passed, format_golden_check(check)
         assert check.largest_difference > 0, "these are other kernels"
 
 
@@ -138,27 +143,27 @@ def test_a_right_package_passes_where_nothing_is_rounded_to_fp16(packages: list[
 @pytest.mark.parametrize("size", [(224, 224), (192, 160)])
 def test_wrong_preprocessing_is_past_the_pixels_tolerance(size: tuple[int, int], wrong: dict[str, object]) -> None:
     preprocessing = Preprocessing(size=size)
-    stored = golden_pixels(usual_pictures(), preprocessing)
-    other = golden_pixels(usual_pictures(), replace(preprocessing, **wrong))  # type: ignore[arg-type]
-    assert max(map(mean_difference, other, stored)) > 1.9
+    stored = preprocess_golden_images(load_default_golden_images(), preprocessing)
+    other = preprocess_golden_images(load_default_golden_images(), replace(preprocessing, **wrong))  # type: ignore[arg-type]
+    assert max(map(compute_mean_difference, other, stored)) > 1.9
 
 
 def test_pixels_and_logits_are_judged_apart(packages: list[Artifact]) -> None:
     goldens = read_goldens(packages[0])
     logits = np.array([image.logits for image in goldens.images], np.float32)
-    off = compared(goldens, 1.5, logits, logits)
+    off = build_golden_check(goldens, 1.5, logits, logits)
     assert (off.preprocessing_passed, off.inference_passed, off.passed) == (False, True, False)
-    assert in_words(off).startswith("pixels 1.5 of 255 apart on average (failed); logits largest difference 0 of")
-    far = compared(goldens, 0.0, logits, logits + 1.01 * np.float32(goldens.tolerance))
+    assert format_golden_check(off).startswith("pixels 1.5 of 255 apart on average (failed); logits largest difference 0 of")
+    far = build_golden_check(goldens, 0.0, logits, logits + 1.01 * np.float32(goldens.tolerance))
     assert (far.preprocessing_passed, far.inference_passed) == (True, False)
-    assert "allowed (failed)" in in_words(far)
+    assert "allowed (failed)" in format_golden_check(far)
     with pytest.raises(BadArtifact, match="not finite"):
-        compared(goldens, 0.0, logits, np.full_like(logits, np.nan))
+        build_golden_check(goldens, 0.0, logits, np.full_like(logits, np.nan))
 
 
 def test_the_pixels_are_made_of_the_jpeg_itself(packages: list[Artifact]) -> None:
     """Were the stored pixels compared with themselves, a wrong decoder would pass."""
-    folder, goldens = goldens_path(packages[0].path), read_goldens(packages[0])
-    shifted = [np.roll(goldens.preprocessing.pixels(decoded(folder / image.image)), 3, 1) for image in goldens.images]
+    folder, goldens = get_goldens_path(packages[0].path), read_goldens(packages[0])
+    shifted = [np.roll(goldens.preprocessing.pixels(decode_image(folder / image.image)), 3, 1) for image in goldens.images]
     stored = [np.fromfile(folder / image.pixels, np.uint8).reshape(48, 64, 3) for image in goldens.images]
-    assert min(map(mean_difference, shifted, stored)) > 1
+    assert min(map(compute_mean_difference, shifted, stored)) > 1

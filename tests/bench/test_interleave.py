@@ -5,28 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.bench.interleave import Run, arithmetic, giga_operations, race, results_of, roofs_of
-from shvit_mobile.bench.roofline import roof_subjects
-from shvit_mobile.bench.worker import Loaded, Worker
-from shvit_mobile.contracts.device_report import Roof
+from shvit_mobile.bench.interleave import (
+    TimedRun,
+    build_results,
+    compute_gops,
+    find_rooflines,
+    run_interleaved,
+    select_roofline_precision,
+)
+from shvit_mobile.bench.roofline import build_roofline_subjects
+from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
+from shvit_mobile.contracts.device_report import Roofline
 from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
-from tests.bench.builders import QUICK, product
+from tests.bench.builders import QUICK, write_matmul_subject
 
 
 def test_every_contestant_has_its_turn_in_every_round(tmp_path: Path) -> None:
-    subjects = [product(tmp_path, "small"), product(tmp_path, "large", 256)]
+    subjects = [write_matmul_subject(tmp_path, "small"), write_matmul_subject(tmp_path, "large", 256)]
     seen: list[tuple[int, int]] = []
-    run = race(subjects, QUICK, progress=lambda *at: seen.append(at))
+    run = run_interleaved(subjects, QUICK, progress=lambda *at: seen.append(at))
     assert seen == [(done, 6) for done in range(1, 7)]
     assert not run.absent
-    small, large = results_of(run.runs, QUICK, {"fp32": Roof(gops=1.0, reached_by="a stone")})
+    small, large = build_results(run.runs, QUICK, {"fp32": Roofline(gops=1.0, reached_by="a stone")})
     assert [len(samples) for samples in small.samples_ms] == [QUICK.iterations] * QUICK.rounds
     assert small.ratio is None
     assert large.ratio is not None
     # A thousand times the arithmetic: no noise turns that round.
     assert large.ratio.high < 1
     assert large.latency.p50 > small.latency.p50 > 0
-    assert large.roof_share == pytest.approx(giga_operations(256**3, large.latency.p50))
+    assert large.roof_share == pytest.approx(compute_gops(256**3, large.latency.p50))
     assert large.load_ms > 0
     assert large.peak_memory_bytes is None or large.peak_memory_bytes > 4 * 256**2
     assert large.running_memory_bytes is None or large.running_memory_bytes > 4 * 256**2
@@ -34,7 +41,7 @@ def test_every_contestant_has_its_turn_in_every_round(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_pinned_and_told_the_threads(tmp_path: Path) -> None:
-    with Worker(product(tmp_path, "small"), threads=1, cpus=(0,)) as worker:
+    with BenchmarkWorker(write_matmul_subject(tmp_path, "small"), threads=1, cpus=(0,)) as worker:
         samples = worker.run(4)
     assert len(samples) == 4
     assert min(samples) > 0
@@ -42,39 +49,39 @@ def test_a_worker_is_pinned_and_told_the_threads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"no model at all"])
 def test_a_file_that_its_engine_refuses_is_told_by_name(tmp_path: Path, damage: bytes) -> None:
-    subject = product(tmp_path, "damaged")
+    subject = write_matmul_subject(tmp_path, "damaged")
     Path(subject.source).write_bytes(damage)
     with pytest.raises(BenchmarkFailed, match=r"damaged\.onnx"):
-        race([subject], QUICK)
+        run_interleaved([subject], QUICK)
 
 
 def test_processors_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkFailed, match="Processors 4000 cannot be used"):
-        Worker(product(tmp_path, "small"), threads=1, cpus=(4000,))
+        BenchmarkWorker(write_matmul_subject(tmp_path, "small"), threads=1, cpus=(4000,))
 
 
 def test_a_library_that_is_missing_stops_the_race_unless_it_is_optional(tmp_path: Path) -> None:
-    there, absent = product(tmp_path, "there"), replace(product(tmp_path, "absent"), engine="mnn")
+    there, absent = write_matmul_subject(tmp_path, "there"), replace(write_matmul_subject(tmp_path, "absent"), engine="mnn")
     with pytest.raises(ToolMissing, match="absent needs MNN, which is not installed"):
-        race([there, absent], QUICK)
-    run = race([there, absent], QUICK, optional=frozenset({"absent"}))
+        run_interleaved([there, absent], QUICK)
+    run = run_interleaved([there, absent], QUICK, optional=frozenset({"absent"}))
     assert [one.subject.name for one in run.runs] == ["there"]
     assert [subject.name for subject, _ in run.absent] == ["absent"]
 
 
 def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:
-    subject = product(tmp_path, "twin")
+    subject = write_matmul_subject(tmp_path, "twin")
     with pytest.raises(WrongConfig, match="twin is given twice"):
-        race([subject, subject], QUICK)
+        run_interleaved([subject, subject], QUICK)
     with pytest.raises(WrongConfig, match="number of threads"):
-        race([subject], QUICK.model_copy(update={"threads": None}))
+        run_interleaved([subject], QUICK.model_copy(update={"threads": None}))
     with pytest.raises(WrongConfig, match="nothing to benchmark"):
-        race([], QUICK)
+        run_interleaved([], QUICK)
 
 
 def test_the_roofs_of_this_machine(tmp_path: Path) -> None:
-    run = race(roof_subjects(tmp_path), QUICK)
-    roofs = roofs_of(run.runs)
+    run = run_interleaved(build_roofline_subjects(tmp_path), QUICK)
+    roofs = find_rooflines(run.runs)
     assert roofs.keys() == {"fp32", "int8"}
     # Any processor of this century does a billion operations a second.
     assert all(roof.gops > 1 for roof in roofs.values())
@@ -82,14 +89,14 @@ def test_the_roofs_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_a_roof_is_the_best_of_its_precision(tmp_path: Path) -> None:
-    slow, fast = (replace(product(tmp_path, name), macs=10**6) for name in ("slow", "fast"))
+    slow, fast = (replace(write_matmul_subject(tmp_path, name), macs=10**6) for name in ("slow", "fast"))
     int8 = replace(slow, name="int8", precision="int8")
-    loaded = Loaded(1.0, 1.0, None, None)
-    runs = [Run(slow, loaded, ((4.0,),)), Run(fast, loaded, ((2.0,),)), Run(int8, loaded, ((1.0,),))]
-    roofs = roofs_of(runs)
-    assert roofs["fp32"] == Roof(gops=1.0, reached_by="fast")
-    assert roofs["int8"] == Roof(gops=2.0, reached_by="int8")
-    assert [arithmetic(name) for name in ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")] == [
+    loaded = LoadMetrics(1.0, 1.0, None, None)
+    runs = [TimedRun(slow, loaded, ((4.0,),)), TimedRun(fast, loaded, ((2.0,),)), TimedRun(int8, loaded, ((1.0,),))]
+    roofs = find_rooflines(runs)
+    assert roofs["fp32"] == Roofline(gops=1.0, reached_by="fast")
+    assert roofs["int8"] == Roofline(gops=2.0, reached_by="int8")
+    assert [select_roofline_precision(name) for name in ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")] == [
         "fp32",
         "fp32",
         "int8",

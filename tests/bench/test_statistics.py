@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.bench.statistics import percentile, rank_outside, ratio, summarize_latency
+from shvit_mobile.bench.statistics import compute_percentile, compute_speed_ratio, find_interval_rank, summarize_latency
 
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 
@@ -24,25 +24,25 @@ RATIOS = json.loads((FOLDER / "ratios.json").read_text())["cases"]
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_percentiles_are_those_that_the_apps_compute(case: dict[str, Any]) -> None:
     for wanted in case["percentiles"]:
-        assert percentile(case["samples"], wanted["share"]) == pytest.approx(wanted["expected"], rel=1e-9)
+        assert compute_percentile(case["samples"], wanted["share"]) == pytest.approx(wanted["expected"], rel=1e-9)
 
 
 @pytest.mark.parametrize("case", RATIOS, ids=lambda case: f"{len(case['first'])} rounds")
 def test_ratios_are_those_that_the_apps_compute(case: dict[str, Any]) -> None:
-    found, wanted = ratio(case["first"], case["other"]), case["ratio"]
+    found, wanted = compute_speed_ratio(case["first"], case["other"]), case["ratio"]
     assert (found.value, found.low) == pytest.approx((wanted["value"], wanted["low"]), rel=1e-9)
     assert found.high == pytest.approx(float(wanted["high"]), rel=1e-9)
 
 
 @given(LATENCIES, st.floats(0, 100))
 def test_a_percentile_is_numpys(samples: list[float], share: float) -> None:
-    assert percentile(samples, share) == pytest.approx(float(np.percentile(samples, share)), rel=1e-9)
+    assert compute_percentile(samples, share) == pytest.approx(float(np.percentile(samples, share)), rel=1e-9)
 
 
 @pytest.mark.parametrize(("samples", "share"), [([], 50), ([1.0], -1), ([1.0], 101)])
 def test_there_is_no_such_percentile(samples: list[float], share: float) -> None:
     with pytest.raises(ValueError, match="percentile"):
-        percentile(samples, share)
+        compute_percentile(samples, share)
 
 
 def test_a_summary() -> None:
@@ -52,7 +52,7 @@ def test_a_summary() -> None:
 
 @given(LATENCIES, st.floats(0.1, 10))
 def test_a_constant_ratio_is_found_exactly_whatever_the_machine_does(samples: list[float], factor: float) -> None:
-    found = ratio([factor * sample for sample in samples], samples)
+    found = compute_speed_ratio([factor * sample for sample in samples], samples)
     assert found.value == pytest.approx(factor)
     assert found.low <= found.value * (1 + 1e-9)
     assert found.high >= found.value * (1 - 1e-9)
@@ -64,16 +64,16 @@ def test_a_constant_ratio_is_found_exactly_whatever_the_machine_does(samples: li
 @given(LATENCIES)
 def test_a_ratio_turned_round_is_its_inverse(samples: list[float]) -> None:
     other = [sample * (1 + index % 3) for index, sample in enumerate(samples)]
-    there, back = ratio(samples, other), ratio(other, samples)
+    there, back = compute_speed_ratio(samples, other), compute_speed_ratio(other, samples)
     assert there.value == pytest.approx(1 / back.value)
     if len(samples) >= 6:
         assert there.low == pytest.approx(1 / back.high)
 
 
 def test_five_rounds_are_too_few_for_an_interval() -> None:
-    assert rank_outside(5) == 0
-    assert rank_outside(6) == 1
-    assert ratio([1.0] * 5, [1.0] * 5).high == float("inf")
+    assert find_interval_rank(5) == 0
+    assert find_interval_rank(6) == 1
+    assert compute_speed_ratio([1.0] * 5, [1.0] * 5).high == float("inf")
 
 
 @pytest.mark.parametrize("rounds", [9, 25])
@@ -81,7 +81,7 @@ def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int) -> None:
     generator, held, trials = random.Random(0), 0, 1000
     for _ in range(trials):
         first = [exp(generator.gauss(log(2), 0.3)) for _ in range(rounds)]
-        found = ratio(first, [1.0] * rounds)
+        found = compute_speed_ratio(first, [1.0] * rounds)
         held += found.low <= 2 <= found.high
     assert held / trials >= 0.94
 
@@ -89,4 +89,4 @@ def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int) -> None:
 @pytest.mark.parametrize(("first", "this"), [([], []), ([1.0], [1.0, 2.0])])
 def test_rounds_that_do_not_pair_are_refused(first: list[float], this: list[float]) -> None:
     with pytest.raises(ValueError, match="rounds beside"):
-        ratio(first, this)
+        compute_speed_ratio(first, this)

@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shvit_mobile.cli.main import app
-from shvit_mobile.contracts.manifest import TARGETS
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.families.shvit import SHViTConfig
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
 SPECIES = tuple(f"species {number:02}" for number in range(37))
@@ -27,7 +27,7 @@ Call = Callable[..., Result]
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFiles:
     """What the program wrote into `folder` and printed; `stderr` begins with its exit status."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Exported:
     stderr: Path
 
     def artifact(self, target: str) -> Path:
-        return next(path for path in self.folder.glob(f"*-{target}-*") if path.suffix in TARGETS.values())
+        return next(path for path in self.folder.glob(f"*-{target}-*") if path.suffix in TARGET_SUFFIXES.values())
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """While open, no other process is inside."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -56,7 +56,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class World:
+class SharedFiles:
     """Checkpoints and pictures.
 
     Attributes:
@@ -77,17 +77,17 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(shared: Path) -> World:
+def world(shared: Path) -> SharedFiles:
     names = ("tiny.safetensors", "pictures", "unlabelled", "species.safetensors", "specimens")
-    made = World(shared, *(shared / name for name in names))
-    with alone(shared):
+    made = SharedFiles(shared, *(shared / name for name in names))
+    with lock_folder(shared):
         if not made.specimens.exists():
-            save_checkpoint(replace(trained(randomised(), size=(64, 48)), labels=LABELS), made.checkpoint)
-            picture_folder(made.pictures, count=14, classes=LABELS)
-            picture_folder(made.unlabelled, count=3)
-            model = randomised(SMALL, classes=len(SPECIES))
-            save_checkpoint(replace(trained(model, size=(192, 160)), labels=SPECIES), made.species)
-            picture_folder(made.specimens, count=12, classes=SPECIES[::6], size=(200, 180))
+            save_checkpoint(replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS), made.checkpoint)
+            write_picture_folder(made.pictures, count=14, classes=LABELS)
+            write_picture_folder(made.unlabelled, count=3)
+            model = build_random_shvit(SMALL, classes=len(SPECIES))
+            save_checkpoint(replace(build_trained_model(model, size=(192, 160)), labels=SPECIES), made.species)
+            write_picture_folder(made.specimens, count=12, classes=SPECIES[::6], size=(200, 180))
     return made
 
 
@@ -97,21 +97,21 @@ def call() -> Call:
     return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
-def executable(*args: object) -> subprocess.CompletedProcess[str]:
+def run_executable(*args: object) -> subprocess.CompletedProcess[str]:
     """Runs the installed `shvit-mobile` as a person does."""
     program = Path(sys.executable).with_name("shvit-mobile")
     return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.fixture(scope="session")
-def exported(world: World) -> Exported:
+def exported(world: SharedFiles) -> ExportedFiles:
     """37 classes at 192x160 to every target in int8, validated."""
-    made = Exported(world.root / "exported", world.root / "stdout.json", world.root / "stderr.txt")
-    with alone(world.root):
+    made = ExportedFiles(world.root / "exported", world.root / "stdout.json", world.root / "stderr.txt")
+    with lock_folder(world.root):
         if not made.stderr.exists():
             images = ("--calibration", world.specimens, "--calibration-count", 7, "--validate", world.specimens)
             args = ("export", "--checkpoint", world.species, "--target", "all", "--quantize", "int8", *images)
-            ended = executable(*args, "--max-drop", 100, "--out", made.folder, "--json")
+            ended = run_executable(*args, "--max-drop", 100, "--out", made.folder, "--json")
             made.stdout.write_text(ended.stdout)
             made.stderr.write_text(f"{ended.returncode}\n{ended.stderr}")
     return made

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.cli.tables import how
-from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, Share
-from shvit_mobile.runtimes.arm64.cpus import native
-from tests.cli.conftest import Call, Exported, World
+from shvit_mobile.cli.tables import format_execution
+from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, ProportionEstimate
+from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
+from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
-not_emulated = pytest.mark.skipif(native(), reason="this machine is ARM64 itself: nothing is emulated")
+not_emulated = pytest.mark.skipif(is_arm64_host(), reason="this machine is ARM64 itself: nothing is emulated")
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,19 @@ def test_only_arm64_can_be_installed(call: Call) -> None:
 
 
 def test_the_table_says_which_cpu_was_emulated() -> None:
-    share = Share(value=1, low=0.9, high=1)
+    share = ProportionEstimate(value=1, low=0.9, high=1)
     row = DriftRow(
         artifact="m.pte", target="executorch", precision="int8", how="emulated", engine="E", images=1,
         agreement=share, sqnr_db=1, max_abs_error=1, mean_kl=1,
         cpu=EmulatedCPU(arch="arm64", name="i8mm", features=("i8mm",)),
     )  # fmt: skip
-    assert how(row) == "emulated\narm64\ni8mm"
-    assert how(row.model_copy(update={"how": "native", "cpu": None})) == "native"
+    assert format_execution(row) == "emulated\narm64\ni8mm"
+    assert format_execution(row.model_copy(update={"how": "native", "cpu": None})) == "native"
 
 
 @pytest.mark.arm64
 @not_emulated
-def test_both_instruction_sets_are_side_by_side(world: World, exported: Exported, call: Call) -> None:
+def test_both_instruction_sets_are_side_by_side(world: SharedFiles, exported: ExportedFiles, call: Call) -> None:
     program, graph = exported.artifact("executorch"), exported.artifact("onnx")
     images = ("--checkpoint", world.species, "--images", world.specimens)
     before = program.with_suffix(".manifest.json").read_text()

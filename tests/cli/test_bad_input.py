@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 
 from shvit_mobile.deploy import fold as fuse
-from tests.builders import randomised
-from tests.cli.conftest import Call, World
+from tests.builders import build_random_shvit
+from tests.cli.conftest import Call, SharedFiles
 
 ONNX = ("--target", "onnx")
 Args = tuple[Any, ...]
@@ -31,55 +31,55 @@ class Malicious:
         return Path.touch, (self.mark,)
 
 
-def nothing(path: Path) -> None:
+def write_nothing(path: Path) -> None:
     """There is no file."""
 
 
-def empty(path: Path) -> None:
+def write_empty(path: Path) -> None:
     path.touch()
 
 
-def text(path: Path) -> None:
+def write_text(path: Path) -> None:
     path.write_text("not a checkpoint\n")
 
 
-def folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     path.mkdir()
 
 
-def half(path: Path) -> None:
+def write_truncated(path: Path) -> None:
     torch.save({"model": {"patch_embed.0.c.weight": torch.zeros(64, 64, 3, 3)}}, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def foreign(path: Path) -> None:
+def write_foreign(path: Path) -> None:
     torch.save({"layer1.0.conv1.weight": torch.zeros(8, 8, 3, 3), "fc.weight": torch.zeros(10, 8)}, path)
 
 
-def malicious(path: Path) -> None:
+def write_malicious(path: Path) -> None:
     torch.save({"model": Malicious(path.with_suffix(".mark"))}, path)
 
 
-def partial(path: Path) -> None:
-    state = randomised().state_dict()
+def write_partial(path: Path) -> None:
+    state = build_random_shvit().state_dict()
     del state["head.l.weight"]
     torch.save({"model": state}, path)
 
 
-def steering(path: Path) -> None:
+def write_control_characters(path: Path) -> None:
     torch.save({"\x1b[2Jcleared": torch.zeros(2)}, path)
 
 
 CHECKPOINTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "missing": (nothing, "There is no file"),
-    "empty": (empty, "is empty"),
-    "text": (text, "checkpoint"),
-    "folder": (folder, "is a folder"),
-    "truncated": (half, "damaged|cut short|truncated"),
-    "foreign": (foreign, "is not a SHViT's.*layer1.0.conv1.weight"),
-    "malicious": (malicious, "code|not allowed|refused"),
-    "partial": (partial, r"holds \d+ of the \d+ tensors.*head.l.weight.*no classifier"),
-    "steering": (steering, r"is not a SHViT's.*\\x1b\[2Jcleared"),
+    "missing": (write_nothing, "There is no file"),
+    "empty": (write_empty, "is empty"),
+    "text": (write_text, "checkpoint"),
+    "folder": (make_folder, "is a folder"),
+    "truncated": (write_truncated, "damaged|cut short|truncated"),
+    "foreign": (write_foreign, "is not a SHViT's.*layer1.0.conv1.weight"),
+    "malicious": (write_malicious, "code|not allowed|refused"),
+    "partial": (write_partial, r"holds \d+ of the \d+ tensors.*head.l.weight.*no classifier"),
+    "steering": (write_control_characters, r"is not a SHViT's.*\\x1b\[2Jcleared"),
 }
 
 
@@ -88,17 +88,17 @@ def test_bad_checkpoint(name: str, tmp_path: Path, call: Call) -> None:
     make, sentence = CHECKPOINTS[name]
     checkpoint = tmp_path / "bad.pth"
     make(checkpoint)
-    refused(call, ("export", "--checkpoint", checkpoint, *ONNX), tmp_path / "out", sentence)
+    assert_refused(call, ("export", "--checkpoint", checkpoint, *ONNX), tmp_path / "out", sentence)
     assert not checkpoint.with_suffix(".mark").exists(), "code from the checkpoint was executed"
 
 
-def test_checkpoint_of_weights_that_are_not_numbers(world: World, tmp_path: Path, call: Call) -> None:
+def test_checkpoint_of_weights_that_are_not_numbers(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     broken = tmp_path / "nan.safetensors"
     with safetensors.safe_open(world.checkpoint, "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     tensors["head.l.bias"][0] = float("nan")
     safetensors.torch.save_file(tensors, broken, metadata)
-    refused(call, ("export", "--checkpoint", broken, *ONNX), tmp_path / "out", "head.l.bias holds NaN")
+    assert_refused(call, ("export", "--checkpoint", broken, *ONNX), tmp_path / "out", "head.l.bias holds NaN")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_checkpoint_of_weights_that_are_not_numbers(world: World, tmp_path: Path
     ],
 )
 def test_all_is_checked_before_any_work(
-    more: Args, sentence: str, world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    more: Args, sentence: str, world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reached(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("the work has begun")
@@ -120,12 +120,12 @@ def test_all_is_checked_before_any_work(
     mine = tmp_path / "custom-64x48-onnx-fp32.onnx"
     mine.write_text("mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
-    refused(call, (*args, *more), None, sentence)
+    assert_refused(call, (*args, *more), None, sentence)
     assert mine.read_text() == "mine"
     assert "the work has begun" in call(*args, "--overwrite").stderr
 
 
-def bad_pictures(root: Path) -> Path:
+def write_bad_pictures(root: Path) -> Path:
     """Class folders whose files are no pictures."""
     for name in ("ant", "bee"):
         (root / name).mkdir(parents=True)
@@ -133,35 +133,35 @@ def bad_pictures(root: Path) -> Path:
     return root
 
 
-def strange_classes(root: Path) -> Path:
+def write_strange_classes(root: Path) -> Path:
     for name in ("zebra", "okapi"):
         (root / name).mkdir(parents=True)
         (root / name / "1.jpg").touch()
     return root
 
 
-def texts(root: Path) -> Path:
+def write_text_folder(root: Path) -> Path:
     root.mkdir()
     (root / "notes.txt").write_text("no pictures here")
     return root
 
 
-def bare(root: Path) -> Path:
+def make_empty_folder(root: Path) -> Path:
     root.mkdir()
     return root
 
 
 FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda root: root, "There is no folder of images at"),
-    "empty": (bare, "is empty"),
-    "without pictures": (texts, "There is no image in .*1 with .txt"),
-    "of other classes": (strange_classes, "cannot be matched with a class.*okapi"),
-    "of damaged pictures": (bad_pictures, "None of the 2 images"),
+    "empty": (make_empty_folder, "is empty"),
+    "without pictures": (write_text_folder, "There is no image in .*1 with .txt"),
+    "of other classes": (write_strange_classes, "cannot be matched with a class.*okapi"),
+    "of damaged pictures": (write_bad_pictures, "None of the 2 images"),
 }
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_bad_folder_to_validate_on(name: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_bad_folder_to_validate_on(name: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     make, sentence = FOLDERS[name]
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", make(tmp_path / "pictures"))
     if name == "of damaged pictures":
@@ -169,14 +169,14 @@ def test_bad_folder_to_validate_on(name: str, world: World, tmp_path: Path, call
         artifact = tmp_path / "made" / "custom-64x48-onnx-fp32.onnx"
         assert call("export", "--checkpoint", world.checkpoint, *ONNX, "--out", artifact.parent).exit_code == 0
         args = ("validate", artifact, "--checkpoint", world.checkpoint, "--images", tmp_path / "pictures")
-        return refused(call, args, None, sentence)
-    return refused(call, args, tmp_path / "out", sentence)
+        return assert_refused(call, args, None, sentence)
+    return assert_refused(call, args, tmp_path / "out", sentence)
 
 
-def test_bad_folder_to_calibrate_on(world: World, tmp_path: Path, call: Call) -> None:
+def test_bad_folder_to_calibrate_on(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--quantize", "int8", "--calibration")
-    refused(call, (*args, tmp_path / "nowhere"), tmp_path / "out", "There is no folder of images at")
-    refused(call, (*args, bad_pictures(tmp_path / "bad")), tmp_path / "out", "None of the 2 images")
+    assert_refused(call, (*args, tmp_path / "nowhere"), tmp_path / "out", "There is no folder of images at")
+    assert_refused(call, (*args, write_bad_pictures(tmp_path / "bad")), tmp_path / "out", "None of the 2 images")
 
 
 TABLES = {
@@ -188,11 +188,11 @@ TABLES = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_bad_csv(table: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_bad_csv(table: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     csv = tmp_path / "labels.csv"
     csv.write_text(table)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", world.unlabelled, "--labels-csv", csv)
-    refused(call, args, tmp_path / "out", TABLES[table])
+    assert_refused(call, args, tmp_path / "out", TABLES[table])
 
 
 ARGUMENTS: dict[str, tuple[Args, str]] = {
@@ -296,10 +296,10 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_bad_arguments(name: str, world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arguments(name: str, world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     args, sentence = ARGUMENTS[name]
-    refused(call, tuple(world.checkpoint if arg == "$" else arg for arg in args), None, sentence)
+    assert_refused(call, tuple(world.checkpoint if arg == "$" else arg for arg in args), None, sentence)
     assert list(tmp_path.iterdir()) == [], "something was written"
 
 
@@ -312,11 +312,11 @@ LABEL_FILES = {
 
 
 @pytest.mark.parametrize("content", LABEL_FILES)
-def test_bad_labels(content: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_bad_labels(content: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text(content)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--labels", labels)
-    refused(call, args, tmp_path / "out", LABEL_FILES[content])
+    assert_refused(call, args, tmp_path / "out", LABEL_FILES[content])
 
 
 @pytest.mark.parametrize(
@@ -339,71 +339,71 @@ def test_bad_labels(content: str, world: World, tmp_path: Path, call: Call) -> N
         ),
     ],
 )
-def test_bad_recipe(content: str, sentence: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_bad_recipe(content: str, sentence: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     recipe = tmp_path / "recipe.json"
     recipe.write_text(content)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--recipe", recipe)
-    refused(call, args, tmp_path / "out", sentence)
+    assert_refused(call, args, tmp_path / "out", sentence)
 
 
-def test_gate_on_top1_without_labels(world: World, tmp_path: Path, call: Call) -> None:
+def test_gate_on_top1_without_labels(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", world.unlabelled, "--max-drop", 1)
-    refused(call, args, tmp_path / "out", "have no labels.*--labels-csv")
+    assert_refused(call, args, tmp_path / "out", "have no labels.*--labels-csv")
 
 
-def test_out_that_is_a_file(world: World, tmp_path: Path, call: Call) -> None:
+def test_out_that_is_a_file(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     file = tmp_path / "out"
     file.write_text("mine")
     for out in (file, file / "deeper"):
         args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out)
-        refused(call, args, None, "is a file.*Choose another folder")
+        assert_refused(call, args, None, "is a file.*Choose another folder")
     assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".recipe.json"])
-def test_nothing_is_overwritten_unasked(suffix: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_nothing_is_overwritten_unasked(suffix: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     mine = (tmp_path / "custom-64x48-onnx-fp32.x").with_suffix(suffix)
     mine.write_text("mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
-    refused(call, args, None, "is already there.*--overwrite")
+    assert_refused(call, args, None, "is already there.*--overwrite")
     assert mine.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [mine]
 
 
 @pytest.fixture(scope="module")
-def artifact(world: World, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(world: SharedFiles, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("artifact")
     assert call("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out).exit_code == 0
     return out / "custom-64x48-onnx-fp32.onnx"
 
 
 def test_validate_refuses_an_artifact_that_was_changed(
-    artifact: Path, world: World, tmp_path: Path, call: Call
+    artifact: Path, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     shutil.copytree(artifact.parent, tmp_path, dirs_exist_ok=True)
     changed = tmp_path / artifact.name
     changed.write_bytes(changed.read_bytes() + b"\0")
     args = ("--checkpoint", world.checkpoint, "--images", world.pictures)
-    refused(call, ("validate", changed, *args), None, "is not the file its manifest describes")
-    refused(call, ("inspect", changed), None, "is not the file its manifest describes")
+    assert_refused(call, ("validate", changed, *args), None, "is not the file its manifest describes")
+    assert_refused(call, ("inspect", changed), None, "is not the file its manifest describes")
 
 
 def test_validate_refuses_an_artifact_without_manifest(
-    artifact: Path, world: World, tmp_path: Path, call: Call
+    artifact: Path, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     lone = tmp_path / artifact.name
     shutil.copy(artifact, lone)
     args = ("validate", lone, "--checkpoint", world.checkpoint, "--images", world.pictures)
-    refused(call, args, None, "manifest.json cannot be read")
+    assert_refused(call, args, None, "manifest.json cannot be read")
 
 
-def test_validate_refuses_another_checkpoint(artifact: Path, world: World, call: Call) -> None:
+def test_validate_refuses_another_checkpoint(artifact: Path, world: SharedFiles, call: Call) -> None:
     args = ("validate", artifact, "--images", world.pictures)
     # Without --checkpoint, the demo model is meant.
-    refused(call, args, None, "was made from another checkpoint")
+    assert_refused(call, args, None, "was made from another checkpoint")
 
 
-def refused(call: Call, args: Args, out: Path | None, sentence: str) -> None:
+def assert_refused(call: Call, args: Args, out: Path | None, sentence: str) -> None:
     """Runs the command, into `out` if it is one that writes, and checks how it is refused."""
     result = call(*args, *(("--out", out) if out else ()))
     flat = " ".join(result.stderr.split())

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Call, Exported, World
+from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
 RACE = ("--rounds", 2, "--iterations", 2, "--warm-up", 1, "--no-roofs")
 
 
 @pytest.fixture(scope="module")
-def artifact(world: World, tmp_path_factory: pytest.TempPathFactory, call: Call) -> Path:
+def artifact(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory, call: Call) -> Path:
     out = tmp_path_factory.mktemp("benchmark")
     result = call(
         *("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", out),
@@ -25,7 +25,7 @@ def artifact(world: World, tmp_path_factory: pytest.TempPathFactory, call: Call)
     return next(out.glob("*.onnx"))
 
 
-def test_an_artifact_beside_its_peers(artifact: Path, world: World, tmp_path: Path, call: Call) -> None:
+def test_an_artifact_beside_its_peers(artifact: Path, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     report, chart = tmp_path / "report.json", tmp_path / "chart.svg"
     peers = ("--peers", "--checkpoint", world.checkpoint, "--engine", "onnxruntime")
     result = call("benchmark", artifact, *peers, *RACE, "--out", report, "--chart", chart)
@@ -80,7 +80,7 @@ def test_a_report_is_not_overwritten_unasked(artifact: Path, tmp_path: Path, cal
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac measures")
 @pytest.mark.parametrize("device", ["mac", "iphone"])
-def test_on_device_says_that_it_needs_a_mac(device: str, exported: Exported, call: Call) -> None:
+def test_on_device_says_that_it_needs_a_mac(device: str, exported: ExportedFiles, call: Call) -> None:
     package = exported.artifact("coreml")
     command = f"shvit-mobile benchmark {package} --on-device {device}"
     shown = call("benchmark", package, "--on-device", device)
@@ -90,7 +90,7 @@ def test_on_device_says_that_it_needs_a_mac(device: str, exported: Exported, cal
     assert told == [{"path": str(package), "skipped": {"reason": "needs macOS", "command": command}}]
 
 
-def test_on_device_takes_core_ml_packages_and_known_devices(artifact: Path, exported: Exported, call: Call) -> None:
+def test_on_device_takes_core_ml_packages_and_known_devices(artifact: Path, exported: ExportedFiles, call: Call) -> None:
     for given, says in ((("mac", artifact), "Core ML packages"), (("tv", exported.artifact("coreml")), "not a device")):
         refused = call("benchmark", "--on-device", *given)
         assert refused.exit_code == 2

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from shvit_mobile.contracts.recipe import STEPS, Recipe
-from shvit_mobile.contracts.sensitivity import Sensitivity
-from shvit_mobile.drift.compare import float_reference
+from shvit_mobile.contracts.recipe import PTQ_PASSES, Recipe
+from shvit_mobile.contracts.sensitivity import SensitivityReport
+from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.calibration_cache import Study
-from shvit_mobile.quantize.overrides import corrections_of
-from tests.builders import picture_folder
-from tests.cli.conftest import LABELS, Call, World
+from shvit_mobile.quantize.calibration_cache import CalibrationCache
+from shvit_mobile.quantize.overrides import load_overrides
+from tests.builders import write_picture_folder
+from tests.cli.conftest import LABELS, Call, SharedFiles
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undecided(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def undecided(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A checkpoint that gives the pictures of a folder many classes, each by little; and the folder."""
     folder = tmp_path_factory.mktemp("undecided")
-    picture_folder(folder / "pictures", count=28, classes=LABELS, size=(70, 50))
+    write_picture_folder(folder / "pictures", count=28, classes=LABELS, size=(70, 50))
     model = load_checkpoint(world.checkpoint)
-    logits = torch.from_numpy(float_reference(model, open_images(folder / "pictures")).logits)
+    logits = torch.from_numpy(compute_float_reference(model, open_images(folder / "pictures")).logits)
     with torch.no_grad():
         model.model.head.l.weight /= logits.std(0)[:, None]
         model.model.head.l.bias.copy_((model.model.head.l.bias - logits.mean(0)) / logits.std(0))
@@ -39,24 +39,24 @@ def undecided(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder / "model.safetensors", folder / "pictures"
 
 
-def args(world: World, cache: Path, *more: object) -> tuple[object, ...]:
+def build_args(world: SharedFiles, cache: Path, *more: object) -> tuple[object, ...]:
     return "calibrate", world.pictures, "--checkpoint", world.checkpoint, "--count", 10, "--cache", cache, *more
 
 
 def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
-    world: World, cache: Path, tmp_path: Path, call: Call
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
-    result = call(*args(world, cache, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, "--out", tmp_path / "made"))
     assert result.exit_code == 0, result.output
     assert {file.name for file in (tmp_path / "made").iterdir()} >= {"recipe.json", "sensitivity.json"}
     recipe = Recipe.read(tmp_path / "made" / "recipe.json")
-    assert tuple(gain.step for gain in recipe.steps) == STEPS
+    assert tuple(gain.step for gain in recipe.steps) == PTQ_PASSES
     assert all(gain.step in result.stdout for gain in recipe.steps)
     assert recipe.calibration is not None
     assert (recipe.calibration.count, recipe.calibration.variants) == (10, 22)
     assert any(gain.kept for gain in recipe.steps)
-    assert corrections_of(recipe) is not None
-    sensitivity = Sensitivity.read(tmp_path / "made" / "sensitivity.json")
+    assert load_overrides(recipe) is not None
+    sensitivity = SensitivityReport.read(tmp_path / "made" / "sensitivity.json")
     assert {row.layer for row in sensitivity.layers} == set(recipe.ranges)
     out = tmp_path / "artifacts"
     recipe_file = tmp_path / "made" / "recipe.json"
@@ -68,36 +68,36 @@ def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
 
 
 def test_the_second_run_takes_what_the_first_has_found(
-    world: World, cache: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = call(*args(world, cache, "--out", tmp_path / "first", "--json"))
+    first = call(*build_args(world, cache, "--out", tmp_path / "first", "--json"))
     assert first.exit_code == 0, first.output
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("made again what was kept")
 
-    monkeypatch.setattr("shvit_mobile.quantize.calibrate.improved", never)
-    monkeypatch.setattr("shvit_mobile.quantize.sensitivity.sensitivity", never)
-    second = call(*args(world, cache, "--out", tmp_path / "second", "--json"))
+    monkeypatch.setattr("shvit_mobile.quantize.calibrate.run_ptq_passes", never)
+    monkeypatch.setattr("shvit_mobile.quantize.sensitivity.measure_sensitivity", never)
+    second = call(*build_args(world, cache, "--out", tmp_path / "second", "--json"))
     assert second.exit_code == 0, second.output
     assert json.loads(second.stdout) == json.loads(first.stdout)
 
 
-def test_an_interrupted_run_goes_on(world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = call(*args(world, tmp_path / "one", "--out", tmp_path / "whole", "--no-sensitivity", "--json"))
-    kept = Study.keep_recipe
+def test_an_interrupted_run_goes_on(world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = call(*build_args(world, tmp_path / "one", "--out", tmp_path / "whole", "--no-sensitivity", "--json"))
+    kept = CalibrationCache.keep_recipe
 
-    def interrupted(study: Study, recipe: Recipe) -> None:
+    def interrupted(study: CalibrationCache, recipe: Recipe) -> None:
         kept(study, recipe)
         if len(recipe.steps) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Study, "keep_recipe", interrupted)
-    broken = call(*args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    monkeypatch.setattr(CalibrationCache, "keep_recipe", interrupted)
+    broken = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
     assert broken.exit_code != 0
     assert not (tmp_path / "made").exists()
     monkeypatch.undo()
-    again = call(*args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    again = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout) == json.loads(whole.stdout)
     for name in ("recipe.json", "recipe.safetensors"):
@@ -127,17 +127,17 @@ def test_a_budget_is_held_with_layers_in_float_and_a_wider_one_needs_fewer(
 
 
 def test_a_budget_is_not_verified_on_what_the_recipe_was_made_of(
-    world: World, cache: Path, tmp_path: Path, call: Call
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
-    result = call(*args(world, cache, "--max-drop", 1, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, "--max-drop", 1, "--out", tmp_path / "made"))
     assert result.exit_code == 2
     assert "calibration leaves 4 of 14 images to verify it on" in result.stderr
     assert "--validate DIR" in result.stderr
 
 
-def test_what_calibration_leaves_serves_where_it_is_enough(world: World, tmp_path: Path, call: Call) -> None:
+def test_what_calibration_leaves_serves_where_it_is_enough(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     pictures = tmp_path / "many"
-    picture_folder(pictures, count=112, classes=LABELS, size=(20, 16))
+    write_picture_folder(pictures, count=112, classes=LABELS, size=(20, 16))
     made = call(
         *("calibrate", pictures, "--checkpoint", world.checkpoint, "--count", 8, "--cache", tmp_path / "cache"),
         *("--step", "none", "--max-drop", 100, "--out", tmp_path / "made", "--json"),
@@ -159,24 +159,24 @@ def test_what_calibration_leaves_serves_where_it_is_enough(world: World, tmp_pat
     ],
 )
 def test_wrong_options_are_told(
-    world: World, cache: Path, tmp_path: Path, call: Call, more: tuple[object, ...], told: str
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call, more: tuple[object, ...], told: str
 ) -> None:
     verifying = ("--validate", world.pictures) if "--max-drop" in more else ()
-    result = call(*args(world, cache, *more, *verifying, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, *more, *verifying, "--out", tmp_path / "made"))
     assert result.exit_code == 2
     assert re.search(told, " ".join(result.stderr.split())), result.stderr
     assert not (tmp_path / "made").exists()
 
 
 def test_a_checkpoint_without_images_and_a_recipe_that_is_there_are_refused(
-    world: World, cache: Path, tmp_path: Path, call: Call
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
     nothing = call("calibrate", "--checkpoint", world.checkpoint, "--out", tmp_path / "made")
     assert nothing.exit_code == 2
     assert "No images are given." in nothing.stderr
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "recipe.json").write_text("mine")
-    there = call(*args(world, cache, "--out", tmp_path / "made"))
+    there = call(*build_args(world, cache, "--out", tmp_path / "made"))
     assert there.exit_code == 2
     assert (tmp_path / "made" / "recipe.json").read_text() == "mine"
 

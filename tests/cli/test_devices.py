@@ -18,11 +18,11 @@ EARLIER = FIXTURES / "device_report_earlier"
 MANIFESTS = ("--artifacts", FIXTURES / "manifest")
 
 
-def words(text: str) -> str:
+def normalize_whitespace(text: str) -> str:
     return " ".join(text.split())
 
 
-def edited(tmp_path: Path, old: str, new: str) -> Path:
+def write_edited_report(tmp_path: Path, old: str, new: str) -> Path:
     path = tmp_path / "edited.json"
     text = PIXEL.read_text()
     assert old in text
@@ -37,12 +37,12 @@ def test_six_phones_are_compared_and_called_fixtures(call: Call, monkeypatch: py
     assert "gate failed: Galaxy A14: preprocessing is off" in result.stderr
     assert result.stderr.count("is a FIXTURE, not measured.") == 6
     for title in ("iPhone 15 Pro (iPhone16,1), iOS 18.3", "Pixel 8 (Google Pixel 8 (shiba)), Android 15"):
-        assert f"{title}, 2025-02-14 · FIXTURE, not measured" in words(result.stdout)
+        assert f"{title}, 2025-02-14 · FIXTURE, not measured" in normalize_whitespace(result.stdout)
     for heading in ("Each artifact's fastest unit", "Drift here"):
-        assert heading in words(result.stdout)
+        assert heading in normalize_whitespace(result.stdout)
     for mark in ("fastest", "slowest", "pixels off", "serious", "low-power mode"):
         assert mark in result.stdout
-    assert "took 1.50 times as long in the end" in words(result.stdout)
+    assert "took 1.50 times as long in the end" in normalize_whitespace(result.stdout)
     assert "…" not in result.stdout, "a cell was cut"
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_written_where_a_report_is_re
     table.write_text("mine")
     refused = call("devices", PIXEL, "--out", out, "--csv", table)
     assert (refused.exit_code, table.read_text(), out.exists()) == (2, "mine", False)
-    broken = edited(tmp_path, '"Pixel 8"', "8")
+    broken = write_edited_report(tmp_path, '"Pixel 8"', "8")
     assert call("devices", PIXEL, broken, "--out", out, "--csv", table, "--overwrite").exit_code == 2
     assert (table.read_text(), out.exists()) == ("mine", False)
     assert call("devices", PIXEL, "--out", out, "--csv", table, "--overwrite").exit_code == 0
@@ -102,7 +102,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_written_where_a_report_is_re
 
 def test_a_name_is_no_formula_in_the_csv(call: Call, tmp_path: Path) -> None:
     table = tmp_path / "devices.csv"
-    hostile = edited(tmp_path, '"name": "Pixel 8"', '"name": "=cmd|x"')
+    hostile = write_edited_report(tmp_path, '"name": "Pixel 8"', '"name": "=cmd|x"')
     assert call("devices", hostile, "--csv", table).exit_code == 0
     with table.open(newline="") as opened:
         assert {line["device"] for line in csv.DictReader(opened)} == {"'=cmd|x"}
@@ -117,7 +117,7 @@ def test_a_share_sheets_archive_is_read(call: Call, tmp_path: Path) -> None:
 
 
 def test_a_report_of_another_artifact_is_refused_in_a_clear_sentence(call: Call, tmp_path: Path) -> None:
-    wrong = edited(tmp_path, "173313e675582fc2a28a042980ba79371f8d8b0569a88f82e639a1ce93c560af", "ab" * 32)
+    wrong = write_edited_report(tmp_path, "173313e675582fc2a28a042980ba79371f8d8b0569a88f82e639a1ce93c560af", "ab" * 32)
     result = call("devices", wrong, *MANIFESTS)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
@@ -139,10 +139,10 @@ def test_a_report_of_another_artifact_is_refused_in_a_clear_sentence(call: Call,
 def test_a_report_of_another_schema_is_refused_in_a_clear_sentence(
     old: str, new: str, says: str, call: Call, tmp_path: Path
 ) -> None:
-    wrong = edited(tmp_path, old, new)
+    wrong = write_edited_report(tmp_path, old, new)
     result = call("devices", PIXEL, wrong)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"error: {wrong} {says}" in words(result.stderr)
+    assert f"error: {wrong} {says}" in normalize_whitespace(result.stderr)
     assert "Traceback" not in result.output
 
 
@@ -160,5 +160,5 @@ def test_a_report_of_another_schema_is_refused_in_a_clear_sentence(
 def test_bad_input_is_told(args: tuple[object, ...], says: str, call: Call) -> None:
     result = call("devices", *args)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert says in words(result.stderr)
+    assert says in normalize_whitespace(result.stderr)
     assert "Traceback" not in result.output

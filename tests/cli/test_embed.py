@@ -11,11 +11,11 @@ from PIL import Image
 
 from shvit_mobile.runtimes.onnxruntime import ONNXRuntimeRunner
 from tests.apps.builders import android_app, ios_app
-from tests.builders import picture_folder
-from tests.cli.conftest import Call, Exported, World
+from tests.builders import write_picture_folder
+from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
 
-def test_export_then_embed_then_undo(exported: Exported, tmp_path: Path, call: Call) -> None:
+def test_export_then_embed_then_undo(exported: ExportedFiles, tmp_path: Path, call: Call) -> None:
     app, program = android_app(tmp_path / "app"), exported.artifact("executorch")
     before = sorted(tmp_path.rglob("*"))
     shown = call("embed", program, "--into", app, "--dry-run")
@@ -37,7 +37,7 @@ def test_export_then_embed_then_undo(exported: Exported, tmp_path: Path, call: C
 
 
 def test_our_own_apps_go_by_their_names(
-    exported: Exported, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ios_app(tmp_path / "ios_demo")
     below = tmp_path / "some" / "folder"
@@ -63,7 +63,7 @@ def test_our_own_apps_go_by_their_names(
     ],
 )
 def test_what_cannot_be_done_is_told_and_nothing_is_touched(
-    args: tuple[str, ...], sentence: str, exported: Exported, tmp_path: Path, call: Call
+    args: tuple[str, ...], sentence: str, exported: ExportedFiles, tmp_path: Path, call: Call
 ) -> None:
     (tmp_path / "empty").mkdir()
     app = android_app(tmp_path / "app")
@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_told_and_nothing_is_touched(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_inspect_runs_the_goldens(exported: Exported, tmp_path: Path, call: Call) -> None:
+def test_inspect_runs_the_goldens(exported: ExportedFiles, tmp_path: Path, call: Call) -> None:
     program = exported.artifact("onnx")
     shown = call("inspect", program, "--goldens")
     assert shown.exit_code == 0, shown.output
@@ -91,9 +91,9 @@ def test_inspect_runs_the_goldens(exported: Exported, tmp_path: Path, call: Call
     assert (told["passed"], told["images"], told["same_class"]) == (True, 4, 4)
 
 
-def test_goldens_are_made_of_ones_own_pictures(world: World, tmp_path: Path, call: Call) -> None:
+def test_goldens_are_made_of_ones_own_pictures(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     own = tmp_path / "own"
-    picture_folder(own, count=2)
+    write_picture_folder(own, count=2)
     with Image.open(own / "0000.jpg") as opened:
         opened.save(own / "0000.png")
     args = ("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--golden-images", own, "--out", tmp_path)
@@ -107,7 +107,7 @@ def test_goldens_are_made_of_ones_own_pictures(world: World, tmp_path: Path, cal
 
 
 def test_an_artifact_that_answers_otherwise_fails_its_goldens(
-    exported: Exported, call: Call, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedFiles, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another processor whose kernels are wrong: every logit is a tenth too large."""
     right = ONNXRuntimeRunner.run

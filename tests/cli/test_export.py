@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.cli.arguments import share_of, target_options
-from shvit_mobile.cli.results import with_delegation
-from shvit_mobile.contracts.artifact import Artifact, files_of
+from shvit_mobile.cli.arguments import build_target_options, parse_share
+from shvit_mobile.cli.results import add_delegation_violations
+from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
 from shvit_mobile.contracts.drift_report import GateVerdict
-from shvit_mobile.contracts.fingerprints import sha256
-from shvit_mobile.contracts.manifest import TARGETS
-from shvit_mobile.drift.compare import float_reference
+from shvit_mobile.contracts.fingerprints import compute_sha256
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.targets.coreml import CoreMLOptions
-from tests.cli.conftest import SPECIES, Call, Exported, World
+from tests.cli.conftest import SPECIES, Call, ExportedFiles, SharedFiles
 
 NAMES = {
     "coreml": "custom-192x160-coreml-int8.mlpackage",
@@ -29,9 +29,9 @@ NAMES = {
 ONNX = ("--target", "onnx")
 
 
-def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exported) -> None:
+def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: ExportedFiles) -> None:
     assert exported.stderr.read_text().startswith("0\n"), exported.stderr.read_text()
-    artifacts = [path.name for path in exported.folder.iterdir() if path.suffix in TARGETS.values()]
+    artifacts = [path.name for path in exported.folder.iterdir() if path.suffix in TARGET_SUFFIXES.values()]
     assert sorted(artifacts) == sorted(NAMES.values())
     told = json.loads(exported.stdout.read_text())
     assert [Path(artifact["path"]).name for artifact in told["artifacts"]] == list(NAMES.values())
@@ -41,14 +41,14 @@ def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exp
         assert json.loads(Path(artifact["recipe_path"]).read_text()) == manifest["recipe"]
         assert manifest["recipe"]["calibration"]["count"] == 7
         assert manifest["labels"] == list(SPECIES)
-        assert manifest["goldens"]["sha256"] == sha256(Path(artifact["goldens_path"]))
+        assert manifest["goldens"]["sha256"] == compute_sha256(Path(artifact["goldens_path"]))
         assert manifest["preprocessing"]["size"] == [192, 160]
         assert manifest["drift"]["images"] == 12
         assert manifest["drift"]["top1_drop"] is not None
         assert 20 < manifest["drift"]["sqnr_db"] < 60
 
 
-def test_validate_measures_what_export_recorded(exported: Exported, world: World, call: Call) -> None:
+def test_validate_measures_what_export_recorded(exported: ExportedFiles, world: SharedFiles, call: Call) -> None:
     out = exported.folder
     artifacts = [out / name for name in NAMES.values()]
     images = ("--images", world.specimens)
@@ -60,7 +60,7 @@ def test_validate_measures_what_export_recorded(exported: Exported, world: World
 
 
 def test_a_recipe_from_before_makes_the_same_artifact(
-    exported: Exported, world: World, tmp_path: Path, call: Call
+    exported: ExportedFiles, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     out = exported.folder
     recipe = out / "custom-192x160-coreml-int8.recipe.json"
@@ -70,7 +70,7 @@ def test_a_recipe_from_before_makes_the_same_artifact(
 
 
 def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_told(
-    exported: Exported, world: World, call: Call, tmp_path: Path
+    exported: ExportedFiles, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
     recipe["float_layers"] = ["patch_embed.0"]
@@ -87,7 +87,7 @@ def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_to
 
 
 @pytest.fixture(scope="module")
-def coarse(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def coarse(exported: ExportedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose ranges are a thousand times too wide, so that int8 has nothing left to tell values apart with."""
     recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
     for layer in recipe["ranges"].values():
@@ -100,11 +100,11 @@ def coarse(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def answers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def answers(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV that gives each picture the label that the float model gives it, so that only an artifact can be wrong."""
     model = load_checkpoint(world.species)
     images = open_images(world.specimens)
-    chosen = float_reference(model, images).logits.argmax(1)
+    chosen = compute_float_reference(model, images).logits.argmax(1)
     names = [file.relative_to(world.specimens).as_posix() for file in images.files]
     rows = [f"{name},{model.labels[index]}" for name, index in zip(names, chosen, strict=True)]
     path = tmp_path_factory.mktemp("answers") / "answers.csv"
@@ -116,7 +116,7 @@ def answers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("gate", "sentence"), [("--min-agreement", "agreement is"), ("--max-drop", "the top-1 drop is")]
 )
 def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
-    gate: str, sentence: str, coarse: Path, answers: Path, world: World, tmp_path: Path, call: Call
+    gate: str, sentence: str, coarse: Path, answers: Path, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     images = ("--labels-csv", answers, gate, 99 if gate == "--min-agreement" else 0.5)
     what = ("export", "--checkpoint", world.species, *ONNX, "--recipe", coarse, "--out", tmp_path)
@@ -135,9 +135,9 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
 
 
 def test_validate_writes_into_the_manifest_only_when_asked(
-    exported: Exported, world: World, tmp_path: Path, call: Call
+    exported: ExportedFiles, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
-    for path in files_of(exported.artifact("onnx"))[:2]:
+    for path in list_artifact_files(exported.artifact("onnx"))[:2]:
         shutil.copy(path, tmp_path)
     manifest = tmp_path / "custom-192x160-onnx-int8.manifest.json"
     before = manifest.read_bytes()
@@ -148,14 +148,14 @@ def test_validate_writes_into_the_manifest_only_when_asked(
     assert json.loads(manifest.read_text())["drift"]["images"] == 5
 
 
-def test_dry_run_lists_the_files_and_writes_nothing(world: World, tmp_path: Path, call: Call) -> None:
+def test_dry_run_lists_the_files_and_writes_nothing(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     out = tmp_path / "out"
     args = ("export", "--checkpoint", world.checkpoint, "--target", "all", "--out", out, "--dry-run")
     result = call(*args, "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     names = ("custom-64x48-coreml-fp16.mlpackage", "custom-64x48-executorch-fp32.pte", "custom-64x48-onnx-fp32.onnx")
-    assert [file for file in told["files"] if Path(file).suffix in TARGETS.values()] == [str(out / n) for n in names]
+    assert [file for file in told["files"] if Path(file).suffix in TARGET_SUFFIXES.values()] == [str(out / n) for n in names]
     assert len(told["files"]) == 12
     assert (told["variant"], told["classes"], told["image_size"]) == ("custom", 7, "64x48")
     for_people = call(*args)
@@ -174,7 +174,7 @@ def test_without_a_checkpoint_the_demo_model_and_its_images_serve(tmp_path: Path
     assert "No --checkpoint is given: this is the embedded demo model." in result.stderr
 
 
-def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) -> None:
+def test_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     names = tmp_path / "names.json"
     names.write_text(json.dumps(["[bold]", "[/b]", "c", "d", "e", "f", "g"]))
     pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
@@ -191,7 +191,7 @@ def test_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) ->
     assert "7: [bold], [/b], c, d, e, …" in call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").stdout
 
 
-def test_coreml_and_calibration_options_reach_the_manifest(world: World, tmp_path: Path, call: Call) -> None:
+def test_coreml_and_calibration_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     args = ("export", "--checkpoint", world.checkpoint, "--target", "coreml", "--out", tmp_path, "--layout", "einsum")
     weights = ("--quantize", "int8-weights", "--block", 4, "--deployment-target", "iOS18")
     result = call(*args, *weights)
@@ -205,18 +205,18 @@ def test_coreml_and_calibration_options_reach_the_manifest(world: World, tmp_pat
     assert (recipe["observer"], recipe["activations"]) == ("mse", "symmetric")
 
 
-def test_what_was_delegated_is_told(exported: Exported, call: Call) -> None:
+def test_what_was_delegated_is_told(exported: ExportedFiles, call: Call) -> None:
     shown = call("inspect", exported.folder / NAMES["executorch"])
     assert re.search(r"XnnpackBackend runs all \d+ operators, in one delegate", " ".join(shown.stdout.split()))
 
 
-def test_too_little_delegated_fails_the_gate(exported: Exported) -> None:
+def test_too_little_delegated_fails_the_gate(exported: ExportedFiles) -> None:
     artifact = Artifact.open(exported.folder / NAMES["executorch"])
     assert artifact.manifest.delegation is not None
-    assert with_delegation(None, [artifact], 1.0) is None
+    assert add_delegation_violations(None, [artifact], 1.0) is None
     left = artifact.manifest.delegation.model_copy(update={"left_operators": {"aten::native_group_norm.out": 1}})
     short = Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": left}))
-    verdict = with_delegation(GateVerdict.of(["one"], ["two"]), [short], 1.0)
+    verdict = add_delegation_violations(GateVerdict.of(["one"], ["two"]), [short], 1.0)
     assert verdict is not None
     assert (verdict.violations[0], verdict.caveats) == ("one", ("two",))
     assert "XNNPACK has no group norm" in verdict.violations[1]
@@ -224,16 +224,16 @@ def test_too_little_delegated_fails_the_gate(exported: Exported) -> None:
 
 @pytest.mark.parametrize(("text", "share"), [("100%", 1.0), ("0", 0.0), (" 97.5 % ", 0.975)])
 def test_a_share_is_in_percent(text: str, share: float) -> None:
-    assert share_of("--require-delegated", text) == pytest.approx(share)
+    assert parse_share("--require-delegated", text) == pytest.approx(share)
 
 
 def test_coreml_options_become_the_targets_own() -> None:
     typed = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
-    assert target_options(["coreml"], {"coreml": typed}) == {"coreml": CoreMLOptions(input="tensor", classifier=False)}
-    assert target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}
+    assert build_target_options(["coreml"], {"coreml": typed}) == {"coreml": CoreMLOptions(input="tensor", classifier=False)}
+    assert build_target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}
 
 
-def test_a_model_card_tells_what_was_exported_and_measured(world: World, tmp_path: Path, call: Call) -> None:
+def test_a_model_card_tells_what_was_exported_and_measured(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     out, card = tmp_path / "out", tmp_path / "out" / "README.md"
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out, "--card", "--license", "apache-2.0")
     planned = call(*args, "--dry-run", "--json")
@@ -250,7 +250,7 @@ def test_a_model_card_tells_what_was_exported_and_measured(world: World, tmp_pat
     assert Artifact.open(artifact).manifest.artifact.sha256 in told
 
 
-def test_a_card_is_not_written_over_a_readme_of_ones_own(world: World, tmp_path: Path, call: Call) -> None:
+def test_a_card_is_not_written_over_a_readme_of_ones_own(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     (tmp_path / "README.md").write_text("# Mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
     result = call(*args, "--card", "--overwrite")

@@ -12,14 +12,14 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.overrides import corrections_of
-from tests.cli.conftest import Call, World
+from shvit_mobile.quantize.overrides import load_overrides
+from tests.cli.conftest import Call, SharedFiles
 
 QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)
 
 
 @pytest.fixture(scope="module")
-def good(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def good(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     deployed = to_deploy_form(load_checkpoint(world.checkpoint))
     path = tmp_path_factory.mktemp("good") / "recipe.json"
     path.write_text(calibrate(deployed, open_images(world.pictures)).json_text())
@@ -39,7 +39,7 @@ def poor(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_poor_recipe_gets_better_and_exports(world: World, poor: Path, tmp_path: Path, call: Call) -> None:
+def test_a_poor_recipe_gets_better_and_exports(world: SharedFiles, poor: Path, tmp_path: Path, call: Call) -> None:
     out, model = tmp_path / "tuned.json", ("--checkpoint", world.checkpoint)
     result = call("finetune", world.pictures, *model, "--recipe", poor, *QUICK, "--out", out, "--json")
     assert result.exit_code == 0, result.output
@@ -48,14 +48,14 @@ def test_a_poor_recipe_gets_better_and_exports(world: World, poor: Path, tmp_pat
     assert told["epochs"][0]["sqnr_db"] > told["before"]["sqnr_db"]
     recipe = Recipe.read(out)
     assert recipe.ranges == Recipe.read(poor).ranges
-    assert corrections_of(recipe) is not None
+    assert load_overrides(recipe) is not None
     exported = call("export", *model, "--target", "onnx", "--recipe", out, "--out", tmp_path / "artifacts")
     assert exported.exit_code == 0, exported.output
     assert Recipe.read(next((tmp_path / "artifacts").glob("*.recipe.json"))) == recipe
 
 
 def test_what_is_no_better_is_written_only_where_that_is_asked_for(
-    world: World, good: Path, tmp_path: Path, call: Call
+    world: SharedFiles, good: Path, tmp_path: Path, call: Call
 ) -> None:
     out = tmp_path / "tuned.json"
     args = ("finetune", world.pictures, "--checkpoint", world.checkpoint, "--recipe", good, *QUICK[:-1], 60)
@@ -72,7 +72,7 @@ def test_what_is_no_better_is_written_only_where_that_is_asked_for(
 
 
 def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
-    world: World, poor: Path, tmp_path: Path, call: Call
+    world: SharedFiles, poor: Path, tmp_path: Path, call: Call
 ) -> None:
     args = ("finetune", world.pictures, "--checkpoint", world.checkpoint, "--recipe", poor, *QUICK, "--epochs", 2)
     result = call(*args, "--out", tmp_path / "tuned.json")
@@ -101,7 +101,7 @@ def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
 def test_what_cannot_be_done_is_refused_in_words(
     change: dict[str, str],
     sentence: str,
-    world: World,
+    world: SharedFiles,
     good: Path,
     tmp_path: Path,
     call: Call,

@@ -12,15 +12,15 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from shvit_mobile.cli.checks import Check, package_check, tried
-from shvit_mobile.cli.tables import drift_table
-from shvit_mobile.contracts.artifact import artifact_name
-from shvit_mobile.contracts.drift_row import DriftRow, Share
-from tests.cli.conftest import Call, Exported, World
+from shvit_mobile.cli.checks import InstallationCheck, check_engine, check_package
+from shvit_mobile.cli.tables import build_drift_table
+from shvit_mobile.contracts.artifact import format_artifact_name
+from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
+from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
 
 @pytest.mark.parametrize("target", ["coreml", "executorch", "onnx"])
-def test_inspect_says_what_is_inside(target: str, exported: Exported, call: Call) -> None:
+def test_inspect_says_what_is_inside(target: str, exported: ExportedFiles, call: Call) -> None:
     artifact = exported.artifact(target)
     shown = call("inspect", artifact)
     assert shown.exit_code == 0, shown.output
@@ -43,7 +43,7 @@ def test_inspect_says_what_is_inside(target: str, exported: Exported, call: Call
 
 
 @pytest.mark.parametrize("target", ["coreml", "executorch", "onnx"])
-def test_inspect_reads_a_bare_artifact(target: str, exported: Exported, tmp_path: Path, call: Call) -> None:
+def test_inspect_reads_a_bare_artifact(target: str, exported: ExportedFiles, tmp_path: Path, call: Call) -> None:
     artifact = exported.artifact(target)
     bare = tmp_path / artifact.name
     shutil.copytree(artifact, bare) if artifact.is_dir() else shutil.copy(artifact, bare)
@@ -57,7 +57,7 @@ def test_inspect_reads_a_bare_artifact(target: str, exported: Exported, tmp_path
     assert call("inspect", bare).exit_code == 0
 
 
-def test_inspect_reads_a_checkpoint(world: World, call: Call) -> None:
+def test_inspect_reads_a_checkpoint(world: SharedFiles, call: Call) -> None:
     told = json.loads(call("inspect", world.species, "--json").stdout)
     assert (told["variant"], told["layout"], told["classes"]) == ("custom", "shvit-mobile", 37)
     assert told["config"]["dims"] == [16, 24]
@@ -75,7 +75,7 @@ def test_inspect_refuses_a_damaged_artifact(tmp_path: Path, call: Call) -> None:
         assert "error: " in result.stderr
 
 
-def rendered(table: Table) -> list[str]:
+def render_table(table: Table) -> list[str]:
     console = Console(width=100, markup=False)
     with console.capture() as capture:
         console.print(table)
@@ -83,10 +83,10 @@ def rendered(table: Table) -> list[str]:
 
 
 def test_the_drift_table_fits_100_columns_and_loses_nothing() -> None:
-    some = Share(value=0.98765, low=0.971, high=1.0)
+    some = ProportionEstimate(value=0.98765, low=0.971, high=1.0)
     rows = [
         DriftRow(
-            artifact=artifact_name("custom", (192, 160), "executorch", precision),
+            artifact=format_artifact_name("custom", (192, 160), "executorch", precision),
             target="executorch",
             precision=precision,
             how="reference",
@@ -95,14 +95,14 @@ def test_the_drift_table_fits_100_columns_and_loses_nothing() -> None:
             top1=some,
             float_top1=some,
             top1_drop=-0.42,
-            agreement=Share(value=1.0, low=0.99, high=1.0),
+            agreement=ProportionEstimate(value=1.0, low=0.99, high=1.0),
             sqnr_db=sqnr,
             max_abs_error=0.00098,
             mean_kl=3.1e-14,
         )
         for precision, sqnr in (("int8-weights", 38.25), ("fp32", float("inf")), ("fp16", 130.4))
     ]
-    lines = rendered(drift_table(rows, {row.artifact: 66_200_000 for row in rows}))
+    lines = render_table(build_drift_table(rows, {row.artifact: 66_200_000 for row in rows}))
     assert max(map(len, lines)) <= 100
     text = "\n".join(lines)
     for value in (
@@ -128,12 +128,12 @@ def test_the_drift_table_without_labels_has_no_accuracy() -> None:
         engine="any",
         images=3,
         skipped=2,
-        agreement=Share(value=1, low=0.4, high=1),
+        agreement=ProportionEstimate(value=1, low=0.4, high=1),
         sqnr_db=90,
         max_abs_error=0.1,
         mean_kl=0,
     )
-    lines = rendered(drift_table([row], {}))
+    lines = render_table(build_drift_table([row], {}))
     assert "3 images, 2 skipped" in lines[0]
     assert next(line for line in lines if line.startswith("a.onnx")).split().count("–") == 3
 
@@ -149,22 +149,22 @@ def test_doctor_finds_this_installation_well(call: Call) -> None:
 
 
 def test_doctor_says_what_to_install() -> None:
-    absent = package_check("no-such-package", ">=2", lambda *_, **__: True)
-    assert absent == Check("no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'")
-    other = package_check("rich", "<1", lambda *_, **__: False)
+    absent = check_package("no-such-package", ">=2", lambda *_, **__: True)
+    assert absent == InstallationCheck("no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'")
+    other = check_package("rich", "<1", lambda *_, **__: False)
     assert not other.good
     assert other.hint == "Try: pip install 'rich<1'"
 
     def broken() -> str:
         raise ImportError("libsomething.so: cannot open\nmore")
 
-    assert tried("engine", broken).found == "ImportError: libsomething.so: cannot open"
-    assert not tried("engine", broken).good
+    assert check_engine("engine", broken).found == "ImportError: libsomething.so: cannot open"
+    assert not check_engine("engine", broken).good
 
 
 def test_doctor_ends_with_status_1_where_something_is_missing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shvit_mobile.cli.checks.requires", lambda _: ["no-such-package==1.0"])
-    monkeypatch.setattr("shvit_mobile.cli.checks.ENGINES", {})
+    monkeypatch.setattr("shvit_mobile.cli.checks.ENGINE_CHECKS", {})
     result = call("doctor")
     assert result.exit_code == 1
     assert "no-such-package: not installed. Try: pip install 'no-such-package==1.0'" in result.stderr
@@ -172,7 +172,7 @@ def test_doctor_ends_with_status_1_where_something_is_missing(call: Call, monkey
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")
-def test_a_compute_plan_says_that_it_needs_a_mac(exported: Exported, call: Call) -> None:
+def test_a_compute_plan_says_that_it_needs_a_mac(exported: ExportedFiles, call: Call) -> None:
     artifact = exported.artifact("coreml")
     command = f"shvit-mobile inspect {artifact} --compute-plan"
     shown = call("inspect", artifact, "--compute-plan")
@@ -182,7 +182,7 @@ def test_a_compute_plan_says_that_it_needs_a_mac(exported: Exported, call: Call)
     assert told == {"path": str(artifact), "skipped": {"reason": "needs macOS", "command": command}}
 
 
-def test_only_core_ml_packages_have_a_compute_plan(exported: Exported, call: Call) -> None:
+def test_only_core_ml_packages_have_a_compute_plan(exported: ExportedFiles, call: Call) -> None:
     refused = call("inspect", exported.artifact("onnx"), "--compute-plan")
     assert refused.exit_code == 2
     assert "Only Core ML packages" in refused.stderr

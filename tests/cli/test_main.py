@@ -11,15 +11,15 @@ from typing import NoReturn
 import onnx
 import pytest
 
-from shvit_mobile.cli.errors import printable, text
+from shvit_mobile.cli.errors import escape_unprintable, format_error
 from shvit_mobile.errors import ShvitError
-from tests.cli.conftest import Call, World, executable
+from tests.cli.conftest import Call, SharedFiles, run_executable
 
 COMMANDS = ("export", "finetune", "validate", "devices", "report", "inspect", "embed", "doctor", "demo")
 HEAVY = {"torch", "coremltools", "executorch", "onnx", "onnxruntime", "numpy", "PIL"}
 
 # The program itself, which at its end names the packages it has imported.
-WATCHED = """
+WATCH_IMPORTS = """
 import atexit, runpy, sys
 atexit.register(lambda: print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
 sys.argv = sys.argv[1:]
@@ -31,7 +31,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def test_help_imports_no_engine(args: list[str]) -> None:
     program = Path(sys.executable).with_name("shvit-mobile")
     ended = subprocess.run(
-        [sys.executable, "-c", WATCHED, str(program), *args], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WATCH_IMPORTS, str(program), *args], capture_output=True, text=True, check=False
     )
     imported = set(ended.stderr.split())
     assert "typer" in imported, ended.stderr
@@ -40,7 +40,7 @@ def test_help_imports_no_engine(args: list[str]) -> None:
 
 
 def test_help_names_every_command() -> None:
-    ended = executable("--help")
+    ended = run_executable("--help")
     assert ended.returncode == 0
     assert all(f"\n  {command} " in ended.stdout for command in COMMANDS)
 
@@ -54,7 +54,7 @@ def test_every_command_has_help(command: str, call: Call) -> None:
 
 
 def test_the_program_refuses_as_its_tests_say(tmp_path: Path) -> None:
-    ended = executable("export", "--target", "corelm", "--out", tmp_path / "out")
+    ended = run_executable("export", "--target", "corelm", "--out", tmp_path / "out")
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
@@ -63,16 +63,16 @@ def test_the_program_refuses_as_its_tests_say(tmp_path: Path) -> None:
 
 
 def test_an_error_has_three_parts_on_two_lines() -> None:
-    assert text(ShvitError("A.", why="B.", hint="C")) == "error: A.\n       B. C"
-    assert text(ShvitError("A.", hint="C")) == "error: A.\n       C"
-    assert text(ShvitError("A.")) == "error: A."
+    assert format_error(ShvitError("A.", why="B.", hint="C")) == "error: A.\n       B. C"
+    assert format_error(ShvitError("A.", hint="C")) == "error: A.\n       C"
+    assert format_error(ShvitError("A.")) == "error: A."
 
 
 def test_names_from_files_cannot_steer_the_terminal() -> None:
-    assert printable("a\x1b[31mb\r\u202ec\ud800é\n") == "a\\x1b[31mb\\r\\u202ec\\ud800é\n"
+    assert escape_unprintable("a\x1b[31mb\r\u202ec\ud800é\n") == "a\\x1b[31mb\\r\\u202ec\\ud800é\n"
 
 
-def failing(reason: BaseException) -> object:
+def make_failing(reason: BaseException) -> object:
     def check_model(*_: object, **__: object) -> NoReturn:
         raise reason
 
@@ -80,9 +80,9 @@ def failing(reason: BaseException) -> object:
 
 
 def test_a_fault_of_ours_is_not_called_the_users(
-    world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx.checker, "check_model", failing(RuntimeError("boom")))
+    monkeypatch.setattr(onnx.checker, "check_model", make_failing(RuntimeError("boom")))
     monkeypatch.delenv("SHVIT_DEBUG", raising=False)
     args = ("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", tmp_path)
     result = call(*args)
@@ -105,7 +105,7 @@ def test_debug_is_an_option_too(tmp_path: Path, call: Call, monkeypatch: pytest.
 
 
 def test_an_interrupt_leaves_nothing_half_written(
-    world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(path: Path, **_: object) -> None:
         assert path.exists(), "the artifact is being written"
@@ -124,8 +124,8 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_as_such(world: World, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx.checker, "check_model", failing(OSError(28, "No space left on device", "x.onnx")))
+def test_a_full_disk_is_told_as_such(world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx.checker, "check_model", make_failing(OSError(28, "No space left on device", "x.onnx")))
     result = call("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", tmp_path)
     assert result.exit_code == 2
     assert result.stderr.endswith("error: x.onnx: no space left on device.\n")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Call, World
+from tests.cli.conftest import Call, SharedFiles
 from tests.fixtures import FIXTURES
 
 PHONES = FIXTURES / "device_report"
 # The artifact that `export` makes of the tiny checkpoint, and the first and last file of the demo.
 TINY, DEMO = "custom-64x48", "shvit_s1-224"
-Arguments = Callable[[World, Path], tuple[object, ...]]
+Arguments = Callable[[SharedFiles, Path], tuple[object, ...]]
 
 
 def exporting(target: str, *more: str) -> Arguments:
@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[Arguments, str]] = {
 
 
 @pytest.mark.parametrize("case", COMMANDS)
-def test_a_folder_in_the_way_stays_and_is_named(case: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_a_folder_in_the_way_stays_and_is_named(case: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     arguments, name = COMMANDS[case]
     precious = tmp_path / name / "precious"
     precious.parent.mkdir()
@@ -77,7 +77,7 @@ def test_a_folder_in_the_way_stays_and_is_named(case: str, world: World, tmp_pat
 
 
 @pytest.mark.parametrize("suffix", [".mlpackage", ".goldens"])
-def test_a_package_replaces_no_file(suffix: str, world: World, tmp_path: Path, call: Call) -> None:
+def test_a_package_replaces_no_file(suffix: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     file = tmp_path / f"{TINY}-coreml-fp16{suffix}"
     file.write_text("mine")
     result = call(*exporting("coreml")(world, tmp_path), "--overwrite")
@@ -104,7 +104,7 @@ def test_files_are_overwritten_as_asked(tmp_path: Path, call: Call) -> None:
     assert "old" not in (told.read_text(), table.read_text())
 
 
-def test_a_package_and_its_goldens_are_overwritten_as_asked(world: World, tmp_path: Path, call: Call) -> None:
+def test_a_package_and_its_goldens_are_overwritten_as_asked(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     again = (*exporting("coreml")(world, tmp_path), "--overwrite")
     assert call(*again).exit_code == 0
     before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}

@@ -6,13 +6,13 @@ import pytest
 from rich.progress import Progress
 
 from shvit_mobile.cli import progress
-from shvit_mobile.cli.progress import Steps
+from shvit_mobile.cli.progress import JobProgress
 
 
 def test_a_log_names_each_long_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.9, 10.0, 13.2])
     monkeypatch.setattr(progress, "monotonic", lambda: next(times))
-    with Steps("Job") as steps:
+    with JobProgress("Job") as steps:
         with steps.step("Quick"):
             pass
         with steps.step("Slow") as tick:
@@ -24,8 +24,8 @@ def test_a_log_names_each_long_step(capsys: pytest.CaptureFixture[str], monkeypa
 def test_a_step_begins_where_the_description_changes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "LONG", 0.0)
-    with Steps("Job") as steps:
+    monkeypatch.setattr(progress, "LONG_STEP_SECONDS", 0.0)
+    with JobProgress("Job") as steps:
         for description, done in (("one", 1), ("one", 2), ("two", 1)):
             steps.follow(description, done, 2)
     assert capsys.readouterr().err == "one: 0 s\ntwo: 0 s\n"
@@ -36,7 +36,7 @@ def test_a_terminal_sees_how_far_the_job_and_the_step_are(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with Steps("Job") as steps:
+    with JobProgress("Job") as steps:
         steps.expect(4)
         with steps.step("Reading [1]"):
             pass
@@ -52,7 +52,7 @@ def test_a_terminal_sees_how_far_the_job_and_the_step_are(
 
 
 def test_a_step_that_fails_is_not_counted() -> None:
-    with pytest.raises(KeyboardInterrupt), Steps("Job") as steps, steps.step("Doomed"):
+    with pytest.raises(KeyboardInterrupt), JobProgress("Job") as steps, steps.step("Doomed"):
         raise KeyboardInterrupt
     (job,) = steps._bars.tasks
     assert job.completed == 0

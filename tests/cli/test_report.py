@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Call, Exported
-from tests.cli.test_main import WATCHED
+from tests.cli.conftest import Call, ExportedFiles
+from tests.cli.test_main import WATCH_IMPORTS
 from tests.report.builders import DRIFT, MANIFESTS, PHONES
 
 
@@ -30,7 +30,7 @@ def test_json_is_what_is_on_the_page(tmp_path: Path, call: Call) -> None:
     assert json.loads(result.stdout) == json.loads((tmp_path / "a.json").read_text())
 
 
-def test_an_export_is_reported(exported: Exported, tmp_path: Path, call: Call) -> None:
+def test_an_export_is_reported(exported: ExportedFiles, tmp_path: Path, call: Call) -> None:
     out = tmp_path / "report.html"
     result = call("report", exported.folder, "--out", out)
     assert result.exit_code == 0, result.output
@@ -56,7 +56,7 @@ def test_no_engine_is_imported(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("shvit-mobile")
     args = ("report", str(MANIFESTS), str(DRIFT), str(PHONES), "--out", str(tmp_path / "a.html"))
     ended = subprocess.run(
-        [sys.executable, "-c", WATCHED, str(program), *args], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WATCH_IMPORTS, str(program), *args], capture_output=True, text=True, check=False
     )
     assert (tmp_path / "a.html").exists(), ended.stderr
     assert not set(ended.stderr.split()) & {"torch", "coremltools", "executorch", "onnx", "onnxruntime"}

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from shvit_mobile.cli.tables import sensitivity_table
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.cli.tables import build_sensitivity_table
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 from tests.fixtures import FIXTURES
 
-DOCUMENT = Sensitivity.read(FIXTURES / "sensitivity" / "small.json")
+DOCUMENT = SensitivityReport.read(FIXTURES / "sensitivity" / "small.json")
 
 
-def rendered(document: Sensitivity, most: int) -> list[str]:
+def render_sensitivity_table(document: SensitivityReport, most: int) -> list[str]:
     console = Console(width=100, markup=False)
     with console.capture() as capture:
-        console.print(sensitivity_table(document, most))
+        console.print(build_sensitivity_table(document, most))
     return capture.get().splitlines()
 
 
 def test_the_sensitivity_table_has_the_worst_layers_first() -> None:
-    lines = rendered(DOCUMENT, 3)
+    lines = render_sensitivity_table(DOCUMENT, 3)
     assert "the worst 3 of 8 layers" in lines[0]
     worst = sorted(DOCUMENT.layers, key=lambda row: row.quantized_db)
     body = [line.split() for line in lines if line.strip().startswith(("patch_embed", "stages"))]
@@ -33,7 +33,7 @@ def test_the_sensitivity_table_has_the_worst_layers_first() -> None:
 
 def test_a_long_name_leaves_the_figures_whole() -> None:
     row = DOCUMENT.layers[0].model_copy(update={"layer": "stages.10.downsample." + "x" * 90, "float_db": float("inf")})
-    lines = rendered(DOCUMENT.model_copy(update={"layers": (row, *DOCUMENT.layers[1:])}), 10)
+    lines = render_sensitivity_table(DOCUMENT.model_copy(update={"layers": (row, *DOCUMENT.layers[1:])}), 10)
     assert all(len(line) <= 100 for line in lines)
     assert "8 layers" in lines[0]
     assert "worst" not in lines[0]

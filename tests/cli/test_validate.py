@@ -14,23 +14,23 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from shvit_mobile.cli.changes import budget, verdict
+from shvit_mobile.cli.changes import describe_mcnemar, describe_needed_images
 from shvit_mobile.contracts.drift_report import DriftReport, NeededImages
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
-from shvit_mobile.drift.compare import float_reference
+from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.drift.gates import images_for_drop
-from shvit_mobile.drift.intervals import mcnemar, wilson
+from shvit_mobile.drift.intervals import compute_mcnemar_test, compute_wilson_interval
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from tests.cli.conftest import LABELS, Call, Exported, World
+from tests.cli.conftest import LABELS, Call, ExportedFiles, SharedFiles
 
 NAME = "custom-64x48-onnx-fp32.onnx"
 
 
 @pytest.fixture(scope="module")
-def sound(world: World, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sound(world: SharedFiles, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An fp32 artifact, and the report that its export wrote."""
     out: Path = tmp_path_factory.mktemp("sound")
     made = call(
@@ -63,7 +63,7 @@ def swapped(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save(graph, path)
     manifest = path.with_suffix(".manifest.json")
     fields = json.loads(manifest.read_text())
-    fields["artifact"] |= {"sha256": sha256(path), "bytes": path.stat().st_size}
+    fields["artifact"] |= {"sha256": compute_sha256(path), "bytes": path.stat().st_size}
     manifest.write_text(json.dumps(fields))
     return path
 
@@ -71,7 +71,7 @@ def swapped(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_classes_that_were_exchanged_are_found(swapped: Path, call: Call, tmp_path: Path) -> None:
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(COUNT, 0)
-    answers = float_reference(trained, images).logits.argmax(1).tolist()
+    answers = compute_float_reference(trained, images).logits.argmax(1).tolist()
     names, other = trained.labels, {CAT: DOG, DOG: CAT}
     moved = Counter(
         (names[right], names[was], names[other[was]])
@@ -114,7 +114,7 @@ def test_two_classes_that_were_exchanged_are_found(swapped: Path, call: Call, tm
 
 
 def test_the_report_says_what_was_compared_and_json_is_the_same(
-    sound: Path, world: World, call: Call, tmp_path: Path
+    sound: Path, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     args = ("validate", sound, "--checkpoint", world.checkpoint, "--images", world.pictures, "--max-drop", 0.5)
     out = tmp_path / "report.json"
@@ -130,7 +130,7 @@ def test_the_report_says_what_was_compared_and_json_is_the_same(
     assert report.app.endswith(" validate")
     assert {"torch", "onnxruntime", "pillow"} <= report.versions.keys()
     (row,) = report.rows
-    assert (row.artifact, row.how, row.artifact_sha256) == (NAME, "native", sha256(sound))
+    assert (row.artifact, row.how, row.artifact_sha256) == (NAME, "native", compute_sha256(sound))
     assert report.changed[0].needed == NeededImages(
         max_drop=0.5, supported=False, images=images_for_drop(0, 0, 14, 0.5)
     )
@@ -144,7 +144,7 @@ def test_the_report_says_what_was_compared_and_json_is_the_same(
     assert (exported.images, exported.checkpoint) == (report.images, report.checkpoint)
 
 
-def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: World, call: Call) -> None:
+def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: SharedFiles, call: Call) -> None:
     args = ("validate", sound, "--checkpoint", world.checkpoint, "--images", world.pictures, "--json")
     some = DriftReport.model_validate_json(call(*args, "--count", 5, "--seed", 3).stdout).images
     assert (some.count, some.seed) == (5, 3)
@@ -153,7 +153,7 @@ def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: Wor
     assert whole == DriftReport.model_validate_json(call(*args).stdout).images
 
 
-def test_the_ladder_stands_above_the_artifacts_on_the_same_images(exported: Exported, world: World, call: Call) -> None:
+def test_the_ladder_stands_above_the_artifacts_on_the_same_images(exported: ExportedFiles, world: SharedFiles, call: Call) -> None:
     executorch, coreml, graph = (exported.artifact(target) for target in ("executorch", "coreml", "onnx"))
     images = ("--images", world.specimens, "--ladder")
     args = ("validate", executorch, coreml, graph, "--checkpoint", world.species, *images)
@@ -177,7 +177,7 @@ def test_the_ladder_stands_above_the_artifacts_on_the_same_images(exported: Expo
 
 @pytest.mark.parametrize("command", ["validate", "export"])
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
-    command: str, sound: Path, world: World, call: Call, tmp_path: Path
+    command: str, sound: Path, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     there, folder = tmp_path / "there.json", tmp_path / "folder"
     there.write_text("precious")
@@ -210,7 +210,7 @@ def test_a_folder_is_never_overwritten_by_a_device_report(sound: Path, call: Cal
     assert (tmp_path / "precious").exists()
 
 
-def test_a_report_of_an_export_needs_images(world: World, call: Call, tmp_path: Path) -> None:
+def test_a_report_of_an_export_needs_images(world: SharedFiles, call: Call, tmp_path: Path) -> None:
     args = ("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", tmp_path / "out")
     result = call(*args, "--report", tmp_path / "report.json")
     assert result.exit_code == 2
@@ -218,25 +218,25 @@ def test_a_report_of_an_export_needs_images(world: World, call: Call, tmp_path: 
 
 
 def test_mcnemars_test_is_told_in_words() -> None:
-    assert verdict(mcnemar(0, 0)) == "Both models are right on the same images."
-    assert "the float model 3, the artifact 2." in verdict(mcnemar(3, 2))
-    assert verdict(mcnemar(3, 2)).endswith("p = 1: no evidence of a difference in top-1.")
-    assert verdict(mcnemar(20, 4)).endswith("p = 0.0015: evidence that the artifact is worse in top-1.")
-    assert verdict(mcnemar(4, 20)).endswith("evidence that the artifact is better in top-1.")
+    assert describe_mcnemar(compute_mcnemar_test(0, 0)) == "Both models are right on the same images."
+    assert "the float model 3, the artifact 2." in describe_mcnemar(compute_mcnemar_test(3, 2))
+    assert describe_mcnemar(compute_mcnemar_test(3, 2)).endswith("p = 1: no evidence of a difference in top-1.")
+    assert describe_mcnemar(compute_mcnemar_test(20, 4)).endswith("p = 0.0015: evidence that the artifact is worse in top-1.")
+    assert describe_mcnemar(compute_mcnemar_test(4, 20)).endswith("evidence that the artifact is better in top-1.")
 
 
 def test_the_images_needed_are_told_in_words() -> None:
     row = DriftRow(
         artifact="a", target="onnx", precision="int8", how="native", engine="E", images=2000,
-        agreement=wilson(1, 1), sqnr_db=1, max_abs_error=1, mean_kl=1,
+        agreement=compute_wilson_interval(1, 1), sqnr_db=1, max_abs_error=1, mean_kl=1,
     )  # fmt: skip
     wide, narrow, past = (
         NeededImages(max_drop=0.5, supported=images == 765, images=images) for images in (765, 3358, None)
     )
     assert (
-        budget(wide, row)
+        describe_needed_images(wide, row)
         == "2,000 images are enough to show that top-1 drops by at most 0.5 points; 765 would have been."
     )
-    assert "It takes 3,358 images to show" in budget(narrow, row)
-    assert budget(narrow, row).endswith("these are 2,000.")
-    assert budget(past, row).startswith("No number of such images")
+    assert "It takes 3,358 images to show" in describe_needed_images(narrow, row)
+    assert describe_needed_images(narrow, row).endswith("these are 2,000.")
+    assert describe_needed_images(past, row).startswith("No number of such images")

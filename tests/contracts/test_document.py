@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from shvit_mobile.contracts.document import VERSION, Document
+from shvit_mobile.contracts.document import SCHEMA_VERSION, Document
 from shvit_mobile.contracts.recipe import CalibrationImages, Recipe
-from shvit_mobile.contracts.schemas import DOCUMENTS, schema_of
+from shvit_mobile.contracts.schemas import DOCUMENT_TYPES, build_json_schema
 from shvit_mobile.errors import BadRecipe
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -28,16 +28,16 @@ def written(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.NAME)
+@pytest.mark.parametrize("document", DOCUMENT_TYPES, ids=lambda document: document.NAME)
 def test_the_schemas_are_those_of_the_documents(document: type[Document]) -> None:
     stored = json.loads((SCHEMAS / f"{document.NAME}.schema.json").read_text())
     Draft202012Validator.check_schema(stored)
-    assert stored == json.loads(json.dumps(schema_of(document))), "run: .venv/bin/python tools/write_schemas.py"
+    assert stored == json.loads(json.dumps(build_json_schema(document))), "run: .venv/bin/python tools/write_schemas.py"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.NAME)
+@pytest.mark.parametrize("document", DOCUMENT_TYPES, ids=lambda document: document.NAME)
 def test_a_schema_insists_on_version_and_kind(document: type[Document]) -> None:
-    assert {"schema_version", "kind"} <= set(schema_of(document)["required"])
+    assert {"schema_version", "kind"} <= set(build_json_schema(document)["required"])
 
 
 def test_a_newer_major_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -79,4 +79,4 @@ def test_a_document_that_its_own_schema_refuses_is_not_written() -> None:
 
 
 def test_a_version_is_major_and_minor() -> None:
-    assert all(part.isdecimal() for part in VERSION.split("."))
+    assert all(part.isdecimal() for part in SCHEMA_VERSION.split("."))

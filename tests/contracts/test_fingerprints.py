@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 
 
 def package(folder: Path, **files: str) -> Path:
@@ -17,25 +17,25 @@ def package(folder: Path, **files: str) -> Path:
 def test_a_file_has_the_fingerprint_everyone_else_gives_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abc" * 1000)
-    assert sha256(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
+    assert compute_sha256(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
 
 
 def test_a_folder_does_not_depend_on_the_order_of_writing(tmp_path: Path) -> None:
     first = package(tmp_path / "1", a_x="one", b="two")
     second = package(tmp_path / "2", b="two", a_x="one")
-    assert sha256(first) == sha256(second)
+    assert compute_sha256(first) == compute_sha256(second)
 
 
 def test_a_folder_depends_on_names_bytes_and_where_one_file_ends(tmp_path: Path) -> None:
     prints = {
-        sha256(package(tmp_path / "1", a="one", b="two")),
-        sha256(package(tmp_path / "2", a="one", c="two")),
-        sha256(package(tmp_path / "3", a="one", b="twp")),
-        sha256(package(tmp_path / "4", a="onet", b="wo")),
-        sha256(package(tmp_path / "5", a="one", d_b="two")),
+        compute_sha256(package(tmp_path / "1", a="one", b="two")),
+        compute_sha256(package(tmp_path / "2", a="one", c="two")),
+        compute_sha256(package(tmp_path / "3", a="one", b="twp")),
+        compute_sha256(package(tmp_path / "4", a="onet", b="wo")),
+        compute_sha256(package(tmp_path / "5", a="one", d_b="two")),
     }
     assert len(prints) == 5
 
 
 def test_sizes_add_up(tmp_path: Path) -> None:
-    assert size_in_bytes(package(tmp_path / "1", a_x="one", b="four")) == 7
+    assert compute_size_bytes(package(tmp_path / "1", a_x="one", b="four")) == 7

@@ -10,30 +10,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.contracts.artifact import Artifact, files_of, goldens_path, manifest_path
-from shvit_mobile.contracts.fingerprints import sha256 as fingerprint
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, list_artifact_files
+from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
 from shvit_mobile.contracts.goldens import Goldens, read_goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import TEST_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import golden_pictures, usual_pictures
-from shvit_mobile.pipeline.goldens import golden_pixels
-from shvit_mobile.pipeline.lower import lower, with_fields
-from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.pipeline.golden_images import load_default_golden_images, select_golden_images
+from shvit_mobile.pipeline.goldens import preprocess_golden_images
+from shvit_mobile.pipeline.lower import lower, update_manifest
+from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.tolerances import tolerance
-from tests.builders import randomised, trained
+from shvit_mobile.targets.tolerances import compute_tolerance
+from tests.builders import build_random_shvit, build_trained_model
 
 SIZE = (48, 64)
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    model = trained(randomised(), size=SIZE)
+    model = build_trained_model(build_random_shvit(), size=SIZE)
     return to_deploy_form(replace(model, preprocessing=Preprocessing(size=SIZE, channel_order="bgr")))
 
 
@@ -45,14 +45,14 @@ def made(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> Arti
 @pytest.fixture
 def artifact(made: Artifact, tmp_path: Path) -> Artifact:
     """A copy that a test may spoil."""
-    for source in files_of(made.path):
+    for source in list_artifact_files(made.path):
         copy = tmp_path / source.name
         shutil.copytree(source, copy) if source.is_dir() else shutil.copyfile(source, copy)
     return Artifact(tmp_path / made.path.name, made.manifest)
 
 
 def test_each_golden_is_a_picture_its_pixels_and_the_answers_to_them(made: Artifact, deployed: DeployForm) -> None:
-    goldens, folder = read_goldens(made), goldens_path(made.path)
+    goldens, folder = read_goldens(made), get_goldens_path(made.path)
     assert len(goldens.images) == 4
     assert (goldens.precision, goldens.how) == ("fp32", "native")
     assert goldens.preprocessing == deployed.trained.preprocessing
@@ -62,9 +62,9 @@ def test_each_golden_is_a_picture_its_pixels_and_the_answers_to_them(made: Artif
         assert image.pixels_sha256 == sha256(stored).hexdigest()
         assert encoded.startswith(b"\xff\xd8\xff")
         pixels = np.frombuffer(stored, np.uint8).reshape(*SIZE, 3)
-        np.testing.assert_array_equal(pixels, goldens.preprocessing.pixels(decoded(encoded)))
+        np.testing.assert_array_equal(pixels, goldens.preprocessing.pixels(decode_image(encoded)))
         np.testing.assert_allclose(image.logits, open_runner(made).run(pixels[None])[0], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(image.float_logits, run(deployed, pixels[None])[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(image.float_logits, run_deploy_form(deployed, pixels[None])[0], rtol=1e-5, atol=1e-6)
     # Different answers to different pictures, or the goldens would prove little.
     logits = np.array([image.logits for image in goldens.images])
     assert np.ptp(logits, axis=0).max() > 100 * goldens.tolerance
@@ -78,14 +78,14 @@ def test_the_manifest_names_the_folder_and_its_fingerprint(made: Artifact) -> No
 
 
 def test_the_usual_pictures_are_enlarged_and_shrunk() -> None:
-    sizes = [decoded(picture.jpeg).size for picture in usual_pictures()]
+    sizes = [decode_image(picture.jpeg).size for picture in load_default_golden_images()]
     assert sizes.count((32, 32)) == 3
     assert (731, 487) in sizes
 
 
 @pytest.mark.parametrize("spoil", ["changed", "added", "lost"])
 def test_goldens_that_were_touched_are_refused(artifact: Artifact, spoil: str) -> None:
-    pixels = goldens_path(artifact.path) / "2.rgb"
+    pixels = get_goldens_path(artifact.path) / "2.rgb"
     match spoil:
         case "changed":
             data = bytearray(pixels.read_bytes())
@@ -100,40 +100,40 @@ def test_goldens_that_were_touched_are_refused(artifact: Artifact, spoil: str) -
 
 
 def test_an_artifact_opens_without_its_goldens_but_has_none_then(artifact: Artifact) -> None:
-    shutil.rmtree(goldens_path(artifact.path))
+    shutil.rmtree(get_goldens_path(artifact.path))
     alone = Artifact.open(artifact.path)
     with pytest.raises(BadArtifact, match="lies there without its goldens"):
         read_goldens(alone)
-    older = with_fields(alone, goldens=None)
+    older = update_manifest(alone, goldens=None)
     with pytest.raises(BadArtifact, match="has no goldens"):
         read_goldens(older)
 
 
 def test_goldens_of_another_artifact_are_refused(artifact: Artifact) -> None:
-    listed = goldens_path(artifact.path) / "goldens.json"
+    listed = get_goldens_path(artifact.path) / "goldens.json"
     foreign = Goldens.read(listed).model_copy(update={"artifact_sha256": "1" * 64})
     listed.write_text(foreign.json_text())
     known = artifact.manifest.goldens
     assert known is not None
     updated = known.model_copy(update={"sha256": fingerprint(listed.parent)})
     with pytest.raises(BadArtifact, match="another artifact's"):
-        read_goldens(with_fields(artifact, goldens=updated))
-    assert manifest_path(artifact.path).exists()
+        read_goldens(update_manifest(artifact, goldens=updated))
+    assert get_manifest_path(artifact.path).exists()
 
 
 def test_a_persons_own_pictures_become_goldens(deployed: DeployForm, tmp_path: Path) -> None:
-    pictures = golden_pictures(open_images(TEST_IMAGES), count=2)
+    pictures = select_golden_images(open_images(TEST_IMAGES), count=2)
     own = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, pictures=pictures)
-    goldens, folder = read_goldens(own), goldens_path(own.path)
+    goldens, folder = read_goldens(own), get_goldens_path(own.path)
     assert [(folder / image.image).read_bytes() for image in goldens.images] == [one.jpeg for one in pictures]
-    assert golden_pixels(pictures, goldens.preprocessing).shape == (2, *SIZE, 3)
+    assert preprocess_golden_images(pictures, goldens.preprocessing).shape == (2, *SIZE, 3)
 
 
 def test_the_tolerance_grows_with_the_logits_and_with_what_kernels_round() -> None:
     small, large = np.full((2, 3), 0.1, np.float32), np.full((2, 3), -12, np.float32)
-    assert tolerance("onnx", "fp32", small) == pytest.approx(1e-4)
-    assert tolerance("onnx", "fp32", large) == pytest.approx(1.2e-3)
+    assert compute_tolerance("onnx", "fp32", small) == pytest.approx(1e-4)
+    assert compute_tolerance("onnx", "fp32", large) == pytest.approx(1.2e-3)
     assert (
-        tolerance("coreml", "int8", large) > tolerance("onnx", "int8", large) > tolerance("executorch", "int8", large)
+        compute_tolerance("coreml", "int8", large) > compute_tolerance("onnx", "int8", large) > compute_tolerance("executorch", "int8", large)
     )
-    assert tolerance("executorch", "int8", large) > tolerance("coreml", "fp16", large)
+    assert compute_tolerance("executorch", "int8", large) > compute_tolerance("coreml", "fp16", large)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import OutputExists
 
 
 def test_files_and_folders_appear_together_when_the_block_ends(tmp_path: Path) -> None:
     finals = (tmp_path / "new" / "a.txt", tmp_path / "new" / "package")
-    with whole(*finals, folders={finals[1]: "inside"}) as (file, folder):
+    with write_atomically(*finals, folders={finals[1]: "inside"}) as (file, folder):
         file.write_text("one")
         folder.mkdir()
         (folder / "inside").write_text("two")
@@ -33,7 +33,7 @@ def test_folders_made_for_nothing_are_removed(tmp_path: Path) -> None:
 
 
 def write_half(*finals: Path, overwrite: bool = False) -> None:
-    with whole(*finals, overwrite=overwrite) as (first, *_):
+    with write_atomically(*finals, overwrite=overwrite) as (first, *_):
         first.write_text("new")
         raise RuntimeError("half-way")
 
@@ -41,10 +41,10 @@ def write_half(*finals: Path, overwrite: bool = False) -> None:
 def test_what_is_there_stays_unless_overwriting_is_asked_for(tmp_path: Path) -> None:
     final = tmp_path / "a"
     final.write_text("old")
-    with pytest.raises(OutputExists, match="--overwrite"), whole(final):
+    with pytest.raises(OutputExists, match="--overwrite"), write_atomically(final):
         pass
     assert final.read_text() == "old"
-    with whole(final, overwrite=True) as (part,):
+    with write_atomically(final, overwrite=True) as (part,):
         part.write_text("new")
     assert final.read_text() == "new"
 
@@ -62,7 +62,7 @@ def test_a_folder_replaces_a_folder_of_its_kind_wholly(tmp_path: Path) -> None:
     final.mkdir()
     (final / "stale").write_text("old")
     (final / "mark").touch()
-    with whole(final, folders={final: "mark"}, overwrite=True) as (part,):
+    with write_atomically(final, folders={final: "mark"}, overwrite=True) as (part,):
         part.mkdir()
         (part / "mark").touch()
         (part / "fresh").write_text("new")
@@ -73,7 +73,7 @@ def test_a_folder_replaces_a_folder_of_its_kind_wholly(tmp_path: Path) -> None:
 def test_an_empty_folder_may_become_a_package(tmp_path: Path) -> None:
     final = tmp_path / "package"
     final.mkdir()
-    with whole(final, folders={final: "mark"}, overwrite=True) as (part,):
+    with write_atomically(final, folders={final: "mark"}, overwrite=True) as (part,):
         part.mkdir()
         (part / "mark").touch()
     assert [path.name for path in final.iterdir()] == ["mark"]
@@ -86,13 +86,13 @@ def test_a_folder_of_another_kind_stays(folders: tuple[str, ...], tmp_path: Path
     (final / "precious").write_text("mine")
     kinds = {tmp_path / name: "mark" for name in folders}
     for overwrite in (False, True):
-        with pytest.raises(OutputExists, match="is a folder"), whole(final, folders=kinds, overwrite=overwrite):
+        with pytest.raises(OutputExists, match="is a folder"), write_atomically(final, folders=kinds, overwrite=overwrite):
             pytest.fail("the work begins")
     assert (final / "precious").read_text() == "mine"
 
 
 def write_while_a_folder_comes(final: Path) -> None:
-    with whole(final, overwrite=True) as (part,):
+    with write_atomically(final, overwrite=True) as (part,):
         part.write_text("new")
         final.mkdir()
         (final / "precious").write_text("mine")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.errors import BadImages, WrongConfig
-from tests.images.pictures import drawn
+from tests.images.pictures import draw_texture
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "preprocessing.json").read_text())
 SIDES = st.integers(1, 400)
@@ -23,7 +23,7 @@ RATIOS = st.sampled_from([1.0, 0.95, 0.9, 0.875, 0.7, 0.3])
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['picture']}-{case['size']}-{case['interpolation']}")
 def test_pixels_are_those_of_torchvision(case):
     preprocessing = Preprocessing(tuple(case["size"]), case["crop_ratio"], case["interpolation"])
-    pixels = preprocessing.pixels(drawn(*case["picture"]))
+    pixels = preprocessing.pixels(draw_texture(*case["picture"]))
     height, width = case["size"]
     assert pixels[0, 0].tolist() == case["first"]
     assert pixels[height // 2, width // 2].tolist() == case["middle"]
@@ -64,7 +64,7 @@ def test_pixels_have_the_models_shape(height, width, size, ratio, order):
 @given(st.integers(3, 60), st.integers(3, 60))
 def test_a_picture_that_fits_is_only_cropped(height, width):
     size = (height - height // 3, width)
-    picture = drawn(height, width)
+    picture = draw_texture(height, width)
     top = round((height - size[0]) / 2)
     assert (Preprocessing(size, 1.0).pixels(picture) == np.asarray(picture)[top : top + size[0]]).all()
 
@@ -73,7 +73,7 @@ def test_a_picture_that_fits_is_only_cropped(height, width):
 @given(st.integers(1, 30), st.integers(1, 30), st.sampled_from(["bicubic", "bilinear", "lanczos"]))
 def test_the_crop_is_of_the_centre(height, width, interpolation):
     # A picture symmetric about both axes stays so, unless a side left over is odd: offsets are whole pixels.
-    quarter = np.asarray(drawn(height, width))
+    quarter = np.asarray(draw_texture(height, width))
     half = np.concatenate([quarter, quarter[::-1]])
     picture = Image.fromarray(np.concatenate([half, half[:, ::-1]], axis=1))
     preprocessing = Preprocessing((24, 24), 0.75, interpolation)
@@ -133,8 +133,8 @@ def test_normalised_is_what_torchvision_makes_of_pixels():
 
 def test_raw_keeps_the_numbers():
     pixels = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3) * 7
-    assert (raw(pixels).shape, raw(pixels).dtype) == ((2, 3, 2, 3), np.float32)
-    assert (raw(pixels)[1, :, 0, 2] == pixels[1, 0, 2]).all()
+    assert (convert_to_raw_input(pixels).shape, convert_to_raw_input(pixels).dtype) == ((2, 3, 2, 3), np.float32)
+    assert (convert_to_raw_input(pixels)[1, :, 0, 2] == pixels[1, 0, 2]).all()
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,20 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy import coreml_form as coreml
-from shvit_mobile.deploy.coreml_form import LAYOUTS, Layout, NormOfOneGroup, for_coreml
+from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS, AttentionLayout, SingleGroupNorm, rewrite_for_coreml
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
-from shvit_mobile.quantize.layers import dense_convolutions
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.quantize.layers import find_dense_convolutions
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ATTENTION_LAYOUTS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_logits_stay(variant: str, layout: Layout) -> None:
-    deployed = to_deploy_form(trained(randomised(variant, classes=10), size=(97, 65)))
-    rewritten = for_coreml(deployed, layout)
-    images = smooth_pixels(2, (97, 65))
+def test_the_logits_stay(variant: str, layout: AttentionLayout) -> None:
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(variant, classes=10), size=(97, 65)))
+    rewritten = rewrite_for_coreml(deployed, layout)
+    images = draw_smooth_pixels(2, (97, 65))
     reference = deployed.module(images)
     assert reference.std() > 0.05
     torch.testing.assert_close(rewritten(images), reference, rtol=1e-4, atol=1e-4)
@@ -26,15 +26,15 @@ def test_the_logits_stay(variant: str, layout: Layout) -> None:
 
 
 def test_it_is_float32_whatever_the_model_is() -> None:
-    rewritten = for_coreml(to_deploy_form(trained(randomised().double())))
+    rewritten = rewrite_for_coreml(to_deploy_form(build_trained_model(build_random_shvit().double())))
     assert {tensor.dtype for tensor in rewritten.state_dict().values()} == {torch.float32}
 
 
 def test_layers_keep_their_names_and_weights() -> None:
-    deployed = to_deploy_form(trained(randomised()))
-    layers = dict(dense_convolutions(for_coreml(deployed)))
-    assert layers.keys() == dict(dense_convolutions(deployed.module)).keys()
-    for name, layer in dense_convolutions(deployed.module):
+    deployed = to_deploy_form(build_trained_model(build_random_shvit()))
+    layers = dict(find_dense_convolutions(rewrite_for_coreml(deployed)))
+    assert layers.keys() == dict(find_dense_convolutions(deployed.module)).keys()
+    for name, layer in find_dense_convolutions(deployed.module):
         torch.testing.assert_close(layers[name].weight, layer.weight)
 
 
@@ -42,12 +42,12 @@ def test_layers_keep_their_names_and_weights() -> None:
 def test_the_norm_is_a_group_norm_of_one_group(shape: tuple[int, int, int, int]) -> None:
     x = 3 + 5 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = nn.functional.group_norm(x, 1, eps=1e-5)
-    torch.testing.assert_close(NormOfOneGroup(1e-5)(x), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(SingleGroupNorm(1e-5)(x), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_rewrite_that_is_not_exact_is_refused(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    attended = coreml.ATTENDED[layout]
-    monkeypatch.setitem(coreml.ATTENDED, layout, lambda qkv, parts: attended(qkv * 1.001, parts))
-    with pytest.raises(ProofFailed, match="an attention for Core ML differs"):
-        for_coreml(to_deploy_form(trained(randomised())), layout)
+@pytest.mark.parametrize("layout", ATTENTION_LAYOUTS)
+def test_a_rewrite_that_is_not_exact_is_refused(layout: AttentionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    attended = coreml.ATTENTION_BY_LAYOUT[layout]
+    monkeypatch.setitem(coreml.ATTENTION_BY_LAYOUT, layout, lambda qkv, parts: attended(qkv * 1.001, parts))
+    with pytest.raises(VerificationFailed, match="an attention for Core ML differs"):
+        rewrite_for_coreml(to_deploy_form(build_trained_model(build_random_shvit())), layout)

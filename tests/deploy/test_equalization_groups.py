@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.deploy import equalization_groups as wiring
-from shvit_mobile.deploy.equalization_groups import Chain, Part, chains, scaled
+from shvit_mobile.deploy.equalization_groups import (
+    ChannelSlice,
+    EqualizationGroup,
+    find_equalization_groups,
+    scale_channels,
+)
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.shvit import VARIANTS, SHViT, SHViTConfig
-from tests.builders import TINY, randomised, smooth_pixels, trained
+from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
 
 SIZE = (64, 80)
 MODELS = [(variant, (64, 64)) for variant in VARIANTS]
@@ -23,7 +28,7 @@ MODELS += [("tiny", size) for size in ((64, 64), (97, 65), (33, 130))]
 
 
 def form(config: SHViTConfig | str = TINY, size: tuple[int, int] = SIZE) -> SHViT:
-    return to_deploy_form(trained(randomised(config, classes=10, seed=4), size=size)).module
+    return to_deploy_form(build_trained_model(build_random_shvit(config, classes=10, seed=4), size=size)).module
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +36,7 @@ def tiny() -> SHViT:
     return form()
 
 
-def channels(module: SHViT, part: Part) -> int:
+def channels(module: SHViT, part: ChannelSlice) -> int:
     return len(module.get_submodule(part.layer).weight[part.channels])
 
 
@@ -40,7 +45,7 @@ def drawn(module: SHViT) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {
         chain.name: torch.randint(-3, 4, (channels(module, chain.made),), generator=generator, dtype=torch.int8)
-        for chain in chains(module)
+        for chain in find_equalization_groups(module)
     }
 
 
@@ -68,19 +73,19 @@ def changed_layers(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
 def test_scaled_channels_keep_the_logits_bit_for_bit(variant: str, size: tuple[int, int]) -> None:
     module = form(TINY if variant == "tiny" else variant, size)
     before = parameters_of(module)
-    changed, pixels = scaled(module, drawn(module)), smooth_pixels(2, size)
+    changed, pixels = scale_channels(module, drawn(module)), draw_smooth_pixels(2, size)
     with torch.no_grad():
         reference = module(pixels)
         assert torch.equal(changed(pixels), reference)
     assert reference.std() > 0.05, "a model that answers the same to everything proves nothing"
     assert changed_layers(before, module.state_dict()) == set(), "the module itself stays as it is"
-    ends = {end for chain in chains(module) for end in chain.layers}
+    ends = {end for chain in find_equalization_groups(module) for end in chain.layers}
     assert changed_layers(before, changed.state_dict()) == ends
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_kind_of_chain_is_found_wherever_it_lies(variant: str) -> None:
-    found = list(chains(form(variant, (64, 64))))
+    found = list(find_equalization_groups(form(variant, (64, 64))))
     depths, steps = VARIANTS[variant].depths, len(VARIANTS[variant].depths) - 1
     assert Counter(chain.kind for chain in found) == {
         "stem": 3,
@@ -92,21 +97,21 @@ def test_every_kind_of_chain_is_found_wherever_it_lies(variant: str) -> None:
 
 
 def test_a_chain_may_begin_in_the_middle_of_a_layer(tiny: SHViT) -> None:
-    value = next(chain for chain in chains(tiny) if chain.made.start)
+    value = next(chain for chain in find_equalization_groups(tiny) if chain.made.start)
     assert value.name == "stages.1.blocks.0.mixer.m.qkv[16:]"
     assert (value.made.start, value.made.stop) == (16, 25)
-    assert value.taken == (Part("stages.1.blocks.0.mixer.m.proj.1", 0, 9),)
+    assert value.taken == (ChannelSlice("stages.1.blocks.0.mixer.m.proj.1", 0, 9),)
 
 
-NAMES = [chain.name for chain in chains(form())]
+NAMES = [chain.name for chain in find_equalization_groups(form())]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_chains_own_channels_are_scaled_and_no_others(name: str, tiny: SHViT) -> None:
-    chain = next(chain for chain in chains(tiny) if chain.name == name)
+    chain = next(chain for chain in find_equalization_groups(tiny) if chain.name == name)
     exponents = drawn(tiny)[name]
-    pixels = smooth_pixels(1, SIZE, seed=2)
-    before, after = outputs(tiny, pixels), outputs(scaled(tiny, {name: exponents}), pixels)
+    pixels = draw_smooth_pixels(1, SIZE, seed=2)
+    before, after = outputs(tiny, pixels), outputs(scale_channels(tiny, {name: exponents}), pixels)
     factors = torch.exp2(exponents.float())[:, None, None]
     expected = {layer: value.clone() for layer, value in before.items()}
     expected[chain.made.layer][:, chain.made.channels] *= factors
@@ -117,7 +122,7 @@ def test_a_chains_own_channels_are_scaled_and_no_others(name: str, tiny: SHViT) 
         assert torch.equal(value, expected[layer]), layer or "the logits"
 
 
-def wrong(chain: Chain) -> list[Chain]:
+def wrong(chain: EqualizationGroup) -> list[EqualizationGroup]:
     """The chain with an end lost, or read a channel further on."""
     found = [replace(chain, taken=tuple(t for t in chain.taken if t is not lost)) for lost in chain.taken]
     found += [replace(chain, against=())] if chain.against else []
@@ -128,13 +133,13 @@ def wrong(chain: Chain) -> list[Chain]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_chain_that_is_wired_wrongly_is_seen(name: str, tiny: SHViT, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = next(chain for chain in chains(tiny) if chain.name == name)
-    exponents, pixels = drawn(tiny)[name], smooth_pixels(1, SIZE)
+    right = next(chain for chain in find_equalization_groups(tiny) if chain.name == name)
+    exponents, pixels = drawn(tiny)[name], draw_smooth_pixels(1, SIZE)
     with torch.no_grad():
         reference = tiny(pixels)
         for mistake in wrong(right):
             if channels(tiny, mistake.made) < len(exponents):
                 continue
-            monkeypatch.setattr(wiring, "chains", lambda _, mistake=mistake: [mistake])
-            answer = scaled(tiny, {mistake.name: exponents})(pixels)
+            monkeypatch.setattr(wiring, "find_equalization_groups", lambda _, mistake=mistake: [mistake])
+            answer = scale_channels(tiny, {mistake.name: exponents})(pixels)
             assert not torch.equal(answer, reference), mistake

@@ -8,10 +8,10 @@ from torch import nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy import fold as fusing
-from shvit_mobile.deploy.fold import fuse, random_pixels, to_deploy_form
-from shvit_mobile.errors import ProofFailed, WrongConfig
+from shvit_mobile.deploy.fold import fold_batchnorm, generate_pixels, to_deploy_form
+from shvit_mobile.errors import VerificationFailed, WrongConfig
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
-from tests.builders import TINY, randomised, trained
+from tests.builders import TINY, build_random_shvit, build_trained_model
 
 
 def norms(model: nn.Module) -> int:
@@ -21,10 +21,10 @@ def norms(model: nn.Module) -> int:
 @pytest.mark.parametrize("distilled", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_deploy_form_keeps_the_logits(variant: str, distilled: bool) -> None:
-    model = trained(randomised(variant, classes=10, distilled=distilled), size=(97, 65))
+    model = build_trained_model(build_random_shvit(variant, classes=10, distilled=distilled), size=(97, 65))
     deployed = to_deploy_form(model)
-    pixels = random_pixels(model).float()
-    reference = model.model(fusing.normalised(pixels, model.preprocessing))
+    pixels = generate_pixels(model).float()
+    reference = model.model(fusing.normalize_pixels(pixels, model.preprocessing))
     assert reference.std() > 0.05, "a model that answers the same to everything proves nothing"
     torch.testing.assert_close(deployed.module(pixels), reference, rtol=1e-4, atol=1e-4)
     assert deployed.error < 1e-12
@@ -34,16 +34,16 @@ def test_deploy_form_keeps_the_logits(variant: str, distilled: bool) -> None:
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 def test_the_identity_is_folded_for_any_kernel_size(kernel_size: int) -> None:
-    model = randomised(replace(TINY, kernel_size=kernel_size))
-    fused = fuse(model.double())
+    model = build_random_shvit(replace(TINY, kernel_size=kernel_size))
+    fused = fold_batchnorm(model.double())
     images = torch.randn(2, 3, 45, 71, dtype=torch.float64)
     torch.testing.assert_close(fused(images), model(images), rtol=1e-9, atol=1e-9)
     assert not any(isinstance(block.conv, fusing.Residual) for stage in fused.stages for block in stage.blocks)
 
 
 def test_the_norms_affine_part_and_the_scale_are_folded() -> None:
-    model = randomised("shvit_s1", classes=10)
-    attentions = [m for m in fuse(model).modules() if isinstance(m, SingleHeadAttention)]
+    model = build_random_shvit("shvit_s1", classes=10)
+    attentions = [m for m in fold_batchnorm(model).modules() if isinstance(m, SingleHeadAttention)]
     assert len(attentions) == sum(isinstance(m, SingleHeadAttention) for m in model.modules()) > 0
     for attention in attentions:
         assert attention.scale == 1
@@ -55,24 +55,24 @@ def test_a_wrong_fold_of_the_attention_is_refused(monkeypatch: pytest.MonkeyPatc
         attention.pre_norm.bias.zero_()
         return plain(attention)
 
-    plain = fusing.with_plain_norm
-    monkeypatch.setattr(fusing, "with_plain_norm", without_bias)
-    with pytest.raises(ProofFailed, match="a fold of SingleHeadAttention differs"):
-        fuse(randomised())
+    plain = fusing.fold_attention_norm
+    monkeypatch.setattr(fusing, "fold_attention_norm", without_bias)
+    with pytest.raises(VerificationFailed, match="a fold of SingleHeadAttention differs"):
+        fold_batchnorm(build_random_shvit())
 
 
 def test_fusing_again_changes_nothing() -> None:
-    once = fuse(randomised())
-    again = fuse(once)
+    once = fold_batchnorm(build_random_shvit())
+    again = fold_batchnorm(once)
     assert once.state_dict().keys() == again.state_dict().keys()
     for name, tensor in once.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def test_the_original_is_left_as_it_was() -> None:
-    model = randomised(distilled=True).train()
+    model = build_random_shvit(distilled=True).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    to_deploy_form(trained(model))
+    to_deploy_form(build_trained_model(model))
     assert model.training
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -80,22 +80,22 @@ def test_the_original_is_left_as_it_was() -> None:
 
 
 def test_a_model_in_train_mode_is_fused_as_in_eval_mode() -> None:
-    model = randomised()
+    model = build_random_shvit()
     images = torch.randn(1, 3, 64, 64)
     reference = model(images)
-    fused = fuse(model.train())
+    fused = fold_batchnorm(model.train())
     assert not any(module.training for module in fused.modules())
     torch.testing.assert_close(fused(images), reference, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
-    deployed = to_deploy_form(trained(randomised().to(dtype)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit().to(dtype)))
     assert {tensor.dtype for tensor in deployed.module.state_dict().values()} == {dtype}
 
 
 def test_without_baked_normalisation_the_module_takes_normalised_images() -> None:
-    model = trained(randomised())
+    model = build_trained_model(build_random_shvit())
     deployed = to_deploy_form(model, normalise=False)
     images = torch.randn(2, 3, 64, 64)
     assert deployed.takes == "normalised"
@@ -105,7 +105,7 @@ def test_without_baked_normalisation_the_module_takes_normalised_images() -> Non
 def test_baked_normalisation_is_exact_at_the_border() -> None:
     # The stem pads with zeros after normalisation. Folding the mean into a bias would be wrong in the outermost rows
     # and columns alone, so the picture is small enough to be nearly all border.
-    model = trained(randomised(), size=(3, 5))
+    model = build_trained_model(build_random_shvit(), size=(3, 5))
     strong = replace(model, preprocessing=Preprocessing(size=(3, 5), mean=(0.9, 0.1, 0.5), std=(0.05, 0.5, 2.0)))
     assert to_deploy_form(strong).error < 1e-12
 
@@ -114,28 +114,28 @@ def test_a_fold_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     def forgetful(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
         return norm.weight / torch.sqrt(norm.running_var), norm.bias * 1.0
 
-    monkeypatch.setattr(fusing, "scale_and_shift", forgetful)
-    with pytest.raises(ProofFailed, match="a fold of ConvNorm differs from its original"):
-        to_deploy_form(trained(randomised()))
+    monkeypatch.setattr(fusing, "compute_scale_and_shift", forgetful)
+    with pytest.raises(VerificationFailed, match="a fold of ConvNorm differs from its original"):
+        to_deploy_form(build_trained_model(build_random_shvit()))
 
 
 def test_a_wrong_normalisation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def off(fused: fusing.SHViT, preprocessing: Preprocessing) -> None:
         bake(fused, replace(preprocessing, mean=(0.485, 0.456, 0.4061)))
 
-    bake = fusing.bake_normalisation
-    monkeypatch.setattr(fusing, "bake_normalisation", off)
-    with pytest.raises(ProofFailed, match="the deploy form differs from its original"):
-        to_deploy_form(trained(randomised()))
+    bake = fusing.bake_normalization
+    monkeypatch.setattr(fusing, "bake_normalization", off)
+    with pytest.raises(VerificationFailed, match="the deploy form differs from its original"):
+        to_deploy_form(build_trained_model(build_random_shvit()))
 
 
 def test_infinite_statistics_are_refused() -> None:
-    model = randomised()
+    model = build_random_shvit()
     model.patch_embed[0].bn.running_mean[0] = float("inf")
-    with pytest.raises(ProofFailed, match="infinities or NaN"):
-        to_deploy_form(trained(model))
+    with pytest.raises(VerificationFailed, match="infinities or NaN"):
+        to_deploy_form(build_trained_model(model))
 
 
 def test_a_model_that_takes_no_pictures_is_refused() -> None:
     with pytest.raises(WrongConfig, match="takes 1 channels"):
-        to_deploy_form(trained(randomised(replace(TINY, in_channels=1))))
+        to_deploy_form(build_trained_model(build_random_shvit(replace(TINY, in_channels=1))))

@@ -5,22 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from shvit_mobile.deploy.fold import Centre, to_deploy_form
-from shvit_mobile.deploy.fp16_form import STEP, for_half
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.deploy.fold import MeanSubtraction, to_deploy_form
+from shvit_mobile.deploy.fp16_form import MEAN_STEP, rewrite_for_fp16
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.programs import SIZE, SMALL
 
 
 @given(eighths=st.integers(0, 255 * 8))
 def test_every_pixel_minus_an_eighth_is_exact_in_half(eighths: int) -> None:
-    difference = torch.arange(256, dtype=torch.float64) - eighths * STEP
+    difference = torch.arange(256, dtype=torch.float64) - eighths * MEAN_STEP
     assert torch.equal(difference.half().double(), difference)
 
 
 def test_only_the_border_of_the_first_convolution_changes_and_that_little() -> None:
-    module = to_deploy_form(trained(randomised(SMALL), size=SIZE)).module.double()
-    form = for_half(module)
-    pixels = smooth_pixels(2, SIZE).double()
+    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)).module.double()
+    form = rewrite_for_fp16(module)
+    pixels = draw_smooth_pixels(2, SIZE).double()
     before, after = module.patch_embed[:2](pixels), form.patch_embed[:2](pixels)
     torch.testing.assert_close(after[..., 1:-1, 1:-1], before[..., 1:-1, 1:-1], rtol=1e-9, atol=1e-9)
     assert not torch.equal(after, before)
@@ -28,16 +28,16 @@ def test_only_the_border_of_the_first_convolution_changes_and_that_little() -> N
 
 
 def test_it_is_the_mean_that_is_rounded() -> None:
-    module = to_deploy_form(trained(randomised(SMALL), size=SIZE)).module
-    centre = for_half(module).patch_embed[0]
-    assert isinstance(centre, Centre)
-    assert torch.equal((centre.mean / STEP).round() * STEP, centre.mean)
-    assert float((centre.mean - module.patch_embed[0].mean).abs().max()) <= STEP / 2
+    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)).module
+    centre = rewrite_for_fp16(module).patch_embed[0]
+    assert isinstance(centre, MeanSubtraction)
+    assert torch.equal((centre.mean / MEAN_STEP).round() * MEAN_STEP, centre.mean)
+    assert float((centre.mean - module.patch_embed[0].mean).abs().max()) <= MEAN_STEP / 2
 
 
 def test_a_model_of_normalised_values_stays_as_it_is() -> None:
-    module = to_deploy_form(trained(randomised(SMALL), size=SIZE), normalise=False).module
-    form = for_half(module)
+    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE), normalise=False).module
+    form = rewrite_for_fp16(module)
     assert form is not module
     assert isinstance(form.patch_embed[0], nn.Conv2d)
     assert all(torch.equal(*pair) for pair in zip(form.parameters(), module.parameters(), strict=True))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from shvit_mobile.deploy import head_equalization as head
-from shvit_mobile.deploy.head_equalization import equalised
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.deploy.head_equalization import equalize_head
+from shvit_mobile.errors import VerificationFailed
 
 
 def linear(channels: int, classes: int, seed: int) -> nn.Linear:
@@ -30,27 +30,27 @@ def rounded(weight: Tensor) -> Tensor:
 def test_the_logits_stay(channels: int, classes: int, seed: int) -> None:
     plain = linear(channels, classes, seed).double()
     pooled = torch.randn(3, channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    torch.testing.assert_close(equalised(plain)(pooled), plain(pooled), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(equalize_head(plain)(pooled), plain(pooled), rtol=1e-10, atol=1e-10)
 
 
 def test_a_channel_without_weights_is_no_trouble() -> None:
     plain = linear(8, 5, 0)
     plain.weight[:, 3] = 0
     pooled = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(equalised(plain)(pooled), plain(pooled))
+    torch.testing.assert_close(equalize_head(plain)(pooled), plain(pooled))
 
 
 def test_int8_weights_lose_less() -> None:
     plain = linear(320, 100, 0)
     # Values as small as the weights are large: what a BatchNorm's fold makes of channels that hardly move.
     pooled = torch.randn(64, 320, generator=torch.Generator().manual_seed(1)) / plain.weight.abs().amax(0)
-    exact, equal = plain(pooled), equalised(plain)
+    exact, equal = plain(pooled), equalize_head(plain)
     before = (pooled @ rounded(plain.weight).T + plain.bias - exact).square().mean()
     after = ((pooled * equal.scale) @ rounded(equal.linear.weight).T + equal.linear.bias - exact).square().mean()
     assert after < before / 30
 
 
 def test_a_head_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head.EqualisedHead, "forward", lambda self, pooled: self.linear(pooled))
-    with pytest.raises(ProofFailed, match="the equalised head differs"):
-        equalised(linear(8, 5, 0))
+    monkeypatch.setattr(head.EqualizedHead, "forward", lambda self, pooled: self.linear(pooled))
+    with pytest.raises(VerificationFailed, match="the equalised head differs"):
+        equalize_head(linear(8, 5, 0))

@@ -6,18 +6,18 @@ from torch import nn
 
 from shvit_mobile.deploy import xnnpack_form as xnnpack
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.xnnpack_form import AveragingNorm, for_xnnpack
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.deploy.xnnpack_form import AveragingNorm, rewrite_for_xnnpack
+from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
-from shvit_mobile.quantize.layers import dense_convolutions
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.quantize.layers import find_dense_convolutions
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_logits_stay(variant: str) -> None:
-    deployed = to_deploy_form(trained(randomised(variant, classes=10), size=(97, 65)))
-    rewritten = for_xnnpack(deployed)
-    image = smooth_pixels(1, (97, 65))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(variant, classes=10), size=(97, 65)))
+    rewritten = rewrite_for_xnnpack(deployed)
+    image = draw_smooth_pixels(1, (97, 65))
     reference = deployed.module(image)
     assert reference.std() > 0.05
     torch.testing.assert_close(rewritten(image), reference, rtol=1e-4, atol=1e-4)
@@ -25,14 +25,14 @@ def test_the_logits_stay(variant: str) -> None:
 
 
 def test_it_is_float32_whatever_the_model_is() -> None:
-    rewritten = for_xnnpack(to_deploy_form(trained(randomised().double())))
+    rewritten = rewrite_for_xnnpack(to_deploy_form(build_trained_model(build_random_shvit().double())))
     assert {tensor.dtype for tensor in rewritten.state_dict().values()} == {torch.float32}
 
 
 def test_layers_keep_their_names_and_weights() -> None:
-    deployed = to_deploy_form(trained(randomised()))
-    layers = dict(dense_convolutions(for_xnnpack(deployed)))
-    for name, layer in dense_convolutions(deployed.module):
+    deployed = to_deploy_form(build_trained_model(build_random_shvit()))
+    layers = dict(find_dense_convolutions(rewrite_for_xnnpack(deployed)))
+    for name, layer in find_dense_convolutions(deployed.module):
         torch.testing.assert_close(layers[name].weight, layer.weight)
 
 
@@ -44,9 +44,9 @@ def test_the_norm_is_a_group_norm_of_one_group(shape: tuple[int, int, int, int])
 
 
 def test_a_rewrite_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xnnpack, "averaging", lambda channels, bias: averaging(channels, bias * 1.001))
-    with pytest.raises(ProofFailed, match="an attention for XNNPACK differs"):
-        for_xnnpack(to_deploy_form(trained(randomised())))
+    monkeypatch.setattr(xnnpack, "create_channel_average", lambda channels, bias: averaging(channels, bias * 1.001))
+    with pytest.raises(VerificationFailed, match="an attention for XNNPACK differs"):
+        rewrite_for_xnnpack(to_deploy_form(build_trained_model(build_random_shvit())))
 
 
-averaging = xnnpack.averaging
+averaging = xnnpack.create_channel_average

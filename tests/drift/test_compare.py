@@ -17,19 +17,19 @@ from shvit_mobile.contracts.manifest import (
     InputContract,
     Inventory,
     Manifest,
+    ModelProvenance,
     OutputContract,
-    Provenance,
 )
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.drift.compare import compare, float_reference
-from shvit_mobile.drift.intervals import mcnemar, wilson
+from shvit_mobile.drift.compare import compare, compute_float_reference
+from shvit_mobile.drift.intervals import compute_mcnemar_test, compute_wilson_interval
 from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.runtimes.runner import input_values
-from tests.builders import randomised, trained
+from shvit_mobile.runtimes.runner import prepare_input
+from tests.builders import build_random_shvit, build_trained_model
 
 SIZE = (64, 48)
 PREPROCESSING = Preprocessing(size=SIZE, crop_ratio=0.9, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -38,7 +38,7 @@ PICTURES = 23
 
 @pytest.fixture(scope="module")
 def model():
-    return replace(trained(randomised(seed=5)), preprocessing=PREPROCESSING, sha256="ab" * 32)
+    return replace(build_trained_model(build_random_shvit(seed=5)), preprocessing=PREPROCESSING, sha256="ab" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,13 @@ def labelled(folder, expected):
     return ImageSet(folder, files, labels)
 
 
-def artifact_of(model, *, preprocessing=PREPROCESSING, classes=None, checkpoint=None):
+def build_artifact(model, *, preprocessing=PREPROCESSING, classes=None, checkpoint=None):
     """An artifact that was made from `model`, as far as a manifest can tell."""
     manifest = Manifest(
         artifact=ArtifactFile(name="tiny.onnx", bytes=1, sha256="0" * 64),
         target="onnx",
         precision="fp32",
-        model=Provenance(
+        model=ModelProvenance(
             variant="custom",
             classes=classes or model.model.config.classes,
             source=model.source,
@@ -124,7 +124,7 @@ class TorchRunner:
 
     def run(self, pixels):
         with torch.no_grad():
-            logits = self.model(torch.from_numpy(input_values(self.manifest, pixels))).numpy().copy()
+            logits = self.model(torch.from_numpy(prepare_input(self.manifest, pixels))).numpy().copy()
         for index in range(len(pixels)):
             logits[index] += self.planted.get(self.seen + index, 0)
         self.seen += len(pixels)
@@ -132,57 +132,57 @@ class TorchRunner:
         return logits
 
 
-def runner_of(artifact, model, **planted):
+def build_runner(artifact, model, **planted):
     return TorchRunner(model.model, artifact.manifest, **planted)
 
 
-def float_hits(labelled):
+def list_float_hits(labelled):
     """Whether the float model gets each picture right, by how `labelled` was made."""
     return [index % 3 != 2 for index, file in enumerate(labelled.files) if "cut" not in file.name]
 
 
 def test_an_artifact_that_computes_the_same_has_no_drift_and_the_labels_are_counted(model, labelled):
-    artifact = artifact_of(model)
-    row = compare(artifact, model, labelled, runner=runner_of(artifact, model))
-    right = sum(float_hits(labelled))
+    artifact = build_artifact(model)
+    row = compare(artifact, model, labelled, runner=build_runner(artifact, model))
+    right = sum(list_float_hits(labelled))
     assert (row.images, row.skipped) == (PICTURES, 1)
     assert (row.artifact, row.target, row.precision, row.how, row.engine) == (
         "tiny.onnx", "onnx", "fp32", "reference", "torch",
     )  # fmt: skip
-    assert row.float_top1 == row.top1 == wilson(right, PICTURES)
-    assert row.agreement == wilson(PICTURES, PICTURES)
+    assert row.float_top1 == row.top1 == compute_wilson_interval(right, PICTURES)
+    assert row.agreement == compute_wilson_interval(PICTURES, PICTURES)
     assert row.max_abs_error < 1e-4
 
 
 def test_the_float_logits_are_those_of_torch_on_the_normalised_picture(model, folder, expected):
-    reference = float_reference(model, open_images(folder))
+    reference = compute_float_reference(model, open_images(folder))
     assert [file.name for file in reference.files] == [f"{index:02}.jpg" for index in range(PICTURES)]
     np.testing.assert_allclose(reference.logits, expected, atol=1e-4)
     assert np.ptp(expected, axis=0).min() > 0.05, "pictures that all look the same to the model prove nothing"
 
 
 def test_planted_drift_comes_out_exactly(model, labelled):
-    artifact = artifact_of(model)
-    hits = float_hits(labelled)
+    artifact = build_artifact(model)
+    hits = list_float_hits(labelled)
     labels = [label for label, file in zip(labelled.labels, labelled.files, strict=True) if "cut" not in file.name]
     lost, gained = [i for i, hit in enumerate(hits) if hit][:5], [i for i, hit in enumerate(hits) if not hit][:2]
     planted = {i: 1000 * np.eye(7, dtype=np.float32)[(labels[i] + 3) % 7] for i in lost}
     planted |= {i: 1000 * np.eye(7, dtype=np.float32)[labels[i]] for i in gained}
-    row = compare(artifact, model, labelled, runner=runner_of(artifact, model, planted=planted), batch=4)
-    assert row.agreement == wilson(PICTURES - 7, PICTURES)
-    assert row.mcnemar == mcnemar(5, 2)
+    row = compare(artifact, model, labelled, runner=build_runner(artifact, model, planted=planted), batch=4)
+    assert row.agreement == compute_wilson_interval(PICTURES - 7, PICTURES)
+    assert row.mcnemar == compute_mcnemar_test(5, 2)
     assert row.top1_drop == 100 * 3 / PICTURES
-    assert row.top1 == wilson(sum(hits) - 3, PICTURES)
+    assert row.top1 == compute_wilson_interval(sum(hits) - 3, PICTURES)
     assert row.max_abs_error == pytest.approx(1000, abs=1e-2)
 
 
 @pytest.mark.parametrize("size", [1, 5, 23, 100])
 def test_the_row_does_not_depend_on_the_batch_and_no_batch_is_larger_than_asked(model, labelled, size):
-    artifact = artifact_of(model)
+    artifact = build_artifact(model)
     noise = np.random.default_rng(0).normal(size=(PICTURES, 7)).astype(np.float32)
     planted = dict(enumerate(noise))
-    whole = compare(artifact, model, labelled, runner=runner_of(artifact, model, planted=planted), batch=23)
-    runner = runner_of(artifact, model, planted=planted)
+    whole = compare(artifact, model, labelled, runner=build_runner(artifact, model, planted=planted), batch=23)
+    runner = build_runner(artifact, model, planted=planted)
     row = compare(artifact, model, labelled, runner=runner, batch=size)
     assert runner.largest == min(size, PICTURES)
     assert (row.top1, row.agreement, row.mcnemar) == (whole.top1, whole.agreement, whole.mcnemar)
@@ -190,12 +190,12 @@ def test_the_row_does_not_depend_on_the_batch_and_no_batch_is_larger_than_asked(
 
 
 def test_a_reference_serves_many_artifacts_and_the_float_model_runs_once(model, labelled):
-    artifact = artifact_of(model)
+    artifact = build_artifact(model)
     passes = []
     watch = model.model.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
-    other = randomised(seed=6)
+    other = build_random_shvit(seed=6)
     try:
-        reference = float_reference(model, labelled)
+        reference = compute_float_reference(model, labelled)
         rows = [
             compare(artifact, model, labelled, runner=TorchRunner(other, artifact.manifest), reference=reference)
             for _ in range(3)
@@ -211,20 +211,20 @@ def test_a_reference_serves_many_artifacts_and_the_float_model_runs_once(model, 
 
 def test_both_models_see_the_pixels_that_the_manifest_asks_for(model, labelled):
     elsewhere = Preprocessing(size=(96, 96), mean=(0.1, 0.1, 0.1), std=(0.5, 0.5, 0.5), channel_order="bgr")
-    artifact = artifact_of(model, preprocessing=elsewhere)
-    row = compare(artifact, model, labelled, runner=runner_of(artifact, model))
+    artifact = build_artifact(model, preprocessing=elsewhere)
+    row = compare(artifact, model, labelled, runner=build_runner(artifact, model))
     assert row.agreement.value == 1
     assert row.max_abs_error < 1e-4
-    reference = float_reference(model, labelled, preprocessing=elsewhere)
-    (batch,) = batches(labelled, elsewhere, size=32)
+    reference = compute_float_reference(model, labelled, preprocessing=elsewhere)
+    (batch,) = iterate_batches(labelled, elsewhere, size=32)
     with torch.no_grad():
         direct = model.model(torch.from_numpy(elsewhere.normalised(batch.pixels))).numpy()
     np.testing.assert_allclose(reference.logits, direct, atol=1e-4)
 
 
 def test_pictures_without_labels_give_a_row_without_accuracy(model, folder):
-    artifact = artifact_of(model)
-    row = compare(artifact, model, open_images(folder), runner=runner_of(artifact, model))
+    artifact = build_artifact(model)
+    row = compare(artifact, model, open_images(folder), runner=build_runner(artifact, model))
     assert row.images == PICTURES
     assert (row.top1, row.top5, row.top1_drop, row.mcnemar) == (None, None, None, None)
 
@@ -235,24 +235,24 @@ def test_class_folders_are_matched_by_name_with_the_models_labels(model, folder,
         place = tmp_path / names.labels[winner]
         place.mkdir(exist_ok=True)
         (place / f"{index}.jpg").write_bytes((folder / f"{index:02}.jpg").read_bytes())
-    artifact = artifact_of(names)
-    row = compare(artifact, names, open_images(tmp_path, labels=names.labels), runner=runner_of(artifact, names))
-    assert row.float_top1 == wilson(PICTURES, PICTURES)
+    artifact = build_artifact(names)
+    row = compare(artifact, names, open_images(tmp_path, labels=names.labels), runner=build_runner(artifact, names))
+    assert row.float_top1 == compute_wilson_interval(PICTURES, PICTURES)
     found = open_images(tmp_path)
     assert len(found.classes) < 7, "otherwise the folders alone would do"
     with pytest.raises(BadImages, match="other classes than the model's") as refused:
-        compare(artifact, names, found, runner=runner_of(artifact, names))
+        compare(artifact, names, found, runner=build_runner(artifact, names))
     assert "open_images(path, labels=trained.labels)" in refused.value.hint
 
 
 def test_progress_counts_all_files_and_ends_with_the_last(model, labelled):
-    artifact = artifact_of(model)
+    artifact = build_artifact(model)
     told = []
     compare(
         artifact,
         model,
         labelled,
-        runner=runner_of(artifact, model),
+        runner=build_runner(artifact, model),
         batch=5,
         progress=lambda *done: told.append(done),
     )
@@ -262,13 +262,13 @@ def test_progress_counts_all_files_and_ends_with_the_last(model, labelled):
 
 
 def test_a_model_left_in_training_mode_is_evaluated_and_handed_back_as_it_was(model, labelled):
-    artifact = artifact_of(model)
-    expected = float_reference(model, labelled)
+    artifact = build_artifact(model)
+    expected = compute_float_reference(model, labelled)
     model.model.train()
     model.model.head.eval()
     before = {name: value.clone() for name, value in model.model.state_dict().items()}
     try:
-        reference = float_reference(model, labelled)
+        reference = compute_float_reference(model, labelled)
         assert model.model.training
         assert model.model.stages.training
         assert not model.model.head.training
@@ -281,63 +281,63 @@ def test_a_model_left_in_training_mode_is_evaluated_and_handed_back_as_it_was(mo
 
 def test_an_artifact_of_another_checkpoint_is_refused_before_anything_runs(model, labelled):
     for wrong, words in (
-        (artifact_of(model, checkpoint="cd" * 32), r"another checkpoint"),
-        (artifact_of(model, classes=8), r"8 classes.*7"),
+        (build_artifact(model, checkpoint="cd" * 32), r"another checkpoint"),
+        (build_artifact(model, classes=8), r"8 classes.*7"),
     ):
-        runner = runner_of(wrong, model)
+        runner = build_runner(wrong, model)
         with pytest.raises(BadArtifact, match=words):
             compare(wrong, model, labelled, runner=runner)
         assert runner.seen == 0
 
 
 def test_labels_that_the_model_does_not_know_are_refused_before_anything_runs(model, labelled):
-    artifact = artifact_of(model)
-    runner = runner_of(artifact, model)
+    artifact = build_artifact(model)
+    runner = build_runner(artifact, model)
     with pytest.raises(BadImages, match="7 classes, 0 to 6"):
         compare(artifact, model, replace(labelled, labels=(7, *labelled.labels[1:])), runner=runner)
     assert runner.seen == 0
 
 
 def test_answers_that_are_no_logits_are_refused(model, labelled):
-    artifact = artifact_of(model)
-    wide = TorchRunner(randomised(classes=9), artifact.manifest)
+    artifact = build_artifact(model)
+    wide = TorchRunner(build_random_shvit(classes=9), artifact.manifest)
     with pytest.raises(BadArtifact, match=r"shape \(23, 9\)"):
         compare(artifact, model, labelled, runner=wide)
-    poisoned = runner_of(artifact, model, planted={20: np.full(7, np.nan, np.float32)})
+    poisoned = build_runner(artifact, model, planted={20: np.full(7, np.nan, np.float32)})
     with pytest.raises(BadArtifact, match=r"tiny.onnx are not finite for 1 of 23 images.*number 20"):
         compare(artifact, model, labelled, runner=poisoned)
 
 
 def test_a_float_model_that_overflows_is_refused(model, labelled):
-    broken = replace(model, model=randomised(seed=5))
+    broken = replace(model, model=build_random_shvit(seed=5))
     with torch.no_grad():
         broken.model.head.l.bias[3] = math.nan
-    artifact = artifact_of(model)
+    artifact = build_artifact(model)
     with pytest.raises(BadCheckpoint, match="not finite for 23 of 23"):
-        float_reference(broken, labelled)
+        compute_float_reference(broken, labelled)
     with pytest.raises(BadCheckpoint, match="not finite for 23 of 23"):
-        compare(artifact, broken, labelled, runner=runner_of(artifact, model))
+        compare(artifact, broken, labelled, runner=build_runner(artifact, model))
 
 
 def test_a_reference_of_something_else_is_refused(model, labelled):
-    artifact = artifact_of(model)
-    reference = float_reference(model, labelled)
+    artifact = build_artifact(model)
+    reference = compute_float_reference(model, labelled)
     fewer = replace(labelled, files=labelled.files[1:], labels=labelled.labels[1:])
     for wrong, error in (
         (replace(reference, checkpoint_sha256="cd" * 32), WrongConfig),
         (replace(reference, preprocessing=Preprocessing(size=SIZE)), WrongConfig),
-        (float_reference(model, fewer), BadImages),
-        (float_reference(model, replace(labelled, files=labelled.files[::-1])), BadImages),
+        (compute_float_reference(model, fewer), BadImages),
+        (compute_float_reference(model, replace(labelled, files=labelled.files[::-1])), BadImages),
     ):
         with pytest.raises(error, match="reference"):
-            compare(artifact, model, labelled, runner=runner_of(artifact, model), reference=wrong)
+            compare(artifact, model, labelled, runner=build_runner(artifact, model), reference=wrong)
 
 
 def test_pictures_of_which_none_can_be_decoded_are_refused(model, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"not a picture")
-    artifact = artifact_of(model)
+    artifact = build_artifact(model)
     with pytest.raises(BadImages):
-        compare(artifact, model, open_images(tmp_path), runner=runner_of(artifact, model))
+        compare(artifact, model, open_images(tmp_path), runner=build_runner(artifact, model))
 
 
 @pytest.mark.slow
@@ -353,7 +353,7 @@ def test_a_real_package_is_opened_and_run_and_its_half_precision_shows(model, la
     )
     path = tmp_path / "tiny.mlpackage"
     package.save(str(path))
-    artifact = Artifact(path, artifact_of(model).manifest.model_copy(update={"target": "coreml"}))
+    artifact = Artifact(path, build_artifact(model).manifest.model_copy(update={"target": "coreml"}))
     few = replace(labelled, files=labelled.files[:6], labels=labelled.labels[:6])
     row = compare(artifact, model, few)
     assert (row.images, row.artifact, row.target) == (6, "tiny.mlpackage", "coreml")

@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.drift.gates import Gate, caveats, judged, violations
-from shvit_mobile.drift.intervals import drop_interval, images_for_drop, images_for_share, mcnemar, wilson
+from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
+from shvit_mobile.drift.intervals import (
+    compute_drop_interval,
+    compute_mcnemar_test,
+    compute_wilson_interval,
+    estimate_images_for_drop,
+    estimate_images_for_proportion,
+)
 from shvit_mobile.errors import WrongConfig
 
 
-def measured(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
+def build_row(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
     """A row as it comes out of `lost` and `gained` images and as many that agree."""
     row = {
         "artifact": "tiny-64-onnx-int8.onnx",
@@ -23,21 +29,21 @@ def measured(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **fi
         "how": "native",
         "engine": "onnxruntime 1.23",
         "images": images,
-        "agreement": wilson(images if agreeing is None else agreeing, images),
+        "agreement": compute_wilson_interval(images if agreeing is None else agreeing, images),
         "sqnr_db": 30.0,
         "max_abs_error": 0.25,
         "mean_kl": 0.01,
     }
     if labelled:
         row["top1_drop"] = 100 * (lost - gained) / images
-        row["top1_drop_interval"] = drop_interval(lost, gained, images)
-        row["mcnemar"] = mcnemar(lost, gained)
+        row["top1_drop_interval"] = compute_drop_interval(lost, gained, images)
+        row["mcnemar"] = compute_mcnemar_test(lost, gained)
     return DriftRow(**(row | figures))
 
 
 def test_a_drop_past_the_gate_is_told_with_its_value_its_interval_and_the_artifact():
-    (sentence,) = violations(measured(lost=4, gained=1), Gate(max_drop=0.5))
-    low, high = drop_interval(4, 1, 500)
+    (sentence,) = find_violations(build_row(lost=4, gained=1), Gate(max_drop=0.5))
+    low, high = compute_drop_interval(4, 1, 500)
     assert sentence.startswith("tiny-64-onnx-int8.onnx: the top-1 drop is 0.6 points")
     assert f"95% interval {low:.2f} to {high:.2f}, 500 images" in sentence
     assert sentence.endswith("more than 0.5.")
@@ -47,14 +53,14 @@ def test_a_drop_past_the_gate_is_told_with_its_value_its_interval_and_the_artifa
 def test_a_drop_equal_to_the_gate_passes_and_one_image_more_does_not(images, lost):
     lost = min(lost, images - 1)
     limit = 100 * lost / images
-    assert violations(measured(images=images, lost=lost), Gate(max_drop=limit)) == []
-    assert len(violations(measured(images=images, lost=lost + 1), Gate(max_drop=limit))) == 1
+    assert find_violations(build_row(images=images, lost=lost), Gate(max_drop=limit)) == []
+    assert len(find_violations(build_row(images=images, lost=lost + 1), Gate(max_drop=limit))) == 1
 
 
 def test_limits_typed_in_decimals_are_met_exactly():
-    assert violations(measured(images=1000, lost=3), Gate(max_drop=0.3)) == []
-    assert violations(measured(images=1000, agreeing=985), Gate(min_agreement=0.985)) == []
-    assert violations(measured(images=1000, agreeing=984), Gate(min_agreement=0.985)) == [
+    assert find_violations(build_row(images=1000, lost=3), Gate(max_drop=0.3)) == []
+    assert find_violations(build_row(images=1000, agreeing=985), Gate(min_agreement=0.985)) == []
+    assert find_violations(build_row(images=1000, agreeing=984), Gate(min_agreement=0.985)) == [
         "tiny-64-onnx-int8.onnx: agreement is 98.4% (95% interval 97.42% to 99.01%, 1000 images), less than 98.5%."
     ]
 
@@ -73,52 +79,52 @@ def test_limits_typed_in_decimals_are_met_exactly():
     ],
 )
 def test_each_limit_holds_its_own_figure_and_nan_never_passes(good, bad, gate, words):
-    assert violations(measured(**good), gate) == []
-    (sentence,) = violations(measured(**bad), gate)
+    assert find_violations(build_row(**good), gate) == []
+    (sentence,) = find_violations(build_row(**bad), gate)
     assert words in sentence
 
 
 def test_every_failing_figure_gets_its_sentence_and_no_limit_fails_nothing():
-    row = measured(lost=100, agreeing=400, sqnr_db=3, max_abs_error=9, mean_kl=2)
+    row = build_row(lost=100, agreeing=400, sqnr_db=3, max_abs_error=9, mean_kl=2)
     gate = Gate(max_drop=0.5, min_agreement=0.985, max_error=1, min_sqnr_db=10, max_mean_kl=0.1)
-    assert len(violations(row, gate)) == 5
-    assert violations(row, Gate()) == []
-    assert caveats(row, gate) == []
+    assert len(find_violations(row, gate)) == 5
+    assert find_violations(row, Gate()) == []
+    assert find_caveats(row, gate) == []
 
 
 def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations():
-    gate, good, bad = Gate(max_drop=0.5), measured(images=50_000), measured(lost=100)
-    assert judged([good], gate).passed
-    verdict = judged([bad, measured(images=200), good], gate)
+    gate, good, bad = Gate(max_drop=0.5), build_row(images=50_000), build_row(lost=100)
+    assert evaluate_gate([good], gate).passed
+    verdict = evaluate_gate([bad, build_row(images=200), good], gate)
     assert not verdict.passed
-    assert list(verdict.violations) == violations(bad, gate)
-    assert list(verdict.caveats) == caveats(measured(images=200), gate)
-    assert not judged([good], gate).and_also(["too slow"]).passed
-    more = judged([good], gate).and_also(caveats=["a word"])
+    assert list(verdict.violations) == find_violations(bad, gate)
+    assert list(verdict.caveats) == find_caveats(build_row(images=200), gate)
+    assert not evaluate_gate([good], gate).and_also(["too slow"]).passed
+    more = evaluate_gate([good], gate).and_also(caveats=["a word"])
     assert (more.passed, more.caveats) == (True, ("a word",))
 
 
 def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
-    row = measured(labelled=False)
-    for ask in (violations, caveats):
+    row = build_row(labelled=False)
+    for ask in (find_violations, find_caveats):
         with pytest.raises(WrongConfig, match="no labels") as refused:
             ask(row, Gate(max_drop=0.5))
         assert "--min-agreement" in refused.value.hint
-    assert violations(row, Gate(min_agreement=0.9)) == []
+    assert find_violations(row, Gate(min_agreement=0.9)) == []
 
 
 def test_a_pass_that_too_few_images_cannot_support_says_so():
     gate = Gate(max_drop=0.5, min_agreement=0.985)
-    drop, agreement = caveats(measured(images=200, agreeing=200), gate)
+    drop, agreement = find_caveats(build_row(images=200, agreeing=200), gate)
     assert "the top-1 drop is 0 points" in drop
     assert "200 images are too few to be sure" in drop
     assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
-    assert drop.endswith(f"{images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often.")
-    assert f"; {images_for_share(200, 200, 0.985)} would do" in agreement
-    (exact,) = caveats(measured(images=200, lost=1), Gate(max_drop=0.5))
+    assert drop.endswith(f"{estimate_images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often.")
+    assert f"; {estimate_images_for_proportion(200, 200, 0.985)} would do" in agreement
+    (exact,) = find_caveats(build_row(images=200, lost=1), Gate(max_drop=0.5))
     assert exact.endswith("200 images are too few to be sure."), "at the limit itself no number would do"
-    assert caveats(measured(images=50_000), gate) == []
-    assert caveats(measured(images=200), Gate()) == []
+    assert find_caveats(build_row(images=50_000), gate) == []
+    assert find_caveats(build_row(images=200), Gate()) == []
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.drift.compare import comparison, float_reference
-from shvit_mobile.drift.ladder import on_ladder, rungs, simulated, simulation
+from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
+from shvit_mobile.drift.ladder import build_simulation, compare_simulated_rung, list_simulated_rungs, sort_by_target
 from shvit_mobile.errors import BadRecipe, WrongConfig
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 SIZE = (64, 48)
 # Wide enough for weights that are worth making small.
@@ -30,20 +30,20 @@ WIDE = SHViTConfig(dims=(32, 64, 96), partial_dims=(8, 14, 20), depths=(1, 1, 1)
 @pytest.fixture(scope="module")
 def model():
     return replace(
-        trained(randomised(WIDE, seed=2), size=SIZE),
+        build_trained_model(build_random_shvit(WIDE, seed=2), size=SIZE),
         preprocessing=Preprocessing(size=SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)),
     )
 
 
 @pytest.fixture(scope="module")
 def images(model, tmp_path_factory):
-    folder = picture_folder(tmp_path_factory.mktemp("pictures"), count=11, classes=model.labels)
+    folder = write_picture_folder(tmp_path_factory.mktemp("pictures"), count=11, classes=model.labels)
     return open_images(folder, labels=model.labels)
 
 
 @pytest.fixture(scope="module")
 def reference(model, images):
-    return float_reference(model, images)
+    return compute_float_reference(model, images)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def onnx(model, recipe, tmp_path_factory):
     return lower(to_deploy_form(model), recipe, "onnx", tmp_path_factory.mktemp("out"))
 
 
-def manifest(onnx, recipe, *, target="onnx", size=SIZE):
+def build_manifest(onnx, recipe, *, target="onnx", size=SIZE):
     changes = {"recipe": recipe, "precision": recipe.precision, "target": target}
     return onnx.manifest.model_copy(update=changes | {"preprocessing": replace(onnx.manifest.preprocessing, size=size)})
 
@@ -67,7 +67,7 @@ def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form
         *(recipe, Recipe(precision="fp32"), recipe, Recipe(precision="fp16")),
         *(Recipe(precision="int8-weights"), wider, Recipe(precision="palette-4")),
     ]
-    found = rungs(manifest(onnx, each) for each in recipes)
+    found = list_simulated_rungs(build_manifest(onnx, each) for each in recipes)
     assert [(rung.name, rung.recipe) for rung in found] == [
         ("deploy form", None),
         ("fake-quant int8", recipe),
@@ -75,11 +75,11 @@ def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form
         ("fake-quant int8 (2)", wider),
         ("rounded palette-4", Recipe(precision="palette-4")),
     ]
-    assert [rung.name for rung in rungs([manifest(onnx, Recipe(precision="fp32"))])] == ["deploy form"]
+    assert [rung.name for rung in list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])] == ["deploy form"]
 
 
 def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
-    found = rungs([manifest(onnx, recipe), manifest(onnx, recipe, size=(32, 32))])
+    found = list_simulated_rungs([build_manifest(onnx, recipe), build_manifest(onnx, recipe, size=(32, 32))])
     assert [(rung.name, rung.preprocessing.size) for rung in found] == [
         ("deploy form", SIZE),
         ("deploy form (2)", (32, 32)),
@@ -90,16 +90,16 @@ def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
 
 def test_on_the_ladder_artifacts_stand_by_target(onnx, recipe):
     given = [
-        Artifact(onnx.path.with_name(name), manifest(onnx, recipe, target=target))
+        Artifact(onnx.path.with_name(name), build_manifest(onnx, recipe, target=target))
         for name, target in (("a", "executorch"), ("b", "coreml"), ("c", "onnx"), ("d", "coreml"), ("e", "onnx"))
     ]
-    assert [artifact.path.name for artifact in on_ladder(given)] == ["c", "e", "b", "d", "a"]
+    assert [artifact.path.name for artifact in sort_by_target(given)] == ["c", "e", "b", "d", "a"]
 
 
 def test_the_deploy_form_hardly_drifts_and_says_that_it_is_simulated(model, images, reference, onnx):
-    (rung,) = rungs([manifest(onnx, Recipe(precision="fp32"))])
+    (rung,) = list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])
     told = []
-    row = simulated(rung, model, images, reference, batch=4, progress=lambda *done: told.append(done))
+    row = compare_simulated_rung(rung, model, images, reference, batch=4, progress=lambda *done: told.append(done))
     assert (row.artifact, row.target, row.precision, row.how) == ("deploy form", "torch", "fp32", "simulated")
     assert row.engine.startswith("PyTorch 2")
     assert row.artifact_sha256 is None
@@ -112,50 +112,50 @@ def test_the_deploy_form_hardly_drifts_and_says_that_it_is_simulated(model, imag
 def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
     model, images, reference, recipe, onnx, tmp_path
 ):
-    (batch,) = batches(images, model.preprocessing, size=11)
+    (batch,) = iterate_batches(images, model.preprocessing, size=11)
     deployed = to_deploy_form(model)
     clipped = {
         name: seen.model_copy(update={"output": (seen.output[0] / 4, seen.output[1] / 4)})
         for name, seen in recipe.ranges.items()
     }
     clipping = recipe.model_copy(update={"ranges": clipped})
-    rung, artifact = simulation(deployed, clipping)(batch.pixels), lower(deployed, clipping, "onnx", tmp_path)
-    broken = comparison(artifact, model, images, reference=reference)
+    rung, artifact = build_simulation(deployed, clipping)(batch.pixels), lower(deployed, clipping, "onnx", tmp_path)
+    broken = compare_with_logits(artifact, model, images, reference=reference)
     assert sqnr(reference.logits, rung) < 20 < sqnr(rung, broken.logits), "both clip alike"
-    row = simulated(rungs([artifact.manifest])[1], model, images, reference)
+    row = compare_simulated_rung(list_simulated_rungs([artifact.manifest])[1], model, images, reference)
     assert row.sqnr_db == pytest.approx(sqnr(reference.logits, rung), abs=1e-6)
-    sound = simulated(rungs([onnx.manifest])[1], model, images, reference)
+    sound = compare_simulated_rung(list_simulated_rungs([onnx.manifest])[1], model, images, reference)
     assert 30 < sound.sqnr_db < 60
-    assert sound.sqnr_db == pytest.approx(comparison(onnx, model, images, reference=reference).row.sqnr_db, abs=2)
+    assert sound.sqnr_db == pytest.approx(compare_with_logits(onnx, model, images, reference=reference).row.sqnr_db, abs=2)
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("int8-weights", 25, 60), ("palette-4", 3, 25)])
 def test_rounded_weights_drift_and_fewer_bits_drift_more(precision, least, most, model, images, reference, onnx):
-    (_, rung) = rungs([manifest(onnx, calibrate(to_deploy_form(model), precision=precision))])
-    row = simulated(rung, model, images, reference)
+    (_, rung) = list_simulated_rungs([build_manifest(onnx, calibrate(to_deploy_form(model), precision=precision))])
+    row = compare_simulated_rung(rung, model, images, reference)
     assert least < row.sqnr_db < most
 
 
 def test_dynamic_int8_is_simulated_too(model, images, reference, onnx):
-    (_, rung) = rungs([manifest(onnx, calibrate(to_deploy_form(model), precision="int8-dynamic"))])
+    (_, rung) = list_simulated_rungs([build_manifest(onnx, calibrate(to_deploy_form(model), precision="int8-dynamic"))])
     assert rung.name == "fake-quant int8-dynamic"
-    assert 10 < simulated(rung, model, images, reference).sqnr_db < 60
+    assert 10 < compare_simulated_rung(rung, model, images, reference).sqnr_db < 60
 
 
 def test_a_batch_is_answered_as_its_images_alone(model, images, recipe):
-    (batch,) = batches(images, model.preprocessing, size=11)
+    (batch,) = iterate_batches(images, model.preprocessing, size=11)
     for each in (None, recipe, Recipe(precision="int8-weights")):
-        answer = simulation(to_deploy_form(model), each)
+        answer = build_simulation(to_deploy_form(model), each)
         alone = np.concatenate([answer(picture[None]) for picture in batch.pixels[:3]])
         np.testing.assert_allclose(answer(batch.pixels)[:3], alone, atol=1e-4)
 
 
 def test_what_does_not_belong_together_is_refused(model, images, reference, onnx, recipe):
-    (rung, fake_quant) = rungs([onnx.manifest])
+    (rung, fake_quant) = list_simulated_rungs([onnx.manifest])
     with pytest.raises(WrongConfig, match="another checkpoint"):
-        simulated(rung, model, images, replace(reference, checkpoint_sha256="1" * 64))
+        compare_simulated_rung(rung, model, images, replace(reference, checkpoint_sha256="1" * 64))
     with pytest.raises(WrongConfig, match="another preprocessing"):
-        simulated(replace(rung, preprocessing=Preprocessing(size=SIZE)), model, images, reference)
+        compare_simulated_rung(replace(rung, preprocessing=Preprocessing(size=SIZE)), model, images, reference)
     strange = recipe.model_copy(update={"float_layers": ("no.layer",)})
     with pytest.raises(BadRecipe, match=r"no\.layer"):
-        simulated(replace(fake_quant, recipe=strange), model, images, reference)
+        compare_simulated_rung(replace(fake_quant, recipe=strange), model, images, reference)

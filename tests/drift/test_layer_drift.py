@@ -9,16 +9,16 @@ import pytest
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerReport
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.comparison_points import landmarks
+from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.errors import BadArtifact, WrongConfig
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.runtimes.probes.layers import open_probe
-from tests.builders import picture_folder
-from tests.probes import CONFIG, artifact, model, with_fault
+from shvit_mobile.runtimes.probes.layers import open_activation_probe
+from tests.builders import write_picture_folder
+from tests.probes import CONFIG, build_model, plant_fault, write_unverified_artifact
 
 FP32 = Recipe(precision="fp32")
 OPEN = ("coreml", "onnx")
@@ -28,7 +28,7 @@ FAULTY = ("stages.1.blocks.1.conv", "stages.1.blocks.1.mixer.m.qkv", "head")
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> ImageSet:
-    return open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=6, size=(90, 120)))
+    return open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=6, size=(90, 120)))
 
 
 def figures(report: LayerReport) -> dict[str, tuple[float, float]]:
@@ -46,9 +46,9 @@ ARTIFACTS = [
 
 @pytest.mark.parametrize(("variant", "target"), ARTIFACTS)
 def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, images, tmp_path):
-    whole = model(config=replace(VARIANTS[variant], classes=7))
-    report = compare_layers(artifact(whole, target, FP32, tmp_path), whole, images.sample(1, 0))
-    expected = [landmark.name for landmark in landmarks(to_deploy_form(whole).module)]
+    whole = build_model(config=replace(VARIANTS[variant], classes=7))
+    report = compare_layers(write_unverified_artifact(whole, target, FP32, tmp_path), whole, images.sample(1, 0))
+    expected = [landmark.name for landmark in find_comparison_points(to_deploy_form(whole).module)]
     assert [row.layer for row in report.rows] == expected
     assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
     assert report.first is None
@@ -57,8 +57,8 @@ def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, im
 @pytest.mark.parametrize("target", OPEN)
 @pytest.mark.parametrize("layer", FAULTY)
 def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, images, tmp_path):
-    whole = model()
-    report = compare_layers(artifact(with_fault(whole, layer, 1.01), target, FP32, tmp_path), whole, images)
+    whole = build_model()
+    report = compare_layers(write_unverified_artifact(plant_fault(whole, layer, 1.01), target, FP32, tmp_path), whole, images)
     assert report.first == layer
     assert report.worst[0] == layer
     found = figures(report)
@@ -72,14 +72,14 @@ def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, ima
 
 @pytest.mark.parametrize("target", OPEN)
 def test_a_bad_range_in_the_recipe_is_named(target, images, tmp_path):
-    layer, whole = "stages.1.blocks.1.ffn.m.pw1", model()
+    layer, whole = "stages.1.blocks.1.ffn.m.pw1", build_model()
     recipe = calibrate(to_deploy_form(whole), images, precision="int8", count=6)
     seen = recipe.ranges[layer]
     # It holds a twentieth of what comes out; all beyond is cut off.
     narrow = seen.model_copy(update={"output": (seen.output[0] / 20, seen.output[1] / 20)})
     bad = recipe.model_copy(update={"ranges": {**recipe.ranges, layer: narrow}})
     good, faulty = (
-        compare_layers(artifact(whole, target, given, tmp_path / name), whole, images)
+        compare_layers(write_unverified_artifact(whole, target, given, tmp_path / name), whole, images)
         for name, given in (("good", recipe), ("bad", bad))
     )
     assert good.first is None
@@ -89,8 +89,8 @@ def test_a_bad_range_in_the_recipe_is_named(target, images, tmp_path):
 
 
 def test_an_fp16_package_computes_each_layer_to_fp16s_digits(images, tmp_path):
-    whole = model()
-    report = compare_layers(artifact(whole, "coreml", Recipe(precision="fp16"), tmp_path), whole, images)
+    whole = build_model()
+    report = compare_layers(write_unverified_artifact(whole, "coreml", Recipe(precision="fp16"), tmp_path), whole, images)
     assert report.first is None
     assert all(40 < row.free_db <= row.forced_db + 1 for row in report.rows)
     assert all(55 < row.forced_db < 90 for row in report.rows)
@@ -98,15 +98,15 @@ def test_an_fp16_package_computes_each_layer_to_fp16s_digits(images, tmp_path):
 
 def test_layers_of_another_model_are_not_taken_for_its_own(images, tmp_path):
     other = replace(CONFIG, partial_dims=(8, 12, 12))
-    made = artifact(model(), "coreml", FP32, tmp_path)
-    strangers = tuple(landmarks(to_deploy_form(model(config=other)).module))
+    made = write_unverified_artifact(build_model(), "coreml", FP32, tmp_path)
+    strangers = tuple(find_comparison_points(to_deploy_form(build_model(config=other)).module))
     with pytest.raises(BadArtifact, match=r"stages.1.blocks.0.mixer.m.qkv is \('conv', \(28, 12, 1, 1\)\)"):
-        open_probe(made, strangers)
+        open_activation_probe(made, strangers)
 
 
 def test_an_executorch_program_says_why_it_stays_closed(images, tmp_path):
-    whole = model()
-    made = artifact(whole, "onnx", FP32, tmp_path)
+    whole = build_model()
+    made = write_unverified_artifact(whole, "onnx", FP32, tmp_path)
     other = Artifact(made.path, made.manifest.model_copy(update={"target": "executorch"}))
     with pytest.raises(WrongConfig, match="ETDump"):
         compare_layers(other, whole, images)

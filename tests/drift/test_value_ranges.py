@@ -11,17 +11,17 @@ import torch
 from shvit_mobile.contracts.drift_report import RangeReport
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.comparison_points import landmarks
+from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.drift.layer_drift import recorded, single
+from shvit_mobile.drift.layer_drift import iterate_single_images, record_outputs
 from shvit_mobile.drift.value_ranges import measure_ranges
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.quantize.calibrate import run
+from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.targets.coreml import graph
-from tests.builders import picture_folder
-from tests.probes import artifact, model
+from tests.builders import write_picture_folder
+from tests.probes import build_model, write_unverified_artifact
 
 PRECISIONS = [("coreml", "fp16"), ("coreml", "fp32"), ("onnx", "fp32")]
 NORM = "stages.2.blocks.0.mixer.m.pre_norm"
@@ -29,7 +29,7 @@ NORM = "stages.2.blocks.0.mixer.m.pre_norm"
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> ImageSet:
-    return open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=4, size=(90, 120)))
+    return open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=4, size=(90, 120)))
 
 
 def swollen(network: SHViT) -> None:
@@ -53,8 +53,8 @@ def scale(network: SHViT, factor: float) -> None:
 
 
 def measured(plant, target, precision, images, folder) -> RangeReport:
-    whole = model(plant)
-    return measure_ranges(artifact(whole, target, Recipe(precision=precision), folder), whole, images)
+    whole = build_model(plant)
+    return measure_ranges(write_unverified_artifact(whole, target, Recipe(precision=precision), folder), whole, images)
 
 
 @pytest.mark.parametrize(("target", "precision"), PRECISIONS)
@@ -97,8 +97,8 @@ def test_a_stream_that_overflows_is_told_where_it_does_so_first(target, precisio
 
 @pytest.mark.parametrize(("target", "precision"), PRECISIONS)
 def test_a_sound_model_has_no_flags_and_its_true_magnitudes(target, precision, images, tmp_path):
-    whole = model()
-    report = measure_ranges(artifact(whole, target, Recipe(precision=precision), tmp_path), whole, images)
+    whole = build_model()
+    report = measure_ranges(write_unverified_artifact(whole, target, Recipe(precision=precision), tmp_path), whole, images)
     assert report.flags == ()
     assert report.images == 4
     largest = [row.largest for row in report.values]
@@ -112,11 +112,11 @@ def float_magnitudes(whole, images) -> dict[str, float]:
     """The largest magnitude of each landmark in the deploy form, which takes the pixels that the artifact takes."""
     deployed = to_deploy_form(whole)
     found: dict[str, float] = {}
-    wanted = list(landmarks(deployed.module))
-    for image in single(images, whole.preprocessing, None):
+    wanted = list(find_comparison_points(deployed.module))
+    for image in iterate_single_images(images, whole.preprocessing, None):
         values: dict[str, torch.Tensor] = {}
-        with recorded(deployed.module, wanted, values):
-            run(deployed, image)
+        with record_outputs(deployed.module, wanted, values):
+            run_deploy_form(deployed, image)
         for name, value in values.items():
             found[name] = max(found.get(name, 0.0), float(value.abs().max()))
     return found
@@ -135,7 +135,7 @@ def test_values_too_small_for_fp16_are_noted(target, precision, images, tmp_path
 def test_the_demo_model_fits_fp16(tmp_path):
     whole = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=whole.labels).sample(4, 0)
-    report = measure_ranges(artifact(whole, "onnx", Recipe(precision="fp32"), tmp_path), whole, images)
+    report = measure_ranges(write_unverified_artifact(whole, "onnx", Recipe(precision="fp32"), tmp_path), whole, images)
     assert report.flags == ()
     assert np.isfinite(report.values[0].largest)
     assert min(row.headroom_bits for row in report.values) > 1

@@ -18,7 +18,7 @@ import torch
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families import containers
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from tests.builders import TINY, randomised, trained
+from tests.builders import TINY, build_random_shvit, build_trained_model
 from tests.families.layouts import official_state
 
 
@@ -47,7 +47,7 @@ def saved(tmp_path, state, **options):
 
 @cache
 def tiny():
-    return randomised()
+    return build_random_shvit()
 
 
 def tiny_state():
@@ -163,7 +163,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path):
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "bad.pth").open("wb") as file:
-        file.truncate(containers.MAX_BYTES + 1)
+        file.truncate(containers.MAX_CHECKPOINT_BYTES + 1)
     refused(tmp_path / "bad.pth", "has 2.0 GiB")
 
 
@@ -346,7 +346,7 @@ def test_misfits_are_named_as_the_file_names_them(tmp_path):
 
 
 def test_a_variant_with_one_fault_is_compared_with_that_variant(tmp_path):
-    state = dict(randomised("shvit_s3", classes=2).state_dict())
+    state = dict(build_random_shvit("shvit_s3", classes=2).state_dict())
     del state["stages.2.blocks.1.conv.m.c.weight"]
     refused(
         saved(tmp_path, state),
@@ -358,7 +358,7 @@ def test_a_variant_with_one_fault_is_compared_with_that_variant(tmp_path):
 def own_file(tmp_path, change):
     """Our own checkpoint of `randomised()`, whose metadata `change` has changed."""
     path = tmp_path / "own.safetensors"
-    save_checkpoint(trained(tiny()), path, overwrite=True)
+    save_checkpoint(build_trained_model(tiny()), path, overwrite=True)
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])

@@ -18,7 +18,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, OutputExists, UnknownVariant, WrongConfig
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
-from tests.builders import TINY, randomised, trained
+from tests.builders import TINY, build_random_shvit, build_trained_model
 from tests.families.layouts import official_state, with_matrices
 
 IMAGES = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(5))
@@ -31,7 +31,7 @@ def variant(request):
 
 @pytest.fixture(scope="module")
 def source(variant):
-    return randomised(variant, classes=20)
+    return build_random_shvit(variant, classes=20)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_an_official_checkpoint_gives_the_logits(wrapped, source, expected, vari
 
 
 def test_an_official_distilled_checkpoint_gives_the_averaged_logits(variant, tmp_path):
-    model = randomised(variant, classes=5, distilled=True)
+    model = build_random_shvit(variant, classes=5, distilled=True)
     torch.save({"model": official_state(model)}, tmp_path / "distilled.pth")
     loaded = load_checkpoint(tmp_path / "distilled.pth")
     assert loaded.variant == variant
@@ -81,7 +81,7 @@ def test_timm_safetensors_and_pth_give_the_logits(source, expected, variant, tmp
 
 
 def test_our_own_checkpoint_gives_the_logits(source, expected, variant, tmp_path):
-    save_checkpoint(trained(source, variant=variant), tmp_path / "own.safetensors")
+    save_checkpoint(build_trained_model(source, variant=variant), tmp_path / "own.safetensors")
     loaded = load_checkpoint(tmp_path / "own.safetensors")
     assert (loaded.variant, loaded.dialect) == (variant, "shvit-mobile")
     assert_same(loaded.model, expected)
@@ -97,7 +97,7 @@ def assert_same(model, expected):
 
 @cache
 def tiny():
-    return randomised()
+    return build_random_shvit()
 
 
 def tiny_file(tmp_path, change=lambda state: state, name="tiny.pth"):
@@ -160,7 +160,7 @@ def test_half_precision_files_become_float32(dtype, tmp_path):
 
 
 def test_the_weights_go_before_their_average_except_in_timms_own_files(tmp_path):
-    first, second = randomised(seed=1), randomised(seed=2)
+    first, second = build_random_shvit(seed=1), build_random_shvit(seed=2)
     torch.save({"model": first.state_dict(), "model_ema": second.state_dict()}, tmp_path / "authors.pth")
     torch.save({"state_dict": first.state_dict(), "state_dict_ema": second.state_dict()}, tmp_path / "timm.pth")
     torch.save({"model": first.state_dict(), "model_ema": None}, tmp_path / "none.pth")
@@ -192,10 +192,10 @@ CUSTOM = {
 
 @pytest.mark.parametrize("config", CUSTOM.values(), ids=CUSTOM)
 def test_a_custom_shvit_is_read_from_every_layout(config, tmp_path):
-    model = randomised(config)
+    model = build_random_shvit(config)
     torch.save({"model": with_matrices(official_state(model))}, tmp_path / "official.pth")
     safetensors.torch.save_file(model.state_dict(), tmp_path / "timm.safetensors")
-    save_checkpoint(trained(model), tmp_path / "own.safetensors")
+    save_checkpoint(build_trained_model(model), tmp_path / "own.safetensors")
     for name in ("official.pth", "timm.safetensors", "own.safetensors"):
         loaded = load_checkpoint(tmp_path / name)
         assert loaded.variant == "custom"
@@ -204,7 +204,7 @@ def test_a_custom_shvit_is_read_from_every_layout(config, tmp_path):
 
 
 def test_labels_and_preprocessing_default_to_what_shvit_was_trained_with(tmp_path):
-    torch.save(randomised("shvit_s4", classes=2).state_dict(), tmp_path / "s4.pth")
+    torch.save(build_random_shvit("shvit_s4", classes=2).state_dict(), tmp_path / "s4.pth")
     loaded = load_checkpoint(tmp_path / "s4.pth")
     assert loaded.labels == ("class 0", "class 1")
     assert loaded.preprocessing == Preprocessing(size=(256, 256), crop_ratio=0.875, interpolation="bicubic")
@@ -237,12 +237,12 @@ def test_loading_draws_no_random_numbers(tmp_path):
 
 
 def test_the_variant_that_it_is_may_be_asked_for(tmp_path):
-    torch.save(randomised("shvit_s1", classes=3).state_dict(), tmp_path / "s1.pth")
+    torch.save(build_random_shvit("shvit_s1", classes=3).state_dict(), tmp_path / "s1.pth")
     assert load_checkpoint(tmp_path / "s1.pth", variant="shvit_s1").variant == "shvit_s1"
 
 
 def test_another_variant_than_it_is_gets_the_command_to_try(tmp_path):
-    model = randomised("shvit_s1", classes=3)
+    model = build_random_shvit("shvit_s1", classes=3)
     torch.save({"model": official_state(model)}, tmp_path / "s1.pth")
     with pytest.raises(BadCheckpoint) as caught:
         load_checkpoint(tmp_path / "s1.pth", variant="shvit_s2")
@@ -274,7 +274,7 @@ def test_a_path_goes_before_an_id(tmp_path, monkeypatch):
 def test_saving_keeps_labels_preprocessing_and_every_weight(tmp_path):
     labels = ("a", "b", "ü 'quoted'", "d", "e", "f", "g")
     preprocessing = Preprocessing((192, 160), 1.0, "lanczos", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bgr")
-    original = replace(trained(randomised(distilled=True)), labels=labels, preprocessing=preprocessing)
+    original = replace(build_trained_model(build_random_shvit(distilled=True)), labels=labels, preprocessing=preprocessing)
     save_checkpoint(original, tmp_path / "new" / "own.safetensors")
     loaded = load_checkpoint(tmp_path / "new" / "own.safetensors")
     assert (loaded.labels, loaded.preprocessing, loaded.model.config) == (labels, preprocessing, original.model.config)
@@ -283,8 +283,8 @@ def test_saving_keeps_labels_preprocessing_and_every_weight(tmp_path):
 
 
 def test_saving_in_half_precision_halves_the_kernels_and_rounds_nothing_else(tmp_path):
-    model = randomised("shvit_s1", classes=10)
-    save_checkpoint(trained(model), tmp_path / "half.safetensors", dtype=torch.float16)
+    model = build_random_shvit("shvit_s1", classes=10)
+    save_checkpoint(build_trained_model(model), tmp_path / "half.safetensors", dtype=torch.float16)
     assert (tmp_path / "half.safetensors").stat().st_size < 2.1 * sum(p.numel() for p in model.parameters())
     loaded = load_checkpoint(tmp_path / "half.safetensors")
     for name, value in model.state_dict().items():
@@ -294,12 +294,12 @@ def test_saving_in_half_precision_halves_the_kernels_and_rounds_nothing_else(tmp
 
 def test_the_same_model_is_saved_as_the_same_bytes(tmp_path):
     for name in "abcd":
-        save_checkpoint(trained(tiny()), tmp_path / name)
+        save_checkpoint(build_trained_model(tiny()), tmp_path / name)
     assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
 
 
 def test_saving_overwrites_only_when_asked_and_never_a_folder(tmp_path):
-    model = trained(tiny())
+    model = build_trained_model(tiny())
     save_checkpoint(model, tmp_path / "own.safetensors")
     with pytest.raises(OutputExists):
         save_checkpoint(model, tmp_path / "own.safetensors")
@@ -310,22 +310,22 @@ def test_saving_overwrites_only_when_asked_and_never_a_folder(tmp_path):
 
 
 def test_weights_past_the_range_of_float16_are_not_saved_in_it(tmp_path):
-    model = randomised()
+    model = build_random_shvit()
     with torch.no_grad():
         model.head.l.weight[0, 0] = 1e6
         model.head.bn.running_var[0] = 1e6
     with pytest.raises(WrongConfig, match=r"head\.l\.weight cannot be written as float16"):
-        save_checkpoint(trained(model), tmp_path / "half.safetensors", dtype=torch.float16)
+        save_checkpoint(build_trained_model(model), tmp_path / "half.safetensors", dtype=torch.float16)
     assert not list(tmp_path.iterdir())
-    save_checkpoint(trained(model), tmp_path / "full.safetensors")
+    save_checkpoint(build_trained_model(model), tmp_path / "full.safetensors")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int8])
 def test_other_dtypes_are_not_saved(dtype, tmp_path):
     with pytest.raises(WrongConfig, match="dtype is"):
-        save_checkpoint(trained(tiny()), tmp_path / "own.safetensors", dtype=dtype)
+        save_checkpoint(build_trained_model(tiny()), tmp_path / "own.safetensors", dtype=dtype)
 
 
 def test_labels_that_do_not_fit_are_not_saved(tmp_path):
     with pytest.raises(WrongConfig, match="2 labels"):
-        save_checkpoint(replace(trained(tiny()), labels=("a", "b")), tmp_path / "own.safetensors")
+        save_checkpoint(replace(build_trained_model(tiny()), labels=("a", "b")), tmp_path / "own.safetensors")

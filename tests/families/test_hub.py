@@ -24,7 +24,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, HubUnavailable
 from shvit_mobile.families import hub
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from tests.builders import randomised, trained
+from tests.builders import build_random_shvit, build_trained_model
 
 URL = hub.OFFICIAL_RELEASE["shvit_s1"]
 
@@ -84,7 +84,7 @@ def repository(monkeypatch, tmp_path):
     folder.mkdir()
     client = Hub(folder)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", client)
-    monkeypatch.setattr(hub, "hub_reachable", lambda: True)
+    monkeypatch.setattr(hub, "is_hub_reachable", lambda: True)
     return client
 
 
@@ -106,7 +106,7 @@ TIMM_CONFIG = {
 
 
 def publish(repository, config=None, name="model.safetensors"):
-    model = randomised()
+    model = build_random_shvit()
     if name.endswith("safetensors"):
         safetensors.torch.save_file(model.state_dict(), repository.folder / name)
     else:
@@ -159,7 +159,7 @@ def test_gaps_of_a_hub_config_are_filled_and_what_is_given_goes_before_it(reposi
 
 def test_our_own_metadata_go_before_a_hub_config(repository):
     publish(repository, TIMM_CONFIG)
-    save_checkpoint(trained(randomised(), size=(72, 40)), repository.folder / "model.safetensors", overwrite=True)
+    save_checkpoint(build_trained_model(build_random_shvit(), size=(72, 40)), repository.folder / "model.safetensors", overwrite=True)
     assert load_checkpoint("someone/birds").preprocessing.size == (72, 40)
 
 
@@ -211,7 +211,7 @@ def test_what_the_hub_answers_is_told_in_a_sentence(reason, part, monkeypatch):
         raise reason
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    monkeypatch.setattr(hub, "hub_reachable", lambda: True)
+    monkeypatch.setattr(hub, "is_hub_reachable", lambda: True)
     with pytest.raises(HubUnavailable) as caught:
         load_checkpoint("someone/birds@main2")
     assert part in caught.value.what
@@ -223,7 +223,7 @@ def test_a_copy_in_the_hubs_cache_serves_without_network(tmp_path):
     (repository / "snapshots" / commit).mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    model = randomised()
+    model = build_random_shvit()
     safetensors.torch.save_file(model.state_dict(), repository / "snapshots" / commit / "model.safetensors")
     assert same(load_checkpoint("someone/birds"), model)
 
@@ -242,7 +242,7 @@ def test_the_hub_is_reachable_where_anything_answers(reason, reachable, monkeypa
         raise reason
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
-    assert hub.hub_reachable() is reachable
+    assert hub.is_hub_reachable() is reachable
 
 
 def test_an_offline_hub_is_not_asked(monkeypatch):
@@ -250,9 +250,9 @@ def test_an_offline_hub_is_not_asked(monkeypatch):
         return io.BytesIO()
 
     monkeypatch.setattr(urllib.request, "urlopen", answer)
-    assert hub.hub_reachable()
+    assert hub.is_hub_reachable()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert not hub.hub_reachable()
+    assert not hub.is_hub_reachable()
 
 
 class Server:
@@ -274,7 +274,7 @@ class Server:
 
 @pytest.fixture
 def official(tmp_path):
-    torch.save({"model": randomised().state_dict()}, tmp_path / "official.pth")
+    torch.save({"model": build_random_shvit().state_dict()}, tmp_path / "official.pth")
     return (tmp_path / "official.pth").read_bytes()
 
 
@@ -282,7 +282,7 @@ def test_an_official_checkpoint_is_downloaded_once(official, monkeypatch, tmp_pa
     server = Server(official, len(official))
     monkeypatch.setattr(urllib.request, "build_opener", server)
     first, second = load_checkpoint("shvit_s1"), load_checkpoint("shvit_s1")
-    assert same(first, randomised())
+    assert same(first, build_random_shvit())
     assert first.sha256 == second.sha256
     assert first.source == "shvit_s1"
     assert server.asked == [URL]
@@ -301,7 +301,7 @@ def test_an_official_checkpoint_is_downloaded_once(official, monkeypatch, tmp_pa
 )
 def test_a_download_that_is_not_whole_leaves_nothing(cut, part, official, monkeypatch, tmp_path):
     monkeypatch.setattr(urllib.request, "build_opener", cut(official))
-    monkeypatch.setattr(hub, "MAX_DOWNLOAD", 2 * 1024**2)
+    monkeypatch.setattr(hub, "MAX_DOWNLOAD_BYTES", 2 * 1024**2)
     with pytest.raises(HubUnavailable) as caught:
         load_checkpoint("shvit_s1")
     assert part in caught.value.what

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shvit_mobile.families.layouts import layouts_of, ours, theirs
-from tests.builders import TINY, randomised
+from shvit_mobile.families.layouts import detect_layouts, from_timm_key, to_timm_key
+from tests.builders import TINY, build_random_shvit
 from tests.families.layouts import official_state
 
 # Read from the authors' model/shvit.py and timm's shvit.py.
@@ -28,17 +28,17 @@ PAIRS = {
 
 @pytest.mark.parametrize(("official", "timm"), PAIRS.items())
 def test_names_translate_both_ways(official, timm):
-    assert ours(official) == timm
-    assert ours(timm) == timm
-    assert theirs(timm, "official") == official
-    assert theirs(timm, "timm") == timm
+    assert to_timm_key(official) == timm
+    assert to_timm_key(timm) == timm
+    assert from_timm_key(timm, "official") == official
+    assert from_timm_key(timm, "timm") == timm
 
 
 def test_every_name_of_a_model_translates_and_returns():
-    model = randomised(distilled=True)
+    model = build_random_shvit(distilled=True)
     official, mine = official_state(model), model.state_dict()
-    assert {ours(name) for name in official} == set(mine)
-    assert {theirs(name, "official") for name in mine} == set(official)
+    assert {to_timm_key(name) for name in official} == set(mine)
+    assert {from_timm_key(name, "official") for name in mine} == set(official)
     assert any(name.startswith(f"blocks2.{TINY.depths[1] + 2}.") for name in official)
 
 
@@ -46,11 +46,11 @@ def test_every_name_of_a_model_translates_and_returns():
     "name", ["blocks2.0.9.m.c.weight", "blocks2.2.x", "blocks1.two.conv", "blocks2.1².a", "blocks0.1.a"]
 )
 def test_a_name_of_no_place_stays_as_it_is(name):
-    assert ours(name) == name
+    assert to_timm_key(name) == name
 
 
 def test_layouts_are_told_by_the_stages():
-    assert layouts_of(["patch_embed.0.c.weight", "blocks1.0.conv.m.c.weight"]) == {"official"}
-    assert layouts_of(["stages.0.blocks.0.conv.m.c.weight"]) == {"timm"}
-    assert layouts_of(["stages.0.x", "blocks3.x"]) == {"official", "timm"}
-    assert layouts_of(["layer1.0.conv1.weight", "head.l.weight"]) == set()
+    assert detect_layouts(["patch_embed.0.c.weight", "blocks1.0.conv.m.c.weight"]) == {"official"}
+    assert detect_layouts(["stages.0.blocks.0.conv.m.c.weight"]) == {"timm"}
+    assert detect_layouts(["stages.0.x", "blocks3.x"]) == {"official", "timm"}
+    assert detect_layouts(["layer1.0.conv1.weight", "head.l.weight"]) == set()

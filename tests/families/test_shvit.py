@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from shvit_mobile.errors import UnknownVariant, WrongConfig
-from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig, nearest_multiple, shvit
-from tests.builders import TINY, randomised
+from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig, create_shvit, round_to_multiple
+from tests.builders import TINY, build_random_shvit
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from tests.builders import TINY, randomised
 )
 def test_each_variant_has_the_papers_parameters(variant, least, most):
     with torch.device("meta"):
-        millions = sum(parameter.numel() for parameter in shvit(variant).parameters()) / 1e6
+        millions = sum(parameter.numel() for parameter in create_shvit(variant).parameters()) / 1e6
     assert least <= millions <= most
 
 
@@ -25,7 +25,7 @@ def test_each_variant_has_the_papers_parameters(variant, least, most):
     [(64, 64, 1, 1), (65, 64, 2, 1), (1, 1, 1, 1), (97, 193, 2, 4), (192, 160, 3, 3), (33, 130, 1, 3)],
 )
 def test_any_input_size_gives_a_64th_of_it_rounded_up(height, width, rows, columns):
-    model = randomised()
+    model = build_random_shvit()
     images = torch.randn(2, 3, height, width)
     with torch.no_grad():
         assert model.features(images).shape == (2, TINY.dims[-1], rows, columns)
@@ -34,7 +34,7 @@ def test_any_input_size_gives_a_64th_of_it_rounded_up(height, width, rows, colum
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_variant_takes_odd_sizes_and_any_classes(variant):
-    model = randomised(variant, classes=37)
+    model = build_random_shvit(variant, classes=37)
     with torch.no_grad():
         logits = model(torch.randn(1, 3, 75, 101))
     assert logits.shape == (1, 37)
@@ -46,7 +46,7 @@ def test_every_variant_has_a_native_size():
 
 
 def test_the_two_heads_are_averaged():
-    model = randomised(distilled=True)
+    model = build_random_shvit(distilled=True)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         pooled = model.features(images).mean((2, 3))
@@ -56,7 +56,7 @@ def test_the_two_heads_are_averaged():
 
 
 def test_attention_mixes_positions_and_leaves_the_passing_channels_alone():
-    attention = randomised().stages[1].blocks[0].mixer.m
+    attention = build_random_shvit().stages[1].blocks[0].mixer.m
     attention.proj = torch.nn.Identity()
     images = torch.randn(1, attention.dim, 3, 3)
     moved = images.clone()
@@ -73,12 +73,12 @@ def test_a_fresh_model_says_nothing_about_numerics():
     images = torch.randn(1, TINY.dims[0], 4, 4)
     with torch.no_grad():
         assert torch.equal(block(images), images)
-        assert not torch.allclose(randomised().stages[0].blocks[0](images), images)
+        assert not torch.allclose(build_random_shvit().stages[0].blocks[0](images), images)
 
 
 def test_an_unknown_variant_is_told_the_nearest():
     with pytest.raises(UnknownVariant, match="Did you mean shvit_s1"):
-        shvit("shvit-s1")
+        create_shvit("shvit-s1")
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_numbers_that_make_no_model_are_refused(numbers):
 
 @pytest.mark.parametrize(("value", "expected"), [(1, 8), (11.9, 8), (12, 16), (128, 128), (77 * 4, 312)])
 def test_squeezed_channels_round_to_eights(value, expected):
-    assert nearest_multiple(value, of=8) == expected
+    assert round_to_multiple(value, of=8) == expected

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
-from shvit_mobile.families.shvit_config import config_of, expected_shapes, simplest_ratio, variant_of
+from shvit_mobile.families.shvit_config import compute_expected_shapes, find_simplest_ratio, find_variant, infer_config
 from tests.builders import TINY
 
 CUSTOM = {
@@ -34,17 +34,17 @@ CUSTOM = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_is_found_whatever_its_classes_and_heads(variant, distilled):
     config = replace(VARIANTS[variant], classes=37, distilled=distilled)
-    assert config_of(expected_shapes(config)) == config
-    assert variant_of(config) == variant
+    assert infer_config(compute_expected_shapes(config)) == config
+    assert find_variant(config) == variant
 
 
 @pytest.mark.parametrize("config", CUSTOM.values(), ids=CUSTOM)
 def test_a_custom_configuration_gives_the_same_tensors(config):
-    shapes = expected_shapes(config)
-    found = config_of(shapes)
+    shapes = compute_expected_shapes(config)
+    found = infer_config(shapes)
     assert found is not None
-    assert expected_shapes(found) == shapes
-    assert variant_of(found) == "custom"
+    assert compute_expected_shapes(found) == shapes
+    assert find_variant(found) == "custom"
     assert (found.kernel_size, found.mlp_ratio, found.in_channels) == (
         config.kernel_size,
         config.mlp_ratio,
@@ -72,10 +72,10 @@ def test_any_configuration_is_found_by_its_shapes(data):
         mlp_ratio=data.draw(st.sampled_from([1.0, 1.5, 2.0, 2.7, 4.0])),
         distilled=data.draw(st.booleans()),
     )
-    shapes = expected_shapes(config)
-    found = config_of(shapes)
+    shapes = compute_expected_shapes(config)
+    found = infer_config(shapes)
     assert found is not None
-    assert expected_shapes(found) == shapes
+    assert compute_expected_shapes(found) == shapes
     attending = [index for index, kind in enumerate(config.block_types) if kind == "s"]
     assert [found.qk_dims[i] for i in attending] == [config.qk_dims[i] for i in attending]
 
@@ -84,16 +84,16 @@ def test_any_configuration_is_found_by_its_shapes(data):
     "lost", ["patch_embed.6.c.weight", "patch_embed.0.c.weight", "stages.1.downsample.3.m.c.weight"]
 )
 def test_without_a_tensor_that_tells_there_is_no_configuration(lost):
-    shapes = expected_shapes(TINY)
+    shapes = compute_expected_shapes(TINY)
     del shapes[lost]
-    assert config_of(shapes) is None
+    assert infer_config(shapes) is None
 
 
 def test_a_made_up_number_of_blocks_builds_nothing():
-    shapes = expected_shapes(TINY)
+    shapes = compute_expected_shapes(TINY)
     many = {f"stages.0.blocks.{index}.x": (1,) for index in range(5000)}
-    assert config_of({**shapes, **many}) is None
-    far = config_of({**shapes, "stages.0.blocks.99999999999.x": (1,)})
+    assert infer_config({**shapes, **many}) is None
+    far = infer_config({**shapes, "stages.0.blocks.99999999999.x": (1,)})
     assert far is not None
     assert far.depths[0] == TINY.depths[0] + 1
 
@@ -103,9 +103,9 @@ def test_a_made_up_number_of_blocks_builds_nothing():
     [([(128, 256), (308, 616)], 2.0), ([(24, 31), (32, 41)], 1.3), ([(7, 10)], 1.5), ([(10, 33)], 3.3), ([], 2.0)],
 )
 def test_the_ratio_is_the_shortest_that_makes_the_widths(pairs, ratio):
-    assert simplest_ratio(pairs) == ratio
+    assert find_simplest_ratio(pairs) == ratio
 
 
 def test_expected_shapes_are_those_of_a_model_and_cost_no_memory():
     huge = SHViTConfig(dims=(8 * 10**5,), partial_dims=(9,), qk_dims=(1,), depths=(1,), block_types=("i",))
-    assert expected_shapes(huge)["stages.0.blocks.0.ffn.m.pw1.c.weight"] == (16 * 10**5, 8 * 10**5, 1, 1)
+    assert compute_expected_shapes(huge)["stages.0.blocks.0.ffn.m.pw1.c.weight"] == (16 * 10**5, 8 * 10**5, 1, 1)

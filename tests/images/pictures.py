@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-COLOURS = ((220, 40, 30), (30, 180, 60), (40, 60, 210), (230, 200, 20), (20, 190, 200), (200, 60, 190))
+COLORS = ((220, 40, 30), (30, 180, 60), (40, 60, 210), (230, 200, 20), (20, 190, 200), (200, 60, 190))
 
 
-def drawn(height: int, width: int) -> Image.Image:
+def draw_texture(height: int, width: int) -> Image.Image:
     """A rough texture over a slope, in integer arithmetic, so that every machine draws the same."""
     y, x = np.mgrid[:height, :width].astype(np.int64)
     channels = [(y * y * (3 + c) + x * x * (5 - c) + 7 * x * y) % 97 + (x * 2 + y * (c + 1)) % 159 for c in range(3)]
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
 
 
-def quarters() -> Image.Image:
+def draw_blocks() -> Image.Image:
     """Six flat blocks, two rows of three, 32 x 48 pixels: nothing is symmetric, and JPEG keeps the colours."""
-    blocks = np.array(COLOURS, dtype=np.uint8).reshape(2, 3, 3)
+    blocks = np.array(COLORS, dtype=np.uint8).reshape(2, 3, 3)
     return Image.fromarray(blocks.repeat(16, axis=0).repeat(16, axis=1))
 
 
-def encoded(picture: Image.Image, format: str, **options: Any) -> bytes:
+def encode_picture(picture: Image.Image, format: str, **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, format, **options)
     return file.getvalue()
 
 
-def tree(root: Path, files: Mapping[str, str | bytes | Image.Image]) -> Path:
+def write_files(root: Path, files: Mapping[str, str | bytes | Image.Image]) -> Path:
     """Files under `root`, each a text, bytes or a picture."""
     for name, content in files.items():
         path = root / name
@@ -46,6 +46,6 @@ def tree(root: Path, files: Mapping[str, str | bytes | Image.Image]) -> Path:
     return root
 
 
-def dot(seed: int) -> bytes:
+def encode_dot(seed: int) -> bytes:
     """A small PNG of one colour, another for each seed below 50,000."""
-    return encoded(Image.new("RGB", (3, 2), (seed % 256, seed // 256, 77)), "PNG")
+    return encode_picture(Image.new("RGB", (3, 2), (seed % 256, seed // 256, 77)), "PNG")

@@ -13,22 +13,22 @@ from PIL import Image
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, WrongConfig
 from shvit_mobile.images import batches as module
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
-from tests.images.pictures import drawn, encoded, tree
+from tests.images.pictures import draw_texture, encode_picture, write_files
 
 SMALL = Preprocessing((8, 6), 1.0)
 
 
-def colour(number: int) -> tuple[int, int, int]:
+def choose_color(number: int) -> tuple[int, int, int]:
     return (number, 255 - number, 3 * number % 256)
 
 
-def image_set(root: Path, goods: list[bool], *, labelled: bool = True) -> ImageSet:
+def write_image_set(root: Path, goods: list[bool], *, labelled: bool = True) -> ImageSet:
     """One-colour pictures by number, of which those not good are cut short."""
     for number, good in enumerate(goods):
-        data = encoded(Image.new("RGB", (12, 9), colour(number)), "PNG")
-        tree(root, {f"{number:03}.png": data if good else data[:40]})
+        data = encode_picture(Image.new("RGB", (12, 9), choose_color(number)), "PNG")
+        write_files(root, {f"{number:03}.png": data if good else data[:40]})
     files = tuple(root / f"{number:03}.png" for number in range(len(goods)))
     return ImageSet(root, files, tuple(range(len(goods))) if labelled else None)
 
@@ -36,16 +36,16 @@ def image_set(root: Path, goods: list[bool], *, labelled: bool = True) -> ImageS
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), min_size=1, max_size=20).filter(any), st.integers(1, 7), st.integers(1, 4))
 def test_each_file_comes_once_and_in_order(tmp_path, goods, size, workers):
-    images = image_set(tmp_path, goods)
+    images = write_image_set(tmp_path, goods)
     told = []
-    got = list(batches(images, SMALL, size=size, workers=workers, progress=lambda *done: told.append(done)))
+    got = list(iterate_batches(images, SMALL, size=size, workers=workers, progress=lambda *done: told.append(done)))
     good = [number for number, one in enumerate(goods) if one]
     assert [len(batch.files) for batch in got[:-1]] == [size] * (len(got) - 1)
     assert all(len(batch.files) > 0 for batch in got)
     assert [file for batch in got for file in batch.files] == [images.files[number] for number in good]
     assert np.concatenate([batch.labels for batch in got]).tolist() == good
     pixels = np.concatenate([batch.pixels for batch in got])
-    assert (pixels == np.array([colour(number) for number in good], dtype=np.uint8)[:, None, None]).all()
+    assert (pixels == np.array([choose_color(number) for number in good], dtype=np.uint8)[:, None, None]).all()
     assert [s.file for batch in got for s in batch.skipped] == [
         f for f, one in zip(images.files, goods, strict=True) if not one
     ]
@@ -53,23 +53,23 @@ def test_each_file_comes_once_and_in_order(tmp_path, goods, size, workers):
 
 
 def test_shapes_and_types(tmp_path):
-    (batch,) = batches(image_set(tmp_path, [True] * 3), SMALL)
+    (batch,) = iterate_batches(write_image_set(tmp_path, [True] * 3), SMALL)
     assert (batch.pixels.shape, batch.pixels.dtype) == ((3, 8, 6, 3), np.uint8)
     assert (batch.labels.shape, batch.labels.dtype) == ((3,), np.int64)
-    (unlabelled,) = batches(image_set(tmp_path, [True] * 3, labelled=False), SMALL)
+    (unlabelled,) = iterate_batches(write_image_set(tmp_path, [True] * 3, labelled=False), SMALL)
     assert unlabelled.labels is None
 
 
 def test_the_reason_is_told(tmp_path):
-    (batch,) = batches(image_set(tmp_path, [True, False]), SMALL)
+    (batch,) = iterate_batches(write_image_set(tmp_path, [True, False]), SMALL)
     (skipped,) = batch.skipped
     assert skipped.reason.startswith(f"{tmp_path / '001.png'} cannot be decoded: ")
 
 
 def test_a_file_that_vanished_is_skipped(tmp_path):
-    images = image_set(tmp_path, [True, True, True])
+    images = write_image_set(tmp_path, [True, True, True])
     images.files[1].unlink()
-    (batch,) = batches(images, SMALL)
+    (batch,) = iterate_batches(images, SMALL)
     assert "no such file" in batch.skipped[0].reason
     assert batch.labels.tolist() == [0, 2]
 
@@ -78,38 +78,38 @@ def test_other_trouble_with_a_picture_is_skipped_with_its_reason(tmp_path, monke
     def decoded(file: Path) -> Image.Image:
         if file.name == "001.png":
             raise MemoryError("no room")
-        return drawn(9, 12)
+        return draw_texture(9, 12)
 
     monkeypatch.setattr(module, "decoded", decoded)
-    (batch,) = batches(image_set(tmp_path, [True, True]), SMALL)
+    (batch,) = iterate_batches(write_image_set(tmp_path, [True, True]), SMALL)
     assert batch.skipped[0].reason == f"{tmp_path / '001.png'} cannot be used: MemoryError: no room."
 
 
 def test_the_result_does_not_depend_on_the_workers(tmp_path):
     root = tmp_path / "set"
     for number in range(30):  # the first are the slowest, so that with several workers the later ones overtake them
-        tree(root, {f"{number:03}.png": encoded(drawn(600 - 19 * number, 400), "PNG")})
+        write_files(root, {f"{number:03}.png": encode_picture(draw_texture(600 - 19 * number, 400), "PNG")})
     images = ImageSet(root, tuple(sorted(root.iterdir())))
-    one, four = (list(batches(images, SMALL, size=7, workers=workers)) for workers in (1, 4))
+    one, four = (list(iterate_batches(images, SMALL, size=7, workers=workers)) for workers in (1, 4))
     assert [batch.files for batch in one] == [batch.files for batch in four]
     assert all((a.pixels == b.pixels).all() for a, b in zip(one, four, strict=True))
 
 
 def test_if_every_picture_is_damaged_the_end_says_so(tmp_path):
-    images = image_set(tmp_path, [False] * 5)
+    images = write_image_set(tmp_path, [False] * 5)
     with pytest.raises(BadImages, match="None of the 5 images") as caught:
-        list(batches(images, SMALL, size=2))
+        list(iterate_batches(images, SMALL, size=2))
     assert "000.png cannot be decoded" in caught.value.why
 
 
 def test_what_cannot_work_is_refused_before_the_first_batch(tmp_path):
-    images = image_set(tmp_path, [True])
+    images = write_image_set(tmp_path, [True])
     with pytest.raises(BadImages, match="There are no images"):
-        batches(ImageSet(tmp_path, ()), SMALL)
+        iterate_batches(ImageSet(tmp_path, ()), SMALL)
     with pytest.raises(WrongConfig):
-        batches(images, SMALL, size=0)
+        iterate_batches(images, SMALL, size=0)
     with pytest.raises(WrongConfig):
-        batches(images, SMALL, workers=0)
+        iterate_batches(images, SMALL, workers=0)
 
 
 def test_only_a_few_pictures_are_held_ahead(tmp_path, monkeypatch):
@@ -120,10 +120,10 @@ def test_only_a_few_pictures_are_held_ahead(tmp_path, monkeypatch):
         nonlocal begun
         with lock:
             begun += 1
-        return drawn(9, 12)
+        return draw_texture(9, 12)
 
     monkeypatch.setattr(module, "decoded", counted)
-    stream = batches(image_set(tmp_path, [True] * 60), SMALL, size=4, workers=2)
+    stream = iterate_batches(write_image_set(tmp_path, [True] * 60), SMALL, size=4, workers=2)
     next(stream)
     time.sleep(0.1)
     assert 4 < begun <= 5 + 3 * 2
@@ -132,7 +132,7 @@ def test_only_a_few_pictures_are_held_ahead(tmp_path, monkeypatch):
 
 def test_leaving_early_ends_the_threads(tmp_path):
     before = set(threading.enumerate())
-    stream = batches(image_set(tmp_path, [True] * 40), SMALL, size=2, workers=3)
+    stream = iterate_batches(write_image_set(tmp_path, [True] * 40), SMALL, size=2, workers=3)
     next(stream)
     assert set(threading.enumerate()) - before
     stream.close()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.image_set import ImageSet, open_images
-from tests.images.pictures import dot, tree
+from tests.images.pictures import encode_dot, write_files
 
 LABELS = ("airplane", "fire truck", "cat")
 GENERIC = ("class 0", "class 1", "class 2")
 
 
 def pictures(root: Path, *names: str) -> Path:
-    return tree(root, {name: dot(number) for number, name in enumerate(names)})
+    return write_files(root, {name: encode_dot(number) for number, name in enumerate(names)})
 
 
 def found(images: ImageSet) -> dict[str, int | None]:
@@ -171,7 +171,7 @@ def test_a_lone_folder_of_pictures_is_a_class(tmp_path):
 
 def test_hidden_files_and_other_files_are_passed_over(tmp_path):
     pictures(tmp_path, "cat/a.png", "cat/._a.png", "cat/.hidden/b.png", ".git/c.png", "__MACOSX/cat/d.png")
-    tree(tmp_path, {"cat/Thumbs.db": "x", "notes.txt": "x", "masks/a.txt": "x", "cat/no_suffix": "x"})
+    write_files(tmp_path, {"cat/Thumbs.db": "x", "notes.txt": "x", "masks/a.txt": "x", "cat/no_suffix": "x"})
     (tmp_path / "cat" / "folder.png").mkdir()
     assert list(found(open_images(tmp_path, labels=LABELS))) == ["cat/a.png"]
 
@@ -206,7 +206,7 @@ def test_a_single_picture(tmp_path):
     ids=["empty", "no images", "heic", "missing", "archive", "csv", "long name", "nul byte"],
 )
 def test_what_is_no_folder_of_images_is_refused(files, path, words, hint, tmp_path):
-    error = refusal(tree(tmp_path, files) / path)
+    error = refusal(write_files(tmp_path, files) / path)
     assert re.search(words, error.what)
     assert hint in error.hint
 
@@ -216,7 +216,7 @@ def test_what_is_no_folder_of_images_is_refused(files, path, words, hint, tmp_pa
 
 def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
     pictures(tmp_path, "a.png", "b c.png", "deep/d.png", "unlisted.png", "é,1.png")
-    tree(tmp_path, {"labels.csv": text})
+    write_files(tmp_path, {"labels.csv": text})
     return {"path": tmp_path, "csv": tmp_path / "labels.csv"}
 
 
@@ -250,7 +250,7 @@ def test_a_csv_without_the_models_labels_names_the_classes(tmp_path):
 
 def test_a_csv_leads_to_class_folders_too(tmp_path):
     pictures(tmp_path, "cat/a.png", "dog/a.png")
-    tree(tmp_path, {"labels.csv": "cat/a.png,airplane\ndog/a.png,cat"})
+    write_files(tmp_path, {"labels.csv": "cat/a.png,airplane\ndog/a.png,cat"})
     assert open_images(tmp_path, labels=LABELS, csv=tmp_path / "labels.csv").labels == (0, 2)
 
 
@@ -365,7 +365,7 @@ def test_the_fingerprint_is_of_the_bytes_in_order(tmp_path):
     assert turned.sha256() != images.sha256()
     moved = shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}-moved")
     assert open_images(moved).sha256() == images.sha256()
-    (tmp_path / "b.png").write_bytes(dot(77))
+    (tmp_path / "b.png").write_bytes(encode_dot(77))
     assert images.sha256() != open_images(moved).sha256()
     (tmp_path / "b.png").unlink()
     with pytest.raises(BadImages, match=r"b\.png cannot be read"):

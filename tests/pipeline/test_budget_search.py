@@ -13,25 +13,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shvit_mobile.contracts.budget_search import Budget, Costs, Point, Search
+from shvit_mobile.contracts.budget_search import Budget, LayerCosts, SearchPoint, SearchResult
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
-from shvit_mobile.contracts.sensitivity import Sensitivity
+from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.drift.compare import Reference, compare, float_reference
+from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate
-from shvit_mobile.drift.intervals import wilson
+from shvit_mobile.drift.intervals import compute_wilson_interval
 from shvit_mobile.errors import BudgetMissed, WrongConfig
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.pipeline.budget_search import Trials, by_gain, found, holds, notes, searched, shortest, taken_back
-from shvit_mobile.pipeline.layer_costs import bytes_of, macs
+from shvit_mobile.pipeline.budget_search import (
+    SearchTrials,
+    build_notes,
+    drop_unneeded_layers,
+    evaluate_budget,
+    find_shortest_prefix,
+    rank_by_gain,
+    search_recipe,
+    select_point,
+)
+from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_mac_costs
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.sensitivity import sensitivity
-from tests.builders import picture_folder, randomised, trained
+from shvit_mobile.quantize.sensitivity import measure_sensitivity
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 SIZE = (48, 64)
 # Two layers whose range is made so wide that next to nothing of their values is left in int8.
@@ -50,16 +59,16 @@ class World:
     deployed: DeployForm
     plain: Recipe
     ruined: Recipe
-    sensitivity: Sensitivity
+    sensitivity: SensitivityReport
     images: ImageSet
-    reference: Reference
+    reference: FloatReference
     budget: Budget
 
-    def search(self, budget: Budget, **changes: object) -> Search:
+    def search(self, budget: Budget, **changes: object) -> SearchResult:
         arguments: dict[str, object] = {"reference": self.reference, **changes}
         recipe, of = arguments.pop("recipe", self.ruined), arguments.pop("sensitivity", self.sensitivity)
-        costs = bytes_of(self.sensitivity, "onnx")
-        return searched(self.deployed, recipe, of, self.images, budget, costs, **arguments)  # type: ignore[arg-type]
+        costs = compute_byte_costs(self.sensitivity, "onnx")
+        return search_recipe(self.deployed, recipe, of, self.images, budget, costs, **arguments)  # type: ignore[arg-type]
 
 
 def widened(recipe: Recipe, layers: Sequence[str]) -> Recipe:
@@ -69,14 +78,14 @@ def widened(recipe: Recipe, layers: Sequence[str]) -> Recipe:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    pictures = open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=IMAGES))
-    model = trained(undecided(randomised(seed=2), pictures), size=SIZE)
-    deployed, reference = to_deploy_form(model), float_reference(model, pictures)
+    pictures = open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=IMAGES))
+    model = build_trained_model(undecided(build_random_shvit(seed=2), pictures), size=SIZE)
+    deployed, reference = to_deploy_form(model), compute_float_reference(model, pictures)
     labels = tuple(map(int, reference.logits.argmax(1)))
     images = replace(pictures, labels=labels, classes=deployed.trained.labels)
     plain = calibrate(deployed, images)
     ruined = widened(plain, RUINED)
-    sensitive = sensitivity(deployed, ruined, pixels_of(images))
+    sensitive = measure_sensitivity(deployed, ruined, pixels_of(images))
     unruined = lower(deployed, plain, "onnx", tmp_path_factory.mktemp("plain"))
     lost = compare(unruined, model, images, reference=reference).top1_drop or 0.0
     budget = Budget(max_drop=lost + 100 / IMAGES)
@@ -85,22 +94,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def undecided(model: SHViT, pictures: ImageSet) -> SHViT:
     """`model` with no class that it prefers whatever it sees, so that small errors change its answers."""
-    logits = float_reference(trained(model, size=SIZE), pictures).logits
+    logits = compute_float_reference(build_trained_model(model, size=SIZE), pictures).logits
     with torch.no_grad():
         model.head.l.bias -= torch.from_numpy(logits.mean(0))  # type: ignore[union-attr, operator]
     return model
 
 
 def pixels_of(images: ImageSet) -> list[Tensor]:
-    return [torch.from_numpy(raw(batch.pixels)) for batch in batches(images, Preprocessing(size=SIZE))]
+    return [torch.from_numpy(convert_to_raw_input(batch.pixels)) for batch in iterate_batches(images, Preprocessing(size=SIZE))]
 
 
 @pytest.fixture(scope="module")
-def mended(world: World) -> Search:
+def mended(world: World) -> SearchResult:
     return world.search(world.budget)
 
 
-def test_what_ruins_int8_goes_to_float_and_little_else(world: World, mended: Search) -> None:
+def test_what_ruins_int8_goes_to_float_and_little_else(world: World, mended: SearchResult) -> None:
     assert mended.points[0].float_layers == ()
     assert mended.points[0].holds == "not held"
     assert set(mended.float_layers) & set(RUINED)
@@ -108,20 +117,20 @@ def test_what_ruins_int8_goes_to_float_and_little_else(world: World, mended: Sea
     assert (mended.chosen.row.top1_drop or 0.0) <= (world.budget.max_drop or 0.0)
 
 
-def test_the_figures_are_those_of_an_artifact_of_the_recipe(world: World, mended: Search, tmp_path: Path) -> None:
+def test_the_figures_are_those_of_an_artifact_of_the_recipe(world: World, mended: SearchResult, tmp_path: Path) -> None:
     recipe = world.ruined.model_copy(update={"float_layers": mended.float_layers})
     artifact = lower(world.deployed, recipe, "onnx", tmp_path)
     assert compare(artifact, world.deployed.trained, world.images) == mended.chosen.row
-    assert Search.model_validate_json(mended.json_text()) == mended
+    assert SearchResult.model_validate_json(mended.json_text()) == mended
 
 
-def test_no_layer_can_be_taken_back(world: World, mended: Search) -> None:
+def test_no_layer_can_be_taken_back(world: World, mended: SearchResult) -> None:
     tried = {frozenset(point.float_layers): point.holds for point in mended.points}
     chosen = frozenset(mended.float_layers)
     assert [tried[chosen - {layer}] for layer in chosen] == ["not held"] * len(chosen)
 
 
-def test_a_recipe_that_holds_is_taken_without_a_search(world: World, mended: Search) -> None:
+def test_a_recipe_that_holds_is_taken_without_a_search(world: World, mended: SearchResult) -> None:
     result = world.search(Budget(max_drop=100))
     assert (result.float_layers, len(result.points), result.holds, result.notes) == ((), 1, "held", ())
     assert result.verdict.passed
@@ -132,15 +141,15 @@ def test_a_recipe_that_holds_is_taken_without_a_search(world: World, mended: Sea
     assert len(again.points) == len(mended.points)
 
 
-def test_what_24_images_cannot_show_is_not_claimed(mended: Search) -> None:
+def test_what_24_images_cannot_show_is_not_claimed(mended: SearchResult) -> None:
     assert mended.holds == "unproven"
     (caveat,) = mended.verdict.caveats
     assert "24 images are too few to be sure" in caveat
     assert "flatters" in mended.notes[0]
 
 
-def test_known_points_are_not_run_again(world: World, mended: Search) -> None:
-    run: list[Point] = []
+def test_known_points_are_not_run_again(world: World, mended: SearchResult) -> None:
+    run: list[SearchPoint] = []
     again = world.search(world.budget, known=mended.points, progress=run.append, reference=None)
     assert again == mended
     assert run == []
@@ -152,7 +161,7 @@ def test_known_points_are_not_run_again(world: World, mended: Search) -> None:
 
 def test_layers_that_the_recipe_keeps_in_float_stay_so_and_cost_nothing(world: World) -> None:
     recipe = world.ruined.model_copy(update={"float_layers": RUINED})
-    sensitive = sensitivity(world.deployed, recipe, pixels_of(world.images))
+    sensitive = measure_sensitivity(world.deployed, recipe, pixels_of(world.images))
     result = world.search(Budget(max_drop=0.0), recipe=recipe, sensitivity=sensitive, most=1)
     assert all(set(RUINED) <= set(point.float_layers) for point in result.points)
     assert (result.points[0].float_layers, result.points[0].cost) == (RUINED, 0)
@@ -188,9 +197,9 @@ def test_the_sensitivity_of_another_recipe_is_refused(world: World) -> None:
 
 def test_layers_go_by_error_taken_away_for_what_they_cost(world: World) -> None:
     free = world.sensitivity.layers[-1].layer
-    for costs in (bytes_of(world.sensitivity, "coreml"), macs(world.sensitivity)):
+    for costs in (compute_byte_costs(world.sensitivity, "coreml"), compute_mac_costs(world.sensitivity)):
         given_away = costs.model_copy(update={"layers": costs.layers | {free: 0.0}})
-        order = by_gain(world.sensitivity.layers, given_away)
+        order = rank_by_gain(world.sensitivity.layers, given_away)
         powers = {row.layer: 10 ** (-row.quantized_db / 10) for row in world.sensitivity.layers}
         gains = [powers[layer] / costs.layers[layer] for layer in order[1:]]
         assert order[0] == free
@@ -218,7 +227,7 @@ def rows(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
             how="native",
             engine="none",
             images=1000,
-            agreement=wilson(1000 - changed, 1000),
+            agreement=compute_wilson_interval(1000 - changed, 1000),
             sqnr_db=0,
             max_abs_error=0,
             mean_kl=0,
@@ -227,9 +236,9 @@ def rows(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
     return run
 
 
-def searching(noise: Sequence[int], price: Sequence[int], limit: float, known: Sequence[Point] = ()) -> Trials:
-    costs = Costs(of="macs", layers=dict(zip(LAYERS, map(float, price), strict=True)))
-    return Trials(rows(noise), LAYERS, Gate(min_agreement=limit), costs, known=known)
+def searching(noise: Sequence[int], price: Sequence[int], limit: float, known: Sequence[SearchPoint] = ()) -> SearchTrials:
+    costs = LayerCosts(of="macs", layers=dict(zip(LAYERS, map(float, price), strict=True)))
+    return SearchTrials(rows(noise), LAYERS, Gate(min_agreement=limit), costs, known=known)
 
 
 @settings(max_examples=300)
@@ -238,7 +247,7 @@ def test_what_is_taken_was_run_and_holds_and_nothing_tried_is_cheaper(
     noise: Sequence[int], price: Sequence[int], limit: float, order: Sequence[str]
 ) -> None:
     trials = searching(noise, price, limit)
-    taken = found(order, trials)
+    taken = select_point(order, trials)
     assert taken in trials.points.values()
     assert taken.holds != "not held"
     assert taken.cost == min(point.cost for point in trials.points.values() if point.holds != "not held")
@@ -253,9 +262,9 @@ def test_a_tighter_budget_is_never_cheaper(
 ) -> None:
     loose, tight = sorted((one, other))
     trials = searching(noise, price, tight)
-    strict = found(order, trials)
+    strict = select_point(order, trials)
     knowing = searching(noise, price, loose, known=tuple(trials.points.values()))
-    assert found(order, knowing).cost <= strict.cost
+    assert select_point(order, knowing).cost <= strict.cost
 
 
 @given(errors, prices, st.floats(0.6, 1), st.permutations(LAYERS), st.integers(1, 12))
@@ -264,13 +273,13 @@ def test_a_search_that_is_ended_still_takes_what_holds_and_says_so(
 ) -> None:
     free, ended = searching(noise, price, limit), searching(noise, price, limit)
     ended.most = most
-    cheapest, taken = found(order, free), found(order, ended)
+    cheapest, taken = select_point(order, free), select_point(order, ended)
     assert taken.holds != "not held"
     assert taken.cost == min(point.cost for point in ended.points.values() if point.holds != "not held")
     # Before something holds there is no end: none, then 1, 2, 4 and 8 layers.
     assert ended.ran <= max(most, 5)
     assert ended.ended or taken == cheapest
-    assert any("ended after" in note for note in notes(ended, taken)) == ended.ended
+    assert any("ended after" in note for note in build_notes(ended, taken)) == ended.ended
 
 
 @given(errors, st.floats(0.6, 1), st.permutations(LAYERS))
@@ -279,7 +288,7 @@ def test_no_shorter_beginning_holds_where_errors_add_up(
 ) -> None:
     trials = searching(noise, [1] * len(LAYERS), limit)
     holding = [n for n in range(len(LAYERS) + 1) if trials.within(frozenset(order[:n]))]
-    assert shortest(order, trials.within, trials.within) == frozenset(order[: max(1, holding[0])])
+    assert find_shortest_prefix(order, trials.within, trials.within) == frozenset(order[: max(1, holding[0])])
 
 
 @settings(max_examples=300)
@@ -288,13 +297,13 @@ def test_however_errors_cancel_what_is_left_is_needed(noise: Sequence[int], limi
     def within(layers: frozenset[str]) -> bool:
         return sum(error for layer, error in zip(LAYERS, noise, strict=True) if layer not in layers) <= limit
 
-    taken = taken_back(frozenset(LAYERS), order, within)
+    taken = drop_unneeded_layers(frozenset(LAYERS), order, within)
     assert within(taken)
     assert not any(within(taken - {layer}) for layer in taken)
 
 
 @pytest.mark.parametrize(("hits", "says"), [(997, "held"), (991, "unproven"), (989, "not held")])
 def test_a_budget_is_held_only_where_the_interval_is(hits: int, says: str) -> None:
-    row = rows([0] * len(LAYERS))(()).model_copy(update={"agreement": wilson(hits, 1000)})
-    assert holds(row, Gate(min_agreement=0.99)) == says
+    row = rows([0] * len(LAYERS))(()).model_copy(update={"agreement": compute_wilson_interval(hits, 1000)})
+    assert evaluate_budget(row, Gate(min_agreement=0.99)) == says
     assert np.isclose(row.agreement.value, hits / 1000)

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.contracts.drift_report import DriftReport
-from shvit_mobile.contracts.fingerprints import sha256
-from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, HERE, TEST_IMAGES
+from shvit_mobile.contracts.fingerprints import compute_sha256
+from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, DEMO_FOLDER, TEST_IMAGES
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.demo import PLAN, REPORT, RUNGS, run_demo
+from shvit_mobile.pipeline.demo import DEMO_EXPORTS, LADDER_STEPS, REPORT_FILE, run_demo
 
 
 def test_the_card_names_the_weights() -> None:
-    assert sha256(CHECKPOINT) in (HERE / "MODEL_CARD.md").read_text()
+    assert compute_sha256(CHECKPOINT) in (DEMO_FOLDER / "MODEL_CARD.md").read_text()
 
 
 def test_the_checkpoint_describes_itself() -> None:
@@ -28,20 +28,20 @@ def test_images_are_balanced_and_none_is_both_calibrated_and_measured_on() -> No
     test, calibration = open_images(TEST_IMAGES), open_images(CALIBRATION_IMAGES)
     assert set(Counter(test.labels or ()).values()) == {50}
     assert set(Counter(calibration.labels or ()).values()) == {20}
-    assert not {sha256(file) for file in test.files} & {sha256(file) for file in calibration.files}
+    assert not {compute_sha256(file) for file in test.files} & {compute_sha256(file) for file in calibration.files}
 
 
 @pytest.mark.slow
 def test_the_whole_job_meets_its_bars(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
-    assert len(result.artifacts) == len(PLAN)
-    report = DriftReport.read(tmp_path / REPORT)
+    assert len(result.artifacts) == len(DEMO_EXPORTS)
+    report = DriftReport.read(tmp_path / REPORT_FILE)
     assert report == result.report
     assert [row.artifact for row in report.rows if row.how == "simulated"] == [
         *("deploy form", "fake-quant int8", "rounded int8-weights")
     ]
-    assert len(report.rows) == RUNGS + len(PLAN)
-    assert list(report.rows[RUNGS:]) == [artifact.manifest.drift for artifact in result.artifacts]
+    assert len(report.rows) == LADDER_STEPS + len(DEMO_EXPORTS)
+    assert list(report.rows[LADDER_STEPS:]) == [artifact.manifest.drift for artifact in result.artifacts]
     manifests = {
         (artifact.manifest.target, artifact.manifest.precision): artifact.manifest for artifact in result.artifacts
     }

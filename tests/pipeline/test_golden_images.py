@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import golden_pictures, picture
-from tests.builders import picture_folder
+from shvit_mobile.pipeline.golden_images import load_golden_image, select_golden_images
+from tests.builders import write_picture_folder
 
 ORIENTATION, GPS = 0x0112, 0x8825
 
@@ -26,7 +26,7 @@ def colours(height: int, width: int) -> Image.Image:
 def test_a_small_jpeg_goes_in_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     colours(30, 41).save(file)
-    made = picture(file)
+    made = load_golden_image(file)
     assert (made.source, made.jpeg, made.changed) == ("a.jpg", file.read_bytes(), "")
 
 
@@ -36,34 +36,34 @@ def test_metadata_stays_outside_and_the_picture_is_upright(tmp_path: Path) -> No
     exif[ORIENTATION] = 6
     exif.get_ifd(GPS)[1] = "N"
     colours(30, 41).save(file, exif=exif)
-    made = picture(file)
+    made = load_golden_image(file)
     assert made.changed == "it has metadata"
     with Image.open(io.BytesIO(made.jpeg)) as opened:
         assert opened.size == (30, 41)
         assert len(opened.getexif()) == 0
-    assert np.abs(np.asarray(decoded(made.jpeg), int) - np.asarray(decoded(file), int)).mean() < 3
+    assert np.abs(np.asarray(decode_image(made.jpeg), int) - np.asarray(decode_image(file), int)).mean() < 3
 
 
 def test_a_large_photo_shrinks_and_another_format_becomes_jpeg(tmp_path: Path) -> None:
     colours(700, 1500).save(tmp_path / "large.jpg")
     colours(20, 30).save(tmp_path / "drawing.png")
-    large, drawing = picture(tmp_path / "large.jpg"), picture(tmp_path / "drawing.png")
-    assert (decoded(large.jpeg).size, large.changed) == ((1024, 478), "it has 1500 x 700 pixels")
-    assert (decoded(drawing.jpeg).size, drawing.changed) == ((30, 20), "it is a PNG")
+    large, drawing = load_golden_image(tmp_path / "large.jpg"), load_golden_image(tmp_path / "drawing.png")
+    assert (decode_image(large.jpeg).size, large.changed) == ((1024, 478), "it has 1500 x 700 pixels")
+    assert (decode_image(drawing.jpeg).size, drawing.changed) == ((30, 20), "it is a PNG")
     for made in (large, drawing):
         with Image.open(io.BytesIO(made.jpeg)) as opened:
             assert opened.format == "JPEG"
 
 
 def test_four_are_chosen_the_same_each_time(tmp_path: Path) -> None:
-    images = open_images(picture_folder(tmp_path, count=9))
-    chosen = golden_pictures(images)
+    images = open_images(write_picture_folder(tmp_path, count=9))
+    chosen = select_golden_images(images)
     assert len({one.source for one in chosen}) == 4
-    assert golden_pictures(images) == chosen
-    assert golden_pictures(images, seed=1) != chosen
+    assert select_golden_images(images) == chosen
+    assert select_golden_images(images, seed=1) != chosen
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     with pytest.raises(BadImages, match=r"broken\.jpg cannot be decoded"):
-        picture(tmp_path / "broken.jpg")
+        load_golden_image(tmp_path / "broken.jpg")

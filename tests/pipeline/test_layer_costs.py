@@ -8,24 +8,30 @@ import pytest
 
 from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
-from shvit_mobile.contracts.sensitivity import LayerSensitivity, Sensitivity
+from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import WrongConfig
-from shvit_mobile.pipeline.layer_costs import bytes_of, latency, macs
-from shvit_mobile.pipeline.layer_latency import computing, latencies, layer_of, layer_times, runs_of
-from shvit_mobile.quantize.layers import dense_convolutions
-from tests.builders import randomised, trained
+from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
+from shvit_mobile.pipeline.layer_latency import (
+    find_layer,
+    group_kernels_by_run,
+    iterate_weighted_layers,
+    measure_layer_latencies,
+    sum_layer_times,
+)
+from shvit_mobile.quantize.layers import find_dense_convolutions
+from tests.builders import build_random_shvit, build_trained_model
 
 FIGURES = {"quantized_db": 30.0, "quantized_kl": 0.1, "float_db": 20.0, "float_kl": 0.1}
 LAYERS = ("patch_embed.0", "stages.0.downsample.2.se.fc2", "stages.0.downsample.2.conv3")
 
 
-def sensitivity(*weights: int) -> Sensitivity:
+def sensitivity(*weights: int) -> SensitivityReport:
     rows = tuple(
         LayerSensitivity(layer=layer, macs=7 * size, weights=size, **FIGURES)
         for layer, size in zip(LAYERS, weights, strict=False)
     )
-    return Sensitivity(
+    return SensitivityReport(
         checkpoint_sha256="0" * 64,
         recipe_sha256="0" * 64,
         images=1,
@@ -37,10 +43,10 @@ def sensitivity(*weights: int) -> Sensitivity:
 
 
 def test_float_takes_three_bytes_more_an_element_and_half_precision_one() -> None:
-    assert bytes_of(sensitivity(10, 20), "onnx").layers == {LAYERS[0]: 30, LAYERS[1]: 60}
-    assert bytes_of(sensitivity(10, 20), "executorch").total(LAYERS[:2]) == 90
-    assert bytes_of(sensitivity(10, 20), "coreml").total(LAYERS[:2]) == 30
-    assert macs(sensitivity(10, 20)).total(LAYERS[:1]) == 70
+    assert compute_byte_costs(sensitivity(10, 20), "onnx").layers == {LAYERS[0]: 30, LAYERS[1]: 60}
+    assert compute_byte_costs(sensitivity(10, 20), "executorch").total(LAYERS[:2]) == 90
+    assert compute_byte_costs(sensitivity(10, 20), "coreml").total(LAYERS[:2]) == 30
+    assert compute_mac_costs(sensitivity(10, 20)).total(LAYERS[:1]) == 70
 
 
 def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
@@ -48,9 +54,9 @@ def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
         LayerLatency(layer=LAYERS[0], float_ms=3, int8_ms=1),
         LayerLatency(layer=LAYERS[1], float_ms=1, int8_ms=3),
     )
-    assert latency(sensitivity(1, 1), times).layers == {LAYERS[0]: 2, LAYERS[1]: 0}
+    assert compute_latency_costs(sensitivity(1, 1), times).layers == {LAYERS[0]: 2, LAYERS[1]: 0}
     with pytest.raises(WrongConfig, match=LAYERS[1]):
-        latency(sensitivity(1, 1), times[:1])
+        compute_latency_costs(sensitivity(1, 1), times[:1])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
     ],
 )
 def test_a_node_is_its_layers_whatever_onnx_runtime_made_of_it(node: str, layer: str | None) -> None:
-    assert layer_of(node, LAYERS) == layer
+    assert find_layer(node, LAYERS) == layer
 
 
 def kernel(name: str, start: int, op: str = "Conv") -> dict[str, Any]:
@@ -85,19 +91,19 @@ def test_what_lies_between_layers_goes_to_the_one_before_and_runs_are_told_apart
         kernel("patch_embed.0", 30),
         {"cat": "Node", "name": "patch_embed.0_fence_before", "ts": 31, "dur": 900, "args": {"op_name": "Conv"}},
     ]
-    first, second = runs_of(events)
-    assert layer_times(first, LAYERS) == {"patch_embed.0": 1.0}
-    assert layer_times(second, LAYERS) == {"patch_embed.0": 0.5}
+    first, second = group_kernels_by_run(events)
+    assert sum_layer_times(first, LAYERS) == {"patch_embed.0": 1.0}
+    assert sum_layer_times(second, LAYERS) == {"patch_embed.0": 0.5}
 
 
 def test_every_int8_layer_is_timed_in_both_precisions() -> None:
-    deployed = to_deploy_form(trained(randomised(), size=(64, 96)))
-    names = [name for name, _ in dense_convolutions(deployed.module)]
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 96)))
+    names = [name for name, _ in find_dense_convolutions(deployed.module)]
     ranges = {name: ActivationRange(input=(-3, 3), output=(-3, 3)) for name in names}
     recipe = Recipe(precision="int8", ranges=ranges, float_layers=names[1:2])
-    times = latencies(deployed, recipe, runs=3, warm_up=1)
+    times = measure_layer_latencies(deployed, recipe, runs=3, warm_up=1)
     assert [row.layer for row in times] == [
-        name for name in computing(deployed.module) if name in {*names} - {names[1]}
+        name for name in iterate_weighted_layers(deployed.module) if name in {*names} - {names[1]}
     ]
     # ONNX Runtime counts whole microseconds; the stem is long enough to be seen.
     assert times[0].layer == "patch_embed.0"

@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from shvit_mobile.contracts.artifact import Artifact, manifest_path, recipe_path
-from shvit_mobile.contracts.fingerprints import sha256
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path, get_recipe_path
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.contracts.recipe import Recipe, check_precision
+from shvit_mobile.contracts.recipe import Recipe, parse_precision
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import compare
-from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, ProofFailed, UnknownTarget
+from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, UnknownTarget, VerificationFailed
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.images.ramp import ramp
-from shvit_mobile.pipeline.lower import check_target, lower, with_fields
-from shvit_mobile.quantize.calibrate import calibrate, run
-from shvit_mobile.report.display_names import label
+from shvit_mobile.images.ramp import draw_ramp
+from shvit_mobile.pipeline.lower import lower, parse_target, update_manifest
+from shvit_mobile.quantize.calibrate import calibrate, run_deploy_form
+from shvit_mobile.report.display_names import format_label
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets import onnx as onnx_target
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 FP32 = Recipe(precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(), size=(48, 64)))
+    return to_deploy_form(build_trained_model(build_random_shvit(), size=(48, 64)))
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def test_all_that_belongs_together_appears_under_one_name(artifact: Artifact) ->
 
 
 def test_the_manifest_says_what_is_there(artifact: Artifact, deployed: DeployForm) -> None:
-    manifest = Manifest.read(manifest_path(artifact.path))
+    manifest = Manifest.read(get_manifest_path(artifact.path))
     assert manifest == artifact.manifest
-    assert manifest.artifact.sha256 == sha256(artifact.path)
+    assert manifest.artifact.sha256 == compute_sha256(artifact.path)
     assert manifest.artifact.bytes == artifact.path.stat().st_size
     assert manifest.model.checkpoint_sha256 == deployed.trained.sha256
     assert manifest.labels == deployed.trained.labels
     assert manifest.preprocessing == deployed.trained.preprocessing
-    assert Recipe.read(recipe_path(artifact.path)) == manifest.recipe == FP32
+    assert Recipe.read(get_recipe_path(artifact.path)) == manifest.recipe == FP32
     assert manifest.versions["torch"] == torch.__version__
 
 
@@ -57,33 +57,33 @@ def test_the_golden_answer_is_the_artifacts(artifact: Artifact, deployed: Deploy
     golden = artifact.manifest.golden
     assert golden is not None
     assert golden.how == "native"
-    picture = ramp((48, 64))
+    picture = draw_ramp((48, 64))
     np.testing.assert_allclose(golden.logits, open_runner(artifact).run(picture)[0], rtol=1e-6)
-    np.testing.assert_allclose(golden.logits, run(deployed, picture)[0], atol=golden.tolerance)
+    np.testing.assert_allclose(golden.logits, run_deploy_form(deployed, picture)[0], atol=golden.tolerance)
 
 
 def test_the_ramp_is_drawn_by_its_formula() -> None:
-    picture = ramp((5, 90))
+    picture = draw_ramp((5, 90))
     assert picture.shape == (1, 5, 90, 3)
     assert picture[0, 4, 89, 2] == (7 * 4 + 3 * 89 + 50 * 2) % 256
 
 
 def test_nothing_is_overwritten_unasked(artifact: Artifact, deployed: DeployForm) -> None:
-    before = sha256(artifact.path.parent)
+    before = compute_sha256(artifact.path.parent)
     with pytest.raises(OutputExists, match="is already there"):
         lower(deployed, FP32, "onnx", artifact.path.parent)
-    assert sha256(artifact.path.parent) == before
+    assert compute_sha256(artifact.path.parent) == before
     assert lower(deployed, FP32, "onnx", artifact.path.parent, overwrite=True).manifest == artifact.manifest
-    assert sha256(artifact.path.parent) == before, "the same checkpoint and recipe give the same bytes"
+    assert compute_sha256(artifact.path.parent) == before, "the same checkpoint and recipe give the same bytes"
 
 
 def test_an_artifact_that_answers_wrongly_is_not_written(
     deployed: DeployForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = to_deploy_form(trained(randomised(seed=1), size=(48, 64)))
+    other = to_deploy_form(build_trained_model(build_random_shvit(seed=1), size=(48, 64)))
     build = onnx_target.build
     monkeypatch.setattr(onnx_target, "build", lambda _, *rest: build(other, *rest))
-    with pytest.raises(ProofFailed, match="away from the checkpoint"):
+    with pytest.raises(VerificationFailed, match="away from the checkpoint"):
         lower(deployed, FP32, "onnx", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -92,7 +92,7 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
     extreme = to_deploy_form(deployed.trained)
     extreme.module.head.bias[0] = 3e38
     extreme.module.head.weight[0] = 3e38
-    with pytest.raises(ProofFailed, match="not finite"):
+    with pytest.raises(VerificationFailed, match="not finite"):
         lower(extreme, FP32, "onnx", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -101,13 +101,13 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
 def test_a_precision_the_target_lacks_is_refused(deployed: DeployForm, target: str, tmp_path: Path) -> None:
     for precision in ("fp16", "int8-weights", "palette-4"):
         with pytest.raises(BadRecipe, match=f"The target {target} has no {precision}"):
-            lower(deployed, Recipe(precision=check_precision(precision)), check_target(target), tmp_path / "new")
+            lower(deployed, Recipe(precision=parse_precision(precision)), parse_target(target), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_an_unknown_target_is_named_with_its_neighbour() -> None:
     with pytest.raises(UnknownTarget, match=r"'corelm' is not a target\.[\s\S]*Did you mean coreml\?"):
-        check_target("corelm")
+        parse_target("corelm")
 
 
 def test_a_changed_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_changed_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> No
     data = bytearray(artifact.path.read_bytes())
     data[len(data) // 2] ^= 1
     copy.write_bytes(data)
-    manifest_path(copy).write_text(manifest_path(artifact.path).read_text())
+    get_manifest_path(copy).write_text(get_manifest_path(artifact.path).read_text())
     with pytest.raises(BadArtifact, match="not the file its manifest describes"):
         Artifact.open(copy)
 
@@ -128,9 +128,9 @@ def test_a_missing_manifest_is_named(artifact: Artifact, tmp_path: Path) -> None
 
 
 def test_fields_of_a_manifest_can_be_added(artifact: Artifact) -> None:
-    changed = with_fields(artifact, versions={**artifact.manifest.versions, "ruler": "1"})
+    changed = update_manifest(artifact, versions={**artifact.manifest.versions, "ruler": "1"})
     assert Artifact.open(artifact.path).manifest == changed.manifest
-    with_fields(changed, versions=artifact.manifest.versions)
+    update_manifest(changed, versions=artifact.manifest.versions)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_fields_of_a_manifest_can_be_added(artifact: Artifact) -> None:
     [("int8", (), "int8"), ("int8", ("a",), "mixed"), ("int8-dynamic", ("a",), "int8-dynamic"), ("fp32", (), "fp32")],
 )
 def test_static_int8_with_exceptions_is_called_mixed(precision: str, kept: tuple[str, ...], name: str) -> None:
-    assert Recipe(precision=check_precision(precision), float_layers=kept).precision_name == name
+    assert Recipe(precision=parse_precision(precision), float_layers=kept).precision_name == name
 
 
 def test_an_artifact_with_layers_in_float_is_mixed_wherever_it_is_named(deployed: DeployForm, tmp_path: Path) -> None:
-    pictures = picture_folder(tmp_path / "pictures", count=3)
+    pictures = write_picture_folder(tmp_path / "pictures", count=3)
     images = open_images(pictures)
     recipe = calibrate(deployed, images).model_copy(update={"float_layers": ("patch_embed.0",)})
     artifact = lower(deployed, recipe, "onnx", tmp_path)
@@ -151,4 +151,4 @@ def test_an_artifact_with_layers_in_float_is_mixed_wherever_it_is_named(deployed
     again = Artifact.open(artifact.path)
     # The contract that apps read knows no further precision.
     assert (again.manifest.precision, again.manifest.precision_name) == ("int8", "mixed")
-    assert label(artifact.path.name, "onnx", again.manifest.precision_name) == "ONNX mixed"
+    assert format_label(artifact.path.name, "onnx", again.manifest.precision_name) == "ONNX mixed"

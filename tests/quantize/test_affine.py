@@ -4,7 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, SMALLEST_SCALE, affine, quantized_weight
+from shvit_mobile.quantize.affine import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    MIN_SCALE,
+    choose_affine_parameters,
+    quantize_weight,
+)
 
 ENDS = st.floats(-1e4, 1e4, allow_nan=False, width=32)
 
@@ -12,7 +18,7 @@ ENDS = st.floats(-1e4, 1e4, allow_nan=False, width=32)
 @given(ENDS, ENDS)
 def test_every_value_of_the_range_comes_back_within_a_step(first: float, second: float) -> None:
     low, high = min(first, second), max(first, second)
-    parameters = affine(low, high)
+    parameters = choose_affine_parameters(low, high)
     for value in (low, high, (low + high) / 2):
         integer = round(value / parameters.scale) + parameters.zero_point
         kept = parameters.scale * (min(max(integer, ACTIVATION_MIN), ACTIVATION_MAX) - parameters.zero_point)
@@ -21,18 +27,18 @@ def test_every_value_of_the_range_comes_back_within_a_step(first: float, second:
 
 @given(ENDS, ENDS)
 def test_zero_is_an_integer_of_the_range(first: float, second: float) -> None:
-    parameters = affine(min(first, second), max(first, second))
+    parameters = choose_affine_parameters(min(first, second), max(first, second))
     assert ACTIVATION_MIN <= parameters.zero_point <= ACTIVATION_MAX
     assert parameters.low <= 0 <= parameters.high
 
 
 def test_a_range_after_relu_uses_all_integers_above_zero() -> None:
-    assert affine(0.0, 2.55).zero_point == ACTIVATION_MIN
-    assert abs(affine(0.0, 2.55).scale - 0.01) < 1e-8
+    assert choose_affine_parameters(0.0, 2.55).zero_point == ACTIVATION_MIN
+    assert abs(choose_affine_parameters(0.0, 2.55).scale - 0.01) < 1e-8
 
 
 def test_a_layer_that_never_moves_gets_the_smallest_scale() -> None:
-    assert affine(0.0, 0.0).scale == SMALLEST_SCALE
+    assert choose_affine_parameters(0.0, 0.0).scale == MIN_SCALE
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**31))
@@ -41,7 +47,7 @@ def test_weights_come_back_within_half_a_step_of_their_channel(channels: int, in
     weight = (
         torch.randn(channels, inputs, 3, 3, generator=generator) * torch.logspace(-3, 3, channels)[:, None, None, None]
     )
-    integers, scales = quantized_weight(weight)
+    integers, scales = quantize_weight(weight)
     assert integers.dtype == torch.int8
     assert int(integers.min()) >= -127
     error = (integers * scales[:, None, None, None] - weight).abs().flatten(1).amax(1)
@@ -50,8 +56,8 @@ def test_weights_come_back_within_half_a_step_of_their_channel(channels: int, in
 
 @given(ENDS, ENDS)
 def test_symmetric_parameters_reach_both_ends_without_a_zero_point(first: float, second: float) -> None:
-    parameters = affine(min(first, second), max(first, second), "symmetric")
+    parameters = choose_affine_parameters(min(first, second), max(first, second), "symmetric")
     assert parameters.zero_point == 0
     largest = max(abs(first), abs(second))
     assert parameters.high >= largest * (1 - 1e-6)
-    assert parameters.high <= max(largest * (1 + 1e-6), SMALLEST_SCALE * ACTIVATION_MAX)
+    assert parameters.high <= max(largest * (1 + 1e-6), MIN_SCALE * ACTIVATION_MAX)

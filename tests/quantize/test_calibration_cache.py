@@ -7,21 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.contracts.recipe import FLOAT_KINDS, Recipe, StepName, corrections_path
-from shvit_mobile.contracts.sensitivity import name_of
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, PTQPassName, Recipe, get_overrides_path
+from shvit_mobile.contracts.sensitivity import get_row_name
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import OutputExists
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.quantize.calibrate import improved
-from shvit_mobile.quantize.calibration_cache import Row, Settings, Study, write_recipe
-from shvit_mobile.quantize.overrides import corrections_of
-from shvit_mobile.quantize.sensitivity import sensitivity
-from tests.builders import picture_folder, randomised, smooth_pixels, trained, with_outliers
+from shvit_mobile.quantize.calibrate import run_ptq_passes
+from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, SensitivityRow, write_recipe
+from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.sensitivity import measure_sensitivity
+from tests.builders import (
+    add_outliers,
+    build_random_shvit,
+    build_trained_model,
+    draw_smooth_pixels,
+    write_picture_folder,
+)
 from tests.programs import SMALL
-from tests.quantize.builders import layers_of, plain, with_corrections
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers
 
-STEPS: tuple[StepName, ...] = ("whole-pixels", "equalise", "round", "bias")
-SETTINGS = Settings("min-max", "affine", STEPS)
+STEPS: tuple[PTQPassName, ...] = ("whole-pixels", "equalise", "round", "bias")
+SETTINGS = CalibrationSettings("min-max", "affine", STEPS)
 PLAIN = Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max")
 
 
@@ -31,15 +37,15 @@ class Interrupted(Exception):
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(with_outliers(randomised(SMALL, seed=2), factor=64), size=(48, 48)))
+    return to_deploy_form(build_trained_model(add_outliers(build_random_shvit(SMALL, seed=2), factor=64), size=(48, 48)))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=9))
+    return open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=9))
 
 
-def calibrated(deployed: DeployForm, images: ImageSet, study: Study, stop_after: int | None = None) -> Recipe:
+def calibrated(deployed: DeployForm, images: ImageSet, study: CalibrationCache, stop_after: int | None = None) -> Recipe:
     """The study's recipe, from where it was left; interrupted once so many steps are kept, if any."""
 
     def each(recipe: Recipe) -> None:
@@ -47,16 +53,16 @@ def calibrated(deployed: DeployForm, images: ImageSet, study: Study, stop_after:
         if len(recipe.steps) == stop_after:
             raise Interrupted
 
-    return improved(deployed, images, PLAIN, seed=0, steps=STEPS, begun=study.recipe(), each=each)
+    return run_ptq_passes(deployed, images, PLAIN, seed=0, steps=STEPS, previous=study.recipe(), on_recipe=each)
 
 
-def contents(study: Study) -> tuple[bytes, bytes]:
-    return study.recipe_file.read_bytes(), corrections_path(study.recipe_file).read_bytes()
+def contents(study: CalibrationCache) -> tuple[bytes, bytes]:
+    return study.recipe_file.read_bytes(), get_overrides_path(study.recipe_file).read_bytes()
 
 
 @pytest.fixture(scope="module")
-def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    study = Study.of(deployed, images, SETTINGS, tmp_path_factory.mktemp("uninterrupted"))
+def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> CalibrationCache:
+    study = CalibrationCache.of(deployed, images, SETTINGS, tmp_path_factory.mktemp("uninterrupted"))
     assert study.recipe() is None
     recipe = calibrated(deployed, images, study)
     assert study.is_done(recipe)
@@ -66,9 +72,9 @@ def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.Te
 
 @pytest.mark.parametrize("done", range(len(STEPS) + 1))
 def test_interrupted_after_any_step_it_ends_with_the_same_bytes(
-    done: int, deployed: DeployForm, images: ImageSet, finished: Study, tmp_path: Path
+    done: int, deployed: DeployForm, images: ImageSet, finished: CalibrationCache, tmp_path: Path
 ) -> None:
-    study = Study.of(deployed, images, SETTINGS, tmp_path)
+    study = CalibrationCache.of(deployed, images, SETTINGS, tmp_path)
     with pytest.raises(Interrupted):
         calibrated(deployed, images, study, stop_after=done)
     left = study.recipe()
@@ -79,14 +85,14 @@ def test_interrupted_after_any_step_it_ends_with_the_same_bytes(
     assert contents(study) == contents(finished)
 
 
-def test_a_kept_recipe_is_read_with_its_corrections(finished: Study) -> None:
+def test_a_kept_recipe_is_read_with_its_corrections(finished: CalibrationCache) -> None:
     recipe = finished.recipe()
     assert recipe is not None
     assert recipe == Recipe.read(finished.recipe_file)
-    found = corrections_of(recipe)
+    found = load_overrides(recipe)
     assert found is not None
     assert found.sha256 == recipe.corrections
-    assert found.data == corrections_path(finished.recipe_file).read_bytes()
+    assert found.data == get_overrides_path(finished.recipe_file).read_bytes()
 
 
 def cut(path: Path) -> None:
@@ -96,13 +102,13 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "lost"])
 @pytest.mark.parametrize("corrections", [False, True])
 def test_a_damaged_recipe_is_made_anew(
-    corrections: bool, damage: object, deployed: DeployForm, finished: Study, tmp_path: Path
+    corrections: bool, damage: object, deployed: DeployForm, finished: CalibrationCache, tmp_path: Path
 ) -> None:
     study = replace(finished, folder=tmp_path / "study")
     recipe = finished.recipe()
     assert recipe is not None
     study.keep_recipe(recipe)
-    damage(corrections_path(study.recipe_file) if corrections else study.recipe_file)
+    damage(get_overrides_path(study.recipe_file) if corrections else study.recipe_file)
     assert study.recipe() is None
     study.keep_recipe(recipe)
     assert contents(study) == contents(finished)
@@ -114,32 +120,32 @@ def test_another_setting_picture_or_model_is_another_folder(
     other = replace(deployed, trained=replace(deployed.trained, sha256="1" * 64))
     larger = replace(deployed.trained, preprocessing=replace(deployed.trained.preprocessing, size=(64, 48)))
     studies = [
-        Study.of(deployed, images, SETTINGS, tmp_path),
-        Study.of(deployed, images, replace(SETTINGS, observer="mse"), tmp_path),
-        Study.of(deployed, images, replace(SETTINGS, activations="symmetric"), tmp_path),
-        Study.of(deployed, images, replace(SETTINGS, steps=STEPS[:2]), tmp_path),
-        Study.of(deployed, images, replace(SETTINGS, steps=STEPS[::-1]), tmp_path),
-        Study.of(deployed, images.sample(8, 0), SETTINGS, tmp_path),
-        Study.of(other, images, SETTINGS, tmp_path),
-        Study.of(replace(deployed, trained=larger), images, SETTINGS, tmp_path),
-        Study.of(replace(deployed, takes="normalised"), images, SETTINGS, tmp_path),
+        CalibrationCache.of(deployed, images, SETTINGS, tmp_path),
+        CalibrationCache.of(deployed, images, replace(SETTINGS, observer="mse"), tmp_path),
+        CalibrationCache.of(deployed, images, replace(SETTINGS, activations="symmetric"), tmp_path),
+        CalibrationCache.of(deployed, images, replace(SETTINGS, steps=STEPS[:2]), tmp_path),
+        CalibrationCache.of(deployed, images, replace(SETTINGS, steps=STEPS[::-1]), tmp_path),
+        CalibrationCache.of(deployed, images.sample(8, 0), SETTINGS, tmp_path),
+        CalibrationCache.of(other, images, SETTINGS, tmp_path),
+        CalibrationCache.of(replace(deployed, trained=larger), images, SETTINGS, tmp_path),
+        CalibrationCache.of(replace(deployed, takes="normalised"), images, SETTINGS, tmp_path),
     ]
     assert len({study.folder for study in studies}) == len(studies)
-    assert Study.of(deployed, images, SETTINGS, tmp_path) == studies[0]
+    assert CalibrationCache.of(deployed, images, SETTINGS, tmp_path) == studies[0]
     assert not any(study.folder.exists() for study in studies), "folders are made when something is kept"
 
 
 def of_few_layers(deployed: DeployForm) -> Recipe:
     """int8 in the last layers alone: there is a row for each."""
-    return plain(deployed).model_copy(update={"float_layers": layers_of(deployed.module)[:-5]})
+    return build_plain_recipe(deployed).model_copy(update={"float_layers": list_layers(deployed.module)[:-5]})
 
 
 def test_sensitivity_goes_on_where_it_was_left(deployed: DeployForm, tmp_path: Path) -> None:
-    recipe, pictures = of_few_layers(deployed), [smooth_pixels(4, (48, 48), seed=6)]
-    whole = sensitivity(deployed, recipe, pictures)
-    study, asked = Study(tmp_path / "study", ()), 0
+    recipe, pictures = of_few_layers(deployed), [draw_smooth_pixels(4, (48, 48), seed=6)]
+    whole = measure_sensitivity(deployed, recipe, pictures)
+    study, asked = CalibrationCache(tmp_path / "study", ()), 0
 
-    def keep(row: Row) -> None:
+    def keep(row: SensitivityRow) -> None:
         nonlocal asked
         asked += 1
         study.keep_row(recipe, 4, row)
@@ -147,25 +153,25 @@ def test_sensitivity_goes_on_where_it_was_left(deployed: DeployForm, tmp_path: P
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        sensitivity(deployed, recipe, pictures, known=study.rows(recipe, 4), each=keep)
+        measure_sensitivity(deployed, recipe, pictures, known_rows=study.rows(recipe, 4), on_row=keep)
     # The machine stopped in the middle of a line.
     line = study.rows_file(recipe, 4).read_text().splitlines()[0]
     with study.rows_file(recipe, 4).open("a") as file:
         file.write(line.replace(whole.layers[0].layer, "half")[: len(line) // 2] + "\n")
     known = study.rows(recipe, 4)
     assert len(known) == 3
-    found = sensitivity(deployed, recipe, pictures, known=known, each=keep)
+    found = measure_sensitivity(deployed, recipe, pictures, known_rows=known, on_row=keep)
     assert found == whole
     assert asked == len(whole.layers) + len(whole.blocks), "no row is made twice"
-    assert study.rows(recipe, 4) == {name_of(row): row for row in (*whole.layers, *whole.blocks)}
+    assert study.rows(recipe, 4) == {get_row_name(row): row for row in (*whole.layers, *whole.blocks)}
     assert study.sensitivity(recipe, 4) is None
     study.keep_sensitivity(recipe, found, 4)
     assert study.sensitivity(recipe, 4) == whole
 
 
 def test_rows_of_another_recipe_or_number_of_images_do_not_count(deployed: DeployForm, tmp_path: Path) -> None:
-    recipe, study = of_few_layers(deployed), Study(tmp_path / "study", ())
-    row = sensitivity(deployed, recipe, [smooth_pixels(1, (48, 48))]).layers[0]
+    recipe, study = of_few_layers(deployed), CalibrationCache(tmp_path / "study", ())
+    row = measure_sensitivity(deployed, recipe, [draw_smooth_pixels(1, (48, 48))]).layers[0]
     study.keep_row(recipe, 1, row)
     assert study.rows(recipe, 1) == {row.layer: row}
     assert not study.rows(recipe, 2)
@@ -173,13 +179,13 @@ def test_rows_of_another_recipe_or_number_of_images_do_not_count(deployed: Deplo
 
 
 def test_a_recipe_is_written_whole_or_not_at_all(deployed: DeployForm, tmp_path: Path) -> None:
-    path, changed = tmp_path / "a.json", with_corrections(deployed)
+    path, changed = tmp_path / "a.json", build_overridden_recipe(deployed)
     write_recipe(path, changed, (tmp_path / "a.txt", "told"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.safetensors", "a.txt"]
     with pytest.raises(OutputExists):
         write_recipe(path, changed)
     assert Recipe.read(path) == changed
-    write_recipe(path, plain(deployed), overwrite=True)
+    write_recipe(path, build_plain_recipe(deployed), overwrite=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.txt"], "of corrections none are left"
 
 
@@ -187,6 +193,6 @@ def test_corrections_of_another_recipe_are_not_overwritten_unasked(deployed: Dep
     stray = tmp_path / "a.safetensors"
     stray.write_bytes(b"somebody's weights")
     with pytest.raises(OutputExists, match=r"a\.safetensors"):
-        write_recipe(tmp_path / "a.json", plain(deployed))
+        write_recipe(tmp_path / "a.json", build_plain_recipe(deployed))
     assert stray.read_bytes() == b"somebody's weights"
     assert not (tmp_path / "a.json").exists()

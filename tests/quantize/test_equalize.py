@@ -10,25 +10,35 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shvit_mobile.deploy.equalization_groups import Chain, Part, chains, scaled
+from shvit_mobile.deploy.equalization_groups import (
+    ChannelSlice,
+    EqualizationGroup,
+    find_equalization_groups,
+    scale_channels,
+)
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.quantize.equalize import LARGEST_EXPONENT, USUAL, exponents, of_chain
-from shvit_mobile.quantize.passes import largest
-from tests.builders import randomised, smooth_pixels, trained, with_outliers
+from shvit_mobile.quantize.equalize import (
+    MAX_EXPONENT,
+    OUTLIER_LOG2_DISTANCE,
+    compute_equalization_exponents,
+    compute_group_exponents,
+)
+from shvit_mobile.quantize.passes import measure_output_magnitudes
+from tests.builders import add_outliers, build_random_shvit, build_trained_model, draw_smooth_pixels
 
-CHAIN = Chain("feed-forward", Part("made"), (Part("taken"),))
-QUERIES = Chain("attention", Part("qkv", 0, 4), against=(Part("qkv", 4, 8),))
+CHAIN = EqualizationGroup("feed-forward", ChannelSlice("made"), (ChannelSlice("taken"),))
+QUERIES = EqualizationGroup("attention", ChannelSlice("qkv", 0, 4), against=(ChannelSlice("qkv", 4, 8),))
 # Magnitudes as float32 has them, dead channels among them.
 SIZES = st.one_of(st.just(0.0), st.floats(2.0**-40, 2.0**40, width=32))
 
 
 def found(sizes: list[float]) -> Tensor:
-    return of_chain(CHAIN, {"made": torch.tensor(sizes)})
+    return compute_group_exponents(CHAIN, {"made": torch.tensor(sizes)})
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(seed=2)))
+    return to_deploy_form(build_trained_model(build_random_shvit(seed=2)))
 
 
 @given(st.lists(SIZES, min_size=1, max_size=40))
@@ -37,7 +47,7 @@ def test_exponents_are_whole_small_and_never_nonsense(sizes: list[float]) -> Non
     chosen = found(sizes)
     assert chosen.dtype == torch.int8
     assert chosen.shape == (len(sizes),)
-    assert int(chosen.abs().max()) <= LARGEST_EXPONENT
+    assert int(chosen.abs().max()) <= MAX_EXPONENT
 
 
 @given(st.lists(st.floats(0.5, 2.0, width=32), min_size=5, max_size=20), st.floats(8.0, 2.0**20, width=32))
@@ -46,7 +56,7 @@ def test_an_outlier_comes_within_the_usual_distance(sizes: list[float], factor: 
     outlying = [*sizes, float(usual) * factor]
     size = torch.tensor(outlying) * torch.exp2(found(outlying).float())
     # Half of the usual distance is left, and half a power of two by rounding; the median may be the next channel's.
-    assert size[-1] / torch.tensor(outlying).median() <= 2 ** (USUAL / 2 + 0.5) * 1.001
+    assert size[-1] / torch.tensor(outlying).median() <= 2 ** (OUTLIER_LOG2_DISTANCE / 2 + 0.5) * 1.001
 
 
 @given(st.lists(SIZES, min_size=2, max_size=40))
@@ -81,39 +91,39 @@ def test_a_dead_channel_does_not_count_and_is_never_made_large() -> None:
 @given(st.lists(SIZES, min_size=8, max_size=8))
 def test_queries_and_keys_meet_in_the_middle(sizes: list[float]) -> None:
     values = torch.tensor(sizes)
-    chosen = of_chain(QUERIES, {"qkv": values})
+    chosen = compute_group_exponents(QUERIES, {"qkv": values})
     query, key = values[:4].double(), values[4:].double()
     alive = (query > 0) & (key > 0)
     assert not chosen[~alive].any()
     made, against = query * torch.exp2(chosen.double()), key * torch.exp2(-chosen.double())
     # As near as whole powers of two, one up and one down, can bring them.
-    near = chosen.abs() < LARGEST_EXPONENT
+    near = chosen.abs() < MAX_EXPONENT
     assert bool(((made / against).log2().abs()[alive & near] <= 1 + 1e-9).all())
     # Either side takes the opposite of the other: from the keys' end, it is the same with its sign changed.
-    swapped = of_chain(QUERIES, {"qkv": torch.cat([values[4:], values[:4]])})
+    swapped = compute_group_exponents(QUERIES, {"qkv": torch.cat([values[4:], values[:4]])})
     assert torch.equal(swapped, -chosen)
 
 
 def test_every_chain_gets_exponents_of_its_channels(deployed: DeployForm) -> None:
-    sizes = largest(deployed.module, [smooth_pixels(4, (64, 64))])
-    chosen = exponents(deployed.module, sizes)
-    assert chosen.keys() == {chain.name for chain in chains(deployed.module)}
-    for chain in chains(deployed.module):
+    sizes = measure_output_magnitudes(deployed.module, [draw_smooth_pixels(4, (64, 64))])
+    chosen = compute_equalization_exponents(deployed.module, sizes)
+    assert chosen.keys() == {chain.name for chain in find_equalization_groups(deployed.module)}
+    for chain in find_equalization_groups(deployed.module):
         assert chosen[chain.name].shape == sizes[chain.made.layer][chain.made.channels].shape
 
 
-def spread(chain: Chain, sizes: Mapping[str, Tensor]) -> float:
+def spread(chain: EqualizationGroup, sizes: Mapping[str, Tensor]) -> float:
     """How much larger than usual the largest channel is."""
     values = sizes[chain.made.layer][chain.made.channels]
     return float(values.max() / values[values > 0].median())
 
 
 def test_planted_outliers_are_gone_from_every_feed_forward_part() -> None:
-    module = to_deploy_form(trained(with_outliers(randomised(seed=2), factor=64))).module
-    images = [smooth_pixels(4, (64, 64))]
-    sizes = largest(module, images)
-    after = largest(scaled(module, exponents(module, sizes)), images)
-    parts = [chain for chain in chains(module) if chain.kind == "feed-forward"]
+    module = to_deploy_form(build_trained_model(add_outliers(build_random_shvit(seed=2), factor=64))).module
+    images = [draw_smooth_pixels(4, (64, 64))]
+    sizes = measure_output_magnitudes(module, images)
+    after = measure_output_magnitudes(scale_channels(module, compute_equalization_exponents(module, sizes)), images)
+    parts = [chain for chain in find_equalization_groups(module) if chain.kind == "feed-forward"]
     for chain in parts:
         assert spread(chain, sizes) > 50, "nothing is planted"
         assert spread(chain, after) < 6

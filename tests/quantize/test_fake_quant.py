@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import ACTIVATIONS, Activations, Recipe
+from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, ActivationScheme, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
-from shvit_mobile.quantize.fake_quant import fake_quantized, fed_by, simulated, units
-from shvit_mobile.quantize.overrides import corrected
-from shvit_mobile.quantize.pt2e_graph import quantized
-from tests.builders import TINY, randomised, smooth_pixels, trained
-from tests.quantize.builders import layers_of, plain, with_corrections
+from shvit_mobile.quantize.fake_quant import fake_quantize, find_source_layers, iterate_units, simulate_int8
+from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers
 
 OTHER_KERNELS = replace(TINY, kernel_size=5, depths=(1, 1, 1), block_types=("s", "i", "s"))
 # Behind a relu, before one, in the middle of the attention, and at the end of a part.
@@ -29,7 +29,7 @@ KEPT = (
 
 
 def form(config: SHViTConfig | str = TINY, size: tuple[int, int] = (64, 48), *, normalise: bool = True) -> DeployForm:
-    return to_deploy_form(trained(randomised(config, classes=10, seed=3), size=size), normalise=normalise)
+    return to_deploy_form(build_trained_model(build_random_shvit(config, classes=10, seed=3), size=size), normalise=normalise)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def tiny() -> DeployForm:
 
 @pytest.fixture(scope="module")
 def recipe(tiny: DeployForm) -> Recipe:
-    return with_corrections(tiny)
+    return build_overridden_recipe(tiny)
 
 
 def check(deployed: DeployForm, recipe: Recipe, images: Tensor | None = None) -> None:
     """That both answer alike, and not as the float model does."""
-    images = smooth_pixels(4, deployed.trained.preprocessing.size, seed=8) if images is None else images
-    graph, simulation = quantized(corrected(deployed, recipe), recipe), simulated(deployed, recipe)
+    images = draw_smooth_pixels(4, deployed.trained.preprocessing.size, seed=8) if images is None else images
+    graph, simulation = build_quantized_graph(apply_overrides(deployed, recipe), recipe), simulate_int8(deployed, recipe)
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images])
         actual, reference = simulation(images), deployed.module(images)
@@ -55,16 +55,16 @@ def check(deployed: DeployForm, recipe: Recipe, images: Tensor | None = None) ->
     assert float((actual - expected).norm() / reference.norm()) < 1e-4 + 0.01 * float(distance)
 
 
-@pytest.mark.parametrize("activations", ACTIVATIONS)
+@pytest.mark.parametrize("activations", ACTIVATION_SCHEMES)
 @pytest.mark.parametrize("with_changes", [False, True])
 def test_the_simulation_answers_as_the_graph_does(
-    with_changes: bool, activations: Activations, tiny: DeployForm
+    with_changes: bool, activations: ActivationScheme, tiny: DeployForm
 ) -> None:
-    check(tiny, (with_corrections if with_changes else plain)(tiny, activations=activations))
+    check(tiny, (build_overridden_recipe if with_changes else build_plain_recipe)(tiny, activations=activations))
 
 
 def test_no_value_is_rounded_twice_in_a_row_and_none_is_below_its_relu(tiny: DeployForm) -> None:
-    recipe = plain(tiny)
+    recipe = build_plain_recipe(tiny)
     wider = {
         name: seen.model_copy(update={"input": (2 * seen.input[0], 1.7 * seen.input[1]), "output": (-3.0, 9.0)})
         for name, seen in recipe.ranges.items()
@@ -82,42 +82,42 @@ def test_it_does_where_layers_stay_float(kept: tuple[str, ...], tiny: DeployForm
 )
 def test_it_does_for_other_shapes(config: SHViTConfig | str, size: tuple[int, int]) -> None:
     deployed = form(config, size)
-    check(deployed, with_corrections(deployed))
+    check(deployed, build_overridden_recipe(deployed))
 
 
 def test_it_does_where_pictures_are_normalised_before() -> None:
     deployed = form(normalise=False)
-    recipe = with_corrections(deployed)
-    pixels = smooth_pixels(3, (64, 48), seed=8)
+    recipe = build_overridden_recipe(deployed)
+    pixels = draw_smooth_pixels(3, (64, 48), seed=8)
     check(deployed, recipe, (pixels / 255 - 0.45) / 0.22)
 
 
 def test_a_batch_is_as_good_as_its_images_one_by_one(tiny: DeployForm, recipe: Recipe) -> None:
-    simulation, images = simulated(tiny, recipe), smooth_pixels(5, (64, 48), seed=1)
+    simulation, images = simulate_int8(tiny, recipe), draw_smooth_pixels(5, (64, 48), seed=1)
     with torch.no_grad():
         alone = torch.cat([simulation(image[None]) for image in images])
         torch.testing.assert_close(simulation(images), alone, rtol=1e-3, atol=1e-3)
 
 
 def test_the_model_itself_stays_float(tiny: DeployForm, recipe: Recipe) -> None:
-    images = smooth_pixels(2, (64, 48))
+    images = draw_smooth_pixels(2, (64, 48))
     with torch.no_grad():
         before = tiny.module(images)
-        simulated(tiny, recipe)(images)
+        simulate_int8(tiny, recipe)(images)
         assert torch.equal(tiny.module(images), before)
 
 
 def test_a_recipe_that_is_not_static_int8_is_refused(tiny: DeployForm) -> None:
     with pytest.raises(BadRecipe, match="fp16, not int8"):
-        simulated(tiny, Recipe(precision="fp16"))
+        simulate_int8(tiny, Recipe(precision="fp16"))
 
 
 def test_values_between_two_int8_layers_are_integers_of_the_range(tiny: DeployForm) -> None:
-    recipe = plain(tiny)
-    simulation, seen = simulated(tiny, recipe), {}
+    recipe = build_plain_recipe(tiny)
+    simulation, seen = simulate_int8(tiny, recipe), {}
     simulation.get_submodule("patch_embed.2").register_forward_pre_hook(lambda _, given: seen.update(value=given[0]))
     with torch.no_grad():
-        simulation(smooth_pixels(1, (64, 48)))
+        simulation(draw_smooth_pixels(1, (64, 48)))
     scale = recipe.ranges["patch_embed.0"].output[1] / 255
     steps = seen["value"] / scale
     assert float((steps - steps.round()).abs().max()) < 1e-2
@@ -125,10 +125,10 @@ def test_values_between_two_int8_layers_are_integers_of_the_range(tiny: DeployFo
 
 
 def test_weights_stay_float_where_only_activations_are_asked_for(tiny: DeployForm) -> None:
-    recipe, images = plain(tiny), smooth_pixels(4, (64, 48))
-    both = fake_quantized(tiny.module, recipe.ranges)
-    activations = fake_quantized(tiny.module, recipe.ranges, weights=False)
-    for name in layers_of(tiny.module):
+    recipe, images = build_plain_recipe(tiny), draw_smooth_pixels(4, (64, 48))
+    both = fake_quantize(tiny.module, recipe.ranges)
+    activations = fake_quantize(tiny.module, recipe.ranges, weights=False)
+    for name in list_layers(tiny.module):
         weight = tiny.module.get_submodule(name).weight
         assert torch.equal(activations.get_submodule(name).weight, weight)
         assert not torch.equal(both.get_submodule(name).weight, weight)
@@ -138,7 +138,7 @@ def test_weights_stay_float_where_only_activations_are_asked_for(tiny: DeployFor
 
 
 def test_it_is_known_which_layer_feeds_which(tiny: DeployForm) -> None:
-    sources = fed_by(tiny.module)
+    sources = find_source_layers(tiny.module)
     assert sources["patch_embed.2"] == "patch_embed.0"
     assert sources["stages.1.downsample.1.m.pw2"] == "stages.1.downsample.1.m.pw1"
     assert sources["stages.1.downsample.2.se.fc2"] == "stages.1.downsample.2.se.fc1"
@@ -151,8 +151,8 @@ def test_it_is_known_which_layer_feeds_which(tiny: DeployForm) -> None:
 @pytest.mark.parametrize("config", [*VARIANTS, TINY, OTHER_KERNELS])
 def test_the_parts_make_up_the_network(config: SHViTConfig | str) -> None:
     module = form(config, (64, 64)).module
-    images = smooth_pixels(1, (64, 64))
-    parts, value = dict(units(module)), images
+    images = draw_smooth_pixels(1, (64, 64))
+    parts, value = dict(iterate_units(module)), images
     with torch.no_grad():
         for part in parts.values():
             value = part(value)

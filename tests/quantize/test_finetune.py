@@ -9,40 +9,46 @@ import numpy as np
 import pytest
 import torch
 
-from shvit_mobile.contracts.recipe import STEPS, ActivationRange, Activations, Recipe, Standing
+from shvit_mobile.contracts.recipe import PTQ_PASSES, ActivationRange, ActivationScheme, EvalMetrics, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadImages, BadRecipe, OutputExists, WrongConfig
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.quantize.calibration_cache import write_recipe
-from shvit_mobile.quantize.fake_quant import simulated
-from shvit_mobile.quantize.finetune import FineTuned, Settings, apart, finetuned, standing_of
-from shvit_mobile.quantize.layers import int8_layers
-from shvit_mobile.quantize.overrides import corrections_of
-from shvit_mobile.quantize.passes import Improvement
-from shvit_mobile.quantize.qat_graph import training_graph
+from shvit_mobile.quantize.fake_quant import simulate_int8
+from shvit_mobile.quantize.finetune import (
+    FinetuneResult,
+    FinetuneSettings,
+    compute_metrics,
+    finetune_recipe,
+    split_held_out,
+)
+from shvit_mobile.quantize.layers import select_int8_layers
+from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.passes import PTQPassManager
+from shvit_mobile.quantize.qat_graph import build_training_graph
 from shvit_mobile.runtimes import open_runner
-from tests.builders import picture_folder, randomised, smooth_pixels, trained
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
 SMALL = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
 )
 SIZE = (64, 48)
-SETTINGS = Settings(epochs=2, batch=8, learning_rate=0.2)
+SETTINGS = FinetuneSettings(epochs=2, batch=8, learning_rate=0.2)
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(SMALL), size=SIZE))
+    return to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def images(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     labels = deployed.trained.labels
-    folder = picture_folder(tmp_path_factory.mktemp("pictures"), count=42, classes=labels)
+    folder = write_picture_folder(tmp_path_factory.mktemp("pictures"), count=42, classes=labels)
     return open_images(folder, labels=labels)
 
 
@@ -50,51 +56,51 @@ def images(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> Im
 def recipe(deployed: DeployForm, images: ImageSet) -> Recipe:
     """What one image shows, and most of that cut off."""
     measured = calibrate(deployed, images, count=1)
-    return measured.model_copy(update={"ranges": {name: cut(seen) for name, seen in measured.ranges.items()}})
+    return measured.model_copy(update={"ranges": {name: narrow_range(seen) for name, seen in measured.ranges.items()}})
 
 
-def cut(seen: ActivationRange) -> ActivationRange:
+def narrow_range(seen: ActivationRange) -> ActivationRange:
     return ActivationRange(input=seen.input, output=(0.4 * seen.output[0], 0.4 * seen.output[1]))
 
 
 @pytest.fixture(scope="module")
-def tuned(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> FineTuned:
-    return finetuned(deployed, recipe, images, SETTINGS)
+def tuned(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> FinetuneResult:
+    return finetune_recipe(deployed, recipe, images, SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def improved(deployed: DeployForm) -> Recipe:
     """A recipe with corrections of every kind."""
-    pixels = smooth_pixels(8, SIZE).permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    *_, (attempt, gains) = Improvement(deployed, pixels).tried(STEPS)
+    pixels = draw_smooth_pixels(8, SIZE).permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    *_, (attempt, gains) = PTQPassManager(deployed, pixels).tried(PTQ_PASSES)
     return Recipe(precision="int8", ranges=dict(attempt.ranges), steps=gains).made_of(attempt.corrections)
 
 
-def noise_db(deployed: DeployForm, recipe: Recipe) -> float:
+def measure_sqnr(deployed: DeployForm, recipe: Recipe) -> float:
     """SQNR of simulated int8 on pictures that nothing has seen."""
-    pixels = smooth_pixels(16, SIZE, seed=9)
+    pixels = draw_smooth_pixels(16, SIZE, seed=9)
     with torch.no_grad():
-        expected, actual = deployed.module(pixels), simulated(deployed, recipe)(pixels)
+        expected, actual = deployed.module(pixels), simulate_int8(deployed, recipe)(pixels)
     return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
 
 
 def test_the_loss_falls_and_a_damaged_recipe_gets_better(
-    deployed: DeployForm, recipe: Recipe, tuned: FineTuned
+    deployed: DeployForm, recipe: Recipe, tuned: FinetuneResult
 ) -> None:
     assert tuned.epochs[1].loss < tuned.epochs[0].loss
     assert tuned.helped
     assert tuned.after.sqnr_db > tuned.before.sqnr_db + 1
-    assert noise_db(deployed, tuned.recipe) > noise_db(deployed, recipe) + 1
+    assert measure_sqnr(deployed, tuned.recipe) > measure_sqnr(deployed, recipe) + 1
 
 
 @pytest.mark.parametrize("activations", ["affine", "symmetric"])
 def test_the_graph_computes_what_a_corrected_recipe_simulates(
-    deployed: DeployForm, improved: Recipe, activations: Activations
+    deployed: DeployForm, improved: Recipe, activations: ActivationScheme
 ) -> None:
     recipe = improved.model_copy(update={"activations": activations, "float_layers": ("patch_embed.2",)})
-    graph, pixels = training_graph(deployed, recipe), smooth_pixels(5, SIZE, seed=3)
+    graph, pixels = build_training_graph(deployed, recipe), draw_smooth_pixels(5, SIZE, seed=3)
     with torch.no_grad():
-        expected = simulated(deployed, recipe)(pixels)
+        expected = simulate_int8(deployed, recipe)(pixels)
         for some in (slice(0, 1), slice(0, 5)):
             torch.testing.assert_close(graph.module(pixels[some]), expected[some], rtol=0, atol=1e-4)
 
@@ -102,7 +108,7 @@ def test_the_graph_computes_what_a_corrected_recipe_simulates(
 def test_corrections_are_what_the_graph_computes_with_after_its_last_update(
     deployed: DeployForm, improved: Recipe
 ) -> None:
-    graph, pixels = training_graph(deployed, improved), smooth_pixels(5, SIZE, seed=3)
+    graph, pixels = build_training_graph(deployed, improved), draw_smooth_pixels(5, SIZE, seed=3)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         before = graph.module(pixels)
@@ -111,28 +117,28 @@ def test_corrections_are_what_the_graph_computes_with_after_its_last_update(
         moved = graph.module(pixels)
         again = improved.made_of(graph.corrections())
         assert (moved - before).abs().max() > 0.01
-        torch.testing.assert_close(moved, simulated(deployed, again)(pixels), rtol=0, atol=1e-4)
+        torch.testing.assert_close(moved, simulate_int8(deployed, again)(pixels), rtol=0, atol=1e-4)
 
 
 def test_every_int8_layer_is_trained_and_nothing_else(deployed: DeployForm, recipe: Recipe) -> None:
     kept = "stages.1.blocks.0.ffn.m.pw1"
     assert kept in recipe.ranges, "a layer of the model"
-    graph = training_graph(deployed, recipe.model_copy(update={"float_layers": (kept,)}))
-    graph.module(smooth_pixels(2, SIZE)).square().sum().backward()
+    graph = build_training_graph(deployed, recipe.model_copy(update={"float_layers": (kept,)}))
+    graph.module(draw_smooth_pixels(2, SIZE)).square().sum().backward()
     moved = {name for name, parameter in graph.module.named_parameters() if parameter.grad is not None}
-    layers = int8_layers(deployed, recipe) - {kept}
+    layers = select_int8_layers(deployed, recipe) - {kept}
     assert moved == {f"{layer}.parametrizations.{part}.original" for layer in layers for part in ("weight", "bias")}
 
 
 def test_the_recipe_lowers_to_what_was_trained(
-    deployed: DeployForm, recipe: Recipe, tuned: FineTuned, tmp_path: Path
+    deployed: DeployForm, recipe: Recipe, tuned: FinetuneResult, tmp_path: Path
 ) -> None:
     write_recipe(tmp_path / "recipe-finetuned.json", tuned.recipe)
     read = Recipe.read(tmp_path / "recipe-finetuned.json")
     artifact = lower(deployed, read, "onnx", tmp_path)
-    pixels = smooth_pixels(8, SIZE, seed=4)
+    pixels = draw_smooth_pixels(8, SIZE, seed=4)
     with torch.no_grad():
-        expected, poor = (simulated(deployed, one)(pixels).numpy() for one in (read, recipe))
+        expected, poor = (simulate_int8(deployed, one)(pixels).numpy() for one in (read, recipe))
     actual = open_runner(artifact).run(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
     apart_by = float(np.abs(actual - expected).max())
     assert apart_by < 0.02 * float(np.abs(expected).max())
@@ -140,36 +146,36 @@ def test_the_recipe_lowers_to_what_was_trained(
 
 
 def test_one_seed_gives_the_same_bytes_and_another_others(
-    deployed: DeployForm, recipe: Recipe, images: ImageSet, tuned: FineTuned
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, tuned: FinetuneResult
 ) -> None:
-    again = finetuned(deployed, recipe, images, SETTINGS)
+    again = finetune_recipe(deployed, recipe, images, SETTINGS)
     assert again.recipe.json_text() == tuned.recipe.json_text()
-    assert corrections_of(again.recipe).data == corrections_of(tuned.recipe).data  # type: ignore[union-attr]
-    other = finetuned(deployed, recipe, images, replace(SETTINGS, seed=1, flip=True))
+    assert load_overrides(again.recipe).data == load_overrides(tuned.recipe).data  # type: ignore[union-attr]
+    other = finetune_recipe(deployed, recipe, images, replace(SETTINGS, seed=1, flip=True))
     assert other.recipe.corrections != tuned.recipe.corrections
 
 
 def test_the_best_epoch_is_kept_and_written_down(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> None:
-    wild = finetuned(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
+    wild = finetune_recipe(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
     best = max(wild.epochs, key=lambda epoch: (epoch.standing.agreement, epoch.standing.sqnr_db))
     assert wild.epochs[wild.best] == best
     told = wild.recipe.finetuning
     assert told is not None
     assert (told.epochs, told.after, told.held_out, told.images.count) == (wild.best + 1, best.standing, 8, 34)
-    learn, held = apart(images.sample(1000, 0))
+    learn, held = split_held_out(images.sample(1000, 0))
     assert told.images.sha256 == learn.sha256()
     assert not set(learn.files) & set(held.files)
 
 
 def test_what_was_kept_is_not_what_came_after(deployed: DeployForm, recipe: Recipe, images: ImageSet) -> None:
     """The corrections of the best epoch, measured anew, stand where that epoch stood."""
-    wild = finetuned(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
-    again = finetuned(deployed, wild.recipe, images, replace(SETTINGS, epochs=1))
+    wild = finetune_recipe(deployed, recipe, images, replace(SETTINGS, epochs=3, learning_rate=3.0))
+    again = finetune_recipe(deployed, wild.recipe, images, replace(SETTINGS, epochs=1))
     assert again.before == wild.after
 
 
 def test_agreement_comes_before_sqnr() -> None:
-    near, far = Standing(agreement=0.99, sqnr_db=20, top1=0.9), Standing(agreement=0.98, sqnr_db=30, top1=0.9)
+    near, far = EvalMetrics(agreement=0.99, sqnr_db=20, top1=0.9), EvalMetrics(agreement=0.98, sqnr_db=30, top1=0.9)
     assert near.better_than(far)
     assert not far.better_than(near)
     assert not near.better_than(near)
@@ -177,22 +183,22 @@ def test_agreement_comes_before_sqnr() -> None:
 
 
 def test_a_model_that_takes_normalised_pixels_is_given_them(images: ImageSet) -> None:
-    outside = to_deploy_form(trained(randomised(SMALL), size=SIZE), normalise=False)
+    outside = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE), normalise=False)
     poor = calibrate(outside, images, count=1)
-    tuned = finetuned(outside, poor, images, replace(SETTINGS, epochs=1))
+    tuned = finetune_recipe(outside, poor, images, replace(SETTINGS, epochs=1))
     preprocessing = outside.trained.preprocessing
-    (held,) = batches(apart(images.sample(SETTINGS.count, SETTINGS.seed))[1], preprocessing)
+    (held,) = iterate_batches(split_held_out(images.sample(SETTINGS.count, SETTINGS.seed))[1], preprocessing)
     values = torch.from_numpy(preprocessing.normalised(held.pixels))
     with torch.no_grad():
-        seen = standing_of(simulated(outside, poor)(values), outside.module(values), torch.from_numpy(held.labels))
+        seen = compute_metrics(simulate_int8(outside, poor)(values), outside.module(values), torch.from_numpy(held.labels))
     assert tuned.before == seen
 
 
 def test_pictures_that_cannot_be_decoded_are_counted(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
     labels = deployed.trained.labels
-    folder = picture_folder(tmp_path, count=14, classes=labels)
+    folder = write_picture_folder(tmp_path, count=14, classes=labels)
     (folder / labels[0] / "broken.jpg").write_bytes(b"no picture")
-    tuned = finetuned(deployed, recipe, open_images(folder, labels=labels), replace(SETTINGS, epochs=1))
+    tuned = finetune_recipe(deployed, recipe, open_images(folder, labels=labels), replace(SETTINGS, epochs=1))
     assert tuned.skipped == 1
 
 
@@ -200,30 +206,30 @@ def test_what_cannot_be_fine_tuned_is_refused(
     deployed: DeployForm, recipe: Recipe, images: ImageSet, tmp_path: Path
 ) -> None:
     with pytest.raises(BadRecipe, match="The recipe's precision is int8-dynamic"):
-        finetuned(deployed, calibrate(deployed, precision="int8-dynamic"), images)
+        finetune_recipe(deployed, calibrate(deployed, precision="int8-dynamic"), images)
     with pytest.raises(BadRecipe, match="keeps every layer in float"):
-        finetuned(deployed, recipe.model_copy(update={"float_layers": tuple(recipe.ranges)}), images)
-    other = to_deploy_form(trained(randomised(replace(SMALL, depths=(2, 1))), size=SIZE))
+        finetune_recipe(deployed, recipe.model_copy(update={"float_layers": tuple(recipe.ranges)}), images)
+    other = to_deploy_form(build_trained_model(build_random_shvit(replace(SMALL, depths=(2, 1))), size=SIZE))
     with pytest.raises(BadRecipe, match=r"does not fit custom: it has no range of stages\.0\.blocks\.1"):
-        finetuned(other, recipe, images)
+        finetune_recipe(other, recipe, images)
     with pytest.raises(BadImages, match="have no labels"):
-        finetuned(deployed, recipe, replace(images, labels=None))
+        finetune_recipe(deployed, recipe, replace(images, labels=None))
     with pytest.raises(BadImages, match="are not the model's"):
-        finetuned(deployed, recipe, replace(images, classes=("other",) * 7))
+        finetune_recipe(deployed, recipe, replace(images, classes=("other",) * 7))
     with pytest.raises(BadImages, match="There are 9 images"):
-        finetuned(deployed, recipe, images.only(range(9)))
+        finetune_recipe(deployed, recipe, images.only(range(9)))
     with pytest.raises(WrongConfig, match="--device is 'abacus'"):
-        finetuned(deployed, recipe, images, Settings(device="abacus"))
+        finetune_recipe(deployed, recipe, images, FinetuneSettings(device="abacus"))
     with pytest.raises(WrongConfig, match="learning rate is nan"):
-        Settings(learning_rate=float("nan"))
+        FinetuneSettings(learning_rate=float("nan"))
     with pytest.raises(WrongConfig, match="learning rate is 128"):
-        Settings(learning_rate=128)
+        FinetuneSettings(learning_rate=128)
     with pytest.raises(WrongConfig, match="epochs is 0"):
-        Settings(epochs=0)
+        FinetuneSettings(epochs=0)
 
 
 def test_a_recipe_is_written_with_its_corrections_or_not_at_all(
-    recipe: Recipe, tuned: FineTuned, tmp_path: Path
+    recipe: Recipe, tuned: FinetuneResult, tmp_path: Path
 ) -> None:
     path, beside = tmp_path / "a.json", tmp_path / "a.safetensors"
     beside.touch()
@@ -231,7 +237,7 @@ def test_a_recipe_is_written_with_its_corrections_or_not_at_all(
         write_recipe(path, tuned.recipe)
     assert not path.exists()
     write_recipe(path, tuned.recipe, overwrite=True)
-    assert corrections_of(Recipe.read(path)) is not None
+    assert load_overrides(Recipe.read(path)) is not None
     assert Recipe.read(path) == tuned.recipe
     write_recipe(path, recipe, overwrite=True)
     assert not beside.exists(), "corrections of another recipe"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from shvit_mobile.quantize import gptq as rounding
-from shvit_mobile.quantize.affine import channel_scales, quantized_weight
-from shvit_mobile.quantize.gptq import BLOCK, least_output_error
+from shvit_mobile.quantize.affine import compute_channel_scales, quantize_weight
+from shvit_mobile.quantize.gptq import BLOCK, round_with_gptq
 
 SEEDS = st.integers(0, 2**31)
 
@@ -34,8 +34,8 @@ def output_error(weight: Tensor, integers: Tensor, scales: Tensor, moments: Tens
 
 def errors(weight: Tensor, moments: Tensor) -> tuple[float, float]:
     """Of the chosen integers, and of the nearest."""
-    scales = channel_scales(weight)
-    chosen, nearest = least_output_error(weight, scales, moments), quantized_weight(weight)[0]
+    scales = compute_channel_scales(weight)
+    chosen, nearest = round_with_gptq(weight, scales, moments), quantize_weight(weight)[0]
     return output_error(weight, chosen, scales, moments), output_error(weight, nearest, scales, moments)
 
 
@@ -61,8 +61,8 @@ def test_the_output_of_layers_of_usual_size_changes_a_fraction() -> None:
 def test_inputs_that_know_nothing_of_each_other_leave_the_nearest(rows: int, columns: int, seed: int) -> None:
     weight = layer(rows, columns, seed)
     energy = torch.rand(columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 1e-3
-    chosen = least_output_error(weight, channel_scales(weight), energy.diag())
-    assert torch.equal(chosen, quantized_weight(weight)[0])
+    chosen = round_with_gptq(weight, compute_channel_scales(weight), energy.diag())
+    assert torch.equal(chosen, quantize_weight(weight)[0])
 
 
 @given(st.integers(1, 4), st.integers(2, 40), SEEDS, st.floats(0.2, 1.0))
@@ -71,7 +71,7 @@ def test_integers_stay_within_int8_even_where_scales_are_too_small(
     rows: int, columns: int, seed: int, share: float
 ) -> None:
     weight = layer(rows, columns, seed)
-    chosen = least_output_error(weight, channel_scales(weight) * share, correlated(columns, seed))
+    chosen = round_with_gptq(weight, compute_channel_scales(weight) * share, correlated(columns, seed))
     assert chosen.dtype == torch.int8
     assert -127 <= int(chosen.min()) <= int(chosen.max()) <= 127
 
@@ -79,18 +79,18 @@ def test_integers_stay_within_int8_even_where_scales_are_too_small(
 @pytest.mark.parametrize("columns", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 1])
 def test_blocks_only_save_time(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     weight, moments = layer(6, columns, 3), correlated(columns, 3)
-    in_blocks = least_output_error(weight, channel_scales(weight), moments)
+    in_blocks = round_with_gptq(weight, compute_channel_scales(weight), moments)
     for size in (1, 7, columns):
         monkeypatch.setattr(rounding, "BLOCK", size)
-        assert torch.equal(least_output_error(weight, channel_scales(weight), moments), in_blocks), size
+        assert torch.equal(round_with_gptq(weight, compute_channel_scales(weight), moments), in_blocks), size
 
 
 def test_a_weight_keeps_its_shape_and_each_element_its_place() -> None:
     weight = layer(4, 5 * 9, 1).reshape(4, 5, 3, 3)
-    chosen = least_output_error(weight, channel_scales(weight), correlated(45, 1))
+    chosen = round_with_gptq(weight, compute_channel_scales(weight), correlated(45, 1))
     assert chosen.shape == weight.shape
     # Rounding moves an element by a few steps at most; in another's place it would be off by dozens.
-    steps = weight / channel_scales(weight)[:, None, None, None]
+    steps = weight / compute_channel_scales(weight)[:, None, None, None]
     assert float((chosen - steps).abs().mean()) < 2
 
 
@@ -98,27 +98,27 @@ def test_inputs_that_are_always_zero_are_rounded_to_the_nearest_and_disturb_noth
     weight, moments = layer(5, 20, 8), correlated(20, 8)
     dead = torch.arange(20) % 4 == 0
     moments[dead], moments[:, dead] = 0, 0
-    scales = channel_scales(weight)
-    chosen = least_output_error(weight, scales, moments)
-    assert torch.equal(chosen[:, dead], quantized_weight(weight, scales)[0][:, dead])
-    nearest = output_error(weight, quantized_weight(weight, scales)[0], scales, moments)
+    scales = compute_channel_scales(weight)
+    chosen = round_with_gptq(weight, scales, moments)
+    assert torch.equal(chosen[:, dead], quantize_weight(weight, scales)[0][:, dead])
+    nearest = output_error(weight, quantize_weight(weight, scales)[0], scales, moments)
     assert output_error(weight, chosen, scales, moments) < nearest
 
 
 def test_a_layer_whose_inputs_are_all_zero_is_rounded_to_the_nearest() -> None:
     weight = layer(3, 10, 0)
-    chosen = least_output_error(weight, channel_scales(weight), torch.zeros(10, 10, dtype=torch.float64))
-    assert torch.equal(chosen, quantized_weight(weight)[0])
+    chosen = round_with_gptq(weight, compute_channel_scales(weight), torch.zeros(10, 10, dtype=torch.float64))
+    assert torch.equal(chosen, quantize_weight(weight)[0])
 
 
 def test_a_channel_of_zeros_stays_zero() -> None:
     weight = layer(3, 10, 0)
     weight[1] = 0
-    assert not least_output_error(weight, channel_scales(weight), correlated(10, 0))[1].any()
+    assert not round_with_gptq(weight, compute_channel_scales(weight), correlated(10, 0))[1].any()
 
 
 @pytest.mark.parametrize("shape", [(9, 9), (10, 11), (10,)])
 def test_moments_of_another_layer_are_refused(shape: tuple[int, ...]) -> None:
     weight = layer(3, 10, 0)
     with pytest.raises(ValueError, match="for 10 columns"):
-        least_output_error(weight, channel_scales(weight), torch.ones(shape))
+        round_with_gptq(weight, compute_channel_scales(weight), torch.ones(shape))

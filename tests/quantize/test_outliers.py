@@ -7,23 +7,23 @@ import pytest
 import torch
 from hard_checkpoint import with_outliers
 
-from shvit_mobile.contracts.recipe import Recipe, StepName
+from shvit_mobile.contracts.recipe import PTQPassName, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.calibrate import as_taken, calibrate
-from shvit_mobile.quantize.fake_quant import simulated
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.quantize.calibrate import calibrate, prepare_input
+from shvit_mobile.quantize.fake_quant import simulate_int8
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
-STEPS: tuple[StepName, ...] = ("equalise", "round")
+STEPS: tuple[PTQPassName, ...] = ("equalise", "round")
 
 
 @pytest.mark.parametrize("size", [(64, 64), (49, 71)])
 def test_the_hard_model_answers_as_before(size: tuple[int, int]) -> None:
-    model = randomised()
-    hard, images = with_outliers(model), smooth_pixels(2, size) / 255
+    model = build_random_shvit()
+    hard, images = with_outliers(model), draw_smooth_pixels(2, size) / 255
     with torch.inference_mode():
         easy, answers = model(images), hard(images)
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), hard.parameters(), strict=True))
@@ -31,44 +31,44 @@ def test_the_hard_model_answers_as_before(size: tuple[int, int]) -> None:
 
 
 def test_on_a_tiny_model_the_steps_make_up_for_the_outliers() -> None:
-    pixels = smooth_pixels(24, (64, 64)).permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    hard = to_deploy_form(trained(with_outliers(randomised())))
-    plain, better = (sqnr(hard, improved(hard, pixels, steps), pixels) for steps in ((), STEPS))
+    pixels = draw_smooth_pixels(24, (64, 64)).permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    hard = to_deploy_form(build_trained_model(with_outliers(build_random_shvit())))
+    plain, better = (measure_sqnr(hard, run_passes_on(hard, pixels, steps), pixels) for steps in ((), STEPS))
     assert better > plain + 10
 
 
-def improved(deployed: DeployForm, pixels: np.ndarray, steps: tuple[StepName, ...]) -> Recipe:
-    from shvit_mobile.quantize.passes import Improvement
+def run_passes_on(deployed: DeployForm, pixels: np.ndarray, steps: tuple[PTQPassName, ...]) -> Recipe:
+    from shvit_mobile.quantize.passes import PTQPassManager
 
-    under_way = Improvement(deployed, pixels, observer="min-max")
+    under_way = PTQPassManager(deployed, pixels, observer="min-max")
     *_, (attempt, gains) = under_way.tried(steps)
     recipe = Recipe(precision="int8", ranges=dict(attempt.ranges), observer="min-max", steps=gains)
     return recipe.made_of(attempt.corrections)
 
 
-def sqnr(deployed: DeployForm, recipe: Recipe, pixels: np.ndarray) -> float:
-    images = as_taken(deployed, pixels)
+def measure_sqnr(deployed: DeployForm, recipe: Recipe, pixels: np.ndarray) -> float:
+    images = prepare_input(deployed, pixels)
     with torch.inference_mode():
-        expected, actual = deployed.module(images), simulated(deployed, recipe)(images)
+        expected, actual = deployed.module(images), simulate_int8(deployed, recipe)(images)
     return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
 
 
 @pytest.mark.slow
 def test_on_the_demo_model_plain_int8_loses_20_points_and_the_steps_at_most_one() -> None:
     model = load_checkpoint(CHECKPOINT)
-    hard = to_deploy_form(trained(with_outliers(model.model), size=model.preprocessing.size))
+    hard = to_deploy_form(build_trained_model(with_outliers(model.model), size=model.preprocessing.size))
     calibration = open_images(CALIBRATION_IMAGES)
     test = open_images(TEST_IMAGES, labels=model.labels)
     truth = np.array(test.labels)
-    pixels = [batch.pixels for batch in batches(test, model.preprocessing, size=25)]
+    pixels = [batch.pixels for batch in iterate_batches(test, model.preprocessing, size=25)]
 
     def top1(module: torch.nn.Module) -> float:
         with torch.inference_mode():
-            answers = np.concatenate([module(as_taken(hard, some)).argmax(1).numpy() for some in pixels])
+            answers = np.concatenate([module(prepare_input(hard, some)).argmax(1).numpy() for some in pixels])
         return 100 * float((answers == truth).mean())
 
     whole = top1(hard.module)
-    plain = top1(simulated(hard, calibrate(hard, calibration, count=64)))
-    ours = top1(simulated(hard, calibrate(hard, calibration, count=64, observer="mse", steps=STEPS)))
+    plain = top1(simulate_int8(hard, calibrate(hard, calibration, count=64)))
+    ours = top1(simulate_int8(hard, calibrate(hard, calibration, count=64, observer="mse", steps=STEPS)))
     assert whole - plain >= 20
     assert whole - ours <= 1

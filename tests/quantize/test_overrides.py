@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from shvit_mobile.contracts.recipe import Recipe, corrections_path
-from shvit_mobile.deploy.equalization_groups import scaled
+from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
+from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
 from shvit_mobile.quantize.calibration_cache import write_recipe
-from shvit_mobile.quantize.layers import CENTRE
-from shvit_mobile.quantize.overrides import Corrections, corrected, corrections_of, in_float
-from tests.builders import TINY, randomised, smooth_pixels, trained
-from tests.quantize.builders import drawn, layers_of, plain, with_corrections
+from shvit_mobile.quantize.layers import PIXEL_MEAN_BUFFER
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides, load_overrides
+from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, draw_overrides, list_layers
 
 SIZE = (64, 48)
 KINDS = ("exponents", "integers", "scales", "biases")
@@ -28,12 +28,12 @@ KINDS = ("exponents", "integers", "scales", "biases")
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(), size=SIZE))
+    return to_deploy_form(build_trained_model(build_random_shvit(), size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm) -> Recipe:
-    return with_corrections(deployed)
+    return build_overridden_recipe(deployed)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def written(recipe: Recipe, tmp_path: Path) -> Path:
     return path
 
 
-def assert_same(first: Corrections, second: Corrections) -> None:
+def assert_same(first: ParameterOverrides, second: ParameterOverrides) -> None:
     for kind in KINDS:
         named, others = getattr(first, kind), getattr(second, kind)
         assert named.keys() == others.keys()
@@ -54,25 +54,25 @@ def assert_same(first: Corrections, second: Corrections) -> None:
     assert first.mean is None or torch.equal(first.mean, second.mean)
 
 
-def without(kind: str) -> Callable[[Corrections], Corrections]:
+def without(kind: str) -> Callable[[ParameterOverrides], ParameterOverrides]:
     return lambda whole: replace(whole, **{kind: None if kind == "mean" else {}})
 
 
 @pytest.mark.parametrize("change", [lambda whole: whole, *map(without, [*KINDS, "mean"])])
 def test_corrections_survive_their_file(
-    change: Callable[[Corrections], Corrections], deployed: DeployForm, tmp_path: Path
+    change: Callable[[ParameterOverrides], ParameterOverrides], deployed: DeployForm, tmp_path: Path
 ) -> None:
-    corrections = change(drawn(deployed))
+    corrections = change(draw_overrides(deployed))
     path = tmp_path / "a.safetensors"
     path.write_bytes(corrections.data)
-    read = Corrections.read(path, corrections.sha256)
+    read = ParameterOverrides.read(path, corrections.sha256)
     assert_same(read, corrections)
     assert read.data == corrections.data
-    assert sha256(path.read_bytes()).hexdigest() == corrections.sha256 != drawn(deployed, seed=6).sha256
+    assert sha256(path.read_bytes()).hexdigest() == corrections.sha256 != draw_overrides(deployed, seed=6).sha256
 
 
 def test_the_file_is_the_same_in_whatever_order_it_was_filled(deployed: DeployForm) -> None:
-    first = drawn(deployed)
+    first = draw_overrides(deployed)
     turned = replace(first, **{kind: dict(reversed(getattr(first, kind).items())) for kind in KINDS})
     assert turned.data == first.data
 
@@ -81,37 +81,37 @@ def test_a_recipe_read_from_its_file_finds_its_corrections(recipe: Recipe, writt
     read = Recipe.read(written)
     assert read == recipe
     assert read.made_with is None
-    found, made = corrections_of(read), corrections_of(recipe)
+    found, made = load_overrides(read), load_overrides(recipe)
     assert found is not None
     assert made is not None
     assert_same(found, made)
 
 
 def test_a_recipe_without_corrections_needs_none(deployed: DeployForm, tmp_path: Path) -> None:
-    recipe = plain(deployed)
-    assert corrections_of(recipe) is None
-    assert corrected(deployed, recipe) is deployed
-    assert in_float(deployed, recipe) is deployed
+    recipe = build_plain_recipe(deployed)
+    assert load_overrides(recipe) is None
+    assert apply_overrides(deployed, recipe) is deployed
+    assert apply_equalization(deployed, recipe) is deployed
     write_recipe(tmp_path / "a.recipe.json", recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["a.recipe.json"]
 
 
 def test_another_file_is_refused(recipe: Recipe, written: Path, deployed: DeployForm) -> None:
-    beside = corrections_path(written)
+    beside = get_overrides_path(written)
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)
     with pytest.raises(BadRecipe, match="is not the file that its recipe describes") as refused:
-        corrected(deployed, Recipe.read(written))
+        apply_overrides(deployed, Recipe.read(written))
     assert str(beside) in refused.value.what
     assert "SHA-256" in refused.value.why
     assert "shvit-mobile calibrate" in refused.value.hint
 
 
 def test_a_missing_file_is_named(written: Path, deployed: DeployForm) -> None:
-    beside = corrections_path(written)
+    beside = get_overrides_path(written)
     beside.unlink()
-    for use in (corrected, in_float):
+    for use in (apply_overrides, apply_equalization):
         with pytest.raises(BadRecipe, match="corrections are missing") as refused:
             use(deployed, Recipe.read(written))
         assert str(beside) in refused.value.what
@@ -127,12 +127,12 @@ def test_a_file_of_something_else_is_refused(data: bytes, tmp_path: Path) -> Non
     path = tmp_path / "a.safetensors"
     path.write_bytes(data)
     with pytest.raises(BadRecipe, match="holds no corrections"):
-        Corrections.read(path, sha256(data).hexdigest())
+        ParameterOverrides.read(path, sha256(data).hexdigest())
 
 
 def test_a_recipe_copied_out_of_a_manifest_says_what_it_lacks(recipe: Recipe, deployed: DeployForm) -> None:
     copied = Recipe.model_validate_json(recipe.json_text())
-    for use in (corrected, in_float):
+    for use in (apply_overrides, apply_equalization):
         with pytest.raises(BadRecipe, match="not at hand") as refused:
             use(deployed, copied)
         assert "copied out of a manifest" in refused.value.why
@@ -149,20 +149,20 @@ OTHERS = {
 
 @pytest.mark.parametrize("config", OTHERS.values(), ids=OTHERS)
 def test_corrections_of_another_model_are_refused(config: object, recipe: Recipe, deployed: DeployForm) -> None:
-    other = to_deploy_form(trained(randomised(config), size=SIZE))
+    other = to_deploy_form(build_trained_model(build_random_shvit(config), size=SIZE))
     with pytest.raises(BadRecipe):
-        corrected(other, recipe)
+        apply_overrides(other, recipe)
 
 
 @pytest.mark.parametrize("config", list(OTHERS.values())[:-1], ids=list(OTHERS)[:-1])
 @pytest.mark.parametrize("change", [lambda whole: whole, without("exponents")], ids=["all", "no exponents"])
 def test_they_are_refused_even_beside_the_models_own_ranges(
-    config: object, change: Callable[[Corrections], Corrections], recipe: Recipe
+    config: object, change: Callable[[ParameterOverrides], ParameterOverrides], recipe: Recipe
 ) -> None:
-    other = to_deploy_form(trained(randomised(config), size=SIZE))
-    own = plain(other).made_of(change(recipe.made_with))
+    other = to_deploy_form(build_trained_model(build_random_shvit(config), size=SIZE))
+    own = build_plain_recipe(other).made_of(change(recipe.made_with))
     with pytest.raises(BadRecipe, match="do not fit the model") as refused:
-        corrected(other, own)
+        apply_overrides(other, own)
     assert "checkpoint they were made for" in refused.value.why
     assert "calibrate" in refused.value.hint
 
@@ -170,43 +170,43 @@ def test_they_are_refused_even_beside_the_models_own_ranges(
 def test_scales_without_their_integers_or_the_other_way_round_are_refused(recipe: Recipe, deployed: DeployForm) -> None:
     whole = recipe.made_with
     with pytest.raises(BadRecipe, match="do not fit the model"):
-        corrected(deployed, recipe.made_of(replace(whole, scales={})))
+        apply_overrides(deployed, recipe.made_of(replace(whole, scales={})))
 
 
 def test_int8_layers_lie_on_the_chosen_integers(recipe: Recipe, deployed: DeployForm) -> None:
-    module, made = corrected(deployed, recipe).module, recipe.made_with
-    for name in layers_of(module):
+    module, made = apply_overrides(deployed, recipe).module, recipe.made_with
+    for name in list_layers(module):
         layer = module.get_submodule(name)
         assert torch.equal(layer.get_buffer(WEIGHT_SCALE), made.scales[name])
         steps = layer.weight / made.scales[name].reshape(-1, 1, 1, 1)
         assert torch.equal(steps.round(), made.integers[name].float())
         assert float((steps - steps.round()).abs().max()) < 1e-4
         assert torch.equal(layer.bias, made.biases[name])
-    assert module.get_buffer(CENTRE).flatten().tolist() == made.mean.tolist()
+    assert module.get_buffer(PIXEL_MEAN_BUFFER).flatten().tolist() == made.mean.tolist()
     assert not hasattr(deployed.module.get_submodule("patch_embed.0"), WEIGHT_SCALE), "the model stays as it is"
 
 
 @pytest.mark.parametrize("kept", ["patch_embed.0", "stages.1.blocks.0.mixer.m.qkv", "stages.2.blocks.0.ffn.m.pw1"])
 def test_a_layer_that_stays_float_has_its_float_weights(kept: str, recipe: Recipe, deployed: DeployForm) -> None:
-    module = corrected(deployed, recipe.model_copy(update={"float_layers": (kept,)})).module
+    module = apply_overrides(deployed, recipe.model_copy(update={"float_layers": (kept,)})).module
     layer = module.get_submodule(kept)
-    expected = scaled(deployed.module, recipe.made_with.exponents).get_submodule(kept)
+    expected = scale_channels(deployed.module, recipe.made_with.exponents).get_submodule(kept)
     assert torch.equal(layer.weight, expected.weight)
     assert torch.equal(layer.bias, expected.bias)
-    carrying = {name for name in layers_of(module) if hasattr(module.get_submodule(name), WEIGHT_SCALE)}
-    assert carrying == set(layers_of(module)) - {kept}
-    mean = deployed.module.get_buffer(CENTRE).flatten() if kept == "patch_embed.0" else recipe.made_with.mean
-    assert torch.equal(module.get_buffer(CENTRE).flatten(), mean)
+    carrying = {name for name in list_layers(module) if hasattr(module.get_submodule(name), WEIGHT_SCALE)}
+    assert carrying == set(list_layers(module)) - {kept}
+    mean = deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten() if kept == "patch_embed.0" else recipe.made_with.mean
+    assert torch.equal(module.get_buffer(PIXEL_MEAN_BUFFER).flatten(), mean)
 
 
 def test_the_float_twin_answers_bit_for_bit_and_has_the_ranges_channels(recipe: Recipe, deployed: DeployForm) -> None:
-    twin, pixels = in_float(deployed, recipe).module, smooth_pixels(3, SIZE)
+    twin, pixels = apply_equalization(deployed, recipe).module, draw_smooth_pixels(3, SIZE)
     with torch.no_grad():
         assert torch.equal(twin(pixels), deployed.module(pixels))
-    for name in layers_of(twin):
+    for name in list_layers(twin):
         weight, corrected_weight = (
             twin.get_submodule(name).weight,
-            corrected(deployed, recipe).module.get_submodule(name),
+            apply_overrides(deployed, recipe).module.get_submodule(name),
         )
         step = recipe.made_with.scales[name].reshape(-1, 1, 1, 1)
         # Rounded up or down by lot, and clipped at 0.95 of the largest.

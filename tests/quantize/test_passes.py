@@ -9,65 +9,71 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.recipe import STEPS, Recipe, StepName
-from shvit_mobile.deploy.equalization_groups import chains
+from shvit_mobile.contracts.recipe import PTQ_PASSES, PTQPassName, Recipe
+from shvit_mobile.deploy.equalization_groups import find_equalization_groups
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.affine import affine, channel_scales, quantized_weight
+from shvit_mobile.quantize.affine import choose_affine_parameters, compute_channel_scales, quantize_weight
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.overrides import corrections_of
-from shvit_mobile.quantize.passes import MEASURABLE, Attempt, Improvement, apart
-from tests.builders import picture_folder, randomised, smooth_pixels, trained, with_outliers
+from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.passes import MIN_GAIN_DB, PTQPassManager, QuantState, split_calibration_pixels
+from tests.builders import (
+    add_outliers,
+    build_random_shvit,
+    build_trained_model,
+    draw_smooth_pixels,
+    write_picture_folder,
+)
 from tests.programs import SMALL
 
 FIRST = "patch_embed.0"
 
 
 def pixels(count: int, seed: int = 0) -> NDArray[np.uint8]:
-    drawn: NDArray[np.uint8] = smooth_pixels(count, (64, 64), seed=seed).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    drawn: NDArray[np.uint8] = draw_smooth_pixels(count, (64, 64), seed=seed).permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return drawn
 
 
 @pytest.fixture(scope="module")
 def plain() -> DeployForm:
-    return to_deploy_form(trained(randomised(seed=2)))
+    return to_deploy_form(build_trained_model(build_random_shvit(seed=2)))
 
 
 @pytest.fixture(scope="module")
 def outliers() -> DeployForm:
-    return to_deploy_form(trained(with_outliers(randomised(seed=2), factor=64)))
+    return to_deploy_form(build_trained_model(add_outliers(build_random_shvit(seed=2), factor=64)))
 
 
 @pytest.fixture(scope="module")
-def improvement(outliers: DeployForm) -> Improvement:
-    return Improvement(outliers, pixels(24))
+def improvement(outliers: DeployForm) -> PTQPassManager:
+    return PTQPassManager(outliers, pixels(24))
 
 
 @pytest.fixture(scope="module")
-def start(improvement: Improvement) -> Attempt:
+def start(improvement: PTQPassManager) -> QuantState:
     return improvement.start()
 
 
-def test_pixels_less_a_whole_number_are_int8_without_an_error(improvement: Improvement, start: Attempt) -> None:
+def test_pixels_less_a_whole_number_are_int8_without_an_error(improvement: PTQPassManager, start: QuantState) -> None:
     changed = improvement.whole_pixels(start)
     seen, mean = changed.ranges[FIRST].input, changed.corrections.mean
     assert mean is not None
     assert torch.equal(mean, mean.round())
     values = torch.arange(256).float() - mean[0]
-    held = affine(*seen)
+    held = choose_affine_parameters(*seen)
     integers = (values / held.scale).round() + held.zero_point
     assert -128 <= int(integers.min()) <= int(integers.max()) <= 127
     assert torch.equal((integers - held.zero_point) * held.scale, values)
     # Which plain int8 does not do.
-    before, offset = affine(*start.ranges[FIRST].input), improvement.deployed.module.get_submodule("patch_embed.centre")
+    before, offset = choose_affine_parameters(*start.ranges[FIRST].input), improvement.deployed.module.get_submodule("patch_embed.centre")
     inputs = torch.arange(256).float() - offset.mean[0, 0]
     assert not torch.allclose((inputs / before.scale).round() * before.scale, inputs, atol=0.05)
 
 
-def test_within_the_picture_nothing_but_rounding_changes(improvement: Improvement, start: Attempt) -> None:
+def test_within_the_picture_nothing_but_rounding_changes(improvement: PTQPassManager, start: QuantState) -> None:
     changed = improvement.unrounded(improvement.whole_pixels(start)).patch_embed
     given = improvement.deployed.module.patch_embed
-    pictures = smooth_pixels(2, (64, 64), seed=9)
+    pictures = draw_smooth_pixels(2, (64, 64), seed=9)
     with torch.no_grad():
         expected, actual = given[1](given[0](pictures)), changed[1](changed[0](pictures))
     # The topmost row and the leftmost column see the padding, which means another colour now.
@@ -76,31 +82,31 @@ def test_within_the_picture_nothing_but_rounding_changes(improvement: Improvemen
 
 
 def test_pictures_that_are_normalised_before_have_no_whole_pixels() -> None:
-    deployed = to_deploy_form(trained(randomised(seed=2)), normalise=False)
-    (begun, _), (attempt, gains) = Improvement(deployed, pixels(8)).tried(["whole-pixels"])
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(seed=2)), normalise=False)
+    (begun, _), (attempt, gains) = PTQPassManager(deployed, pixels(8)).tried(["whole-pixels"])
     assert attempt is begun
     assert [(gain.step, gain.kept, gain.after_db - gain.before_db) for gain in gains] == [("whole-pixels", False, 0)]
 
 
-def test_equalising_saves_a_model_with_outliers(improvement: Improvement, start: Attempt) -> None:
+def test_equalising_saves_a_model_with_outliers(improvement: PTQPassManager, start: QuantState) -> None:
     changed = improvement.equalise(start)
     before, after = (improvement.judged(attempt, weights=False) for attempt in (start, changed))
     assert after > before + 6
-    parts = {chain.name for chain in chains(improvement.deployed.module) if chain.kind == "feed-forward"}
+    parts = {chain.name for chain in find_equalization_groups(improvement.deployed.module) if chain.kind == "feed-forward"}
     assert parts <= changed.corrections.exponents.keys()
     # The largest channel of each was 64 times too large.
     assert all(int(changed.corrections.exponents[name].min()) <= -4 for name in parts)
 
 
 def test_equalising_keeps_no_kind_of_chain_that_does_not_help(plain: DeployForm) -> None:
-    under_way = Improvement(plain, pixels(24), observer="min-max")
+    under_way = PTQPassManager(plain, pixels(24), observer="min-max")
     start = under_way.start()
     changed = under_way.equalise(start)
     before, after = (under_way.judged(attempt, weights=False) for attempt in (start, changed))
-    assert changed is start or after > before + MEASURABLE
+    assert changed is start or after > before + MIN_GAIN_DB
 
 
-def test_equalising_moves_biases_that_were_corrected_before(improvement: Improvement, start: Attempt) -> None:
+def test_equalising_moves_biases_that_were_corrected_before(improvement: PTQPassManager, start: QuantState) -> None:
     whole = improvement.whole_pixels(start)
     exponents = {FIRST: torch.tensor([3, -2], dtype=torch.int8)}
     changed = improvement.with_exponents(whole, exponents)
@@ -109,38 +115,38 @@ def test_equalising_moves_biases_that_were_corrected_before(improvement: Improve
     assert changed.ranges[FIRST].input == whole.ranges[FIRST].input
     assert changed.ranges[FIRST].output != whole.ranges[FIRST].output
     with torch.no_grad():
-        pictures = smooth_pixels(2, (64, 64), seed=9)
+        pictures = draw_smooth_pixels(2, (64, 64), seed=9)
         expected = improvement.unrounded(whole)(pictures)
         torch.testing.assert_close(improvement.unrounded(changed)(pictures), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_rounding_by_output_helps(improvement: Improvement, start: Attempt) -> None:
+def test_rounding_by_output_helps(improvement: PTQPassManager, start: QuantState) -> None:
     changed = improvement.round(start)
-    assert improvement.judged(changed) > improvement.judged(start) + MEASURABLE
+    assert improvement.judged(changed) > improvement.judged(start) + MIN_GAIN_DB
     module, differing = improvement.deployed.module, 0
     for name, integers in changed.corrections.integers.items():
         weight = module.get_submodule(name).weight
-        assert torch.equal(changed.corrections.scales[name], channel_scales(weight))
-        differing += int((integers != quantized_weight(weight)[0]).sum())
+        assert torch.equal(changed.corrections.scales[name], compute_channel_scales(weight))
+        differing += int((integers != quantize_weight(weight)[0]).sum())
     assert differing > 100
     assert set(changed.corrections.integers) == set(improvement.layers)
 
 
-def test_rounding_keeps_the_scales_of_clipping(improvement: Improvement, start: Attempt) -> None:
+def test_rounding_keeps_the_scales_of_clipping(improvement: PTQPassManager, start: QuantState) -> None:
     clipped = improvement.clip(start)
     rounded = improvement.round(clipped)
     for name, scales in clipped.corrections.scales.items():
         assert torch.equal(rounded.corrections.scales[name], scales)
 
 
-def test_clipping_lessens_what_the_output_of_each_channel_loses(improvement: Improvement, start: Attempt) -> None:
+def test_clipping_lessens_what_the_output_of_each_channel_loses(improvement: PTQPassManager, start: QuantState) -> None:
     changed, smaller = improvement.clip(start), 0
     for name, inputs in improvement.inputs(start).items():
         weight = improvement.deployed.module.get_submodule(name).weight
         scales, integers = changed.corrections.scales[name], changed.corrections.integers[name]
-        assert bool((scales <= channel_scales(weight)).all())
+        assert bool((scales <= compute_channel_scales(weight)).all())
         lost = []
-        for steps, sizes in ((integers, scales), quantized_weight(weight)):
+        for steps, sizes in ((integers, scales), quantize_weight(weight)):
             difference = (steps * sizes.reshape(-1, 1, 1, 1) - weight).flatten(1).double()
             lost.append(difference.square() @ inputs.moments.diagonal())
         assert bool((lost[0] <= lost[1] * (1 + 1e-5) + 1e-12).all())
@@ -148,11 +154,11 @@ def test_clipping_lessens_what_the_output_of_each_channel_loses(improvement: Imp
     assert smaller > 0
 
 
-def test_a_corrected_bias_takes_away_what_rounding_adds_to_the_mean(improvement: Improvement, start: Attempt) -> None:
+def test_a_corrected_bias_takes_away_what_rounding_adds_to_the_mean(improvement: PTQPassManager, start: QuantState) -> None:
     changed = improvement.bias(start)
     for name, inputs in improvement.inputs(start).items():
         layer = improvement.deployed.module.get_submodule(name)
-        integers, scales = quantized_weight(layer.weight)
+        integers, scales = quantize_weight(layer.weight)
         rounded = (integers * scales.reshape(-1, 1, 1, 1)).flatten(1).double()
         before = layer.weight.flatten(1).double() @ inputs.mean + layer.bias
         after = rounded @ inputs.mean + changed.corrections.biases[name]
@@ -160,18 +166,18 @@ def test_a_corrected_bias_takes_away_what_rounding_adds_to_the_mean(improvement:
         assert not torch.equal(changed.corrections.biases[name], layer.bias)
 
 
-def test_steps_are_told_one_by_one_and_kept_where_they_help(improvement: Improvement) -> None:
-    told = list(improvement.tried(STEPS))
-    assert [len(gains) for _, gains in told] == list(range(len(STEPS) + 1))
+def test_steps_are_told_one_by_one_and_kept_where_they_help(improvement: PTQPassManager) -> None:
+    told = list(improvement.tried(PTQ_PASSES))
+    assert [len(gains) for _, gains in told] == list(range(len(PTQ_PASSES) + 1))
     (attempt, gains), last = told[-1], told[0][0]
-    assert tuple(gain.step for gain in gains) == STEPS
+    assert tuple(gain.step for gain in gains) == PTQ_PASSES
     for (now, so_far), gain in zip(told[1:], gains, strict=True):
         assert so_far[-1] == gain
         assert gain.kept == (now is not last)
         # Both are rounded to two digits for the reader.
         assert (
-            gain.kept == (gain.after_db > gain.before_db + MEASURABLE)
-            or abs(gain.after_db - gain.before_db - MEASURABLE) < 0.011
+            gain.kept == (gain.after_db > gain.before_db + MIN_GAIN_DB)
+            or abs(gain.after_db - gain.before_db - MIN_GAIN_DB) < 0.011
         )
         last = now
     assert {"equalise", "round"} <= {gain.step for gain in gains if gain.kept}
@@ -182,10 +188,10 @@ def test_steps_are_told_one_by_one_and_kept_where_they_help(improvement: Improve
 
 @pytest.mark.parametrize("step", ["clip", "round", "bias"])
 def test_a_step_that_does_not_help_is_not_kept_and_says_so(
-    step: StepName, improvement: Improvement, monkeypatch: pytest.MonkeyPatch
+    step: PTQPassName, improvement: PTQPassManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def worse(attempt: Attempt) -> Attempt:
-        return Attempt({name: seen.model_copy(update={"output": (0.0, 0.1)}) for name, seen in attempt.ranges.items()})
+    def worse(attempt: QuantState) -> QuantState:
+        return QuantState({name: seen.model_copy(update={"output": (0.0, 0.1)}) for name, seen in attempt.ranges.items()})
 
     monkeypatch.setitem(improvement.steps, step, worse)
     (begun, _), (attempt, (gain,)) = improvement.tried([step])
@@ -197,36 +203,36 @@ def test_a_step_that_does_not_help_is_not_kept_and_says_so(
 def test_images_that_judge_are_not_learnt_from() -> None:
     for count, judges in ((8, 2), (24, 6), (300, 64)):
         numbered = np.arange(count, dtype=np.uint16)
-        learn, judging = apart(numbered)
+        learn, judging = split_calibration_pixels(numbered)
         assert len(judging) == judges
         assert sorted([*learn, *judging]) == list(range(count))
 
 
 def test_few_images_both_teach_and_judge() -> None:
     for count in (1, 7):
-        learn, judging = apart(pixels(count))
+        learn, judging = split_calibration_pixels(pixels(count))
         assert len(learn) == len(judging) == count
 
 
 def test_one_image_is_enough_for_every_step() -> None:
-    under_way = Improvement(to_deploy_form(trained(randomised(SMALL, seed=2))), pixels(1))
-    *_, (attempt, gains) = under_way.tried(STEPS)
-    assert len(gains) == len(STEPS)
+    under_way = PTQPassManager(to_deploy_form(build_trained_model(build_random_shvit(SMALL, seed=2))), pixels(1))
+    *_, (attempt, gains) = under_way.tried(PTQ_PASSES)
+    assert len(gains) == len(PTQ_PASSES)
     assert np.isfinite([gain.after_db for gain in gains]).all()
     assert under_way.judged(attempt) >= under_way.judged(under_way.start())
 
 
 def test_the_same_images_give_the_same_recipe_byte_for_byte(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(with_outliers(randomised(SMALL, seed=2), factor=64)))
-    images = open_images(picture_folder(tmp_path, count=9))
+    deployed = to_deploy_form(build_trained_model(add_outliers(build_random_shvit(SMALL, seed=2), factor=64)))
+    images = open_images(write_picture_folder(tmp_path, count=9))
 
     def made() -> Recipe:
-        return calibrate(deployed, images, count=9, steps=STEPS)
+        return calibrate(deployed, images, count=9, steps=PTQ_PASSES)
 
     first, second = made(), made()
     assert first.json_text() == second.json_text()
-    found = [corrections_of(recipe) for recipe in (first, second)]
+    found = [load_overrides(recipe) for recipe in (first, second)]
     assert found[0] is not None
     assert found[1] is not None
     assert found[0].data == found[1].data
-    assert [gain.step for gain in first.steps] == list(STEPS)
+    assert [gain.step for gain in first.steps] == list(PTQ_PASSES)

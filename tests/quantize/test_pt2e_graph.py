@@ -11,33 +11,33 @@ from shvit_mobile.contracts.recipe import OBSERVERS, ObserverName, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.affine import affine, quantized_weight
+from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.layers import before_relu, dense_convolutions
-from shvit_mobile.quantize.pt2e_graph import quantized
-from tests.builders import picture_folder, randomised, smooth_pixels, trained
+from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu
+from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
 DECOMPOSED = torch.ops.quantized_decomposed
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(), size=(64, 48)))
+    return to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 48)))
 
 
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    folder = picture_folder(tmp_path_factory.mktemp("pictures"), count=12)
+    folder = write_picture_folder(tmp_path_factory.mktemp("pictures"), count=12)
     return calibrate(deployed, open_images(folder), precision="int8", count=12)
 
 
 @pytest.fixture(scope="module")
 def graph(deployed: DeployForm, recipe: Recipe) -> fx.GraphModule:
-    return quantized(deployed, recipe)
+    return build_quantized_graph(deployed, recipe)
 
 
 def test_the_quantized_graph_answers_nearly_as_the_float_model(deployed: DeployForm, graph: fx.GraphModule) -> None:
-    images = smooth_pixels(16, (64, 48), seed=7)
+    images = draw_smooth_pixels(16, (64, 48), seed=7)
     with torch.no_grad():
         reference = deployed.module(images)
         actual = torch.cat([graph(image[None]) for image in images])
@@ -48,7 +48,7 @@ def test_the_quantized_graph_answers_nearly_as_the_float_model(deployed: DeployF
 def test_every_dense_convolution_has_int8_weights_and_nothing_else_has(
     deployed: DeployForm, graph: fx.GraphModule
 ) -> None:
-    dense = dict(dense_convolutions(deployed.module))
+    dense = dict(find_dense_convolutions(deployed.module))
     kept = Counter(tensor.dtype for tensor in graph.state_dict().values() if tensor.ndim > 1)
     held = {name: tensor for name, tensor in graph.named_buffers() if tensor.dtype == torch.int8}
     assert len(held) == len(dense) == kept[torch.int8]
@@ -73,9 +73,9 @@ def test_depthwise_head_and_residuals_stay_float(graph: fx.GraphModule) -> None:
 
 def test_parameters_are_the_recipes(deployed: DeployForm, recipe: Recipe, graph: fx.GraphModule) -> None:
     first = next(node for node in graph.graph.nodes if node.target == DECOMPOSED.quantize_per_tensor.default)
-    expected = affine(*recipe.ranges["patch_embed.0"].input)
+    expected = choose_affine_parameters(*recipe.ranges["patch_embed.0"].input)
     assert first.args[1:3] == (expected.scale, expected.zero_point)
-    integers, scales = quantized_weight(deployed.module.get_submodule("patch_embed.0").weight)
+    integers, scales = quantize_weight(deployed.module.get_submodule("patch_embed.0").weight)
     held = [t for t in graph.buffers() if t.dtype == torch.int8 and t.shape == integers.shape]
     assert any(torch.equal(tensor, integers) for tensor in held)
     assert any(torch.allclose(t.float(), scales, rtol=1e-6) for t in graph.buffers() if t.shape == scales.shape)
@@ -96,15 +96,15 @@ def quantizes(node: fx.Node) -> bool:
 
 
 def test_the_same_recipe_gives_the_same_graph(deployed: DeployForm, recipe: Recipe, graph: fx.GraphModule) -> None:
-    again = quantized(deployed, Recipe.model_validate_json(recipe.json_text()))
+    again = build_quantized_graph(deployed, Recipe.model_validate_json(recipe.json_text()))
     assert str(again.graph) == str(graph.graph)
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), graph.state_dict().values(), strict=True))
 
 
 def test_a_layer_that_the_recipe_keeps_float_is_float(deployed: DeployForm, recipe: Recipe) -> None:
     name = "stages.1.blocks.0.ffn.m.pw1"
-    graph = quantized(deployed, recipe.model_copy(update={"float_layers": (name,)}))
-    dense = len(list(dense_convolutions(deployed.module)))
+    graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": (name,)}))
+    dense = len(list(find_dense_convolutions(deployed.module)))
     assert sum(tensor.dtype == torch.int8 for tensor in graph.buffers()) == dense - 1
 
 
@@ -112,10 +112,10 @@ def test_a_recipe_of_another_model_is_refused(deployed: DeployForm, recipe: Reci
     fewer = dict(recipe.ranges)
     del fewer["stages.2.blocks.0.ffn.m.pw2"]
     with pytest.raises(BadRecipe, match=r"no range of stages\.2\.blocks\.0\.ffn\.m\.pw2"):
-        quantized(deployed, recipe.model_copy(update={"ranges": fewer}))
+        build_quantized_graph(deployed, recipe.model_copy(update={"ranges": fewer}))
     stranger = {**recipe.ranges, "stages.9.blocks.0.ffn.m.pw1": recipe.ranges["patch_embed.0"]}
     with pytest.raises(BadRecipe, match=r"stages\.9\.blocks\.0\.ffn\.m\.pw1, which is no dense convolution"):
-        quantized(deployed, recipe.model_copy(update={"ranges": stranger}))
+        build_quantized_graph(deployed, recipe.model_copy(update={"ranges": stranger}))
 
 
 def test_calibration_needs_images(deployed: DeployForm) -> None:
@@ -124,8 +124,8 @@ def test_calibration_needs_images(deployed: DeployForm) -> None:
 
 
 def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    one = calibrate(deployed, open_images(picture_folder(tmp_path, count=1)), precision="int8", count=1)
-    assert one.ranges.keys() == recipe.ranges.keys() == {name for name, _ in dense_convolutions(deployed.module)}
+    one = calibrate(deployed, open_images(write_picture_folder(tmp_path, count=1)), precision="int8", count=1)
+    assert one.ranges.keys() == recipe.ranges.keys() == {name for name, _ in find_dense_convolutions(deployed.module)}
     wider = [name for name in recipe.ranges if recipe.ranges[name].output[1] > one.ranges[name].output[1]]
     assert len(wider) > len(recipe.ranges) / 2, "twelve pictures reach further than one"
     assert recipe.calibration is not None
@@ -142,26 +142,26 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
 def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
     deployed: DeployForm, observer: ObserverName, tmp_path: Path
 ) -> None:
-    recipe = calibrate(deployed, open_images(picture_folder(tmp_path, count=6)), observer=observer)
+    recipe = calibrate(deployed, open_images(write_picture_folder(tmp_path, count=6)), observer=observer)
     assert recipe.observer == observer
     wider = recipe.ranges["patch_embed.2"].model_copy(update={"input": (0.0, 999.0)})
-    graph = quantized(deployed, recipe.model_copy(update={"ranges": {**recipe.ranges, "patch_embed.2": wider}}))
+    graph = build_quantized_graph(deployed, recipe.model_copy(update={"ranges": {**recipe.ranges, "patch_embed.2": wider}}))
     for node in graph.graph.nodes:
         if node.target == DECOMPOSED.quantize_per_tensor.default:
             assert node.args[0].target != DECOMPOSED.dequantize_per_tensor.default
 
 
 def test_outputs_are_observed_behind_their_relu(deployed: DeployForm, recipe: Recipe) -> None:
-    assert before_relu(deployed.module) >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
-    assert "patch_embed.6" not in before_relu(deployed.module)
-    for name in before_relu(deployed.module) & recipe.ranges.keys():
+    assert find_layers_before_relu(deployed.module) >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
+    assert "patch_embed.6" not in find_layers_before_relu(deployed.module)
+    for name in find_layers_before_relu(deployed.module) & recipe.ranges.keys():
         assert recipe.ranges[name].output[0] >= 0
     assert recipe.ranges["patch_embed.6"].output[0] < 0
     assert recipe.ranges["patch_embed.0"].output == recipe.ranges["patch_embed.2"].input
 
 
 def test_symmetric_activations_have_no_zero_point(deployed: DeployForm, recipe: Recipe) -> None:
-    graph = quantized(deployed, recipe.model_copy(update={"activations": "symmetric"}))
+    graph = build_quantized_graph(deployed, recipe.model_copy(update={"activations": "symmetric"}))
     pairs = [node for node in graph.graph.nodes if node.target == DECOMPOSED.quantize_per_tensor.default]
     assert {node.args[2] for node in pairs} == {0}
     first = max(map(abs, recipe.ranges["patch_embed.0"].input))

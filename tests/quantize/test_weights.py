@@ -9,8 +9,13 @@ from torch import nn
 from shvit_mobile.contracts.recipe import PALETTE_FLOAT_KINDS, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.quantize.weights import COMPRESSED, LARGEST_KEPT, PALETTE_BITS, with_small_weights
-from tests.builders import randomised, trained
+from shvit_mobile.quantize.weights import (
+    MAX_UNCOMPRESSED_ELEMENTS,
+    PALETTE_BITS,
+    WEIGHT_ONLY_PRECISIONS,
+    compress_weights,
+)
+from tests.builders import build_random_shvit, build_trained_model
 
 WIDE = SHViTConfig(dims=(32, 64, 96), partial_dims=(8, 14, 20), depths=(1, 1, 1), classes=37)
 KINDS = {"int8-weights": (), **dict.fromkeys(PALETTE_BITS, PALETTE_FLOAT_KINDS)}
@@ -18,22 +23,22 @@ KINDS = {"int8-weights": (), **dict.fromkeys(PALETTE_BITS, PALETTE_FLOAT_KINDS)}
 
 @pytest.fixture(scope="module")
 def deployed():
-    return to_deploy_form(trained(randomised(WIDE), size=(64, 64)))
+    return to_deploy_form(build_trained_model(build_random_shvit(WIDE), size=(64, 64)))
 
 
-def layers(module):
+def collect_layers(module):
     return {name: one for name, one in module.named_modules() if isinstance(one, nn.Conv2d | nn.Linear)}
 
 
-@pytest.mark.parametrize("precision", COMPRESSED)
+@pytest.mark.parametrize("precision", WEIGHT_ONLY_PRECISIONS)
 def test_large_weights_hold_few_values_and_all_else_stays(deployed, precision):
     before = {name: value.clone() for name, value in deployed.module.state_dict().items()}
-    made = with_small_weights(deployed, Recipe(precision=precision, float_kinds=KINDS[precision]))
+    made = compress_weights(deployed, Recipe(precision=precision, float_kinds=KINDS[precision]))
     changed = 0
-    for name, layer in layers(made).items():
+    for name, layer in collect_layers(made).items():
         weight, original = layer.weight, before[f"{name}.weight"]
         exempt = precision != "int8-weights" and (isinstance(layer, nn.Linear) or layer.groups > 1)
-        if weight.numel() <= LARGEST_KEPT or exempt:
+        if weight.numel() <= MAX_UNCOMPRESSED_ELEMENTS or exempt:
             assert torch.equal(weight, original), name
             continue
         changed += 1

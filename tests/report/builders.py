@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.join import gather
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.join import build_report
 
 FIXTURES = Path(__file__).parents[2] / "schemas" / "fixtures"
 PHONES = FIXTURES / "device_report"
@@ -18,26 +18,26 @@ INT8 = "shvit_s1-224-coreml-int8"
 OTHER_HASH = "ab" * 32
 
 
-def everything() -> Report:
+def build_full_report() -> ModelReport:
     """All fixtures of the demo model."""
-    return gather([MANIFESTS, DRIFT, PHONES, SENSITIVITY])
+    return build_report([MANIFESTS, DRIFT, PHONES, SENSITIVITY])
 
 
-def loaded(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def written(folder: Path, name: str, value: dict[str, Any]) -> Path:
+def write_json(folder: Path, name: str, value: dict[str, Any]) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
     return path
 
 
-def manifest(stem: str = INT8) -> dict[str, Any]:
-    return loaded(MANIFESTS / f"{stem}.manifest.json")
+def load_manifest(stem: str = INT8) -> dict[str, Any]:
+    return load_json(MANIFESTS / f"{stem}.manifest.json")
 
 
-def phone(name: str = "iphone-13", *, measured: bool = False) -> dict[str, Any]:
+def load_phone_report(name: str = "iphone-13", *, measured: bool = False) -> dict[str, Any]:
     """A phone's report; `measured` calls it no fixture."""
-    return loaded(PHONES / f"{name}.json") | ({"fixture": False} if measured else {})
+    return load_json(PHONES / f"{name}.json") | ({"fixture": False} if measured else {})

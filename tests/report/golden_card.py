@@ -6,20 +6,20 @@ from pathlib import Path
 
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.report.model_card import card
+from shvit_mobile.report.model_card import render_model_card
 from tests.fixtures import FIXTURES
 
 GOLDEN = Path(__file__).with_suffix(".md")
 
 
-def manifests() -> list[Manifest]:
+def load_manifests() -> list[Manifest]:
     return [Manifest.read(path) for path in sorted((FIXTURES / "manifest").glob("*.json"))]
 
 
-def golden_card() -> str:
+def render_golden_card() -> str:
     report = DeviceReport.read(FIXTURES / "device_report" / "galaxy-a14.json")
-    return card(manifests(), reports=[report], license="mit", images="test")
+    return render_model_card(load_manifests(), reports=[report], license="mit", images="test")
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(golden_card())
+    GOLDEN.write_text(render_golden_card())

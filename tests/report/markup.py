@@ -9,34 +9,34 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 @dataclass
-class Element:
+class HtmlElement:
     """An element, its attributes, and all that is written in it."""
 
     tag: str
     attributes: dict[str, str]
     text: str = ""
-    inside: list[Element] = field(default_factory=list)
+    inside: list[HtmlElement] = field(default_factory=list)
 
-    def all(self, tag: str) -> list[Element]:
+    def all(self, tag: str) -> list[HtmlElement]:
         found = [one for one in self.inside if one.tag == tag]
         return found + [deeper for one in self.inside for deeper in one.all(tag)]
 
-    def every(self) -> list[Element]:
+    def every(self) -> list[HtmlElement]:
         return [self, *(deeper for one in self.inside for deeper in one.every())]
 
 
-class Strict(HTMLParser):
+class StrictParser(HTMLParser):
     """Puts a tree together; raises `AssertionError` for a tag that is not closed where it should be."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.root = Element("", {})
+        self.root = HtmlElement("", {})
         self._open = [self.root]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), f"<{tag}> has an attribute twice: {names}"
-        element = Element(tag, {name: value or "" for name, value in attrs})
+        element = HtmlElement(tag, {name: value or "" for name, value in attrs})
         self._open[-1].inside.append(element)
         if tag not in VOID:
             self._open.append(element)
@@ -53,9 +53,9 @@ class Strict(HTMLParser):
             element.text += data
 
 
-def parsed(page: str) -> Element:
+def parse_page(page: str) -> HtmlElement:
     """The page as a tree."""
-    reader = Strict()
+    reader = StrictParser()
     reader.feed(page)
     reader.close()
     assert len(reader._open) == 1, f"<{reader._open[-1].tag}> is never closed"

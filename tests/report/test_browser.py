@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from check_page import VIEWS, chromium, faults
 
-from shvit_mobile.report.join import gather
-from shvit_mobile.report.page import page
-from tests.report.builders import DRIFT, MANIFESTS, PHONES, everything, loaded, phone
-from tests.report.builders import written as written_json
+from shvit_mobile.report.join import build_report
+from shvit_mobile.report.page import render_page
+from tests.report.builders import DRIFT, MANIFESTS, PHONES, build_full_report, load_json, load_phone_report
+from tests.report.builders import write_json as written_json
 
 BROWSER = chromium()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on PATH")
@@ -23,7 +23,7 @@ FAULTS = {
 }
 
 
-def written(folder: Path, text: str) -> Path:
+def write_page(folder: Path, text: str) -> Path:
     path = folder / "report.html"
     path.write_text(text)
     return path
@@ -31,9 +31,9 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_page_has_no_faults(tmp_path: Path) -> None:
     assert BROWSER
-    report = gather([MANIFESTS, DRIFT, PHONES / "iphone-13.json", PHONES / "galaxy-s23.json"])
+    report = build_report([MANIFESTS, DRIFT, PHONES / "iphone-13.json", PHONES / "galaxy-s23.json"])
     shots = tmp_path / "shots"
-    assert faults(written(tmp_path, page(report)), BROWSER, shots) == []
+    assert faults(write_page(tmp_path, render_page(report)), BROWSER, shots) == []
     assert {shot.name[:-7] for shot in shots.glob("*.png")} == {view.name for view in VIEWS}
     assert (shots / "print.pdf").read_bytes().startswith(b"%PDF")
 
@@ -41,19 +41,19 @@ def test_a_page_has_no_faults(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_and_strange_names_do_not_burst_the_page(tmp_path: Path) -> None:
     assert BROWSER
-    assert faults(written(tmp_path, page(everything())), BROWSER) == []
-    device, drift = phone(), loaded(DRIFT)
+    assert faults(write_page(tmp_path, render_page(build_full_report())), BROWSER) == []
+    device, drift = load_phone_report(), load_json(DRIFT)
     device["device"]["name"] = "unbroken" * 20
     device["results"][0]["placement"] = {"processor-of-a-strange-name" * 5: 3}
     drift["changed"][1]["worst"][0]["file"] = "folder/" + "x" * 200
     drift["layers"][0]["rows"][0]["layer"] = "stages.9." + "y" * 120
     strange = [MANIFESTS, written_json(tmp_path, "p.json", device), written_json(tmp_path, "d.json", drift)]
-    assert faults(written(tmp_path, page(gather(strange, title="Title" * 40))), BROWSER) == []
+    assert faults(write_page(tmp_path, render_page(build_report(strange, title="Title" * 40))), BROWSER) == []
 
 
 def test_every_fault_is_found_in_every_view(tmp_path: Path) -> None:
     assert BROWSER
-    found = faults(written(tmp_path, f"<!doctype html><title>x</title><body>{''.join(FAULTS)}"), BROWSER)
+    found = faults(write_page(tmp_path, f"<!doctype html><title>x</title><body>{''.join(FAULTS)}"), BROWSER)
     for view in VIEWS:
         for words in FAULTS.values():
             assert any(fault.startswith(view.name) and words in fault for fault in found), (view, words, found)

@@ -8,47 +8,47 @@ from hypothesis import strategies as some
 from markupsafe import Markup
 
 from shvit_mobile.bench.statistics import summarize_latency
-from shvit_mobile.report.charts.histogram import histogram
-from shvit_mobile.report.charts.scatter import Point, front, together
-from shvit_mobile.report.charts.svg import Scale, element
-from tests.report.markup import parsed
+from shvit_mobile.report.charts.histogram import draw_histogram
+from shvit_mobile.report.charts.scatter import ScatterPoint, find_pareto_front, group_nearby_points
+from shvit_mobile.report.charts.svg import AxisScale, create_element
+from tests.report.markup import parse_page
 
 FIGURES = some.floats(0, 100, allow_nan=False)
 
 
-def point(letter: str, x: float, y: float) -> Point:
-    return Point(letter, x, y, y, y, "target-onnx", letter)
+def build_scatter_point(letter: str, x: float, y: float) -> ScatterPoint:
+    return ScatterPoint(letter, x, y, y, y, "target-onnx", letter)
 
 
 def test_an_element_escapes_its_attributes_and_its_children() -> None:
-    made = element("text", "<b>", Markup("<i></i>"), class_='"x', stroke_width=2, id=None)
+    made = create_element("text", "<b>", Markup("<i></i>"), class_='"x', stroke_width=2, id=None)
     assert made == '<text class="&#34;x" stroke-width="2">&lt;b&gt;<i></i></text>'
 
 
 @pytest.mark.parametrize(
     ("scale", "ticks"),
     [
-        (Scale(0, 10), [0, 2, 4, 6, 8, 10]),
-        (Scale(-1.2, 1.4), [-1, -0.5, 0, 0.5, 1]),
-        (Scale(0.9, 110, log=True), [1, 3, 10, 30, 100]),
-        (Scale(2, 9, log=True), [2, 5]),
-        (Scale(3, 3), [3]),
+        (AxisScale(0, 10), [0, 2, 4, 6, 8, 10]),
+        (AxisScale(-1.2, 1.4), [-1, -0.5, 0, 0.5, 1]),
+        (AxisScale(0.9, 110, log=True), [1, 3, 10, 30, 100]),
+        (AxisScale(2, 9, log=True), [2, 5]),
+        (AxisScale(3, 3), [3]),
     ],
 )
-def test_ticks_are_round(scale: Scale, ticks: list[float]) -> None:
+def test_ticks_are_round(scale: AxisScale, ticks: list[float]) -> None:
     assert scale.ticks() == ticks
 
 
 def test_equal_factors_are_equal_distances() -> None:
-    scale = Scale(1, 100, log=True)
+    scale = AxisScale(1, 100, log=True)
     assert scale.share(10) == pytest.approx(0.5)
     assert (scale.share(0.1), scale.share(1000)) == (0, 1)
 
 
 @given(some.lists(some.tuples(FIGURES, FIGURES), min_size=1, max_size=12))
 def test_the_front_is_what_nothing_beats(figures: list[tuple[float, float]]) -> None:
-    points = [point(str(place), x, y) for place, (x, y) in enumerate(figures)]
-    best = front(points)
+    points = [build_scatter_point(str(place), x, y) for place, (x, y) in enumerate(figures)]
+    best = find_pareto_front(points)
     assert best
     for one in points:
         beaten = any(o.x <= one.x and o.y <= one.y and (o.x, o.y) != (one.x, one.y) for o in points)
@@ -57,15 +57,15 @@ def test_the_front_is_what_nothing_beats(figures: list[tuple[float, float]]) -> 
 
 
 def test_points_on_one_another_bear_one_label() -> None:
-    scale = Scale(0, 10)
-    groups = together([point("A", 5, 5), point("B", 5.1, 5.2), point("C", 9, 5)], scale, scale)
+    scale = AxisScale(0, 10)
+    groups = group_nearby_points([build_scatter_point("A", 5, 5), build_scatter_point("B", 5.1, 5.2), build_scatter_point("C", 9, 5)], scale, scale)
     assert [[one.letter for one in group] for group in groups] == [["A", "B"], ["C"]]
 
 
 def test_every_sample_is_in_a_bin() -> None:
     samples = [1.0, 1.0, 1.0, 5.0, 99.0, 2000.0]
-    drawn = histogram(samples, summarize_latency(samples), Scale(1, 100, log=True), made_up=False, label="x")
-    bars = parsed(drawn).all("rect")
+    drawn = draw_histogram(samples, summarize_latency(samples), AxisScale(1, 100, log=True), made_up=False, label="x")
+    bars = parse_page(drawn).all("rect")
     heights = [float(bar.attributes["height"].rstrip("%")) for bar in bars]
     assert heights == pytest.approx([70, 70 / 3, 70 * 2 / 3], abs=0.01)
     assert bars[0].attributes["x"] == "0.00%"

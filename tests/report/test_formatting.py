@@ -6,9 +6,9 @@ from math import inf, nan
 
 import pytest
 
-from shvit_mobile.contracts.device_report import DeviceReport, Settings
+from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.report import formatting as figures
-from shvit_mobile.report.display_names import configuration, label
+from shvit_mobile.report.display_names import describe_configuration, format_label
 from tests.fixtures import FIXTURES
 
 
@@ -24,12 +24,12 @@ from tests.fixtures import FIXTURES
     ],
 )
 def test_numbers(value: float, digits: int, text: str) -> None:
-    assert figures.number(value, digits) == text
+    assert figures.format_number(value, digits) == text
 
 
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100.0"), (0.9999, "99.9"), (0.998, "99.8"), (0.0, "0.0")])
 def test_what_is_not_all_never_reads_as_all(share: float, text: str) -> None:
-    assert figures.percent(share) == text
+    assert figures.format_percent(share) == text
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_is_not_all_never_reads_as_all(share: float, text: str) -> None:
     [(1.578e-6, "1.6e−6"), (0.437, "0.44"), (2150.75, "2\u202f151"), (0.0, "0"), (1e9, "1e9"), (inf, "∞")],
 )
 def test_short_numbers(value: float, text: str) -> None:
-    assert figures.short(value) == text
+    assert figures.format_significant(value) == text
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_short_numbers(value: float, text: str) -> None:
     [(None, "–"), (0.9712, "0.97"), (9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234")],
 )
 def test_three_digits_of_milliseconds(value: float | None, text: str) -> None:
-    assert figures.milliseconds(value) == text
+    assert figures.format_milliseconds(value) == text
 
 
 def test_words() -> None:
-    assert figures.plural(1, "image") == "1 image"
-    assert figures.plural(4200, "image") == "4\u202f200 images"
-    assert figures.listed(["a", "b", "c"]) == "a, b and c"
-    assert figures.model_name("shvit_s3") == "SHViT-S3"
-    assert figures.moment("2025-02-14T09:30:00+01:00") == "2025-02-14 09:30 UTC+01:00"
-    assert figures.moment("yesterday") == "yesterday"
+    assert figures.pluralize(1, "image") == "1 image"
+    assert figures.pluralize(4200, "image") == "4\u202f200 images"
+    assert figures.join_words(["a", "b", "c"]) == "a, b and c"
+    assert figures.format_model_name("shvit_s3") == "SHViT-S3"
+    assert figures.format_timestamp("2025-02-14T09:30:00+01:00") == "2025-02-14 09:30 UTC+01:00"
+    assert figures.format_timestamp("yesterday") == "yesterday"
 
 
 @pytest.mark.parametrize(
@@ -69,21 +69,21 @@ def test_words() -> None:
     ],
 )
 def test_labels(name: str, target: str, precision: str, text: str) -> None:
-    assert label(name, target, precision) == text
+    assert format_label(name, target, precision) == text
 
 
 def test_threads_are_told_where_somebody_chose_them_and_only_there() -> None:
     report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
     chosen = report.results[0].model_copy(update={"threads": 4})
-    assert configuration(report, chosen) == "CPU, 4 threads"
+    assert describe_configuration(report, chosen) == "CPU, 4 threads"
     settings = report.settings.model_copy(update={"threads": None})
     left = report.model_copy(update={"settings": settings})
-    assert configuration(left, chosen) == "CPU, 4 threads"
-    assert configuration(left, chosen.model_copy(update={"threads": None})) == "CPU"
+    assert describe_configuration(left, chosen) == "CPU, 4 threads"
+    assert describe_configuration(left, chosen.model_copy(update={"threads": None})) == "CPU"
 
 
 @pytest.mark.parametrize(
     ("threads", "text"), [(1, "1 thread"), (4, "4 threads"), (None, "as many threads as engines choose")]
 )
 def test_settings_tell_threads_in_words(threads: int | None, text: str) -> None:
-    assert Settings(threads=threads, batch=1, rounds=1, warm_up=0, iterations=1).threads_in_words == text
+    assert BenchmarkSettings(threads=threads, batch=1, rounds=1, warm_up=0, iterations=1).threads_in_words == text

@@ -12,9 +12,9 @@ from huggingface_hub import ModelCard
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import OutputExists, WrongConfig
-from shvit_mobile.report.model_card import FILE, MARK, card, check_card, check_license
+from shvit_mobile.report.model_card import CARD_FILE, CARD_MARKER, check_card, check_license, render_model_card
 from tests.fixtures import FIXTURES
-from tests.report.golden_card import GOLDEN, golden_card, manifests
+from tests.report.golden_card import GOLDEN, load_manifests, render_golden_card
 
 
 def changed(manifest: Manifest, part: str, **fields: Any) -> Manifest:
@@ -23,18 +23,18 @@ def changed(manifest: Manifest, part: str, **fields: Any) -> Manifest:
 
 def metadata(text: str) -> dict[str, Any]:
     _, front, body = text.split("---\n", 2)
-    assert body.startswith(f"\n{MARK}\n")
+    assert body.startswith(f"\n{CARD_MARKER}\n")
     found = yaml.safe_load(front)
     assert isinstance(found, dict)
     return found
 
 
 def test_the_card_is_the_golden_one() -> None:
-    assert golden_card() == GOLDEN.read_text(), "run: .venv/bin/python -m tests.report.golden_card"
+    assert render_golden_card() == GOLDEN.read_text(), "run: .venv/bin/python -m tests.report.golden_card"
 
 
 def test_metadata_is_what_hugging_face_reads() -> None:
-    text = golden_card()
+    text = render_golden_card()
     told = metadata(text)
     assert (told["license"], told["pipeline_tag"], told["library_name"]) == (
         "mit",
@@ -45,7 +45,7 @@ def test_metadata_is_what_hugging_face_reads() -> None:
     results = ModelCard(text).data.eval_results
     assert results is not None
     found = {(one.metric_type, one.metric_name): one.metric_value for one in results}
-    for manifest in manifests():
+    for manifest in load_manifests():
         assert manifest.drift is not None
         assert manifest.drift.top1 is not None
         named = f"{manifest.artifact.name} ({manifest.drift.how})"
@@ -55,7 +55,7 @@ def test_metadata_is_what_hugging_face_reads() -> None:
 
 
 def test_a_license_is_unknown_unless_it_is_told() -> None:
-    assert metadata(card(manifests()))["license"] == "unknown"
+    assert metadata(render_model_card(load_manifests()))["license"] == "unknown"
     check_license("cc-by-nc-4.0")
     for wrong in ("MIT License", "", "mit\nbase_model: evil"):
         with pytest.raises(WrongConfig, match="--license is"):
@@ -63,8 +63,8 @@ def test_a_license_is_unknown_unless_it_is_told() -> None:
 
 
 def test_what_was_not_compared_has_no_accuracy_and_says_so() -> None:
-    bare = [manifest.model_copy(update={"drift": None}) for manifest in manifests()]
-    text = card(bare)
+    bare = [manifest.model_copy(update={"drift": None}) for manifest in load_manifests()]
+    text = render_model_card(bare)
     assert "model-index" not in metadata(text)
     assert f"Not compared with the float model on images: `{bare[0].artifact.name}`, `" in text
     assert "Each artifact against the float checkpoint" not in text
@@ -72,7 +72,7 @@ def test_what_was_not_compared_has_no_accuracy_and_says_so() -> None:
 
 def test_without_labels_there_is_agreement_and_no_accuracy() -> None:
     unlabelled = dict.fromkeys(("top1", "top5", "top1_drop", "top1_drop_interval", "mcnemar"))
-    text = card([changed(manifest, "drift", **unlabelled) for manifest in manifests()])
+    text = render_model_card([changed(manifest, "drift", **unlabelled) for manifest in load_manifests()])
     told = metadata(text)
     assert "metrics" not in told
     assert {one["type"] for one in told["model-index"][0]["results"][0]["metrics"]} == {"agreement"}
@@ -80,34 +80,34 @@ def test_without_labels_there_is_agreement_and_no_accuracy() -> None:
 
 
 def test_only_what_ran_is_explained() -> None:
-    native = [manifest for manifest in manifests() if manifest.target == "executorch"]
-    text = card(native)
+    native = [manifest for manifest in load_manifests() if manifest.target == "executorch"]
+    text = render_model_card(native)
     assert "- `native`:" in text
     assert "reference" not in text
 
 
 def test_no_speed_is_told_that_no_device_measured() -> None:
-    other = [manifest for manifest in manifests() if manifest.target == "coreml"]
+    other = [manifest for manifest in load_manifests() if manifest.target == "coreml"]
     report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
-    for text in (card(other), card(other, reports=[report])):
+    for text in (render_model_card(other), render_model_card(other, reports=[report])):
         assert "No device has measured these artifacts" in text
         assert "Pixel" not in text
 
 
 def test_a_fixture_is_called_one_in_every_row() -> None:
     report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
-    told = card(manifests(), reports=[report])
+    told = render_model_card(load_manifests(), reports=[report])
     assert told.count("| Pixel 8 **(fixture, not measured)** |") == 6
-    measured = card(manifests(), reports=[report.model_copy(update={"fixture": False})])
+    measured = render_model_card(load_manifests(), reports=[report.model_copy(update={"fixture": False})])
     assert "fixture" not in measured
     assert measured.count("| Pixel 8 |") == 6
 
 
 def test_names_from_files_stay_names() -> None:
-    first = manifests()[0]
+    first = load_manifests()[0]
     hostile = changed(first, "model", source="a`b|c\n---\nlicense: gpl.pth", dialect="<script>")
     hostile = hostile.model_copy(update={"labels": ("[x](http://x)", "<img src=x>", "a_b*c")})
-    text = card([hostile], images="photos: 'x'\nlicense: gpl")
+    text = render_model_card([hostile], images="photos: 'x'\nlicense: gpl")
     assert metadata(text)["license"] == "unknown"
     assert "<script>" not in text
     assert "<img" not in text
@@ -116,21 +116,21 @@ def test_names_from_files_stay_names() -> None:
 
 
 def test_artifacts_of_two_checkpoints_have_no_card_together() -> None:
-    first, *others = manifests()
+    first, *others = load_manifests()
     with pytest.raises(WrongConfig, match="these 5 manifests are not"):
-        card([changed(first, "model", checkpoint_sha256="0" * 64), *others])
+        render_model_card([changed(first, "model", checkpoint_sha256="0" * 64), *others])
     with pytest.raises(WrongConfig, match="these 0 manifests"):
-        card([])
+        render_model_card([])
 
 
 def test_a_readme_of_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / CARD_FILE
     check_card(path, overwrite=False)
     path.write_text("# My project")
     for overwrite in (False, True):
         with pytest.raises(OutputExists):
             check_card(path, overwrite=overwrite)
-    path.write_text(golden_card())
+    path.write_text(render_golden_card())
     check_card(path, overwrite=True)
     with pytest.raises(OutputExists):
         check_card(path, overwrite=False)

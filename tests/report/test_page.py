@@ -15,14 +15,24 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from shvit_mobile.contracts.report import Report
+from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.report.join import gather
+from shvit_mobile.report.join import build_report
 from shvit_mobile.report.load import read_file
-from shvit_mobile.report.page import SECTIONS, page
-from shvit_mobile.report.thumbnails import data_url
-from tests.report.builders import DRIFT, MANIFESTS, PHONES, SENSITIVITY, everything, loaded, manifest, phone, written
-from tests.report.markup import Element, parsed
+from shvit_mobile.report.page import SECTIONS, render_page
+from shvit_mobile.report.thumbnails import to_data_url
+from tests.report.builders import (
+    DRIFT,
+    MANIFESTS,
+    PHONES,
+    SENSITIVITY,
+    build_full_report,
+    load_json,
+    load_manifest,
+    load_phone_report,
+    write_json,
+)
+from tests.report.markup import HtmlElement, parse_page
 
 HOSTILE = "\"'></svg><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 191 }} javascript:alert(3)&amp;"
 TAGS = {
@@ -34,24 +44,24 @@ TAGS = {
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
-    return everything()
+def report() -> ModelReport:
+    return build_full_report()
 
 
 @pytest.fixture(scope="module")
-def tree(report: Report) -> Element:
-    return parsed(page(report))
+def tree(report: ModelReport) -> HtmlElement:
+    return parse_page(render_page(report))
 
 
-def section(tree: Element, name: str) -> Element:
+def find_section(tree: HtmlElement, name: str) -> HtmlElement:
     return next(one for one in tree.all("section") if one.attributes["id"] == name)
 
 
-def words(element: Element) -> str:
+def get_words(element: HtmlElement) -> str:
     return " ".join(element.text.split())
 
 
-def test_every_section_is_there_and_in_the_contents(tree: Element) -> None:
+def test_every_section_is_there_and_in_the_contents(tree: HtmlElement) -> None:
     ids = [one.attributes["id"] for one in tree.all("section")]
     assert len(ids) == len(SECTIONS)
     (nav,) = tree.all("nav")
@@ -59,22 +69,22 @@ def test_every_section_is_there_and_in_the_contents(tree: Element) -> None:
 
 
 def test_a_section_without_data_is_left_out() -> None:
-    only_manifests = parsed(page(gather([MANIFESTS])))
+    only_manifests = parse_page(render_page(build_report([MANIFESTS])))
     ids = {one.attributes["id"] for one in only_manifests.all("section")}
     assert ids == {"headline", "ladder", "tradeoffs", "contents", "provenance"}
-    only_phones = parsed(page(gather([PHONES])))
+    only_phones = parse_page(render_page(build_report([PHONES])))
     ids = {one.attributes["id"] for one in only_phones.all("section")}
     assert ids == {"headline", "latency", "heat", "placement", "goldens", "provenance"}
-    only_drift = parsed(page(gather([DRIFT])))
+    only_drift = parse_page(render_page(build_report([DRIFT])))
     ids = {one.attributes["id"] for one in only_drift.all("section")}
     assert ids == {"headline", "ladder", "changes", "layers", "ranges", "provenance"}
-    only_sensitivity = parsed(page(gather([SENSITIVITY])))
+    only_sensitivity = parse_page(render_page(build_report([SENSITIVITY])))
     ids = {one.attributes["id"] for one in only_sensitivity.all("section")}
     assert ids == {"headline", "sensitivity", "provenance"}
 
 
-def test_every_artifact_has_its_verdict(report: Report, tree: Element) -> None:
-    told = words(section(tree, "headline"))
+def test_every_artifact_has_its_verdict(report: ModelReport, tree: HtmlElement) -> None:
+    told = get_words(find_section(tree, "headline"))
     assert report.artifacts
     for one in report.artifacts:
         assert one.name in told
@@ -82,12 +92,12 @@ def test_every_artifact_has_its_verdict(report: Report, tree: Element) -> None:
 
 
 def test_every_row_of_the_ladder_says_how_it_ran(tmp_path: Path) -> None:
-    drift = loaded(DRIFT)
+    drift = load_json(DRIFT)
     cpu = {"arch": "arm64", "name": "dotprod", "features": ["neon", "dotprod"]}
     drift["rows"][3] |= {"how": "emulated", "cpu": cpu}
     drift["rows"].append(drift["rows"][3] | {"how": "native", "cpu": None})
-    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
-    rows = [words(row) for row in section(tree, "ladder").all("tr")[1:]]
+    tree = parse_page(render_page(build_report([write_json(tmp_path, "d.json", drift)])))
+    rows = [get_words(row) for row in find_section(tree, "ladder").all("tr")[1:]]
     hows = [
         next(how for how in ("native", "reference", "emulated", "simulated", "float") if how in row) for row in rows
     ]
@@ -99,56 +109,56 @@ def test_every_row_of_the_ladder_says_how_it_ran(tmp_path: Path) -> None:
 
 
 def test_a_gate_is_told_below_its_ladder(tmp_path: Path) -> None:
-    drift = loaded(DRIFT)
+    drift = load_json(DRIFT)
     drift["gate"] = {"passed": False, "violations": ["x: too much."], "caveats": ["y: too few images."]}
-    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
-    told = words(section(tree, "ladder"))
+    tree = parse_page(render_page(build_report([write_json(tmp_path, "d.json", drift)])))
+    told = get_words(find_section(tree, "ladder"))
     assert "gate failed" in told
     assert "x: too much." in told
     assert "y: too few images." in told
 
 
 def test_rows_that_saw_other_images_stand_on_another_ladder(tmp_path: Path) -> None:
-    drift = loaded(DRIFT)
+    drift = load_json(DRIFT)
     drift["images"]["sha256"] = "cd" * 32
-    both = parsed(page(gather([DRIFT, written(tmp_path, "d.json", drift)])))
-    assert len(section(both, "ladder").all("table")) == 2
-    drift["images"]["sha256"] = loaded(DRIFT)["images"]["sha256"]
+    both = parse_page(render_page(build_report([DRIFT, write_json(tmp_path, "d.json", drift)])))
+    assert len(find_section(both, "ladder").all("table")) == 2
+    drift["images"]["sha256"] = load_json(DRIFT)["images"]["sha256"]
     drift["created"] = "2025-02-15T00:00:00+00:00"
-    together = parsed(page(gather([DRIFT, written(tmp_path, "d.json", drift)])))
-    (table,) = section(together, "ladder").all("table")
+    together = parse_page(render_page(build_report([DRIFT, write_json(tmp_path, "d.json", drift)])))
+    (table,) = find_section(together, "ladder").all("table")
     assert len(table.all("tr")) == 2 + len(drift["rows"])
-    assert "The same images in every row in all 2 drift reports" in words(section(together, "ladder"))
+    assert "The same images in every row in all 2 drift reports" in get_words(find_section(together, "ladder"))
 
 
-def test_fixtures_are_called_so_wherever_they_appear(report: Report, tree: Element) -> None:
-    assert "6 of 6 device reports are fixtures." in words(tree.all("body")[0])
+def test_fixtures_are_called_so_wherever_they_appear(report: ModelReport, tree: HtmlElement) -> None:
+    assert "6 of 6 device reports are fixtures." in get_words(tree.all("body")[0])
     for name in ("latency", "goldens", "placement", "heat", "provenance", "headline"):
-        badges = [one for one in section(tree, name).all("span") if one.attributes.get("class") == "badge fixture"]
+        badges = [one for one in find_section(tree, name).all("span") if one.attributes.get("class") == "badge fixture"]
         assert badges, name
-    for chart in section(tree, "latency").all("svg"):
+    for chart in find_section(tree, "latency").all("svg"):
         if chart.attributes.get("role") == "img":
             assert chart.attributes["aria-label"].startswith("Fixture, not measured.")
-    assert "Latency was measured" not in words(tree.all("header")[0])
-    assert "Fastest median" not in words(tree.all("header")[0])
+    assert "Latency was measured" not in get_words(tree.all("header")[0])
+    assert "Fastest median" not in get_words(tree.all("header")[0])
 
 
 def test_what_was_measured_is_called_no_fixture(tmp_path: Path) -> None:
-    told = page(gather([MANIFESTS, written(tmp_path, "p.json", phone(measured=True))]))
+    told = render_page(build_report([MANIFESTS, write_json(tmp_path, "p.json", load_phone_report(measured=True))]))
     body = told.partition("<body>")[2]
     assert "fixture" not in body.lower()
     assert "Latency was measured on 1 phone." in body
 
 
-def bars(table: Element) -> list[tuple[str, float]]:
+def measure_bars(table: HtmlElement) -> list[tuple[str, float]]:
     """The name of each row and how long its bar is, in percent."""
     rows = table.all("tbody")[0].all("tr")
-    return [(words(row.all("th")[0]), float(row.all("rect")[0].attributes["width"].rstrip("%"))) for row in rows]
+    return [(get_words(row.all("th")[0]), float(row.all("rect")[0].attributes["width"].rstrip("%"))) for row in rows]
 
 
-def test_sensitivity_is_shown_worst_first(tree: Element) -> None:
-    document = loaded(SENSITIVITY)
-    blocks, layers = map(bars, section(tree, "sensitivity").all("table"))
+def test_sensitivity_is_shown_worst_first(tree: HtmlElement) -> None:
+    document = load_json(SENSITIVITY)
+    blocks, layers = map(measure_bars, find_section(tree, "sensitivity").all("table"))
     for found, rows, key in ((blocks, document["blocks"], "block"), (layers, document["layers"], "layer")):
         worst = sorted(rows, key=lambda row: row["quantized_db"])
         assert [name for name, _ in found] == [row[key] for row in worst]
@@ -159,63 +169,63 @@ def test_sensitivity_is_shown_worst_first(tree: Element) -> None:
 
 
 def test_sensitivity_says_what_makes_half_of_the_noise(tmp_path: Path) -> None:
-    document = loaded(SENSITIVITY)
+    document = load_json(SENSITIVITY)
     for row, db in zip(document["layers"], (40.0, 40.0, 40.0, 40.0, *[400.0] * 4), strict=True):
         row["quantized_db"] = db
     document["layers"][0]["quantized_db"] = "Infinity"
-    told = words(section(parsed(page(gather([written(tmp_path, "s.json", document)]))), "sensitivity"))
+    told = get_words(find_section(parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity"))
     assert "2 layers of 8 make half of the noise: patch_embed.2 (33.3%) and patch_embed.4 (33.3%)." in told
     assert "∞" in told
 
 
 def test_only_the_worst_layers_stand_in_the_open(tmp_path: Path) -> None:
-    document = loaded(SENSITIVITY)
+    document = load_json(SENSITIVITY)
     document["layers"] = [row | {"layer": f"layer {n}"} for n in range(5) for row in document["layers"]]
-    shown = section(parsed(page(gather([written(tmp_path, "s.json", document)]))), "sensitivity")
+    shown = find_section(parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity")
     _, open_, rest = shown.all("table")
-    assert (len(bars(open_)), len(bars(rest))) == (12, 28)
-    assert words(shown.all("summary")[0]) == "28 more that make less"
+    assert (len(measure_bars(open_)), len(measure_bars(rest))) == (12, 28)
+    assert get_words(shown.all("summary")[0]) == "28 more that make less"
 
 
 def test_mismatches_are_told_in_words(tmp_path: Path) -> None:
-    device = phone()
+    device = load_phone_report()
     for result in device["results"]:
         result["artifact_sha256"] = "ab" * 32
-    tree = parsed(page(gather([MANIFESTS, written(tmp_path, "stale.json", device)])))
-    (remarks,) = section(tree, "headline").all("aside")
-    assert "iPhone 13 (stale.json) measured another shvit_s1-224-coreml-fp16.mlpackage" in words(remarks)
+    tree = parse_page(render_page(build_report([MANIFESTS, write_json(tmp_path, "stale.json", device)])))
+    (remarks,) = find_section(tree, "headline").all("aside")
+    assert "iPhone 13 (stale.json) measured another shvit_s1-224-coreml-fp16.mlpackage" in get_words(remarks)
 
 
-def test_what_changed_is_told_in_words(tree: Element) -> None:
-    told = words(section(tree, "changes"))
+def test_what_changed_is_told_in_words(tree: HtmlElement) -> None:
+    told = get_words(find_section(tree, "changes"))
     assert "3 right answers became wrong and 2 wrong ones right: no more than chance would explain" in told
     assert (
         "To show a drop within 0.5 points, about 4\N{NARROW NO-BREAK SPACE}200 images would be needed"
-        in (section(tree, "changes").text)
+        in (find_section(tree, "changes").text)
         or "about 4 200 images" in told
     )
 
 
-def test_the_worst_images_are_shown_with_both_answers(tree: Element) -> None:
-    pictures = [one for one in section(tree, "changes").all("li") if one.all("img")]
+def test_the_worst_images_are_shown_with_both_answers(tree: HtmlElement) -> None:
+    pictures = [one for one in find_section(tree, "changes").all("li") if one.all("img")]
     assert len(pictures) == 2
     assert [image.attributes["alt"] for image in pictures[0].all("img")] == ["airplane/0000.jpg, of the class airplane"]
-    answers = [words(answer) for answer in pictures[0].all("dd")]
+    answers = [get_words(answer) for answer in pictures[0].all("dd")]
     assert answers == ["✓ airplane 41%", "✗ automobile 38%"]
 
 
 def test_images_that_kept_their_answer_stand_back(tmp_path: Path) -> None:
-    drift = loaded(DRIFT)
+    drift = load_json(DRIFT)
     worst = drift["changed"][1]["worst"]
     worst[1]["answer"]["label"] = worst[1]["float_answer"]["label"]
-    changed = section(parsed(page(gather([written(tmp_path, "d.json", drift)]))), "changes")
+    changed = find_section(parse_page(render_page(build_report([write_json(tmp_path, "d.json", drift)]))), "changes")
     (back,) = changed.all("details")
-    assert words(back.all("summary")[0]) == "1 that moved and kept their answer"
+    assert get_words(back.all("summary")[0]) == "1 that moved and kept their answer"
     assert [image.attributes["alt"] for image in back.all("img")] == ["automobile/0000.jpg, of the class automobile"]
     assert len(changed.all("img")) == 2
 
 
-def test_the_page_asks_for_nothing(tree: Element) -> None:
+def test_the_page_asks_for_nothing(tree: HtmlElement) -> None:
     for element in tree.every():
         for name in ("src", "href", "action", "srcset", "poster", "data", "xlink:href", "background"):
             value = element.attributes.get(name, "#")
@@ -225,7 +235,7 @@ def test_the_page_asks_for_nothing(tree: Element) -> None:
     assert "@import" not in style
 
 
-def test_every_link_has_its_place_once(tree: Element) -> None:
+def test_every_link_has_its_place_once(tree: HtmlElement) -> None:
     ids = [one.attributes["id"] for one in tree.every() if "id" in one.attributes]
     assert len(ids) == len(set(ids))
     for element in tree.every():
@@ -234,7 +244,7 @@ def test_every_link_has_its_place_once(tree: Element) -> None:
             assert not value or value.startswith("data:") or value in ids
 
 
-def test_tables_and_charts_are_told_to_those_who_cannot_see_them(tree: Element) -> None:
+def test_tables_and_charts_are_told_to_those_who_cannot_see_them(tree: HtmlElement) -> None:
     for table in tree.all("table"):
         assert table.all("caption")
         heads = table.all("th")
@@ -254,27 +264,27 @@ def test_tables_and_charts_are_told_to_those_who_cannot_see_them(tree: Element) 
     assert all(below - above <= 1 for above, below in pairwise(levels))
 
 
-def test_the_page_needs_no_script(tree: Element) -> None:
+def test_the_page_needs_no_script(tree: HtmlElement) -> None:
     assert {one.tag for one in tree.every()} - {""} <= TAGS
     assert not [name for one in tree.every() for name in one.attributes if name.startswith("on")]
 
 
-def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def iterate_leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The places of all texts in a document, and of the names in its tables; those of a list count as one."""
     if isinstance(value, dict):
         yield (*path, "{}")
         for key, inner in value.items():
-            yield from leaves(inner, (*path, key))
+            yield from iterate_leaves(inner, (*path, key))
     elif isinstance(value, list):
         for inner in value:
-            yield from leaves(inner, (*path, "[]"))
+            yield from iterate_leaves(inner, (*path, "[]"))
     elif isinstance(value, str):
         yield path
 
 
-def poisoned(value: Any, path: tuple[str, ...]) -> Any:
+def poison_value(value: Any, path: tuple[str, ...]) -> Any:
     """A copy with hostile words at a place; where there is none of this path, the same."""
-    if not fits(value, path):
+    if not has_path(value, path):
         return value
     if not path:
         return value + HOSTILE
@@ -282,11 +292,11 @@ def poisoned(value: Any, path: tuple[str, ...]) -> Any:
     if first == "{}":
         return value | {HOSTILE: next(iter(value.values()), None)}
     if first == "[]":
-        return [poisoned(one, rest) for one in value]
-    return value | {first: poisoned(value[first], rest)}
+        return [poison_value(one, rest) for one in value]
+    return value | {first: poison_value(value[first], rest)}
 
 
-def fits(value: Any, path: tuple[str, ...]) -> bool:
+def has_path(value: Any, path: tuple[str, ...]) -> bool:
     if not path:
         return isinstance(value, str)
     return (isinstance(value, dict) and (path[0] == "{}" or path[0] in value)) or (
@@ -294,20 +304,20 @@ def fits(value: Any, path: tuple[str, ...]) -> bool:
     )
 
 
-def hostile(folder: Path, name: str, document: dict[str, Any]) -> tuple[Path, int]:
+def write_hostile(folder: Path, name: str, document: dict[str, Any]) -> tuple[Path, int]:
     """A file in which every text that may be anything is hostile, and how many such places there were."""
     count = 0
-    for place in sorted(set(leaves(document))):
-        changed = poisoned(document, place)
+    for place in sorted(set(iterate_leaves(document))):
+        changed = poison_value(document, place)
         try:
-            read_file(written(folder, name, changed))
+            read_file(write_json(folder, name, changed))
         except ShvitError:
             continue
         document, count = changed, count + 1
-    return written(folder, name, document), count
+    return write_json(folder, name, document), count
 
 
-def short(document: dict[str, Any]) -> dict[str, Any]:
+def shorten_report(document: dict[str, Any]) -> dict[str, Any]:
     """Of a phone's report, two results with few samples: reading it over and over takes time."""
     kept = [one | {"samples_ms": one["samples_ms"][:2]} for one in document["results"][2:5]]
     return document | {"results": kept}
@@ -315,15 +325,15 @@ def short(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:
     made = [
-        hostile(tmp_path, "a.manifest.json", manifest("shvit_s1-224-executorch-int8")),
-        hostile(tmp_path, "b.json", loaded(DRIFT)),
-        hostile(tmp_path, "c.json", short(phone("iphone-13"))),
-        hostile(tmp_path, "d.json", short(phone("galaxy-s23", measured=True))),
-        hostile(tmp_path, "e.json", loaded(SENSITIVITY)),
+        write_hostile(tmp_path, "a.manifest.json", load_manifest("shvit_s1-224-executorch-int8")),
+        write_hostile(tmp_path, "b.json", load_json(DRIFT)),
+        write_hostile(tmp_path, "c.json", shorten_report(load_phone_report("iphone-13"))),
+        write_hostile(tmp_path, "d.json", shorten_report(load_phone_report("galaxy-s23", measured=True))),
+        write_hostile(tmp_path, "e.json", load_json(SENSITIVITY)),
     ]
     assert [count for _, count in made] >= [20, 25, 10, 8, 3]
-    text = page(gather([path for path, _ in made], title=HOSTILE))
-    tree = parsed(text)
+    text = render_page(build_report([path for path, _ in made], title=HOSTILE))
+    tree = parse_page(text)
     assert {one.tag for one in tree.every()} - {""} <= TAGS
     assert not [name for one in tree.every() for name in one.attributes if name.startswith("on")]
     assert len(tree.all("title")) >= 1
@@ -341,7 +351,7 @@ def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:
     ["", "not base64!", "PHN2Zz48c2NyaXB0Lz48L3N2Zz4=", "iVBORw0KGgo=", "/9j/4AAQSkZJRgABAQ==", 'x" onerror="alert(1)'],
 )
 def test_a_thumbnail_that_is_no_jpeg_is_not_shown(thumbnail: str) -> None:
-    assert data_url(thumbnail) is None
+    assert to_data_url(thumbnail) is None
 
 
 @pytest.mark.parametrize(
@@ -351,57 +361,57 @@ def test_only_a_small_jpeg_is_a_thumbnail(form: str, side: int, shown: bool) -> 
     written_to = BytesIO()
     Image.new("RGB", (side, 8)).save(written_to, form)
     encoded = base64.b64encode(written_to.getvalue()).decode()
-    assert data_url(encoded) == (f"data:image/jpeg;base64,{encoded}" if shown else None)
+    assert to_data_url(encoded) == (f"data:image/jpeg;base64,{encoded}" if shown else None)
 
 
 def test_a_broken_thumbnail_leaves_the_answers(tmp_path: Path) -> None:
-    drift = loaded(DRIFT)
+    drift = load_json(DRIFT)
     drift["changed"][1]["worst"][0]["thumbnail"] = "PHN2Zz4="
-    tree = parsed(page(gather([written(tmp_path, "d.json", drift)])))
-    assert len(section(tree, "changes").all("img")) == 1
-    assert "no thumbnail" in words(section(tree, "changes"))
+    tree = parse_page(render_page(build_report([write_json(tmp_path, "d.json", drift)])))
+    assert len(find_section(tree, "changes").all("img")) == 1
+    assert "no thumbnail" in get_words(find_section(tree, "changes"))
 
 
-def test_the_page_is_the_same_each_time(report: Report) -> None:
-    again = Report.model_validate(json.loads(report.json_text()))
-    assert page(report) == page(again)
+def test_the_page_is_the_same_each_time(report: ModelReport) -> None:
+    again = ModelReport.model_validate(json.loads(report.json_text()))
+    assert render_page(report) == render_page(again)
 
 
-def colours(style: str) -> dict[str, dict[str, str]]:
+def parse_colors(style: str) -> dict[str, dict[str, str]]:
     """The variables of the light scheme and of the dark one."""
     light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
     found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in (light, dark)]
     return {"light": found[0], "dark": found[0] | found[1]}
 
 
-def luminance(colour: str) -> float:
+def compute_luminance(colour: str) -> float:
     """WCAG 2's relative luminance."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
+def compute_contrast(one: str, other: str) -> float:
+    low, high = sorted((compute_luminance(one), compute_luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_and_marks_can_be_told_from_their_grounds(tree: Element, scheme: str) -> None:
+def test_texts_and_marks_can_be_told_from_their_grounds(tree: HtmlElement, scheme: str) -> None:
     """WCAG 2 AA: 4.5 for texts, 3 for graphics."""
-    known = colours(tree.all("style")[0].text)[scheme]
+    known = parse_colors(tree.all("style")[0].text)[scheme]
     grounds = ("page", "card")
     texts = [(text, ground) for text in ("ink", "muted", "accent", "good", "bad", "warn") for ground in grounds]
     texts += [(one, f"{one}-soft") for one in ("accent", "good", "bad", "warn")] + [("ink", "warn-soft")]
     texts += [("muted", f"heat-{state}") for state in ("nominal", "fair", "serious", "critical")] + [("card", "muted")]
     for text, ground in texts:
-        assert contrast(known[text], known[ground]) >= 4.5, (text, ground)
+        assert compute_contrast(known[text], known[ground]) >= 4.5, (text, ground)
     for mark in ("c1", "c2", "c3", "c4", "c5"):
-        assert contrast(known[mark], known["card"]) >= 3, mark
+        assert compute_contrast(known[mark], known["card"]) >= 3, mark
 
 
-def test_a_page_speaks_of_what_the_json_holds(report: Report) -> None:
-    text = unescape(page(report))
+def test_a_page_speaks_of_what_the_json_holds(report: ModelReport) -> None:
+    text = unescape(render_page(report))
     for device in report.devices:
         assert (device.device.name or device.device.model) in text
         assert device.device.system in text

@@ -5,35 +5,35 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.contracts.report import Front, Report
-from shvit_mobile.drift.intervals import wilson
-from shvit_mobile.report.dominance import beaten_by, beats
-from shvit_mobile.report.join import gather
-from shvit_mobile.report.page import page
-from shvit_mobile.report.pareto_fronts import DISTANCES, fastest
-from tests.report.builders import MANIFESTS, PHONES, everything
-from tests.report.markup import parsed
+from shvit_mobile.contracts.report import ModelReport, ParetoFront
+from shvit_mobile.drift.intervals import compute_wilson_interval
+from shvit_mobile.report.dominance import dominates, find_dominators
+from shvit_mobile.report.join import build_report
+from shvit_mobile.report.page import render_page
+from shvit_mobile.report.pareto_fronts import DISTANCES, find_fastest_latencies
+from tests.report.builders import MANIFESTS, PHONES, build_full_report
+from tests.report.markup import parse_page
 
 FIGURES = st.tuples(st.integers(0, 9), st.integers(-5, 5))
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=12))
 def test_what_is_beaten_is_beaten_by_something_on_the_front(figures: list[tuple[int, int]]) -> None:
-    by = beaten_by(figures)
+    by = find_dominators(figures)
     for one, place in zip(figures, by, strict=True):
-        assert (place is None) == (not any(beats(other, one) for other in figures))
+        assert (place is None) == (not any(dominates(other, one) for other in figures))
         if place is not None:
             assert by[place] is None
-            assert beats(figures[place], one)
-            on_front = [f for f, beater in zip(figures, by, strict=True) if beater is None and beats(f, one)]
+            assert dominates(figures[place], one)
+            on_front = [f for f, beater in zip(figures, by, strict=True) if beater is None and dominates(f, one)]
             assert figures[place] == min(on_front)
 
 
 def test_equal_artifacts_do_not_beat_one_another() -> None:
-    assert beaten_by([(1, 1), (1, 1), (2, 1)]) == [None, None, 0]
+    assert find_dominators([(1, 1), (1, 1), (2, 1)]) == [None, None, 0]
 
 
-def cost_of(report: Report, front: Front, sha256: str) -> float:
+def cost_of(report: ModelReport, front: ParetoFront, sha256: str) -> float:
     found = report.artifact(sha256)
     assert found
     if front.device is None:
@@ -45,7 +45,7 @@ def cost_of(report: Report, front: Front, sha256: str) -> float:
     return min(one.latency.p50 for one in device.results if one.artifact_sha256 == sha256)
 
 
-def distance_of(report: Report, front: Front, sha256: str) -> float:
+def distance_of(report: ModelReport, front: ParetoFront, sha256: str) -> float:
     found = report.artifact(sha256)
     assert found
     assert found.drift
@@ -55,7 +55,7 @@ def distance_of(report: Report, front: Front, sha256: str) -> float:
 
 
 def test_on_every_front_nearer_costs_more_and_what_is_off_it_is_beaten() -> None:
-    report = everything()
+    report = build_full_report()
     kinds = {(front.drift, front.cost) for front in report.fronts}
     assert kinds == {(drift, cost) for drift in DISTANCES for cost in ("bytes", "latency")}
     assert any(front.beaten for front in report.fronts)
@@ -66,33 +66,33 @@ def test_on_every_front_nearer_costs_more_and_what_is_off_it_is_beaten() -> None
         for lost in front.beaten:
             mine = cost_of(report, front, lost.sha256), distance_of(report, front, lost.sha256)
             assert lost.by in front.best
-            assert beats((cost_of(report, front, lost.by), distance_of(report, front, lost.by)), mine)
+            assert dominates((cost_of(report, front, lost.by), distance_of(report, front, lost.by)), mine)
 
 
 def test_a_front_has_all_that_were_measured_both_ways() -> None:
-    report = everything()
+    report = build_full_report()
     compared = {one.sha256 for one in report.artifacts if one.drift}
     for front in report.fronts:
-        costs = set(fastest(report.devices[front.device])) if front.device is not None else compared
+        costs = set(find_fastest_latencies(report.devices[front.device])) if front.device is not None else compared
         assert {*front.best, *(one.sha256 for one in front.beaten)} == compared & costs
 
 
 def test_less_is_nearer_in_every_figure() -> None:
-    rows = [one.drift for one in everything().artifacts if one.drift and one.drift.top1_drop is not None]
-    near = rows[0].model_copy(update={"top1_drop": 0.1, "sqnr_db": 40.0, "agreement": wilson(999, 1000)})
-    far = rows[0].model_copy(update={"top1_drop": 0.4, "sqnr_db": 30.0, "agreement": wilson(990, 1000)})
+    rows = [one.drift for one in build_full_report().artifacts if one.drift and one.drift.top1_drop is not None]
+    near = rows[0].model_copy(update={"top1_drop": 0.1, "sqnr_db": 40.0, "agreement": compute_wilson_interval(999, 1000)})
+    far = rows[0].model_copy(update={"top1_drop": 0.4, "sqnr_db": 30.0, "agreement": compute_wilson_interval(990, 1000)})
     for distance in DISTANCES.values():
         assert (distance(near) or 0.0) < (distance(far) or 0.0)
 
 
 def test_there_is_no_front_without_drift() -> None:
-    assert gather([PHONES]).fronts == ()
+    assert build_report([PHONES]).fronts == ()
 
 
 def test_the_page_shows_the_drop_and_names_what_is_beaten() -> None:
-    told = " ".join(parsed(page(gather([MANIFESTS]))).text.split())
+    told = " ".join(parse_page(render_page(build_report([MANIFESTS]))).text.split())
     assert "Top-1 drop against size" in told
     assert "Nothing here is both better at top-1 and smaller than" in told
-    (front,) = (one for one in gather([MANIFESTS]).fronts if one.drift == "drop")
+    (front,) = (one for one in build_report([MANIFESTS]).fronts if one.drift == "drop")
     assert front.beaten
     assert "Beaten:" in told

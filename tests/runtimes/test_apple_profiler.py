@@ -13,15 +13,15 @@ from torch import nn
 
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.runtimes.apple_profiler import (
-    DEVICES,
-    Skipped,
-    blank_inputs,
-    compute_plan,
-    connected_iphone,
-    device_names,
-    timing,
+    COMPUTE_DEVICES,
+    SkippedMeasurement,
+    find_connected_iphone,
+    format_device_names,
+    load_compute_plan,
+    make_blank_inputs,
+    measure_on_device,
 )
-from tests.runtimes.mil.packages import converted
+from tests.runtimes.mil.packages import convert_module
 
 elsewhere = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac does it")
 on_a_mac = pytest.mark.skipif(sys.platform != "darwin", reason="needs macOS")
@@ -30,8 +30,8 @@ PACKAGE = Path("model.mlpackage")
 
 @elsewhere
 def test_a_compute_plan_is_skipped_off_the_mac():
-    plan = compute_plan(PACKAGE)
-    assert plan == Skipped("needs macOS", "shvit-mobile inspect model.mlpackage --compute-plan")
+    plan = load_compute_plan(PACKAGE)
+    assert plan == SkippedMeasurement("needs macOS", "shvit-mobile inspect model.mlpackage --compute-plan")
     assert str(plan) == "skipped: needs macOS; there: shvit-mobile inspect model.mlpackage --compute-plan"
 
 
@@ -39,28 +39,28 @@ def test_a_compute_plan_is_skipped_off_the_mac():
 @pytest.mark.parametrize("device", ["mac", "iphone"])
 def test_a_measurement_is_skipped_off_the_mac(device):
     command = f"shvit-mobile benchmark model.mlpackage --on-device {device}"
-    assert timing(PACKAGE, device) == Skipped("needs macOS", command)
+    assert measure_on_device(PACKAGE, device) == SkippedMeasurement("needs macOS", command)
 
 
 @elsewhere
 def test_coremltools_itself_looks_for_an_iphone_and_says_what_it_lacks():
     with pytest.raises(ToolMissing, match="No iPhone can be looked for: The 'devicectl' command is required"):
-        connected_iphone()
+        find_connected_iphone()
 
 
 def test_the_devices_are_named_as_coremltools_has_them():
     module = ct.models.compute_device
-    assert {name for name in vars(module) if name in DEVICES} == set(DEVICES)
+    assert {name for name in vars(module) if name in COMPUTE_DEVICES} == set(COMPUTE_DEVICES)
     names = ("MLCPUComputeDevice", "MLNeuralEngineComputeDevice")
     cpu, engine = (object.__new__(getattr(module, name)) for name in names)
-    assert device_names([cpu, engine]) == ("CPU", "Neural Engine")
+    assert format_device_names([cpu, engine]) == ("CPU", "Neural Engine")
 
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
 def test_blank_inputs_are_what_the_package_takes(kind):
     shape = (1, 3, 12, 20)
     given = ct.ImageType("x", shape=shape) if kind == "image" else ct.TensorType("x", shape=shape)
-    (value,) = blank_inputs(converted(nn.Conv2d(3, 2, 3), *shape, inputs=[given]).get_spec()).values()
+    (value,) = make_blank_inputs(convert_module(nn.Conv2d(3, 2, 3), *shape, inputs=[given]).get_spec()).values()
     if kind == "image":
         assert isinstance(value, Image.Image)
         assert (value.size, value.mode) == ((20, 12), "RGB")
@@ -71,7 +71,7 @@ def test_blank_inputs_are_what_the_package_takes(kind):
 @on_a_mac
 def test_on_the_mac_every_operator_has_its_device(tmp_path):
     path = tmp_path / "conv.mlpackage"
-    converted(nn.Conv2d(3, 2, 3), 1, 3, 12, 20).save(str(path))
-    plan = compute_plan(path)
-    assert {placed.device for placed in plan if placed.operator == "conv"} <= set(DEVICES.values())
-    assert timing(path, "mac", iterations=3).predict
+    convert_module(nn.Conv2d(3, 2, 3), 1, 3, 12, 20).save(str(path))
+    plan = load_compute_plan(path)
+    assert {placed.device for placed in plan if placed.operator == "conv"} <= set(COMPUTE_DEVICES.values())
+    assert measure_on_device(path, "mac", iterations=3).predict

@@ -12,14 +12,21 @@ import torch
 from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
-from shvit_mobile.contracts.manifest import ArtifactFile, InputContract, Inventory, Manifest, OutputContract, Provenance
-from shvit_mobile.contracts.preprocessing import Preprocessing, raw
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
+from shvit_mobile.contracts.manifest import (
+    ArtifactFile,
+    InputContract,
+    Inventory,
+    Manifest,
+    ModelProvenance,
+    OutputContract,
+)
+from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.runtimes.coreml import CoreMLRunner
-from shvit_mobile.runtimes.mil.workers import Workers
-from tests.runtimes.mil.packages import converted, saved
+from shvit_mobile.runtimes.mil.workers import WorkerPool
+from tests.runtimes.mil.packages import convert_module, save_model
 
 HEIGHT, WIDTH, CLASSES = 12, 20, 5
 SHAPE = (1, 3, HEIGHT, WIDTH)
@@ -43,19 +50,19 @@ def packages(network, tmp_path_factory) -> dict[str, Path]:
         "bgr": ct.ImageType("x", shape=SHAPE, color_layout=ct.colorlayout.BGR),
     }
     return {
-        kind: saved(converted(network, *SHAPE, inputs=[given]), folder / f"{kind}.mlpackage")
+        kind: save_model(convert_module(network, *SHAPE, inputs=[given]), folder / f"{kind}.mlpackage")
         for kind, given in inputs.items()
     }
 
 
-def artifact(
+def build_artifact(
     path: Path, *, kind="tensor", values="pixels", order="rgb", name="x", logits="y", classes=CLASSES
 ) -> Artifact:
     manifest = Manifest(
-        artifact=ArtifactFile(name=path.name, bytes=size_in_bytes(path), sha256=sha256(path)),
+        artifact=ArtifactFile(name=path.name, bytes=compute_size_bytes(path), sha256=compute_sha256(path)),
         target="coreml",
         precision="fp32",
-        model=Provenance(
+        model=ModelProvenance(
             variant="custom", classes=classes, source="a test", dialect="none", checkpoint_sha256="0" * 64
         ),
         labels=tuple(f"class {index}" for index in range(classes)),
@@ -70,12 +77,12 @@ def artifact(
     return Artifact(path, manifest)
 
 
-def pictures(count: int = 3) -> np.ndarray:
+def draw_pictures(count: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
 @torch.inference_mode()
-def expected(network: nn.Module, values: np.ndarray) -> np.ndarray:
+def compute_expected(network: nn.Module, values: np.ndarray) -> np.ndarray:
     return network(torch.from_numpy(values)).numpy()
 
 
@@ -90,15 +97,15 @@ CONTRACTS = {
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_each_image_gives_its_logits_under_every_input_contract(network, packages, contract):
     package, options = CONTRACTS[contract]
-    made = artifact(packages[package], **options)
-    pixels = pictures()
-    values = made.manifest.preprocessing.normalised(pixels) if "values" in options else raw(pixels)
+    made = build_artifact(packages[package], **options)
+    pixels = draw_pictures()
+    values = made.manifest.preprocessing.normalised(pixels) if "values" in options else convert_to_raw_input(pixels)
     logits = CoreMLRunner(made).run(pixels)
     assert logits.dtype == np.float32
-    np.testing.assert_allclose(logits, expected(network, values), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(logits, compute_expected(network, values), rtol=1e-4, atol=1e-3)
 
 
-class OneByOne(nn.Module):
+class UnbatchableNetwork(nn.Module):
     """The network with a step on which many images cannot be rows."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -112,35 +119,35 @@ class OneByOne(nn.Module):
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
 def test_images_that_do_not_run_at_once_run_in_processes(network, tmp_path):
     given = ct.TensorType("x", shape=SHAPE)
-    package = saved(converted(OneByOne(network).eval(), *SHAPE, inputs=[given]), tmp_path / "alone.mlpackage")
-    runner, pixels = CoreMLRunner(artifact(package)), pictures(4)
+    package = save_model(convert_module(UnbatchableNetwork(network).eval(), *SHAPE, inputs=[given]), tmp_path / "alone.mlpackage")
+    runner, pixels = CoreMLRunner(build_artifact(package)), draw_pictures(4)
     logits = runner.run(pixels)
-    assert isinstance(runner._predict, Workers)
+    assert isinstance(runner._predict, WorkerPool)
     assert runner._predict._pool._processes
-    np.testing.assert_allclose(logits, expected(network, raw(pixels)).clip(0), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(logits, compute_expected(network, convert_to_raw_input(pixels)).clip(0), rtol=1e-4, atol=1e-3)
     runner._predict.close()
 
 
 def test_no_images_give_no_logits(packages):
-    assert CoreMLRunner(artifact(packages["tensor"])).run(pictures(0)).shape == (0, CLASSES)
+    assert CoreMLRunner(build_artifact(packages["tensor"])).run(draw_pictures(0)).shape == (0, CLASSES)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
 def test_off_the_mac_the_runner_says_that_it_is_the_reference(packages):
-    runner = CoreMLRunner(artifact(packages["tensor"]))
+    runner = CoreMLRunner(build_artifact(packages["tensor"]))
     assert (runner.how, runner.engine) == ("reference", "shvit-mobile reference executor")
 
 
 @pytest.mark.skipif(sys.platform != "darwin", reason="needs macOS")
 def test_on_the_mac_core_ml_itself_runs(packages):
-    runner = CoreMLRunner(artifact(packages["rgb"], kind="image"))
+    runner = CoreMLRunner(build_artifact(packages["rgb"], kind="image"))
     assert runner.how == "native"
     assert runner.engine.startswith("Core ML on macOS ")
 
 
 def test_images_of_another_size_are_refused(packages):
     with pytest.raises(ShapeMismatch, match=r"\(20, 12, 3\), tensor.mlpackage takes \(12, 20, 3\)"):
-        CoreMLRunner(artifact(packages["tensor"])).run(pictures().transpose(0, 2, 1, 3))
+        CoreMLRunner(build_artifact(packages["tensor"])).run(draw_pictures().transpose(0, 2, 1, 3))
 
 
 @pytest.mark.parametrize(
@@ -153,4 +160,4 @@ def test_images_of_another_size_are_refused(packages):
 )
 def test_a_package_that_is_not_its_manifests_is_refused(packages, wrong, says):
     with pytest.raises(BadArtifact, match=says):
-        CoreMLRunner(artifact(packages["tensor"], **wrong)).run(pictures(1))
+        CoreMLRunner(build_artifact(packages["tensor"], **wrong)).run(draw_pictures(1))

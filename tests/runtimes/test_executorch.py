@@ -14,26 +14,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.contracts.artifact import Artifact, manifest_path
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.executorch import ExecuTorchRunner, native_stderr
-from tests.programs import SIZE, float_logits, pictures, program
+from shvit_mobile.runtimes.executorch import ExecuTorchRunner, capture_native_stderr
+from tests.programs import SIZE, compute_float_logits, draw_pictures, lower_program
 
 
-def opened(path: Path) -> ExecuTorchRunner:
-    return ExecuTorchRunner(Artifact(path, program("fp32").artifact.manifest))
+def open_program(path: Path) -> ExecuTorchRunner:
+    return ExecuTorchRunner(Artifact(path, lower_program("fp32").artifact.manifest))
 
 
 def test_it_says_which_engine_ran_and_that_it_is_the_real_one() -> None:
-    runner = open_runner(program("fp32").artifact)
+    runner = open_runner(lower_program("fp32").artifact)
     assert isinstance(runner, ExecuTorchRunner)
     assert runner.how == "native"
     assert runner.engine == "ExecuTorch 1.4.1 (XNNPACK)"
 
 
 def test_each_image_gets_its_own_logits_whatever_its_memory_layout() -> None:
-    lowered, pixels = program("fp32"), pictures(3)
+    lowered, pixels = lower_program("fp32"), draw_pictures(3)
     runner = ExecuTorchRunner(lowered.artifact)
     together = runner.run(pixels)
     assert together.dtype == np.float32
@@ -41,13 +41,13 @@ def test_each_image_gets_its_own_logits_whatever_its_memory_layout() -> None:
     assert len(np.unique(together, axis=0)) == 3
     turned = np.asfortranarray(pixels[::-1])
     np.testing.assert_array_equal(runner.run(turned), together[::-1])
-    np.testing.assert_allclose(together, float_logits(lowered.deployed, pixels), atol=1e-3)
+    np.testing.assert_allclose(together, compute_float_logits(lowered.deployed, pixels), atol=1e-3)
 
 
 def test_the_program_outlives_its_file_and_the_garbage_collector(tmp_path: Path) -> None:
     path = tmp_path / "m.pte"
-    path.write_bytes(program("fp32").artifact.path.read_bytes())
-    runner, pixels = opened(path), pictures(1)
+    path.write_bytes(lower_program("fp32").artifact.path.read_bytes())
+    runner, pixels = open_program(path), draw_pictures(1)
     before = runner.run(pixels)
     path.unlink()
     gc.collect()
@@ -55,18 +55,18 @@ def test_the_program_outlives_its_file_and_the_garbage_collector(tmp_path: Path)
 
 
 def test_no_images_give_no_logits() -> None:
-    assert ExecuTorchRunner(program("fp32").artifact).run(pictures(1)[:0]).shape == (0, 7)
+    assert ExecuTorchRunner(lower_program("fp32").artifact).run(draw_pictures(1)[:0]).shape == (0, 7)
 
 
 @pytest.mark.parametrize("shape", [(1, 97, 65, 3), (1, 64, 96, 3), (1, 65, 97, 1), (*SIZE, 3)])
 def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeMismatch, match=r"takes \(65, 97, 3\)"):
-        ExecuTorchRunner(program("fp32").artifact).run(np.zeros(shape, np.uint8))
+        ExecuTorchRunner(lower_program("fp32").artifact).run(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("field", ["shape", "classes"])
 def test_a_manifest_of_another_artifact_is_refused(field: str) -> None:
-    artifact = program("fp32").artifact
+    artifact = lower_program("fp32").artifact
     manifest = artifact.manifest
     changed = (
         {"input": manifest.input.model_copy(update={"shape": (1, 3, 64, 64)})}
@@ -82,18 +82,18 @@ def test_bytes_without_the_magic_never_reach_the_runtime(content: bytes, tmp_pat
     path = tmp_path / "m.pte"
     path.write_bytes(content)
     with pytest.raises(BadArtifact, match="is not an ExecuTorch program"):
-        opened(path)
+        open_program(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.pte"):
         with pytest.raises(BadArtifact, match="cannot be read"):
-            opened(path)
+            open_program(path)
 
 
 def test_damaged_programs_are_refused_without_a_word_from_the_library(tmp_path: Path) -> None:
     """In a process of its own, because a runtime that trusted one of these files would abort it."""
-    artifact = program("fp32").artifact
+    artifact = lower_program("fp32").artifact
     good = artifact.path.read_bytes()
     files = {
         "half": good[: len(good) // 2],
@@ -127,8 +127,8 @@ def test_damaged_programs_are_refused_without_a_word_from_the_library(tmp_path: 
 
 
 def test_only_the_fingerprint_tells_changed_weights(tmp_path: Path) -> None:
-    artifact = program("fp32").artifact
-    for file in (artifact.path, manifest_path(artifact.path)):
+    artifact = lower_program("fp32").artifact
+    for file in (artifact.path, get_manifest_path(artifact.path)):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / artifact.path.name
     data = bytearray(path.read_bytes())
@@ -139,7 +139,7 @@ def test_only_the_fingerprint_tells_changed_weights(tmp_path: Path) -> None:
 
 
 def test_standard_error_comes_back_after_a_load(capfd: pytest.CaptureFixture[str]) -> None:
-    with suppress(KeyError), native_stderr() as said:
+    with suppress(KeyError), capture_native_stderr() as said:
         os.write(2, b"[program.cpp:1] inside\n")
         assert said() == "[program.cpp:1] inside\n"
         raise KeyError

@@ -21,28 +21,28 @@ from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import onnxruntime as runtime
 from shvit_mobile.runtimes.onnxruntime import ONNXRuntimeRunner
 from shvit_mobile.targets.onnx import ONNXOptions
-from tests.builders import randomised, smooth_pixels, trained
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 SIZE = (64, 48)
 FP32 = Recipe(precision="fp32")
 
 
-def deploy_form(*, normalise: bool = True) -> DeployForm:
-    return to_deploy_form(trained(randomised(), size=SIZE), normalise=normalise)
+def build_deploy_form(*, normalise: bool = True) -> DeployForm:
+    return to_deploy_form(build_trained_model(build_random_shvit(), size=SIZE), normalise=normalise)
 
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return lower(deploy_form(), FP32, "onnx", tmp_path_factory.mktemp("fp32"))
+    return lower(build_deploy_form(), FP32, "onnx", tmp_path_factory.mktemp("fp32"))
 
 
 @pytest.fixture(scope="module")
 def pixels() -> NDArray[np.uint8]:
-    return smooth_pixels(5, SIZE).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return draw_smooth_pixels(5, SIZE).permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
 @torch.no_grad()
-def expected(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute_expected(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Logits of the trained model itself, which takes normalised images."""
     images = deployed.trained.preprocessing.normalised(pixels)
     logits: NDArray[np.float32] = deployed.trained.model(torch.from_numpy(images)).numpy()
@@ -54,9 +54,9 @@ def expected(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.floa
 def test_logits_are_those_of_the_trained_model(
     dynamic: bool, normalise: bool, pixels: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    deployed = deploy_form(normalise=normalise)
+    deployed = build_deploy_form(normalise=normalise)
     artifact = lower(deployed, FP32, "onnx", tmp_path, options=ONNXOptions(dynamic_batch=dynamic))
-    reference = expected(deployed, pixels)
+    reference = compute_expected(deployed, pixels)
     actual = ONNXRuntimeRunner(artifact).run(pixels)
     assert actual.dtype == np.float32
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
@@ -149,4 +149,4 @@ def test_only_x86_without_vnni_may_saturate(
         told.write_text(f"flags : {flags}\n")
     monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
     monkeypatch.setattr(runtime, "CPU_FLAGS", told)
-    assert runtime.saturates() is answer
+    assert runtime.may_saturate_int8() is answer

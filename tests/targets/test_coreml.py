@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from shvit_mobile import metrics
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe, OutputExists, WrongConfig
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.quantize.calibrate import observed
-from shvit_mobile.quantize.layers import dense_convolutions
-from shvit_mobile.quantize.pt2e_graph import quantized
-from shvit_mobile.quantize.weights import LARGEST_KEPT
+from shvit_mobile.quantize.calibrate import observe_ranges
+from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from shvit_mobile.quantize.weights import MAX_UNCOMPRESSED_ELEMENTS
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.targets.build_result import Built
+from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.coreml import (
     DEPLOYMENT_TARGETS,
     PRECISIONS,
@@ -37,36 +37,36 @@ from shvit_mobile.targets.coreml import (
     distinct,
     inventory,
 )
-from shvit_mobile.targets.coreml.convert import coremltools, passes
-from shvit_mobile.targets.coreml.spec.package import Package
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.targets.coreml.convert import build_pass_pipeline, import_coremltools
+from shvit_mobile.targets.coreml.spec.package import MLPackage
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 # Every kind of layer: both kinds of block, a downsampling between them, weights large enough to compress and not.
 TWO_STAGES = SHViTConfig(
     dims=(32, 48), partial_dims=(8, 12), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
 )
 ONE_STAGE = SHViTConfig(dims=(16,), partial_dims=(8,), qk_dims=(8,), depths=(1,), block_types=("s",), classes=5)
-Made = Mapping[Precision, tuple[Path, Built]]
+Made = Mapping[Precision, tuple[Path, BuildResult]]
 
 
 @pytest.fixture(scope="module")
 def pixels() -> Tensor:
-    return smooth_pixels(6, (64, 64))
+    return draw_smooth_pixels(6, (64, 64))
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(TWO_STAGES)))
+    return to_deploy_form(build_trained_model(build_random_shvit(TWO_STAGES)))
 
 
 @pytest.fixture(scope="module")
 def one_stage() -> DeployForm:
-    return to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)))
+    return to_deploy_form(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)))
 
 
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm, pixels: Tensor) -> Recipe:
-    return calibrated(deployed, pixels)
+    return calibrate_recipe(deployed, pixels)
 
 
 @pytest.fixture(scope="module")
@@ -78,55 +78,55 @@ def made(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.TempPath
     return {p: (paths[p], build(deployed, recipes[p], paths[p], CoreMLOptions())) for p in PRECISIONS}
 
 
-def calibrated(deployed: DeployForm, pixels: Tensor) -> Recipe:
+def calibrate_recipe(deployed: DeployForm, pixels: Tensor) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observed(deployed.module, ranges), torch.no_grad():
+    with observe_ranges(deployed.module, ranges), torch.no_grad():
         deployed.module(pixels)
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
 
 
-def pictures(pixels: Tensor) -> list[np.ndarray[Any, Any]]:
+def to_pictures(pixels: Tensor) -> list[np.ndarray[Any, Any]]:
     """uint8 arrays (height, width, 3), red first, as Core ML's image inputs take them."""
     return list(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
 
 
-def logits_of(path: Path, pixels: Tensor) -> Tensor:
+def compute_logits(path: Path, pixels: Tensor) -> Tensor:
     program = CoreMLProgram(path)
-    return torch.cat([torch.from_numpy(program({"image": picture})["logits"]) for picture in pictures(pixels)])
+    return torch.cat([torch.from_numpy(program({"image": picture})["logits"]) for picture in to_pictures(pixels)])
 
 
-def sqnr(reference: Tensor, actual: Tensor) -> float:
+def measure_sqnr(reference: Tensor, actual: Tensor) -> float:
     return metrics.sqnr(reference.numpy(), actual.numpy())
 
 
-def described(path: Path) -> Any:
-    return Package(path).model.description
+def read_description(path: Path) -> Any:
+    return MLPackage(path).model.description
 
 
-def output_types(path: Path) -> dict[str, str]:
-    return {output.name: output.type.WhichOneof("Type") for output in described(path).output}
+def read_output_types(path: Path) -> dict[str, str]:
+    return {output.name: output.type.WhichOneof("Type") for output in read_description(path).output}
 
 
 def test_fp32_package_answers_as_torch(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
     path, built = made["fp32"]
-    torch.testing.assert_close(logits_of(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(compute_logits(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
     assert set(built.inventory.weight_bytes) == {"float32"}
 
 
 def test_fp16_package_stays_close_to_torch(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
     path, built = made["fp16"]
-    reference, actual = deployed.module(pixels), logits_of(path, pixels)
-    assert sqnr(reference, actual) > 45
+    reference, actual = deployed.module(pixels), compute_logits(path, pixels)
+    assert measure_sqnr(reference, actual) > 45
     assert reference.argmax(1).equal(actual.argmax(1))
     assert set(built.inventory.weight_bytes) == {"float16"}
-    assert size_in_bytes(path) < 0.75 * size_in_bytes(made["fp32"][0])
+    assert compute_size_bytes(path) < 0.75 * compute_size_bytes(made["fp32"][0])
 
 
 def test_int8_package_runs_every_dense_convolution_in_int8(made: Made, deployed: DeployForm) -> None:
     found = made["int8"][1].inventory
-    assert found.quantized_layers == len(list(dense_convolutions(deployed.module)))
+    assert found.quantized_layers == len(list(find_dense_convolutions(deployed.module)))
     assert found.operators["quantize"] == found.operators["dequantize"] >= found.quantized_layers
-    dense = sum(layer.weight.numel() for _, layer in dense_convolutions(deployed.module))
+    dense = sum(layer.weight.numel() for _, layer in find_dense_convolutions(deployed.module))
     assert found.weight_bytes["int8"] >= dense
     assert "float32" not in found.weight_bytes
 
@@ -134,13 +134,13 @@ def test_int8_package_runs_every_dense_convolution_in_int8(made: Made, deployed:
 def test_int8_package_stays_close_to_float_and_closer_to_the_graph_for_other_targets(
     made: Made, deployed: DeployForm, recipe: Recipe, pixels: Tensor
 ) -> None:
-    actual, graph = logits_of(made["int8"][0], pixels), quantized(deployed, recipe)
-    assert sqnr(deployed.module(pixels), actual) > 20
-    assert sqnr(torch.cat([graph(picture[None]) for picture in pixels]), actual) > 30
+    actual, graph = compute_logits(made["int8"][0], pixels), build_quantized_graph(deployed, recipe)
+    assert measure_sqnr(deployed.module(pixels), actual) > 20
+    assert measure_sqnr(torch.cat([graph(picture[None]) for picture in pixels]), actual) > 30
 
 
 def test_layers_that_the_recipe_keeps_float_are_float(one_stage: DeployForm, pixels: Tensor, tmp_path: Path) -> None:
-    full = calibrated(one_stage, pixels[:, :, :32, :32])
+    full = calibrate_recipe(one_stage, pixels[:, :, :32, :32])
     kept = "patch_embed.2"
     assert kept in full.ranges
     build(one_stage, full.model_copy(update={"float_layers": (kept,)}), tmp_path / "a.mlpackage", CoreMLOptions())
@@ -149,16 +149,16 @@ def test_layers_that_the_recipe_keeps_float_are_float(one_stage: DeployForm, pix
 
 def test_int8_weights_package_compresses_large_weights_only(made: Made, deployed: DeployForm, pixels: Tensor) -> None:
     path, built = made["int8-weights"]
-    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > MAX_UNCOMPRESSED_ELEMENTS]
     assert sizes
     assert built.inventory.operators["constexpr_affine_dequantize"] == len(sizes)
     assert built.inventory.quantized_layers == 0
-    assert sqnr(deployed.module(pixels), logits_of(path, pixels)) > 35
+    assert measure_sqnr(deployed.module(pixels), compute_logits(path, pixels)) > 35
 
 
 def test_int8_weights_package_keeps_the_kinds_that_the_recipe_keeps(tmp_path: Path) -> None:
     wide = replace(ONE_STAGE, dims=(256,), partial_dims=(32,), classes=9)
-    deployed = to_deploy_form(trained(randomised(wide), size=(32, 32)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(wide), size=(32, 32)))
     found = {}
     for kinds in ((), ("head",), ("head", "depthwise")):
         recipe, path = Recipe(precision="int8-weights", float_kinds=kinds), tmp_path / f"{len(kinds)}.mlpackage"
@@ -174,10 +174,10 @@ def test_palettes_hold_large_weights_in_so_many_bits(
     made: Made, deployed: DeployForm, pixels: Tensor, precision: Precision, bits: int, least: float
 ) -> None:
     path, built = made[precision]
-    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > MAX_UNCOMPRESSED_ELEMENTS]
     assert built.inventory.operators["constexpr_lut_to_dense"] == len(sizes)
     assert built.inventory.weight_bytes["uint8"] == sum(size * bits // 8 for size in sizes)
-    assert sqnr(deployed.module(pixels), logits_of(path, pixels)) > least
+    assert measure_sqnr(deployed.module(pixels), compute_logits(path, pixels)) > least
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_compressed_weights_are_those_that_coremltools_decompresses(
     path = tmp_path / "a.mlpackage"
     # coremltools reads no classifier back.
     found = build(deployed, Recipe(precision=precision), path, CoreMLOptions(classifier=False, **options)).inventory
-    plain = decompress_weights(coremltools().models.MLModel(str(path), skip_model_load=True))
+    plain = decompress_weights(import_coremltools().models.MLModel(str(path), skip_model_load=True))
     plain.save(str(tmp_path / "plain.mlpackage"))
     assert not any(name.startswith("constexpr") for name in inventory(tmp_path / "plain.mlpackage").operators)
     assert any(name.startswith("constexpr") for name in found.operators)
-    assert torch.equal(logits_of(path, pixels), logits_of(tmp_path / "plain.mlpackage", pixels))
+    assert torch.equal(compute_logits(path, pixels), compute_logits(tmp_path / "plain.mlpackage", pixels))
 
 
 def test_blocks_are_closer_than_whole_channels_and_larger(
@@ -215,14 +215,14 @@ def test_blocks_are_closer_than_whole_channels_and_larger(
         assert build(deployed, recipe, path, options).options["block"] == block
         whole = made[recipe.precision][0]
         reference = deployed.module(pixels)
-        assert sqnr(reference, logits_of(path, pixels)) > sqnr(reference, logits_of(whole, pixels)) + 0.5
-        assert size_in_bytes(path) > size_in_bytes(whole)
+        assert measure_sqnr(reference, compute_logits(path, pixels)) > measure_sqnr(reference, compute_logits(whole, pixels)) + 0.5
+        assert compute_size_bytes(path) > compute_size_bytes(whole)
 
 
 def test_weights_that_blocks_do_not_divide_are_compressed_whole(deployed: DeployForm, tmp_path: Path) -> None:
     options = CoreMLOptions(block=7, deployment_target="iOS18")
     found = build(deployed, Recipe(precision="int8-weights"), tmp_path / "a.mlpackage", options).inventory
-    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > LARGEST_KEPT]
+    sizes = [p.numel() for p in deployed.module.parameters() if p.numel() > MAX_UNCOMPRESSED_ELEMENTS]
     assert found.operators["constexpr_blockwise_shift_scale"] == len(sizes)
 
 
@@ -244,15 +244,15 @@ def test_classifier_gives_label_probabilities_and_logits(
     made: Made, deployed: DeployForm, pixels: Tensor, precision: Precision
 ) -> None:
     path, built = made[precision]
-    assert output_types(path) == {
+    assert read_output_types(path) == {
         "classLabel": "stringType",
         "classLabel_probs": "dictionaryType",
         "logits": "multiArrayType",
     }
-    logits = next(output for output in described(path).output if output.name == "logits")
+    logits = next(output for output in read_description(path).output if output.name == "logits")
     assert logits.type.multiArrayType.dataType == 0x10000 | 32  # FLOAT32, in fp16 packages too
     assert tuple(logits.type.multiArrayType.shape) == (1, 7)
-    outputs = CoreMLProgram(path)({"image": pictures(pixels)[0]})
+    outputs = CoreMLProgram(path)({"image": to_pictures(pixels)[0]})
     expected = torch.from_numpy(outputs["logits"]).softmax(-1)[0]
     assert outputs[built.output.label] == deployed.trained.labels[int(expected.argmax())]
     probabilities = outputs[built.output.probabilities]
@@ -263,65 +263,65 @@ def test_classifier_gives_label_probabilities_and_logits(
 def test_package_without_classifier_gives_logits_alone(one_stage: DeployForm, tmp_path: Path) -> None:
     path = tmp_path / "a.mlpackage"
     built = build(one_stage, Recipe(precision="fp16"), path, CoreMLOptions(classifier=False))
-    assert output_types(path) == {"logits": "multiArrayType"}
+    assert read_output_types(path) == {"logits": "multiArrayType"}
     assert (built.output.label, built.output.probabilities) == (None, None)
     assert CoreMLProgram(path).outputs == ("logits",)
-    assert "com.apple.coreml.model.preview.type" not in described(path).metadata.userDefined
+    assert "com.apple.coreml.model.preview.type" not in read_description(path).metadata.userDefined
 
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_tensor_input_takes_what_the_deploy_form_takes(normalise: bool, tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)), normalise=normalise)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), normalise=normalise)
     path = tmp_path / "a.mlpackage"
     built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions(input="tensor"))
     assert (built.input.name, built.input.kind, built.input.dtype) == ("images", "tensor", "float32")
     assert built.input.values == ("pixels" if normalise else "normalised")
-    images = smooth_pixels(1, (32, 32)) if normalise else torch.randn(1, 3, 32, 32)
+    images = draw_smooth_pixels(1, (32, 32)) if normalise else torch.randn(1, 3, 32, 32)
     actual = torch.from_numpy(CoreMLProgram(path)({"images": images})["logits"])
     torch.testing.assert_close(actual, deployed.module(images), atol=1e-4, rtol=0)
 
 
 def test_blue_first_model_takes_blue_first_pictures(tmp_path: Path) -> None:
-    model = trained(randomised(ONE_STAGE), size=(32, 32))
+    model = build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32))
     deployed = to_deploy_form(replace(model, preprocessing=replace(model.preprocessing, channel_order="bgr")))
     path = tmp_path / "a.mlpackage"
     build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
     assert CoreMLProgram(path).inputs["image"].colours == "BGR"
-    red_first = smooth_pixels(1, (32, 32))
-    torch.testing.assert_close(logits_of(path, red_first), deployed.module(red_first.flip(1)), atol=1e-4, rtol=0)
+    red_first = draw_smooth_pixels(1, (32, 32))
+    torch.testing.assert_close(compute_logits(path, red_first), deployed.module(red_first.flip(1)), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("target", DEPLOYMENT_TARGETS)
 def test_every_deployment_target_answers_as_torch(one_stage: DeployForm, target: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mlpackage"
     build(one_stage, Recipe(precision="fp16"), path, CoreMLOptions(deployment_target=target))
-    assert Package(path).model.specificationVersion == coremltools().target[target].value
-    pixels = smooth_pixels(2, (32, 32))
-    assert sqnr(one_stage.module(pixels), logits_of(path, pixels)) > 45
+    assert MLPackage(path).model.specificationVersion == import_coremltools().target[target].value
+    pixels = draw_smooth_pixels(2, (32, 32))
+    assert measure_sqnr(one_stage.module(pixels), compute_logits(path, pixels)) > 45
 
 
 def test_deployment_targets_are_those_of_coremltools_that_have_ml_programs() -> None:
-    ct = coremltools()
+    ct = import_coremltools()
     assert [t for t in ct.target.__members__ if t.startswith("iOS") and ct.target[t] >= ct.target.iOS15] == list(
         DEPLOYMENT_TARGETS
     )
 
 
 def test_user_checkpoint_of_37_classes_at_192_by_160(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(replace(ONE_STAGE, classes=37)), size=(192, 160)))
-    path, pixels = tmp_path / "a.mlpackage", smooth_pixels(2, (192, 160))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(replace(ONE_STAGE, classes=37)), size=(192, 160)))
+    path, pixels = tmp_path / "a.mlpackage", draw_smooth_pixels(2, (192, 160))
     built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
     assert built.input.shape == (1, 3, 192, 160)
-    image = described(path).input[0].type.imageType
+    image = read_description(path).input[0].type.imageType
     assert (image.height, image.width) == (192, 160)
-    torch.testing.assert_close(logits_of(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(compute_logits(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
 
 
 def test_metadata_tells_what_it_is_and_where_it_came_from(one_stage: DeployForm, tmp_path: Path) -> None:
     path = tmp_path / "a.mlpackage"
     options = CoreMLOptions(author="A. Person", license="MIT", version="2.1", description="Sorts leaves.")
     build(one_stage, Recipe(precision="fp16"), path, options)
-    description = described(path)
+    description = read_description(path)
     shown = description.metadata
     assert (shown.author, shown.license, shown.versionString) == ("A. Person", "MIT", "2.1")
     assert shown.shortDescription == "Sorts leaves."
@@ -335,18 +335,18 @@ def test_metadata_tells_what_it_is_and_where_it_came_from(one_stage: DeployForm,
 
 
 def test_metadata_has_useful_defaults(made: Made) -> None:
-    shown = described(made["int8"][0]).metadata
+    shown = read_description(made["int8"][0]).metadata
     assert shown.versionString == "0" * 12
     assert shown.shortDescription == "custom, an image classifier of 7 classes at 64x64, int8."
 
 
 def test_classes_that_share_a_label_keep_their_own_probability(tmp_path: Path) -> None:
-    model = replace(trained(randomised(ONE_STAGE), size=(32, 32)), labels=("crane", "jay", "crane", "owl", "crane"))
+    model = replace(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), labels=("crane", "jay", "crane", "owl", "crane"))
     deployed = to_deploy_form(model)
     path = tmp_path / "a.mlpackage"
     build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
-    pixels = smooth_pixels(1, (32, 32))
-    outputs = CoreMLProgram(path)({"image": pictures(pixels)[0]})
+    pixels = draw_smooth_pixels(1, (32, 32))
+    outputs = CoreMLProgram(path)({"image": to_pictures(pixels)[0]})
     expected = deployed.module(pixels).softmax(-1)[0].tolist()
     names = ["crane (0)", "jay", "crane (2)", "owl", "crane (4)"]
     assert outputs["classLabel_probs"] == pytest.approx(dict(zip(names, expected, strict=True)), abs=1e-5)
@@ -370,12 +370,12 @@ def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(made: Mad
 
 
 def test_coremltools_opens_the_package_and_leaves_it_as_it_is(made: Made) -> None:
-    before = sha256(made["int8"][0])
-    loaded = coremltools().models.MLModel(str(made["int8"][0]), skip_model_load=True)
-    assert loaded.get_spec().SerializeToString(deterministic=True) == Package(made["int8"][0]).model.SerializeToString(
+    before = compute_sha256(made["int8"][0])
+    loaded = import_coremltools().models.MLModel(str(made["int8"][0]), skip_model_load=True)
+    assert loaded.get_spec().SerializeToString(deterministic=True) == MLPackage(made["int8"][0]).model.SerializeToString(
         deterministic=True
     )
-    assert sha256(made["int8"][0]) == before
+    assert compute_sha256(made["int8"][0]) == before
 
 
 @pytest.mark.parametrize("precision", ["int8", "palette-4"])
@@ -384,7 +384,7 @@ def test_same_model_is_the_same_bytes(
 ) -> None:
     chosen = recipe if precision == "int8" else Recipe(precision=precision)
     build(deployed, chosen, tmp_path / "a.mlpackage", CoreMLOptions())
-    assert sha256(tmp_path / "a.mlpackage") == sha256(made[precision][0])
+    assert compute_sha256(tmp_path / "a.mlpackage") == compute_sha256(made[precision][0])
 
 
 @pytest.mark.slow
@@ -410,11 +410,11 @@ for precision in PRECISIONS:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for precision, (path, _) in made.items():
-        assert sha256(tmp_path / f"{precision}.mlpackage") == sha256(path), precision
+        assert compute_sha256(tmp_path / f"{precision}.mlpackage") == compute_sha256(path), precision
 
 
 def test_build_says_nothing(one_stage: DeployForm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    recipe = calibrated(one_stage, smooth_pixels(2, (32, 32)))
+    recipe = calibrate_recipe(one_stage, draw_smooth_pixels(2, (32, 32)))
     build(one_stage, recipe, tmp_path / "a.mlpackage", CoreMLOptions())
     build(one_stage, Recipe(precision="int8-weights"), tmp_path / "b.mlpackage", CoreMLOptions())
     assert tuple(capfd.readouterr()) == ("", "")
@@ -430,21 +430,21 @@ def test_inventory_reads_a_bare_package(made: Made) -> None:
 def test_inventory_knows_the_compressed_weights_of_later_targets(
     one_stage: DeployForm, target: str, tmp_path: Path
 ) -> None:
-    recipe = calibrated(one_stage, smooth_pixels(2, (32, 32)))
+    recipe = calibrate_recipe(one_stage, draw_smooth_pixels(2, (32, 32)))
     found = build(one_stage, recipe, tmp_path / "a.mlpackage", CoreMLOptions(deployment_target=target)).inventory
     assert found.quantized_layers == len(recipe.ranges)
     assert "constexpr_blockwise_shift_scale" in found.operators
 
 
 def test_image_input_of_a_form_that_takes_normalised_values_is_refused(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(ONE_STAGE), size=(32, 32)), normalise=False)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), normalise=False)
     with pytest.raises(WrongConfig, match="takes pixels") as error:
         build(deployed, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
     assert "tensor input" in error.value.hint
 
 
 def test_image_input_of_a_model_without_three_channels_is_refused(one_stage: DeployForm, tmp_path: Path) -> None:
-    grey = replace(one_stage, module=randomised(replace(ONE_STAGE, in_channels=1)))
+    grey = replace(one_stage, module=build_random_shvit(replace(ONE_STAGE, in_channels=1)))
     with pytest.raises(WrongConfig, match="3 channels; this one has 1"):
         build(grey, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
 
@@ -488,7 +488,7 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
     pipeline: str, tmp_path: Path
 ) -> None:
     """When the stock half fails, coremltools has mended common::int_op_canonicalization: stop removing it."""
-    ct = coremltools()
+    ct = import_coremltools()
     from coremltools.converters.mil import Builder as mb  # noqa: N813
 
     @mb.program(input_specs=[mb.TensorSpec(shape=(1, 4, 1, 1))], opset_version=ct.target.iOS17)
@@ -503,7 +503,7 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
         program,
         minimum_deployment_target=ct.target.iOS17,
         compute_precision=ct.precision.FLOAT32,
-        pass_pipeline=passes(ct) if pipeline == "ours" else ct.PassPipeline.DEFAULT,
+        pass_pipeline=build_pass_pipeline(ct) if pipeline == "ours" else ct.PassPipeline.DEFAULT,
         skip_model_load=True,
     )
     path = tmp_path / "a.mlpackage"
@@ -518,13 +518,13 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
     ("variant", "most"), [("shvit_s1", 224), pytest.param("shvit_s4", 306, marks=pytest.mark.slow)]
 )
 def test_the_matmul_layout_leaves_few_operators_and_no_transposes(variant: str, most: int, tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(variant), size=(192, 160)), normalise=False)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(variant), size=(192, 160)), normalise=False)
     path, images = tmp_path / "a.mlpackage", torch.randn(1, 3, 192, 160, generator=torch.Generator().manual_seed(0))
     built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions(input="tensor", classifier=False))
     assert sum(built.inventory.operators.values()) <= most
     assert "transpose" not in built.inventory.operators
     actual = torch.from_numpy(CoreMLProgram(path)({"images": images})["logits"])
-    assert sqnr(deployed.module(images), actual) > 100
+    assert measure_sqnr(deployed.module(images), actual) > 100
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -535,15 +535,15 @@ def test_the_einsum_layout_answers_as_the_other(
     chosen = recipe if precision == "int8" else Recipe(precision=precision)
     operators = build(deployed, chosen, path, options).inventory.operators
     assert (operators["einsum"], operators.get("matmul", 0)) == (2, 0)
-    assert sqnr(logits_of(made[precision][0], pixels), logits_of(path, pixels)) > 25
+    assert measure_sqnr(compute_logits(made[precision][0], pixels), compute_logits(path, pixels)) > 25
     assert options.suffix == "-einsum"
     assert CoreMLOptions().suffix == ""
 
 
 @pytest.mark.slow
 def test_int8_package_of_s1_has_at_most_30_percent_of_the_float_bytes(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised("shvit_s1", classes=10), size=(224, 224), variant="shvit_s1"))
-    recipe = calibrated(deployed, smooth_pixels(2, (224, 224)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit("shvit_s1", classes=10), size=(224, 224), variant="shvit_s1"))
+    recipe = calibrate_recipe(deployed, draw_smooth_pixels(2, (224, 224)))
     build(deployed, recipe, tmp_path / "int8.mlpackage", CoreMLOptions())
     build(deployed, Recipe(precision="fp32"), tmp_path / "fp32.mlpackage", CoreMLOptions())
-    assert size_in_bytes(tmp_path / "int8.mlpackage") <= 0.30 * size_in_bytes(tmp_path / "fp32.mlpackage")
+    assert compute_size_bytes(tmp_path / "int8.mlpackage") <= 0.30 * compute_size_bytes(tmp_path / "fp32.mlpackage")

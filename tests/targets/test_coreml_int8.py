@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shvit_mobile.contracts.recipe import ACTIVATIONS, FLOAT_KINDS, ActivationRange, Activations, Recipe
+from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, FLOAT_KINDS, ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.deploy.fp16_form import for_half
-from shvit_mobile.errors import ProofFailed
+from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
+from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, affine, quantized_weight
-from shvit_mobile.quantize.calibrate import observed
-from shvit_mobile.quantize.layers import before_relu
+from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_affine_parameters, quantize_weight
+from shvit_mobile.quantize.calibrate import observe_ranges
+from shvit_mobile.quantize.layers import find_layers_before_relu
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.targets.build_result import Built
+from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.coreml import CoreMLOptions, build, int8
-from shvit_mobile.targets.coreml.spec.package import Package, entry
-from tests.builders import randomised, smooth_pixels, trained
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 SMALL = SHViTConfig(
     dims=(32, 48), partial_dims=(8, 12), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
@@ -33,52 +33,52 @@ SIZE = (96, 80)
 
 
 @dataclass(frozen=True)
-class Run:
+class Int8Run:
     """An int8 package, and every value of one image through it."""
 
     recipe: Recipe
     path: Path
-    built: Built
+    built: BuildResult
     values: Mapping[str, Tensor]
 
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(SMALL), size=SIZE))
+    return to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
 
 
-@pytest.fixture(scope="module", params=ACTIVATIONS)
-def run(deployed: DeployForm, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe, path = calibrated(deployed, request.param), tmp_path_factory.mktemp("int8") / "a.mlpackage"
+@pytest.fixture(scope="module", params=ACTIVATION_SCHEMES)
+def run(deployed: DeployForm, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Int8Run:
+    recipe, path = calibrate_recipe(deployed, request.param), tmp_path_factory.mktemp("int8") / "a.mlpackage"
     built = build(deployed, recipe, path, CoreMLOptions(input="tensor", classifier=False))
     values: dict[str, Tensor] = {}
-    CoreMLProgram(path)({"images": smooth_pixels(1, SIZE, seed=5)}, observe=lambda n, v: values.update({n: v.clone()}))
-    return Run(recipe, path, built, values)
+    CoreMLProgram(path)({"images": draw_smooth_pixels(1, SIZE, seed=5)}, observe=lambda n, v: values.update({n: v.clone()}))
+    return Int8Run(recipe, path, built, values)
 
 
-def calibrated(deployed: DeployForm, activations: Activations = "affine") -> Recipe:
+def calibrate_recipe(deployed: DeployForm, activations: ActivationScheme = "affine") -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observed(deployed.module, ranges, "min-max", activations), torch.no_grad():
-        deployed.module(smooth_pixels(6, SIZE))
+    with observe_ranges(deployed.module, ranges, "min-max", activations), torch.no_grad():
+        deployed.module(draw_smooth_pixels(6, SIZE))
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", activations=activations, ranges=ranges)
 
 
-def operators(path: Path) -> list[Any]:
-    return list(entry(Package(path))[1].operations)
+def list_operators(path: Path) -> list[Any]:
+    return list(find_entry_block(MLPackage(path))[1].operations)
 
 
-def argument(operator: Any, name: str) -> str:
+def get_argument(operator: Any, name: str) -> str:
     return str(operator.inputs[name].arguments[0].name)
 
 
-def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: DeployForm, run: Run) -> None:
-    taken = {o.outputs[0].name: argument(o, "input") for o in operators(run.path) if o.type == "quantize"}
-    pairs = {o.outputs[0].name: taken[argument(o, "input")] for o in operators(run.path) if o.type == "dequantize"}
-    expected, relus = {}, before_relu(deployed.module)
+def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: DeployForm, run: Int8Run) -> None:
+    taken = {o.outputs[0].name: get_argument(o, "input") for o in list_operators(run.path) if o.type == "quantize"}
+    pairs = {o.outputs[0].name: taken[get_argument(o, "input")] for o in list_operators(run.path) if o.type == "dequantize"}
+    expected, relus = {}, find_layers_before_relu(deployed.module)
     for name, seen in run.recipe.ranges.items():
         low = 0.0 if name in relus else seen.output[0]
-        expected[f"{name}.input".replace(".", "_")] = affine(*seen.input, run.recipe.activations)
-        expected[f"{name}.output".replace(".", "_")] = affine(low, seen.output[1], run.recipe.activations)
+        expected[f"{name}.input".replace(".", "_")] = choose_affine_parameters(*seen.input, run.recipe.activations)
+        expected[f"{name}.output".replace(".", "_")] = choose_affine_parameters(low, seen.output[1], run.recipe.activations)
     assert len(pairs) > len(run.recipe.ranges)
     for made, source in pairs.items():
         scale = float(torch.tensor(expected[made].scale).half())
@@ -91,49 +91,49 @@ def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: 
         assert run.values[made].unique().numel() > 20 or run.values[source].numel() < 200, f"{made} holds no values"
 
 
-def test_every_int8_layer_multiplies_as_torch_does_with_faked_weights(deployed: DeployForm, run: Run) -> None:
-    half = for_half(deployed.module)
-    convolutions = {o.outputs[0].name: o for o in operators(run.path) if o.type == "conv"}
-    layers = {argument(o, "weight").removesuffix("_weight"): o for o in convolutions.values()}
+def test_every_int8_layer_multiplies_as_torch_does_with_faked_weights(deployed: DeployForm, run: Int8Run) -> None:
+    half = rewrite_for_fp16(deployed.module)
+    convolutions = {o.outputs[0].name: o for o in list_operators(run.path) if o.type == "conv"}
+    layers = {get_argument(o, "weight").removesuffix("_weight"): o for o in convolutions.values()}
     for name in run.recipe.ranges:
         layer, operator = half.get_submodule(name), layers[name.replace(".", "_")]
-        weight, scales = quantized_weight(layer.weight)
+        weight, scales = quantize_weight(layer.weight)
         points = torch.zeros(len(scales), dtype=torch.int32)
         faked = torch.fake_quantize_per_channel_affine(
             weight * scales[:, None, None, None], scales, points, 0, -127, 127
         )
-        x, actual = run.values[argument(operator, "x")], run.values[operator.outputs[0].name]
+        x, actual = run.values[get_argument(operator, "x")], run.values[operator.outputs[0].name]
         expected = F.conv2d(x, faked, layer.bias.half().float(), layer.stride, layer.padding)
         # Scales, decompressed weights and outputs are each rounded to half precision.
         torch.testing.assert_close(actual, expected, rtol=4e-3, atol=2e-3 * float(expected.abs().max()))
 
 
-def test_no_value_is_rounded_twice_in_a_row(run: Run) -> None:
-    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
-    for operator in operators(run.path):
+def test_no_value_is_rounded_twice_in_a_row(run: Int8Run) -> None:
+    made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
+    for operator in list_operators(run.path):
         if operator.type == "quantize":
-            assert made_by[argument(operator, "input")].type != "dequantize"
+            assert made_by[get_argument(operator, "input")].type != "dequantize"
 
 
-def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Run) -> None:
-    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
-    behind = {name.replace(".", "_") for name in before_relu(deployed.module) & run.recipe.ranges.keys()}
-    rounded = [o for o in operators(run.path) if o.outputs[0].name.endswith("_output_int8")]
+def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Int8Run) -> None:
+    made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
+    behind = {name.replace(".", "_") for name in find_layers_before_relu(deployed.module) & run.recipe.ranges.keys()}
+    rounded = [o for o in list_operators(run.path) if o.outputs[0].name.endswith("_output_int8")]
     assert len(rounded) == len(run.recipe.ranges)
     for operator in rounded:
         layer = operator.outputs[0].name.removesuffix("_output_int8")
-        assert made_by[argument(operator, "input")].type == ("relu" if layer in behind else "conv"), layer
+        assert made_by[get_argument(operator, "input")].type == ("relu" if layer in behind else "conv"), layer
 
 
-def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Run) -> None:
-    made_by = {output.name: o for o in operators(run.path) for output in o.outputs}
-    for operator in operators(run.path):
-        if operator.type == "linear" or (operator.type == "conv" and operator.outputs[0].name in depthwise(run.path)):
-            assert made_by[argument(operator, "weight")].type == "const", f"{operator.type} is compressed"
+def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Int8Run) -> None:
+    made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
+    for operator in list_operators(run.path):
+        if operator.type == "linear" or (operator.type == "conv" and operator.outputs[0].name in find_depthwise(run.path)):
+            assert made_by[get_argument(operator, "weight")].type == "const", f"{operator.type} is compressed"
         if operator.type == "quantize":
-            assert made_by[argument(operator, "input")].type not in {"matmul", "softmax", "sigmoid", "linear"}
+            assert made_by[get_argument(operator, "input")].type not in {"matmul", "softmax", "sigmoid", "linear"}
         if operator.type == "add":
-            stream = made_by[argument(operator, "x")]
+            stream = made_by[get_argument(operator, "x")]
             assert stream.type != "dequantize", "the residual stream itself goes on in float"
     assert run.built.inventory.weight_bytes["int8"] >= sum(
         deployed.module.get_parameter(f"{name}.weight").numel() for name in run.recipe.ranges
@@ -141,25 +141,25 @@ def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Run) ->
     assert "float32" not in run.built.inventory.weight_bytes
 
 
-def depthwise(path: Path) -> set[str]:
-    constants = {o.outputs[0].name: o for o in operators(path) if o.type == "const"}
+def find_depthwise(path: Path) -> set[str]:
+    constants = {o.outputs[0].name: o for o in list_operators(path) if o.type == "const"}
     groups = {
-        o.outputs[0].name: constants[argument(o, "groups")].attributes["val"].immediateValue.tensor.ints.values[0]
-        for o in operators(path)
+        o.outputs[0].name: constants[get_argument(o, "groups")].attributes["val"].immediateValue.tensor.ints.values[0]
+        for o in list_operators(path)
         if o.type == "conv"
     }
     return {name for name, count in groups.items() if count > 1}
 
 
-def test_symmetric_activations_have_no_zero_point(run: Run) -> None:
-    with_point = [o for o in operators(run.path) if o.type == "quantize" and "zero_point" in o.inputs]
+def test_symmetric_activations_have_no_zero_point(run: Int8Run) -> None:
+    with_point = [o for o in list_operators(run.path) if o.type == "quantize" and "zero_point" in o.inputs]
     assert bool(with_point) == (run.recipe.activations == "affine")
 
 
 def test_a_layer_that_is_not_found_in_the_program_is_named(
     deployed: DeployForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(int8, "HALF", "_cast_bf16")
-    with pytest.raises(ProofFailed, match=r"no operator of patch_embed\.0"):
-        build(deployed, calibrated(deployed), tmp_path / "a.mlpackage", CoreMLOptions())
+    monkeypatch.setattr(int8, "FP16_NAME_SUFFIX", "_cast_bf16")
+    with pytest.raises(VerificationFailed, match=r"no operator of patch_embed\.0"):
+        build(deployed, calibrate_recipe(deployed), tmp_path / "a.mlpackage", CoreMLOptions())
     assert not (tmp_path / "a.mlpackage").exists()

@@ -4,8 +4,13 @@ import pytest
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Delegation
-from shvit_mobile.targets.delegation import OTHERWISE, reason, sentences, shortfall
-from tests.programs import program
+from shvit_mobile.targets.delegation import (
+    DEFAULT_REASON,
+    describe_delegation,
+    describe_delegation_shortfall,
+    explain_not_delegated,
+)
+from tests.programs import lower_program
 
 WHOLE = Delegation(backend="XnnpackBackend", delegates=1, delegated_operators=90, left_operators={})
 PARTS = Delegation(
@@ -16,35 +21,35 @@ PARTS = Delegation(
 )
 
 
-def with_delegation(found: Delegation | None) -> Artifact:
-    artifact = program("fp32").artifact
+def set_delegation(found: Delegation | None) -> Artifact:
+    artifact = lower_program("fp32").artifact
     return Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": found}))
 
 
 def test_all_in_one_sentence() -> None:
-    assert sentences(WHOLE) == ["XnnpackBackend runs all 90 operators, in one delegate."]
+    assert describe_delegation(WHOLE) == ["XnnpackBackend runs all 90 operators, in one delegate."]
 
 
 def test_what_was_left_and_why_the_most_first() -> None:
-    assert sentences(PARTS) == [
+    assert describe_delegation(PARTS) == [
         "XnnpackBackend runs 90 of 100 operators, in 4 delegates.",
         "aten::split_with_sizes_copy.out, 8 times: XNNPACK has no split; slices are delegated.",
-        f"aten::erf.out, 1 time: {OTHERWISE}.",
+        f"aten::erf.out, 1 time: {DEFAULT_REASON}.",
         "aten::native_group_norm.out, 1 time: XNNPACK has no group norm.",
     ]
 
 
 @pytest.mark.parametrize(("required", "enough"), [(0.0, True), (0.9, True), (0.901, False), (1.0, False)])
 def test_a_share_is_enough_or_not(required: float, enough: bool) -> None:
-    told = shortfall(with_delegation(PARTS), required)
+    told = describe_delegation_shortfall(set_delegation(PARTS), required)
     assert bool(told) is not enough
     assert all("90.0% of the operators are delegated" in sentence for sentence in told)
 
 
 def test_what_has_no_delegates_passes() -> None:
-    assert not shortfall(with_delegation(None), 1.0)
-    assert not shortfall(with_delegation(WHOLE), 1.0)
+    assert not describe_delegation_shortfall(set_delegation(None), 1.0)
+    assert not describe_delegation_shortfall(set_delegation(WHOLE), 1.0)
 
 
 def test_an_unknown_operator_has_a_general_reason() -> None:
-    assert reason("aten::erf.out") == OTHERWISE
+    assert explain_not_delegated("aten::erf.out") == DEFAULT_REASON

@@ -11,54 +11,54 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.contracts.fingerprints import sha256, size_in_bytes
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadRecipe, WrongConfig
-from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, shvit
+from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import observed, run
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.calibrate import observe_ranges, run_deploy_form
+from shvit_mobile.quantize.layers import find_dense_convolutions
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
 from shvit_mobile.targets import executorch
-from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build, graph, has_large_head
-from tests.builders import randomised, trained
-from tests.programs import KEPT, SIZE, SMALL, float_logits, pictures, program
+from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build, build_graph, has_large_head
+from tests.builders import build_random_shvit, build_trained_model
+from tests.programs import FLOAT_LAYER, SIZE, SMALL, compute_float_logits, draw_pictures, lower_program
 
 FP32 = Recipe(precision="fp32")
 
 
 def check_logits(deployed: DeployForm, folder: Path) -> None:
     """Lowers to fp32 and compares what the program answers with what the checkpoint does."""
-    pixels = pictures(2, deployed.trained.preprocessing.size)
+    pixels = draw_pictures(2, deployed.trained.preprocessing.size)
     actual = ExecuTorchRunner(lower(deployed, FP32, "executorch", folder)).run(pixels)
-    reference = float_logits(deployed, pixels)
+    reference = compute_float_logits(deployed, pixels)
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
 
 
-def int8_recipe(deployed: DeployForm) -> Recipe:
+def calibrate_recipe(deployed: DeployForm) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observed(deployed.module, ranges):
-        run(deployed, pictures(8, deployed.trained.preprocessing.size))
+    with observe_ranges(deployed.module, ranges):
+        run_deploy_form(deployed, draw_pictures(8, deployed.trained.preprocessing.size))
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
 
 
 def test_fp32_gives_the_logits_of_the_checkpoint_at_an_odd_size() -> None:
-    lowered, pixels = program("fp32"), pictures(4)
-    reference = float_logits(lowered.deployed, pixels)
+    lowered, pixels = lower_program("fp32"), draw_pictures(4)
+    reference = compute_float_logits(lowered.deployed, pixels)
     actual = ExecuTorchRunner(lowered.artifact).run(pixels)
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
 
 
 def test_int8_stays_close_to_the_checkpoint() -> None:
-    lowered, pixels = program("int8"), pictures(16)
+    lowered, pixels = lower_program("int8"), draw_pictures(16)
     actual = ExecuTorchRunner(lowered.artifact).run(pixels)
-    assert 20 < sqnr(float_logits(lowered.deployed, pixels), actual) < 80, "neither noise nor float after all"
+    assert 20 < sqnr(compute_float_logits(lowered.deployed, pixels), actual) < 80, "neither noise nor float after all"
 
 
 def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
-    manifest = program("fp32").artifact.manifest
+    manifest = lower_program("fp32").artifact.manifest
     assert manifest.input.shape == (1, 3, *SIZE)
     assert (manifest.input.kind, manifest.input.values, manifest.input.dtype) == ("tensor", "pixels", "float32")
     assert manifest.options == {"backend": "xnnpack", "stem": "plain", "head": "auto"}
@@ -66,21 +66,21 @@ def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
 
 
 def test_fp32_holds_the_weights_as_float32_and_nothing_else() -> None:
-    lowered = program("fp32")
+    lowered = lower_program("fp32")
     held = lowered.artifact.manifest.inventory
     parameters = sum(4 * parameter.numel() for parameter in lowered.deployed.module.parameters())
     assert set(held.weight_bytes) == {"float32"}
     assert parameters <= held.weight_bytes["float32"] <= 1.02 * parameters
-    assert held.weight_bytes["float32"] < size_in_bytes(lowered.artifact.path)
+    assert held.weight_bytes["float32"] < compute_size_bytes(lowered.artifact.path)
     assert held.quantized_layers == 0
 
 
 def test_int8_holds_dense_convolutions_as_int8_and_the_rest_as_float32() -> None:
-    lowered = program("int8")
+    lowered = lower_program("int8")
     held = lowered.artifact.manifest.inventory
-    dense = dict(dense_convolutions(lowered.deployed.module))
-    assert KEPT in dense
-    quantized = [layer for name, layer in dense.items() if name != KEPT]
+    dense = dict(find_dense_convolutions(lowered.deployed.module))
+    assert FLOAT_LAYER in dense
+    quantized = [layer for name, layer in dense.items() if name != FLOAT_LAYER]
     assert held.quantized_layers == len(quantized)
     assert held.weight_bytes["int8"] == sum(layer.weight.numel() for layer in quantized)
     assert held.weight_bytes["int32"] == sum(4 * layer.out_channels for layer in quantized), "biases"
@@ -90,7 +90,7 @@ def test_int8_holds_dense_convolutions_as_int8_and_the_rest_as_float32() -> None
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_one_delegate_takes_everything(precision: Precision) -> None:
-    found = program(precision).artifact.manifest.delegation
+    found = lower_program(precision).artifact.manifest.delegation
     assert found is not None
     assert found.backend == "XnnpackBackend"
     assert found.delegates == 1
@@ -99,7 +99,7 @@ def test_one_delegate_takes_everything(precision: Precision) -> None:
 
 
 def test_convolutions_are_delegated_one_for_one() -> None:
-    lowered = program("fp32")
+    lowered = lower_program("fp32")
     layers = [layer for layer in lowered.deployed.module.modules() if isinstance(layer, nn.Conv2d)]
     depthwise = sum(layer.groups > 1 for layer in layers)
     attentions = sum(isinstance(layer, SingleHeadAttention) for layer in lowered.deployed.module.modules())
@@ -111,9 +111,9 @@ def test_convolutions_are_delegated_one_for_one() -> None:
 
 
 def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
-    lowered = program("fp32")
+    lowered = lower_program("fp32")
     build(lowered.deployed, lowered.recipe, tmp_path / "again.pte", ExecuTorchOptions())
-    assert sha256(tmp_path / "again.pte") == lowered.artifact.manifest.artifact.sha256
+    assert compute_sha256(tmp_path / "again.pte") == lowered.artifact.manifest.artifact.sha256
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
@@ -121,14 +121,14 @@ def test_other_precisions_are_refused_with_those_there_are(precision: str, tmp_p
     assert precision not in PRECISIONS
     recipe = Recipe(precision=precision)  # type: ignore[arg-type]
     with pytest.raises(BadRecipe, match=rf"no {precision}.\nIts precisions: fp32, int8, int8-dynamic"):
-        build(program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
+        build(lower_program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_recipe_of_another_model_is_refused(tmp_path: Path) -> None:
-    another = to_deploy_form(trained(randomised(), size=(64, 64)))
+    another = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 64)))
     with pytest.raises(BadRecipe, match="does not fit"):
-        build(another, program("int8").recipe, tmp_path / "m.pte", ExecuTorchOptions())
+        build(another, lower_program("int8").recipe, tmp_path / "m.pte", ExecuTorchOptions())
 
 
 def test_options_are_checked_and_frozen() -> None:
@@ -143,12 +143,12 @@ def test_options_are_checked_and_frozen() -> None:
 
 
 def test_int8_dynamic_needs_no_images_and_stays_closer_than_int8() -> None:
-    lowered, pixels = program("int8-dynamic"), pictures(16)
+    lowered, pixels = lower_program("int8-dynamic"), draw_pictures(16)
     assert lowered.recipe.calibration is None
-    reference = float_logits(lowered.deployed, pixels)
-    static = sqnr(reference, ExecuTorchRunner(program("int8").artifact).run(pixels))
+    reference = compute_float_logits(lowered.deployed, pixels)
+    static = sqnr(reference, ExecuTorchRunner(lower_program("int8").artifact).run(pixels))
     assert static < sqnr(reference, ExecuTorchRunner(lowered.artifact).run(pixels)) < 80
-    dense = {name for name, _ in dense_convolutions(lowered.deployed.module)}
+    dense = {name for name, _ in find_dense_convolutions(lowered.deployed.module)}
     kept = set(lowered.recipe.float_layers)
     assert "patch_embed.0" in kept < dense
     assert lowered.artifact.manifest.inventory.quantized_layers == len(dense - kept)
@@ -156,22 +156,22 @@ def test_int8_dynamic_needs_no_images_and_stays_closer_than_int8() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_stem_on_blocks_answers_as_the_plain_one(precision: Precision) -> None:
-    plain, blocks = program(precision), program(precision, "space-to-depth")
-    pixels = pictures(8)
+    plain, blocks = lower_program(precision), lower_program(precision, "space-to-depth")
+    pixels = draw_pictures(8)
     manifest = blocks.artifact.manifest
     height, width = SIZE
     assert manifest.input.layout == manifest.options["stem"] == "space-to-depth"
     assert manifest.input.shape == (1, 12, -(-height // 2) + 1, -(-width // 2) + 1)
     assert manifest.delegation is not None
     assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
-    reference = float_logits(plain.deployed, pixels)
+    reference = compute_float_logits(plain.deployed, pixels)
     distance = sqnr(reference, ExecuTorchRunner(blocks.artifact).run(pixels))
     # Pixels are integers, so the int8 stem on blocks loses nothing at its input.
     assert distance > (80 if precision == "fp32" else sqnr(reference, ExecuTorchRunner(plain.artifact).run(pixels)) - 3)
 
 
 def test_an_int8_head_has_its_weights_in_int8_and_loses_little() -> None:
-    plain, lowered, pixels = program("int8"), program("int8", head="int8-dynamic"), pictures(16)
+    plain, lowered, pixels = lower_program("int8"), lower_program("int8", head="int8-dynamic"), draw_pictures(16)
     manifest, head = lowered.artifact.manifest, lowered.deployed.module.head
     assert isinstance(head, nn.Linear)
     assert manifest.delegation is not None
@@ -180,7 +180,7 @@ def test_an_int8_head_has_its_weights_in_int8_and_loses_little() -> None:
     assert after.weight_bytes["int8"] == before.weight_bytes["int8"] + head.weight.numel()
     assert after.quantized_layers == before.quantized_layers + 1
     assert lowered.artifact.path.stem == f"{plain.artifact.path.stem}-head8"
-    reference = float_logits(lowered.deployed, pixels)
+    reference = compute_float_logits(lowered.deployed, pixels)
     distance = sqnr(reference, ExecuTorchRunner(lowered.artifact).run(pixels))
     # The head's own int8 error is some 40 dB below the logits, as all else together is here.
     assert distance > sqnr(reference, ExecuTorchRunner(plain.artifact).run(pixels)) - 4
@@ -188,22 +188,22 @@ def test_an_int8_head_has_its_weights_in_int8_and_loses_little() -> None:
 
 def test_an_int8_head_without_int8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="An int8 head was asked for, but the precision is fp32"):
-        build(program("fp32").deployed, FP32, tmp_path / "m.pte", ExecuTorchOptions(head="int8-dynamic"))
+        build(lower_program("fp32").deployed, FP32, tmp_path / "m.pte", ExecuTorchOptions(head="int8-dynamic"))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_head_of_a_thousand_classes_is_large_and_one_of_ten_is_not(variant: str) -> None:
-    assert has_large_head(shvit(variant))
-    assert not has_large_head(shvit(variant, classes=10))
+    assert has_large_head(create_shvit(variant))
+    assert not has_large_head(create_shvit(variant, classes=10))
 
 
 def test_a_large_head_is_int8_unless_it_is_to_stay_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executorch, "LARGE_HEAD", 0.001)
-    lowered = program("int8")
+    monkeypatch.setattr(executorch, "LARGE_HEAD_SHARE", 0.001)
+    lowered = lower_program("int8")
     for head, is_int8 in (("auto", True), ("float", False)):
         options = ExecuTorchOptions(head=head)  # type: ignore[arg-type]
-        found = graph(lowered.deployed, lowered.recipe, options)
+        found = build_graph(lowered.deployed, lowered.recipe, options)
         weights = [value for name, value in found.named_buffers() if value.dtype == torch.int8]
         shape = lowered.deployed.module.head.weight.shape
         assert any(weight.shape == shape for weight in weights) is is_int8
@@ -212,9 +212,9 @@ def test_a_large_head_is_int8_unless_it_is_to_stay_float(monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_gives_its_logits_in_one_delegate(variant: str, tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(variant, classes=10), size=(71, 64)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(variant, classes=10), size=(71, 64)))
     check_logits(deployed, tmp_path)
-    for recipe in (FP32, int8_recipe(deployed)):
+    for recipe in (FP32, calibrate_recipe(deployed)):
         found = lower(deployed, recipe, "executorch", tmp_path, overwrite=True).manifest.delegation
         assert found is not None
         assert (found.delegates, found.left_operators) == (1, {})
@@ -222,14 +222,14 @@ def test_every_variant_gives_its_logits_in_one_delegate(variant: str, tmp_path: 
 
 @pytest.mark.slow
 def test_a_program_may_take_normalised_images(tmp_path: Path) -> None:
-    check_logits(to_deploy_form(trained(randomised(SMALL), size=(64, 48)), normalise=False), tmp_path)
+    check_logits(to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)), normalise=False), tmp_path)
 
 
 @pytest.mark.slow
 def test_int8_of_s1_is_at_most_three_tenths_of_fp32(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised("shvit_s1", classes=10), size=(64, 64)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit("shvit_s1", classes=10), size=(64, 64)))
     sizes = {
-        recipe.precision: size_in_bytes(lower(deployed, recipe, "executorch", tmp_path).path)
-        for recipe in (FP32, int8_recipe(deployed))
+        recipe.precision: compute_size_bytes(lower(deployed, recipe, "executorch", tmp_path).path)
+        for recipe in (FP32, calibrate_recipe(deployed))
     }
     assert sizes["int8"] <= 0.30 * sizes["fp32"]

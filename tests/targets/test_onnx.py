@@ -21,11 +21,11 @@ from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.errors import BadArtifact, BadRecipe, WrongConfig
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.metrics import sqnr
-from shvit_mobile.quantize.affine import affine, quantized_weight
-from shvit_mobile.quantize.calibrate import observed
-from shvit_mobile.quantize.layers import dense_convolutions
+from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
+from shvit_mobile.quantize.calibrate import observe_ranges
+from shvit_mobile.quantize.layers import find_dense_convolutions
 from shvit_mobile.targets.onnx import OPSETS, ONNXOptions, build, inventory
-from tests.builders import TINY, randomised, smooth_pixels, trained
+from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
 
 SIZE = (80, 56)
 FP32 = Recipe(precision="fp32")
@@ -33,17 +33,17 @@ FP32 = Recipe(precision="fp32")
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(), size=SIZE))
+    return to_deploy_form(build_trained_model(build_random_shvit(), size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def s1() -> DeployForm:
-    return to_deploy_form(trained(randomised("shvit_s1", classes=10), size=(64, 64)))
+    return to_deploy_form(build_trained_model(build_random_shvit("shvit_s1", classes=10), size=(64, 64)))
 
 
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm) -> Recipe:
-    return calibrated(deployed)
+    return calibrate_recipe(deployed)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def int8(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.TempPath
     return path
 
 
-def calibrated(deployed: DeployForm) -> Recipe:
+def calibrate_recipe(deployed: DeployForm) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observed(deployed.module, ranges), torch.no_grad():
-        deployed.module(smooth_pixels(24, deployed.trained.preprocessing.size))
+    with observe_ranges(deployed.module, ranges), torch.no_grad():
+        deployed.module(draw_smooth_pixels(24, deployed.trained.preprocessing.size))
     return Recipe(precision="int8", observer="min-max", ranges=ranges)
 
 
-def session(path: Path, optimised: Path | None = None) -> onnxruntime.InferenceSession:
+def open_session(path: Path, optimised: Path | None = None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -69,13 +69,13 @@ def session(path: Path, optimised: Path | None = None) -> onnxruntime.InferenceS
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def answered(path: Path, images: Tensor) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = session(path).run(["logits"], {"images": images.numpy()})[0]
+def run_model(path: Path, images: Tensor) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = open_session(path).run(["logits"], {"images": images.numpy()})[0]
     return logits
 
 
 @torch.no_grad()
-def expected(deployed: DeployForm, images: Tensor) -> NDArray[np.float32]:
+def compute_expected(deployed: DeployForm, images: Tensor) -> NDArray[np.float32]:
     logits: NDArray[np.float32] = deployed.module(images).numpy()
     return logits
 
@@ -84,48 +84,48 @@ def assert_same(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> 
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
 
 
-def constants(path: Path) -> dict[str, NDArray[np.generic]]:
+def read_constants(path: Path) -> dict[str, NDArray[np.generic]]:
     return {given.name: numpy_helper.to_array(given) for given in onnx.load(path).graph.initializer}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (80, 56), (97, 131)])
 @pytest.mark.parametrize("normalise", [True, False])
 def test_float_files_answer_as_torch_at_any_size(size: tuple[int, int], normalise: bool, tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(seed=3), size=size), normalise=normalise)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(seed=3), size=size), normalise=normalise)
     built = build(deployed, FP32, tmp_path / "m.onnx", ONNXOptions())
-    images = smooth_pixels(2, size) if normalise else torch.randn(2, 3, *size)
-    assert_same(expected(deployed, images), answered(tmp_path / "m.onnx", images))
+    images = draw_smooth_pixels(2, size) if normalise else torch.randn(2, 3, *size)
+    assert_same(compute_expected(deployed, images), run_model(tmp_path / "m.onnx", images))
     assert built.input.values == ("pixels" if normalise else "normalised")
     assert built.input.shape == (0, 3, *size)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_answers_as_torch(variant: str, s1: DeployForm, tmp_path: Path) -> None:
-    deployed = s1 if variant == "shvit_s1" else to_deploy_form(trained(randomised(variant, classes=5)))
+    deployed = s1 if variant == "shvit_s1" else to_deploy_form(build_trained_model(build_random_shvit(variant, classes=5)))
     build(deployed, FP32, tmp_path / "m.onnx", ONNXOptions())
-    images = smooth_pixels(2, (64, 64))
-    assert_same(expected(deployed, images), answered(tmp_path / "m.onnx", images))
+    images = draw_smooth_pixels(2, (64, 64))
+    assert_same(compute_expected(deployed, images), run_model(tmp_path / "m.onnx", images))
 
 
 def test_other_kernels_stages_and_two_heads_are_written_too(tmp_path: Path) -> None:
     config = replace(TINY, kernel_size=5, depths=(1, 1, 1), block_types=("s", "i", "s"))
-    deployed = to_deploy_form(trained(randomised(config, distilled=True), size=(64, 64)))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(config, distilled=True), size=(64, 64)))
     build(deployed, FP32, tmp_path / "m.onnx", ONNXOptions())
-    images = smooth_pixels(2, (64, 64))
-    assert_same(expected(deployed, images), answered(tmp_path / "m.onnx", images))
+    images = draw_smooth_pixels(2, (64, 64))
+    assert_same(compute_expected(deployed, images), run_model(tmp_path / "m.onnx", images))
 
 
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_holds_and_answers_in_both_precisions(
     opset: int, deployed: DeployForm, recipe: Recipe, tmp_path: Path
 ) -> None:
-    images = smooth_pixels(1, SIZE, seed=5)
-    reference = expected(deployed, images)
+    images = draw_smooth_pixels(1, SIZE, seed=5)
+    reference = compute_expected(deployed, images)
     for wanted, decibels in ((FP32, 90.0), (recipe, 20.0)):
         path = tmp_path / f"{wanted.precision}.onnx"
         build(deployed, wanted, path, ONNXOptions(opset=opset))
         assert [entry.version for entry in onnx.load(path).opset_import] == [opset]
-        assert sqnr(reference, answered(path, images)) > decibels
+        assert sqnr(reference, run_model(path, images)) > decibels
 
 
 @pytest.mark.parametrize("opset", [OPSETS[0] - 1, OPSETS[-1] + 1])
@@ -152,20 +152,20 @@ def test_a_dynamic_batch_gives_each_image_its_own_answer(
     precision: str, deployed: DeployForm, recipe: Recipe, tmp_path: Path
 ) -> None:
     build(deployed, FP32 if precision == "fp32" else recipe, tmp_path / "m.onnx", ONNXOptions())
-    images = smooth_pixels(8, SIZE, seed=2)
-    alone = np.concatenate([answered(tmp_path / "m.onnx", image[None]) for image in images])
+    images = draw_smooth_pixels(8, SIZE, seed=2)
+    alone = np.concatenate([run_model(tmp_path / "m.onnx", image[None]) for image in images])
     assert len(np.unique(alone[:, 0])) == 8
     for batch in (3, 8):
-        assert_same(alone[:batch], answered(tmp_path / "m.onnx", images[:batch]))
+        assert_same(alone[:batch], run_model(tmp_path / "m.onnx", images[:batch]))
 
 
 def test_a_static_batch_takes_one_image(deployed: DeployForm, tmp_path: Path) -> None:
     built = build(deployed, FP32, tmp_path / "m.onnx", ONNXOptions(dynamic_batch=False))
-    images = smooth_pixels(2, SIZE)
+    images = draw_smooth_pixels(2, SIZE)
     assert built.input.shape == (1, 3, *SIZE)
-    assert_same(expected(deployed, images[:1]), answered(tmp_path / "m.onnx", images[:1]))
+    assert_same(compute_expected(deployed, images[:1]), run_model(tmp_path / "m.onnx", images[:1]))
     with pytest.raises(Exception, match=r"(?i)invalid dimensions"):
-        answered(tmp_path / "m.onnx", images)
+        run_model(tmp_path / "m.onnx", images)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -201,19 +201,19 @@ def test_the_graph_is_small(s1: DeployForm, tmp_path: Path) -> None:
 
 
 def test_int8_answers_nearly_as_the_float_model(deployed: DeployForm, int8: Path) -> None:
-    images = smooth_pixels(16, SIZE, seed=7)
-    assert 20 < sqnr(expected(deployed, images), answered(int8, images)) < 70
+    images = draw_smooth_pixels(16, SIZE, seed=7)
+    assert 20 < sqnr(compute_expected(deployed, images), run_model(int8, images)) < 70
 
 
 def test_int8_holds_the_numbers_that_every_target_gets(deployed: DeployForm, recipe: Recipe, int8: Path) -> None:
-    held = constants(int8)
-    layers = dict(dense_convolutions(deployed.module))
+    held = read_constants(int8)
+    layers = dict(find_dense_convolutions(deployed.module))
     assert len(layers) > 20
     for name, layer in layers.items():
-        weight, scales = quantized_weight(layer.weight)
+        weight, scales = quantize_weight(layer.weight)
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], weight.numpy())
         np.testing.assert_array_equal(held[f"{name}.weight.scale"], scales.numpy())
-        given = affine(*recipe.ranges[name].input)
+        given = choose_affine_parameters(*recipe.ranges[name].input)
         if f"{name}.input.scale" in held:  # else it reads what the layer before it wrote
             assert held[f"{name}.input.scale"] == np.float32(given.scale)
             assert held[f"{name}.input.zero_point"] == given.zero_point
@@ -221,13 +221,13 @@ def test_int8_holds_the_numbers_that_every_target_gets(deployed: DeployForm, rec
 
 
 def test_the_output_of_a_layer_is_rounded_after_its_relu(recipe: Recipe, int8: Path) -> None:
-    held = constants(int8)
+    held = read_constants(int8)
     nodes = {node.output[0]: node for node in onnx.load(int8).graph.node}
     activated, plain = "patch_embed.0", "patch_embed.6"
     assert nodes[f"{activated}.output.int8"].input[0] == f"{activated}.relu"
     assert held[f"{activated}.output.zero_point"] == -128
     assert nodes[f"{plain}.output.int8"].input[0] == plain
-    assert held[f"{plain}.output.scale"] == np.float32(affine(*recipe.ranges[plain].output).scale)
+    assert held[f"{plain}.output.scale"] == np.float32(choose_affine_parameters(*recipe.ranges[plain].output).scale)
     assert recipe.ranges[plain].output[0] < 0
 
 
@@ -237,28 +237,28 @@ def test_activations_between_two_int8_layers_are_rounded_once(int8: Path) -> Non
 
 
 def test_onnx_runtime_computes_every_int8_layer_in_int8(deployed: DeployForm, int8: Path, tmp_path: Path) -> None:
-    session(int8, tmp_path / "optimised.onnx")
+    open_session(int8, tmp_path / "optimised.onnx")
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
-    assert operators["QLinearConv"] == len(list(dense_convolutions(deployed.module)))
+    assert operators["QLinearConv"] == len(list(find_dense_convolutions(deployed.module)))
 
 
 def test_int8_agrees_with_the_graph_of_the_other_targets(deployed: DeployForm, recipe: Recipe, int8: Path) -> None:
-    from shvit_mobile.quantize.pt2e_graph import quantized
+    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
-    graph = quantized(deployed, recipe)
-    images = smooth_pixels(6, SIZE, seed=9)
+    graph = build_quantized_graph(deployed, recipe)
+    images = draw_smooth_pixels(6, SIZE, seed=9)
     with torch.no_grad():
         simulated = torch.cat([graph(image[None]) for image in images]).numpy()
-    assert sqnr(simulated, answered(int8, images)) > 25
+    assert sqnr(simulated, run_model(int8, images)) > 25
 
 
 def test_symmetric_activations_have_no_zero_point(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     build(deployed, recipe.model_copy(update={"activations": "symmetric"}), path, ONNXOptions())
-    points = [number for name, number in constants(path).items() if name.endswith(".zero_point")]
+    points = [number for name, number in read_constants(path).items() if name.endswith(".zero_point")]
     assert not any(number.any() for number in points)
-    images = smooth_pixels(16, SIZE, seed=7)
-    assert 15 < sqnr(expected(deployed, images), answered(path, images)) < 70
+    images = draw_smooth_pixels(16, SIZE, seed=7)
+    assert 15 < sqnr(compute_expected(deployed, images), run_model(path, images)) < 70
 
 
 def test_what_comes_from_int8_is_not_rounded_again(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
@@ -272,26 +272,26 @@ def test_a_layer_can_stay_float(deployed: DeployForm, recipe: Recipe, tmp_path: 
     name = "stages.1.blocks.0.ffn.m.pw1"
     built = build(deployed, recipe.model_copy(update={"float_layers": (name,)}), tmp_path / "m.onnx", ONNXOptions())
     assert built.inventory.quantized_layers == len(recipe.ranges) - 1
-    assert constants(tmp_path / "m.onnx")[f"{name}.weight"].dtype == np.float32
+    assert read_constants(tmp_path / "m.onnx")[f"{name}.weight"].dtype == np.float32
 
 
 def test_a_bias_far_beyond_its_weights_survives_int8(tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(), size=(64, 64)))
-    conv = dict(dense_convolutions(deployed.module))["stages.0.blocks.0.ffn.m.pw2"]
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 64)))
+    conv = dict(find_dense_convolutions(deployed.module))["stages.0.blocks.0.ffn.m.pw2"]
     with torch.no_grad():
         conv.weight[3] = 1e-9 * torch.randn_like(conv.weight[3])
         conv.bias[3] = 20.0  # over 2**31 in units of the two scales
-    build(deployed, calibrated(deployed), tmp_path / "m.onnx", ONNXOptions())
-    images = smooth_pixels(4, (64, 64), seed=1)
-    assert sqnr(expected(deployed, images), answered(tmp_path / "m.onnx", images)) > 20
-    held = constants(tmp_path / "m.onnx")
+    build(deployed, calibrate_recipe(deployed), tmp_path / "m.onnx", ONNXOptions())
+    images = draw_smooth_pixels(4, (64, 64), seed=1)
+    assert sqnr(compute_expected(deployed, images), run_model(tmp_path / "m.onnx", images)) > 20
+    held = read_constants(tmp_path / "m.onnx")
     bias = held["stages.0.blocks.0.ffn.m.pw2.bias.int32"][3] * held["stages.0.blocks.0.ffn.m.pw2.bias.scale"][3]
     assert bias == pytest.approx(20.0, rel=1e-4)
 
 
 def test_int8_of_s1_is_under_three_tenths_of_float(s1: DeployForm, tmp_path: Path) -> None:
     sizes = {}
-    for recipe in (FP32, calibrated(s1)):
+    for recipe in (FP32, calibrate_recipe(s1)):
         path = tmp_path / f"{recipe.precision}.onnx"
         build(s1, recipe, path, ONNXOptions())
         sizes[recipe.precision] = path.stat().st_size
@@ -300,7 +300,7 @@ def test_int8_of_s1_is_under_three_tenths_of_float(s1: DeployForm, tmp_path: Pat
 
 def test_the_inventory_counts_what_the_file_holds(deployed: DeployForm, int8: Path) -> None:
     found = inventory(int8)
-    dense = [layer for _, layer in dense_convolutions(deployed.module)]
+    dense = [layer for _, layer in find_dense_convolutions(deployed.module)]
     assert found.quantized_layers == len(dense)
     zero_points = found.operators["QuantizeLinear"]
     assert found.weight_bytes["int8"] == sum(layer.weight.numel() for layer in dense) + zero_points

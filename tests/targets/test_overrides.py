@@ -13,25 +13,25 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from shvit_mobile.contracts.artifact import Artifact, recipe_path
-from shvit_mobile.contracts.fingerprints import sha256
-from shvit_mobile.contracts.manifest import TARGETS, Target
-from shvit_mobile.contracts.recipe import Recipe, corrections_path
+from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
+from shvit_mobile.contracts.fingerprints import compute_sha256
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
+from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.drift.compare import float_reference
-from shvit_mobile.drift.ladder import rungs, simulation
-from shvit_mobile.drift.ladder import simulated as on_rung
+from shvit_mobile.drift.compare import compute_float_reference
+from shvit_mobile.drift.ladder import build_simulation, list_simulated_rungs
+from shvit_mobile.drift.ladder import compare_simulated_rung as on_rung
 from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.errors import BadRecipe, OutputExists
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.pipeline.lower import check_free, lower
-from shvit_mobile.quantize.fake_quant import simulated
+from shvit_mobile.pipeline.lower import check_artifact_overwrite, lower
+from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.coreml.spec.package import Package, entry
-from shvit_mobile.targets.coreml.spec.values import constant
-from tests.builders import picture_folder, randomised, trained
-from tests.programs import SMALL, pictures
-from tests.quantize.builders import plain, with_corrections
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.targets.coreml.spec.values import decode_constant
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.programs import SMALL, draw_pictures
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe
 
 SIZE = (48, 64)
 # As a recipe may ask.
@@ -40,17 +40,17 @@ KEPT = "stages.1.blocks.0.mixer.m.qkv"
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(trained(randomised(SMALL), size=SIZE))
+    return to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm) -> Recipe:
-    return with_corrections(deployed).model_copy(update={"float_layers": (KEPT,)})
+    return build_overridden_recipe(deployed).model_copy(update={"float_layers": (KEPT,)})
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return open_images(picture_folder(tmp_path_factory.mktemp("pictures"), count=3))
+    return open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=3))
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +75,14 @@ def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, recipe: Rec
 
 
 def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, recipe: Recipe) -> None:
-    package = Package(artifacts("coreml").path)
-    held = {each.outputs[0].name: each for each in entry(package)[1].operations if each.type.startswith("constexpr")}
+    package = MLPackage(artifacts("coreml").path)
+    held = {each.outputs[0].name: each for each in find_entry_block(package)[1].operations if each.type.startswith("constexpr")}
     assert len(held) == len(chosen(recipe))
     for name, integers in chosen(recipe).items():
         operation = held[f"{name}.weight".replace(".", "_")]
-        stored = constant(operation.attributes["quantized_data"], package, torch.float32)
+        stored = decode_constant(operation.attributes["quantized_data"], package, torch.float32)
         assert torch.equal(stored, integers), name
-        scales = constant(operation.attributes["scale"], package, torch.float32)
+        scales = decode_constant(operation.attributes["scale"], package, torch.float32)
         assert torch.equal(scales, recipe.made_with.scales[name].half().float())
 
 
@@ -95,50 +95,50 @@ def test_executorch_holds_the_chosen_integers(artifacts, recipe: Recipe) -> None
             assert (-integers).permute(0, 2, 3, 1).contiguous().numpy().tobytes() not in program
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGET_SUFFIXES)
 def test_every_target_answers_as_the_simulation(
     target: Target, artifacts, deployed: DeployForm, recipe: Recipe
 ) -> None:
-    pixels = pictures(6, SIZE)
+    pixels = draw_pictures(6, SIZE)
     actual = torch.from_numpy(open_runner(artifacts(target)).run(pixels))
     given = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     with torch.no_grad():
-        expected, reference = simulated(deployed, recipe)(given), deployed.module(given)
-        without = simulated(deployed, plain(deployed))(given)
+        expected, reference = simulate_int8(deployed, recipe)(given), deployed.module(given)
+        without = simulate_int8(deployed, build_plain_recipe(deployed))(given)
     distance = float((actual - expected).norm())
     # Runtimes compute in other orders, and Core ML in half precision: some values fall to the next integer.
     assert distance < 0.5 * float((expected - reference).norm())
     assert distance < 0.5 * float((expected - without).norm())
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGET_SUFFIXES)
 def test_the_corrections_lie_beside_the_recipe(target: Target, artifacts, recipe: Recipe) -> None:
     path = artifacts(target).path
     beside = path.parent / f"{path.stem}.recipe.safetensors"
-    assert corrections_path(recipe_path(path)) == beside
-    assert sha256(beside) == recipe.corrections == Recipe.read(recipe_path(path)).corrections
+    assert get_overrides_path(get_recipe_path(path)) == beside
+    assert compute_sha256(beside) == recipe.corrections == Recipe.read(get_recipe_path(path)).corrections
     assert len(list(path.parent.iterdir())) == 5
 
 
 def test_the_recipe_beside_an_artifact_makes_it_again(artifacts, deployed: DeployForm, tmp_path: Path) -> None:
     first = artifacts("onnx")
-    again = lower(deployed, Recipe.read(recipe_path(first.path)), "onnx", tmp_path)
+    again = lower(deployed, Recipe.read(get_recipe_path(first.path)), "onnx", tmp_path)
     assert again.path.read_bytes() == first.path.read_bytes()
-    for beside in (recipe_path, lambda path: corrections_path(recipe_path(path))):
+    for beside in (get_recipe_path, lambda path: get_overrides_path(get_recipe_path(path))):
         assert beside(again.path).read_bytes() == beside(first.path).read_bytes()
 
 
 def test_a_recipe_whose_corrections_are_lost_makes_nothing(artifacts, deployed: DeployForm, tmp_path: Path) -> None:
-    copied = Recipe.model_validate_json(recipe_path(artifacts("onnx").path).read_text())
+    copied = Recipe.model_validate_json(get_recipe_path(artifacts("onnx").path).read_text())
     with pytest.raises(BadRecipe, match="not at hand"):
         lower(deployed, copied, "onnx", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    beside = corrections_path(recipe_path(lower(deployed, recipe, "onnx", tmp_path).path))
+    beside = get_overrides_path(get_recipe_path(lower(deployed, recipe, "onnx", tmp_path).path))
     assert beside.exists()
-    without = plain(deployed).model_copy(update={"float_layers": recipe.float_layers})
+    without = build_plain_recipe(deployed).model_copy(update={"float_layers": recipe.float_layers})
     with pytest.raises(OutputExists):
         lower(deployed, without, "onnx", tmp_path)
     assert beside.exists()
@@ -151,29 +151,29 @@ def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Re
 def test_a_file_in_the_corrections_place_is_not_taken_away_unasked(
     with_others: bool, deployed: DeployForm, recipe: Recipe, tmp_path: Path
 ) -> None:
-    chosen = recipe if with_others else plain(deployed)
+    chosen = recipe if with_others else build_plain_recipe(deployed)
     artifact = tmp_path / f"custom-48x64-onnx-{chosen.precision_name}.onnx"
-    corrections_path(recipe_path(artifact)).write_bytes(b"somebody's weights")
+    get_overrides_path(get_recipe_path(artifact)).write_bytes(b"somebody's weights")
     with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
-        check_free(artifact, overwrite=False)
+        check_artifact_overwrite(artifact, overwrite=False)
     with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
         lower(deployed, chosen, "onnx", tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"somebody's weights"]
-    check_free(artifact, overwrite=True)
+    check_artifact_overwrite(artifact, overwrite=True)
 
 
 def test_an_opened_artifact_finds_its_corrections(artifacts, deployed: DeployForm, recipe: Recipe) -> None:
     opened = Artifact.open(artifacts("onnx").path).manifest.recipe
     assert opened == recipe
     assert opened.made_with is None
-    pixels = pictures(2, SIZE)
-    np.testing.assert_array_equal(simulation(deployed, opened)(pixels), simulation(deployed, recipe)(pixels))
+    pixels = draw_pictures(2, SIZE)
+    np.testing.assert_array_equal(build_simulation(deployed, opened)(pixels), build_simulation(deployed, recipe)(pixels))
 
 
 def test_the_ladder_computes_with_them(artifacts, deployed: DeployForm, images: ImageSet) -> None:
     opened, model = Artifact.open(artifacts("onnx").path), deployed.trained
-    _, rung = rungs([opened.manifest])
-    row = on_rung(rung, model, images, float_reference(model, images))
+    _, rung = list_simulated_rungs([opened.manifest])
+    row = on_rung(rung, model, images, compute_float_reference(model, images))
     assert row.precision == "mixed"
     assert row.how == "simulated"
     assert row.sqnr_db > 10
@@ -197,4 +197,4 @@ def test_an_artifact_that_was_moved_without_them_says_so(
     moved = Artifact.open(tmp_path / artifacts("onnx").path.name)
     with pytest.raises(BadRecipe, match=r"there is no .*recipe\.safetensors"):
         compare_layers(moved, deployed.trained, images)
-    assert open_runner(moved).run(pictures(1, SIZE)).shape == (1, 7), "it answers all the same"
+    assert open_runner(moved).run(draw_pictures(1, SIZE)).shape == (1, 7), "it answers all the same"

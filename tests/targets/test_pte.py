@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.pte import inspect_program, with_infinities
-from tests.programs import program
+from shvit_mobile.targets.pte import inspect_program, normalize_infinities
+from tests.programs import lower_program
 
 
 def test_a_bare_file_tells_what_its_manifest_does(tmp_path: Path) -> None:
-    artifact = program("int8").artifact
+    artifact = lower_program("int8").artifact
     (tmp_path / "bare.pte").write_bytes(artifact.path.read_bytes())
     found = inspect_program(tmp_path / "bare.pte")
     assert found.inventory == artifact.manifest.inventory
@@ -28,13 +28,13 @@ def test_inspecting_imports_neither_torch_nor_executorch() -> None:
         "import sys; from pathlib import Path; from shvit_mobile.targets.pte import inspect_program\n"
         "inspect_program(Path(sys.argv[1])); print('torch' in sys.modules or 'executorch' in sys.modules)"
     )
-    path = program("fp32").artifact.path
+    path = lower_program("fp32").artifact.path
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_every_operator_of_the_program_is_counted_once() -> None:
-    found = inspect_program(program("fp32").artifact.path)
+    found = inspect_program(lower_program("fp32").artifact.path)
     inside = {name: count for name, count in found.inventory.operators.items() if name.startswith("XNN")}
     left = {name: count for name, count in found.inventory.operators.items() if name.startswith("aten::")}
     assert sum(inside.values()) == found.delegation.delegated_operators
@@ -62,7 +62,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [8, 20, 40, 500, 5000, -50_000])
 def test_a_truncated_program_is_refused(keep: int, tmp_path: Path) -> None:
     path = tmp_path / "m.pte"
-    path.write_bytes(program("fp32").artifact.path.read_bytes()[:keep])
+    path.write_bytes(lower_program("fp32").artifact.path.read_bytes()[:keep])
     with pytest.raises(BadArtifact, match="is damaged"):
         inspect_program(path)
 
@@ -77,7 +77,7 @@ def test_random_bytes_behind_the_magic_are_refused(seed: int, tmp_path: Path) ->
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_program_with_flipped_bytes_is_read_or_refused_and_nothing_worse(seed: int, tmp_path: Path) -> None:
-    data, rng = bytearray(program("fp32").artifact.path.read_bytes()), random.Random(seed)
+    data, rng = bytearray(lower_program("fp32").artifact.path.read_bytes()), random.Random(seed)
     for _ in range(40):
         data[rng.randrange(40, 12_000)] ^= rng.randrange(1, 256)
     path = tmp_path / "m.pte"
@@ -88,4 +88,4 @@ def test_a_program_with_flipped_bytes_is_read_or_refused_and_nothing_worse(seed:
 
 def test_unbounded_limits_are_read_as_infinities() -> None:
     text = '{\n "output_min": -inf,\n "output_max": inf\n "name": "info: inf,"\n}'
-    assert with_infinities(text) == '{\n "output_min": -Infinity,\n "output_max": Infinity\n "name": "info: inf,"\n}'
+    assert normalize_infinities(text) == '{\n "output_min": -Infinity,\n "output_max": Infinity\n "name": "info: inf,"\n}'

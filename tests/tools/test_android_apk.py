@@ -34,7 +34,7 @@ uses-permission: name='android.permission.CAMERA'
 """
 
 
-def dex(defined: list[str], named: list[str]) -> bytes:
+def encode_dex(defined: list[str], named: list[str]) -> bytes:
     """As much of a dex file as names classes, and defines some of them; "Dalvik Executable format" has the layout."""
     descriptors = [f"L{name.replace('.', '/')};".encode() for name in (*named, *defined)]
     count, header = len(descriptors), 112
@@ -52,7 +52,7 @@ def dex(defined: list[str], named: list[str]) -> bytes:
     return bytes(head) + strings + struct.pack(f"<{count}I", *range(count)) + rows + texts
 
 
-def package(path: Path, members: dict[str, bytes], stored: str = ".pte") -> Path:
+def write_package(path: Path, members: dict[str, bytes], stored: str = ".pte") -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content, zipfile.ZIP_STORED if name.endswith(stored) else None)
@@ -71,19 +71,19 @@ def assets(tmp_path: Path) -> Path:
 WHOLE = {
     "AndroidManifest.xml": b"",
     "resources.arsc": b"",
-    "classes.dex": dex(["a.B", "a.C$D"], ["java.lang.Object"]),
+    "classes.dex": encode_dex(["a.B", "a.C$D"], ["java.lang.Object"]),
     "assets/models/m/m.pte": bytes(64),
 }
 
 
 def test_classes_that_a_dex_file_only_names_are_not_in_it() -> None:
-    assert dex_classes(dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
+    assert dex_classes(encode_dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
     with pytest.raises(BadPackage, match="no dex file"):
         dex_classes(b"\xca\xfe\xba\xbe" + bytes(200))
 
 
 def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
-    assert list(missing(package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
+    assert list(missing(write_package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,18 @@ def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
         ({"resources.arsc": None}, "It has no resources.arsc."),
         ({"assets/models/m/m.pte": None}, "It lacks the asset models/m/m.pte."),
         ({"assets/models/m/m.pte": bytes(63)}, "It lacks the asset models/m/m.pte."),
-        ({"classes.dex": dex(["a.B"], ["a.C$D"])}, "Its code lacks a.C$D."),
+        ({"classes.dex": encode_dex(["a.B"], ["a.C$D"])}, "Its code lacks a.C$D."),
     ],
 )
 def test_what_a_package_lacks_is_told(
     tmp_path: Path, assets: Path, change: dict[str, bytes | None], fault: str
 ) -> None:
     members = {name: content for name, content in (WHOLE | change).items() if content is not None}
-    assert list(missing(package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
+    assert list(missing(write_package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
 
 
 def test_a_compressed_model_is_told(tmp_path: Path, assets: Path) -> None:
-    made = package(tmp_path / "a.apk", WHOLE, stored=".nothing")
+    made = write_package(tmp_path / "a.apk", WHOLE, stored=".nothing")
     assert list(missing(made, assets, [])) == ["models/m/m.pte is compressed."]
 
 
@@ -116,7 +116,7 @@ def test_a_package_says_what_its_gradle_file_says() -> None:
 
 
 def test_of_a_jar_only_its_classes_go_into_a_package(tmp_path: Path) -> None:
-    jar = package(tmp_path / "a.jar", {"a/B.class": b"b", "META-INF/versions/9/a/B.class": b"", "a/b.txt": b""})
+    jar = write_package(tmp_path / "a.jar", {"a/B.class": b"b", "META-INF/versions/9/a/B.class": b"", "a/b.txt": b""})
     with zipfile.ZipFile(without_metadata(jar, tmp_path / "b.jar")) as archive:
         assert archive.namelist() == ["a/B.class"]
 

@@ -39,19 +39,19 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(folder: Path) -> list[str]:
+def find_faults(folder: Path) -> list[str]:
     found = project(folder)
     return [*alias_faults(found), *module_faults(found), *rule_faults(found), *wrapper_faults(found)]
 
 
-def change(path: Path, right: str, wrong: str) -> None:
+def replace_once(path: Path, right: str, wrong: str) -> None:
     text = path.read_text()
     assert text.count(right) == 1
     path.write_text(text.replace(right, wrong))
 
 
 def test_the_project_agrees_with_itself(copy: Path) -> None:
-    assert faults(copy) == []
+    assert find_faults(copy) == []
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_the_project_agrees_with_itself(copy: Path) -> None:
     ],
 )
 def test_a_contradiction_is_told(copy: Path, file: str, right: str, wrong: str, fault: str) -> None:
-    change(copy / file, right, wrong)
-    assert any(fault in told for told in faults(copy)), faults(copy)
+    replace_once(copy / file, right, wrong)
+    assert any(fault in told for told in find_faults(copy)), find_faults(copy)
 
 
 def test_a_catalog_that_is_no_toml_is_refused(copy: Path) -> None:
-    change(copy / "gradle/libs.versions.toml", "[versions]", "[versions")
+    replace_once(copy / "gradle/libs.versions.toml", "[versions]", "[versions")
     with pytest.raises(BadGradle, match="no TOML"):
         project(copy)
 

@@ -58,61 +58,61 @@ declare module java {
 """
 
 
-def found(tmp_path: Path, *named: Use, least: int = 26) -> list[str]:
+def find_in_declarations(tmp_path: Path, *named: Use, least: int = 26) -> list[str]:
     file = tmp_path / "declarations.d.ts"
     file.write_text(DECLARATIONS)
     return list(faults(named, signatures(file), least))
 
 
-def use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> Use:
+def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> Use:
     return Use("Some.kt:1", owner, name, parameters, level)
 
 
 @pytest.mark.parametrize(
     "named",
     [
-        use("heat"),
-        use("heat", 1, level=30),
-        use("heat", 1, level=33),
-        use("HOT", None, level=29),
-        use("<init>", 1),
-        use("named"),
-        use("hashCode"),
-        use("onHot", 1, level=31, owner="android.os.Power.Listener"),
-        use("start", owner="android.os.Named"),
+        build_use("heat"),
+        build_use("heat", 1, level=30),
+        build_use("heat", 1, level=33),
+        build_use("HOT", None, level=29),
+        build_use("<init>", 1),
+        build_use("named"),
+        build_use("hashCode"),
+        build_use("onHot", 1, level=31, owner="android.os.Power.Listener"),
+        build_use("start", owner="android.os.Named"),
     ],
     ids=str,
 )
 def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: Use) -> None:
-    assert found(tmp_path, named) == []
+    assert find_in_declarations(tmp_path, named) == []
 
 
 @pytest.mark.parametrize(
     ("named", "since", "sure"),
     [
-        (use("heat", 1), 30, 26),
-        (use("heat", 1, level=29), 30, 29),
-        (use("HOT", None), 29, 26),
-        (use("inherited", level=24), 28, 24),
-        (use("<init>", 0, owner="android.os.Power.Listener"), 31, 26),
+        (build_use("heat", 1), 30, 26),
+        (build_use("heat", 1, level=29), 30, 29),
+        (build_use("HOT", None), 29, 26),
+        (build_use("inherited", level=24), 28, 24),
+        (build_use("<init>", 0, owner="android.os.Power.Listener"), 31, 26),
     ],
     ids=str,
 )
 def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: Use, since: int, sure: int) -> None:
-    (fault,) = found(tmp_path, named)
+    (fault,) = find_in_declarations(tmp_path, named)
     assert fault.endswith(f"came with API {since}, and only {sure} is sure here.")
 
 
 @pytest.mark.parametrize(
-    "named", [use("cool"), use("heat", 2), use("heat", None), use("on", owner="android.os.Invented")], ids=str
+    "named", [build_use("cool"), build_use("heat", 2), build_use("heat", None), build_use("on", owner="android.os.Invented")], ids=str
 )
 def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: Use) -> None:
-    (fault,) = found(tmp_path, named)
+    (fault,) = find_in_declarations(tmp_path, named)
     assert fault.startswith(f"Some.kt:1: Android has no {named.owner}.{named.name}")
 
 
 def test_a_newer_phone_at_least_needs_fewer_guards(tmp_path: Path) -> None:
-    assert found(tmp_path, use("heat", 1), least=30) == []
+    assert find_in_declarations(tmp_path, build_use("heat", 1), least=30) == []
 
 
 def test_parameters_are_counted_in_a_descriptor() -> None:

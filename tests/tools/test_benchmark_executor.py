@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from tests.builders import picture_folder
+from tests.builders import write_picture_folder
 
 
 def test_images_are_used_again_where_they_are_fewer(tmp_path):
-    folder = picture_folder(tmp_path, count=3)
+    folder = write_picture_folder(tmp_path, count=3)
     turns = list(benchmark_executor.pictures(folder, Preprocessing(size=(32, 48)), images=8, batch=5))
     assert [turn.shape for turn in turns] == [(5, 32, 48, 3), (3, 32, 48, 3)]
     np.testing.assert_array_equal(turns[0][0], turns[0][3])

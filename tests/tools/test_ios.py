@@ -19,7 +19,7 @@ from line_coverage import lines_of
 from PIL import Image
 
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.runtimes.arm64.install import InstallFailed
 
 TOOLS = Path(swift.__file__).parent
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def program(folder: Path, name: str, script: str) -> None:
+def write_program(folder: Path, name: str, script: str) -> None:
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
 
@@ -68,7 +68,7 @@ def test_the_folder_is_in_the_cache_unless_one_is_chosen(monkeypatch: pytest.Mon
     ],
 )
 def test_a_swift_of_the_machine_is_used_where_it_is_new_enough(programs: Path, says: str, enough: bool) -> None:
-    program(programs, "swift", f"echo '{says}'")
+    write_program(programs, "swift", f"echo '{says}'")
     assert swift.has_swift() == enough
     if enough:
         assert swift.command(["swift", "test"]) == ["swift", "test"]
@@ -81,9 +81,9 @@ def test_without_swift_and_apt_it_is_said_what_to_install(programs: Path, folder
 
 
 def test_a_failed_download_tells_what_apt_said_and_leaves_no_toolchain(programs: Path, folder: Path) -> None:
-    program(programs, "apt-get", "echo 'E: Unable to locate package swiftlang' >&2; exit 100")
-    program(programs, "dpkg-deb", "exit 1")
-    program(programs, "unshare", "exit 0")
+    write_program(programs, "apt-get", "echo 'E: Unable to locate package swiftlang' >&2; exit 100")
+    write_program(programs, "dpkg-deb", "exit 1")
+    write_program(programs, "unshare", "exit 0")
     with pytest.raises(InstallFailed, match=r"apt cannot download Swift 6\.0\.3\.\n.*Unable to locate package"):
         swift.command(["swift", "test"])
     assert not folder.exists()
@@ -96,12 +96,12 @@ def test_mirrors_are_those_of_the_machine_once_each(programs: Path) -> None:
         "'http://one.example/debian/dists/bookworm-updates/InRelease' b_InRelease 0 ",
         "'https://two.example/security/dists/x/InRelease' c_InRelease 0 ",
     ]
-    program(programs, "apt-get", "\n".join(f'echo "{line}"' for line in ["Reading lists...", *lines]))
+    write_program(programs, "apt-get", "\n".join(f'echo "{line}"' for line in ["Reading lists...", *lines]))
     assert swift.mirrors() == ["http://one.example/debian", "https://two.example/security"]
 
 
 def test_a_machine_without_mounts_of_ones_own_is_told_so(programs: Path, tmp_path: Path) -> None:
-    program(programs, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1")
+    write_program(programs, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1")
     with pytest.raises(ToolMissing, match=r"mounts of its own\.\n.*Operation not permitted\n.*SYS_ADMIN"):
         swift.entered(tmp_path, ["swift", "test"])
 
@@ -120,7 +120,7 @@ def test_an_error_has_no_traceback_and_exit_status_2(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]:
+def run_coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]:
     """Of two sources, 9 of 10 and 1 of 10 lines covered, and of a test that does not count."""
     sources = tmp_path / "Sources"
     files = [(sources / "Kit/A.swift", 9), (sources / "Kit/B.swift", 1), (tmp_path / "Tests/T.swift", 10)]
@@ -142,13 +142,13 @@ def coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_coverage_is_that_of_the_sources_alone(tmp_path: Path) -> None:
-    enough = coverage(tmp_path, 50)
+    enough = run_coverage(tmp_path, 50)
     assert enough.returncode == 0
     assert " 50.0%    20 lines  in all; at least 50% are asked" in enough.stdout
 
 
 def test_too_little_coverage_fails(tmp_path: Path) -> None:
-    too_little = coverage(tmp_path, 51)
+    too_little = run_coverage(tmp_path, 51)
     assert too_little.returncode == 1
     assert "50.0% of the lines in Sources are covered, and 51% are asked" in too_little.stderr
 
@@ -160,7 +160,7 @@ def test_pictures_of_goldens_are_decoded_under_the_hash_of_their_jpeg(tmp_path: 
     assert len(pictures) == len(list(tmp_path.iterdir())) == 2
     for picture in pictures:
         ours = Image.open(tmp_path / f"{sha256(picture.read_bytes()).hexdigest()}.ppm")
-        assert np.array_equal(np.array(ours), np.array(decoded(picture)))
+        assert np.array_equal(np.array(ours), np.array(decode_image(picture)))
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
@@ -172,10 +172,10 @@ def test_an_interface_names_its_module_and_the_documentation_that_it_follows(stu
     assert any(re.match(page, line) for line in lines)
 
 
-def compiler(programs: Path, script: str) -> None:
+def write_compiler(programs: Path, script: str) -> None:
     """A machine's own Swift, whose compiler is a script; it finds the tools that scripts need."""
-    program(programs, "swift", "echo 'Swift version 6.1 (swift-6.1-RELEASE)'")
-    program(programs, "swiftc", f"PATH=/usr/bin:/bin; {script}")
+    write_program(programs, "swift", "echo 'Swift version 6.1 (swift-6.1-RELEASE)'")
+    write_program(programs, "swiftc", f"PATH=/usr/bin:/bin; {script}")
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def module(tmp_path: Path) -> typecheck.Module:
 
 
 def test_every_source_is_checked_as_for_a_build(programs: Path, module: typecheck.Module, tmp_path: Path) -> None:
-    compiler(programs, 'echo "$@"')
+    write_compiler(programs, 'echo "$@"')
     said = typecheck.check(module, tmp_path / "build").stdout.split()
     assert {"-warnings-as-errors", "-emit-sil", "-parse-as-library", str(typecheck.STUBS)} <= set(said)
     assert said[said.index("-swift-version") + 1] == "6"
@@ -198,7 +198,7 @@ def test_every_source_is_checked_as_for_a_build(programs: Path, module: typechec
 def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
     programs: Path, module: typecheck.Module, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compiler(programs, "echo 'A.swift:1:1: error: wrong' >&2; exit 1")
+    write_compiler(programs, "echo 'A.swift:1:1: error: wrong' >&2; exit 1")
     with pytest.raises(SystemExit, match=r"A\.swift:1:1: error: wrong\n.*Kit does not pass"):
         typecheck.check_all([module, module])
     assert capsys.readouterr().out == ""
@@ -216,7 +216,7 @@ def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
 def test_a_planted_mistake_counts_where_it_is_found(
     programs: Path, module: typecheck.Module, tmp_path: Path, script: str, found: bool
 ) -> None:
-    compiler(programs, script)
+    write_compiler(programs, script)
     (module.folder / "Deep/weights.bin").write_text("no source")
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43", module)
     assert mistakes.is_found(mistake, tmp_path / "planted") == found

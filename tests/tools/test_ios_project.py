@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / PROJECT.name
 
 
-def replaced(file: str, pattern: str, new: str) -> Change:
+def make_replacement(file: str, pattern: str, new: str) -> Change:
     """Changes the first place that fits, which there has to be."""
 
     def change(project: Path) -> None:
@@ -42,7 +42,7 @@ def replaced(file: str, pattern: str, new: str) -> Change:
     return change
 
 
-def small_icon(project: Path) -> None:
+def write_small_icon(project: Path) -> None:
     icon = project.parent / "SHViTDemo/Assets.xcassets/AppIcon.appiconset/icon.png"
     Image.new("RGBA", (512, 512)).save(icon)
 
@@ -78,21 +78,21 @@ def test_models_are_copied_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (replaced(OBJECTS, r"mainGroup = (\w{22})\w\w", r"mainGroup = \1EE"), "EE, which is not there"),
-        (replaced(OBJECTS, r"(targets = \(\n.*\n).*\n", r"\1"), "Nothing uses"),
-        (replaced(OBJECTS, "path = SHViTDemoTests;", "path = Elsewhere;"), "There is no folder Elsewhere"),
+        (make_replacement(OBJECTS, r"mainGroup = (\w{22})\w\w", r"mainGroup = \1EE"), "EE, which is not there"),
+        (make_replacement(OBJECTS, r"(targets = \(\n.*\n).*\n", r"\1"), "Nothing uses"),
+        (make_replacement(OBJECTS, "path = SHViTDemoTests;", "path = Elsewhere;"), "There is no folder Elsewhere"),
         (lambda project: (project.parent / "SHViTDemo/Models").rmdir(), "There is no folder SHViTDemo/Models"),
-        (replaced(OBJECTS, "relativePath = SHViTKit", "relativePath = Kit"), "no Swift package in Kit"),
-        (replaced(OBJECTS, "productName = SHViTDemoCore", "productName = DemoCore"), "no package has"),
-        (replaced(OBJECTS, r'\t+INFOPLIST_KEY_NSCameraUsageDescription = .*\n', ""), "no INFOPLIST_KEY_NSCamera"),
-        (replaced(SCHEME, 'BlueprintName = "SHViTDemo"', 'BlueprintName = "Demo"'), "Demo is no target"),
-        (replaced(SCHEME, 'BuildableName = "SHViTDemo.app"', 'BuildableName = "Demo.app"'), "does not make Demo.app"),
-        (replaced(SCHEME, "container:SHViTDemo", "container:Demo"), "is in container:Demo.xcodeproj"),
-        (replaced(SCHEME, '"Release"', '"Fast"'), "wants the configuration Fast"),
-        (replaced(SCHEME, r"(?s)<TestableReference.*?</TestableReference>", ""), "tests of SHViTDemoTests are not run"),
+        (make_replacement(OBJECTS, "relativePath = SHViTKit", "relativePath = Kit"), "no Swift package in Kit"),
+        (make_replacement(OBJECTS, "productName = SHViTDemoCore", "productName = DemoCore"), "no package has"),
+        (make_replacement(OBJECTS, r'\t+INFOPLIST_KEY_NSCameraUsageDescription = .*\n', ""), "no INFOPLIST_KEY_NSCamera"),
+        (make_replacement(SCHEME, 'BlueprintName = "SHViTDemo"', 'BlueprintName = "Demo"'), "Demo is no target"),
+        (make_replacement(SCHEME, 'BuildableName = "SHViTDemo.app"', 'BuildableName = "Demo.app"'), "does not make Demo.app"),
+        (make_replacement(SCHEME, "container:SHViTDemo", "container:Demo"), "is in container:Demo.xcodeproj"),
+        (make_replacement(SCHEME, '"Release"', '"Fast"'), "wants the configuration Fast"),
+        (make_replacement(SCHEME, r"(?s)<TestableReference.*?</TestableReference>", ""), "tests of SHViTDemoTests are not run"),
         (lambda project: (project / SCHEME).unlink(), "no shared scheme"),
-        (replaced(OBJECTS, "APPICON_NAME = AppIcon", "APPICON_NAME = Icon"), "no icon Icon.appiconset"),
-        (small_icon, "not an opaque square"),
+        (make_replacement(OBJECTS, "APPICON_NAME = AppIcon", "APPICON_NAME = Icon"), "no icon Icon.appiconset"),
+        (write_small_icon, "not an opaque square"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_found(project: Path, change: Change, told: str) -> None:

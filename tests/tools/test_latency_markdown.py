@@ -8,8 +8,8 @@ import latency_markdown
 import pytest
 
 from shvit_mobile.bench.statistics import summarize_latency
-from shvit_mobile.contracts.device_report import Device, DeviceReport, Result, Roof
-from shvit_mobile.contracts.drift_row import DriftRow, Share
+from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, DeviceResult, Roofline
+from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from tests.bench.builders import QUICK
 
 ROW = DriftRow(
@@ -20,16 +20,16 @@ ROW = DriftRow(
     engine="onnxruntime 1.23",
     images=500,
     top1_drop=0.4,
-    agreement=Share(value=0.994, low=0.98, high=0.998),
+    agreement=ProportionEstimate(value=0.994, low=0.98, high=0.998),
     sqnr_db=30.04,
     max_abs_error=0.5,
     mean_kl=0.001,
 )
 
 
-def result(name: str, milliseconds: float, drift: DriftRow | None = None) -> Result:
+def build_result(name: str, milliseconds: float, drift: DriftRow | None = None) -> DeviceResult:
     samples = ((milliseconds,),) * 7
-    return Result(
+    return DeviceResult(
         name=name,
         engine="onnxruntime",
         precision="fp32",
@@ -44,20 +44,20 @@ def result(name: str, milliseconds: float, drift: DriftRow | None = None) -> Res
     )
 
 
-def report(*results: Result) -> DeviceReport:
+def build_device_report(*results: DeviceResult) -> DeviceReport:
     return DeviceReport(
         created="2026-01-01T00:00:00+00:00",
         app="shvit-mobile",
         versions={},
-        device=Device(kind="host", model="A processor", system="Linux", cores=2),
+        device=DeviceInfo(kind="host", model="A processor", system="Linux", cores=2),
         settings=QUICK,
-        roofs={"fp32": Roof(gops=223.4, reached_by="a product")},
+        roofs={"fp32": Roofline(gops=223.4, reached_by="a product")},
         results=results,
     )
 
 
 def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
-    lines = latency_markdown.table(report(result("mine", 3.0), result("stock", 6.0)), first="stock").splitlines()
+    lines = latency_markdown.table(build_device_report(build_result("mine", 3.0), build_result("stock", 6.0)), first="stock").splitlines()
     assert lines[0].startswith("| | ms | times as fast as stock | of the roof |")
     assert lines[2] == "| mine | 3.00 | 2.00 (2.00–2.00) | 66% | 12 | 53.5 | 29.9 |  |"
     assert lines[3].startswith("| stock | 6.00 | 1 |")
@@ -65,7 +65,7 @@ def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
 
 
 def test_drift_stands_beside_speed_where_it_was_measured() -> None:
-    lines = latency_markdown.table(report(result("stock", 6.0), result(ROW.artifact, 3.0, ROW))).splitlines()
+    lines = latency_markdown.table(build_device_report(build_result("stock", 6.0), build_result(ROW.artifact, 3.0, ROW))).splitlines()
     assert lines[0].endswith("| SQNR, dB | agreement | top-1 drop, points |")
     assert lines[2].startswith("| **onnx-int8** | 3.00 | 2.00")
     assert lines[2].endswith("| 30.0 | 99.4% | 0.40 |")
@@ -73,7 +73,7 @@ def test_drift_stands_beside_speed_where_it_was_measured() -> None:
 
 
 def test_the_script_prints_the_table_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given, path = report(result("one", 3.0), result("two", 6.0, ROW)), tmp_path / "report.json"
+    given, path = build_device_report(build_result("one", 3.0), build_result("two", 6.0, ROW)), tmp_path / "report.json"
     path.write_text(given.json_text())
     latency_markdown.main(path)
     assert capsys.readouterr().out == f"{latency_markdown.table(given)}\n"

@@ -6,7 +6,7 @@ import torch
 import train_demo
 from PIL import Image
 
-from shvit_mobile.families.shvit import shvit
+from shvit_mobile.families.shvit import create_shvit
 
 
 def test_resampling_the_whole_picture_is_pillows_bicubic() -> None:
@@ -66,7 +66,7 @@ def test_a_step_turns_a_kernel_downhill_and_keeps_its_length() -> None:
 
 
 def test_every_parameter_belongs_to_one_optimizer() -> None:
-    model = shvit("shvit_s1", classes=10)
+    model = create_shvit("shvit_s1", classes=10)
     kernels, others = train_demo.dense_kernels(model), train_demo.other_parameters(model)
     assert len(kernels) + len(others) == len(list(model.parameters()))
     assert not {id(kernel) for kernel in kernels} & {id(other) for other in others}

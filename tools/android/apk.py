@@ -22,7 +22,7 @@ from install import FRAMEWORK_RELEASE, folder, say
 from resources import LIBRARIES, Resources, badging
 from toolchain import Toolchain
 
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
 
 # d8 is not to be had; dx came before it.
@@ -36,12 +36,12 @@ class BadPackage(ShvitError):
     """A package that a phone would not install, or that lacks something."""
 
 
-def programs() -> Path:
+def install_packaging_tools() -> Path:
     """The folder of dx, zipalign and apksigner; downloaded where it is not there."""
     place = folder() / "packaging"
     if not place.exists():
         say("Downloading dx, zipalign and apksigner")
-        with whole(place) as (part,):
+        with write_atomically(place) as (part,):
             part.mkdir()
             unpacked([ALIGNER], part, dependencies=True)
             # What these depend on is a Java machine, which is there.
@@ -50,7 +50,7 @@ def programs() -> Path:
     return place
 
 
-def packaged(
+def package_app(
     tools: Toolchain, resources: Resources, classes: Iterable[Path], jars: Iterable[Path], least: str, into: Path
 ) -> Path:
     """The signed package of an app.
@@ -65,9 +65,9 @@ def packaged(
         BadPackage: a tool refuses something.
         ToolMissing, InstallFailed: a tool is not to be had.
     """
-    place = programs()
+    place = install_packaging_tools()
     into.mkdir(parents=True)
-    code = [*classes, *(without_metadata(jar, into / jar.name) for jar in jars)]
+    code = [*classes, *(strip_metadata(jar, into / jar.name) for jar in jars)]
     dex, loose, aligned, signed = (into / name for name in ("classes.dex", "loose.apk", "aligned.apk", "app.apk"))
     dx = ("-Xmx1g", "-cp", place / DX_JAR, "com.android.dx.command.Main", "--dex", f"--min-sdk-version={least}")
     if tools.java(*dx, f"--output={dex}", *code) != 0:
@@ -80,7 +80,7 @@ def packaged(
     return signed
 
 
-def without_metadata(jar: Path, into: Path) -> Path:
+def strip_metadata(jar: Path, into: Path) -> Path:
     """The classes of a jar: what else it holds is no code, or code of other Java machines."""
     with zipfile.ZipFile(jar) as source, zipfile.ZipFile(into, "w") as target:
         for name in source.namelist():
@@ -105,10 +105,10 @@ def sign(tools: Toolchain, place: Path, package: Path, into: Path, least: str) -
         about = ("-alias", "once", "-keyalg", "RSA", "-keysize", "2048", "-validity", "1", "-dname", "CN=once")
         tools.keytool("-genkeypair", "-keystore", store, "-storetype", STORE, "-storepass", password, *about)
         key = ("--ks", store, "--ks-type", STORE, "--ks-pass", f"pass:{password}")
-        signer(tools, place, "sign", *key, "--min-sdk-version", least, "--in", package, "--out", into)
+        run_apksigner(tools, place, "sign", *key, "--min-sdk-version", least, "--in", package, "--out", into)
 
 
-def signer(tools: Toolchain, place: Path, *arguments: str | Path) -> str:
+def run_apksigner(tools: Toolchain, place: Path, *arguments: str | Path) -> str:
     """What apksigner prints.
 
     Raises:
@@ -133,19 +133,19 @@ def check_package(
     Raises:
         BadPackage: it lacks something, is not aligned, or its signature does not hold.
     """
-    place = programs()
+    place = install_packaging_tools()
     align(place, "-c", "-p", "4", package)
-    verified = signer(tools, place, "verify", "--verbose", "--min-sdk-version", settings["minSdk"], package)
+    verified = run_apksigner(tools, place, "verify", "--verbose", "--min-sdk-version", settings["minSdk"], package)
     faults = [
         *([] if re.search(r"Verified using v2 scheme.*: true", verified) else ["Its signature is of no use: not v2."]),
-        *missing(package, assets, classes),
-        *contradictions(badging(package), settings),
+        *find_missing(package, assets, classes),
+        *find_contradictions(badging(package), settings),
     ]
     if faults:
         raise BadPackage("The package is not what it should be.", why="\n".join(faults))
 
 
-def missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterator[str]:
+def find_missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterator[str]:
     """What a package should hold and does not."""
     with zipfile.ZipFile(package) as archive:
         members = {member.filename: member for member in archive.infolist()}
@@ -161,11 +161,11 @@ def missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterator[str
             yield f"It lacks the asset {path.relative_to(assets)}."
         elif path.suffix == ".pte" and member.compress_type != zipfile.ZIP_STORED:
             yield f"{path.relative_to(assets)} is compressed."
-    for name in sorted(set(classes) - dex_classes(dex)):
+    for name in sorted(set(classes) - read_dex_classes(dex)):
         yield f"Its code lacks {name}."
 
 
-def contradictions(told: str, settings: dict[str, str]) -> Iterator[str]:
+def find_contradictions(told: str, settings: dict[str, str]) -> Iterator[str]:
     """Where what aapt2 reads in a package is not what its Gradle file says."""
     expected = {
         "package: name": settings["applicationId"],
@@ -182,33 +182,33 @@ def contradictions(told: str, settings: dict[str, str]) -> Iterator[str]:
         yield "It can be debugged, and its times would mean nothing."
 
 
-def dex_classes(dex: bytes) -> set[str]:
+def read_dex_classes(dex: bytes) -> set[str]:
     """The names, with dots, of the classes that a dex file defines; "Dalvik Executable format" has the layout."""
     if dex[:4] != b"dex\n":
         raise BadPackage("classes.dex is no dex file.", why=f"It begins with {dex[:8]!r}.")
-    strings, types = table(dex, 56, "<I"), table(dex, 64, "<I")
-    return {java_name(text(dex, strings[types[row]])) for row in table(dex, 96, "<I28x")}
+    strings, types = read_dex_table(dex, 56, "<I"), read_dex_table(dex, 64, "<I")
+    return {to_java_name(read_dex_string(dex, strings[types[row]])) for row in read_dex_table(dex, 96, "<I28x")}
 
 
-def table(dex: bytes, header: int, row: str) -> list[int]:
+def read_dex_table(dex: bytes, header: int, row: str) -> list[int]:
     """The first field of each row of a table whose length and place stand in the header."""
     count, offset = struct.unpack_from("<II", dex, header)
     size = struct.calcsize(row)
     return [struct.unpack_from(row, dex, offset + size * index)[0] for index in range(count)]
 
 
-def text(dex: bytes, offset: int) -> str:
+def read_dex_string(dex: bytes, offset: int) -> str:
     """A string: its length in a varint, then its bytes and a zero."""
     while dex[offset] & 0x80:
         offset += 1
     return dex[offset + 1 : dex.index(0, offset + 1)].decode(errors="replace")
 
 
-def java_name(descriptor: str) -> str:
+def to_java_name(descriptor: str) -> str:
     return descriptor[1:-1].replace("/", ".")
 
 
-def compiled_names(folders: Iterable[Path]) -> set[str]:
+def list_compiled_classes(folders: Iterable[Path]) -> set[str]:
     """The names, with dots, of the classes in folders."""
     return {
         str(path.relative_to(top).with_suffix("")).replace("/", ".") for top in folders for path in top.rglob("*.class")

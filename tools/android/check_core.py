@@ -31,9 +31,9 @@ REPORT, EARLIER = BUILD / "simulated-report.json", BUILD / "simulated-report-ear
 COMPARED = BUILD / "comparison.json"
 MEASURED = REPOSITORY / "schemas/fixtures/goldens/shvit_s1-64-executorch-fp32.manifest.json"
 # In steps of 0 to 255, on average over a picture.
-PIXELS = 1.0
+MAX_PIXEL_DIFFERENCE = 1.0
 # Of the lines, in percent.
-FLOOR = 90
+MIN_COVERAGE = 90
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         status = check(install(), options.only)
-        return status or (0 if options.only else judged())
+        return status or (0 if options.only else check_simulated_report())
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2
@@ -59,9 +59,9 @@ def check(tools: Toolchain, only: str) -> int:
     # The module's name is in the names of what is internal, which the tests reach too.
     named = ("-module-name", "shvit-core")
     return (
-        tools.kotlinc(sources(MODULE / "src/main"), classes, [standard], *named)
+        tools.kotlinc(list_sources(MODULE / "src/main"), classes, [standard], *named)
         or tools.kotlinc(
-            [*sources(MODULE / "src/test"), *sources(HERE / "coverage")],
+            [*list_sources(MODULE / "src/test"), *list_sources(HERE / "coverage")],
             tests,
             [classes, *libraries],
             *named,
@@ -71,35 +71,35 @@ def check(tools: Toolchain, only: str) -> int:
             *("-cp", paths([tests, *libraries])),
             f"-Dshvit.repository={REPOSITORY}",
             f"-Dshvit.work={BUILD / 'work'}",
-            *("CoverageKt", classes, MODULE / "src/main/kotlin", PACKAGE, str(FLOOR), only),
+            *("CoverageKt", classes, MODULE / "src/main/kotlin", PACKAGE, str(MIN_COVERAGE), only),
         )
     )
 
 
-def judged() -> int:
+def check_simulated_report() -> int:
     """0 where Python takes the simulated run's report, and its pixels are near enough to those of the goldens."""
     report = DeviceReport.read(REPORT)
     checks = [result.golden for result in report.results if result.golden]
     worst, images = max(check.pixels_difference for check in checks), sum(check.images for check in checks)
-    print(f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {PIXELS:g}/255 allowed.", flush=True)
-    if worst > PIXELS:
+    print(f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {MAX_PIXEL_DIFFERENCE:g}/255 allowed.", flush=True)
+    if worst > MAX_PIXEL_DIFFERENCE:
         return 1
     EARLIER.write_text(json.dumps(json.loads(REPORT.read_text()) | {"created": "2025-02-13T09:41:00+01:00"}))
     command = [Path(sys.executable).with_name("shvit-mobile"), "devices", REPORT, "--artifacts", MEASURED]
     gate = ("--baseline", EARLIER, "--max-slowdown", "5%", "--out", COMPARED)
     status = subprocess.run([*command, *gate], check=False).returncode
-    if status == 0 and undecided(json.loads(COMPARED.read_text())):
+    if status == 0 and is_undecided(json.loads(COMPARED.read_text())):
         print("error: the run has too few rounds to be compared with an earlier one.", file=sys.stderr)
         return 1
     return status
 
 
-def undecided(told: dict[str, Any]) -> bool:
+def is_undecided(told: dict[str, Any]) -> bool:
     """Whether a comparison has no interval."""
     return not told["comparisons"] or any(one["slowdown"]["low"] is None for one in told["comparisons"])
 
 
-def sources(folder: Path) -> list[Path]:
+def list_sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.kt"))
 
 

@@ -30,7 +30,7 @@ PROJECT = HERE.parent.parent / "android_demo"
 BUILD = HERE.parent.parent / "build" / "android"
 ASSETS = PROJECT / "app/src/main/assets"
 # What a package says of itself.
-TOLD = ("applicationId", "minSdk", "targetSdk", "versionCode", "versionName")
+PACKAGE_SETTINGS = ("applicationId", "minSdk", "targetSdk", "versionCode", "versionName")
 
 
 def main() -> int:
@@ -55,20 +55,20 @@ def check(tools: Toolchain, plant: bool) -> int:
         print(f"error: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    say("shvit and app compile without a warning against Android's classes and both of ExecuTorch's APIs.")
+    print_status("shvit and app compile without a warning against Android's classes and both of ExecuTorch's APIs.")
     compile_test(tools, modules, PROJECT / "app", BUILD / "test")
-    say("The app's test on a phone compiles without a warning.")
+    print_status("The app's test on a phone compiles without a warning.")
     check_gradle(tools, PROJECT, BUILD / "gradle")
-    say("The Gradle scripts compile; catalog, modules, rules and wrapper agree.")
-    made = package(tools, modules)
-    say(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {models()}.")
+    print_status("The Gradle scripts compile; catalog, modules, rules and wrapper agree.")
+    made = build_package(tools, modules)
+    print_status(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {describe_models()}.")
     return 0 if not plant or caught_all_but_one(tools, modules, PROJECT) else 1
 
 
-def package(tools: Toolchain, modules: Modules) -> Path:
+def build_package(tools: Toolchain, modules: Modules) -> Path:
     """The app's package, looked into."""
     script = (PROJECT / "app/build.gradle.kts").read_text()
-    told = {name: setting(script, name) for name in TOLD}
+    told = {name: setting(script, name) for name in PACKAGE_SETTINGS}
     jars = (tools.library("kotlin-stdlib"), executorch())
     made = packaged(tools, modules.app.resources, modules.code, jars, told["minSdk"], BUILD / "package")
     needed = {*compiled_names(modules.code), *modules.app.resources.classes, "org.pytorch.executorch.Module"}
@@ -76,7 +76,7 @@ def package(tools: Toolchain, modules: Modules) -> Path:
     return made
 
 
-def models() -> str:
+def describe_models() -> str:
     """How many models the package holds.
 
     Raises:
@@ -88,7 +88,7 @@ def models() -> str:
     return f"{count} model{'' if count == 1 else 's'}"
 
 
-def say(what: str) -> None:
+def print_status(what: str) -> None:
     print(what, flush=True)
 
 

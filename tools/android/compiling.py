@@ -30,7 +30,7 @@ class CompileFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Application:
+class CompiledApp:
     """The app, compiled against a library and one of ExecuTorch's APIs.
 
     Attributes:
@@ -44,7 +44,7 @@ class Application:
 
 
 @dataclass(frozen=True)
-class Modules:
+class CompiledModules:
     """The compiled modules of the project.
 
     Attributes:
@@ -58,7 +58,7 @@ class Modules:
     core: Path
     generated: Path
     library: Path
-    app: Application
+    app: CompiledApp
     known: tuple[Path, ...]
     apis: dict[str, Path]
 
@@ -68,7 +68,7 @@ class Modules:
         return self.core, self.generated, self.library, self.app.ids, self.app.classes
 
 
-def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
+def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledModules:
     """The project's modules, compiled into a folder of which nothing that was there is left.
 
     Raises:
@@ -77,22 +77,22 @@ def compiled(tools: Toolchain, project: Path, build: Path) -> Modules:
         ToolMissing, InstallFailed: what they are compiled against cannot be had.
     """
     shutil.rmtree(build, ignore_errors=True)
-    android = (merged_overlay(tools, build), framework())
+    android = (merge_overlay(tools, build), framework())
     core = build / "core"
     standard = tools.library("kotlin-stdlib")
-    sources = kotlin(project / "shvit-core/src/main")
-    done("shvit-core", tools.kotlinc(sources, core, [standard], "-module-name", "shvit-core"))
+    sources = list_kotlin_sources(project / "shvit-core/src/main")
+    check_status("shvit-core", tools.kotlinc(sources, core, [standard], "-module-name", "shvit-core"))
     generated = build / "generated"
-    done("BuildConfig", tools.javac([build_config(project, build)], generated, []))
+    check_status("BuildConfig", tools.javac([write_build_config(project, build)], generated, []))
     known = (*android, standard, core, generated)
-    apis = {"older": executorch(), "newest": stub(tools, build, [*android, standard])}
+    apis = {"older": executorch(), "newest": compile_stub(tools, build, [*android, standard])}
     for name, api in apis.items():
-        library = compiled_module(tools, project / "shvit", build / name, [*known, api])
-        app = compiled_app(tools, project / "app", build / name, [*known, api, library])
-    return Modules(core, generated, library, app, known, apis)
+        library = compile_module(tools, project / "shvit", build / name, [*known, api])
+        app = compile_app(tools, project / "app", build / name, [*known, api, library])
+    return CompiledModules(core, generated, library, app, known, apis)
 
 
-def compiled_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Application:
+def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> CompiledApp:
     """The app's classes and resources, held against each other.
 
     Raises:
@@ -101,51 +101,51 @@ def compiled_app(tools: Toolchain, module: Path, into: Path, known: list[Path], 
     """
     resources = linked(module, into / "resources")
     ids = into / "R"
-    done("R", tools.javac([resources.java], ids, known))
-    classes = compiled_module(tools, module, into, [*known, ids], quiet=quiet)
+    check_status("R", tools.javac([resources.java], ids, known))
+    classes = compile_module(tools, module, into, [*known, ids], quiet=quiet)
     check_classes(resources, classes)
     check_permissions(resources, classes)
-    return Application(resources, ids, classes)
+    return CompiledApp(resources, ids, classes)
 
 
-def compile_test(tools: Toolchain, modules: Modules, module: Path, into: Path) -> None:
+def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into: Path) -> None:
     """Compiles the app's test that runs on a phone, which sees what is internal to the app."""
     junit = [jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")]
     stubs, app = into / "androidx", modules.app
-    done("AndroidX's stub", tools.javac(java(HERE / "androidx-stub"), stubs, [*modules.known, *junit]))
+    check_status("AndroidX's stub", tools.javac(list_java_sources(HERE / "androidx-stub"), stubs, [*modules.known, *junit]))
     known = [*modules.known, modules.apis["newest"], modules.library, app.ids, app.classes, stubs, *junit]
     options = ("-module-name", module.name, f"-Xfriend-paths={app.classes}")
-    sources = kotlin(module / "src/androidTest")
-    done("The app's test", tools.kotlinc_android(sources, into / "androidTest", known, *options))
+    sources = list_kotlin_sources(module / "src/androidTest")
+    check_status("The app's test", tools.kotlinc_android(sources, into / "androidTest", known, *options))
 
 
-def compiled_module(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Path:
+def compile_module(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Path:
     classes = into / module.name
     what = f"{module.name}, against the {into.name} API of ExecuTorch,"
-    sources = kotlin(module / "src/main")
-    done(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name, quiet=quiet))
+    sources = list_kotlin_sources(module / "src/main")
+    check_status(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name, quiet=quiet))
     return classes
 
 
-def merged_overlay(tools: Toolchain, build: Path) -> Path:
+def merge_overlay(tools: Toolchain, build: Path) -> Path:
     """The framework classes that have newer members, with them."""
     newer, merged = build / "overlay", build / "android"
-    done("The overlay", tools.javac(java(HERE / "overlay"), newer, [framework()]))
-    done("The overlay", tools.java("-cp", paths(tools.asm), HERE / "Merge.java", newer, framework(), merged))
+    check_status("The overlay", tools.javac(list_java_sources(HERE / "overlay"), newer, [framework()]))
+    check_status("The overlay", tools.java("-cp", paths(tools.asm), HERE / "Merge.java", newer, framework(), merged))
     return merged
 
 
-def stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
+def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
     """The classes of ExecuTorch's newest API, without code."""
     into, sources = build / "executorch-stub", HERE / "executorch-stub"
     what = "ExecuTorch's stub"
     options = ("-module-name", "executorch")
-    done(what, tools.kotlinc_android([*kotlin(sources), *java(sources)], into, known, *options))
-    done(what, tools.javac(java(sources), into, [into, *known]))
+    check_status(what, tools.kotlinc_android([*list_kotlin_sources(sources), *list_java_sources(sources)], into, known, *options))
+    check_status(what, tools.javac(list_java_sources(sources), into, [into, *known]))
     return into
 
 
-def build_config(project: Path, build: Path) -> Path:
+def write_build_config(project: Path, build: Path) -> Path:
     """The class that Gradle would generate of the version catalog."""
     catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text())
     source = build / "generated-sources" / "BuildConfig.java"
@@ -154,14 +154,14 @@ def build_config(project: Path, build: Path) -> Path:
     return source
 
 
-def kotlin(folder: Path) -> list[Path]:
+def list_kotlin_sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.kt"))
 
 
-def java(folder: Path) -> list[Path]:
+def list_java_sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.java"))
 
 
-def done(what: str, status: int) -> None:
+def check_status(what: str, status: int) -> None:
     if status != 0:
         raise CompileFailed(what, status)

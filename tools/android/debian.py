@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.runtimes.arm64.install import InstallFailed, last_words, printed
+from shvit_mobile.runtimes.arm64.install import InstallFailed, format_last_error, run_command
 
 # Lists and archives of its own, so that a machine whose lists are empty or old serves too. Sources, keys and proxies
 # stay the machine's, and so does the record of what is installed: what is there already is not downloaded. Nothing is
@@ -35,7 +35,7 @@ Dir::State::status "{folder}/status";
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None) -> None:
+def unpack_packages(packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None) -> None:
     """Unpacks packages into a folder, and, if asked, those they depend on that this machine does not have.
 
     Args:
@@ -57,47 +57,47 @@ def unpacked(packages: Iterable[str], into: Path, *, dependencies: bool = False,
             hint="Use a Debian machine or container.",
         )
     with tempfile.TemporaryDirectory(prefix="shvit-apt-") as temporary:
-        for archive in downloaded(names, Path(temporary), dependencies, release):
+        for archive in download_packages(names, Path(temporary), dependencies, release):
             about = f"{archive.name} cannot be unpacked.", ""
-            printed(["dpkg-deb", "--extract", str(archive), str(into)], about=about)
+            run_command(["dpkg-deb", "--extract", str(archive), str(into)], failure=about)
 
 
-def downloaded(names: list[str], folder: Path, dependencies: bool, release: str | None) -> list[Path]:
+def download_packages(names: list[str], folder: Path, dependencies: bool, release: str | None) -> list[Path]:
     for place in ("lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True)
     config = folder / "apt.conf"
     config.write_text(APT_CONFIG.format(folder=folder))
     if release:
-        point_to(release, config)
+        restrict_to_release(release, config)
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
     # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
     what = f"apt cannot download {', '.join(names)}{f' of Debian {release}' if release else ''}."
-    why = f"They come from the Debian mirror that apt is configured with. {last_words(updated)}".strip()
+    why = f"They come from the Debian mirror that apt is configured with. {format_last_error(updated)}".strip()
     # Reinstalled: where a JDK is recorded as installed and cannot be found, it is to be downloaded all the same.
     with_others = ["install", "--reinstall", "--yes", "--download-only"]
     wanted = with_others if dependencies else ["download"]
-    printed(["apt-get", "--quiet=2", *wanted, *names], environment, folder, (what, why))
+    run_command(["apt-get", "--quiet=2", *wanted, *names], environment, folder, (what, why))
     archives = [*folder.glob("*.deb"), *(folder / "cache/archives").glob("*.deb")]
     if not archives:
         raise InstallFailed(what, why="apt ended well and left no archive.")
     return archives
 
 
-def point_to(release: str, config: Path) -> None:
+def restrict_to_release(release: str, config: Path) -> None:
     """Makes apt, as `config` sets it up, see one release of Debian and nothing else."""
     folder = config.parent
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-    (folder / "sources.list").write_text("".join(f"deb {signed}{mirror} {release} main\n" for mirror in mirrors()))
+    (folder / "sources.list").write_text("".join(f"deb {signed}{mirror} {release} main\n" for mirror in list_mirrors()))
     with config.open("a") as file:
         file.write(RELEASE_CONFIG.format(folder=folder))
 
 
-def mirrors() -> list[str]:
+def list_mirrors() -> list[str]:
     """Where this machine gets Debian's packages from, and whatever else it gets by apt."""
     about = "apt does not tell its mirrors.", ""
-    listed = printed(["apt-get", "--print-uris", "update"], about=about)
+    listed = run_command(["apt-get", "--print-uris", "update"], failure=about)
     uris = [line.split("'")[1] for line in listed.splitlines() if line.startswith("'")]
     return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))

@@ -37,7 +37,7 @@ class BadGradle(ShvitError):
 
 
 @dataclass(frozen=True)
-class Project:
+class GradleProject:
     """A Gradle project's files.
 
     Attributes:
@@ -53,7 +53,7 @@ class Project:
     modules: dict[str, str]
 
 
-def project(folder: Path) -> Project:
+def read_project(folder: Path) -> GradleProject:
     """The project in a folder.
 
     Raises:
@@ -65,7 +65,7 @@ def project(folder: Path) -> Project:
         raise BadGradle("The version catalog is no TOML.", why=str(reason)) from None
     modules = {path.parent.name: path.read_text() for path in sorted(folder.glob("*/build.gradle.kts"))}
     texts = ((folder / name).read_text() for name in ("settings.gradle.kts", "build.gradle.kts"))
-    return Project(folder, catalog, *texts, modules)
+    return GradleProject(folder, catalog, *texts, modules)
 
 
 def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = False) -> None:
@@ -78,25 +78,25 @@ def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = Fa
     Raises:
         BadGradle: it does.
     """
-    found = project(folder)
-    faults = [*alias_faults(found), *module_faults(found), *rule_faults(found), *wrapper_faults(found)]
+    found = read_project(folder)
+    faults = [*find_alias_faults(found), *find_module_faults(found), *find_rule_faults(found), *find_wrapper_faults(found)]
     if faults:
         raise BadGradle("The Gradle project contradicts itself.", why="\n".join(faults))
     shutil.rmtree(into, ignore_errors=True)
-    sources = [*sorted((HERE / "gradle-stub").glob("*.kt")), *written(found, into / "scripts")]
+    sources = [*sorted((HERE / "gradle-stub").glob("*.kt")), *write_kotlin_sources(found, into / "scripts")]
     status = tools.kotlinc(sources, into / "classes", [tools.library("kotlin-stdlib")], quiet=quiet)
     if status != 0:
         raise BadGradle("A Gradle script does not compile.", why="The compiler has said where.")
 
 
-def alias_faults(found: Project) -> Iterator[str]:
+def find_alias_faults(found: GradleProject) -> Iterator[str]:
     """Aliases of the catalog that are used and not defined, or defined and not used; versions likewise."""
     used = set(ALIAS.findall("".join([found.root, *found.modules.values()])))
     used = {name.removesuffix(".get") for name in used}
     catalog = found.catalog
-    versions = {f"versions.{dotted(name)}" for name in catalog["versions"]}
-    aliases = {dotted(name) for name in catalog["libraries"]} | {
-        f"plugins.{dotted(name)}" for name in catalog["plugins"]
+    versions = {f"versions.{to_dotted_name(name)}" for name in catalog["versions"]}
+    aliases = {to_dotted_name(name) for name in catalog["libraries"]} | {
+        f"plugins.{to_dotted_name(name)}" for name in catalog["plugins"]
     }
     referred = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in catalog[kind].values()}
     for name in sorted(used - aliases - versions):
@@ -106,16 +106,16 @@ def alias_faults(found: Project) -> Iterator[str]:
     for name in sorted(referred - set(catalog["versions"])):
         yield f"The version {name} is referred to, and the catalog does not define it."
     for name in sorted(set(catalog["versions"]) - referred):
-        if f"versions.{dotted(name)}" not in used:
+        if f"versions.{to_dotted_name(name)}" not in used:
             yield f"The version {name} is defined, and nothing uses it."
 
 
-def dotted(alias: str) -> str:
+def to_dotted_name(alias: str) -> str:
     """An alias as scripts name it."""
     return re.sub(r"[-_]", ".", alias)
 
 
-def module_faults(found: Project) -> Iterator[str]:
+def find_module_faults(found: GradleProject) -> Iterator[str]:
     """Modules that are not what the settings say, and Android modules that differ in what they are built for."""
     included = set(re.findall(r'":([\w-]+)"', found.settings))
     for name in sorted(included ^ set(found.modules)):
@@ -129,7 +129,7 @@ def module_faults(found: Project) -> Iterator[str]:
             yield f"{setting} is {' and '.join(sorted(values)) or 'nowhere'}; the Android modules should share one."
 
 
-def rule_faults(found: Project) -> Iterator[str]:
+def find_rule_faults(found: GradleProject) -> Iterator[str]:
     """Files of R8's rules that a script names and that are not there."""
     for module, text in found.modules.items():
         for name in re.findall(r'"([\w-]+\.pro)"', text):
@@ -137,7 +137,7 @@ def rule_faults(found: Project) -> Iterator[str]:
                 yield f"{module}/build.gradle.kts names {name}, which is not there."
 
 
-def wrapper_faults(found: Project) -> Iterator[str]:
+def find_wrapper_faults(found: GradleProject) -> Iterator[str]:
     """What is wrong with the wrapper: not Gradle's own, no checksum, or too old for the Android plugin."""
     lines = (found.folder / WRAPPER).read_text().splitlines()
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -155,21 +155,21 @@ def wrapper_faults(found: Project) -> Iterator[str]:
         yield f"The Android plugin {plugin} needs Gradle {least[0]}.{least[1]} or newer."
 
 
-def written(found: Project, into: Path) -> list[Path]:
+def write_kotlin_sources(found: GradleProject, into: Path) -> list[Path]:
     """The scripts as Kotlin sources, and the catalog's accessors."""
     into.mkdir(parents=True)
-    sources = {"Libs": accessors(found.catalog)}
-    sources["Settings"] = function(found.settings, "SettingsScript", "settings")
-    sources["Root"] = function(found.root, "RootScript", "root")
+    sources = {"Libs": format_accessors(found.catalog)}
+    sources["Settings"] = format_script_function(found.settings, "SettingsScript", "settings")
+    sources["Root"] = format_script_function(found.root, "RootScript", "root")
     for module, text in found.modules.items():
         (kind,) = {SCRIPTS[name] for name in SCRIPTS if re.search(rf"alias\(libs\.{re.escape(name)}\)", text)}
-        sources[kind] = function(text, kind, module.replace("-", "_"))
+        sources[kind] = format_script_function(text, kind, module.replace("-", "_"))
     for name, text in sources.items():
         (into / f"{name}.kt").write_text(text)
     return sorted(into.glob("*.kt"))
 
 
-def function(script: str, receiver: str, name: str) -> str:
+def format_script_function(script: str, receiver: str, name: str) -> str:
     """A script as a function on what Gradle hands it, with what Gradle imports by itself."""
     lines = script.splitlines()
     imports = [line for line in lines if line.startswith("import ")]
@@ -179,11 +179,11 @@ def function(script: str, receiver: str, name: str) -> str:
     )
 
 
-def accessors(catalog: dict[str, Any]) -> str:
+def format_accessors(catalog: dict[str, Any]) -> str:
     """Gradle's accessors of a catalog: `libs.a.b` for the library `a-b`, `libs.plugins.` and `libs.versions.`."""
-    values = {dotted(name): f'Library("{entry["module"]}")' for name, entry in catalog["libraries"].items()}
-    values |= {f"plugins.{dotted(name)}": f'PluginAlias("{entry["id"]}")' for name, entry in catalog["plugins"].items()}
-    values |= {f"versions.{dotted(name)}": f'Provider("{value}")' for name, value in catalog["versions"].items()}
+    values = {to_dotted_name(name): f'Library("{entry["module"]}")' for name, entry in catalog["libraries"].items()}
+    values |= {f"plugins.{to_dotted_name(name)}": f'PluginAlias("{entry["id"]}")' for name, entry in catalog["plugins"].items()}
+    values |= {f"versions.{to_dotted_name(name)}": f'Provider("{value}")' for name, value in catalog["versions"].items()}
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *groups, leaf = path.split(".")
@@ -191,14 +191,14 @@ def accessors(catalog: dict[str, Any]) -> str:
         for group in groups:
             place = place.setdefault(group, {})
         place[leaf] = value
-    return "\n".join(["package gradle", *nested("libs", tree), ""])
+    return "\n".join(["package gradle", *format_nested("libs", tree), ""])
 
 
-def nested(name: str, tree: dict[str, Any]) -> Iterator[str]:
+def format_nested(name: str, tree: dict[str, Any]) -> Iterator[str]:
     yield f"object {name} {{"
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from nested(key, value)
+            yield from format_nested(key, value)
         else:
             yield f"val {key} = {value}"
     yield "}"

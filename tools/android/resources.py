@@ -17,7 +17,7 @@ from pathlib import Path
 from debian import unpacked
 from install import folder, say
 
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
 
 PACKAGES = ("aapt", "android-framework-res")
@@ -35,7 +35,7 @@ class BadResources(ShvitError):
 
 
 @dataclass(frozen=True)
-class Resources:
+class LinkedResources:
     """An app's resources, linked.
 
     Attributes:
@@ -51,45 +51,45 @@ class Resources:
     permissions: tuple[str, ...]
 
 
-def aapt2() -> Path:
+def install_aapt2() -> Path:
     """The folder that holds aapt2 and all it needs; downloaded where it is not there."""
     place = folder() / "aapt2"
     if not place.exists():
         say("Downloading aapt2 and Android's resources")
-        with whole(place) as (part,):
+        with write_atomically(place) as (part,):
             part.mkdir()
             unpacked(PACKAGES, part, dependencies=True)
     return place
 
 
-def linked(app: Path, into: Path) -> Resources:
+def link_resources(app: Path, into: Path) -> LinkedResources:
     """Compiles and links the resources of a Gradle module of an app.
 
     Raises:
         BadResources: aapt2 refuses them; its words say where and why.
         ToolMissing, InstallFailed: there is no aapt2 to be had.
     """
-    tools = aapt2()
+    tools = install_aapt2()
     into.mkdir(parents=True)
     script = (app / "build.gradle.kts").read_text()
-    namespace = setting(script, "namespace")
-    manifest = merged_manifest(app / "src/main/AndroidManifest.xml", namespace, into / "AndroidManifest.xml")
+    namespace = read_setting(script, "namespace")
+    manifest = merge_manifest(app / "src/main/AndroidManifest.xml", namespace, into / "AndroidManifest.xml")
     archive, package, assets = into / "resources.zip", into / "resources.apk", app / "src/main/assets"
-    aapt(tools, "compile", "--dir", app / "src/main/res", "-o", archive)
-    aapt(
+    run_aapt2(tools, "compile", "--dir", app / "src/main/res", "-o", archive)
+    run_aapt2(
         tools,
         *("link", "-I", tools / FRAMEWORK, "--manifest", manifest, "--java", into / "java", "-o", package),
-        *("--min-sdk-version", setting(script, "minSdk"), "--target-sdk-version", setting(script, "targetSdk")),
-        *("--version-code", setting(script, "versionCode"), "--version-name", setting(script, "versionName")),
+        *("--min-sdk-version", read_setting(script, "minSdk"), "--target-sdk-version", read_setting(script, "targetSdk")),
+        *("--version-code", read_setting(script, "versionCode"), "--version-name", read_setting(script, "versionName")),
         *(("-A", assets, "-0", ".pte") if assets.is_dir() else ()),
         archive,
     )
     java = into / "java" / namespace.replace(".", "/") / "R.java"
-    named = {*components(manifest, namespace), *views(app / "src/main/res")}
-    return Resources(package, java, tuple(sorted(named)), tuple(permissions(manifest)))
+    named = {*list_components(manifest, namespace), *list_view_classes(app / "src/main/res")}
+    return LinkedResources(package, java, tuple(sorted(named)), tuple(list_permissions(manifest)))
 
 
-def setting(script: str, name: str) -> str:
+def read_setting(script: str, name: str) -> str:
     """A text or number that a Gradle file sets.
 
     Raises:
@@ -101,7 +101,7 @@ def setting(script: str, name: str) -> str:
     return found[1]
 
 
-def merged_manifest(source: Path, namespace: str, into: Path) -> Path:
+def merge_manifest(source: Path, namespace: str, into: Path) -> Path:
     """The manifest as Gradle hands it to aapt2: with the package's name, and placeholders filled in."""
     ET.register_namespace("android", ANDROID)
     manifest = ET.fromstring(source.read_text().replace("${applicationId}", namespace))
@@ -110,12 +110,12 @@ def merged_manifest(source: Path, namespace: str, into: Path) -> Path:
     return into
 
 
-def badging(package: Path) -> str:
+def dump_badging(package: Path) -> str:
     """What aapt2 reads in a package of its manifest."""
-    return aapt(aapt2(), "dump", "badging", package)
+    return run_aapt2(install_aapt2(), "dump", "badging", package)
 
 
-def aapt(tools: Path, *arguments: str | Path) -> str:
+def run_aapt2(tools: Path, *arguments: str | Path) -> str:
     """What aapt2 prints.
 
     Raises:
@@ -130,25 +130,25 @@ def aapt(tools: Path, *arguments: str | Path) -> str:
     return done.stdout
 
 
-def components(manifest: Path, namespace: str) -> list[str]:
+def list_components(manifest: Path, namespace: str) -> list[str]:
     """The classes that a manifest names."""
     root = ET.parse(manifest).getroot()
     names = [element.get(NAME, "") for tag in (*COMPONENTS, "application") for element in root.iter(tag)]
     return [f"{namespace}{name}" if name.startswith(".") else name for name in names if name]
 
 
-def permissions(manifest: Path) -> list[str]:
+def list_permissions(manifest: Path) -> list[str]:
     """What a manifest asks for."""
     return [element.get(NAME, "") for element in ET.parse(manifest).getroot().iter("uses-permission")]
 
 
-def views(resources: Path) -> list[str]:
+def list_view_classes(resources: Path) -> list[str]:
     """The classes that layouts name: elements with a dot."""
     layouts = resources.glob("layout*/*.xml")
     return [element.tag for layout in layouts for element in ET.parse(layout).getroot().iter() if "." in element.tag]
 
 
-def check_classes(resources: Resources, classes: Path) -> None:
+def check_classes(resources: LinkedResources, classes: Path) -> None:
     """Refuses a manifest or layout that names a class which is not among the compiled ones.
 
     Raises:
@@ -159,7 +159,7 @@ def check_classes(resources: Resources, classes: Path) -> None:
         raise BadResources(f"There is no class {', '.join(missing)}.", why="The manifest or a layout names it.")
 
 
-def check_permissions(resources: Resources, classes: Path) -> None:
+def check_permissions(resources: LinkedResources, classes: Path) -> None:
     """Refuses classes that name a permission which the manifest does not ask for: the system would deny it unasked.
 
     Raises:

@@ -83,18 +83,18 @@ class Toolchain:
     ) -> int:
         starter = (*SHORT_RUN, "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
         compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
-        places = ("-kotlin-home", self.kotlin.parent, "-cp", paths(classpath), "-d", into)
+        places = ("-kotlin-home", self.kotlin.parent, "-cp", join_paths(classpath), "-d", into)
         return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)
 
     def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
         """Compiles Java sources into a folder of classes and returns the exit status."""
         options = ("--release", "8", "-Xlint:all,-options", "-Werror", "-proc:none")
-        return self._run("javac", *options, "-cp", paths(classpath), "-d", into, *sources)
+        return self._run("javac", *options, "-cp", join_paths(classpath), "-d", into, *sources)
 
     def library(self, name: str) -> Path:
         """A library that comes with the compiler."""
         return self.kotlin / f"{name}.jar"
 
 
-def paths(entries: Sequence[Path]) -> str:
+def join_paths(entries: Sequence[Path]) -> str:
     return os.pathsep.join(map(str, entries))

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-MARKED = re.compile(
+MARKED_TYPE = re.compile(
     r"^@available\(iOS ([\d.]+)[^)]*\)\n(?:public|open) (?:\w+ )*?(?:class|struct|enum|protocol) (\w+)", re.M
 )
-ASKED = re.compile(r"(@|guard #|if #)available\(iOS ([\d.]+)")
+AVAILABILITY_CHECK = re.compile(r"(@|guard #|if #)available\(iOS ([\d.]+)")
 
 Version = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Unguarded:
+class UnguardedUse:
     """A use that an older system could not make.
 
     Attributes:
@@ -35,17 +35,17 @@ class Unguarded:
     system: str
 
 
-def newer(stubs: Path) -> dict[str, str]:
+def find_marked_types(stubs: Path) -> dict[str, str]:
     """The types that the interfaces in a folder mark, with the version of iOS that has them."""
     texts = (path.read_text() for path in sorted(stubs.glob("*.swiftinterface")))
-    return {name: system for text in texts for system, name in MARKED.findall(text)}
+    return {name: system for text in texts for system, name in MARKED_TYPE.findall(text)}
 
 
-def unguarded(source: str, types: Mapping[str, str]) -> Iterator[Unguarded]:
+def find_unguarded(source: str, types: Mapping[str, str]) -> Iterator[UnguardedUse]:
     """Each use of marked types in a source that nothing guards, in the order of lines.
 
     Args:
-        types: as `newer` gives them.
+        types: as `find_marked_types` gives them.
     """
     # By depth, the system that the block there is known to have; of a guard, the rest of its block.
     known: dict[int, Version] = {}
@@ -53,21 +53,21 @@ def unguarded(source: str, types: Mapping[str, str]) -> Iterator[Unguarded]:
     depth = 0
     for number, line in enumerate(source.splitlines(), start=1):
         code = line.partition("//")[0]
-        asked = ASKED.search(code)
+        asked = AVAILABILITY_CHECK.search(code)
         if asked and asked[1] != "guard #":
-            waiting = version(asked[2])
+            waiting = parse_version(asked[2])
         has = max((waiting, *known.values()))
         for name, system in types.items():
-            if re.search(rf"\b{name}\b", code) and version(system) > has:
-                yield Unguarded(number, name, system)
+            if re.search(rf"\b{name}\b", code) and parse_version(system) > has:
+                yield UnguardedUse(number, name, system)
         for brace in re.findall(r"[{}]", code):
             depth += 1 if brace == "{" else -1
             if brace == "{" and waiting:
                 known[depth], waiting = waiting, ()
             known = {at: system for at, system in known.items() if at <= depth}
         if asked and asked[1] == "guard #":
-            known[depth] = version(asked[2])
+            known[depth] = parse_version(asked[2])
 
 
-def version(text: str) -> Version:
+def parse_version(text: str) -> Version:
     return tuple(map(int, text.split(".")))

@@ -29,7 +29,7 @@ ICON_SIDE = 1024
 Objects = dict[str, dict[str, Any]]
 
 
-def problems(project: Path) -> list[str]:
+def find_problems(project: Path) -> list[str]:
     """A sentence for each thing that is wrong.
 
     Raises:
@@ -38,92 +38,92 @@ def problems(project: Path) -> list[str]:
     content = parsed((project / "project.pbxproj").read_text())
     objects: Objects = content["objects"]
     root = content["rootObject"]
-    missing = [*undefined(objects, root)]
+    missing = [*find_undefined(objects, root)]
     if missing:
         # The rest follows references.
         return missing
     return [
-        *unused(objects, root),
-        *absent_folders(objects, project.parent),
-        *absent_products(objects, project.parent),
-        *wrong_scheme(objects, project),
-        *missing_settings(objects),
-        *wrong_icon(objects, project.parent),
+        *find_unused(objects, root),
+        *find_absent_folders(objects, project.parent),
+        *find_absent_products(objects, project.parent),
+        *find_scheme_problems(objects, project),
+        *find_missing_settings(objects),
+        *find_icon_problems(objects, project.parent),
     ]
 
 
-def of_kind(objects: Objects, kind: str) -> Iterator[dict[str, Any]]:
+def find_objects(objects: Objects, kind: str) -> Iterator[dict[str, Any]]:
     """All objects of a class."""
     return (found for found in objects.values() if found["isa"] == kind)
 
 
-def references(value: Any) -> Iterator[str]:
+def find_references(value: Any) -> Iterator[str]:
     """The identifiers in a value."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for part in value:
-            yield from references(part)
+            yield from find_references(part)
     elif IDENTIFIER.fullmatch(value):
         yield value
 
 
-def undefined(objects: Objects, root: str) -> Iterator[str]:
+def find_undefined(objects: Objects, root: str) -> Iterator[str]:
     for owner, content in {"the project": {"rootObject": root}, **objects}.items():
-        for identifier in references(content):
+        for identifier in find_references(content):
             if identifier not in objects:
                 yield f"{owner} names {identifier}, which is not there."
 
 
-def unused(objects: Objects, root: str) -> Iterator[str]:
+def find_unused(objects: Objects, root: str) -> Iterator[str]:
     """What nothing that is used names."""
     used, waiting = {root}, [root]
     while waiting:
-        found = set(references(objects[waiting.pop()])) - used
+        found = set(find_references(objects[waiting.pop()])) - used
         used |= found
         waiting += found
     return (f"Nothing uses {identifier}, a {objects[identifier]['isa']}." for identifier in objects.keys() - used)
 
 
-def absent_folders(objects: Objects, folder: Path) -> Iterator[str]:
+def find_absent_folders(objects: Objects, folder: Path) -> Iterator[str]:
     """Of the buildable folders, and of the folders in them that are copied as they are."""
-    for group in of_kind(objects, "PBXFileSystemSynchronizedRootGroup"):
+    for group in find_objects(objects, "PBXFileSystemSynchronizedRootGroup"):
         for place in ("", *group.get("explicitFolders", [])):
             if not (folder / group["path"] / place).is_dir():
                 yield f"There is no folder {Path(group['path'], place)}."
 
 
-def absent_products(objects: Objects, folder: Path) -> Iterator[str]:
+def find_absent_products(objects: Objects, folder: Path) -> Iterator[str]:
     """Of the Swift packages in folders."""
     offered: set[str] = set()
-    for package in of_kind(objects, "XCLocalSwiftPackageReference"):
+    for package in find_objects(objects, "XCLocalSwiftPackageReference"):
         source = folder / package["relativePath"] / "Package.swift"
         if source.is_file():
             offered |= set(re.findall(r'\.library\(name: "(\w+)"', source.read_text()))
         else:
             yield f"There is no Swift package in {package['relativePath']}."
-    for product in of_kind(objects, "XCSwiftPackageProductDependency"):
+    for product in find_objects(objects, "XCSwiftPackageProductDependency"):
         if product["productName"] not in offered:
             yield f"No package has a product {product['productName']}."
 
 
-def configurations(objects: Objects, owner: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def get_configurations(objects: Objects, owner: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The build settings of a target, or of the project, by configuration."""
     listed = objects[owner["buildConfigurationList"]]["buildConfigurations"]
     return {objects[found]["name"]: objects[found]["buildSettings"] for found in listed}
 
 
-def wrong_scheme(objects: Objects, project: Path) -> Iterator[str]:
+def find_scheme_problems(objects: Objects, project: Path) -> Iterator[str]:
     """What shared schemes name that the project has not."""
     schemes = sorted((project / "xcshareddata" / "xcschemes").glob("*.xcscheme"))
     if not schemes:
         yield "There is no shared scheme."
     targets = {key: found for key, found in objects.items() if found["isa"] == "PBXNativeTarget"}
-    (owner,) = of_kind(objects, "PBXProject")
+    (owner,) = find_objects(objects, "PBXProject")
     for scheme in schemes:
         tree = ElementTree.parse(scheme)
         for action in tree.iterfind("./*[@buildConfiguration]"):
-            if action.get("buildConfiguration") not in configurations(objects, owner):
+            if action.get("buildConfiguration") not in get_configurations(objects, owner):
                 yield f"{scheme.name}: {action.tag} wants the configuration {action.get('buildConfiguration')}."
         tested = {found.get("BlueprintName") for found in tree.iterfind(".//TestableReference/BuildableReference")}
         for reference in tree.iterfind(".//BuildableReference"):
@@ -140,27 +140,27 @@ def wrong_scheme(objects: Objects, project: Path) -> Iterator[str]:
                 yield f"{scheme.name}: the tests of {target['name']} are not run."
 
 
-def apps(objects: Objects) -> Iterator[dict[str, Any]]:
+def find_app_targets(objects: Objects) -> Iterator[dict[str, Any]]:
     """The targets that make an app."""
     return (
         target
-        for target in of_kind(objects, "PBXNativeTarget")
+        for target in find_objects(objects, "PBXNativeTarget")
         if target["productType"] == "com.apple.product-type.application"
     )
 
 
-def missing_settings(objects: Objects) -> Iterator[str]:
-    for target in apps(objects):
-        for name, settings in configurations(objects, target).items():
+def find_missing_settings(objects: Objects) -> Iterator[str]:
+    for target in find_app_targets(objects):
+        for name, settings in get_configurations(objects, target).items():
             for key in PRIVACY:
                 if not settings.get(key, "").strip():
                     yield f"{target['name']} has no {key} under {name}."
 
 
-def wrong_icon(objects: Objects, folder: Path) -> Iterator[str]:
+def find_icon_problems(objects: Objects, folder: Path) -> Iterator[str]:
     """What the App Store's icon must be: a square of 1024 pixels without transparency."""
-    for target in apps(objects):
-        for settings in configurations(objects, target).values():
+    for target in find_app_targets(objects):
+        for settings in get_configurations(objects, target).values():
             name = f"{settings.get('ASSETCATALOG_COMPILER_APPICON_NAME')}.appiconset"
             found = next((folder / target["name"]).glob(f"*.xcassets/{name}/Contents.json"), None)
             if found is None:
@@ -175,7 +175,7 @@ def wrong_icon(objects: Objects, folder: Path) -> Iterator[str]:
 def main() -> None:
     project = Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT
     try:
-        wrong = problems(project)
+        wrong = find_problems(project)
     except ShvitError as reason:
         sys.exit(f"error: {project.name}: {reason}")
     for sentence in wrong:

@@ -12,7 +12,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     for folder in folders:
         for path in sorted(folder.glob("**/*.goldens/*.jpg")):
             name = f"{sha256(path.read_bytes()).hexdigest()}.ppm"
-            decoded(path).save(out / name)
+            decode_image(path).save(out / name)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,16 @@ import numpy as np
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.images.decode import decoded
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
 
 # Mean absolute difference of a picture, in steps of 0 to 255: 1/255 where pixels are of 0 to 1.
-MOST = 1.0
+MAX_DIFFERENCE = 1.0
 
 
 @dataclass(frozen=True)
-class Judged:
+class PixelComparison:
     """What was found of a picture.
 
     Attributes:
@@ -45,10 +45,10 @@ class Judged:
 
     @property
     def passed(self) -> bool:
-        return self.difference <= MOST and self.swift == self.python
+        return self.difference <= MAX_DIFFERENCE and self.swift == self.python
 
 
-def judged(pixels: Path, models: Path, judge: Runner) -> Iterator[Judged]:
+def compare_pixels(pixels: Path, models: Path, judge: Runner) -> Iterator[PixelComparison]:
     """Each golden picture of each model.
 
     Raises:
@@ -58,11 +58,11 @@ def judged(pixels: Path, models: Path, judge: Runner) -> Iterator[Judged]:
     for folder in sorted(models.glob("*/*.goldens")):
         goldens, model = Goldens.read(folder / "goldens.json"), folder.parent.name
         for golden in goldens.images:
-            ours = goldens.preprocessing.pixels(decoded(folder / golden.image))
+            ours = goldens.preprocessing.pixels(decode_image(folder / golden.image))
             made = (pixels / model / f"{golden.image}.rgb").read_bytes()
             theirs = np.frombuffer(made, np.uint8).reshape(ours.shape)
             logits = judge.run(np.stack([theirs, ours]))
-            yield Judged(
+            yield PixelComparison(
                 name=f"{model}, {golden.image}",
                 difference=float(np.abs(theirs.astype(int) - ours.astype(int)).mean()),
                 logits=float(np.abs(logits[0] - logits[1]).max()),
@@ -74,7 +74,7 @@ def judged(pixels: Path, models: Path, judge: Runner) -> Iterator[Judged]:
 def main() -> None:
     pixels, models, artifact = map(Path, sys.argv[1:])
     try:
-        found = list(judged(pixels, models, open_runner(Artifact.open(artifact))))
+        found = list(compare_pixels(pixels, models, open_runner(Artifact.open(artifact))))
     except (ShvitError, FileNotFoundError) as reason:
         sys.exit(f"error: {reason}")
     if not found:
@@ -83,7 +83,7 @@ def main() -> None:
     same = sum(one.swift == one.python for one in found)
     print(
         f"Swift's pixels of {len(found)} golden pictures: the worst differs by {worst.difference:.4f} of 255 on "
-        f"average, and {MOST:g} is allowed; {artifact.name} chooses the same class for {same}, "
+        f"average, and {MAX_DIFFERENCE:g} is allowed; {artifact.name} chooses the same class for {same}, "
         f"and no logit differs by more than {max(one.logits for one in found):.2g}."
     )
     if failed := [one for one in found if not one.passed]:

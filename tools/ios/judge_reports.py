@@ -18,7 +18,7 @@ from typing import Any
 MAX_SLOWDOWN = "5%"
 
 
-def devices(report: Path, earlier: Path, models: Path) -> tuple[int, dict[str, Any], str]:
+def run_devices_command(report: Path, earlier: Path, models: Path) -> tuple[int, dict[str, Any], str]:
     """The command's exit status, what it says as JSON, and its words."""
     program = Path(sys.executable).with_name("shvit-mobile")
     options = ["--artifacts", models, "--baseline", earlier, "--max-slowdown", MAX_SLOWDOWN, "--json"]
@@ -27,9 +27,9 @@ def devices(report: Path, earlier: Path, models: Path) -> tuple[int, dict[str, A
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 
-def faults(report: Path, models: Path, status: int) -> list[str]:
+def find_faults(report: Path, models: Path, status: int) -> list[str]:
     """What is not as it has to be of a report that is to end with a status."""
-    ended, told, words = devices(report, report.with_name("earlier.json"), models)
+    ended, told, words = run_devices_command(report, report.with_name("earlier.json"), models)
     if ended != status:
         return [f"it ends with {ended}, not with {status}.", words]
     rows, gate = told["rows"], told["gate"]
@@ -52,7 +52,7 @@ def faults(report: Path, models: Path, status: int) -> list[str]:
 def main() -> None:
     reports, models = map(Path, sys.argv[1:])
     for name, status in {"now": 0, "slower": 1}.items():
-        if found := faults(reports / f"{name}.json", models, status):
+        if found := find_faults(reports / f"{name}.json", models, status):
             sys.exit("\n".join(f"error: shvit-mobile devices {name}.json: {fault}" for fault in found))
         print(f"shvit-mobile devices takes Swift's {name}.json, and ends with {status}.")
 

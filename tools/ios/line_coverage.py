@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 
-def lines_of(export: dict[str, Any], sources: Path) -> dict[str, tuple[int, int]]:
+def count_lines(export: dict[str, Any], sources: Path) -> dict[str, tuple[int, int]]:
     """(covered, counted) lines of each file below `sources`, by its relative name."""
     files = export["data"][0]["files"]
     return {
@@ -28,7 +28,7 @@ def lines_of(export: dict[str, Any], sources: Path) -> dict[str, tuple[int, int]
 
 def main() -> None:
     export, sources, least = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]).resolve(), float(sys.argv[3])
-    lines = lines_of(export, sources)
+    lines = count_lines(export, sources)
     for name, (covered, counted) in sorted(lines.items()):
         print(f"{100 * covered / counted:6.1f}%  {counted:4d} lines  {name}")
     counted = sum(count for _, count in lines.values())

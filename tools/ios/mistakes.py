@@ -17,9 +17,9 @@ from typecheck import BUILD, MODULES, Module, check
 
 from shvit_mobile.errors import ShvitError
 
-LEAST = 0.9
-NAMED = {module.name: module for module in MODULES}
-KIT, APP = NAMED["SHViTKit"], NAMED["SHViTDemo"]
+MIN_FOUND_SHARE = 0.9
+MODULES_BY_NAME = {module.name: module for module in MODULES}
+KIT, APP = MODULES_BY_NAME["SHViTKit"], MODULES_BY_NAME["SHViTDemo"]
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ def main() -> None:
         sys.exit(2)
     for mistake, is_one in zip(MISTAKES, found, strict=True):
         print(f"{'found ' if is_one else 'missed'}  {mistake.what}")
-    print(f"{sum(found)} of {len(found)} planted mistakes are found; at least {LEAST:.0%} have to be.")
-    if sum(found) < LEAST * len(found):
+    print(f"{sum(found)} of {len(found)} planted mistakes are found; at least {MIN_FOUND_SHARE:.0%} have to be.")
+    if sum(found) < MIN_FOUND_SHARE * len(found):
         sys.exit("error: The check finds too few mistakes.")
 
 

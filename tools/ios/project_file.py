@@ -25,21 +25,21 @@ class Token(NamedTuple):
     line: int
 
 
-def parsed(source: str) -> dict[str, Any]:
+def parse_project(source: str) -> dict[str, Any]:
     """The dictionary that a project file is.
 
     Raises:
         NotAProject: it breaks the grammar, or has a key twice; names the line.
     """
-    tokens = iter([*tokens_of(source), Token("end", "the end", source.count("\n") + 1)])
-    value = value_of(next(tokens), tokens)
-    expect(next(tokens), "end", "the end")
+    tokens = iter([*tokenize(source), Token("end", "the end", source.count("\n") + 1)])
+    value = parse_value(next(tokens), tokens)
+    expect_token(next(tokens), "end", "the end")
     if not isinstance(value, dict):
         raise NotAProject("The file is no dictionary.")
     return value
 
 
-def tokens_of(source: str) -> Iterator[Token]:
+def tokenize(source: str) -> Iterator[Token]:
     """All but blanks and comments."""
     place = 0
     while place < len(source):
@@ -55,32 +55,32 @@ def tokens_of(source: str) -> Iterator[Token]:
         place = found.end()
 
 
-def value_of(first: Token, rest: Iterator[Token]) -> Any:
+def parse_value(first: Token, rest: Iterator[Token]) -> Any:
     """The value that begins with a token."""
     if first.kind == "text":
         return first.text
     if first.text == "(":
-        return list_of(rest)
+        return parse_list(rest)
     if first.text == "{":
-        return dictionary_of(rest)
+        return parse_dictionary(rest)
     raise NotAProject(f"Line {first.line} has {first.text!r} in place of a value.")
 
 
-def list_of(rest: Iterator[Token]) -> list[Any]:
+def parse_list(rest: Iterator[Token]) -> list[Any]:
     """What stands before the closing parenthesis; a comma follows each but perhaps the last."""
     values: list[Any] = []
     token = next(rest)
     while token.text != ")" or token.kind != "mark":
-        values.append(value_of(token, rest))
+        values.append(parse_value(token, rest))
         token = next(rest)
         if token == ("mark", ",", token.line):
             token = next(rest)
         elif token != ("mark", ")", token.line):
-            expect(token, "mark", ",")
+            expect_token(token, "mark", ",")
     return values
 
 
-def dictionary_of(rest: Iterator[Token]) -> dict[str, Any]:
+def parse_dictionary(rest: Iterator[Token]) -> dict[str, Any]:
     """What stands before the closing brace: keys, each with its value."""
     values: dict[str, Any] = {}
     while (key := next(rest)) != ("mark", "}", key.line):
@@ -88,13 +88,13 @@ def dictionary_of(rest: Iterator[Token]) -> dict[str, Any]:
             raise NotAProject(f"Line {key.line} has {key.text!r} in place of a key.")
         if key.text in values:
             raise NotAProject(f"Line {key.line} has the key {key.text} for the second time.")
-        expect(next(rest), "mark", "=")
-        values[key.text] = value_of(next(rest), rest)
-        expect(next(rest), "mark", ";")
+        expect_token(next(rest), "mark", "=")
+        values[key.text] = parse_value(next(rest), rest)
+        expect_token(next(rest), "mark", ";")
     return values
 
 
-def expect(token: Token, kind: str, text: str) -> None:
+def expect_token(token: Token, kind: str, text: str) -> None:
     """Raises `NotAProject` where a token is another one."""
     if (token.kind, token.text) != (kind, text):
         raise NotAProject(f"Line {token.line} has {token.text!r} in place of {text!r}.")

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from shvit_mobile.cache import chosen_or_cached
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.cache import resolve_cache_folder
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError, ToolMissing
-from shvit_mobile.runtimes.arm64.install import InstallFailed, last_words, printed
+from shvit_mobile.runtimes.arm64.install import InstallFailed, format_last_error, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDER = "SHVIT_SWIFT"
+FOLDER_VARIABLE = "SHVIT_SWIFT"
 VERSION = "6.0.3"
 RELEASE = "trixie"
 PACKAGES = ("swiftlang", "libstdc++-14-dev", "libc6-dev")
@@ -43,7 +43,7 @@ Dir::Cache "{folder}/cache";
 Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 """
-ABOUT = (
+DOWNLOAD_FAILURE = (
     f"apt cannot download Swift {VERSION}.",
     f"It is in Debian 13 ({RELEASE}), and comes from the Debian mirror that apt is configured with.",
 )
@@ -65,7 +65,7 @@ UNUSED = (
 )
 
 # $1: the root directory; $2: the repository; $3: the working directory; then the command.
-ENTER = f"""\
+ENTER_SCRIPT = f"""\
 set -e
 root=$1 repository=$2 directory=$3; shift 3
 mount --rbind /proc "$root/proc"
@@ -78,13 +78,13 @@ PATH=/{BIN}:/usr/bin HOME=/root LC_ALL=C.UTF-8 exec "$enter" --root="$root" --wd
 """
 
 
-def command(arguments: Sequence[str]) -> list[str]:
+def build_command(arguments: Sequence[str]) -> list[str]:
     """The command line that runs a program of the toolchain ("swift", "swiftc", "llvm-cov") here.
 
     Raises:
         ToolMissing, InstallFailed: the toolchain cannot be had on this machine.
     """
-    return list(arguments) if has_swift() else entered(installed(), arguments)
+    return list(arguments) if has_swift() else build_enter_command(install_toolchain(), arguments)
 
 
 def has_swift() -> bool:
@@ -96,16 +96,16 @@ def has_swift() -> bool:
     return found is not None and int(found[1]) >= int(VERSION.partition(".")[0])
 
 
-def installed() -> Path:
+def install_toolchain() -> Path:
     """The folder of Debian's toolchain, which is downloaded and unpacked if it is not there; whole or not at all."""
-    folder = toolchain_folder()
+    folder = get_toolchain_folder()
     if folder.exists():
         return folder
     check_tools()
     print(f"Unpacking Swift {VERSION} into {folder}", file=sys.stderr)
     downloads = folder.with_name(f"{folder.name}.downloads")
-    with whole(folder, overwrite=True) as (part,):
-        unpack(debian_packages(downloads), part)
+    with write_atomically(folder, overwrite=True) as (part,):
+        unpack(download_packages(downloads), part)
         check_starts(part)
     shutil.rmtree(downloads, ignore_errors=True)
     return folder
@@ -113,16 +113,16 @@ def installed() -> Path:
 
 def check_starts(root: Path) -> None:
     """Raises `InstallFailed` where what was unpacked is not Swift of the version wanted."""
-    tried = subprocess.run(entered(root, ["swift", "--version"]), capture_output=True, text=True, check=False)
+    tried = subprocess.run(build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False)
     if f"version {VERSION} " not in tried.stdout:
         raise InstallFailed(
-            f"What Debian has does not start as Swift {VERSION}.", why=tried.stdout.strip() or last_words(tried)
+            f"What Debian has does not start as Swift {VERSION}.", why=tried.stdout.strip() or format_last_error(tried)
         )
 
 
-def toolchain_folder() -> Path:
+def get_toolchain_folder() -> Path:
     """Where the toolchain is, or will be: $SHVIT_SWIFT, or a folder of its version in the cache."""
-    return chosen_or_cached(FOLDER, f"swift-{VERSION}")
+    return resolve_cache_folder(FOLDER_VARIABLE, f"swift-{VERSION}")
 
 
 def check_tools() -> None:
@@ -135,7 +135,7 @@ def check_tools() -> None:
         )
 
 
-def debian_packages(folder: Path) -> list[Path]:
+def download_packages(folder: Path) -> list[Path]:
     """The packages of the toolchain and of all that it needs.
 
     Raises:
@@ -145,7 +145,7 @@ def debian_packages(folder: Path) -> list[Path]:
         (folder / place).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if Path(KEYRING).exists() else ""
-    sources = [f"deb {signed}{mirror} {RELEASE} main\n" for mirror in mirrors()]
+    sources = [f"deb {signed}{mirror} {RELEASE} main\n" for mirror in list_mirrors()]
     (folder / "sources.list").write_text("".join(sources))
     config = folder / "apt.conf"
     config.write_text(APT_CONFIG.format(folder=folder))
@@ -154,19 +154,19 @@ def debian_packages(folder: Path) -> list[Path]:
     # Not every mirror of this machine holds that release: whether the packages are there is what counts.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
-    about = ABOUT[0], f"{ABOUT[1]} {last_words(updated)}".strip()
+    about = DOWNLOAD_FAILURE[0], f"{DOWNLOAD_FAILURE[1]} {format_last_error(updated)}".strip()
     # An interrupted attempt may have left versions that are no longer the newest.
-    printed(["apt-get", "--quiet=2", "autoclean"], environment, about=about)
+    run_command(["apt-get", "--quiet=2", "autoclean"], environment, failure=about)
     # base-files makes /lib a link to /usr/lib, and has to be unpacked before what is linked to from there.
     wanted = ["base-files", *PACKAGES]
-    printed(["apt-get", "--quiet=2", "install", "--yes", "--download-only", *wanted], environment, about=about)
+    run_command(["apt-get", "--quiet=2", "install", "--yes", "--download-only", *wanted], environment, failure=about)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
     return sorted(archives, key=lambda archive: not archive.name.startswith("base-files_"))
 
 
-def mirrors() -> list[str]:
+def list_mirrors() -> list[str]:
     """Where this machine gets Debian's packages from."""
-    listed = printed(["apt-get", "--print-uris", "update"], about=ABOUT)
+    listed = run_command(["apt-get", "--print-uris", "update"], failure=DOWNLOAD_FAILURE)
     uris = [line.split("'")[1] for line in listed.splitlines() if line.startswith("'")]
     return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))
 
@@ -175,7 +175,7 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     """Fills `root`, without what is not needed. No script of a package is run."""
     root.mkdir()
     for package in packages:
-        printed(["dpkg-deb", "--extract", str(package), str(root)], about=ABOUT)
+        run_command(["dpkg-deb", "--extract", str(package), str(root)], failure=DOWNLOAD_FAILURE)
     for pattern in UNUSED:
         for path in root.glob(pattern):
             if path.is_dir():
@@ -184,7 +184,7 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
                 path.unlink()
 
 
-def entered(root: Path, arguments: Sequence[str]) -> list[str]:
+def build_enter_command(root: Path, arguments: Sequence[str]) -> list[str]:
     """The command line that runs a program with `root` as its root directory, where the repository is mounted.
 
     Raises:
@@ -195,16 +195,16 @@ def entered(root: Path, arguments: Sequence[str]) -> list[str]:
     if tried.returncode != 0:
         raise ToolMissing(
             "This machine lets no program have mounts of its own.",
-            why=f"Debian's Swift runs in them. {last_words(tried)}",
+            why=f"Debian's Swift runs in them. {format_last_error(tried)}",
             hint="Run as root, or start the container with --cap-add SYS_ADMIN; or install Swift 6.",
         )
     directory = Path.cwd() if Path.cwd().is_relative_to(REPOSITORY) else REPOSITORY
-    return [*namespace, "sh", "-c", ENTER, "enter", str(root), str(REPOSITORY), str(directory), *arguments]
+    return [*namespace, "sh", "-c", ENTER_SCRIPT, "enter", str(root), str(REPOSITORY), str(directory), *arguments]
 
 
 def main() -> NoReturn:
     try:
-        line = command(["swift", *sys.argv[1:]])
+        line = build_command(["swift", *sys.argv[1:]])
     except ShvitError as reason:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)

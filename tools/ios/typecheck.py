@@ -27,7 +27,7 @@ BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
 
 
 @dataclass(frozen=True)
-class Module:
+class SwiftModule:
     """A module to be checked.
 
     Attributes:
@@ -48,16 +48,16 @@ class Module:
 TESTS = ("-Xfrontend", "-import-module", "-Xfrontend", "AppleXCTest")
 # In an order in which each comes after what it imports.
 MODULES = (
-    Module("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
-    Module("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
-    Module("SHViTDemoCore", DEMO / "SHViTKit/Sources/SHViTDemoCore"),
-    Module("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library", "-enable-testing")),
-    Module("SHViTDemoTests", DEMO / "SHViTDemoTests", TESTS),
-    Module("SHViTDemoPerformanceTests", DEMO / "SHViTDemoPerformanceTests", TESTS),
+    SwiftModule("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
+    SwiftModule("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
+    SwiftModule("SHViTDemoCore", DEMO / "SHViTKit/Sources/SHViTDemoCore"),
+    SwiftModule("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library", "-enable-testing")),
+    SwiftModule("SHViTDemoTests", DEMO / "SHViTDemoTests", TESTS),
+    SwiftModule("SHViTDemoPerformanceTests", DEMO / "SHViTDemoPerformanceTests", TESTS),
 )
 
 
-def check(module: Module, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
+def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
     """The compiler's answer to a module, whose interface it leaves in `build` for those that import it.
 
     What it imports itself lies there too, or in `BUILD`. Where the compiler finds nothing, uses of what is newer than
@@ -74,12 +74,12 @@ def check(module: Module, build: Path = BUILD) -> subprocess.CompletedProcess[st
         *map(str, module.sources()),
     ]
     answer = subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
-    if answer.returncode == 0 and (told := too_new(module)):
+    if answer.returncode == 0 and (told := find_too_new(module)):
         return subprocess.CompletedProcess(answer.args, 1, answer.stdout, "\n".join([*told, ""]))
     return answer
 
 
-def too_new(module: Module) -> list[str]:
+def find_too_new(module: SwiftModule) -> list[str]:
     """An error for each unguarded use of what only a newer iOS has."""
     types = newer(STUBS)
     return [
@@ -89,13 +89,13 @@ def too_new(module: Module) -> list[str]:
     ]
 
 
-def check_all(modules: Sequence[Module]) -> None:
+def check_all(modules: Sequence[SwiftModule]) -> None:
     """Prints what is wrong, and exits with 1 at the first module in which something is."""
     for module in modules:
         if not module.sources():
             print(f"{module.name}: no sources")
             continue
-        answer = check(module)
+        answer = check_module(module)
         if answer.returncode != 0:
             sys.exit(f"{answer.stdout}{answer.stderr}error: {module.name} does not pass against {STUBS.name}/.")
         print(f"{module.name}: {len(module.sources())} sources are right against {STUBS.name}/", flush=True)

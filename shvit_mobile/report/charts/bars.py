@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.svg import at, element, picture, tooltip
+from shvit_mobile.report.charts.svg import create_chart, create_element, create_tooltip, format_position
 
 
-def stacked(parts: Mapping[str, tuple[float, str]], most: float, label: str) -> Markup:
+def draw_stacked_bar(parts: Mapping[str, tuple[float, str]], most: float, label: str) -> Markup:
     """A bar of parts.
 
     Args:
@@ -21,26 +21,26 @@ def stacked(parts: Mapping[str, tuple[float, str]], most: float, label: str) -> 
     for name, (value, colour) in parts.items():
         share = value / most if most else 0.0
         children.append(
-            element("rect", tooltip(name), x=at(start), width=at(share), y=0, height="100%", class_=f"part {colour}")
+            create_element("rect", create_tooltip(name), x=format_position(start), width=format_position(share), y=0, height="100%", class_=f"part {colour}")
         )
         start += share
-    return picture(*children, kind="stacked", label=label)
+    return create_chart(*children, kind="stacked", label=label)
 
 
-def reach(low: float, high: float, limit: float, ends: tuple[float, float], *, past: bool) -> Markup:
+def draw_range_bar(low: float, high: float, limit: float, ends: tuple[float, float], *, past: bool) -> Markup:
     """From the least to the most that was seen, and a limit; all of them shares, `ends` of the axis."""
     start, end, line = ((value - ends[0]) / (ends[1] - ends[0]) for value in (low, high, limit))
-    return picture(
-        element(
+    return create_chart(
+        create_element(
             "rect",
-            x=at(start),
-            width=at(max(end - start, 0.01)),
+            x=format_position(start),
+            width=format_position(max(end - start, 0.01)),
             y="30%",
             height="40%",
             rx=3,
             class_="reach past" if past else "reach",
         ),
-        element("line", x1=at(line), x2=at(line), y1=0, y2="100%", class_="limit"),
+        create_element("line", x1=format_position(line), x2=format_position(line), y1=0, y2="100%", class_="limit"),
         kind="whisker",
         label=None,
     )

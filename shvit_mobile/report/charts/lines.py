@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.svg import Scale, anchor, at, element, joined, picture, tooltip
+from shvit_mobile.report.charts.svg import (
+    AxisScale,
+    choose_text_anchor,
+    create_chart,
+    create_element,
+    create_tooltip,
+    format_position,
+    join_markup,
+)
 from shvit_mobile.report.formatting import MINUS
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """Points (x, y, what they are in words) in the order of x, joined by a line or not; `style` is a class."""
 
     points: tuple[tuple[float, float, str], ...]
@@ -30,10 +38,10 @@ class Band:
     name: str
 
 
-def lines(
-    drawn: Sequence[Line],
-    x: Scale,
-    y: Scale,
+def draw_line_chart(
+    drawn: Sequence[ChartLine],
+    x: AxisScale,
+    y: AxisScale,
     *,
     label: str,
     unit: str,
@@ -52,59 +60,59 @@ def lines(
         x_ticks: the unit of x; None leaves the axis without numbers.
     """
     ticks, below = y.ticks(5), x.ticks(6) if x_ticks else []
-    return picture(
-        *(band(one, x) for one in bands),
-        *(rule(y.share(value), "grid") for value in ticks),
-        Markup("") if limit is None else rule(y.share(limit), "limit"),
-        *(path(line, x, y) for line in drawn if line.joined),
-        *(dot(point, x, y, line.style) for line in drawn for point in line.points),
-        *(side(value, y, unit if value == ticks[-1] else "") for value in ticks),
-        *(bottom(value, x, x_ticks or "" if value == below[-1] else "") for value in below),
+    return create_chart(
+        *(draw_band(one, x) for one in bands),
+        *(draw_grid_line(y.share(value), "grid") for value in ticks),
+        Markup("") if limit is None else draw_grid_line(y.share(limit), "limit"),
+        *(draw_path(line, x, y) for line in drawn if line.joined),
+        *(draw_dot(point, x, y, line.style) for line in drawn for point in line.points),
+        *(draw_y_tick(value, y, unit if value == ticks[-1] else "") for value in ticks),
+        *(draw_x_tick(value, x, x_ticks or "" if value == below[-1] else "") for value in below),
         kind="lines numbered" if x_ticks else "lines",
         label=label,
     )
 
 
-def strip(bands: Sequence[Band], x: Scale, unit: str, label: str) -> Markup:
+def draw_band_strip(bands: Sequence[Band], x: AxisScale, unit: str, label: str) -> Markup:
     """Bands alone, over an axis."""
     ticks = x.ticks(6)
-    return picture(
-        *(band(one, x) for one in bands),
-        *(bottom(value, x, unit if value == ticks[-1] else "") for value in ticks),
+    return create_chart(
+        *(draw_band(one, x) for one in bands),
+        *(draw_x_tick(value, x, unit if value == ticks[-1] else "") for value in ticks),
         kind="strip numbered",
         label=label,
     )
 
 
-def rule(share: float, style: str) -> Markup:
-    y = at(1 - share)
-    return element("line", x1=0, x2="100%", y1=y, y2=y, class_=style)
+def draw_grid_line(share: float, style: str) -> Markup:
+    y = format_position(1 - share)
+    return create_element("line", x1=0, x2="100%", y1=y, y2=y, class_=style)
 
 
-def side(value: float, y: Scale, unit: str) -> Markup:
+def draw_y_tick(value: float, y: AxisScale, unit: str) -> Markup:
     """The number of a horizontal line, on it."""
     text = f"{value:g}".replace("-", MINUS) + (f" {unit}" if unit else "")
-    return element("text", text, x=0, y=at(1 - y.share(value)), dy=-4, class_="tick")
+    return create_element("text", text, x=0, y=format_position(1 - y.share(value)), dy=-4, class_="tick")
 
 
-def bottom(value: float, x: Scale, unit: str) -> Markup:
+def draw_x_tick(value: float, x: AxisScale, unit: str) -> Markup:
     share = x.share(value)
     text = f"{value:g}" + (f" {unit}" if unit else "")
-    return element("text", text, x=at(share), y="100%", dy=16, text_anchor=anchor(share), class_="tick")
+    return create_element("text", text, x=format_position(share), y="100%", dy=16, text_anchor=choose_text_anchor(share), class_="tick")
 
 
-def band(one: Band, x: Scale) -> Markup:
+def draw_band(one: Band, x: AxisScale) -> Markup:
     start, end = x.share(one.start), x.share(one.end)
-    name = element("text", one.name, x=at(start), y=0, dy=-6, class_="band-name") if one.name else Markup("")
-    rect = element("rect", x=at(start), width=at(end - start), y=0, height="100%", class_=f"band {one.style}")
-    return joined([rect, name])
+    name = create_element("text", one.name, x=format_position(start), y=0, dy=-6, class_="band-name") if one.name else Markup("")
+    rect = create_element("rect", x=format_position(start), width=format_position(end - start), y=0, height="100%", class_=f"band {one.style}")
+    return join_markup([rect, name])
 
 
-def path(line: Line, x: Scale, y: Scale) -> Markup:
+def draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
     """The line in a square of 1000 that is stretched to the chart; its width is not."""
     steps = " L".join(f"{1000 * x.share(a):.1f} {1000 * (1 - y.share(b)):.1f}" for a, b, _ in line.points)
-    drawn = element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
-    return element(
+    drawn = create_element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
+    return create_element(
         "svg",
         drawn,
         viewBox="0 0 1000 1000",
@@ -115,6 +123,6 @@ def path(line: Line, x: Scale, y: Scale) -> Markup:
     )
 
 
-def dot(point: tuple[float, float, str], x: Scale, y: Scale, style: str) -> Markup:
+def draw_dot(point: tuple[float, float, str], x: AxisScale, y: AxisScale, style: str) -> Markup:
     a, b, words = point
-    return element("circle", tooltip(words), cx=at(x.share(a)), cy=at(1 - y.share(b)), r=2.5, class_=f"point {style}")
+    return create_element("circle", create_tooltip(words), cx=format_position(x.share(a)), cy=format_position(1 - y.share(b)), r=2.5, class_=f"point {style}")

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.lines import bottom, rule, side
-from shvit_mobile.report.charts.svg import Scale, at, element, joined, picture, tooltip
-from shvit_mobile.report.dominance import beaten_by
+from shvit_mobile.report.charts.lines import draw_grid_line, draw_x_tick, draw_y_tick
+from shvit_mobile.report.charts.svg import (
+    AxisScale,
+    create_chart,
+    create_element,
+    create_tooltip,
+    format_position,
+    join_markup,
+)
+from shvit_mobile.report.dominance import find_dominators
 
 # Points nearer than these shares of the width and the height bear one label together.
-NEAR = (0.05, 0.1)
+LABEL_MERGE_DISTANCE = (0.05, 0.1)
 
 
 @dataclass(frozen=True)
-class Point:
+class ScatterPoint:
     """Both less is better.
 
     Attributes:
@@ -34,50 +41,50 @@ class Point:
     words: str
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def find_pareto_front(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:
     """Those that no other beats in one figure without losing in the other, by x."""
-    beaten = beaten_by([(one.x, one.y) for one in points])
+    beaten = find_dominators([(one.x, one.y) for one in points])
     kept = [one for one, by in zip(points, beaten, strict=True) if by is None]
     return sorted(kept, key=lambda one: (one.x, one.y, one.letter))
 
 
-def scatter(points: Sequence[Point], x: Scale, y: Scale, *, units: tuple[str, str], label: str) -> Markup:
+def draw_scatter(points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale, *, units: tuple[str, str], label: str) -> Markup:
     """The chart: the front as steps, its points filled, the others hollow."""
-    best = front(points)
+    best = find_pareto_front(points)
     ticks, below = y.ticks(5), x.ticks(6)
-    return picture(
-        *(rule(y.share(value), "grid") for value in ticks),
-        *(side(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
-        *(bottom(value, x, units[0] if value == below[-1] else "") for value in below),
-        steps(best, x, y),
-        *(mark(one, x, y, one in best) for one in points),
-        *(name(group, x, y) for group in together(points, x, y)),
+    return create_chart(
+        *(draw_grid_line(y.share(value), "grid") for value in ticks),
+        *(draw_y_tick(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
+        *(draw_x_tick(value, x, units[0] if value == below[-1] else "") for value in below),
+        draw_front_steps(best, x, y),
+        *(draw_point(one, x, y, one in best) for one in points),
+        *(draw_group_label(group, x, y) for group in group_nearby_points(points, x, y)),
         kind="scatter numbered",
         label=label,
     )
 
 
-def steps(best: Sequence[Point], x: Scale, y: Scale) -> Markup:
+def draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
     """From each point of the front to the right, then down to the next."""
     corners = [(1000 * x.share(one.x), 1000 * (1 - y.share(one.y))) for one in best]
     turns = [f"H{right:.1f} V{down:.1f}" for right, down in corners[1:]]
     begin = f"M{corners[0][0]:.1f} 0 V{corners[0][1]:.1f}"
-    drawn = element("path", d=" ".join([begin, *turns, "H1000"]), vector_effect="non-scaling-stroke", class_="front")
-    return element("svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%")
+    drawn = create_element("path", d=" ".join([begin, *turns, "H1000"]), vector_effect="non-scaling-stroke", class_="front")
+    return create_element("svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%")
 
 
-def mark(one: Point, x: Scale, y: Scale, best: bool) -> Markup:
-    cx = at(x.share(one.x))
-    return joined(
+def draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Markup:
+    cx = format_position(x.share(one.x))
+    return join_markup(
         [
-            element(
-                "line", x1=cx, x2=cx, y1=at(1 - y.share(one.low)), y2=at(1 - y.share(one.high)), class_="interval faint"
+            create_element(
+                "line", x1=cx, x2=cx, y1=format_position(1 - y.share(one.low)), y2=format_position(1 - y.share(one.high)), class_="interval faint"
             ),
-            element(
+            create_element(
                 "circle",
-                tooltip(one.words),
+                create_tooltip(one.words),
                 cx=cx,
-                cy=at(1 - y.share(one.y)),
+                cy=format_position(1 - y.share(one.y)),
                 r=6,
                 class_=f"spot {one.style} {'best' if best else 'beaten'}",
             ),
@@ -85,14 +92,14 @@ def mark(one: Point, x: Scale, y: Scale, best: bool) -> Markup:
     )
 
 
-def name(group: Sequence[Point], x: Scale, y: Scale) -> Markup:
+def draw_group_label(group: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
     right = max(x.share(one.x) for one in group)
     turned = right > 0.9
-    return element(
+    return create_element(
         "text",
         ", ".join(one.letter for one in group),
-        x=at(min(x.share(one.x) for one in group) if turned else right),
-        y=at(1 - sum(y.share(one.y) for one in group) / len(group)),
+        x=format_position(min(x.share(one.x) for one in group) if turned else right),
+        y=format_position(1 - sum(y.share(one.y) for one in group) / len(group)),
         dx=-11 if turned else 11,
         dy=-8,
         text_anchor="end" if turned else "start",
@@ -100,13 +107,13 @@ def name(group: Sequence[Point], x: Scale, y: Scale) -> Markup:
     )
 
 
-def together(points: Sequence[Point], x: Scale, y: Scale) -> list[list[Point]]:
+def group_nearby_points(points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> list[list[ScatterPoint]]:
     """Points in groups, each near the first of its group."""
-    groups: list[list[Point]] = []
+    groups: list[list[ScatterPoint]] = []
     for one in points:
         for group in groups:
             first = group[0]
-            if abs(x.share(one.x) - x.share(first.x)) < NEAR[0] and abs(y.share(one.y) - y.share(first.y)) < NEAR[1]:
+            if abs(x.share(one.x) - x.share(first.x)) < LABEL_MERGE_DISTANCE[0] and abs(y.share(one.y) - y.share(first.y)) < LABEL_MERGE_DISTANCE[1]:
                 group.append(one)
                 break
         else:

@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 from markupsafe import Markup, escape
 
 
-def element(name: str, /, *children: str | Markup, **attributes: object) -> Markup:
+def create_element(name: str, /, *children: str | Markup, **attributes: object) -> Markup:
     """An element; what is no `Markup` is escaped, in its children as in its attributes.
 
     Args:
@@ -22,35 +22,35 @@ def element(name: str, /, *children: str | Markup, **attributes: object) -> Mark
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), told, joined(children))
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), told, join_markup(children))
 
 
-def joined(parts: Iterable[str | Markup]) -> Markup:
+def join_markup(parts: Iterable[str | Markup]) -> Markup:
     return Markup("").join(escape(part) for part in parts)
 
 
-def picture(*children: str | Markup, kind: str, label: str | None) -> Markup:
+def create_chart(*children: str | Markup, kind: str, label: str | None) -> Markup:
     """An SVG that fills its place; `label` says in words what it shows, None where a text beside it does."""
     said = {"aria_hidden": "true"} if label is None else {"role": "img", "aria_label": label}
-    return element("svg", *children, class_=f"chart {kind}", width="100%", focusable="false", **said)
+    return create_element("svg", *children, class_=f"chart {kind}", width="100%", focusable="false", **said)
 
 
-def at(share: float) -> str:
+def format_position(share: float) -> str:
     """A position: 0 is the left or upper end, 1 the other."""
     return f"{100 * share:.2f}%"
 
 
-def anchor(share: float) -> str:
+def choose_text_anchor(share: float) -> str:
     """Where a text at a position begins, so that it stays inside."""
     return "start" if share < 0.06 else "end" if share > 0.94 else "middle"
 
 
-def tooltip(text: str) -> Markup:
-    return element("title", text)
+def create_tooltip(text: str) -> Markup:
+    return create_element("title", text)
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """An axis from `low` to `high`, logarithmic if asked for; both above 0 then."""
 
     low: float
@@ -64,10 +64,10 @@ class Scale:
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round values on it, no more than `most` if it is linear."""
-        return log_ticks(self.low, self.high, most) if self.log else linear_ticks(self.low, self.high, most)
+        return compute_log_ticks(self.low, self.high, most) if self.log else compute_linear_ticks(self.low, self.high, most)
 
 
-def linear_ticks(low: float, high: float, most: int) -> list[float]:
+def compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
     if high <= low:
         return [low]
     power = 10.0 ** floor(log10((high - low) / most))
@@ -75,7 +75,7 @@ def linear_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(count * step, 10) for count in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-def log_ticks(low: float, high: float, most: int) -> list[float]:
+def compute_log_ticks(low: float, high: float, most: int) -> list[float]:
     """1, 2 and 5 of each power of ten; only powers where that is too many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     for parts in ((1, 2, 5), (1, 3), (1,)):
@@ -85,9 +85,9 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return found
 
 
-def around(values: Iterable[float], *, room: float = 0.05, least: float = 1e-9) -> Scale:
+def fit_scale(values: Iterable[float], *, room: float = 0.05, least: float = 1e-9) -> AxisScale:
     """A linear scale with some room to either side of the values."""
     seen = list(values)
     low, high = min(seen), max(seen)
     wide = max(high - low, least) * room
-    return Scale(low - wide, high + wide)
+    return AxisScale(low - wide, high + wide)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.svg import Scale, anchor, at, element, joined, picture
+from shvit_mobile.report.charts.svg import (
+    AxisScale,
+    choose_text_anchor,
+    create_chart,
+    create_element,
+    format_position,
+    join_markup,
+)
 from shvit_mobile.report.formatting import MINUS
 
 
-def whisker(value: float, low: float, high: float, scale: Scale, *, zero: float | None = None) -> Markup:
+def draw_whisker(value: float, low: float, high: float, scale: AxisScale, *, zero: float | None = None) -> Markup:
     """The dot and its line; the figures stand beside it in words.
 
     Args:
@@ -16,35 +23,35 @@ def whisker(value: float, low: float, high: float, scale: Scale, *, zero: float 
         scale: of all rows of the column.
         zero: where nothing was lost, as a line.
     """
-    start, middle, end = (at(scale.share(one)) for one in (low, value, high))
-    return picture(
-        origin(zero, scale),
-        element("line", x1=start, x2=end, y1="50%", y2="50%", class_="interval"),
-        *(element("line", x1=x, x2=x, y1="30%", y2="70%", class_="interval") for x in (start, end)),
-        element("circle", cx=middle, cy="50%", r=4, class_="dot"),
+    start, middle, end = (format_position(scale.share(one)) for one in (low, value, high))
+    return create_chart(
+        draw_origin(zero, scale),
+        create_element("line", x1=start, x2=end, y1="50%", y2="50%", class_="interval"),
+        *(create_element("line", x1=x, x2=x, y1="30%", y2="70%", class_="interval") for x in (start, end)),
+        create_element("circle", cx=middle, cy="50%", r=4, class_="dot"),
         kind="whisker",
         label=None,
     )
 
 
-def origin(zero: float | None, scale: Scale) -> Markup:
+def draw_origin(zero: float | None, scale: AxisScale) -> Markup:
     if zero is None or not scale.low <= zero <= scale.high:
         return Markup("")
-    x = at(scale.share(zero))
-    return element("line", x1=x, x2=x, y1=0, y2="100%", class_="origin")
+    x = format_position(scale.share(zero))
+    return create_element("line", x1=x, x2=x, y1=0, y2="100%", class_="origin")
 
 
-def axis(scale: Scale, most: int = 4) -> Markup:
+def draw_axis(scale: AxisScale, most: int = 4) -> Markup:
     """The numbers of a column of whiskers or histograms, for its head."""
     ticks = scale.ticks(most)
-    return picture(joined(tick(value, scale) for value in ticks), kind="axis", label=None)
+    return create_chart(join_markup(draw_tick(value, scale) for value in ticks), kind="axis", label=None)
 
 
-def tick(value: float, scale: Scale) -> Markup:
+def draw_tick(value: float, scale: AxisScale) -> Markup:
     share = scale.share(value)
-    return joined(
+    return join_markup(
         [
-            element("text", f"{value:g}".replace("-", MINUS), x=at(share), y=10, text_anchor=anchor(share)),
-            element("line", x1=at(share), x2=at(share), y1=13, y2=18, class_="grid"),
+            create_element("text", f"{value:g}".replace("-", MINUS), x=format_position(share), y=10, text_anchor=choose_text_anchor(share)),
+            create_element("line", x1=format_position(share), x2=format_position(share), y1=13, y2=18, class_="grid"),
         ]
     )

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.contracts.report import Joined, Report
-from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.display_names import artifact_label
-from shvit_mobile.report.formatting import listed, megabytes, plural
-from shvit_mobile.report.sections.section import Section
-from shvit_mobile.targets.delegation import sentences
+from shvit_mobile.contracts.report import ModelReport, ReportArtifact
+from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.display_names import format_artifact_label
+from shvit_mobile.report.formatting import format_megabytes, join_words, pluralize
+from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.targets.delegation import describe_delegation
 
 # By the family of a dtype, the class of its colour.
-COLOURS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}
-OTHER, REST = "c5", "c6"
+DTYPE_COLORS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}
+OTHER_COLOR, REST_COLOR = "c5", "c6"
 
 
 @dataclass(frozen=True)
-class Inside:
+class ArtifactContents:
     """An artifact."""
 
     label: str
@@ -35,58 +35,58 @@ class Inside:
     delegation: tuple[str, ...]
 
 
-def contents(report: Report) -> Section | None:
+def build_contents_section(report: ModelReport) -> PageSection | None:
     known = [(one, manifest) for one in report.artifacts if (manifest := report.manifest(one))]
     if not known:
         return None
     most = max(manifest.artifact.bytes for _, manifest in known)
     dtypes = dict.fromkeys(dtype for _, manifest in known for dtype in manifest.inventory.weight_bytes)
     data = {
-        "artifacts": [inside(one, manifest, most) for one, manifest in known],
-        "legend": legend(dtypes),
+        "artifacts": [build_artifact_contents(one, manifest, most) for one, manifest in known],
+        "legend": build_legend(dtypes),
         "delegation": any(manifest.delegation for _, manifest in known),
     }
-    return Section("contents", "What is inside", "Contents", data)
+    return PageSection("contents", "What is inside", "Contents", data)
 
 
-def legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
+def build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
     """Each colour once, with all dtypes that have it."""
     found: dict[str, list[str]] = {}
     for dtype in sorted(dtypes):
-        found.setdefault(colour(dtype), []).append(dtype)
-    return [*((style, listed(names)) for style, names in found.items()), (REST, "program and the rest")]
+        found.setdefault(choose_color(dtype), []).append(dtype)
+    return [*((style, join_words(names)) for style, names in found.items()), (REST_COLOR, "program and the rest")]
 
 
-def inside(one: Joined, manifest: Manifest, most: int) -> Inside:
+def build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) -> ArtifactContents:
     inventory, size = manifest.inventory, manifest.artifact.bytes
     operators = sorted(inventory.operators.items(), key=lambda item: (-item[1], item[0]))
-    return Inside(
-        label=artifact_label(one),
+    return ArtifactContents(
+        label=format_artifact_label(one),
         file=one.name,
-        graphic=bar(manifest, most),
-        size=megabytes(size),
-        weights=weights(manifest),
+        graphic=draw_size_bar(manifest, most),
+        size=format_megabytes(size),
+        weights=format_weights(manifest),
         quantized=inventory.quantized_layers,
-        operators=plural(sum(inventory.operators.values()), "operator"),
+        operators=pluralize(sum(inventory.operators.values()), "operator"),
         most=tuple(operators),
-        delegation=tuple(sentences(manifest.delegation)) if manifest.delegation else (),
+        delegation=tuple(describe_delegation(manifest.delegation)) if manifest.delegation else (),
     )
 
 
-def bar(manifest: Manifest, most: int) -> Markup:
+def draw_size_bar(manifest: Manifest, most: int) -> Markup:
     """Bytes of weights by dtype, then what is left of the file."""
     bytes_by = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: -item[1])
     rest = max(manifest.artifact.bytes - sum(count for _, count in bytes_by), 0)
-    parts = {f"{dtype}: {megabytes(count)} MB": (float(count), colour(dtype)) for dtype, count in bytes_by}
-    parts[f"program and the rest: {megabytes(rest)} MB"] = (float(rest), REST)
-    return stacked(parts, most, ", ".join(parts))
+    parts = {f"{dtype}: {format_megabytes(count)} MB": (float(count), choose_color(dtype)) for dtype, count in bytes_by}
+    parts[f"program and the rest: {format_megabytes(rest)} MB"] = (float(rest), REST_COLOR)
+    return draw_stacked_bar(parts, most, ", ".join(parts))
 
 
-def weights(manifest: Manifest) -> str:
+def format_weights(manifest: Manifest) -> str:
     """Bytes of weights by dtype, in words."""
     found = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{dtype} {megabytes(count)}" for dtype, count in found)
+    return ", ".join(f"{dtype} {format_megabytes(count)}" for dtype, count in found)
 
 
-def colour(dtype: str) -> str:
-    return COLOURS.get(dtype, OTHER)
+def choose_color(dtype: str) -> str:
+    return DTYPE_COLORS.get(dtype, OTHER_COLOR)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.device_report import DeviceReport, GoldenCheck
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.display_names import device_label, result_label
-from shvit_mobile.report.formatting import decibels, number, short
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.display_names import format_device_label, format_result_label
+from shvit_mobile.report.formatting import format_decibels, format_number, format_significant
+from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class Checked:
+class GoldenSummary:
     """One artifact, whatever the processors: the worst of its checks."""
 
     label: str
@@ -27,40 +27,40 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class OnDevice:
+class DeviceGoldens:
     """What a device answered."""
 
     name: str
     fixture: bool
-    checks: tuple[Checked, ...]
+    checks: tuple[GoldenSummary, ...]
 
 
-def goldens(report: Report) -> Section | None:
-    found = [checked(report, device) for device in report.devices]
+def build_goldens_section(report: ModelReport) -> PageSection | None:
+    found = [build_device_goldens(report, device) for device in report.devices]
     data = {"devices": [device for device in found if device.checks]}
-    return Section("goldens", "Golden checks on the devices", "Goldens", data) if data["devices"] else None
+    return PageSection("goldens", "Golden checks on the devices", "Goldens", data) if data["devices"] else None
 
 
-def checked(report: Report, device: DeviceReport) -> OnDevice:
+def build_device_goldens(report: ModelReport, device: DeviceReport) -> DeviceGoldens:
     """The checks of one report, by artifact."""
     checks: dict[str, list[GoldenCheck]] = {}
     for result in device.results:
         if result.golden:
-            checks.setdefault(result_label(report, result), []).append(result.golden)
-    rows = tuple(worst(label, made) for label, made in checks.items())
-    return OnDevice(device_label(device.device), device.fixture, rows)
+            checks.setdefault(format_result_label(report, result), []).append(result.golden)
+    rows = tuple(summarize_checks(label, made) for label, made in checks.items())
+    return DeviceGoldens(format_device_label(device.device), device.fixture, rows)
 
 
-def worst(label: str, checks: Sequence[GoldenCheck]) -> Checked:
+def summarize_checks(label: str, checks: Sequence[GoldenCheck]) -> GoldenSummary:
     furthest = max(checks, key=lambda check: (not check.inference_passed, check.largest_difference))
     fewest = min(checks, key=lambda check: check.same_class / check.images)
-    return Checked(
+    return GoldenSummary(
         label=label,
         preprocessing_passed=all(check.preprocessing_passed for check in checks),
-        pixels=number(max(check.pixels_difference for check in checks), 2),
+        pixels=format_number(max(check.pixels_difference for check in checks), 2),
         inference_passed=all(check.inference_passed for check in checks),
-        difference=short(furthest.largest_difference),
-        tolerance=short(furthest.tolerance),
-        sqnr=decibels(min(check.sqnr_db for check in checks)),
+        difference=format_significant(furthest.largest_difference),
+        tolerance=format_significant(furthest.tolerance),
+        sqnr=format_decibels(min(check.sqnr_db for check in checks)),
         same_class=f"{fewest.same_class} of {fewest.images}",
     )

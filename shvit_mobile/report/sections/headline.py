@@ -6,26 +6,26 @@ from collections import Counter
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.report import Joined, Report, Verdict
-from shvit_mobile.report.display_names import artifact_label, configuration, device_label
+from shvit_mobile.contracts.report import ArtifactVerdict, ModelReport, ReportArtifact
+from shvit_mobile.report.display_names import describe_configuration, format_artifact_label, format_device_label
 from shvit_mobile.report.formatting import (
-    listed,
-    megabytes,
-    milliseconds,
-    model_name,
-    number,
-    percent,
-    plural,
-    points,
-    target_name,
+    format_megabytes,
+    format_milliseconds,
+    format_model_name,
+    format_number,
+    format_percent,
+    format_points,
+    format_target,
+    join_words,
+    pluralize,
 )
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.report.sections.section import PageSection
 
-WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "unproven"}
+STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "unproven"}
 
 
 @dataclass(frozen=True)
-class Best:
+class FastestRun:
     """The fastest run of an artifact on computers, or on phones."""
 
     p50: str
@@ -34,16 +34,16 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Line:
+class VerdictLine:
     """An artifact in the list of verdicts."""
 
     label: str
     file: str
-    verdict: Verdict
+    verdict: ArtifactVerdict
     word: str
     size: str
-    host: Best | None
-    phone: Best | None
+    host: FastestRun | None
+    phone: FastestRun | None
 
 
 @dataclass(frozen=True)
@@ -56,58 +56,58 @@ class Tile:
     note: str
 
 
-def headline(report: Report) -> Section:
+def build_headline_section(report: ModelReport) -> PageSection:
     data = {
-        "lead": lead(report),
-        "tiles": tiles(report),
-        "lines": [line(report, one) for one in report.artifacts],
+        "lead": format_lead(report),
+        "tiles": build_tiles(report),
+        "lines": [build_verdict_line(report, one) for one in report.artifacts],
         "remarks": report.remarks,
     }
-    return Section("headline", "Verdicts", "Verdicts", data)
+    return PageSection("headline", "Verdicts", "Verdicts", data)
 
 
-def lead(report: Report) -> str:
+def format_lead(report: ModelReport) -> str:
     """What was proven, in two or three sentences."""
-    return " ".join(filter(None, (made(report), proof(report), devices(report))))
+    return " ".join(filter(None, (describe_artifacts(report), describe_comparison(report), describe_devices(report))))
 
 
-def made(report: Report) -> str:
+def describe_artifacts(report: ModelReport) -> str:
     manifests = report.manifests
     if not manifests:
-        return f"{plural(len(report.artifacts), 'artifact')} without manifests." if report.artifacts else ""
+        return f"{pluralize(len(report.artifacts), 'artifact')} without manifests." if report.artifacts else ""
     models = {(one.model.variant, one.model.classes, one.preprocessing.size) for one in manifests}
-    told = listed(
-        [f"{model_name(v)} ({plural(c, 'class', 'classes')}, {h}×{w} pixels)" for v, c, (h, w) in sorted(models)]
+    told = join_words(
+        [f"{format_model_name(v)} ({pluralize(c, 'class', 'classes')}, {h}×{w} pixels)" for v, c, (h, w) in sorted(models)]
     )
-    targets = listed(list(dict.fromkeys(target_name(one.target) for one in report.artifacts if one.target)))
-    return f"{told}, in {plural(len(report.artifacts), 'artifact')} for {targets}."
+    targets = join_words(list(dict.fromkeys(format_target(one.target) for one in report.artifacts if one.target)))
+    return f"{told}, in {pluralize(len(report.artifacts), 'artifact')} for {targets}."
 
 
-def proof(report: Report) -> str:
+def describe_comparison(report: ModelReport) -> str:
     """How many were compared, and on what."""
     compared = [one for one in report.artifacts if one.drift]
     if not compared:
         return "None was compared with its float model."
     seen = sorted({one.drift.images for one in compared if one.drift})
-    images = plural(seen[0], "image") if len(seen) == 1 else f"{seen[0]} to {plural(seen[-1], 'image')}"
+    images = pluralize(seen[0], "image") if len(seen) == 1 else f"{seen[0]} to {pluralize(seen[-1], 'image')}"
     share = "Each was" if len(compared) == len(report.artifacts) else f"{len(compared)} of them were"
     return f"{share} executed and compared with the float model on {images}."
 
 
-def devices(report: Report) -> str:
+def describe_devices(report: ModelReport) -> str:
     measured = [one for one in report.devices if not one.fixture]
-    phones = {device_label(one.device) for one in measured if one.device.kind == "phone"}
-    hosts = {device_label(one.device) for one in measured if one.device.kind == "host"}
-    told = [plural(len(phones), "phone")] * bool(phones) + [plural(len(hosts), "computer")] * bool(hosts)
-    return f"Latency was measured on {listed(told)}." if told else ""
+    phones = {format_device_label(one.device) for one in measured if one.device.kind == "phone"}
+    hosts = {format_device_label(one.device) for one in measured if one.device.kind == "host"}
+    told = [pluralize(len(phones), "phone")] * bool(phones) + [pluralize(len(hosts), "computer")] * bool(hosts)
+    return f"Latency was measured on {join_words(told)}." if told else ""
 
 
-def tiles(report: Report) -> list[Tile]:
+def build_tiles(report: ModelReport) -> list[Tile]:
     """The figures a reader looks for first."""
-    return list(filter(None, (passing(report), largest_drop(report), smallest(report), fastest(report))))
+    return list(filter(None, (build_passing_tile(report), build_drop_tile(report), build_size_tile(report), build_latency_tile(report))))
 
 
-def passing(report: Report) -> Tile | None:
+def build_passing_tile(report: ModelReport) -> Tile | None:
     if not report.artifacts:
         return None
     counts = Counter(one.verdict.status for one in report.artifacts)
@@ -115,37 +115,37 @@ def passing(report: Report) -> Tile | None:
     if judged:
         rest = len(report.artifacts) - judged
         note = (
-            f"{plural(rest, 'more')} without a gate".replace("mores", "more") if rest else "every gate and golden check"
+            f"{pluralize(rest, 'more')} without a gate".replace("mores", "more") if rest else "every gate and golden check"
         )
         return Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
     compared = counts["measured"]
     return Tile("Artifacts compared", str(compared), f"of {len(report.artifacts)}", "no gate was set")
 
 
-def largest_drop(report: Report) -> Tile | None:
+def build_drop_tile(report: ModelReport) -> Tile | None:
     """The most top-1 that an artifact loses; without labels the least agreement."""
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
     dropped = [(row.top1_drop, one) for one, row in rows if row.top1_drop is not None]
     if dropped:
         drop, worst = max(dropped, key=lambda found: found[0])
-        return Tile("Largest drop of top-1", points(drop), "points", artifact_label(worst))
+        return Tile("Largest drop of top-1", format_points(drop), "points", format_artifact_label(worst))
     if rows:
         one, row = min(rows, key=lambda found: found[1].agreement.value)
-        return Tile("Least agreement", percent(row.agreement.value), "%", artifact_label(one))
+        return Tile("Least agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
     return None
 
 
-def smallest(report: Report) -> Tile | None:
+def build_size_tile(report: ModelReport) -> Tile | None:
     sized = [(one.size_bytes, one) for one in report.artifacts if one.size_bytes]
     if not sized:
         return None
     size, one = min(sized, key=lambda found: found[0])
     most = max(size for size, _ in sized)
-    times = f", {number(size / most * 100, 0)}% of the largest" if most > size else ""
-    return Tile("Smallest file", megabytes(size), "MB", f"{artifact_label(one)}{times}")
+    times = f", {format_number(size / most * 100, 0)}% of the largest" if most > size else ""
+    return Tile("Smallest file", format_megabytes(size), "MB", f"{format_artifact_label(one)}{times}")
 
 
-def fastest(report: Report) -> Tile | None:
+def build_latency_tile(report: ModelReport) -> Tile | None:
     """Of phones that were measured, else of computers; a fixture never stands here."""
     measured = [one for one in report.devices if not one.fixture]
     phones = [one for one in measured if one.device.kind == "phone"] or measured
@@ -154,31 +154,31 @@ def fastest(report: Report) -> Tile | None:
         return None
     p50, device, result = min(runs, key=lambda run: run[0])
     known = report.artifact(result.artifact_sha256)
-    where = f"{artifact_label(known) if known else result.name} on {device_label(device.device)}"
-    return Tile("Fastest median", milliseconds(p50), "ms", where)
+    where = f"{format_artifact_label(known) if known else result.name} on {format_device_label(device.device)}"
+    return Tile("Fastest median", format_milliseconds(p50), "ms", where)
 
 
-def line(report: Report, one: Joined) -> Line:
-    return Line(
-        label=artifact_label(one),
+def build_verdict_line(report: ModelReport, one: ReportArtifact) -> VerdictLine:
+    return VerdictLine(
+        label=format_artifact_label(one),
         file=one.name,
         verdict=one.verdict,
-        word=WORDS[one.verdict.status],
-        size=megabytes(one.size_bytes),
-        host=best(report, one, "host"),
-        phone=best(report, one, "phone"),
+        word=STATUS_WORDS[one.verdict.status],
+        size=format_megabytes(one.size_bytes),
+        host=find_fastest_run(report, one, "host"),
+        phone=find_fastest_run(report, one, "phone"),
     )
 
 
-def best(report: Report, one: Joined, kind: str) -> Best | None:
+def find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> FastestRun | None:
     """The fastest run on a kind of device; one that was measured goes before a fixture."""
     runs = [(report.devices[place.report], report.result(place)) for place in one.results]
     there = [run for run in runs if run[0].device.kind == kind]
     if not there:
         return None
     device, result = min(there, key=lambda run: (run[0].fixture, run[1].latency.p50))
-    return Best(milliseconds(result.latency.p50), described(device, configuration(device, result)), device.fixture)
+    return FastestRun(format_milliseconds(result.latency.p50), format_run_label(device, describe_configuration(device, result)), device.fixture)
 
 
-def described(device: DeviceReport, setting: str) -> str:
-    return f"{device_label(device.device)}, {setting}"
+def format_run_label(device: DeviceReport, setting: str) -> str:
+    return f"{format_device_label(device.device)}, {setting}"

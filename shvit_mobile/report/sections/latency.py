@@ -8,26 +8,35 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from shvit_mobile.apps.devices import threads_of
-from shvit_mobile.bench.statistics import median_of_rounds
-from shvit_mobile.contracts.device_report import DeviceReport, Result
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.charts.histogram import histogram
-from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.charts.whisker import axis
+from shvit_mobile.apps.devices import get_threads
+from shvit_mobile.bench.statistics import estimate_median
+from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.charts.histogram import draw_histogram
+from shvit_mobile.report.charts.svg import AxisScale
+from shvit_mobile.report.charts.whisker import draw_axis
 from shvit_mobile.report.display_names import (
-    artifact_label,
-    charge,
-    configuration,
-    device_facts,
-    device_label,
+    describe_conditions,
+    describe_configuration,
+    describe_device,
+    format_artifact_label,
+    format_device_label,
 )
-from shvit_mobile.report.formatting import COMPUTE_NAMES, NONE, megabytes, milliseconds, moment, number, place, plural
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.report.formatting import (
+    COMPUTE_NAMES,
+    NO_VALUE,
+    find_rank,
+    format_megabytes,
+    format_milliseconds,
+    format_number,
+    format_timestamp,
+    pluralize,
+)
+from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class Run:
+class LatencyRow:
     """One result."""
 
     setting: str
@@ -43,25 +52,25 @@ class Run:
 
 
 @dataclass(frozen=True)
-class OnDevice:
+class DeviceLatencies:
     """The results of one report, from fewer processors and threads to more."""
 
     name: str
     fixture: bool
-    runs: tuple[Run, ...]
+    runs: tuple[LatencyRow, ...]
 
 
 @dataclass(frozen=True)
-class Group:
+class ArtifactLatencies:
     """The results of one artifact, or of what is none of ours."""
 
     label: str
     file: str
-    devices: tuple[OnDevice, ...]
+    devices: tuple[DeviceLatencies, ...]
 
 
 @dataclass(frozen=True)
-class Where:
+class MeasuredDevice:
     """A device and how it was measured."""
 
     name: str
@@ -73,96 +82,96 @@ class Where:
     charge: str
 
 
-def latency(report: Report) -> Section | None:
+def build_latency_section(report: ModelReport) -> PageSection | None:
     if not report.devices:
         return None
-    scale = common(report)
+    scale = fit_common_scale(report)
     data = {
-        "axis": axis(scale, 6),
-        "groups": groups(report, scale),
-        "devices": [where(one) for one in sorted(report.devices, key=standing)],
+        "axis": draw_axis(scale, 6),
+        "groups": group_by_artifact(report, scale),
+        "devices": [build_measured_device(one) for one in sorted(report.devices, key=rank_device)],
         "ratios": any(result.ratio for device in report.devices for result in device.results),
     }
-    return Section("latency", "Latency", "Latency", data)
+    return PageSection("latency", "Latency", "Latency", data)
 
 
-def common(report: Report) -> Scale:
+def fit_common_scale(report: ModelReport) -> AxisScale:
     """One logarithmic axis for all, so that equal distances are equal factors."""
     results = [result for device in report.devices for result in device.results]
     low = min(max(result.latency.least, 1e-3) for result in results)
-    return Scale(low / 1.15, max(max(result.latency.p99, low) for result in results) * 1.15, log=True)
+    return AxisScale(low / 1.15, max(max(result.latency.p99, low) for result in results) * 1.15, log=True)
 
 
-def groups(report: Report, scale: Scale) -> list[Group]:
+def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLatencies]:
     """Ours by artifact in the order of the report, then all that is not ours, by name."""
     found = []
     for one in report.artifacts:
         runs = [(report.devices[spot.report], report.result(spot)) for spot in one.results]
         if runs:
-            found.append(Group(artifact_label(one), one.name, shown(runs, scale)))
-    others: dict[str, list[tuple[DeviceReport, Result]]] = {}
+            found.append(ArtifactLatencies(format_artifact_label(one), one.name, group_by_device(runs, scale)))
+    others: dict[str, list[tuple[DeviceReport, DeviceResult]]] = {}
     for device in report.devices:
         for result in device.results:
             if result.artifact_sha256 is None:
                 others.setdefault(result.name, []).append((device, result))
-    return [*found, *(Group(name, "not an artifact of ours", shown(runs, scale)) for name, runs in others.items())]
+    return [*found, *(ArtifactLatencies(name, "not an artifact of ours", group_by_device(runs, scale)) for name, runs in others.items())]
 
 
-def shown(runs: Sequence[tuple[DeviceReport, Result]], scale: Scale) -> tuple[OnDevice, ...]:
+def group_by_device(runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: AxisScale) -> tuple[DeviceLatencies, ...]:
     """The runs by device; those of one report stay together."""
-    ordered = sorted(runs, key=lambda found: (standing(found[0]), setting(*found)))
+    ordered = sorted(runs, key=lambda found: (rank_device(found[0]), rank_configuration(*found)))
     return tuple(
-        OnDevice(name, fixture, tuple(run(device, result, scale) for device, result in found))
-        for (fixture, _, name, _), found in groupby(ordered, key=lambda found: standing(found[0]))
+        DeviceLatencies(name, fixture, tuple(build_latency_row(device, result, scale) for device, result in found))
+        for (fixture, _, name, _), found in groupby(ordered, key=lambda found: rank_device(found[0]))
     )
 
 
-def setting(device: DeviceReport, result: Result) -> tuple[float, int]:
+def rank_configuration(device: DeviceReport, result: DeviceResult) -> tuple[float, int]:
     """From fewer processors and threads to more."""
-    return place(result.compute, tuple(COMPUTE_NAMES)), threads_of(device, result) or 0
+    return find_rank(result.compute, tuple(COMPUTE_NAMES)), get_threads(device, result) or 0
 
 
-def standing(device: DeviceReport) -> tuple[bool, bool, str, str]:
+def rank_device(device: DeviceReport) -> tuple[bool, bool, str, str]:
     """What was measured before fixtures, computers before phones, then by name and time."""
-    return device.fixture, device.device.kind != "host", device_label(device.device), device.created
+    return device.fixture, device.device.kind != "host", format_device_label(device.device), device.created
 
 
-def run(device: DeviceReport, result: Result, scale: Scale) -> Run:
-    latency, name = result.latency, configuration(device, result)
-    typical = median_of_rounds(result.samples_ms)
-    return Run(
+def build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisScale) -> LatencyRow:
+    latency, name = result.latency, describe_configuration(device, result)
+    typical = estimate_median(result.samples_ms)
+    return LatencyRow(
         setting=name,
-        graphic=histogram(
+        graphic=draw_histogram(
             [sample for turn in result.samples_ms for sample in turn],
             latency,
             scale,
             made_up=device.fixture,
             label=f"{'Fixture, not measured. ' if device.fixture else ''}"
-            f"{plural(latency.samples, 'latency', 'latencies')} on {device_label(device.device)}, {name}: "
-            f"p50 {milliseconds(latency.p50)}, p99 {milliseconds(latency.p99)} ms",
+            f"{pluralize(latency.samples, 'latency', 'latencies')} on {format_device_label(device.device)}, {name}: "
+            f"p50 {format_milliseconds(latency.p50)}, p99 {format_milliseconds(latency.p99)} ms",
         ),
-        p50=milliseconds(latency.p50),
+        p50=format_milliseconds(latency.p50),
         interval=""
         if typical.low is None or typical.high is None
-        else f"{milliseconds(typical.low)}–{milliseconds(typical.high)}",
-        p90=milliseconds(latency.p90),
-        p99=milliseconds(latency.p99),
-        load=number(result.load_ms, 0),
-        first=milliseconds(result.first_ms),
-        memory=megabytes(result.running_memory_bytes or result.peak_memory_bytes),
-        ratio=f"{number(result.ratio.value, 2)}×" if result.ratio else NONE,
+        else f"{format_milliseconds(typical.low)}–{format_milliseconds(typical.high)}",
+        p90=format_milliseconds(latency.p90),
+        p99=format_milliseconds(latency.p99),
+        load=format_number(result.load_ms, 0),
+        first=format_milliseconds(result.first_ms),
+        memory=format_megabytes(result.running_memory_bytes or result.peak_memory_bytes),
+        ratio=f"{format_number(result.ratio.value, 2)}×" if result.ratio else NO_VALUE,
     )
 
 
-def where(report: DeviceReport) -> Where:
+def build_measured_device(report: DeviceReport) -> MeasuredDevice:
     settings = report.settings
-    return Where(
-        name=device_label(report.device),
+    return MeasuredDevice(
+        name=format_device_label(report.device),
         fixture=report.fixture,
-        facts=device_facts(report.device),
+        facts=describe_device(report.device),
         app=report.app,
-        created=moment(report.created),
-        settings=f"{plural(settings.rounds, 'turn')} of {settings.iterations}, "
+        created=format_timestamp(report.created),
+        settings=f"{pluralize(settings.rounds, 'turn')} of {settings.iterations}, "
         f"{settings.warm_up} before each not counted, batch {settings.batch}",
-        charge=charge(report),
+        charge=describe_conditions(report),
     )

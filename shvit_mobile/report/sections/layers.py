@@ -9,21 +9,21 @@ from math import isfinite
 from markupsafe import Markup
 
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.charts.lines import Line, lines
-from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.display_names import label
-from shvit_mobile.report.formatting import decibels, listed, plural
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.charts.lines import ChartLine, draw_line_chart
+from shvit_mobile.report.charts.svg import AxisScale
+from shvit_mobile.report.display_names import format_label
+from shvit_mobile.report.formatting import format_decibels, join_words, pluralize
+from shvit_mobile.report.sections.section import PageSection
 
 # What is nearer still, or equal, stands at the upper end of the chart: there it makes no difference.
-HIGHEST = 100.0
+HIGHEST_DB = 100.0
 STEM = "patch_embed"
-NAMED = 5
+NAMED_LAYERS = 5
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A stretch of layers of one part of the network, and its share of the axis."""
 
     name: str
@@ -31,7 +31,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """A layer in the table."""
 
     layer: str
@@ -42,61 +42,61 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Layers:
+class ArtifactLayers:
     """An artifact."""
 
     label: str
     file: str
     chart: Markup
-    parts: tuple[Part, ...]
+    parts: tuple[NetworkPart, ...]
     sentence: str
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
 
 
-def layers(report: Report) -> Section | None:
+def build_layers_section(report: ModelReport) -> PageSection | None:
     found = [one for drift in report.drift for one in drift.layers if one.rows]
     if not found:
         return None
-    figures = [drawn(row.free_db) for one in found for row in one.rows]
-    figures += [drawn(row.forced_db) for one in found for row in one.rows]
-    scale = Scale(min(0.0, *figures), max(figures) * 1.08)
-    return Section("layers", "Layer by layer", "Layers", {"reports": [shown(one, scale) for one in found]})
+    figures = [clamp_db(row.free_db) for one in found for row in one.rows]
+    figures += [clamp_db(row.forced_db) for one in found for row in one.rows]
+    scale = AxisScale(min(0.0, *figures), max(figures) * 1.08)
+    return PageSection("layers", "Layer by layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]})
 
 
-def drawn(value: float) -> float:
+def clamp_db(value: float) -> float:
     """A ratio as it can be drawn; what is not finite lies at an end."""
-    return min(max(value, 0.0), HIGHEST) if isfinite(value) or value > 0 else 0.0
+    return min(max(value, 0.0), HIGHEST_DB) if isfinite(value) or value > 0 else 0.0
 
 
-def shown(report: LayerReport, scale: Scale) -> Layers:
-    name = label(report.artifact, report.target, report.precision)
-    return Layers(
+def build_artifact_layers(report: LayerReport, scale: AxisScale) -> ArtifactLayers:
+    name = format_label(report.artifact, report.target, report.precision)
+    return ArtifactLayers(
         label=name,
         file=report.artifact,
-        chart=lines(
+        chart=draw_line_chart(
             (
-                line(report, "forced"),
-                line(report, "free"),
+                build_layer_line(report, "forced"),
+                build_layer_line(report, "free"),
             ),
-            Scale(-0.5, len(report.rows) - 0.5),
+            AxisScale(-0.5, len(report.rows) - 0.5),
             scale,
-            label=f"SQNR of each of {plural(len(report.rows), 'layer')} of {name}. {sentence(report)}",
+            label=f"SQNR of each of {pluralize(len(report.rows), 'layer')} of {name}. {describe_layers(report)}",
             unit="dB",
             limit=report.threshold_db,
         ),
-        parts=parts(report.rows),
-        sentence=sentence(report),
-        rows=tuple(row(report, one) for one in report.rows),
+        parts=group_into_parts(report.rows),
+        sentence=describe_layers(report),
+        rows=tuple(build_layer_row(report, one) for one in report.rows),
     )
 
 
-def line(report: LayerReport, style: str) -> Line:
+def build_layer_line(report: LayerReport, style: str) -> ChartLine:
     free = style == "free"
     values = [one.free_db if free else one.forced_db for one in report.rows]
     words = "with all before it" if free else "alone"
-    return Line(
+    return ChartLine(
         tuple(
-            (place, drawn(value), f"{one.layer} {words}: {decibels(value)} dB")
+            (place, clamp_db(value), f"{one.layer} {words}: {format_decibels(value)} dB")
             for place, (one, value) in enumerate(zip(report.rows, values, strict=True))
         ),
         style,
@@ -104,31 +104,31 @@ def line(report: LayerReport, style: str) -> Line:
     )
 
 
-def parts(rows: tuple[LayerDrift, ...]) -> tuple[Part, ...]:
+def group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[NetworkPart, ...]:
     """The stem, the stages and the head, as wide as they have layers."""
-    names = [part_of(row.layer) for row in rows]
-    return tuple(Part(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
+    names = [get_part_name(row.layer) for row in rows]
+    return tuple(NetworkPart(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
 
 
-def part_of(layer: str) -> str:
+def get_part_name(layer: str) -> str:
     first, *rest = layer.split(".")
     return "stem" if first == STEM else f"stage {rest[0]}" if first == "stages" and rest else first
 
 
-def sentence(report: LayerReport) -> str:
+def describe_layers(report: LayerReport) -> str:
     """Where drift begins, and which layers make most of it."""
     begins = (
         f"First below {report.threshold_db:g} dB: {report.first}."
         if report.first
         else f"No layer falls below {report.threshold_db:g} dB."
     )
-    alone = {one.layer: decibels(one.forced_db) for one in report.rows}
-    worst = listed([f"{layer} ({alone.get(layer, '')} dB)" for layer in report.worst[:NAMED]])
+    alone = {one.layer: format_decibels(one.forced_db) for one in report.rows}
+    worst = join_words([f"{layer} ({alone.get(layer, '')} dB)" for layer in report.worst[:NAMED_LAYERS]])
     most = f" Lowest when run alone: {worst}." if worst else ""
-    return f"{begins}{most} {plural(report.images, 'image')}, run by {report.engine}."
+    return f"{begins}{most} {pluralize(report.images, 'image')}, run by {report.engine}."
 
 
-def row(report: LayerReport, one: LayerDrift) -> Row:
+def build_layer_row(report: LayerReport, one: LayerDrift) -> LayerRow:
     below = min(one.free_db, one.forced_db) < report.threshold_db
     remark = "first below" if one.layer == report.first else "below" if below else ""
-    return Row(one.layer, one.kind, decibels(one.free_db), decibels(one.forced_db), remark)
+    return LayerRow(one.layer, one.kind, format_decibels(one.free_db), format_decibels(one.forced_db), remark)

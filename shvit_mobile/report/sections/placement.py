@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.display_names import configuration, device_label, result_label
-from shvit_mobile.report.formatting import listed, place, plural, thousands
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.display_names import describe_configuration, format_device_label, format_result_label
+from shvit_mobile.report.formatting import find_rank, format_thousands, join_words, pluralize
+from shvit_mobile.report.sections.section import PageSection
 
 PROCESSORS = {"cpu": "CPU", "gpu": "GPU", "neural-engine": "Neural Engine"}
-COLOURS = {"cpu": "c4", "gpu": "c2", "neural-engine": "c1"}
+PROCESSOR_COLORS = {"cpu": "c4", "gpu": "c2", "neural-engine": "c1"}
 # Operators by processor.
-Counts = tuple[tuple[str, int], ...]
+OperatorCounts = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacementPlan:
     """One plan, and the devices that made it."""
 
     setting: str
@@ -30,52 +30,52 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Plans:
+class ArtifactPlacement:
     """The plans of one artifact; those of fixtures stand apart."""
 
     label: str
     fixture: bool
-    plans: tuple[Placed, ...]
+    plans: tuple[PlacementPlan, ...]
 
 
-def placement(report: Report) -> Section | None:
-    found: dict[tuple[str, bool], dict[tuple[str, Counts], list[str]]] = {}
+def build_placement_section(report: ModelReport) -> PageSection | None:
+    found: dict[tuple[str, bool], dict[tuple[str, OperatorCounts], list[str]]] = {}
     for device in report.devices:
         for result in device.results:
             if result.placement:
-                plans = found.setdefault((result_label(report, result), device.fixture), {})
-                plan = configuration(device, result), counted(result.placement)
-                plans.setdefault(plan, []).append(device_label(device.device))
+                plans = found.setdefault((format_result_label(report, result), device.fixture), {})
+                plan = describe_configuration(device, result), order_counts(result.placement)
+                plans.setdefault(plan, []).append(format_device_label(device.device))
     data = {
-        "artifacts": [Plans(label, fixture, placed(plans)) for (label, fixture), plans in found.items()],
-        "legend": [(COLOURS[name], PROCESSORS[name]) for name in PROCESSORS],
+        "artifacts": [ArtifactPlacement(label, fixture, build_plans(plans)) for (label, fixture), plans in found.items()],
+        "legend": [(PROCESSOR_COLORS[name], PROCESSORS[name]) for name in PROCESSORS],
     }
-    return Section("placement", "Who runs what", "Placement", data) if found else None
+    return PageSection("placement", "Who runs what", "Placement", data) if found else None
 
 
-def counted(placement: Mapping[str, int]) -> Counts:
+def order_counts(placement: Mapping[str, int]) -> OperatorCounts:
     """The CPU first, then the GPU, the Neural Engine, and what has another name."""
-    return tuple(sorted(placement.items(), key=lambda item: (place(item[0], tuple(PROCESSORS)), item[0])))
+    return tuple(sorted(placement.items(), key=lambda item: (find_rank(item[0], tuple(PROCESSORS)), item[0])))
 
 
-def placed(plans: Mapping[tuple[str, Counts], list[str]]) -> tuple[Placed, ...]:
+def build_plans(plans: Mapping[tuple[str, OperatorCounts], list[str]]) -> tuple[PlacementPlan, ...]:
     return tuple(
-        Placed(setting, listed(list(dict.fromkeys(devices))), bar(dict(counts)), words(dict(counts)))
+        PlacementPlan(setting, join_words(list(dict.fromkeys(devices))), draw_placement_bar(dict(counts)), format_counts(dict(counts)))
         for (setting, counts), devices in plans.items()
     )
 
 
-def bar(counts: dict[str, int]) -> Markup:
+def draw_placement_bar(counts: dict[str, int]) -> Markup:
     parts = {
-        f"{named(name)}: {plural(count, 'operator')}": (float(count), COLOURS.get(name, "c5"))
+        f"{format_processor(name)}: {pluralize(count, 'operator')}": (float(count), PROCESSOR_COLORS.get(name, "c5"))
         for name, count in counts.items()
     }
-    return stacked(parts, sum(counts.values()), words(counts))
+    return draw_stacked_bar(parts, sum(counts.values()), format_counts(counts))
 
 
-def words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{named(name)} {thousands(count)}" for name, count in counts.items())
+def format_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{format_processor(name)} {format_thousands(count)}" for name, count in counts.items())
 
 
-def named(processor: str) -> str:
+def format_processor(processor: str) -> str:
     return PROCESSORS.get(processor, processor)

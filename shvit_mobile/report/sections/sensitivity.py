@@ -7,19 +7,33 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.contracts.report import Report
-from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, Sensitivity, name_of, worst_first
-from shvit_mobile.report.charts.bars import stacked
-from shvit_mobile.report.formatting import brief, decibels, listed, number, percent, plural, short
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.contracts.report import ModelReport
+from shvit_mobile.contracts.sensitivity import (
+    BlockSensitivity,
+    LayerSensitivity,
+    SensitivityReport,
+    get_row_name,
+    rank_by_noise,
+)
+from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.formatting import (
+    abbreviate_sha256,
+    format_decibels,
+    format_number,
+    format_percent,
+    format_significant,
+    join_words,
+    pluralize,
+)
+from shvit_mobile.report.sections.section import PageSection
 
 # Layers that stand in the open; a model has sixty or more.
-SHOWN = 12
-NAMED = 5
+SHOWN_LAYERS = 12
+NAMED_LAYERS = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class SensitivityRow:
     """A layer or a block."""
 
     name: str
@@ -33,76 +47,76 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecipeSensitivity:
     """What one document says of its recipe."""
 
     recipe: str
     sentence: str
-    blocks: tuple[Row, ...]
-    layers: tuple[Row, ...]
-    rest: tuple[Row, ...]
+    blocks: tuple[SensitivityRow, ...]
+    layers: tuple[SensitivityRow, ...]
+    rest: tuple[SensitivityRow, ...]
 
 
-def sensitivity(report: Report) -> Section | None:
-    found = [shown(one) for one in report.sensitivity if one.layers]
-    return Section("sensitivity", "What int8 costs where", "Sensitivity", {"recipes": found}) if found else None
+def build_sensitivity_section(report: ModelReport) -> PageSection | None:
+    found = [build_recipe_sensitivity(one) for one in report.sensitivity if one.layers]
+    return PageSection("sensitivity", "What int8 costs where", "Sensitivity", {"recipes": found}) if found else None
 
 
-def shown(one: Sensitivity) -> Recipe:
+def build_recipe_sensitivity(one: SensitivityReport) -> RecipeSensitivity:
     macs = {row.layer: row.macs for row in one.layers}
     total = sum(macs.values())
-    layers = rows(one, one.layers, {name: share(count, total) for name, count in macs.items()})
-    in_blocks = {block.block: share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks}
-    return Recipe(
-        recipe=brief(one.recipe_sha256),
-        sentence=sentence(one),
-        blocks=rows(one, one.blocks, in_blocks),
-        layers=layers[:SHOWN],
-        rest=layers[SHOWN:],
+    layers = build_sensitivity_rows(one, one.layers, {name: compute_share(count, total) for name, count in macs.items()})
+    in_blocks = {block.block: compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks}
+    return RecipeSensitivity(
+        recipe=abbreviate_sha256(one.recipe_sha256),
+        sentence=describe_sensitivity(one),
+        blocks=build_sensitivity_rows(one, one.blocks, in_blocks),
+        layers=layers[:SHOWN_LAYERS],
+        rest=layers[SHOWN_LAYERS:],
     )
 
 
-def share(part: int, total: int) -> float:
+def compute_share(part: int, total: int) -> float:
     return part / total if total else 0.0
 
 
-def rows(
-    one: Sensitivity, found: Sequence[LayerSensitivity | BlockSensitivity], macs: dict[str, float]
-) -> tuple[Row, ...]:
+def build_sensitivity_rows(
+    one: SensitivityReport, found: Sequence[LayerSensitivity | BlockSensitivity], macs: dict[str, float]
+) -> tuple[SensitivityRow, ...]:
     """Bars of one table are on one axis, which ends with its worst."""
-    ranked = worst_first(found)
+    ranked = rank_by_noise(found)
     most = max((noise for _, noise in ranked), default=0.0)
     return tuple(
-        Row(
-            name=name_of(row),
-            graphic=bar(row, noise, most),
-            share=percent(noise),
-            alone=decibels(row.quantized_db),
-            kl=short(row.quantized_kl),
-            without=decibels(row.float_db),
-            gain=number(row.float_db - one.int8_db, 2),
-            macs=percent(macs[name_of(row)]),
+        SensitivityRow(
+            name=get_row_name(row),
+            graphic=draw_noise_bar(row, noise, most),
+            share=format_percent(noise),
+            alone=format_decibels(row.quantized_db),
+            kl=format_significant(row.quantized_kl),
+            without=format_decibels(row.float_db),
+            gain=format_number(row.float_db - one.int8_db, 2),
+            macs=format_percent(macs[get_row_name(row)]),
         )
         for row, noise in ranked
     )
 
 
-def bar(row: LayerSensitivity | BlockSensitivity, noise: float, most: float) -> Markup:
-    words = f"{name_of(row)}: {percent(noise)}% of the noise"
-    return stacked({words: (noise, "c1")}, most, words)
+def draw_noise_bar(row: LayerSensitivity | BlockSensitivity, noise: float, most: float) -> Markup:
+    words = f"{get_row_name(row)}: {format_percent(noise)}% of the noise"
+    return draw_stacked_bar({words: (noise, "c1")}, most, words)
 
 
-def sentence(one: Sensitivity) -> str:
+def describe_sensitivity(one: SensitivityReport) -> str:
     """What all in int8 comes to, and how few layers make half of it."""
-    ranked, found, sum_of = worst_first(one.layers), list[str](), 0.0
+    ranked, found, sum_of = rank_by_noise(one.layers), list[str](), 0.0
     for row, noise in ranked:
         if sum_of >= 0.5:
             break
-        found.append(f"{row.layer} ({percent(noise)}%)")
+        found.append(f"{row.layer} ({format_percent(noise)}%)")
         sum_of += noise
-    besides = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    besides = f" and {len(found) - NAMED_LAYERS} more" if len(found) > NAMED_LAYERS else ""
     return (
-        f"All in int8: {decibels(one.int8_db)} dB, mean KL {short(one.int8_kl)}, on {plural(one.images, 'image')}. "
-        f"{plural(len(found), 'layer')} of {len(ranked)} make half of the noise: "
-        f"{listed(found) if not besides else ', '.join(found[:NAMED]) + besides}."
+        f"All in int8: {format_decibels(one.int8_db)} dB, mean KL {format_significant(one.int8_kl)}, on {pluralize(one.images, 'image')}. "
+        f"{pluralize(len(found), 'layer')} of {len(ranked)} make half of the noise: "
+        f"{join_words(found) if not besides else ', '.join(found[:NAMED_LAYERS]) + besides}."
     )

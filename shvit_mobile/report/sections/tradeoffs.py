@@ -10,27 +10,35 @@ from markupsafe import Markup
 
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.report import Joined, Report
-from shvit_mobile.report.charts.scatter import Point, front, scatter
-from shvit_mobile.report.charts.svg import Scale
-from shvit_mobile.report.display_names import artifact_label, device_label
-from shvit_mobile.report.dominance import beaten_by
-from shvit_mobile.report.formatting import listed, megabytes, milliseconds, number, percent, plural, points
-from shvit_mobile.report.pareto_fronts import fastest
-from shvit_mobile.report.sections.section import Section
+from shvit_mobile.contracts.report import ModelReport, ReportArtifact
+from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter, find_pareto_front
+from shvit_mobile.report.charts.svg import AxisScale
+from shvit_mobile.report.display_names import format_artifact_label, format_device_label
+from shvit_mobile.report.dominance import find_dominators
+from shvit_mobile.report.formatting import (
+    format_megabytes,
+    format_milliseconds,
+    format_number,
+    format_percent,
+    format_points,
+    join_words,
+    pluralize,
+)
+from shvit_mobile.report.pareto_fronts import find_fastest_latencies
+from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class Known:
+class ComparedArtifact:
     """An artifact and the row of its drift."""
 
     letter: str
-    artifact: Joined
+    artifact: ReportArtifact
     row: DriftRow
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """An artifact in the list beside the charts."""
 
     letter: str
@@ -42,7 +50,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Chart:
+class TradeoffChart:
     """One trade-off, and the artifacts on its front in words."""
 
     title: str
@@ -52,7 +60,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Figure:
+class DriftAxis:
     """How far artifacts are from the float model.
 
     Attributes:
@@ -69,117 +77,117 @@ class Figure:
     words: Callable[[float], str]
 
 
-def dropped(row: DriftRow) -> tuple[float, float, float]:
+def get_drop(row: DriftRow) -> tuple[float, float, float]:
     low, high = row.top1_drop_interval or (0.0, 0.0)
     return row.top1_drop or 0.0, low, high
 
 
-def changed(row: DriftRow) -> tuple[float, float, float]:
+def get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
     """Changed answers in percent."""
     share = row.agreement
     return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
 
 
-DROP = Figure("Top-1 drop", "points", "better at top-1", dropped, lambda value: f"{points(value)} points of top-1 lost")
-CHANGED = Figure(
+DROP_AXIS = DriftAxis("Top-1 drop", "points", "better at top-1", get_drop, lambda value: f"{format_points(value)} points of top-1 lost")
+CHANGED_AXIS = DriftAxis(
     "Changed answers",
     "% of answers",
     "nearer to the float model",
-    changed,
-    lambda value: f"{number(value, 1)}% of answers changed",
+    get_changed_percent,
+    lambda value: f"{format_number(value, 1)}% of answers changed",
 )
 
 
-def tradeoffs(report: Report) -> Section | None:
+def build_tradeoffs_section(report: ModelReport) -> PageSection | None:
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
-    known = [Known(letter(number), one, row) for number, (one, row) in enumerate(rows)]
-    charts = [by_size(known), *(by_latency(known, device) for device in report.devices)]
+    known = [ComparedArtifact(format_letter(number), one, row) for number, (one, row) in enumerate(rows)]
+    charts = [build_size_chart(known), *(build_latency_chart(known, device) for device in report.devices)]
     drawn = [chart for chart in charts if chart]
     measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
-    data = {"charts": measured, "fixtures": fixtures, "entries": [entry(one) for one in known]}
-    return Section("tradeoffs", "What smaller and faster cost", "Trade-offs", data) if drawn else None
+    data = {"charts": measured, "fixtures": fixtures, "entries": [build_legend_entry(one) for one in known]}
+    return PageSection("tradeoffs", "What smaller and faster cost", "Trade-offs", data) if drawn else None
 
 
-def letter(number: int) -> str:
+def format_letter(number: int) -> str:
     """A to Z, then A2."""
     turn, place = divmod(number, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")
 
 
-def by_size(known: Sequence[Known]) -> Chart | None:
+def build_size_chart(known: Sequence[ComparedArtifact]) -> TradeoffChart | None:
     sizes = {one.artifact.sha256: one.artifact.size_bytes / 1e6 for one in known if one.artifact.size_bytes}
-    return chart(known, sizes, "size", "MB", fixture=False)
+    return build_chart(known, sizes, "size", "MB", fixture=False)
 
 
-def by_latency(known: Sequence[Known], device: DeviceReport) -> Chart | None:
+def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport) -> TradeoffChart | None:
     """Against the median of the fastest setting on one device."""
-    return chart(known, fastest(device), f"latency on {device_label(device.device)}", "ms", fixture=device.fixture)
+    return build_chart(known, find_fastest_latencies(device), f"latency on {format_device_label(device.device)}", "ms", fixture=device.fixture)
 
 
-def chart(
-    known: Sequence[Known], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
-) -> Chart | None:
+def build_chart(
+    known: Sequence[ComparedArtifact], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
+) -> TradeoffChart | None:
     """A chart of those whose cost is known; None where there are fewer than two."""
     shown = [one for one in known if one.artifact.sha256 in costs]
     if len(shown) < 2:
         return None
-    figure = DROP if all(one.row.top1_drop_interval for one in shown) else CHANGED
-    marks = [point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
-    x = Scale(0, max(one.x for one in marks) * 1.08)
+    figure = DROP_AXIS if all(one.row.top1_drop_interval for one in shown) else CHANGED_AXIS
+    marks = [build_point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
+    x = AxisScale(0, max(one.x for one in marks) * 1.08)
     top, bottom = max(1.0, *(one.high for one in marks)), min(0.0, *(one.low for one in marks))
-    best = front(marks)
-    labels = [artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
+    best = find_pareto_front(marks)
+    labels = [format_artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
     better = "smaller" if unit == "MB" else "faster"
-    sentence = f"Nothing here is both {figure.nearer} and {better} than {listed(labels)}.{losers(marks)}"
+    sentence = f"Nothing here is both {figure.nearer} and {better} than {join_words(labels)}.{describe_dominated(marks)}"
     title = f"{figure.name} against {against}"
-    return Chart(
+    return TradeoffChart(
         title,
-        scatter(
+        draw_scatter(
             marks,
             x,
-            Scale(bottom * 1.1, top * 1.1),
+            AxisScale(bottom * 1.1, top * 1.1),
             units=(unit, figure.unit),
-            label=f"{title}, {plural(len(marks), 'artifact')}. {sentence}",
+            label=f"{title}, {pluralize(len(marks), 'artifact')}. {sentence}",
         ),
         sentence,
         fixture,
     )
 
 
-def losers(marks: Sequence[Point]) -> str:
+def describe_dominated(marks: Sequence[ScatterPoint]) -> str:
     """By letters, what is beaten and by what."""
     told = [
         f"{mark.letter} by {marks[by].letter}"
-        for mark, by in zip(marks, beaten_by([(mark.x, mark.y) for mark in marks]), strict=True)
+        for mark, by in zip(marks, find_dominators([(mark.x, mark.y) for mark in marks]), strict=True)
         if by is not None
     ]
-    return f" Beaten: {listed(told)}." if told else ""
+    return f" Beaten: {join_words(told)}." if told else ""
 
 
-def point(one: Known, cost: float, unit: str, figure: Figure) -> Point:
+def build_point(one: ComparedArtifact, cost: float, unit: str, figure: DriftAxis) -> ScatterPoint:
     value, low, high = figure.values(one.row)
-    spent = megabytes(1e6 * cost) if unit == "MB" else milliseconds(cost)
-    return Point(
+    spent = format_megabytes(1e6 * cost) if unit == "MB" else format_milliseconds(cost)
+    return ScatterPoint(
         letter=one.letter,
         x=cost,
         y=value,
         low=low,
         high=high,
-        style=style(one.artifact),
-        words=f"{artifact_label(one.artifact)}: {spent} {unit}, {figure.words(value)}",
+        style=choose_style(one.artifact),
+        words=f"{format_artifact_label(one.artifact)}: {spent} {unit}, {figure.words(value)}",
     )
 
 
-def style(one: Joined) -> str:
+def choose_style(one: ReportArtifact) -> str:
     return f"target-{one.target}" if one.target in ("coreml", "executorch", "onnx") else "target-other"
 
 
-def entry(one: Known) -> Entry:
-    return Entry(
+def build_legend_entry(one: ComparedArtifact) -> LegendEntry:
+    return LegendEntry(
         one.letter,
-        artifact_label(one.artifact),
-        style(one.artifact),
-        megabytes(one.artifact.size_bytes),
-        percent(1 - one.row.agreement.value),
-        points(one.row.top1_drop),
+        format_artifact_label(one.artifact),
+        choose_style(one.artifact),
+        format_megabytes(one.artifact.size_bytes),
+        format_percent(1 - one.row.agreement.value),
+        format_points(one.row.top1_drop),
     )

@@ -39,7 +39,7 @@ CPUS = {
 DEFAULT_CPU = "i8mm"
 
 
-def cpu_named(name: str) -> CPU:
+def find_cpu(name: str) -> CPU:
     """The CPU of this name.
 
     Raises:
@@ -48,6 +48,6 @@ def cpu_named(name: str) -> CPU:
     return CPUS[UnknownCPU.chosen(name, CPUS)]
 
 
-def native() -> bool:
+def is_arm64_host() -> bool:
     """Whether this machine is ARM64 itself, so that nothing need be emulated."""
     return platform.machine().lower() in ("arm64", "aarch64")

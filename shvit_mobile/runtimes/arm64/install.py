@@ -13,24 +13,32 @@ from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 
-from shvit_mobile.contracts.outputs import whole
+from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU
-from shvit_mobile.runtimes.arm64.process import Emulated
-from shvit_mobile.runtimes.arm64.sysroot import EXECUTORCH, TORCH, WHEELS, Sysroot, Versions, check_host, sysroot_folder
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess
+from shvit_mobile.runtimes.arm64.sysroot import (
+    EXECUTORCH_VERSION,
+    TORCH_VERSION,
+    WHEELS,
+    Sysroot,
+    SysrootVersions,
+    check_host,
+    find_sysroot_folder,
+)
 
-Progress = Callable[[str, int, int], None]
+InstallProgress = Callable[[str, int, int], None]
 
 # Debian's default Python, and what the wheels' libraries link to. ctypes is in libpython3-stdlib.
-PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
+DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
 # The emulator's package and the program in it; from Debian 13 on the first is empty and the second is static.
-EMULATORS = (
+EMULATOR_PACKAGES = (
     ("qemu-user-static", "./usr/bin/qemu-aarch64-static"),
     ("qemu-user", "./usr/bin/qemu-aarch64"),
 )
 # All that is needed of the wheels: PyTorch's libraries, for the tensors at ExecuTorch's border, and its binding.
-NEEDED = ("torch/_C.*.so", "torch/lib/*.so*", "executorch/extension/pybindings/*.so")
-PLATFORM = "manylinux_2_28_aarch64"
+WHEEL_PATTERNS = ("torch/_C.*.so", "torch/lib/*.so*", "executorch/extension/pybindings/*.so")
+WHEEL_PLATFORM = "manylinux_2_28_aarch64"
 
 # A world of apt's own, so that neither root nor the machine's package database is touched. Sources, keys and proxies
 # stay the machine's.
@@ -50,7 +58,7 @@ class InstallFailed(ShvitError):
     """Something that had to be downloaded could not be."""
 
 
-def install(progress: Progress | None = None) -> Sysroot:
+def install(progress: InstallProgress | None = None) -> Sysroot:
     """The sysroot, downloaded and unpacked if it is not there; whole or not at all.
 
     What was downloaded before an interruption is kept and not downloaded again.
@@ -64,23 +72,23 @@ def install(progress: Progress | None = None) -> Sysroot:
         EmulatorFailed: what was downloaded does not run.
     """
     check_tools()
-    final = Sysroot(sysroot_folder())
+    final = Sysroot(find_sysroot_folder())
     if final.versions_file.exists() and final.qemu.exists():
         return final
     downloads = final.folder.with_name(f"{final.folder.name}.downloads")
     say = progress or (lambda what, done, total: None)
-    with whole(final.folder, folders={final.folder: final.versions_file.name}, overwrite=True) as (part,):
+    with write_atomically(final.folder, folders={final.folder: final.versions_file.name}, overwrite=True) as (part,):
         made = Sysroot(part)
         say("Downloading Debian's packages", 0, 5)
-        packages, emulator = debian_packages(downloads / "apt")
+        packages, emulator = download_debian_packages(downloads / "apt")
         say("Unpacking them", 1, 5)
         unpack_packages(packages, emulator, made)
         say("Downloading PyTorch and ExecuTorch for ARM64", 2, 5)
-        wheels = python_wheels(downloads / "wheels", python_version(made))
+        wheels = download_wheels(downloads / "wheels", read_python_version(made))
         say("Unpacking them", 3, 5)
         unpack_wheels(wheels, made.site)
         say("Starting Python on ARM64", 4, 5)
-        versions = tried(made, packages)
+        versions = verify_sysroot(made, packages)
         made.versions_file.write_text(versions.json_text())
     shutil.rmtree(downloads, ignore_errors=True)
     say("Starting Python on ARM64", 5, 5)
@@ -105,13 +113,13 @@ def check_tools() -> None:
         )
 
 
-def debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
+def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     """The ARM64 packages, and the emulator's, which is None where the machine has the emulator.
 
     Raises:
         InstallFailed: apt has none, or cannot download them.
     """
-    host = printed(["dpkg", "--print-architecture"])
+    host = run_command(["dpkg", "--print-architecture"])
     for place in ("state/lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
@@ -122,58 +130,58 @@ def debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
-    what, why = DEBIAN
-    about = what, f"{why} {last_words(updated)}".strip()
+    what, why = DEBIAN_DOWNLOAD_ERROR
+    about = what, f"{why} {format_last_error(updated)}".strip()
 
     def apt(*arguments: str) -> None:
-        printed(["apt-get", "--quiet=2", *arguments], environment, folder, about)
+        run_command(["apt-get", "--quiet=2", *arguments], environment, folder, about)
 
     apt("autoclean")  # versions that an interrupted attempt left, and that are no longer the newest
-    apt("install", "--yes", "--download-only", *PACKAGES)
+    apt("install", "--yes", "--download-only", *DEBIAN_PACKAGES)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
-    if installed_emulator():
+    if find_installed_emulator():
         return archives, None
-    for package, program in EMULATORS:
+    for package, program in EMULATOR_PACKAGES:
         apt("download", f"{package}:{host}")
         archive = max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
-        if holds(archive, program):
+        if contains_file(archive, program):
             return archives, archive
     raise InstallFailed("None of Debian's packages holds an emulator of ARM64.", why="apt offers no qemu-user.")
 
 
-DEBIAN = (
+DEBIAN_DOWNLOAD_ERROR = (
     "apt cannot download the ARM64 packages.",
     "They come from the Debian mirror that apt is configured with; other systems' mirrors may hold no ARM64.",
 )
-PYPI = (
+PYPI_DOWNLOAD_ERROR = (
     "pip cannot download the ARM64 wheels.",
-    f"Needed: {', '.join(WHEELS)} for {PLATFORM}, from the index that pip is configured with.",
+    f"Needed: {', '.join(WHEELS)} for {WHEEL_PLATFORM}, from the index that pip is configured with.",
 )
 
 
-def unpack_packages(packages: Sequence[Path], emulator: Path | None, made: Sysroot) -> None:
+def unpack_packages(packages: Sequence[Path], emulator: Path | None, sysroot: Sysroot) -> None:
     """Fills `root`, and puts the emulator beside it."""
-    made.root.mkdir(parents=True)
+    sysroot.root.mkdir(parents=True)
     for package in packages:
-        printed(["dpkg-deb", "--extract", str(package), str(made.root)], about=DEBIAN)
+        run_command(["dpkg-deb", "--extract", str(package), str(sysroot.root)], failure=DEBIAN_DOWNLOAD_ERROR)
     if emulator is None:
-        made.qemu.symlink_to(installed_emulator() or "")
+        sysroot.qemu.symlink_to(find_installed_emulator() or "")
         return
-    program = next(program for package, program in EMULATORS if emulator.name.startswith(f"{package}_"))
-    made.qemu.write_bytes(member(emulator, program) or b"")
-    made.qemu.chmod(0o755)
+    program = next(program for package, program in EMULATOR_PACKAGES if emulator.name.startswith(f"{package}_"))
+    sysroot.qemu.write_bytes(read_member(emulator, program) or b"")
+    sysroot.qemu.chmod(0o755)
 
 
-def python_wheels(folder: Path, version: str) -> list[Path]:
+def download_wheels(folder: Path, version: str) -> list[Path]:
     """The wheels for ARM64 and one version of Python, as '3.11'.
 
     Raises:
         InstallFailed: pip cannot download them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    choice = ["--platform", PLATFORM, "--python-version", version, "--only-binary=:all:", "--no-deps"]
+    choice = ["--platform", WHEEL_PLATFORM, "--python-version", version, "--only-binary=:all:", "--no-deps"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    printed([*pip, *choice, "--dest", str(folder), *WHEELS], about=PYPI)
+    run_command([*pip, *choice, "--dest", str(folder), *WHEELS], failure=PYPI_DOWNLOAD_ERROR)
     return sorted(folder.glob("*.whl"))
 
 
@@ -182,41 +190,41 @@ def unpack_wheels(wheels: Sequence[Path], site: Path) -> None:
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
-                if any(fnmatch(name, pattern) for pattern in NEEDED):
+                if any(fnmatch(name, pattern) for pattern in WHEEL_PATTERNS):
                     archive.extract(name, site)
 
 
-def tried(made: Sysroot, packages: Sequence[Path]) -> Versions:
+def verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersions:
     """The versions of a sysroot whose Python, PyTorch and ExecuTorch have started on ARM64."""
-    with Emulated(made, CPUS[DEFAULT_CPU]) as process:
-        return Versions(
-            emulator=emulator_version(made.qemu),
+    with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
+        return SysrootVersions(
+            emulator=read_emulator_version(sysroot.qemu),
             python=process.hello.python,
-            executorch=EXECUTORCH,
-            torch=TORCH,
+            executorch=EXECUTORCH_VERSION,
+            torch=TORCH_VERSION,
             packages=tuple(package.stem for package in packages),
         )
 
 
-def installed_emulator() -> str | None:
+def find_installed_emulator() -> str | None:
     return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
-def emulator_version(qemu: Path) -> str:
+def read_emulator_version(qemu: Path) -> str:
     """As '7.2.22', out of 'qemu-aarch64 version 7.2.22 (Debian …)'."""
-    return printed([str(qemu), "--version"]).partition(" version ")[2].split()[0]
+    return run_command([str(qemu), "--version"]).partition(" version ")[2].split()[0]
 
 
-def python_version(made: Sysroot) -> str:
+def read_python_version(sysroot: Sysroot) -> str:
     """As '3.11': Debian's python3 is a link to python3.11."""
-    return os.readlink(made.python).removeprefix("python")
+    return os.readlink(sysroot.python).removeprefix("python")
 
 
-def holds(archive: Path, program: str) -> bool:
-    return bool(member(archive, program))
+def contains_file(archive: Path, program: str) -> bool:
+    return bool(read_member(archive, program))
 
 
-def member(archive: Path, name: str) -> bytes | None:
+def read_member(archive: Path, name: str) -> bytes | None:
     """The bytes of one file in a Debian package; None where it has none of this name, or a link."""
     with (
         # Where the file is found early, dpkg-deb complains that nobody hears the rest.
@@ -232,11 +240,11 @@ def member(archive: Path, name: str) -> bytes | None:
     return None
 
 
-def printed(
+def run_command(
     command: Sequence[str],
     environment: dict[str, str] | None = None,
     folder: Path | None = None,
-    about: tuple[str, str] = ("A program failed.", ""),
+    failure: tuple[str, str] = ("A program failed.", ""),
 ) -> str:
     """What a program prints.
 
@@ -251,12 +259,12 @@ def printed(
     """
     ended = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
-        what, why = about
-        raise InstallFailed(what, why=f"{why} {last_words(ended)}".strip(), hint="Is there a network?")
+        what, why = failure
+        raise InstallFailed(what, why=f"{why} {format_last_error(ended)}".strip(), hint="Is there a network?")
     return ended.stdout.strip()
 
 
-def last_words(ended: subprocess.CompletedProcess[str]) -> str:
+def format_last_error(completed: subprocess.CompletedProcess[str]) -> str:
     """The last line of a program's complaints, in a sentence; nothing where it did not complain."""
-    lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
-    return f"{' '.join(ended.args[:1])} said: {lines[-1]}" if lines else ""
+    lines = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
+    return f"{' '.join(completed.args[:1])} said: {lines[-1]}" if lines else ""

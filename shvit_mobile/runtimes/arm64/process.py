@@ -15,9 +15,9 @@ from typing import BinaryIO, Self, cast
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPU
-from shvit_mobile.runtimes.arm64.sysroot import INSTALL, Sysroot
+from shvit_mobile.runtimes.arm64.sysroot import INSTALL_COMMAND, Sysroot
 
-SECONDS_TO_END = 5
+EXIT_TIMEOUT_SECONDS = 5
 
 
 class EmulatorFailed(ShvitError):
@@ -25,7 +25,7 @@ class EmulatorFailed(ShvitError):
 
 
 @dataclass(frozen=True)
-class Hello:
+class Handshake:
     """What an emulated process tells first.
 
     Attributes:
@@ -37,7 +37,7 @@ class Hello:
     features: tuple[str, ...]
 
 
-class Emulated:
+class EmulatedProcess:
     """A process on an emulated CPU; a context manager that ends it.
 
     It starts at once and in seconds; `hello` waits for it, so that several can start together.
@@ -55,13 +55,13 @@ class Emulated:
         Raises:
             EmulatorFailed: the emulator cannot be started.
         """
-        self._again = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL}"
+        self._again = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL_COMMAND}"
         self._said = TemporaryFile()  # noqa: SIM115  open as long as the process
-        self._hello: Hello | None = None
+        self._hello: Handshake | None = None
         try:
             # In a session of its own, so that Ctrl-C reaches this process alone, which then ends the other.
             self._process = subprocess.Popen(
-                command(sysroot, cpu, program, sizes),
+                build_command(sysroot, cpu, program, sizes),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -77,7 +77,7 @@ class Emulated:
         self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     @property
-    def hello(self) -> Hello:
+    def hello(self) -> Handshake:
         """What it found; waits until it is ready.
 
         Raises:
@@ -85,7 +85,7 @@ class Emulated:
         """
         if self._hello is None:
             told = json.loads(self._received())
-            self._hello = Hello(told["python"], tuple(told["features"]))
+            self._hello = Handshake(told["python"], tuple(told["features"]))
         return self._hello
 
     def answer(self, values: bytes) -> bytes:
@@ -96,13 +96,13 @@ class Emulated:
         """
         _ = self.hello
         with suppress(OSError):  # where it has died, the answer says so
-            self._to.write(worker.HEAD.pack(worker.DONE, len(values)) + values)
+            self._to.write(worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values)
             self._to.flush()
         return self._received()
 
     def _received(self) -> bytes:
-        head = self._from.read(worker.HEAD.size)
-        kind, length = worker.HEAD.unpack(head) if len(head) == worker.HEAD.size else (b"", 0)
+        head = self._from.read(worker.FRAME_HEADER.size)
+        kind, length = worker.FRAME_HEADER.unpack(head) if len(head) == worker.FRAME_HEADER.size else (b"", 0)
         payload = self._from.read(length)
         if kind == worker.DONE and len(payload) == length:
             return payload
@@ -116,7 +116,7 @@ class Emulated:
 
     def _ended(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(SECONDS_TO_END)
+            self._process.wait(EXIT_TIMEOUT_SECONDS)
         return self._process.returncode
 
     def _last_words(self) -> str:
@@ -141,7 +141,7 @@ class Emulated:
         self.close()
 
 
-def command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
+def build_command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
     """What starts `worker.py` on an emulated CPU."""
     return [
         *(str(sysroot.qemu), "-cpu", cpu.model, "-L", str(sysroot.root)),

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import EmulatedCPU, How
+from shvit_mobile.contracts.drift_row import EmulatedCPU, Execution
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
-from shvit_mobile.runtimes.arm64.process import Emulated
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
-from shvit_mobile.runtimes.executorch import check_contract, loaded
-from shvit_mobile.runtimes.runner import check_size, input_values
+from shvit_mobile.runtimes.executorch import check_contract, load_program
+from shvit_mobile.runtimes.runner import check_size, prepare_input
 
 
 class ARM64Runner:
@@ -30,7 +30,7 @@ class ARM64Runner:
         cpu: the emulated CPU, with the features that XNNPACK found.
     """
 
-    how: How = "emulated"
+    how: Execution = "emulated"
     engine: str
     cpu: EmulatedCPU
 
@@ -54,11 +54,11 @@ class ARM64Runner:
                 hint="Export one: shvit-mobile export --target executorch",
             )
         self._sysroot = open_sysroot()
-        _, method = loaded(artifact.path)  # what is damaged is refused here, in better words
+        _, method = load_program(artifact.path)  # what is damaged is refused here, in better words
         check_contract(artifact, method.metadata)
         self._artifact, self._cpu = artifact, cpu
         self._most = processes or len(os.sched_getaffinity(0))
-        self._processes: list[Emulated] = []
+        self._processes: list[EmulatedProcess] = []
         self._start(1)
         try:
             features = self._processes[0].hello.features
@@ -99,18 +99,18 @@ class ARM64Runner:
         return logits
 
     def _work(
-        self, process: Emulated, waiting: Iterator[int], pixels: NDArray[np.uint8], logits: NDArray[np.float32]
+        self, process: EmulatedProcess, waiting: Iterator[int], pixels: NDArray[np.uint8], logits: NDArray[np.float32]
     ) -> None:
         """Answers images of those that no other process has taken, until none is left."""
         for index in waiting:
-            values = input_values(self._artifact.manifest, pixels[index : index + 1])
+            values = prepare_input(self._artifact.manifest, pixels[index : index + 1])
             logits[index] = np.frombuffer(process.answer(values.tobytes()), np.float32)
 
     def _start(self, count: int) -> None:
         """Starts processes until there are `count`; they get ready together."""
         sizes = self._artifact.manifest.input.shape
         new = range(len(self._processes), count)
-        self._processes += [Emulated(self._sysroot, self._cpu, self._artifact.path, sizes) for _ in new]
+        self._processes += [EmulatedProcess(self._sysroot, self._cpu, self._artifact.path, sizes) for _ in new]
 
     def close(self) -> None:
         """Ends the processes."""

@@ -6,19 +6,19 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.cache import chosen_or_cached
+from shvit_mobile.cache import resolve_cache_folder
 from shvit_mobile.contracts.document import Contract
 from shvit_mobile.errors import BadArtifact, ToolMissing
 
 # The wheels. ExecuTorch 1.3.1 has the XNNPACK of 1.4.1, the version that exports and that apps embed (commit 1adaa7c in
 # both), and asks less of PyTorch. PyTorch 2.10.0 is the newest whose ARM64 wheel does without CUDA's libraries.
-EXECUTORCH, TORCH = "1.3.1", "2.10.0"
-WHEELS = (f"torch=={TORCH}", f"executorch=={EXECUTORCH}")
-FOLDER = "SHVIT_ARM64"
-INSTALL = "shvit-mobile doctor --install arm64"
+EXECUTORCH_VERSION, TORCH_VERSION = "1.3.1", "2.10.0"
+WHEELS = (f"torch=={TORCH_VERSION}", f"executorch=={EXECUTORCH_VERSION}")
+SYSROOT_VARIABLE = "SHVIT_ARM64"
+INSTALL_COMMAND = "shvit-mobile doctor --install arm64"
 
 
-class Versions(Contract):
+class SysrootVersions(Contract):
     """What a sysroot is made of; `versions.json` in its folder, written last."""
 
     emulator: str
@@ -55,18 +55,18 @@ class Sysroot:
         return self.folder / "versions.json"
 
     @property
-    def versions(self) -> Versions:
+    def versions(self) -> SysrootVersions:
         """What it is made of.
 
         Raises:
             BadArtifact: the file is damaged.
         """
-        return Versions.parse(self.versions_file, BadArtifact, "the versions of the ARM64 emulation")
+        return SysrootVersions.parse(self.versions_file, BadArtifact, "the versions of the ARM64 emulation")
 
 
-def sysroot_folder() -> Path:
+def find_sysroot_folder() -> Path:
     """Where the sysroot is, or will be: $SHVIT_ARM64, or a folder of its versions in the cache."""
-    return chosen_or_cached(FOLDER, f"arm64-executorch-{EXECUTORCH}-torch-{TORCH}")
+    return resolve_cache_folder(SYSROOT_VARIABLE, f"arm64-executorch-{EXECUTORCH_VERSION}-torch-{TORCH_VERSION}")
 
 
 def open_sysroot() -> Sysroot:
@@ -76,12 +76,12 @@ def open_sysroot() -> Sysroot:
         ToolMissing: it was not set up, or its emulator has gone.
     """
     check_host()
-    sysroot = Sysroot(sysroot_folder())
+    sysroot = Sysroot(find_sysroot_folder())
     if not sysroot.versions_file.exists() or not sysroot.qemu.exists():
         raise ToolMissing(
             "The ARM64 emulation is not set up on this machine.",
             why=f"It is looked for in {sysroot.folder}.",
-            hint=f"Set it up, without root, in half a gigabyte: {INSTALL}",
+            hint=f"Set it up, without root, in half a gigabyte: {INSTALL_COMMAND}",
         )
     return sysroot
 

@@ -23,18 +23,18 @@ from math import prod
 from types import ModuleType
 from typing import Any, BinaryIO
 
-HEAD = struct.Struct("<cQ")
+FRAME_HEADER = struct.Struct("<cQ")
 DONE, FAILED = b"+", b"!"
 
 # Where `struct cpuinfo_arm_isa` holds a byte for each feature in an ARM64 build (cpuinfo.h of 2025-03 to 2026-07), and
 # the bit that the kernel sets for the same: in AT_HWCAP, or from 64 on in AT_HWCAP2 (asm/hwcap.h).
 ISA = ctypes.c_uint8 * 32
-PLACES = {"rdm": 20, "fp16": 21, "dotprod": 22, "bf16": 1, "i8mm": 4, "sve": 2, "sme": 5}
-BITS = {"rdm": 12, "fp16": 10, "dotprod": 20, "bf16": 64 + 14, "i8mm": 64 + 13, "sve": 22, "sme": 64 + 23}
+ISA_OFFSETS = {"rdm": 20, "fp16": 21, "dotprod": 22, "bf16": 1, "i8mm": 4, "sve": 2, "sme": 5}
+HWCAP_BITS = {"rdm": 12, "fp16": 10, "dotprod": 20, "bf16": 64 + 14, "i8mm": 64 + 13, "sve": 22, "sme": 64 + 23}
 AT_HWCAP, AT_HWCAP2 = 16, 26
 
 CPU_DEVICE, FLOAT_CODE, FLOAT_BITS = 1, 2, 32  # as DLPack numbers them
-FOREVER: list[Any] = []
+KEPT_ALIVE: list[Any] = []
 
 
 class DLManagedTensor(ctypes.Structure):
@@ -62,43 +62,43 @@ def main(site: str, hidden: str, program: str = "", sizes: str = "") -> None:
     os.dup2(2, 1)  # what a library prints must not come between the frames
     try:
         sys.path.insert(0, site)
-        torch_c = bare_torch(site)
+        torch_c = import_bare_torch(site)
         cpu = f"{site}/torch/lib/libtorch_cpu.so"
-        found = features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
-        answer = loaded(torch_c, program, [int(size) for size in sizes.split(",") if size])
+        found = hide_features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
+        answer = load_program(torch_c, program, [int(size) for size in sizes.split(",") if size])
         hello = {"python": platform.python_version(), "features": found}
-        send(frames_out, DONE, json.dumps(hello).encode())
+        send_frame(frames_out, DONE, json.dumps(hello).encode())
     except Exception as reason:
-        send(frames_out, FAILED, words(reason))
+        send_frame(frames_out, FAILED, encode_error(reason))
         return
-    while head := frames_in.read(HEAD.size):
-        values = frames_in.read(HEAD.unpack(head)[1])
+    while head := frames_in.read(FRAME_HEADER.size):
+        values = frames_in.read(FRAME_HEADER.unpack(head)[1])
         try:
-            send(frames_out, DONE, answer(values))
+            send_frame(frames_out, DONE, answer(values))
         except Exception as reason:
-            send(frames_out, FAILED, words(reason))
+            send_frame(frames_out, FAILED, encode_error(reason))
 
 
-def bare_torch(site: str) -> Any:
+def import_bare_torch(site: str) -> Any:
     """PyTorch's library with none of its Python around, whose import takes three quarters of the time.
 
     ExecuTorch's binding takes tensors of the class that PyTorch's Python declares; here it is declared anew, beside the
     few names that the library looks up when it is told of it.
     """
-    declared("torch", f"{site}/torch")
+    declare_module("torch", f"{site}/torch")
     torch_c = import_module("torch._C")
 
     tensor = type("Tensor", (torch_c.TensorBase,), {"__module__": "torch"})
-    declared("torch._tensor").Tensor = tensor
-    declared("torch.autograd").Function = object
-    declared("torch.autograd.graph").GradientEdge = tuple
-    declared("torch.nn")
-    declared("torch.nn.parameter").Parameter = tensor
+    declare_module("torch._tensor").Tensor = tensor
+    declare_module("torch.autograd").Function = object
+    declare_module("torch.autograd.graph").GradientEdge = tuple
+    declare_module("torch.nn")
+    declare_module("torch.nn.parameter").Parameter = tensor
     torch_c._autograd_init()
     return torch_c
 
 
-def declared(name: str, *folders: str) -> Any:
+def declare_module(name: str, *folders: str) -> Any:
     """A module that holds nothing yet, under a name that others will import."""
     module: Any = ModuleType(name)
     module.__path__ = list(folders)
@@ -106,7 +106,7 @@ def declared(name: str, *folders: str) -> Any:
     return module
 
 
-def features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
+def hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
     """The features that XNNPACK will find in this CPU, once those of `hidden` are hidden.
 
     XNNPACK asks cpuinfo, whose one copy is in PyTorch's library; so it is overwritten before XNNPACK asks.
@@ -120,15 +120,15 @@ def features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
     auxiliary = ctypes.CDLL(None).getauxval
     auxiliary.restype, auxiliary.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
     bits = auxiliary(AT_HWCAP) | auxiliary(AT_HWCAP2) << 64
-    for name, place in PLACES.items():
-        if isa[place] != bits >> BITS[name] & 1:
+    for name, place in ISA_OFFSETS.items():
+        if isa[place] != bits >> HWCAP_BITS[name] & 1:
             raise RuntimeError(f"cpuinfo says {isa[place]} for {name}, and the kernel says otherwise")
     for name in hidden:
-        isa[PLACES[name]] = 0
-    return [name for name, place in PLACES.items() if isa[place]]
+        isa[ISA_OFFSETS[name]] = 0
+    return [name for name, place in ISA_OFFSETS.items() if isa[place]]
 
 
-def loaded(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
+def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
     """ExecuTorch's binding with a program in it, as a function of an image's bytes; without one, only the binding."""
     binding: Any = import_module("executorch.extension.pybindings._portable_lib")
     binding._unsafe_reset_threadpool(1)  # the images are shared out over processes
@@ -138,7 +138,7 @@ def loaded(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes]
 
     # One tensor for all images: PyTorch looks back into its description when it lets go of one.
     memory = (ctypes.c_float * prod(sizes))()
-    image = tensor(torch_c, memory, sizes)
+    image = wrap_memory(torch_c, memory, sizes)
 
     def answer(values: bytes) -> bytes:
         ctypes.memmove(memory, values, ctypes.sizeof(memory))
@@ -148,7 +148,7 @@ def loaded(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes]
     return answer
 
 
-def tensor(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
+def wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
     """A float32 tensor that lies in `memory`, and lives as long as this process."""
     shape = (ctypes.c_int64 * len(sizes))(*sizes)
     described = DLManagedTensor(
@@ -160,18 +160,18 @@ def tensor(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
         lanes=1,
         shape=shape,
     )
-    FOREVER.append((memory, shape, described))
+    KEPT_ALIVE.append((memory, shape, described))
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     return torch_c._from_dlpack(capsule(ctypes.addressof(described), b"dltensor", None))
 
 
-def send(frames: BinaryIO, kind: bytes, payload: bytes) -> None:
-    frames.write(HEAD.pack(kind, len(payload)) + payload)
+def send_frame(frames: BinaryIO, kind: bytes, payload: bytes) -> None:
+    frames.write(FRAME_HEADER.pack(kind, len(payload)) + payload)
     frames.flush()
 
 
-def words(reason: Exception) -> bytes:
+def encode_error(reason: Exception) -> bytes:
     return f"{type(reason).__name__}: {reason}".encode(errors="replace")
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from shvit_mobile.runtimes.mil.batching_rules import NotByRow, Operand, Use
-from shvit_mobile.runtimes.mil.operations import Step
+from shvit_mobile.runtimes.mil.batching_rules import BatchOperand, NotBatchable, OperatorUse
+from shvit_mobile.runtimes.mil.operations import ProgramStep
 
-Shapes = dict[str, tuple[int, ...]]
+ShapesByName = dict[str, tuple[int, ...]]
 
 
-def by_rows(
-    steps: Iterable[Step], inputs: Mapping[str, tuple[int, ...]], outputs: Iterable[str], constants: Mapping[str, Any]
-) -> tuple[Step, ...]:
+def batch_steps(
+    steps: Iterable[ProgramStep], inputs: Mapping[str, tuple[int, ...]], outputs: Iterable[str], constants: Mapping[str, Any]
+) -> tuple[ProgramStep, ...]:
     """`steps` with their constants changed as many images need it; they are then run with a number of rows.
 
     Args:
@@ -29,47 +29,47 @@ def by_rows(
         NotByRow: an operator, an input or an output needs one image at a time; it says which and why.
     """
     if fixed := [name for name in outputs if name in constants]:
-        raise NotByRow(f"The output '{fixed[0]}' depends on no input.")
-    made: Shapes = {}
+        raise NotBatchable(f"The output '{fixed[0]}' depends on no input.")
+    made: ShapesByName = {}
     for name, shape in inputs.items():
-        made[name] = one_row(shape, f"The input '{name}'")
+        made[name] = check_single_row(shape, f"The input '{name}'")
     changed = []
     for step in steps:
         try:
-            changed.append(replace(step, fixed=step.fixed | changes(step, made, constants)))
+            changed.append(replace(step, fixed=step.fixed | apply_batching_rule(step, made, constants)))
             made |= {
-                output.name: one_row(output.shape, f"Its result '{output.name}'")
+                output.name: check_single_row(output.shape, f"Its result '{output.name}'")
                 for output in step.outputs
                 if output.dtype is not None
             }
-        except NotByRow as reason:
-            raise NotByRow(f"{step.title}: {reason}") from None
+        except NotBatchable as reason:
+            raise NotBatchable(f"{step.title}: {reason}") from None
     return tuple(changed)
 
 
-def changes(step: Step, made: Shapes, constants: Mapping[str, Any]) -> dict[str, Any]:
+def apply_batching_rule(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> dict[str, Any]:
     """What a step's operator changes in its constants."""
     rule = step.operator.by_row
     if rule is None:
-        raise NotByRow("It has no rule for many images.")
-    return rule(use_of(step, made, constants))
+        raise NotBatchable("It has no rule for many images.")
+    return rule(describe_use(step, batched_shapes, constants))
 
 
-def use_of(step: Step, made: Shapes, constants: Mapping[str, Any]) -> Use:
-    operands: dict[str, tuple[Operand, ...]] = {
-        name: (Operand(tuple(value.shape), False),) for name, value in step.fixed.items() if isinstance(value, Tensor)
+def describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> OperatorUse:
+    operands: dict[str, tuple[BatchOperand, ...]] = {
+        name: (BatchOperand(tuple(value.shape), False),) for name, value in step.fixed.items() if isinstance(value, Tensor)
     }
     for name, source in step.inputs:
         sources = [source] if isinstance(source, str) else source
         operands[name] = tuple(
-            Operand(made[s], True) if s in made else Operand(tuple(constants[s].shape), False) for s in sources
+            BatchOperand(batched_shapes[s], True) if s in batched_shapes else BatchOperand(tuple(constants[s].shape), False) for s in sources
         )
     keywords = {name: value for name, value in step.fixed.items() if name in step.operator.keywords}
-    return Use(keywords, operands, tuple(output.shape for output in step.outputs))
+    return OperatorUse(keywords, operands, tuple(output.shape for output in step.outputs))
 
 
-def one_row(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
+def check_single_row(shape: tuple[int, ...], subject: str) -> tuple[int, ...]:
     """`shape`, which must have one row."""
     if shape[:1] != (1,):
-        raise NotByRow(f"{what} has the shape {shape}, without a first axis of one.")
+        raise NotBatchable(f"{subject} has the shape {shape}, without a first axis of one.")
     return shape

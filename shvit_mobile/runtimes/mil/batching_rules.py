@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class NotByRow(Exception):
+class NotBatchable(Exception):
     """Why many images cannot run at once; never leaves the executor."""
 
 
 @dataclass(frozen=True)
-class Operand:
+class BatchOperand:
     """A tensor that an operator takes: its declared shape, -1 where unknown, and whether it is by row."""
 
     shape: tuple[int, ...]
@@ -25,7 +25,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Use:
+class OperatorUse:
     """One use of an operator.
 
     Attributes:
@@ -35,7 +35,7 @@ class Use:
     """
 
     keywords: Mapping[str, Any]
-    operands: Mapping[str, tuple[Operand, ...]]
+    operands: Mapping[str, tuple[BatchOperand, ...]]
     results: tuple[tuple[int, ...], ...]
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -47,108 +47,108 @@ class Use:
         return any(operand.by_row for operand in self.operands.get(name, ()))
 
     @property
-    def every(self) -> list[Operand]:
+    def every(self) -> list[BatchOperand]:
         return [operand for operands in self.operands.values() for operand in operands]
 
     @property
-    def main(self) -> Operand:
+    def main(self) -> BatchOperand:
         """The tensor that the operator works on, where others are its parameters."""
-        return next(self.operands[name][0] for name in MAIN if name in self.operands)
+        return next(self.operands[name][0] for name in MAIN_INPUTS if name in self.operands)
 
 
-# What to change in the constants; raises `NotByRow`.
-Rule = Callable[[Use], dict[str, Any]]
-EVERY_AXIS = None
-MAIN = ("x", "input")
+# What to change in the constants; raises `NotBatchable`.
+BatchingRule = Callable[[OperatorUse], dict[str, Any]]
+ALL_AXES = None
+MAIN_INPUTS = ("x", "input")
 
 
-def broadcast(use: Use) -> dict[str, Any]:
+def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
     """Elementwise, with rows against rows, or against what is the same for every row."""
     rank = max(len(operand.shape) for operand in use.every)
     for operand in use.every:
         if operand.by_row and len(operand.shape) != rank:
-            raise NotByRow(f"lays the rows of {operand.shape} along another axis of {rank}")
+            raise NotBatchable(f"lays the rows of {operand.shape} along another axis of {rank}")
         if not operand.by_row and len(operand.shape) == rank and operand.shape[0] != 1:
-            raise NotByRow(f"takes the constant {operand.shape}, which has rows of its own")
+            raise NotBatchable(f"takes the constant {operand.shape}, which has rows of its own")
     return {}
 
 
-def main_input(use: Use) -> dict[str, Any]:
+def batch_main_input(use: OperatorUse) -> dict[str, Any]:
     """All that counts is in the axes after the first; only the main input may depend on the image."""
     for name in use.operands:
-        if name not in MAIN and use.by_row(name):
-            raise NotByRow(f"computes its '{name}' from the image")
+        if name not in MAIN_INPUTS and use.by_row(name):
+            raise NotBatchable(f"computes its '{name}' from the image")
     return {}
 
 
-def features(use: Use) -> dict[str, Any]:
-    """`main_input` for operators that work along the last axis."""
+def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
+    """`batch_main_input` for operators that work along the last axis."""
     if len(use.shape("x")) < 2:
-        raise NotByRow(f"works along the only axis of {use.shape('x')}")
-    return main_input(use)
+        raise NotBatchable(f"works along the only axis of {use.shape('x')}")
+    return batch_main_input(use)
 
 
-def beside(keyword: str, default: Sequence[int] | None = EVERY_AXIS) -> Rule:
+def make_axis_rule(keyword: str, default: Sequence[int] | None = ALL_AXES) -> BatchingRule:
     """For operators that work along the axes that `keyword` names, or `default` ones: not along the first."""
 
-    def rule(use: Use) -> dict[str, Any]:
+    def rule(use: OperatorUse) -> dict[str, Any]:
         given = use.keywords.get(keyword)
         axes = default if given is None else [given] if isinstance(given, int) else given
         rank = len(use.main.shape)
-        if axes is EVERY_AXIS or any(axis % rank == 0 for axis in axes):
-            raise NotByRow(f"works along the rows: its {keyword} is {given}")
-        return main_input(use)
+        if axes is ALL_AXES or any(axis % rank == 0 for axis in axes):
+            raise NotBatchable(f"works along the rows: its {keyword} is {given}")
+        return batch_main_input(use)
 
     return rule
 
 
-beside_axis = beside("axis", (-1,))
+batch_single_axis = make_axis_rule("axis", (-1,))
 
 
-def reshape(use: Use) -> dict[str, Any]:
+def batch_reshape(use: OperatorUse) -> dict[str, Any]:
     """A first axis of one stays the first; the others are spelled out, for only one may be left open."""
     (result,) = use.results
     if -1 in result[1:]:
-        raise NotByRow(f"gives the shape {result}, which is known at run time only")
+        raise NotBatchable(f"gives the shape {result}, which is known at run time only")
     return {"shape": [-1, *result[1:]]}
 
 
-def transpose(use: Use) -> dict[str, Any]:
+def batch_transpose(use: OperatorUse) -> dict[str, Any]:
     perm = use.keywords["perm"]
     if perm[0] % len(perm) != 0:
-        raise NotByRow(f"moves the rows: its perm is {perm}")
+        raise NotBatchable(f"moves the rows: its perm is {perm}")
     return {}
 
 
-def expand_dims(use: Use) -> dict[str, Any]:
+def batch_expand_dims(use: OperatorUse) -> dict[str, Any]:
     axes, (result,) = use.keywords["axes"], use.results
     if any(axis % len(result) == 0 for axis in axes):
-        raise NotByRow(f"puts an axis before the rows: its axes are {axes}")
+        raise NotBatchable(f"puts an axis before the rows: its axes are {axes}")
     return {}
 
 
-def concat(use: Use) -> dict[str, Any]:
+def batch_concat(use: OperatorUse) -> dict[str, Any]:
     if not all(operand.by_row for operand in use.operands["values"]):
-        raise NotByRow("takes a constant")
-    return beside_axis(Use(use.keywords, {"x": use.operands["values"]}, use.results))
+        raise NotBatchable("takes a constant")
+    return batch_single_axis(OperatorUse(use.keywords, {"x": use.operands["values"]}, use.results))
 
 
-def slice_by_index(use: Use) -> dict[str, Any]:
+def batch_slice_by_index(use: OperatorUse) -> dict[str, Any]:
     """A slice that takes one row of one takes all rows."""
     rank = len(use.shape("x"))
     if (use.keywords.get("squeeze_mask") or [False])[0]:
-        raise NotByRow("takes away the axis of rows")
+        raise NotBatchable("takes away the axis of rows")
     masks = {name: list(use.keywords.get(name) or [False] * rank) for name in ("begin_mask", "end_mask")}
     stride = list(use.keywords.get("stride") or [1] * rank)
     return {name: [True, *mask[1:]] for name, mask in masks.items()} | {"stride": [1, *stride[1:]]}
 
 
-def slice_by_size(use: Use) -> dict[str, Any]:
+def batch_slice_by_size(use: OperatorUse) -> dict[str, Any]:
     """A slice that takes one row of one takes all rows."""
     return {"begin": [0, *use.keywords["begin"][1:]], "size": [-1, *use.keywords["size"][1:]]}
 
 
-def matmul(use: Use) -> dict[str, Any]:
+def batch_matmul(use: OperatorUse) -> dict[str, Any]:
     """Rows of vectors times one matrix, or products of matrices with the rows before them."""
     x, y = use.shape("x"), use.shape("y")
     vectors = len(x) == 2 and len(y) <= 2 and not use.by_row("y") and not use.keywords.get("transpose_x")
@@ -156,11 +156,11 @@ def matmul(use: Use) -> dict[str, Any]:
         return {}
     for name in ("x", "y"):
         if use.by_row(name) and len(use.shape(name)) < 3:
-            raise NotByRow(f"sums over the rows of its '{name}' {use.shape(name)}")
-    return broadcast(use)
+            raise NotBatchable(f"sums over the rows of its '{name}' {use.shape(name)}")
+    return batch_elementwise(use)
 
 
-def einsum(use: Use) -> dict[str, Any]:
+def batch_einsum(use: OperatorUse) -> dict[str, Any]:
     """The letter of the rows is the first of each tensor that has them, and of the result, and nowhere else."""
     equation = use.keywords["equation"].replace(" ", "")
     given, _, result = equation.partition("->")
@@ -171,5 +171,5 @@ def einsum(use: Use) -> dict[str, Any]:
     found = [row in term for term in terms] if row else []
     once = all(term.count(row) <= 1 for term in (*terms, result)) if row else False
     if found != expected or not once or not result.startswith(row):
-        raise NotByRow(f"has rows in the midst of '{equation}'")
+        raise NotBatchable(f"has rows in the midst of '{equation}'")
     return {}

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Activations, ObserverName
+from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName
 from shvit_mobile.errors import BadImages
-from shvit_mobile.quantize.observers import Observer, Range, observer_named
-from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode
+from shvit_mobile.quantize.observers import ObservedRange, Observer, create_observer
+from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram
 
 
-def ranges_of(
+def collect_value_ranges(
     package: AnyPath,
     images: Iterable[Mapping[str, NDArray[Any] | Tensor]],
     observer: ObserverName = "min-max",
     *,
-    activations: Activations = "affine",
-    mode: Mode | None = None,
-) -> dict[str, Range]:
+    activations: ActivationScheme = "affine",
+    mode: ComputeMode | None = None,
+) -> dict[str, ObservedRange]:
     """The range of every float value of a package over some images, inputs and outputs among them.
 
     Args:
@@ -48,7 +48,7 @@ def ranges_of(
     observers: dict[str, Observer] = {}
 
     def see(name: str, value: Tensor) -> None:
-        observers.setdefault(name, observer_named(observer, activations)).see(value)
+        observers.setdefault(name, create_observer(observer, activations)).see(value)
 
     for inputs in images:
         program(inputs, observe=see)

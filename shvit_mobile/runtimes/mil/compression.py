@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from shvit_mobile.runtimes.mil.quantization import dequantize
-from shvit_mobile.targets.coreml.spec.bits import unpack
+from shvit_mobile.targets.coreml.spec.bits import unpack_bits
 
 
 def constexpr_cast(source_val: Tensor, *, output_dtype: str) -> Tensor:
@@ -29,8 +29,8 @@ def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor 
     """scale * (data - offset), with one scale and offset a block along each axis."""
     steps = data.to(scale.dtype)
     if offset is not None:
-        steps = steps - spread(offset, data.shape)
-    return steps * spread(scale, data.shape)
+        steps = steps - expand_blocks(offset, data.shape)
+    return steps * expand_blocks(scale, data.shape)
 
 
 def constexpr_lut_to_dense(
@@ -39,10 +39,10 @@ def constexpr_lut_to_dense(
     """Indices into a palette; iOS18's palettes may differ by block, and may hold vectors that lie along an axis."""
     if shape is not None:
         count, bits = prod(shape), int(log2(lut.numel()))
-        return lut[unpacked(indices, bits, count).long()].reshape(shape)
+        return lut[unpack_tensor(indices, bits, count).long()].reshape(shape)
     palettes, vector = lut.shape[-2:]
     blocks = torch.arange(prod(lut.shape[:-2])).reshape(lut.shape[:-2])
-    rows = spread(blocks, indices.shape) * palettes + indices
+    rows = expand_blocks(blocks, indices.shape) * palettes + indices
     vectors = lut.reshape(-1, vector)[rows]
     if vector_axis is None or vector == 1:
         return vectors.squeeze(-1)
@@ -53,7 +53,7 @@ def constexpr_lut_to_dense(
 def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, *, shape: list[int] | None = None) -> Tensor:
     """The given elements where the mask has ones, and zeros elsewhere."""
     if shape is not None:
-        mask = unpacked(mask, 1, prod(shape)).reshape(shape)
+        mask = unpack_tensor(mask, 1, prod(shape)).reshape(shape)
     dense = torch.zeros(mask.shape, dtype=nonzero_data.dtype)
     dense[mask.bool()] = nonzero_data
     return dense
@@ -79,7 +79,7 @@ def constexpr_sparse_blockwise_shift_scale(
     return data_mask, constexpr_blockwise_shift_scale(dense, scale, offset)[data_mask.bool()]
 
 
-def spread(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
+def expand_blocks(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """`parameter` with its elements repeated along each axis, block by block, up to `shape`."""
     for axis, (have, need) in enumerate(zip(parameter.shape, shape, strict=True)):
         if have == 1:
@@ -89,5 +89,5 @@ def spread(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     return parameter
 
 
-def unpacked(packed: Tensor, bits: int, count: int) -> Tensor:
-    return torch.from_numpy(unpack(packed.numpy().astype(np.uint8), bits, count))
+def unpack_tensor(packed: Tensor, bits: int, count: int) -> Tensor:
+    return torch.from_numpy(unpack_bits(packed.numpy().astype(np.uint8), bits, count))

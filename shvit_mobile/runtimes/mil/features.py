@@ -13,15 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, WrongConfig
-from shvit_mobile.targets.coreml.spec.dtypes import dtype_of
-from shvit_mobile.targets.coreml.spec.proto import messages
-from shvit_mobile.targets.coreml.spec.values import UNKNOWN, shape_of
+from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
+from shvit_mobile.targets.coreml.spec.proto import import_messages
+from shvit_mobile.targets.coreml.spec.values import UNKNOWN_DIMENSION, read_shape
 
-COLOUR_SPACES = ("RGB", "BGR", "GRAYSCALE")
+COLOR_SPACES = ("RGB", "BGR", "GRAYSCALE")
 
 
 @dataclass(frozen=True)
-class Input:
+class ProgramInput:
     """One input of a program.
 
     Attributes:
@@ -36,7 +36,7 @@ class Input:
     dtype: str
     colours: str | None
 
-    def tensor(self, given: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
+    def tensor(self, array: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
         """The tensor that the program sees, in `real`.
 
         Args:
@@ -48,13 +48,13 @@ class Input:
             ShapeMismatch: it does not have the input's shape.
             WrongConfig: an image is not of uint8.
         """
-        held = dtype_of(messages("MIL_pb2").DataType.Value(self.dtype)).held(real)
-        many = self.images(given)
+        held = find_dtype(import_messages("MIL_pb2").DataType.Value(self.dtype)).held(real)
+        many = self.images(array)
         if self.colours is None:
-            tensor = torch.as_tensor(given)
+            tensor = torch.as_tensor(array)
         else:
-            tensor = torch.from_numpy(planes(np.asarray(given), self.colours, self.name, many=many is not None))
-        if not fits(tuple(tensor.shape), self.shape if many is None else (many, *self.shape[1:])):
+            tensor = torch.from_numpy(convert_to_planes(np.asarray(array), self.colours, self.name, many=many is not None))
+        if not matches_shape(tuple(tensor.shape), self.shape if many is None else (many, *self.shape[1:])):
             raise ShapeMismatch(
                 f"The input '{self.name}' takes {self.shape}, not {tuple(tensor.shape)}.",
                 why="A Core ML package is made for one size.",
@@ -62,11 +62,11 @@ class Input:
             )
         return tensor.to(held)
 
-    def images(self, given: NDArray[Any] | Tensor) -> int | None:
+    def images(self, array: NDArray[Any] | Tensor) -> int | None:
         """How many images an array holds: shape (images, height, width, 3) or (images, height, width) where the input
         is an image, and (images, …) where a tensor (1, …) is expected; None if it is one that stands by itself.
         """
-        shape = tuple(given.shape)
+        shape = tuple(array.shape)
         if self.colours is None:
             several = len(shape) == len(self.shape) and self.shape[:1] == (1,) and shape[0] != 1
         else:
@@ -74,60 +74,60 @@ class Input:
         return shape[0] if several else None
 
 
-def inputs_of(model: Any, function: Any) -> dict[str, Input]:
+def read_inputs(model: Any, function: Any) -> dict[str, ProgramInput]:
     """The inputs of a program's function by name; `model` describes which are images."""
     described = {feature.name: feature.type for feature in model.description.input}
-    return {value.name: input_of(value, described.get(value.name)) for value in function.inputs}
+    return {value.name: read_input(value, described.get(value.name)) for value in function.inputs}
 
 
-def input_of(value: Any, described: Any | None) -> Input:
+def read_input(value: Any, feature_type: Any | None) -> ProgramInput:
     if value.type.WhichOneof("type") != "tensorType":
         raise BadArtifact(f"The input '{value.name}' is not a tensor.", why="Only tensors and images are taken here.")
     colours = None
-    if described is not None and described.WhichOneof("Type") == "imageType":
-        code = described.imageType.colorSpace
-        spaces = messages("FeatureTypes_pb2").ImageFeatureType.ColorSpace
+    if feature_type is not None and feature_type.WhichOneof("Type") == "imageType":
+        code = feature_type.imageType.colorSpace
+        spaces = import_messages("FeatureTypes_pb2").ImageFeatureType.ColorSpace
         colours = {number: name for name, number in spaces.items()}.get(code, str(code))
-        if colours not in COLOUR_SPACES:
+        if colours not in COLOR_SPACES:
             raise BadArtifact(
-                f"The input '{value.name}' has the colour space {colours}.", why=f"Known: {', '.join(COLOUR_SPACES)}."
+                f"The input '{value.name}' has the colour space {colours}.", why=f"Known: {', '.join(COLOR_SPACES)}."
             )
     tensor_type = value.type.tensorType
-    return Input(value.name, shape_of(tensor_type), dtype_of(tensor_type.dataType).name, colours)
+    return ProgramInput(value.name, read_shape(tensor_type), find_dtype(tensor_type.dataType).name, colours)
 
 
-def planes(given: NDArray[Any], colours: str, name: str, *, many: bool) -> NDArray[np.uint8]:
+def convert_to_planes(array: NDArray[Any], color_space: str, name: str, *, many: bool) -> NDArray[np.uint8]:
     """The planes that Core ML makes of pictures: 0 to 255, shape (images, 3 or 1, height, width).
 
     Greys of a colour picture are Pillow's, as in coremltools' own `predict`.
     """
-    if given.dtype != np.uint8:
-        raise WrongConfig(f"The image '{name}' is of {given.dtype}.", why="Images are uint8, 0 to 255.")
-    pictures = given if many else given[None]
+    if array.dtype != np.uint8:
+        raise WrongConfig(f"The image '{name}' is of {array.dtype}.", why="Images are uint8, 0 to 255.")
+    pictures = array if many else array[None]
     if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] != 3):
         raise ShapeMismatch(
-            f"The image '{name}' has the shape {given.shape}.",
+            f"The image '{name}' has the shape {array.shape}.",
             why="Images are (height, width, 3), or (height, width); many are (images, height, width, 3).",
         )
-    if colours == "GRAYSCALE":
-        greys = pictures if pictures.ndim == 3 else np.stack([grey(picture) for picture in pictures])
+    if color_space == "GRAYSCALE":
+        greys = pictures if pictures.ndim == 3 else np.stack([convert_to_gray(picture) for picture in pictures])
         return np.array(greys[:, None])
     coloured = np.repeat(pictures[..., None], 3, axis=3) if pictures.ndim == 3 else pictures
-    ordered = coloured if colours == "RGB" else coloured[..., ::-1]
+    ordered = coloured if color_space == "RGB" else coloured[..., ::-1]
     return np.ascontiguousarray(ordered.transpose(0, 3, 1, 2))
 
 
-def grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def convert_to_gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(picture).convert("L"))
 
 
-def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+def matches_shape(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     """Whether a shape is the declared one, where that is known."""
     pairs = zip(shape, declared, strict=False)
-    return len(shape) == len(declared) and all(need in (UNKNOWN, size) for size, need in pairs)
+    return len(shape) == len(declared) and all(need in (UNKNOWN_DIMENSION, size) for size, need in pairs)
 
 
-def missing_or_foreign(given: Mapping[str, Any], inputs: Mapping[str, Input]) -> str:
+def describe_name_mismatch(given: Mapping[str, Any], inputs: Mapping[str, ProgramInput]) -> str:
     """What is wrong with the names of some inputs; empty if nothing is."""
     absent, foreign = inputs.keys() - given.keys(), given.keys() - inputs.keys()
     parts = [f"lack {', '.join(sorted(absent))}"] * bool(absent) + [f"hold {', '.join(sorted(foreign))}"] * bool(

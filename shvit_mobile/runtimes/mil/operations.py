@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 from shvit_mobile.errors import BadArtifact, UnsupportedOperator
-from shvit_mobile.runtimes.mil.features import fits
+from shvit_mobile.runtimes.mil.features import matches_shape
 from shvit_mobile.runtimes.mil.operators import OPERATORS, REAL, Operator
-from shvit_mobile.targets.coreml.spec.dtypes import dtype_of
-from shvit_mobile.targets.coreml.spec.package import Package
-from shvit_mobile.targets.coreml.spec.proto import messages
-from shvit_mobile.targets.coreml.spec.values import Constant, constant, plain, shape_of
+from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
+from shvit_mobile.targets.coreml.spec.package import MLPackage
+from shvit_mobile.targets.coreml.spec.proto import import_messages
+from shvit_mobile.targets.coreml.spec.values import Constant, decode_constant, read_shape, to_python
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class StepOutput:
     """A result: its name, and what the program declares of it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Output:
         if self.dtype is None:
             return value
         declared = self.shape if rows is None else (rows, *self.shape[1:])
-        if value.shape != declared and not fits(tuple(value.shape), declared):
+        if value.shape != declared and not matches_shape(tuple(value.shape), declared):
             raise BadArtifact(f"gives the shape {tuple(value.shape)}, declared is {declared}")
         if value.dtype != self.dtype:
             raise BadArtifact(f"gives {value.dtype}, declared is {self.dtype}")
@@ -51,7 +51,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProgramStep:
     """An operator with its constants bound.
 
     Attributes:
@@ -69,7 +69,7 @@ class Step:
     operator: Operator
     fixed: dict[str, Any]
     inputs: tuple[tuple[str, str | tuple[str, ...]], ...]
-    outputs: tuple[Output, ...]
+    outputs: tuple[StepOutput, ...]
     dead: tuple[str, ...] = ()
 
     def run(self, values: Values, rows: int | None = None) -> None:
@@ -83,14 +83,14 @@ class Step:
             BadArtifact: the operator fails, or its result is not of the declared shape and dtype.
         """
         try:
-            arguments = {name: taken(values, source) for name, source in self.inputs}
+            arguments = {name: collect_arguments(values, source) for name, source in self.inputs}
             results = self.operator.function(**arguments, **self.fixed)
             if not isinstance(results, tuple | list):
                 results = (results,)
             for output, result in zip(self.outputs, results, strict=True):
                 values[output.name] = output.checked(result, rows)
         except Exception as reason:
-            raise placed(self.place, reason) from reason
+            raise add_error_location(self.place, reason) from reason
 
     @property
     def uses(self) -> set[str]:
@@ -98,26 +98,26 @@ class Step:
         return {name for _, source in self.inputs for name in ([source] if isinstance(source, str) else source)}
 
 
-class Binder:
+class StepBinder:
     """Makes steps of a program's operations, in their order, and runs those that depend on constants alone.
 
     Attributes:
         constants: every constant by name: tensors, strings and lists.
     """
 
-    def __init__(self, package: Package, inputs: Iterable[str], real: torch.dtype, *, rounding: bool) -> None:
+    def __init__(self, package: MLPackage, inputs: Iterable[str], real: torch.dtype, *, rounding: bool) -> None:
         self.constants: dict[str, Constant] = {}
         self._package, self._real, self._rounding = package, real, rounding
         self._made = set(inputs)
 
-    def step(self, operation: Any) -> Step | None:
+    def step(self, operation: Any) -> ProgramStep | None:
         """The step for one operation, or None where it is a constant or could be made one.
 
         Raises:
             BadArtifact: an input or constant is missing or damaged.
             UnsupportedOperator: a parameter is unknown, or computed where only a constant serves.
         """
-        title = title_of(operation)
+        title = format_title(operation)
         place = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
@@ -125,22 +125,22 @@ class Binder:
                 return None
             step = self._bound(operation, title, place)
         except Exception as reason:
-            raise placed(place, reason) from reason
+            raise add_error_location(place, reason) from reason
         if step.uses <= self.constants.keys():
             step.run(self.constants)
             return None
         self._made |= {output.name for output in step.outputs}
         return step
 
-    def _bound(self, operation: Any, title: str, place: str) -> Step:
+    def _bound(self, operation: Any, title: str, place: str) -> ProgramStep:
         operator = OPERATORS[operation.type]
         sources, literals = self._arguments(operation)
-        check_names(operator, sources.keys() | literals.keys())
-        keywords = {name: plain(value) for name, value in literals.items() if name in operator.keywords}
+        check_input_names(operator, sources.keys() | literals.keys())
+        keywords = {name: to_python(value) for name, value in literals.items() if name in operator.keywords}
         keywords |= {name: self._keyword(name, sources.pop(name)) for name in operator.keywords & sources.keys()}
         tensors = {name: value for name, value in literals.items() if name in operator.tensors}
         real = {REAL: self._real} if operator.wants_real else {}
-        return Step(
+        return ProgramStep(
             title=title,
             place=place,
             operator=operator,
@@ -156,7 +156,7 @@ class Binder:
         for name, argument in operation.inputs.items():
             bindings = argument.arguments
             names = [self._named(binding, name) for binding in bindings]
-            sources[name] = tuple(names) if name == "values" else one(names, name)
+            sources[name] = tuple(names) if name == "values" else require_single(names, name)
         return sources, literals
 
     def _named(self, binding: Any, input_name: str) -> str:
@@ -172,21 +172,21 @@ class Binder:
     def _keyword(self, name: str, source: str | tuple[str, ...]) -> Any:
         if not isinstance(source, str) or source not in self.constants:
             raise UnsupportedOperator(f"computes its '{name}'", why="Only a constant serves there.")
-        return plain(self.constants[source])
+        return to_python(self.constants[source])
 
     def _constant(self, value: Any) -> Constant:
-        return constant(value, self._package, self._real)
+        return decode_constant(value, self._package, self._real)
 
-    def _output(self, value: Any, operator: Operator) -> Output:
+    def _output(self, value: Any, operator: Operator) -> StepOutput:
         kind = value.type.WhichOneof("type")
-        if kind != "tensorType" or value.type.tensorType.dataType == messages("MIL_pb2").STRING:
-            return Output(value.name, None, (), rounded=False)
-        dtype = dtype_of(value.type.tensorType.dataType)
+        if kind != "tensorType" or value.type.tensorType.dataType == import_messages("MIL_pb2").STRING:
+            return StepOutput(value.name, None, (), rounded=False)
+        dtype = find_dtype(value.type.tensorType.dataType)
         rounded = self._rounding and dtype.name == "FLOAT16" and not operator.exact
-        return Output(value.name, dtype.held(self._real), shape_of(value.type.tensorType), rounded)
+        return StepOutput(value.name, dtype.held(self._real), read_shape(value.type.tensorType), rounded)
 
 
-def with_lifetimes(steps: list[Step], kept: Iterable[str]) -> tuple[Step, ...]:
+def assign_lifetimes(steps: list[ProgramStep], kept: Iterable[str]) -> tuple[ProgramStep, ...]:
     """`steps`, each told which values are used by it for the last time, or by nobody; `kept` are never."""
     seen, lived = set(kept), []
     for step in reversed(steps):
@@ -196,32 +196,32 @@ def with_lifetimes(steps: list[Step], kept: Iterable[str]) -> tuple[Step, ...]:
     return tuple(reversed(lived))
 
 
-def placed(place: str, reason: Exception) -> BadArtifact:
+def add_error_location(location: str, reason: Exception) -> BadArtifact:
     """Any failure as an error that names its place: what a damaged program does to torch is past listing."""
     if isinstance(reason, BadArtifact):
-        return type(reason)(f"{place}: {reason.what}", why=reason.why, hint=reason.hint)
-    return BadArtifact(f"{place}: {reason}", why="The program is damaged, or not as the specification says.")
+        return type(reason)(f"{location}: {reason.what}", why=reason.why, hint=reason.hint)
+    return BadArtifact(f"{location}: {reason}", why="The program is damaged, or not as the specification says.")
 
 
-def title_of(operation: Any) -> str:
+def format_title(operation: Any) -> str:
     names = ", ".join(output.name for output in operation.outputs)
     return f"{operation.type} '{names}'"
 
 
-def check_names(operator: Operator, given: set[str]) -> None:
-    foreign = given - operator.tensors - operator.keywords
+def check_input_names(operator: Operator, given_names: set[str]) -> None:
+    foreign = given_names - operator.tensors - operator.keywords
     if foreign:
         raise UnsupportedOperator(f"has the inputs {', '.join(sorted(foreign))}", why="They are not known here.")
-    missing = operator.required - given
+    missing = operator.required - given_names
     if missing:
         raise BadArtifact(f"lacks its inputs {', '.join(sorted(missing))}", why="The program is damaged.")
 
 
-def one(names: list[str], input_name: str) -> str:
+def require_single(names: list[str], input_name: str) -> str:
     if len(names) != 1:
         raise BadArtifact(f"has {len(names)} values for its input '{input_name}'", why="It takes one.")
     return names[0]
 
 
-def taken(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
+def collect_arguments(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
     return values[source] if isinstance(source, str) else [values[name] for name in source]

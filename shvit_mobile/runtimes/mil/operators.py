@@ -35,10 +35,10 @@ class Operator:
     required: frozenset[str]
     wants_real: bool
     exact: bool
-    by_row: rows.Rule | None
+    by_row: rows.BatchingRule | None
 
     @classmethod
-    def of(cls, function: Callable[..., Any], by_row: rows.Rule | None = None, *, exact: bool = False) -> Operator:
+    def of(cls, function: Callable[..., Any], by_row: rows.BatchingRule | None = None, *, exact: bool = False) -> Operator:
         parameters = signature(function).parameters
         names = {name for name in parameters if name != REAL}
         keywords = {name for name in names if parameters[name].kind is Parameter.KEYWORD_ONLY}
@@ -62,13 +62,13 @@ def classify(probabilities: Tensor, *, classes: list[Any]) -> tuple[list[Any], l
 
 
 OPERATORS: dict[str, Operator] = {
-    "add": Operator.of(elementwise.add, rows.broadcast),
-    "avg_pool": Operator.of(pooling.avg_pool, rows.main_input),
-    "batch_norm": Operator.of(norms.batch_norm, rows.main_input),
-    "cast": Operator.of(elementwise.cast, rows.broadcast),
-    "classify": Operator.of(classify, rows.broadcast),
-    "clip": Operator.of(elementwise.clip, rows.broadcast, exact=True),
-    "concat": Operator.of(shapes.concat, rows.concat, exact=True),
+    "add": Operator.of(elementwise.add, rows.batch_elementwise),
+    "avg_pool": Operator.of(pooling.avg_pool, rows.batch_main_input),
+    "batch_norm": Operator.of(norms.batch_norm, rows.batch_main_input),
+    "cast": Operator.of(elementwise.cast, rows.batch_elementwise),
+    "classify": Operator.of(classify, rows.batch_elementwise),
+    "clip": Operator.of(elementwise.clip, rows.batch_elementwise, exact=True),
+    "concat": Operator.of(shapes.concat, rows.batch_concat, exact=True),
     "constexpr_affine_dequantize": Operator.of(compression.constexpr_affine_dequantize),
     "constexpr_blockwise_shift_scale": Operator.of(compression.constexpr_blockwise_shift_scale),
     "constexpr_cast": Operator.of(compression.constexpr_cast),
@@ -76,34 +76,34 @@ OPERATORS: dict[str, Operator] = {
     "constexpr_lut_to_sparse": Operator.of(compression.constexpr_lut_to_sparse),
     "constexpr_sparse_blockwise_shift_scale": Operator.of(compression.constexpr_sparse_blockwise_shift_scale),
     "constexpr_sparse_to_dense": Operator.of(compression.constexpr_sparse_to_dense),
-    "conv": Operator.of(products.conv, rows.main_input),
-    "dequantize": Operator.of(quantization.dequantize, rows.beside("axis", ())),
-    "einsum": Operator.of(products.einsum, rows.einsum),
-    "expand_dims": Operator.of(shapes.expand_dims, rows.expand_dims, exact=True),
-    "identity": Operator.of(elementwise.identity, rows.broadcast, exact=True),
-    "instance_norm": Operator.of(norms.instance_norm, rows.main_input),
-    "layer_norm": Operator.of(norms.layer_norm, rows.beside("axes")),
-    "linear": Operator.of(products.linear, rows.features),
-    "matmul": Operator.of(products.matmul, rows.matmul),
-    "max_pool": Operator.of(pooling.max_pool, rows.main_input, exact=True),
-    "mul": Operator.of(elementwise.mul, rows.broadcast),
-    "pow": Operator.of(elementwise.power, rows.broadcast),
-    "quantize": Operator.of(quantization.quantize, rows.beside("axis", ())),
-    "real_div": Operator.of(elementwise.real_div, rows.broadcast),
-    "reduce_max": Operator.of(norms.reduce_max, rows.beside("axes"), exact=True),
-    "reduce_mean": Operator.of(norms.reduce_mean, rows.beside("axes")),
-    "reduce_sum": Operator.of(norms.reduce_sum, rows.beside("axes")),
-    "relu": Operator.of(elementwise.relu, rows.broadcast, exact=True),
-    "reshape": Operator.of(shapes.reshape, rows.reshape, exact=True),
-    "rsqrt": Operator.of(elementwise.rsqrt, rows.broadcast),
-    "sigmoid": Operator.of(elementwise.sigmoid, rows.broadcast),
-    "slice_by_index": Operator.of(shapes.slice_by_index, rows.slice_by_index, exact=True),
-    "slice_by_size": Operator.of(shapes.slice_by_size, rows.slice_by_size, exact=True),
-    "softmax": Operator.of(elementwise.softmax, rows.beside_axis),
-    "split": Operator.of(shapes.split, rows.beside_axis, exact=True),
-    "sqrt": Operator.of(elementwise.sqrt, rows.broadcast),
-    "square": Operator.of(elementwise.square, rows.broadcast),
-    "squeeze": Operator.of(shapes.squeeze, rows.beside("axes"), exact=True),
-    "sub": Operator.of(elementwise.sub, rows.broadcast),
-    "transpose": Operator.of(shapes.transpose, rows.transpose, exact=True),
+    "conv": Operator.of(products.conv, rows.batch_main_input),
+    "dequantize": Operator.of(quantization.dequantize, rows.make_axis_rule("axis", ())),
+    "einsum": Operator.of(products.einsum, rows.batch_einsum),
+    "expand_dims": Operator.of(shapes.expand_dims, rows.batch_expand_dims, exact=True),
+    "identity": Operator.of(elementwise.identity, rows.batch_elementwise, exact=True),
+    "instance_norm": Operator.of(norms.instance_norm, rows.batch_main_input),
+    "layer_norm": Operator.of(norms.layer_norm, rows.make_axis_rule("axes")),
+    "linear": Operator.of(products.linear, rows.batch_last_axis),
+    "matmul": Operator.of(products.matmul, rows.batch_matmul),
+    "max_pool": Operator.of(pooling.max_pool, rows.batch_main_input, exact=True),
+    "mul": Operator.of(elementwise.mul, rows.batch_elementwise),
+    "pow": Operator.of(elementwise.power, rows.batch_elementwise),
+    "quantize": Operator.of(quantization.quantize, rows.make_axis_rule("axis", ())),
+    "real_div": Operator.of(elementwise.real_div, rows.batch_elementwise),
+    "reduce_max": Operator.of(norms.reduce_max, rows.make_axis_rule("axes"), exact=True),
+    "reduce_mean": Operator.of(norms.reduce_mean, rows.make_axis_rule("axes")),
+    "reduce_sum": Operator.of(norms.reduce_sum, rows.make_axis_rule("axes")),
+    "relu": Operator.of(elementwise.relu, rows.batch_elementwise, exact=True),
+    "reshape": Operator.of(shapes.reshape, rows.batch_reshape, exact=True),
+    "rsqrt": Operator.of(elementwise.rsqrt, rows.batch_elementwise),
+    "sigmoid": Operator.of(elementwise.sigmoid, rows.batch_elementwise),
+    "slice_by_index": Operator.of(shapes.slice_by_index, rows.batch_slice_by_index, exact=True),
+    "slice_by_size": Operator.of(shapes.slice_by_size, rows.batch_slice_by_size, exact=True),
+    "softmax": Operator.of(elementwise.softmax, rows.batch_single_axis),
+    "split": Operator.of(shapes.split, rows.batch_single_axis, exact=True),
+    "sqrt": Operator.of(elementwise.sqrt, rows.batch_elementwise),
+    "square": Operator.of(elementwise.square, rows.batch_elementwise),
+    "squeeze": Operator.of(shapes.squeeze, rows.make_axis_rule("axes"), exact=True),
+    "sub": Operator.of(elementwise.sub, rows.batch_elementwise),
+    "transpose": Operator.of(shapes.transpose, rows.batch_transpose, exact=True),
 }

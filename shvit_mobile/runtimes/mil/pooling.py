@@ -30,11 +30,11 @@ def max_pool(
     """iOS15/pool.py; padding never wins."""
     axes = len(kernel_sizes)
     strides = strides or [1] * axes
-    padding = explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
-    if (before := torch_pool_padding(padding, kernel_sizes)) is not None:
+    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    if (before := get_torch_pool_padding(padding, kernel_sizes)) is not None:
         return MAX_POOLS[axes](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
-    refuse_ceil_mode(ceil_mode, padding)
-    return MAX_POOLS[axes](F.pad(x, lopsided(padding), value=-inf), kernel_sizes, strides)
+    reject_ceil_mode(ceil_mode, padding)
+    return MAX_POOLS[axes](F.pad(x, flatten_padding(padding), value=-inf), kernel_sizes, strides)
 
 
 def avg_pool(
@@ -50,18 +50,18 @@ def avg_pool(
     """iOS15/pool.py; a mean over the window's own elements only if `exclude_padding_from_average`."""
     axes = len(kernel_sizes)
     strides, pool = strides or [1] * axes, AVG_POOLS[axes]
-    padding = explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
-    if (before := torch_pool_padding(padding, kernel_sizes)) is not None:
+    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    if (before := get_torch_pool_padding(padding, kernel_sizes)) is not None:
         return pool(x, kernel_sizes, strides, before, ceil_mode, not exclude_padding_from_average)
-    refuse_ceil_mode(ceil_mode, padding)
-    around = lopsided(padding)
+    reject_ceil_mode(ceil_mode, padding)
+    around = flatten_padding(padding)
     means = pool(F.pad(x, around), kernel_sizes, strides)
     if not exclude_padding_from_average:
         return means
     return means / pool(F.pad(torch.ones_like(x[:1, :1]), around), kernel_sizes, strides)
 
 
-def explicit_padding(
+def compute_explicit_padding(
     pad_type: str,
     pad: Sequence[int] | None,
     sizes: Sequence[int],
@@ -86,22 +86,22 @@ def explicit_padding(
     return halves if pad_type == "same" else [(after, before) for before, after in halves]
 
 
-def symmetric(padding: Padding) -> list[int] | None:
+def get_symmetric_padding(padding: Padding) -> list[int] | None:
     """The padding on either side where both sides are alike, or None."""
     return [before for before, _ in padding] if all(before == after for before, after in padding) else None
 
 
-def lopsided(padding: Padding) -> list[int]:
+def flatten_padding(padding: Padding) -> list[int]:
     """`padding` in the order of `torch.nn.functional.pad`: the last axis first."""
     return [side for sides in reversed(padding) for side in sides]
 
 
-def torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
+def get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
     """The padding as torch's pools take it: alike on both sides and at most half the kernel; None if it is not."""
-    before = symmetric(padding)
+    before = get_symmetric_padding(padding)
     return before if before is not None and all(2 * b <= k for b, k in zip(before, kernel, strict=True)) else None
 
 
-def refuse_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
+def reject_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
     if ceil_mode:
         raise UnsupportedOperator(f"ceil_mode with the padding {padding}", why="It needs at most half a kernel a side.")

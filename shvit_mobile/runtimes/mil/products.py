@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shvit_mobile.runtimes.mil.pooling import explicit_padding, lopsided, symmetric
+from shvit_mobile.runtimes.mil.pooling import compute_explicit_padding, flatten_padding, get_symmetric_padding
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -25,10 +25,10 @@ def conv(
     """iOS15 and iOS17/conv.py; over one, two or three axes."""
     axes = x.ndim - 2
     strides, dilations = strides or [1] * axes, dilations or [1] * axes
-    padding = explicit_padding(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
-    before = symmetric(padding)
+    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
+    before = get_symmetric_padding(padding)
     if before is None:
-        x, before = F.pad(x, lopsided(padding)), [0] * axes
+        x, before = F.pad(x, flatten_padding(padding)), [0] * axes
     return CONVOLUTIONS[axes](x, weight, bias, strides, before, dilations, groups)
 
 

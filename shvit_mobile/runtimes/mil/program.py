@@ -17,20 +17,20 @@ from torch import Tensor
 
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
-from shvit_mobile.runtimes.mil.batching import by_rows
-from shvit_mobile.runtimes.mil.batching_rules import NotByRow
-from shvit_mobile.runtimes.mil.features import Input, inputs_of, missing_or_foreign
-from shvit_mobile.runtimes.mil.operations import Binder, Step, with_lifetimes
+from shvit_mobile.runtimes.mil.batching import batch_steps
+from shvit_mobile.runtimes.mil.batching_rules import NotBatchable
+from shvit_mobile.runtimes.mil.features import ProgramInput, describe_name_mismatch, read_inputs
+from shvit_mobile.runtimes.mil.operations import ProgramStep, StepBinder, assign_lifetimes
 from shvit_mobile.runtimes.mil.operators import OPERATORS
-from shvit_mobile.runtimes.mil.qdq_fusion import with_round_trips
-from shvit_mobile.targets.coreml.spec.package import Package, entry
-from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.runtimes.mil.qdq_fusion import fuse_quantize_dequantize
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.targets.coreml.spec.proto import import_messages
 
-Mode = Literal["fp32", "fp16", "fp64"]
-Observer = Callable[[str, Tensor], Tensor | None]
-Array = NDArray[Any] | Tensor
+ComputeMode = Literal["fp32", "fp16", "fp64"]
+ValueHook = Callable[[str, Tensor], Tensor | None]
+ArrayOrTensor = NDArray[Any] | Tensor
 # Images that run at once. Fewer keep the processor waiting for weights, more no longer fit its caches.
-AT_ONCE = 16
+MAX_BATCH_SIZE = 16
 
 
 class CoreMLProgram:
@@ -47,7 +47,7 @@ class CoreMLProgram:
             they do.
     """
 
-    def __init__(self, path: AnyPath, *, mode: Mode | None = None) -> None:
+    def __init__(self, path: AnyPath, *, mode: ComputeMode | None = None) -> None:
         """Reads the package and decodes its constants.
 
         Args:
@@ -58,13 +58,13 @@ class CoreMLProgram:
             BadArtifact: the package is missing, damaged or not an ML Program.
             UnsupportedOperator: it has operators, or forms of them, that the executor does not know.
         """
-        package = Package(Path(path))
-        function, block = entry(package)
+        package = MLPackage(Path(path))
+        function, block = find_entry_block(package)
         operations = list(block.operations)
         self.operators = Counter(operation.type for operation in operations if operation.type != "const")
-        refuse_unknown(self.operators, package.path)
-        self.mode: Mode = mode or ("fp16" if declares_fp16(operations) else "fp32")
-        self.inputs: dict[str, Input] = inputs_of(package.model, function)
+        check_operators(self.operators, package.path)
+        self.mode: ComputeMode = mode or ("fp16" if declares_fp16(operations) else "fp32")
+        self.inputs: dict[str, ProgramInput] = read_inputs(package.model, function)
         self.outputs: tuple[str, ...] = tuple(block.outputs)
         self.path = package.path
         self._real = torch.float64 if self.mode == "fp64" else torch.float32
@@ -72,7 +72,7 @@ class CoreMLProgram:
         self._by_rows, self.one_at_a_time = self._for_many()
 
     @torch.inference_mode()
-    def __call__(self, inputs: Mapping[str, Array] | Array, *, observe: Observer | None = None) -> dict[str, Any]:
+    def __call__(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor, *, observe: ValueHook | None = None) -> dict[str, Any]:
         """Runs the program on one image or many.
 
         Args:
@@ -100,18 +100,18 @@ class CoreMLProgram:
             values = self._run(self._steps, named, None, observe)
             return {name: value[0] if isinstance(value, list) else value for name, value in values.items()}
         parts = [self.rows(some, observe) for some in self._shares(named, images)]
-        return {name: joined([part[name] for part in parts]) for name in self.outputs}
+        return {name: join_outputs([part[name] for part in parts]) for name in self.outputs}
 
-    def named(self, inputs: Mapping[str, Array] | Array) -> Mapping[str, Array]:
+    def named(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
                 raise WrongConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
             return {next(iter(self.inputs)): inputs}
-        if wrong := missing_or_foreign(inputs, self.inputs):
+        if wrong := describe_name_mismatch(inputs, self.inputs):
             raise WrongConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
         return inputs
 
-    def images(self, named: Mapping[str, Array]) -> int | None:
+    def images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:
         """How many images the inputs hold; None for one that stands by itself."""
         counts = {contract.images(named[name]) for name, contract in self.inputs.items()}
         if len(counts) > 1:
@@ -122,13 +122,13 @@ class CoreMLProgram:
             raise ShapeMismatch("The inputs hold no image.", why="The program runs on one or more.")
         return images
 
-    def _shares(self, named: Mapping[str, Array], images: int) -> Iterator[Mapping[str, Array]]:
+    def _shares(self, named: Mapping[str, ArrayOrTensor], images: int) -> Iterator[Mapping[str, ArrayOrTensor]]:
         """The images in as many parts as are run after one another."""
-        at_once = 1 if self._by_rows is None else AT_ONCE
+        at_once = 1 if self._by_rows is None else MAX_BATCH_SIZE
         for first in range(0, images, at_once):
             yield {name: given[first : first + at_once] for name, given in named.items()}
 
-    def rows(self, named: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Any]:
+    def rows(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
         """What a part of the images gives, a row an image."""
         if self._by_rows is not None:
             return self._run(self._by_rows, named, len(next(iter(named.values()))), observe)
@@ -136,41 +136,41 @@ class CoreMLProgram:
         return {name: value if np.shape(value)[:1] == (1,) else value[None] for name, value in alone.items()}
 
     def _run(
-        self, steps: Iterable[Step], named: Mapping[str, Array], rows: int | None, observe: Observer | None
+        self, steps: Iterable[ProgramStep], named: Mapping[str, ArrayOrTensor], rows: int | None, observe: ValueHook | None
     ) -> dict[str, Any]:
         values: dict[str, Any] = self._constants | self._taken(named)
         if observe:
-            report(self.inputs, values, self._real, observe)
+            observe_values(self.inputs, values, self._real, observe)
         for step in steps:
             step.run(values, rows)
             if observe:
-                report((output.name for output in step.outputs), values, self._real, observe)
+                observe_values((output.name for output in step.outputs), values, self._real, observe)
             for name in step.dead:
                 del values[name]
-        return {name: given(values[name]) for name in self.outputs}
+        return {name: copy_output(values[name]) for name in self.outputs}
 
     @torch.inference_mode()
-    def _bound(self, operations: list[Any], package: Package) -> tuple[dict[str, Any], tuple[Step, ...]]:
-        binder = Binder(package, self.inputs, self._real, rounding=self.mode == "fp16")
+    def _bound(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
+        binder = StepBinder(package, self.inputs, self._real, rounding=self.mode == "fp16")
         steps = [step for step in map(binder.step, operations) if step]
         made = self.inputs.keys() | binder.constants.keys() | {output.name for s in steps for output in s.outputs}
         if lost := set(self.outputs) - made:
             raise BadArtifact(f"{self.path} makes no {', '.join(sorted(lost))}.", why="The program is damaged.")
         used = set(self.outputs).union(*(step.uses for step in steps))
         constants = {name: value for name, value in binder.constants.items() if name in used}
-        return constants, with_lifetimes(steps, kept={*self.outputs, *constants})
+        return constants, assign_lifetimes(steps, kept={*self.outputs, *constants})
 
-    def _for_many(self) -> tuple[tuple[Step, ...] | None, str | None]:
+    def _for_many(self) -> tuple[tuple[ProgramStep, ...] | None, str | None]:
         """The steps that many images take at once, or why there are none."""
         shapes = {name: contract.shape for name, contract in self.inputs.items()}
         try:
-            steps = by_rows(self._steps, shapes, self.outputs, self._constants)
-        except NotByRow as reason:
+            steps = batch_steps(self._steps, shapes, self.outputs, self._constants)
+        except NotBatchable as reason:
             return None, str(reason)
         kept = {*self.outputs, *self._constants}
-        return with_lifetimes(with_round_trips(steps, self._constants, self.outputs), kept), None
+        return assign_lifetimes(fuse_quantize_dequantize(steps, self._constants, self.outputs), kept), None
 
-    def _taken(self, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+    def _taken(self, inputs: Mapping[str, ArrayOrTensor]) -> dict[str, Tensor]:
         tensors = {name: contract.tensor(inputs[name], self._real) for name, contract in self.inputs.items()}
         if self.mode == "fp16":
             halves = {name for name, contract in self.inputs.items() if contract.dtype == "FLOAT16"}
@@ -178,7 +178,7 @@ class CoreMLProgram:
         return tensors
 
 
-def refuse_unknown(operators: Counter[str], path: Path) -> None:
+def check_operators(operators: Counter[str], path: Path) -> None:
     unknown = {name: count for name, count in operators.most_common() if name not in OPERATORS}
     if unknown:
         listed = ", ".join(f"{name} ({count})" for name, count in unknown.items())
@@ -189,11 +189,11 @@ def refuse_unknown(operators: Counter[str], path: Path) -> None:
 
 
 def declares_fp16(operations: Iterable[Any]) -> bool:
-    half = messages("MIL_pb2").FLOAT16
+    half = import_messages("MIL_pb2").FLOAT16
     return any(output.type.tensorType.dataType == half for operation in operations for output in operation.outputs)
 
 
-def report(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: Observer) -> None:
+def observe_values(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: ValueHook) -> None:
     """Tells `observe` of those of the named values that are floats, and puts what it returns in their place."""
     for name in names:
         if isinstance(values[name], Tensor) and values[name].dtype == real:
@@ -201,13 +201,13 @@ def report(names: Iterable[str], values: dict[str, Any], real: torch.dtype, obse
             values[name] = values[name] if other is None else other
 
 
-def joined(parts: list[Any]) -> Any:
+def join_outputs(parts: list[Any]) -> Any:
     """An output of all images: rows of arrays one below the other, lists one after the other."""
     if isinstance(parts[0], list):
         return [item for part in parts for item in part]
     return np.concatenate(parts)
 
 
-def given(value: Any) -> Any:
+def copy_output(value: Any) -> Any:
     """An output as a caller takes it: tensors as arrays of their own memory."""
     return value.numpy().copy() if isinstance(value, Tensor) else value

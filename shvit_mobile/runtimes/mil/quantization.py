@@ -7,7 +7,7 @@ from torch import Tensor
 
 from shvit_mobile.errors import UnsupportedOperator
 
-INTEGERS = {"int8": torch.int8, "uint8": torch.uint8}
+QUANTIZED_DTYPES = {"int8": torch.int8, "uint8": torch.uint8}
 
 
 def quantize(
@@ -17,13 +17,13 @@ def quantize(
 
     The quotient is not input times 1 / scale: that differs by one step where the rounding is close.
     """
-    if output_dtype not in INTEGERS:
-        raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Known here: {', '.join(INTEGERS)}.")
-    integer = INTEGERS[output_dtype]
+    if output_dtype not in QUANTIZED_DTYPES:
+        raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Known here: {', '.join(QUANTIZED_DTYPES)}.")
+    integer = QUANTIZED_DTYPES[output_dtype]
     limits = torch.iinfo(integer)
-    steps = (input / along(scale, input, axis)).round_()
+    steps = (input / reshape_along_axis(scale, input, axis)).round_()
     if zero_point is not None:
-        steps = steps.add_(along(zero_point, input, axis))
+        steps = steps.add_(reshape_along_axis(zero_point, input, axis))
     return steps.clamp_(limits.min, limits.max).to(integer)
 
 
@@ -31,11 +31,11 @@ def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *
     """scale * (input - zero_point)."""
     steps = input.to(scale.dtype)
     if zero_point is not None:
-        steps = steps - along(zero_point, input, axis)
-    return steps * along(scale, input, axis)
+        steps = steps - reshape_along_axis(zero_point, input, axis)
+    return steps * reshape_along_axis(scale, input, axis)
 
 
-def along(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
+def reshape_along_axis(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
     """A scalar, or a vector laid along `axis` of `x`, in a shape that broadcasts with `x`."""
     if axis is None or parameter.ndim == 0:
         return parameter

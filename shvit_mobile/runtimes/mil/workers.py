@@ -14,13 +14,13 @@ from typing import Any, Self
 import torch
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.runtimes.mil.program import Array, CoreMLProgram, Mode, joined
+from shvit_mobile.runtimes.mil.program import ArrayOrTensor, ComputeMode, CoreMLProgram, join_outputs
 
 # The program of a worker process; None in the process that starts them.
 _program: CoreMLProgram | None = None
 
 
-class Workers:
+class WorkerPool:
     """A program in processes of its own, each with one thread; a context manager that ends them.
 
     They start when more than one image comes, and live until `close`, or as long as this object does.
@@ -34,13 +34,13 @@ class Workers:
         """
         self._here = program
         self._pool = ProcessPoolExecutor(
-            processes or processors(),
+            processes or count_processors(),
             mp_context=get_context("spawn"),  # a fork would inherit torch's threads, without their owners
-            initializer=load,
+            initializer=load_worker_program,
             initargs=(program.path, program.mode),
         )
 
-    def __call__(self, inputs: Mapping[str, Array] | Array) -> dict[str, Any]:
+    def __call__(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> dict[str, Any]:
         """As `CoreMLProgram.__call__`, without an observer.
 
         Raises:
@@ -52,13 +52,13 @@ class Workers:
             return self._here(named)
         alone = [{name: given[index : index + 1] for name, given in named.items()} for index in range(images or 0)]
         try:
-            parts = list(self._pool.map(run, alone))
+            parts = list(self._pool.map(run_worker, alone))
         except BrokenProcessPool:
             raise BadArtifact(
                 f"A process that ran {self._here.path} died.",
                 why="The machine ran out of memory, or the script that started it lacks `if __name__ == '__main__':`.",
             ) from None
-        return {name: joined([part[name] for part in parts]) for name in self._here.outputs}
+        return {name: join_outputs([part[name] for part in parts]) for name in self._here.outputs}
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -72,18 +72,18 @@ class Workers:
         self.close()
 
 
-def load(path: Path, mode: Mode) -> None:
+def load_worker_program(path: Path, mode: ComputeMode) -> None:
     global _program
     torch.set_num_threads(1)
     _program = CoreMLProgram(path, mode=mode)
 
 
-def run(image: Mapping[str, Array]) -> dict[str, Any]:
+def run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:
     if _program is None:
-        raise BadArtifact("The process has no program.", why="It was not started by `Workers`.")
+        raise BadArtifact("The process has no program.", why="It was not started by `WorkerPool`.")
     return _program.rows(image)
 
 
-def processors() -> int:
+def count_processors() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

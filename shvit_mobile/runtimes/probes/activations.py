@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.deploy.comparison_points import Landmark
+from shvit_mobile.deploy.comparison_points import ComparisonPoint
 from shvit_mobile.deploy.fold import DeployForm
 
-Inside = Literal["squares", "sum"]
+ValuePart = Literal["squares", "sum"]
 
 
 @dataclass(frozen=True)
-class Value:
+class ObservedValue:
     """A value of the program.
 
     Attributes:
@@ -32,17 +32,17 @@ class Value:
     name: str
     layer: str
     operator: str
-    part: Inside | None = None
+    part: ValuePart | None = None
 
-    def inside(self, part: Inside) -> Value:
+    def inside(self, part: ValuePart) -> ObservedValue:
         """What is formed on the way to this one."""
         return replace(self, part=part)
 
 
-Look = Callable[[Value, Tensor], None]
+ValueCallback = Callable[[ObservedValue, Tensor], None]
 
 
-class Watch(Protocol):
+class ActivationObserver(Protocol):
     """Something that runs with all its values seen.
 
     Attributes:
@@ -53,7 +53,7 @@ class Watch(Protocol):
     engine: str
     computes_in_half: bool
 
-    def run(self, pixels: NDArray[np.uint8], look: Look, *, half: bool) -> None:
+    def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         """Runs one image.
 
         Args:
@@ -64,7 +64,7 @@ class Watch(Protocol):
         ...
 
 
-def open_watch(artifact: Artifact, deployed: DeployForm, landmarks: Sequence[Landmark]) -> Watch:
+def open_activation_observer(artifact: Artifact, deployed: DeployForm, points: Sequence[ComparisonPoint]) -> ActivationObserver:
     """A watch on a Core ML package's own program; on the deploy form for an artifact of another target.
 
     Args:
@@ -76,9 +76,9 @@ def open_watch(artifact: Artifact, deployed: DeployForm, landmarks: Sequence[Lan
         BadArtifact: it is damaged, or its layers are not the deploy form's.
     """
     if artifact.manifest.target == "coreml":
-        from shvit_mobile.runtimes.probes.coreml import CoreMLWatch
+        from shvit_mobile.runtimes.probes.coreml import CoreMLActivationObserver
 
-        return CoreMLWatch(artifact, landmarks)
-    from shvit_mobile.runtimes.probes.deploy_form import FormWatch
+        return CoreMLActivationObserver(artifact, points)
+    from shvit_mobile.runtimes.probes.deploy_form import DeployFormActivationObserver
 
-    return FormWatch(deployed)
+    return DeployFormActivationObserver(deployed)

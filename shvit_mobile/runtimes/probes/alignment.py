@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shvit_mobile.deploy.comparison_points import Kind, Landmark
+from shvit_mobile.deploy.comparison_points import ComparisonPoint, ComparisonPointKind
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.runtimes.probes.layers import Place
-from shvit_mobile.targets.coreml.spec.values import shape_of
+from shvit_mobile.runtimes.probes.layers import PointLocation
+from shvit_mobile.targets.coreml.spec.values import read_shape
 
-LAYERS: dict[str, Kind] = {"conv": "conv", "linear": "linear"}
+LAYER_KINDS: dict[str, ComparisonPointKind] = {"conv": "conv", "linear": "linear"}
 # They carry a layer's output on: rectified, rounded to int8 and read back, in another float type.
-CARRIERS = ("relu", "quantize", "dequantize", "cast")
+PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
 # What leads to a landmark that no other stands for: the end of its name, and the layer that belongs to.
-WAYS = {
+INPUT_PRODUCERS = {
     "patch_embed.0": "patch_embed.centre",
     ".mixer.m.qkv": ".mixer.m.pre_norm",
     ".mixer.m.proj.1": ".mixer.m",
@@ -29,10 +29,10 @@ WAYS = {
     ".conv3": ".se",
     "head": "pooling",
 }
-Users = defaultdict[str, list[Any]]
+UserMap = defaultdict[str, list[Any]]
 
 
-def places_in(operations: Sequence[Any], landmarks: Iterable[Landmark], path: Path) -> tuple[Place, ...]:
+def locate_points(operations: Sequence[Any], points: Iterable[ComparisonPoint], path: Path) -> tuple[PointLocation, ...]:
     """The place of every landmark.
 
     Args:
@@ -43,21 +43,21 @@ def places_in(operations: Sequence[Any], landmarks: Iterable[Landmark], path: Pa
     Raises:
         BadArtifact: its convolutions and linear layers are not the deploy form's.
     """
-    landmarks, users = list(landmarks), users_of(operations)
-    layers = layers_in(operations)
-    check_layers(layers, landmarks, shapes_of(operations), path)
-    places: list[Place] = []
+    points, users = list(points), map_users(operations)
+    layers = find_layers(operations)
+    check_layers(layers, points, collect_shapes(operations), path)
+    places: list[PointLocation] = []
     rest = iter(layers)
-    for landmark in landmarks:
+    for landmark in points:
         if landmark.kind == "residual":
-            places.append(Place(landmark, sum_behind(places[-1], users, path), rectified=False))
+            places.append(PointLocation(landmark, find_residual_sum(places[-1], users, path), rectified=False))
         else:
-            value, rectified = carried(next(rest).outputs[0].name, users)
-            places.append(Place(landmark, value, rectified))
+            value, rectified = follow_pass_through(next(rest).outputs[0].name, users)
+            places.append(PointLocation(landmark, value, rectified))
     return tuple(places)
 
 
-def owners(operations: Sequence[Any], places: Sequence[Place]) -> dict[str, str]:
+def map_values_to_layers(operations: Sequence[Any], places: Sequence[PointLocation]) -> dict[str, str]:
     """The layer that each value of a program belongs to: its own, or the one it is on the way to.
 
     Args:
@@ -70,41 +70,41 @@ def owners(operations: Sequence[Any], places: Sequence[Place]) -> dict[str, str]
     owned: dict[str, str] = {}
     for operation in operations:
         outputs = [output.name for output in operation.outputs]
-        source = first_source(operation)
+        source = get_data_input_name(operation)
         if outputs[0] in sums:
             owner = sums[outputs[0]]
-        elif operation.type in LAYERS:
+        elif operation.type in LAYER_KINDS:
             owner = last = ahead
             ahead = next(layers, "")
-        elif operation.type in CARRIERS and source in owned:
+        elif operation.type in PASS_THROUGH_OPERATORS and source in owned:
             owner = owned[source]
         else:
-            owner = way_to(ahead) if ahead else last
+            owner = name_input_producer(ahead) if ahead else last
         owned |= dict.fromkeys(outputs, owner)
     return owned
 
 
-def way_to(layer: str) -> str:
+def name_input_producer(layer: str) -> str:
     """The name of what computes the input of a layer."""
-    for end, name in WAYS.items():
+    for end, name in INPUT_PRODUCERS.items():
         if layer.endswith(end):
             return layer.removesuffix(end) + name
     return f"before {layer}"
 
 
-def layers_in(operations: Iterable[Any]) -> list[Any]:
-    return [operation for operation in operations if operation.type in LAYERS]
+def find_layers(operations: Iterable[Any]) -> list[Any]:
+    return [operation for operation in operations if operation.type in LAYER_KINDS]
 
 
 def check_layers(
-    layers: Sequence[Any], landmarks: Sequence[Landmark], shapes: Mapping[str, tuple[int, ...]], path: Path
+    layers: Sequence[Any], points: Sequence[ComparisonPoint], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     """Raises `BadArtifact` unless a program's layers are the deploy form's: kind by kind, shape by shape."""
-    wanted = [(landmark.kind, landmark.weight) for landmark in landmarks if landmark.kind != "residual"]
-    there = [(LAYERS[layer.type], shapes.get(bound(layer, "weight"), ())) for layer in layers]
+    wanted = [(landmark.kind, landmark.weight) for landmark in points if landmark.kind != "residual"]
+    there = [(LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
     if there == wanted:
         return
-    names = [landmark.name for landmark in landmarks if landmark.kind != "residual"]
+    names = [landmark.name for landmark in points if landmark.kind != "residual"]
     pairs = zip(names, wanted, there, strict=False)
     differ = next((f"{name} is {want}, there is {found}" for name, want, found in pairs if want != found), "")
     raise BadArtifact(
@@ -114,7 +114,7 @@ def check_layers(
     )
 
 
-def sum_behind(place: Place, users: Users, path: Path) -> str:
+def find_residual_sum(place: PointLocation, users: UserMap, path: Path) -> str:
     """The value of the residual sum that a layer's output goes into."""
     for operation in users[place.value]:
         if operation.type == "add":
@@ -126,10 +126,10 @@ def sum_behind(place: Place, users: Users, path: Path) -> str:
     )
 
 
-def carried(value: str, users: Users) -> tuple[str, bool]:
+def follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
     """The last of the float values that only carry `value` on, and whether a relu is among them."""
     found, rectified = value, False
-    while len(users[value]) == 1 and users[value][0].type in CARRIERS:
+    while len(users[value]) == 1 and users[value][0].type in PASS_THROUGH_OPERATORS:
         operation = users[value][0]
         rectified = rectified or operation.type == "relu"
         value = operation.outputs[0].name
@@ -137,37 +137,37 @@ def carried(value: str, users: Users) -> tuple[str, bool]:
     return found, rectified
 
 
-def users_of(operations: Iterable[Any]) -> Users:
+def map_users(operations: Iterable[Any]) -> UserMap:
     """The operations that take each value."""
-    users: Users = defaultdict(list)
+    users: UserMap = defaultdict(list)
     for operation in operations:
-        for name in sources(operation):
+        for name in iterate_input_names(operation):
             users[name].append(operation)
     return users
 
 
-def shapes_of(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
+def collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
     """The declared shape of each tensor."""
     return {
-        output.name: shape_of(output.type.tensorType)
+        output.name: read_shape(output.type.tensorType)
         for operation in operations
         for output in operation.outputs
         if output.type.WhichOneof("type") == "tensorType"
     }
 
 
-def sources(operation: Any) -> Iterator[str]:
+def iterate_input_names(operation: Any) -> Iterator[str]:
     """The names of all values that an operation takes."""
     for argument in operation.inputs.values():
         yield from (binding.name for binding in argument.arguments if binding.WhichOneof("binding") == "name")
 
 
-def bound(operation: Any, name: str) -> str:
+def get_input_name(operation: Any, name: str) -> str:
     """The value that an operation takes as its input `name`; empty where it takes none by name."""
     argument = operation.inputs[name].arguments if name in operation.inputs else ()
     return next((binding.name for binding in argument if binding.WhichOneof("binding") == "name"), "")
 
 
-def first_source(operation: Any) -> str:
+def get_data_input_name(operation: Any) -> str:
     """What an operation that carries a value on takes: `x`, or `input` where it rounds."""
-    return bound(operation, "x") or bound(operation, "input")
+    return get_input_name(operation, "x") or get_input_name(operation, "input")

@@ -15,42 +15,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.deploy.comparison_points import Landmark
-from shvit_mobile.runtimes.coreml import taken
-from shvit_mobile.runtimes.mil.program import CoreMLProgram, Mode, declares_fp16
-from shvit_mobile.runtimes.probes.activations import Look, Value
-from shvit_mobile.runtimes.probes.alignment import bound, owners, places_in
-from shvit_mobile.targets.coreml.spec.package import Package, entry
-from shvit_mobile.targets.coreml.spec.values import constant, plain
+from shvit_mobile.deploy.comparison_points import ComparisonPoint
+from shvit_mobile.runtimes.coreml import prepare_images
+from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram, declares_fp16
+from shvit_mobile.runtimes.probes.activations import ObservedValue, ValueCallback
+from shvit_mobile.runtimes.probes.alignment import get_input_name, locate_points, map_values_to_layers
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
 
 ENGINE = "shvit-mobile reference executor"
 # They square and sum what they take; `axes` says over what.
-NORMS = ("layer_norm", "instance_norm")
-SUMS = ("reduce_mean", "reduce_sum")
+NORM_OPERATORS = ("layer_norm", "instance_norm")
+REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum")
 
 
-class CoreMLProbe:
+class CoreMLActivationProbe:
     """A `Probe`."""
 
     engine = ENGINE
 
-    def __init__(self, artifact: Artifact, landmarks: Sequence[Landmark]) -> None:
+    def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
         """Raises:
         BadArtifact: the package is damaged, or its layers are not the deploy form's.
         UnsupportedOperator: it has operators that the executor does not know.
         """
         self._artifact = artifact
         self._program = CoreMLProgram(artifact.path)
-        self.places = places_in(operations_of(Package(artifact.path)), landmarks, artifact.path)
+        self.places = locate_points(list_operations(MLPackage(artifact.path)), points, artifact.path)
         self._names = {place.value: place.landmark.name for place in self.places}
 
     def free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         return self._run(pixels, {})
 
-    def forced(self, pixels: NDArray[np.uint8], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self._run(pixels, given)
+    def forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self._run(pixels, forced_values)
 
-    def _run(self, pixels: NDArray[np.uint8], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _run(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen: dict[str, Tensor] = {}
 
         def observe(name: str, value: Tensor) -> Tensor | None:
@@ -58,10 +58,10 @@ class CoreMLProbe:
             if layer is None:
                 return None
             seen[layer] = value
-            return self._held(given[layer]) if layer in given else None
+            return self._held(forced_values[layer]) if layer in forced_values else None
 
         manifest = self._artifact.manifest
-        self._program({manifest.input.name: taken(manifest, pixels)}, observe=observe)
+        self._program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
         return seen
 
     def _held(self, value: Tensor) -> Tensor:
@@ -69,80 +69,80 @@ class CoreMLProbe:
         return value.half().float() if self._program.mode == "fp16" else value
 
 
-class CoreMLWatch:
+class CoreMLActivationObserver:
     """A `Watch`."""
 
     engine = ENGINE
 
-    def __init__(self, artifact: Artifact, landmarks: Sequence[Landmark]) -> None:
-        """Raises what `CoreMLProbe` raises."""
-        self._artifact, self._programs = artifact, dict[Mode, CoreMLProgram]()
-        package = Package(artifact.path)
-        operations = operations_of(package)
+    def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
+        """Raises what `CoreMLActivationProbe` raises."""
+        self._artifact, self._programs = artifact, dict[ComputeMode, CoreMLProgram]()
+        package = MLPackage(artifact.path)
+        operations = list_operations(package)
         self.computes_in_half = declares_fp16(operations)
-        layers = owners(operations, places_in(operations, landmarks, artifact.path))
+        layers = map_values_to_layers(operations, locate_points(operations, points, artifact.path))
         self._values = {
-            output.name: Value(output.name, layers[output.name], operation.type)
+            output.name: ObservedValue(output.name, layers[output.name], operation.type)
             for operation in operations
             for output in operation.outputs
         }
-        self._norms, self._sums = (summing(operations, types, package) for types in (NORMS, SUMS))
+        self._norms, self._sums = (find_reductions(operations, types, package) for types in (NORM_OPERATORS, REDUCTION_OPERATORS))
 
-    def run(self, pixels: NDArray[np.uint8], look: Look, *, half: bool) -> None:
+    def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         manifest = self._artifact.manifest
         # A program without fp16 values has none that the executor would round.
-        program = self._program("fp16" if half and self.computes_in_half else "fp32")
-        observe = partial(self._observe, look, rounds=half and not self.computes_in_half)
-        program({manifest.input.name: taken(manifest, pixels)}, observe=observe)
+        program = self._program("fp16" if round_to_fp16 and self.computes_in_half else "fp32")
+        observe = partial(self._observe, on_value, rounds=round_to_fp16 and not self.computes_in_half)
+        program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
 
-    def _program(self, mode: Mode) -> CoreMLProgram:
+    def _program(self, mode: ComputeMode) -> CoreMLProgram:
         if mode not in self._programs:
             self._programs[mode] = CoreMLProgram(self._artifact.path, mode=mode)
         return self._programs[mode]
 
-    def _observe(self, look: Look, name: str, value: Tensor, *, rounds: bool) -> Tensor | None:
+    def _observe(self, on_value: ValueCallback, name: str, value: Tensor, *, rounds: bool) -> Tensor | None:
         if rounds:
             value = value.half().float()
-        look(self._values.get(name) or Value(name, "input", "input"), value)
+        on_value(self._values.get(name) or ObservedValue(name, "input", "input"), value)
         if name in self._norms:
             made, axes = self._norms[name]
-            look(self._values[made].inside("squares"), value.square())
-            look(self._values[made].inside("sum"), summed(value.square(), axes))
+            on_value(self._values[made].inside("squares"), value.square())
+            on_value(self._values[made].inside("sum"), sum_over_axes(value.square(), axes))
         if name in self._sums:
             made, axes = self._sums[name]
-            look(self._values[made].inside("sum"), summed(value, axes))
+            on_value(self._values[made].inside("sum"), sum_over_axes(value, axes))
         return value if rounds else None
 
 
-def operations_of(package: Package) -> list[Any]:
+def list_operations(package: MLPackage) -> list[Any]:
     """The operations of the program, in its order."""
-    _, block = entry(package)
+    _, block = find_entry_block(package)
     return list(block.operations)
 
 
-def summing(
-    operations: Sequence[Any], types: Sequence[str], package: Package
+def find_reductions(
+    operations: Sequence[Any], types: Sequence[str], package: MLPackage
 ) -> dict[str, tuple[str, list[int] | None]]:
     """By what an operation of some types takes: what it makes, and the axes it sums over; None is all."""
     made_by = {output.name: operation for operation in operations for output in operation.outputs}
     return {
-        bound(operation, "x"): (operation.outputs[0].name, axes_of(operation, made_by, package))
+        get_input_name(operation, "x"): (operation.outputs[0].name, read_axes(operation, made_by, package))
         for operation in operations
         if operation.type in types
     }
 
 
-def axes_of(operation: Any, made_by: Mapping[str, Any], package: Package) -> list[int] | None:
+def read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) -> list[int] | None:
     """An instance norm, which has none, sums over all axes but the first two."""
     if operation.type == "instance_norm":
         return [2, 3]
     if "axes" not in operation.inputs:
         return None
-    name = bound(operation, "axes")
-    value = made_by[name].attributes["val"] if name else operation.inputs["axes"].arguments[0].value
-    axes = plain(constant(value, package, torch.float32))
+    name = get_input_name(operation, "axes")
+    value = producers[name].attributes["val"] if name else operation.inputs["axes"].arguments[0].value
+    axes = to_python(decode_constant(value, package, torch.float32))
     return axes if isinstance(axes, list) else None
 
 
-def summed(value: Tensor, axes: list[int] | None) -> Tensor:
+def sum_over_axes(value: Tensor, axes: list[int] | None) -> Tensor:
     return value.sum(list(range(value.ndim)) if axes is None else axes)

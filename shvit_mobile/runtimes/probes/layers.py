@@ -13,22 +13,22 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.deploy.comparison_points import Landmark
+from shvit_mobile.deploy.comparison_points import ComparisonPoint
 from shvit_mobile.errors import WrongConfig
 
 # Named as text, so that looking into an ONNX file does not import the executor, nor the other way round.
-PROBES: dict[Target, tuple[str, str]] = {
-    "coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLProbe"),
-    "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXProbe"),
+PROBE_CLASSES: dict[Target, tuple[str, str]] = {
+    "coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLActivationProbe"),
+    "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXActivationProbe"),
 }
-CLOSED: dict[Target, str] = {
+OPAQUE_TARGETS: dict[Target, str] = {
     "executorch": "To ExecuTorch an XNNPACK delegate is one operator, and its runtime for Python is built without "
     "ETDump, so nothing between input and logits can be seen."
 }
 
 
 @dataclass(frozen=True)
-class Place:
+class PointLocation:
     """Where a landmark is in an artifact.
 
     Attributes:
@@ -38,12 +38,12 @@ class Place:
         rectified: whether it is after a relu.
     """
 
-    landmark: Landmark
+    landmark: ComparisonPoint
     value: str
     rectified: bool
 
 
-class Probe(Protocol):
+class ActivationProbe(Protocol):
     """An artifact whose landmarks can be seen.
 
     Attributes:
@@ -52,7 +52,7 @@ class Probe(Protocol):
     """
 
     engine: str
-    places: tuple[Place, ...]
+    places: tuple[PointLocation, ...]
 
     def free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         """The artifact's own values by the names of the landmarks.
@@ -62,7 +62,7 @@ class Probe(Protocol):
         """
         ...
 
-    def forced(self, pixels: NDArray[np.uint8], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Its values where everything behind a landmark computes with what is given there, not with its own value.
 
         Args:
@@ -72,7 +72,7 @@ class Probe(Protocol):
         ...
 
 
-def open_probe(artifact: Artifact, landmarks: Sequence[Landmark]) -> Probe:
+def open_activation_probe(artifact: Artifact, points: Sequence[ComparisonPoint]) -> ActivationProbe:
     """A probe into `artifact`.
 
     Args:
@@ -83,17 +83,17 @@ def open_probe(artifact: Artifact, landmarks: Sequence[Landmark]) -> Probe:
         BadArtifact: it is damaged, or its layers are not the deploy form's.
         WrongConfig: nobody can look into artifacts of this target.
     """
-    check_open(artifact)
-    module, name = PROBES[artifact.manifest.target]
-    probe: Probe = getattr(import_module(module), name)(artifact, landmarks)
+    check_probe_support(artifact)
+    module, name = PROBE_CLASSES[artifact.manifest.target]
+    probe: ActivationProbe = getattr(import_module(module), name)(artifact, points)
     return probe
 
 
-def check_open(artifact: Artifact) -> None:
+def check_probe_support(artifact: Artifact) -> None:
     """Raises `WrongConfig` where nobody can look into artifacts of this target."""
-    if artifact.manifest.target in CLOSED:
+    if artifact.manifest.target in OPAQUE_TARGETS:
         raise WrongConfig(
             f"The layers of {artifact.path.name} cannot be compared.",
-            why=CLOSED[artifact.manifest.target],
+            why=OPAQUE_TARGETS[artifact.manifest.target],
             hint="Compare those of an ONNX file made with its recipe: shvit-mobile export --target onnx --recipe FILE",
         )

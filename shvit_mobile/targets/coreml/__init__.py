@@ -1,8 +1,8 @@
 """The Core ML target: the deploy form and a recipe in, an ML Program in an `.mlpackage` out."""
 
 from shvit_mobile.targets.coreml.build import PRECISIONS, build
-from shvit_mobile.targets.coreml.inventory import inventory
-from shvit_mobile.targets.coreml.labels import distinct
+from shvit_mobile.targets.coreml.inventory import read_inventory
+from shvit_mobile.targets.coreml.labels import make_labels_unique
 from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, CoreMLOptions, UnknownDeploymentTarget
 
 __all__ = [

@@ -7,24 +7,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
-from shvit_mobile.contracts.outputs import refuse_existing
+from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import WrongConfig
-from shvit_mobile.quantize.weights import COMPRESSED
-from shvit_mobile.quiet import quiet
-from shvit_mobile.targets.build_result import Built
-from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, converted
-from shvit_mobile.targets.coreml.describe import describe
-from shvit_mobile.targets.coreml.graph import exported
-from shvit_mobile.targets.coreml.inventory import inventory
-from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_target
-from shvit_mobile.targets.coreml.package import write
+from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
+from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.targets.build_result import BuildResult
+from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, convert_program
+from shvit_mobile.targets.coreml.describe import write_model_descriptions
+from shvit_mobile.targets.coreml.graph import export_torch_program
+from shvit_mobile.targets.coreml.inventory import read_inventory
+from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_deployment_target
+from shvit_mobile.targets.coreml.package import write_package
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *COMPRESSED)
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *WEIGHT_ONLY_PRECISIONS)
 
 
-def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> Built:
+def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> BuildResult:
     """Writes an ML Program for a batch of one; the same arguments give the same bytes.
 
     "fp16" computes and stores everything in fp16 but the outputs. "int8" has the recipe's int8 convolutions and fp16
@@ -43,18 +43,18 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         OutputExists: there is something at `path`.
         ToolMissing: coremltools is not installed.
     """
-    check_target(options, recipe.precision)
+    check_deployment_target(options, recipe.precision)
     check_input(deployed, options)
-    refuse_existing(path, overwrite=False)
-    with quiet():
-        program = exported(deployed, recipe.precision, options)
-    with converted(program, deployed, recipe, options) as made:
-        describe(made, deployed, recipe, options)
-        write(made.model, made.weights, path)
-    return Built(
-        input=input_contract(deployed, options),
-        output=output_contract(options),
-        inventory=inventory(path),
+    check_overwrite(path, overwrite=False)
+    with silence_libraries():
+        program = export_torch_program(deployed, recipe.precision, options)
+    with convert_program(program, deployed, recipe, options) as made:
+        write_model_descriptions(made, deployed, recipe, options)
+        write_package(made.model, made.weights, path)
+    return BuildResult(
+        input=build_input_contract(deployed, options),
+        output=build_output_contract(options),
+        inventory=read_inventory(path),
         versions={"coremltools": version("coremltools")},
         options=asdict(options),
     )
@@ -77,7 +77,7 @@ def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
         )
 
 
-def input_contract(deployed: DeployForm, options: CoreMLOptions) -> InputContract:
+def build_input_contract(deployed: DeployForm, options: CoreMLOptions) -> InputContract:
     height, width = deployed.trained.preprocessing.size
     return InputContract(
         name=INPUT_NAMES[options.input],
@@ -88,7 +88,7 @@ def input_contract(deployed: DeployForm, options: CoreMLOptions) -> InputContrac
     )
 
 
-def output_contract(options: CoreMLOptions) -> OutputContract:
+def build_output_contract(options: CoreMLOptions) -> OutputContract:
     if not options.classifier:
         return OutputContract(logits=LOGITS)
     return OutputContract(logits=LOGITS, probabilities=PROBABILITIES, label=LABEL)

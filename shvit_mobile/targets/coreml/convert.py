@@ -15,24 +15,24 @@ import torch
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.quantize.weights import COMPRESSED
-from shvit_mobile.quiet import quiet
+from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
+from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.targets.coreml.int8 import write_int8
-from shvit_mobile.targets.coreml.labels import distinct
+from shvit_mobile.targets.coreml.labels import make_labels_unique
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
-from shvit_mobile.targets.coreml.weights import compression
+from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives it from the label's name.
 PROBABILITIES = f"{LABEL}_probs"
-DROP_UNUSED = "common::dead_code_elimination"
+DEAD_CODE_PASS = "common::dead_code_elimination"
 # Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
 # come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
 FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedModel:
     """Attributes:
     model: the protobuf message (`Model.proto`).
     weights: the folder that holds its `weight.bin`.
@@ -44,27 +44,27 @@ class Converted:
 
 
 @contextmanager
-def converted(
+def convert_program(
     program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
-) -> Iterator[Converted]:
+) -> Iterator[ConvertedModel]:
     """The ML Program; its weights are there while the context is open.
 
     Raises:
         BadRecipe: the recipe is int8 and does not fit the model.
         ToolMissing: coremltools is not installed.
     """
-    ct = coremltools()
+    ct = import_coremltools()
     common = {
         "minimum_deployment_target": getattr(ct.target, options.deployment_target),
         "compute_precision": ct.precision.FLOAT32 if recipe.precision == "fp32" else ct.precision.FLOAT16,
     }
-    with quiet(), no_bars():
+    with silence_libraries(), hide_progress_bars():
         mil = ct.convert(
             program,
             convert_to="milinternal",
-            inputs=[input_type(ct, deployed, options)],
-            outputs=output_types(ct, options),
-            pass_pipeline=passes(ct),
+            inputs=[build_input_type(ct, deployed, options)],
+            outputs=build_output_types(ct, options),
+            pass_pipeline=build_pass_pipeline(ct),
             **common,
         )
         if recipe.precision == "int8":
@@ -75,22 +75,22 @@ def converted(
         model = ct.convert(
             mil,
             convert_to="mlprogram",
-            pass_pipeline=last_passes(ct, mil, recipe, options),
-            classifier_config=classifier(ct, deployed) if options.classifier else None,
+            pass_pipeline=build_final_pass_pipeline(ct, mil, recipe, options),
+            classifier_config=build_classifier_config(ct, deployed) if options.classifier else None,
             skip_model_load=True,
             **common,
         )
-        yield Converted(model.get_spec(), Path(model.weights_dir))
+        yield ConvertedModel(model.get_spec(), Path(model.weights_dir))
 
 
-def coremltools() -> Any:
+def import_coremltools() -> Any:
     """The library, imported on first use: it takes seconds.
 
     Raises:
         ToolMissing: it is not installed.
     """
     try:
-        with quiet():
+        with silence_libraries():
             import coremltools
     except ImportError:
         raise ToolMissing(
@@ -99,7 +99,7 @@ def coremltools() -> Any:
     return coremltools
 
 
-def input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
+def build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
     preprocessing = deployed.trained.preprocessing
     shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
     if options.input == "tensor":
@@ -109,36 +109,36 @@ def input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
     return ct.ImageType(name, shape=shape, color_layout=getattr(ct.colorlayout, preprocessing.channel_order.upper()))
 
 
-def output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
+def build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
     """float32 in packages of every precision; without saying so, logits are fp16 from iOS 16 on."""
     names = [LOGITS, PROBABILITIES] if options.classifier else [LOGITS]
     return [ct.TensorType(name, dtype=np.float32) for name in names]
 
 
-def classifier(ct: Any, deployed: DeployForm) -> Any:
+def build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
     return ct.ClassifierConfig(
-        distinct(deployed.trained.labels), predicted_feature_name=LABEL, predicted_probabilities_output=PROBABILITIES
+        make_labels_unique(deployed.trained.labels), predicted_feature_name=LABEL, predicted_probabilities_output=PROBABILITIES
     )
 
 
-def passes(ct: Any) -> Any:
+def build_pass_pipeline(ct: Any) -> Any:
     pipeline = ct.PassPipeline.DEFAULT
     pipeline.remove_passes(FAULTY_PASSES)
     return pipeline
 
 
-def last_passes(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
+def build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
     """What runs on the finished program: it compresses weights, or drops those that int8 has replaced."""
-    if recipe.precision in COMPRESSED:
-        return compression(ct, mil, recipe, options.block)
+    if recipe.precision in WEIGHT_ONLY_PRECISIONS:
+        return build_compression_pipeline(ct, mil, recipe, options.block)
     pipeline = ct.PassPipeline.EMPTY
     if recipe.precision == "int8":
-        pipeline.append_pass(DROP_UNUSED)
+        pipeline.append_pass(DEAD_CODE_PASS)
     return pipeline
 
 
 @contextmanager
-def no_bars() -> Iterator[None]:
+def hide_progress_bars() -> Iterator[None]:
     """While open, no progress bar of tqdm is drawn: coremltools draws several and offers no way not to."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 

@@ -10,28 +10,28 @@ import torch
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, Converted
+from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, ConvertedModel
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 
-PROVENANCE = "shvit-mobile"
-PREVIEW = "com.apple.coreml.model.preview.type"
+PROVENANCE_KEY = "shvit-mobile"
+PREVIEW_KEY = "com.apple.coreml.model.preview.type"
 
 
-def describe(converted: Converted, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> None:
+def write_model_descriptions(converted: ConvertedModel, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> None:
     """Writes descriptions and metadata into the model; coremltools' own metadata, which holds a date, goes."""
     description = converted.model.description
     for feature in (*description.input, *description.output):
-        feature.shortDescription = feature_texts(deployed)[feature.name]
+        feature.shortDescription = build_feature_descriptions(deployed)[feature.name]
     metadata = description.metadata
     metadata.author = options.author
     metadata.license = options.license
     metadata.versionString = options.version or deployed.trained.sha256[:12]
-    metadata.shortDescription = options.description or short_description(deployed, recipe)
+    metadata.shortDescription = options.description or format_short_description(deployed, recipe)
     metadata.userDefined.clear()
-    metadata.userDefined.update(user_defined(deployed, recipe, options))
+    metadata.userDefined.update(build_user_metadata(deployed, recipe, options))
 
 
-def feature_texts(deployed: DeployForm) -> dict[str, str]:
+def build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
     """A sentence on every input and output that a package may have."""
     preprocessing = deployed.trained.preprocessing
     height, width = preprocessing.size
@@ -49,7 +49,7 @@ def feature_texts(deployed: DeployForm) -> dict[str, str]:
     }
 
 
-def short_description(deployed: DeployForm, recipe: Recipe) -> str:
+def format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
     trained = deployed.trained
     size = "x".join(map(str, trained.preprocessing.size))
     return (
@@ -57,7 +57,7 @@ def short_description(deployed: DeployForm, recipe: Recipe) -> str:
     )
 
 
-def user_defined(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
+def build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
     trained = deployed.trained
     provenance = {
         "checkpoint_sha256": trained.sha256,
@@ -71,11 +71,11 @@ def user_defined(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -
         "variant": trained.variant,
     }
     texts = {
-        PROVENANCE: json.dumps(provenance, sort_keys=True),
+        PROVENANCE_KEY: json.dumps(provenance, sort_keys=True),
         "com.github.apple.coremltools.version": version("coremltools"),
         "com.github.apple.coremltools.source": f"torch=={torch.__version__}",
     }
     # Xcode previews image classifiers only: a picture in, a label and probabilities out. It needs no parameters.
     if options.input == "image" and options.classifier:
-        texts[PREVIEW] = "imageClassifier"
+        texts[PREVIEW_KEY] = "imageClassifier"
     return texts

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.deploy.coreml_form import for_coreml
+from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.deploy.fp16_form import for_half
+from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.targets.coreml.options import CoreMLOptions
 
 
-def exported(deployed: DeployForm, precision: Precision, options: CoreMLOptions) -> torch.export.ExportedProgram:
+def export_torch_program(deployed: DeployForm, precision: Precision, options: CoreMLOptions) -> torch.export.ExportedProgram:
     """The program on the CPU in float32 at a batch of one: (1, channels, height, width) in, logits (1, classes) out.
 
     Args:
@@ -20,9 +20,9 @@ def exported(deployed: DeployForm, precision: Precision, options: CoreMLOptions)
         precision: all but "fp32" compute in fp16, or between int8 layers in fp16.
         options: the layout; under `classifier` a second output, the probabilities (1, classes).
     """
-    module = for_coreml(deployed, options.layout)
+    module = rewrite_for_coreml(deployed, options.layout)
     if precision != "fp32":
-        module = for_half(module)
+        module = rewrite_for_fp16(module)
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with torch.no_grad():
         program = torch.export.export(WithProbabilities(module) if options.classifier else module, (example,))

@@ -17,12 +17,12 @@ from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import ProofFailed
-from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
-from shvit_mobile.quantize.layers import int8_ranges, layer_name
+from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
+from shvit_mobile.quantize.layers import find_layer_name, select_int8_ranges
 
 # What coremltools adds to the name of an operator that it turns to half precision.
-HALF = "_cast_fp16"
+FP16_NAME_SUFFIX = "_cast_fp16"
 
 
 def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe) -> None:
@@ -41,24 +41,24 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
         BadRecipe: the recipe's layers are not the model's.
         ProofFailed: a layer is not in the program, or not where it was expected.
     """
-    ranges = int8_ranges(deployed, recipe)
+    ranges = select_int8_ranges(deployed, recipe)
     function = mil.functions["main"]
-    found = convolutions(function, program)
+    found = find_convolutions(function, program)
     if lost := sorted(ranges.keys() - found.keys()):
-        raise ProofFailed(
+        raise VerificationFailed(
             f"coremltools' program has no operator of {lost[0]}.",
             why="int8 is written layer by layer, by their names.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
-    with function, unknown_origin():
+    with function, open_unknown_scope():
         for name, conv in found.items():
             if name in ranges:
-                writer = LayerWriter(function, conv, name)
+                writer = Int8LayerWriter(function, conv, name)
                 writer.weight(deployed.module.get_submodule(name))
                 writer.activations(ranges[name], recipe)
 
 
-def unknown_origin() -> Any:
+def open_unknown_scope() -> Any:
     """While open, new operators come from no line of torch: coremltools wants to know of each operator where from."""
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
@@ -67,20 +67,20 @@ def unknown_origin() -> Any:
     return Builder.scope(*(ScopeInfo(source=source, data=[None]) for source in sources))
 
 
-def convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
+def find_convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
     """The convolutions of a converted program by the names of their layers, in the order they run."""
-    names = layer_names(program)
-    made = ((operator.name.removesuffix(HALF), operator) for operator in function.operations)
+    names = map_nodes_to_layers(program)
+    made = ((operator.name.removesuffix(FP16_NAME_SUFFIX), operator) for operator in function.operations)
     return {names[name]: operator for name, operator in made if operator.op_type == "conv" and name in names}
 
 
-def layer_names(program: torch.export.ExportedProgram) -> Mapping[str, str]:
+def map_nodes_to_layers(program: torch.export.ExportedProgram) -> Mapping[str, str]:
     """The layer in the deploy form that each node of an exported program came from."""
     calls = (node for node in program.graph.nodes if node.op == "call_function")
-    return {node.name: layer_name(node).removeprefix("module.") for node in calls}
+    return {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
 
 
-class LayerWriter:
+class Int8LayerWriter:
     """Writes int8 around one convolution; open the function as a block first."""
 
     def __init__(self, function: Any, conv: Any, name: str) -> None:
@@ -91,9 +91,9 @@ class LayerWriter:
     def weight(self, layer: nn.Module) -> None:
         """int8 constants in place of the layer's weight, with a scale in fp16 for each output channel."""
         weight = layer.get_parameter("weight")
-        integers, scales = (part.cpu().numpy() for part in quantized_weight(weight, layer_scales(layer)))
+        integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
         if integers.shape != tuple(self.conv.weight.shape):
-            raise ProofFailed(
+            raise VerificationFailed(
                 f"The weight of {self.name} has the shape {tuple(self.conv.weight.shape)} in coremltools' program.",
                 why=f"In the model it is {integers.shape}.",
             )
@@ -115,15 +115,15 @@ class LayerWriter:
     def activations(self, seen: ActivationRange, recipe: Recipe) -> None:
         """int8 before the convolution, if it is not there already, and behind it or its relu."""
         if self.conv.x.op is None or self.conv.x.op.op_type != "dequantize":
-            given = affine(*seen.input, recipe.activations)
+            given = choose_affine_parameters(*seen.input, recipe.activations)
             self.conv.set_inputs(x=self.through_int8(self.conv.x, given, self.conv, "input"))
         last, (low, high) = self.conv.outputs[0], seen.output
         if [follower.op_type for follower in last.child_ops] == ["relu"]:
             last, low = last.child_ops[0].outputs[0], 0.0
-        made = self.through_int8(last, affine(low, high, recipe.activations), self.next_user(last), "output")
+        made = self.through_int8(last, choose_affine_parameters(low, high, recipe.activations), self.next_user(last), "output")
         self.function.replace_uses_of_var_after_op(anchor_op=made.op, old_var=last, new_var=made)
 
-    def through_int8(self, value: Any, parameters: Affine, before: Any, what: str) -> Any:
+    def through_int8(self, value: Any, parameters: AffineParameters, before: Any, what: str) -> Any:
         """`value` rounded to the integers of `parameters` and read back, ahead of the operator `before`."""
         name = f"{self.name}.{what}"
         constants: dict[str, np.generic] = {"scale": np.float16(parameters.scale)}

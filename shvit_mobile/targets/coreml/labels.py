@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 
-def distinct(labels: Sequence[str]) -> list[str]:
+def make_labels_unique(labels: Sequence[str]) -> list[str]:
     """The labels, those that several classes share followed by the number of their class.
 
     A Core ML classifier answers with probabilities by label, so that of two classes with one label (ImageNet has two

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.deploy.coreml_form import LAYOUTS, Layout
-from shvit_mobile.errors import NotAmong, WrongConfig
-from shvit_mobile.quantize.weights import COMPRESSED
+from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS, AttentionLayout
+from shvit_mobile.errors import UnknownChoice, WrongConfig
+from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
 
 InputKind = Literal["image", "tensor"]
@@ -17,7 +17,7 @@ INPUT_NAMES: dict[InputKind, str] = {"image": "image", "tensor": "images"}
 DEPLOYMENT_TARGETS: tuple[str, ...] = ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26")
 # The first release with the operators that a precision needs: compressed constants came with iOS 16, `quantize` and
 # `dequantize` with iOS 17.
-FIRST_TARGET: dict[Precision, str] = {
+MIN_DEPLOYMENT_TARGETS: dict[Precision, str] = {
     "fp32": "iOS15",
     "fp16": "iOS15",
     "int8-weights": "iOS16",
@@ -27,10 +27,10 @@ FIRST_TARGET: dict[Precision, str] = {
     "int8": "iOS17",
 }
 # The first with several scales along a row of a weight, and several palettes to a weight.
-FIRST_WITH_BLOCKS = "iOS18"
+MIN_DEPLOYMENT_TARGET_FOR_BLOCKS = "iOS18"
 
 
-class UnknownDeploymentTarget(NotAmong):
+class UnknownDeploymentTarget(UnknownChoice):
     kind = "deployment target"
 
 
@@ -55,7 +55,7 @@ class CoreMLOptions(TargetOptions):
     input: InputKind = "image"
     deployment_target: str = "iOS17"
     classifier: bool = True
-    layout: Layout = "matmul"
+    layout: AttentionLayout = "matmul"
     block: int = 0
     author: str = ""
     license: str = ""
@@ -67,8 +67,8 @@ class CoreMLOptions(TargetOptions):
             raise UnknownDeploymentTarget.among(self.deployment_target, DEPLOYMENT_TARGETS)
         if self.input not in INPUT_NAMES:
             raise WrongConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
-        if self.layout not in LAYOUTS:
-            raise WrongConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(LAYOUTS)}.")
+        if self.layout not in ATTENTION_LAYOUTS:
+            raise WrongConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(ATTENTION_LAYOUTS)}.")
         if self.block < 0:
             raise WrongConfig(f"A block of {self.block} channels cannot be.", why="It is 1 or more; 0 is none.")
 
@@ -78,15 +78,15 @@ class CoreMLOptions(TargetOptions):
         return blocks + {"matmul": "", "einsum": "-einsum"}[self.layout]
 
 
-def check_target(options: CoreMLOptions, precision: Precision) -> None:
+def check_deployment_target(options: CoreMLOptions, precision: Precision) -> None:
     """Raises `WrongConfig` where the deployment target is too old for a precision, or blocks mean nothing to it."""
-    if options.block and precision not in COMPRESSED:
+    if options.block and precision not in WEIGHT_ONLY_PRECISIONS:
         raise WrongConfig(
             f"{precision} has no blocks.",
-            why=f"These have: {', '.join(COMPRESSED)}.",
+            why=f"These have: {', '.join(WEIGHT_ONLY_PRECISIONS)}.",
             hint="Export those alone with --block, and the rest without it.",
         )
-    first = FIRST_WITH_BLOCKS if options.block else FIRST_TARGET[precision]
+    first = MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if options.block else MIN_DEPLOYMENT_TARGETS[precision]
     if DEPLOYMENT_TARGETS.index(options.deployment_target) < DEPLOYMENT_TARGETS.index(first):
         raise WrongConfig(
             f"{precision}{' in blocks' if options.block else ''} does not run on {options.deployment_target}.",

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-UNNAMED = re.compile(r"(const|cast)_\d+")
+UNNAMED_VALUE = re.compile(r"(const|cast)_\d+")
 VENDOR = "com.apple.CoreML"
-MODEL, WEIGHTS = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
+MODEL_ITEM, WEIGHTS_ITEM = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
 
 
-def write(model: Any, weights: Path, path: Path) -> None:
+def write_package(model: Any, weights: Path, path: Path) -> None:
     """Writes a package as coremltools lays it out, without what differs from run to run.
 
     coremltools gives random identifiers to the items, orders the maps in the model at random, numbers values without a
@@ -28,12 +28,12 @@ def write(model: Any, weights: Path, path: Path) -> None:
         path: of the package, which must not exist.
     """
     data = path / "Data"
-    (data / WEIGHTS).mkdir(parents=True)
+    (data / WEIGHTS_ITEM).mkdir(parents=True)
     number_unnamed(model)
-    (data / MODEL).write_bytes(model.SerializeToString(deterministic=True))
-    shutil.copyfile(weights / "weight.bin", data / WEIGHTS / "weight.bin")
+    (data / MODEL_ITEM).write_bytes(model.SerializeToString(deterministic=True))
+    shutil.copyfile(weights / "weight.bin", data / WEIGHTS_ITEM / "weight.bin")
     # Sorted as coremltools sorts it, which writes the manifest again whenever it opens a package.
-    (path / "Manifest.json").write_text(json.dumps(manifest(), indent=4, sort_keys=True) + "\n")
+    (path / "Manifest.json").write_text(json.dumps(build_package_manifest(), indent=4, sort_keys=True) + "\n")
 
 
 def number_unnamed(model: Any) -> None:
@@ -41,13 +41,13 @@ def number_unnamed(model: Any) -> None:
     for function in model.mlProgram.functions.values():
         for block in function.block_specializations.values():
             outputs = [output.name for operation in block.operations for output in operation.outputs]
-            unnamed = (name for name in outputs if UNNAMED.fullmatch(name) and name not in block.outputs)
+            unnamed = (name for name in outputs if UNNAMED_VALUE.fullmatch(name) and name not in block.outputs)
             names = {name: f"{name.split('_')[0]}_{number}" for number, name in enumerate(unnamed)}
             for operation in block.operations:
-                rename(operation, names)
+                rename_values(operation, names)
 
 
-def rename(operation: Any, names: Mapping[str, str]) -> None:
+def rename_values(operation: Any, names: Mapping[str, str]) -> None:
     for output in operation.outputs:
         if output.name in names:
             operation.attributes["name"].immediateValue.tensor.strings.values[0] = names[output.name]
@@ -58,23 +58,23 @@ def rename(operation: Any, names: Mapping[str, str]) -> None:
                 binding.name = names[binding.name]
 
 
-def manifest() -> dict[str, Any]:
+def build_package_manifest() -> dict[str, Any]:
     items = {
-        identifier(MODEL): {
+        create_item_identifier(MODEL_ITEM): {
             "author": VENDOR,
             "description": "CoreML Model Specification",
             "name": "model.mlmodel",
-            "path": MODEL,
+            "path": MODEL_ITEM,
         },
-        identifier(WEIGHTS): {
+        create_item_identifier(WEIGHTS_ITEM): {
             "author": VENDOR,
             "description": "CoreML Model Weights",
             "name": "weights",
-            "path": WEIGHTS,
+            "path": WEIGHTS_ITEM,
         },
     }
-    return {"fileFormatVersion": "1.0.0", "itemInfoEntries": items, "rootModelIdentifier": identifier(MODEL)}
+    return {"fileFormatVersion": "1.0.0", "itemInfoEntries": items, "rootModelIdentifier": create_item_identifier(MODEL_ITEM)}
 
 
-def identifier(item: str) -> str:
+def create_item_identifier(item: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"shvit-mobile:{item}")).upper()

@@ -13,14 +13,14 @@ from functools import partial
 from typing import Any
 
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.quantize.palette import palette
-from shvit_mobile.quantize.weights import LARGEST_KEPT, PALETTE_BITS
+from shvit_mobile.quantize.palette import palettize
+from shvit_mobile.quantize.weights import MAX_UNCOMPRESSED_ELEMENTS, PALETTE_BITS
 
-QUANTIZE, PALETTIZE = "compression::linear_quantize_weights", "compression::palettize_weights"
+QUANTIZE_PASS, PALETTIZE_PASS = "compression::linear_quantize_weights", "compression::palettize_weights"
 
 
-def compression(ct: Any, mil: Any, recipe: Recipe, block: int) -> Any:
-    """The pipeline of the one pass that compresses the weights of more than `LARGEST_KEPT` elements.
+def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) -> Any:
+    """The pipeline of the one pass that compresses the weights of more than `MAX_UNCOMPRESSED_ELEMENTS` elements.
 
     Args:
         ct: coremltools.
@@ -30,32 +30,32 @@ def compression(ct: Any, mil: Any, recipe: Recipe, block: int) -> Any:
     """
     from coremltools.optimize import coreml as cto
 
-    name, config = (QUANTIZE, scales) if recipe.precision == "int8-weights" else (PALETTIZE, palettes)
+    name, config = (QUANTIZE_PASS, create_quantizer_config) if recipe.precision == "int8-weights" else (PALETTIZE_PASS, create_palettizer_config)
     whole = config(cto, recipe.precision, 0)
-    exceptions = dict.fromkeys(kept_float(mil, recipe))
+    exceptions = dict.fromkeys(iterate_float_operators(mil, recipe))
     if block:
         blocks = config(cto, recipe.precision, block)
-        exceptions = dict.fromkeys(divisible(mil, block, 1 if name == QUANTIZE else 0), blocks) | exceptions
+        exceptions = dict.fromkeys(iterate_divisible_operators(mil, block, 1 if name == QUANTIZE_PASS else 0), blocks) | exceptions
     pipeline = ct.PassPipeline.EMPTY
     pipeline.append_pass(name)
     pipeline.set_options(name, {"config": cto.OptimizationConfig(whole, op_name_configs=exceptions)})
     return pipeline
 
 
-def scales(cto: Any, _: Precision, block: int) -> Any:
+def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
     """int8, symmetric; one scale an output channel, or one for each block of its input channels."""
     blocks = {"granularity": "per_block", "block_size": block} if block else {"granularity": "per_channel"}
-    return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=LARGEST_KEPT, **blocks)
+    return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **blocks)
 
 
-def palettes(cto: Any, precision: Precision, block: int) -> Any:
+def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
     """One palette a weight, or one for each group of output channels; ours, since coremltools' own depend on chance."""
     groups = {"granularity": "per_grouped_channel", "group_size": block, "channel_axis": 0} if block else {}
-    chosen: Callable[[Any], Any] = partial(palette, bits=PALETTE_BITS[precision])
-    return cto.OpPalettizerConfig(mode="custom", lut_function=chosen, weight_threshold=LARGEST_KEPT, **groups)
+    chosen: Callable[[Any], Any] = partial(palettize, bits=PALETTE_BITS[precision])
+    return cto.OpPalettizerConfig(mode="custom", lut_function=chosen, weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **groups)
 
 
-def kept_float(mil: Any, recipe: Recipe) -> Iterator[str]:
+def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
     """The operators whose weights the recipe's `float_kinds` keep as they are."""
     for operator in mil.functions["main"].operations:
         head = operator.op_type == "linear"
@@ -64,7 +64,7 @@ def kept_float(mil: Any, recipe: Recipe) -> Iterator[str]:
             yield operator.name
 
 
-def divisible(mil: Any, block: int, axis: int) -> Iterator[str]:
+def iterate_divisible_operators(mil: Any, block: int, axis: int) -> Iterator[str]:
     """The operators whose weights fall into blocks without a rest; the others have one scale a channel, one palette."""
     for operator in mil.functions["main"].operations:
         if operator.op_type in ("linear", "conv") and operator.weight.shape[axis] % block == 0:

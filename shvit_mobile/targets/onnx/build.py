@@ -13,11 +13,11 @@ from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe, WrongConfig
-from shvit_mobile.quantize.layers import int8_ranges
-from shvit_mobile.targets.build_result import Built
-from shvit_mobile.targets.onnx.graph import Graph
-from shvit_mobile.targets.onnx.inventory import inventory
-from shvit_mobile.targets.onnx.network import Writer
+from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.targets.build_result import BuildResult
+from shvit_mobile.targets.onnx.graph import GraphBuilder
+from shvit_mobile.targets.onnx.inventory import read_inventory
+from shvit_mobile.targets.onnx.network import ModuleWriter
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -51,7 +51,7 @@ class ONNXOptions(TargetOptions):
             )
 
 
-def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions) -> Built:
+def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions) -> BuildResult:
     """Writes `path`, weights inside, checked by onnx.checker; the same arguments give the same bytes.
 
     Args:
@@ -68,11 +68,11 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
     """
     if recipe.precision not in PRECISIONS:
         raise BadRecipe(f"The target onnx has no {recipe.precision}.", why=f"Its precisions: {', '.join(PRECISIONS)}.")
-    model = written(deployed, recipe, options)
+    model = build_onnx_model(deployed, recipe, options)
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(path, full_check=True)
     shape = (deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
-    return Built(
+    return BuildResult(
         input=InputContract(
             name=IMAGES,
             kind="tensor",
@@ -81,22 +81,22 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
             dtype="float32",
         ),
         output=OutputContract(logits=LOGITS),
-        inventory=inventory(path),
+        inventory=read_inventory(path),
         versions={"onnx": onnx.__version__},
         options=asdict(options),
     )
 
 
-def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
+def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
     """The deploy form as an ONNX model."""
     trained = deployed.trained
     shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
-    graph = Graph(trained.variant, images=IMAGES, shape=shape)
-    ranges = int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
-    logits = Writer(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
+    graph = GraphBuilder(trained.variant, images=IMAGES, shape=shape)
+    ranges = select_int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
+    logits = ModuleWriter(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
     model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
-    model.doc_string = doc_string(deployed, recipe)
+    model.doc_string = format_doc_string(deployed, recipe)
     helper.set_model_props(
         model,
         {
@@ -110,7 +110,7 @@ def written(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.
     return model
 
 
-def doc_string(deployed: DeployForm, recipe: Recipe) -> str:
+def format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
     """What a person who opens the file needs to know to use it."""
     trained = deployed.trained
     height, width = trained.preprocessing.size

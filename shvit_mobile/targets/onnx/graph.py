@@ -12,13 +12,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from shvit_mobile.quantize.affine import Affine
+from shvit_mobile.quantize.affine import AffineParameters
 
-FLOAT = onnx.TensorProto.FLOAT
+FLOAT_TYPE = onnx.TensorProto.FLOAT
 
 
 @dataclass(frozen=True)
-class Value:
+class GraphValue:
     """A tensor of the graph.
 
     Attributes:
@@ -29,32 +29,32 @@ class Value:
 
     name: str
     shape: tuple[int, ...]
-    affine: Affine | None = None
+    affine: AffineParameters | None = None
 
 
-class Graph:
+class GraphBuilder:
     """Grows by one node at a time; `model` makes the whole of it."""
 
     def __init__(self, name: str, *, images: str, shape: tuple[int, int, int]) -> None:
         self.name = name
-        self.images = Value(images, shape)
+        self.images = GraphValue(images, shape)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def add(
-        self, op: str, name: str, *inputs: Value | str, shape: tuple[int, ...] | None = None, **attributes: Any
-    ) -> Value:
+        self, op: str, name: str, *inputs: GraphValue | str, shape: tuple[int, ...] | None = None, **attributes: Any
+    ) -> GraphValue:
         """A node with one output, called `name`; its shape is the first input's unless told."""
         self._append(op, name, inputs, [name], attributes)
-        return Value(name, shape_of(inputs[0]) if shape is None else shape)
+        return GraphValue(name, get_shape(inputs[0]) if shape is None else shape)
 
-    def split(self, name: str, x: Value, sizes: Sequence[int]) -> list[Value]:
+    def split(self, name: str, x: GraphValue, sizes: Sequence[int]) -> list[GraphValue]:
         """The channels of `x` in parts."""
         outputs = [f"{name}.{index}" for index in range(len(sizes))]
         self._append("Split", name, [x, self.integers(f"{name}.sizes", sizes)], outputs, {"axis": 1})
-        return [Value(output, (size, *x.shape[1:])) for output, size in zip(outputs, sizes, strict=True)]
+        return [GraphValue(output, (size, *x.shape[1:])) for output, size in zip(outputs, sizes, strict=True)]
 
-    def reshape(self, name: str, x: Value, shape: tuple[int, ...]) -> Value:
+    def reshape(self, name: str, x: GraphValue, shape: tuple[int, ...]) -> GraphValue:
         """`x` in another shape; the batch stays what it is, known or not."""
         if prod(shape) != prod(x.shape):
             raise ValueError(f"{x.name} of shape {x.shape} cannot become {shape}")
@@ -70,7 +70,7 @@ class Graph:
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
-    def model(self, logits: Value, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
+    def model(self, logits: GraphValue, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
         """The graph as a model, with `logits` as its one output under the name `output`.
 
         Args:
@@ -82,8 +82,8 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             self.name,
-            [helper.make_tensor_value_info(self.images.name, FLOAT, [batch, *self.images.shape])],
-            [helper.make_tensor_value_info(result.name, FLOAT, [batch, *result.shape])],
+            [helper.make_tensor_value_info(self.images.name, FLOAT_TYPE, [batch, *self.images.shape])],
+            [helper.make_tensor_value_info(result.name, FLOAT_TYPE, [batch, *result.shape])],
             list(self._constants.values()),
         )
         imports = [helper.make_opsetid("", opset)]
@@ -91,13 +91,13 @@ class Graph:
         return helper.make_model(graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports))
 
     def _append(
-        self, op: str, name: str, inputs: Sequence[Value | str], outputs: list[str], attributes: dict[str, Any]
+        self, op: str, name: str, inputs: Sequence[GraphValue | str], outputs: list[str], attributes: dict[str, Any]
     ) -> None:
         names = [given if isinstance(given, str) else given.name for given in inputs]
         self._nodes.append(helper.make_node(op, names, outputs, name, **attributes))
 
 
-def shape_of(given: Value | str) -> tuple[int, ...]:
-    if isinstance(given, str):
-        raise TypeError(f"the shape of what is made from {given} has to be told")
-    return given.shape
+def get_shape(value: GraphValue | str) -> tuple[int, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"the shape of what is made from {value} has to be told")
+    return value.shape

@@ -15,23 +15,23 @@ from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
 
-LAYERS = ("Conv", "Gemm", "MatMul")
+LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
-def inventory(path: AnyPath) -> Inventory:
+def read_inventory(path: AnyPath) -> Inventory:
     """Operators, bytes of the constants by dtype, and the layers whose every input is read back from integers.
 
     Raises:
         BadArtifact: the file cannot be read or is not ONNX.
     """
-    graph = read(Path(path)).graph
+    graph = read_onnx_model(Path(path)).graph
     sizes: Counter[str] = Counter()
-    for constant in constants(graph):
+    for constant in iterate_constants(graph):
         dtype = helper.tensor_dtype_to_np_dtype(constant.data_type)
         sizes[dtype.name] += prod(constant.dims) * dtype.itemsize
     makers = {output: node.op_type for node in graph.node for output in node.output}
     quantized = sum(
-        node.op_type in LAYERS and all(makers.get(given) == "DequantizeLinear" for given in node.input if given)
+        node.op_type in LAYER_OPERATORS and all(makers.get(given) == "DequantizeLinear" for given in node.input if given)
         for node in graph.node
     )
     return Inventory(
@@ -41,7 +41,7 @@ def inventory(path: AnyPath) -> Inventory:
     )
 
 
-def constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def iterate_constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """The graph's constants, those that other exporters write as nodes among them."""
     yield from graph.initializer
     for node in graph.node:
@@ -49,7 +49,7 @@ def constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
-def read(path: Path) -> onnx.ModelProto:
+def read_onnx_model(path: Path) -> onnx.ModelProto:
     """The model in a file; weights that lie in other files are left there.
 
     Raises:

@@ -12,66 +12,66 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, Activations
-from shvit_mobile.quantize.affine import Affine, affine, layer_scales, quantized_weight
-from shvit_mobile.quantize.layers import bias_of
-from shvit_mobile.targets.onnx.graph import Graph, Value
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
+from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
+from shvit_mobile.quantize.layers import get_bias
+from shvit_mobile.targets.onnx.graph import GraphBuilder, GraphValue
 
 # A bias is int32 in units of the two scales. Half of that range leaves room for the sum of products it is added to.
-LARGEST_BIAS = 2**30
+MAX_INT32_BIAS = 2**30
 
 
-def float_convolution(graph: Graph, conv: nn.Conv2d, x: Value, name: str, *, relu: bool) -> Value:
+def add_float_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, name: str, *, relu: bool) -> GraphValue:
     """A convolution in float32, and its relu where it has one."""
-    weight = graph.constant(f"{name}.weight", array(conv.weight))
-    bias = graph.constant(f"{name}.bias", array(bias_of(conv)))
-    return convolution(graph, conv, x, weight, bias, name, relu=relu)
+    weight = graph.constant(f"{name}.weight", convert_to_array(conv.weight))
+    bias = graph.constant(f"{name}.bias", convert_to_array(get_bias(conv)))
+    return add_convolution(graph, conv, x, weight, bias, name, relu=relu)
 
 
-def int8_convolution(
-    graph: Graph,
+def add_int8_convolution(
+    graph: GraphBuilder,
     conv: nn.Conv2d,
-    x: Value,
+    x: GraphValue,
     name: str,
-    seen: ActivationRange,
-    activations: Activations,
+    activation_range: ActivationRange,
+    activations: ActivationScheme,
     *,
     relu: bool,
-) -> Value:
+) -> GraphValue:
     """A convolution in int8; its relu, where it has one, comes before its output is quantized."""
     # What has just come back from int8 is not rounded a second time.
-    given = x.affine or affine(*seen.input, activations)
-    x = through_int8(graph, x, given, f"{name}.input")
-    weight, scales = weight_in_int8(conv, given)
+    given = x.affine or choose_affine_parameters(*activation_range.input, activations)
+    x = add_quantize_dequantize(graph, x, given, f"{name}.input")
+    weight, scales = quantize_convolution_weight(conv, given)
     bias_scales = scales * np.float32(given.scale)
-    bias = np.rint(array(bias_of(conv)).astype(np.float64) / bias_scales).astype(np.int32)
-    y = convolution(
+    bias = np.rint(convert_to_array(get_bias(conv)).astype(np.float64) / bias_scales).astype(np.int32)
+    y = add_convolution(
         graph,
         conv,
         x,
-        read_back(graph, f"{name}.weight", weight, scales),
-        read_back(graph, f"{name}.bias", bias, bias_scales),
+        add_dequantized_constant(graph, f"{name}.weight", weight, scales),
+        add_dequantized_constant(graph, f"{name}.bias", bias, bias_scales),
         name,
         relu=relu,
     )
-    low, high = seen.output
-    return through_int8(graph, y, affine(0.0 if relu else low, high, activations), f"{name}.output")
+    low, high = activation_range.output
+    return add_quantize_dequantize(graph, y, choose_affine_parameters(0.0 if relu else low, high, activations), f"{name}.output")
 
 
-def linear(graph: Graph, layer: nn.Linear, x: Value, name: str) -> Value:
+def add_linear(graph: GraphBuilder, layer: nn.Linear, x: GraphValue, name: str) -> GraphValue:
     """A linear layer in float32."""
-    weight = graph.constant(f"{name}.weight", array(layer.weight))
-    bias = graph.constant(f"{name}.bias", array(layer.bias))
+    weight = graph.constant(f"{name}.weight", convert_to_array(layer.weight))
+    bias = graph.constant(f"{name}.bias", convert_to_array(layer.bias))
     return graph.add("Gemm", name, x, weight, bias, shape=(layer.out_features,), transB=1)
 
 
-def array(tensor: Tensor) -> NDArray[Any]:
+def convert_to_array(tensor: Tensor) -> NDArray[Any]:
     """A parameter in float32."""
     values: NDArray[Any] = tensor.detach().cpu().float().numpy()
     return values
 
 
-def convolution(graph: Graph, conv: nn.Conv2d, x: Value, weight: str, bias: str, name: str, *, relu: bool) -> Value:
+def add_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight: str, bias: str, name: str, *, relu: bool) -> GraphValue:
     if isinstance(conv.padding, str):
         raise TypeError(f"{name} pads by name")
     (top, left), (rows, columns), strides = conv.padding, conv.kernel_size, conv.stride
@@ -96,7 +96,7 @@ def convolution(graph: Graph, conv: nn.Conv2d, x: Value, weight: str, bias: str,
     return graph.add("Relu", f"{name}.relu", y) if relu else y
 
 
-def through_int8(graph: Graph, x: Value, parameters: Affine, name: str) -> Value:
+def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: AffineParameters, name: str) -> GraphValue:
     """`x` rounded to the integers of `parameters` and read back; as it is where it has just come from them."""
     if x.affine == parameters:
         return x
@@ -104,24 +104,24 @@ def through_int8(graph: Graph, x: Value, parameters: Affine, name: str) -> Value
     zero_point = graph.constant(f"{name}.zero_point", np.int8(parameters.zero_point))
     integers = graph.add("QuantizeLinear", f"{name}.int8", x, scale, zero_point)
     real = graph.add("DequantizeLinear", name, integers, scale, zero_point)
-    return Value(real.name, real.shape, parameters)
+    return GraphValue(real.name, real.shape, parameters)
 
 
-def read_back(graph: Graph, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
+def add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
     """Constant integers with a scale for each output channel, read back to float."""
     stored = graph.constant(f"{name}.{integers.dtype}", integers)
     scale = graph.constant(f"{name}.scale", scales)
     return graph.add("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
 
 
-def weight_in_int8(conv: nn.Conv2d, given: Affine) -> tuple[NDArray[Any], NDArray[Any]]:
+def quantize_convolution_weight(conv: nn.Conv2d, input_parameters: AffineParameters) -> tuple[NDArray[Any], NDArray[Any]]:
     """The integers of a weight and its scales, shape (out channels,).
 
     A channel with next to no weight has a scale in which its bias would not fit int32; it gets the scale that the bias
     needs, in which the weight's part of the sum is nothing.
     """
-    integers, scales = (part.cpu().numpy() for part in quantized_weight(conv.weight, layer_scales(conv)))
-    needed = np.abs(array(bias_of(conv))) / np.float32(given.scale * LARGEST_BIAS)
+    integers, scales = (part.cpu().numpy() for part in quantize_weight(conv.weight, get_weight_scales(conv)))
+    needed = np.abs(convert_to_array(get_bias(conv))) / np.float32(input_parameters.scale * MAX_INT32_BIAS)
     wider = np.maximum(scales, needed)
     ratio = (scales / wider).reshape(-1, 1, 1, 1)
     return np.rint(integers * ratio).astype(np.int8), wider

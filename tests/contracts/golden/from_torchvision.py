@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from tests.images.pictures import drawn
+from tests.images.pictures import draw_texture
 
 # Picture, size, crop ratio, interpolation, and what Resize is given: the short side as in the reference's evaluation,
 # or for sizes that are not square, the (height, width) worked out by hand.
@@ -40,7 +40,7 @@ def main() -> None:
     golden = []
     for picture, size, ratio, interpolation, resize in CASES:
         reference = Compose([Resize(resize, InterpolationMode(interpolation)), CenterCrop(size)])
-        pixels = np.asarray(reference(drawn(*picture)))
+        pixels = np.asarray(reference(draw_texture(*picture)))
         golden.append(
             {
                 "picture": picture,

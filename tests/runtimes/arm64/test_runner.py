@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.cli.tables import distance_line
+from shvit_mobile.cli.tables import describe_cross_runtime_divergence
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.drift.compare import comparison, float_reference
-from shvit_mobile.drift.cross_runtime import on_arm64
+from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
+from shvit_mobile.drift.cross_runtime import compare_on_arm64
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
@@ -28,16 +28,16 @@ from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64 import worker
-from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, native
-from shvit_mobile.runtimes.arm64.process import EmulatorFailed, command
+from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
+from shvit_mobile.runtimes.arm64.process import EmulatorFailed, build_command
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
-from shvit_mobile.runtimes.runner import input_values
-from tests.programs import pictures, program
+from shvit_mobile.runtimes.runner import prepare_input
+from tests.programs import draw_pictures, lower_program
 
 pytestmark = [
     pytest.mark.arm64,
-    pytest.mark.skipif(native(), reason="this machine is ARM64 itself: nothing is emulated"),
+    pytest.mark.skipif(is_arm64_host(), reason="this machine is ARM64 itself: nothing is emulated"),
 ]
 FP32_IMAGES = 100
 
@@ -47,7 +47,7 @@ FP32_IMAGES = 100
     [("fp32", "plain"), ("int8", "plain"), ("int8-dynamic", "plain"), ("int8", "space-to-depth")],
 )
 def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, stem: str) -> None:
-    artifact, pixels = program(precision, stem).artifact, pictures(5)  # type: ignore[arg-type]
+    artifact, pixels = lower_program(precision, stem).artifact, draw_pictures(5)  # type: ignore[arg-type]
     with ARM64Runner(artifact, processes=1) as runner:
         emulated = runner.run(pixels)
     here = open_runner(artifact).run(pixels)
@@ -56,7 +56,7 @@ def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, ste
 
 
 def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
-    artifact, pixels = program("fp32").artifact, pictures(7)
+    artifact, pixels = lower_program("fp32").artifact, draw_pictures(7)
     with ARM64Runner(artifact, processes=3) as shared, ARM64Runner(artifact, processes=1) as alone:
         together = shared.run(pixels)
         np.testing.assert_array_equal(alone.run(pixels[::-1])[::-1], together)
@@ -67,7 +67,7 @@ def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
 
 
 def test_it_says_what_was_emulated() -> None:
-    with ARM64Runner(program("fp32").artifact, CPUS["dotprod"]) as runner:
+    with ARM64Runner(lower_program("fp32").artifact, CPUS["dotprod"]) as runner:
         assert runner.how == "emulated"
         assert re.fullmatch(
             r"ExecuTorch 1\.3\.1 \(XNNPACK\) on ARM64 dotprod, emulated by qemu \d[\d.]+", runner.engine
@@ -78,7 +78,7 @@ def test_it_says_what_was_emulated() -> None:
 
 
 def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
-    artifact = program("fp32").artifact
+    artifact = lower_program("fp32").artifact
     onnx = Artifact(tmp_path / "m.onnx", artifact.manifest.model_copy(update={"target": "onnx"}))
     with pytest.raises(BadArtifact, match="cannot be run on emulated ARM64"):
         ARM64Runner(onnx)
@@ -89,13 +89,13 @@ def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_is_told_and_none_is_left() -> None:
-    with ARM64Runner(program("fp32").artifact, processes=2) as runner:
-        runner.run(pictures(2))
+    with ARM64Runner(lower_program("fp32").artifact, processes=2) as runner:
+        runner.run(draw_pictures(2))
         pids = [process._process.pid for process in runner._processes]
         assert len(pids) == 2
         os.kill(pids[0], 9)
         with pytest.raises(EmulatorFailed, match="died with status -9"):
-            runner.run(pictures(4))
+            runner.run(draw_pictures(4))
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
@@ -111,11 +111,11 @@ SMMLA = ((0xFFE0FC00, 0x4E80A400),)
 )
 def test_int8_runs_on_the_instructions_of_the_chosen_cpu(cpu: str, sdot: bool, smmla: bool, tmp_path: Path) -> None:
     """The emulator writes down every instruction that it translates."""
-    artifact = program("int8").artifact
-    plain = command(open_sysroot(), CPUS[cpu], artifact.path, artifact.manifest.input.shape)
+    artifact = lower_program("int8").artifact
+    plain = build_command(open_sysroot(), CPUS[cpu], artifact.path, artifact.manifest.input.shape)
     log = tmp_path / "instructions"
-    values = input_values(artifact.manifest, pictures(1)).tobytes()
-    frame = worker.HEAD.pack(worker.DONE, len(values)) + values
+    values = prepare_input(artifact.manifest, draw_pictures(1)).tobytes()
+    frame = worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values
     ended = subprocess.run(
         [plain[0], "-d", "in_asm", "-D", log, *plain[1:]], input=frame, capture_output=True, check=True
     )
@@ -147,11 +147,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
 def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys: pytest.CaptureFixture[str]) -> None:
     artifact, trained = demo("int8"), load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels)
-    reference = float_reference(trained, images)
-    here = comparison(artifact, trained, images, reference=reference)
-    row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here, reference=reference)
+    reference = compute_float_reference(trained, images)
+    here = compare_with_logits(artifact, trained, images, reference=reference)
+    row, apart = compare_on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here, reference=reference)
     with capsys.disabled():
-        sys.stdout.write(f"\n{distance_line(apart)}\n")
+        sys.stdout.write(f"\n{describe_cross_runtime_divergence(apart)}\n")
     assert (row.images, row.how) == (500, "emulated")
     assert row.top1_drop is not None
     assert row.top1_drop <= 0.5
@@ -162,8 +162,8 @@ def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys:
 def test_the_demo_models_fp32_answers_on_arm64_as_it_does_here(demo: Lowered) -> None:
     artifact, trained = demo("fp32"), load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(FP32_IMAGES, 0)
-    here = comparison(artifact, trained, images)
-    row, apart = on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here)
+    here = compare_with_logits(artifact, trained, images)
+    row, apart = compare_on_arm64(artifact, trained, images, CPUS[DEFAULT_CPU], native=here)
     assert (row.images, row.agreement.value) == (FP32_IMAGES, 1.0)
     assert apart.max_abs_error < 1e-4
     assert row.max_abs_error < 1e-3

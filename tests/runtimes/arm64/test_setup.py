@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.errors import OutputExists, ToolMissing, UnknownCPU
-from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, cpu_named
-from shvit_mobile.runtimes.arm64.install import InstallFailed, install, member
-from shvit_mobile.runtimes.arm64.process import Emulated, EmulatorFailed
-from shvit_mobile.runtimes.arm64.sysroot import Sysroot, Versions, open_sysroot, sysroot_folder
+from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, find_cpu
+from shvit_mobile.runtimes.arm64.install import InstallFailed, install, read_member
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
+from shvit_mobile.runtimes.arm64.sysroot import Sysroot, SysrootVersions, find_sysroot_folder, open_sysroot
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="user-mode emulation needs Linux")
 
@@ -27,30 +27,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def program(path: Path, script: str) -> None:
+def write_program(path: Path, script: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 
-def sysroot_whose_emulator(does: str, folder: Path) -> Sysroot:
+def build_sysroot(does: str, folder: Path) -> Sysroot:
     """A sysroot with another program in the emulator's place."""
     made = Sysroot(folder)
-    program(made.qemu, does)
+    write_program(made.qemu, does)
     return made
 
 
 def test_an_unknown_cpu_is_told_which_there_are() -> None:
     with pytest.raises(UnknownCPU, match=r"'i8m' is not a CPU\.\nCPUs: neon, dotprod, i8mm\.\nDid you mean i8mm\?"):
-        cpu_named("i8m")
+        find_cpu("i8m")
 
 
 def test_the_folder_is_in_the_cache_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHVIT_ARM64", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/some/cache")
-    assert sysroot_folder() == Path("/some/cache/shvit-mobile/arm64-executorch-1.3.1-torch-2.10.0")
+    assert find_sysroot_folder() == Path("/some/cache/shvit-mobile/arm64-executorch-1.3.1-torch-2.10.0")
     monkeypatch.setenv("SHVIT_ARM64", "/chosen")
-    assert sysroot_folder() == Path("/chosen")
+    assert find_sysroot_folder() == Path("/chosen")
 
 
 @linux
@@ -66,13 +66,13 @@ def test_a_sysroot_whose_emulator_has_gone_counts_as_none(folder: Path) -> None:
     made = Sysroot(folder)
     folder.mkdir(parents=True)
     made.versions_file.write_text(
-        Versions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).json_text()
+        SysrootVersions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).json_text()
     )
     made.qemu.symlink_to(folder / "uninstalled")
     with pytest.raises(ToolMissing, match="not set up"):
         open_sysroot()
     made.qemu.unlink()
-    program(made.qemu, "true")
+    write_program(made.qemu, "true")
     assert open_sysroot() == made
 
 
@@ -93,7 +93,7 @@ def test_a_failed_download_is_told_in_apts_words_and_leaves_no_sysroot(
     """The machine's own apt and dpkg, in a world where no source is configured."""
     nowhere = tmp_path / "bin"
     sources = f"-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts={tmp_path}/none"
-    program(nowhere / "apt-get", f'exec {shutil.which("apt-get")} {sources} "$@"')
+    write_program(nowhere / "apt-get", f'exec {shutil.which("apt-get")} {sources} "$@"')
     monkeypatch.setenv("PATH", f"{nowhere}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(InstallFailed, match="apt cannot download the ARM64 packages") as failed:
         install()
@@ -105,7 +105,7 @@ def test_a_failed_download_is_told_in_apts_words_and_leaves_no_sysroot(
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg")
 def test_a_chosen_folder_that_is_no_sysroot_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.check_tools", lambda: None)
-    monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.debian_packages", pytest.fail)
+    monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.download_debian_packages", pytest.fail)
     folder.mkdir(parents=True)
     (folder / "precious").write_text("mine")
     with pytest.raises(OutputExists, match=r"no versions\.json in it"):
@@ -124,16 +124,16 @@ def test_one_file_comes_out_of_a_debian_package(tmp_path: Path) -> None:
     (tree / "usr/bin/link").symlink_to("emulator")
     package = tmp_path / "some.deb"
     subprocess.run(["dpkg-deb", "--build", "-Znone", tree, package], check=True, capture_output=True)
-    assert member(package, "./usr/bin/emulator") == b"\x7fELF" * 50_000
-    assert member(package, "./usr/bin/link") is None
-    assert member(package, "./usr/bin/other") is None
+    assert read_member(package, "./usr/bin/emulator") == b"\x7fELF" * 50_000
+    assert read_member(package, "./usr/bin/link") is None
+    assert read_member(package, "./usr/bin/other") is None
 
 
 @linux
 def test_an_emulator_that_dies_is_quoted(tmp_path: Path) -> None:
-    dying = sysroot_whose_emulator("echo before >&2; echo 'uncaught target signal 4' >&2; exit 132", tmp_path)
+    dying = build_sysroot("echo before >&2; echo 'uncaught target signal 4' >&2; exit 132", tmp_path)
     with (
-        Emulated(dying, CPUS[DEFAULT_CPU]) as process,
+        EmulatedProcess(dying, CPUS[DEFAULT_CPU]) as process,
         pytest.raises(EmulatorFailed, match="died with status 132") as failed,
     ):
         _ = process.hello
@@ -144,13 +144,13 @@ def test_an_emulator_that_dies_is_quoted(tmp_path: Path) -> None:
 @linux
 def test_an_emulator_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     with pytest.raises(EmulatorFailed, match="qemu-aarch64 cannot be started: No such file"):
-        Emulated(Sysroot(tmp_path), CPUS[DEFAULT_CPU])
+        EmulatedProcess(Sysroot(tmp_path), CPUS[DEFAULT_CPU])
 
 
 @linux
 def test_a_closed_process_is_gone_even_while_it_works(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    process = Emulated(sysroot_whose_emulator(f"echo $$ > {pid}; echo said; exec sleep 600", tmp_path), CPUS["neon"])
+    process = EmulatedProcess(build_sysroot(f"echo $$ > {pid}; echo said; exec sleep 600", tmp_path), CPUS["neon"])
     assert process._from.read(5) == b"said\n"
     process.close()
     with pytest.raises(ProcessLookupError):

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class OperatorCase:
     """One use of an operator: `mil` builds it on inputs, `expected` says what comes out, in numpy or torch."""
 
     mil: Callable[..., Any]
@@ -27,11 +27,11 @@ class Case:
     inputs: tuple[Array, ...] = field(default=())
 
 
-def random(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0) -> Array:
+def draw_array(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0) -> Array:
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
-def package_of(cases: Mapping[str, Case], path: Path, opset: ct.target = ct.target.iOS17) -> Path:
+def save_cases(cases: Mapping[str, OperatorCase], path: Path, opset: ct.target = ct.target.iOS17) -> Path:
     """One package with every case of a table: inputs `name_0`, `name_1`…, and one output `name` each."""
     inputs = {
         f"{name}_{index}": mb.placeholder(array.shape)
@@ -46,10 +46,10 @@ def package_of(cases: Mapping[str, Case], path: Path, opset: ct.target = ct.targ
         function.set_outputs(outputs)
     program = Program()
     program.add_function("main", function)
-    return saved(written(program, opset), path)
+    return save_model(convert_program(program, opset), path)
 
 
-def written(program: Program, opset: ct.target, precision: ct.precision = ct.precision.FLOAT32) -> Any:
+def convert_program(program: Program, opset: ct.target, precision: ct.precision = ct.precision.FLOAT32) -> Any:
     """A model of just these operators: no pass may rewrite them."""
     return ct.convert(
         program,
@@ -61,7 +61,7 @@ def written(program: Program, opset: ct.target, precision: ct.precision = ct.pre
     )
 
 
-def converted(
+def convert_module(
     module: nn.Module,
     *shape: int,
     fp16: bool = False,
@@ -80,10 +80,10 @@ def converted(
     )
 
 
-def saved(model: Any, path: Path) -> Path:
+def save_model(model: Any, path: Path) -> Path:
     model.save(str(path))
     return path
 
 
-def inputs_of(cases: Mapping[str, Case]) -> dict[str, Array]:
+def collect_inputs(cases: Mapping[str, OperatorCase]) -> dict[str, Array]:
     return {f"{name}_{index}": array for name, case in cases.items() for index, array in enumerate(case.inputs)}

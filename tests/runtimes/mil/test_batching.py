@@ -20,12 +20,12 @@ from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.runtimes.mil.program import AT_ONCE, CoreMLProgram
-from shvit_mobile.runtimes.mil.qdq_fusion import BLOCK, ROUND_TRIP, round_trip
+from shvit_mobile.runtimes.mil.program import MAX_BATCH_SIZE, CoreMLProgram
+from shvit_mobile.runtimes.mil.qdq_fusion import BLOCK_ELEMENTS, QUANTIZE_DEQUANTIZE, quantize_dequantize
 from shvit_mobile.runtimes.mil.quantization import dequantize, quantize
-from tests.builders import picture_folder, randomised, trained
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.programs import SMALL
-from tests.runtimes.mil.packages import Case, converted, package_of, random, saved
+from tests.runtimes.mil.packages import OperatorCase, convert_module, draw_array, save_cases, save_model
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8-weights", "int8")
 SIZE = (66, 98)
@@ -39,19 +39,19 @@ def lowered(tmp_path_factory):
     @cache
     def package(variant: str, precision: Precision) -> Path:
         folder = tmp_path_factory.mktemp("lowered")
-        deployed = to_deploy_form(trained(randomised(SMALL if variant == "small" else variant), size=SIZE))
-        images = open_images(picture_folder(folder / "pictures", count=4, size=(80, 110)))
+        deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL if variant == "small" else variant), size=SIZE))
+        images = open_images(write_picture_folder(folder / "pictures", count=4, size=(80, 110)))
         recipe = calibrate(deployed, images, precision=precision, count=4)
         return lower(deployed, recipe, "coreml", folder).path
 
     return package
 
 
-def pictures(count: int = N) -> np.ndarray:
+def draw_pictures(count: int = N) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (count, *SIZE, 3)).astype(np.uint8)
 
 
-def every_value(program: CoreMLProgram, picture: np.ndarray) -> dict[str, Any]:
+def compute_every_value(program: CoreMLProgram, picture: np.ndarray) -> dict[str, Any]:
     """All that a program makes of one image, by the steps of the program as it is declared."""
     values = program._constants | program._taken({"image": picture})
     for step in program._steps:
@@ -61,7 +61,7 @@ def every_value(program: CoreMLProgram, picture: np.ndarray) -> dict[str, Any]:
     return values
 
 
-def furthest(actual: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+def find_largest_difference(actual: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
     """The largest difference; none where both are infinite, as squares in fp16 may be."""
     return torch.where(actual == expected, 0.0, (actual - expected).abs()).max()
 
@@ -76,7 +76,7 @@ def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, pr
     program = CoreMLProgram(lowered(variant, precision))
     assert program.one_at_a_time is None
     with torch.inference_mode():
-        alone = [every_value(program, picture) for picture in pictures()]
+        alone = [compute_every_value(program, picture) for picture in draw_pictures()]
         trips = 0
         for step in program._by_rows:
             given = {n: torch.cat([values[n] for values in alone]) for n in step.uses - program._constants.keys()}
@@ -88,8 +88,8 @@ def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, pr
                 # Sums may be taken in another order; in fp16 that may be one number up or down.
                 allowed = 0 if step.operator.exact else 1e-5 if program.mode == "fp32" else 2**-10
                 scale = expected.nan_to_num(posinf=0, neginf=0).abs().max()
-                assert furthest(actual, expected) <= allowed * scale, step.title
-            trips += step.operator is ROUND_TRIP
+                assert find_largest_difference(actual, expected) <= allowed * scale, step.title
+            trips += step.operator is QUANTIZE_DEQUANTIZE
     assert (trips > 0) is (precision == "int8")
 
 
@@ -97,26 +97,26 @@ def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, pr
 @pytest.mark.parametrize("variant", MODELS)
 def test_many_images_give_the_logits_of_each(lowered, variant, precision):
     program = CoreMLProgram(lowered(variant, precision))
-    alone = np.concatenate([program(picture)["logits"] for picture in pictures()])
-    many = program(pictures())["logits"]
+    alone = np.concatenate([program(picture)["logits"] for picture in draw_pictures()])
+    many = program(draw_pictures())["logits"]
     assert many.shape == alone.shape
     tolerance = {"fp32": 1e-5, "int8": 0.1}.get(precision, 1e-2)  # int8: rounding flips where a sum's order differs
     assert np.abs(many - alone).max() <= tolerance * np.abs(alone).max()
     assert np.abs(alone[0] - alone[1]).max() > 10 * np.abs(many - alone).max()  # or the rows might be any image's
 
 
-def rows(*cases: tuple[str, Any, tuple[int, ...]]) -> dict[str, tuple[Any, tuple[int, ...]]]:
+def build_operator_table(*cases: tuple[str, Any, tuple[int, ...]]) -> dict[str, tuple[Any, tuple[int, ...]]]:
     return {name: (build, shape) for name, build, shape in cases}
 
 
-CHANNELS = random(4, seed=1), random(4, seed=2, low=0.5)
-WEIGHT = random(5, 4, 3, 3, seed=3)
-MATRIX = random(4, 6, seed=4)
+CHANNELS = draw_array(4, seed=1), draw_array(4, seed=2, low=0.5)
+WEIGHT = draw_array(5, 4, 3, 3, seed=3)
+MATRIX = draw_array(4, 6, seed=4)
 # By name: an operator, and the shape of one image.
-RUN_AT_ONCE = rows(
+RUN_AT_ONCE = build_operator_table(
     ("add_scalar", lambda x: mb.add(x=x, y=np.float32(2)), (1, 4, 5)),
-    ("mul_channels", lambda x: mb.mul(x=x, y=random(4, 1, seed=5)), (1, 4, 5)),
-    ("sub_one_row", lambda x: mb.sub(x=random(1, 4, 1, seed=5), y=x), (1, 4, 5)),
+    ("mul_channels", lambda x: mb.mul(x=x, y=draw_array(4, 1, seed=5)), (1, 4, 5)),
+    ("sub_one_row", lambda x: mb.sub(x=draw_array(1, 4, 1, seed=5), y=x), (1, 4, 5)),
     ("add_itself", lambda x: mb.add(x=x, y=mb.relu(x=x)), (1, 4, 5)),
     ("sigmoid", lambda x: mb.sigmoid(x=x), (1, 4)),
     ("softmax", lambda x: mb.softmax(x=x, axis=-2), (1, 4, 5)),
@@ -144,24 +144,24 @@ RUN_AT_ONCE = rows(
         (1, 4, 5),
     ),
     ("slice_size", lambda x: mb.slice_by_size(x=x, begin=[0, 1, 2], size=[1, -1, 2]), (1, 4, 5)),
-    ("linear", lambda x: mb.linear(x=x, weight=random(3, 5)), (1, 4, 5)),
+    ("linear", lambda x: mb.linear(x=x, weight=draw_array(3, 5)), (1, 4, 5)),
     ("matmul_vectors", lambda x: mb.matmul(x=x, y=MATRIX), (1, 4)),
     ("matmul_constant", lambda x: mb.matmul(x=x, y=MATRIX), (1, 5, 4)),
     ("matmul_onto", lambda x: mb.matmul(x=MATRIX, y=x, transpose_x=True), (1, 4, 5)),
     ("matmul_both", lambda x: mb.matmul(x=x, y=mb.relu(x=x), transpose_y=True), (1, 4, 5)),
     ("einsum", lambda x: mb.einsum(values=(x, mb.relu(x=x)), equation="bchq,bqhk->bchk"), (1, 4, 3, 4)),
-    ("round_trip", lambda x: back(there(x)), (1, 4, 5)),
-    ("two_back", lambda x: mb.add(x=back(q := there(x)), y=back(q)), (1, 4, 5)),
-    ("other_scale", lambda x: mb.dequantize(input=there(x), scale=np.float32(0.3), zero_point=np.int8(4)), (1, 4, 5)),
-    ("by_channel", lambda x: mb.quantize(input=x, scale=random(4, low=0.1), output_dtype="int8", axis=1), (1, 4, 5)),
+    ("round_trip", lambda x: dequantize_value(quantize_value(x)), (1, 4, 5)),
+    ("two_back", lambda x: mb.add(x=dequantize_value(q := quantize_value(x)), y=dequantize_value(q)), (1, 4, 5)),
+    ("other_scale", lambda x: mb.dequantize(input=quantize_value(x), scale=np.float32(0.3), zero_point=np.int8(4)), (1, 4, 5)),
+    ("by_channel", lambda x: mb.quantize(input=x, scale=draw_array(4, low=0.1), output_dtype="int8", axis=1), (1, 4, 5)),
 )
 
 
-def there(x: Any) -> Any:
+def quantize_value(x: Any) -> Any:
     return mb.quantize(input=x, scale=np.float32(0.02), zero_point=np.int8(4), output_dtype="int8")
 
 
-def back(x: Any) -> Any:
+def dequantize_value(x: Any) -> Any:
     return mb.dequantize(input=x, scale=np.float32(0.02), zero_point=np.int8(4))
 
 
@@ -169,14 +169,14 @@ def back(x: Any) -> Any:
 def many_operators(tmp_path_factory):
     """One program of all of `RUN_AT_ONCE`, and `N` images for each."""
     folder = tmp_path_factory.mktemp("rows")
-    images = {name: random(N, *shape[1:], seed=7) for name, (_, shape) in RUN_AT_ONCE.items()}
-    cases = {name: Case(floats(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()}
-    program = CoreMLProgram(package_of(cases, folder / "rows.mlpackage"))
+    images = {name: draw_array(N, *shape[1:], seed=7) for name, (_, shape) in RUN_AT_ONCE.items()}
+    cases = {name: OperatorCase(cast_to_float(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()}
+    program = CoreMLProgram(save_cases(cases, folder / "rows.mlpackage"))
     alone = [program({f"{name}_0": given[i : i + 1] for name, given in images.items()}) for i in range(N)]
     return program, alone, program({f"{name}_0": given for name, given in images.items()})
 
 
-def floats(build: Any) -> Any:
+def cast_to_float(build: Any) -> Any:
     """`build` with a float result, as a package's outputs must be."""
     return lambda x: y if (y := build(x)).dtype != ct.converters.mil.mil.types.int8 else mb.cast(x=y, dtype="fp32")
 
@@ -192,23 +192,23 @@ def test_an_operator_runs_on_many_images_at_once(many_operators, name):
 
 def test_only_those_round_trips_are_joined_whose_steps_nobody_else_takes(many_operators):
     program, _, _ = many_operators
-    joined = [step.title for step in program._by_rows if step.operator is ROUND_TRIP]
+    joined = [step.title for step in program._by_rows if step.operator is QUANTIZE_DEQUANTIZE]
     left = [step.title for step in program._by_rows if step.operator.function is quantize]
     assert len(joined) == 1
     assert len(left) == 3
 
 
-def first_row(x: Any) -> Any:
+def slice_first_row(x: Any) -> Any:
     return mb.slice_by_index(x=x, begin=[0, 0], end=[1, 1], squeeze_mask=[True, False])
 
 
-def contracted(x: Any) -> Any:
+def contract_rows(x: Any) -> Any:
     return mb.einsum(values=(x, x), equation="abc,cbd->abd")
 
 
-REFUSED = rows(
-    ("takes the constant (3, 4), which has rows of its own", lambda x: mb.add(x=x, y=random(3, 4)), (1, 4)),
-    ("lays the rows of (1, 4) along another axis of 3", lambda x: mb.add(x=x, y=random(1, 2, 4)), (1, 4)),
+REFUSED = build_operator_table(
+    ("takes the constant (3, 4), which has rows of its own", lambda x: mb.add(x=x, y=draw_array(3, 4)), (1, 4)),
+    ("lays the rows of (1, 4) along another axis of 3", lambda x: mb.add(x=x, y=draw_array(1, 2, 4)), (1, 4)),
     ("works along the rows: its axis is 0", lambda x: mb.softmax(x=x, axis=0), (1, 4)),
     ("works along the rows: its axes is [-2]", lambda x: mb.reduce_sum(x=x, axes=[-2], keep_dims=True), (1, 4)),
     ("works along the rows: its axes is None", lambda x: mb.reduce_max(x=x, keep_dims=True), (1, 4)),
@@ -218,26 +218,26 @@ REFUSED = rows(
     ("works along the rows: its axes is [0]", lambda x: mb.squeeze(x=x, axes=[0]), (1, 1, 4)),
     (
         "takes away the axis of rows",
-        first_row,
+        slice_first_row,
         (1, 4),
     ),
     ("' has the shape (4, 1), without a first axis of one", lambda x: mb.reshape(x=x, shape=[4, 1]), (1, 4)),
     ("' has the shape (2, 4), without a first axis of one", lambda x: mb.identity(x=x), (2, 4)),
-    ("takes a constant", lambda x: mb.concat(values=(x, random(1, 2)), axis=1), (1, 4)),
-    ("sums over the rows of its 'y' (1, 4)", lambda x: mb.matmul(x=random(2, 1), y=x), (1, 4)),
-    ("sums over the rows of its 'x' (1, 4)", lambda x: mb.matmul(x=x, y=random(1, 2), transpose_x=True), (1, 4)),
-    ("computes its 'weight' from the image", lambda x: mb.conv(x=random(1, 1, 5, 5), weight=x), (1, 1, 3, 3)),
-    ("has rows in the midst of 'abc,cbd->abd'", contracted, (1, 1, 1)),
+    ("takes a constant", lambda x: mb.concat(values=(x, draw_array(1, 2)), axis=1), (1, 4)),
+    ("sums over the rows of its 'y' (1, 4)", lambda x: mb.matmul(x=draw_array(2, 1), y=x), (1, 4)),
+    ("sums over the rows of its 'x' (1, 4)", lambda x: mb.matmul(x=x, y=draw_array(1, 2), transpose_x=True), (1, 4)),
+    ("computes its 'weight' from the image", lambda x: mb.conv(x=draw_array(1, 1, 5, 5), weight=x), (1, 1, 3, 3)),
+    ("has rows in the midst of 'abc,cbd->abd'", contract_rows, (1, 1, 1)),
 )
 
 
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, reason):
     build, shape = REFUSED[reason]
-    program = CoreMLProgram(package_of({"y": Case(build, None, (random(*shape),))}, tmp_path / "r.mlpackage"))
+    program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (draw_array(*shape),))}, tmp_path / "r.mlpackage"))
     assert reason in program.one_at_a_time
     if shape[0] == 1:
-        images = random(N, *shape[1:])
+        images = draw_array(N, *shape[1:])
         expected = [program(images[i : i + 1])["y"] for i in range(N)]
         actual = program(images)["y"]
         assert len(actual) == N
@@ -246,10 +246,10 @@ def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, r
 
 def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
     cases = {
-        "x": Case(lambda x: mb.relu(x=x), None, (random(1, 4),)),
-        "c": Case(lambda: mb.square(x=random(1, 3)), None),
+        "x": OperatorCase(lambda x: mb.relu(x=x), None, (draw_array(1, 4),)),
+        "c": OperatorCase(lambda: mb.square(x=draw_array(1, 3)), None),
     }
-    program = CoreMLProgram(package_of(cases, tmp_path / "c.mlpackage"))
+    program = CoreMLProgram(save_cases(cases, tmp_path / "c.mlpackage"))
     assert program.one_at_a_time == "The output 'c' depends on no input."
 
 
@@ -258,15 +258,15 @@ def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
 def test_a_round_trip_is_exactly_there_and_back(dtype, half):
     generator = torch.Generator().manual_seed(0)
     scale, zero = torch.tensor(0.0371), torch.tensor(7, dtype=getattr(torch, dtype))
-    x = torch.randn(BLOCK + 1000, generator=generator) * 8
+    x = torch.randn(BLOCK_ELEMENTS + 1000, generator=generator) * 8
     x[:400] = (torch.arange(400) - 200.5) * scale  # close to ties
     x[400], x[401] = torch.inf, -1e30
     expected = dequantize(quantize(x, scale, zero, output_dtype=dtype), scale, zero)
-    actual = round_trip(x.reshape(8, -1), scale=scale, zero_point=zero.long(), output_dtype=dtype, half=half)
+    actual = quantize_dequantize(x.reshape(8, -1), scale=scale, zero_point=zero.long(), output_dtype=dtype, half=half)
     assert torch.equal(actual.reshape(-1), expected.half().float() if half else expected)
 
 
-def network() -> nn.Module:
+def build_network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(-1)).eval()
 
@@ -275,13 +275,13 @@ def network() -> nn.Module:
 def classifier(tmp_path_factory):
     image = ct.ImageType("image", shape=(1, 3, *SIZE), color_layout=ct.colorlayout.RGB)
     labels = ct.ClassifierConfig([f"class {index}" for index in range(5)])
-    model = converted(network(), 1, 3, *SIZE, inputs=[image], outputs=None, classifier_config=labels)
-    return saved(model, tmp_path_factory.mktemp("many") / "classifier.mlpackage")
+    model = convert_module(build_network(), 1, 3, *SIZE, inputs=[image], outputs=None, classifier_config=labels)
+    return save_model(model, tmp_path_factory.mktemp("many") / "classifier.mlpackage")
 
 
 def test_labels_and_probabilities_come_in_lists(classifier):
     program = CoreMLProgram(str(classifier))
-    images = pictures(AT_ONCE + 2)
+    images = draw_pictures(MAX_BATCH_SIZE + 2)
     many, alone = program(images), [program(image) for image in images]
     assert many["classLabel"] == [outputs["classLabel"] for outputs in alone]
     assert [list(shares) for shares in many["classLabel_probs"]] == [list(o["classLabel_probs"]) for o in alone]
@@ -296,29 +296,29 @@ def test_labels_and_probabilities_come_in_lists(classifier):
 @pytest.mark.parametrize("greys", [False, True])
 def test_many_pictures_are_brought_as_each_is(tmp_path, greys):
     image = ct.ImageType("x", shape=(1, 1, *SIZE), color_layout=ct.colorlayout.GRAYSCALE)
-    model = converted(nn.Conv2d(1, 2, 3), 1, 1, *SIZE, inputs=[image])
-    program = CoreMLProgram(saved(model, tmp_path / "grey.mlpackage"))
-    images = pictures()[..., 0] if greys else pictures()
+    model = convert_module(nn.Conv2d(1, 2, 3), 1, 1, *SIZE, inputs=[image])
+    program = CoreMLProgram(save_model(model, tmp_path / "grey.mlpackage"))
+    images = draw_pictures()[..., 0] if greys else draw_pictures()
     expected = np.concatenate([program(image)["y"] for image in images])
     np.testing.assert_allclose(program({"x": images})["y"], expected, atol=1e-3)
 
 
 def test_an_observer_sees_the_values_of_many_images(classifier):
     program, seen = CoreMLProgram(classifier), {}
-    program(pictures(AT_ONCE + 2), observe=lambda name, value: seen.setdefault(name, []).append(len(value)))
-    assert set(map(tuple, seen.values())) == {(AT_ONCE, 2)}
+    program(draw_pictures(MAX_BATCH_SIZE + 2), observe=lambda name, value: seen.setdefault(name, []).append(len(value)))
+    assert set(map(tuple, seen.values())) == {(MAX_BATCH_SIZE, 2)}
     assert "image" in seen
 
 
 def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
     program = CoreMLProgram(classifier)
     with pytest.raises(ShapeMismatch, match="hold no image"):
-        program(pictures(0))
+        program(draw_pictures(0))
     with pytest.raises(ShapeMismatch, match=r"takes \(1, 3, 66, 98\), not \(2, 3, 98, 66\)"):
-        program(pictures(2).transpose(0, 2, 1, 3))
-    add = Case(lambda x, y: mb.add(x=x, y=y), None, (random(1, 4), random(1, 4)))
-    two = CoreMLProgram(package_of({"s": add}, tmp_path / "two.mlpackage"))
+        program(draw_pictures(2).transpose(0, 2, 1, 3))
+    add = OperatorCase(lambda x, y: mb.add(x=x, y=y), None, (draw_array(1, 4), draw_array(1, 4)))
+    two = CoreMLProgram(save_cases({"s": add}, tmp_path / "two.mlpackage"))
     with pytest.raises(ShapeMismatch, match="different numbers of images: 2, 3"):
-        two({"s_0": random(2, 4), "s_1": random(3, 4)})
+        two({"s_0": draw_array(2, 4), "s_1": draw_array(3, 4)})
     with pytest.raises(WrongConfig, match=r"have no names.\n.*takes s_0, s_1"):
-        two(random(2, 4))
+        two(draw_array(2, 4))

@@ -13,34 +13,34 @@ from torch import nn
 from shvit_mobile.contracts.recipe import OBSERVERS, ObserverName, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.batches import batches
+from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.layers import before_relu
-from shvit_mobile.runtimes.mil.calibration import ranges_of
+from shvit_mobile.quantize.layers import find_layers_before_relu
+from shvit_mobile.runtimes.mil.calibration import collect_value_ranges
 from shvit_mobile.targets.coreml import CoreMLOptions, build
-from shvit_mobile.targets.coreml.spec.package import Package, entry
-from tests.builders import picture_folder, randomised, trained
-from tests.runtimes.mil.packages import converted, random, saved
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.runtimes.mil.packages import convert_module, draw_array, save_model
 
 
 @pytest.mark.parametrize("observer", OBSERVERS)
 def test_they_are_those_that_torch_calibrates(observer: ObserverName, tmp_path: Path) -> None:
-    deployed = to_deploy_form(trained(randomised(), size=(64, 48)))
-    images = open_images(picture_folder(tmp_path / "pictures", count=5))
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 48)))
+    images = open_images(write_picture_folder(tmp_path / "pictures", count=5))
     recipe = calibrate(deployed, images, count=5, observer=observer)
     path, options = tmp_path / "a.mlpackage", CoreMLOptions(classifier=False)
     build(deployed, Recipe(precision="fp32"), path, options)
 
     pictures = [
-        {"image": picture} for batch in batches(images, deployed.trained.preprocessing) for picture in batch.pixels
+        {"image": picture} for batch in iterate_batches(images, deployed.trained.preprocessing) for picture in batch.pixels
     ]
-    ranges = ranges_of(path, pictures, observer)
+    ranges = collect_value_ranges(path, pictures, observer)
 
-    operations = list(entry(Package(path))[1].operations)
+    operations = list(find_entry_block(MLPackage(path))[1].operations)
     takers = {name: o for o in operations for a in o.inputs.values() for name in [b.name for b in a.arguments]}
     convolutions = {o.inputs["weight"].arguments[0].name: o for o in operations if o.type == "conv"}
-    relus = before_relu(deployed.module)
+    relus = find_layers_before_relu(deployed.module)
     for name, expected in recipe.ranges.items():
         convolution = convolutions[f"p_{name.replace('.', '_')}_weight"]
         given, made = convolution.inputs["x"].arguments[0].name, convolution.outputs[0].name
@@ -56,9 +56,9 @@ def test_they_are_those_that_torch_calibrates(observer: ObserverName, tmp_path: 
 
 def test_every_value_of_a_foreign_package_has_its_own(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)).eval()
-    path = saved(converted(module, 1, 3, 9, 9), tmp_path / "a.mlpackage")
-    first, second = random(1, 3, 9, 9), random(1, 3, 9, 9, seed=1) * 3
-    ranges = ranges_of(path, [{"x": first}, {"x": second}])
+    path = save_model(convert_module(module, 1, 3, 9, 9), tmp_path / "a.mlpackage")
+    first, second = draw_array(1, 3, 9, 9), draw_array(1, 3, 9, 9, seed=1) * 3
+    ranges = collect_value_ranges(path, [{"x": first}, {"x": second}])
     answers = torch.cat([module(torch.from_numpy(x)) for x in (first, second)]).detach()
     assert ranges["x"] == (min(first.min(), second.min()), max(first.max(), second.max()))
     assert ranges["y"] == pytest.approx((float(answers.min()), float(answers.max())), rel=1e-5)
@@ -66,12 +66,12 @@ def test_every_value_of_a_foreign_package_has_its_own(tmp_path: Path) -> None:
 
 
 def test_a_range_is_of_all_images_and_not_of_the_last(tmp_path: Path) -> None:
-    path = saved(converted(nn.ReLU(), 1, 2, opset=ct.target.iOS17), tmp_path / "a.mlpackage")
+    path = save_model(convert_module(nn.ReLU(), 1, 2, opset=ct.target.iOS17), tmp_path / "a.mlpackage")
     images = [{"x": np.float32([[-5, 7]])}, {"x": np.float32([[1, 2]])}]
-    assert ranges_of(path, images) == {"x": (-5, 7), "y": (0, 7)}
+    assert collect_value_ranges(path, images) == {"x": (-5, 7), "y": (0, 7)}
 
 
 def test_no_images_are_refused(tmp_path: Path) -> None:
-    path = saved(converted(nn.ReLU(), 1, 2), tmp_path / "a.mlpackage")
+    path = save_model(convert_module(nn.ReLU(), 1, 2), tmp_path / "a.mlpackage")
     with pytest.raises(BadImages, match="no images to run"):
-        ranges_of(path, [])
+        collect_value_ranges(path, [])

@@ -21,9 +21,9 @@ from torch import nn
 
 from shvit_mobile.errors import BadArtifact, UnsupportedOperator
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from tests.runtimes.mil.packages import Case, converted, package_of, random, saved
+from tests.runtimes.mil.packages import OperatorCase, convert_module, draw_array, save_cases, save_model
 
-X = {"x": random(1, 4, 6, 6)}
+X = {"x": draw_array(1, 4, 6, 6)}
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")
 WEIGHTS = Path("Data/com.apple.CoreML/weights/weight.bin")
 RECORD = 64  # where the first record of weight.bin lies
@@ -41,7 +41,7 @@ class Small(nn.Module):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = saved(converted(Small().eval(), *X["x"].shape), tmp_path_factory.mktemp("damage") / "small.mlpackage")
+    path = save_model(convert_module(Small().eval(), *X["x"].shape), tmp_path_factory.mktemp("damage") / "small.mlpackage")
     model = Model_pb2.Model()
     model.ParseFromString((path / MODEL).read_bytes())
     (path / MODEL).write_bytes(model.SerializeToString(deterministic=True))
@@ -67,72 +67,72 @@ def edit(package: Path, change: Callable[[Any], None]) -> None:
     (package / MODEL).write_bytes(model.SerializeToString())
 
 
-def block(model: Any) -> Any:
+def get_block(model: Any) -> Any:
     function = model.mlProgram.functions["main"]
     return function.block_specializations[function.opset]
 
 
-def operation(model: Any, kind: str) -> Any:
-    return next(op for op in block(model).operations if op.type == kind)
+def find_operation(model: Any, kind: str) -> Any:
+    return next(op for op in get_block(model).operations if op.type == kind)
 
 
-def blob(model: Any) -> Any:
+def find_blob(model: Any) -> Any:
     """The first weight that lies in the file."""
-    values = (op.attributes["val"] for op in block(model).operations if op.type == "const")
+    values = (op.attributes["val"] for op in get_block(model).operations if op.type == "const")
     return next(value for value in values if value.WhichOneof("value") == "blobFileValue")
 
 
-def manifest_with(package: Path, **changes: Any) -> None:
+def change_manifest(package: Path, **changes: Any) -> None:
     file = package / "Manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def root_path(package: Path, path: Any) -> None:
-    manifest_with(package, rootModelIdentifier="A", itemInfoEntries={"A": {"path": path}})
+def change_root_path(package: Path, path: Any) -> None:
+    change_manifest(package, rootModelIdentifier="A", itemInfoEntries={"A": {"path": path}})
 
 
-def model_becomes(change: Callable[[Any], None]) -> Callable[[Path], None]:
+def damage_model(change: Callable[[Any], None]) -> Callable[[Path], None]:
     return lambda package: edit(package, change)
 
 
-def weights_become(offset: int, data: bytes) -> Callable[[Path], None]:
+def damage_weights(offset: int, data: bytes) -> Callable[[Path], None]:
     return lambda package: overwrite(package / WEIGHTS, offset, data)
 
 
-def weights_end(at: int) -> Callable[[Path], None]:
+def truncate_weights(at: int) -> Callable[[Path], None]:
     def cut(package: Path) -> None:
         (package / WEIGHTS).write_bytes((package / WEIGHTS).read_bytes()[:at])
 
     return cut
 
 
-def declare(kind: str, size: int) -> Callable[[Any], None]:
+def declare_size(kind: str, size: int) -> Callable[[Any], None]:
     def change(model: Any) -> None:
-        operation(model, kind).outputs[0].type.tensorType.dimensions[1].constant.size = size
+        find_operation(model, kind).outputs[0].type.tensorType.dimensions[1].constant.size = size
 
     return change
 
 
-def other_dtype(model: Any) -> None:
-    operation(model, "relu").outputs[0].type.tensorType.dataType = MIL_pb2.INT32
+def change_dtype(model: Any) -> None:
+    find_operation(model, "relu").outputs[0].type.tensorType.dataType = MIL_pb2.INT32
 
 
-def neural_network(model: Any) -> None:
+def set_neural_network(model: Any) -> None:
     model.neuralNetwork.SetInParent()
 
 
-def float8_weight(model: Any) -> None:
-    blob(model).type.tensorType.dataType = MIL_pb2.FLOAT8E5M2
+def set_float8_weight(model: Any) -> None:
+    find_blob(model).type.tensorType.dataType = MIL_pb2.FLOAT8E5M2
 
 
-def inline_weight(model: Any) -> None:
-    value = blob(model)
+def set_inline_weight(model: Any) -> None:
+    value = find_blob(model)
     value.ClearField("blobFileValue")
     value.immediateValue.tensor.floats.values.extend([1.0, 2.0])
 
 
-def valueless_weight(model: Any) -> None:
-    blob(model).ClearField("blobFileValue")
+def clear_weight(model: Any) -> None:
+    find_blob(model).ClearField("blobFileValue")
 
 
 # name: (what happens to the package, what the error must say)
@@ -143,75 +143,75 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "manifest garbled": (lambda p: (p / "Manifest.json").write_bytes(b"\xff\xfe{"), "Manifest.json is not JSON"),
     "manifest cut": (lambda p: (p / "Manifest.json").write_text('{"itemInfo'), "Manifest.json is not JSON"),
     "manifest a list": (lambda p: (p / "Manifest.json").write_text("[]"), "Manifest.json names no root model"),
-    "manifest without root": (lambda p: manifest_with(p, rootModelIdentifier="?"), "names no root model: '\\?'"),
-    "root not a path": (lambda p: root_path(p, 7), "names 7 as its root model"),
-    "root outside": (lambda p: root_path(p, "../../other"), "Manifest.json leads out of the package"),
-    "root absolute": (lambda p: root_path(p, "/etc/passwd"), "Manifest.json leads out of the package"),
+    "manifest without root": (lambda p: change_manifest(p, rootModelIdentifier="?"), "names no root model: '\\?'"),
+    "root not a path": (lambda p: change_root_path(p, 7), "names 7 as its root model"),
+    "root outside": (lambda p: change_root_path(p, "../../other"), "Manifest.json leads out of the package"),
+    "root absolute": (lambda p: change_root_path(p, "/etc/passwd"), "Manifest.json leads out of the package"),
     "model missing": (lambda p: (p / MODEL).unlink(), "model.mlmodel cannot be read"),
     "model garbage": (lambda p: (p / MODEL).write_bytes(b"\x07garbage" * 9), "model.mlmodel is not a Core ML model"),
     "model cut": (lambda p: (p / MODEL).write_bytes((p / MODEL).read_bytes()[:-5]), "is not a Core ML model"),
     "model empty": (lambda p: (p / MODEL).write_bytes(b""), "is not an ML Program.\nIt holds no model"),
-    "neural network": (model_becomes(neural_network), "is not an ML Program.\nIt holds neuralNetwork"),
-    "function missing": (model_becomes(lambda m: m.mlProgram.functions.pop("main")), "has no function 'main'"),
+    "neural network": (damage_model(set_neural_network), "is not an ML Program.\nIt holds neuralNetwork"),
+    "function missing": (damage_model(lambda m: m.mlProgram.functions.pop("main")), "has no function 'main'"),
     "block missing": (
-        model_becomes(lambda m: m.mlProgram.functions["main"].block_specializations.clear()),
+        damage_model(lambda m: m.mlProgram.functions["main"].block_specializations.clear()),
         "no block for its opset",
     ),
     "weights missing": (lambda p: (p / WEIGHTS).unlink(), "const '.*weight.bin cannot be read: No such file"),
-    "weights empty": (weights_end(0), "weight.bin has 0 bytes, fewer than its header"),
-    "weights without records": (weights_end(100), "weight.bin has 100 bytes, and no record can lie at 64"),
-    "weights cut": (weights_end(300), "weight.bin ends at 300, before the data 128 to"),
-    "weights version": (weights_become(4, struct.pack("<I", 9)), "has the version 9 in its header"),
-    "weights sentinel": (weights_become(RECORD, b"\0"), "no record at 64: 0xdeadbe00 where 0xdeadbeef"),
-    "weights dtype": (weights_become(RECORD + 4, struct.pack("<I", 4)), "has INT8 at 64, where .* expects FLOAT32"),
-    "weights dtype unknown": (weights_become(RECORD + 4, struct.pack("<I", 77)), "has the data type 77 at 64"),
-    "weights size": (weights_become(RECORD + 8, struct.pack("<Q", 4)), "has 4 bytes of data for 64, where FLOAT32"),
-    "weights data beyond": (weights_become(RECORD + 16, struct.pack("<Q", 1 << 40)), "before the data 1099511627776"),
+    "weights empty": (truncate_weights(0), "weight.bin has 0 bytes, fewer than its header"),
+    "weights without records": (truncate_weights(100), "weight.bin has 100 bytes, and no record can lie at 64"),
+    "weights cut": (truncate_weights(300), "weight.bin ends at 300, before the data 128 to"),
+    "weights version": (damage_weights(4, struct.pack("<I", 9)), "has the version 9 in its header"),
+    "weights sentinel": (damage_weights(RECORD, b"\0"), "no record at 64: 0xdeadbe00 where 0xdeadbeef"),
+    "weights dtype": (damage_weights(RECORD + 4, struct.pack("<I", 4)), "has INT8 at 64, where .* expects FLOAT32"),
+    "weights dtype unknown": (damage_weights(RECORD + 4, struct.pack("<I", 77)), "has the data type 77 at 64"),
+    "weights size": (damage_weights(RECORD + 8, struct.pack("<Q", 4)), "has 4 bytes of data for 64, where FLOAT32"),
+    "weights data beyond": (damage_weights(RECORD + 16, struct.pack("<Q", 1 << 40)), "before the data 1099511627776"),
     "blob outside": (
-        model_becomes(lambda m: setattr(blob(m).blobFileValue, "fileName", "@model_path/../../../x.bin")),
+        damage_model(lambda m: setattr(find_blob(m).blobFileValue, "fileName", "@model_path/../../../x.bin")),
         "leads out of the package, to '../../../x.bin'",
     ),
     "blob elsewhere": (
-        model_becomes(lambda m: setattr(blob(m).blobFileValue, "fileName", "/etc/passwd")),
+        damage_model(lambda m: setattr(find_blob(m).blobFileValue, "fileName", "/etc/passwd")),
         "takes weights from '/etc/passwd'",
     ),
     "blob offset": (
-        model_becomes(lambda m: setattr(blob(m).blobFileValue, "offset", 1 << 20)),
+        damage_model(lambda m: setattr(find_blob(m).blobFileValue, "offset", 1 << 20)),
         "no record can lie at 1048576",
     ),
     "blob offset unaligned": (
-        model_becomes(lambda m: setattr(blob(m).blobFileValue, "offset", 65)),
+        damage_model(lambda m: setattr(find_blob(m).blobFileValue, "offset", 65)),
         "no record can lie at 65",
     ),
-    "weight of an unknown dtype": (model_becomes(float8_weight), "const '.*FLOAT8E5M2"),
-    "weight inline, too short": (model_becomes(inline_weight), "holds 2 floats for a constant FLOAT32"),
-    "weight without value": (model_becomes(valueless_weight), "holds nothing for a constant FLOAT32"),
-    "shape not declared": (model_becomes(declare("conv", 9)), r"conv '.*gives the shape \(1, 8, 4, 4\), declared is"),
-    "dtype not declared": (model_becomes(other_dtype), "relu '.*gives torch.float32, declared is torch.int32"),
+    "weight of an unknown dtype": (damage_model(set_float8_weight), "const '.*FLOAT8E5M2"),
+    "weight inline, too short": (damage_model(set_inline_weight), "holds 2 floats for a constant FLOAT32"),
+    "weight without value": (damage_model(clear_weight), "holds nothing for a constant FLOAT32"),
+    "shape not declared": (damage_model(declare_size("conv", 9)), r"conv '.*gives the shape \(1, 8, 4, 4\), declared is"),
+    "dtype not declared": (damage_model(change_dtype), "relu '.*gives torch.float32, declared is torch.int32"),
     "input lost": (
-        model_becomes(lambda m: operation(m, "conv").inputs.pop("weight")),
+        damage_model(lambda m: find_operation(m, "conv").inputs.pop("weight")),
         "conv '.*lacks its inputs weight",
     ),
     "source lost": (
-        model_becomes(lambda m: setattr(operation(m, "relu").inputs["x"].arguments[0], "name", "gone")),
+        damage_model(lambda m: setattr(find_operation(m, "relu").inputs["x"].arguments[0], "name", "gone")),
         "relu '.*takes 'gone', which nothing before it makes",
     ),
-    "output lost": (model_becomes(lambda m: block(m).outputs.append("gone")), "makes no gone"),
+    "output lost": (damage_model(lambda m: get_block(m).outputs.append("gone")), "makes no gone"),
     "operator fails": (
-        model_becomes(lambda m: setattr(operation(m, "linear").inputs["x"].arguments[0], "name", "x")),
+        damage_model(lambda m: setattr(find_operation(m, "linear").inputs["x"].arguments[0], "name", "x")),
         "linear '.*mat1 and mat2 shapes cannot be multiplied",
     ),
 }
 
 
-def run(package: Path) -> dict[str, Any]:
+def run_package(package: Path) -> dict[str, Any]:
     return CoreMLProgram(package)(X)
 
 
 def test_the_undamaged_package_runs(package):
     with torch.inference_mode():
         expected = Small().eval()(torch.from_numpy(X["x"]))
-    np.testing.assert_allclose(run(package)["y"], expected, atol=1e-6)
+    np.testing.assert_allclose(run_package(package)["y"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -219,7 +219,7 @@ def test_a_damaged_package_is_refused_at_its_exact_place(package, damage):
     do, says = DAMAGES[damage]
     do(package)
     with pytest.raises(BadArtifact, match=f"(?s){says}") as caught:
-        run(package)
+        run_package(package)
     assert "small.mlpackage" in caught.value.what
 
 
@@ -233,21 +233,21 @@ def test_random_damage_never_crashes(package, file):
             damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
         (package / file).write_bytes(bytes(damaged))
         with suppress(BadArtifact):
-            assert run(package)  # nothing else may be raised
+            assert run_package(package)  # nothing else may be raised
 
 
 def test_unknown_operators_are_told_all_at_once_with_their_counts(tmp_path):
     def build(x: Any) -> Any:
         return mb.relu(x=mb.cumsum(x=mb.erf(x=mb.erf(x=mb.erf(x=x))), axis=0))
 
-    path = package_of({"strange": Case(build, None, (random(2, 3),))}, tmp_path / "strange.mlpackage")
+    path = save_cases({"strange": OperatorCase(build, None, (draw_array(2, 3),))}, tmp_path / "strange.mlpackage")
     with pytest.raises(UnsupportedOperator, match=r"strange.mlpackage .*erf \(3\), cumsum \(1\)"):
         CoreMLProgram(path)
 
 
 def test_an_unknown_form_of_a_known_operator_is_refused_before_anything_runs(package, tmp_path):
     def strange_input(model: Any) -> None:
-        conv = operation(model, "conv")
+        conv = find_operation(model, "conv")
         conv.inputs["sparsity"].CopyFrom(conv.inputs["weight"])
 
     edit(package, strange_input)
@@ -257,6 +257,6 @@ def test_an_unknown_form_of_a_known_operator_is_refused_before_anything_runs(pac
     def computed(x: Any) -> Any:
         return mb.reshape(x=x, shape=mb.cast(x=mb.reduce_max(x=x, axes=[1]), dtype="int32"))
 
-    path = package_of({"r": Case(computed, None, (random(2, 3),))}, tmp_path / "r.mlpackage", ct.target.iOS17)
+    path = save_cases({"r": OperatorCase(computed, None, (draw_array(2, 3),))}, tmp_path / "r.mlpackage", ct.target.iOS17)
     with pytest.raises(UnsupportedOperator, match=r"reshape '.*computes its 'shape'"):
         CoreMLProgram(path)

@@ -15,7 +15,7 @@ from torch import nn
 from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS
-from tests.runtimes.mil.packages import Case, converted, inputs_of, package_of, random, saved
+from tests.runtimes.mil.packages import OperatorCase, collect_inputs, convert_module, draw_array, save_cases, save_model
 from tests.runtimes.mil.test_operators import GROUPS, TOLERANCE
 
 # By group, those that coremltools computes when their inputs are constants; convolutions and pools are not among them.
@@ -31,7 +31,7 @@ TESTED_IN_QUANTIZATION = {"quantize", "dequantize", *(name for name in OPERATORS
 TESTED_IN_PROGRAM = {"classify"}
 
 
-def inferred(case: Case) -> Any:
+def infer_value(case: OperatorCase) -> Any:
     """What coremltools makes of a case whose inputs are constants."""
     with Function({}, opset_version=ct.target.iOS17):
         return case.mil(*(mb.const(val=array) for array in case.inputs)).val
@@ -40,14 +40,14 @@ def inferred(case: Case) -> Any:
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("groups")
-    return {group: CoreMLProgram(package_of(cases, folder / f"{group}.mlpackage")) for group, cases in GROUPS.items()}
+    return {group: CoreMLProgram(save_cases(cases, folder / f"{group}.mlpackage")) for group, cases in GROUPS.items()}
 
 
 @pytest.mark.parametrize("group", INFERRED)
 def test_operators_give_what_coremltools_infers(programs, group):
-    results = programs[group](inputs_of(GROUPS[group]))
+    results = programs[group](collect_inputs(GROUPS[group]))
     for name in INFERRED[group]:
-        expected = inferred(GROUPS[group][name])
+        expected = infer_value(GROUPS[group][name])
         assert expected is not None, name
         scale = np.abs(expected).max()
         np.testing.assert_allclose(results[name], expected, rtol=TOLERANCE, atol=TOLERANCE * scale, err_msg=name)
@@ -79,9 +79,9 @@ class Attending(nn.Module):
 @pytest.mark.parametrize("fp16", [False, True], ids=["fp32", "fp16"])
 @pytest.mark.parametrize("release", DEPLOYMENT_TARGETS)
 def test_packages_for_every_release_agree_with_torch(tmp_path, release, fp16):
-    module, x = Attending().eval(), random(1, 3, 17, 14)
-    model = converted(module, *x.shape, fp16=fp16, opset=getattr(ct.target, release))
-    program = CoreMLProgram(saved(model, tmp_path / "p.mlpackage"))
+    module, x = Attending().eval(), draw_array(1, 3, 17, 14)
+    model = convert_module(module, *x.shape, fp16=fp16, opset=getattr(ct.target, release))
+    program = CoreMLProgram(save_model(model, tmp_path / "p.mlpackage"))
     with torch.inference_mode():
         expected = module(torch.from_numpy(x)).numpy()
     error = np.abs(program(x)["y"] - expected).max() / np.abs(expected).max()

@@ -18,8 +18,15 @@ from torch import nn
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import ShapeMismatch, WrongConfig
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from tests.builders import TINY, randomised, trained
-from tests.runtimes.mil.packages import Case, converted, package_of, random, saved, written
+from tests.builders import TINY, build_random_shvit, build_trained_model
+from tests.runtimes.mil.packages import (
+    OperatorCase,
+    convert_module,
+    convert_program,
+    draw_array,
+    save_cases,
+    save_model,
+)
 
 SIZE = (64, 96)
 SMALL = replace(TINY, dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"))
@@ -27,7 +34,7 @@ SMALL = replace(TINY, dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths
 
 @pytest.fixture(scope="module")
 def module():
-    return to_deploy_form(trained(randomised(SMALL), size=SIZE)).module
+    return to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)).module
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +44,30 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fp32(module, folder):
-    return saved(converted(module, 1, 3, *SIZE, opset=ct.target.iOS15), folder / "fp32.mlpackage")
+    return save_model(convert_module(module, 1, 3, *SIZE, opset=ct.target.iOS15), folder / "fp32.mlpackage")
 
 
 @pytest.fixture(scope="module")
 def fp16(module, folder):
     image = ct.ImageType("image", shape=(1, 3, *SIZE), color_layout=ct.colorlayout.RGB)
-    model = converted(module, 1, 3, *SIZE, fp16=True, opset=ct.target.iOS17, inputs=[image])
-    return saved(model, folder / "fp16.mlpackage")
+    model = convert_module(module, 1, 3, *SIZE, fp16=True, opset=ct.target.iOS17, inputs=[image])
+    return save_model(model, folder / "fp16.mlpackage")
 
 
-def pixels(seed=0):
+def draw_pixels(seed=0):
     return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
 
 
-def planes(picture):
+def to_planes(picture):
     return torch.from_numpy(picture.astype(np.float32).transpose(2, 0, 1)[None].copy())
 
 
 @torch.inference_mode()
-def logits_of(module, picture):
-    return module(planes(picture)).numpy()
+def compute_logits(module, picture):
+    return module(to_planes(picture)).numpy()
 
 
-def relative(actual, expected):
+def compute_relative_error(actual, expected):
     return np.abs(actual - expected).max() / np.abs(expected).max()
 
 
@@ -68,42 +75,42 @@ def test_an_fp32_shvit_agrees_with_torch(fp32, module):
     program = CoreMLProgram(fp32)
     assert program.mode == "fp32"
     for seed in range(3):
-        expected = logits_of(module, pixels(seed))
-        actual = program({"x": planes(pixels(seed))})["y"]
+        expected = compute_logits(module, draw_pixels(seed))
+        actual = program({"x": to_planes(draw_pixels(seed))})["y"]
         assert actual.dtype == np.float32
-        assert relative(actual, expected) < 1e-5
+        assert compute_relative_error(actual, expected) < 1e-5
 
 
 def test_an_fp16_shvit_agrees_with_torch_to_fp16s_precision(fp16, module):
     program = CoreMLProgram(fp16)
     assert program.mode == "fp16"
-    errors = [relative(program({"image": p})["y"], logits_of(module, p)) for p in map(pixels, range(3))]
+    errors = [compute_relative_error(program({"image": p})["y"], compute_logits(module, p)) for p in map(draw_pixels, range(3))]
     assert max(errors) < 2e-2
     assert min(errors) > 1e-5  # or nothing was rounded
 
 
 def test_an_unfused_shvit_with_its_norms_agrees_with_torch(folder):
-    model = randomised(replace(SMALL, block_types=("s", "i")), distilled=True)
-    path = saved(converted(model, 1, 3, *SIZE), folder / "unfused.mlpackage")
-    x = torch.from_numpy(random(1, 3, *SIZE))
+    model = build_random_shvit(replace(SMALL, block_types=("s", "i")), distilled=True)
+    path = save_model(convert_module(model, 1, 3, *SIZE), folder / "unfused.mlpackage")
+    x = torch.from_numpy(draw_array(1, 3, *SIZE))
     with torch.inference_mode():
-        assert relative(CoreMLProgram(path)({"x": x})["y"], model(x).numpy()) < 1e-5
+        assert compute_relative_error(CoreMLProgram(path)({"x": x})["y"], model(x).numpy()) < 1e-5
 
 
 def test_the_modes_compute_as_precisely_as_they_say(tmp_path):
-    weight, x = random(9, 64, seed=1), random(2, 64)
-    path = package_of({"y": Case(lambda x: mb.linear(x=x, weight=weight), None, (x,))}, tmp_path / "linear.mlpackage")
+    weight, x = draw_array(9, 64, seed=1), draw_array(2, 64)
+    path = save_cases({"y": OperatorCase(lambda x: mb.linear(x=x, weight=weight), None, (x,))}, tmp_path / "linear.mlpackage")
     exact = x.astype(np.float64) @ weight.astype(np.float64).T
     by_mode = {mode: CoreMLProgram(path, mode=mode)({"y_0": x})["y"] for mode in ("fp32", "fp64")}
     assert by_mode["fp64"].dtype == np.float64
-    assert relative(by_mode["fp64"], exact) < 1e-14
-    assert 1e-9 < relative(by_mode["fp32"], exact) < 1e-6
+    assert compute_relative_error(by_mode["fp64"], exact) < 1e-14
+    assert 1e-9 < compute_relative_error(by_mode["fp32"], exact) < 1e-6
 
 
 def test_mode_fp32_leaves_the_values_of_an_fp16_program_unrounded(fp16, module):
-    expected = logits_of(module, pixels())
-    by_mode = {mode: CoreMLProgram(fp16, mode=mode)({"image": pixels()})["y"] for mode in ("fp16", "fp32")}
-    assert relative(by_mode["fp32"], expected) < relative(by_mode["fp16"], expected)
+    expected = compute_logits(module, draw_pixels())
+    by_mode = {mode: CoreMLProgram(fp16, mode=mode)({"image": draw_pixels()})["y"] for mode in ("fp16", "fp32")}
+    assert compute_relative_error(by_mode["fp32"], expected) < compute_relative_error(by_mode["fp16"], expected)
 
 
 def test_each_fp16_value_is_rounded_once_after_its_operator(tmp_path):
@@ -112,7 +119,7 @@ def test_each_fp16_value_is_rounded_once_after_its_operator(tmp_path):
         function.set_outputs([mb.add(x=third, y=np.float16(0.1), name="sum")])
     program = Program()
     program.add_function("main", function)
-    path = saved(written(program, ct.target.iOS17, ct.precision.FLOAT16), tmp_path / "half.mlpackage")
+    path = save_model(convert_program(program, ct.target.iOS17, ct.precision.FLOAT16), tmp_path / "half.mlpackage")
     x = np.float32([1.0001, 777.7, 3e-5, 60000 * 3])
     third = (x.astype(np.float16) * np.float32(np.float16(1 / 3))).astype(np.float16)
     expected = (third.astype(np.float32) + np.float32(np.float16(0.1))).astype(np.float16)
@@ -126,9 +133,9 @@ def test_a_classifier_gives_the_label_and_the_probabilities(folder):
     torch.manual_seed(0)
     small = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(-1)).eval()
     labels = [f"class {index}" for index in range(5)]
-    model = converted(small, 1, 3, *SIZE, outputs=None, classifier_config=ct.ClassifierConfig(labels))
-    x = random(1, 3, *SIZE)
-    outputs = CoreMLProgram(saved(model, folder / "classifier.mlpackage"))({"x": x})
+    model = convert_module(small, 1, 3, *SIZE, outputs=None, classifier_config=ct.ClassifierConfig(labels))
+    x = draw_array(1, 3, *SIZE)
+    outputs = CoreMLProgram(save_model(model, folder / "classifier.mlpackage"))({"x": x})
     with torch.inference_mode():
         expected = small(torch.from_numpy(x))[0]
     assert set(outputs) == {"classLabel", "classLabel_probs"}
@@ -144,27 +151,27 @@ def test_images_come_to_the_program_as_core_ml_brings_them(layout, folder):
     torch.manual_seed(0)
     convolution = nn.Conv2d(channels, 2, 3)
     image = ct.ImageType("x", shape=(1, channels, *SIZE), color_layout=getattr(ct.colorlayout, layout))
-    path = saved(converted(convolution, 1, channels, *SIZE, inputs=[image]), folder / f"{layout}.mlpackage")
-    picture = pixels()
+    path = save_model(convert_module(convolution, 1, channels, *SIZE, inputs=[image]), folder / f"{layout}.mlpackage")
+    picture = draw_pixels()
     grey = np.asarray(Image.fromarray(picture).convert("L"))
     seen = {"RGB": picture, "BGR": picture[..., ::-1], "GRAYSCALE": grey[..., None]}[layout]
     given = grey if layout == "GRAYSCALE" and not from_colours else picture
     with torch.inference_mode():
-        expected = convolution(planes(seen)).numpy()
+        expected = convolution(to_planes(seen)).numpy()
     np.testing.assert_allclose(CoreMLProgram(path)({"x": given})["y"], expected, atol=1e-3)
 
 
 def test_an_observer_sees_every_float_value_by_its_name(fp32, module):
     program, seen = CoreMLProgram(fp32), {}
-    outputs = program({"x": planes(pixels())}, observe=lambda name, value: seen.update({name: value.clone()}))
+    outputs = program({"x": to_planes(draw_pixels())}, observe=lambda name, value: seen.update({name: value.clone()}))
     assert set(seen) == {"x", *(output.name for step in program._steps for output in step.outputs)}
     np.testing.assert_array_equal(seen["y"].numpy(), outputs["y"])
-    np.testing.assert_array_equal(seen["x"].numpy(), planes(pixels()).numpy())
+    np.testing.assert_array_equal(seen["x"].numpy(), to_planes(draw_pixels()).numpy())
 
 
 def test_every_value_of_an_fp16_program_is_an_fp16_number(fp16):
     seen = {}
-    CoreMLProgram(fp16)({"image": pixels()}, observe=lambda name, value: seen.update({name: value.clone()}))
+    CoreMLProgram(fp16)({"image": draw_pixels()}, observe=lambda name, value: seen.update({name: value.clone()}))
     assert len(seen) > 50
     assert [name for name, value in seen.items() if not torch.equal(value, value.half().float())] == []
 
@@ -173,10 +180,10 @@ def test_an_observer_sees_no_integers(tmp_path):
     def there_and_back(x):
         return mb.dequantize(input=mb.quantize(input=x, scale=np.float32(1), output_dtype="int8"), scale=np.float32(2))
 
-    cases = {"q": Case(there_and_back, None, (random(3),))}
+    cases = {"q": OperatorCase(there_and_back, None, (draw_array(3),))}
     seen = []
-    CoreMLProgram(package_of(cases, tmp_path / "q.mlpackage"))(
-        {"q_0": random(3)}, observe=lambda name, value: seen.append((name, value.dtype))
+    CoreMLProgram(save_cases(cases, tmp_path / "q.mlpackage"))(
+        {"q_0": draw_array(3)}, observe=lambda name, value: seen.append((name, value.dtype))
     )
     assert len(seen) == 3  # the input, the dequantized value and the output
     assert {dtype for _, dtype in seen} == {torch.float32}
@@ -200,17 +207,17 @@ def test_what_depends_on_constants_alone_is_computed_once(tmp_path):
     def build(x):
         return mb.matmul(x=x, y=mb.square(x=mb.dequantize(input=weight, scale=np.float32(0.5))), transpose_y=True)
 
-    x = random(2, 6)
-    program = CoreMLProgram(package_of({"y": Case(build, None, (x,))}, tmp_path / "c.mlpackage"))
+    x = draw_array(2, 6)
+    program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (x,))}, tmp_path / "c.mlpackage"))
     assert [step.place.rsplit(", ")[1].split()[0] for step in program._steps] == ["matmul", "identity"]
     np.testing.assert_allclose(program({"y_0": x})["y"], x @ np.square(weight * np.float32(0.5)).T, rtol=1e-5)
 
 
 def test_a_program_runs_again_with_the_same_result(fp16):
     program = CoreMLProgram(fp16)
-    first = program({"image": pixels()})
-    program({"image": pixels(1)})
-    np.testing.assert_array_equal(program({"image": pixels()})["y"], first["y"])
+    first = program({"image": draw_pixels()})
+    program({"image": draw_pixels(1)})
+    np.testing.assert_array_equal(program({"image": draw_pixels()})["y"], first["y"])
 
 
 def test_wrong_inputs_are_refused(fp32, fp16):
@@ -220,9 +227,9 @@ def test_wrong_inputs_are_refused(fp32, fp16):
     with pytest.raises(WrongConfig, match=r"lack x and hold image.*\n.*fp32.mlpackage takes x"):
         program({"image": np.zeros((1, 3, *SIZE), np.float32)})
     with pytest.raises(WrongConfig, match="'image' is of float32"):
-        images({"image": pixels().astype(np.float32)})
+        images({"image": draw_pixels().astype(np.float32)})
     with pytest.raises(ShapeMismatch, match=r"takes \(1, 3, 64, 96\), not \(1, 3, 96, 64\)"):
-        images({"image": pixels().transpose(1, 0, 2)})
+        images({"image": draw_pixels().transpose(1, 0, 2)})
     with pytest.raises(ShapeMismatch, match=r"has the shape \(64, 96, 4\)"):
         images({"image": np.zeros((*SIZE, 4), np.uint8)})
 

@@ -14,19 +14,19 @@ from torch import nn
 
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.quantization import quantize
-from shvit_mobile.targets.coreml.spec.bits import unpack
-from tests.runtimes.mil.packages import Case, converted, inputs_of, package_of, random, saved
+from shvit_mobile.targets.coreml.spec.bits import unpack_bits
+from tests.runtimes.mil.packages import OperatorCase, collect_inputs, convert_module, draw_array, save_cases, save_model
 
 SCALES = np.float32([0.1, 0.03, 2.5])
 POINTS = np.array([3, -7, 100], np.int8)
 
 
-def quantized(x, scale, point, dtype):
+def quantize_values(x, scale, point, dtype):
     limits = np.iinfo(dtype)
     return np.clip(np.rint(x / scale) + point, limits.min, limits.max)
 
 
-def in_and_out(dtype, scale, point=None, axis=None):
+def make_round_trip(dtype, scale, point=None, axis=None):
     """MIL's quantize and dequantize with a scale of 1 for the way back, so that the steps themselves come out."""
     parameters = {"scale": scale, "zero_point": point, "axis": axis}
     given = {name: value for name, value in parameters.items() if value is not None}
@@ -38,53 +38,53 @@ def in_and_out(dtype, scale, point=None, axis=None):
     return build
 
 
-def cases():
-    wide, halves = random(2, 3, 64, low=-400, high=400), np.arange(-20, 20, dtype=np.float32) / 2
+def list_cases():
+    wide, halves = draw_array(2, 3, 64, low=-400, high=400), np.arange(-20, 20, dtype=np.float32) / 2
     point = np.int8(-5)
     yield (
         "signed",
-        Case(in_and_out("int8", np.float32(1.7), point), lambda x: quantized(x, np.float32(1.7), -5, "int8"), (wide,)),
+        OperatorCase(make_round_trip("int8", np.float32(1.7), point), lambda x: quantize_values(x, np.float32(1.7), -5, "int8"), (wide,)),
     )
     yield (
         "unsigned",
-        Case(
-            in_and_out("uint8", np.float32(0.9), np.uint8(128)),
-            lambda x: quantized(x, np.float32(0.9), 128, "uint8"),
+        OperatorCase(
+            make_round_trip("uint8", np.float32(0.9), np.uint8(128)),
+            lambda x: quantize_values(x, np.float32(0.9), 128, "uint8"),
             (wide,),
         ),
     )
-    yield "no_point", Case(in_and_out("int8", np.float32(3)), lambda x: quantized(x, np.float32(3), 0, "int8"), (wide,))
-    yield "ties", Case(in_and_out("int8", np.float32(1)), lambda x: np.rint(x), (halves,))
+    yield "no_point", OperatorCase(make_round_trip("int8", np.float32(3)), lambda x: quantize_values(x, np.float32(3), 0, "int8"), (wide,))
+    yield "ties", OperatorCase(make_round_trip("int8", np.float32(1)), lambda x: np.rint(x), (halves,))
     yield (
         "by_axis",
-        Case(
-            in_and_out("int8", SCALES, POINTS, 1),
-            lambda x: quantized(x, SCALES[:, None], POINTS[:, None].astype(np.float32), "int8"),
+        OperatorCase(
+            make_round_trip("int8", SCALES, POINTS, 1),
+            lambda x: quantize_values(x, SCALES[:, None], POINTS[:, None].astype(np.float32), "int8"),
             (wide,),
         ),
     )
     yield (
         "back_by_axis",
-        Case(
+        OperatorCase(
             lambda x: mb.dequantize(
                 input=mb.quantize(input=x, scale=np.float32(3), output_dtype="int8"),
                 scale=SCALES,
                 zero_point=POINTS,
                 axis=-2,
             ),
-            lambda x: (quantized(x, np.float32(3), 0, "int8") - POINTS[:, None].astype(np.float32)) * SCALES[:, None],
+            lambda x: (quantize_values(x, np.float32(3), 0, "int8") - POINTS[:, None].astype(np.float32)) * SCALES[:, None],
             (wide,),
         ),
     )
 
 
-CASES = dict(cases())
+CASES = dict(list_cases())
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
-    path = package_of(CASES, tmp_path_factory.mktemp("quantize") / "p.mlpackage")
-    return CoreMLProgram(path)(inputs_of(CASES))
+    path = save_cases(CASES, tmp_path_factory.mktemp("quantize") / "p.mlpackage")
+    return CoreMLProgram(path)(collect_inputs(CASES))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -106,7 +106,7 @@ def test_unpacked_elements_are_those_packed(bits, signed, data):
     values = data.draw(st.lists(st.integers(low, high), min_size=1, max_size=20))
     whole = sum((value & ((1 << bits) - 1)) << (index * bits) for index, value in enumerate(values))
     packed = np.frombuffer(whole.to_bytes(-(-len(values) * bits // 8), "little"), np.uint8)
-    assert unpack(packed, bits, len(values), signed=signed).tolist() == values
+    assert unpack_bits(packed, bits, len(values), signed=signed).tolist() == values
 
 
 class Small(nn.Module):
@@ -212,7 +212,7 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def models():
-    return {opset: converted(Small().eval(), *SHAPE, opset=opset) for opset in (iOS16, iOS18)}
+    return {opset: convert_module(Small().eval(), *SHAPE, opset=opset) for opset in (iOS16, iOS18)}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -221,31 +221,31 @@ def test_compressed_weights_are_those_that_coremltools_decompresses(models, tmp_
     model = models[opset]
     for compress, config, options in stages:
         model = compress(model, cto.OptimizationConfig(global_config=config), **options)
-    compressed = CoreMLProgram(saved(model, tmp_path / "compressed.mlpackage"))
-    plain = CoreMLProgram(saved(cto.decompress_weights(model), tmp_path / "plain.mlpackage"))
+    compressed = CoreMLProgram(save_model(model, tmp_path / "compressed.mlpackage"))
+    plain = CoreMLProgram(save_model(cto.decompress_weights(model), tmp_path / "plain.mlpackage"))
     assert operators <= compressed.operators.keys()
     assert not operators & plain.operators.keys()
-    x = {"x": random(*SHAPE)}
+    x = {"x": draw_array(*SHAPE)}
     np.testing.assert_allclose(compressed(x)["y"], plain(x)["y"], rtol=1e-6, atol=1e-6)
 
 
 def test_decompressed_weights_of_an_fp16_program_are_fp16(tmp_path):
-    model = converted(Small().eval(), *SHAPE, fp16=True)
+    model = convert_module(Small().eval(), *SHAPE, fp16=True)
     config = cto.OptimizationConfig(global_config=LINEAR(mode="linear", weight_threshold=0))
     model = QUANTIZE(model, config)
-    compressed = CoreMLProgram(saved(model, tmp_path / "compressed.mlpackage"))
-    plain = CoreMLProgram(saved(cto.decompress_weights(model), tmp_path / "plain.mlpackage"))
-    x = {"x": random(*SHAPE)}
+    compressed = CoreMLProgram(save_model(model, tmp_path / "compressed.mlpackage"))
+    plain = CoreMLProgram(save_model(cto.decompress_weights(model), tmp_path / "plain.mlpackage"))
+    x = {"x": draw_array(*SHAPE)}
     assert compressed.mode == "fp16"
     np.testing.assert_array_equal(compressed(x)["y"], plain(x)["y"])
 
 
 def test_weights_stored_as_fp16_are_cast(tmp_path):
-    weight, x = random(4, 6).astype(np.float16), random(2, 6)
+    weight, x = draw_array(4, 6).astype(np.float16), draw_array(2, 6)
 
     def build(x):
         return mb.matmul(x=x, y=mb.constexpr_cast(source_val=weight, output_dtype="fp32"), transpose_y=True)
 
-    program = CoreMLProgram(package_of({"y": Case(build, None, (x,))}, tmp_path / "cast.mlpackage"))
+    program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (x,))}, tmp_path / "cast.mlpackage"))
     assert program.operators["constexpr_cast"] == 1
     np.testing.assert_allclose(program({"y_0": x})["y"], x @ weight.astype(np.float32).T, rtol=1e-5, atol=1e-6)

@@ -12,27 +12,27 @@ from coremltools.proto import Model_pb2
 
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
-from shvit_mobile.runtimes.mil.workers import Workers
-from tests.runtimes.mil.packages import Case, package_of, random
+from shvit_mobile.runtimes.mil.workers import WorkerPool
+from tests.runtimes.mil.packages import OperatorCase, draw_array, save_cases
 
-IMAGES = random(5, 4, 6)
+IMAGES = draw_array(5, 4, 6)
 MODEL = "Data/com.apple.CoreML/model.mlmodel"
 
 
-def one_by_one(x):
+def build_unbatchable(x):
     """Half of it depends on the order of the rows, so many images cannot be rows."""
     return mb.softmax(x=mb.reshape(x=mb.square(x=x), shape=[4, 6]), axis=0)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    case = Case(one_by_one, None, (IMAGES[:1],))
-    return CoreMLProgram(package_of({"y": case}, tmp_path_factory.mktemp("workers") / "alone.mlpackage"))
+    case = OperatorCase(build_unbatchable, None, (IMAGES[:1],))
+    return CoreMLProgram(save_cases({"y": case}, tmp_path_factory.mktemp("workers") / "alone.mlpackage"))
 
 
 @pytest.fixture(scope="module")
 def workers(program):
-    with Workers(program, processes=2) as made:
+    with WorkerPool(program, processes=2) as made:
         yield made
 
 
@@ -45,7 +45,7 @@ def test_the_processes_give_what_the_program_gives(program, workers):
 
 
 def test_the_processes_live_until_they_are_closed(program):
-    with Workers(program, processes=2) as workers:
+    with WorkerPool(program, processes=2) as workers:
         workers(IMAGES)
         first = dict(workers._pool._processes)
         workers(IMAGES)
@@ -58,21 +58,21 @@ def test_the_processes_live_until_they_are_closed(program):
 
 def test_what_fails_in_a_process_is_told_as_here(program, workers, tmp_path):
     model = Model_pb2.Model()
-    package = package_of({"y": Case(one_by_one, None, (IMAGES[:1],))}, tmp_path / "wrong.mlpackage")
+    package = save_cases({"y": OperatorCase(build_unbatchable, None, (IMAGES[:1],))}, tmp_path / "wrong.mlpackage")
     model.ParseFromString((package / MODEL).read_bytes())
     function = model.mlProgram.functions["main"]
     for operation in function.block_specializations[function.opset].operations:
         if operation.type == "square":
             operation.outputs[0].type.tensorType.dimensions[2].constant.size = 7
     (package / MODEL).write_bytes(model.SerializeToString())
-    with Workers(CoreMLProgram(package), processes=1) as wrong:
+    with WorkerPool(CoreMLProgram(package), processes=1) as wrong:
         with pytest.raises(BadArtifact, match=r"wrong.mlpackage, square '.*gives the shape \(1, 4, 6\)") as caught:
             wrong(IMAGES)
         assert caught.value.why or caught.value.what
 
 
 def test_a_process_that_dies_is_told(program):
-    with Workers(program, processes=1) as workers:
+    with WorkerPool(program, processes=1) as workers:
         workers(IMAGES)
         (process,) = workers._pool._processes.values()
         os.kill(process.pid, signal.SIGKILL)

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.contracts.preprocessing import raw
-from shvit_mobile.deploy.comparison_points import Landmark
+from shvit_mobile.contracts.preprocessing import convert_to_raw_input
+from shvit_mobile.deploy.comparison_points import ComparisonPoint
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.runtimes.probes.coreml import CoreMLProbe, CoreMLWatch
-from tests.runtimes.mil.packages import converted, saved
-from tests.runtimes.test_coreml import CLASSES, HEIGHT, WIDTH, artifact, pictures
+from shvit_mobile.runtimes.probes.coreml import CoreMLActivationObserver, CoreMLActivationProbe
+from tests.runtimes.mil.packages import convert_module, save_model
+from tests.runtimes.test_coreml import CLASSES, HEIGHT, WIDTH, build_artifact, draw_pictures
 
 CHANNELS = 4
 LANDMARKS = (
-    Landmark("stem", "conv", (CHANNELS, 3, 1, 1)),
-    Landmark("head", "linear", (CLASSES, CHANNELS * HEIGHT * WIDTH)),
+    ComparisonPoint("stem", "conv", (CHANNELS, 3, 1, 1)),
+    ComparisonPoint("head", "linear", (CLASSES, CHANNELS * HEIGHT * WIDTH)),
 )
 
 
@@ -41,18 +41,18 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def made(network, tmp_path_factory):
-    package = converted(network, 1, 3, HEIGHT, WIDTH, fp16=True)
-    return artifact(saved(package, tmp_path_factory.mktemp("packages") / "normed.mlpackage"))
+    package = convert_module(network, 1, 3, HEIGHT, WIDTH, fp16=True)
+    return build_artifact(save_model(package, tmp_path_factory.mktemp("packages") / "normed.mlpackage"))
 
 
 @torch.no_grad()
 def stem_of(network: nn.Module, pixels: np.ndarray) -> torch.Tensor:
-    return network.stem(torch.from_numpy(raw(pixels)))
+    return network.stem(torch.from_numpy(convert_to_raw_input(pixels)))
 
 
 def test_the_squares_inside_a_layer_norm_are_seen(network, made):
-    pixels, seen = pictures(1), {}
-    watch = CoreMLWatch(made, LANDMARKS)
+    pixels, seen = draw_pictures(1), {}
+    watch = CoreMLActivationObserver(made, LANDMARKS)
     watch.run(pixels, lambda value, tensor: seen.setdefault((value.operator, value.part), tensor), half=False)
     stem = stem_of(network, pixels).double()
     # Weights of the package are rounded to fp16.
@@ -63,7 +63,7 @@ def test_the_squares_inside_a_layer_norm_are_seen(network, made):
 
 
 def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
-    probe, pixels = CoreMLProbe(made, LANDMARKS), pictures(1)
+    probe, pixels = CoreMLActivationProbe(made, LANDMARKS), draw_pictures(1)
     own = probe.free(pixels)
     torch.testing.assert_close(own["stem"], stem_of(network, pixels), rtol=1e-2, atol=0.5)
     given = torch.linspace(-3, 3, own["stem"].numel()).reshape(own["stem"].shape)
@@ -77,11 +77,11 @@ def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
 
 def test_a_layer_more_or_fewer_is_refused(made):
     with pytest.raises(BadArtifact, match="2 of 3"):
-        CoreMLProbe(made, (*LANDMARKS, Landmark("more", "conv", (1, 1, 1, 1))))
+        CoreMLActivationProbe(made, (*LANDMARKS, ComparisonPoint("more", "conv", (1, 1, 1, 1))))
     with pytest.raises(BadArtifact, match=r"stem is \('conv', \(5, 3, 1, 1\)\)"):
-        CoreMLProbe(made, (Landmark("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
+        CoreMLActivationProbe(made, (ComparisonPoint("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
 
 
 def test_a_missing_residual_sum_is_refused(made):
     with pytest.raises(BadArtifact, match="adds nothing to the output of stem"):
-        CoreMLProbe(made, (LANDMARKS[0], Landmark("residual", "residual", ()), LANDMARKS[1]))
+        CoreMLActivationProbe(made, (LANDMARKS[0], ComparisonPoint("residual", "residual", ()), LANDMARKS[1]))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def unpack(packed: NDArray[np.uint8], bits: int, count: int, *, signed: bool = False) -> NDArray[np.generic]:
+def unpack_bits(packed: NDArray[np.uint8], bits: int, count: int, *, signed: bool = False) -> NDArray[np.generic]:
     """`count` elements of `bits` bits each.
 
     Source: the notes of `constexpr_lut_to_dense`, coremltools, ops/defs/iOS16/constexpr_ops.py.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.coreml.spec.bits import unpack
+from shvit_mobile.targets.coreml.spec.bits import unpack_bits
 from shvit_mobile.targets.coreml.spec.dtypes import DTYPES, Dtype
 
 HEADER_BYTES = RECORD_BYTES = ALIGNMENT = 64
@@ -55,24 +55,24 @@ class BlobFile:
         if sentinel != SENTINEL:
             raise self._damaged(f"has no record at {offset}: {sentinel:#010x} where {SENTINEL:#010x} opens one")
         if code != dtype.blob:
-            raise self._damaged(f"has {stored_name(code)} at {offset}, where the program expects {dtype.name}")
+            raise self._damaged(f"has {get_dtype_name(code)} at {offset}, where the program expects {dtype.name}")
         if start + size > len(self._bytes):
             raise self._damaged(f"ends at {len(self._bytes)}, before the data {start} to {start + size} of {offset}")
         count = prod(shape)
         if size * 8 - padding_bits != count * dtype.bits:
             raise self._damaged(f"has {size} bytes of data for {offset}, where {dtype.name} {shape} was expected")
-        return elements(self._bytes[start : start + size], dtype, count).reshape(shape)
+        return decode_elements(self._bytes[start : start + size], dtype, count).reshape(shape)
 
     def _damaged(self, what: str) -> BadArtifact:
         return BadArtifact(f"{self.path} {what}.", why="The weights are damaged or truncated.", hint="Export it again.")
 
 
-def elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic]:
+def decode_elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic]:
     """`count` elements in their stored type; `data` has exactly the bytes for them."""
     if dtype.bits < 8:
-        return unpack(np.frombuffer(data, np.uint8), dtype.bits, count, signed=dtype.signed)
+        return unpack_bits(np.frombuffer(data, np.uint8), dtype.bits, count, signed=dtype.signed)
     return np.frombuffer(data, dtype.stored)
 
 
-def stored_name(code: int) -> str:
+def get_dtype_name(code: int) -> str:
     return next((dtype.name for dtype in DTYPES.values() if dtype.blob == code), f"the data type {code}")

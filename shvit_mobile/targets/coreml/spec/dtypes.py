@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.proto import import_messages
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ DTYPES: dict[str, Dtype] = {
 }
 
 
-def dtype_of(code: int) -> Dtype:
+def find_dtype(code: int) -> Dtype:
     """The data type that MIL.proto numbers `code`.
 
     Raises:
         BadArtifact: it is no type, or none that this executor holds (bfloat16 and the 8-bit floats).
     """
-    names = {number: name for name, number in messages("MIL_pb2").DataType.items()}
+    names = {number: name for name, number in import_messages("MIL_pb2").DataType.items()}
     name = names.get(code, f"number {code}")
     if name not in DTYPES:
         raise BadArtifact(f"It holds values of the data type {name}.", why=f"Known here: {', '.join(DTYPES)}.")

@@ -8,13 +8,13 @@ from typing import Any
 
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.targets.coreml.spec.blobs import BlobFile
-from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.proto import import_messages
 
-MANIFEST = "Manifest.json"
+MANIFEST_NAME = "Manifest.json"
 MODEL_PATH = "@model_path/"
 
 
-class Package:
+class MLPackage:
     """An opened `.mlpackage`.
 
     Attributes:
@@ -27,8 +27,8 @@ class Package:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._model_path = root_model(path)
-        self.model = parsed(self._model_path)
+        self._model_path = find_root_model(path)
+        self.model = parse_model(self._model_path)
         self._blob_files: dict[str, BlobFile] = {}
 
     def blob_file(self, name: str) -> BlobFile:
@@ -42,17 +42,17 @@ class Package:
                 raise BadArtifact(f"{self._model_path} takes weights from '{name}'.", why=f"Expected: {MODEL_PATH}…")
             folder = self._model_path.parent
             self._blob_files[name] = BlobFile(
-                inside(self.path, folder, name.removeprefix(MODEL_PATH), self._model_path)
+                resolve_inside_package(self.path, folder, name.removeprefix(MODEL_PATH), self._model_path)
             )
         return self._blob_files[name]
 
 
-def root_model(package: Path) -> Path:
+def find_root_model(package: Path) -> Path:
     """The model file that the package's manifest names."""
     if not package.is_dir():
         kind = "is not a folder" if package.exists() else "does not exist"
         raise BadArtifact(f"{package} {kind}.", why="A Core ML package is a folder that ends in .mlpackage.")
-    manifest = package / MANIFEST
+    manifest = package / MANIFEST_NAME
     try:
         content = json.loads(manifest.read_text())
         name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
@@ -64,10 +64,10 @@ def root_model(package: Path) -> Path:
         raise BadArtifact(f"{manifest} names no root model: {reason}.", why="It is damaged or made by hand.") from None
     if not isinstance(name, str):
         raise BadArtifact(f"{manifest} names {name!r} as its root model.", why="It should be a path.")
-    return inside(package, package / "Data", name, manifest)
+    return resolve_inside_package(package, package / "Data", name, manifest)
 
 
-def inside(package: Path, folder: Path, name: str, source: Path) -> Path:
+def resolve_inside_package(package: Path, folder: Path, name: str, source: Path) -> Path:
     """`folder / name`, refused where it leads out of the package; `source` is the file that says so."""
     path = folder / name
     if ".." in Path(name).parts or not path.resolve().is_relative_to(package.resolve()):
@@ -75,11 +75,11 @@ def inside(package: Path, folder: Path, name: str, source: Path) -> Path:
     return path
 
 
-def parsed(path: Path) -> Any:
+def parse_model(path: Path) -> Any:
     """The protobuf message in a model file."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    model = messages("Model_pb2").Model()
+    model = import_messages("Model_pb2").Model()
     try:
         model.ParseFromString(path.read_bytes())
     except OSError as reason:
@@ -92,7 +92,7 @@ def parsed(path: Path) -> Any:
     return model
 
 
-def entry(package: Package) -> tuple[Any, Any]:
+def find_entry_block(package: MLPackage) -> tuple[Any, Any]:
     """The function that runs by default, and its block of operations."""
     name = package.model.description.defaultFunctionName or "main"
     functions = package.model.mlProgram.functions

@@ -15,7 +15,7 @@ ALIAS = f"{__package__}._coremltools_proto"
 
 
 @cache
-def messages(module: str) -> Any:
+def import_messages(module: str) -> Any:
     """One of coremltools' generated modules: "Model_pb2", "MIL_pb2" or "FeatureTypes_pb2".
 
     coremltools itself takes ten seconds to import and writes a dozen warnings, so its `proto` folder is loaded under

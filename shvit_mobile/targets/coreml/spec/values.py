@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.coreml.spec.blobs import elements
-from shvit_mobile.targets.coreml.spec.dtypes import Dtype, dtype_of
-from shvit_mobile.targets.coreml.spec.package import Package
-from shvit_mobile.targets.coreml.spec.proto import messages
+from shvit_mobile.targets.coreml.spec.blobs import decode_elements
+from shvit_mobile.targets.coreml.spec.dtypes import Dtype, find_dtype
+from shvit_mobile.targets.coreml.spec.package import MLPackage
+from shvit_mobile.targets.coreml.spec.proto import import_messages
 
-UNKNOWN = -1
+UNKNOWN_DIMENSION = -1
 # numpy's kinds of the data types that each field of MIL.proto's TensorValue may hold; `bytes` may hold any.
 FIELD_KINDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b"}
-Plain = bool | int | float | str | list[Any]
+PythonValue = bool | int | float | str | list[Any]
 Constant = Tensor | str | list[Any]
 
 
-def constant(value: Any, package: Package, real: torch.dtype) -> Constant:
+def decode_constant(value: Any, package: MLPackage, real: torch.dtype) -> Constant:
     """A constant of the program.
 
     Args:
@@ -39,29 +39,29 @@ def constant(value: Any, package: Package, real: torch.dtype) -> Constant:
     """
     kind = value.type.WhichOneof("type")
     if kind == "listType":
-        return [plain(constant(item, package, real)) for item in value.immediateValue.list.values]
+        return [to_python(decode_constant(item, package, real)) for item in value.immediateValue.list.values]
     if kind != "tensorType":
         raise BadArtifact(f"It holds a constant of the kind {kind}.", why="Constants are tensors and lists.")
-    if value.type.tensorType.dataType == messages("MIL_pb2").STRING:
-        return strings(value)
-    dtype, shape = dtype_of(value.type.tensorType.dataType), shape_of(value.type.tensorType)
-    if UNKNOWN in shape:
+    if value.type.tensorType.dataType == import_messages("MIL_pb2").STRING:
+        return decode_strings(value)
+    dtype, shape = find_dtype(value.type.tensorType.dataType), read_shape(value.type.tensorType)
+    if UNKNOWN_DIMENSION in shape:
         raise BadArtifact(f"It holds a constant of the unknown shape {shape}.")
-    return tensor(stored(value, dtype, shape, package), dtype, real)
+    return to_tensor(read_elements(value, dtype, shape, package), dtype, real)
 
 
-def plain(constant: Constant) -> Plain:
+def to_python(constant: Constant) -> PythonValue:
     """A constant as Python has it: a number, a string or a (nested) list of them."""
     return constant.tolist() if isinstance(constant, Tensor) else constant
 
 
-def shape_of(tensor_type: Any) -> tuple[int, ...]:
-    """The shape of MIL.proto's TensorType; `UNKNOWN` for a dimension that is known at run time only."""
+def read_shape(tensor_type: Any) -> tuple[int, ...]:
+    """The shape of MIL.proto's TensorType; `UNKNOWN_DIMENSION` for a dimension that is known at run time only."""
     known = (d.WhichOneof("dimension") == "constant" for d in tensor_type.dimensions)
-    return tuple(d.constant.size if k else UNKNOWN for d, k in zip(tensor_type.dimensions, known, strict=True))
+    return tuple(d.constant.size if k else UNKNOWN_DIMENSION for d, k in zip(tensor_type.dimensions, known, strict=True))
 
 
-def strings(value: Any) -> str | list[str]:
+def decode_strings(value: Any) -> str | list[str]:
     held = list(value.immediateValue.tensor.strings.values)
     if value.type.tensorType.dimensions:
         return held
@@ -70,7 +70,7 @@ def strings(value: Any) -> str | list[str]:
     return str(held[0])
 
 
-def stored(value: Any, dtype: Dtype, shape: tuple[int, ...], package: Package) -> NDArray[np.generic]:
+def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLPackage) -> NDArray[np.generic]:
     """The elements of a tensor value, in the type they are stored in."""
     if value.WhichOneof("value") == "blobFileValue":
         blob = value.blobFileValue
@@ -84,10 +84,10 @@ def stored(value: Any, dtype: Dtype, shape: tuple[int, ...], package: Package) -
         raise BadArtifact(f"It holds {field or 'nothing'} for a constant {dtype.name} {shape}.")
     if len(content) != expected:
         raise BadArtifact(f"It holds {len(content)} {field} for a constant {dtype.name} {shape}, not {expected}.")
-    array = elements(content, dtype, count) if field == "bytes" else np.array(content, dtype.stored)
+    array = decode_elements(content, dtype, count) if field == "bytes" else np.array(content, dtype.stored)
     return array.reshape(shape)
 
 
-def tensor(array: NDArray[np.generic], dtype: Dtype, real: torch.dtype) -> Tensor:
+def to_tensor(array: NDArray[np.generic], dtype: Dtype, real: torch.dtype) -> Tensor:
     """A tensor of its own memory, in the dtype in which values of this type are held."""
     return torch.from_numpy(array.astype(dtype.widened)).to(dtype.held(real))

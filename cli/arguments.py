@@ -99,7 +99,7 @@ def parse_targets(names: Iterable[str]) -> list[Target]:
     wanted: dict[Target, None] = {}
     for name in names:
         if name != "all" and name not in known:
-            raise UnknownTarget.among(name, [*known, "all"])
+            raise UnknownTarget.from_choices(name, [*known, "all"])
         wanted |= dict.fromkeys(TARGET_SUFFIXES if name == "all" else [known[name]])
     if not wanted:
         raise WrongConfig("No target is given.", why=f"Targets: {', '.join(known)}, all.", hint="Try: --target coreml")
@@ -151,13 +151,13 @@ def choose_observer(name: str | None, images: int) -> ObserverName:
 
     if name is None:
         return "mse" if images >= MIN_IMAGES_WITHOUT_VARIANTS else "min-max"
-    return UnknownObserver.chosen(name, OBSERVERS)
+    return UnknownObserver.parse_choice(name, OBSERVERS)
 
 
 def parse_activations(name: str) -> ActivationScheme:
     from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, UnknownActivationScheme
 
-    return UnknownActivationScheme.chosen(name, ACTIVATION_SCHEMES)
+    return UnknownActivationScheme.parse_choice(name, ACTIVATION_SCHEMES)
 
 
 def load_golden_pictures(folder: Path | None) -> tuple[GoldenSource, ...] | None:
@@ -203,7 +203,7 @@ def parse_passes(names: list[str] | None) -> tuple[PTQPassName, ...]:
     if names is None:
         return PTQ_PASSES
     for name in names:
-        UnknownPTQPass.chosen(name, [*PTQ_PASSES, "none"])
+        UnknownPTQPass.parse_choice(name, [*PTQ_PASSES, "none"])
     if "none" in names and len(names) > 1:
         raise WrongConfig("--step none is given with other steps.", why="It means plain int8, without any.")
     return tuple(step for step in PTQ_PASSES if step in names)

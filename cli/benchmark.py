@@ -32,17 +32,23 @@ def benchmark(
     ] = None,
     peers: Annotated[
         bool,
-        typer.Option("--peers", help="Also stock exports of the checkpoint, and PyTorch.", rich_help_panel=CONTESTANT_PANEL),
+        typer.Option(
+            "--peers", help="Also stock exports of the checkpoint, and PyTorch.", rich_help_panel=CONTESTANT_PANEL
+        ),
     ] = False,
     checkpoint: CheckpointOption = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="224|192x160", help="Of the peers; else the checkpoint's own.", rich_help_panel=MODEL_PANEL),
+        typer.Option(
+            metavar="224|192x160", help="Of the peers; else the checkpoint's own.", rich_help_panel=MODEL_PANEL
+        ),
     ] = None,
     models: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Also stock exports of timm models of these names.", rich_help_panel=CONTESTANT_PANEL
+            metavar="NAME,...",
+            help="Also stock exports of timm models of these names.",
+            rich_help_panel=CONTESTANT_PANEL,
         ),
     ] = None,
     engine: Annotated[
@@ -62,7 +68,9 @@ def benchmark(
         typer.Option("--roofs/--no-roofs", help="Find the machine's roofs too.", rich_help_panel=CONTESTANT_PANEL),
     ] = True,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each engine.", rich_help_panel=RACE_PANEL)] = 1,
-    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images an inference.", rich_help_panel=RACE_PANEL)] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images an inference.", rich_help_panel=RACE_PANEL)
+    ] = 1,
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each.", rich_help_panel=RACE_PANEL)] = 15,
     iterations: Annotated[
         int, typer.Option(min=1, metavar="N", help="Inferences of each turn that count.", rich_help_panel=RACE_PANEL)
@@ -76,7 +84,8 @@ def benchmark(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the order in each round.", rich_help_panel=RACE_PANEL)] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the device report here (JSON).", rich_help_panel=OUTPUT_PANEL)
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the device report here (JSON).", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     chart: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a chart here (SVG).", rich_help_panel=OUTPUT_PANEL)
@@ -133,7 +142,7 @@ def benchmark(
             progress=steps.follow,
         )
     write_outputs(found, out, chart, overwrite)
-    for sentence in found.absent:
+    for sentence in found.skipped:
         print_note(f"note: {sentence}")
     if as_json:
         print_json(to_contract_json(found.report))
@@ -158,7 +167,7 @@ def benchmark_on_apple(packages: list[Path], device: str, iterations: int, as_js
         measure_on_device,
     )
 
-    chosen = UnknownAppleDevice.chosen(device, APPLE_DEVICES)
+    chosen = UnknownAppleDevice.parse_choice(device, APPLE_DEVICES)
     opened = [Artifact.open(path).path for path in packages]
     found = {path: measure_on_device(path, chosen, iterations=iterations) for path in opened}
     if as_json:
@@ -192,7 +201,7 @@ def write_outputs(found: BenchmarkOutcome, out: Path | None, chart: Path | None,
     from shvit_mobile.bench.chart import render_latency_chart
     from shvit_mobile.contracts.outputs import write_atomically
 
-    for file, text in ((out, found.report.json_text()), (chart, render_latency_chart(found.report))):
+    for file, text in ((out, found.report.to_json()), (chart, render_latency_chart(found.report))):
         if file is not None:
             with write_atomically(file, overwrite=overwrite) as (path,):
                 path.write_text(text)
@@ -216,4 +225,4 @@ def parse_engines(names: list[str]) -> tuple[Engine, ...]:
     """The engines by name."""
     from shvit_mobile.bench.contestant import ENGINES
 
-    return tuple(UnknownEngine.chosen(name, ENGINES) for name in names)
+    return tuple(UnknownEngine.parse_choice(name, ENGINES) for name in names)

@@ -106,7 +106,9 @@ def calibrate(
     activations: Annotated[
         str,
         typer.Option(
-            metavar="affine|symmetric", help="int8 of activations with a zero point or without.", rich_help_panel=INT8_PANEL
+            metavar="affine|symmetric",
+            help="int8 of activations with a zero point or without.",
+            rich_help_panel=INT8_PANEL,
         ),
     ] = "affine",
     steps: StepOption = None,
@@ -171,8 +173,8 @@ def calibrate(
     )
     from shvit_mobile.contracts.budget_search import COST_NAMES
 
-    chosen_cost = UnknownCost.chosen(cost, COST_NAMES)
-    wanted, balanced = parse_passes(steps), UnknownSampling.chosen(sampling, ["balanced", "random"]) == "balanced"
+    chosen_cost = UnknownCost.parse_choice(cost, COST_NAMES)
+    wanted, balanced = parse_passes(steps), UnknownSampling.parse_choice(sampling, ["balanced", "random"]) == "balanced"
     from shvit_mobile.contracts.recipe import get_overrides_path
 
     files = out / RECIPE, get_overrides_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
@@ -181,7 +183,9 @@ def calibrate(
         print_note("No --checkpoint is given: this is the embedded demo model.")
     with JobProgress("Calibrate") as progress:
         with progress.step("Reading the checkpoint"):
-            trained = load_trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+            trained = load_trained_model(
+                checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std
+            )
         with progress.step("Folding to the deploy form, proving each fold"):
             from shvit_mobile.deploy.fold import to_deploy_form
             from shvit_mobile.images.image_set import open_images
@@ -198,14 +202,14 @@ def calibrate(
             )
         )
         settings = CalibrationSettings(choose_observer(observer, len(chosen)), parse_activations(activations), wanted)
-        study = CalibrationCache.of(deployed, chosen, settings, cache)
+        study = CalibrationCache.open(deployed, chosen, settings, cache)
         recipe = made(study, settings, deployed, chosen, seed, progress)
         found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None
         outcome = None
         if gate and verifying and found:
             outcome = search(study, recipe, found, deployed, verifying, gate, chosen_cost, progress)
             recipe = recipe.model_copy(update={"float_layers": outcome.float_layers})
-        more = [(out / SENSITIVITY, found and found.json_text()), (out / SEARCH, outcome and outcome.json_text())]
+        more = [(out / SENSITIVITY, found and found.to_json()), (out / SEARCH, outcome and outcome.to_json())]
         write_recipe(out / RECIPE, recipe, *((file, text) for file, text in more if text), overwrite=overwrite)
     if as_json:
         print_json(
@@ -227,13 +231,18 @@ def calibrate(
 
 
 def made(
-    study: CalibrationCache, settings: CalibrationSettings, deployed: DeployForm, chosen: ImageSet, seed: int, progress: JobProgress
+    study: CalibrationCache,
+    settings: CalibrationSettings,
+    deployed: DeployForm,
+    chosen: ImageSet,
+    seed: int,
+    progress: JobProgress,
 ) -> Recipe:
     """The recipe: the study's, as far as it has come, and what is left to do."""
     from shvit_mobile.contracts.recipe import FLOAT_KINDS, Recipe
     from shvit_mobile.quantize.calibrate import run_ptq_passes
 
-    begun = study.recipe()
+    begun = study.load_recipe()
     if begun is not None and study.is_done(begun):
         return begun
     plain = Recipe(
@@ -247,7 +256,7 @@ def made(
             seed=seed,
             steps=settings.steps,
             previous=begun,
-            on_recipe=study.keep_recipe,
+            on_recipe=study.save_recipe,
             progress=tick,
         )
 
@@ -271,7 +280,7 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
     """The images that calibration leaves, with the model's labels; a budget is not verified on what it was made of."""
     from shvit_mobile.images.image_set import open_images
 
-    rest = there.without(chosen)
+    rest = there.exclude(chosen)
     if len(rest) < FEWEST:
         raise WrongConfig(
             f"A budget is given, and calibration leaves {len(rest)} of {len(there)} images to verify it on.",
@@ -285,7 +294,7 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
             why="Without labels nobody knows which answers are right.",
             hint="Put them in a folder for each class, or use --min-agreement.",
         )
-    return labelled.without(chosen).sample(min(MOST, len(rest)), 0)
+    return labelled.exclude(chosen).sample(min(MOST, len(rest)), 0)
 
 
 def search(
@@ -311,20 +320,26 @@ def search(
             budget_of(gate),
             compute_costs(cost, found, deployed, recipe),
             max_artifacts=TRIALS,
-            known_points=[SearchPoint.model_validate_json(line) for line in study.points(recipe, images)],
-            progress=lambda point: study.keep_point(recipe, images, point.model_dump_json()),
+            known_points=[SearchPoint.model_validate_json(line) for line in study.load_points(recipe, images)],
+            progress=lambda point: study.append_point(recipe, images, point.model_dump_json()),
         )
 
 
 def sensitivity(
-    study: CalibrationCache, recipe: Recipe, deployed: DeployForm, chosen: ImageSet, seed: int, balanced: bool, progress: JobProgress
+    study: CalibrationCache,
+    recipe: Recipe,
+    deployed: DeployForm,
+    chosen: ImageSet,
+    seed: int,
+    balanced: bool,
+    progress: JobProgress,
 ) -> SensitivityReport:
     """The study's sensitivity, or what is left of it to measure, on the first of the chosen images."""
     from shvit_mobile.quantize.calibrate import load_input_batches
     from shvit_mobile.quantize.sensitivity import measure_sensitivity
 
     asked = min(SENSITIVITY_IMAGES, len(chosen))
-    if (there := study.sensitivity(recipe, asked)) is not None:
+    if (there := study.load_sensitivity(recipe, asked)) is not None:
         return there
     some = chosen.sample(asked, seed, balanced=balanced)
     with progress.step("Measuring each layer alone") as tick:
@@ -332,11 +347,11 @@ def sensitivity(
             deployed,
             recipe,
             load_input_batches(deployed, some),
-            known_rows=study.rows(recipe, asked),
-            on_row=lambda row: study.keep_row(recipe, asked, row),
+            known_rows=study.load_rows(recipe, asked),
+            on_row=lambda row: study.append_row(recipe, asked, row),
             progress=tick,
         )
-    study.keep_sensitivity(recipe, found, asked)
+    study.save_sensitivity(recipe, found, asked)
     return found
 
 

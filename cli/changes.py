@@ -31,7 +31,11 @@ def print_changes(changes: Sequence[PredictionChanges], rows: Sequence[DriftRow]
         print_table("", format_heading(changed, row))
         if changed.images:
             print_table(build_confusion_table(changed))
-        told = [format_remainder(changed), row.mcnemar and describe_mcnemar(row.mcnemar), changed.needed and describe_needed_images(changed.needed, row)]
+        told = [
+            format_remainder(changed),
+            row.mcnemar and describe_mcnemar(row.mcnemar),
+            changed.needed and describe_needed_images(changed.needed, row),
+        ]
         print_table(*(format_cell(sentence) for sentence in told if sentence))
 
 

@@ -63,7 +63,9 @@ def check_packages() -> Iterator[InstallationCheck]:
         return
     yield InstallationCheck(PACKAGE, version(PACKAGE))
     here = platform.python_version()
-    yield InstallationCheck("Python", here, str(python), python.contains(here), f"Make an environment with Python {python}.")
+    yield InstallationCheck(
+        "Python", here, str(python), python.contains(here), f"Make an environment with Python {python}."
+    )
     for package in declared:
         if package.marker is None or package.marker.evaluate():
             yield check_package(package.name, str(package.specifier), package.specifier.contains)
@@ -104,7 +106,7 @@ def check_arm64() -> InstallationCheck:
         return InstallationCheck(name, f"not set up: {reason.hint or reason.what}")
     try:
         with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
-            features = ", ".join(process.hello.features)
+            features = ", ".join(process.handshake.features)
         made = sysroot.versions
     except ShvitError as reason:
         return InstallationCheck(name, reason.what, good=False, hint=reason.hint)

@@ -16,9 +16,9 @@ from .tables import build_drift_table
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT_PANEL)] = Path(
-        "artifacts/demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("artifacts/demo"),
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,4 +38,6 @@ def demo(
         return
     rows = [row for row in result.report.rows if row.how != "simulated"]
     print_table(build_drift_table(rows, collect_sizes(result.artifacts)))
-    print_note(f"{len(DEMO_EXPORTS)} artifacts with their manifests, recipes and goldens, and {REPORT_FILE}, are in {out}.")
+    print_note(
+        f"{len(DEMO_EXPORTS)} artifacts with their manifests, recipes and goldens, and {REPORT_FILE}, are in {out}."
+    )

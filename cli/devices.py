@@ -61,10 +61,12 @@ def devices(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the comparison here (JSON).", rich_help_panel=OUTPUT_PANEL)
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the comparison here (JSON).", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a line a row here.", rich_help_panel=OUTPUT_PANEL)
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a line a row here.", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -110,9 +112,11 @@ def evaluate_devices(runs: Sequence[DeviceRun], found: DeviceComparison, gate: S
 
     failures = tuple(describe_failed_goldens(runs))
     if gate is None:
-        return GateVerdict.of(failures)
+        return GateVerdict.from_findings(failures)
     check_comparable(found)
-    return GateVerdict.of((*failures, *describe_slowdowns(found.comparisons, gate)), describe_undecided(found, gate))
+    return GateVerdict.from_findings(
+        (*failures, *describe_slowdowns(found.comparisons, gate)), describe_undecided(found, gate)
+    )
 
 
 def warn_about_rows(found: DeviceComparison, joined: bool) -> None:
@@ -147,7 +151,9 @@ def format_csv(found: DeviceComparison) -> str:
     for row in found.rows:
         one = earlier.get((row.source, row.artifact, row.unit))
         since = (one.earlier, *vars(one.slowdown).values()) if one else (None,) * 4
-        writer.writerow([escape_formula(value) for value in (*(getattr(row, name) for name in DeviceRow.model_fields), *since)])
+        writer.writerow(
+            [escape_formula(value) for value in (*(getattr(row, name) for name in DeviceRow.model_fields), *since)]
+        )
     return text.getvalue()
 
 
@@ -231,7 +237,9 @@ def build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
             [row for row in of_artifact if row.source == source]
             for source in dict.fromkeys(row.source for row in of_artifact)
         ]
-        best = sorted(((min(run, key=get_p50), max(run, key=get_p50)) for run in runs), key=lambda pair: get_p50(pair[0]))
+        best = sorted(
+            ((min(run, key=get_p50), max(run, key=get_p50)) for run in runs), key=lambda pair: get_p50(pair[0])
+        )
         for index, (fastest, slowest) in enumerate(best):
             table.add_row(
                 format_cell(break_before_precision(name, fastest.precision)) if index == 0 else "",
@@ -240,7 +248,9 @@ def build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
                 format_milliseconds(fastest.p50),
                 format_interval(fastest),
                 f"{fastest.p50 / best[0][0].p50:.2f}",
-                format_cell(f"{format_unit(slowest.unit)}: {format_milliseconds(slowest.p50)}") if slowest is not fastest else NO_VALUE,
+                format_cell(f"{format_unit(slowest.unit)}: {format_milliseconds(slowest.p50)}")
+                if slowest is not fastest
+                else NO_VALUE,
                 fastest.worst_thermal or NO_VALUE,
             )
     return table
@@ -257,7 +267,7 @@ def build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownG
     colours = {"slower": "red", "open": "yellow", "within": None}
     for one in comparisons:
         slowdown = one.slowdown
-        verdict = gate.verdict(slowdown) if gate else "within"
+        verdict = gate.evaluate(slowdown) if gate else "within"
         table.add_row(
             format_cell(f"{one.device}\nsince {one.earlier_created[:10]}{format_fixture_mark(one.fixture)}"),
             format_cell(break_before_precision(one.artifact, one.precision)),
@@ -295,7 +305,9 @@ def build_drift_pair_table(pairs: Sequence[DriftPair]) -> Table:
             )
             check = worst.golden
             table.add_row(
-                format_cell(f"{break_before_precision(artifact, worst.precision)}\n({worst.how})") if index == 0 else "",
+                format_cell(f"{break_before_precision(artifact, worst.precision)}\n({worst.how})")
+                if index == 0
+                else "",
                 format_cell(worst.device + format_fixture_mark(worst.fixture)),
                 format_cell(format_unit(worst.unit)),
                 format_decibels(worst.host_sqnr_db),

@@ -41,7 +41,12 @@ def doctor(
     else:
         table = create_table("This installation", "what", "found", "wanted", "")
         for check in found:
-            table.add_row(format_cell(check.name), format_cell(check.found), format_cell(check.wanted), "good" if check.good else "wrong")
+            table.add_row(
+                format_cell(check.name),
+                format_cell(check.found),
+                format_cell(check.wanted),
+                "good" if check.good else "wrong",
+            )
         print_table(table)
     for check in wrong:
         print_note(f"{check.name}: {check.found}. {check.hint}")
@@ -52,7 +57,7 @@ def doctor(
 
 def install_emulator(architecture: str) -> None:
     """Downloads what emulating an architecture needs, where it is not there already."""
-    UnknownArchitecture.chosen(architecture, ["arm64"])
+    UnknownArchitecture.parse_choice(architecture, ["arm64"])
 
     from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
     from shvit_mobile.runtimes.arm64.install import install

@@ -53,7 +53,9 @@ def embed(
 
     app = open_app(find_app_folder(into))
     if undo:
-        remove_models(app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+        remove_models(
+            app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json
+        )
         return
 
     from shvit_mobile.apps import embed as work
@@ -95,8 +97,12 @@ def print_parcels(parcels: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> N
     table.add_column("MB", justify="right", no_wrap=True)
     for one in parcels:
         manifest = one.artifact.manifest
-        table.add_row(format_cell(one.artifact.path.name), format_cell(manifest.precision_name), format_megabytes(one.size_bytes))
-    print_table(table, "", f"The app grows by {format_megabytes(sum(one.size_bytes for one in parcels))} MB, goldens and all.")
+        table.add_row(
+            format_cell(one.artifact.path.name), format_cell(manifest.precision_name), format_megabytes(one.size_bytes)
+        )
+    print_table(
+        table, "", f"The app grows by {format_megabytes(sum(one.size_bytes for one in parcels))} MB, goldens and all."
+    )
 
 
 def describe_next_steps(app: App) -> list[str]:
@@ -114,7 +120,11 @@ def describe_next_steps(app: App) -> list[str]:
             'See that the app\'s build has androidResources { noCompress += "pte" }, so that programs load quickly.',
             "Run the app on a phone, in the release variant: a debug build's times mean nothing.",
         ]
-    return [*begin, "Check the goldens in the app before you believe a figure of it.", f"To undo: {format_undo_command(app)}"]
+    return [
+        *begin,
+        "Check the goldens in the app before you believe a figure of it.",
+        f"To undo: {format_undo_command(app)}",
+    ]
 
 
 def format_undo_command(app: App) -> str:

@@ -201,9 +201,9 @@ def export(
     ] = None,
     max_drop: MaxDropOption = None,
     min_agreement: MinAgreementOption = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT_PANEL)] = Path(
-        "artifacts"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder to write into.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("artifacts"),
     overwrite: OverwriteOption = False,
     report: Annotated[
         Path | None,
@@ -212,15 +212,20 @@ def export(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT_PANEL)
+        bool,
+        typer.Option("--dry-run", help="Say what would be written, and write nothing.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     card: Annotated[
         bool,
-        typer.Option("--card", help="Also write a model card, README.md, of all artifacts.", rich_help_panel=OUTPUT_PANEL),
+        typer.Option(
+            "--card", help="Also write a model card, README.md, of all artifacts.", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = False,
     license: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Of the weights, for the card: mit, apache-2.0, …", rich_help_panel=OUTPUT_PANEL),
+        typer.Option(
+            metavar="ID", help="Of the weights, for the card: mit, apache-2.0, …", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -273,7 +278,9 @@ def export(
         print_note("No --checkpoint is given: this is the embedded demo model.")
     with JobProgress("Export") as steps:
         with steps.step("Reading the checkpoint"):
-            trained = load_trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+            trained = load_trained_model(
+                checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std
+            )
         calibrated = ready is None and any(job.precision == "int8" for job in wanted)
         calibrating = open_calibration_images(sampling, needed=calibrated, demo=checkpoint is None)
         taken = COUNT if calibration_count is None else calibration_count
@@ -300,8 +307,8 @@ def export(
             checked(plan)
         exported = None if dry_run else done(plan, steps)
     for picture in plan.pictures or ():
-        if picture.changed:
-            print_note(f"note: {picture.source} is encoded anew for the goldens: {picture.changed}.")
+        if picture.reencoding_reason:
+            print_note(f"note: {picture.source} is encoded anew for the goldens: {picture.reencoding_reason}.")
     for sentence in [] if exported is None else left_out(exported):
         print_note(f"note: {sentence}")
     if exported is None:
@@ -333,7 +340,9 @@ def write_drift(path: Path, plan: Plan, exported: Exported, verdict: GateVerdict
 
     if plan.validation is None:
         return
-    told = build_drift_report("export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict)
+    told = build_drift_report(
+        "export", plan.trained, plan.validation, exported.rows, changed=exported.changed, gate=verdict
+    )
     write_drift_report(told, path, overwrite=plan.overwrite)
 
 
@@ -352,9 +361,13 @@ def show_plan(plan: Plan, more: Sequence[Path], as_json: bool) -> None:
     }
     files = [str(file) for job in plan.jobs for file in plan.files(job)] + [str(path) for path in more]
     if as_json:
-        print_json({"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files})
+        print_json(
+            {"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files}
+        )
     else:
-        print_table(build_pairs_table("What was read", source), "", "What would be written", *(f"  {file}" for file in files))
+        print_table(
+            build_pairs_table("What was read", source), "", "What would be written", *(f"  {file}" for file in files)
+        )
 
 
 def show_exported(exported: Exported, out: Path, verdict: GateVerdict | None, card: Path | None, as_json: bool) -> None:
@@ -381,7 +394,13 @@ def show_exported(exported: Exported, out: Path, verdict: GateVerdict | None, ca
         print_table(build_artifact_table(exported.artifacts, str(out)))
         for artifact in exported.artifacts:
             if artifact.manifest.delegation:
-                print_table("", *(format_cell(f"{artifact.path.name}: {told}") for told in describe_delegation(artifact.manifest.delegation)))
+                print_table(
+                    "",
+                    *(
+                        format_cell(f"{artifact.path.name}: {told}")
+                        for told in describe_delegation(artifact.manifest.delegation)
+                    ),
+                )
         if exported.rows:
             print_table("", build_drift_table(exported.rows, collect_sizes(exported.artifacts)))
         if card is not None:

@@ -58,15 +58,20 @@ def finetune(
     labels_csv: LabelsCsvOption = None,
     count: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="How many images, a fifth of them to judge by.", rich_help_panel=IMAGES_PANEL),
+        typer.Option(
+            metavar="N", min=1, help="How many images, a fifth of them to judge by.", rich_help_panel=IMAGES_PANEL
+        ),
     ] = COUNT,
     flip: Annotated[
-        bool, typer.Option("--flip", help="Mirror every other image; not for text or hands.", rich_help_panel=IMAGES_PANEL)
+        bool,
+        typer.Option("--flip", help="Mirror every other image; not for text or hands.", rich_help_panel=IMAGES_PANEL),
     ] = False,
     epochs: Annotated[
         int, typer.Option(metavar="N", min=1, help="How often each image is seen.", rich_help_panel=TRAINING_PANEL)
     ] = EPOCHS,
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Images an update.", rich_help_panel=TRAINING_PANEL)] = BATCH,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Images an update.", rich_help_panel=TRAINING_PANEL)
+    ] = BATCH,
     learning_rate: Annotated[
         float,
         typer.Option(
@@ -80,14 +85,18 @@ def finetune(
     ] = SEED,
     device: Annotated[
         str | None,
-        typer.Option(metavar="cpu|cuda", help="Where to train; else a GPU if there is one.", rich_help_panel=TRAINING_PANEL),
+        typer.Option(
+            metavar="cpu|cuda", help="Where to train; else a GPU if there is one.", rich_help_panel=TRAINING_PANEL
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.", rich_help_panel=OUTPUT_PANEL)] = Path(
-        "recipe-finetuned.json"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The recipe to write.", rich_help_panel=OUTPUT_PANEL)
+    ] = Path("recipe-finetuned.json"),
     keep_anyway: Annotated[
         bool,
-        typer.Option("--keep-anyway", help="Write it though it is no better than before.", rich_help_panel=OUTPUT_PANEL),
+        typer.Option(
+            "--keep-anyway", help="Write it though it is no better than before.", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -114,7 +123,9 @@ def finetune(
     with JobProgress("Fine-tune") as steps:
         steps.expect(3 + 2 * epochs)
         with steps.step("Reading the checkpoint"):
-            trained = load_trained_model(checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std)
+            trained = load_trained_model(
+                checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std
+            )
         settings = {
             "epochs": epochs,
             "count": count,
@@ -125,7 +136,7 @@ def finetune(
             "device": device,
         }
         tuned = run_finetuning(trained, began_with, images, labels_csv, settings, steps)
-    if written := tuned.helped or keep_anyway:
+    if written := tuned.is_improvement or keep_anyway:
         from shvit_mobile.quantize.calibration_cache import write_recipe
 
         write_recipe(out, tuned.recipe, overwrite=overwrite)
@@ -164,7 +175,7 @@ def build_epoch_table(tuned: FinetuneResult) -> Table:
     table.add_row("before", "", *format_metrics(tuned.before), "")
     for number, epoch in enumerate(tuned.epochs):
         chosen = "best" if number == tuned.best else ""
-        table.add_row(f"{number + 1}", f"{epoch.loss:.3f}", *format_metrics(epoch.standing), chosen)
+        table.add_row(f"{number + 1}", f"{epoch.loss:.3f}", *format_metrics(epoch.metrics), chosen)
     return table
 
 
@@ -180,11 +191,11 @@ def to_json_values(tuned: FinetuneResult, written: Path | None) -> dict[str, Any
     """The figures as JSON."""
     return {
         "recipe": None if written is None else str(written),
-        "helped": tuned.helped,
+        "helped": tuned.is_improvement,
         "best": tuned.best + 1,
         "skipped": tuned.skipped,
         "before": to_contract_json(tuned.before),
-        "epochs": [{"loss": epoch.loss, **to_contract_json(epoch.standing)} for epoch in tuned.epochs],
+        "epochs": [{"loss": epoch.loss, **to_contract_json(epoch.metrics)} for epoch in tuned.epochs],
     }
 
 
@@ -192,7 +203,7 @@ def print_outcome(tuned: FinetuneResult, out: Path, beside: Path, *, written: bo
     """Says what was written, or why nothing was; then ends with status 1."""
     if tuned.skipped:
         print_note(f"note: {tuned.skipped} images could not be decoded.")
-    if not tuned.helped:
+    if not tuned.is_improvement:
         print_note(
             f"It did not help: at its best int8 has {describe_metrics(tuned.after)} on the images held out; before it had "
             f"{describe_metrics(tuned.before)}."

@@ -63,7 +63,13 @@ def print_artifact(artifact: Artifact, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(artifact.path), "manifest": to_contract_json(manifest)})
         return
-    print_table(build_pairs_table(artifact.path.name, describe_manifest(manifest)), "", build_operator_table(manifest.inventory), "", build_dtype_table(manifest.inventory))
+    print_table(
+        build_pairs_table(artifact.path.name, describe_manifest(manifest)),
+        "",
+        build_operator_table(manifest.inventory),
+        "",
+        build_dtype_table(manifest.inventory),
+    )
     if manifest.delegation and manifest.delegation.left_operators:
         print_table("", build_count_table("Left to the portable kernels", manifest.delegation.left_operators))
     if manifest.drift:
@@ -78,7 +84,9 @@ def print_golden_check(artifact: Artifact, as_json: bool) -> None:
     runner = open_runner(artifact)
     check = check_goldens(artifact, runner)
     if as_json:
-        print_json({"path": str(artifact.path), "engine": runner.engine, "passed": check.passed, **to_contract_json(check)})
+        print_json(
+            {"path": str(artifact.path), "engine": runner.engine, "passed": check.passed, **to_contract_json(check)}
+        )
     else:
         print_table(f"{artifact.path.name}, goldens on {runner.engine}: {format_golden_check(check)}.")
     if not check.passed:
@@ -132,7 +140,11 @@ def print_bare_artifact(path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "manifest": None, **known, "inventory": to_contract_json(found), **told})
     else:
-        words = {**known, "int8 layers": found.quantized_layers, "delegation": share and " ".join(describe_delegation(share))}
+        words = {
+            **known,
+            "int8 layers": found.quantized_layers,
+            "delegation": share and " ".join(describe_delegation(share)),
+        }
         print_table(build_pairs_table(path.name, words), "", build_operator_table(found), "", build_dtype_table(found))
 
 
@@ -167,7 +179,12 @@ def print_checkpoint(source: str, as_json: bool) -> None:
         told = {"config": vars(trained.model.config), "preprocessing": vars(trained.preprocessing)}
         print_json({"path": source, **known, "labels": trained.labels, **told})
         return
-    print_table(build_pairs_table(trained.source, {**known, "labels": format_labels(trained.labels), **describe_preprocessing(trained.preprocessing)}))
+    print_table(
+        build_pairs_table(
+            trained.source,
+            {**known, "labels": format_labels(trained.labels), **describe_preprocessing(trained.preprocessing)},
+        )
+    )
 
 
 def describe_manifest(manifest: Manifest) -> dict[str, object]:

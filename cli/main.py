@@ -54,7 +54,9 @@ def print_version(wanted: bool) -> None:
 @app.callback()
 def set_global_options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; as {DEBUG_VARIABLE}=1 in the environment.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help=f"Show tracebacks; as {DEBUG_VARIABLE}=1 in the environment.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,

@@ -84,5 +84,9 @@ MinAgreementOption = Annotated[
         rich_help_panel=GATES_PANEL,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.", rich_help_panel=OUTPUT_PANEL)]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT_PANEL)]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else.", rich_help_panel=OUTPUT_PANEL)
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT_PANEL)
+]

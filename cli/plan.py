@@ -161,7 +161,13 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: JobPro
 
 
 def within(
-    gate: Gate, plan: Plan, recipe: Recipe, deployed: DeployForm, images: ImageSet, calibration: ImageSet, steps: JobProgress
+    gate: Gate,
+    plan: Plan,
+    recipe: Recipe,
+    deployed: DeployForm,
+    images: ImageSet,
+    calibration: ImageSet,
+    steps: JobProgress,
 ) -> Recipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
     from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, evaluate_recipe, search_recipe
@@ -178,11 +184,15 @@ def within(
         found = measure_sensitivity(deployed, recipe, load_input_batches(deployed, some), progress=tick)
     with steps.step("Searching for the layers to keep in float"):
         costs = compute_costs("bytes", found, deployed, recipe)
-        outcome = search_recipe(deployed, recipe, found, images, budget, costs, known_points=[first], max_artifacts=TRIALS)
+        outcome = search_recipe(
+            deployed, recipe, found, images, budget, costs, known_points=[first], max_artifacts=TRIALS
+        )
     return recipe.model_copy(update={"float_layers": outcome.float_layers})
 
 
-def lowered(plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: JobProgress) -> Iterator[Artifact]:
+def lowered(
+    plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: JobProgress
+) -> Iterator[Artifact]:
     from shvit_mobile.pipeline.lower import lower
 
     for job in plan.jobs:
@@ -213,6 +223,8 @@ def proven(plan: Plan, artifacts: Sequence[Artifact], images: ImageSet, steps: J
         kept.append(update_manifest(artifact, drift=compared.row))
         rows.append(compared.row)
         changes.append(
-            find_prediction_changes(compared, plan.trained.labels, images.root, max_drop=plan.gate.max_drop if plan.gate else None)
+            find_prediction_changes(
+                compared, plan.trained.labels, images.root, max_drop=plan.gate.max_drop if plan.gate else None
+            )
         )
     return Exported(tuple(kept), tuple(rows), tuple(changes))

@@ -35,10 +35,12 @@ def report(
         "report.html"
     ),
     json_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what is on it here too (JSON).", rich_help_panel=OUTPUT_PANEL)
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what is on it here too (JSON).", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Of the page; else it names the model.", rich_help_panel=OUTPUT_PANEL)
+        str | None,
+        typer.Option(metavar="TEXT", help="Of the page; else it names the model.", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -57,7 +59,7 @@ def report(
     from shvit_mobile.report.page import render_page
 
     gathered = build_report(inputs, title=title)
-    texts = {out: render_page(gathered), **({json_out: gathered.json_text()} if json_out else {})}
+    texts = {out: render_page(gathered), **({json_out: gathered.to_json()} if json_out else {})}
     for file, text in texts.items():
         with write_atomically(file, overwrite=overwrite) as (path,):
             path.write_text(text)

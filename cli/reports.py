@@ -71,7 +71,7 @@ def add_range_violations(verdict: GateVerdict | None, reports: Sequence[RangeRep
 
     flags = (f"{report.artifact}: {flag}" for report in reports for flag in report.flags)
     notes = (f"{report.artifact}: {remark}" for report in reports for remark in report.notes)
-    return (verdict or GateVerdict.of()).and_also(flags, notes)
+    return (verdict or GateVerdict.from_findings()).extend(flags, notes)
 
 
 def print_layers_and_ranges(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> None:
@@ -93,7 +93,14 @@ def build_layer_table(report: LayerReport) -> Table:
         below = min(row.free_db, row.forced_db) < report.threshold_db
         mark = "first divergence" if row.layer == report.first else "below" if below else ""
         style = "bold red" if row.layer == report.first else None
-        table.add_row(format_cell(row.layer), row.kind, format_decibels(row.free_db), format_decibels(row.forced_db), mark, style=style)
+        table.add_row(
+            format_cell(row.layer),
+            row.kind,
+            format_decibels(row.free_db),
+            format_decibels(row.forced_db),
+            mark,
+            style=style,
+        )
     return table
 
 
@@ -136,7 +143,11 @@ def format_range_outcome(row: ValueRange) -> str:
 
 def describe_ranges(report: RangeReport) -> str:
     """What the table leaves out, and what it says as a whole."""
-    more = f"{len(report.values) - SHOWN_VALUES} smaller values more; --json has all. " if len(report.values) > SHOWN_VALUES else ""
+    more = (
+        f"{len(report.values) - SHOWN_VALUES} smaller values more; --json has all. "
+        if len(report.values) > SHOWN_VALUES
+        else ""
+    )
     would = "" if report.computes_in_half else "The artifact holds nothing in fp16; this is what would become of it. "
     found = f"{len(report.flags)} faults." if report.flags else "Nothing overflows and no branch is silent."
     return f"{more}Run by {report.engine}. {would}{found}"

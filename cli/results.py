@@ -30,13 +30,15 @@ def apply_gate(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | Non
     return evaluate_gate(rows, gate)
 
 
-def add_delegation_violations(verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float) -> GateVerdict | None:
+def add_delegation_violations(
+    verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float
+) -> GateVerdict | None:
     """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
     from shvit_mobile.contracts.drift_report import GateVerdict
     from shvit_mobile.targets.delegation import describe_delegation_shortfall
 
     found = [sentence for artifact in artifacts for sentence in describe_delegation_shortfall(artifact, required)]
-    return (verdict or GateVerdict.of()).and_also(found) if found else verdict
+    return (verdict or GateVerdict.from_findings()).extend(found) if found else verdict
 
 
 def write_drift_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
@@ -44,7 +46,7 @@ def write_drift_report(report: DriftReport, file: Path, *, overwrite: bool) -> N
     from shvit_mobile.contracts.outputs import write_atomically
 
     with write_atomically(file, overwrite=overwrite) as (path,):
-        path.write_text(report.json_text())
+        path.write_text(report.to_json())
 
 
 def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:
@@ -76,7 +78,7 @@ def to_artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 def to_contract_json(contract: Contract) -> Any:
     """A contract as plain JSON values; infinities are texts."""
-    return json.loads(contract.json_text())
+    return json.loads(contract.to_json())
 
 
 def collect_sizes(artifacts: Sequence[Artifact]) -> dict[str, int]:

@@ -69,7 +69,7 @@ def build_artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
 def build_latency_table(report: DeviceReport) -> Table:
     """One line a contestant, in the order they were given."""
     settings = report.settings
-    title = f"Latency in ms on {report.device.model}, {settings.threads_in_words}, batch {settings.batch}"
+    title = f"Latency in ms on {report.device.model}, {settings.threads_text}, batch {settings.batch}"
     table = create_table(title, "", gap=1)
     headings = ("p50", "p90", "p99", "times as\nfast", "of the\nroof")
     for heading in (*headings, "load\nms", "first\nms", "load\nMB", "run\nMB", "disk\nMB"):

@@ -57,7 +57,9 @@ def validate(
     checkpoint: CheckpointOption = None,
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Images to compare on, in a folder for each class.", rich_help_panel=IMAGES_PANEL),
+        typer.Option(
+            metavar="DIR", help="Images to compare on, in a folder for each class.", rich_help_panel=IMAGES_PANEL
+        ),
     ] = None,
     labels_csv: LabelsCsvOption = None,
     count: Annotated[
@@ -117,7 +119,8 @@ def validate(
         typer.Option("--write", help="Put the figures into each artifact's manifest.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the drift report here (JSON).", rich_help_panel=OUTPUT_PANEL)
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the drift report here (JSON).", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -182,12 +185,17 @@ def validate(
     if as_json:
         print_json(to_contract_json(report))
     else:
-        print_table(build_drift_table(report.rows, collect_sizes(opened)), *map(describe_cross_runtime_divergence, found.distances))
+        print_table(
+            build_drift_table(report.rows, collect_sizes(opened)),
+            *map(describe_cross_runtime_divergence, found.distances),
+        )
         print_changes(found.changed, found.here)
         print_layers_and_ranges(layered, ranged)
     for artifact in opened:
         if cpus and not runs_on_arm64(artifact):
-            print_note(f"{artifact.path.name} ran on this machine only: ExecuTorch artifacts alone run on emulated ARM64.")
+            print_note(
+                f"{artifact.path.name} ran on this machine only: ExecuTorch artifacts alone run on emulated ARM64."
+            )
     print_verdict(verdict)
 
 
@@ -203,7 +211,7 @@ def cpus_of(arch: str | None, names: list[str]) -> list[CPU]:
         )
     if arch is None:
         return []
-    UnknownArchitecture.chosen(arch, ["arm64"])
+    UnknownArchitecture.parse_choice(arch, ["arm64"])
 
     from shvit_mobile.runtimes.arm64.cpus import DEFAULT_CPU, find_cpu, is_arm64_host
     from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
@@ -267,11 +275,15 @@ def measured(
     references: dict[Preprocessing, FloatReference] = {}
     for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
         with steps.step("Running the float model") as tick:
-            references[preprocessing] = compute_float_reference(trained, sets[0], preprocessing=preprocessing, progress=tick)
+            references[preprocessing] = compute_float_reference(
+                trained, sets[0], preprocessing=preprocessing, progress=tick
+            )
     found = Measured()
     for rung in rungs:
         with steps.step(f"Simulating the {rung.name}") as tick:
-            found.simulated.append(compare_simulated_rung(rung, trained, sets[0], references[rung.preprocessing], progress=tick))
+            found.simulated.append(
+                compare_simulated_rung(rung, trained, sets[0], references[rung.preprocessing], progress=tick)
+            )
     for artifact, images in zip(artifacts, sets, strict=True):
         reference, name = references[artifact.manifest.preprocessing], artifact.path.name
         with steps.step(f"Running {name}") as tick:

@@ -29,7 +29,7 @@ class UnknownChoice(ShvitError):
     kind = "choice"
 
     @classmethod
-    def among(cls, given: str, choices: Iterable[str]) -> Self:
+    def from_choices(cls, given: str, choices: Iterable[str]) -> Self:
         """The error for `given`, which should have been one of `choices`; names the nearest."""
         known = list(choices)
         near = get_close_matches(given, known, n=1, cutoff=0.5)
@@ -40,7 +40,7 @@ class UnknownChoice(ShvitError):
         )
 
     @classmethod
-    def chosen(cls, given: str, choices: Iterable[Choice]) -> Choice:
+    def parse_choice(cls, given: str, choices: Iterable[Choice]) -> Choice:
         """The one of `choices` that `given` names.
 
         Raises:
@@ -50,7 +50,7 @@ class UnknownChoice(ShvitError):
         for choice in known:
             if given == choice:
                 return choice
-        raise cls.among(given, known)
+        raise cls.from_choices(given, known)
 
 
 class UnknownVariant(UnknownChoice):

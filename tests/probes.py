@@ -34,7 +34,9 @@ def build_model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTCo
     return build_trained_model(network, size=SIZE)
 
 
-def write_unverified_artifact(model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path) -> Artifact:
+def write_unverified_artifact(
+    model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path
+) -> Artifact:
     """An artifact as `lower` writes it, unproven."""
     deployed = model if isinstance(model, DeployForm) else to_deploy_form(model)
     module = import_module(TARGET_MODULES[target][0])

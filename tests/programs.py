@@ -66,6 +66,6 @@ def draw_pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]
 @torch.no_grad()
 def compute_float_logits(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the trained model itself answers, BatchNorms and all."""
-    images = torch.from_numpy(deployed.trained.preprocessing.normalised(pixels))
+    images = torch.from_numpy(deployed.trained.preprocessing.normalize(pixels))
     logits: NDArray[np.float32] = deployed.trained.model(images).numpy()
     return logits

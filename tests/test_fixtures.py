@@ -31,7 +31,7 @@ def list_valid_documents() -> list[Path]:
 
 
 def read_document(path: Path, kind: str) -> Document:
-    return READABLE[kind].parse(path, ShvitError, f"a {kind}")
+    return READABLE[kind].read_file(path, ShvitError, f"a {kind}")
 
 
 def read_device_reports(folder: str) -> list[DeviceReport]:
@@ -41,7 +41,7 @@ def read_device_reports(folder: str) -> list[DeviceReport]:
 @pytest.mark.parametrize("path", list_valid_documents(), ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_a_valid_one_is_read_and_written_again_unchanged(path: Path) -> None:
     value = json.loads(path.read_text())
-    assert json.loads(read_document(path, value["kind"]).json_text()) == value
+    assert json.loads(read_document(path, value["kind"]).to_json()) == value
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["file"])
@@ -68,7 +68,7 @@ def test_fields_of_a_newer_minor_version_are_kept(kind: str) -> None:
     path = FOLDER / "newer_minor" / f"{kind}.json"
     value = json.loads(path.read_text())
     assert "added_later" in value
-    assert json.loads(read_document(path, kind).json_text()) == value
+    assert json.loads(read_document(path, kind).to_json()) == value
 
 
 def test_the_fixtures_are_what_the_tool_writes(tmp_path: Path) -> None:

@@ -150,7 +150,9 @@ def test_a_dead_artifact_does_not_hit_every_label():
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("figure", [sqnr, compute_max_abs_error, compute_mean_kl, compute_agreement, compare_top1_classes])
+@pytest.mark.parametrize(
+    "figure", [sqnr, compute_max_abs_error, compute_mean_kl, compute_agreement, compare_top1_classes]
+)
 def test_a_logit_that_is_not_finite_is_refused(figure, poison):
     good = np.ones((4, 3), np.float32)
     bad = good.copy()
@@ -163,7 +165,9 @@ def test_a_logit_that_is_not_finite_is_refused(figure, poison):
         find_topk_hits(bad, np.zeros(4, np.int64), 1)
 
 
-@pytest.mark.parametrize("figure", [sqnr, compute_max_abs_error, compute_mean_kl, compute_agreement, compare_top1_classes])
+@pytest.mark.parametrize(
+    "figure", [sqnr, compute_max_abs_error, compute_mean_kl, compute_agreement, compare_top1_classes]
+)
 def test_shapes_that_differ_and_nothing_at_all_are_refused(figure):
     with pytest.raises(ShapeMismatch, match=r"\(4, 2\).*\(4, 3\)"):
         figure(np.ones((4, 3)), np.ones((4, 2)))
@@ -194,4 +198,6 @@ def test_figures_do_not_depend_on_the_size_of_a_block(pair, size):
     whole = [figure(*pair) for figure in (sqnr, compute_max_abs_error, compute_mean_kl)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics, "BLOCK", size)
-        assert [figure(*pair) for figure in (sqnr, compute_max_abs_error, compute_mean_kl)] == pytest.approx(whole, rel=1e-9, abs=1e-12)
+        assert [figure(*pair) for figure in (sqnr, compute_max_abs_error, compute_mean_kl)] == pytest.approx(
+            whole, rel=1e-9, abs=1e-12
+        )

@@ -93,7 +93,7 @@ def test_lowering_and_opening(as_given: Kind, tmp_path: Path) -> None:
     made = shvit_mobile.lower(deployed, Recipe(precision="fp32"), "onnx", as_given(tmp_path / "out"))
     assert made.path.parent == tmp_path / "out"
     assert Artifact.open(as_given(made.path)) == made
-    assert shvit_mobile.open_runner(Artifact.open(as_given(made.path))).how == "native"
+    assert shvit_mobile.open_runner(Artifact.open(as_given(made.path))).execution == "native"
     assert [one.artifact.name for one in open_manifests([as_given(made.path)])] == [made.path.name]
     assert compute_sha256(as_given(made.path)) == made.manifest.artifact.sha256
     assert compute_size_bytes(as_given(made.path)) == made.manifest.artifact.bytes
@@ -104,10 +104,12 @@ def test_recipes(as_given: Kind, tmp_path: Path) -> None:
     write_recipe(as_given(path), Recipe(precision="fp32"), (as_given(tmp_path / "more.json"), "{}"))
     read = Recipe.read(as_given(path))
     assert read == Recipe(precision="fp32")
-    assert read.beside == path.with_suffix(".safetensors")
+    assert read.overrides_path == path.with_suffix(".safetensors")
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENT_TYPES if hasattr(one, "read")], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "document", [one for one in DOCUMENT_TYPES if hasattr(one, "read")], ids=lambda one: one.__name__
+)
 def test_documents(document: Any, as_given: Kind) -> None:
     file = next((FIXTURES / document.NAME).rglob("goldens.json" if document.NAME == "goldens" else "*.json"))
     assert document.read(as_given(file)) == document.read(file)
@@ -115,7 +117,9 @@ def test_documents(document: Any, as_given: Kind) -> None:
 
 def test_reports_and_apps(as_given: Kind) -> None:
     phone = FIXTURES / "device_report" / "pixel-8.json"
-    assert [run.report for run in collect_device_reports([as_given(phone)])] == [run.report for run in collect_device_reports([phone])]
+    assert [run.report for run in collect_device_reports([as_given(phone)])] == [
+        run.report for run in collect_device_reports([phone])
+    ]
     assert build_report([as_given(FIXTURES / "manifest"), as_given(phone)]).devices
     assert open_app(as_given(APP)).root == APP
 
@@ -142,7 +146,17 @@ def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
 PUBLIC: tuple[Any, ...] = (
     *(one for name in shvit_mobile.__all__ if inspect.isfunction(one := getattr(shvit_mobile, name))),
     *(one.read for one in DOCUMENT_TYPES if hasattr(one, "read")),
-    *(Artifact.open, write_recipe, open_manifests, collect_device_reports, build_report, open_app, run_demo, decode_image, load_golden_image),
+    *(
+        Artifact.open,
+        write_recipe,
+        open_manifests,
+        collect_device_reports,
+        build_report,
+        open_app,
+        run_demo,
+        decode_image,
+        load_golden_image,
+    ),
     *(compute_sha256, compute_size_bytes, inspect_program, load_compute_plan, measure_on_device, collect_value_ranges),
 )
 

@@ -100,7 +100,9 @@ def main(
     shape = (1, 3, *trained.preprocessing.size)
     macs = count_macs(deployed.module, shape)
     subjects = [
-        BenchmarkSubject(name, "executorch", "int8", str(lower_program(name, deployed, recipe, out / variant)), shape, macs=macs)
+        BenchmarkSubject(
+            name, "executorch", "int8", str(lower_program(name, deployed, recipe, out / variant)), shape, macs=macs
+        )
         for name in CHANGES
     ]
     settings = BenchmarkSettings(threads=1, batch=1, rounds=rounds, warm_up=5, iterations=20, cpus=())
@@ -127,7 +129,7 @@ def lower_program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path)
 def format_ratio(run: TimedRun, first: TimedRun) -> str:
     if run is first:
         return ""
-    longer = compute_speed_ratio(run.by_round, first.by_round)
+    longer = compute_speed_ratio(run.round_medians, first.round_medians)
     return f"{longer.value:.3f} ({longer.low:.3f}–{longer.high:.3f})"
 
 

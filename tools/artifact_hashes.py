@@ -239,7 +239,9 @@ def hash_artifact(job: HashJob, folder: Path) -> dict[str, str]:
     deployed = load_deploy_form(job.model, folder)
     fixed = job.recipe in (INT8_RECIPES.keys() | MIXED_RECIPES.keys())
     recipe = (
-        read_recipe(get_recipe_path(job.model, job.recipe, folder)) if fixed else calibrate(deployed, precision=job.recipe)  # type: ignore[arg-type]
+        read_recipe(get_recipe_path(job.model, job.recipe, folder))
+        if fixed
+        else calibrate(deployed, precision=job.recipe)  # type: ignore[arg-type]
     )
     with TemporaryDirectory() as place:
         options = OPTIONS[job.target](**job.options)

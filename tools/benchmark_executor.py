@@ -50,7 +50,7 @@ def main(
     preprocessing = trained.preprocessing
     seconds: dict[str, list[float]] = {name: [] for name in (EAGER, *runners)}
     for turn, pixels in enumerate(add_warm_up(iterate_pictures(folder, preprocessing, images, batch))):
-        tensors = torch.from_numpy(preprocessing.normalised(pixels))
+        tensors = torch.from_numpy(preprocessing.normalize(pixels))
         jobs: list[tuple[str, Callable[[Any], object], Any]] = [(EAGER, eager, tensors)]
         jobs += [(name, runner.run, pixels) for name, runner in runners.items()]
         for name, run, given in random.Random(turn).sample(jobs, len(jobs)):

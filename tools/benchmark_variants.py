@@ -65,9 +65,9 @@ def main(
             if not race:
                 continue
             found = run_benchmark(artifacts, settings=settings, peer_checkpoint=trained)
-            for sentence in found.absent:
+            for sentence in found.skipped:
                 print(f"note: {sentence}")
-            report.write_text(found.report.json_text())
+            report.write_text(found.report.to_json())
             (place / "chart.svg").write_text(render_latency_chart(found.report))
         print(f"### {variant} at {NATIVE_SIZES[variant]}\n\n{table(DeviceReport.read(report), BASELINE)}", flush=True)
 

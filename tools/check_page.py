@@ -180,7 +180,11 @@ def find_faults(page: Path, program: str, shots: Path | None = None) -> list[str
         session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             browser.call(f"{domain}.enable", session)
-        found = [f"{view.name}: {fault}" for view in VIEWS for fault in find_faults_in_view(browser, session, page, view, shots)]
+        found = [
+            f"{view.name}: {fault}"
+            for view in VIEWS
+            for fault in find_faults_in_view(browser, session, page, view, shots)
+        ]
         if shots:
             print_page(browser, session, shots / "print.pdf")
     return found
@@ -207,7 +211,13 @@ def find_faults_in_view(browser: Browser, session: str, page: Path, view: View, 
     browser.wait("Page.loadEventFired")
     # Closed parts are looked at too.
     evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = true)")
-    found = [*(fault for script in (FIND_OVERFLOWING, FIND_CLIPPED, FIND_BROKEN_IMAGES) for fault in evaluate_script(browser, session, script))]
+    found = [
+        *(
+            fault
+            for script in (FIND_OVERFLOWING, FIND_CLIPPED, FIND_BROKEN_IMAGES)
+            for fault in evaluate_script(browser, session, script)
+        )
+    ]
     evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = false)")
     if shots:
         for number, clip in enumerate(split_into_pieces(browser, session), 1):

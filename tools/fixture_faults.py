@@ -118,7 +118,9 @@ def apply_fault(value: dict[str, Any], fault: Fault) -> dict[str, Any]:
 
 def to_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
     """A copy of the next minor version, with a field that is unknown here at the top and one within each part."""
-    copy = {key: {**part, "added": [1, 2]} if has_own_fields(key, part) else part for key, part in deepcopy(value).items()}
+    copy = {
+        key: {**part, "added": [1, 2]} if has_own_fields(key, part) else part for key, part in deepcopy(value).items()
+    }
     return {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
 
 

@@ -240,7 +240,7 @@ def write_goldens(folder: Path) -> None:
         pixels_tolerance=1.5,
         images=tuple(write_golden_image(index, preprocessing, place) for index in range(2)),
     )
-    (place / "goldens.json").write_text(goldens.json_text())
+    (place / "goldens.json").write_text(goldens.to_json())
     export = EXPORTS[3]
     named = build_manifest(export, SMALL).model_copy(
         update={
@@ -250,14 +250,14 @@ def write_goldens(folder: Path) -> None:
             "golden": None,
         }
     )
-    (folder / f"{SMALL_STEM}.manifest.json").write_text(named.json_text())
+    (folder / f"{SMALL_STEM}.manifest.json").write_text(named.to_json())
 
 
 def write_golden_image(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:
     """One picture, copied from the test images."""
     source = find_picture(index)
     with Image.open(source) as opened:
-        pixels = preprocessing.pixels(opened.convert("RGB"))
+        pixels = preprocessing.preprocess_image(opened.convert("RGB"))
     image, raw = f"{index}.jpg", f"{index}.pixels.rgb"
     (place / image).write_bytes(source.read_bytes())
     (place / raw).write_bytes(pixels.tobytes())
@@ -293,7 +293,9 @@ def build_full_drift_report() -> DriftReport:
         checkpoint=CheckpointInfo(
             variant="shvit_s1", classes=len(LABELS), source="shvit_s1-cifar10.safetensors", sha256=CHECKPOINT
         ),
-        images=EvaluationImages(source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()),
+        images=EvaluationImages(
+            source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()
+        ),
         rows=(
             build_drift_row(fp16).model_copy(
                 update={
@@ -388,7 +390,9 @@ def build_small_drift_report() -> DriftReport:
         app=full.app,
         versions=VERSIONS["executorch"],
         checkpoint=full.checkpoint,
-        images=EvaluationImages(source="photos", count=IMAGES, labelled=False, sha256=sha256(b"photos").hexdigest(), seed=0),
+        images=EvaluationImages(
+            source="photos", count=IMAGES, labelled=False, sha256=sha256(b"photos").hexdigest(), seed=0
+        ),
         rows=(build_drift_row(export).model_copy(update=dict.fromkeys(unlabelled)),),
     )
 

@@ -57,10 +57,14 @@ class FixturePhone:
 
 
 def build_device(name: str, model: str, system: str, memory: float, cores: int) -> DeviceInfo:
-    return DeviceInfo(kind="phone", model=model, system=system, cores=cores, memory_bytes=int(memory * 1024**3), name=name)
+    return DeviceInfo(
+        kind="phone", model=model, system=system, cores=cores, memory_bytes=int(memory * 1024**3), name=name
+    )
 
 
-def build_thermal_trace(*states: ThermalState, every: float, headroom: tuple[float, ...] = ()) -> tuple[ThermalSample, ...]:
+def build_thermal_trace(
+    *states: ThermalState, every: float, headroom: tuple[float, ...] = ()
+) -> tuple[ThermalSample, ...]:
     """A state each `every` seconds."""
     return tuple(
         ThermalSample(seconds=index * every, state=state, headroom=headroom[index] if headroom else None)
@@ -106,7 +110,9 @@ PHONES = (
         seed=2,
         milliseconds={"cpu": 9.8, "cpu-and-gpu": 5.1, "cpu-and-neural-engine": 1.9, "all": 1.95},
         speedups={"int8": 0.98, "int8-weights": 1.03, ("int8", "cpu"): 0.66, ("int8", "cpu-and-gpu"): 0.8},
-        conditions=DeviceConditions(low_power=False, battery=0.52, charging=True, thermal=build_thermal_trace(*HEATING, every=30)),
+        conditions=DeviceConditions(
+            low_power=False, battery=0.52, charging=True, thermal=build_thermal_trace(*HEATING, every=30)
+        ),
         sustained=("fp16", "all"),
     ),
     FixturePhone(
@@ -117,7 +123,9 @@ PHONES = (
         seed=3,
         milliseconds={"cpu": 15.2, "cpu-and-gpu": 9.1, "cpu-and-neural-engine": 2.6, "all": 2.7},
         speedups={"int8": 0.97, "int8-weights": 1.01, ("int8", "cpu"): 0.64},
-        conditions=DeviceConditions(low_power=True, battery=0.18, charging=False, thermal=build_thermal_trace("nominal", "fair", every=60)),
+        conditions=DeviceConditions(
+            low_power=True, battery=0.18, charging=False, thermal=build_thermal_trace("nominal", "fair", every=60)
+        ),
     ),
     PIXEL,
     FixturePhone(
@@ -132,7 +140,9 @@ PHONES = (
             low_power=False,
             battery=0.91,
             charging=True,
-            thermal=build_thermal_trace(*HEATING, every=30, headroom=tuple(round(0.4 + 0.055 * step, 3) for step in range(12))),
+            thermal=build_thermal_trace(
+                *HEATING, every=30, headroom=tuple(round(0.4 + 0.055 * step, 3) for step in range(12))
+            ),
         ),
         sustained=("int8", 4),
     ),
@@ -144,7 +154,9 @@ PHONES = (
         seed=6,
         milliseconds={1: 96.0, 2: 55.5, 4: 48.2},
         speedups={"int8": 1.9},
-        conditions=DeviceConditions(battery=0.33, charging=False, thermal=build_thermal_trace("nominal", "fair", "fair", every=45)),
+        conditions=DeviceConditions(
+            battery=0.33, charging=False, thermal=build_thermal_trace("nominal", "fair", "fair", every=45)
+        ),
         golden_fails=True,
     ),
 )

@@ -67,7 +67,9 @@ def main(
         print(f"{name}: {compute_share(expected, run_deploy_form(deployed, wrong).numpy()):.2g}")
 
 
-def list_kernel_pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Iterator[tuple[str, ModelFunction, ModelFunction]]:
+def list_kernel_pairs(
+    folder: Path, deployed: DeployForm, *, arm64: bool
+) -> Iterator[tuple[str, ModelFunction, ModelFunction]]:
     """Two right ways each to compute the same, by name."""
 
     def opened(what: str) -> Artifact:
@@ -78,8 +80,16 @@ def list_kernel_pairs(folder: Path, deployed: DeployForm, *, arm64: bool) -> Ite
     yield "fp32: ONNX Runtime, Core ML reference", float32, make_reference_function(opened("coreml-fp32"), "fp32")
     for precision in ("fp16", "int8-weights", "int8"):
         package = opened(f"coreml-{precision}")
-        yield f"{precision}: Core ML in fp16, in fp32", make_reference_function(package, "fp16"), make_reference_function(package, "fp32")
-    yield "fp16: float32, sums kept in fp16", lambda p: run_deploy_form(deployed, p).numpy(), make_fp16_sum_function(deployed)
+        yield (
+            f"{precision}: Core ML in fp16, in fp32",
+            make_reference_function(package, "fp16"),
+            make_reference_function(package, "fp32"),
+        )
+    yield (
+        "fp16: float32, sums kept in fp16",
+        lambda p: run_deploy_form(deployed, p).numpy(),
+        make_fp16_sum_function(deployed),
+    )
     integer = opened("onnx-int8")
     yield "int8: ONNX Runtime fused, node by node", open_runner(integer).run, make_unfused_function(integer)
     for artifact in map(opened, ("executorch-fp32", "executorch-int8")) if arm64 else ():
@@ -131,7 +141,9 @@ def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
         hooks = [layer.register_forward_hook(lambda one, given, _: dense(one, given[0])) for layer in layers]
         try:
             starts = range(0, len(pixels), BATCH_SIZE)
-            return np.concatenate([run_deploy_form(deployed, pixels[first : first + BATCH_SIZE]).numpy() for first in starts])
+            return np.concatenate(
+                [run_deploy_form(deployed, pixels[first : first + BATCH_SIZE]).numpy() for first in starts]
+            )
         finally:
             for hook in hooks:
                 hook.remove()
@@ -168,7 +180,7 @@ def measure_weight_faults(deployed: DeployForm, pixels: Pixels) -> list[float]:
 def list_input_faults(pixels: Pixels, deployed: DeployForm) -> Iterator[tuple[str, Pixels]]:
     """What an app may do wrong with right pixels."""
     yield "colours in the wrong order", np.ascontiguousarray(pixels[..., ::-1])
-    normalised = deployed.trained.preprocessing.normalised(pixels).transpose(0, 2, 3, 1)
+    normalised = deployed.trained.preprocessing.normalize(pixels).transpose(0, 2, 3, 1)
     yield "normalised twice", np.clip(normalised, 0, 255).astype(np.uint8)
 
 

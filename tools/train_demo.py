@@ -249,7 +249,10 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool)
     height, width = ((area * f).sqrt().clamp(max=1.0) * side for f in (1 / stretch, stretch))
     top, left = ((side - extent) * torch.rand(n, generator=generator) for extent in (height, width))
     flip = torch.rand(n, generator=generator) < 0.5
-    rows, columns = build_resampling_matrices(top, height, side, size), build_resampling_matrices(left, width, side, size)
+    rows, columns = (
+        build_resampling_matrices(top, height, side, size),
+        build_resampling_matrices(left, width, side, size),
+    )
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     if not gentle:
         contrast, light = (values[:, None, None, None] for values in (uniform(0.7, 1.3), uniform(-0.1, 0.1)))
@@ -407,7 +410,9 @@ def load_initial_weights(checkpoint: Path, variant: str, model: SHViT, average: 
     average.model.load_state_dict(weights)
 
 
-def save_state(out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer], epochs: int) -> None:
+def save_state(
+    out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer], epochs: int
+) -> None:
     state = {
         "model": model.state_dict(),
         "average": average.model.state_dict(),

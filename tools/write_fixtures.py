@@ -59,7 +59,7 @@ def write_fixtures(folder: Path) -> None:
 def write_newer(folder: Path, documents: tuple[Document, ...]) -> None:
     folder.mkdir()
     for document in documents:
-        write_json(folder / f"{document.NAME}.json", of_newer_minor(json.loads(document.json_text())))
+        write_json(folder / f"{document.NAME}.json", of_newer_minor(json.loads(document.to_json())))
 
 
 def write_invalid(folder: Path, documents: tuple[Document, ...]) -> None:
@@ -67,7 +67,7 @@ def write_invalid(folder: Path, documents: tuple[Document, ...]) -> None:
     cases = []
     for document in documents:
         (folder / document.NAME).mkdir(parents=True)
-        value = json.loads(document.json_text())
+        value = json.loads(document.to_json())
         for fault in FAULTS[document.NAME]:
             file = f"{document.NAME}/{fault.name}.json"
             write_json(folder / file, broken(value, fault))

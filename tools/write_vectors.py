@@ -67,7 +67,10 @@ def build_preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocess
         "tall": (draw_picture(211, 37), Preprocessing(size=(48, 48), crop_ratio=1.0, interpolation="bilinear")),
         "not-square": (draw_picture(64, 97), Preprocessing(size=(56, 40), interpolation="lanczos")),
         "nearest": (draw_picture(40, 31), Preprocessing(size=(32, 32), crop_ratio=0.9, interpolation="nearest")),
-        "bgr": (draw_picture(80, 80), Preprocessing(size=(32, 48), channel_order="bgr", mean=(0.5,) * 3, std=(0.25,) * 3)),
+        "bgr": (
+            draw_picture(80, 80),
+            Preprocessing(size=(32, 48), channel_order="bgr", mean=(0.5,) * 3, std=(0.25,) * 3),
+        ),
         "as-it-is": (draw_picture(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
         "one-pixel": (draw_picture(1, 1), Preprocessing(size=(8, 8))),
     }
@@ -77,8 +80,8 @@ def write_preprocessing(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = []
     for name, (picture, preprocessing) in build_preprocessing_cases().items():
-        pixels = preprocessing.pixels(Image.fromarray(picture))
-        tensor = preprocessing.normalised(pixels[None])[0]
+        pixels = preprocessing.preprocess_image(Image.fromarray(picture))
+        tensor = preprocessing.normalize(pixels[None])[0]
         for suffix, values in (("picture", picture), ("pixels", pixels)):
             (folder / f"{name}.{suffix}.rgb").write_bytes(values.tobytes())
         cases.append(

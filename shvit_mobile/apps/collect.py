@@ -58,7 +58,7 @@ def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
 
 def parse_run(text: str, source: str) -> DeviceRun:
     """The report in a text, once all in it agrees with itself."""
-    report = DeviceReport.parse_text(text, source, BadReport, "a device report")
+    report = DeviceReport.parse_json(text, source, BadReport, "a device report")
     check_time(report, source)
     for result in report.results:
         check_result(result, source)
@@ -98,7 +98,8 @@ def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
             entries = archive.infolist()
             if len(entries) > MAX_ARCHIVE_ENTRIES:
                 raise BadReport(
-                    f"{path} holds {len(entries)} entries.", why=f"An archive of reports has at most {MAX_ARCHIVE_ENTRIES}."
+                    f"{path} holds {len(entries)} entries.",
+                    why=f"An archive of reports has at most {MAX_ARCHIVE_ENTRIES}.",
                 )
             for entry in entries:
                 check_archive_entry(entry, path)

@@ -256,7 +256,9 @@ class RunResult:
         return format_compute_unit(self.run.report, self.result)
 
 
-def pair_with_earlier(runs: Sequence[DeviceRun], baseline: Sequence[DeviceRun]) -> tuple[list[tuple[RunResult, RunResult]], list[str]]:
+def pair_with_earlier(
+    runs: Sequence[DeviceRun], baseline: Sequence[DeviceRun]
+) -> tuple[list[tuple[RunResult, RunResult]], list[str]]:
     """Pairs of an earlier and a later result of the same identity, and in words what has no earlier one."""
     now, before = group_by_identity(runs), group_by_identity(baseline)
     found: list[tuple[RunResult, RunResult]] = []

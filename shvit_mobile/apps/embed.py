@@ -117,7 +117,7 @@ def check_embed_overwrite(parcels: Sequence[EmbedPlan], app: App, *, overwrite: 
     for one in parcels:
         if not one.folder.exists():
             continue
-        known = record.model(one.name)
+        known = record.find_model(one.name)
         if known is None:
             raise OutputExists(
                 f"{one.folder} is already there, and embed did not put it there.",
@@ -161,9 +161,9 @@ def embed_artifacts(parcels: Sequence[EmbedPlan], app: App, *, overwrite: bool =
     ours = {one.folder: LABELS_NAME for one in parcels}
     with write_atomically(*finals, folders=ours, overwrite=True) as (*folders, record):
         new = tuple(copy_artifact(one, folder) for one, folder in zip(parcels, folders, strict=True))
-        kept = before.without({model.name for model in new})
+        kept = before.drop_models({model.name for model in new})
         after = EmbedRecord(made=made, models=(*kept.models, *new))
-        record.write_text(after.json_text())
+        record.write_text(after.to_json())
     return after
 
 
@@ -199,7 +199,7 @@ def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool =
     """
     record = EmbedRecord.read(app.models)
     for name in names:
-        if record.model(name) is None:
+        if record.find_model(name) is None:
             known = ", ".join(model.name for model in record.models) or "nothing"
             raise BadApp(f"{name} was not embedded into {app.root}.", why=f"Embedded there: {known}.")
     if not record.models:
@@ -227,7 +227,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
         the folders that stay, since someone put files into them.
     """
     before = EmbedRecord.read(app.models)
-    after = before.without({model.name for model in models})
+    after = before.drop_models({model.name for model in models})
     for model in models:
         folder = app.models / model.name
         for name in hash_files(folder).keys() & model.files.keys():
@@ -235,7 +235,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
         remove_empty_subfolders(folder)
     if after.models:
         with write_atomically(app.models / RECORD_NAME, overwrite=True) as (record,):
-            record.write_text(after.json_text())
+            record.write_text(after.to_json())
     else:
         (app.models / RECORD_NAME).unlink()
         remove_folders_if_empty([app.models, *app.models.parents][: before.made])

@@ -34,7 +34,7 @@ def describe_slowdowns(comparisons: Iterable[RunComparison], gate: SlowdownGate)
     return [
         f"{format_comparison(one)}, more than {100 * gate.limit:g}%{format_differences(one)}."
         for one in comparisons
-        if gate.verdict(one.slowdown) == "slower"
+        if gate.evaluate(one.slowdown) == "slower"
     ]
 
 
@@ -42,7 +42,7 @@ def describe_undecided(found: DeviceComparison, gate: SlowdownGate) -> list[str]
     """A sentence for each comparison that leaves the limit open, and for each row without an earlier run."""
     sentences = []
     for one in found.comparisons:
-        if gate.verdict(one.slowdown) != "open":
+        if gate.evaluate(one.slowdown) != "open":
             continue
         if one.slowdown.low is None:
             reason = f"too few rounds for an interval: both runs need {MIN_ROUNDS}"

@@ -22,7 +22,11 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     """
     found: list[Manifest] = []
     for path in map(Path, paths):
-        files = sorted(path.rglob(f"*{MANIFEST_SUFFIX}")) if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values() else [path]
+        files = (
+            sorted(path.rglob(f"*{MANIFEST_SUFFIX}"))
+            if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values()
+            else [path]
+        )
         if not files:
             raise BadArtifact(
                 f"{path} holds no manifest of an artifact.",

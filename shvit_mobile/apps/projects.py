@@ -99,7 +99,9 @@ def find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
 
 def find_android_models_folder(root: Path) -> Path:
     """The assets of the app's module: `app`, or else the only one that builds an application."""
-    modules = [path.parent for name in GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}")) if is_app_build_file(path)]
+    modules = [
+        path.parent for name in GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}")) if is_app_build_file(path)
+    ]
     if root / "app" in modules or (not modules and (root / "app").is_dir()):
         modules = [root / "app"]
     if len(modules) != 1:

@@ -51,12 +51,12 @@ class EmbedRecord(Contract):
             BadApp: it cannot be read.
         """
         path = models / RECORD_NAME
-        return cls.parse(path, BadApp, "a record of what was embedded") if path.exists() else cls()
+        return cls.read_file(path, BadApp, "a record of what was embedded") if path.exists() else cls()
 
-    def model(self, name: str) -> EmbeddedModel | None:
+    def find_model(self, name: str) -> EmbeddedModel | None:
         return next((model for model in self.models if model.name == name), None)
 
-    def without(self, names: set[str]) -> EmbedRecord:
+    def drop_models(self, names: set[str]) -> EmbedRecord:
         return self.model_copy(update={"models": tuple(model for model in self.models if model.name not in names)})
 
 

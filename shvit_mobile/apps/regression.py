@@ -48,7 +48,7 @@ class SlowdownGate:
         if not isfinite(self.limit) or self.limit < 0:
             raise WrongConfig(f"max-slowdown is {self.limit:g}.", why="It is a share, at least 0: 5% is 0.05.")
 
-    def verdict(self, slowdown: Slowdown) -> SlowdownVerdict:
+    def evaluate(self, slowdown: Slowdown) -> SlowdownVerdict:
         """ "slower" where the whole interval is past the limit, "within" where none of it is, else "open"."""
         if slowdown.low is None or slowdown.high is None:
             return "open"

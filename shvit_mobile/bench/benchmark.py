@@ -42,7 +42,7 @@ class BenchmarkOutcome:
     """The report, and a sentence on each contestant that could not take part."""
 
     report: DeviceReport
-    absent: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def run_benchmark(
@@ -83,10 +83,12 @@ def run_benchmark(
             )
         products = build_roofline_subjects(Path(folder)) if roofs else []
         optional = frozenset(subject.name for subject in (*peers, *products))
-        run = run_interleaved([*own, *peers, *products], settings, optional=optional, progress=lambda *at: say("Measuring", *at))
+        run = run_interleaved(
+            [*own, *peers, *products], settings, optional=optional, progress=lambda *at: say("Measuring", *at)
+        )
         found = find_rooflines([one for one in run.runs if one.subject in products])
         results = build_results([one for one in run.runs if one.subject not in products], settings, found)
-    absent = tuple(f"{subject.name} did not take part: {why}" for subject, why in run.absent)
+    absent = tuple(f"{subject.name} did not take part: {why}" for subject, why in run.skipped)
     if not results:
         raise BenchmarkFailed("No contestant could take part.", why=" ".join(absent))
     report = DeviceReport(
@@ -123,7 +125,9 @@ def export_checkpoint_peers(
     )
 
 
-def export_timm_peers(models: Sequence[str], folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]) -> list[BenchmarkSubject]:
+def export_timm_peers(
+    models: Sequence[str], folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]
+) -> list[BenchmarkSubject]:
     """The stock exports of timm models, each at the size it is made for."""
     found: list[BenchmarkSubject] = []
     for name in models:
@@ -145,4 +149,4 @@ def load_calibration_images(preprocessing: Preprocessing) -> list[torch.Tensor]:
 
     chosen = open_images(FOLDER).sample(CALIBRATION_COUNT, 0)
     pixels = np.concatenate([batch.pixels for batch in iterate_batches(chosen, preprocessing)])
-    return [torch.from_numpy(image[None]) for image in preprocessing.normalised(pixels)]
+    return [torch.from_numpy(image[None]) for image in preprocessing.normalize(pixels)]

@@ -33,7 +33,9 @@ def render_latency_chart(report: DeviceReport) -> str:
     value = 0.0
     while value <= most:
         x = LABEL_WIDTH + value * scale
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP_MARGIN - 6}" y2="{height - BOTTOM_MARGIN + 6}"/>')
+        parts.append(
+            f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP_MARGIN - 6}" y2="{height - BOTTOM_MARGIN + 6}"/>'
+        )
         parts.append(
             f'<text class="faint" x="{x:.1f}" y="{height - BOTTOM_MARGIN + 24}" text-anchor="middle">{value:g}</text>'
         )
@@ -58,7 +60,7 @@ def draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
 
 
 def format_conditions(report: DeviceReport) -> str:
-    return f"{report.settings.threads_in_words}, batch {report.settings.batch}"
+    return f"{report.settings.threads_text}, batch {report.settings.batch}"
 
 
 def shorten_name(name: str, most: int = 38) -> str:

@@ -30,7 +30,7 @@ def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:
     goldens, folder = read_goldens(artifact), get_goldens_path(artifact.path)
     stored = [read_stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
     expected = np.array([image.logits for image in goldens.images], np.float32)
-    own = [goldens.preprocessing.pixels(decode_image(folder / image.image)) for image in goldens.images]
+    own = [goldens.preprocessing.preprocess_image(decode_image(folder / image.image)) for image in goldens.images]
     logits = np.concatenate([runner.run(pixels[None]) for pixels in stored])
     return build_golden_check(goldens, max(map(compute_mean_difference, own, stored)), expected, logits)
 

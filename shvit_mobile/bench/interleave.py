@@ -27,11 +27,11 @@ class TimedRun:
     """What came of one contestant: how it loaded, and its samples in milliseconds, a list a round."""
 
     subject: BenchmarkSubject
-    loaded: LoadMetrics
+    load_metrics: LoadMetrics
     rounds: tuple[tuple[float, ...], ...]
 
     @property
-    def by_round(self) -> list[float]:
+    def round_medians(self) -> list[float]:
         """The median of each round."""
         return [median(samples) for samples in self.rounds]
 
@@ -45,7 +45,7 @@ class InterleavedRuns:
     """Who ran, and who could not, each with the reason."""
 
     runs: tuple[TimedRun, ...]
-    absent: tuple[tuple[BenchmarkSubject, str], ...]
+    skipped: tuple[tuple[BenchmarkSubject, str], ...]
 
 
 def run_interleaved(
@@ -79,13 +79,15 @@ def run_interleaved(
         workers = []
         for subject in subjects:
             try:
-                workers.append(stack.enter_context(BenchmarkWorker(subject, threads=settings.threads, cpus=settings.cpus)))
+                workers.append(
+                    stack.enter_context(BenchmarkWorker(subject, threads=settings.threads, cpus=settings.cpus))
+                )
             except (ToolMissing, BenchmarkFailed) as reason:
                 if subject.name not in optional:
                     raise
                 absent.append((subject, reason.what))
         rounds = time_rounds(workers, settings, progress)
-        runs = [TimedRun(worker.subject, worker.loaded, tuple(rounds[worker.subject.name])) for worker in workers]
+        runs = [TimedRun(worker.subject, worker.load_metrics, tuple(rounds[worker.subject.name])) for worker in workers]
     return InterleavedRuns(tuple(runs), tuple(absent))
 
 
@@ -115,12 +117,16 @@ def find_rooflines(runs: Sequence[TimedRun]) -> dict[str, Roofline]:
     return best
 
 
-def build_results(runs: Sequence[TimedRun], settings: BenchmarkSettings, roofs: dict[str, Roofline]) -> tuple[DeviceResult, ...]:
+def build_results(
+    runs: Sequence[TimedRun], settings: BenchmarkSettings, roofs: dict[str, Roofline]
+) -> tuple[DeviceResult, ...]:
     """The runs as the report has them, each compared with the first."""
     return tuple(build_result(run, runs[0], settings, roofs) for run in runs)
 
 
-def build_result(run: TimedRun, first: TimedRun, settings: BenchmarkSettings, roofs: dict[str, Roofline]) -> DeviceResult:
+def build_result(
+    run: TimedRun, first: TimedRun, settings: BenchmarkSettings, roofs: dict[str, Roofline]
+) -> DeviceResult:
     subject, latency = run.subject, summarize_latency(run.samples)
     roof = roofs.get(select_roofline_precision(subject.precision))
     reached = compute_gops(settings.batch * (subject.macs or 0), latency.p50)
@@ -129,13 +135,13 @@ def build_result(run: TimedRun, first: TimedRun, settings: BenchmarkSettings, ro
         engine=subject.engine,
         precision=subject.precision,
         artifact_sha256=subject.sha256,
-        load_ms=run.loaded.load_ms,
-        first_ms=run.loaded.first_ms,
+        load_ms=run.load_metrics.load_ms,
+        first_ms=run.load_metrics.first_ms,
         latency=latency,
         samples_ms=run.rounds,
-        ratio=None if run is first else compute_speed_ratio(first.by_round, run.by_round),
-        peak_memory_bytes=run.loaded.peak_bytes,
-        running_memory_bytes=run.loaded.running_bytes,
+        ratio=None if run is first else compute_speed_ratio(first.round_medians, run.round_medians),
+        peak_memory_bytes=run.load_metrics.peak_bytes,
+        running_memory_bytes=run.load_metrics.running_bytes,
         size_bytes=measure_file_size(subject.source),
         macs=subject.macs,
         roof_share=reached / roof.gops if roof and subject.macs else None,

@@ -26,11 +26,15 @@ def build_roofline_subjects(folder: Path) -> list[BenchmarkSubject]:
     """Products of matrices as contestants; their files are written into `folder`."""
     subjects = [
         create_matmul_subject("ONNX Runtime MatMul", "fp32", write_matmul_onnx(folder / "matmul.onnx", int8=False)),
-        create_matmul_subject("ONNX Runtime QLinearMatMul", "int8", write_matmul_onnx(folder / "qlinear.onnx", int8=True)),
+        create_matmul_subject(
+            "ONNX Runtime QLinearMatMul", "int8", write_matmul_onnx(folder / "qlinear.onnx", int8=True)
+        ),
     ]
     if is_installed("executorch"):
         subjects += [
-            create_matmul_subject("XNNPACK linear", precision, write_linear_program(folder / f"linear-{precision}.pte", precision))
+            create_matmul_subject(
+                "XNNPACK linear", precision, write_linear_program(folder / f"linear-{precision}.pte", precision)
+            )
             for precision in ("fp32", "int8")
         ]
     return subjects

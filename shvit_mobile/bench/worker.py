@@ -48,7 +48,7 @@ class BenchmarkWorker:
     """
 
     subject: BenchmarkSubject
-    loaded: LoadMetrics
+    load_metrics: LoadMetrics
 
     def __init__(self, subject: BenchmarkSubject, *, threads: int, cpus: Sequence[int] = ()) -> None:
         """Starts the process and loads the subject there.
@@ -72,7 +72,7 @@ class BenchmarkWorker:
         if not isinstance(answer, LoadMetrics):
             self.close()
             raise answer if isinstance(answer, Exception) else BenchmarkFailed(f"{subject.name} did not load.")
-        self.loaded = answer
+        self.load_metrics = answer
 
     def run(self, count: int) -> list[float]:
         """The milliseconds that each of `count` inferences took.

@@ -34,7 +34,9 @@ class Artifact:
         if not path.exists():
             raise BadArtifact(f"{path} does not exist.", hint="Make one: shvit-mobile export --target coreml")
         if path.suffix not in TARGET_SUFFIXES.values():
-            raise BadArtifact(f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}.")
+            raise BadArtifact(
+                f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}."
+            )
         manifest = Manifest.read(get_manifest_path(path))
         actual = compute_sha256(path)
         if actual != manifest.artifact.sha256:
@@ -44,7 +46,7 @@ class Artifact:
                 "it was changed or damaged after the export.",
                 hint=EXPORT_AGAIN_HINT,
             )
-        recipe = manifest.recipe.lying_at(get_recipe_path(path))
+        recipe = manifest.recipe.bind_to_path(get_recipe_path(path))
         artifact = cls(path, manifest.model_copy(update={"recipe": recipe}))
         if get_goldens_path(path).exists():
             artifact.check_goldens()

@@ -37,7 +37,7 @@ class LayerCosts(Contract):
     of: CostName
     layers: dict[str, float]
 
-    def total(self, layers: Iterable[str]) -> float:
+    def sum_over(self, layers: Iterable[str]) -> float:
         """What some layers cost together; what is not in `layers` costs nothing."""
         return sum(self.layers.get(layer, 0.0) for layer in layers)
 

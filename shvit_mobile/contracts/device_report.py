@@ -89,7 +89,7 @@ class BenchmarkSettings(Contract):
     seed: int = 0
 
     @property
-    def threads_in_words(self) -> str:
+    def threads_text(self) -> str:
         if self.threads is None:
             return "as many threads as engines choose"
         return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
@@ -259,4 +259,4 @@ class DeviceReport(Document):
         Raises:
             BadReport: it cannot be read, or is not a report.
         """
-        return cls.parse(path, BadReport, "a device report")
+        return cls.read_file(path, BadReport, "a device report")

@@ -34,12 +34,12 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=True, ser_json_inf_nan="strings")
 
-    def json_text(self) -> str:
+    def to_json(self) -> str:
         """The JSON that `parse` takes back."""
         return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
-    def parse(cls, path: AnyPath, error: type[ShvitError], kind: str) -> Self:
+    def read_file(cls, path: AnyPath, error: type[ShvitError], kind: str) -> Self:
         """The contract in a JSON file.
 
         Args:
@@ -57,15 +57,15 @@ class Contract(BaseModel):
             raise error(f"{path} cannot be read: {reason.strerror}.", why=f"It should be {kind}.") from None
         except UnicodeDecodeError:
             raise error(f"{path} is not {kind}: it is not text.", why="It should be JSON.") from None
-        return cls.parse_text(text, str(path), error, kind)
+        return cls.parse_json(text, str(path), error, kind)
 
     @classmethod
-    def parse_text(cls, text: str, source: str, error: type[ShvitError], kind: str) -> Self:
+    def parse_json(cls, text: str, source: str, error: type[ShvitError], kind: str) -> Self:
         """As `parse`, of text that came from `source`."""
-        return cls._validated(text, source, error, kind, extra="forbid")
+        return cls._validate(text, source, error, kind, extra="forbid")
 
     @classmethod
-    def _validated(
+    def _validate(
         cls, text: str, source: str, error: type[ShvitError], kind: str, *, extra: Literal["allow", "forbid"]
     ) -> Self:
         try:
@@ -88,7 +88,7 @@ class Document(Contract):
 
     schema_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = SCHEMA_VERSION
 
-    def json_text(self) -> str:
+    def to_json(self) -> str:
         """The JSON that `parse` takes back.
 
         Raises:
@@ -100,7 +100,7 @@ class Document(Contract):
         return text
 
     @classmethod
-    def parse_text(cls, text: str, source: str, error: type[ShvitError], kind: str) -> Self:
+    def parse_json(cls, text: str, source: str, error: type[ShvitError], kind: str) -> Self:
         ours = parse_version(SCHEMA_VERSION)
         its = read_schema_version(text) or ours
         if its[0] > ours[0]:
@@ -109,7 +109,7 @@ class Document(Contract):
                 why=f"This shvit-mobile reads version {ours[0]}, whatever its minor number.",
                 hint="Update: pip install --upgrade shvit-mobile",
             )
-        document = cls._validated(text, source, error, kind, extra="allow" if its > ours else "forbid")
+        document = cls._validate(text, source, error, kind, extra="allow" if its > ours else "forbid")
         if (wrong := find_schema_violation(cls.NAME, json.loads(text))) is not None:
             raise error(f"{source} is not {kind}: {wrong}.", why=DAMAGED_REASON)
         return document

@@ -236,14 +236,14 @@ class GateVerdict(Contract):
     caveats: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
+    def from_findings(cls, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
         """The verdict that so many sentences are; it passes where there are no violations."""
         broken = tuple(violations)
         return cls(passed=not broken, violations=broken, caveats=tuple(caveats))
 
-    def and_also(self, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
+    def extend(self, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
         """This verdict with further sentences."""
-        return self.of((*self.violations, *violations), (*self.caveats, *caveats))
+        return self.from_findings((*self.violations, *violations), (*self.caveats, *caveats))
 
 
 class DriftReport(Document):
@@ -280,4 +280,4 @@ class DriftReport(Document):
         Raises:
             BadReport: it cannot be read, or is not a report.
         """
-        return cls.parse(path, BadReport, "a drift report")
+        return cls.read_file(path, BadReport, "a drift report")

@@ -70,7 +70,7 @@ class Goldens(Document):
         Raises:
             BadArtifact: it cannot be read, or holds none.
         """
-        return cls.parse(path, BadArtifact, "a list of goldens")
+        return cls.read_file(path, BadArtifact, "a list of goldens")
 
 
 def read_goldens(artifact: Artifact) -> Goldens:
@@ -81,7 +81,9 @@ def read_goldens(artifact: Artifact) -> Goldens:
     """
     name = artifact.path.name
     if artifact.manifest.goldens is None:
-        raise BadArtifact(f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN_HINT)
+        raise BadArtifact(
+            f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN_HINT
+        )
     artifact.check_goldens()
     goldens = Goldens.read(get_goldens_path(artifact.path) / GOLDENS_NAME)
     if goldens.artifact_sha256 != artifact.manifest.artifact.sha256:

@@ -144,4 +144,4 @@ class Manifest(Document):
         Raises:
             BadArtifact: it cannot be read, or is not a manifest.
         """
-        return cls.parse(path, BadArtifact, "a manifest")
+        return cls.read_file(path, BadArtifact, "a manifest")

@@ -15,7 +15,9 @@ NO_FOLDERS: Mapping[Path, str] = MappingProxyType({})
 
 
 @contextmanager
-def write_atomically(*paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+def write_atomically(
+    *paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool = False
+) -> Iterator[tuple[Path, ...]]:
     """Paths to write to, which become `finals` together when the block ends well and vanish when it does not.
 
     All of `finals` lie in one folder, which is made if need be.

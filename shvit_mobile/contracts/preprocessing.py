@@ -67,18 +67,18 @@ class Preprocessing:
         if self.channel_order not in ("rgb", "bgr"):
             raise WrongConfig(f"channel_order is {self.channel_order}.", why="It is rgb or bgr.")
 
-    def resized(self, height: int, width: int) -> tuple[int, int]:
+    def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """What a picture of `height` x `width` pixels is resized to before the crop: (height, width), in pixels.
 
         The tighter side becomes exactly int(that side of `size` / crop_ratio), the other keeps the proportions, rounded
         down, so that both cover `size` / crop_ratio.
         """
-        cover_height, cover_width = self._cover()
+        cover_height, cover_width = self._compute_cover_size()
         if cover_height * width >= cover_width * height:
             return cover_height, cover_height * width // height
         return cover_width * height // width, cover_width
 
-    def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
+    def preprocess_image(self, picture: Image.Image) -> NDArray[np.uint8]:
         """The pixels the model sees of an upright RGB picture, as `decoded` gives it.
 
         A picture so long that its resized side would pass 64 times what is to be covered is first cut to its middle.
@@ -95,8 +95,8 @@ class Preprocessing:
                 hint="Open it with shvit_mobile.images.decode.decoded.",
             )
         (height, width), resampling = self.size, RESAMPLING[self.interpolation]
-        picture = self._middle(picture)
-        resized_height, resized_width = self.resized(picture.height, picture.width)
+        picture = self._crop_middle(picture)
+        resized_height, resized_width = self.compute_resized_size(picture.height, picture.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
         # Along the rows, then along the columns, as Pillow does in one call; but from 13 it does the columns of tall
         # pictures first (python-pillow/Pillow#9549), which rounds differently. Cropping after each of the two gives the
@@ -107,7 +107,7 @@ class Preprocessing:
         cropped = np.array(rows, dtype=np.uint8)
         return cropped if self.channel_order == "rgb" else np.ascontiguousarray(cropped[..., ::-1])
 
-    def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What a model without baked-in normalisation takes.
 
         Args:
@@ -120,13 +120,13 @@ class Preprocessing:
         scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
-    def _cover(self) -> tuple[int, int]:
+    def _compute_cover_size(self) -> tuple[int, int]:
         """(height, width) that the resized picture covers, in pixels."""
         return int(self.size[0] / self.crop_ratio), int(self.size[1] / self.crop_ratio)
 
-    def _middle(self, picture: Image.Image) -> Image.Image:
+    def _crop_middle(self, picture: Image.Image) -> Image.Image:
         """The picture itself, or the middle of one that is too long."""
-        cover_height, cover_width = self._cover()
+        cover_height, cover_width = self._compute_cover_size()
         height = _limit_length(picture.height, -(-MAX_OVERSIZE * cover_height * picture.width // cover_width))
         width = _limit_length(picture.width, -(-MAX_OVERSIZE * cover_width * picture.height // cover_height))
         top, left = (picture.height - height) // 2, (picture.width - width) // 2

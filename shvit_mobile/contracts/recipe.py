@@ -108,7 +108,7 @@ class EvalMetrics(Contract):
     sqnr_db: JsonFloat
     top1: Proportion
 
-    def better_than(self, other: EvalMetrics) -> bool:
+    def is_better_than(self, other: EvalMetrics) -> bool:
         """By agreement, and by SQNR where that is equal."""
         return (self.agreement, self.sqnr_db) > (other.agreement, other.sqnr_db)
 
@@ -177,16 +177,16 @@ class Recipe(Document):
         Raises:
             BadRecipe: the file is missing, is not JSON, or is not a recipe of this version.
         """
-        recipe = cls.parse(path, BadRecipe, "a recipe")
-        return recipe.lying_at(Path(path))
+        recipe = cls.read_file(path, BadRecipe, "a recipe")
+        return recipe.bind_to_path(Path(path))
 
-    def lying_at(self, path: Path) -> Recipe:
+    def bind_to_path(self, path: Path) -> Recipe:
         """The recipe of a JSON file at `path`, whose corrections lie beside it."""
         recipe = self.model_copy()
         recipe._beside = get_overrides_path(path)
         return recipe
 
-    def made_of(self, corrections: Any) -> Recipe:
+    def attach_overrides(self, corrections: Any) -> Recipe:
         """The recipe with `corrections` (a `shvit_mobile.quantize.overrides.ParameterOverrides`), which it was made with."""
         recipe = self.model_copy(update={"corrections": corrections.sha256})
         recipe._made_with = corrections
@@ -200,15 +200,15 @@ class Recipe(Document):
     @property
     def sha256(self) -> str:
         """Of what is written of it."""
-        return sha256(self.json_text().encode()).hexdigest()
+        return sha256(self.to_json().encode()).hexdigest()
 
     @property
-    def made_with(self) -> Any:
+    def overrides_in_memory(self) -> Any:
         """Its `Corrections`, where they are in memory."""
         return self._made_with
 
     @property
-    def beside(self) -> Path | None:
+    def overrides_path(self) -> Path | None:
         """The file that its corrections are in, where it was read from a file itself."""
         return self._beside
 
@@ -230,4 +230,4 @@ def parse_precision(name: str) -> Precision:
     Raises:
         UnknownPrecision: it is not one.
     """
-    return UnknownPrecision.chosen(name, PRECISIONS)
+    return UnknownPrecision.parse_choice(name, PRECISIONS)

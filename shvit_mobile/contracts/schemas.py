@@ -15,7 +15,15 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 
-DOCUMENT_TYPES: tuple[type[Document], ...] = (Manifest, Recipe, Goldens, DriftReport, DeviceReport, SensitivityReport, ModelReport)
+DOCUMENT_TYPES: tuple[type[Document], ...] = (
+    Manifest,
+    Recipe,
+    Goldens,
+    DriftReport,
+    DeviceReport,
+    SensitivityReport,
+    ModelReport,
+)
 
 
 class UntitledJsonSchema(GenerateJsonSchema):

@@ -94,7 +94,7 @@ class SensitivityReport(Document):
         Raises:
             BadReport: the file is missing, is not JSON, or is no sensitivity report of this version.
         """
-        return cls.parse(path, BadReport, "a sensitivity report")
+        return cls.read_file(path, BadReport, "a sensitivity report")
 
 
 def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT, float]]:

@@ -15,7 +15,11 @@ from torch import nn
 from shvit_mobile.families.shvit import Residual
 
 ComparisonPointKind = Literal["conv", "linear", "residual"]
-COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {nn.Conv2d: "conv", nn.Linear: "linear", Residual: "residual"}
+COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {
+    nn.Conv2d: "conv",
+    nn.Linear: "linear",
+    Residual: "residual",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class ComparisonPoint:
 
     name: str
     kind: ComparisonPointKind
-    weight: tuple[int, ...]
+    weight_shape: tuple[int, ...]
 
 
 def find_comparison_points(module: nn.Module, name: str = "") -> Iterator[ComparisonPoint]:

@@ -46,18 +46,18 @@ class EqualizationGroup:
     """
 
     kind: GroupKind
-    made: ChannelSlice
-    taken: tuple[ChannelSlice, ...] = ()
-    against: tuple[ChannelSlice, ...] = field(default=())
+    producer: ChannelSlice
+    consumers: tuple[ChannelSlice, ...] = ()
+    inverse_producers: tuple[ChannelSlice, ...] = field(default=())
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers at its ends."""
-        return tuple(part.layer for part in (self.made, *self.taken, *self.against))
+        return tuple(part.layer for part in (self.producer, *self.consumers, *self.inverse_producers))
 
     @property
     def name(self) -> str:
-        return self.made.layer if not self.made.start else f"{self.made.layer}[{self.made.start}:]"
+        return self.producer.layer if not self.producer.start else f"{self.producer.layer}[{self.producer.start}:]"
 
 
 def find_equalization_groups(module: SHViT) -> Iterator[EqualizationGroup]:
@@ -70,14 +70,20 @@ def find_equalization_groups(module: SHViT) -> Iterator[EqualizationGroup]:
             yield EqualizationGroup("feed-forward", ChannelSlice(f"{name}.pw1"), (ChannelSlice(f"{name}.pw2"),))
         elif isinstance(part, PatchMerging):
             yield EqualizationGroup("merging", ChannelSlice(f"{name}.conv1"), (ChannelSlice(f"{name}.conv2"),))
-            yield EqualizationGroup("merging", ChannelSlice(f"{name}.conv2"), (ChannelSlice(f"{name}.se.fc1"), ChannelSlice(f"{name}.conv3")))
+            yield EqualizationGroup(
+                "merging",
+                ChannelSlice(f"{name}.conv2"),
+                (ChannelSlice(f"{name}.se.fc1"), ChannelSlice(f"{name}.conv3")),
+            )
             yield EqualizationGroup("merging", ChannelSlice(f"{name}.se.fc1"), (ChannelSlice(f"{name}.se.fc2"),))
         elif isinstance(part, SingleHeadAttention):
             qk, partial = part.qk_dim, part.partial_dim
             query, key = ChannelSlice(f"{name}.qkv", 0, qk), ChannelSlice(f"{name}.qkv", qk, 2 * qk)
-            yield EqualizationGroup("attention", query, against=(key,))
+            yield EqualizationGroup("attention", query, inverse_producers=(key,))
             yield EqualizationGroup(
-                "attention", ChannelSlice(f"{name}.qkv", 2 * qk, 2 * qk + partial), (ChannelSlice(f"{name}.proj.1", 0, partial),)
+                "attention",
+                ChannelSlice(f"{name}.qkv", 2 * qk, 2 * qk + partial),
+                (ChannelSlice(f"{name}.proj.1", 0, partial),),
             )
 
 
@@ -103,10 +109,10 @@ def scale_channels(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
     for chain in found:
         if chain.name in exponents:
             factors = torch.exp2(exponents[chain.name].double())
-            scale_output_channels(changed, chain.made, factors)
-            for part in chain.against:
+            scale_output_channels(changed, chain.producer, factors)
+            for part in chain.inverse_producers:
                 scale_output_channels(changed, part, 1 / factors)
-            for part in chain.taken:
+            for part in chain.consumers:
                 scale_input_channels(changed, part, 1 / factors)
     return changed
 

@@ -38,7 +38,7 @@ class DeployForm:
 
     module: SHViT
     trained: TrainedModel
-    takes: Literal["pixels", "normalised"]
+    input_domain: Literal["pixels", "normalised"]
     error: float
 
 
@@ -66,7 +66,9 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
     pixels = generate_pixels(trained)
     reference = original(normalize_pixels(pixels, trained.preprocessing))
-    error = compute_relative_error(reference, fused(pixels if normalise else normalize_pixels(pixels, trained.preprocessing)))
+    error = compute_relative_error(
+        reference, fused(pixels if normalise else normalize_pixels(pixels, trained.preprocessing))
+    )
     verify_error("the deploy form", error)
     module = fused.to(dtype=example.dtype, device=example.device).requires_grad_(False)
     return DeployForm(module, trained, "pixels" if normalise else "normalised", error)
@@ -223,7 +225,9 @@ def is_depthwise(layer: nn.Module) -> bool:
 def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The affine map that a BatchNorm is in eval mode, each of shape (channels,)."""
     if norm.running_mean is None or norm.running_var is None:
-        raise VerificationFailed("A BatchNorm has no running statistics.", why="Without them its output depends on the batch.")
+        raise VerificationFailed(
+            "A BatchNorm has no running statistics.", why="Without them its output depends on the batch."
+        )
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 

@@ -56,9 +56,9 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
 
     preprocessing = deployed.trained.preprocessing
     values = generate_pixels(deployed.trained)[:1]
-    if deployed.takes == "normalised":
+    if deployed.input_domain == "normalised":
         values = values / 255
-    stacked = apply_space_to_depth(values.numpy(), compute_border_values(preprocessing, deployed.takes))
+    stacked = apply_space_to_depth(values.numpy(), compute_border_values(preprocessing, deployed.input_domain))
     verify_error(
         "the stem on blocks",
         compute_relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
@@ -82,7 +82,10 @@ def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     weight = conv.weight.new_zeros(out, BLOCK_SIZE, BLOCK_SIZE, colours, 2, 2)
     for row in range(3):
         for column in range(3):
-            block, place = ((row + 1) // BLOCK_SIZE, (column + 1) // BLOCK_SIZE), ((row + 1) % BLOCK_SIZE, (column + 1) % BLOCK_SIZE)
+            block, place = (
+                ((row + 1) // BLOCK_SIZE, (column + 1) // BLOCK_SIZE),
+                ((row + 1) % BLOCK_SIZE, (column + 1) % BLOCK_SIZE),
+            )
             weight[:, place[0], place[1], :, block[0], block[1]] = conv.weight[:, :, row, column]
     equal = nn.Conv2d(BLOCK_SIZE * BLOCK_SIZE * colours, out, BLOCK_SIZE).to(conv.weight)
     equal.weight.copy_(weight.reshape(equal.weight.shape))

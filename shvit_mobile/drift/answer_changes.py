@@ -73,7 +73,9 @@ def count_confusions(
     )
 
 
-def select_worst_images(compared: ArtifactComparison, labels: Sequence[str], root: Path, most: int) -> tuple[ChangedImage, ...]:
+def select_worst_images(
+    compared: ArtifactComparison, labels: Sequence[str], root: Path, most: int
+) -> tuple[ChangedImage, ...]:
     """The pictures with the largest divergence among those whose answer changed, then among the others.
 
     Those on which nothing differs at all are left out.
@@ -81,10 +83,14 @@ def select_worst_images(compared: ArtifactComparison, labels: Sequence[str], roo
     kl = compute_kl_divergence(compared.float_logits, compared.logits)
     same = compared.float_logits.argmax(1) == compared.logits.argmax(1)
     ranked = np.lexsort((-kl, same))
-    return tuple(build_changed_image(compared, labels, root, int(i), float(kl[i])) for i in ranked[:most] if not same[i] or kl[i])
+    return tuple(
+        build_changed_image(compared, labels, root, int(i), float(kl[i])) for i in ranked[:most] if not same[i] or kl[i]
+    )
 
 
-def build_changed_image(compared: ArtifactComparison, labels: Sequence[str], root: Path, index: int, kl: float) -> ChangedImage:
+def build_changed_image(
+    compared: ArtifactComparison, labels: Sequence[str], root: Path, index: int, kl: float
+) -> ChangedImage:
     """One picture, by its place among the logits."""
     file = compared.files[index]
     return ChangedImage(

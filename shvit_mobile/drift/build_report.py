@@ -62,7 +62,7 @@ def build_drift_report(
             source=replace_invalid_utf8(images.root.absolute().name),
             count=rows[0].images,
             labelled=images.labels is not None,
-            sha256=images.sha256(),
+            sha256=images.compute_sha256(),
             seed=images.seed,
         ),
         rows=tuple(rows),

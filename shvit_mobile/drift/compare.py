@@ -108,7 +108,9 @@ def compare(
         ToolMissing: its runtime is not installed.
         WrongConfig: `reference` is of another checkpoint or preprocessing.
     """
-    return compare_with_logits(artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress).row
+    return compare_with_logits(
+        artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress
+    ).row
 
 
 def compare_with_logits(
@@ -130,7 +132,9 @@ def compare_with_logits(
     runner = runner or open_runner(artifact)
     run = wrap_runner(runner, artifact)
     if reference is None:
-        answers = collect_logits([run, wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+        answers = collect_logits(
+            [run, wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress
+        )
         float_logits = answers.logits[1]
     else:
         answers = collect_logits([run], images, preprocessing, batch, progress)
@@ -143,7 +147,7 @@ def compare_with_logits(
         artifact=artifact.path.name,
         target=artifact.manifest.target,
         precision=artifact.manifest.precision_name,
-        execution=runner.how,
+        execution=runner.execution,
         engine=runner.engine,
         artifact_sha256=artifact.manifest.artifact.sha256,
         skipped=answers.skipped,
@@ -254,7 +258,11 @@ class CollectedLogits:
 
 
 def collect_logits(
-    models: Sequence[LogitsFunction], images: ImageSet, preprocessing: Preprocessing, batch: int, progress: ProgressCallback | None
+    models: Sequence[LogitsFunction],
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    batch: int,
+    progress: ProgressCallback | None,
 ) -> CollectedLogits:
     """The answers of all `models` in one pass over `images`; keeps no pixels.
 
@@ -287,7 +295,7 @@ def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Log
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with use_eval_mode(trained.model), torch.inference_mode():
-            logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalised(pixels))).numpy()
+            logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalize(pixels))).numpy()
         return logits
 
     return run

@@ -48,7 +48,7 @@ def evaluate_gate(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
         WrongConfig: as `find_violations`.
     """
     rows = list(rows)
-    return GateVerdict.of(
+    return GateVerdict.from_findings(
         (sentence for row in rows for sentence in find_violations(row, gate)),
         (sentence for row in rows for sentence in find_caveats(row, gate)),
     )
@@ -90,10 +90,14 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
     drop, drop_text = describe_top1_drop(row, gate)
     high = row.top1_drop_interval[1] if row.top1_drop_interval else drop
     if gate.max_drop is not None and drop <= gate.max_drop < high:
-        found.append(f"{drop_text}, within {gate.max_drop:g}, but {format_sample_warning(row, estimate_images_for_gate(row, gate.max_drop))}.")
+        found.append(
+            f"{drop_text}, within {gate.max_drop:g}, but {format_sample_warning(row, estimate_images_for_gate(row, gate.max_drop))}."
+        )
     if gate.min_agreement is not None and row.agreement.low < gate.min_agreement <= row.agreement.value:
         needed = estimate_images_for_proportion(round(row.agreement.value * row.images), row.images, gate.min_agreement)
-        found.append(f"{format_agreement(row)}, at least {format_percent(gate.min_agreement)}, but {format_sample_warning(row, needed)}.")
+        found.append(
+            f"{format_agreement(row)}, at least {format_percent(gate.min_agreement)}, but {format_sample_warning(row, needed)}."
+        )
     return [f"{row.artifact}: {sentence}" for sentence in found]
 
 

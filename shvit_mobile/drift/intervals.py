@@ -148,7 +148,9 @@ def find_upper_difference(lost: int, gained: int, images: int) -> float:
     observed = (lost - gained) / images
 
     def accepted(difference: float) -> bool:
-        return (images * (observed - difference)) ** 2 <= Z95**2 * compute_score_variance(lost, gained, images, difference)
+        return (images * (observed - difference)) ** 2 <= Z95**2 * compute_score_variance(
+            lost, gained, images, difference
+        )
 
     return find_largest_accepted(accepted, observed, 1.0)
 

@@ -63,7 +63,9 @@ def list_simulated_rungs(manifests: Iterable[Manifest]) -> tuple[SimulatedRung, 
     differently, each way has rungs of its own; those that would have the same name are numbered.
     """
     manifests = list(manifests)
-    forms = [SimulatedRung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)]
+    forms = [
+        SimulatedRung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)
+    ]
     simulated: list[SimulatedRung] = []
     for manifest in manifests:
         recipe = manifest.recipe
@@ -152,7 +154,9 @@ def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
 
     @torch.inference_mode()
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in torch.from_numpy(convert_to_raw_input(pixels))]).numpy()
+        logits: NDArray[np.float32] = torch.cat(
+            [graph(image[None]) for image in torch.from_numpy(convert_to_raw_input(pixels))]
+        ).numpy()
         return logits
 
     return answer

@@ -60,18 +60,22 @@ def compare_layers(
     manifest = artifact.manifest
     deployed = apply_equalization(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
     probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
-    free, forced = ([SQNRAccumulator() for _ in probe.places] for _ in range(2))
+    free, forced = ([SQNRAccumulator() for _ in probe.locations] for _ in range(2))
     seen = 0
     for image in iterate_single_images(images, manifest.preprocessing, progress):
-        expected = compute_expected_values(deployed, image, probe.places)
-        accumulate_layers(free, expected, probe.free(image))
-        accumulate_layers(forced, expected, probe.forced(image, expected))
+        expected = compute_expected_values(deployed, image, probe.locations)
+        accumulate_layers(free, expected, probe.run_free(image))
+        accumulate_layers(forced, expected, probe.run_teacher_forced(image, expected))
         seen += 1
     rows = tuple(
-        LayerDrift(layer=place.landmark.name, kind=place.landmark.kind, free_db=own.db, forced_db=alone.db)
-        for place, own, alone in zip(probe.places, free, forced, strict=True)
+        LayerDrift(layer=place.point.name, kind=place.point.kind, free_db=own.sqnr_db, forced_db=alone.sqnr_db)
+        for place, own, alone in zip(probe.locations, free, forced, strict=True)
     )
-    threshold = DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, QUANTIZED_THRESHOLD_DB) if threshold_db is None else threshold_db
+    threshold = (
+        DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, QUANTIZED_THRESHOLD_DB)
+        if threshold_db is None
+        else threshold_db
+    )
     return LayerReport(
         artifact=artifact.path.name,
         target=manifest.target,
@@ -99,29 +103,33 @@ class SQNRAccumulator:
     signal: float = 0.0
     noise: float = 0.0
 
-    def add(self, reference: Tensor, actual: Tensor) -> None:
+    def update(self, reference: Tensor, actual: Tensor) -> None:
         exact = reference.double()
         self.signal += float(exact.square().sum())
         self.noise += float((exact - actual.double()).square().sum())
 
     @property
-    def db(self) -> float:
+    def sqnr_db(self) -> float:
         return compute_ratio_db(self.signal, self.noise)
 
 
-def accumulate_layers(ratios: Sequence[SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> None:
+def accumulate_layers(
+    ratios: Sequence[SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]
+) -> None:
     """One image more for every landmark; the ratios are in the order of `expected`."""
     for ratio, (name, reference) in zip(ratios, expected.items(), strict=True):
-        ratio.add(reference, actual[name])
+        ratio.update(reference, actual[name])
 
 
-def compute_expected_values(deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[PointLocation]) -> dict[str, Tensor]:
+def compute_expected_values(
+    deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[PointLocation]
+) -> dict[str, Tensor]:
     """What the float model has at each place."""
     values: dict[str, Tensor] = {}
-    with record_outputs(deployed.module, [place.landmark for place in places], values):
+    with record_outputs(deployed.module, [place.point for place in places], values):
         run_deploy_form(deployed, image)
     return {
-        place.landmark.name: values[place.landmark.name].relu() if place.rectified else values[place.landmark.name]
+        place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
         for place in places
     }
 
@@ -130,7 +138,9 @@ def compute_expected_values(deployed: DeployForm, image: NDArray[np.uint8], plac
 def record_outputs(module: nn.Module, wanted: Sequence[ComparisonPoint], values: dict[str, Tensor]) -> Iterator[None]:
     """While open, what each landmark gives is put into `values` under its name."""
     layers = dict(module.named_modules())
-    hooks = [layers[landmark.name].register_forward_hook(partial(store_output, values, landmark.name)) for landmark in wanted]
+    hooks = [
+        layers[landmark.name].register_forward_hook(partial(store_output, values, landmark.name)) for landmark in wanted
+    ]
     try:
         yield
     finally:
@@ -142,7 +152,9 @@ def store_output(values: dict[str, Tensor], name: str, _: nn.Module, __: Any, ou
     values[name] = output
 
 
-def iterate_single_images(images: ImageSet, preprocessing: Preprocessing, progress: ProgressCallback | None) -> Iterator[NDArray[np.uint8]]:
+def iterate_single_images(
+    images: ImageSet, preprocessing: Preprocessing, progress: ProgressCallback | None
+) -> Iterator[NDArray[np.uint8]]:
     """The pixels of the images one by one, shape (1, height, width, 3): programs are made for a batch of one."""
     for batch in iterate_batches(images, preprocessing, size=8, progress=progress):
         for index in range(len(batch.pixels)):

@@ -62,24 +62,30 @@ def measure_ranges(
     for image in iterate_single_images(images, artifact.manifest.preprocessing, progress):
         observe_image(watch, image, known)
         seen += 1
-    in_order = [extent.row(value) for value, extent in known.items()]
+    in_order = [extent.to_value_range(value) for value, extent in known.items()]
     return RangeReport(
         artifact=artifact.path.name,
         engine=watch.engine,
-        computes_in_half=watch.computes_in_half,
+        computes_in_half=watch.computes_in_fp16,
         images=seen,
         values=tuple(sorted(in_order, key=lambda row: -row.largest)),
-        flags=(*describe_overflows(in_order), *describe_non_finite(in_order, seen), *describe_silent_layers(in_order, seen)),
+        flags=(
+            *describe_overflows(in_order),
+            *describe_non_finite(in_order, seen),
+            *describe_silent_layers(in_order, seen),
+        ),
         notes=(*describe_large_sums(in_order), *describe_subnormals(in_order)),
     )
 
 
-def observe_image(watch: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]) -> None:
+def observe_image(
+    watch: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]
+) -> None:
     """One image more: in float32, then in fp16, held against the first."""
     sizes: dict[ObservedValue, float] = {}
 
     def exact(value: ObservedValue, tensor: Tensor) -> None:
-        known.setdefault(value, RangeAccumulator()).widen(tensor)
+        known.setdefault(value, RangeAccumulator()).update(tensor)
         if value.part is None and tensor.numel() >= MIN_ELEMENTS:
             sizes[value] = compute_rms(tensor)
 
@@ -108,7 +114,7 @@ class RangeAccumulator:
     not_finite: int = 0
     silent: int = 0
 
-    def widen(self, tensor: Tensor) -> None:
+    def update(self, tensor: Tensor) -> None:
         magnitudes, self.size = tensor.abs(), tensor.numel()
         peak = float(magnitudes.max())
         self.largest, self.smallest_peak = max(self.largest, peak), min(self.smallest_peak, peak)
@@ -117,7 +123,7 @@ class RangeAccumulator:
         self.subnormal += int((there & (magnitudes < FP16_MIN_NORMAL)).sum())
         self.vanished += int((there & (magnitudes < FP16_ZERO_LIMIT)).sum())
 
-    def row(self, value: ObservedValue) -> ValueRange:
+    def to_value_range(self, value: ObservedValue) -> ValueRange:
         return ValueRange(
             layer=value.layer,
             operator=value.operator,

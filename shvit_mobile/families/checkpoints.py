@@ -81,23 +81,27 @@ def load_checkpoint(
         WrongConfig: `labels` are not one for each class.
     """
     if variant is not None and variant not in VARIANTS:
-        raise UnknownVariant.among(variant, VARIANTS)
+        raise UnknownVariant.from_choices(variant, VARIANTS)
     found = locate_checkpoint(source)
     data = read_checkpoint_bytes(found.path)
-    container = parse_checkpoint_file(data, found.shown)
-    layout = detect_layout(container.tensors, found.shown)
-    card = parse_checkpoint_metadata(container.metadata, found.shown) if has_shvit_mobile_metadata(container.metadata) else CheckpointDescription()
+    container = parse_checkpoint_file(data, found.display_name)
+    layout = detect_layout(container.tensors, found.display_name)
+    card = (
+        parse_checkpoint_metadata(container.metadata, found.display_name)
+        if has_shvit_mobile_metadata(container.metadata)
+        else CheckpointDescription()
+    )
     tensors = {to_timm_key(name): tensor for name, tensor in container.tensors.items()}
-    model = build_model(restore_kernel_dimensions(tensors), layout, card.config, variant, found.shown)
+    model = build_model(restore_kernel_dimensions(tensors), layout, card.config, variant, found.display_name)
     name = find_variant(model.config)
     usual = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
     if found.config and not has_shvit_mobile_metadata(container.metadata) and (labels is None or preprocessing is None):
-        card = read_hub_config(found.config, found.shown, usual)
+        card = read_hub_config(found.config, found.display_name, usual)
     return TrainedModel(
         model=model,
         variant=name,
         dialect=get_dialect(layout, has_own_metadata=has_shvit_mobile_metadata(container.metadata)),
-        labels=choose_class_names(labels, card.labels, model.config.classes, found.shown),
+        labels=choose_class_names(labels, card.labels, model.config.classes, found.display_name),
         preprocessing=preprocessing or card.preprocessing or usual,
         source=found.source,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -146,7 +150,7 @@ class CheckpointFile:
     """
 
     path: Path
-    shown: str
+    display_name: str
     source: str
     config: Path | None = None
 
@@ -166,7 +170,9 @@ def locate_checkpoint(source: AnyPath) -> CheckpointFile:
         return CheckpointFile(files.weights, text, text, files.config)
     near = get_close_matches(text, [*OFFICIAL_RELEASE, *(f"timm/{name}.in1k" for name in OFFICIAL_RELEASE)], n=1)
     raise BadCheckpoint(
-        f"'{text}' is neither a file nor the id of a model.", why=SOURCE_FORMS, hint=f"Did you mean {near[0]}?" if near else ""
+        f"'{text}' is neither a file nor the id of a model.",
+        why=SOURCE_FORMS,
+        hint=f"Did you mean {near[0]}?" if near else "",
     )
 
 
@@ -227,7 +233,11 @@ def restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def build_model(
-    tensors: dict[str, Tensor], layout: CheckpointLayout, declared_config: SHViTConfig | None, variant: str | None, display_name: str
+    tensors: dict[str, Tensor],
+    layout: CheckpointLayout,
+    declared_config: SHViTConfig | None,
+    variant: str | None,
+    display_name: str,
 ) -> SHViT:
     """The SHViT that the tensors, under our names, are all of.
 
@@ -253,7 +263,10 @@ def build_model(
     if own is None or own.misfits:
         raise build_incomplete_model_error(own, shapes, named, display_name)
     if declared_config is not None and (wrong := find_contradictions(shapes, declared_config, own.config)):
-        raise BadCheckpoint(f"{display_name} says of itself {format_first_few(wrong)}.", why="Its metadata is damaged or was made by hand.")
+        raise BadCheckpoint(
+            f"{display_name} says of itself {format_first_few(wrong)}.",
+            why="Its metadata is damaged or was made by hand.",
+        )
     return create_model_from_tensors(declared_config or own.config, tensors)
 
 
@@ -265,7 +278,9 @@ def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -
     return model.eval()
 
 
-def build_wrong_variant_error(requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str) -> BadCheckpoint:
+def build_wrong_variant_error(
+    requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str
+) -> BadCheckpoint:
     """The error for a checkpoint that is not of the variant asked for; says which it looks like."""
     why = hint = ""
     if inferred and not inferred.misfits:
@@ -312,7 +327,9 @@ def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: 
     )
 
 
-def choose_class_names(given: Sequence[str] | None, stored_labels: tuple[str, ...] | None, classes: int, display_name: str) -> tuple[str, ...]:
+def choose_class_names(
+    given: Sequence[str] | None, stored_labels: tuple[str, ...] | None, classes: int, display_name: str
+) -> tuple[str, ...]:
     """The labels: those given, else the checkpoint's own, else numbered ones."""
     if given is not None:
         return check_labels(given, classes, WrongConfig, "There are")

@@ -114,7 +114,9 @@ def parse_torch_zip(data: bytes, name: str) -> dict[str, Any]:
         entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
     except Exception:  # BadZipFile, and whatever else made-up bytes bring the parser to
         raise BadCheckpoint(
-            f"{name} is cut short or damaged.", why="It begins as torch.save's files do and has no end.", hint=DOWNLOAD_AGAIN_HINT
+            f"{name} is cut short or damaged.",
+            why="It begins as torch.save's files do and has no end.",
+            hint=DOWNLOAD_AGAIN_HINT,
         ) from None
     files = [entry.filename for entry in entries]
     if not any(file.rpartition("/")[2] == "data.pkl" for file in files):
@@ -188,11 +190,14 @@ def check_tensors(state: dict[str, Any], file_bytes: int, name: str) -> dict[str
     faults = [fault for key, value in kept.items() if (fault := describe_type_fault(key, value))]
     if faults:
         raise BadCheckpoint(
-            f"{name}: {format_first_few(faults)}.", why="The weights of a SHViT are float tensors, and all of them count."
+            f"{name}: {format_first_few(faults)}.",
+            why="The weights of a SHViT are float tensors, and all of them count.",
         )
     # A view can claim any number of elements of a small storage; no honest file holds more of them than it has bytes.
     if sum(tensor.numel() for tensor in kept.values()) > file_bytes:
-        raise BadCheckpoint(f"{name} claims more weights than its {file_bytes} bytes can hold.", hint=DOWNLOAD_AGAIN_HINT)
+        raise BadCheckpoint(
+            f"{name} claims more weights than its {file_bytes} bytes can hold.", hint=DOWNLOAD_AGAIN_HINT
+        )
     tensors = {key: copy_to_float32(tensor) for key, tensor in kept.items()}
     faults = [fault for key, tensor in tensors.items() if (fault := describe_value_fault(key, tensor))]
     if faults:

@@ -103,7 +103,9 @@ def is_hub_reachable() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        urllib.request.urlopen(urllib.request.Request(get_hub_endpoint(), method="HEAD"), timeout=TIMEOUT_SECONDS).close()
+        urllib.request.urlopen(
+            urllib.request.Request(get_hub_endpoint(), method="HEAD"), timeout=TIMEOUT_SECONDS
+        ).close()
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as reason:

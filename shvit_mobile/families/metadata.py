@@ -73,7 +73,9 @@ def build_checkpoint_metadata(
     config: SHViTConfig, variant: str, labels: tuple[str, ...], preprocessing: Preprocessing
 ) -> dict[str, str]:
     """The metadata that `parse_checkpoint_metadata` reads back."""
-    told = CheckpointMetadata(format=FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing)
+    told = CheckpointMetadata(
+        format=FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
+    )
     return {METADATA_KEY: told.model_dump_json()}
 
 
@@ -134,7 +136,9 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
         raise BadCheckpoint(
             f"{place} is wrong: {describe_first_fault(reason)}.", why="It tells the labels and the image size."
         ) from None
-    return CheckpointDescription(None, told.label_names or given.label_names, check_finite_preprocessing(preprocessing, name))
+    return CheckpointDescription(
+        None, told.label_names or given.label_names, check_finite_preprocessing(preprocessing, name)
+    )
 
 
 def parse_hub_config(content: Any) -> TimmHubConfig:

@@ -90,7 +90,7 @@ def create_shvit(variant: str, *, classes: int = 1000, distilled: bool = False) 
         UnknownVariant: `variant` is not one of `VARIANTS`.
     """
     if variant not in VARIANTS:
-        raise UnknownVariant.among(variant, VARIANTS)
+        raise UnknownVariant.from_choices(variant, VARIANTS)
     return SHViT(replace(VARIANTS[variant], classes=classes, distilled=distilled))
 
 
@@ -109,12 +109,12 @@ class SHViT(nn.Module):
         self.head: nn.Module = NormLinear(config.dims[-1], config.classes)
         self.head_dist: nn.Module | None = NormLinear(config.dims[-1], config.classes) if config.distilled else None
 
-    def features(self, images: Tensor) -> Tensor:
+    def forward_features(self, images: Tensor) -> Tensor:
         """The last stage's output, shape (batch, dims[-1], height / 64, width / 64), rounded up."""
         return self.stages(self.patch_embed(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        pooled = self.features(images).mean((2, 3), keepdim=True).flatten(1)
+        pooled = self.forward_features(images).mean((2, 3), keepdim=True).flatten(1)
         if self.head_dist is None:
             return self.head(pooled)
         return (self.head(pooled) + self.head_dist(pooled)) / 2

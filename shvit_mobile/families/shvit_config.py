@@ -70,13 +70,20 @@ def infer_config(shapes: TensorShapes) -> SHViTConfig | None:
     except (KeyError, IndexError, ValueError, WrongConfig):
         return None
     named = (adapt_variant(name, shapes) for name in VARIANTS)
-    return next((variant for variant in named if mask_unobservable_fields(variant) == mask_unobservable_fields(config)), config)
+    return next(
+        (variant for variant in named if mask_unobservable_fields(variant) == mask_unobservable_fields(config)), config
+    )
 
 
 def find_contradictions(shapes: TensorShapes, declared: SHViTConfig, inferred: SHViTConfig) -> list[str]:
     """Where the configuration that a file tells of itself is not the one of its tensors; a clause for each field."""
     pairs = [
-        (field.name, getattr(mask_unobservable_fields(declared), field.name), getattr(mask_unobservable_fields(inferred), field.name)) for field in fields(declared)
+        (
+            field.name,
+            getattr(mask_unobservable_fields(declared), field.name),
+            getattr(mask_unobservable_fields(inferred), field.name),
+        )
+        for field in fields(declared)
     ]
     return [
         f"{name} {ours} where its tensors have {theirs}"

@@ -92,7 +92,7 @@ def _generate_batches(
         else:
             # A full batch waits for the next picture, so that what cannot be decoded after the last one finds a place.
             if len(batch.pixels) == size:
-                yield batch.filled(images)
+                yield batch.build(images)
                 batch = _BatchBuilder()
             batch.pixels.append(result)
             batch.indices.append(index)
@@ -103,7 +103,7 @@ def _generate_batches(
         raise BadImages(
             f"None of the {len(images)} images in {images.root} could be decoded.", why=first.reason if first else ""
         )
-    yield batch.filled(images)
+    yield batch.build(images)
 
 
 @dataclass
@@ -114,9 +114,11 @@ class _BatchBuilder:
     indices: list[int] = field(default_factory=list)
     skipped: list[SkippedImage] = field(default_factory=list)
 
-    def filled(self, images: ImageSet) -> ImageBatch:
+    def build(self, images: ImageSet) -> ImageBatch:
         labels = None if images.labels is None else np.array([images.labels[i] for i in self.indices], dtype=np.int64)
-        return ImageBatch(np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped))
+        return ImageBatch(
+            np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped)
+        )
 
 
 def _decode_in_order(
@@ -138,7 +140,7 @@ def _decode_in_order(
 
 def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | SkippedImage:
     try:
-        return preprocessing.pixels(decode_image(file))
+        return preprocessing.preprocess_image(decode_image(file))
     except BadImages as reason:
         return SkippedImage(file, reason.what)
     except Exception as reason:

@@ -40,7 +40,7 @@ class ClassNames:
             return (int(name),)
         return ()
 
-    def say_nothing(self, names: Iterable[str]) -> bool:
+    def match_only_by_order(self, names: Iterable[str]) -> bool:
         """Whether neither `names` nor the labels tell which belongs to which, other than by their order.
 
         Labels may be generic, as when a checkpoint has none. Or the names are the WordNet ids of all of ImageNet-1k,
@@ -52,7 +52,7 @@ class ClassNames:
         generic = all(GENERIC_LABEL.fullmatch(label) for label in self.labels)
         return generic or (len(self.labels) == 1000 and all(WORDNET_ID.fullmatch(name) for name in names))
 
-    def trouble(self, name: str) -> str:
+    def describe_mismatch(self, name: str) -> str:
         """`name` in quotes, with what may have been meant."""
         if several := self.find(name)[1:]:
             return f"'{name}' (the name of {len(several) + 1} classes: use the index)"
@@ -60,7 +60,7 @@ class ClassNames:
         meant = next((label for label in self.labels if near and _fold_name(label) == near[0]), None)
         return f"'{name}' ({meant}?)" if meant else f"'{name}'"
 
-    def described(self) -> str:
+    def describe_classes(self) -> str:
         """The classes, in a sentence."""
         last = len(self.labels) - 1
         indices = f", 0 to {last}" if self.indices else ""
@@ -76,7 +76,9 @@ class ClassNames:
         ]
 
 
-def format_list(items: Sequence[T], format_item: Callable[[T], str] = str, *, separator: str = ", ", max_items: int = 5) -> str:
+def format_list(
+    items: Sequence[T], format_item: Callable[[T], str] = str, *, separator: str = ", ", max_items: int = 5
+) -> str:
     """The first of `things`, each as `tell` tells it, and how many more there are."""
     more = f" and {len(items) - max_items} more" if len(items) > max_items else ""
     return separator.join(map(format_item, items[:max_items])) + more

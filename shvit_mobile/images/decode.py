@@ -134,7 +134,9 @@ def _convert_to_uint8(picture: Image.Image) -> NDArray[np.uint8]:
     tags = picture.tag_v2 if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
     (bits,), (kind,) = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,)), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
     if picture.mode == "F" or kind != 1 or bits > 16 or numbers.min() < 0 or numbers.max() >> bits:
-        raise _UnusableImageError("its numbers are signed, of 32 bits or fractions, and which of them is white is not known")
+        raise _UnusableImageError(
+            "its numbers are signed, of 32 bits or fractions, and which of them is white is not known"
+        )
     greys: NDArray[np.uint8] = (numbers >> (bits - 8)).astype(np.uint8)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
         greys = 255 - greys  # white is zero, which Pillow heeds for 8 bits only

@@ -60,7 +60,10 @@ class ImageSet:
         """
         if count < 1:
             raise BadImages(f"A sample of {count} images was asked for.", why="A sample has at least one image.")
-        drawn = sorted(range(len(self)), key=lambda index: _hash_for_sampling(seed, _get_relative_name(self.files[index], self.root)))
+        drawn = sorted(
+            range(len(self)),
+            key=lambda index: _hash_for_sampling(seed, _get_relative_name(self.files[index], self.root)),
+        )
         if balanced and self.labels is not None:
             taken: Counter[int] = Counter()
             turns = {}
@@ -68,14 +71,14 @@ class ImageSet:
                 turns[index] = taken[self.labels[index]]
                 taken[self.labels[index]] += 1
             drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
-        return replace(self.only(drawn[:count]), seed=seed)
+        return replace(self.select(drawn[:count]), seed=seed)
 
-    def without(self, others: ImageSet) -> ImageSet:
+    def exclude(self, others: ImageSet) -> ImageSet:
         """Those of the images that `others` does not hold, in their order; perhaps none."""
         taken = set(others.files)
-        return self.only([index for index, file in enumerate(self.files) if file not in taken])
+        return self.select([index for index, file in enumerate(self.files) if file not in taken])
 
-    def sha256(self) -> str:
+    def compute_sha256(self) -> str:
         """The SHA-256 over the SHA-256s of the files' bytes, in order; 64 hexadecimal digits.
 
         Raises:
@@ -89,7 +92,7 @@ class ImageSet:
                 raise BadImages(f"{file} cannot be read: {reason.strerror}.", why="It was there before.") from None
         return digest.hexdigest()
 
-    def only(self, indices: Sequence[int]) -> ImageSet:
+    def select(self, indices: Sequence[int]) -> ImageSet:
         """The images at `indices`, in that order."""
         labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
         return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
@@ -254,15 +257,15 @@ def _build_labeled_set(path: Path, inside: Mapping[str, list[Path]], names: Clas
 def _match_folders_to_classes(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str, int]:
     """The class of each folder."""
     found = {name: names.find(name) for name in folders}
-    if names.say_nothing(found) and len(found) == len(names.labels):
+    if names.match_only_by_order(found) and len(found) == len(names.labels):
         return {name: index for index, name in enumerate(sorted(found))}
     wrong = [name for name, indices in found.items() if len(indices) != 1]
     if wrong:
         lone = len(found) == 1
         raise BadImages(
             f"In {path}, {len(wrong)} of {_format_count(len(found), 'folder')} cannot be matched with a class of the model: "
-            f"{format_list(wrong, names.trouble)}.",
-            why=names.described(),
+            f"{format_list(wrong, names.describe_mismatch)}.",
+            why=names.describe_classes(),
             hint=f"If these are images without labels, give {path / next(iter(found))} itself."
             if lone
             else "Rename the folders to the model's class names or indices, or give a CSV of labels.",
@@ -301,7 +304,7 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
         told = format_list(troubles, lambda trouble: _describe_row(*trouble, names), separator="; ")
         raise BadImages(
             f"{len(troubles)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: {told}.",
-            why=f"Each row is a file in {path} and its class. {names.described()}",
+            why=f"Each row is a file in {path} and its class. {names.describe_classes()}",
             hint="Correct or remove these rows.",
         )
     files = tuple(path / row.file for row in rows)
@@ -311,7 +314,7 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
 def _describe_row(row: LabelRow, trouble: str, names: ClassNames) -> str:
     """What is wrong with a row; with its label, where nothing else is. The nearest label takes a while to find."""
     return f"row {row.number}: " + (
-        trouble or f"{names.trouble(row.label)} cannot be matched with a class of the model"
+        trouble or f"{names.describe_mismatch(row.label)} cannot be matched with a class of the model"
     )
 
 

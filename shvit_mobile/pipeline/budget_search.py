@@ -68,7 +68,7 @@ def search_recipe(
     """
     check_arguments(budget, images, recipe, sensitivity, deployed)
     trials = SearchTrials(
-        ArtifactEvaluator(deployed, recipe, images, reference).row,
+        ArtifactEvaluator(deployed, recipe, images, reference).measure_drift,
         tuple(name for name, _ in find_dense_convolutions(deployed.module)),
         gate_on(budget),
         costs,
@@ -124,17 +124,19 @@ def evaluate_recipe(
         WrongConfig: the budget is of top-1, and there are no labels.
         BadImages, BadRecipe: as `compare` and `lower`.
     """
-    row = ArtifactEvaluator(deployed, recipe, images, reference).row(recipe.float_layers)
+    row = ArtifactEvaluator(deployed, recipe, images, reference).measure_drift(recipe.float_layers)
     return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate_on(budget)), row=row)
 
 
 class ArtifactEvaluator:
     """Makes artifacts of one model and recipe, runs each once on the same images and keeps none."""
 
-    def __init__(self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference | None) -> None:
+    def __init__(
+        self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference | None
+    ) -> None:
         self._deployed, self._recipe, self._images, self._reference = deployed, recipe, images, reference
 
-    def row(self, float_layers: tuple[str, ...]) -> DriftRow:
+    def measure_drift(self, float_layers: tuple[str, ...]) -> DriftRow:
         """The drift of the recipe with other layers in float."""
         recipe = self._recipe.model_copy(update={"float_layers": float_layers})
         with TemporaryDirectory() as folder:
@@ -180,48 +182,50 @@ class SearchTrials:
     ) -> None:
         self.run, self.names, self.gate, self.costs, self.progress = run, names, gate, costs, progress
         self.kept, self.most, self.ran, self.ended = frozenset(kept), most, 0, False
-        self.points = {frozenset(point.float_layers): self.point(point.float_layers, point.row) for point in known}
+        self.points = {
+            frozenset(point.float_layers): self.build_point(point.float_layers, point.row) for point in known
+        }
 
-    def at(self, layers: LayerSet) -> SearchPoint:
+    def evaluate(self, layers: LayerSet) -> SearchPoint:
         """The point with `layers` in float besides those that always are."""
         every = layers | self.kept
         if every not in self.points:
             float_layers = tuple(name for name in self.names if name in every)
-            self.points[every] = self.point(float_layers, self.run(float_layers))
+            self.points[every] = self.build_point(float_layers, self.run(float_layers))
             self.ran += 1
             if self.progress is not None:
                 self.progress(self.points[every])
         return self.points[every]
 
-    def within(self, layers: LayerSet) -> bool:
-        return self.at(layers).holds != "not held"
+    def is_within_budget(self, layers: LayerSet) -> bool:
+        return self.evaluate(layers).holds != "not held"
 
-    def worth_it(self, layers: LayerSet) -> bool:
+    def is_worth_trying(self, layers: LayerSet) -> bool:
         """Whether `layers` are within; no longer asked of what is not known once `most` artifacts have run."""
         if layers | self.kept in self.points or self.most is None or self.ran < self.most:
-            return self.within(layers)
+            return self.is_within_budget(layers)
         self.ended = True
         return False
 
-    def cheapest(self) -> LayerSet:
+    def find_cheapest(self) -> LayerSet:
         """Of all that were found within the budget; of equal ones, that with the fewest layers."""
         holding = [layers - self.kept for layers, point in self.points.items() if point.holds != "not held"]
-        return min(holding, key=lambda layers: (self.costs.total(layers), len(layers)))
+        return min(holding, key=lambda layers: (self.costs.sum_over(layers), len(layers)))
 
-    def point(self, float_layers: tuple[str, ...], row: DriftRow) -> SearchPoint:
-        cost = self.costs.total(set(float_layers) - self.kept)
+    def build_point(self, float_layers: tuple[str, ...], row: DriftRow) -> SearchPoint:
+        cost = self.costs.sum_over(set(float_layers) - self.kept)
         return SearchPoint(float_layers=float_layers, cost=cost, holds=evaluate_budget(row, self.gate), row=row)
 
 
 def select_point(order: Sequence[str], trials: SearchTrials) -> SearchPoint:
     """The point to take; with all layers in float where none holds."""
-    if trials.within(frozenset()):
-        return trials.at(frozenset())
-    if not trials.within(find_shortest_prefix(order, trials.within, trials.worth_it)):
-        return trials.at(frozenset(order))
-    start = trials.cheapest()
+    if trials.is_within_budget(frozenset()):
+        return trials.evaluate(frozenset())
+    if not trials.is_within_budget(find_shortest_prefix(order, trials.is_within_budget, trials.is_worth_trying)):
+        return trials.evaluate(frozenset(order))
+    start = trials.find_cheapest()
     costliest_first = sorted(start, key=lambda layer: -trials.costs.layers[layer])
-    return trials.at(drop_unneeded_layers(start, costliest_first, trials.worth_it))
+    return trials.evaluate(drop_unneeded_layers(start, costliest_first, trials.is_worth_trying))
 
 
 def find_shortest_prefix(order: Sequence[str], is_within: BudgetCheck, is_worth_trying: BudgetCheck) -> LayerSet:
@@ -287,12 +291,14 @@ def describe_images(images: ImageSet, row: DriftRow) -> EvaluationImages:
         source=replace_invalid_utf8(images.root.absolute().name),
         count=row.images,
         labelled=images.labels is not None,
-        sha256=images.sha256(),
+        sha256=images.compute_sha256(),
         seed=images.seed,
     )
 
 
-def check_arguments(budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm) -> None:
+def check_arguments(
+    budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm
+) -> None:
     """Raises what `search_recipe` says where its arguments do not go together."""
     if budget.max_drop is None and budget.min_agreement is None:
         raise WrongConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")

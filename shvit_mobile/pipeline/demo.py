@@ -101,5 +101,5 @@ def run_demo(out: AnyPath, *, overwrite: bool = False, step: StepCallback = lamb
     drifts = [artifact.manifest.drift for artifact in artifacts if artifact.manifest.drift]
     report = build_drift_report("demo", trained, images, [*ladder, *drifts], changed=changes)
     with write_atomically(out / REPORT_FILE, overwrite=overwrite) as (path,):
-        path.write_text(report.json_text())
+        path.write_text(report.to_json())
     return DemoResult(tuple(artifacts), report)

@@ -33,7 +33,7 @@ class GoldenSource:
 
     source: str
     jpeg: bytes
-    changed: str = ""
+    reencoding_reason: str = ""
 
 
 @cache

@@ -26,11 +26,15 @@ PIXEL_TOLERANCE = 1.0
 
 def preprocess_golden_images(pictures: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """What preprocessing makes of each picture: uint8, shape (pictures, height, width, 3)."""
-    return np.stack([preprocessing.pixels(decode_image(picture.jpeg)) for picture in pictures])
+    return np.stack([preprocessing.preprocess_image(decode_image(picture.jpeg)) for picture in pictures])
 
 
 def write_goldens(
-    folder: Path, artifact: Artifact, pictures: Sequence[GoldenSource], pixels: NDArray[np.uint8], proof: VerificationResult
+    folder: Path,
+    artifact: Artifact,
+    pictures: Sequence[GoldenSource],
+    pixels: NDArray[np.uint8],
+    proof: VerificationResult,
 ) -> GoldensFolder:
     """Writes the goldens of an artifact into a new folder.
 
@@ -65,11 +69,11 @@ def write_goldens(
         artifact_sha256=artifact.manifest.artifact.sha256,
         precision=artifact.manifest.precision,
         preprocessing=artifact.manifest.preprocessing,
-        how=proof.how,
+        how=proof.execution,
         engine=proof.engine,
         tolerance=proof.tolerance,
         pixels_tolerance=PIXEL_TOLERANCE,
         images=tuple(images),
     )
-    (folder / GOLDENS_NAME).write_text(goldens.json_text())
+    (folder / GOLDENS_NAME).write_text(goldens.to_json())
     return GoldensFolder(name=get_goldens_path(artifact.path).name, sha256=fingerprint(folder))

@@ -29,7 +29,9 @@ KERNEL_SUFFIX = "_kernel_time"
 FUSED_GATE = (".se.gate", ".se.fc2")
 
 
-def measure_layer_latencies(deployed: DeployForm, recipe: Recipe, *, runs: int = 30, warm_up: int = 5) -> tuple[LayerLatency, ...]:
+def measure_layer_latencies(
+    deployed: DeployForm, recipe: Recipe, *, runs: int = 30, warm_up: int = 5
+) -> tuple[LayerLatency, ...]:
     """The int8 layers of a recipe, in the order of the data: medians over `runs` of one image on one thread.
 
     The float and the int8 artifact take turns, so that what disturbs the machine disturbs both.
@@ -52,7 +54,7 @@ def measure_layer_latencies(deployed: DeployForm, recipe: Recipe, *, runs: int =
         for _ in range(warm_up + runs):
             for profile in profiles:
                 profile.run()
-        in_float, in_int8 = (profile.layers(warm_up) for profile in profiles)
+        in_float, in_int8 = (profile.read_layer_times(warm_up) for profile in profiles)
     return tuple(
         LayerLatency(layer=name, float_ms=in_float[name], int8_ms=in_int8[name])
         for name in iterate_weighted_layers(deployed.module)
@@ -72,14 +74,16 @@ class LayerProfiler:
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         preprocessing, pixels = deployed.trained.preprocessing, draw_ramp(deployed.trained.preprocessing.size)
-        self._image = convert_to_raw_input(pixels) if deployed.takes == "pixels" else preprocessing.normalised(pixels)
+        self._image = (
+            convert_to_raw_input(pixels) if deployed.input_domain == "pixels" else preprocessing.normalize(pixels)
+        )
         self._names = tuple(iterate_weighted_layers(deployed.module))
         self._session = open_session(path, options)
 
     def run(self) -> None:
         self._session.run(None, {IMAGES: np.asarray(self._image, np.float32)})
 
-    def layers(self, warm_up: int) -> dict[str, float]:
+    def read_layer_times(self, warm_up: int) -> dict[str, float]:
         """Median milliseconds of each layer over the runs behind the first `warm_up`; ends the profile."""
         events = json.loads(Path(self._session.end_profiling()).read_text())
         counted = [sum_layer_times(run, self._names) for run in group_kernels_by_run(events)][warm_up:]

@@ -93,11 +93,13 @@ def lower(
     with written as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
         built = module.build(apply_overrides(deployed, recipe), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
-        manifest = add_goldens(Artifact(path, manifest), deployed, pictures or load_default_golden_images(), goldens_folder)
-        manifest_file.write_text(manifest.json_text())
-        recipe_file.write_text(recipe.json_text())
+        manifest = add_goldens(
+            Artifact(path, manifest), deployed, pictures or load_default_golden_images(), goldens_folder
+        )
+        manifest_file.write_text(manifest.to_json())
+        recipe_file.write_text(recipe.to_json())
         for file in corrections_file:
-            file.write_bytes(corrections.data if corrections else b"")
+            file.write_bytes(corrections.file_bytes if corrections else b"")
     if corrections is None:
         # Those of an artifact that was here before.
         beside.unlink(missing_ok=True)
@@ -113,8 +115,8 @@ def add_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[Gol
     preprocessing = deployed.trained.preprocessing
     pixels = preprocess_golden_images(pictures, preprocessing)
     proof = verify_artifact(artifact, deployed, np.concatenate([draw_ramp(preprocessing.size), pixels]))
-    golden = RampGolden(logits=tuple(map(float, proof.logits[0])), how=proof.how, tolerance=proof.tolerance)
-    goldens = write_goldens(folder, artifact, pictures, pixels, proof.without_first())
+    golden = RampGolden(logits=tuple(map(float, proof.logits[0])), how=proof.execution, tolerance=proof.tolerance)
+    goldens = write_goldens(folder, artifact, pictures, pixels, proof.drop_first())
     return artifact.manifest.model_copy(update={"golden": golden, "goldens": goldens})
 
 
@@ -144,7 +146,7 @@ def parse_target(name: str) -> Target:
     Raises:
         UnknownTarget: it is not one.
     """
-    return UnknownTarget.chosen(name, TARGET_SUFFIXES)
+    return UnknownTarget.parse_choice(name, TARGET_SUFFIXES)
 
 
 def check_target_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
@@ -187,5 +189,5 @@ def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
     """The artifact with some fields of its manifest changed, in memory and on disk."""
     manifest = artifact.manifest.model_copy(update=fields)
     with write_atomically(get_manifest_path(artifact.path), overwrite=True) as (path,):
-        path.write_text(manifest.json_text())
+        path.write_text(manifest.to_json())
     return Artifact(artifact.path, manifest)

@@ -29,11 +29,11 @@ class VerificationResult:
 
     logits: NDArray[np.float32]
     float_logits: NDArray[np.float32]
-    how: Execution
+    execution: Execution
     engine: str
     tolerance: float
 
-    def without_first(self) -> VerificationResult:
+    def drop_first(self) -> VerificationResult:
         """The same of all images but the first."""
         return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
 
@@ -70,4 +70,4 @@ def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
-    return VerificationResult(logits, expected, runner.how, runner.engine, near)
+    return VerificationResult(logits, expected, runner.execution, runner.engine, near)

@@ -125,17 +125,21 @@ def run_ptq_passes(
 
     read = [batch.pixels for batch in iterate_batches(images, deployed.trained.preprocessing, size=8)]
     pixels = np.concatenate(read)
-    source = describe_calibration_images(images, len(pixels), seed, variants=max(0, MIN_IMAGES_WITHOUT_VARIANTS - len(pixels)))
+    source = describe_calibration_images(
+        images, len(pixels), seed, variants=max(0, MIN_IMAGES_WITHOUT_VARIANTS - len(pixels))
+    )
 
     def told(attempt: QuantState, gains: Sequence[PTQPassGain]) -> Recipe:
         found = {"ranges": dict(attempt.ranges), "calibration": source, "steps": tuple(gains)}
-        return base_recipe.model_copy(update=found).made_of(attempt.corrections)
+        return base_recipe.model_copy(update=found).attach_overrides(attempt.overrides)
 
     before = None if previous is None else QuantState(previous.ranges, load_overrides(previous) or ParameterOverrides())
     pixels = augment_images(pixels, MIN_IMAGES_WITHOUT_VARIANTS, seed)
-    under_way = PTQPassManager(deployed, pixels, observer=base_recipe.observer or "min-max", activations=base_recipe.activations)
+    under_way = PTQPassManager(
+        deployed, pixels, observer=base_recipe.observer or "min-max", activations=base_recipe.activations
+    )
     recipe = base_recipe
-    for attempt, gains in under_way.tried(steps, before, previous.steps if previous else ()):
+    for attempt, gains in under_way.run_passes(steps, before, previous.steps if previous else ()):
         recipe = told(attempt, gains)
         if on_recipe is not None:
             on_recipe(recipe)
@@ -145,7 +149,9 @@ def run_ptq_passes(
 
 
 def describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
-    return CalibrationImages(source=images.root.name, count=used, sha256=images.sha256(), seed=seed, variants=variants)
+    return CalibrationImages(
+        source=images.root.name, count=used, sha256=images.compute_sha256(), seed=seed, variants=variants
+    )
 
 
 @contextmanager
@@ -175,7 +181,8 @@ def observe_ranges(
         for hook in hooks:
             hook.remove()
     ranges |= {
-        name: ActivationRange(input=round_range(a.range()), output=round_range(b.range())) for name, (a, b) in ends.items()
+        name: ActivationRange(input=round_range(a.compute_range()), output=round_range(b.compute_range()))
+        for name, (a, b) in ends.items()
     }
 
 
@@ -185,10 +192,15 @@ def round_range(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def update_observers(
-    input_observer: Observer, output_observer: Observer, relu: bool, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    input_observer: Observer,
+    output_observer: Observer,
+    relu: bool,
+    _: nn.Module,
+    inputs: tuple[Tensor, ...],
+    output: Tensor,
 ) -> None:
-    input_observer.see(inputs[0])
-    output_observer.see(output.relu() if relu else output)
+    input_observer.update(inputs[0])
+    output_observer.update(output.relu() if relu else output)
 
 
 @torch.inference_mode()
@@ -206,5 +218,9 @@ def load_input_batches(deployed: DeployForm, images: ImageSet) -> list[Tensor]:
 
 def prepare_input(deployed: DeployForm, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels (images, height, width, 3) as the deploy form takes them: float32, shape (images, 3, height, width)."""
-    values = convert_to_raw_input(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
+    values = (
+        convert_to_raw_input(pixels)
+        if deployed.input_domain == "pixels"
+        else deployed.trained.preprocessing.normalize(pixels)
+    )
     return torch.from_numpy(values)

@@ -55,15 +55,17 @@ class CalibrationCache:
     steps: tuple[PTQPassName, ...]
 
     @classmethod
-    def of(cls, deployed: DeployForm, images: ImageSet, settings: CalibrationSettings, home: Path | None = None) -> CalibrationCache:
+    def open(
+        cls, deployed: DeployForm, images: ImageSet, settings: CalibrationSettings, home: Path | None = None
+    ) -> CalibrationCache:
         """The study of a model, of images chosen for it, and of settings."""
         told = {
             "edition": CACHE_VERSION,
             "package": version("shvit-mobile"),
             "checkpoint": deployed.trained.sha256,
-            "takes": deployed.takes,
+            "takes": deployed.input_domain,
             "preprocessing": asdict(deployed.trained.preprocessing),
-            "images": images.sha256(),
+            "images": images.compute_sha256(),
             **asdict(settings),
         }
         key = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -73,7 +75,7 @@ class CalibrationCache:
     def recipe_file(self) -> Path:
         return self.folder / "recipe.json"
 
-    def recipe(self) -> Recipe | None:
+    def load_recipe(self) -> Recipe | None:
         """The recipe as far as it has come; None where nothing is kept, or what is kept is damaged."""
         if not self.recipe_file.exists():
             return None
@@ -82,22 +84,22 @@ class CalibrationCache:
             corrections = load_overrides(recipe)
         except BadRecipe:
             return None
-        return recipe if corrections is None else recipe.made_of(corrections)
+        return recipe if corrections is None else recipe.attach_overrides(corrections)
 
-    def keep_recipe(self, recipe: Recipe) -> None:
+    def save_recipe(self, recipe: Recipe) -> None:
         write_recipe(self.recipe_file, recipe, overwrite=True)
 
     def is_done(self, recipe: Recipe) -> bool:
         """Whether every step was tried."""
         return tuple(gain.step for gain in recipe.steps) == self.steps
 
-    def rows_file(self, recipe: Recipe, images: int) -> Path:
+    def get_rows_path(self, recipe: Recipe, images: int) -> Path:
         """Of so many images asked for, whether or not all of them could be read."""
         return self.folder / f"sensitivity-{recipe.sha256[:16]}-{images}.jsonl"
 
-    def rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
+    def load_rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
         """The rows of sensitivity that are there, by layer and by block; a line that is not whole does not count."""
-        file = self.rows_file(recipe, images)
+        file = self.get_rows_path(recipe, images)
         found: dict[str, SensitivityRow] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
             try:
@@ -112,32 +114,32 @@ class CalibrationCache:
             found[get_row_name(row)] = row
         return found
 
-    def keep_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
+    def append_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.rows_file(recipe, images).open("a") as file:
+        with self.get_rows_path(recipe, images).open("a") as file:
             file.write(row.model_dump_json() + "\n")
 
-    def sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
+    def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
         """The finished document, where there is one."""
-        file = self.rows_file(recipe, images).with_suffix(".json")
+        file = self.get_rows_path(recipe, images).with_suffix(".json")
         return SensitivityReport.read(file) if file.exists() else None
 
-    def keep_sensitivity(self, recipe: Recipe, found: SensitivityReport, images: int) -> None:
-        with write_atomically(self.rows_file(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
-            path.write_text(found.json_text())
+    def save_sensitivity(self, recipe: Recipe, found: SensitivityReport, images: int) -> None:
+        with write_atomically(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
+            path.write_text(found.to_json())
 
-    def points_file(self, recipe: Recipe, images: ImageSet) -> Path:
-        return self.folder / f"points-{recipe.sha256[:16]}-{images.sha256()[:16]}.jsonl"
+    def get_points_path(self, recipe: Recipe, images: ImageSet) -> Path:
+        return self.folder / f"points-{recipe.sha256[:16]}-{images.compute_sha256()[:16]}.jsonl"
 
-    def points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
+    def load_points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
         """What `keep_point` was given of a recipe and images, as JSON; a line that is not whole does not count."""
-        file = self.points_file(recipe, images)
+        file = self.get_points_path(recipe, images)
         return tuple(line for line in file.read_text().splitlines() if is_json(line)) if file.exists() else ()
 
-    def keep_point(self, recipe: Recipe, images: ImageSet, point: str) -> None:
+    def append_point(self, recipe: Recipe, images: ImageSet, point: str) -> None:
         """Keeps a line of JSON: a recipe that a search has tried."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.points_file(recipe, images).open("a") as file:
+        with self.get_points_path(recipe, images).open("a") as file:
             file.write(point + "\n")
 
 
@@ -159,9 +161,9 @@ def write_recipe(path: AnyPath, recipe: Recipe, *more: tuple[AnyPath, str], over
     corrections = load_overrides(recipe)
     path = Path(path)
     beside = get_overrides_path(path)
-    contents = {path: recipe.json_text().encode(), **{Path(other): text.encode() for other, text in more}}
+    contents = {path: recipe.to_json().encode(), **{Path(other): text.encode() for other, text in more}}
     if corrections is not None:
-        contents[beside] = corrections.data
+        contents[beside] = corrections.file_bytes
     # Where there are none, those of a recipe that was here before go.
     check_overwrite(beside, overwrite=overwrite)
     with write_atomically(*contents, overwrite=overwrite) as parts:

@@ -35,9 +35,9 @@ def compute_equalization_exponents(module: SHViT, magnitudes: Mapping[str, Tenso
 
 def compute_group_exponents(chain: EqualizationGroup, magnitudes: Mapping[str, Tensor]) -> Tensor:
     """int8, shape (channels,)."""
-    made = select_magnitudes(chain.made, magnitudes)
-    if chain.against:
-        other = select_magnitudes(chain.against[0], magnitudes)
+    made = select_magnitudes(chain.producer, magnitudes)
+    if chain.inverse_producers:
+        other = select_magnitudes(chain.inverse_producers[0], magnitudes)
         return round_exponents(torch.where((made > 0) & (other > 0), (other / made).log2() / 2, 0.0))
     moving = made > 0
     if not moving.any():

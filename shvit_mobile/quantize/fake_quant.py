@@ -55,7 +55,7 @@ def fake_quantize(
 
     `wiring` is the module's, for those who have it from another of the same form.
     """
-    simulation, wiring = deepcopy(module), wiring or LayerConnections.of(module)
+    simulation, wiring = deepcopy(module), wiring or LayerConnections.from_module(module)
     for name, seen in ranges.items():
         layer = simulation.get_submodule(name)
         if not isinstance(layer, nn.Conv2d):
@@ -86,7 +86,7 @@ class LayerConnections:
     sources: Mapping[str, str]
 
     @classmethod
-    def of(cls, module: SHViT) -> LayerConnections:
+    def from_module(cls, module: SHViT) -> LayerConnections:
         return cls(find_layers_before_relu(module), find_source_layers(module))
 
 
@@ -113,7 +113,9 @@ def round_input(parameters: AffineParameters, _: nn.Module, inputs: tuple[Tensor
     return (quantize_dequantize(inputs[0], parameters),)
 
 
-def round_output(parameters: AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def round_output(
+    parameters: AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
     return quantize_dequantize(output.relu() if relu else output, parameters)
 
 

@@ -80,7 +80,7 @@ class EpochResult:
     """One pass over the images: the mean loss on the way, and how near int8 then was on those held out."""
 
     loss: float
-    standing: EvalMetrics
+    metrics: EvalMetrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +103,11 @@ class FinetuneResult:
 
     @property
     def after(self) -> EvalMetrics:
-        return self.epochs[self.best].standing
+        return self.epochs[self.best].metrics
 
     @property
-    def helped(self) -> bool:
-        return self.after.better_than(self.before)
+    def is_improvement(self) -> bool:
+        return self.after.is_better_than(self.before)
 
 
 def finetune_recipe(
@@ -136,14 +136,19 @@ def finetune_recipe(
     settings = settings or FinetuneSettings()
     check_recipe(deployed, recipe)
     check_images(deployed, images)
-    return FinetuneTrainer(deployed, recipe, images.sample(settings.count, settings.seed), settings, progress).done()
+    return FinetuneTrainer(deployed, recipe, images.sample(settings.count, settings.seed), settings, progress).train()
 
 
 class FinetuneTrainer:
     """A fine-tuning under way."""
 
     def __init__(
-        self, deployed: DeployForm, recipe: Recipe, images: ImageSet, settings: FinetuneSettings, progress: FinetuneProgress | None
+        self,
+        deployed: DeployForm,
+        recipe: Recipe,
+        images: ImageSet,
+        settings: FinetuneSettings,
+        progress: FinetuneProgress | None,
     ) -> None:
         self.deployed, self.recipe, self.settings, self.progress = deployed, recipe, settings, progress
         self.learn, self.held = split_held_out(images)
@@ -155,47 +160,47 @@ class FinetuneTrainer:
         self.update = 0
         self.skipped: set[Path] = set()
 
-    def done(self) -> FinetuneResult:
+    def train(self) -> FinetuneResult:
         """Trains for all epochs."""
-        before = self.standing("Measuring the recipe as it is")
+        before = self.evaluate("Measuring the recipe as it is")
         epochs: list[EpochResult] = []
         best, kept = 0, ParameterOverrides()
         for number in range(self.settings.epochs):
             name = f"Epoch {number + 1} of {self.settings.epochs}"
-            loss = self.epoch(number, name)
-            epochs.append(EpochResult(loss, self.standing(f"{name}, measured")))
-            if number == 0 or epochs[number].standing.better_than(epochs[best].standing):
-                best, kept = number, self.student.corrections()
+            loss = self.train_epoch(number, name)
+            epochs.append(EpochResult(loss, self.evaluate(f"{name}, measured")))
+            if number == 0 or epochs[number].metrics.is_better_than(epochs[best].metrics):
+                best, kept = number, self.student.export_overrides()
         told = FineTuning(
             images=CalibrationImages(
                 source=self.learn.root.name,
                 count=len(self.learn),
-                sha256=self.learn.sha256(),
+                sha256=self.learn.compute_sha256(),
                 seed=self.settings.seed,
             ),
             held_out=len(self.held),
             epochs=best + 1,
             learning_rate=self.settings.learning_rate,
             before=before,
-            after=epochs[best].standing,
+            after=epochs[best].metrics,
         )
-        recipe = self.recipe.model_copy(update={"finetuning": told}).made_of(kept)
+        recipe = self.recipe.model_copy(update={"finetuning": told}).attach_overrides(kept)
         return FinetuneResult(recipe, before, tuple(epochs), best, len(self.skipped))
 
-    def epoch(self, number: int, name: str) -> float:
+    def train_epoch(self, number: int, name: str) -> float:
         """Sees each image once; the mean loss."""
         rng = np.random.default_rng((self.settings.seed % 2**32, number))
-        shuffled = self.learn.only(rng.permutation(len(self.learn)).tolist())
+        shuffled = self.learn.select(rng.permutation(len(self.learn)).tolist())
         total = seen = 0.0
-        for pixels, labels in self.shown(shuffled, name):
+        for pixels, labels in self.iterate_batches(shuffled, name):
             if self.settings.flip:
                 mirrored = torch.from_numpy(rng.random(len(pixels)) < 0.5).to(self.device)
                 pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-            total += self.updated(pixels, labels) * len(pixels)
+            total += self.train_step(pixels, labels) * len(pixels)
             seen += len(pixels)
         return total / seen
 
-    def updated(self, pixels: Tensor, labels: Tensor) -> float:
+    def train_step(self, pixels: Tensor, labels: Tensor) -> float:
         """One update; its loss."""
         with torch.no_grad():
             expected = self.teacher(pixels)
@@ -210,27 +215,29 @@ class FinetuneTrainer:
         return loss.item()
 
     @torch.no_grad()
-    def standing(self, name: str) -> EvalMetrics:
+    def evaluate(self, name: str) -> EvalMetrics:
         """How near int8 is to the float model now."""
         actual, expected, truth = [], [], []
-        for pixels, labels in self.shown(self.held, name):
+        for pixels, labels in self.iterate_batches(self.held, name):
             actual.append(self.student.module(pixels).cpu())
             expected.append(self.teacher(pixels).cpu())
             truth.append(labels.cpu())
         return compute_metrics(torch.cat(actual), torch.cat(expected), torch.cat(truth))
 
-    def shown(self, images: ImageSet, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+    def iterate_batches(self, images: ImageSet, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """The images a batch at a time, as the deploy form takes them, and their labels; on the device."""
 
         def tick(done: int, total: int) -> None:
             if self.progress is not None:
                 self.progress(name, done, total)
 
-        for batch in iterate_batches(images, self.deployed.trained.preprocessing, size=self.settings.batch, progress=tick):
+        for batch in iterate_batches(
+            images, self.deployed.trained.preprocessing, size=self.settings.batch, progress=tick
+        ):
             self.skipped |= {skipped.file for skipped in batch.skipped}
-            yield self.taken(batch), torch.from_numpy(batch.labels).to(self.device)
+            yield self.prepare_batch(batch), torch.from_numpy(batch.labels).to(self.device)
 
-    def taken(self, batch: ImageBatch) -> Tensor:
+    def prepare_batch(self, batch: ImageBatch) -> Tensor:
         """What the deploy form takes of a batch, on the device."""
         return prepare_input(self.deployed, batch.pixels).to(self.device)
 
@@ -258,7 +265,7 @@ def compute_metrics(actual: Tensor, expected: Tensor, labels: Tensor) -> EvalMet
 def split_held_out(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     """What is trained on, and what judges: the first of a sample, in which classes take turns."""
     held = min(round(len(images) * HELD_OUT_SHARE), MAX_HELD_OUT)
-    return images.only(range(held, len(images))), images.only(range(held))
+    return images.select(range(held, len(images))), images.select(range(held))
 
 
 def check_recipe(deployed: DeployForm, recipe: Recipe) -> None:

@@ -27,10 +27,10 @@ MIN_RANGE_SHARE, RANGE_CANDIDATES = 0.2, 81
 class Observer(Protocol):
     """Sees values, and says what range is to hold them."""
 
-    def see(self, values: Tensor) -> None:
+    def update(self, values: Tensor) -> None:
         """Takes finite floats of any shape into account, at least one."""
 
-    def range(self) -> ObservedRange:
+    def compute_range(self) -> ObservedRange:
         """(low, high), once something has been seen."""
 
 
@@ -50,11 +50,11 @@ class MinMaxObserver:
     def __init__(self) -> None:
         self.low, self.high = float("inf"), float("-inf")
 
-    def see(self, values: Tensor) -> None:
+    def update(self, values: Tensor) -> None:
         low, high = torch.aminmax(values)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
 
-    def range(self) -> ObservedRange:
+    def compute_range(self) -> ObservedRange:
         return self.low, self.high
 
 
@@ -72,9 +72,9 @@ class Histogram:
         self.reach = MIN_REACH
         self.extent = MinMaxObserver()
 
-    def see(self, values: Tensor) -> None:
-        self.extent.see(values)
-        while self.reach <= max(map(abs, self.extent.range())):
+    def update(self, values: Tensor) -> None:
+        self.extent.update(values)
+        while self.reach <= max(map(abs, self.extent.compute_range())):
             self.widen()
         bins = (values.flatten().double() * (BINS / self.reach)).floor_().long() + BINS
         self.counts += torch.bincount(bins.clamp_(0, 2 * BINS - 1), minlength=2 * BINS)
@@ -98,12 +98,12 @@ class PercentileObserver:
     def __init__(self) -> None:
         self.histogram = Histogram()
 
-    def see(self, values: Tensor) -> None:
-        self.histogram.see(values)
+    def update(self, values: Tensor) -> None:
+        self.histogram.update(values)
 
-    def range(self) -> ObservedRange:
+    def compute_range(self) -> ObservedRange:
         below, edges = self.histogram.counts.cumsum(0), self.histogram.edges
-        total, (smallest, largest) = float(below[-1]), self.histogram.extent.range()
+        total, (smallest, largest) = float(below[-1]), self.histogram.extent.compute_range()
         first = int(torch.searchsorted(below, total * PERCENTILE_TAIL, right=True))
         last = int(torch.searchsorted(below, total * (1 - PERCENTILE_TAIL)))
         return max(smallest, float(edges[first])), min(largest, float(edges[last + 1]))
@@ -115,11 +115,11 @@ class MSEObserver:
     def __init__(self, activations: ActivationScheme) -> None:
         self.histogram, self.activations = Histogram(), activations
 
-    def see(self, values: Tensor) -> None:
-        self.histogram.see(values)
+    def update(self, values: Tensor) -> None:
+        self.histogram.update(values)
 
-    def range(self) -> ObservedRange:
-        low, high = self.histogram.extent.range()
+    def compute_range(self) -> ObservedRange:
+        low, high = self.histogram.extent.compute_range()
         seen = self.histogram.counts > 0
         counts, edges = self.histogram.counts[seen], self.histogram.edges
         centres = ((edges[:-1] + edges[1:]) / 2)[seen].clamp(low, high)

@@ -50,7 +50,7 @@ class ParameterOverrides:
     mean: Tensor | None = None
 
     @property
-    def data(self) -> bytes:
+    def file_bytes(self) -> bytes:
         """The file."""
         kinds = {EXPONENTS: self.exponents, INTEGERS: self.integers, SCALES: self.scales, BIAS: self.biases}
         tensors = {f"{kind}:{name}": t for kind, named in kinds.items() for name, t in named.items()}
@@ -60,7 +60,7 @@ class ParameterOverrides:
 
     @property
     def sha256(self) -> str:
-        return sha256(self.data).hexdigest()
+        return sha256(self.file_bytes).hexdigest()
 
     @classmethod
     def read(cls, path: Path, expected: str) -> ParameterOverrides:
@@ -84,12 +84,12 @@ class ParameterOverrides:
                 hint=RECALIBRATE_HINT,
             )
         try:
-            return cls.of(load(data))
+            return cls.from_tensors(load(data))
         except (SafetensorError, ValueError) as reason:
             raise BadRecipe(f"{path} holds no corrections: {reason}.", hint=RECALIBRATE_HINT) from None
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> ParameterOverrides:
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ParameterOverrides:
         named: dict[str, dict[str, Tensor]] = {kind: {} for kind in (EXPONENTS, INTEGERS, SCALES, BIAS, MEAN)}
         for key, tensor in tensors.items():
             kind, _, name = key.partition(":")
@@ -107,15 +107,15 @@ def load_overrides(recipe: Recipe) -> ParameterOverrides | None:
     """
     if recipe.corrections is None:
         return None
-    if isinstance(recipe.made_with, ParameterOverrides):
-        return recipe.made_with
-    if recipe.beside is None:
+    if isinstance(recipe.overrides_in_memory, ParameterOverrides):
+        return recipe.overrides_in_memory
+    if recipe.overrides_path is None:
         raise BadRecipe(
             "The recipe's corrections are not at hand.",
             why="This recipe was copied out of a manifest, without the file that lies beside it.",
             hint="Read it with Recipe.read, from where it was written.",
         )
-    return ParameterOverrides.read(recipe.beside, recipe.corrections)
+    return ParameterOverrides.read(recipe.overrides_path, recipe.corrections)
 
 
 def apply_equalization(deployed: DeployForm, recipe: Recipe) -> DeployForm:

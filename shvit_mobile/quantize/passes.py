@@ -52,7 +52,7 @@ class QuantState:
     """int8 as it stands after some steps: ranges of the deploy form with corrections."""
 
     ranges: Mapping[str, ActivationRange]
-    corrections: ParameterOverrides = field(default_factory=ParameterOverrides)
+    overrides: ParameterOverrides = field(default_factory=ParameterOverrides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +93,26 @@ class PTQPassManager:
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module))
         self.seen: tuple[str, dict[str, InputMoments]] | None = None
         self.steps: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
-            "whole-pixels": self.whole_pixels,
-            "equalise": self.equalise,
-            "clip": self.clip,
-            "round": self.round,
-            "bias": self.bias,
+            "whole-pixels": self.make_input_exact,
+            "equalise": self.equalize,
+            "clip": self.clip_weights,
+            "round": self.round_weights,
+            "bias": self.correct_biases,
         }
 
-    def start(self) -> QuantState:
+    def calibrate_baseline(self) -> QuantState:
         """Plain int8."""
-        return QuantState(self.ranges(self.deployed.module))
+        return QuantState(self.measure_ranges(self.deployed.module))
 
-    def judged(self, attempt: QuantState, *, weights: bool = True) -> float:
+    def evaluate(self, attempt: QuantState, *, weights: bool = True) -> float:
         """SQNR of the logits in dB, on the images put aside; with `weights` in int8, or activations alone."""
-        simulation = fake_quantize(self.form(attempt), dict(attempt.ranges), self.activations, weights=weights)
+        simulation = fake_quantize(
+            self.build_quantized_form(attempt), dict(attempt.ranges), self.activations, weights=weights
+        )
         noise = (compute_logits(simulation, self.judges) - self.expected).double().square().sum()
         return float(10 * torch.log10(self.expected.double().square().sum() / noise))
 
-    def tried(
+    def run_passes(
         self, steps: Sequence[PTQPassName], begun: QuantState | None = None, gains: Sequence[PTQPassGain] = ()
     ) -> Iterator[tuple[QuantState, tuple[PTQPassGain, ...]]]:
         """The steps one after the other, each kept where it helps: what stands before the first and after each.
@@ -120,130 +122,145 @@ class PTQPassManager:
             begun: what came of the first of them, where they were tried before.
             gains: of those.
         """
-        attempt, told = begun or self.start(), list(gains)
+        attempt, told = begun or self.calibrate_baseline(), list(gains)
         yield attempt, tuple(told)
-        levels = {weights: self.judged(attempt, weights=weights) for weights in (False, True)}
+        levels = {weights: self.evaluate(attempt, weights=weights) for weights in (False, True)}
         for step in steps[len(told) :]:
             # How weights are rounded is chosen later, so what activations gain is judged without it.
             weights = step in WEIGHT_PASSES
             changed, before = self.steps[step](attempt), levels[weights]
-            after = before if changed is attempt else self.judged(changed, weights=weights)
+            after = before if changed is attempt else self.evaluate(changed, weights=weights)
             kept = after > before + MIN_GAIN_DB
-            told.append(PTQPassGain(step=step, before_db=round_decibels(before), after_db=round_decibels(after), kept=kept))
+            told.append(
+                PTQPassGain(step=step, before_db=round_decibels(before), after_db=round_decibels(after), kept=kept)
+            )
             if kept:
                 attempt = changed
-                levels = {weights: after, (not weights): self.judged(attempt, weights=not weights)}
+                levels = {weights: after, (not weights): self.evaluate(attempt, weights=not weights)}
             yield attempt, tuple(told)
 
-    def form(self, attempt: QuantState) -> SHViT:
+    def build_quantized_form(self, attempt: QuantState) -> SHViT:
         """The deploy form with an attempt's corrections, its int8 weights rounded."""
-        return override_parameters(self.scaled(attempt), attempt.corrections, self.layers)
+        return override_parameters(self.scale_channels(attempt), attempt.overrides, self.layers)
 
-    def scaled(self, attempt: QuantState) -> SHViT:
-        return scale_channels(self.deployed.module, attempt.corrections.exponents)
+    def scale_channels(self, attempt: QuantState) -> SHViT:
+        return scale_channels(self.deployed.module, attempt.overrides.exponents)
 
-    def unrounded(self, attempt: QuantState) -> SHViT:
+    def build_unrounded_form(self, attempt: QuantState) -> SHViT:
         """What weights are rounded from."""
-        kept = replace(attempt.corrections, integers={}, scales={})
-        return override_parameters(self.scaled(attempt), kept, self.layers)
+        kept = replace(attempt.overrides, integers={}, scales={})
+        return override_parameters(self.scale_channels(attempt), kept, self.layers)
 
-    def ranges(self, module: SHViT, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
+    def measure_ranges(self, module: SHViT, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
         """Of some layers, or of all."""
         found: dict[str, ActivationRange] = {}
         with observe_ranges(module, found, self.observer, self.activations, layers=layers):
             compute_logits(module, self.learn)
         return found
 
-    def whole_pixels(self, attempt: QuantState) -> QuantState:
+    def make_input_exact(self, attempt: QuantState) -> QuantState:
         """Pixels less a whole number are int8 with the scale 1, without an error.
 
         What the stem pads with then means that number, and not the mean; it is as near to the mean as the colours'
         weights in the stem allow.
         """
-        if self.deployed.takes != "pixels":
+        if self.deployed.input_domain != "pixels":
             return attempt
         name = FIRST_LAYERS[0]
-        layer, mean = get_convolution(self.unrounded(attempt), name), self.deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten()
+        layer, mean = (
+            get_convolution(self.build_unrounded_form(attempt), name),
+            self.deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten(),
+        )
         share = layer.weight.square().sum((0, 2, 3))
         middle = float((share * mean).sum() / share.sum().clamp(min=1e-30))
         # 0 to 255 less any of these lies within int8.
         middle = min(max(round(middle), 0), 255)
         offset = torch.full_like(mean, middle)
         bias = get_bias(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
-        corrections = replace(
-            attempt.corrections, mean=offset, biases={**attempt.corrections.biases, name: bias.detach()}
-        )
+        corrections = replace(attempt.overrides, mean=offset, biases={**attempt.overrides.biases, name: bias.detach()})
         seen = attempt.ranges[name].model_copy(update={"input": (-float(middle), 255.0 - middle)})
         return QuantState({**attempt.ranges, name: seen}, corrections)
 
-    def equalise(self, attempt: QuantState) -> QuantState:
+    def equalize(self, attempt: QuantState) -> QuantState:
         """Channels of a chain brought together, a kind of chain at a time, where it helps."""
         sizes = measure_output_magnitudes(self.deployed.module, self.learn)
         found = list(find_equalization_groups(self.deployed.module))
         changes = compute_equalization_exponents(self.deployed.module, sizes)
-        level = self.judged(attempt, weights=False)
+        level = self.evaluate(attempt, weights=False)
         for kind in dict.fromkeys(chain.kind for chain in found):
-            changed = self.with_exponents(
+            changed = self.apply_exponents(
                 attempt, {chain.name: changes[chain.name] for chain in found if chain.kind == kind}
             )
-            reached = self.judged(changed, weights=False)
+            reached = self.evaluate(changed, weights=False)
             if reached > level + MIN_GAIN_DB:
                 attempt, level = changed, reached
         return attempt
 
-    def with_exponents(self, attempt: QuantState, more: Mapping[str, Tensor]) -> QuantState:
+    def apply_exponents(self, attempt: QuantState, more: Mapping[str, Tensor]) -> QuantState:
         """The attempt with further chains equalised, and the ranges that their layers then have."""
-        kept = {**attempt.corrections.exponents, **{name: values for name, values in more.items() if values.any()}}
-        corrections = replace(attempt.corrections, exponents=kept)
-        changed = QuantState(attempt.ranges, replace(corrections, biases=self.moved(attempt, corrections)))
-        ends = {end for chain in find_equalization_groups(self.deployed.module) if chain.name in more for end in chain.layers}
-        ranges = self.ranges(self.unrounded(changed), ends)
+        kept = {**attempt.overrides.exponents, **{name: values for name, values in more.items() if values.any()}}
+        corrections = replace(attempt.overrides, exponents=kept)
+        changed = QuantState(attempt.ranges, replace(corrections, biases=self.rescale_biases(attempt, corrections)))
+        ends = {
+            end
+            for chain in find_equalization_groups(self.deployed.module)
+            if chain.name in more
+            for end in chain.layers
+        }
+        ranges = self.measure_ranges(self.build_unrounded_form(changed), ends)
         first = FIRST_LAYERS[0]
         if first in ranges:
             # The chain begins behind it.
             ranges[first] = ranges[first].model_copy(update={"input": attempt.ranges[first].input})
         return replace(changed, ranges={**attempt.ranges, **ranges})
 
-    def moved(self, attempt: QuantState, corrections: ParameterOverrides) -> dict[str, Tensor]:
+    def rescale_biases(self, attempt: QuantState, corrections: ParameterOverrides) -> dict[str, Tensor]:
         """Corrected biases as large as their channels now are."""
-        before, after = self.scaled(attempt), scale_channels(self.deployed.module, corrections.exponents)
+        before, after = self.scale_channels(attempt), scale_channels(self.deployed.module, corrections.exponents)
         return {
-            name: bias * compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
-            for name, bias in attempt.corrections.biases.items()
+            name: bias
+            * compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
+            for name, bias in attempt.overrides.biases.items()
         }
 
-    def clip(self, attempt: QuantState) -> QuantState:
+    def clip_weights(self, attempt: QuantState) -> QuantState:
         """Scales in which the output changes least where each weight goes to its nearest integer."""
-        module, scales = self.unrounded(attempt), {}
-        for name, inputs in self.inputs(attempt).items():
+        module, scales = self.build_unrounded_form(attempt), {}
+        for name, inputs in self.collect_input_moments(attempt).items():
             scales[name] = search_clipped_scales(get_convolution(module, name).weight, inputs.moments.diagonal())
         integers = {name: quantize_weight(get_convolution(module, name).weight, scales[name])[0] for name in scales}
-        return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
+        return replace(attempt, overrides=replace(attempt.overrides, scales=scales, integers=integers))
 
-    def round(self, attempt: QuantState) -> QuantState:
+    def round_weights(self, attempt: QuantState) -> QuantState:
         """Integers by which the output changes least."""
-        module, integers = self.unrounded(attempt), {}
-        scales = dict(attempt.corrections.scales)
-        for name, inputs in self.inputs(attempt).items():
+        module, integers = self.build_unrounded_form(attempt), {}
+        scales = dict(attempt.overrides.scales)
+        for name, inputs in self.collect_input_moments(attempt).items():
             weight = get_convolution(module, name).weight
             scales.setdefault(name, compute_channel_scales(weight))
             integers[name] = round_with_gptq(weight, scales[name], inputs.moments)
-        return replace(attempt, corrections=replace(attempt.corrections, scales=scales, integers=integers))
+        return replace(attempt, overrides=replace(attempt.overrides, scales=scales, integers=integers))
 
-    def bias(self, attempt: QuantState) -> QuantState:
+    def correct_biases(self, attempt: QuantState) -> QuantState:
         """What rounding adds to the mean of an output is taken from its bias."""
-        before, after, biases = self.unrounded(attempt), self.form(attempt), dict(attempt.corrections.biases)
-        for name, inputs in self.inputs(attempt).items():
-            steps, scales = quantize_weight(get_convolution(after, name).weight, attempt.corrections.scales.get(name))
-            added = (steps * scales.reshape(-1, 1, 1, 1) - get_convolution(before, name).weight).flatten(1).double() @ inputs.mean
+        before, after, biases = (
+            self.build_unrounded_form(attempt),
+            self.build_quantized_form(attempt),
+            dict(attempt.overrides.biases),
+        )
+        for name, inputs in self.collect_input_moments(attempt).items():
+            steps, scales = quantize_weight(get_convolution(after, name).weight, attempt.overrides.scales.get(name))
+            added = (steps * scales.reshape(-1, 1, 1, 1) - get_convolution(before, name).weight).flatten(
+                1
+            ).double() @ inputs.mean
             biases[name] = (get_bias(get_convolution(after, name)).double() - added).float()
-        return replace(attempt, corrections=replace(attempt.corrections, biases=biases))
+        return replace(attempt, overrides=replace(attempt.overrides, biases=biases))
 
-    def inputs(self, attempt: QuantState) -> dict[str, InputMoments]:
+    def collect_input_moments(self, attempt: QuantState) -> dict[str, InputMoments]:
         """What layers multiply in float; the same for every step that only rounds weights."""
-        form = replace(attempt.corrections, integers={}, scales={}, biases={}).sha256
+        form = replace(attempt.overrides, integers={}, scales={}, biases={}).sha256
         if self.seen is None or self.seen[0] != form:
-            self.seen = form, measure_input_moments(self.unrounded(attempt), self.learn)
+            self.seen = form, measure_input_moments(self.build_unrounded_form(attempt), self.learn)
         return self.seen[1]
 
 
@@ -312,7 +329,9 @@ def measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str, 
 
 
 @contextmanager
-def hook_convolutions(module: nn.Module, callback: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]) -> Iterator[None]:
+def hook_convolutions(
+    module: nn.Module, callback: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]
+) -> Iterator[None]:
     """While open, `look` is called with the name, input and output of each convolution that has run."""
     hooks = [
         layer.register_forward_hook(partial(callback, name)) for name, layer in module.named_modules() if is_conv(layer)

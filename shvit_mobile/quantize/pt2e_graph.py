@@ -63,7 +63,9 @@ def build_quantized_graph(
         BadRecipe: the recipe is of another precision, or its layers are not the model's.
     """
     form = module or deployed.module
-    quantizer = RecipeQuantizer(select_int8_layers(deployed, recipe), recipe, find_equalized_heads(form), collect_weight_scales(form))
+    quantizer = RecipeQuantizer(
+        select_int8_layers(deployed, recipe), recipe, find_equalized_heads(form), collect_weight_scales(form)
+    )
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
@@ -85,7 +87,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
         for node in model.graph.nodes:
             name = find_layer_name(node)
             if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
-                weight = self.of_weight(name)
+                weight = self.create_weight_qspec(name)
                 if name in self.ranges:
                     annotate_static(node, self.ranges[name], self.activations, weight)
                 else:
@@ -94,7 +96,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
                 annotate_dynamic(node, WEIGHT_QSPEC)
         return model
 
-    def of_weight(self, layer: str) -> QuantizationSpec:
+    def create_weight_qspec(self, layer: str) -> QuantizationSpec:
         """How a layer's weight is rounded."""
         return create_weight_qspec(self.scales[layer]) if layer in self.scales else WEIGHT_QSPEC
 
@@ -123,7 +125,10 @@ def annotate_static(
         last, low = followers[0], 0.0
     output = create_activation_qspec(low, activation_range.output[1], activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={image: find_producer_qspec(image) or create_activation_qspec(*activation_range.input, activations), weight: weight_qspec},
+        input_qspec_map={
+            image: find_producer_qspec(image) or create_activation_qspec(*activation_range.input, activations),
+            weight: weight_qspec,
+        },
         output_qspec=output if last is node else None,
         _annotated=True,
     )

@@ -40,7 +40,7 @@ class TrainingGraph:
 
     module: fx.GraphModule
     scales: dict[str, Tensor]
-    kept: ParameterOverrides
+    base_overrides: ParameterOverrides
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -48,20 +48,20 @@ class TrainingGraph:
         return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
-    def corrections(self) -> ParameterOverrides:
+    def export_overrides(self) -> ParameterOverrides:
         """The integers, scales and biases that the graph computes with as it stands."""
         integers, biases = {}, {}
         for name, scales in self.scales.items():
-            integers[name] = round_like_fake_quant(self.value(name, "weight"), scales).cpu()
-            biases[name] = self.value(name, "bias").cpu()
+            integers[name] = round_like_fake_quant(self.compute_parameter(name, "weight"), scales).cpu()
+            biases[name] = self.compute_parameter(name, "bias").cpu()
         return replace(
-            self.kept,
-            integers={**self.kept.integers, **integers},
-            scales={**self.kept.scales, **{name: scales.cpu() for name, scales in self.scales.items()}},
-            biases={**self.kept.biases, **biases},
+            self.base_overrides,
+            integers={**self.base_overrides.integers, **integers},
+            scales={**self.base_overrides.scales, **{name: scales.cpu() for name, scales in self.scales.items()}},
+            biases={**self.base_overrides.biases, **biases},
         )
 
-    def value(self, layer: str, parameter: str) -> Tensor:
+    def compute_parameter(self, layer: str, parameter: str) -> Tensor:
         """A layer's weight or bias before it is rounded."""
         place = f"{layer}.parametrizations.{parameter}"
         steps: Tensor = self.module.get_parameter(f"{place}.original")
@@ -91,10 +91,11 @@ class Int8StepParametrization(nn.Module):
 class TrainingQuantizer(RecipeQuantizer):
     """The recipe's annotations, with weights that stay rounded in training; torchao itself sees to activations."""
 
-    def of_weight(self, layer: str) -> QuantizationSpec:
+    def create_weight_qspec(self, layer: str) -> QuantizationSpec:
         observer = FixedScalesObserver.with_args(scales=self.scales[layer])
         return replace(
-            create_weight_qspec(self.scales[layer]), observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer)
+            create_weight_qspec(self.scales[layer]),
+            observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer),
         )
 
 
@@ -125,7 +126,9 @@ def build_training_graph(deployed: DeployForm, recipe: Recipe, device: torch.dev
         register_parametrization(layer, "weight", Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
         register_parametrization(layer, "bias", Int8StepParametrization(torch.full_like(layer.bias.detach(), step)))
     quantizer = TrainingQuantizer(set(ranges), recipe, set(), scales)
-    return TrainingGraph(insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size), scales, load_base_overrides(recipe))
+    return TrainingGraph(
+        insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size), scales, load_base_overrides(recipe)
+    )
 
 
 def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:

@@ -61,7 +61,7 @@ def measure_sensitivity(
         if progress is not None:
             progress(done, len(trials.names))
         if name not in rows:
-            rows[name] = trials.row(name)
+            rows[name] = trials.measure_row(name)
             if on_row is not None:
                 on_row(rows[name])
     if progress is not None:
@@ -92,7 +92,7 @@ class ActivationStream:
         self.parts = [part for _, part in iterate_units(module)]
         self.values, self.position = list(images), 0
 
-    def at(self, position: int) -> Sequence[Tensor]:
+    def advance_to(self, position: int) -> Sequence[Tensor]:
         """What goes into the part of this number, batch by batch; there is no way back."""
         for part in self.parts[self.position : position]:
             for number, batch in enumerate(self.values):
@@ -122,21 +122,25 @@ class SensitivityTrials:
         chosen = select_int8_ranges(deployed, recipe)
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
         self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=get_block_name)}
-        self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.start(self.members(name)))
-        self.wiring = LayerConnections.of(deployed.module)
+        self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.find_first_unit(self.get_layers(name)))
+        self.wiring = LayerConnections.from_module(deployed.module)
         self.costs = count_macs_and_weights(deployed.module, images[0].shape[1:])
         batches = torch.split(torch.cat(list(images)), BATCH)
-        module, int8 = apply_equalization(deployed, self.recipe).module, self.variant(self.layers)
+        module, int8 = apply_equalization(deployed, self.recipe).module, self.build_variant(self.layers)
         self.expected = compute_logits_from(module, batches)
-        self.int8 = self.distance(compute_logits_from(int8, batches))
+        self.int8 = self.measure_distance(compute_logits_from(int8, batches))
         self.float_values, self.int8_values = ActivationStream(module, batches), ActivationStream(int8, batches)
 
-    def row(self, name: str) -> SensitivityRow:
+    def measure_row(self, name: str) -> SensitivityRow:
         """The figures of a layer or of a block."""
-        layers = self.members(name)
-        start, others = self.start(layers), tuple(other for other in self.layers if other not in layers)
-        alone = self.distance(compute_logits_from(self.variant(layers), self.float_values.at(start), start))
-        without = self.distance(compute_logits_from(self.variant(others), self.int8_values.at(start), start))
+        layers = self.get_layers(name)
+        start, others = self.find_first_unit(layers), tuple(other for other in self.layers if other not in layers)
+        alone = self.measure_distance(
+            compute_logits_from(self.build_variant(layers), self.float_values.advance_to(start), start)
+        )
+        without = self.measure_distance(
+            compute_logits_from(self.build_variant(others), self.int8_values.advance_to(start), start)
+        )
         figures: dict[str, Any] = {
             "quantized_db": alone.db,
             "quantized_kl": alone.kl,
@@ -148,18 +152,18 @@ class SensitivityTrials:
         macs, weights = self.costs[name]
         return LayerSensitivity(layer=name, macs=macs, weights=weights, **figures)
 
-    def members(self, name: str) -> tuple[str, ...]:
+    def get_layers(self, name: str) -> tuple[str, ...]:
         """The layers of a block; a layer alone."""
         return self.blocks.get(name, (name,))
 
-    def start(self, layers: Sequence[str]) -> int:
+    def find_first_unit(self, layers: Sequence[str]) -> int:
         """The number of the first part in which it matters whether `layers` are in int8."""
         names = [name for name, _ in iterate_units(self.deployed.module)]
         # What is subtracted from pixels belongs to the layer behind it.
         changing = [*layers, *(PIXEL_MEAN_BUFFER for layer in layers if layer in FIRST_LAYERS)]
         return min(n for n, unit in enumerate(names) for layer in changing if f"{layer}.".startswith(f"{unit}."))
 
-    def variant(self, layers: Sequence[str]) -> SHViT:
+    def build_variant(self, layers: Sequence[str]) -> SHViT:
         """The model with these layers in int8 and all others in float."""
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
@@ -167,7 +171,7 @@ class SensitivityTrials:
         module = apply_overrides(self.deployed, recipe).module
         return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
 
-    def distance(self, logits: Tensor) -> LogitDistance:
+    def measure_distance(self, logits: Tensor) -> LogitDistance:
         """How far `logits` are from the float model's."""
         return LogitDistance(sqnr(self.expected, logits), compute_mean_kl(self.expected, logits))
 
@@ -175,7 +179,7 @@ class SensitivityTrials:
 def preload_overrides(recipe: Recipe) -> Recipe:
     """The recipe with its corrections in memory, so that a hundred trials read their file once."""
     corrections = load_overrides(recipe)
-    return recipe if corrections is None else recipe.made_of(corrections)
+    return recipe if corrections is None else recipe.attach_overrides(corrections)
 
 
 def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:

@@ -10,7 +10,17 @@ from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 
 NO_VALUE = "–"
 MINUS = "\N{MINUS SIGN}"
-PRECISION_ORDER = ("fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4")
+PRECISION_ORDER = (
+    "fp32",
+    "fp16",
+    "int8",
+    "mixed",
+    "int8-dynamic",
+    "int8-weights",
+    "palette-8",
+    "palette-6",
+    "palette-4",
+)
 # As data flows on the ladder: the float model, what PyTorch simulates, then what left PyTorch.
 TARGET_ORDER = ("onnx", "coreml", "executorch")
 TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}

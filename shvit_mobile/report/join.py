@@ -51,7 +51,9 @@ def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) ->
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
     devices = [(file, document) for file, document in named if isinstance(document, DeviceReport)]
     documents = ReportDocuments(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
-    artifacts = tuple(sorted((join_artifact(sha256, documents) for sha256 in collect_hashes(documents)), key=rank_artifact))
+    artifacts = tuple(
+        sorted((join_artifact(sha256, documents) for sha256 in collect_hashes(documents)), key=rank_artifact)
+    )
     return ModelReport(
         title=title or format_default_title(documents),
         sources=tuple(read.source for read in reads),

@@ -88,7 +88,7 @@ def read_file(path: Path) -> LoadedDocument:
         again = " It was joined already: give what it was made from." if kind == "report" else ""
         raise BadReport(f"{path} {said}.", why=f"{EXPECTED_INPUTS}{again}")
     document, error, name = DOCUMENT_KINDS[known]
-    read = document.parse(path, error, name)
+    read = document.read_file(path, error, name)
     if isinstance(read, Manifest):
         check_artifact(path, read)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

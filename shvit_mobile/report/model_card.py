@@ -187,9 +187,12 @@ def format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
         )
         headings = ("file", "how", "engine", "images", *(("top-1 %", "drop, points") if labelled else ()))
         yield format_table(
-            (*headings, "agreement %", "SQNR dB", "max error", "mean KL"), (format_drift_cells(row, labelled) for row in rows)
+            (*headings, "agreement %", "SQNR dB", "max error", "mean KL"),
+            (format_drift_cells(row, labelled) for row in rows),
         )
-        yield "\n".join(f"- `{how}`: {words}." for how, words in EXECUTION_DESCRIPTIONS.items() if how in {row.how for row in rows})
+        yield "\n".join(
+            f"- `{how}`: {words}." for how, words in EXECUTION_DESCRIPTIONS.items() if how in {row.how for row in rows}
+        )
     without = [format_code(manifest.artifact.name) for manifest in manifests if manifest.drift is None]
     if without:
         yield f"Not compared with the float model on images: {', '.join(without)}."
@@ -243,7 +246,9 @@ def format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
         f"Resize the picture ({first.preprocessing.interpolation}) so that the centre crop of {height}x{width} keeps "
         f"{100 * first.preprocessing.crop_ratio:g}% of its tighter side{order}."
     )
-    yield "\n".join(f"- {format_code(manifest.artifact.name)} takes {describe_input(manifest)}." for manifest in manifests)
+    yield "\n".join(
+        f"- {format_code(manifest.artifact.name)} takes {describe_input(manifest)}." for manifest in manifests
+    )
     shown = ", ".join(escape_text(label) for label in first.labels[:10])
     more = ", …" if len(first.labels) > 10 else ""
     yield f"Classes, in the order of the logits: {shown}{more}. The manifests have all of them."

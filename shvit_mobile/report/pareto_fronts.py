@@ -18,7 +18,9 @@ DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
 }
 
 
-def build_pareto_fronts(artifacts: Sequence[ReportArtifact], devices: Sequence[DeviceReport]) -> tuple[ParetoFront, ...]:
+def build_pareto_fronts(
+    artifacts: Sequence[ReportArtifact], devices: Sequence[DeviceReport]
+) -> tuple[ParetoFront, ...]:
     """The fronts of each figure of drift against size, and against latency on each device; of two artifacts or more."""
     sizes = {one.sha256: float(one.size_bytes) for one in artifacts if one.size_bytes is not None}
     found: list[ParetoFront] = []
@@ -48,7 +50,9 @@ def build_pareto_front(
         cost="bytes" if device is None else "latency",
         device=device,
         best=tuple(sorted((name for name in names if by[name] is None), key=lambda name: known[name])),
-        beaten=tuple(DominatedArtifact(sha256=name, by=names[place]) for name, place in by.items() if place is not None),
+        beaten=tuple(
+            DominatedArtifact(sha256=name, by=names[place]) for name, place in by.items() if place is not None
+        ),
     )
 
 

@@ -16,7 +16,9 @@ NamedDriftReports = Sequence[tuple[str, DriftReport]]
 NamedDeviceReports = Sequence[tuple[str, DeviceReport]]
 
 
-def collect_remarks(manifests: Sequence[Manifest], drift: NamedDriftReports, devices: NamedDeviceReports) -> tuple[Remark, ...]:
+def collect_remarks(
+    manifests: Sequence[Manifest], drift: NamedDriftReports, devices: NamedDeviceReports
+) -> tuple[Remark, ...]:
     """All of them, the grave ones first."""
     found = [
         *find_name_clashes(manifests),
@@ -39,7 +41,9 @@ def find_name_clashes(manifests: Sequence[Manifest]) -> Iterator[Remark]:
             )
 
 
-def find_hash_mismatches(manifests: Sequence[Manifest], drift: NamedDriftReports, devices: NamedDeviceReports) -> Iterator[Remark]:
+def find_hash_mismatches(
+    manifests: Sequence[Manifest], drift: NamedDriftReports, devices: NamedDeviceReports
+) -> Iterator[Remark]:
     """Figures of a file that has an artifact's name, and is another."""
     for file, report in drift:
         for row in report.rows:
@@ -50,7 +54,9 @@ def find_hash_mismatches(manifests: Sequence[Manifest], drift: NamedDriftReports
             yield from compare_with_manifests(manifests, result.name, result.artifact_sha256, where)
 
 
-def compare_with_manifests(manifests: Sequence[Manifest], name: str, sha256: str | None, where: str) -> Iterator[Remark]:
+def compare_with_manifests(
+    manifests: Sequence[Manifest], name: str, sha256: str | None, where: str
+) -> Iterator[Remark]:
     """A remark where `sha256` is not that of any manifest of this name."""
     same_name = [one.artifact for one in manifests if name in (one.artifact.name, PurePath(one.artifact.name).stem)]
     if sha256 is not None and same_name and sha256 not in {artifact.sha256 for artifact in same_name}:
@@ -92,7 +98,9 @@ def find_image_set_differences(drift: NamedDriftReports) -> Iterator[Remark]:
     """Drift reports that saw different images."""
     sets = list(dict.fromkeys((one.images.sha256, one.images.source, one.images.count) for _, one in drift))
     if len(sets) > 1:
-        told = join_words([f"{pluralize(count, 'image')} of {source} ({abbreviate_sha256(sha256)})" for sha256, source, count in sets])
+        told = join_words(
+            [f"{pluralize(count, 'image')} of {source} ({abbreviate_sha256(sha256)})" for sha256, source, count in sets]
+        )
         yield Remark(
             grave=False,
             sentence=f"The drift reports saw different images: {told}. Each set has a ladder of its own, "

@@ -33,7 +33,9 @@ def build_verdict(
         return ArtifactVerdict(status="unproven", sentence=NOT_COMPARED)
     reports = list(gates)
     faults = [fault for report in reports for fault in find_faults(drift.artifact, report)]
-    faults += [fault for device, result in results if not device.fixture for fault in find_golden_faults(device, result)]
+    faults += [
+        fault for device, result in results if not device.fixture for fault in find_golden_faults(device, result)
+    ]
     if faults:
         return ArtifactVerdict(status="failed", sentence=" ".join(map(capitalize_sentence, faults)))
     gated = any(report.gate for report in reports)
@@ -59,7 +61,9 @@ def find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]:
 
 def describe_drift(row: DriftRow) -> str:
     """The figures that matter most, and what ran."""
-    agreement = f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"
+    agreement = (
+        f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"
+    )
     return f"{agreement}{describe_drop(row)}. {EXECUTION_SENTENCES[row.how]}."
 
 

@@ -124,7 +124,9 @@ def format_device_names(devices: Iterable[Any]) -> tuple[str, ...]:
     return tuple(COMPUTE_DEVICES.get(type(device).__name__, type(device).__name__) for device in devices)
 
 
-def measure_on_device(package: AnyPath, device: AppleDevice, *, iterations: int = 50) -> CoreMLTiming | SkippedMeasurement:
+def measure_on_device(
+    package: AnyPath, device: AppleDevice, *, iterations: int = 50
+) -> CoreMLTiming | SkippedMeasurement:
     """How long loading and prediction take, from `coremltools.models.ml_program.experimental.perf_utils`.
 
     Args:

@@ -33,7 +33,7 @@ class CoreMLRunner:
         engine: Core ML with the version of macOS, or the reference executor.
     """
 
-    how: Execution
+    execution: Execution
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -46,10 +46,10 @@ class CoreMLRunner:
         """
         self._artifact = artifact
         if CORE_ML_AVAILABLE:
-            self.how, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
+            self.execution, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
             self._predict = make_native_predictor(artifact.path)
         else:
-            self.how, self.engine = "reference", "shvit-mobile reference executor"
+            self.execution, self.engine = "reference", "shvit-mobile reference executor"
             self._predict = make_reference_predictor(artifact)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ def make_reference_predictor(artifact: Artifact) -> PredictFunction:
             why="Its manifest is of another artifact.",
             hint="Export it again.",
         )
-    return program if program.one_at_a_time is None else WorkerPool(program)
+    return program if program.not_batchable_reason is None else WorkerPool(program)
 
 
 def make_native_predictor(package: Path) -> PredictFunction:

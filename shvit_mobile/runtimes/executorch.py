@@ -36,7 +36,7 @@ class ExecuTorchRunner:
         engine: ExecuTorch, its version and the backend.
     """
 
-    how: Execution = "native"
+    execution: Execution = "native"
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -72,10 +72,10 @@ class ExecuTorchRunner:
         check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
         for index in range(len(pixels)):
-            logits[index] = self._logits(prepare_input(manifest, pixels[index : index + 1]))
+            logits[index] = self._compute_logits(prepare_input(manifest, pixels[index : index + 1]))
         return logits
 
-    def _logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _compute_logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         # A channels-last tensor would be taken for a contiguous one and give wrong numbers without an error.
         image = torch.from_numpy(values).contiguous()
         try:
@@ -177,6 +177,8 @@ def capture_native_stderr() -> Iterator[Callable[[], str]]:
 def extract_error_message(reason: Exception, stderr_text: str) -> str:
     """The runtime's last word, without the place in its source, or else the error's own."""
     lines = [
-        re.sub(r"^\[\w+\.\w+:\d+\] ", "", line) for line in stderr_text.splitlines() if re.match(r"\[\w+\.\w+:\d+\]", line)
+        re.sub(r"^\[\w+\.\w+:\d+\] ", "", line)
+        for line in stderr_text.splitlines()
+        if re.match(r"\[\w+\.\w+:\d+\]", line)
     ]
     return lines[-1] if lines else str(reason).strip()

@@ -32,7 +32,7 @@ class ONNXRuntimeRunner:
         engine: ONNX Runtime and its version.
     """
 
-    how: Execution = "native"
+    execution: Execution = "native"
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
@@ -64,13 +64,15 @@ class ONNXRuntimeRunner:
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
         step = manifest.input.shape[0] or max(len(pixels), 1)
         for start in range(0, len(pixels), step):
-            logits[start : start + step] = self._logits(pixels[start : start + step])
+            logits[start : start + step] = self._compute_logits(pixels[start : start + step])
         return logits
 
-    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _compute_logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         manifest = self._artifact.manifest
         try:
-            outputs = self._session.run([manifest.output.logits], {manifest.input.name: prepare_input(manifest, pixels)})
+            outputs = self._session.run(
+                [manifest.output.logits], {manifest.input.name: prepare_input(manifest, pixels)}
+            )
         except Exception as reason:  # ONNX Runtime's errors have no base of their own
             raise BadArtifact(f"ONNX Runtime cannot run {self._artifact.path}: {get_first_line(reason)}") from reason
         logits = np.asarray(outputs[0], np.float32)

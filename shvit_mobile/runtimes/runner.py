@@ -24,7 +24,7 @@ class Runner(Protocol):
         engine: its name and version, for people.
     """
 
-    how: Execution
+    execution: Execution
     engine: str
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,5 +55,7 @@ def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
 
 def prepare_input(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The tensor that the artifact's input contract asks for: (images, 3, height, width) or its blocks."""
-    values = convert_to_raw_input(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalised(pixels)
+    values = (
+        convert_to_raw_input(pixels) if manifest.input.values == "pixels" else manifest.preprocessing.normalize(pixels)
+    )
     return values if manifest.input.border is None else apply_space_to_depth(values, manifest.input.border)

@@ -101,7 +101,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
 def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputContract:
     height, width = deployed.trained.preprocessing.size
     plain = InputContract(
-        name="image", kind="tensor", values=deployed.takes, shape=(1, 3, height, width), dtype="float32"
+        name="image", kind="tensor", values=deployed.input_domain, shape=(1, 3, height, width), dtype="float32"
     )
     if options.stem == "plain":
         return plain
@@ -109,7 +109,7 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
         update={
             "shape": (1, 3 * BLOCK_SIZE * BLOCK_SIZE, count_blocks(height), count_blocks(width)),
             "layout": options.stem,
-            "border": compute_border_values(deployed.trained.preprocessing, deployed.takes),
+            "border": compute_border_values(deployed.trained.preprocessing, deployed.input_domain),
         }
     )
 
@@ -147,7 +147,7 @@ def has_large_head(module: SHViT) -> bool:
 def set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     """The recipe for a stem on blocks, which sees pixels before their mean is subtracted: 0 to 255, each exact."""
     first = FIRST_LAYERS[0]
-    if deployed.takes == "normalised" or first not in recipe.ranges:
+    if deployed.input_domain == "normalised" or first not in recipe.ranges:
         return recipe
     seen = recipe.ranges[first].model_copy(update={"input": (0.0, 255.0)})
     return recipe.model_copy(update={"ranges": {**recipe.ranges, first: seen}})

@@ -262,7 +262,8 @@ def iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[s
 def count_quantized_layers(graph: dict[str, Any]) -> int:
     """The layers of an XNNPACK graph whose input and weights are both int8."""
     dtypes = {
-        tensor["id_out"]: get_xnnpack_dtype(tensor) for tensor, _ in (unwrap_tensor_value(value) for value in graph["xvalues"])
+        tensor["id_out"]: get_xnnpack_dtype(tensor)
+        for tensor, _ in (unwrap_tensor_value(value) for value in graph["xvalues"])
     }
     layers = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] in LAYER_TYPES]
     return sum(

@@ -32,7 +32,9 @@ def run(path: Path, source: str = "", **changes: Any) -> DeviceRun:
 
 def with_device(path: Path, **changes: Any) -> DeviceRun:
     found = run(path)
-    return DeviceRun(found.source, found.report.model_copy(update={"device": found.report.device.model_copy(update=changes)}))
+    return DeviceRun(
+        found.source, found.report.model_copy(update={"device": found.report.device.model_copy(update=changes)})
+    )
 
 
 def with_results(path: Path, changes: Mapping[str, Any], name: str = INT8) -> DeviceRun:
@@ -78,7 +80,8 @@ def test_the_fastest_and_the_slowest_unit_of_each_artifact_are_marked() -> None:
 
 def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> None:
     windows = tuple(
-        SustainedWindow(start_s=index, samples=10, p50=p50) for index, p50 in enumerate((1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0))
+        SustainedWindow(start_s=index, samples=10, p50=p50)
+        for index, p50 in enumerate((1.0, 3.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0))
     )
     found = compare_devices([with_results(LATER, {"windows": windows})])
     assert {row.sustained for row in found.rows if row.artifact == INT8} == {1.5}
@@ -86,15 +89,19 @@ def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> Non
 
 
 def test_a_regression_is_found_and_nothing_else_is_called_one() -> None:
-    found, gate = compare_devices(collect_device_reports([LATER]), baseline=collect_device_reports([EARLIER])), SlowdownGate(0.05)
-    verdicts = {(one.artifact, one.unit): gate.verdict(one.slowdown) for one in found.comparisons}
+    found, gate = (
+        compare_devices(collect_device_reports([LATER]), baseline=collect_device_reports([EARLIER])),
+        SlowdownGate(0.05),
+    )
+    verdicts = {(one.artifact, one.unit): gate.evaluate(one.slowdown) for one in found.comparisons}
     assert [key for key, verdict in verdicts.items() if verdict == "slower"] == [(INT8, "4 threads")]
     assert verdicts[INT8, "2 threads"] == "open"
     (sentence,) = describe_slowdowns(found.comparisons, gate)
     assert sentence.startswith(f"Pixel 8, {INT8}, 4 threads: +15.0% in time since 2025-01-14 (95% interval +")
     assert sentence.endswith("more than 5%.")
     assert any(
-        "2 threads" in sentence and "more rounds would decide" in sentence for sentence in describe_undecided(found, gate)
+        "2 threads" in sentence and "more rounds would decide" in sentence
+        for sentence in describe_undecided(found, gate)
     )
     assert describe_slowdowns(found.comparisons, SlowdownGate(0.2)) == []
 
@@ -222,5 +229,5 @@ def test_the_comparison_is_json_with_infinities_as_texts() -> None:
     golden = run(LATER).report.results[0].golden
     assert golden is not None
     same = with_results(LATER, {"golden": golden.model_copy(update={"sqnr_db": float("inf")})})
-    told = json.loads(compare_devices([same], manifests=manifests()).json_text())
+    told = json.loads(compare_devices([same], manifests=manifests()).to_json())
     assert told["drift"][-1]["golden"]["sqnr_db"] == "Infinity"

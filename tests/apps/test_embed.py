@@ -75,7 +75,9 @@ def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact]
             "labels.txt",
         }
         assert compute_size_bytes(folder) == one.size_bytes
-    assert [model.artifact for model in EmbedRecord.read(ios.models).models] == [one.artifact.path.name for one in parcels]
+    assert [model.artifact for model in EmbedRecord.read(ios.models).models] == [
+        one.artifact.path.name for one in parcels
+    ]
     assert str(exported["coreml"].path.parent) not in (ios.models / RECORD_NAME).read_text(), "no path of this machine"
 
 
@@ -212,10 +214,10 @@ def test_undo_deletes_nothing_outside_the_models(exported: dict[str, Artifact], 
     record = EmbedRecord.read(ios.models)
     outside = "../../DemoApp.swift"
     spoilt = record.models[0].model_copy(update={"files": {**record.models[0].files, outside: "0" * 64}})
-    (ios.models / RECORD_NAME).write_text(record.model_copy(update={"models": (spoilt,)}).json_text())
+    (ios.models / RECORD_NAME).write_text(record.model_copy(update={"models": (spoilt,)}).to_json())
     remove_models(ios, select_removable_models(ios, [], overwrite=True))
     assert (ios.root / "Demo" / "DemoApp.swift").exists()
-    written(ios.models / RECORD_NAME, record.json_text().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))
+    written(ios.models / RECORD_NAME, record.to_json().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))
     with pytest.raises(BadApp, match=r"models\.0\.name"):
         select_removable_models(ios, [])
 

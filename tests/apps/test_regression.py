@@ -52,7 +52,7 @@ def test_a_few_rounds_that_were_interrupted_do_not_move_the_verdict() -> None:
     draws = Random(2)
     calm, interrupted = run(draws, 2.0, 20, 0.005), run(draws, 2.0, 20, 0.005, tail=0.15)
     assert max(samples[0] for samples in interrupted) > 5, "no round of this test was interrupted"
-    assert SlowdownGate(0.05).verdict(estimate_slowdown(calm, interrupted)) == "within"
+    assert SlowdownGate(0.05).evaluate(estimate_slowdown(calm, interrupted)) == "within"
 
 
 def test_the_same_run_is_no_slower_than_itself_and_a_slower_one_is_by_what_it_is() -> None:
@@ -71,7 +71,7 @@ def test_too_few_rounds_leave_it_open() -> None:
     assert estimate_slowdown(enough, enough).low is not None
     found = estimate_slowdown(enough, few)
     assert (found.low, found.high) == (None, None)
-    assert SlowdownGate(0.05).verdict(found) == "open"
+    assert SlowdownGate(0.05).evaluate(found) == "open"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_too_few_rounds_leave_it_open() -> None:
     ],
 )
 def test_only_a_whole_interval_past_the_limit_fails(low: float, high: float, verdict: str) -> None:
-    assert SlowdownGate(0.05).verdict(Slowdown(value=(low + high) / 2, low=low, high=high)) == verdict
+    assert SlowdownGate(0.05).evaluate(Slowdown(value=(low + high) / 2, low=low, high=high)) == verdict
 
 
 @pytest.mark.parametrize("limit", [-0.01, float("nan"), float("inf")])

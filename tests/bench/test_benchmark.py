@@ -51,8 +51,10 @@ def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     save_checkpoint(build_trained_model(build_random_shvit(SMALL), size=(64, 48)), checkpoint)
     model = load_checkpoint(checkpoint)
     artifact = lower(to_deploy_form(model), Recipe(precision="fp32"), "onnx", tmp_path)
-    found = run_benchmark([artifact], settings=QUICK, peer_checkpoint=model, engines=("onnxruntime", "torch"), roofs=False)
-    assert not found.absent
+    found = run_benchmark(
+        [artifact], settings=QUICK, peer_checkpoint=model, engines=("onnxruntime", "torch"), roofs=False
+    )
+    assert not found.skipped
     report = found.report
     assert [result.name for result in report.results] == [
         artifact.path.name,
@@ -66,7 +68,7 @@ def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     assert all(other.ratio and other.ratio.value > 0 and other.artifact_sha256 is None for other in others)
     assert report.device == describe_host()
     path = tmp_path / "report.json"
-    path.write_text(report.json_text())
+    path.write_text(report.to_json())
     assert DeviceReport.read(path) == report
 
 

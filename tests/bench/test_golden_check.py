@@ -153,7 +153,9 @@ def test_pixels_and_logits_are_judged_apart(packages: list[Artifact]) -> None:
     logits = np.array([image.logits for image in goldens.images], np.float32)
     off = build_golden_check(goldens, 1.5, logits, logits)
     assert (off.preprocessing_passed, off.inference_passed, off.passed) == (False, True, False)
-    assert format_golden_check(off).startswith("pixels 1.5 of 255 apart on average (failed); logits largest difference 0 of")
+    assert format_golden_check(off).startswith(
+        "pixels 1.5 of 255 apart on average (failed); logits largest difference 0 of"
+    )
     far = build_golden_check(goldens, 0.0, logits, logits + 1.01 * np.float32(goldens.tolerance))
     assert (far.preprocessing_passed, far.inference_passed) == (True, False)
     assert "allowed (failed)" in format_golden_check(far)
@@ -164,6 +166,9 @@ def test_pixels_and_logits_are_judged_apart(packages: list[Artifact]) -> None:
 def test_the_pixels_are_made_of_the_jpeg_itself(packages: list[Artifact]) -> None:
     """Were the stored pixels compared with themselves, a wrong decoder would pass."""
     folder, goldens = get_goldens_path(packages[0].path), read_goldens(packages[0])
-    shifted = [np.roll(goldens.preprocessing.pixels(decode_image(folder / image.image)), 3, 1) for image in goldens.images]
+    shifted = [
+        np.roll(goldens.preprocessing.preprocess_image(decode_image(folder / image.image)), 3, 1)
+        for image in goldens.images
+    ]
     stored = [np.fromfile(folder / image.pixels, np.uint8).reshape(48, 64, 3) for image in goldens.images]
     assert min(map(compute_mean_difference, shifted, stored)) > 1

@@ -25,7 +25,7 @@ def test_every_contestant_has_its_turn_in_every_round(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     run = run_interleaved(subjects, QUICK, progress=lambda *at: seen.append(at))
     assert seen == [(done, 6) for done in range(1, 7)]
-    assert not run.absent
+    assert not run.skipped
     small, large = build_results(run.runs, QUICK, {"fp32": Roofline(gops=1.0, reached_by="a stone")})
     assert [len(samples) for samples in small.samples_ms] == [QUICK.iterations] * QUICK.rounds
     assert small.ratio is None
@@ -61,12 +61,15 @@ def test_processors_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_library_that_is_missing_stops_the_race_unless_it_is_optional(tmp_path: Path) -> None:
-    there, absent = write_matmul_subject(tmp_path, "there"), replace(write_matmul_subject(tmp_path, "absent"), engine="mnn")
+    there, absent = (
+        write_matmul_subject(tmp_path, "there"),
+        replace(write_matmul_subject(tmp_path, "absent"), engine="mnn"),
+    )
     with pytest.raises(ToolMissing, match="absent needs MNN, which is not installed"):
         run_interleaved([there, absent], QUICK)
     run = run_interleaved([there, absent], QUICK, optional=frozenset({"absent"}))
     assert [one.subject.name for one in run.runs] == ["there"]
-    assert [subject.name for subject, _ in run.absent] == ["absent"]
+    assert [subject.name for subject, _ in run.skipped] == ["absent"]
 
 
 def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def world(shared: Path) -> SharedFiles:
     made = SharedFiles(shared, *(shared / name for name in names))
     with lock_folder(shared):
         if not made.specimens.exists():
-            save_checkpoint(replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS), made.checkpoint)
+            save_checkpoint(
+                replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS), made.checkpoint
+            )
             write_picture_folder(made.pictures, count=14, classes=LABELS)
             write_picture_folder(made.unlabelled, count=3)
             model = build_random_shvit(SMALL, classes=len(SPECIES))

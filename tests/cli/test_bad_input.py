@@ -296,7 +296,9 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_bad_arguments(name: str, world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arguments(
+    name: str, world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     args, sentence = ARGUMENTS[name]
     assert_refused(call, tuple(world.checkpoint if arg == "$" else arg for arg in args), None, sentence)

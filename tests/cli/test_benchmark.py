@@ -90,7 +90,9 @@ def test_on_device_says_that_it_needs_a_mac(device: str, exported: ExportedFiles
     assert told == [{"path": str(package), "skipped": {"reason": "needs macOS", "command": command}}]
 
 
-def test_on_device_takes_core_ml_packages_and_known_devices(artifact: Path, exported: ExportedFiles, call: Call) -> None:
+def test_on_device_takes_core_ml_packages_and_known_devices(
+    artifact: Path, exported: ExportedFiles, call: Call
+) -> None:
     for given, says in ((("mac", artifact), "Core ML packages"), (("tv", exported.artifact("coreml")), "not a device")):
         refused = call("benchmark", "--on-device", *given)
         assert refused.exit_code == 2

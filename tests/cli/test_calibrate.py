@@ -83,9 +83,11 @@ def test_the_second_run_takes_what_the_first_has_found(
     assert json.loads(second.stdout) == json.loads(first.stdout)
 
 
-def test_an_interrupted_run_goes_on(world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_goes_on(
+    world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = call(*build_args(world, tmp_path / "one", "--out", tmp_path / "whole", "--no-sensitivity", "--json"))
-    kept = CalibrationCache.keep_recipe
+    kept = CalibrationCache.save_recipe
 
     def interrupted(study: CalibrationCache, recipe: Recipe) -> None:
         kept(study, recipe)

@@ -155,7 +155,9 @@ def test_dry_run_lists_the_files_and_writes_nothing(world: SharedFiles, tmp_path
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     names = ("custom-64x48-coreml-fp16.mlpackage", "custom-64x48-executorch-fp32.pte", "custom-64x48-onnx-fp32.onnx")
-    assert [file for file in told["files"] if Path(file).suffix in TARGET_SUFFIXES.values()] == [str(out / n) for n in names]
+    assert [file for file in told["files"] if Path(file).suffix in TARGET_SUFFIXES.values()] == [
+        str(out / n) for n in names
+    ]
     assert len(told["files"]) == 12
     assert (told["variant"], told["classes"], told["image_size"]) == ("custom", 7, "64x48")
     for_people = call(*args)
@@ -216,7 +218,7 @@ def test_too_little_delegated_fails_the_gate(exported: ExportedFiles) -> None:
     assert add_delegation_violations(None, [artifact], 1.0) is None
     left = artifact.manifest.delegation.model_copy(update={"left_operators": {"aten::native_group_norm.out": 1}})
     short = Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": left}))
-    verdict = add_delegation_violations(GateVerdict.of(["one"], ["two"]), [short], 1.0)
+    verdict = add_delegation_violations(GateVerdict.from_findings(["one"], ["two"]), [short], 1.0)
     assert verdict is not None
     assert (verdict.violations[0], verdict.caveats) == ("one", ("two",))
     assert "XNNPACK has no group norm" in verdict.violations[1]
@@ -229,7 +231,9 @@ def test_a_share_is_in_percent(text: str, share: float) -> None:
 
 def test_coreml_options_become_the_targets_own() -> None:
     typed = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
-    assert build_target_options(["coreml"], {"coreml": typed}) == {"coreml": CoreMLOptions(input="tensor", classifier=False)}
+    assert build_target_options(["coreml"], {"coreml": typed}) == {
+        "coreml": CoreMLOptions(input="tensor", classifier=False)
+    }
     assert build_target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}
 
 

@@ -150,7 +150,9 @@ def test_doctor_finds_this_installation_well(call: Call) -> None:
 
 def test_doctor_says_what_to_install() -> None:
     absent = check_package("no-such-package", ">=2", lambda *_, **__: True)
-    assert absent == InstallationCheck("no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'")
+    assert absent == InstallationCheck(
+        "no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'"
+    )
     other = check_package("rich", "<1", lambda *_, **__: False)
     assert not other.good
     assert other.hint == "Try: pip install 'rich<1'"

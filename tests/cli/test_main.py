@@ -124,7 +124,9 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_as_such(world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_as_such(
+    world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(onnx.checker, "check_model", make_failing(OSError(28, "No space left on device", "x.onnx")))
     result = call("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--out", tmp_path)
     assert result.exit_code == 2

@@ -126,7 +126,7 @@ def test_the_report_says_what_was_compared_and_json_is_the_same(
     assert (report.checkpoint.sha256, report.checkpoint.classes) == (trained.sha256, 7)
     seen = report.images
     assert (seen.source, seen.count, seen.labelled, seen.seed) == ("pictures", 14, True, None)
-    assert seen.sha256 == images.sha256()
+    assert seen.sha256 == images.compute_sha256()
     assert report.app.endswith(" validate")
     assert {"torch", "onnxruntime", "pillow"} <= report.versions.keys()
     (row,) = report.rows
@@ -148,12 +148,14 @@ def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: Sha
     args = ("validate", sound, "--checkpoint", world.checkpoint, "--images", world.pictures, "--json")
     some = DriftReport.model_validate_json(call(*args, "--count", 5, "--seed", 3).stdout).images
     assert (some.count, some.seed) == (5, 3)
-    assert some.sha256 == open_images(world.pictures, labels=LABELS).sample(5, 3).sha256()
+    assert some.sha256 == open_images(world.pictures, labels=LABELS).sample(5, 3).compute_sha256()
     whole = DriftReport.model_validate_json(call(*args, "--count", 100, "--seed", 3).stdout).images
     assert whole == DriftReport.model_validate_json(call(*args).stdout).images
 
 
-def test_the_ladder_stands_above_the_artifacts_on_the_same_images(exported: ExportedFiles, world: SharedFiles, call: Call) -> None:
+def test_the_ladder_stands_above_the_artifacts_on_the_same_images(
+    exported: ExportedFiles, world: SharedFiles, call: Call
+) -> None:
     executorch, coreml, graph = (exported.artifact(target) for target in ("executorch", "coreml", "onnx"))
     images = ("--images", world.specimens, "--ladder")
     args = ("validate", executorch, coreml, graph, "--checkpoint", world.species, *images)
@@ -221,7 +223,9 @@ def test_mcnemars_test_is_told_in_words() -> None:
     assert describe_mcnemar(compute_mcnemar_test(0, 0)) == "Both models are right on the same images."
     assert "the float model 3, the artifact 2." in describe_mcnemar(compute_mcnemar_test(3, 2))
     assert describe_mcnemar(compute_mcnemar_test(3, 2)).endswith("p = 1: no evidence of a difference in top-1.")
-    assert describe_mcnemar(compute_mcnemar_test(20, 4)).endswith("p = 0.0015: evidence that the artifact is worse in top-1.")
+    assert describe_mcnemar(compute_mcnemar_test(20, 4)).endswith(
+        "p = 0.0015: evidence that the artifact is worse in top-1."
+    )
     assert describe_mcnemar(compute_mcnemar_test(4, 20)).endswith("evidence that the artifact is better in top-1.")
 
 

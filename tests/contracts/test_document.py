@@ -24,7 +24,7 @@ RECIPE = Recipe(
 
 def written(tmp_path: Path, **changes: object) -> Path:
     path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(json.loads(RECIPE.json_text()) | changes))
+    path.write_text(json.dumps(json.loads(RECIPE.to_json()) | changes))
     return path
 
 
@@ -48,7 +48,7 @@ def test_a_newer_major_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def test_unknown_fields_of_a_newer_minor_version_are_kept(tmp_path: Path) -> None:
     ranges = {"head": {"input": [-1.0, 2.0], "output": [0.0, 3.5], "clipped": 0.01}}
     recipe = Recipe.read(written(tmp_path, schema_version="1.7", bias_correction=True, ranges=ranges))
-    again = json.loads(recipe.json_text())
+    again = json.loads(recipe.to_json())
     assert (again["schema_version"], again["bias_correction"]) == ("1.7", True)
     assert again["ranges"] == ranges
 
@@ -75,7 +75,7 @@ def test_what_is_not_of_the_schema_is_named(tmp_path: Path, change: dict[str, ob
 
 def test_a_document_that_its_own_schema_refuses_is_not_written() -> None:
     with pytest.raises(ValueError, match=r"calibration\.sha256"):
-        RECIPE.model_copy(update={"calibration": RECIPE.calibration.model_copy(update={"sha256": "short"})}).json_text()
+        RECIPE.model_copy(update={"calibration": RECIPE.calibration.model_copy(update={"sha256": "short"})}).to_json()
 
 
 def test_a_version_is_major_and_minor() -> None:

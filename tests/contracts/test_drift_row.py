@@ -90,7 +90,10 @@ def test_top5_is_counted_apart_from_top1(answers):
     assert figures.top1 == compute_wilson_interval(130, 200)
     still_in = sum(label in np.argsort(-line)[:5] for line, label in zip(changed, labels, strict=True))
     float_in = sum(label in np.argsort(-line)[:5] for line, label in zip(logits, labels, strict=True))
-    assert (figures.top5, figures.float_top5) == (compute_wilson_interval(still_in, 200), compute_wilson_interval(float_in, 200))
+    assert (figures.top5, figures.float_top5) == (
+        compute_wilson_interval(still_in, 200),
+        compute_wilson_interval(float_in, 200),
+    )
     assert still_in == float_in - 20
 
 
@@ -115,7 +118,7 @@ def test_a_row_is_the_same_after_a_trip_through_json(answers):
     logits, labels = answers
     for other in (logits, logits + 0.125):
         figures = build_drift_row(logits, other, labels, **IDENTITY)
-        assert DriftRow.model_validate_json(figures.json_text()) == figures
+        assert DriftRow.model_validate_json(figures.to_json()) == figures
         DriftRow.model_validate(figures.model_dump())
 
 

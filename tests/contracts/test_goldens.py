@@ -62,7 +62,7 @@ def test_each_golden_is_a_picture_its_pixels_and_the_answers_to_them(made: Artif
         assert image.pixels_sha256 == sha256(stored).hexdigest()
         assert encoded.startswith(b"\xff\xd8\xff")
         pixels = np.frombuffer(stored, np.uint8).reshape(*SIZE, 3)
-        np.testing.assert_array_equal(pixels, goldens.preprocessing.pixels(decode_image(encoded)))
+        np.testing.assert_array_equal(pixels, goldens.preprocessing.preprocess_image(decode_image(encoded)))
         np.testing.assert_allclose(image.logits, open_runner(made).run(pixels[None])[0], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(image.float_logits, run_deploy_form(deployed, pixels[None])[0], rtol=1e-5, atol=1e-6)
     # Different answers to different pictures, or the goldens would prove little.
@@ -112,7 +112,7 @@ def test_an_artifact_opens_without_its_goldens_but_has_none_then(artifact: Artif
 def test_goldens_of_another_artifact_are_refused(artifact: Artifact) -> None:
     listed = get_goldens_path(artifact.path) / "goldens.json"
     foreign = Goldens.read(listed).model_copy(update={"artifact_sha256": "1" * 64})
-    listed.write_text(foreign.json_text())
+    listed.write_text(foreign.to_json())
     known = artifact.manifest.goldens
     assert known is not None
     updated = known.model_copy(update={"sha256": fingerprint(listed.parent)})
@@ -134,6 +134,8 @@ def test_the_tolerance_grows_with_the_logits_and_with_what_kernels_round() -> No
     assert compute_tolerance("onnx", "fp32", small) == pytest.approx(1e-4)
     assert compute_tolerance("onnx", "fp32", large) == pytest.approx(1.2e-3)
     assert (
-        compute_tolerance("coreml", "int8", large) > compute_tolerance("onnx", "int8", large) > compute_tolerance("executorch", "int8", large)
+        compute_tolerance("coreml", "int8", large)
+        > compute_tolerance("onnx", "int8", large)
+        > compute_tolerance("executorch", "int8", large)
     )
     assert compute_tolerance("executorch", "int8", large) > compute_tolerance("coreml", "fp16", large)

@@ -86,7 +86,10 @@ def test_a_folder_of_another_kind_stays(folders: tuple[str, ...], tmp_path: Path
     (final / "precious").write_text("mine")
     kinds = {tmp_path / name: "mark" for name in folders}
     for overwrite in (False, True):
-        with pytest.raises(OutputExists, match="is a folder"), write_atomically(final, folders=kinds, overwrite=overwrite):
+        with (
+            pytest.raises(OutputExists, match="is a folder"),
+            write_atomically(final, folders=kinds, overwrite=overwrite),
+        ):
             pytest.fail("the work begins")
     assert (final / "precious").read_text() == "mine"
 

@@ -23,7 +23,7 @@ RATIOS = st.sampled_from([1.0, 0.95, 0.9, 0.875, 0.7, 0.3])
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['picture']}-{case['size']}-{case['interpolation']}")
 def test_pixels_are_those_of_torchvision(case):
     preprocessing = Preprocessing(tuple(case["size"]), case["crop_ratio"], case["interpolation"])
-    pixels = preprocessing.pixels(draw_texture(*case["picture"]))
+    pixels = preprocessing.preprocess_image(draw_texture(*case["picture"]))
     height, width = case["size"]
     assert pixels[0, 0].tolist() == case["first"]
     assert pixels[height // 2, width // 2].tolist() == case["middle"]
@@ -34,7 +34,7 @@ def test_pixels_are_those_of_torchvision(case):
 @given(SIDES, SIDES, SIZES, RATIOS)
 def test_the_resized_picture_just_covers_and_keeps_its_proportions(height, width, size, ratio):
     cover_height, cover_width = int(size[0] / ratio), int(size[1] / ratio)
-    resized_height, resized_width = Preprocessing(size, ratio).resized(height, width)
+    resized_height, resized_width = Preprocessing(size, ratio).compute_resized_size(height, width)
     assert resized_height >= cover_height
     assert resized_width >= cover_width
     assert resized_height == cover_height or resized_width == cover_width
@@ -45,14 +45,16 @@ def test_the_resized_picture_just_covers_and_keeps_its_proportions(height, width
 @given(SIDES, SIDES, st.integers(1, 90))
 def test_the_long_side_of_a_square_size_is_rounded_down(height, width, size):
     short, long = min(height, width), max(height, width)
-    resized = Preprocessing((size, size), 1.0).resized(height, width)
+    resized = Preprocessing((size, size), 1.0).compute_resized_size(height, width)
     assert sorted(resized) == [size, int(size * long / short)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, SIZES, RATIOS, st.sampled_from(["rgb", "bgr"]))
 def test_pixels_have_the_models_shape(height, width, size, ratio, order):
-    pixels = Preprocessing(size, ratio, channel_order=order).pixels(Image.new("RGB", (width, height), (250, 130, 7)))
+    pixels = Preprocessing(size, ratio, channel_order=order).preprocess_image(
+        Image.new("RGB", (width, height), (250, 130, 7))
+    )
     assert pixels.shape == (*size, 3)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -66,7 +68,7 @@ def test_a_picture_that_fits_is_only_cropped(height, width):
     size = (height - height // 3, width)
     picture = draw_texture(height, width)
     top = round((height - size[0]) / 2)
-    assert (Preprocessing(size, 1.0).pixels(picture) == np.asarray(picture)[top : top + size[0]]).all()
+    assert (Preprocessing(size, 1.0).preprocess_image(picture) == np.asarray(picture)[top : top + size[0]]).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -77,8 +79,8 @@ def test_the_crop_is_of_the_centre(height, width, interpolation):
     half = np.concatenate([quarter, quarter[::-1]])
     picture = Image.fromarray(np.concatenate([half, half[:, ::-1]], axis=1))
     preprocessing = Preprocessing((24, 24), 0.75, interpolation)
-    pixels = preprocessing.pixels(picture).astype(int)
-    resized_height, resized_width = preprocessing.resized(2 * height, 2 * width)
+    pixels = preprocessing.preprocess_image(picture).astype(int)
+    resized_height, resized_width = preprocessing.compute_resized_size(2 * height, 2 * width)
     if resized_height % 2 == 0:
         assert abs(pixels - pixels[::-1]).max() <= 1
     if resized_width % 2 == 0:
@@ -92,7 +94,7 @@ def test_a_needle_of_a_picture_shows_its_middle(shape):
     middle = [slice(None)] * 2
     middle[axis] = slice(max(shape) // 2 - 60, max(shape) // 2 + 60)
     colours[tuple(middle)] = (90, 160, 230)
-    pixels = Preprocessing().pixels(Image.fromarray(colours))
+    pixels = Preprocessing().preprocess_image(Image.fromarray(colours))
     assert pixels.shape == (224, 224, 3)
     assert (pixels == (90, 160, 230)).all()
 
@@ -111,20 +113,20 @@ def test_cutting_a_needle_first_moves_it_by_less_than_a_pixel(length, monkeypatc
         return resize(self, size, *options)
 
     monkeypatch.setattr(Image.Image, "resize", watched)
-    pixels = Preprocessing((12, 12), 1.0, "bilinear").pixels(picture)
+    pixels = Preprocessing((12, 12), 1.0, "bilinear").preprocess_image(picture)
     assert 12 * 60 < widest[0] < 12 * 70
     assert abs(pixels - whole).max() <= 1
 
 
 def test_a_picture_that_is_not_rgb_is_refused():
     with pytest.raises(BadImages, match="mode is CMYK"):
-        Preprocessing().pixels(Image.new("CMYK", (300, 300)))
+        Preprocessing().preprocess_image(Image.new("CMYK", (300, 300)))
 
 
 def test_normalised_is_what_torchvision_makes_of_pixels():
     preprocessing = Preprocessing((2, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
     pixels = np.arange(36, dtype=np.uint8).reshape(2, 2, 3, 3) * 7
-    values = preprocessing.normalised(pixels)
+    values = preprocessing.normalize(pixels)
     assert (values.shape, values.dtype) == ((2, 3, 2, 3), np.float32)
     assert values.flags.c_contiguous
     expected = (pixels[1, 0, 2].astype(np.float64) / 255 - preprocessing.mean) / preprocessing.std

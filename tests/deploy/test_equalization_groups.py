@@ -44,7 +44,7 @@ def drawn(module: SHViT) -> dict[str, Tensor]:
     """Exponents of every chain, from -3 to 3."""
     generator = torch.Generator().manual_seed(1)
     return {
-        chain.name: torch.randint(-3, 4, (channels(module, chain.made),), generator=generator, dtype=torch.int8)
+        chain.name: torch.randint(-3, 4, (channels(module, chain.producer),), generator=generator, dtype=torch.int8)
         for chain in find_equalization_groups(module)
     }
 
@@ -97,10 +97,10 @@ def test_every_kind_of_chain_is_found_wherever_it_lies(variant: str) -> None:
 
 
 def test_a_chain_may_begin_in_the_middle_of_a_layer(tiny: SHViT) -> None:
-    value = next(chain for chain in find_equalization_groups(tiny) if chain.made.start)
+    value = next(chain for chain in find_equalization_groups(tiny) if chain.producer.start)
     assert value.name == "stages.1.blocks.0.mixer.m.qkv[16:]"
-    assert (value.made.start, value.made.stop) == (16, 25)
-    assert value.taken == (ChannelSlice("stages.1.blocks.0.mixer.m.proj.1", 0, 9),)
+    assert (value.producer.start, value.producer.stop) == (16, 25)
+    assert value.consumers == (ChannelSlice("stages.1.blocks.0.mixer.m.proj.1", 0, 9),)
 
 
 NAMES = [chain.name for chain in find_equalization_groups(form())]
@@ -114,20 +114,24 @@ def test_a_chains_own_channels_are_scaled_and_no_others(name: str, tiny: SHViT) 
     before, after = outputs(tiny, pixels), outputs(scale_channels(tiny, {name: exponents}), pixels)
     factors = torch.exp2(exponents.float())[:, None, None]
     expected = {layer: value.clone() for layer, value in before.items()}
-    expected[chain.made.layer][:, chain.made.channels] *= factors
-    for part in chain.against:
+    expected[chain.producer.layer][:, chain.producer.channels] *= factors
+    for part in chain.inverse_producers:
         expected[part.layer][:, part.channels] /= factors
-    assert not torch.equal(expected[chain.made.layer], before[chain.made.layer])
+    assert not torch.equal(expected[chain.producer.layer], before[chain.producer.layer])
     for layer, value in after.items():
         assert torch.equal(value, expected[layer]), layer or "the logits"
 
 
 def wrong(chain: EqualizationGroup) -> list[EqualizationGroup]:
     """The chain with an end lost, or read a channel further on."""
-    found = [replace(chain, taken=tuple(t for t in chain.taken if t is not lost)) for lost in chain.taken]
-    found += [replace(chain, against=())] if chain.against else []
-    if chain.made.stop is not None:
-        found.append(replace(chain, made=replace(chain.made, start=chain.made.start + 1, stop=chain.made.stop + 1)))
+    found = [replace(chain, consumers=tuple(t for t in chain.consumers if t is not lost)) for lost in chain.consumers]
+    found += [replace(chain, inverse_producers=())] if chain.inverse_producers else []
+    if chain.producer.stop is not None:
+        found.append(
+            replace(
+                chain, producer=replace(chain.producer, start=chain.producer.start + 1, stop=chain.producer.stop + 1)
+            )
+        )
     return found
 
 
@@ -138,7 +142,7 @@ def test_a_chain_that_is_wired_wrongly_is_seen(name: str, tiny: SHViT, monkeypat
     with torch.no_grad():
         reference = tiny(pixels)
         for mistake in wrong(right):
-            if channels(tiny, mistake.made) < len(exponents):
+            if channels(tiny, mistake.producer) < len(exponents):
                 continue
             monkeypatch.setattr(wiring, "find_equalization_groups", lambda _, mistake=mistake: [mistake])
             answer = scale_channels(tiny, {mistake.name: exponents})(pixels)

@@ -98,7 +98,7 @@ def test_without_baked_normalisation_the_module_takes_normalised_images() -> Non
     model = build_trained_model(build_random_shvit())
     deployed = to_deploy_form(model, normalise=False)
     images = torch.randn(2, 3, 64, 64)
-    assert deployed.takes == "normalised"
+    assert deployed.input_domain == "normalised"
     torch.testing.assert_close(deployed.module(images), model.model(images), rtol=1e-4, atol=1e-5)
 
 

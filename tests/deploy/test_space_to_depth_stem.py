@@ -25,8 +25,8 @@ def test_the_logits_stay(variant: str, normalise: bool) -> None:
     deployed = to_deploy_form(model, normalise=normalise)
     on_blocks = convert_stem_to_space_to_depth(deployed.module, deployed)
     pixels = draw_smooth_pixels(2, (66, 97)).permute(0, 2, 3, 1).to(torch.uint8).numpy()
-    values = convert_to_raw_input(pixels) if normalise else model.preprocessing.normalised(pixels)
-    stacked = apply_space_to_depth(values, compute_border_values(model.preprocessing, deployed.takes))
+    values = convert_to_raw_input(pixels) if normalise else model.preprocessing.normalize(pixels)
+    stacked = apply_space_to_depth(values, compute_border_values(model.preprocessing, deployed.input_domain))
     reference = deployed.module(torch.from_numpy(values))
     assert reference.std() > 0.05
     torch.testing.assert_close(on_blocks(torch.from_numpy(stacked)), reference, rtol=1e-4, atol=1e-4)

@@ -115,7 +115,9 @@ def test_the_images_that_a_budget_needs(lost, gained, max_drop, tmp_path):
     before, after = logits_of(*right), logits_of(*right)
     after[:lost] = logits_of(1)
     before[-gained or images :] = logits_of(2)
-    figures = build_drift_row(before, after, right, artifact="a", target="onnx", precision="int8", execution="native", engine="E")
+    figures = build_drift_row(
+        before, after, right, artifact="a", target="onnx", precision="int8", execution="native", engine="E"
+    )
     found = estimate_needed_images(figures, max_drop)
     assert found.max_drop == max_drop
     assert found.supported == (compute_drop_interval(lost, gained, images)[1] <= max_drop)
@@ -123,7 +125,9 @@ def test_the_images_that_a_budget_needs(lost, gained, max_drop, tmp_path):
         assert found.images is None
     else:
         assert found.supported == (found.images <= images)
-    unlabelled = build_drift_row(before, after, None, artifact="a", target="onnx", precision="int8", execution="native", engine="E")
+    unlabelled = build_drift_row(
+        before, after, None, artifact="a", target="onnx", precision="int8", execution="native", engine="E"
+    )
     assert estimate_needed_images(unlabelled, max_drop) is None
 
 
@@ -136,4 +140,4 @@ def test_a_file_whose_name_is_no_text_is_named_all_the_same(tmp_path):
         pytest.skip("this file system takes text only")
     found = find_prediction_changes(ArtifactComparison(there.row, after, before, None, (odd,)), LABELS, tmp_path)
     assert found.worst[0].file == "a/caf\ufffd.png"
-    assert '"file"' in found.json_text()
+    assert '"file"' in found.to_json()

@@ -60,7 +60,7 @@ def expected(model, folder):
     logits = []
     with torch.no_grad():
         for index in range(PICTURES):
-            pixels = PREPROCESSING.pixels(Image.open(folder / f"{index:02}.jpg"))
+            pixels = PREPROCESSING.preprocess_image(Image.open(folder / f"{index:02}.jpg"))
             x = (torch.from_numpy(pixels.copy()) / 255 - torch.tensor(PREPROCESSING.mean)) / torch.tensor(
                 PREPROCESSING.std
             )
@@ -218,7 +218,7 @@ def test_both_models_see_the_pixels_that_the_manifest_asks_for(model, labelled):
     reference = compute_float_reference(model, labelled, preprocessing=elsewhere)
     (batch,) = iterate_batches(labelled, elsewhere, size=32)
     with torch.no_grad():
-        direct = model.model(torch.from_numpy(elsewhere.normalised(batch.pixels))).numpy()
+        direct = model.model(torch.from_numpy(elsewhere.normalize(batch.pixels))).numpy()
     np.testing.assert_allclose(reference.logits, direct, atol=1e-4)
 
 

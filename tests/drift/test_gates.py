@@ -99,8 +99,8 @@ def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations(
     assert not verdict.passed
     assert list(verdict.violations) == find_violations(bad, gate)
     assert list(verdict.caveats) == find_caveats(build_row(images=200), gate)
-    assert not evaluate_gate([good], gate).and_also(["too slow"]).passed
-    more = evaluate_gate([good], gate).and_also(caveats=["a word"])
+    assert not evaluate_gate([good], gate).extend(["too slow"]).passed
+    more = evaluate_gate([good], gate).extend(caveats=["a word"])
     assert (more.passed, more.caveats) == (True, ("a word",))
 
 
@@ -119,7 +119,9 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
     assert "the top-1 drop is 0 points" in drop
     assert "200 images are too few to be sure" in drop
     assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
-    assert drop.endswith(f"{estimate_images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often.")
+    assert drop.endswith(
+        f"{estimate_images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often."
+    )
     assert f"; {estimate_images_for_proportion(200, 200, 0.985)} would do" in agreement
     (exact,) = find_caveats(build_row(images=200, lost=1), Gate(max_drop=0.5))
     assert exact.endswith("200 images are too few to be sure."), "at the limit itself no number would do"

@@ -147,7 +147,9 @@ def compute_likeliest_variance(lost, gained, images, difference):
 def test_the_score_variance_is_that_of_the_likeliest_table(table, difference):
     lost, gained, images = table
     expected = compute_likeliest_variance(lost, gained, images, difference)
-    assert compute_score_variance(lost, gained, images, difference) == pytest.approx(expected, rel=1e-6, abs=1e-7 * images)
+    assert compute_score_variance(lost, gained, images, difference) == pytest.approx(
+        expected, rel=1e-6, abs=1e-7 * images
+    )
 
 
 def test_images_without_a_single_loss_still_leave_a_doubt():

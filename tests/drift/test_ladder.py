@@ -75,7 +75,9 @@ def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form
         ("fake-quant int8 (2)", wider),
         ("rounded palette-4", Recipe(precision="palette-4")),
     ]
-    assert [rung.name for rung in list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])] == ["deploy form"]
+    assert [rung.name for rung in list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])] == [
+        "deploy form"
+    ]
 
 
 def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
@@ -126,7 +128,9 @@ def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
     assert row.sqnr_db == pytest.approx(sqnr(reference.logits, rung), abs=1e-6)
     sound = compare_simulated_rung(list_simulated_rungs([onnx.manifest])[1], model, images, reference)
     assert 30 < sound.sqnr_db < 60
-    assert sound.sqnr_db == pytest.approx(compare_with_logits(onnx, model, images, reference=reference).row.sqnr_db, abs=2)
+    assert sound.sqnr_db == pytest.approx(
+        compare_with_logits(onnx, model, images, reference=reference).row.sqnr_db, abs=2
+    )
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("int8-weights", 25, 60), ("palette-4", 3, 25)])

@@ -58,7 +58,9 @@ def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, im
 @pytest.mark.parametrize("layer", FAULTY)
 def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, images, tmp_path):
     whole = build_model()
-    report = compare_layers(write_unverified_artifact(plant_fault(whole, layer, 1.01), target, FP32, tmp_path), whole, images)
+    report = compare_layers(
+        write_unverified_artifact(plant_fault(whole, layer, 1.01), target, FP32, tmp_path), whole, images
+    )
     assert report.first == layer
     assert report.worst[0] == layer
     found = figures(report)
@@ -90,7 +92,9 @@ def test_a_bad_range_in_the_recipe_is_named(target, images, tmp_path):
 
 def test_an_fp16_package_computes_each_layer_to_fp16s_digits(images, tmp_path):
     whole = build_model()
-    report = compare_layers(write_unverified_artifact(whole, "coreml", Recipe(precision="fp16"), tmp_path), whole, images)
+    report = compare_layers(
+        write_unverified_artifact(whole, "coreml", Recipe(precision="fp16"), tmp_path), whole, images
+    )
     assert report.first is None
     assert all(40 < row.free_db <= row.forced_db + 1 for row in report.rows)
     assert all(55 < row.forced_db < 90 for row in report.rows)

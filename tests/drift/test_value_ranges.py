@@ -98,7 +98,9 @@ def test_a_stream_that_overflows_is_told_where_it_does_so_first(target, precisio
 @pytest.mark.parametrize(("target", "precision"), PRECISIONS)
 def test_a_sound_model_has_no_flags_and_its_true_magnitudes(target, precision, images, tmp_path):
     whole = build_model()
-    report = measure_ranges(write_unverified_artifact(whole, target, Recipe(precision=precision), tmp_path), whole, images)
+    report = measure_ranges(
+        write_unverified_artifact(whole, target, Recipe(precision=precision), tmp_path), whole, images
+    )
     assert report.flags == ()
     assert report.images == 4
     largest = [row.largest for row in report.values]

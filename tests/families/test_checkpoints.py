@@ -274,7 +274,9 @@ def test_a_path_goes_before_an_id(tmp_path, monkeypatch):
 def test_saving_keeps_labels_preprocessing_and_every_weight(tmp_path):
     labels = ("a", "b", "ü 'quoted'", "d", "e", "f", "g")
     preprocessing = Preprocessing((192, 160), 1.0, "lanczos", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bgr")
-    original = replace(build_trained_model(build_random_shvit(distilled=True)), labels=labels, preprocessing=preprocessing)
+    original = replace(
+        build_trained_model(build_random_shvit(distilled=True)), labels=labels, preprocessing=preprocessing
+    )
     save_checkpoint(original, tmp_path / "new" / "own.safetensors")
     loaded = load_checkpoint(tmp_path / "new" / "own.safetensors")
     assert (loaded.labels, loaded.preprocessing, loaded.model.config) == (labels, preprocessing, original.model.config)

@@ -159,7 +159,11 @@ def test_gaps_of_a_hub_config_are_filled_and_what_is_given_goes_before_it(reposi
 
 def test_our_own_metadata_go_before_a_hub_config(repository):
     publish(repository, TIMM_CONFIG)
-    save_checkpoint(build_trained_model(build_random_shvit(), size=(72, 40)), repository.folder / "model.safetensors", overwrite=True)
+    save_checkpoint(
+        build_trained_model(build_random_shvit(), size=(72, 40)),
+        repository.folder / "model.safetensors",
+        overwrite=True,
+    )
     assert load_checkpoint("someone/birds").preprocessing.size == (72, 40)
 
 

@@ -28,7 +28,7 @@ def test_any_input_size_gives_a_64th_of_it_rounded_up(height, width, rows, colum
     model = build_random_shvit()
     images = torch.randn(2, 3, height, width)
     with torch.no_grad():
-        assert model.features(images).shape == (2, TINY.dims[-1], rows, columns)
+        assert model.forward_features(images).shape == (2, TINY.dims[-1], rows, columns)
         assert model(images).shape == (2, TINY.classes)
 
 
@@ -49,7 +49,7 @@ def test_the_two_heads_are_averaged():
     model = build_random_shvit(distilled=True)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        pooled = model.features(images).mean((2, 3))
+        pooled = model.forward_features(images).mean((2, 3))
         heads = model.head(pooled), model.head_dist(pooled)
         assert not torch.allclose(*heads)
         torch.testing.assert_close(model(images), (heads[0] + heads[1]) / 2)

@@ -48,7 +48,9 @@ def draw_oriented(orientation: int) -> tuple[Image.Image, Image.Exif]:
     return Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](np.asarray(draw_blocks())))), exif
 
 
-def encode_tiff(width: int, height: int, data: bytes, *, bits: int, photometric: int = 1, sample_format: int = 1) -> bytes:
+def encode_tiff(
+    width: int, height: int, data: bytes, *, bits: int, photometric: int = 1, sample_format: int = 1
+) -> bytes:
     """A little-endian, uncompressed TIFF of one channel, of kinds that Pillow does not write."""
     tags = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
     tags += [(277, 3, 1), (278, 4, height), (279, 4, len(data)), (339, 3, sample_format)]
@@ -59,7 +61,9 @@ def encode_tiff(width: int, height: int, data: bytes, *, bits: int, photometric:
 
 def encode_png(width: int, height: int, *, depth: int, colour: int, data: bytes, extra: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = encode_chunk(b"IHDR", header) + extra + encode_chunk(b"IDAT", zlib.compress(data)) + encode_chunk(b"IEND", b"")
+    chunks = (
+        encode_chunk(b"IHDR", header) + extra + encode_chunk(b"IDAT", zlib.compress(data)) + encode_chunk(b"IEND", b"")
+    )
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -184,7 +188,13 @@ def strip_adobe_marker(data: bytes) -> bytes:
 
 
 def test_cmyk_becomes_rgb():
-    assert abs(get_block_levels(decode_image(encode_picture(to_cmyk(draw_blocks()), "TIFF"))) - get_block_levels(draw_blocks())).max() <= 2
+    assert (
+        abs(
+            get_block_levels(decode_image(encode_picture(to_cmyk(draw_blocks()), "TIFF")))
+            - get_block_levels(draw_blocks())
+        ).max()
+        <= 2
+    )
 
 
 def test_adobes_inverted_cmyk_becomes_rgb():
@@ -325,7 +335,10 @@ def test_any_other_bytes_are_refused(data):
         (b"<html>not found</html>", "not a picture in a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not a picture in a known format"),
         (encode_png(60_000, 60_000, depth=8, colour=2, data=b""), "pixels"),
-        (encode_png(12_000, 10_000, depth=8, colour=2, data=b""), "it has 12000 x 10000 pixels, and the most is 100,000,000"),
+        (
+            encode_png(12_000, 10_000, depth=8, colour=2, data=b""),
+            "it has 12000 x 10000 pixels, and the most is 100,000,000",
+        ),
     ],
     ids=["empty", "html", "postscript", "bomb", "120 megapixels"],
 )

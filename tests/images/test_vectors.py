@@ -22,7 +22,7 @@ def test_pixels_and_values_are_those_of_the_vectors(case: dict[str, Any]) -> Non
     preprocessing = Preprocessing(**fields)
     shape = (case["picture"]["height"], case["picture"]["width"], 3)
     picture = np.frombuffer((FOLDER / case["picture"]["file"]).read_bytes(), np.uint8).reshape(shape)
-    pixels = preprocessing.pixels(Image.fromarray(picture))
+    pixels = preprocessing.preprocess_image(Image.fromarray(picture))
     assert pixels.tobytes() == (FOLDER / case["pixels"]["file"]).read_bytes()
-    values = preprocessing.normalised(pixels[None]).ravel()[: len(case["normalised"])]
+    values = preprocessing.normalize(pixels[None]).ravel()[: len(case["normalised"])]
     np.testing.assert_allclose(values, case["normalised"], rtol=0, atol=1e-6)

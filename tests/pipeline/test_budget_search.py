@@ -101,7 +101,10 @@ def undecided(model: SHViT, pictures: ImageSet) -> SHViT:
 
 
 def pixels_of(images: ImageSet) -> list[Tensor]:
-    return [torch.from_numpy(convert_to_raw_input(batch.pixels)) for batch in iterate_batches(images, Preprocessing(size=SIZE))]
+    return [
+        torch.from_numpy(convert_to_raw_input(batch.pixels))
+        for batch in iterate_batches(images, Preprocessing(size=SIZE))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_the_figures_are_those_of_an_artifact_of_the_recipe(world: World, mended
     recipe = world.ruined.model_copy(update={"float_layers": mended.float_layers})
     artifact = lower(world.deployed, recipe, "onnx", tmp_path)
     assert compare(artifact, world.deployed.trained, world.images) == mended.chosen.row
-    assert SearchResult.model_validate_json(mended.json_text()) == mended
+    assert SearchResult.model_validate_json(mended.to_json()) == mended
 
 
 def test_no_layer_can_be_taken_back(world: World, mended: SearchResult) -> None:
@@ -236,7 +239,9 @@ def rows(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
     return run
 
 
-def searching(noise: Sequence[int], price: Sequence[int], limit: float, known: Sequence[SearchPoint] = ()) -> SearchTrials:
+def searching(
+    noise: Sequence[int], price: Sequence[int], limit: float, known: Sequence[SearchPoint] = ()
+) -> SearchTrials:
     costs = LayerCosts(of="macs", layers=dict(zip(LAYERS, map(float, price), strict=True)))
     return SearchTrials(rows(noise), LAYERS, Gate(min_agreement=limit), costs, known=known)
 
@@ -251,9 +256,9 @@ def test_what_is_taken_was_run_and_holds_and_nothing_tried_is_cheaper(
     assert taken in trials.points.values()
     assert taken.holds != "not held"
     assert taken.cost == min(point.cost for point in trials.points.values() if point.holds != "not held")
-    assert trials.costs.total(trials.cheapest()) == taken.cost
+    assert trials.costs.sum_over(trials.find_cheapest()) == taken.cost
     for layer in taken.float_layers:
-        assert not trials.within(frozenset(taken.float_layers) - {layer})
+        assert not trials.is_within_budget(frozenset(taken.float_layers) - {layer})
 
 
 @given(errors, prices, st.floats(0.6, 1), st.floats(0.6, 1), st.permutations(LAYERS))
@@ -287,8 +292,10 @@ def test_no_shorter_beginning_holds_where_errors_add_up(
     noise: Sequence[int], limit: float, order: Sequence[str]
 ) -> None:
     trials = searching(noise, [1] * len(LAYERS), limit)
-    holding = [n for n in range(len(LAYERS) + 1) if trials.within(frozenset(order[:n]))]
-    assert find_shortest_prefix(order, trials.within, trials.within) == frozenset(order[: max(1, holding[0])])
+    holding = [n for n in range(len(LAYERS) + 1) if trials.is_within_budget(frozenset(order[:n]))]
+    assert find_shortest_prefix(order, trials.is_within_budget, trials.is_within_budget) == frozenset(
+        order[: max(1, holding[0])]
+    )
 
 
 @settings(max_examples=300)

@@ -27,7 +27,7 @@ def test_a_small_jpeg_goes_in_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     colours(30, 41).save(file)
     made = load_golden_image(file)
-    assert (made.source, made.jpeg, made.changed) == ("a.jpg", file.read_bytes(), "")
+    assert (made.source, made.jpeg, made.reencoding_reason) == ("a.jpg", file.read_bytes(), "")
 
 
 def test_metadata_stays_outside_and_the_picture_is_upright(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_metadata_stays_outside_and_the_picture_is_upright(tmp_path: Path) -> No
     exif.get_ifd(GPS)[1] = "N"
     colours(30, 41).save(file, exif=exif)
     made = load_golden_image(file)
-    assert made.changed == "it has metadata"
+    assert made.reencoding_reason == "it has metadata"
     with Image.open(io.BytesIO(made.jpeg)) as opened:
         assert opened.size == (30, 41)
         assert len(opened.getexif()) == 0
@@ -48,8 +48,8 @@ def test_a_large_photo_shrinks_and_another_format_becomes_jpeg(tmp_path: Path) -
     colours(700, 1500).save(tmp_path / "large.jpg")
     colours(20, 30).save(tmp_path / "drawing.png")
     large, drawing = load_golden_image(tmp_path / "large.jpg"), load_golden_image(tmp_path / "drawing.png")
-    assert (decode_image(large.jpeg).size, large.changed) == ((1024, 478), "it has 1500 x 700 pixels")
-    assert (decode_image(drawing.jpeg).size, drawing.changed) == ((30, 20), "it is a PNG")
+    assert (decode_image(large.jpeg).size, large.reencoding_reason) == ((1024, 478), "it has 1500 x 700 pixels")
+    assert (decode_image(drawing.jpeg).size, drawing.reencoding_reason) == ((30, 20), "it is a PNG")
     for made in (large, drawing):
         with Image.open(io.BytesIO(made.jpeg)) as opened:
             assert opened.format == "JPEG"

@@ -44,9 +44,9 @@ def sensitivity(*weights: int) -> SensitivityReport:
 
 def test_float_takes_three_bytes_more_an_element_and_half_precision_one() -> None:
     assert compute_byte_costs(sensitivity(10, 20), "onnx").layers == {LAYERS[0]: 30, LAYERS[1]: 60}
-    assert compute_byte_costs(sensitivity(10, 20), "executorch").total(LAYERS[:2]) == 90
-    assert compute_byte_costs(sensitivity(10, 20), "coreml").total(LAYERS[:2]) == 30
-    assert compute_mac_costs(sensitivity(10, 20)).total(LAYERS[:1]) == 70
+    assert compute_byte_costs(sensitivity(10, 20), "executorch").sum_over(LAYERS[:2]) == 90
+    assert compute_byte_costs(sensitivity(10, 20), "coreml").sum_over(LAYERS[:2]) == 30
+    assert compute_mac_costs(sensitivity(10, 20)).sum_over(LAYERS[:1]) == 70
 
 
 def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:

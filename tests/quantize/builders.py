@@ -21,7 +21,9 @@ def list_layers(module: nn.Module) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def build_plain_recipe(deployed: DeployForm, module: SHViT | None = None, *, activations: ActivationScheme = "affine") -> Recipe:
+def build_plain_recipe(
+    deployed: DeployForm, module: SHViT | None = None, *, activations: ActivationScheme = "affine"
+) -> Recipe:
     """int8 with the ranges of `module`, the deploy form itself if None, and no corrections."""
     ranges: dict[str, ActivationRange] = {}
     form = deployed.module if module is None else module
@@ -35,7 +37,7 @@ def build_overridden_recipe(deployed: DeployForm, *, activations: ActivationSche
     corrections = draw_overrides(deployed)
     module = scale_channels(deployed.module, corrections.exponents)
     changed = override_parameters(module, corrections, list_layers(module))
-    return build_plain_recipe(deployed, changed, activations=activations).made_of(corrections)
+    return build_plain_recipe(deployed, changed, activations=activations).attach_overrides(corrections)
 
 
 @torch.no_grad()
@@ -44,7 +46,7 @@ def draw_overrides(deployed: DeployForm, seed: int = 5) -> ParameterOverrides:
     generator = torch.Generator().manual_seed(seed)
     exponents: dict[str, Tensor] = {}
     for chain in find_equalization_groups(deployed.module):
-        count = len(deployed.module.get_submodule(chain.made.layer).weight[chain.made.channels])
+        count = len(deployed.module.get_submodule(chain.producer.layer).weight[chain.producer.channels])
         exponents[chain.name] = torch.randint(-2, 3, (count,), generator=generator, dtype=torch.int8)
     module = scale_channels(deployed.module, exponents)
     integers, scales, biases = {}, {}, {}
@@ -56,5 +58,5 @@ def draw_overrides(deployed: DeployForm, seed: int = 5) -> ParameterOverrides:
         integers[name] = (steps + 0.8 * (lots - 0.5)).round().clamp(-127, 127).to(torch.int8)
         assert layer.bias is not None
         biases[name] = layer.bias + 0.02 * layer.bias.std() * torch.randn(layer.bias.shape, generator=generator)
-    mean = torch.tensor([120.0, 118.0, 110.0]) if deployed.takes == "pixels" else None
+    mean = torch.tensor([120.0, 118.0, 110.0]) if deployed.input_domain == "pixels" else None
     return ParameterOverrides(exponents, integers, scales, biases, mean)

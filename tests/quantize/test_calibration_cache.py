@@ -37,7 +37,9 @@ class Interrupted(Exception):
 
 @pytest.fixture(scope="module")
 def deployed() -> DeployForm:
-    return to_deploy_form(build_trained_model(add_outliers(build_random_shvit(SMALL, seed=2), factor=64), size=(48, 48)))
+    return to_deploy_form(
+        build_trained_model(add_outliers(build_random_shvit(SMALL, seed=2), factor=64), size=(48, 48))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +47,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=9))
 
 
-def calibrated(deployed: DeployForm, images: ImageSet, study: CalibrationCache, stop_after: int | None = None) -> Recipe:
+def calibrated(
+    deployed: DeployForm, images: ImageSet, study: CalibrationCache, stop_after: int | None = None
+) -> Recipe:
     """The study's recipe, from where it was left; interrupted once so many steps are kept, if any."""
 
     def each(recipe: Recipe) -> None:
-        study.keep_recipe(recipe)
+        study.save_recipe(recipe)
         if len(recipe.steps) == stop_after:
             raise Interrupted
 
-    return run_ptq_passes(deployed, images, PLAIN, seed=0, steps=STEPS, previous=study.recipe(), on_recipe=each)
+    return run_ptq_passes(deployed, images, PLAIN, seed=0, steps=STEPS, previous=study.load_recipe(), on_recipe=each)
 
 
 def contents(study: CalibrationCache) -> tuple[bytes, bytes]:
@@ -62,8 +66,8 @@ def contents(study: CalibrationCache) -> tuple[bytes, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> CalibrationCache:
-    study = CalibrationCache.of(deployed, images, SETTINGS, tmp_path_factory.mktemp("uninterrupted"))
-    assert study.recipe() is None
+    study = CalibrationCache.open(deployed, images, SETTINGS, tmp_path_factory.mktemp("uninterrupted"))
+    assert study.load_recipe() is None
     recipe = calibrated(deployed, images, study)
     assert study.is_done(recipe)
     assert sum(gain.kept for gain in recipe.steps) >= 2, "nothing was found that could be lost"
@@ -74,10 +78,10 @@ def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.Te
 def test_interrupted_after_any_step_it_ends_with_the_same_bytes(
     done: int, deployed: DeployForm, images: ImageSet, finished: CalibrationCache, tmp_path: Path
 ) -> None:
-    study = CalibrationCache.of(deployed, images, SETTINGS, tmp_path)
+    study = CalibrationCache.open(deployed, images, SETTINGS, tmp_path)
     with pytest.raises(Interrupted):
         calibrated(deployed, images, study, stop_after=done)
-    left = study.recipe()
+    left = study.load_recipe()
     assert left is not None
     assert len(left.steps) == done
     assert study.is_done(left) == (done == len(STEPS))
@@ -86,13 +90,13 @@ def test_interrupted_after_any_step_it_ends_with_the_same_bytes(
 
 
 def test_a_kept_recipe_is_read_with_its_corrections(finished: CalibrationCache) -> None:
-    recipe = finished.recipe()
+    recipe = finished.load_recipe()
     assert recipe is not None
     assert recipe == Recipe.read(finished.recipe_file)
     found = load_overrides(recipe)
     assert found is not None
     assert found.sha256 == recipe.corrections
-    assert found.data == get_overrides_path(finished.recipe_file).read_bytes()
+    assert found.file_bytes == get_overrides_path(finished.recipe_file).read_bytes()
 
 
 def cut(path: Path) -> None:
@@ -105,12 +109,12 @@ def test_a_damaged_recipe_is_made_anew(
     corrections: bool, damage: object, deployed: DeployForm, finished: CalibrationCache, tmp_path: Path
 ) -> None:
     study = replace(finished, folder=tmp_path / "study")
-    recipe = finished.recipe()
+    recipe = finished.load_recipe()
     assert recipe is not None
-    study.keep_recipe(recipe)
+    study.save_recipe(recipe)
     damage(get_overrides_path(study.recipe_file) if corrections else study.recipe_file)
-    assert study.recipe() is None
-    study.keep_recipe(recipe)
+    assert study.load_recipe() is None
+    study.save_recipe(recipe)
     assert contents(study) == contents(finished)
 
 
@@ -120,18 +124,18 @@ def test_another_setting_picture_or_model_is_another_folder(
     other = replace(deployed, trained=replace(deployed.trained, sha256="1" * 64))
     larger = replace(deployed.trained, preprocessing=replace(deployed.trained.preprocessing, size=(64, 48)))
     studies = [
-        CalibrationCache.of(deployed, images, SETTINGS, tmp_path),
-        CalibrationCache.of(deployed, images, replace(SETTINGS, observer="mse"), tmp_path),
-        CalibrationCache.of(deployed, images, replace(SETTINGS, activations="symmetric"), tmp_path),
-        CalibrationCache.of(deployed, images, replace(SETTINGS, steps=STEPS[:2]), tmp_path),
-        CalibrationCache.of(deployed, images, replace(SETTINGS, steps=STEPS[::-1]), tmp_path),
-        CalibrationCache.of(deployed, images.sample(8, 0), SETTINGS, tmp_path),
-        CalibrationCache.of(other, images, SETTINGS, tmp_path),
-        CalibrationCache.of(replace(deployed, trained=larger), images, SETTINGS, tmp_path),
-        CalibrationCache.of(replace(deployed, takes="normalised"), images, SETTINGS, tmp_path),
+        CalibrationCache.open(deployed, images, SETTINGS, tmp_path),
+        CalibrationCache.open(deployed, images, replace(SETTINGS, observer="mse"), tmp_path),
+        CalibrationCache.open(deployed, images, replace(SETTINGS, activations="symmetric"), tmp_path),
+        CalibrationCache.open(deployed, images, replace(SETTINGS, steps=STEPS[:2]), tmp_path),
+        CalibrationCache.open(deployed, images, replace(SETTINGS, steps=STEPS[::-1]), tmp_path),
+        CalibrationCache.open(deployed, images.sample(8, 0), SETTINGS, tmp_path),
+        CalibrationCache.open(other, images, SETTINGS, tmp_path),
+        CalibrationCache.open(replace(deployed, trained=larger), images, SETTINGS, tmp_path),
+        CalibrationCache.open(replace(deployed, input_domain="normalised"), images, SETTINGS, tmp_path),
     ]
     assert len({study.folder for study in studies}) == len(studies)
-    assert CalibrationCache.of(deployed, images, SETTINGS, tmp_path) == studies[0]
+    assert CalibrationCache.open(deployed, images, SETTINGS, tmp_path) == studies[0]
     assert not any(study.folder.exists() for study in studies), "folders are made when something is kept"
 
 
@@ -148,34 +152,34 @@ def test_sensitivity_goes_on_where_it_was_left(deployed: DeployForm, tmp_path: P
     def keep(row: SensitivityRow) -> None:
         nonlocal asked
         asked += 1
-        study.keep_row(recipe, 4, row)
+        study.append_row(recipe, 4, row)
         if asked == 3:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        measure_sensitivity(deployed, recipe, pictures, known_rows=study.rows(recipe, 4), on_row=keep)
+        measure_sensitivity(deployed, recipe, pictures, known_rows=study.load_rows(recipe, 4), on_row=keep)
     # The machine stopped in the middle of a line.
-    line = study.rows_file(recipe, 4).read_text().splitlines()[0]
-    with study.rows_file(recipe, 4).open("a") as file:
+    line = study.get_rows_path(recipe, 4).read_text().splitlines()[0]
+    with study.get_rows_path(recipe, 4).open("a") as file:
         file.write(line.replace(whole.layers[0].layer, "half")[: len(line) // 2] + "\n")
-    known = study.rows(recipe, 4)
+    known = study.load_rows(recipe, 4)
     assert len(known) == 3
     found = measure_sensitivity(deployed, recipe, pictures, known_rows=known, on_row=keep)
     assert found == whole
     assert asked == len(whole.layers) + len(whole.blocks), "no row is made twice"
-    assert study.rows(recipe, 4) == {get_row_name(row): row for row in (*whole.layers, *whole.blocks)}
-    assert study.sensitivity(recipe, 4) is None
-    study.keep_sensitivity(recipe, found, 4)
-    assert study.sensitivity(recipe, 4) == whole
+    assert study.load_rows(recipe, 4) == {get_row_name(row): row for row in (*whole.layers, *whole.blocks)}
+    assert study.load_sensitivity(recipe, 4) is None
+    study.save_sensitivity(recipe, found, 4)
+    assert study.load_sensitivity(recipe, 4) == whole
 
 
 def test_rows_of_another_recipe_or_number_of_images_do_not_count(deployed: DeployForm, tmp_path: Path) -> None:
     recipe, study = of_few_layers(deployed), CalibrationCache(tmp_path / "study", ())
     row = measure_sensitivity(deployed, recipe, [draw_smooth_pixels(1, (48, 48))]).layers[0]
-    study.keep_row(recipe, 1, row)
-    assert study.rows(recipe, 1) == {row.layer: row}
-    assert not study.rows(recipe, 2)
-    assert not study.rows(recipe.model_copy(update={"observer": "mse"}), 1)
+    study.append_row(recipe, 1, row)
+    assert study.load_rows(recipe, 1) == {row.layer: row}
+    assert not study.load_rows(recipe, 2)
+    assert not study.load_rows(recipe.model_copy(update={"observer": "mse"}), 1)
 
 
 def test_a_recipe_is_written_whole_or_not_at_all(deployed: DeployForm, tmp_path: Path) -> None:

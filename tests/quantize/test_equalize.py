@@ -27,7 +27,7 @@ from shvit_mobile.quantize.passes import measure_output_magnitudes
 from tests.builders import add_outliers, build_random_shvit, build_trained_model, draw_smooth_pixels
 
 CHAIN = EqualizationGroup("feed-forward", ChannelSlice("made"), (ChannelSlice("taken"),))
-QUERIES = EqualizationGroup("attention", ChannelSlice("qkv", 0, 4), against=(ChannelSlice("qkv", 4, 8),))
+QUERIES = EqualizationGroup("attention", ChannelSlice("qkv", 0, 4), inverse_producers=(ChannelSlice("qkv", 4, 8),))
 # Magnitudes as float32 has them, dead channels among them.
 SIZES = st.one_of(st.just(0.0), st.floats(2.0**-40, 2.0**40, width=32))
 
@@ -109,12 +109,12 @@ def test_every_chain_gets_exponents_of_its_channels(deployed: DeployForm) -> Non
     chosen = compute_equalization_exponents(deployed.module, sizes)
     assert chosen.keys() == {chain.name for chain in find_equalization_groups(deployed.module)}
     for chain in find_equalization_groups(deployed.module):
-        assert chosen[chain.name].shape == sizes[chain.made.layer][chain.made.channels].shape
+        assert chosen[chain.name].shape == sizes[chain.producer.layer][chain.producer.channels].shape
 
 
 def spread(chain: EqualizationGroup, sizes: Mapping[str, Tensor]) -> float:
     """How much larger than usual the largest channel is."""
-    values = sizes[chain.made.layer][chain.made.channels]
+    values = sizes[chain.producer.layer][chain.producer.channels]
     return float(values.max() / values[values > 0].median())
 
 

@@ -29,7 +29,9 @@ KEPT = (
 
 
 def form(config: SHViTConfig | str = TINY, size: tuple[int, int] = (64, 48), *, normalise: bool = True) -> DeployForm:
-    return to_deploy_form(build_trained_model(build_random_shvit(config, classes=10, seed=3), size=size), normalise=normalise)
+    return to_deploy_form(
+        build_trained_model(build_random_shvit(config, classes=10, seed=3), size=size), normalise=normalise
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,10 @@ def recipe(tiny: DeployForm) -> Recipe:
 def check(deployed: DeployForm, recipe: Recipe, images: Tensor | None = None) -> None:
     """That both answer alike, and not as the float model does."""
     images = draw_smooth_pixels(4, deployed.trained.preprocessing.size, seed=8) if images is None else images
-    graph, simulation = build_quantized_graph(apply_overrides(deployed, recipe), recipe), simulate_int8(deployed, recipe)
+    graph, simulation = (
+        build_quantized_graph(apply_overrides(deployed, recipe), recipe),
+        simulate_int8(deployed, recipe),
+    )
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images])
         actual, reference = simulation(images), deployed.module(images)
@@ -156,7 +161,7 @@ def test_the_parts_make_up_the_network(config: SHViTConfig | str) -> None:
     with torch.no_grad():
         for part in parts.values():
             value = part(value)
-        assert torch.equal(value, module.features(images))
+        assert torch.equal(value, module.forward_features(images))
     for name, part in parts.items():
         assert module.get_submodule(name) is part
     convolutions = {name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}

@@ -32,8 +32,8 @@ def compute_mean_squared_error(values: Tensor, ends: tuple[float, float], activa
 def test_min_max_is_exact(seed: int, scale: float, shift: float) -> None:
     values, seen = draw_heavy_tailed(seed, scale, shift), create_observer("min-max")
     for part in values.chunk(3):
-        seen.see(part)
-    assert seen.range() == (float(values.min()), float(values.max()))
+        seen.update(part)
+    assert seen.compute_range() == (float(values.min()), float(values.max()))
 
 
 @pytest.mark.parametrize("name", OBSERVERS)
@@ -45,8 +45,8 @@ def test_the_order_of_the_values_does_not_matter(name: ObserverName, seed: int, 
     for parts in (values.sort().values.chunk(7), values.chunk(2), (values.reshape(4, -1),)):
         seen = create_observer(name)
         for part in parts:
-            seen.see(part)
-        ranges.add(seen.range())
+            seen.update(part)
+        ranges.add(seen.compute_range())
     assert len(ranges) == 1
 
 
@@ -55,8 +55,8 @@ def test_the_order_of_the_values_does_not_matter(name: ObserverName, seed: int, 
 def test_a_percentile_is_within_a_bin_of_the_exact_one(seed: int, scale: float, shift: float) -> None:
     values, seen = draw_heavy_tailed(seed, scale, shift), create_observer("percentile")
     for part in values.chunk(5):
-        seen.see(part)
-    low, high = seen.range()
+        seen.update(part)
+    low, high = seen.compute_range()
     bin_width = 2 * float(values.abs().max()) / BINS
     ordered = values.sort().values.double()
     outside = int(len(values) * PERCENTILE_TAIL)
@@ -75,18 +75,18 @@ def test_least_error_is_less_than_that_of_the_whole_range(
 ) -> None:
     values = draw_heavy_tailed(seed, scale, shift)
     least, whole = create_observer("mse", activations), create_observer("min-max")
-    least.see(values)
-    whole.see(values)
+    least.update(values)
+    whole.update(values)
     # The histogram knows values to a part of a step: a per mille of the error is below what it can tell apart.
-    errors = [compute_mean_squared_error(values, seen.range(), activations) for seen in (least, whole)]
+    errors = [compute_mean_squared_error(values, seen.compute_range(), activations) for seen in (least, whole)]
     assert errors[0] <= errors[1] * 1.001
 
 
 def test_least_error_cuts_off_one_outlier() -> None:
     values = torch.cat([torch.linspace(0, 1, 1_000_000), torch.tensor([3.0])])
     seen = create_observer("mse")
-    seen.see(values)
-    assert 0.9 < seen.range()[1] < 2.5
+    seen.update(values)
+    assert 0.9 < seen.compute_range()[1] < 2.5
 
 
 @settings(max_examples=25, deadline=None)
@@ -94,7 +94,7 @@ def test_least_error_cuts_off_one_outlier() -> None:
 def test_a_histogram_loses_no_value_when_its_reach_grows(parts: list[tuple[int, float]]) -> None:
     histogram, everything = Histogram(), [draw_heavy_tailed(seed, scale, count=500) for seed, scale in parts]
     for values in everything:
-        histogram.see(values)
+        histogram.update(values)
     values = torch.cat(everything).double()
     assert histogram.counts.sum() == len(values)
     assert histogram.counts[BINS:].sum() == (values >= 0).sum()
@@ -106,5 +106,5 @@ def test_a_histogram_loses_no_value_when_its_reach_grows(parts: list[tuple[int, 
 @pytest.mark.parametrize("name", OBSERVERS)
 def test_values_that_are_all_zero_have_a_range(name: ObserverName) -> None:
     seen = create_observer(name)
-    seen.see(torch.zeros(3, 4))
-    assert seen.range() == (0.0, 0.0)
+    seen.update(torch.zeros(3, 4))
+    assert seen.compute_range() == (0.0, 0.0)

@@ -41,9 +41,9 @@ def run_passes_on(deployed: DeployForm, pixels: np.ndarray, steps: tuple[PTQPass
     from shvit_mobile.quantize.passes import PTQPassManager
 
     under_way = PTQPassManager(deployed, pixels, observer="min-max")
-    *_, (attempt, gains) = under_way.tried(steps)
+    *_, (attempt, gains) = under_way.run_passes(steps)
     recipe = Recipe(precision="int8", ranges=dict(attempt.ranges), observer="min-max", steps=gains)
-    return recipe.made_of(attempt.corrections)
+    return recipe.attach_overrides(attempt.overrides)
 
 
 def measure_sqnr(deployed: DeployForm, recipe: Recipe, pixels: np.ndarray) -> float:

@@ -64,23 +64,23 @@ def test_corrections_survive_their_file(
 ) -> None:
     corrections = change(draw_overrides(deployed))
     path = tmp_path / "a.safetensors"
-    path.write_bytes(corrections.data)
+    path.write_bytes(corrections.file_bytes)
     read = ParameterOverrides.read(path, corrections.sha256)
     assert_same(read, corrections)
-    assert read.data == corrections.data
+    assert read.file_bytes == corrections.file_bytes
     assert sha256(path.read_bytes()).hexdigest() == corrections.sha256 != draw_overrides(deployed, seed=6).sha256
 
 
 def test_the_file_is_the_same_in_whatever_order_it_was_filled(deployed: DeployForm) -> None:
     first = draw_overrides(deployed)
     turned = replace(first, **{kind: dict(reversed(getattr(first, kind).items())) for kind in KINDS})
-    assert turned.data == first.data
+    assert turned.file_bytes == first.file_bytes
 
 
 def test_a_recipe_read_from_its_file_finds_its_corrections(recipe: Recipe, written: Path) -> None:
     read = Recipe.read(written)
     assert read == recipe
-    assert read.made_with is None
+    assert read.overrides_in_memory is None
     found, made = load_overrides(read), load_overrides(recipe)
     assert found is not None
     assert made is not None
@@ -131,7 +131,7 @@ def test_a_file_of_something_else_is_refused(data: bytes, tmp_path: Path) -> Non
 
 
 def test_a_recipe_copied_out_of_a_manifest_says_what_it_lacks(recipe: Recipe, deployed: DeployForm) -> None:
-    copied = Recipe.model_validate_json(recipe.json_text())
+    copied = Recipe.model_validate_json(recipe.to_json())
     for use in (apply_overrides, apply_equalization):
         with pytest.raises(BadRecipe, match="not at hand") as refused:
             use(deployed, copied)
@@ -160,7 +160,7 @@ def test_they_are_refused_even_beside_the_models_own_ranges(
     config: object, change: Callable[[ParameterOverrides], ParameterOverrides], recipe: Recipe
 ) -> None:
     other = to_deploy_form(build_trained_model(build_random_shvit(config), size=SIZE))
-    own = build_plain_recipe(other).made_of(change(recipe.made_with))
+    own = build_plain_recipe(other).attach_overrides(change(recipe.overrides_in_memory))
     with pytest.raises(BadRecipe, match="do not fit the model") as refused:
         apply_overrides(other, own)
     assert "checkpoint they were made for" in refused.value.why
@@ -168,13 +168,13 @@ def test_they_are_refused_even_beside_the_models_own_ranges(
 
 
 def test_scales_without_their_integers_or_the_other_way_round_are_refused(recipe: Recipe, deployed: DeployForm) -> None:
-    whole = recipe.made_with
+    whole = recipe.overrides_in_memory
     with pytest.raises(BadRecipe, match="do not fit the model"):
-        apply_overrides(deployed, recipe.made_of(replace(whole, scales={})))
+        apply_overrides(deployed, recipe.attach_overrides(replace(whole, scales={})))
 
 
 def test_int8_layers_lie_on_the_chosen_integers(recipe: Recipe, deployed: DeployForm) -> None:
-    module, made = apply_overrides(deployed, recipe).module, recipe.made_with
+    module, made = apply_overrides(deployed, recipe).module, recipe.overrides_in_memory
     for name in list_layers(module):
         layer = module.get_submodule(name)
         assert torch.equal(layer.get_buffer(WEIGHT_SCALE), made.scales[name])
@@ -190,12 +190,16 @@ def test_int8_layers_lie_on_the_chosen_integers(recipe: Recipe, deployed: Deploy
 def test_a_layer_that_stays_float_has_its_float_weights(kept: str, recipe: Recipe, deployed: DeployForm) -> None:
     module = apply_overrides(deployed, recipe.model_copy(update={"float_layers": (kept,)})).module
     layer = module.get_submodule(kept)
-    expected = scale_channels(deployed.module, recipe.made_with.exponents).get_submodule(kept)
+    expected = scale_channels(deployed.module, recipe.overrides_in_memory.exponents).get_submodule(kept)
     assert torch.equal(layer.weight, expected.weight)
     assert torch.equal(layer.bias, expected.bias)
     carrying = {name for name in list_layers(module) if hasattr(module.get_submodule(name), WEIGHT_SCALE)}
     assert carrying == set(list_layers(module)) - {kept}
-    mean = deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten() if kept == "patch_embed.0" else recipe.made_with.mean
+    mean = (
+        deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten()
+        if kept == "patch_embed.0"
+        else recipe.overrides_in_memory.mean
+    )
     assert torch.equal(module.get_buffer(PIXEL_MEAN_BUFFER).flatten(), mean)
 
 
@@ -208,7 +212,7 @@ def test_the_float_twin_answers_bit_for_bit_and_has_the_ranges_channels(recipe: 
             twin.get_submodule(name).weight,
             apply_overrides(deployed, recipe).module.get_submodule(name),
         )
-        step = recipe.made_with.scales[name].reshape(-1, 1, 1, 1)
+        step = recipe.overrides_in_memory.scales[name].reshape(-1, 1, 1, 1)
         # Rounded up or down by lot, and clipped at 0.95 of the largest.
         assert float(((weight - corrected_weight.weight) / step).abs().max()) < 10
     assert not torch.equal(

@@ -30,7 +30,9 @@ FIRST = "patch_embed.0"
 
 
 def pixels(count: int, seed: int = 0) -> NDArray[np.uint8]:
-    drawn: NDArray[np.uint8] = draw_smooth_pixels(count, (64, 64), seed=seed).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    drawn: NDArray[np.uint8] = (
+        draw_smooth_pixels(count, (64, 64), seed=seed).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    )
     return drawn
 
 
@@ -51,12 +53,12 @@ def improvement(outliers: DeployForm) -> PTQPassManager:
 
 @pytest.fixture(scope="module")
 def start(improvement: PTQPassManager) -> QuantState:
-    return improvement.start()
+    return improvement.calibrate_baseline()
 
 
 def test_pixels_less_a_whole_number_are_int8_without_an_error(improvement: PTQPassManager, start: QuantState) -> None:
-    changed = improvement.whole_pixels(start)
-    seen, mean = changed.ranges[FIRST].input, changed.corrections.mean
+    changed = improvement.make_input_exact(start)
+    seen, mean = changed.ranges[FIRST].input, changed.overrides.mean
     assert mean is not None
     assert torch.equal(mean, mean.round())
     values = torch.arange(256).float() - mean[0]
@@ -65,13 +67,16 @@ def test_pixels_less_a_whole_number_are_int8_without_an_error(improvement: PTQPa
     assert -128 <= int(integers.min()) <= int(integers.max()) <= 127
     assert torch.equal((integers - held.zero_point) * held.scale, values)
     # Which plain int8 does not do.
-    before, offset = choose_affine_parameters(*start.ranges[FIRST].input), improvement.deployed.module.get_submodule("patch_embed.centre")
+    before, offset = (
+        choose_affine_parameters(*start.ranges[FIRST].input),
+        improvement.deployed.module.get_submodule("patch_embed.centre"),
+    )
     inputs = torch.arange(256).float() - offset.mean[0, 0]
     assert not torch.allclose((inputs / before.scale).round() * before.scale, inputs, atol=0.05)
 
 
 def test_within_the_picture_nothing_but_rounding_changes(improvement: PTQPassManager, start: QuantState) -> None:
-    changed = improvement.unrounded(improvement.whole_pixels(start)).patch_embed
+    changed = improvement.build_unrounded_form(improvement.make_input_exact(start)).patch_embed
     given = improvement.deployed.module.patch_embed
     pictures = draw_smooth_pixels(2, (64, 64), seed=9)
     with torch.no_grad():
@@ -83,67 +88,69 @@ def test_within_the_picture_nothing_but_rounding_changes(improvement: PTQPassMan
 
 def test_pictures_that_are_normalised_before_have_no_whole_pixels() -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(seed=2)), normalise=False)
-    (begun, _), (attempt, gains) = PTQPassManager(deployed, pixels(8)).tried(["whole-pixels"])
+    (begun, _), (attempt, gains) = PTQPassManager(deployed, pixels(8)).run_passes(["whole-pixels"])
     assert attempt is begun
     assert [(gain.step, gain.kept, gain.after_db - gain.before_db) for gain in gains] == [("whole-pixels", False, 0)]
 
 
 def test_equalising_saves_a_model_with_outliers(improvement: PTQPassManager, start: QuantState) -> None:
-    changed = improvement.equalise(start)
-    before, after = (improvement.judged(attempt, weights=False) for attempt in (start, changed))
+    changed = improvement.equalize(start)
+    before, after = (improvement.evaluate(attempt, weights=False) for attempt in (start, changed))
     assert after > before + 6
-    parts = {chain.name for chain in find_equalization_groups(improvement.deployed.module) if chain.kind == "feed-forward"}
-    assert parts <= changed.corrections.exponents.keys()
+    parts = {
+        chain.name for chain in find_equalization_groups(improvement.deployed.module) if chain.kind == "feed-forward"
+    }
+    assert parts <= changed.overrides.exponents.keys()
     # The largest channel of each was 64 times too large.
-    assert all(int(changed.corrections.exponents[name].min()) <= -4 for name in parts)
+    assert all(int(changed.overrides.exponents[name].min()) <= -4 for name in parts)
 
 
 def test_equalising_keeps_no_kind_of_chain_that_does_not_help(plain: DeployForm) -> None:
     under_way = PTQPassManager(plain, pixels(24), observer="min-max")
-    start = under_way.start()
-    changed = under_way.equalise(start)
-    before, after = (under_way.judged(attempt, weights=False) for attempt in (start, changed))
+    start = under_way.calibrate_baseline()
+    changed = under_way.equalize(start)
+    before, after = (under_way.evaluate(attempt, weights=False) for attempt in (start, changed))
     assert changed is start or after > before + MIN_GAIN_DB
 
 
 def test_equalising_moves_biases_that_were_corrected_before(improvement: PTQPassManager, start: QuantState) -> None:
-    whole = improvement.whole_pixels(start)
+    whole = improvement.make_input_exact(start)
     exponents = {FIRST: torch.tensor([3, -2], dtype=torch.int8)}
-    changed = improvement.with_exponents(whole, exponents)
-    expected = whole.corrections.biases[FIRST] * torch.tensor([8.0, 0.25])
-    torch.testing.assert_close(changed.corrections.biases[FIRST], expected, rtol=1e-5, atol=1e-6)
+    changed = improvement.apply_exponents(whole, exponents)
+    expected = whole.overrides.biases[FIRST] * torch.tensor([8.0, 0.25])
+    torch.testing.assert_close(changed.overrides.biases[FIRST], expected, rtol=1e-5, atol=1e-6)
     assert changed.ranges[FIRST].input == whole.ranges[FIRST].input
     assert changed.ranges[FIRST].output != whole.ranges[FIRST].output
     with torch.no_grad():
         pictures = draw_smooth_pixels(2, (64, 64), seed=9)
-        expected = improvement.unrounded(whole)(pictures)
-        torch.testing.assert_close(improvement.unrounded(changed)(pictures), expected, rtol=1e-4, atol=1e-4)
+        expected = improvement.build_unrounded_form(whole)(pictures)
+        torch.testing.assert_close(improvement.build_unrounded_form(changed)(pictures), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rounding_by_output_helps(improvement: PTQPassManager, start: QuantState) -> None:
-    changed = improvement.round(start)
-    assert improvement.judged(changed) > improvement.judged(start) + MIN_GAIN_DB
+    changed = improvement.round_weights(start)
+    assert improvement.evaluate(changed) > improvement.evaluate(start) + MIN_GAIN_DB
     module, differing = improvement.deployed.module, 0
-    for name, integers in changed.corrections.integers.items():
+    for name, integers in changed.overrides.integers.items():
         weight = module.get_submodule(name).weight
-        assert torch.equal(changed.corrections.scales[name], compute_channel_scales(weight))
+        assert torch.equal(changed.overrides.scales[name], compute_channel_scales(weight))
         differing += int((integers != quantize_weight(weight)[0]).sum())
     assert differing > 100
-    assert set(changed.corrections.integers) == set(improvement.layers)
+    assert set(changed.overrides.integers) == set(improvement.layers)
 
 
 def test_rounding_keeps_the_scales_of_clipping(improvement: PTQPassManager, start: QuantState) -> None:
-    clipped = improvement.clip(start)
-    rounded = improvement.round(clipped)
-    for name, scales in clipped.corrections.scales.items():
-        assert torch.equal(rounded.corrections.scales[name], scales)
+    clipped = improvement.clip_weights(start)
+    rounded = improvement.round_weights(clipped)
+    for name, scales in clipped.overrides.scales.items():
+        assert torch.equal(rounded.overrides.scales[name], scales)
 
 
 def test_clipping_lessens_what_the_output_of_each_channel_loses(improvement: PTQPassManager, start: QuantState) -> None:
-    changed, smaller = improvement.clip(start), 0
-    for name, inputs in improvement.inputs(start).items():
+    changed, smaller = improvement.clip_weights(start), 0
+    for name, inputs in improvement.collect_input_moments(start).items():
         weight = improvement.deployed.module.get_submodule(name).weight
-        scales, integers = changed.corrections.scales[name], changed.corrections.integers[name]
+        scales, integers = changed.overrides.scales[name], changed.overrides.integers[name]
         assert bool((scales <= compute_channel_scales(weight)).all())
         lost = []
         for steps, sizes in ((integers, scales), quantize_weight(weight)):
@@ -154,20 +161,22 @@ def test_clipping_lessens_what_the_output_of_each_channel_loses(improvement: PTQ
     assert smaller > 0
 
 
-def test_a_corrected_bias_takes_away_what_rounding_adds_to_the_mean(improvement: PTQPassManager, start: QuantState) -> None:
-    changed = improvement.bias(start)
-    for name, inputs in improvement.inputs(start).items():
+def test_a_corrected_bias_takes_away_what_rounding_adds_to_the_mean(
+    improvement: PTQPassManager, start: QuantState
+) -> None:
+    changed = improvement.correct_biases(start)
+    for name, inputs in improvement.collect_input_moments(start).items():
         layer = improvement.deployed.module.get_submodule(name)
         integers, scales = quantize_weight(layer.weight)
         rounded = (integers * scales.reshape(-1, 1, 1, 1)).flatten(1).double()
         before = layer.weight.flatten(1).double() @ inputs.mean + layer.bias
-        after = rounded @ inputs.mean + changed.corrections.biases[name]
+        after = rounded @ inputs.mean + changed.overrides.biases[name]
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
-        assert not torch.equal(changed.corrections.biases[name], layer.bias)
+        assert not torch.equal(changed.overrides.biases[name], layer.bias)
 
 
 def test_steps_are_told_one_by_one_and_kept_where_they_help(improvement: PTQPassManager) -> None:
-    told = list(improvement.tried(PTQ_PASSES))
+    told = list(improvement.run_passes(PTQ_PASSES))
     assert [len(gains) for _, gains in told] == list(range(len(PTQ_PASSES) + 1))
     (attempt, gains), last = told[-1], told[0][0]
     assert tuple(gain.step for gain in gains) == PTQ_PASSES
@@ -182,8 +191,8 @@ def test_steps_are_told_one_by_one_and_kept_where_they_help(improvement: PTQPass
         last = now
     assert {"equalise", "round"} <= {gain.step for gain in gains if gain.kept}
     kept = [gain for gain in gains if gain.kept and gain.step in ("clip", "round", "bias")]
-    assert improvement.judged(attempt) == pytest.approx(kept[-1].after_db, abs=0.006)
-    assert improvement.judged(attempt) > improvement.judged(told[0][0]) + 6
+    assert improvement.evaluate(attempt) == pytest.approx(kept[-1].after_db, abs=0.006)
+    assert improvement.evaluate(attempt) > improvement.evaluate(told[0][0]) + 6
 
 
 @pytest.mark.parametrize("step", ["clip", "round", "bias"])
@@ -191,10 +200,12 @@ def test_a_step_that_does_not_help_is_not_kept_and_says_so(
     step: PTQPassName, improvement: PTQPassManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def worse(attempt: QuantState) -> QuantState:
-        return QuantState({name: seen.model_copy(update={"output": (0.0, 0.1)}) for name, seen in attempt.ranges.items()})
+        return QuantState(
+            {name: seen.model_copy(update={"output": (0.0, 0.1)}) for name, seen in attempt.ranges.items()}
+        )
 
     monkeypatch.setitem(improvement.steps, step, worse)
-    (begun, _), (attempt, (gain,)) = improvement.tried([step])
+    (begun, _), (attempt, (gain,)) = improvement.run_passes([step])
     assert attempt is begun
     assert not gain.kept
     assert gain.after_db < gain.before_db
@@ -216,10 +227,10 @@ def test_few_images_both_teach_and_judge() -> None:
 
 def test_one_image_is_enough_for_every_step() -> None:
     under_way = PTQPassManager(to_deploy_form(build_trained_model(build_random_shvit(SMALL, seed=2))), pixels(1))
-    *_, (attempt, gains) = under_way.tried(PTQ_PASSES)
+    *_, (attempt, gains) = under_way.run_passes(PTQ_PASSES)
     assert len(gains) == len(PTQ_PASSES)
     assert np.isfinite([gain.after_db for gain in gains]).all()
-    assert under_way.judged(attempt) >= under_way.judged(under_way.start())
+    assert under_way.evaluate(attempt) >= under_way.evaluate(under_way.calibrate_baseline())
 
 
 def test_the_same_images_give_the_same_recipe_byte_for_byte(tmp_path: Path) -> None:
@@ -230,9 +241,9 @@ def test_the_same_images_give_the_same_recipe_byte_for_byte(tmp_path: Path) -> N
         return calibrate(deployed, images, count=9, steps=PTQ_PASSES)
 
     first, second = made(), made()
-    assert first.json_text() == second.json_text()
+    assert first.to_json() == second.to_json()
     found = [load_overrides(recipe) for recipe in (first, second)]
     assert found[0] is not None
     assert found[1] is not None
-    assert found[0].data == found[1].data
+    assert found[0].file_bytes == found[1].file_bytes
     assert [gain.step for gain in first.steps] == list(PTQ_PASSES)

@@ -96,7 +96,7 @@ def quantizes(node: fx.Node) -> bool:
 
 
 def test_the_same_recipe_gives_the_same_graph(deployed: DeployForm, recipe: Recipe, graph: fx.GraphModule) -> None:
-    again = build_quantized_graph(deployed, Recipe.model_validate_json(recipe.json_text()))
+    again = build_quantized_graph(deployed, Recipe.model_validate_json(recipe.to_json()))
     assert str(again.graph) == str(graph.graph)
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), graph.state_dict().values(), strict=True))
 
@@ -134,7 +134,7 @@ def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_pat
 
 def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    path.write_text(recipe.json_text())
+    path.write_text(recipe.to_json())
     assert Recipe.read(path) == recipe
 
 
@@ -145,7 +145,9 @@ def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
     recipe = calibrate(deployed, open_images(write_picture_folder(tmp_path, count=6)), observer=observer)
     assert recipe.observer == observer
     wider = recipe.ranges["patch_embed.2"].model_copy(update={"input": (0.0, 999.0)})
-    graph = build_quantized_graph(deployed, recipe.model_copy(update={"ranges": {**recipe.ranges, "patch_embed.2": wider}}))
+    graph = build_quantized_graph(
+        deployed, recipe.model_copy(update={"ranges": {**recipe.ranges, "patch_embed.2": wider}})
+    )
     for node in graph.graph.nodes:
         if node.target == DECOMPOSED.quantize_per_tensor.default:
             assert node.args[0].target != DECOMPOSED.dequantize_per_tensor.default

@@ -55,7 +55,9 @@ class SensitivityCase:
 
 
 @cache
-def build_case(variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: bool = False, kept: float = 1.0) -> SensitivityCase:
+def build_case(
+    variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: bool = False, kept: float = 1.0
+) -> SensitivityCase:
     model = build_random_shvit(TINY) if variant == "tiny" else build_random_shvit(variant, classes=10)
     deployed = to_deploy_form(build_trained_model(model, size=size))
     images = tuple(torch.split(draw_smooth_pixels(11, size), 6))
@@ -70,7 +72,7 @@ def build_case(variant: str = "tiny", size: tuple[int, int] = ODD, *, changed: b
         for name, seen in ranges.items()
     }
     recipe = Recipe(precision="int8", ranges=clipped)
-    return SensitivityCase(deployed, recipe.made_of(corrections) if changed else recipe, images)
+    return SensitivityCase(deployed, recipe.attach_overrides(corrections) if changed else recipe, images)
 
 
 @cache
@@ -214,12 +216,14 @@ def test_the_document_says_what_it_was_measured_with(tmp_path: Path) -> None:
     found = measure_usual_case()
     assert (found.images, found.checkpoint_sha256) == (11, "0" * 64)
     known = {get_row_name(row): row for row in (*found.layers, *found.blocks)}
-    other = replace(build_case(), recipe=build_case().recipe.model_copy(update={"observer": "mse"})).measured(known=known)
+    other = replace(build_case(), recipe=build_case().recipe.model_copy(update={"observer": "mse"})).measured(
+        known=known
+    )
     assert other.recipe_sha256 != found.recipe_sha256
     file = tmp_path / "sensitivity.json"
-    file.write_text(found.json_text())
+    file.write_text(found.to_json())
     assert SensitivityReport.read(file) == found
-    file.write_text(found.json_text().replace('"images": 11', '"images": 0'))
+    file.write_text(found.to_json().replace('"images": 11', '"images": 0'))
     with pytest.raises(BadReport, match="images"):
         SensitivityReport.read(file)
 

@@ -58,7 +58,11 @@ def test_the_front_is_what_nothing_beats(figures: list[tuple[float, float]]) -> 
 
 def test_points_on_one_another_bear_one_label() -> None:
     scale = AxisScale(0, 10)
-    groups = group_nearby_points([build_scatter_point("A", 5, 5), build_scatter_point("B", 5.1, 5.2), build_scatter_point("C", 9, 5)], scale, scale)
+    groups = group_nearby_points(
+        [build_scatter_point("A", 5, 5), build_scatter_point("B", 5.1, 5.2), build_scatter_point("C", 9, 5)],
+        scale,
+        scale,
+    )
     assert [[one.letter for one in group] for group in groups] == [["A", "B"], ["C"]]
 
 

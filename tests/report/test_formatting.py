@@ -86,4 +86,4 @@ def test_threads_are_told_where_somebody_chose_them_and_only_there() -> None:
     ("threads", "text"), [(1, "1 thread"), (4, "4 threads"), (None, "as many threads as engines choose")]
 )
 def test_settings_tell_threads_in_words(threads: int | None, text: str) -> None:
-    assert BenchmarkSettings(threads=threads, batch=1, rounds=1, warm_up=0, iterations=1).threads_in_words == text
+    assert BenchmarkSettings(threads=threads, batch=1, rounds=1, warm_up=0, iterations=1).threads_text == text

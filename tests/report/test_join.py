@@ -169,19 +169,19 @@ def test_a_drift_report_goes_before_what_the_manifest_recorded(tmp_path: Path) -
 def test_the_json_is_the_same_whatever_the_order_of_the_inputs() -> None:
     inputs = [MANIFESTS, DRIFT, *sorted(PHONES.glob("*.json")), PHONES]
     forwards, backwards = build_report(inputs), build_report(inputs[::-1])
-    assert forwards.json_text() == backwards.json_text()
+    assert forwards.to_json() == backwards.to_json()
     assert len(forwards.devices) == len(list(PHONES.glob("*.json")))
 
 
 def test_the_json_is_a_document_that_is_read_back(tmp_path: Path) -> None:
     report = build_full_report()
-    (tmp_path / "report.json").write_text(report.json_text())
-    assert ModelReport.parse(tmp_path / "report.json", BadReport, "a report") == report
+    (tmp_path / "report.json").write_text(report.to_json())
+    assert ModelReport.read_file(tmp_path / "report.json", BadReport, "a report") == report
 
 
 def test_no_path_of_the_machine_is_kept(tmp_path: Path) -> None:
     report = build_report([write_json(tmp_path / "secret", "m.json", load_manifest())])
-    assert "secret" not in report.json_text()
+    assert "secret" not in report.to_json()
 
 
 def test_an_artifact_finds_its_manifest_and_must_be_what_that_says(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_json_of_other_kinds_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     write_json(tmp_path, "package.json", {"name": "x"})
     write_json(tmp_path, "list.json", [])  # type: ignore[arg-type]
     (tmp_path / "broken.json").write_text("{")
-    write_json(tmp_path, "report.json", json.loads(build_full_report().json_text()))
+    write_json(tmp_path, "report.json", json.loads(build_full_report().to_json()))
     write_json(tmp_path, "x.goldens/m.json", load_manifest())
     write_json(tmp_path, "deep/er/m.json", load_manifest())
     assert [source.file for source in build_report([tmp_path]).sources] == ["m.json"]

@@ -173,7 +173,9 @@ def test_sensitivity_says_what_makes_half_of_the_noise(tmp_path: Path) -> None:
     for row, db in zip(document["layers"], (40.0, 40.0, 40.0, 40.0, *[400.0] * 4), strict=True):
         row["quantized_db"] = db
     document["layers"][0]["quantized_db"] = "Infinity"
-    told = get_words(find_section(parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity"))
+    told = get_words(
+        find_section(parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity")
+    )
     assert "2 layers of 8 make half of the noise: patch_embed.2 (33.3%) and patch_embed.4 (33.3%)." in told
     assert "∞" in told
 
@@ -181,7 +183,9 @@ def test_sensitivity_says_what_makes_half_of_the_noise(tmp_path: Path) -> None:
 def test_only_the_worst_layers_stand_in_the_open(tmp_path: Path) -> None:
     document = load_json(SENSITIVITY)
     document["layers"] = [row | {"layer": f"layer {n}"} for n in range(5) for row in document["layers"]]
-    shown = find_section(parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity")
+    shown = find_section(
+        parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity"
+    )
     _, open_, rest = shown.all("table")
     assert (len(measure_bars(open_)), len(measure_bars(rest))) == (12, 28)
     assert get_words(shown.all("summary")[0]) == "28 more that make less"
@@ -373,7 +377,7 @@ def test_a_broken_thumbnail_leaves_the_answers(tmp_path: Path) -> None:
 
 
 def test_the_page_is_the_same_each_time(report: ModelReport) -> None:
-    again = ModelReport.model_validate(json.loads(report.json_text()))
+    again = ModelReport.model_validate(json.loads(report.to_json()))
     assert render_page(report) == render_page(again)
 
 

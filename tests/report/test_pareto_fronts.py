@@ -79,8 +79,12 @@ def test_a_front_has_all_that_were_measured_both_ways() -> None:
 
 def test_less_is_nearer_in_every_figure() -> None:
     rows = [one.drift for one in build_full_report().artifacts if one.drift and one.drift.top1_drop is not None]
-    near = rows[0].model_copy(update={"top1_drop": 0.1, "sqnr_db": 40.0, "agreement": compute_wilson_interval(999, 1000)})
-    far = rows[0].model_copy(update={"top1_drop": 0.4, "sqnr_db": 30.0, "agreement": compute_wilson_interval(990, 1000)})
+    near = rows[0].model_copy(
+        update={"top1_drop": 0.1, "sqnr_db": 40.0, "agreement": compute_wilson_interval(999, 1000)}
+    )
+    far = rows[0].model_copy(
+        update={"top1_drop": 0.4, "sqnr_db": 30.0, "agreement": compute_wilson_interval(990, 1000)}
+    )
     for distance in DISTANCES.values():
         assert (distance(near) or 0.0) < (distance(far) or 0.0)
 

@@ -99,7 +99,7 @@ def test_each_image_gives_its_logits_under_every_input_contract(network, package
     package, options = CONTRACTS[contract]
     made = build_artifact(packages[package], **options)
     pixels = draw_pictures()
-    values = made.manifest.preprocessing.normalised(pixels) if "values" in options else convert_to_raw_input(pixels)
+    values = made.manifest.preprocessing.normalize(pixels) if "values" in options else convert_to_raw_input(pixels)
     logits = CoreMLRunner(made).run(pixels)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, compute_expected(network, values), rtol=1e-4, atol=1e-3)
@@ -119,12 +119,16 @@ class UnbatchableNetwork(nn.Module):
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
 def test_images_that_do_not_run_at_once_run_in_processes(network, tmp_path):
     given = ct.TensorType("x", shape=SHAPE)
-    package = save_model(convert_module(UnbatchableNetwork(network).eval(), *SHAPE, inputs=[given]), tmp_path / "alone.mlpackage")
+    package = save_model(
+        convert_module(UnbatchableNetwork(network).eval(), *SHAPE, inputs=[given]), tmp_path / "alone.mlpackage"
+    )
     runner, pixels = CoreMLRunner(build_artifact(package)), draw_pictures(4)
     logits = runner.run(pixels)
     assert isinstance(runner._predict, WorkerPool)
     assert runner._predict._pool._processes
-    np.testing.assert_allclose(logits, compute_expected(network, convert_to_raw_input(pixels)).clip(0), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        logits, compute_expected(network, convert_to_raw_input(pixels)).clip(0), rtol=1e-4, atol=1e-3
+    )
     runner._predict.close()
 
 
@@ -135,13 +139,13 @@ def test_no_images_give_no_logits(packages):
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has Core ML itself")
 def test_off_the_mac_the_runner_says_that_it_is_the_reference(packages):
     runner = CoreMLRunner(build_artifact(packages["tensor"]))
-    assert (runner.how, runner.engine) == ("reference", "shvit-mobile reference executor")
+    assert (runner.execution, runner.engine) == ("reference", "shvit-mobile reference executor")
 
 
 @pytest.mark.skipif(sys.platform != "darwin", reason="needs macOS")
 def test_on_the_mac_core_ml_itself_runs(packages):
     runner = CoreMLRunner(build_artifact(packages["rgb"], kind="image"))
-    assert runner.how == "native"
+    assert runner.execution == "native"
     assert runner.engine.startswith("Core ML on macOS ")
 
 

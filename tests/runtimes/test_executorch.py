@@ -28,7 +28,7 @@ def open_program(path: Path) -> ExecuTorchRunner:
 def test_it_says_which_engine_ran_and_that_it_is_the_real_one() -> None:
     runner = open_runner(lower_program("fp32").artifact)
     assert isinstance(runner, ExecuTorchRunner)
-    assert runner.how == "native"
+    assert runner.execution == "native"
     assert runner.engine == "ExecuTorch 1.4.1 (XNNPACK)"
 
 

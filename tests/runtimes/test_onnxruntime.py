@@ -44,7 +44,7 @@ def pixels() -> NDArray[np.uint8]:
 @torch.no_grad()
 def compute_expected(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Logits of the trained model itself, which takes normalised images."""
-    images = deployed.trained.preprocessing.normalised(pixels)
+    images = deployed.trained.preprocessing.normalize(pixels)
     logits: NDArray[np.float32] = deployed.trained.model(torch.from_numpy(images)).numpy()
     return logits
 
@@ -64,7 +64,7 @@ def test_logits_are_those_of_the_trained_model(
 
 def test_it_says_which_engine_ran_and_that_it_is_the_real_one(artifact: Artifact) -> None:
     runner = ONNXRuntimeRunner(artifact)
-    assert runner.how == "native"
+    assert runner.execution == "native"
     assert runner.engine.startswith("ONNX Runtime 1.")
     assert runner.engine.endswith("(CPU)")
 

@@ -215,7 +215,10 @@ def test_blocks_are_closer_than_whole_channels_and_larger(
         assert build(deployed, recipe, path, options).options["block"] == block
         whole = made[recipe.precision][0]
         reference = deployed.module(pixels)
-        assert measure_sqnr(reference, compute_logits(path, pixels)) > measure_sqnr(reference, compute_logits(whole, pixels)) + 0.5
+        assert (
+            measure_sqnr(reference, compute_logits(path, pixels))
+            > measure_sqnr(reference, compute_logits(whole, pixels)) + 0.5
+        )
         assert compute_size_bytes(path) > compute_size_bytes(whole)
 
 
@@ -286,7 +289,7 @@ def test_blue_first_model_takes_blue_first_pictures(tmp_path: Path) -> None:
     deployed = to_deploy_form(replace(model, preprocessing=replace(model.preprocessing, channel_order="bgr")))
     path = tmp_path / "a.mlpackage"
     build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
-    assert CoreMLProgram(path).inputs["image"].colours == "BGR"
+    assert CoreMLProgram(path).inputs["image"].color_space == "BGR"
     red_first = draw_smooth_pixels(1, (32, 32))
     torch.testing.assert_close(compute_logits(path, red_first), deployed.module(red_first.flip(1)), atol=1e-4, rtol=0)
 
@@ -341,7 +344,10 @@ def test_metadata_has_useful_defaults(made: Made) -> None:
 
 
 def test_classes_that_share_a_label_keep_their_own_probability(tmp_path: Path) -> None:
-    model = replace(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), labels=("crane", "jay", "crane", "owl", "crane"))
+    model = replace(
+        build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)),
+        labels=("crane", "jay", "crane", "owl", "crane"),
+    )
     deployed = to_deploy_form(model)
     path = tmp_path / "a.mlpackage"
     build(deployed, Recipe(precision="fp32"), path, CoreMLOptions())
@@ -372,9 +378,9 @@ def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(made: Mad
 def test_coremltools_opens_the_package_and_leaves_it_as_it_is(made: Made) -> None:
     before = compute_sha256(made["int8"][0])
     loaded = import_coremltools().models.MLModel(str(made["int8"][0]), skip_model_load=True)
-    assert loaded.get_spec().SerializeToString(deterministic=True) == MLPackage(made["int8"][0]).model.SerializeToString(
-        deterministic=True
-    )
+    assert loaded.get_spec().SerializeToString(deterministic=True) == MLPackage(
+        made["int8"][0]
+    ).model.SerializeToString(deterministic=True)
     assert compute_sha256(made["int8"][0]) == before
 
 
@@ -402,7 +408,7 @@ for precision in PRECISIONS:
     recipe = Recipe.read(folder / "recipe.json") if precision == "int8" else Recipe(precision=precision)
     build(deployed, recipe, folder / f"{precision}.mlpackage", CoreMLOptions())
 """
-    (tmp_path / "recipe.json").write_text(recipe.json_text())
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
     # Another order of Python's sets and dictionaries by hash, and more threads.
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
@@ -542,7 +548,9 @@ def test_the_einsum_layout_answers_as_the_other(
 
 @pytest.mark.slow
 def test_int8_package_of_s1_has_at_most_30_percent_of_the_float_bytes(tmp_path: Path) -> None:
-    deployed = to_deploy_form(build_trained_model(build_random_shvit("shvit_s1", classes=10), size=(224, 224), variant="shvit_s1"))
+    deployed = to_deploy_form(
+        build_trained_model(build_random_shvit("shvit_s1", classes=10), size=(224, 224), variant="shvit_s1")
+    )
     recipe = calibrate_recipe(deployed, draw_smooth_pixels(2, (224, 224)))
     build(deployed, recipe, tmp_path / "int8.mlpackage", CoreMLOptions())
     build(deployed, Recipe(precision="fp32"), tmp_path / "fp32.mlpackage", CoreMLOptions())

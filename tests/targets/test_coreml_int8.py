@@ -52,7 +52,9 @@ def run(deployed: DeployForm, request: pytest.FixtureRequest, tmp_path_factory: 
     recipe, path = calibrate_recipe(deployed, request.param), tmp_path_factory.mktemp("int8") / "a.mlpackage"
     built = build(deployed, recipe, path, CoreMLOptions(input="tensor", classifier=False))
     values: dict[str, Tensor] = {}
-    CoreMLProgram(path)({"images": draw_smooth_pixels(1, SIZE, seed=5)}, observe=lambda n, v: values.update({n: v.clone()}))
+    CoreMLProgram(path)(
+        {"images": draw_smooth_pixels(1, SIZE, seed=5)}, observe=lambda n, v: values.update({n: v.clone()})
+    )
     return Int8Run(recipe, path, built, values)
 
 
@@ -73,12 +75,16 @@ def get_argument(operator: Any, name: str) -> str:
 
 def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: DeployForm, run: Int8Run) -> None:
     taken = {o.outputs[0].name: get_argument(o, "input") for o in list_operators(run.path) if o.type == "quantize"}
-    pairs = {o.outputs[0].name: taken[get_argument(o, "input")] for o in list_operators(run.path) if o.type == "dequantize"}
+    pairs = {
+        o.outputs[0].name: taken[get_argument(o, "input")] for o in list_operators(run.path) if o.type == "dequantize"
+    }
     expected, relus = {}, find_layers_before_relu(deployed.module)
     for name, seen in run.recipe.ranges.items():
         low = 0.0 if name in relus else seen.output[0]
         expected[f"{name}.input".replace(".", "_")] = choose_affine_parameters(*seen.input, run.recipe.activations)
-        expected[f"{name}.output".replace(".", "_")] = choose_affine_parameters(low, seen.output[1], run.recipe.activations)
+        expected[f"{name}.output".replace(".", "_")] = choose_affine_parameters(
+            low, seen.output[1], run.recipe.activations
+        )
     assert len(pairs) > len(run.recipe.ranges)
     for made, source in pairs.items():
         scale = float(torch.tensor(expected[made].scale).half())
@@ -128,7 +134,9 @@ def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Int8Ru
 def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Int8Run) -> None:
     made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
     for operator in list_operators(run.path):
-        if operator.type == "linear" or (operator.type == "conv" and operator.outputs[0].name in find_depthwise(run.path)):
+        if operator.type == "linear" or (
+            operator.type == "conv" and operator.outputs[0].name in find_depthwise(run.path)
+        ):
             assert made_by[get_argument(operator, "weight")].type == "const", f"{operator.type} is compressed"
         if operator.type == "quantize":
             assert made_by[get_argument(operator, "input")].type not in {"matmul", "softmax", "sigmoid", "linear"}

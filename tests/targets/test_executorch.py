@@ -222,7 +222,9 @@ def test_every_variant_gives_its_logits_in_one_delegate(variant: str, tmp_path: 
 
 @pytest.mark.slow
 def test_a_program_may_take_normalised_images(tmp_path: Path) -> None:
-    check_logits(to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)), normalise=False), tmp_path)
+    check_logits(
+        to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)), normalise=False), tmp_path
+    )
 
 
 @pytest.mark.slow

@@ -60,30 +60,34 @@ def artifacts(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.Tem
 
 
 def chosen(recipe: Recipe) -> dict[str, Tensor]:
-    return {name: integers for name, integers in recipe.made_with.integers.items() if name != KEPT}
+    return {name: integers for name, integers in recipe.overrides_in_memory.integers.items() if name != KEPT}
 
 
 def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, recipe: Recipe) -> None:
     held = {each.name: numpy_helper.to_array(each) for each in onnx.load(artifacts("onnx").path).graph.initializer}
     for name, integers in chosen(recipe).items():
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], integers.numpy())
-        np.testing.assert_array_equal(held[f"{name}.weight.scale"], recipe.made_with.scales[name].numpy())
+        np.testing.assert_array_equal(held[f"{name}.weight.scale"], recipe.overrides_in_memory.scales[name].numpy())
         steps = held[f"{name}.bias.scale"]
-        wanted = recipe.made_with.biases[name].numpy()
+        wanted = recipe.overrides_in_memory.biases[name].numpy()
         np.testing.assert_allclose(held[f"{name}.bias.int32"] * steps, wanted, rtol=1e-6, atol=0.6 * steps.max())
     assert f"{KEPT}.weight.int8" not in held
 
 
 def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, recipe: Recipe) -> None:
     package = MLPackage(artifacts("coreml").path)
-    held = {each.outputs[0].name: each for each in find_entry_block(package)[1].operations if each.type.startswith("constexpr")}
+    held = {
+        each.outputs[0].name: each
+        for each in find_entry_block(package)[1].operations
+        if each.type.startswith("constexpr")
+    }
     assert len(held) == len(chosen(recipe))
     for name, integers in chosen(recipe).items():
         operation = held[f"{name}.weight".replace(".", "_")]
         stored = decode_constant(operation.attributes["quantized_data"], package, torch.float32)
         assert torch.equal(stored, integers), name
         scales = decode_constant(operation.attributes["scale"], package, torch.float32)
-        assert torch.equal(scales, recipe.made_with.scales[name].half().float())
+        assert torch.equal(scales, recipe.overrides_in_memory.scales[name].half().float())
 
 
 def test_executorch_holds_the_chosen_integers(artifacts, recipe: Recipe) -> None:
@@ -165,9 +169,11 @@ def test_a_file_in_the_corrections_place_is_not_taken_away_unasked(
 def test_an_opened_artifact_finds_its_corrections(artifacts, deployed: DeployForm, recipe: Recipe) -> None:
     opened = Artifact.open(artifacts("onnx").path).manifest.recipe
     assert opened == recipe
-    assert opened.made_with is None
+    assert opened.overrides_in_memory is None
     pixels = draw_pictures(2, SIZE)
-    np.testing.assert_array_equal(build_simulation(deployed, opened)(pixels), build_simulation(deployed, recipe)(pixels))
+    np.testing.assert_array_equal(
+        build_simulation(deployed, opened)(pixels), build_simulation(deployed, recipe)(pixels)
+    )
 
 
 def test_the_ladder_computes_with_them(artifacts, deployed: DeployForm, images: ImageSet) -> None:

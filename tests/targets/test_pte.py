@@ -88,4 +88,6 @@ def test_a_program_with_flipped_bytes_is_read_or_refused_and_nothing_worse(seed:
 
 def test_unbounded_limits_are_read_as_infinities() -> None:
     text = '{\n "output_min": -inf,\n "output_max": inf\n "name": "info: inf,"\n}'
-    assert normalize_infinities(text) == '{\n "output_min": -Infinity,\n "output_max": Infinity\n "name": "info: inf,"\n}'
+    assert (
+        normalize_infinities(text) == '{\n "output_min": -Infinity,\n "output_max": Infinity\n "name": "info: inf,"\n}'
+    )

@@ -104,7 +104,9 @@ def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: Use, 
 
 
 @pytest.mark.parametrize(
-    "named", [build_use("cool"), build_use("heat", 2), build_use("heat", None), build_use("on", owner="android.os.Invented")], ids=str
+    "named",
+    [build_use("cool"), build_use("heat", 2), build_use("heat", None), build_use("on", owner="android.os.Invented")],
+    ids=str,
 )
 def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: Use) -> None:
     (fault,) = find_in_declarations(tmp_path, named)

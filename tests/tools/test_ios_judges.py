@@ -32,7 +32,12 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """In a folder of its name, as a model in an app."""
     folder = tmp_path_factory.mktemp("models") / "model"
     folder.mkdir()
-    return lower(to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)), Recipe(precision="fp32"), "onnx", folder)
+    return lower(
+        to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)),
+        Recipe(precision="fp32"),
+        "onnx",
+        folder,
+    )
 
 
 @pytest.fixture

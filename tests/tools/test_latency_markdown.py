@@ -57,7 +57,9 @@ def build_device_report(*results: DeviceResult) -> DeviceReport:
 
 
 def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
-    lines = latency_markdown.table(build_device_report(build_result("mine", 3.0), build_result("stock", 6.0)), first="stock").splitlines()
+    lines = latency_markdown.table(
+        build_device_report(build_result("mine", 3.0), build_result("stock", 6.0)), first="stock"
+    ).splitlines()
     assert lines[0].startswith("| | ms | times as fast as stock | of the roof |")
     assert lines[2] == "| mine | 3.00 | 2.00 (2.00–2.00) | 66% | 12 | 53.5 | 29.9 |  |"
     assert lines[3].startswith("| stock | 6.00 | 1 |")
@@ -65,7 +67,9 @@ def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
 
 
 def test_drift_stands_beside_speed_where_it_was_measured() -> None:
-    lines = latency_markdown.table(build_device_report(build_result("stock", 6.0), build_result(ROW.artifact, 3.0, ROW))).splitlines()
+    lines = latency_markdown.table(
+        build_device_report(build_result("stock", 6.0), build_result(ROW.artifact, 3.0, ROW))
+    ).splitlines()
     assert lines[0].endswith("| SQNR, dB | agreement | top-1 drop, points |")
     assert lines[2].startswith("| **onnx-int8** | 3.00 | 2.00")
     assert lines[2].endswith("| 30.0 | 99.4% | 0.40 |")
@@ -74,6 +78,6 @@ def test_drift_stands_beside_speed_where_it_was_measured() -> None:
 
 def test_the_script_prints_the_table_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given, path = build_device_report(build_result("one", 3.0), build_result("two", 6.0, ROW)), tmp_path / "report.json"
-    path.write_text(given.json_text())
+    path.write_text(given.to_json())
     latency_markdown.main(path)
     assert capsys.readouterr().out == f"{latency_markdown.table(given)}\n"

@@ -81,7 +81,10 @@ def check_simulated_report() -> int:
     report = DeviceReport.read(REPORT)
     checks = [result.golden for result in report.results if result.golden]
     worst, images = max(check.pixels_difference for check in checks), sum(check.images for check in checks)
-    print(f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {MAX_PIXEL_DIFFERENCE:g}/255 allowed.", flush=True)
+    print(
+        f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {MAX_PIXEL_DIFFERENCE:g}/255 allowed.",
+        flush=True,
+    )
     if worst > MAX_PIXEL_DIFFERENCE:
         return 1
     EARLIER.write_text(json.dumps(json.loads(REPORT.read_text()) | {"created": "2025-02-13T09:41:00+01:00"}))

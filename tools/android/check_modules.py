@@ -61,7 +61,9 @@ def check(tools: Toolchain, plant: bool) -> int:
     check_gradle(tools, PROJECT, BUILD / "gradle")
     print_status("The Gradle scripts compile; catalog, modules, rules and wrapper agree.")
     made = build_package(tools, modules)
-    print_status(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {describe_models()}.")
+    print_status(
+        f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {describe_models()}."
+    )
     return 0 if not plant or caught_all_but_one(tools, modules, PROJECT) else 1
 
 

@@ -112,7 +112,9 @@ def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into:
     """Compiles the app's test that runs on a phone, which sees what is internal to the app."""
     junit = [jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")]
     stubs, app = into / "androidx", modules.app
-    check_status("AndroidX's stub", tools.javac(list_java_sources(HERE / "androidx-stub"), stubs, [*modules.known, *junit]))
+    check_status(
+        "AndroidX's stub", tools.javac(list_java_sources(HERE / "androidx-stub"), stubs, [*modules.known, *junit])
+    )
     known = [*modules.known, modules.apis["newest"], modules.library, app.ids, app.classes, stubs, *junit]
     options = ("-module-name", module.name, f"-Xfriend-paths={app.classes}")
     sources = list_kotlin_sources(module / "src/androidTest")
@@ -140,7 +142,9 @@ def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
     into, sources = build / "executorch-stub", HERE / "executorch-stub"
     what = "ExecuTorch's stub"
     options = ("-module-name", "executorch")
-    check_status(what, tools.kotlinc_android([*list_kotlin_sources(sources), *list_java_sources(sources)], into, known, *options))
+    check_status(
+        what, tools.kotlinc_android([*list_kotlin_sources(sources), *list_java_sources(sources)], into, known, *options)
+    )
     check_status(what, tools.javac(list_java_sources(sources), into, [into, *known]))
     return into
 

@@ -35,7 +35,9 @@ Dir::State::status "{folder}/status";
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def unpack_packages(packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None) -> None:
+def unpack_packages(
+    packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None
+) -> None:
     """Unpacks packages into a folder, and, if asked, those they depend on that this machine does not have.
 
     Args:

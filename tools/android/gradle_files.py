@@ -79,7 +79,12 @@ def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = Fa
         BadGradle: it does.
     """
     found = read_project(folder)
-    faults = [*find_alias_faults(found), *find_module_faults(found), *find_rule_faults(found), *find_wrapper_faults(found)]
+    faults = [
+        *find_alias_faults(found),
+        *find_module_faults(found),
+        *find_rule_faults(found),
+        *find_wrapper_faults(found),
+    ]
     if faults:
         raise BadGradle("The Gradle project contradicts itself.", why="\n".join(faults))
     shutil.rmtree(into, ignore_errors=True)
@@ -182,8 +187,12 @@ def format_script_function(script: str, receiver: str, name: str) -> str:
 def format_accessors(catalog: dict[str, Any]) -> str:
     """Gradle's accessors of a catalog: `libs.a.b` for the library `a-b`, `libs.plugins.` and `libs.versions.`."""
     values = {to_dotted_name(name): f'Library("{entry["module"]}")' for name, entry in catalog["libraries"].items()}
-    values |= {f"plugins.{to_dotted_name(name)}": f'PluginAlias("{entry["id"]}")' for name, entry in catalog["plugins"].items()}
-    values |= {f"versions.{to_dotted_name(name)}": f'Provider("{value}")' for name, value in catalog["versions"].items()}
+    values |= {
+        f"plugins.{to_dotted_name(name)}": f'PluginAlias("{entry["id"]}")' for name, entry in catalog["plugins"].items()
+    }
+    values |= {
+        f"versions.{to_dotted_name(name)}": f'Provider("{value}")' for name, value in catalog["versions"].items()
+    }
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *groups, leaf = path.split(".")

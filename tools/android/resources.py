@@ -79,7 +79,12 @@ def link_resources(app: Path, into: Path) -> LinkedResources:
     run_aapt2(
         tools,
         *("link", "-I", tools / FRAMEWORK, "--manifest", manifest, "--java", into / "java", "-o", package),
-        *("--min-sdk-version", read_setting(script, "minSdk"), "--target-sdk-version", read_setting(script, "targetSdk")),
+        *(
+            "--min-sdk-version",
+            read_setting(script, "minSdk"),
+            "--target-sdk-version",
+            read_setting(script, "targetSdk"),
+        ),
         *("--version-code", read_setting(script, "versionCode"), "--version-name", read_setting(script, "versionName")),
         *(("-A", assets, "-0", ".pte") if assets.is_dir() else ()),
         archive,

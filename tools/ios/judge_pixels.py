@@ -58,7 +58,7 @@ def compare_pixels(pixels: Path, models: Path, judge: Runner) -> Iterator[PixelC
     for folder in sorted(models.glob("*/*.goldens")):
         goldens, model = Goldens.read(folder / "goldens.json"), folder.parent.name
         for golden in goldens.images:
-            ours = goldens.preprocessing.pixels(decode_image(folder / golden.image))
+            ours = goldens.preprocessing.preprocess_image(decode_image(folder / golden.image))
             made = (pixels / model / f"{golden.image}.rgb").read_bytes()
             theirs = np.frombuffer(made, np.uint8).reshape(ours.shape)
             logits = judge.run(np.stack([theirs, ours]))

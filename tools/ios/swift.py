@@ -113,7 +113,9 @@ def install_toolchain() -> Path:
 
 def check_starts(root: Path) -> None:
     """Raises `InstallFailed` where what was unpacked is not Swift of the version wanted."""
-    tried = subprocess.run(build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False
+    )
     if f"version {VERSION} " not in tried.stdout:
         raise InstallFailed(
             f"What Debian has does not start as Swift {VERSION}.", why=tried.stdout.strip() or format_last_error(tried)

@@ -21,7 +21,15 @@ def draw_stacked_bar(parts: Mapping[str, tuple[float, str]], most: float, label:
     for name, (value, colour) in parts.items():
         share = value / most if most else 0.0
         children.append(
-            create_element("rect", create_tooltip(name), x=format_position(start), width=format_position(share), y=0, height="100%", class_=f"part {colour}")
+            create_element(
+                "rect",
+                create_tooltip(name),
+                x=format_position(start),
+                width=format_position(share),
+                y=0,
+                height="100%",
+                class_=f"part {colour}",
+            )
         )
         start += share
     return create_chart(*children, kind="stacked", label=label)

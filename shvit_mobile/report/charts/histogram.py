@@ -15,7 +15,9 @@ BINS = 100
 FLOOR, MIDDLE = 0.7, 0.86
 
 
-def draw_histogram(samples: Sequence[float], latency: LatencySummary, scale: AxisScale, *, made_up: bool, label: str) -> Markup:
+def draw_histogram(
+    samples: Sequence[float], latency: LatencySummary, scale: AxisScale, *, made_up: bool, label: str
+) -> Markup:
     """Bars as high as their share of the row's highest; below them a dot at p50, and a line to p90 and p99."""
     counts = Counter(min(int(BINS * scale.share(sample)), BINS - 1) for sample in samples)
     most = max(counts.values(), default=1)
@@ -34,8 +36,20 @@ def draw_histogram(samples: Sequence[float], latency: LatencySummary, scale: Axi
     return create_chart(
         *bars,
         create_element("line", x1=0, x2="100%", y1=format_position(FLOOR), y2=format_position(FLOOR), class_="grid"),
-        create_element("line", x1=p50, x2=p99, y1=format_position(MIDDLE), y2=format_position(MIDDLE), class_="interval"),
-        *(create_element("line", x1=x, x2=x, y1=format_position(MIDDLE - 0.1), y2=format_position(MIDDLE + 0.1), class_="interval") for x in (p90, p99)),
+        create_element(
+            "line", x1=p50, x2=p99, y1=format_position(MIDDLE), y2=format_position(MIDDLE), class_="interval"
+        ),
+        *(
+            create_element(
+                "line",
+                x1=x,
+                x2=x,
+                y1=format_position(MIDDLE - 0.1),
+                y2=format_position(MIDDLE + 0.1),
+                class_="interval",
+            )
+            for x in (p90, p99)
+        ),
         create_element("circle", cx=p50, cy=format_position(MIDDLE), r=3.5, class_="dot"),
         kind="histogram",
         label=label,

@@ -98,13 +98,26 @@ def draw_y_tick(value: float, y: AxisScale, unit: str) -> Markup:
 def draw_x_tick(value: float, x: AxisScale, unit: str) -> Markup:
     share = x.share(value)
     text = f"{value:g}" + (f" {unit}" if unit else "")
-    return create_element("text", text, x=format_position(share), y="100%", dy=16, text_anchor=choose_text_anchor(share), class_="tick")
+    return create_element(
+        "text", text, x=format_position(share), y="100%", dy=16, text_anchor=choose_text_anchor(share), class_="tick"
+    )
 
 
 def draw_band(one: Band, x: AxisScale) -> Markup:
     start, end = x.share(one.start), x.share(one.end)
-    name = create_element("text", one.name, x=format_position(start), y=0, dy=-6, class_="band-name") if one.name else Markup("")
-    rect = create_element("rect", x=format_position(start), width=format_position(end - start), y=0, height="100%", class_=f"band {one.style}")
+    name = (
+        create_element("text", one.name, x=format_position(start), y=0, dy=-6, class_="band-name")
+        if one.name
+        else Markup("")
+    )
+    rect = create_element(
+        "rect",
+        x=format_position(start),
+        width=format_position(end - start),
+        y=0,
+        height="100%",
+        class_=f"band {one.style}",
+    )
     return join_markup([rect, name])
 
 
@@ -125,4 +138,11 @@ def draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
 
 def draw_dot(point: tuple[float, float, str], x: AxisScale, y: AxisScale, style: str) -> Markup:
     a, b, words = point
-    return create_element("circle", create_tooltip(words), cx=format_position(x.share(a)), cy=format_position(1 - y.share(b)), r=2.5, class_=f"point {style}")
+    return create_element(
+        "circle",
+        create_tooltip(words),
+        cx=format_position(x.share(a)),
+        cy=format_position(1 - y.share(b)),
+        r=2.5,
+        class_=f"point {style}",
+    )

@@ -48,7 +48,9 @@ def find_pareto_front(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:
     return sorted(kept, key=lambda one: (one.x, one.y, one.letter))
 
 
-def draw_scatter(points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale, *, units: tuple[str, str], label: str) -> Markup:
+def draw_scatter(
+    points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale, *, units: tuple[str, str], label: str
+) -> Markup:
     """The chart: the front as steps, its points filled, the others hollow."""
     best = find_pareto_front(points)
     ticks, below = y.ticks(5), x.ticks(6)
@@ -69,8 +71,12 @@ def draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -
     corners = [(1000 * x.share(one.x), 1000 * (1 - y.share(one.y))) for one in best]
     turns = [f"H{right:.1f} V{down:.1f}" for right, down in corners[1:]]
     begin = f"M{corners[0][0]:.1f} 0 V{corners[0][1]:.1f}"
-    drawn = create_element("path", d=" ".join([begin, *turns, "H1000"]), vector_effect="non-scaling-stroke", class_="front")
-    return create_element("svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%")
+    drawn = create_element(
+        "path", d=" ".join([begin, *turns, "H1000"]), vector_effect="non-scaling-stroke", class_="front"
+    )
+    return create_element(
+        "svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%"
+    )
 
 
 def draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Markup:
@@ -78,7 +84,12 @@ def draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Mar
     return join_markup(
         [
             create_element(
-                "line", x1=cx, x2=cx, y1=format_position(1 - y.share(one.low)), y2=format_position(1 - y.share(one.high)), class_="interval faint"
+                "line",
+                x1=cx,
+                x2=cx,
+                y1=format_position(1 - y.share(one.low)),
+                y2=format_position(1 - y.share(one.high)),
+                class_="interval faint",
             ),
             create_element(
                 "circle",
@@ -113,7 +124,10 @@ def group_nearby_points(points: Sequence[ScatterPoint], x: AxisScale, y: AxisSca
     for one in points:
         for group in groups:
             first = group[0]
-            if abs(x.share(one.x) - x.share(first.x)) < LABEL_MERGE_DISTANCE[0] and abs(y.share(one.y) - y.share(first.y)) < LABEL_MERGE_DISTANCE[1]:
+            if (
+                abs(x.share(one.x) - x.share(first.x)) < LABEL_MERGE_DISTANCE[0]
+                and abs(y.share(one.y) - y.share(first.y)) < LABEL_MERGE_DISTANCE[1]
+            ):
                 group.append(one)
                 break
         else:

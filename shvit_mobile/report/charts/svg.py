@@ -64,7 +64,11 @@ class AxisScale:
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round values on it, no more than `most` if it is linear."""
-        return compute_log_ticks(self.low, self.high, most) if self.log else compute_linear_ticks(self.low, self.high, most)
+        return (
+            compute_log_ticks(self.low, self.high, most)
+            if self.log
+            else compute_linear_ticks(self.low, self.high, most)
+        )
 
 
 def compute_linear_ticks(low: float, high: float, most: int) -> list[float]:

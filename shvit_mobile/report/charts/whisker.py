@@ -51,7 +51,13 @@ def draw_tick(value: float, scale: AxisScale) -> Markup:
     share = scale.share(value)
     return join_markup(
         [
-            create_element("text", f"{value:g}".replace("-", MINUS), x=format_position(share), y=10, text_anchor=choose_text_anchor(share)),
+            create_element(
+                "text",
+                f"{value:g}".replace("-", MINUS),
+                x=format_position(share),
+                y=10,
+                text_anchor=choose_text_anchor(share),
+            ),
             create_element("line", x1=format_position(share), x2=format_position(share), y1=13, y2=18, class_="grid"),
         ]
     )

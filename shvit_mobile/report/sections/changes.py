@@ -94,7 +94,9 @@ def build_artifact_changes(report: DriftReport, changed: PredictionChanges) -> A
 
 def describe_changes(report: DriftReport, changed: PredictionChanges, row: DriftRow | None) -> list[str]:
     count = row.images if row else report.images.count
-    found = [f"It answers {format_thousands(changed.images)} of {pluralize(count, 'image')} otherwise than the float model."]
+    found = [
+        f"It answers {format_thousands(changed.images)} of {pluralize(count, 'image')} otherwise than the float model."
+    ]
     if row and row.mcnemar:
         found.append(describe_mcnemar(row))
     if changed.needed:
@@ -109,8 +111,12 @@ def describe_mcnemar(row: DriftRow) -> str:
         return ""
     if test.lost + test.gained == 0:
         return "Not one answer went from right to wrong or from wrong to right."
-    chance = "more than chance would explain" if test.p_value < SIGNIFICANCE_LEVEL else "no more than chance would explain"
-    p_value = "p < 0.001" if test.p_value < 0.001 else f"p = {format_number(test.p_value, 3 if test.p_value < 0.1 else 2)}"
+    chance = (
+        "more than chance would explain" if test.p_value < SIGNIFICANCE_LEVEL else "no more than chance would explain"
+    )
+    p_value = (
+        "p < 0.001" if test.p_value < 0.001 else f"p = {format_number(test.p_value, 3 if test.p_value < 0.1 else 2)}"
+    )
     return (
         f"{pluralize(test.lost, 'right answer')} became wrong and {pluralize(test.gained, 'wrong one')} right: {chance} "
         f"(McNemar's exact test, {p_value})."
@@ -139,4 +145,6 @@ def build_changed_picture(image: ChangedImage) -> ChangedPicture:
 
 
 def format_answer(answer: Prediction, truth: str | None) -> FormattedAnswer:
-    return FormattedAnswer(answer.label, format_percent(answer.probability, 0), None if truth is None else answer.label == truth)
+    return FormattedAnswer(
+        answer.label, format_percent(answer.probability, 0), None if truth is None else answer.label == truth
+    )

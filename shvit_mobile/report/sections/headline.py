@@ -77,7 +77,10 @@ def describe_artifacts(report: ModelReport) -> str:
         return f"{pluralize(len(report.artifacts), 'artifact')} without manifests." if report.artifacts else ""
     models = {(one.model.variant, one.model.classes, one.preprocessing.size) for one in manifests}
     told = join_words(
-        [f"{format_model_name(v)} ({pluralize(c, 'class', 'classes')}, {h}×{w} pixels)" for v, c, (h, w) in sorted(models)]
+        [
+            f"{format_model_name(v)} ({pluralize(c, 'class', 'classes')}, {h}×{w} pixels)"
+            for v, c, (h, w) in sorted(models)
+        ]
     )
     targets = join_words(list(dict.fromkeys(format_target(one.target) for one in report.artifacts if one.target)))
     return f"{told}, in {pluralize(len(report.artifacts), 'artifact')} for {targets}."
@@ -104,7 +107,12 @@ def describe_devices(report: ModelReport) -> str:
 
 def build_tiles(report: ModelReport) -> list[Tile]:
     """The figures a reader looks for first."""
-    return list(filter(None, (build_passing_tile(report), build_drop_tile(report), build_size_tile(report), build_latency_tile(report))))
+    return list(
+        filter(
+            None,
+            (build_passing_tile(report), build_drop_tile(report), build_size_tile(report), build_latency_tile(report)),
+        )
+    )
 
 
 def build_passing_tile(report: ModelReport) -> Tile | None:
@@ -115,7 +123,9 @@ def build_passing_tile(report: ModelReport) -> Tile | None:
     if judged:
         rest = len(report.artifacts) - judged
         note = (
-            f"{pluralize(rest, 'more')} without a gate".replace("mores", "more") if rest else "every gate and golden check"
+            f"{pluralize(rest, 'more')} without a gate".replace("mores", "more")
+            if rest
+            else "every gate and golden check"
         )
         return Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
     compared = counts["measured"]
@@ -177,7 +187,11 @@ def find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> Fas
     if not there:
         return None
     device, result = min(there, key=lambda run: (run[0].fixture, run[1].latency.p50))
-    return FastestRun(format_milliseconds(result.latency.p50), format_run_label(device, describe_configuration(device, result)), device.fixture)
+    return FastestRun(
+        format_milliseconds(result.latency.p50),
+        format_run_label(device, describe_configuration(device, result)),
+        device.fixture,
+    )
 
 
 def format_run_label(device: DeviceReport, setting: str) -> str:

@@ -30,7 +30,10 @@ class TimeTrace:
 
 def build_heat_section(report: ModelReport) -> PageSection | None:
     sustained = [
-        build_sustained_trace(report, device, result) for device in report.devices for result in device.results if result.windows
+        build_sustained_trace(report, device, result)
+        for device in report.devices
+        for result in device.results
+        if result.windows
     ]
     told = sorted(report.devices, key=lambda device: not has_headroom(device))
     thermal = [found for device in told if (found := build_thermal_trace(device))]
@@ -55,7 +58,10 @@ def build_sustained_trace(report: ModelReport, device: DeviceReport, result: Dev
     slowest = max(window.p50 for window in windows)
     sentence = describe_slowdown(windows, ends[-1])
     states = [(window.start_s, end, window.thermal) for window, end in zip(windows, ends, strict=True)]
-    where, what = format_device_label(device.device), f"{format_result_label(report, result)}, {describe_configuration(device, result)}"
+    where, what = (
+        format_device_label(device.device),
+        f"{format_result_label(report, result)}, {describe_configuration(device, result)}",
+    )
     return TimeTrace(
         where,
         what,
@@ -84,7 +90,9 @@ def estimate_last_end(windows: Sequence[SustainedWindow]) -> float:
 
 def describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> str:
     first, last = windows[0].p50, windows[-1].p50
-    change = "" if not first else f", {format_number(abs(last / first - 1) * 100, 0)}% {'more' if last >= first else 'less'}"
+    change = (
+        "" if not first else f", {format_number(abs(last / first - 1) * 100, 0)}% {'more' if last >= first else 'less'}"
+    )
     hottest = windows[-1].thermal
     heat = f"; {hottest} at the end" if hottest else ""
     return (
@@ -112,7 +120,11 @@ def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
         return None
     states = [(one.seconds, following.seconds, one.state) for one, following in pairwise(samples)]
     points = tuple(
-        (one.seconds, one.headroom, f"{format_number(one.seconds, 0)} s: headroom {format_number(one.headroom, 2)}, {one.state}")
+        (
+            one.seconds,
+            one.headroom,
+            f"{format_number(one.seconds, 0)} s: headroom {format_number(one.headroom, 2)}, {one.state}",
+        )
         for one in samples
         if one.headroom is not None
     )
@@ -120,7 +132,13 @@ def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
     label = f"{format_fixture_prefix(device)}Thermal trace of {where}. {sentence}"
     x = AxisScale(samples[0].seconds, samples[-1].seconds)
     if not points:
-        return TimeTrace(where, "thermal state", device.fixture, draw_band_strip(merge_thermal_bands(states), x, "s", label), sentence)
+        return TimeTrace(
+            where,
+            "thermal state",
+            device.fixture,
+            draw_band_strip(merge_thermal_bands(states), x, "s", label),
+            sentence,
+        )
     chart = draw_line_chart(
         [ChartLine(points, "free")],
         x,

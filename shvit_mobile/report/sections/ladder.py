@@ -74,9 +74,15 @@ class Ladder:
 
 
 def build_ladder_section(report: ModelReport) -> PageSection | None:
-    found = [*(build_measured_ladder(reports) for reports in group_by_images(report.drift)), *build_recorded_ladders(report)]
+    found = [
+        *(build_measured_ladder(reports) for reports in group_by_images(report.drift)),
+        *build_recorded_ladders(report),
+    ]
     used = list(dict.fromkeys(rung.how for one in found for rung in one.rungs if rung.how in EXECUTION_DESCRIPTIONS))
-    data = {"ladders": found, "hows": [(how, EXECUTION_DESCRIPTIONS[how]) for how in EXECUTION_DESCRIPTIONS if how in used]}
+    data = {
+        "ladders": found,
+        "hows": [(how, EXECUTION_DESCRIPTIONS[how]) for how in EXECUTION_DESCRIPTIONS if how in used],
+    }
     return PageSection("ladder", "The drift ladder", "Drift", data) if found else None
 
 

@@ -114,7 +114,13 @@ def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLat
         for result in device.results:
             if result.artifact_sha256 is None:
                 others.setdefault(result.name, []).append((device, result))
-    return [*found, *(ArtifactLatencies(name, "not an artifact of ours", group_by_device(runs, scale)) for name, runs in others.items())]
+    return [
+        *found,
+        *(
+            ArtifactLatencies(name, "not an artifact of ours", group_by_device(runs, scale))
+            for name, runs in others.items()
+        ),
+    ]
 
 
 def group_by_device(runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: AxisScale) -> tuple[DeviceLatencies, ...]:

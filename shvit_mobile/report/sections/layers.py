@@ -60,7 +60,9 @@ def build_layers_section(report: ModelReport) -> PageSection | None:
     figures = [clamp_db(row.free_db) for one in found for row in one.rows]
     figures += [clamp_db(row.forced_db) for one in found for row in one.rows]
     scale = AxisScale(min(0.0, *figures), max(figures) * 1.08)
-    return PageSection("layers", "Layer by layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]})
+    return PageSection(
+        "layers", "Layer by layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]}
+    )
 
 
 def clamp_db(value: float) -> float:

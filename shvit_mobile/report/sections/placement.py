@@ -47,7 +47,9 @@ def build_placement_section(report: ModelReport) -> PageSection | None:
                 plan = describe_configuration(device, result), order_counts(result.placement)
                 plans.setdefault(plan, []).append(format_device_label(device.device))
     data = {
-        "artifacts": [ArtifactPlacement(label, fixture, build_plans(plans)) for (label, fixture), plans in found.items()],
+        "artifacts": [
+            ArtifactPlacement(label, fixture, build_plans(plans)) for (label, fixture), plans in found.items()
+        ],
         "legend": [(PROCESSOR_COLORS[name], PROCESSORS[name]) for name in PROCESSORS],
     }
     return PageSection("placement", "Who runs what", "Placement", data) if found else None
@@ -60,7 +62,12 @@ def order_counts(placement: Mapping[str, int]) -> OperatorCounts:
 
 def build_plans(plans: Mapping[tuple[str, OperatorCounts], list[str]]) -> tuple[PlacementPlan, ...]:
     return tuple(
-        PlacementPlan(setting, join_words(list(dict.fromkeys(devices))), draw_placement_bar(dict(counts)), format_counts(dict(counts)))
+        PlacementPlan(
+            setting,
+            join_words(list(dict.fromkeys(devices))),
+            draw_placement_bar(dict(counts)),
+            format_counts(dict(counts)),
+        )
         for (setting, counts), devices in plans.items()
     )
 

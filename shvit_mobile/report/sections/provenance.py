@@ -46,7 +46,10 @@ class ReportInput:
 
 def build_provenance_section(report: ModelReport) -> PageSection:
     known = [(one, manifest) for one in report.artifacts if (manifest := report.manifest(one))]
-    data = {"origins": [build_artifact_origin(one, manifest) for one, manifest in known], "inputs": build_report_inputs(report)}
+    data = {
+        "origins": [build_artifact_origin(one, manifest) for one, manifest in known],
+        "inputs": build_report_inputs(report),
+    }
     return PageSection("provenance", "Where it came from", "Provenance", data)
 
 
@@ -64,7 +67,10 @@ def build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> ArtifactOr
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }
     return ArtifactOrigin(
-        format_artifact_label(one), one.name, {name: value for name, value in facts.items() if value}, format_export_command(manifest)
+        format_artifact_label(one),
+        one.name,
+        {name: value for name, value in facts.items() if value},
+        format_export_command(manifest),
     )
 
 

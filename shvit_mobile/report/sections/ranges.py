@@ -56,7 +56,9 @@ def build_ranges_section(report: ModelReport) -> PageSection | None:
 def build_artifact_ranges(report: ModelReport, one: RangeReport) -> ArtifactRanges:
     known = next((artifact for artifact in report.artifacts if artifact.name == one.artifact), None)
     would = "" if one.computes_in_half else " The artifact computes in float32; this is what fp16 would make of it."
-    outcome = f"{pluralize(len(one.flags), 'fault')}." if one.flags else "Nothing overflows, and no branch falls silent."
+    outcome = (
+        f"{pluralize(len(one.flags), 'fault')}." if one.flags else "Nothing overflows, and no branch falls silent."
+    )
     return ArtifactRanges(
         label=format_artifact_label(known) if known else one.artifact,
         file=one.artifact,

@@ -65,8 +65,12 @@ def build_sensitivity_section(report: ModelReport) -> PageSection | None:
 def build_recipe_sensitivity(one: SensitivityReport) -> RecipeSensitivity:
     macs = {row.layer: row.macs for row in one.layers}
     total = sum(macs.values())
-    layers = build_sensitivity_rows(one, one.layers, {name: compute_share(count, total) for name, count in macs.items()})
-    in_blocks = {block.block: compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks}
+    layers = build_sensitivity_rows(
+        one, one.layers, {name: compute_share(count, total) for name, count in macs.items()}
+    )
+    in_blocks = {
+        block.block: compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks
+    }
     return RecipeSensitivity(
         recipe=abbreviate_sha256(one.recipe_sha256),
         sentence=describe_sensitivity(one),

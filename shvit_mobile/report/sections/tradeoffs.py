@@ -88,7 +88,9 @@ def get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
     return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
 
 
-DROP_AXIS = DriftAxis("Top-1 drop", "points", "better at top-1", get_drop, lambda value: f"{format_points(value)} points of top-1 lost")
+DROP_AXIS = DriftAxis(
+    "Top-1 drop", "points", "better at top-1", get_drop, lambda value: f"{format_points(value)} points of top-1 lost"
+)
 CHANGED_AXIS = DriftAxis(
     "Changed answers",
     "% of answers",
@@ -121,7 +123,13 @@ def build_size_chart(known: Sequence[ComparedArtifact]) -> TradeoffChart | None:
 
 def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport) -> TradeoffChart | None:
     """Against the median of the fastest setting on one device."""
-    return build_chart(known, find_fastest_latencies(device), f"latency on {format_device_label(device.device)}", "ms", fixture=device.fixture)
+    return build_chart(
+        known,
+        find_fastest_latencies(device),
+        f"latency on {format_device_label(device.device)}",
+        "ms",
+        fixture=device.fixture,
+    )
 
 
 def build_chart(
@@ -138,7 +146,9 @@ def build_chart(
     best = find_pareto_front(marks)
     labels = [format_artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
     better = "smaller" if unit == "MB" else "faster"
-    sentence = f"Nothing here is both {figure.nearer} and {better} than {join_words(labels)}.{describe_dominated(marks)}"
+    sentence = (
+        f"Nothing here is both {figure.nearer} and {better} than {join_words(labels)}.{describe_dominated(marks)}"
+    )
     title = f"{figure.name} against {against}"
     return TradeoffChart(
         title,

@@ -45,7 +45,7 @@ def find_cpu(name: str) -> CPU:
     Raises:
         UnknownCPU: there is none.
     """
-    return CPUS[UnknownCPU.chosen(name, CPUS)]
+    return CPUS[UnknownCPU.parse_choice(name, CPUS)]
 
 
 def is_arm64_host() -> bool:

@@ -89,7 +89,7 @@ def install(progress: InstallProgress | None = None) -> Sysroot:
         unpack_wheels(wheels, made.site)
         say("Starting Python on ARM64", 4, 5)
         versions = verify_sysroot(made, packages)
-        made.versions_file.write_text(versions.json_text())
+        made.versions_file.write_text(versions.to_json())
     shutil.rmtree(downloads, ignore_errors=True)
     say("Starting Python on ARM64", 5, 5)
     return final
@@ -199,7 +199,7 @@ def verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersion
     with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
         return SysrootVersions(
             emulator=read_emulator_version(sysroot.qemu),
-            python=process.hello.python,
+            python=process.handshake.python,
             executorch=EXECUTORCH_VERSION,
             torch=TORCH_VERSION,
             packages=tuple(package.stem for package in packages),

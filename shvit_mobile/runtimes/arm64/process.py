@@ -77,30 +77,30 @@ class EmulatedProcess:
         self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     @property
-    def hello(self) -> Handshake:
+    def handshake(self) -> Handshake:
         """What it found; waits until it is ready.
 
         Raises:
             EmulatorFailed: it did not start, or could not load the program.
         """
         if self._hello is None:
-            told = json.loads(self._received())
+            told = json.loads(self._receive())
             self._hello = Handshake(told["python"], tuple(told["features"]))
         return self._hello
 
-    def answer(self, values: bytes) -> bytes:
+    def compute_logits(self, values: bytes) -> bytes:
         """The logits of one image, both as float32.
 
         Raises:
             EmulatorFailed: the program failed, or the process died.
         """
-        _ = self.hello
+        _ = self.handshake
         with suppress(OSError):  # where it has died, the answer says so
             self._to.write(worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values)
             self._to.flush()
-        return self._received()
+        return self._receive()
 
-    def _received(self) -> bytes:
+    def _receive(self) -> bytes:
         head = self._from.read(worker.FRAME_HEADER.size)
         kind, length = worker.FRAME_HEADER.unpack(head) if len(head) == worker.FRAME_HEADER.size else (b"", 0)
         payload = self._from.read(length)
@@ -109,17 +109,17 @@ class EmulatedProcess:
         if kind == worker.FAILED:
             raise EmulatorFailed("The program does not run on emulated ARM64.", why=payload.decode(errors="replace"))
         raise EmulatorFailed(
-            f"The emulated ARM64 process died with status {self._ended()}.",
-            why=self._last_words(),
+            f"The emulated ARM64 process died with status {self._wait_for_exit()}.",
+            why=self._format_last_output(),
             hint=self._again,
         )
 
-    def _ended(self) -> int | None:
+    def _wait_for_exit(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_TIMEOUT_SECONDS)
         return self._process.returncode
 
-    def _last_words(self) -> str:
+    def _format_last_output(self) -> str:
         self._said.seek(0)
         lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines() if line.strip()]
         return f"It said: {lines[-1]}" if lines else "It said nothing; the machine may have run out of memory."

@@ -30,7 +30,7 @@ class ARM64Runner:
         cpu: the emulated CPU, with the features that XNNPACK found.
     """
 
-    how: Execution = "emulated"
+    execution: Execution = "emulated"
     engine: str
     cpu: EmulatedCPU
 
@@ -59,9 +59,9 @@ class ARM64Runner:
         self._artifact, self._cpu = artifact, cpu
         self._most = processes or len(os.sched_getaffinity(0))
         self._processes: list[EmulatedProcess] = []
-        self._start(1)
+        self._start_processes(1)
         try:
-            features = self._processes[0].hello.features
+            features = self._processes[0].handshake.features
         except BaseException:
             self.close()
             raise
@@ -87,9 +87,9 @@ class ARM64Runner:
         check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), self._artifact.manifest.model.classes), np.float32)
         waiting = iter(range(len(pixels)))
-        self._start(min(len(pixels), self._most))
+        self._start_processes(min(len(pixels), self._most))
         with ThreadPoolExecutor(self._most) as threads:
-            done = [threads.submit(self._work, process, waiting, pixels, logits) for process in self._processes]
+            done = [threads.submit(self._run_images, process, waiting, pixels, logits) for process in self._processes]
             try:
                 for each in done:
                     each.result()
@@ -98,15 +98,15 @@ class ARM64Runner:
                 raise
         return logits
 
-    def _work(
+    def _run_images(
         self, process: EmulatedProcess, waiting: Iterator[int], pixels: NDArray[np.uint8], logits: NDArray[np.float32]
     ) -> None:
         """Answers images of those that no other process has taken, until none is left."""
         for index in waiting:
             values = prepare_input(self._artifact.manifest, pixels[index : index + 1])
-            logits[index] = np.frombuffer(process.answer(values.tobytes()), np.float32)
+            logits[index] = np.frombuffer(process.compute_logits(values.tobytes()), np.float32)
 
-    def _start(self, count: int) -> None:
+    def _start_processes(self, count: int) -> None:
         """Starts processes until there are `count`; they get ready together."""
         sizes = self._artifact.manifest.input.shape
         new = range(len(self._processes), count)

@@ -61,7 +61,7 @@ class Sysroot:
         Raises:
             BadArtifact: the file is damaged.
         """
-        return SysrootVersions.parse(self.versions_file, BadArtifact, "the versions of the ARM64 emulation")
+        return SysrootVersions.read_file(self.versions_file, BadArtifact, "the versions of the ARM64 emulation")
 
 
 def find_sysroot_folder() -> Path:

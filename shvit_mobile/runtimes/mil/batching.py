@@ -15,7 +15,10 @@ ShapesByName = dict[str, tuple[int, ...]]
 
 
 def batch_steps(
-    steps: Iterable[ProgramStep], inputs: Mapping[str, tuple[int, ...]], outputs: Iterable[str], constants: Mapping[str, Any]
+    steps: Iterable[ProgramStep],
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: Iterable[str],
+    constants: Mapping[str, Any],
 ) -> tuple[ProgramStep, ...]:
     """`steps` with their constants changed as many images need it; they are then run with a number of rows.
 
@@ -47,9 +50,11 @@ def batch_steps(
     return tuple(changed)
 
 
-def apply_batching_rule(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> dict[str, Any]:
+def apply_batching_rule(
+    step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a step's operator changes in its constants."""
-    rule = step.operator.by_row
+    rule = step.operator.batching_rule
     if rule is None:
         raise NotBatchable("It has no rule for many images.")
     return rule(describe_use(step, batched_shapes, constants))
@@ -57,12 +62,17 @@ def apply_batching_rule(step: ProgramStep, batched_shapes: ShapesByName, constan
 
 def describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> OperatorUse:
     operands: dict[str, tuple[BatchOperand, ...]] = {
-        name: (BatchOperand(tuple(value.shape), False),) for name, value in step.fixed.items() if isinstance(value, Tensor)
+        name: (BatchOperand(tuple(value.shape), False),)
+        for name, value in step.fixed.items()
+        if isinstance(value, Tensor)
     }
     for name, source in step.inputs:
         sources = [source] if isinstance(source, str) else source
         operands[name] = tuple(
-            BatchOperand(batched_shapes[s], True) if s in batched_shapes else BatchOperand(tuple(constants[s].shape), False) for s in sources
+            BatchOperand(batched_shapes[s], True)
+            if s in batched_shapes
+            else BatchOperand(tuple(constants[s].shape), False)
+            for s in sources
         )
     keywords = {name: value for name, value in step.fixed.items() if name in step.operator.keywords}
     return OperatorUse(keywords, operands, tuple(output.shape for output in step.outputs))

@@ -21,7 +21,7 @@ class BatchOperand:
     """A tensor that an operator takes: its declared shape, -1 where unknown, and whether it is by row."""
 
     shape: tuple[int, ...]
-    by_row: bool
+    batched: bool
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,20 @@ class OperatorUse:
     operands: Mapping[str, tuple[BatchOperand, ...]]
     results: tuple[tuple[int, ...], ...]
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def get_shape(self, name: str) -> tuple[int, ...]:
         """The shape of an input that takes one tensor."""
         return self.operands[name][0].shape
 
-    def by_row(self, name: str) -> bool:
+    def is_batched(self, name: str) -> bool:
         """Whether any tensor of an input is by row."""
-        return any(operand.by_row for operand in self.operands.get(name, ()))
+        return any(operand.batched for operand in self.operands.get(name, ()))
 
     @property
-    def every(self) -> list[BatchOperand]:
+    def all_operands(self) -> list[BatchOperand]:
         return [operand for operands in self.operands.values() for operand in operands]
 
     @property
-    def main(self) -> BatchOperand:
+    def main_operand(self) -> BatchOperand:
         """The tensor that the operator works on, where others are its parameters."""
         return next(self.operands[name][0] for name in MAIN_INPUTS if name in self.operands)
 
@@ -64,11 +64,11 @@ MAIN_INPUTS = ("x", "input")
 
 def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
     """Elementwise, with rows against rows, or against what is the same for every row."""
-    rank = max(len(operand.shape) for operand in use.every)
-    for operand in use.every:
-        if operand.by_row and len(operand.shape) != rank:
+    rank = max(len(operand.shape) for operand in use.all_operands)
+    for operand in use.all_operands:
+        if operand.batched and len(operand.shape) != rank:
             raise NotBatchable(f"lays the rows of {operand.shape} along another axis of {rank}")
-        if not operand.by_row and len(operand.shape) == rank and operand.shape[0] != 1:
+        if not operand.batched and len(operand.shape) == rank and operand.shape[0] != 1:
             raise NotBatchable(f"takes the constant {operand.shape}, which has rows of its own")
     return {}
 
@@ -76,15 +76,15 @@ def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
 def batch_main_input(use: OperatorUse) -> dict[str, Any]:
     """All that counts is in the axes after the first; only the main input may depend on the image."""
     for name in use.operands:
-        if name not in MAIN_INPUTS and use.by_row(name):
+        if name not in MAIN_INPUTS and use.is_batched(name):
             raise NotBatchable(f"computes its '{name}' from the image")
     return {}
 
 
 def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
     """`batch_main_input` for operators that work along the last axis."""
-    if len(use.shape("x")) < 2:
-        raise NotBatchable(f"works along the only axis of {use.shape('x')}")
+    if len(use.get_shape("x")) < 2:
+        raise NotBatchable(f"works along the only axis of {use.get_shape('x')}")
     return batch_main_input(use)
 
 
@@ -94,7 +94,7 @@ def make_axis_rule(keyword: str, default: Sequence[int] | None = ALL_AXES) -> Ba
     def rule(use: OperatorUse) -> dict[str, Any]:
         given = use.keywords.get(keyword)
         axes = default if given is None else [given] if isinstance(given, int) else given
-        rank = len(use.main.shape)
+        rank = len(use.main_operand.shape)
         if axes is ALL_AXES or any(axis % rank == 0 for axis in axes):
             raise NotBatchable(f"works along the rows: its {keyword} is {given}")
         return batch_main_input(use)
@@ -128,14 +128,14 @@ def batch_expand_dims(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_concat(use: OperatorUse) -> dict[str, Any]:
-    if not all(operand.by_row for operand in use.operands["values"]):
+    if not all(operand.batched for operand in use.operands["values"]):
         raise NotBatchable("takes a constant")
     return batch_single_axis(OperatorUse(use.keywords, {"x": use.operands["values"]}, use.results))
 
 
 def batch_slice_by_index(use: OperatorUse) -> dict[str, Any]:
     """A slice that takes one row of one takes all rows."""
-    rank = len(use.shape("x"))
+    rank = len(use.get_shape("x"))
     if (use.keywords.get("squeeze_mask") or [False])[0]:
         raise NotBatchable("takes away the axis of rows")
     masks = {name: list(use.keywords.get(name) or [False] * rank) for name in ("begin_mask", "end_mask")}
@@ -150,13 +150,13 @@ def batch_slice_by_size(use: OperatorUse) -> dict[str, Any]:
 
 def batch_matmul(use: OperatorUse) -> dict[str, Any]:
     """Rows of vectors times one matrix, or products of matrices with the rows before them."""
-    x, y = use.shape("x"), use.shape("y")
-    vectors = len(x) == 2 and len(y) <= 2 and not use.by_row("y") and not use.keywords.get("transpose_x")
+    x, y = use.get_shape("x"), use.get_shape("y")
+    vectors = len(x) == 2 and len(y) <= 2 and not use.is_batched("y") and not use.keywords.get("transpose_x")
     if vectors:
         return {}
     for name in ("x", "y"):
-        if use.by_row(name) and len(use.shape(name)) < 3:
-            raise NotBatchable(f"sums over the rows of its '{name}' {use.shape(name)}")
+        if use.is_batched(name) and len(use.get_shape(name)) < 3:
+            raise NotBatchable(f"sums over the rows of its '{name}' {use.get_shape(name)}")
     return batch_elementwise(use)
 
 
@@ -165,9 +165,9 @@ def batch_einsum(use: OperatorUse) -> dict[str, Any]:
     equation = use.keywords["equation"].replace(" ", "")
     given, _, result = equation.partition("->")
     terms, values = given.split(","), use.operands["values"]
-    rows = {term[0] for term, value in zip(terms, values, strict=True) if value.by_row and term}
+    rows = {term[0] for term, value in zip(terms, values, strict=True) if value.batched and term}
     row = rows.pop() if len(rows) == 1 else ""
-    expected = [value.by_row for value in values]
+    expected = [value.batched for value in values]
     found = [row in term for term in terms] if row else []
     once = all(term.count(row) <= 1 for term in (*terms, result)) if row else False
     if found != expected or not once or not result.startswith(row):

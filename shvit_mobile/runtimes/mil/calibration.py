@@ -48,10 +48,10 @@ def collect_value_ranges(
     observers: dict[str, Observer] = {}
 
     def see(name: str, value: Tensor) -> None:
-        observers.setdefault(name, create_observer(observer, activations)).see(value)
+        observers.setdefault(name, create_observer(observer, activations)).update(value)
 
     for inputs in images:
         program(inputs, observe=see)
     if not observers:
         raise BadImages(f"There are no images to run {package} on.", why="Ranges are measured on real images.")
-    return {name: seen.range() for name, seen in observers.items()}
+    return {name: seen.compute_range() for name, seen in observers.items()}

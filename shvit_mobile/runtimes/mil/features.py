@@ -34,9 +34,9 @@ class ProgramInput:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    colours: str | None
+    color_space: str | None
 
-    def tensor(self, array: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
+    def to_tensor(self, array: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
         """The tensor that the program sees, in `real`.
 
         Args:
@@ -48,12 +48,14 @@ class ProgramInput:
             ShapeMismatch: it does not have the input's shape.
             WrongConfig: an image is not of uint8.
         """
-        held = find_dtype(import_messages("MIL_pb2").DataType.Value(self.dtype)).held(real)
-        many = self.images(array)
-        if self.colours is None:
+        held = find_dtype(import_messages("MIL_pb2").DataType.Value(self.dtype)).to_torch_dtype(real)
+        many = self.count_images(array)
+        if self.color_space is None:
             tensor = torch.as_tensor(array)
         else:
-            tensor = torch.from_numpy(convert_to_planes(np.asarray(array), self.colours, self.name, many=many is not None))
+            tensor = torch.from_numpy(
+                convert_to_planes(np.asarray(array), self.color_space, self.name, many=many is not None)
+            )
         if not matches_shape(tuple(tensor.shape), self.shape if many is None else (many, *self.shape[1:])):
             raise ShapeMismatch(
                 f"The input '{self.name}' takes {self.shape}, not {tuple(tensor.shape)}.",
@@ -62,12 +64,12 @@ class ProgramInput:
             )
         return tensor.to(held)
 
-    def images(self, array: NDArray[Any] | Tensor) -> int | None:
+    def count_images(self, array: NDArray[Any] | Tensor) -> int | None:
         """How many images an array holds: shape (images, height, width, 3) or (images, height, width) where the input
         is an image, and (images, …) where a tensor (1, …) is expected; None if it is one that stands by itself.
         """
         shape = tuple(array.shape)
-        if self.colours is None:
+        if self.color_space is None:
             several = len(shape) == len(self.shape) and self.shape[:1] == (1,) and shape[0] != 1
         else:
             several = len(shape) == 4 or (len(shape) == 3 and shape[1:] == self.shape[2:] and shape[2] != 3)

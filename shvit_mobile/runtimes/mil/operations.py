@@ -35,7 +35,7 @@ class StepOutput:
     shape: tuple[int, ...]
     rounded: bool
 
-    def checked(self, value: Any, rows: int | None) -> Any:
+    def check(self, value: Any, rows: int | None) -> Any:
         """`value`, rounded if need be; raises `BadArtifact` where it is not what is declared.
 
         With a number of rows, the declared shape is that of one.
@@ -65,7 +65,7 @@ class ProgramStep:
     """
 
     title: str
-    place: str
+    location: str
     operator: Operator
     fixed: dict[str, Any]
     inputs: tuple[tuple[str, str | tuple[str, ...]], ...]
@@ -88,9 +88,9 @@ class ProgramStep:
             if not isinstance(results, tuple | list):
                 results = (results,)
             for output, result in zip(self.outputs, results, strict=True):
-                values[output.name] = output.checked(result, rows)
+                values[output.name] = output.check(result, rows)
         except Exception as reason:
-            raise add_error_location(self.place, reason) from reason
+            raise add_error_location(self.location, reason) from reason
 
     @property
     def uses(self) -> set[str]:
@@ -110,7 +110,7 @@ class StepBinder:
         self._package, self._real, self._rounding = package, real, rounding
         self._made = set(inputs)
 
-    def step(self, operation: Any) -> ProgramStep | None:
+    def bind(self, operation: Any) -> ProgramStep | None:
         """The step for one operation, or None where it is a constant or could be made one.
 
         Raises:
@@ -121,9 +121,9 @@ class StepBinder:
         place = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
-                self.constants[operation.outputs[0].name] = self._constant(operation.attributes["val"])
+                self.constants[operation.outputs[0].name] = self._decode_constant(operation.attributes["val"])
                 return None
-            step = self._bound(operation, title, place)
+            step = self._build_step(operation, title, place)
         except Exception as reason:
             raise add_error_location(place, reason) from reason
         if step.uses <= self.constants.keys():
@@ -132,58 +132,58 @@ class StepBinder:
         self._made |= {output.name for output in step.outputs}
         return step
 
-    def _bound(self, operation: Any, title: str, place: str) -> ProgramStep:
+    def _build_step(self, operation: Any, title: str, place: str) -> ProgramStep:
         operator = OPERATORS[operation.type]
-        sources, literals = self._arguments(operation)
+        sources, literals = self._read_arguments(operation)
         check_input_names(operator, sources.keys() | literals.keys())
         keywords = {name: to_python(value) for name, value in literals.items() if name in operator.keywords}
-        keywords |= {name: self._keyword(name, sources.pop(name)) for name in operator.keywords & sources.keys()}
+        keywords |= {name: self._read_keyword(name, sources.pop(name)) for name in operator.keywords & sources.keys()}
         tensors = {name: value for name, value in literals.items() if name in operator.tensors}
-        real = {REAL: self._real} if operator.wants_real else {}
+        real = {REAL: self._real} if operator.takes_float_dtype else {}
         return ProgramStep(
             title=title,
-            place=place,
+            location=place,
             operator=operator,
             fixed=keywords | tensors | real,
             inputs=tuple(sources.items()),
-            outputs=tuple(self._output(value, operator) for value in operation.outputs),
+            outputs=tuple(self._declare_output(value, operator) for value in operation.outputs),
         )
 
-    def _arguments(self, operation: Any) -> tuple[dict[str, str | tuple[str, ...]], dict[str, Constant]]:
+    def _read_arguments(self, operation: Any) -> tuple[dict[str, str | tuple[str, ...]], dict[str, Constant]]:
         """The names of the values an operation takes by input, and the constants that stand in the operation itself."""
         sources: dict[str, str | tuple[str, ...]] = {}
-        literals = {name: self._constant(v) for name, v in operation.attributes.items() if name != "name"}
+        literals = {name: self._decode_constant(v) for name, v in operation.attributes.items() if name != "name"}
         for name, argument in operation.inputs.items():
             bindings = argument.arguments
-            names = [self._named(binding, name) for binding in bindings]
+            names = [self._resolve_name(binding, name) for binding in bindings]
             sources[name] = tuple(names) if name == "values" else require_single(names, name)
         return sources, literals
 
-    def _named(self, binding: Any, input_name: str) -> str:
+    def _resolve_name(self, binding: Any, input_name: str) -> str:
         """The name of a bound value; a value that stands in the operation itself is given one."""
         if binding.WhichOneof("binding") == "name":
             if binding.name not in self._made and binding.name not in self.constants:
                 raise BadArtifact(f"takes '{binding.name}', which nothing before it makes")
             return str(binding.name)
         name = f"{input_name} in place {len(self.constants)}"
-        self.constants[name] = self._constant(binding.value)
+        self.constants[name] = self._decode_constant(binding.value)
         return name
 
-    def _keyword(self, name: str, source: str | tuple[str, ...]) -> Any:
+    def _read_keyword(self, name: str, source: str | tuple[str, ...]) -> Any:
         if not isinstance(source, str) or source not in self.constants:
             raise UnsupportedOperator(f"computes its '{name}'", why="Only a constant serves there.")
         return to_python(self.constants[source])
 
-    def _constant(self, value: Any) -> Constant:
+    def _decode_constant(self, value: Any) -> Constant:
         return decode_constant(value, self._package, self._real)
 
-    def _output(self, value: Any, operator: Operator) -> StepOutput:
+    def _declare_output(self, value: Any, operator: Operator) -> StepOutput:
         kind = value.type.WhichOneof("type")
         if kind != "tensorType" or value.type.tensorType.dataType == import_messages("MIL_pb2").STRING:
             return StepOutput(value.name, None, (), rounded=False)
         dtype = find_dtype(value.type.tensorType.dataType)
         rounded = self._rounding and dtype.name == "FLOAT16" and not operator.exact
-        return StepOutput(value.name, dtype.held(self._real), read_shape(value.type.tensorType), rounded)
+        return StepOutput(value.name, dtype.to_torch_dtype(self._real), read_shape(value.type.tensorType), rounded)
 
 
 def assign_lifetimes(steps: list[ProgramStep], kept: Iterable[str]) -> tuple[ProgramStep, ...]:

@@ -68,11 +68,13 @@ class CoreMLProgram:
         self.outputs: tuple[str, ...] = tuple(block.outputs)
         self.path = package.path
         self._real = torch.float64 if self.mode == "fp64" else torch.float32
-        self._constants, self._steps = self._bound(operations, package)
-        self._by_rows, self.one_at_a_time = self._for_many()
+        self._constants, self._steps = self._bind_steps(operations, package)
+        self._by_rows, self.not_batchable_reason = self._batch_steps()
 
     @torch.inference_mode()
-    def __call__(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor, *, observe: ValueHook | None = None) -> dict[str, Any]:
+    def __call__(
+        self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor, *, observe: ValueHook | None = None
+    ) -> dict[str, Any]:
         """Runs the program on one image or many.
 
         Args:
@@ -94,15 +96,15 @@ class CoreMLProgram:
             ShapeMismatch: an input is not of the declared shape, or inputs hold different numbers of images.
             BadArtifact: an operator fails, or its result is not what the program declares.
         """
-        named = self.named(inputs)
-        images = self.images(named)
+        named = self.name_inputs(inputs)
+        images = self.count_images(named)
         if images is None:
             values = self._run(self._steps, named, None, observe)
             return {name: value[0] if isinstance(value, list) else value for name, value in values.items()}
-        parts = [self.rows(some, observe) for some in self._shares(named, images)]
+        parts = [self.run_batch(some, observe) for some in self._split_into_batches(named, images)]
         return {name: join_outputs([part[name] for part in parts]) for name in self.outputs}
 
-    def named(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
+    def name_inputs(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
                 raise WrongConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
@@ -111,9 +113,9 @@ class CoreMLProgram:
             raise WrongConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
         return inputs
 
-    def images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:
+    def count_images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:
         """How many images the inputs hold; None for one that stands by itself."""
-        counts = {contract.images(named[name]) for name, contract in self.inputs.items()}
+        counts = {contract.count_images(named[name]) for name, contract in self.inputs.items()}
         if len(counts) > 1:
             told = ", ".join(str(count) for count in sorted(count or 1 for count in counts))
             raise ShapeMismatch(f"The inputs hold different numbers of images: {told}.", why="They belong together.")
@@ -122,13 +124,15 @@ class CoreMLProgram:
             raise ShapeMismatch("The inputs hold no image.", why="The program runs on one or more.")
         return images
 
-    def _shares(self, named: Mapping[str, ArrayOrTensor], images: int) -> Iterator[Mapping[str, ArrayOrTensor]]:
+    def _split_into_batches(
+        self, named: Mapping[str, ArrayOrTensor], images: int
+    ) -> Iterator[Mapping[str, ArrayOrTensor]]:
         """The images in as many parts as are run after one another."""
         at_once = 1 if self._by_rows is None else MAX_BATCH_SIZE
         for first in range(0, images, at_once):
             yield {name: given[first : first + at_once] for name, given in named.items()}
 
-    def rows(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
+    def run_batch(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
         """What a part of the images gives, a row an image."""
         if self._by_rows is not None:
             return self._run(self._by_rows, named, len(next(iter(named.values()))), observe)
@@ -136,9 +140,13 @@ class CoreMLProgram:
         return {name: value if np.shape(value)[:1] == (1,) else value[None] for name, value in alone.items()}
 
     def _run(
-        self, steps: Iterable[ProgramStep], named: Mapping[str, ArrayOrTensor], rows: int | None, observe: ValueHook | None
+        self,
+        steps: Iterable[ProgramStep],
+        named: Mapping[str, ArrayOrTensor],
+        rows: int | None,
+        observe: ValueHook | None,
     ) -> dict[str, Any]:
-        values: dict[str, Any] = self._constants | self._taken(named)
+        values: dict[str, Any] = self._constants | self._prepare_inputs(named)
         if observe:
             observe_values(self.inputs, values, self._real, observe)
         for step in steps:
@@ -150,9 +158,9 @@ class CoreMLProgram:
         return {name: copy_output(values[name]) for name in self.outputs}
 
     @torch.inference_mode()
-    def _bound(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
+    def _bind_steps(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
         binder = StepBinder(package, self.inputs, self._real, rounding=self.mode == "fp16")
-        steps = [step for step in map(binder.step, operations) if step]
+        steps = [step for step in map(binder.bind, operations) if step]
         made = self.inputs.keys() | binder.constants.keys() | {output.name for s in steps for output in s.outputs}
         if lost := set(self.outputs) - made:
             raise BadArtifact(f"{self.path} makes no {', '.join(sorted(lost))}.", why="The program is damaged.")
@@ -160,7 +168,7 @@ class CoreMLProgram:
         constants = {name: value for name, value in binder.constants.items() if name in used}
         return constants, assign_lifetimes(steps, kept={*self.outputs, *constants})
 
-    def _for_many(self) -> tuple[tuple[ProgramStep, ...] | None, str | None]:
+    def _batch_steps(self) -> tuple[tuple[ProgramStep, ...] | None, str | None]:
         """The steps that many images take at once, or why there are none."""
         shapes = {name: contract.shape for name, contract in self.inputs.items()}
         try:
@@ -170,8 +178,8 @@ class CoreMLProgram:
         kept = {*self.outputs, *self._constants}
         return assign_lifetimes(fuse_quantize_dequantize(steps, self._constants, self.outputs), kept), None
 
-    def _taken(self, inputs: Mapping[str, ArrayOrTensor]) -> dict[str, Tensor]:
-        tensors = {name: contract.tensor(inputs[name], self._real) for name, contract in self.inputs.items()}
+    def _prepare_inputs(self, inputs: Mapping[str, ArrayOrTensor]) -> dict[str, Tensor]:
+        tensors = {name: contract.to_tensor(inputs[name], self._real) for name, contract in self.inputs.items()}
         if self.mode == "fp16":
             halves = {name for name, contract in self.inputs.items() if contract.dtype == "FLOAT16"}
             tensors |= {name: tensors[name].half().to(self._real) for name in halves}

@@ -42,10 +42,12 @@ def quantize_dequantize(input: Tensor, *, scale: Tensor, zero_point: Tensor, out
     return result
 
 
-QUANTIZE_DEQUANTIZE = Operator.of(quantize_dequantize, exact=True)
+QUANTIZE_DEQUANTIZE = Operator.from_function(quantize_dequantize, exact=True)
 
 
-def fuse_quantize_dequantize(steps: Iterable[ProgramStep], constants: Mapping[str, Any], kept: Iterable[str]) -> list[ProgramStep]:
+def fuse_quantize_dequantize(
+    steps: Iterable[ProgramStep], constants: Mapping[str, Any], kept: Iterable[str]
+) -> list[ProgramStep]:
     """`steps` with their round trips joined; `kept` are values that are wanted besides those that steps take."""
     steps = list(steps)
     uses = Counter(name for step in steps for name in step.uses) + Counter(kept)
@@ -68,7 +70,9 @@ def fuse_quantize_dequantize(steps: Iterable[ProgramStep], constants: Mapping[st
 
 def have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> bool:
     """Whether both ways have the same parameters, and each has one of them for all elements."""
-    pairs = [(get_scalar(quantize_step, name, constants), get_scalar(dequantize_step, name, constants)) for name in SCALARS]
+    pairs = [
+        (get_scalar(quantize_step, name, constants), get_scalar(dequantize_step, name, constants)) for name in SCALARS
+    ]
     return all(a is not None and b is not None and torch.equal(a, b) for a, b in pairs)
 
 

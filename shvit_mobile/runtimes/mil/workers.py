@@ -46,8 +46,8 @@ class WorkerPool:
         Raises:
             BadArtifact: also where a process died.
         """
-        named = self._here.named(inputs)
-        images = self._here.images(named)
+        named = self._here.name_inputs(inputs)
+        images = self._here.count_images(named)
         if images in (None, 1):
             return self._here(named)
         alone = [{name: given[index : index + 1] for name, given in named.items()} for index in range(images or 0)]
@@ -81,7 +81,7 @@ def load_worker_program(path: Path, mode: ComputeMode) -> None:
 def run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:
     if _program is None:
         raise BadArtifact("The process has no program.", why="It was not started by `WorkerPool`.")
-    return _program.rows(image)
+    return _program.run_batch(image)
 
 
 def count_processors() -> int:

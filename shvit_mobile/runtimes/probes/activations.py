@@ -34,7 +34,7 @@ class ObservedValue:
     operator: str
     part: ValuePart | None = None
 
-    def inside(self, part: ValuePart) -> ObservedValue:
+    def with_part(self, part: ValuePart) -> ObservedValue:
         """What is formed on the way to this one."""
         return replace(self, part=part)
 
@@ -51,7 +51,7 @@ class ActivationObserver(Protocol):
     """
 
     engine: str
-    computes_in_half: bool
+    computes_in_fp16: bool
 
     def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         """Runs one image.
@@ -64,7 +64,9 @@ class ActivationObserver(Protocol):
         ...
 
 
-def open_activation_observer(artifact: Artifact, deployed: DeployForm, points: Sequence[ComparisonPoint]) -> ActivationObserver:
+def open_activation_observer(
+    artifact: Artifact, deployed: DeployForm, points: Sequence[ComparisonPoint]
+) -> ActivationObserver:
     """A watch on a Core ML package's own program; on the deploy form for an artifact of another target.
 
     Args:

@@ -32,7 +32,9 @@ INPUT_PRODUCERS = {
 UserMap = defaultdict[str, list[Any]]
 
 
-def locate_points(operations: Sequence[Any], points: Iterable[ComparisonPoint], path: Path) -> tuple[PointLocation, ...]:
+def locate_points(
+    operations: Sequence[Any], points: Iterable[ComparisonPoint], path: Path
+) -> tuple[PointLocation, ...]:
     """The place of every landmark.
 
     Args:
@@ -64,8 +66,8 @@ def map_values_to_layers(operations: Sequence[Any], places: Sequence[PointLocati
         operations: of the program, in its order.
         places: of its landmarks.
     """
-    sums = {place.value: place.landmark.name for place in places if place.landmark.kind == "residual"}
-    layers = iter([place.landmark.name for place in places if place.landmark.kind != "residual"])
+    sums = {place.value: place.point.name for place in places if place.point.kind == "residual"}
+    layers = iter([place.point.name for place in places if place.point.kind != "residual"])
     ahead, last = next(layers), ""
     owned: dict[str, str] = {}
     for operation in operations:
@@ -100,7 +102,7 @@ def check_layers(
     layers: Sequence[Any], points: Sequence[ComparisonPoint], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     """Raises `BadArtifact` unless a program's layers are the deploy form's: kind by kind, shape by shape."""
-    wanted = [(landmark.kind, landmark.weight) for landmark in points if landmark.kind != "residual"]
+    wanted = [(landmark.kind, landmark.weight_shape) for landmark in points if landmark.kind != "residual"]
     there = [(LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
     if there == wanted:
         return
@@ -120,7 +122,7 @@ def find_residual_sum(place: PointLocation, users: UserMap, path: Path) -> str:
         if operation.type == "add":
             return str(operation.outputs[0].name)
     raise BadArtifact(
-        f"{path.name} adds nothing to the output of {place.landmark.name}.",
+        f"{path.name} adds nothing to the output of {place.point.name}.",
         why="In the deploy form a residual sum follows it.",
         hint="Export it again.",
     )

@@ -41,13 +41,13 @@ class CoreMLActivationProbe:
         """
         self._artifact = artifact
         self._program = CoreMLProgram(artifact.path)
-        self.places = locate_points(list_operations(MLPackage(artifact.path)), points, artifact.path)
-        self._names = {place.value: place.landmark.name for place in self.places}
+        self.locations = locate_points(list_operations(MLPackage(artifact.path)), points, artifact.path)
+        self._names = {place.value: place.point.name for place in self.locations}
 
-    def free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
+    def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         return self._run(pixels, {})
 
-    def forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self._run(pixels, forced_values)
 
     def _run(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -58,13 +58,13 @@ class CoreMLActivationProbe:
             if layer is None:
                 return None
             seen[layer] = value
-            return self._held(forced_values[layer]) if layer in forced_values else None
+            return self._round_to_mode(forced_values[layer]) if layer in forced_values else None
 
         manifest = self._artifact.manifest
         self._program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
         return seen
 
-    def _held(self, value: Tensor) -> Tensor:
+    def _round_to_mode(self, value: Tensor) -> Tensor:
         """A float32 value as the program holds it."""
         return value.half().float() if self._program.mode == "fp16" else value
 
@@ -79,23 +79,25 @@ class CoreMLActivationObserver:
         self._artifact, self._programs = artifact, dict[ComputeMode, CoreMLProgram]()
         package = MLPackage(artifact.path)
         operations = list_operations(package)
-        self.computes_in_half = declares_fp16(operations)
+        self.computes_in_fp16 = declares_fp16(operations)
         layers = map_values_to_layers(operations, locate_points(operations, points, artifact.path))
         self._values = {
             output.name: ObservedValue(output.name, layers[output.name], operation.type)
             for operation in operations
             for output in operation.outputs
         }
-        self._norms, self._sums = (find_reductions(operations, types, package) for types in (NORM_OPERATORS, REDUCTION_OPERATORS))
+        self._norms, self._sums = (
+            find_reductions(operations, types, package) for types in (NORM_OPERATORS, REDUCTION_OPERATORS)
+        )
 
     def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         manifest = self._artifact.manifest
         # A program without fp16 values has none that the executor would round.
-        program = self._program("fp16" if round_to_fp16 and self.computes_in_half else "fp32")
-        observe = partial(self._observe, on_value, rounds=round_to_fp16 and not self.computes_in_half)
+        program = self._get_program("fp16" if round_to_fp16 and self.computes_in_fp16 else "fp32")
+        observe = partial(self._observe, on_value, rounds=round_to_fp16 and not self.computes_in_fp16)
         program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
 
-    def _program(self, mode: ComputeMode) -> CoreMLProgram:
+    def _get_program(self, mode: ComputeMode) -> CoreMLProgram:
         if mode not in self._programs:
             self._programs[mode] = CoreMLProgram(self._artifact.path, mode=mode)
         return self._programs[mode]
@@ -106,11 +108,11 @@ class CoreMLActivationObserver:
         on_value(self._values.get(name) or ObservedValue(name, "input", "input"), value)
         if name in self._norms:
             made, axes = self._norms[name]
-            on_value(self._values[made].inside("squares"), value.square())
-            on_value(self._values[made].inside("sum"), sum_over_axes(value.square(), axes))
+            on_value(self._values[made].with_part("squares"), value.square())
+            on_value(self._values[made].with_part("sum"), sum_over_axes(value.square(), axes))
         if name in self._sums:
             made, axes = self._sums[name]
-            on_value(self._values[made].inside("sum"), sum_over_axes(value, axes))
+            on_value(self._values[made].with_part("sum"), sum_over_axes(value, axes))
         return value if rounds else None
 
 

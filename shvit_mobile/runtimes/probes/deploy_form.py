@@ -24,7 +24,7 @@ NORM, MEAN = "group_norm", "mean"
 class DeployFormActivationObserver:
     """A `Watch`: torch's operators on the CPU, in float32."""
 
-    computes_in_half = False
+    computes_in_fp16 = False
 
     def __init__(self, deployed: DeployForm) -> None:
         self.engine = f"the float model in torch {torch.__version__}"
@@ -32,10 +32,18 @@ class DeployFormActivationObserver:
 
     def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         deployed = self._deployed
-        given = convert_to_raw_input(pixels) if deployed.takes == "pixels" else deployed.trained.preprocessing.normalised(pixels)
+        given = (
+            convert_to_raw_input(pixels)
+            if deployed.input_domain == "pixels"
+            else deployed.trained.preprocessing.normalize(pixels)
+        )
         image, path = torch.from_numpy(given), [""]
         on_value(ObservedValue("input", "input", "input"), image)
-        with torch.no_grad(), track_module_path(deployed.module, path), ActivationDispatchMode(on_value, path, round_to_fp16):
+        with (
+            torch.no_grad(),
+            track_module_path(deployed.module, path),
+            ActivationDispatchMode(on_value, path, round_to_fp16),
+        ):
             deployed.module(image)
 
 
@@ -72,15 +80,18 @@ def round_tensor_to_fp16(tensor: Tensor) -> Tensor:
 def observe_norm_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
     """What a norm of one group forms of an image: its squares and their sum."""
     squares = args[0].square()
-    on_value(value.inside("squares"), squares)
-    on_value(value.inside("sum"), squares.sum())
+    on_value(value.with_part("squares"), squares)
+    on_value(value.with_part("sum"), squares.sum())
 
 
 def observe_mean_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
-    on_value(value.inside("sum"), args[0].sum(args[1]))
+    on_value(value.with_part("sum"), args[0].sum(args[1]))
 
 
-INTERNAL_OBSERVERS: dict[str, Callable[[ValueCallback, ObservedValue, tuple[Any, ...]], None]] = {NORM: observe_norm_internals, MEAN: observe_mean_internals}
+INTERNAL_OBSERVERS: dict[str, Callable[[ValueCallback, ObservedValue, tuple[Any, ...]], None]] = {
+    NORM: observe_norm_internals,
+    MEAN: observe_mean_internals,
+}
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class PointLocation:
         rectified: whether it is after a relu.
     """
 
-    landmark: ComparisonPoint
+    point: ComparisonPoint
     value: str
     rectified: bool
 
@@ -52,9 +52,9 @@ class ActivationProbe(Protocol):
     """
 
     engine: str
-    places: tuple[PointLocation, ...]
+    locations: tuple[PointLocation, ...]
 
-    def free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
+    def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         """The artifact's own values by the names of the landmarks.
 
         Args:
@@ -62,7 +62,7 @@ class ActivationProbe(Protocol):
         """
         ...
 
-    def forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Its values where everything behind a landmark computes with what is given there, not with its own value.
 
         Args:

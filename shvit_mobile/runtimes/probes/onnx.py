@@ -40,20 +40,25 @@ class ONNXActivationProbe:
         self.engine = f"ONNX Runtime {onnxruntime.__version__} (CPU), optimisations off"
         self._artifact = artifact
         model = read_onnx_model(artifact.path)
-        self.places = locate_points(model.graph, points, artifact)
-        self._names = [place.value for place in self.places]
+        self.locations = locate_points(model.graph, points, artifact)
+        self._names = [place.value for place in self.locations]
         shown = add_outputs(model, self._names)
-        self._free, self._forced = open_unoptimized_session(shown, artifact), open_unoptimized_session(cut_graph(shown, self._names), artifact)
+        self._free, self._forced = (
+            open_unoptimized_session(shown, artifact),
+            open_unoptimized_session(cut_graph(shown, self._names), artifact),
+        )
 
-    def free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
-        return self._run(self._free, self._image(pixels))
+    def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
+        return self._run(self._free, self._prepare_feed(pixels))
 
-    def forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        fed = {name_forced_input(place.value): forced_values[place.landmark.name].numpy() for place in self.places}
+    def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        fed = {name_forced_input(place.value): forced_values[place.point.name].numpy() for place in self.locations}
         taken = {there.name for there in self._forced.get_inputs()}
-        return self._run(self._forced, {name: x for name, x in (self._image(pixels) | fed).items() if name in taken})
+        return self._run(
+            self._forced, {name: x for name, x in (self._prepare_feed(pixels) | fed).items() if name in taken}
+        )
 
-    def _image(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def _prepare_feed(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         manifest = self._artifact.manifest
         return {manifest.input.name: prepare_input(manifest, pixels)}
 
@@ -62,10 +67,12 @@ class ONNXActivationProbe:
             values = session.run(self._names, inputs)
         except Exception as reason:  # ONNX Runtime's errors have no base of their own
             raise BadArtifact(f"ONNX Runtime cannot run {self._artifact.path}: {get_first_line(reason)}") from reason
-        return {place.landmark.name: torch.from_numpy(value) for place, value in zip(self.places, values, strict=True)}
+        return {place.point.name: torch.from_numpy(value) for place, value in zip(self.locations, values, strict=True)}
 
 
-def locate_points(graph: onnx.GraphProto, points: Sequence[ComparisonPoint], artifact: Artifact) -> tuple[PointLocation, ...]:
+def locate_points(
+    graph: onnx.GraphProto, points: Sequence[ComparisonPoint], artifact: Artifact
+) -> tuple[PointLocation, ...]:
     """The place of every landmark, whose name its nodes have."""
     nodes = {node.name: node for node in graph.node}
     places = []

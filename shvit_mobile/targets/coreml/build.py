@@ -63,7 +63,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
 def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
     if options.input != "image":
         return
-    if deployed.takes != "pixels":
+    if deployed.input_domain != "pixels":
         raise WrongConfig(
             "An image input needs a deploy form that takes pixels; this one takes normalised values.",
             why="Core ML hands over pixels, 0 to 255, and scales all channels by one number at most.",
@@ -82,7 +82,7 @@ def build_input_contract(deployed: DeployForm, options: CoreMLOptions) -> InputC
     return InputContract(
         name=INPUT_NAMES[options.input],
         kind=options.input,
-        values=deployed.takes,
+        values=deployed.input_domain,
         shape=(1, deployed.module.config.in_channels, height, width),
         dtype="uint8" if options.input == "image" else "float32",
     )

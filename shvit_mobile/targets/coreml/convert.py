@@ -117,7 +117,9 @@ def build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
 
 def build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
     return ct.ClassifierConfig(
-        make_labels_unique(deployed.trained.labels), predicted_feature_name=LABEL, predicted_probabilities_output=PROBABILITIES
+        make_labels_unique(deployed.trained.labels),
+        predicted_feature_name=LABEL,
+        predicted_probabilities_output=PROBABILITIES,
     )
 
 

@@ -17,7 +17,9 @@ PROVENANCE_KEY = "shvit-mobile"
 PREVIEW_KEY = "com.apple.coreml.model.preview.type"
 
 
-def write_model_descriptions(converted: ConvertedModel, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> None:
+def write_model_descriptions(
+    converted: ConvertedModel, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
+) -> None:
     """Writes descriptions and metadata into the model; coremltools' own metadata, which holds a date, goes."""
     description = converted.model.description
     for feature in (*description.input, *description.output):
@@ -38,7 +40,7 @@ def build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
     values = {
         "pixels": "pixels, 0 to 255; the program normalises them",
         "normalised": f"(pixel / 255 - mean) / std, mean {preprocessing.mean}, std {preprocessing.std}",
-    }[deployed.takes]
+    }[deployed.input_domain]
     colours = {"rgb": "red, green, blue", "bgr": "blue, green, red"}[preprocessing.channel_order]
     return {
         INPUT_NAMES["image"]: f"A picture of {width} by {height} pixels, upright.",
@@ -67,7 +69,7 @@ def build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOpt
         "preprocessing": asdict(trained.preprocessing),
         "shvit_mobile": version("shvit-mobile"),
         "source": trained.source,
-        "takes": deployed.takes,
+        "takes": deployed.input_domain,
         "variant": trained.variant,
     }
     texts = {

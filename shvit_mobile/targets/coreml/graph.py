@@ -12,7 +12,9 @@ from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.targets.coreml.options import CoreMLOptions
 
 
-def export_torch_program(deployed: DeployForm, precision: Precision, options: CoreMLOptions) -> torch.export.ExportedProgram:
+def export_torch_program(
+    deployed: DeployForm, precision: Precision, options: CoreMLOptions
+) -> torch.export.ExportedProgram:
     """The program on the CPU in float32 at a batch of one: (1, channels, height, width) in, logits (1, classes) out.
 
     Args:

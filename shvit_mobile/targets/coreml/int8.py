@@ -54,8 +54,8 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
         for name, conv in found.items():
             if name in ranges:
                 writer = Int8LayerWriter(function, conv, name)
-                writer.weight(deployed.module.get_submodule(name))
-                writer.activations(ranges[name], recipe)
+                writer.write_weight(deployed.module.get_submodule(name))
+                writer.write_activations(ranges[name], recipe)
 
 
 def open_unknown_scope() -> Any:
@@ -88,7 +88,7 @@ class Int8LayerWriter:
 
         self.function, self.conv, self.name, self.mb = function, conv, name, Builder
 
-    def weight(self, layer: nn.Module) -> None:
+    def write_weight(self, layer: nn.Module) -> None:
         """int8 constants in place of the layer's weight, with a scale in fp16 for each output channel."""
         weight = layer.get_parameter("weight")
         integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
@@ -97,9 +97,9 @@ class Int8LayerWriter:
                 f"The weight of {self.name} has the shape {tuple(self.conv.weight.shape)} in coremltools' program.",
                 why=f"In the model it is {integers.shape}.",
             )
-        self.conv.set_inputs(weight=self.decompressed(integers, scales.astype(np.float16)))
+        self.conv.set_inputs(weight=self.add_weight_decompression(integers, scales.astype(np.float16)))
 
-    def decompressed(self, integers: NDArray[np.int8], scales: NDArray[np.float16]) -> Any:
+    def add_weight_decompression(self, integers: NDArray[np.int8], scales: NDArray[np.float16]) -> Any:
         from coremltools import target
 
         name = f"{self.name}.weight"
@@ -112,18 +112,20 @@ class Int8LayerWriter:
             quantized_data=integers, zero_point=np.int8(0), scale=scales, axis=0, before_op=self.conv, name=name
         )
 
-    def activations(self, seen: ActivationRange, recipe: Recipe) -> None:
+    def write_activations(self, seen: ActivationRange, recipe: Recipe) -> None:
         """int8 before the convolution, if it is not there already, and behind it or its relu."""
         if self.conv.x.op is None or self.conv.x.op.op_type != "dequantize":
             given = choose_affine_parameters(*seen.input, recipe.activations)
-            self.conv.set_inputs(x=self.through_int8(self.conv.x, given, self.conv, "input"))
+            self.conv.set_inputs(x=self.add_quantize_dequantize(self.conv.x, given, self.conv, "input"))
         last, (low, high) = self.conv.outputs[0], seen.output
         if [follower.op_type for follower in last.child_ops] == ["relu"]:
             last, low = last.child_ops[0].outputs[0], 0.0
-        made = self.through_int8(last, choose_affine_parameters(low, high, recipe.activations), self.next_user(last), "output")
+        made = self.add_quantize_dequantize(
+            last, choose_affine_parameters(low, high, recipe.activations), self.find_next_user(last), "output"
+        )
         self.function.replace_uses_of_var_after_op(anchor_op=made.op, old_var=last, new_var=made)
 
-    def through_int8(self, value: Any, parameters: AffineParameters, before: Any, what: str) -> Any:
+    def add_quantize_dequantize(self, value: Any, parameters: AffineParameters, before: Any, what: str) -> Any:
         """`value` rounded to the integers of `parameters` and read back, ahead of the operator `before`."""
         name = f"{self.name}.{what}"
         constants: dict[str, np.generic] = {"scale": np.float16(parameters.scale)}
@@ -137,6 +139,6 @@ class Int8LayerWriter:
         integers = self.mb.quantize(input=value, output_dtype="int8", before_op=before, name=f"{name}.int8", **common)
         return self.mb.dequantize(input=integers, before_op=before, name=name, **common)
 
-    def next_user(self, value: Any) -> Any:
+    def find_next_user(self, value: Any) -> Any:
         """The first operator in the program that takes a value."""
         return next(operator for operator in self.function.operations if operator in value.child_ops)

@@ -64,7 +64,7 @@ class CoreMLOptions(TargetOptions):
 
     def __post_init__(self) -> None:
         if self.deployment_target not in DEPLOYMENT_TARGETS:
-            raise UnknownDeploymentTarget.among(self.deployment_target, DEPLOYMENT_TARGETS)
+            raise UnknownDeploymentTarget.from_choices(self.deployment_target, DEPLOYMENT_TARGETS)
         if self.input not in INPUT_NAMES:
             raise WrongConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
         if self.layout not in ATTENTION_LAYOUTS:

@@ -73,7 +73,11 @@ def build_package_manifest() -> dict[str, Any]:
             "path": WEIGHTS_ITEM,
         },
     }
-    return {"fileFormatVersion": "1.0.0", "itemInfoEntries": items, "rootModelIdentifier": create_item_identifier(MODEL_ITEM)}
+    return {
+        "fileFormatVersion": "1.0.0",
+        "itemInfoEntries": items,
+        "rootModelIdentifier": create_item_identifier(MODEL_ITEM),
+    }
 
 
 def create_item_identifier(item: str) -> str:

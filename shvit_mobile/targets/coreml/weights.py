@@ -30,12 +30,19 @@ def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) ->
     """
     from coremltools.optimize import coreml as cto
 
-    name, config = (QUANTIZE_PASS, create_quantizer_config) if recipe.precision == "int8-weights" else (PALETTIZE_PASS, create_palettizer_config)
+    name, config = (
+        (QUANTIZE_PASS, create_quantizer_config)
+        if recipe.precision == "int8-weights"
+        else (PALETTIZE_PASS, create_palettizer_config)
+    )
     whole = config(cto, recipe.precision, 0)
     exceptions = dict.fromkeys(iterate_float_operators(mil, recipe))
     if block:
         blocks = config(cto, recipe.precision, block)
-        exceptions = dict.fromkeys(iterate_divisible_operators(mil, block, 1 if name == QUANTIZE_PASS else 0), blocks) | exceptions
+        exceptions = (
+            dict.fromkeys(iterate_divisible_operators(mil, block, 1 if name == QUANTIZE_PASS else 0), blocks)
+            | exceptions
+        )
     pipeline = ct.PassPipeline.EMPTY
     pipeline.append_pass(name)
     pipeline.set_options(name, {"config": cto.OptimizationConfig(whole, op_name_configs=exceptions)})
@@ -45,14 +52,18 @@ def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) ->
 def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
     """int8, symmetric; one scale an output channel, or one for each block of its input channels."""
     blocks = {"granularity": "per_block", "block_size": block} if block else {"granularity": "per_channel"}
-    return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **blocks)
+    return cto.OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype="int8", weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **blocks
+    )
 
 
 def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
     """One palette a weight, or one for each group of output channels; ours, since coremltools' own depend on chance."""
     groups = {"granularity": "per_grouped_channel", "group_size": block, "channel_axis": 0} if block else {}
     chosen: Callable[[Any], Any] = partial(palettize, bits=PALETTE_BITS[precision])
-    return cto.OpPalettizerConfig(mode="custom", lut_function=chosen, weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **groups)
+    return cto.OpPalettizerConfig(
+        mode="custom", lut_function=chosen, weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **groups
+    )
 
 
 def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:

@@ -76,7 +76,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
         input=InputContract(
             name=IMAGES,
             kind="tensor",
-            values=deployed.takes,
+            values=deployed.input_domain,
             shape=(0 if options.dynamic_batch else 1, *shape),
             dtype="float32",
         ),
@@ -94,7 +94,7 @@ def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions)
     graph = GraphBuilder(trained.variant, images=IMAGES, shape=shape)
     ranges = select_int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
     logits = ModuleWriter(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
-    model = graph.model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
+    model = graph.build_model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
     model.doc_string = format_doc_string(deployed, recipe)
     helper.set_model_props(
@@ -102,7 +102,7 @@ def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions)
         {
             "labels": json.dumps(trained.labels, ensure_ascii=False),
             "preprocessing": json.dumps(asdict(trained.preprocessing)),
-            "values": deployed.takes,
+            "values": deployed.input_domain,
             "precision": recipe.precision_name,
             "checkpoint_sha256": trained.sha256,
         },
@@ -114,7 +114,7 @@ def format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
     """What a person who opens the file needs to know to use it."""
     trained = deployed.trained
     height, width = trained.preprocessing.size
-    takes = "0 to 255" if deployed.takes == "pixels" else "(pixel / 255 - mean) / std"
+    takes = "0 to 255" if deployed.input_domain == "pixels" else "(pixel / 255 - mean) / std"
     return (
         f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision_name}, from {trained.source}. "
         f"`{IMAGES}`: float32, {trained.preprocessing.channel_order}, {height}x{width}, values {takes}. "

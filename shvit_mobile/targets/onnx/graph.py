@@ -41,36 +41,36 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
-    def add(
+    def add_node(
         self, op: str, name: str, *inputs: GraphValue | str, shape: tuple[int, ...] | None = None, **attributes: Any
     ) -> GraphValue:
         """A node with one output, called `name`; its shape is the first input's unless told."""
         self._append(op, name, inputs, [name], attributes)
         return GraphValue(name, get_shape(inputs[0]) if shape is None else shape)
 
-    def split(self, name: str, x: GraphValue, sizes: Sequence[int]) -> list[GraphValue]:
+    def add_split(self, name: str, x: GraphValue, sizes: Sequence[int]) -> list[GraphValue]:
         """The channels of `x` in parts."""
         outputs = [f"{name}.{index}" for index in range(len(sizes))]
-        self._append("Split", name, [x, self.integers(f"{name}.sizes", sizes)], outputs, {"axis": 1})
+        self._append("Split", name, [x, self.add_int64_constant(f"{name}.sizes", sizes)], outputs, {"axis": 1})
         return [GraphValue(output, (size, *x.shape[1:])) for output, size in zip(outputs, sizes, strict=True)]
 
-    def reshape(self, name: str, x: GraphValue, shape: tuple[int, ...]) -> GraphValue:
+    def add_reshape(self, name: str, x: GraphValue, shape: tuple[int, ...]) -> GraphValue:
         """`x` in another shape; the batch stays what it is, known or not."""
         if prod(shape) != prod(x.shape):
             raise ValueError(f"{x.name} of shape {x.shape} cannot become {shape}")
-        return self.add("Reshape", name, x, self.integers(f"{name}.shape", (0, *shape)), shape=shape)
+        return self.add_node("Reshape", name, x, self.add_int64_constant(f"{name}.shape", (0, *shape)), shape=shape)
 
-    def integers(self, name: str, values: Sequence[int]) -> str:
-        return self.constant(name, np.array(values, np.int64))
+    def add_int64_constant(self, name: str, values: Sequence[int]) -> str:
+        return self.add_constant(name, np.array(values, np.int64))
 
-    def constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
+    def add_constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
         """Adds a constant and returns its name."""
         if name in self._constants:
             raise ValueError(f"two constants are called {name}")
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
-    def model(self, logits: GraphValue, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
+    def build_model(self, logits: GraphValue, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
         """The graph as a model, with `logits` as its one output under the name `output`.
 
         Args:

@@ -31,7 +31,8 @@ def read_inventory(path: AnyPath) -> Inventory:
         sizes[dtype.name] += prod(constant.dims) * dtype.itemsize
     makers = {output: node.op_type for node in graph.node for output in node.output}
     quantized = sum(
-        node.op_type in LAYER_OPERATORS and all(makers.get(given) == "DequantizeLinear" for given in node.input if given)
+        node.op_type in LAYER_OPERATORS
+        and all(makers.get(given) == "DequantizeLinear" for given in node.input if given)
         for node in graph.node
     )
     return Inventory(

@@ -23,8 +23,8 @@ MAX_INT32_BIAS = 2**30
 
 def add_float_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, name: str, *, relu: bool) -> GraphValue:
     """A convolution in float32, and its relu where it has one."""
-    weight = graph.constant(f"{name}.weight", convert_to_array(conv.weight))
-    bias = graph.constant(f"{name}.bias", convert_to_array(get_bias(conv)))
+    weight = graph.add_constant(f"{name}.weight", convert_to_array(conv.weight))
+    bias = graph.add_constant(f"{name}.bias", convert_to_array(get_bias(conv)))
     return add_convolution(graph, conv, x, weight, bias, name, relu=relu)
 
 
@@ -55,14 +55,16 @@ def add_int8_convolution(
         relu=relu,
     )
     low, high = activation_range.output
-    return add_quantize_dequantize(graph, y, choose_affine_parameters(0.0 if relu else low, high, activations), f"{name}.output")
+    return add_quantize_dequantize(
+        graph, y, choose_affine_parameters(0.0 if relu else low, high, activations), f"{name}.output"
+    )
 
 
 def add_linear(graph: GraphBuilder, layer: nn.Linear, x: GraphValue, name: str) -> GraphValue:
     """A linear layer in float32."""
-    weight = graph.constant(f"{name}.weight", convert_to_array(layer.weight))
-    bias = graph.constant(f"{name}.bias", convert_to_array(layer.bias))
-    return graph.add("Gemm", name, x, weight, bias, shape=(layer.out_features,), transB=1)
+    weight = graph.add_constant(f"{name}.weight", convert_to_array(layer.weight))
+    bias = graph.add_constant(f"{name}.bias", convert_to_array(layer.bias))
+    return graph.add_node("Gemm", name, x, weight, bias, shape=(layer.out_features,), transB=1)
 
 
 def convert_to_array(tensor: Tensor) -> NDArray[Any]:
@@ -71,7 +73,9 @@ def convert_to_array(tensor: Tensor) -> NDArray[Any]:
     return values
 
 
-def add_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight: str, bias: str, name: str, *, relu: bool) -> GraphValue:
+def add_convolution(
+    graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight: str, bias: str, name: str, *, relu: bool
+) -> GraphValue:
     if isinstance(conv.padding, str):
         raise TypeError(f"{name} pads by name")
     (top, left), (rows, columns), strides = conv.padding, conv.kernel_size, conv.stride
@@ -81,7 +85,7 @@ def add_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight:
         (height + 2 * top - rows) // strides[0] + 1,
         (width + 2 * left - columns) // strides[1] + 1,
     )
-    y = graph.add(
+    y = graph.add_node(
         "Conv",
         name,
         x,
@@ -93,28 +97,30 @@ def add_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight:
         pads=(top, left, top, left),
         group=conv.groups,
     )
-    return graph.add("Relu", f"{name}.relu", y) if relu else y
+    return graph.add_node("Relu", f"{name}.relu", y) if relu else y
 
 
 def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: AffineParameters, name: str) -> GraphValue:
     """`x` rounded to the integers of `parameters` and read back; as it is where it has just come from them."""
     if x.affine == parameters:
         return x
-    scale = graph.constant(f"{name}.scale", np.float32(parameters.scale))
-    zero_point = graph.constant(f"{name}.zero_point", np.int8(parameters.zero_point))
-    integers = graph.add("QuantizeLinear", f"{name}.int8", x, scale, zero_point)
-    real = graph.add("DequantizeLinear", name, integers, scale, zero_point)
+    scale = graph.add_constant(f"{name}.scale", np.float32(parameters.scale))
+    zero_point = graph.add_constant(f"{name}.zero_point", np.int8(parameters.zero_point))
+    integers = graph.add_node("QuantizeLinear", f"{name}.int8", x, scale, zero_point)
+    real = graph.add_node("DequantizeLinear", name, integers, scale, zero_point)
     return GraphValue(real.name, real.shape, parameters)
 
 
 def add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
     """Constant integers with a scale for each output channel, read back to float."""
-    stored = graph.constant(f"{name}.{integers.dtype}", integers)
-    scale = graph.constant(f"{name}.scale", scales)
-    return graph.add("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
+    stored = graph.add_constant(f"{name}.{integers.dtype}", integers)
+    scale = graph.add_constant(f"{name}.scale", scales)
+    return graph.add_node("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
 
 
-def quantize_convolution_weight(conv: nn.Conv2d, input_parameters: AffineParameters) -> tuple[NDArray[Any], NDArray[Any]]:
+def quantize_convolution_weight(
+    conv: nn.Conv2d, input_parameters: AffineParameters
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The integers of a weight and its scales, shape (out channels,).
 
     A channel with next to no weight has a scale in which its bias would not fit int32; it gets the scale that the bias

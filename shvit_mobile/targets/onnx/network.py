@@ -56,8 +56,8 @@ def write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> Gr
         raise TypeError("the deploy form has one head")
     x = writer.write(model.patch_embed, x, "patch_embed")
     x = writer.write(model.stages, x, "stages")
-    pooled = writer.graph.add("GlobalAveragePool", "pool", x, shape=(x.shape[0], 1, 1))
-    features = writer.graph.add("Flatten", "features", pooled, shape=(x.shape[0],))
+    pooled = writer.graph.add_node("GlobalAveragePool", "pool", x, shape=(x.shape[0], 1, 1))
+    features = writer.graph.add_node("Flatten", "features", pooled, shape=(x.shape[0],))
     return writer.write(model.head, features, "head")
 
 
@@ -73,7 +73,7 @@ def write_block(writer: ModuleWriter, module: Block, x: GraphValue, name: str) -
 
 
 def write_residual(writer: ModuleWriter, module: Residual, x: GraphValue, name: str) -> GraphValue:
-    return writer.graph.add("Add", f"{name}.add", x, writer.write(module.m, x, f"{name}.m"))
+    return writer.graph.add_node("Add", f"{name}.add", x, writer.write(module.m, x, f"{name}.m"))
 
 
 def write_sequential(writer: ModuleWriter, module: nn.Sequential, x: GraphValue, name: str) -> GraphValue:
@@ -97,33 +97,33 @@ def write_patch_merging(writer: ModuleWriter, module: PatchMerging, x: GraphValu
 
 
 def write_squeeze_excite(writer: ModuleWriter, module: SqueezeExcite, x: GraphValue, name: str) -> GraphValue:
-    pooled = writer.graph.add("GlobalAveragePool", f"{name}.pool", x, shape=(x.shape[0], 1, 1))
+    pooled = writer.graph.add_node("GlobalAveragePool", f"{name}.pool", x, shape=(x.shape[0], 1, 1))
     hidden = write_convolution_with_relu(writer, module.fc1, pooled, f"{name}.fc1")
-    gate = writer.graph.add("Sigmoid", f"{name}.gate", writer.write(module.fc2, hidden, f"{name}.fc2"))
-    return writer.graph.add("Mul", f"{name}.mul", x, gate)
+    gate = writer.graph.add_node("Sigmoid", f"{name}.gate", writer.write(module.fc2, hidden, f"{name}.fc2"))
+    return writer.graph.add_node("Mul", f"{name}.mul", x, gate)
 
 
 def write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphValue, name: str) -> GraphValue:
     graph, qk, partial = writer.graph, module.qk_dim, module.partial_dim
     height, width = x.shape[1:]
     positions = height * width
-    attending, passing = graph.split(f"{name}.split", x, (partial, module.dim - partial))
+    attending, passing = graph.add_split(f"{name}.split", x, (partial, module.dim - partial))
     qkv = writer.write(module.qkv, writer.write(module.pre_norm, attending, f"{name}.pre_norm"), f"{name}.qkv")
     # Split before reshaped: ONNX Runtime on an x86 copies a QuantizeLinear past a Reshape, and from opset 21 on the
     # copy then fails to load, since its zero point has become uint8 and it still says int8 (onnxruntime#25526).
     query, key, value = (
-        graph.reshape(f"{part.name}.flat", part, (part.shape[0], positions))
-        for part in graph.split(f"{name}.parts", qkv, (qk, qk, partial))
+        graph.add_reshape(f"{part.name}.flat", part, (part.shape[0], positions))
+        for part in graph.add_split(f"{name}.parts", qkv, (qk, qk, partial))
     )
     if module.scale != 1:
         raise TypeError(f"{name} still scales its queries; the deploy form has that in its projection")
-    turned = graph.add("Transpose", f"{name}.query", query, shape=(positions, qk), perm=(0, 2, 1))
-    scores = graph.add("MatMul", f"{name}.scores", turned, key, shape=(positions, positions))
-    weights = graph.add("Softmax", f"{name}.weights", scores, axis=-1)
-    over_keys = graph.add("Transpose", f"{name}.over_keys", weights, perm=(0, 2, 1))
-    attended = graph.add("MatMul", f"{name}.attended", value, over_keys)
-    image = graph.reshape(f"{name}.image", attended, (partial, height, width))
-    joined = graph.add("Concat", f"{name}.joined", image, passing, shape=x.shape, axis=1)
+    turned = graph.add_node("Transpose", f"{name}.query", query, shape=(positions, qk), perm=(0, 2, 1))
+    scores = graph.add_node("MatMul", f"{name}.scores", turned, key, shape=(positions, positions))
+    weights = graph.add_node("Softmax", f"{name}.weights", scores, axis=-1)
+    over_keys = graph.add_node("Transpose", f"{name}.over_keys", weights, perm=(0, 2, 1))
+    attended = graph.add_node("MatMul", f"{name}.attended", value, over_keys)
+    image = graph.add_reshape(f"{name}.image", attended, (partial, height, width))
+    joined = graph.add_node("Concat", f"{name}.joined", image, passing, shape=x.shape, axis=1)
     return writer.write(module.proj, joined, f"{name}.proj")
 
 
@@ -135,14 +135,16 @@ def write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, 
     if module.num_groups != 1 or module.affine:
         raise TypeError(f"{name} has {module.num_groups} groups or weights; the deploy form has one and none")
     graph = writer.graph
-    together = graph.reshape(f"{name}.together", x, (1, prod(x.shape)))
-    one = graph.constant(f"{name}.one", np.ones(1, np.float32))
-    zero = graph.constant(f"{name}.zero", np.zeros(1, np.float32))
-    unit = graph.add("InstanceNormalization", f"{name}.unit", together, one, zero, epsilon=module.eps)
-    return graph.reshape(name, unit, x.shape)
+    together = graph.add_reshape(f"{name}.together", x, (1, prod(x.shape)))
+    one = graph.add_constant(f"{name}.one", np.ones(1, np.float32))
+    zero = graph.add_constant(f"{name}.zero", np.zeros(1, np.float32))
+    unit = graph.add_node("InstanceNormalization", f"{name}.unit", together, one, zero, epsilon=module.eps)
+    return graph.add_reshape(name, unit, x.shape)
 
 
-def write_convolution(writer: ModuleWriter, module: nn.Conv2d, x: GraphValue, name: str, *, relu: bool = False) -> GraphValue:
+def write_convolution(
+    writer: ModuleWriter, module: nn.Conv2d, x: GraphValue, name: str, *, relu: bool = False
+) -> GraphValue:
     """A convolution in the precision that the recipe gives it."""
     if name in writer.ranges:
         return add_int8_convolution(writer.graph, module, x, name, writer.ranges[name], writer.activations, relu=relu)
@@ -157,11 +159,13 @@ def write_convolution_with_relu(writer: ModuleWriter, module: nn.Module, x: Grap
 
 
 def write_mean_subtraction(writer: ModuleWriter, module: MeanSubtraction, x: GraphValue, name: str) -> GraphValue:
-    return writer.graph.add("Sub", name, x, writer.graph.constant(f"{name}.mean", convert_to_array(module.mean)))
+    return writer.graph.add_node(
+        "Sub", name, x, writer.graph.add_constant(f"{name}.mean", convert_to_array(module.mean))
+    )
 
 
 def write_relu(writer: ModuleWriter, _: nn.ReLU, x: GraphValue, name: str) -> GraphValue:
-    return writer.graph.add("Relu", name, x)
+    return writer.graph.add_node("Relu", name, x)
 
 
 def write_linear(writer: ModuleWriter, module: nn.Linear, x: GraphValue, name: str) -> GraphValue:

@@ -68,7 +68,7 @@ def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
 
 def test_it_says_what_was_emulated() -> None:
     with ARM64Runner(lower_program("fp32").artifact, CPUS["dotprod"]) as runner:
-        assert runner.how == "emulated"
+        assert runner.execution == "emulated"
         assert re.fullmatch(
             r"ExecuTorch 1\.3\.1 \(XNNPACK\) on ARM64 dotprod, emulated by qemu \d[\d.]+", runner.engine
         )

@@ -66,7 +66,7 @@ def test_a_sysroot_whose_emulator_has_gone_counts_as_none(folder: Path) -> None:
     made = Sysroot(folder)
     folder.mkdir(parents=True)
     made.versions_file.write_text(
-        SysrootVersions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).json_text()
+        SysrootVersions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).to_json()
     )
     made.qemu.symlink_to(folder / "uninstalled")
     with pytest.raises(ToolMissing, match="not set up"):
@@ -136,7 +136,7 @@ def test_an_emulator_that_dies_is_quoted(tmp_path: Path) -> None:
         EmulatedProcess(dying, CPUS[DEFAULT_CPU]) as process,
         pytest.raises(EmulatorFailed, match="died with status 132") as failed,
     ):
-        _ = process.hello
+        _ = process.handshake
     assert failed.value.why == "It said: uncaught target signal 4"
     assert str(tmp_path) in failed.value.hint
 

@@ -39,7 +39,9 @@ def lowered(tmp_path_factory):
     @cache
     def package(variant: str, precision: Precision) -> Path:
         folder = tmp_path_factory.mktemp("lowered")
-        deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL if variant == "small" else variant), size=SIZE))
+        deployed = to_deploy_form(
+            build_trained_model(build_random_shvit(SMALL if variant == "small" else variant), size=SIZE)
+        )
         images = open_images(write_picture_folder(folder / "pictures", count=4, size=(80, 110)))
         recipe = calibrate(deployed, images, precision=precision, count=4)
         return lower(deployed, recipe, "coreml", folder).path
@@ -53,7 +55,7 @@ def draw_pictures(count: int = N) -> np.ndarray:
 
 def compute_every_value(program: CoreMLProgram, picture: np.ndarray) -> dict[str, Any]:
     """All that a program makes of one image, by the steps of the program as it is declared."""
-    values = program._constants | program._taken({"image": picture})
+    values = program._constants | program._prepare_inputs({"image": picture})
     for step in program._steps:
         made = dict(values)
         step.run(made)
@@ -74,7 +76,7 @@ MODELS = ["small", *(pytest.param(variant, marks=slow) for variant in VARIANTS)]
 @pytest.mark.parametrize("variant", MODELS)
 def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, precision):
     program = CoreMLProgram(lowered(variant, precision))
-    assert program.one_at_a_time is None
+    assert program.not_batchable_reason is None
     with torch.inference_mode():
         alone = [compute_every_value(program, picture) for picture in draw_pictures()]
         trips = 0
@@ -152,8 +154,16 @@ RUN_AT_ONCE = build_operator_table(
     ("einsum", lambda x: mb.einsum(values=(x, mb.relu(x=x)), equation="bchq,bqhk->bchk"), (1, 4, 3, 4)),
     ("round_trip", lambda x: dequantize_value(quantize_value(x)), (1, 4, 5)),
     ("two_back", lambda x: mb.add(x=dequantize_value(q := quantize_value(x)), y=dequantize_value(q)), (1, 4, 5)),
-    ("other_scale", lambda x: mb.dequantize(input=quantize_value(x), scale=np.float32(0.3), zero_point=np.int8(4)), (1, 4, 5)),
-    ("by_channel", lambda x: mb.quantize(input=x, scale=draw_array(4, low=0.1), output_dtype="int8", axis=1), (1, 4, 5)),
+    (
+        "other_scale",
+        lambda x: mb.dequantize(input=quantize_value(x), scale=np.float32(0.3), zero_point=np.int8(4)),
+        (1, 4, 5),
+    ),
+    (
+        "by_channel",
+        lambda x: mb.quantize(input=x, scale=draw_array(4, low=0.1), output_dtype="int8", axis=1),
+        (1, 4, 5),
+    ),
 )
 
 
@@ -170,7 +180,9 @@ def many_operators(tmp_path_factory):
     """One program of all of `RUN_AT_ONCE`, and `N` images for each."""
     folder = tmp_path_factory.mktemp("rows")
     images = {name: draw_array(N, *shape[1:], seed=7) for name, (_, shape) in RUN_AT_ONCE.items()}
-    cases = {name: OperatorCase(cast_to_float(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()}
+    cases = {
+        name: OperatorCase(cast_to_float(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()
+    }
     program = CoreMLProgram(save_cases(cases, folder / "rows.mlpackage"))
     alone = [program({f"{name}_0": given[i : i + 1] for name, given in images.items()}) for i in range(N)]
     return program, alone, program({f"{name}_0": given for name, given in images.items()})
@@ -234,8 +246,10 @@ REFUSED = build_operator_table(
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, reason):
     build, shape = REFUSED[reason]
-    program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (draw_array(*shape),))}, tmp_path / "r.mlpackage"))
-    assert reason in program.one_at_a_time
+    program = CoreMLProgram(
+        save_cases({"y": OperatorCase(build, None, (draw_array(*shape),))}, tmp_path / "r.mlpackage")
+    )
+    assert reason in program.not_batchable_reason
     if shape[0] == 1:
         images = draw_array(N, *shape[1:])
         expected = [program(images[i : i + 1])["y"] for i in range(N)]
@@ -250,7 +264,7 @@ def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
         "c": OperatorCase(lambda: mb.square(x=draw_array(1, 3)), None),
     }
     program = CoreMLProgram(save_cases(cases, tmp_path / "c.mlpackage"))
-    assert program.one_at_a_time == "The output 'c' depends on no input."
+    assert program.not_batchable_reason == "The output 'c' depends on no input."
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

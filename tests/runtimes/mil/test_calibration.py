@@ -33,7 +33,9 @@ def test_they_are_those_that_torch_calibrates(observer: ObserverName, tmp_path: 
     build(deployed, Recipe(precision="fp32"), path, options)
 
     pictures = [
-        {"image": picture} for batch in iterate_batches(images, deployed.trained.preprocessing) for picture in batch.pixels
+        {"image": picture}
+        for batch in iterate_batches(images, deployed.trained.preprocessing)
+        for picture in batch.pixels
     ]
     ranges = collect_value_ranges(path, pictures, observer)
 

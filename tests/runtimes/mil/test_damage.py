@@ -41,7 +41,9 @@ class Small(nn.Module):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = save_model(convert_module(Small().eval(), *X["x"].shape), tmp_path_factory.mktemp("damage") / "small.mlpackage")
+    path = save_model(
+        convert_module(Small().eval(), *X["x"].shape), tmp_path_factory.mktemp("damage") / "small.mlpackage"
+    )
     model = Model_pb2.Model()
     model.ParseFromString((path / MODEL).read_bytes())
     (path / MODEL).write_bytes(model.SerializeToString(deterministic=True))
@@ -186,7 +188,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "weight of an unknown dtype": (damage_model(set_float8_weight), "const '.*FLOAT8E5M2"),
     "weight inline, too short": (damage_model(set_inline_weight), "holds 2 floats for a constant FLOAT32"),
     "weight without value": (damage_model(clear_weight), "holds nothing for a constant FLOAT32"),
-    "shape not declared": (damage_model(declare_size("conv", 9)), r"conv '.*gives the shape \(1, 8, 4, 4\), declared is"),
+    "shape not declared": (
+        damage_model(declare_size("conv", 9)),
+        r"conv '.*gives the shape \(1, 8, 4, 4\), declared is",
+    ),
     "dtype not declared": (damage_model(change_dtype), "relu '.*gives torch.float32, declared is torch.int32"),
     "input lost": (
         damage_model(lambda m: find_operation(m, "conv").inputs.pop("weight")),
@@ -257,6 +262,8 @@ def test_an_unknown_form_of_a_known_operator_is_refused_before_anything_runs(pac
     def computed(x: Any) -> Any:
         return mb.reshape(x=x, shape=mb.cast(x=mb.reduce_max(x=x, axes=[1]), dtype="int32"))
 
-    path = save_cases({"r": OperatorCase(computed, None, (draw_array(2, 3),))}, tmp_path / "r.mlpackage", ct.target.iOS17)
+    path = save_cases(
+        {"r": OperatorCase(computed, None, (draw_array(2, 3),))}, tmp_path / "r.mlpackage", ct.target.iOS17
+    )
     with pytest.raises(UnsupportedOperator, match=r"reshape '.*computes its 'shape'"):
         CoreMLProgram(path)

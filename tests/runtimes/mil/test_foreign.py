@@ -86,6 +86,6 @@ def test_packages_for_every_release_agree_with_torch(tmp_path, release, fp16):
         expected = module(torch.from_numpy(x)).numpy()
     error = np.abs(program(x)["y"] - expected).max() / np.abs(expected).max()
     assert error < (5e-3 if fp16 else 1e-5)
-    assert program.one_at_a_time is None
+    assert program.not_batchable_reason is None
     many = program(np.concatenate([x, -x, x]))["y"]
     np.testing.assert_allclose(many[[0, 2]], np.repeat(program(x)["y"], 2, 0), atol=3e-3 if fp16 else 1e-6)

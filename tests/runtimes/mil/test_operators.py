@@ -56,7 +56,10 @@ def list_elementwise() -> Iterator[tuple[str, OperatorCase]]:
 def list_products() -> Iterator[tuple[str, OperatorCase]]:
     vector, a, b = draw_array(6), draw_array(2, 4, 6, seed=1), draw_array(2, 6, 3, seed=2)
     weight, bias = draw_array(5, 6, seed=3), draw_array(5, seed=4)
-    yield "linear", OperatorCase(lambda x: mb.linear(x=x, weight=weight, bias=bias), lambda x: x @ weight.T + bias, (a,))
+    yield (
+        "linear",
+        OperatorCase(lambda x: mb.linear(x=x, weight=weight, bias=bias), lambda x: x @ weight.T + bias, (a,)),
+    )
     yield "linear_bare", OperatorCase(lambda x: mb.linear(x=x, weight=weight), lambda x: x @ weight.T, (vector[None],))
     for tx, ty in product((False, True), repeat=2):
         x, y = a.swapaxes(1, 2) if tx else a, b.swapaxes(1, 2) if ty else b
@@ -103,7 +106,11 @@ def list_convolutions() -> Iterator[tuple[str, OperatorCase]]:
     weight = draw_array(3, 4, 1, 1, seed=8)
     yield (
         "conv_bare",
-        OperatorCase(lambda x: mb.conv(x=x, weight=weight), lambda x: F.conv2d(to_tensor(x), to_tensor(weight)), (draw_array(1, 4, 3, 5),)),
+        OperatorCase(
+            lambda x: mb.conv(x=x, weight=weight),
+            lambda x: F.conv2d(to_tensor(x), to_tensor(weight)),
+            (draw_array(1, 4, 3, 5),),
+        ),
     )
 
 
@@ -158,17 +165,23 @@ def list_pools() -> Iterator[tuple[str, OperatorCase]]:
     odd = draw_array(1, 2, 6, 8)
     yield (
         "max_pool_ceil",
-        OperatorCase(lambda x: mb.max_pool(x=x, **even), lambda x: F.max_pool2d(to_tensor(x), 3, 2, 1, ceil_mode=True), (odd,)),
+        OperatorCase(
+            lambda x: mb.max_pool(x=x, **even), lambda x: F.max_pool2d(to_tensor(x), 3, 2, 1, ceil_mode=True), (odd,)
+        ),
     )
     yield (
         "avg_pool_ceil",
-        OperatorCase(lambda x: mb.avg_pool(x=x, **even), lambda x: F.avg_pool2d(to_tensor(x), 3, 2, 1, ceil_mode=True), (odd,)),
+        OperatorCase(
+            lambda x: mb.avg_pool(x=x, **even), lambda x: F.avg_pool2d(to_tensor(x), 3, 2, 1, ceil_mode=True), (odd,)
+        ),
     )
     line = draw_array(1, 2, 7)
     yield (
         "max_pool_1d",
         OperatorCase(
-            lambda x: mb.max_pool(x=x, kernel_sizes=[3], pad_type="valid"), lambda x: F.max_pool1d(to_tensor(x), 3, 1), (line,)
+            lambda x: mb.max_pool(x=x, kernel_sizes=[3], pad_type="valid"),
+            lambda x: F.max_pool1d(to_tensor(x), 3, 1),
+            (line,),
         ),
     )
 
@@ -197,7 +210,9 @@ def list_norms() -> Iterator[tuple[str, OperatorCase]]:
         "batch_norm",
         OperatorCase(
             lambda x: mb.batch_norm(x=x, mean=mean, variance=variance, gamma=gamma, beta=beta, epsilon=0.1),
-            lambda x: F.batch_norm(to_tensor(x), to_tensor(mean), to_tensor(variance), to_tensor(gamma), to_tensor(beta), eps=0.1),
+            lambda x: F.batch_norm(
+                to_tensor(x), to_tensor(mean), to_tensor(variance), to_tensor(gamma), to_tensor(beta), eps=0.1
+            ),
             (x,),
         ),
     )
@@ -272,7 +287,10 @@ def list_shapes() -> Iterator[tuple[str, OperatorCase]]:
     x = draw_array(4, 6, 5)
     yield "reshape", OperatorCase(lambda x: mb.reshape(x=x, shape=[0, -1, 2]), lambda x: x.reshape(4, 15, 2), (x,))
     yield "transpose", OperatorCase(lambda x: mb.transpose(x=x, perm=[2, 0, -2]), lambda x: x.transpose(2, 0, 1), (x,))
-    yield "expand_dims", OperatorCase(lambda x: mb.expand_dims(x=x, axes=[-1, 1]), lambda x: x[:, None, :, :, None], (x,))
+    yield (
+        "expand_dims",
+        OperatorCase(lambda x: mb.expand_dims(x=x, axes=[-1, 1]), lambda x: x[:, None, :, :, None], (x,)),
+    )
     thin = draw_array(1, 3, 1, 2)
     yield "squeeze", OperatorCase(lambda x: mb.squeeze(x=x, axes=[-2]), lambda x: x.squeeze(2), (thin,))
     yield "squeeze_all", OperatorCase(lambda x: mb.squeeze(x=x), np.squeeze, (thin,))
@@ -287,7 +305,10 @@ def list_shapes() -> Iterator[tuple[str, OperatorCase]]:
         )
     yield "split_even", OperatorCase(lambda x: mb.split(x=x, num_splits=3, axis=-2)[2], lambda x: x[:, 4:], (x,))
     y = draw_array(4, 2, 5, seed=1)
-    yield "concat", OperatorCase(lambda x, y: mb.concat(values=(x, y), axis=-2), lambda x, y: np.concatenate([x, y], 1), (x, y))
+    yield (
+        "concat",
+        OperatorCase(lambda x, y: mb.concat(values=(x, y), axis=-2), lambda x, y: np.concatenate([x, y], 1), (x, y)),
+    )
     z = draw_array(4, 6, 5, seed=2)
     yield (
         "concat_interleaved",
@@ -299,7 +320,9 @@ def list_shapes() -> Iterator[tuple[str, OperatorCase]]:
     )
     yield (
         "slice_plain",
-        OperatorCase(lambda x: mb.slice_by_index(x=x, begin=[1, -4, 0], end=[3, -1, 5]), lambda x: x[1:3, -4:-1, 0:5], (x,)),
+        OperatorCase(
+            lambda x: mb.slice_by_index(x=x, begin=[1, -4, 0], end=[3, -1, 5]), lambda x: x[1:3, -4:-1, 0:5], (x,)
+        ),
     )
     yield (
         "slice_strided",

@@ -84,7 +84,10 @@ def test_an_fp32_shvit_agrees_with_torch(fp32, module):
 def test_an_fp16_shvit_agrees_with_torch_to_fp16s_precision(fp16, module):
     program = CoreMLProgram(fp16)
     assert program.mode == "fp16"
-    errors = [compute_relative_error(program({"image": p})["y"], compute_logits(module, p)) for p in map(draw_pixels, range(3))]
+    errors = [
+        compute_relative_error(program({"image": p})["y"], compute_logits(module, p))
+        for p in map(draw_pixels, range(3))
+    ]
     assert max(errors) < 2e-2
     assert min(errors) > 1e-5  # or nothing was rounded
 
@@ -99,7 +102,9 @@ def test_an_unfused_shvit_with_its_norms_agrees_with_torch(folder):
 
 def test_the_modes_compute_as_precisely_as_they_say(tmp_path):
     weight, x = draw_array(9, 64, seed=1), draw_array(2, 64)
-    path = save_cases({"y": OperatorCase(lambda x: mb.linear(x=x, weight=weight), None, (x,))}, tmp_path / "linear.mlpackage")
+    path = save_cases(
+        {"y": OperatorCase(lambda x: mb.linear(x=x, weight=weight), None, (x,))}, tmp_path / "linear.mlpackage"
+    )
     exact = x.astype(np.float64) @ weight.astype(np.float64).T
     by_mode = {mode: CoreMLProgram(path, mode=mode)({"y_0": x})["y"] for mode in ("fp32", "fp64")}
     assert by_mode["fp64"].dtype == np.float64
@@ -209,7 +214,7 @@ def test_what_depends_on_constants_alone_is_computed_once(tmp_path):
 
     x = draw_array(2, 6)
     program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (x,))}, tmp_path / "c.mlpackage"))
-    assert [step.place.rsplit(", ")[1].split()[0] for step in program._steps] == ["matmul", "identity"]
+    assert [step.location.rsplit(", ")[1].split()[0] for step in program._steps] == ["matmul", "identity"]
     np.testing.assert_allclose(program({"y_0": x})["y"], x @ np.square(weight * np.float32(0.5)).T, rtol=1e-5)
 
 

@@ -43,7 +43,11 @@ def list_cases():
     point = np.int8(-5)
     yield (
         "signed",
-        OperatorCase(make_round_trip("int8", np.float32(1.7), point), lambda x: quantize_values(x, np.float32(1.7), -5, "int8"), (wide,)),
+        OperatorCase(
+            make_round_trip("int8", np.float32(1.7), point),
+            lambda x: quantize_values(x, np.float32(1.7), -5, "int8"),
+            (wide,),
+        ),
     )
     yield (
         "unsigned",
@@ -53,7 +57,12 @@ def list_cases():
             (wide,),
         ),
     )
-    yield "no_point", OperatorCase(make_round_trip("int8", np.float32(3)), lambda x: quantize_values(x, np.float32(3), 0, "int8"), (wide,))
+    yield (
+        "no_point",
+        OperatorCase(
+            make_round_trip("int8", np.float32(3)), lambda x: quantize_values(x, np.float32(3), 0, "int8"), (wide,)
+        ),
+    )
     yield "ties", OperatorCase(make_round_trip("int8", np.float32(1)), lambda x: np.rint(x), (halves,))
     yield (
         "by_axis",
@@ -72,7 +81,9 @@ def list_cases():
                 zero_point=POINTS,
                 axis=-2,
             ),
-            lambda x: (quantize_values(x, np.float32(3), 0, "int8") - POINTS[:, None].astype(np.float32)) * SCALES[:, None],
+            lambda x: (
+                (quantize_values(x, np.float32(3), 0, "int8") - POINTS[:, None].astype(np.float32)) * SCALES[:, None]
+            ),
             (wide,),
         ),
     )

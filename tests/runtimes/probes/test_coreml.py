@@ -53,7 +53,7 @@ def stem_of(network: nn.Module, pixels: np.ndarray) -> torch.Tensor:
 def test_the_squares_inside_a_layer_norm_are_seen(network, made):
     pixels, seen = draw_pictures(1), {}
     watch = CoreMLActivationObserver(made, LANDMARKS)
-    watch.run(pixels, lambda value, tensor: seen.setdefault((value.operator, value.part), tensor), half=False)
+    watch.run(pixels, lambda value, tensor: seen.setdefault((value.operator, value.part), tensor), round_to_fp16=False)
     stem = stem_of(network, pixels).double()
     # Weights of the package are rounded to fp16.
     torch.testing.assert_close(seen["layer_norm", "squares"].double(), stem.square(), rtol=5e-3, atol=5)
@@ -64,10 +64,10 @@ def test_the_squares_inside_a_layer_norm_are_seen(network, made):
 
 def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
     probe, pixels = CoreMLActivationProbe(made, LANDMARKS), draw_pictures(1)
-    own = probe.free(pixels)
+    own = probe.run_free(pixels)
     torch.testing.assert_close(own["stem"], stem_of(network, pixels), rtol=1e-2, atol=0.5)
     given = torch.linspace(-3, 3, own["stem"].numel()).reshape(own["stem"].shape)
-    forced = probe.forced(pixels, {"stem": given, "head": own["head"]})
+    forced = probe.run_teacher_forced(pixels, {"stem": given, "head": own["head"]})
     torch.testing.assert_close(forced["stem"], own["stem"], rtol=0, atol=0)
     with torch.no_grad():
         expected = network.head(nn.functional.layer_norm(given, given.shape[1:]).flatten(1))

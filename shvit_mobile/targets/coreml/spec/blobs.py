@@ -38,32 +38,40 @@ class BlobFile:
         except OSError as reason:
             raise BadArtifact(f"{path} cannot be read: {reason.strerror}.", why="It holds the weights.") from None
         if len(self._bytes) < HEADER_BYTES:
-            raise self._damaged(f"has {len(self._bytes)} bytes, fewer than its header")
+            raise self._build_damage_error(f"has {len(self._bytes)} bytes, fewer than its header")
         _, version = HEADER.unpack_from(self._bytes)
         if version not in VERSIONS:
-            raise self._damaged(f"has the version {version} in its header, not one of {VERSIONS}")
+            raise self._build_damage_error(f"has the version {version} in its header, not one of {VERSIONS}")
 
-    def array(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    def read_array(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[np.generic]:
         """The constant whose record lies at `offset`, in its stored type; read-only.
 
         Raises:
             BadArtifact: there is no such record, or it is not of this type and size.
         """
         if offset < HEADER_BYTES or offset % ALIGNMENT or offset + RECORD_BYTES > len(self._bytes):
-            raise self._damaged(f"has {len(self._bytes)} bytes, and no record can lie at {offset}")
+            raise self._build_damage_error(f"has {len(self._bytes)} bytes, and no record can lie at {offset}")
         sentinel, code, size, start, padding_bits = RECORD.unpack_from(self._bytes, offset)
         if sentinel != SENTINEL:
-            raise self._damaged(f"has no record at {offset}: {sentinel:#010x} where {SENTINEL:#010x} opens one")
+            raise self._build_damage_error(
+                f"has no record at {offset}: {sentinel:#010x} where {SENTINEL:#010x} opens one"
+            )
         if code != dtype.blob:
-            raise self._damaged(f"has {get_dtype_name(code)} at {offset}, where the program expects {dtype.name}")
+            raise self._build_damage_error(
+                f"has {get_dtype_name(code)} at {offset}, where the program expects {dtype.name}"
+            )
         if start + size > len(self._bytes):
-            raise self._damaged(f"ends at {len(self._bytes)}, before the data {start} to {start + size} of {offset}")
+            raise self._build_damage_error(
+                f"ends at {len(self._bytes)}, before the data {start} to {start + size} of {offset}"
+            )
         count = prod(shape)
         if size * 8 - padding_bits != count * dtype.bits:
-            raise self._damaged(f"has {size} bytes of data for {offset}, where {dtype.name} {shape} was expected")
+            raise self._build_damage_error(
+                f"has {size} bytes of data for {offset}, where {dtype.name} {shape} was expected"
+            )
         return decode_elements(self._bytes[start : start + size], dtype, count).reshape(shape)
 
-    def _damaged(self, what: str) -> BadArtifact:
+    def _build_damage_error(self, what: str) -> BadArtifact:
         return BadArtifact(f"{self.path} {what}.", why="The weights are damaged or truncated.", hint="Export it again.")
 
 

@@ -37,7 +37,7 @@ class Dtype:
     def signed(self) -> bool:
         return self.name.startswith("INT")
 
-    def held(self, real: torch.dtype) -> torch.dtype:
+    def to_torch_dtype(self, real: torch.dtype) -> torch.dtype:
         """The dtype of tensors of this type here, where floats are computed in `real`."""
         return real if self.floating else torch.from_numpy(np.empty(0, self.widened)).dtype
 

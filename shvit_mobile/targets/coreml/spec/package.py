@@ -31,7 +31,7 @@ class MLPackage:
         self.model = parse_model(self._model_path)
         self._blob_files: dict[str, BlobFile] = {}
 
-    def blob_file(self, name: str) -> BlobFile:
+    def open_blob_file(self, name: str) -> BlobFile:
         """The weights that the program calls `name`, as in `@model_path/weights/weight.bin`.
 
         Raises:

@@ -58,7 +58,9 @@ def to_python(constant: Constant) -> PythonValue:
 def read_shape(tensor_type: Any) -> tuple[int, ...]:
     """The shape of MIL.proto's TensorType; `UNKNOWN_DIMENSION` for a dimension that is known at run time only."""
     known = (d.WhichOneof("dimension") == "constant" for d in tensor_type.dimensions)
-    return tuple(d.constant.size if k else UNKNOWN_DIMENSION for d, k in zip(tensor_type.dimensions, known, strict=True))
+    return tuple(
+        d.constant.size if k else UNKNOWN_DIMENSION for d, k in zip(tensor_type.dimensions, known, strict=True)
+    )
 
 
 def decode_strings(value: Any) -> str | list[str]:
@@ -74,7 +76,7 @@ def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLP
     """The elements of a tensor value, in the type they are stored in."""
     if value.WhichOneof("value") == "blobFileValue":
         blob = value.blobFileValue
-        return package.blob_file(blob.fileName).array(blob.offset, dtype, shape)
+        return package.open_blob_file(blob.fileName).read_array(blob.offset, dtype, shape)
     held = value.immediateValue.tensor
     field = held.WhichOneof("value")
     content: Any = getattr(held, field).values if field else ()
@@ -90,4 +92,4 @@ def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLP
 
 def to_tensor(array: NDArray[np.generic], dtype: Dtype, real: torch.dtype) -> Tensor:
     """A tensor of its own memory, in the dtype in which values of this type are held."""
-    return torch.from_numpy(array.astype(dtype.widened)).to(dtype.held(real))
+    return torch.from_numpy(array.astype(dtype.widened)).to(dtype.to_torch_dtype(real))

@@ -94,7 +94,7 @@ class Document(Contract):
         Raises:
             ValueError: the document was put together so that its own schema refuses it.
         """
-        text = super().json_text()
+        text = super().to_json()
         if (wrong := find_schema_violation(self.NAME, json.loads(text))) is not None:
             raise ValueError(f"this {self.NAME} is not of its schema: {wrong}")
         return text

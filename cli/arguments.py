@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
-from shvit_mobile.errors import UnknownTarget, WrongConfig
+from shvit_mobile.errors import InvalidConfig, UnknownChoice, parse_choice
 
 from .options import ChannelValues
 
@@ -37,7 +37,7 @@ def load_trained_model(
 ) -> TrainedModel:
     """The checkpoint, or the embedded demo model, with what the options say of its labels and its pictures."""
     if checkpoint is None and variant is not None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--model {variant} is given without --checkpoint.",
             why="It only says what a checkpoint must be.",
             hint=f"For the authors' weights: --checkpoint {variant}",
@@ -59,7 +59,7 @@ def parse_image_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip(), re.ASCII)
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (height and width):
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--size is '{text}'.", why="It is one number of pixels, or height x width.", hint="Try: --size 192x160"
         )
     return height, width
@@ -70,12 +70,12 @@ def read_class_names(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as reason:
-        raise WrongConfig(f"{path} cannot be read: {reason.strerror}.", why="It should hold class names.") from None
+        raise InvalidConfig(f"{path} cannot be read: {reason.strerror}.", why="It should hold class names.") from None
     except UnicodeDecodeError:
-        raise WrongConfig(f"{path} is not text.", why="Class names: one a line, or a JSON list, in UTF-8.") from None
+        raise InvalidConfig(f"{path} is not text.", why="Class names: one a line, or a JSON list, in UTF-8.") from None
     names = parse_json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
     if not names:
-        raise WrongConfig(f"{path} is empty.", why="It should hold class names, one a line, or as a JSON list.")
+        raise InvalidConfig(f"{path} is empty.", why="It should hold class names, one a line, or as a JSON list.")
     return [name.strip() for name in names]
 
 
@@ -83,11 +83,11 @@ def parse_json_list(text: str, path: Path) -> list[str]:
     try:
         names = json.loads(text)
     except (ValueError, RecursionError) as reason:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{path} begins like JSON and is not: {reason}.", why="It should be a list of names."
         ) from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WrongConfig(f"{path} is JSON, but not a list of names.", hint='Write: ["cat", "dog"]')
+        raise InvalidConfig(f"{path} is JSON, but not a list of names.", hint='Write: ["cat", "dog"]')
     return names
 
 
@@ -99,10 +99,12 @@ def parse_targets(names: Iterable[str]) -> list[Target]:
     wanted: dict[Target, None] = {}
     for name in names:
         if name != "all" and name not in known:
-            raise UnknownTarget.from_choices(name, [*known, "all"])
+            raise UnknownChoice(name, [*known, "all"], "target")
         wanted |= dict.fromkeys(TARGET_SUFFIXES if name == "all" else [known[name]])
     if not wanted:
-        raise WrongConfig("No target is given.", why=f"Targets: {', '.join(known)}, all.", hint="Try: --target coreml")
+        raise InvalidConfig(
+            "No target is given.", why=f"Targets: {', '.join(known)}, all.", hint="Try: --target coreml"
+        )
     return list(wanted)
 
 
@@ -117,9 +119,9 @@ def build_gate(max_drop: float | None, min_agreement: float | None) -> Gate | No
         return None
     if min_agreement is not None and (not 0 <= min_agreement <= 100 or 0 < min_agreement <= 1):
         meant = f"Did you mean --min-agreement {100 * min_agreement:g}?" if 0 < min_agreement <= 1 else ""
-        raise WrongConfig(f"--min-agreement is {min_agreement:g}.", why="It is in percent, 0 to 100.", hint=meant)
+        raise InvalidConfig(f"--min-agreement is {min_agreement:g}.", why="It is in percent, 0 to 100.", hint=meant)
     if max_drop is not None and not 0 <= max_drop <= 100:
-        raise WrongConfig(f"--max-drop is {max_drop:g}.", why="It is in points of top-1, 0 to 100.")
+        raise InvalidConfig(f"--max-drop is {max_drop:g}.", why="It is in points of top-1, 0 to 100.")
 
     from shvit_mobile.drift.gates import Gate
 
@@ -130,7 +132,7 @@ def parse_share(option: str, text: str) -> float:
     """The share, 0 to 1, of '100%' or '97.5'."""
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)\s*%?", text.strip(), re.ASCII)
     if not match or float(match[1]) > 100:
-        raise WrongConfig(f"{option} is '{text}'.", why="It is in percent, 0 to 100.", hint=f"Try: {option} 100%")
+        raise InvalidConfig(f"{option} is '{text}'.", why="It is in percent, 0 to 100.", hint=f"Try: {option} 100%")
     return float(match[1]) / 100
 
 
@@ -146,18 +148,18 @@ def choose_observer(name: str | None, images: int) -> ObserverName:
 
     What cuts off outliers has to know which values are outliers, and a few images do not tell.
     """
-    from shvit_mobile.contracts.recipe import OBSERVERS, UnknownObserver
+    from shvit_mobile.contracts.recipe import OBSERVERS
     from shvit_mobile.quantize.calibrate import MIN_IMAGES_WITHOUT_VARIANTS
 
     if name is None:
         return "mse" if images >= MIN_IMAGES_WITHOUT_VARIANTS else "min-max"
-    return UnknownObserver.parse_choice(name, OBSERVERS)
+    return parse_choice(name, OBSERVERS, "observer")
 
 
 def parse_activations(name: str) -> ActivationScheme:
-    from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, UnknownActivationScheme
+    from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES
 
-    return UnknownActivationScheme.parse_choice(name, ACTIVATION_SCHEMES)
+    return parse_choice(name, ACTIVATION_SCHEMES, "activation scheme")
 
 
 def load_golden_pictures(folder: Path | None) -> tuple[GoldenSource, ...] | None:
@@ -187,7 +189,7 @@ def build_target_options(
         values = {name: value for name, (_, value) in fields.items() if value is not None}
         typed = [option for option, value in fields.values() if value is not None]
         if values and target not in targets:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"{typed[0]} is given without --target {target}.", why=f"It says how {target} artifacts are made."
             )
         if values:
@@ -198,14 +200,14 @@ def build_target_options(
 
 def parse_passes(names: list[str] | None) -> tuple[PTQPassName, ...]:
     """The steps by name, in the order in which they are tried; all of them where none is named."""
-    from shvit_mobile.contracts.recipe import PTQ_PASSES, UnknownPTQPass
+    from shvit_mobile.contracts.recipe import PTQ_PASSES
 
     if names is None:
         return PTQ_PASSES
     for name in names:
-        UnknownPTQPass.parse_choice(name, [*PTQ_PASSES, "none"])
+        parse_choice(name, [*PTQ_PASSES, "none"], "PTQ pass")
     if "none" in names and len(names) > 1:
-        raise WrongConfig("--step none is given with other steps.", why="It means plain int8, without any.")
+        raise InvalidConfig("--step none is given with other steps.", why="It means plain int8, without any.")
     return tuple(step for step in PTQ_PASSES if step in names)
 
 
@@ -215,7 +217,7 @@ def read_recipe(path: Path | None, excluded: Mapping[str, object]) -> Recipe | N
         return None
     for option, value in excluded.items():
         if value not in (None, []):
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"--recipe and {option} exclude each other: choose one.",
                 why="A recipe holds the precision and the ranges that calibration would measure.",
             )
@@ -235,7 +237,7 @@ def open_calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: 
     """
     typed = [option for option, value in sampling.items() if value is not None]
     if typed and not needed:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{typed[0]} is given, but nothing is calibrated.",
             why="Only int8 is: its ranges are measured on images.",
             hint="Add --quantize int8",
@@ -244,7 +246,7 @@ def open_calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: 
         return None
     folder = sampling["--calibration"] or (CALIBRATION_IMAGES if demo else None)
     if folder is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             "--quantize int8 needs --calibration.",
             why="Static int8 fixes the range of every activation in advance; it is measured on real images.",
             hint="Add --calibration DIR with a hundred or more images like those the app will see.",
@@ -269,7 +271,7 @@ def open_comparison_images(
 
     images = open_images(folder, labels=labels, csv=csv)
     if gate and gate.max_drop is not None and images.labels is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--max-drop is given, but the images in {folder} have no labels.",
             why="Without labels nobody knows which answers are right.",
             hint="Put them in a folder for each class, add --labels-csv FILE, or use --min-agreement.",
@@ -278,14 +280,14 @@ def open_comparison_images(
 
 
 def check_validation(folder: Path | None, gate: Gate | None, options: Mapping[str, object]) -> None:
-    """Raises `WrongConfig` for a gate, or for options about images, where there are no images to compare on."""
+    """Raises `InvalidConfig` for a gate, or for options about images, where there are no images to compare on."""
     if folder is not None:
         return
     for option, value in options.items():
         if value is not None:
-            raise WrongConfig(f"{option} is given without --validate.", hint="Add --validate DIR.")
+            raise InvalidConfig(f"{option} is given without --validate.", hint="Add --validate DIR.")
     if gate:
-        raise WrongConfig(
+        raise InvalidConfig(
             "A gate is given without --validate.",
             why="Drift is measured on images.",
             hint="Add --validate DIR with images, in a folder for each class.",
@@ -297,7 +299,7 @@ def check_output_files(*files: Path | None, overwrite: bool) -> None:
 
     Raises:
         OutputExists: it is there, and `overwrite` is not asked for; or it is a folder.
-        WrongConfig: it lies where nothing can be written.
+        InvalidConfig: it lies where nothing can be written.
     """
     from shvit_mobile.contracts.outputs import check_overwrite
 
@@ -309,9 +311,9 @@ def check_output_files(*files: Path | None, overwrite: bool) -> None:
 
 
 def check_output_folder(folder: Path) -> None:
-    """Raises `WrongConfig` where nothing can be written into `folder`."""
+    """Raises `InvalidConfig` where nothing can be written into `folder`."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise WrongConfig(f"--out is {folder}, but {there} is a file.", hint="Choose another folder.")
+        raise InvalidConfig(f"--out is {folder}, but {there} is a file.", hint="Choose another folder.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise WrongConfig(f"--out is {folder}, but {there} cannot be written to.", hint="Choose another folder.")
+        raise InvalidConfig(f"--out is {folder}, but {there} cannot be written to.", hint="Choose another folder.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shvit_mobile.errors import UnknownEngine, WrongConfig
+from shvit_mobile.errors import InvalidConfig, parse_choice
 
 from .arguments import check_output_files, load_trained_model
 from .console import print_json, print_note, print_table
@@ -103,17 +103,17 @@ def benchmark(
     check_output_files(out, chart, overwrite=overwrite)
     processors, wanted, chosen = parse_cpus(cpus), parse_names(models), parse_engines(engine or [])
     if not peers and (checkpoint is not None or size is not None):
-        raise WrongConfig(
+        raise InvalidConfig(
             "--checkpoint or --size is given without --peers.", why="They say what the peers are made from."
         )
     if not (artifacts or peers or wanted):
-        raise WrongConfig(
+        raise InvalidConfig(
             "There is nothing to benchmark.",
             why="It measures artifacts, the stock exports of a checkpoint, or timm models.",
             hint="Try: shvit-mobile benchmark artifacts/*.pte --peers",
         )
     if chosen and not (peers or wanted):
-        raise WrongConfig("--engine is given without --peers or --models.", why="It chooses among them.")
+        raise InvalidConfig("--engine is given without --peers or --models.", why="It chooses among them.")
 
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.device_report import BenchmarkSettings
@@ -153,7 +153,7 @@ def benchmark(
 def benchmark_on_apple(packages: list[Path], device: str, iterations: int, as_json: bool) -> None:
     """Core ML's own times of some packages, or why they cannot be had here."""
     if not packages or any(path.suffix != ".mlpackage" for path in packages):
-        raise WrongConfig(
+        raise InvalidConfig(
             "--on-device is given without Core ML packages.", why="It measures .mlpackage artifacts only."
         )
 
@@ -163,11 +163,10 @@ def benchmark_on_apple(packages: list[Path], device: str, iterations: int, as_js
     from shvit_mobile.runtimes.apple_profiler import (
         APPLE_DEVICES,
         SkippedMeasurement,
-        UnknownAppleDevice,
         measure_on_device,
     )
 
-    chosen = UnknownAppleDevice.parse_choice(device, APPLE_DEVICES)
+    chosen = parse_choice(device, APPLE_DEVICES, "device")
     opened = [Artifact.open(path).path for path in packages]
     found = {path: measure_on_device(path, chosen, iterations=iterations) for path in opened}
     if as_json:
@@ -212,7 +211,7 @@ def parse_cpus(text: str | None) -> tuple[int, ...]:
     if text is None:
         return ()
     if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise WrongConfig(f"--cpus is '{text}'.", why="It is numbers of processors.", hint="Try: --cpus 0,1")
+        raise InvalidConfig(f"--cpus is '{text}'.", why="It is numbers of processors.", hint="Try: --cpus 0,1")
     return tuple(dict.fromkeys(int(part) for part in text.split(",")))
 
 
@@ -225,4 +224,4 @@ def parse_engines(names: list[str]) -> tuple[Engine, ...]:
     """The engines by name."""
     from shvit_mobile.bench.contestant import ENGINES
 
-    return tuple(UnknownEngine.parse_choice(name, ENGINES) for name in names)
+    return tuple(parse_choice(name, ENGINES, "engine") for name in names)

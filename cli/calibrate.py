@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
-from shvit_mobile.errors import UnknownChoice, WrongConfig
+from shvit_mobile.errors import InvalidConfig, parse_choice
 
 from .arguments import (
     build_gate,
@@ -61,14 +61,6 @@ COUNT, SEED = 256, 0
 RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
 # Fewest images to verify a budget on, and how many are taken of what calibration leaves.
 FEWEST, MOST = 100, 1000
-
-
-class UnknownCost(UnknownChoice):
-    kind = "cost"
-
-
-class UnknownSampling(UnknownChoice):
-    kind = "sampling"
 
 
 def calibrate(
@@ -162,7 +154,7 @@ def calibrate(
     Interrupted, it goes on where it was left. Asked again with another budget, it needs seconds.
     """
     if images is None and checkpoint is not None:
-        raise WrongConfig(
+        raise InvalidConfig(
             "No images are given.",
             why="Static int8 fixes the range of every activation in advance; it is measured on real images.",
             hint="Try: shvit-mobile calibrate DIR --checkpoint CHECKPOINT",
@@ -173,8 +165,8 @@ def calibrate(
     )
     from shvit_mobile.contracts.budget_search import COST_NAMES
 
-    chosen_cost = UnknownCost.parse_choice(cost, COST_NAMES)
-    wanted, balanced = parse_passes(steps), UnknownSampling.parse_choice(sampling, ["balanced", "random"]) == "balanced"
+    chosen_cost = parse_choice(cost, COST_NAMES, "cost")
+    wanted, balanced = parse_passes(steps), parse_choice(sampling, ["balanced", "random"], "sampling") == "balanced"
     from shvit_mobile.contracts.recipe import get_overrides_path
 
     files = out / RECIPE, get_overrides_path(out / RECIPE), out / SENSITIVITY, out / SEARCH
@@ -262,14 +254,14 @@ def made(
 
 
 def check_budget(gate: Gate | None, sensitive: bool, options: Mapping[str, object]) -> None:
-    """Raises `WrongConfig` for options about a budget that is not there, and for a budget without sensitivity."""
+    """Raises `InvalidConfig` for options about a budget that is not there, and for a budget without sensitivity."""
     if gate and not sensitive:
-        raise WrongConfig(
+        raise InvalidConfig(
             "A budget is given with --no-sensitivity.", why="Sensitivity says which layer is given up first."
         )
     for option, value in options.items():
         if gate is None and value is not None:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"{option} is given without a budget.",
                 why="It says what a budget is verified on.",
                 hint="Add --max-drop 0.5, or --min-agreement 99 where there are no labels.",
@@ -282,14 +274,14 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
 
     rest = there.exclude(chosen)
     if len(rest) < FEWEST:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"A budget is given, and calibration leaves {len(rest)} of {len(there)} images to verify it on.",
             why=f"It is verified on images that the recipe was not made of, at least {FEWEST}.",
             hint="Add --validate DIR with other images, or take fewer with --count.",
         )
     labelled = open_images(folder, labels=trained.labels) if folder and gate.max_drop is not None else there
     if gate.max_drop is not None and labelled.labels is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--max-drop is given, but the images in {folder} have no labels.",
             why="Without labels nobody knows which answers are right.",
             hint="Put them in a folder for each class, or use --min-agreement.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from .plan import Exported
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def check_card_options(out: Path, card: bool, license: str | None, overwrite: bool) -> Path | None:
     """Where the card will be, once nothing is in its way; None where there will be none."""
     if license is not None and not card:
-        raise WrongConfig("--license is given without --card.", why="It stands in the model card.")
+        raise InvalidConfig("--license is given without --card.", why="It stands in the model card.")
     if not card:
         return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .arguments import check_output_files, parse_share
 from .console import print_json, print_note, print_table
@@ -78,7 +78,7 @@ def devices(
     """
     limit = None if max_slowdown is None else parse_share("--max-slowdown", max_slowdown)
     if out is not None and out == table:
-        raise WrongConfig(f"--out and --csv are both {out}.", why="One is JSON and the other CSV.")
+        raise InvalidConfig(f"--out and --csv are both {out}.", why="One is JSON and the other CSV.")
 
     from shvit_mobile.apps.collect import collect_device_reports
     from shvit_mobile.apps.devices import compare_devices

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shvit_mobile.errors import UnknownArchitecture
+from shvit_mobile.errors import parse_choice
 
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
@@ -57,7 +57,7 @@ def doctor(
 
 def install_emulator(architecture: str) -> None:
     """Downloads what emulating an architecture needs, where it is not there already."""
-    UnknownArchitecture.parse_choice(architecture, ["arm64"])
+    parse_choice(architecture, ["arm64"], "architecture")
 
     from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
     from shvit_mobile.runtimes.arm64.install import install

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .console import print_json, print_table
 from .options import OUTPUT_PANEL, JsonOption, OverwriteOption
@@ -45,9 +45,9 @@ def embed(
     All of them or none. What embed did not put there it never touches.
     """
     if into is None:
-        raise WrongConfig("No --into is given.", why="It says which app.", hint="Try: --into ios_demo")
+        raise InvalidConfig("No --into is given.", why="It says which app.", hint="Try: --into ios_demo")
     if not artifacts and not undo:
-        raise WrongConfig("No artifact is given.", hint=f"Try: shvit-mobile embed ARTIFACT --into {into}")
+        raise InvalidConfig("No artifact is given.", hint=f"Try: shvit-mobile embed ARTIFACT --into {into}")
 
     from shvit_mobile.apps.projects import open_app
 
@@ -84,7 +84,7 @@ def find_app_folder(into: Path) -> Path:
     known = [folder / into for folder in (Path.cwd(), *Path.cwd().parents, source)]
     found = next((path for path in known if path.is_dir()), None)
     if found is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"There is no {into} here.",
             why=f"Looked for in {Path.cwd()}, in the folders above it and in {source}.",
             hint="Give the path of an app's source tree.",

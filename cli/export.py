@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .arguments import (
     build_gate,
@@ -270,7 +270,7 @@ def export(
         },
     )
     if require_delegated is not None and "executorch" not in targets:
-        raise WrongConfig(
+        raise InvalidConfig(
             "--require-delegated is given without --target executorch.", why="Other targets have no delegates."
         )
     delegated = parse_share("--require-delegated", require_delegated or DELEGATED)

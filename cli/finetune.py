@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .arguments import check_output_files, load_trained_model
 from .console import print_json, print_note, print_table
@@ -111,7 +111,7 @@ def finetune(
 
     beside = get_overrides_path(out)
     if beside == out:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--out is {out}.",
             why="The trained weights go there; the recipe is JSON.",
             hint=f"Try: --out {out.stem}.json",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
@@ -96,7 +96,7 @@ def print_golden_check(artifact: Artifact, as_json: bool) -> None:
 def print_compute_plan(path: Path, as_json: bool) -> None:
     """Where Core ML means to run each operator of a package."""
     if path.suffix != ".mlpackage":
-        raise WrongConfig(f"--compute-plan is given for {path}.", why="Only Core ML packages (.mlpackage) have one.")
+        raise InvalidConfig(f"--compute-plan is given for {path}.", why="Only Core ML packages (.mlpackage) have one.")
 
     from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
     from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan
@@ -158,7 +158,7 @@ def read_contents(path: Path, target: Target) -> tuple[Inventory, Delegation | N
 
     from shvit_mobile.pipeline.lower import TARGET_MODULES
 
-    return import_module(TARGET_MODULES[target][0]).inventory(path), None
+    return import_module(TARGET_MODULES[target][0]).read_inventory(path), None
 
 
 def print_checkpoint(source: str, as_json: bool) -> None:

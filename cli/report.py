@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 from .arguments import check_output_files
 from .console import print_json, print_note, print_table
@@ -50,7 +50,7 @@ def report(
     Artifacts, drift and devices are joined by the artifact's SHA-256. The page needs no network and no JavaScript.
     """
     if json_out is not None and out.resolve() == json_out.resolve():
-        raise WrongConfig(f"--out and --json-out are both {out}.", why="They are two files.")
+        raise InvalidConfig(f"--out and --json-out are both {out}.", why="They are two files.")
 
     check_output_files(out, json_out, overwrite=overwrite)
 

@@ -24,7 +24,7 @@ SHOWN_VALUES = 20
 
 
 def check_layers_observable(artifacts: Sequence[Artifact]) -> None:
-    """Raises `WrongConfig` where nobody can look into any of the artifacts."""
+    """Raises `InvalidConfig` where nobody can look into any of the artifacts."""
     from shvit_mobile.runtimes.probes.layers import OPAQUE_TARGETS, check_probe_support
 
     if all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.errors import UnknownArchitecture, WrongConfig
+from shvit_mobile.errors import InvalidConfig, parse_choice
 
 from .arguments import build_gate, check_output_files, load_trained_model, open_comparison_images
 from .changes import print_changes
@@ -130,7 +130,7 @@ def validate(
     check_output_files(out, overwrite=overwrite)
     cpus = cpus_of(arch, cpu or [])
     if images is None and (checkpoint is not None or labels_csv is not None):
-        raise WrongConfig(
+        raise InvalidConfig(
             "No --images are given.",
             why="Artifact and checkpoint are compared on images.",
             hint="Add --images DIR with images, in a folder for each class.",
@@ -206,12 +206,12 @@ def cpus_of(arch: str | None, names: list[str]) -> list[CPU]:
         ToolMissing: the emulation is not set up.
     """
     if arch is None and names:
-        raise WrongConfig(
+        raise InvalidConfig(
             "--cpu is given without --arch.", why="It says which CPU to emulate.", hint="Add --arch arm64."
         )
     if arch is None:
         return []
-    UnknownArchitecture.parse_choice(arch, ["arm64"])
+    parse_choice(arch, ["arm64"], "architecture")
 
     from shvit_mobile.runtimes.arm64.cpus import DEFAULT_CPU, find_cpu, is_arm64_host
     from shvit_mobile.runtimes.arm64.sysroot import open_sysroot

@@ -1,84 +1,89 @@
-"""What a person can get wrong, each told in three parts: what is wrong, why that matters, the next thing to type."""
+"""The errors that a caller can fix; each says what is wrong, what was expected, and what to do next.
+
+A text names parameters of the library in backticks, with a value where one is meant: `precision`, `overwrite=True`. The
+command line replaces them with the flags of the command that ran.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Self, TypeVar
+from typing import TypeVar
 
 Choice = TypeVar("Choice", bound=str)
 
 
 class ShvitError(Exception):
-    """The base of every error that the user can mend; the command line prints it and exits with status 2.
+    """The base of every error that the caller can fix; the command line prints it and exits with status 2.
 
     Attributes:
-        what: what is wrong, with the value.
-        why: why it matters, or what was expected.
-        hint: the next thing to type; may be empty.
+        what: What is wrong, with the value.
+        why: Why it matters, or what was expected.
+        hint: What to do next; may be empty.
+        parameter: The name of the parameter at fault, where there is one.
     """
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
-        self.what, self.why, self.hint = what, why, hint
+    def __init__(self, what: str, *, why: str = "", hint: str = "", parameter: str | None = None) -> None:
+        self.what, self.why, self.hint, self.parameter = what, why, hint, parameter
         super().__init__("\n".join(part for part in (what, why, hint) if part))
 
 
 class UnknownChoice(ShvitError):
-    """A name that is not in a closed list."""
+    """A name that is not in a closed list.
 
-    kind = "choice"
+    Attributes:
+        kind: What the name should be: "target", "precision".
+        value: The name that was given.
+        choices: The names that are allowed.
+    """
 
-    @classmethod
-    def from_choices(cls, given: str, choices: Iterable[str]) -> Self:
-        """The error for `given`, which should have been one of `choices`; names the nearest."""
-        known = list(choices)
-        near = get_close_matches(given, known, n=1, cutoff=0.5)
-        return cls(
-            f"'{given}' is not {'an' if cls.kind[0] in 'aeiou' else 'a'} {cls.kind}.",
-            why=f"{cls.kind[0].upper()}{cls.kind[1:]}s: {', '.join(known)}.",
+    def __init__(self, value: str, choices: Iterable[str], kind: str) -> None:
+        self.kind, self.value, self.choices = kind, value, tuple(choices)
+        near = get_close_matches(value, self.choices, n=1, cutoff=0.5)
+        super().__init__(
+            f"'{value}' is not {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
+            why=f"{kind[0].upper()}{kind[1:]}{'es' if kind.endswith('s') else 's'}: {', '.join(self.choices)}.",
             hint=f"Did you mean {near[0]}?" if near else "",
+            parameter=kind,
         )
 
-    @classmethod
-    def parse_choice(cls, given: str, choices: Iterable[Choice]) -> Choice:
-        """The one of `choices` that `given` names.
 
-        Raises:
-            cls: it names none.
-        """
-        known = list(choices)
-        for choice in known:
-            if given == choice:
-                return choice
-        raise cls.from_choices(given, known)
+def parse_choice(value: str, choices: Iterable[Choice], kind: str) -> Choice:
+    """Return the one of `choices` that `value` names.
 
+    Args:
+        value: The name as it was given.
+        choices: The names that are allowed.
+        kind: What the name should be, for the error: "target".
 
-class UnknownVariant(UnknownChoice):
-    kind = "variant"
-
-
-class UnknownTarget(UnknownChoice):
-    kind = "target"
+    Raises:
+        UnknownChoice: If `value` names none of them.
+    """
+    known = tuple(choices)
+    for choice in known:
+        if value == choice:
+            return choice
+    raise UnknownChoice(value, known, kind)
 
 
-class UnknownPrecision(UnknownChoice):
-    kind = "precision"
+class InvalidConfig(ShvitError):
+    """A configuration that makes no sense; its subclasses tell the cases apart."""
 
 
-class UnknownEngine(UnknownChoice):
-    kind = "engine"
+class InvalidValue(InvalidConfig):
+    """A parameter whose value is out of range or of the wrong form."""
 
 
-class UnknownArchitecture(UnknownChoice):
-    kind = "architecture"
+class MissingParameter(InvalidConfig):
+    """A parameter without which the others mean nothing."""
 
 
-class UnknownCPU(UnknownChoice):
-    kind = "CPU"
+class ConflictingParameters(InvalidConfig):
+    """Parameters that exclude each other."""
 
 
-class WrongConfig(ShvitError):
-    """Numbers that do not make a model, or options that exclude each other."""
+class NotSupported(InvalidConfig):
+    """Something that this target, runtime or machine does not do."""
 
 
 class BadCheckpoint(ShvitError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ShapeMismatch, ShvitError, WrongConfig
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidConfig, ShapeMismatch, ShvitError
 
 Logits = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -100,10 +100,10 @@ def find_topk_hits(logits: Logits, labels: Labels, k: int) -> NDArray[np.bool_]:
         ShapeMismatch: there is not one label an image.
         BadImages: there are no images, or a label is not a class.
         BadArtifact: a logit is not finite.
-        WrongConfig: `k` is below 1.
+        InvalidConfig: `k` is below 1.
     """
     if k < 1:
-        raise WrongConfig(f"k is {k}.", why="It is how many classes are looked at: at least 1.")
+        raise InvalidConfig(f"k is {k}.", why="It is how many classes are looked at: at least 1.")
     check_logits(logits, "The logits", BadArtifact)
     check_labels(labels, *logits.shape)
     own = np.take_along_axis(logits, labels[:, None], axis=1)

@@ -126,7 +126,7 @@ def test_reports_and_apps(as_given: Kind) -> None:
 
 def test_what_is_inside_an_artifact(artifacts: dict[str, Path], as_given: Kind) -> None:
     for target in ("coreml", "onnx"):
-        inventory = import_module(f"shvit_mobile.targets.{target}").inventory
+        inventory = import_module(f"shvit_mobile.targets.{target}").read_inventory
         assert inventory(as_given(artifacts[target])) == inventory(artifacts[target])
     assert inspect_program(as_given(artifacts["executorch"])).inventory.operators
     package = as_given(artifacts["coreml"])

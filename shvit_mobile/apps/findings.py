@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.apps.devices import DeviceComparison, RunComparison, format_compute_unit, get_device_name
 from shvit_mobile.apps.regression import MIN_ROUNDS, SlowdownGate
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 
 def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
@@ -67,9 +67,9 @@ def format_differences(one: RunComparison) -> str:
 
 
 def check_comparable(found: DeviceComparison) -> None:
-    """Raises `WrongConfig` where a gate on the slowdown has nothing to be held against."""
+    """Raises `InvalidConfig` where a gate on the slowdown has nothing to be held against."""
     if not found.comparisons:
-        raise WrongConfig(
+        raise InvalidConfig(
             "--max-slowdown is given, but no report has an earlier run.",
             why="An earlier run is one of the same device, artifact name, compute units, threads and batch.",
             hint="Add --baseline FILE with it.",

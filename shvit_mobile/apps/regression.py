@@ -9,7 +9,7 @@ from typing import Literal
 
 from shvit_mobile.bench.statistics import CONFIDENCE, estimate_median, find_interval_rank
 from shvit_mobile.contracts.document import Contract
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 # Two independent intervals that each hold with this confidence hold both with `CONFIDENCE`.
 PER_RUN_CONFIDENCE = sqrt(CONFIDENCE)
@@ -39,14 +39,14 @@ class SlowdownGate:
         limit: 0.05 for 5%.
 
     Raises:
-        WrongConfig: the limit is negative or not finite.
+        InvalidConfig: the limit is negative or not finite.
     """
 
     limit: float
 
     def __post_init__(self) -> None:
         if not isfinite(self.limit) or self.limit < 0:
-            raise WrongConfig(f"max-slowdown is {self.limit:g}.", why="It is a share, at least 0: 5% is 0.05.")
+            raise InvalidConfig(f"max-slowdown is {self.limit:g}.", why="It is a share, at least 0: 5% is 0.05.")
 
     def evaluate(self, slowdown: Slowdown) -> SlowdownVerdict:
         """ "slower" where the whole interval is past the limit, "within" where none of it is, else "open"."""

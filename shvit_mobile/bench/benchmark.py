@@ -21,7 +21,7 @@ from shvit_mobile.bench.timm_models import create_timm_model
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BenchmarkFailed, WrongConfig
+from shvit_mobile.errors import BenchmarkFailed, InvalidConfig
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
@@ -67,7 +67,7 @@ def run_benchmark(
         told: called with what is done, and how far it is.
 
     Raises:
-        WrongConfig: there is nothing to measure, or an artifact takes another batch.
+        InvalidConfig: there is nothing to measure, or an artifact takes another batch.
         ToolMissing: an artifact's engine is not installed here.
         BenchmarkFailed: an artifact does not load or run, or nothing that was wanted does.
     """
@@ -78,7 +78,7 @@ def run_benchmark(
         peers = export_checkpoint_peers(peer_checkpoint, Path(folder), settings, engines)
         peers += export_timm_peers(models, Path(folder), settings, engines)
         if not own and not peers:
-            raise WrongConfig(
+            raise InvalidConfig(
                 "There is nothing to benchmark.", hint="Give artifacts, --peers, or --models mobilevitv2_100."
             )
         products = build_roofline_subjects(Path(folder)) if roofs else []

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
@@ -52,12 +52,12 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
     """An artifact as a contestant.
 
     Raises:
-        WrongConfig: it is made for another batch.
+        InvalidConfig: it is made for another batch.
     """
     manifest = artifact.manifest
     made_for, *rest = manifest.input.shape
     if batch != made_for and made_for:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{artifact.path.name} takes a batch of {made_for}, not {batch}.",
             why="Its batch was fixed when it was exported.",
             hint="Only ONNX artifacts exported without --static-batch take any batch; else use --batch 1.",

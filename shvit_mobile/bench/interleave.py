@@ -17,7 +17,7 @@ from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
 from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceResult, Roofline
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
-from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
+from shvit_mobile.errors import BenchmarkFailed, InvalidConfig, ToolMissing
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -66,14 +66,14 @@ def run_interleaved(
     Raises:
         ToolMissing: the engine of one that is not optional is not installed.
         BenchmarkFailed: one that is not optional did not load, or one failed under way.
-        WrongConfig: two have the same name, or there is none; no number of threads is given.
+        InvalidConfig: two have the same name, or there is none; no number of threads is given.
     """
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) < len(names):
         twice = next((name for name in names if names.count(name) > 1), None)
-        raise WrongConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
+        raise InvalidConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
     if settings.threads is None:
-        raise WrongConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
+        raise InvalidConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
     absent: list[tuple[BenchmarkSubject, str]] = []
     with ExitStack() as stack:
         workers = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from shvit_mobile.errors import ToolMissing, WrongConfig
+from shvit_mobile.errors import InvalidConfig, ToolMissing
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def create_timm_model(name: str) -> TimmModel:
 
     Raises:
         ToolMissing: timm is not installed.
-        WrongConfig: timm knows no such model.
+        InvalidConfig: timm knows no such model.
     """
     module = create_timm_module(name)
     _, height, width = module.default_cfg["input_size"]  # type: ignore[index]
@@ -43,6 +43,6 @@ def create_timm_module(name: str) -> nn.Module:
         ) from None
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise WrongConfig(f"timm knows no model '{name}'.", hint=f"Near it: {', '.join(near)}." if near else "")
+        raise InvalidConfig(f"timm knows no model '{name}'.", hint=f"Near it: {', '.join(near)}." if near else "")
     module: nn.Module = reparameterize_model(timm.create_model(name, pretrained=False).eval())
     return module

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.errors import BadImages, WrongConfig
+from shvit_mobile.errors import BadImages, InvalidConfig
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,19 +53,19 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
-            raise WrongConfig(f"The image size is {self.size}.", why="It is (height, width), both at least 1.")
+            raise InvalidConfig(f"The image size is {self.size}.", why="It is (height, width), both at least 1.")
         if not 0 < self.crop_ratio <= 1:
-            raise WrongConfig(f"crop_ratio is {self.crop_ratio}.", why="It is a share: above 0 and at most 1.")
+            raise InvalidConfig(f"crop_ratio is {self.crop_ratio}.", why="It is a share: above 0 and at most 1.")
         if self.interpolation not in RESAMPLING:
-            raise WrongConfig(f"interpolation is {self.interpolation}.", why=f"One of {', '.join(RESAMPLING)}.")
+            raise InvalidConfig(f"interpolation is {self.interpolation}.", why=f"One of {', '.join(RESAMPLING)}.")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(map(isfinite, (*self.mean, *self.std))):
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"mean is {self.mean} and std {self.std}.", why="Three finite numbers each, one a colour."
             )
         if min(self.std) <= 0:
-            raise WrongConfig(f"std is {self.std}.", why="The colours are divided by it: above 0.")
+            raise InvalidConfig(f"std is {self.std}.", why="The colours are divided by it: above 0.")
         if self.channel_order not in ("rgb", "bgr"):
-            raise WrongConfig(f"channel_order is {self.channel_order}.", why="It is rgb or bgr.")
+            raise InvalidConfig(f"channel_order is {self.channel_order}.", why="It is rgb or bgr.")
 
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """What a picture of `height` x `width` pixels is resized to before the crop: (height, width), in pixels.

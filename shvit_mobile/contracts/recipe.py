@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadRecipe, UnknownChoice, UnknownPrecision
+from shvit_mobile.errors import BadRecipe, parse_choice
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -41,18 +41,6 @@ FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention"
 # A depthwise weight with its identity has one element far from all others, and a head's channels differ a hundredfold:
 # one palette for all serves neither. On the demo model they cost 3 dB under palette-4 and are 1% of the bytes.
 PALETTE_FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise")
-
-
-class UnknownObserver(UnknownChoice):
-    kind = "observer"
-
-
-class UnknownActivationScheme(UnknownChoice):
-    kind = "activation range"
-
-
-class UnknownPTQPass(UnknownChoice):
-    kind = "step"
 
 
 class ActivationRange(Contract):
@@ -228,6 +216,6 @@ def parse_precision(name: str) -> Precision:
     """`name` as a precision.
 
     Raises:
-        UnknownPrecision: it is not one.
+        UnknownChoice: it is not one.
     """
-    return UnknownPrecision.parse_choice(name, PRECISIONS)
+    return parse_choice(name, PRECISIONS, "precision")

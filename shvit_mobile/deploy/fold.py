@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import VerificationFailed, WrongConfig
+from shvit_mobile.errors import InvalidConfig, VerificationFailed
 from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
@@ -52,10 +52,10 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
     Raises:
         ProofFailed: the result differs from the original by more than 1e-9 relative, in float64.
-        WrongConfig: the model does not take three colours.
+        InvalidConfig: the model does not take three colours.
     """
     if trained.model.config.in_channels != 3:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"The model takes {trained.model.config.in_channels} channels.", why="Pictures have three colours."
         )
     example = next(trained.model.parameters())

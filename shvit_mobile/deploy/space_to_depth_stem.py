@@ -18,7 +18,7 @@ from shvit_mobile.deploy.fold import (
     generate_pixels,
     verify_error,
 )
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.families.shvit import SHViT
 
 # The stem's first convolution: 3x3 at stride 2, padded by one.
@@ -38,7 +38,7 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
 
     Raises:
         ProofFailed: the result differs by more than 1e-9 relative, in float64.
-        WrongConfig: the first convolution is not 3x3 at stride 2.
+        InvalidConfig: the first convolution is not 3x3 at stride 2.
     """
     original, rewritten = copy_to_float64(model), copy_to_float64(model)
     layers = dict(rewritten.patch_embed.named_children())
@@ -48,7 +48,7 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         STRIDE,
         PADDING,
     ):
-        raise WrongConfig(
+        raise InvalidConfig(
             "The stem cannot take blocks.", why="Only a 3x3 convolution at stride 2 can be written as one on blocks."
         )
     layers["0"] = convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)

@@ -16,7 +16,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidConfig
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.class_names import format_list
@@ -106,7 +106,7 @@ def compare(
         BadImages: no image could be decoded, the labels are not of the model's classes, or `reference` is of other
             images.
         ToolMissing: its runtime is not installed.
-        WrongConfig: `reference` is of another checkpoint or preprocessing.
+        InvalidConfig: `reference` is of another checkpoint or preprocessing.
     """
     return compare_with_logits(
         artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress
@@ -362,15 +362,15 @@ def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -
 
 
 def check_reference(reference: FloatReference, trained: TrainedModel, preprocessing: Preprocessing) -> None:
-    """Raises `WrongConfig` where `reference` holds the answers of another model, or to other pixels."""
+    """Raises `InvalidConfig` where `reference` holds the answers of another model, or to other pixels."""
     if reference.checkpoint_sha256 != trained.sha256:
-        raise WrongConfig(
+        raise InvalidConfig(
             "The reference holds the answers of another checkpoint.",
             why=f"Its SHA-256 is {reference.checkpoint_sha256[:12]}…; {trained.source} has {trained.sha256[:12]}….",
             hint="Make it again: float_reference(trained, images)",
         )
     if reference.preprocessing != preprocessing:
-        raise WrongConfig(
+        raise InvalidConfig(
             "The reference was made with another preprocessing than the artifact's.",
             why=f"It is {reference.preprocessing}, the artifact's manifest says {preprocessing}.",
             hint="Make it again: float_reference(trained, images, preprocessing=artifact.manifest.preprocessing)",

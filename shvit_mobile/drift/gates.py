@@ -9,7 +9,7 @@ from math import isfinite
 from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.drift.intervals import estimate_images_for_drop, estimate_images_for_proportion
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Gate:
         max_mean_kl: the largest mean Kullback-Leibler divergence, in nats, at least 0.
 
     Raises:
-        WrongConfig: a limit is not finite or outside its range.
+        InvalidConfig: a limit is not finite or outside its range.
     """
 
     max_drop: float | None = None
@@ -45,7 +45,7 @@ def evaluate_gate(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
     """The verdict of `gate` on some rows.
 
     Raises:
-        WrongConfig: as `find_violations`.
+        InvalidConfig: as `find_violations`.
     """
     rows = list(rows)
     return GateVerdict.from_findings(
@@ -61,7 +61,7 @@ def find_violations(row: DriftRow, gate: Gate) -> list[str]:
     NaN fails.
 
     Raises:
-        WrongConfig: the gate is on top-1 and the row has none, for want of labels.
+        InvalidConfig: the gate is on top-1 and the row has none, for want of labels.
     """
     found = []
     drop, drop_text = describe_top1_drop(row, gate)
@@ -84,7 +84,7 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
     That is so where the 95% interval of the figure reaches past the limit. The sentence says how many images would do.
 
     Raises:
-        WrongConfig: as `find_violations`.
+        InvalidConfig: as `find_violations`.
     """
     found = []
     drop, drop_text = describe_top1_drop(row, gate)
@@ -105,12 +105,12 @@ def describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     """The top-1 drop in points and the words for it; (0, "") where the gate does not ask for it.
 
     Raises:
-        WrongConfig: the gate asks for it and the row has none.
+        InvalidConfig: the gate asks for it and the row has none.
     """
     if gate.max_drop is None:
         return 0.0, ""
     if row.top1_drop is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"There is no top-1 to hold against a drop of {gate.max_drop:g} points.",
             why=f"The {row.images} images of {row.artifact} have no labels, so nobody knows which answers are right.",
             hint="Give labelled images, or gate on agreement with the float model: --min-agreement 98.5",
@@ -147,4 +147,4 @@ def check_limit(
     if value is None:
         return
     if not isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
-        raise WrongConfig(f"{name} is {value:g}.", why=meaning)
+        raise InvalidConfig(f"{name} is {value:g}.", why=meaning)

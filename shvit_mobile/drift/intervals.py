@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.drift_row import McNemar, ProportionEstimate
-from shvit_mobile.errors import BadImages, WrongConfig
+from shvit_mobile.errors import BadImages, InvalidConfig
 
 Z95 = NormalDist().inv_cdf(0.975)
 # Shares nearer to each other than this are equal: 0.3% of a limit and 3 of 1000 images differ by less.
@@ -38,7 +38,7 @@ def compute_wilson_interval(hits: int, images: int) -> ProportionEstimate:
 
     Raises:
         BadImages: there are no images.
-        WrongConfig: `hits` is not in 0 to `images`.
+        InvalidConfig: `hits` is not in 0 to `images`.
     """
     check_counts(hits, images=images)
     value = hits / images
@@ -64,7 +64,7 @@ def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
         gained: images that only the artifact got right.
 
     Raises:
-        WrongConfig: a count is negative.
+        InvalidConfig: a count is negative.
     """
     check_counts(lost, gained)
     p_value = min(1.0, 2 * compute_binomial_tail(min(lost, gained), lost + gained))
@@ -90,7 +90,7 @@ def compute_drop_interval(lost: int, gained: int, images: int) -> tuple[float, f
 
     Raises:
         BadImages: there are no images.
-        WrongConfig: a count is negative, or `lost` + `gained` is above `images`.
+        InvalidConfig: a count is negative, or `lost` + `gained` is above `images`.
     """
     check_counts(lost, gained, images=images)
     # Exchanging the two models turns the sign of the difference, so the lower end is the upper end of the exchange.
@@ -112,7 +112,7 @@ def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) 
         at least 1; None where the drop observed is at the limit or past it, which more images of the kind only confirm.
 
     Raises:
-        BadImages, WrongConfig: as `compute_drop_interval`.
+        BadImages, InvalidConfig: as `compute_drop_interval`.
     """
     check_counts(lost, gained, images=images)
     return estimate_images_to_reject(
@@ -130,7 +130,7 @@ def estimate_images_for_proportion(hits: int, images: int, limit: float) -> int 
         limit: a share, 0 to 1.
 
     Raises:
-        BadImages, WrongConfig: as `compute_wilson_interval`.
+        BadImages, InvalidConfig: as `compute_wilson_interval`.
     """
     check_counts(hits, images=images)
     return estimate_images_to_reject(-hits / images, -limit, limit * (1 - limit))
@@ -198,7 +198,7 @@ def check_counts(*counts: int, images: int | None = None) -> None:
         raise BadImages("There are no images to compare on.", why="A share needs at least one image.")
     if min(counts) < 0 or (images is not None and sum(counts) > images):
         of = "" if images is None else f" of {images} images"
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{' and '.join(map(str, counts))}{of} is not possible.",
             why="Counts are at least 0 and at most all images.",
         )

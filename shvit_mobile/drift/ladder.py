@@ -112,7 +112,7 @@ def compare_simulated_rung(
     Raises:
         BadRecipe: the recipe is of another model.
         ProofFailed: the deploy form is not equal to the float model.
-        BadImages, WrongConfig: as `compare`.
+        BadImages, InvalidConfig: as `compare`.
     """
     check_reference(reference, trained, rung.preprocessing)
     deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))

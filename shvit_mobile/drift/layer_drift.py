@@ -54,7 +54,7 @@ def compare_layers(
     Raises:
         BadArtifact: it was made from another checkpoint, is damaged, or its layers are not the checkpoint's.
         BadImages: no image could be decoded.
-        WrongConfig: nobody can look into artifacts of this target.
+        InvalidConfig: nobody can look into artifacts of this target.
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest

@@ -22,7 +22,7 @@ from torch import Tensor
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, OutputExists, UnknownVariant, WrongConfig
+from shvit_mobile.errors import BadCheckpoint, InvalidConfig, OutputExists, UnknownChoice
 from shvit_mobile.families.containers import FLOAT_DTYPES, MAX_CHECKPOINT_BYTES, format_first_few, parse_checkpoint_file
 from shvit_mobile.families.hub import HUB_ID, OFFICIAL_RELEASE, fetch_hub_files, fetch_official_checkpoint
 from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
@@ -77,11 +77,11 @@ def load_checkpoint(
     Raises:
         BadCheckpoint: the file is missing, damaged, not a SHViT's or not the variant asked for, or says nonsense.
         HubUnavailable: it had to be downloaded and could not be.
-        UnknownVariant: `variant` is not one of `VARIANTS`.
-        WrongConfig: `labels` are not one for each class.
+        UnknownChoice: `variant` is not one of `VARIANTS`.
+        InvalidConfig: `labels` are not one for each class.
     """
     if variant is not None and variant not in VARIANTS:
-        raise UnknownVariant.from_choices(variant, VARIANTS)
+        raise UnknownChoice(variant, VARIANTS, "variant")
     found = locate_checkpoint(source)
     data = read_checkpoint_bytes(found.path)
     container = parse_checkpoint_file(data, found.display_name)
@@ -122,16 +122,16 @@ def save_checkpoint(
 
     Raises:
         OutputExists: a file is there and `overwrite` is not asked for, or a folder is there.
-        WrongConfig: another dtype, weights past the range of float16, or labels that are not one for each class.
+        InvalidConfig: another dtype, weights past the range of float16, or labels that are not one for each class.
     """
     path = Path(path)
     if dtype not in (torch.float32, torch.float16):
-        raise WrongConfig(f"dtype is {dtype}.", why="Checkpoints are written in torch.float32 or torch.float16.")
+        raise InvalidConfig(f"dtype is {dtype}.", why="Checkpoints are written in torch.float32 or torch.float16.")
     if path.is_dir():
         raise OutputExists(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
         )
-    labels = check_labels(trained.labels, trained.model.config.classes, WrongConfig, "There are")
+    labels = check_labels(trained.labels, trained.model.config.classes, InvalidConfig, "There are")
     state = {name: prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
     metadata = build_checkpoint_metadata(trained.model.config, trained.variant, labels, trained.preprocessing)
     with write_atomically(path, overwrite=overwrite) as (part,):
@@ -332,7 +332,7 @@ def choose_class_names(
 ) -> tuple[str, ...]:
     """The labels: those given, else the checkpoint's own, else numbered ones."""
     if given is not None:
-        return check_labels(given, classes, WrongConfig, "There are")
+        return check_labels(given, classes, InvalidConfig, "There are")
     if stored_labels is not None:
         return check_labels(stored_labels, classes, BadCheckpoint, f"{display_name} gives")
     return tuple(f"class {index}" for index in range(classes))
@@ -344,7 +344,7 @@ def prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         return tensor.detach().cpu()
     kept = tensor.detach().cpu().to(dtype if tensor.ndim > 1 else torch.float32).contiguous()
     if not kept.isfinite().all():
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{name} cannot be written as {str(dtype).removeprefix('torch.')}.",
             why=f"Its largest value is {float(tensor.abs().max()):.3g}.",
             hint="Write it as float32.",

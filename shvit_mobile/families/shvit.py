@@ -13,7 +13,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.errors import UnknownVariant, WrongConfig
+from shvit_mobile.errors import InvalidConfig, UnknownChoice
 
 
 @dataclass(frozen=True)
@@ -49,29 +49,31 @@ class SHViTConfig:
         lengths = {name: len(getattr(self, name)) for name in per_stage}
         uneven = {name: n for name, n in lengths.items() if n != len(self.dims)}
         if uneven:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"dims has {len(self.dims)} stages, but {', '.join(f'{k} has {v}' for k, v in uneven.items())}.",
                 why="Each stage needs one number of each.",
             )
         if not self.dims or any(d % 8 for d in self.dims[:1]):
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"dims is {self.dims}.", why="The stem halves channels three times: dims[0] divides by 8."
             )
         if any(not 0 < p < d for p, d in zip(self.partial_dims, self.dims, strict=True)):
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"partial_dims is {self.partial_dims} of dims {self.dims}.",
                 why="Attention sees some of a stage's channels: more than none and fewer than all.",
             )
         if set(self.block_types) - {"i", "s"}:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"block_types is {self.block_types}.", why="'i' is a convolution block, 's' has attention."
             )
         if self.kernel_size % 2 == 0:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"kernel_size is {self.kernel_size}.", why="Only an odd kernel keeps the size of its input."
             )
         if self.classes < 1 or self.in_channels < 1:
-            raise WrongConfig(f"classes is {self.classes}, in_channels {self.in_channels}.", why="Both are at least 1.")
+            raise InvalidConfig(
+                f"classes is {self.classes}, in_channels {self.in_channels}.", why="Both are at least 1."
+            )
 
 
 VARIANTS: dict[str, SHViTConfig] = {
@@ -87,10 +89,10 @@ def create_shvit(variant: str, *, classes: int = 1000, distilled: bool = False) 
     """A freshly initialised SHViT by the name of its variant.
 
     Raises:
-        UnknownVariant: `variant` is not one of `VARIANTS`.
+        UnknownChoice: `variant` is not one of `VARIANTS`.
     """
     if variant not in VARIANTS:
-        raise UnknownVariant.from_choices(variant, VARIANTS)
+        raise UnknownChoice(variant, VARIANTS, "variant")
     return SHViT(replace(VARIANTS[variant], classes=classes, distilled=distilled))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS, SHViT, SHViTConfig
 
 TensorShapes = Mapping[str, tuple[int, ...]]
@@ -67,7 +67,7 @@ def infer_config(shapes: TensorShapes) -> SHViTConfig | None:
     """
     try:
         config = read_config_from_shapes(shapes)
-    except (KeyError, IndexError, ValueError, WrongConfig):
+    except (KeyError, IndexError, ValueError, InvalidConfig):
         return None
     named = (adapt_variant(name, shapes) for name in VARIANTS)
     return next(
@@ -108,7 +108,7 @@ def read_config_from_shapes(shapes: TensorShapes) -> SHViTConfig:
     stages = range(len({found[1] for name in shapes if (found := STAGE_KEY.match(name))}))
     blocks = {(int(found[1]), int(found[2])) for name in shapes if (found := BLOCK_KEY.match(name))}
     if len(blocks) > MAX_BLOCKS:
-        raise WrongConfig(f"There are {len(blocks)} blocks.")
+        raise InvalidConfig(f"There are {len(blocks)} blocks.")
     dims = [shapes[f"stages.{i}.downsample.3.m.c.weight" if i else "patch_embed.6.c.weight"][0] for i in stages]
     norms = [f"stages.{i}.blocks.0.mixer.m.pre_norm.weight" for i in stages]
     attends = [norm in shapes for norm in norms]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadImages, WrongConfig
+from shvit_mobile.errors import BadImages, InvalidConfig
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet
 
@@ -65,11 +65,11 @@ def iterate_batches(
 
     Raises:
         BadImages: there are no images, or, at the end, none could be decoded.
-        WrongConfig: `size` or `workers` is below 1.
+        InvalidConfig: `size` or `workers` is below 1.
     """
     workers = _count_processors() if workers is None else workers
     if size < 1 or workers < 1:
-        raise WrongConfig(f"size is {size} and workers {workers}.", why="Both are at least 1.")
+        raise InvalidConfig(f"size is {size} and workers {workers}.", why="Both are at least 1.")
     if not images.files:
         raise BadImages(f"There are no images in {images.root}.")
     return _generate_batches(images, preprocessing, size, workers, progress)

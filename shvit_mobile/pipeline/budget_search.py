@@ -17,7 +17,7 @@ from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityRepo
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
-from shvit_mobile.errors import BudgetMissed, WrongConfig
+from shvit_mobile.errors import BudgetMissed, InvalidConfig
 from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
 from shvit_mobile.pipeline.golden_images import load_default_golden_images
 from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
@@ -61,7 +61,7 @@ def search_recipe(
         progress: told each point that was run.
 
     Raises:
-        WrongConfig: the budget is empty, or of top-1 where there are no labels; or sensitivity and recipe do not
+        InvalidConfig: the budget is empty, or of top-1 where there are no labels; or sensitivity and recipe do not
             belong together.
         BudgetMissed: the budget does not hold even with all layers in float.
         BadImages, BadRecipe: as `compare` and `lower`.
@@ -121,7 +121,7 @@ def evaluate_recipe(
     """What the budget makes of the recipe without any search: a point that `search_recipe` knows then.
 
     Raises:
-        WrongConfig: the budget is of top-1, and there are no labels.
+        InvalidConfig: the budget is of top-1, and there are no labels.
         BadImages, BadRecipe: as `compare` and `lower`.
     """
     row = ArtifactEvaluator(deployed, recipe, images, reference).measure_drift(recipe.float_layers)
@@ -301,15 +301,15 @@ def check_arguments(
 ) -> None:
     """Raises what `search_recipe` says where its arguments do not go together."""
     if budget.max_drop is None and budget.min_agreement is None:
-        raise WrongConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")
+        raise InvalidConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")
     if budget.max_drop is not None and images.labels is None:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"There is no top-1 to hold against a drop of {budget.max_drop:g} points.",
             why=f"The {len(images)} images in {images.root} have no labels.",
             hint="Give labelled images, or a budget of agreement with the float model: --min-agreement 98.5",
         )
     if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, recipe.sha256):
-        raise WrongConfig(
+        raise InvalidConfig(
             "The sensitivity is of another model or recipe.",
             why="It says which layer to give up first.",
             hint="Measure it again, with this recipe.",
@@ -320,7 +320,7 @@ def evaluate_budget(row: DriftRow, gate: Gate) -> BudgetStatus:
     """What a row makes of a budget.
 
     Raises:
-        WrongConfig: the budget is of top-1 and the images have no labels.
+        InvalidConfig: the budget is of top-1 and the images have no labels.
     """
     if find_violations(row, gate):
         return "not held"

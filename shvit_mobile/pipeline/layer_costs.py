@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from shvit_mobile.contracts.budget_search import LayerCosts, LayerLatency
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 # Of a weight that a target keeps in float. In int8 it is one byte.
 FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
@@ -28,10 +28,10 @@ def compute_latency_costs(sensitivity: SensitivityReport, measured: Iterable[Lay
     """The time that float takes more; a layer that is as fast in float costs nothing.
 
     Raises:
-        WrongConfig: a layer was not measured.
+        InvalidConfig: a layer was not measured.
     """
     times: Mapping[str, LayerLatency] = {row.layer: row for row in measured}
     if missing := [row.layer for row in sensitivity.layers if row.layer not in times]:
-        raise WrongConfig(f"The latency of {missing[0]} was not measured.", why="The search weighs every int8 layer.")
+        raise InvalidConfig(f"The latency of {missing[0]} was not measured.", why="The search weighs every int8 layer.")
     more = {row.layer: times[row.layer].float_ms - times[row.layer].int8_ms for row in sensitivity.layers}
     return LayerCosts(of="latency", layers={layer: max(0.0, time) for layer, time in more.items()})

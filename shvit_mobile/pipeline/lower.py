@@ -25,7 +25,7 @@ from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import BadRecipe, UnknownTarget
+from shvit_mobile.errors import BadRecipe, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.golden_images import GoldenSource, load_default_golden_images
@@ -74,9 +74,9 @@ def lower(
         overwrite: replace what is there.
 
     Raises:
-        UnknownTarget: `target` is not one.
+        UnknownChoice: `target` is not one.
         BadRecipe: the target cannot do the recipe's precision, or the recipe is another model's.
-        WrongConfig: the options are another target's, or exclude each other.
+        InvalidConfig: the options are another target's, or exclude each other.
         OutputExists: something is there, and `overwrite` is not asked for.
         ProofFailed: the artifact was run and does not answer as the checkpoint does; nothing is written.
     """
@@ -144,9 +144,9 @@ def parse_target(name: str) -> Target:
     """`name` as a target.
 
     Raises:
-        UnknownTarget: it is not one.
+        UnknownChoice: it is not one.
     """
-    return UnknownTarget.parse_choice(name, TARGET_SUFFIXES)
+    return parse_choice(name, TARGET_SUFFIXES, "target")
 
 
 def check_target_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import BadImages, BadRecipe, WrongConfig
+from shvit_mobile.errors import BadImages, BadRecipe, InvalidConfig
 from shvit_mobile.images.batches import ImageBatch, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.affine import WEIGHT_MAX
@@ -64,11 +64,11 @@ class FinetuneSettings:
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.count, self.batch) < 1:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"epochs is {self.epochs}, count {self.count} and batch {self.batch}.", why="Each is at least 1."
             )
         if not 0 < self.learning_rate <= WEIGHT_MAX:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"The learning rate is {self.learning_rate:g}.",
                 why=f"It is in int8 steps an update: above 0 and at most {WEIGHT_MAX}, all that a weight has.",
                 hint=f"Try: --learning-rate {LEARNING_RATE:g}",
@@ -131,7 +131,7 @@ def finetune_recipe(
     Raises:
         BadRecipe: the recipe is not static int8, keeps every layer float, or is another model's.
         BadImages: the images have no labels or other classes, or are too few.
-        WrongConfig: there is no such device.
+        InvalidConfig: there is no such device.
     """
     settings = settings or FinetuneSettings()
     check_recipe(deployed, recipe)
@@ -306,14 +306,14 @@ def select_device(name: str | None) -> torch.device:
     """The device of that name; a GPU where there is one if None, else the CPU.
 
     Raises:
-        WrongConfig: there is none.
+        InvalidConfig: there is none.
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as reason:
         said = str(reason).partition("\n")[0]
-        raise WrongConfig(f"--device is '{name}': {said}", hint="Try: --device cpu") from None
+        raise InvalidConfig(f"--device is '{name}': {said}", hint="Try: --device cpu") from None
     return device
 
 

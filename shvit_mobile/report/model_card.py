@@ -15,7 +15,7 @@ from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow, Execution, ProportionEstimate
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.outputs import check_overwrite
-from shvit_mobile.errors import OutputExists, WrongConfig
+from shvit_mobile.errors import InvalidConfig, OutputExists
 from shvit_mobile.targets.delegation import describe_delegation
 
 # Where Hugging Face looks for it.
@@ -50,10 +50,10 @@ def render_model_card(
         images: what to call the images that drift was measured on, for the metadata.
 
     Raises:
-        WrongConfig: there are no manifests, or they are of several checkpoints.
+        InvalidConfig: there are no manifests, or they are of several checkpoints.
     """
     if len({manifest.model.checkpoint_sha256 for manifest in manifests}) != 1:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"A model card is of one checkpoint, and these {len(manifests)} manifests are not.",
             why="Its figures are drift from one float model.",
         )
@@ -77,9 +77,9 @@ def render_model_card(
 
 
 def check_license(license: str) -> None:
-    """Raises `WrongConfig` for what is no identifier; which ones there are, Hugging Face says."""
+    """Raises `InvalidConfig` for what is no identifier; which ones there are, Hugging Face says."""
     if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", license):
-        raise WrongConfig(
+        raise InvalidConfig(
             f"--license is '{license}'.",
             why="It is one of Hugging Face's identifiers, in small letters, such as mit or apache-2.0.",
         )

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadArtifact, ShvitError, ToolMissing, UnknownChoice, WrongConfig
+from shvit_mobile.errors import BadArtifact, InvalidConfig, ShvitError, ToolMissing
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.runtimes.coreml import load_mlmodel
 
@@ -27,10 +27,6 @@ COMPUTE_DEVICES = {
     "MLGPUComputeDevice": "GPU",
     "MLNeuralEngineComputeDevice": "Neural Engine",
 }
-
-
-class UnknownAppleDevice(UnknownChoice):
-    kind = "device"
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ def measure_on_device(
 
     Raises:
         ToolMissing: coremltools or Xcode's tools are not installed, or no iPhone is connected.
-        WrongConfig: an iPhone is asked for a package that takes pictures; coremltools sends it tensors only.
+        InvalidConfig: an iPhone is asked for a package that takes pictures; coremltools sends it tensors only.
         BadArtifact: Core ML cannot load or run the package.
     """
     if sys.platform != "darwin":
@@ -145,7 +141,7 @@ def measure_on_device(
     model = load_mlmodel(Path(package))
     inputs = make_blank_inputs(model.get_spec())
     if device == "iphone" and not all(isinstance(value, np.ndarray) for value in inputs.values()):
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{package} takes pictures.",
             why="coremltools sends tensors only to an iPhone.",
             hint='Lower it with CoreMLOptions(input="tensor").',

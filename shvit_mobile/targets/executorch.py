@@ -17,7 +17,7 @@ from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
-from shvit_mobile.errors import BadRecipe, ToolMissing, WrongConfig
+from shvit_mobile.errors import BadRecipe, InvalidConfig, ToolMissing
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quiet import silence_libraries
@@ -46,7 +46,7 @@ class ExecuTorchOptions(TargetOptions):
             from each image; "float" for one that is left as it is; "auto" for int8 where the head is large.
 
     Raises:
-        WrongConfig: `backend` is not one of `BACKENDS`, `stem` not one of `STEMS`, or `head` not one of `HEADS`.
+        InvalidConfig: `backend` is not one of `BACKENDS`, `stem` not one of `STEMS`, or `head` not one of `HEADS`.
     """
 
     backend: Literal["xnnpack"] = "xnnpack"
@@ -60,7 +60,7 @@ class ExecuTorchOptions(TargetOptions):
             ("head", self.head, HEADS),
         ):
             if given not in known:
-                raise WrongConfig(f"The {name} is '{given}'.", why=f"It is one of {', '.join(known)}.")
+                raise InvalidConfig(f"The {name} is '{given}'.", why=f"It is one of {', '.join(known)}.")
 
     @property
     def suffix(self) -> str:

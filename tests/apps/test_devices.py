@@ -16,7 +16,7 @@ from shvit_mobile.apps.findings import check_comparable, describe_failed_goldens
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.regression import SlowdownGate
 from shvit_mobile.contracts.device_report import DeviceReport, SustainedWindow
-from shvit_mobile.errors import BadArtifact, BadReport, WrongConfig
+from shvit_mobile.errors import BadArtifact, BadReport, InvalidConfig
 from tests.fixtures import FIXTURES
 
 EARLIER = FIXTURES / "device_report_earlier" / "pixel-8.json"
@@ -121,7 +121,7 @@ def test_one_report_alone_is_not_held_against_itself() -> None:
     twice = run(LATER)
     doubled = twice.report.model_copy(update={"results": twice.report.results * 2})
     assert compare_devices([DeviceRun("doubled", doubled)]).comparisons == ()
-    with pytest.raises(WrongConfig, match="no report has an earlier run"):
+    with pytest.raises(InvalidConfig, match="no report has an earlier run"):
         check_comparable(compare_devices([twice]))
 
 

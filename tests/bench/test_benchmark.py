@@ -19,7 +19,7 @@ from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, Devic
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import BadReport, WrongConfig
+from shvit_mobile.errors import BadReport, InvalidConfig
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.pipeline.lower import lower
@@ -80,14 +80,14 @@ def test_an_executorch_program_can_be_timed() -> None:
 
 
 def test_there_has_to_be_something_to_measure() -> None:
-    with pytest.raises(WrongConfig, match="nothing to benchmark"):
+    with pytest.raises(InvalidConfig, match="nothing to benchmark"):
         run_benchmark(settings=QUICK)
 
 
 def test_a_batch_that_an_artifact_does_not_take(tmp_path: Path) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)))
     fixed = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, options=ONNXOptions(dynamic_batch=False))
-    with pytest.raises(WrongConfig, match="takes a batch of 1, not 4"):
+    with pytest.raises(InvalidConfig, match="takes a batch of 1, not 4"):
         create_subject(fixed, batch=4)
     free = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path / "free")
     assert create_subject(free, batch=4).shape == (4, 3, 64, 48)

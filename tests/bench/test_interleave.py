@@ -16,7 +16,7 @@ from shvit_mobile.bench.interleave import (
 from shvit_mobile.bench.roofline import build_roofline_subjects
 from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
 from shvit_mobile.contracts.device_report import Roofline
-from shvit_mobile.errors import BenchmarkFailed, ToolMissing, WrongConfig
+from shvit_mobile.errors import BenchmarkFailed, InvalidConfig, ToolMissing
 from tests.bench.builders import QUICK, write_matmul_subject
 
 
@@ -74,11 +74,11 @@ def test_a_library_that_is_missing_stops_the_race_unless_it_is_optional(tmp_path
 
 def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:
     subject = write_matmul_subject(tmp_path, "twin")
-    with pytest.raises(WrongConfig, match="twin is given twice"):
+    with pytest.raises(InvalidConfig, match="twin is given twice"):
         run_interleaved([subject, subject], QUICK)
-    with pytest.raises(WrongConfig, match="number of threads"):
+    with pytest.raises(InvalidConfig, match="number of threads"):
         run_interleaved([subject], QUICK.model_copy(update={"threads": None}))
-    with pytest.raises(WrongConfig, match="nothing to benchmark"):
+    with pytest.raises(InvalidConfig, match="nothing to benchmark"):
         run_interleaved([], QUICK)
 
 

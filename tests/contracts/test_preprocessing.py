@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
-from shvit_mobile.errors import BadImages, WrongConfig
+from shvit_mobile.errors import BadImages, InvalidConfig
 from tests.images.pictures import draw_texture
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "preprocessing.json").read_text())
@@ -157,5 +157,5 @@ def test_raw_keeps_the_numbers():
     ids=str,
 )
 def test_numbers_that_make_no_preprocessing_are_refused(wrong):
-    with pytest.raises(WrongConfig):
+    with pytest.raises(InvalidConfig):
         Preprocessing(**wrong)

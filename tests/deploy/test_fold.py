@@ -9,7 +9,7 @@ from torch import nn
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy import fold as fusing
 from shvit_mobile.deploy.fold import fold_batchnorm, generate_pixels, to_deploy_form
-from shvit_mobile.errors import VerificationFailed, WrongConfig
+from shvit_mobile.errors import InvalidConfig, VerificationFailed
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
 from tests.builders import TINY, build_random_shvit, build_trained_model
 
@@ -137,5 +137,5 @@ def test_infinite_statistics_are_refused() -> None:
 
 
 def test_a_model_that_takes_no_pictures_is_refused() -> None:
-    with pytest.raises(WrongConfig, match="takes 1 channels"):
+    with pytest.raises(InvalidConfig, match="takes 1 channels"):
         to_deploy_form(build_trained_model(build_random_shvit(replace(TINY, in_channels=1))))

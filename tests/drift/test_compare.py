@@ -24,7 +24,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.drift.compare import compare, compute_float_reference
 from shvit_mobile.drift.intervals import compute_mcnemar_test, compute_wilson_interval
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, WrongConfig
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidConfig
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
@@ -324,8 +324,8 @@ def test_a_reference_of_something_else_is_refused(model, labelled):
     reference = compute_float_reference(model, labelled)
     fewer = replace(labelled, files=labelled.files[1:], labels=labelled.labels[1:])
     for wrong, error in (
-        (replace(reference, checkpoint_sha256="cd" * 32), WrongConfig),
-        (replace(reference, preprocessing=Preprocessing(size=SIZE)), WrongConfig),
+        (replace(reference, checkpoint_sha256="cd" * 32), InvalidConfig),
+        (replace(reference, preprocessing=Preprocessing(size=SIZE)), InvalidConfig),
         (compute_float_reference(model, fewer), BadImages),
         (compute_float_reference(model, replace(labelled, files=labelled.files[::-1])), BadImages),
     ):

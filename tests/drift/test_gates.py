@@ -17,7 +17,7 @@ from shvit_mobile.drift.intervals import (
     estimate_images_for_drop,
     estimate_images_for_proportion,
 )
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 
 def build_row(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
@@ -107,7 +107,7 @@ def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations(
 def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
     row = build_row(labelled=False)
     for ask in (find_violations, find_caveats):
-        with pytest.raises(WrongConfig, match="no labels") as refused:
+        with pytest.raises(InvalidConfig, match="no labels") as refused:
             ask(row, Gate(max_drop=0.5))
         assert "--min-agreement" in refused.value.hint
     assert find_violations(row, Gate(min_agreement=0.9)) == []
@@ -145,5 +145,5 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
 )
 def test_a_limit_that_no_figure_could_meet_or_miss_is_refused(limit):
     (name,) = limit
-    with pytest.raises(WrongConfig, match=name.replace("_", "-")):
+    with pytest.raises(InvalidConfig, match=name.replace("_", "-")):
         Gate(**limit)

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, OutputExists, UnknownVariant, WrongConfig
+from shvit_mobile.errors import BadCheckpoint, InvalidConfig, OutputExists, UnknownChoice
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
 from tests.builders import TINY, build_random_shvit, build_trained_model
@@ -220,7 +220,7 @@ def test_labels_and_preprocessing_can_be_given(tmp_path):
 
 @pytest.mark.parametrize("labels", [list("abc"), [*"abcdef", ""], [*"abcdef", "two\nlines"]])
 def test_labels_that_do_not_fit_are_refused(labels, tmp_path):
-    with pytest.raises(WrongConfig, match=r"labels, but the model has 7 classes|as the label of class 6"):
+    with pytest.raises(InvalidConfig, match=r"labels, but the model has 7 classes|as the label of class 6"):
         load_checkpoint(tiny_file(tmp_path), labels=labels)
 
 
@@ -258,7 +258,7 @@ def test_a_custom_shvit_asked_to_be_a_variant_is_described(tmp_path):
 
 
 def test_an_unknown_variant_is_refused_before_the_file_is_looked_for():
-    with pytest.raises(UnknownVariant, match="Did you mean shvit_s4"):
+    with pytest.raises(UnknownChoice, match="Did you mean shvit_s4"):
         load_checkpoint("nowhere.pth", variant="shvit_s44")
 
 
@@ -316,7 +316,7 @@ def test_weights_past_the_range_of_float16_are_not_saved_in_it(tmp_path):
     with torch.no_grad():
         model.head.l.weight[0, 0] = 1e6
         model.head.bn.running_var[0] = 1e6
-    with pytest.raises(WrongConfig, match=r"head\.l\.weight cannot be written as float16"):
+    with pytest.raises(InvalidConfig, match=r"head\.l\.weight cannot be written as float16"):
         save_checkpoint(build_trained_model(model), tmp_path / "half.safetensors", dtype=torch.float16)
     assert not list(tmp_path.iterdir())
     save_checkpoint(build_trained_model(model), tmp_path / "full.safetensors")
@@ -324,10 +324,10 @@ def test_weights_past_the_range_of_float16_are_not_saved_in_it(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int8])
 def test_other_dtypes_are_not_saved(dtype, tmp_path):
-    with pytest.raises(WrongConfig, match="dtype is"):
+    with pytest.raises(InvalidConfig, match="dtype is"):
         save_checkpoint(build_trained_model(tiny()), tmp_path / "own.safetensors", dtype=dtype)
 
 
 def test_labels_that_do_not_fit_are_not_saved(tmp_path):
-    with pytest.raises(WrongConfig, match="2 labels"):
+    with pytest.raises(InvalidConfig, match="2 labels"):
         save_checkpoint(replace(build_trained_model(tiny()), labels=("a", "b")), tmp_path / "own.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shvit_mobile.errors import UnknownVariant, WrongConfig
+from shvit_mobile.errors import InvalidConfig, UnknownChoice
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig, create_shvit, round_to_multiple
 from tests.builders import TINY, build_random_shvit
 
@@ -77,7 +77,7 @@ def test_a_fresh_model_says_nothing_about_numerics():
 
 
 def test_an_unknown_variant_is_told_the_nearest():
-    with pytest.raises(UnknownVariant, match="Did you mean shvit_s1"):
+    with pytest.raises(UnknownChoice, match="Did you mean shvit_s1"):
         create_shvit("shvit-s1")
 
 
@@ -94,7 +94,7 @@ def test_an_unknown_variant_is_told_the_nearest():
 )
 def test_numbers_that_make_no_model_are_refused(numbers):
     usual = {"dims": (16, 24, 32), "partial_dims": (8, 9, 12), "depths": (1, 2, 1)}
-    with pytest.raises(WrongConfig):
+    with pytest.raises(InvalidConfig):
         SHViTConfig(**{**usual, **numbers})
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadImages, WrongConfig
+from shvit_mobile.errors import BadImages, InvalidConfig
 from shvit_mobile.images import batches as module
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
@@ -106,9 +106,9 @@ def test_what_cannot_work_is_refused_before_the_first_batch(tmp_path):
     images = write_image_set(tmp_path, [True])
     with pytest.raises(BadImages, match="There are no images"):
         iterate_batches(ImageSet(tmp_path, ()), SMALL)
-    with pytest.raises(WrongConfig):
+    with pytest.raises(InvalidConfig):
         iterate_batches(images, SMALL, size=0)
-    with pytest.raises(WrongConfig):
+    with pytest.raises(InvalidConfig):
         iterate_batches(images, SMALL, workers=0)
 
 

@@ -22,7 +22,7 @@ from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate
 from shvit_mobile.drift.intervals import compute_wilson_interval
-from shvit_mobile.errors import BudgetMissed, WrongConfig
+from shvit_mobile.errors import BudgetMissed, InvalidConfig
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
@@ -189,12 +189,12 @@ def test_a_budget_that_float_does_not_hold_either_is_an_error(world: World) -> N
 )
 def test_a_budget_that_cannot_be_judged_is_refused(world: World, budget: Budget, labelled: bool, wrong: str) -> None:
     images = world.images if labelled else replace(world.images, labels=None, classes=())
-    with pytest.raises(WrongConfig, match=wrong):
+    with pytest.raises(InvalidConfig, match=wrong):
         replace(world, images=images).search(budget)
 
 
 def test_the_sensitivity_of_another_recipe_is_refused(world: World) -> None:
-    with pytest.raises(WrongConfig, match="another model or recipe"):
+    with pytest.raises(InvalidConfig, match="another model or recipe"):
         world.search(ALL, recipe=world.plain)
 
 

@@ -10,7 +10,7 @@ from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
 from shvit_mobile.pipeline.layer_latency import (
     find_layer,
@@ -55,7 +55,7 @@ def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
         LayerLatency(layer=LAYERS[1], float_ms=1, int8_ms=3),
     )
     assert compute_latency_costs(sensitivity(1, 1), times).layers == {LAYERS[0]: 2, LAYERS[1]: 0}
-    with pytest.raises(WrongConfig, match=LAYERS[1]):
+    with pytest.raises(InvalidConfig, match=LAYERS[1]):
         compute_latency_costs(sensitivity(1, 1), times[:1])
 
 

@@ -12,7 +12,7 @@ from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.recipe import Recipe, parse_precision
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
 from shvit_mobile.drift.compare import compare
-from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, UnknownTarget, VerificationFailed
+from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, UnknownChoice, VerificationFailed
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.lower import lower, parse_target, update_manifest
@@ -106,7 +106,7 @@ def test_a_precision_the_target_lacks_is_refused(deployed: DeployForm, target: s
 
 
 def test_an_unknown_target_is_named_with_its_neighbour() -> None:
-    with pytest.raises(UnknownTarget, match=r"'corelm' is not a target\.[\s\S]*Did you mean coreml\?"):
+    with pytest.raises(UnknownChoice, match=r"'corelm' is not a target\.[\s\S]*Did you mean coreml\?"):
         parse_target("corelm")
 
 

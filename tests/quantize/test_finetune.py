@@ -11,7 +11,7 @@ import torch
 
 from shvit_mobile.contracts.recipe import PTQ_PASSES, ActivationRange, ActivationScheme, EvalMetrics, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadImages, BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.errors import BadImages, BadRecipe, InvalidConfig, OutputExists
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
@@ -220,13 +220,13 @@ def test_what_cannot_be_fine_tuned_is_refused(
         finetune_recipe(deployed, recipe, replace(images, classes=("other",) * 7))
     with pytest.raises(BadImages, match="There are 9 images"):
         finetune_recipe(deployed, recipe, images.select(range(9)))
-    with pytest.raises(WrongConfig, match="--device is 'abacus'"):
+    with pytest.raises(InvalidConfig, match="--device is 'abacus'"):
         finetune_recipe(deployed, recipe, images, FinetuneSettings(device="abacus"))
-    with pytest.raises(WrongConfig, match="learning rate is nan"):
+    with pytest.raises(InvalidConfig, match="learning rate is nan"):
         FinetuneSettings(learning_rate=float("nan"))
-    with pytest.raises(WrongConfig, match="learning rate is 128"):
+    with pytest.raises(InvalidConfig, match="learning rate is 128"):
         FinetuneSettings(learning_rate=128)
-    with pytest.raises(WrongConfig, match="epochs is 0"):
+    with pytest.raises(InvalidConfig, match="epochs is 0"):
         FinetuneSettings(epochs=0)
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.errors import OutputExists, WrongConfig
+from shvit_mobile.errors import InvalidConfig, OutputExists
 from shvit_mobile.report.model_card import CARD_FILE, CARD_MARKER, check_card, check_license, render_model_card
 from tests.fixtures import FIXTURES
 from tests.report.golden_card import GOLDEN, load_manifests, render_golden_card
@@ -58,7 +58,7 @@ def test_a_license_is_unknown_unless_it_is_told() -> None:
     assert metadata(render_model_card(load_manifests()))["license"] == "unknown"
     check_license("cc-by-nc-4.0")
     for wrong in ("MIT License", "", "mit\nbase_model: evil"):
-        with pytest.raises(WrongConfig, match="--license is"):
+        with pytest.raises(InvalidConfig, match="--license is"):
             check_license(wrong)
 
 
@@ -117,9 +117,9 @@ def test_names_from_files_stay_names() -> None:
 
 def test_artifacts_of_two_checkpoints_have_no_card_together() -> None:
     first, *others = load_manifests()
-    with pytest.raises(WrongConfig, match="these 5 manifests are not"):
+    with pytest.raises(InvalidConfig, match="these 5 manifests are not"):
         render_model_card([changed(first, "model", checkpoint_sha256="0" * 64), *others])
-    with pytest.raises(WrongConfig, match="these 0 manifests"):
+    with pytest.raises(InvalidConfig, match="these 0 manifests"):
         render_model_card([])
 
 

@@ -20,7 +20,7 @@ from shvit_mobile import metrics
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadRecipe, OutputExists, WrongConfig
+from shvit_mobile.errors import BadRecipe, InvalidConfig, OutputExists, UnknownChoice
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.layers import find_dense_convolutions
@@ -32,7 +32,6 @@ from shvit_mobile.targets.coreml import (
     DEPLOYMENT_TARGETS,
     PRECISIONS,
     CoreMLOptions,
-    UnknownDeploymentTarget,
     build,
     distinct,
     inventory,
@@ -234,11 +233,11 @@ def test_blocks_of_a_precision_without_them_are_refused(
     one_stage: DeployForm, precision: Precision, tmp_path: Path
 ) -> None:
     options = CoreMLOptions(block=8, deployment_target="iOS18")
-    with pytest.raises(WrongConfig, match=f"{precision} has no blocks"):
+    with pytest.raises(InvalidConfig, match=f"{precision} has no blocks"):
         build(one_stage, Recipe(precision=precision), tmp_path / "a.mlpackage", options)
-    with pytest.raises(WrongConfig, match="palette-4 in blocks does not run on iOS17"):
+    with pytest.raises(InvalidConfig, match="palette-4 in blocks does not run on iOS17"):
         build(one_stage, Recipe(precision="palette-4"), tmp_path / "a.mlpackage", CoreMLOptions(block=8))
-    with pytest.raises(WrongConfig, match="block of -1"):
+    with pytest.raises(InvalidConfig, match="block of -1"):
         CoreMLOptions(block=-1)
 
 
@@ -444,24 +443,24 @@ def test_inventory_knows_the_compressed_weights_of_later_targets(
 
 def test_image_input_of_a_form_that_takes_normalised_values_is_refused(tmp_path: Path) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), normalise=False)
-    with pytest.raises(WrongConfig, match="takes pixels") as error:
+    with pytest.raises(InvalidConfig, match="takes pixels") as error:
         build(deployed, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
     assert "tensor input" in error.value.hint
 
 
 def test_image_input_of_a_model_without_three_channels_is_refused(one_stage: DeployForm, tmp_path: Path) -> None:
     grey = replace(one_stage, module=build_random_shvit(replace(ONE_STAGE, in_channels=1)))
-    with pytest.raises(WrongConfig, match="3 channels; this one has 1"):
+    with pytest.raises(InvalidConfig, match="3 channels; this one has 1"):
         build(grey, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
 
 
 def test_options_that_do_not_exist_are_refused() -> None:
-    with pytest.raises(UnknownDeploymentTarget, match="iOS15, iOS16, iOS17, iOS18, iOS26") as error:
+    with pytest.raises(UnknownChoice, match="iOS15, iOS16, iOS17, iOS18, iOS26") as error:
         CoreMLOptions(deployment_target="ios17")
     assert error.value.hint == "Did you mean iOS17?"
-    with pytest.raises(WrongConfig, match="image, tensor"):
+    with pytest.raises(InvalidConfig, match="image, tensor"):
         CoreMLOptions(input="video")  # type: ignore[arg-type]
-    with pytest.raises(WrongConfig, match="matmul, einsum"):
+    with pytest.raises(InvalidConfig, match="matmul, einsum"):
         CoreMLOptions(layout="sdpa")  # type: ignore[arg-type]
 
 
@@ -472,7 +471,7 @@ def test_options_that_do_not_exist_are_refused() -> None:
 def test_precision_that_the_target_is_too_old_for_is_refused(
     one_stage: DeployForm, precision: Precision, target: str, first: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(WrongConfig, match=f"{precision} does not run on {target}") as error:
+    with pytest.raises(InvalidConfig, match=f"{precision} does not run on {target}") as error:
         build(one_stage, Recipe(precision=precision), tmp_path / "a.mlpackage", CoreMLOptions(deployment_target=target))
     assert first in error.value.hint
     assert not (tmp_path / "a.mlpackage").exists()

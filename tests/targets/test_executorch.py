@@ -14,7 +14,7 @@ from torch import nn
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.errors import BadRecipe, InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
@@ -132,11 +132,11 @@ def test_a_recipe_of_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_are_checked_and_frozen() -> None:
-    with pytest.raises(WrongConfig, match="xnnpack"):
+    with pytest.raises(InvalidConfig, match="xnnpack"):
         ExecuTorchOptions(backend="vulkan")  # type: ignore[arg-type]
-    with pytest.raises(WrongConfig, match="space-to-depth"):
+    with pytest.raises(InvalidConfig, match="space-to-depth"):
         ExecuTorchOptions(stem="patchify")  # type: ignore[arg-type]
-    with pytest.raises(WrongConfig, match="int8-dynamic"):
+    with pytest.raises(InvalidConfig, match="int8-dynamic"):
         ExecuTorchOptions(head="int4")  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         ExecuTorchOptions().backend = "xnnpack"  # type: ignore[misc]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadArtifact, BadRecipe, WrongConfig
+from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
@@ -132,7 +132,7 @@ def test_every_opset_holds_and_answers_in_both_precisions(
 
 @pytest.mark.parametrize("opset", [OPSETS[0] - 1, OPSETS[-1] + 1])
 def test_another_opset_is_refused_with_the_range(opset: int) -> None:
-    with pytest.raises(WrongConfig, match=rf"{opset}(.|\n)*13 to 23"):
+    with pytest.raises(InvalidConfig, match=rf"{opset}(.|\n)*13 to 23"):
         ONNXOptions(opset=opset)
 
 

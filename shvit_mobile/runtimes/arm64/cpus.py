@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from shvit_mobile.errors import UnknownCPU
+from shvit_mobile.errors import parse_choice
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def find_cpu(name: str) -> CPU:
     """The CPU of this name.
 
     Raises:
-        UnknownCPU: there is none.
+        UnknownChoice: there is none.
     """
-    return CPUS[UnknownCPU.parse_choice(name, CPUS)]
+    return CPUS[parse_choice(name, CPUS, "CPU")]
 
 
 def is_arm64_host() -> bool:

@@ -42,7 +42,7 @@ def collect_value_ranges(
         BadImages: there are no images.
         BadArtifact: the package is damaged, or an operator fails.
         UnsupportedOperator: the executor does not know an operator.
-        WrongConfig, ShapeMismatch: the inputs are not the program's.
+        InvalidConfig, ShapeMismatch: the inputs are not the program's.
     """
     program = CoreMLProgram(package, mode=mode)
     observers: dict[str, Observer] = {}

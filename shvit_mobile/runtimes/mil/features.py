@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from shvit_mobile.errors import BadArtifact, ShapeMismatch, WrongConfig
+from shvit_mobile.errors import BadArtifact, InvalidConfig, ShapeMismatch
 from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.targets.coreml.spec.values import UNKNOWN_DIMENSION, read_shape
@@ -46,7 +46,7 @@ class ProgramInput:
 
         Raises:
             ShapeMismatch: it does not have the input's shape.
-            WrongConfig: an image is not of uint8.
+            InvalidConfig: an image is not of uint8.
         """
         held = find_dtype(import_messages("MIL_pb2").DataType.Value(self.dtype)).to_torch_dtype(real)
         many = self.count_images(array)
@@ -104,7 +104,7 @@ def convert_to_planes(array: NDArray[Any], color_space: str, name: str, *, many:
     Greys of a colour picture are Pillow's, as in coremltools' own `predict`.
     """
     if array.dtype != np.uint8:
-        raise WrongConfig(f"The image '{name}' is of {array.dtype}.", why="Images are uint8, 0 to 255.")
+        raise InvalidConfig(f"The image '{name}' is of {array.dtype}.", why="Images are uint8, 0 to 255.")
     pictures = array if many else array[None]
     if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] != 3):
         raise ShapeMismatch(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadArtifact, ShapeMismatch, UnsupportedOperator, WrongConfig
+from shvit_mobile.errors import BadArtifact, InvalidConfig, ShapeMismatch, UnsupportedOperator
 from shvit_mobile.runtimes.mil.batching import batch_steps
 from shvit_mobile.runtimes.mil.batching_rules import NotBatchable
 from shvit_mobile.runtimes.mil.features import ProgramInput, describe_name_mismatch, read_inputs
@@ -92,7 +92,7 @@ class CoreMLProgram:
             dictionaries come in lists.
 
         Raises:
-            WrongConfig: the names of the inputs are not the program's, or an image is not of uint8.
+            InvalidConfig: the names of the inputs are not the program's, or an image is not of uint8.
             ShapeMismatch: an input is not of the declared shape, or inputs hold different numbers of images.
             BadArtifact: an operator fails, or its result is not what the program declares.
         """
@@ -107,10 +107,10 @@ class CoreMLProgram:
     def name_inputs(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
-                raise WrongConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+                raise InvalidConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
             return {next(iter(self.inputs)): inputs}
         if wrong := describe_name_mismatch(inputs, self.inputs):
-            raise WrongConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+            raise InvalidConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
         return inputs
 
     def count_images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.deploy.comparison_points import ComparisonPoint
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 
 # Named as text, so that looking into an ONNX file does not import the executor, nor the other way round.
 PROBE_CLASSES: dict[Target, tuple[str, str]] = {
@@ -81,7 +81,7 @@ def open_activation_probe(artifact: Artifact, points: Sequence[ComparisonPoint])
 
     Raises:
         BadArtifact: it is damaged, or its layers are not the deploy form's.
-        WrongConfig: nobody can look into artifacts of this target.
+        InvalidConfig: nobody can look into artifacts of this target.
     """
     check_probe_support(artifact)
     module, name = PROBE_CLASSES[artifact.manifest.target]
@@ -90,9 +90,9 @@ def open_activation_probe(artifact: Artifact, points: Sequence[ComparisonPoint])
 
 
 def check_probe_support(artifact: Artifact) -> None:
-    """Raises `WrongConfig` where nobody can look into artifacts of this target."""
+    """Raises `InvalidConfig` where nobody can look into artifacts of this target."""
     if artifact.manifest.target in OPAQUE_TARGETS:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"The layers of {artifact.path.name} cannot be compared.",
             why=OPAQUE_TARGETS[artifact.manifest.target],
             hint="Compare those of an ONNX file made with its recipe: shvit-mobile export --target onnx --recipe FILE",

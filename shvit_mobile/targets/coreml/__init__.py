@@ -3,14 +3,13 @@
 from shvit_mobile.targets.coreml.build import PRECISIONS, build
 from shvit_mobile.targets.coreml.inventory import read_inventory
 from shvit_mobile.targets.coreml.labels import make_labels_unique
-from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, CoreMLOptions, UnknownDeploymentTarget
+from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, CoreMLOptions
 
 __all__ = [
     "DEPLOYMENT_TARGETS",
     "PRECISIONS",
     "CoreMLOptions",
-    "UnknownDeploymentTarget",
     "build",
-    "distinct",
-    "inventory",
+    "make_labels_unique",
+    "read_inventory",
 ]

@@ -10,7 +10,7 @@ from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import WrongConfig
+from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.targets.build_result import BuildResult
@@ -38,7 +38,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         options: the input, the oldest iOS, the classifier's outputs, descriptions.
 
     Raises:
-        WrongConfig: options that the model or the precision excludes.
+        InvalidConfig: options that the model or the precision excludes.
         BadRecipe: an int8 recipe that does not fit the model.
         OutputExists: there is something at `path`.
         ToolMissing: coremltools is not installed.
@@ -64,13 +64,13 @@ def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
     if options.input != "image":
         return
     if deployed.input_domain != "pixels":
-        raise WrongConfig(
+        raise InvalidConfig(
             "An image input needs a deploy form that takes pixels; this one takes normalised values.",
             why="Core ML hands over pixels, 0 to 255, and scales all channels by one number at most.",
             hint="Make it with to_deploy_form(trained, normalise=True), or choose a tensor input.",
         )
     if deployed.module.config.in_channels != 3:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"An image input needs a model of 3 channels; this one has {deployed.module.config.in_channels}.",
             why="Core ML's pictures are red, green and blue.",
             hint="Choose a tensor input.",

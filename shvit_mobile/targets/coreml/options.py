@@ -7,7 +7,7 @@ from typing import Literal
 
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS, AttentionLayout
-from shvit_mobile.errors import UnknownChoice, WrongConfig
+from shvit_mobile.errors import InvalidConfig, UnknownChoice
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
 
@@ -30,10 +30,6 @@ MIN_DEPLOYMENT_TARGETS: dict[Precision, str] = {
 MIN_DEPLOYMENT_TARGET_FOR_BLOCKS = "iOS18"
 
 
-class UnknownDeploymentTarget(UnknownChoice):
-    kind = "deployment target"
-
-
 @dataclass(frozen=True)
 class CoreMLOptions(TargetOptions):
     """Attributes:
@@ -48,8 +44,8 @@ class CoreMLOptions(TargetOptions):
             checkpoint's SHA-256, an empty description is made from the model.
 
     Raises:
-        UnknownDeploymentTarget: `deployment_target` is not one.
-        WrongConfig: `input` or `layout` is none that there is, or `block` is negative.
+        UnknownChoice: `deployment_target` is not one.
+        InvalidConfig: `input` or `layout` is none that there is, or `block` is negative.
     """
 
     input: InputKind = "image"
@@ -64,13 +60,13 @@ class CoreMLOptions(TargetOptions):
 
     def __post_init__(self) -> None:
         if self.deployment_target not in DEPLOYMENT_TARGETS:
-            raise UnknownDeploymentTarget.from_choices(self.deployment_target, DEPLOYMENT_TARGETS)
+            raise UnknownChoice(self.deployment_target, DEPLOYMENT_TARGETS, "deployment target")
         if self.input not in INPUT_NAMES:
-            raise WrongConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
+            raise InvalidConfig(f"The input kind is '{self.input}'.", why=f"It is one of {', '.join(INPUT_NAMES)}.")
         if self.layout not in ATTENTION_LAYOUTS:
-            raise WrongConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(ATTENTION_LAYOUTS)}.")
+            raise InvalidConfig(f"The layout is '{self.layout}'.", why=f"It is one of {', '.join(ATTENTION_LAYOUTS)}.")
         if self.block < 0:
-            raise WrongConfig(f"A block of {self.block} channels cannot be.", why="It is 1 or more; 0 is none.")
+            raise InvalidConfig(f"A block of {self.block} channels cannot be.", why="It is 1 or more; 0 is none.")
 
     @property
     def suffix(self) -> str:
@@ -79,16 +75,16 @@ class CoreMLOptions(TargetOptions):
 
 
 def check_deployment_target(options: CoreMLOptions, precision: Precision) -> None:
-    """Raises `WrongConfig` where the deployment target is too old for a precision, or blocks mean nothing to it."""
+    """Raises `InvalidConfig` where the deployment target is too old for a precision, or blocks mean nothing to it."""
     if options.block and precision not in WEIGHT_ONLY_PRECISIONS:
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{precision} has no blocks.",
             why=f"These have: {', '.join(WEIGHT_ONLY_PRECISIONS)}.",
             hint="Export those alone with --block, and the rest without it.",
         )
     first = MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if options.block else MIN_DEPLOYMENT_TARGETS[precision]
     if DEPLOYMENT_TARGETS.index(options.deployment_target) < DEPLOYMENT_TARGETS.index(first):
-        raise WrongConfig(
+        raise InvalidConfig(
             f"{precision}{' in blocks' if options.block else ''} does not run on {options.deployment_target}.",
             why=f"Core ML has its operators since {first}.",
             hint=f"Choose --deployment-target {first} or later, or another precision.",

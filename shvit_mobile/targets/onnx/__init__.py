@@ -3,4 +3,4 @@
 from shvit_mobile.targets.onnx.build import OPSETS, PRECISIONS, ONNXOptions, build
 from shvit_mobile.targets.onnx.inventory import read_inventory
 
-__all__ = ["OPSETS", "PRECISIONS", "ONNXOptions", "build", "inventory"]
+__all__ = ["OPSETS", "PRECISIONS", "ONNXOptions", "build", "read_inventory"]

@@ -12,7 +12,7 @@ from onnx import helper
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm
-from shvit_mobile.errors import BadRecipe, WrongConfig
+from shvit_mobile.errors import BadRecipe, InvalidConfig
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.onnx.graph import GraphBuilder
@@ -36,7 +36,7 @@ class ONNXOptions(TargetOptions):
         dynamic_batch: any number of images at once; else one.
 
     Raises:
-        WrongConfig: the opset is out of range.
+        InvalidConfig: the opset is out of range.
     """
 
     opset: int = 17
@@ -44,7 +44,7 @@ class ONNXOptions(TargetOptions):
 
     def __post_init__(self) -> None:
         if self.opset not in OPSETS:
-            raise WrongConfig(
+            raise InvalidConfig(
                 f"Opset {self.opset} is not one that can be written.",
                 why=f"Opsets: {OPSETS[0]} to {OPSETS[-1]}.",
                 hint="The graph is the same at each; the default is read by the most runtimes.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.errors import OutputExists, ToolMissing, UnknownCPU
+from shvit_mobile.errors import OutputExists, ToolMissing, UnknownChoice
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, find_cpu
 from shvit_mobile.runtimes.arm64.install import InstallFailed, install, read_member
 from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
@@ -41,7 +41,7 @@ def build_sysroot(does: str, folder: Path) -> Sysroot:
 
 
 def test_an_unknown_cpu_is_told_which_there_are() -> None:
-    with pytest.raises(UnknownCPU, match=r"'i8m' is not a CPU\.\nCPUs: neon, dotprod, i8mm\.\nDid you mean i8mm\?"):
+    with pytest.raises(UnknownChoice, match=r"'i8m' is not a CPU\.\nCPUs: neon, dotprod, i8mm\.\nDid you mean i8mm\?"):
         find_cpu("i8m")
 
 

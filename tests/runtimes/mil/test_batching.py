@@ -15,7 +15,7 @@ from torch import nn
 
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import ShapeMismatch, WrongConfig
+from shvit_mobile.errors import InvalidConfig, ShapeMismatch
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
@@ -334,5 +334,5 @@ def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
     two = CoreMLProgram(save_cases({"s": add}, tmp_path / "two.mlpackage"))
     with pytest.raises(ShapeMismatch, match="different numbers of images: 2, 3"):
         two({"s_0": draw_array(2, 4), "s_1": draw_array(3, 4)})
-    with pytest.raises(WrongConfig, match=r"have no names.\n.*takes s_0, s_1"):
+    with pytest.raises(InvalidConfig, match=r"have no names.\n.*takes s_0, s_1"):
         two(draw_array(2, 4))

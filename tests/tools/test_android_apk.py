@@ -12,11 +12,11 @@ sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from apk import (  # noqa: E402
     BadPackage,
-    compiled_names,
-    contradictions,
-    dex_classes,
-    missing,
-    without_metadata,
+    list_compiled_classes,
+    find_contradictions,
+    read_dex_classes,
+    find_missing,
+    strip_metadata,
 )
 
 SETTINGS = {
@@ -77,13 +77,13 @@ WHOLE = {
 
 
 def test_classes_that_a_dex_file_only_names_are_not_in_it() -> None:
-    assert dex_classes(encode_dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
+    assert read_dex_classes(encode_dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
     with pytest.raises(BadPackage, match="no dex file"):
-        dex_classes(b"\xca\xfe\xba\xbe" + bytes(200))
+        read_dex_classes(b"\xca\xfe\xba\xbe" + bytes(200))
 
 
 def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
-    assert list(missing(write_package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
+    assert list(find_missing(write_package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
 
 
 @pytest.mark.parametrize(
@@ -99,29 +99,29 @@ def test_what_a_package_lacks_is_told(
     tmp_path: Path, assets: Path, change: dict[str, bytes | None], fault: str
 ) -> None:
     members = {name: content for name, content in (WHOLE | change).items() if content is not None}
-    assert list(missing(write_package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
+    assert list(find_missing(write_package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
 
 
 def test_a_compressed_model_is_told(tmp_path: Path, assets: Path) -> None:
     made = write_package(tmp_path / "a.apk", WHOLE, stored=".nothing")
-    assert list(missing(made, assets, [])) == ["models/m/m.pte is compressed."]
+    assert list(find_missing(made, assets, [])) == ["models/m/m.pte is compressed."]
 
 
 def test_a_package_says_what_its_gradle_file_says() -> None:
-    assert list(contradictions(BADGING, SETTINGS)) == []
-    (told,) = contradictions(BADGING.replace("sdkVersion:'26'", "sdkVersion:'24'"), SETTINGS)
+    assert list(find_contradictions(BADGING, SETTINGS)) == []
+    (told,) = find_contradictions(BADGING.replace("sdkVersion:'26'", "sdkVersion:'24'"), SETTINGS)
     assert told == "sdkVersion is 24 in it, and 26 in build.gradle.kts."
-    (told,) = contradictions(BADGING + "application-debuggable\n", SETTINGS)
+    (told,) = find_contradictions(BADGING + "application-debuggable\n", SETTINGS)
     assert "debugged" in told
 
 
 def test_of_a_jar_only_its_classes_go_into_a_package(tmp_path: Path) -> None:
     jar = write_package(tmp_path / "a.jar", {"a/B.class": b"b", "META-INF/versions/9/a/B.class": b"", "a/b.txt": b""})
-    with zipfile.ZipFile(without_metadata(jar, tmp_path / "b.jar")) as archive:
+    with zipfile.ZipFile(strip_metadata(jar, tmp_path / "b.jar")) as archive:
         assert archive.namelist() == ["a/B.class"]
 
 
 def test_compiled_classes_have_dots_and_no_suffix(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/B$C.class").touch()
-    assert compiled_names([tmp_path]) == {"a.B$C"}
+    assert list_compiled_classes([tmp_path]) == {"a.B$C"}

@@ -11,14 +11,14 @@ sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from gradle_files import (  # noqa: E402
     BadGradle,
-    accessors,
-    alias_faults,
-    function,
-    module_faults,
-    project,
-    rule_faults,
-    wrapper_faults,
-    written,
+    format_accessors,
+    find_alias_faults,
+    format_script_function,
+    find_module_faults,
+    read_project,
+    find_rule_faults,
+    find_wrapper_faults,
+    write_kotlin_sources,
 )
 
 PROJECT = ROOT / "android_demo"
@@ -40,8 +40,13 @@ def copy(tmp_path: Path) -> Path:
 
 
 def find_faults(folder: Path) -> list[str]:
-    found = project(folder)
-    return [*alias_faults(found), *module_faults(found), *rule_faults(found), *wrapper_faults(found)]
+    found = read_project(folder)
+    return [
+        *find_alias_faults(found),
+        *find_module_faults(found),
+        *find_rule_faults(found),
+        *find_wrapper_faults(found),
+    ]
 
 
 def replace_once(path: Path, right: str, wrong: str) -> None:
@@ -79,14 +84,14 @@ def test_a_contradiction_is_told(copy: Path, file: str, right: str, wrong: str, 
 def test_a_catalog_that_is_no_toml_is_refused(copy: Path) -> None:
     replace_once(copy / "gradle/libs.versions.toml", "[versions]", "[versions")
     with pytest.raises(BadGradle, match="no TOML"):
-        project(copy)
+        read_project(copy)
 
 
 def test_every_script_becomes_a_function_on_what_gradle_hands_it(tmp_path: Path) -> None:
-    names = {path.name for path in written(project(PROJECT), tmp_path / "scripts")}
+    names = {path.name for path in write_kotlin_sources(read_project(PROJECT), tmp_path / "scripts")}
     kinds = {"ApplicationScript.kt", "LibraryScript.kt", "JvmScript.kt"}
     assert names == {"Libs.kt", "Settings.kt", "Root.kt", *kinds}
-    lines = function("import a.B\n\nplugins {\n}", "RootScript", "root").splitlines()
+    lines = format_script_function("import a.B\n\nplugins {\n}", "RootScript", "root").splitlines()
     assert lines == [
         "package scripts.root",
         "import gradle.*",
@@ -105,7 +110,7 @@ def test_accessors_have_dots_where_aliases_have_hyphens() -> None:
         "libraries": {"a-b": {"module": "x:y"}, "a-c": {"module": "x:z"}},
         "plugins": {"p": {"id": "q"}},
     }
-    text = " ".join(accessors(catalog).split())
+    text = " ".join(format_accessors(catalog).split())
     assert 'object libs { object a { val b = Library("x:y") val c = Library("x:z") }' in text
     assert (
         'object plugins { val p = PluginAlias("q") } object versions { object tool { val kit = Provider("1.0") } } }'

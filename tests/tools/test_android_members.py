@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "android"))
 
-from members import Use, faults, signatures, uses  # noqa: E402
+from members import MemberUse, find_faults, parse_signatures, parse_uses  # noqa: E402
 from planted import LIBRARY, MISTAKES  # noqa: E402
 
 DECLARATIONS = """\
@@ -58,14 +58,14 @@ declare module java {
 """
 
 
-def find_in_declarations(tmp_path: Path, *named: Use, least: int = 26) -> list[str]:
+def find_in_declarations(tmp_path: Path, *named: MemberUse, least: int = 26) -> list[str]:
     file = tmp_path / "declarations.d.ts"
     file.write_text(DECLARATIONS)
-    return list(faults(named, signatures(file), least))
+    return list(find_faults(named, parse_signatures(file), least))
 
 
-def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> Use:
-    return Use("Some.kt:1", owner, name, parameters, level)
+def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> MemberUse:
+    return MemberUse("Some.kt:1", owner, name, parameters, level)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str 
     ],
     ids=str,
 )
-def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: Use) -> None:
+def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: MemberUse) -> None:
     assert find_in_declarations(tmp_path, named) == []
 
 
@@ -98,7 +98,7 @@ def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: Use) -> None:
     ],
     ids=str,
 )
-def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: Use, since: int, sure: int) -> None:
+def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: MemberUse, since: int, sure: int) -> None:
     (fault,) = find_in_declarations(tmp_path, named)
     assert fault.endswith(f"came with API {since}, and only {sure} is sure here.")
 
@@ -108,7 +108,7 @@ def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: Use, 
     [build_use("cool"), build_use("heat", 2), build_use("heat", None), build_use("on", owner="android.os.Invented")],
     ids=str,
 )
-def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: Use) -> None:
+def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: MemberUse) -> None:
     (fault,) = find_in_declarations(tmp_path, named)
     assert fault.startswith(f"Some.kt:1: Android has no {named.owner}.{named.name}")
 
@@ -119,8 +119,8 @@ def test_a_newer_phone_at_least_needs_fewer_guards(tmp_path: Path) -> None:
 
 def test_parameters_are_counted_in_a_descriptor() -> None:
     line = "A.kt:7\tandroid/os/Power$Listener\task\t([[ILjava/lang/String;J[Landroid/os/Power;Z)V\t31"
-    assert uses(line) == [Use("A.kt:7", "android.os.Power.Listener", "ask", 5, 31)]
-    assert uses("A.kt:7\tandroid/os/Power\tHOT\t\t0") == [Use("A.kt:7", "android.os.Power", "HOT", None, 0)]
+    assert parse_uses(line) == [MemberUse("A.kt:7", "android.os.Power.Listener", "ask", 5, 31)]
+    assert parse_uses("A.kt:7\tandroid/os/Power\tHOT\t\t0") == [MemberUse("A.kt:7", "android.os.Power", "HOT", None, 0)]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)

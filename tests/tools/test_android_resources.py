@@ -11,14 +11,14 @@ sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from resources import (  # noqa: E402
     BadResources,
-    Resources,
+    LinkedResources,
     check_classes,
     check_permissions,
-    components,
-    merged_manifest,
-    permissions,
-    setting,
-    views,
+    list_components,
+    merge_manifest,
+    list_permissions,
+    read_setting,
+    list_view_classes,
 )
 
 APP = ROOT / "android_demo/app"
@@ -27,25 +27,25 @@ SCREENS = {f"dev.shvit.demo.{name}Activity" for name in ("Live", "Photo", "Model
 
 def test_settings_are_those_of_the_gradle_file() -> None:
     script = (APP / "build.gradle.kts").read_text()
-    assert setting(script, "namespace") == "dev.shvit.demo"
-    assert (setting(script, "minSdk"), setting(script, "targetSdk")) == ("26", "36")
+    assert read_setting(script, "namespace") == "dev.shvit.demo"
+    assert (read_setting(script, "minSdk"), read_setting(script, "targetSdk")) == ("26", "36")
     with pytest.raises(BadResources, match="maxSdk"):
-        setting(script, "maxSdk")
+        read_setting(script, "maxSdk")
 
 
 def test_the_manifest_names_its_package_and_its_classes_in_full(tmp_path: Path) -> None:
-    manifest = merged_manifest(APP / "src/main/AndroidManifest.xml", "dev.shvit.demo", tmp_path / "AndroidManifest.xml")
+    manifest = merge_manifest(APP / "src/main/AndroidManifest.xml", "dev.shvit.demo", tmp_path / "AndroidManifest.xml")
     assert ET.parse(manifest).getroot().get("package") == "dev.shvit.demo"
     assert 'android:authorities="dev.shvit.demo.reports"' in manifest.read_text()
-    assert set(components(manifest, "dev.shvit.demo")) == {*SCREENS, "dev.shvit.demo.ReportProvider"}
+    assert set(list_components(manifest, "dev.shvit.demo")) == {*SCREENS, "dev.shvit.demo.ReportProvider"}
 
 
 def test_views_of_the_app_are_found_in_its_layouts() -> None:
-    assert set(views(APP / "src/main/res")) == {"dev.shvit.demo.HistogramView"}
+    assert set(list_view_classes(APP / "src/main/res")) == {"dev.shvit.demo.HistogramView"}
 
 
 def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
-    resources = Resources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"), ())
+    resources = LinkedResources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"), ())
     written = tmp_path / "dev/shvit/demo/LiveActivity.class"
     written.parent.mkdir(parents=True)
     written.touch()
@@ -57,10 +57,10 @@ def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_permission_that_the_manifest_does_not_ask_for_is_refused(tmp_path: Path) -> None:
-    asked = tuple(permissions(APP / "src/main/AndroidManifest.xml"))
+    asked = tuple(list_permissions(APP / "src/main/AndroidManifest.xml"))
     assert asked == ("android.permission.CAMERA",)
     (tmp_path / "Live.class").write_bytes(b"\x00\x01\x00\x19android.permission.CAMERA\x01")
-    check_permissions(Resources(tmp_path, tmp_path, (), asked), tmp_path)
+    check_permissions(LinkedResources(tmp_path, tmp_path, (), asked), tmp_path)
     (tmp_path / "Voice.class").write_bytes(b"\x01\x00\x1fandroid.permission.RECORD_AUDIO\x01")
     with pytest.raises(BadResources, match=r"does not ask for android\.permission\.RECORD_AUDIO"):
-        check_permissions(Resources(tmp_path, tmp_path, (), asked), tmp_path)
+        check_permissions(LinkedResources(tmp_path, tmp_path, (), asked), tmp_path)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import swift
 import typecheck
-from line_coverage import lines_of
+from line_coverage import count_lines
 from PIL import Image
 
 from shvit_mobile.errors import ToolMissing
@@ -53,9 +53,9 @@ def write_program(folder: Path, name: str, script: str) -> None:
 def test_the_folder_is_in_the_cache_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHVIT_SWIFT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/some/cache")
-    assert swift.toolchain_folder() == Path("/some/cache/shvit-mobile/swift-6.0.3")
+    assert swift.get_toolchain_folder() == Path("/some/cache/shvit-mobile/swift-6.0.3")
     monkeypatch.setenv("SHVIT_SWIFT", "/chosen")
-    assert swift.toolchain_folder() == Path("/chosen")
+    assert swift.get_toolchain_folder() == Path("/chosen")
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_swift_of_the_machine_is_used_where_it_is_new_enough(programs: Path, s
     write_program(programs, "swift", f"echo '{says}'")
     assert swift.has_swift() == enough
     if enough:
-        assert swift.command(["swift", "test"]) == ["swift", "test"]
+        assert swift.build_command(["swift", "test"]) == ["swift", "test"]
 
 
 def test_without_swift_and_apt_it_is_said_what_to_install(programs: Path, folder: Path) -> None:
     with pytest.raises(ToolMissing, match="no swift on this machine, and no apt-get and no dpkg-deb and no unshare"):
-        swift.command(["swift", "test"])
+        swift.build_command(["swift", "test"])
     assert not folder.exists()
 
 
@@ -85,7 +85,7 @@ def test_a_failed_download_tells_what_apt_said_and_leaves_no_toolchain(programs:
     write_program(programs, "dpkg-deb", "exit 1")
     write_program(programs, "unshare", "exit 0")
     with pytest.raises(InstallFailed, match=r"apt cannot download Swift 6\.0\.3\.\n.*Unable to locate package"):
-        swift.command(["swift", "test"])
+        swift.build_command(["swift", "test"])
     assert not folder.exists()
     assert not list(folder.parent.glob(".shvit-*"))
 
@@ -97,13 +97,13 @@ def test_mirrors_are_those_of_the_machine_once_each(programs: Path) -> None:
         "'https://two.example/security/dists/x/InRelease' c_InRelease 0 ",
     ]
     write_program(programs, "apt-get", "\n".join(f'echo "{line}"' for line in ["Reading lists...", *lines]))
-    assert swift.mirrors() == ["http://one.example/debian", "https://two.example/security"]
+    assert swift.list_mirrors() == ["http://one.example/debian", "https://two.example/security"]
 
 
 def test_a_machine_without_mounts_of_ones_own_is_told_so(programs: Path, tmp_path: Path) -> None:
     write_program(programs, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1")
     with pytest.raises(ToolMissing, match=r"mounts of its own\.\n.*Operation not permitted\n.*SYS_ADMIN"):
-        swift.entered(tmp_path, ["swift", "test"])
+        swift.build_enter_command(tmp_path, ["swift", "test"])
 
 
 @linux
@@ -134,7 +134,7 @@ def run_coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]
             }
         ]
     }
-    assert lines_of(export, sources) == {"Kit/A.swift": (9, 10), "Kit/B.swift": (1, 10)}
+    assert count_lines(export, sources) == {"Kit/A.swift": (9, 10), "Kit/B.swift": (1, 10)}
     place = tmp_path / "coverage.json"
     place.write_text(json.dumps(export))
     command = [sys.executable, str(TOOLS / "line_coverage.py"), str(place), str(sources), str(least)]
@@ -179,15 +179,15 @@ def write_compiler(programs: Path, script: str) -> None:
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> typecheck.Module:
+def module(tmp_path: Path) -> typecheck.SwiftModule:
     (tmp_path / "Kit/Deep").mkdir(parents=True)
     (tmp_path / "Kit/Deep/A.swift").write_text("let answer = 42\n")
-    return typecheck.Module("Kit", tmp_path / "Kit", ("-parse-as-library",))
+    return typecheck.SwiftModule("Kit", tmp_path / "Kit", ("-parse-as-library",))
 
 
-def test_every_source_is_checked_as_for_a_build(programs: Path, module: typecheck.Module, tmp_path: Path) -> None:
+def test_every_source_is_checked_as_for_a_build(programs: Path, module: typecheck.SwiftModule, tmp_path: Path) -> None:
     write_compiler(programs, 'echo "$@"')
-    said = typecheck.check(module, tmp_path / "build").stdout.split()
+    said = typecheck.check_module(module, tmp_path / "build").stdout.split()
     assert {"-warnings-as-errors", "-emit-sil", "-parse-as-library", str(typecheck.STUBS)} <= set(said)
     assert said[said.index("-swift-version") + 1] == "6"
     assert said[-1] == str(tmp_path / "Kit/Deep/A.swift")
@@ -196,7 +196,7 @@ def test_every_source_is_checked_as_for_a_build(programs: Path, module: typechec
 
 
 def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
-    programs: Path, module: typecheck.Module, capsys: pytest.CaptureFixture[str]
+    programs: Path, module: typecheck.SwiftModule, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_compiler(programs, "echo 'A.swift:1:1: error: wrong' >&2; exit 1")
     with pytest.raises(SystemExit, match=r"A\.swift:1:1: error: wrong\n.*Kit does not pass"):
@@ -214,7 +214,7 @@ def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
     ids=["in its source", "not at all", "by another failure"],
 )
 def test_a_planted_mistake_counts_where_it_is_found(
-    programs: Path, module: typecheck.Module, tmp_path: Path, script: str, found: bool
+    programs: Path, module: typecheck.SwiftModule, tmp_path: Path, script: str, found: bool
 ) -> None:
     write_compiler(programs, script)
     (module.folder / "Deep/weights.bin").write_text("no source")
@@ -224,7 +224,7 @@ def test_a_planted_mistake_counts_where_it_is_found(
     assert (module.folder / "Deep/A.swift").read_text() == "let answer = 42\n"
 
 
-def test_a_mistake_that_cannot_be_planted_is_no_mistake_missed(module: typecheck.Module, tmp_path: Path) -> None:
+def test_a_mistake_that_cannot_be_planted_is_no_mistake_missed(module: typecheck.SwiftModule, tmp_path: Path) -> None:
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43", module)
     with pytest.raises(ValueError, match="0 times, not once: 41"):
         mistakes.is_found(mistake, tmp_path / "planted")

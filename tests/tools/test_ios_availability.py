@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from availability import Unguarded, newer, unguarded
+from availability import UnguardedUse, find_marked_types, find_unguarded
 
 TYPES = {"MLComputePlan": "17.4"}
 
@@ -15,7 +15,7 @@ def test_marked_types_are_those_of_the_interfaces(tmp_path: Path) -> None:
         "@available(iOS 17.4, macOS 14.4, *)\npublic final class MLComputePlan {\n}\n"
         "public class MLModel {}\n@available(iOS 18.0, *)\nopen class MLState: NSObject {}\n"
     )
-    assert newer(tmp_path) == {"MLComputePlan": "17.4", "MLState": "18.0"}
+    assert find_marked_types(tmp_path) == {"MLComputePlan": "17.4", "MLState": "18.0"}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_marked_types_are_those_of_the_interfaces(tmp_path: Path) -> None:
     ids=["guard", "if", "declaration", "another name"],
 )
 def test_what_is_guarded_is_right(source: str) -> None:
-    assert list(unguarded(f"func plan() {{\n{source}\n}}", TYPES)) == []
+    assert list(find_unguarded(f"func plan() {{\n{source}\n}}", TYPES)) == []
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_what_is_guarded_is_right(source: str) -> None:
     ids=["nothing", "another function", "else", "an older system", "another declaration"],
 )
 def test_what_is_not_is_found(source: str, line: int) -> None:
-    assert list(unguarded(source, TYPES)) == [Unguarded(line, "MLComputePlan", "17.4")]
+    assert list(find_unguarded(source, TYPES)) == [UnguardedUse(line, "MLComputePlan", "17.4")]

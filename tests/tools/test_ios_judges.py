@@ -50,9 +50,9 @@ def pixels(artifact: Artifact, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compare_with_runner(artifact: Artifact, pixels: Path) -> list[judge_pixels.Judged]:
+def compare_with_runner(artifact: Artifact, pixels: Path) -> list[judge_pixels.PixelComparison]:
     judge: Runner = open_runner(artifact)
-    return list(judge_pixels.judged(pixels, artifact.path.parent.parent, judge))
+    return list(judge_pixels.compare_pixels(pixels, artifact.path.parent.parent, judge))
 
 
 def test_pixels_that_are_pythons_own_pass(artifact: Artifact, pixels: Path) -> None:
@@ -104,24 +104,24 @@ def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int 
 
 def test_a_report_as_fast_as_before_is_taken_and_a_slower_one_is_told(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10)
-    assert judge_reports.faults(write_report_file(tmp_path, "now", 10.1), MANIFESTS, 0) == []
-    assert judge_reports.faults(write_report_file(tmp_path, "slower", 12), MANIFESTS, 1) == []
-    assert "it ends with 1, not with 0." in judge_reports.faults(tmp_path / "slower.json", MANIFESTS, 0)
-    assert "it ends with 0, not with 1." in judge_reports.faults(tmp_path / "now.json", MANIFESTS, 1)
+    assert judge_reports.find_faults(write_report_file(tmp_path, "now", 10.1), MANIFESTS, 0) == []
+    assert judge_reports.find_faults(write_report_file(tmp_path, "slower", 12), MANIFESTS, 1) == []
+    assert "it ends with 1, not with 0." in judge_reports.find_faults(tmp_path / "slower.json", MANIFESTS, 0)
+    assert "it ends with 0, not with 1." in judge_reports.find_faults(tmp_path / "now.json", MANIFESTS, 1)
 
 
 def test_a_report_of_too_few_rounds_leaves_its_rows_open(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10, rounds=6)
-    told = judge_reports.faults(write_report_file(tmp_path, "now", 10, rounds=6), MANIFESTS, 0)
+    told = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, rounds=6), MANIFESTS, 0)
     assert len(told) == 12
     assert all("too few rounds for an interval" in sentence for sentence in told)
 
 
 def test_a_report_of_unknown_artifacts_or_without_goldens_is_told(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10)
-    told = judge_reports.faults(write_report_file(tmp_path, "now", 10, golden=None), MANIFESTS, 0)
+    told = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, golden=None), MANIFESTS, 0)
     assert len(told) == 12
     assert all("has no golden check" in sentence for sentence in told)
     write_report_file(tmp_path, "earlier", 10, name="other.mlpackage", artifact_sha256="0" * 64)
     other = write_report_file(tmp_path, "now", 10, name="other.mlpackage", artifact_sha256="0" * 64)
-    assert "other.mlpackage is not among the artifacts." in judge_reports.faults(other, MANIFESTS, 0)
+    assert "other.mlpackage is not among the artifacts." in judge_reports.find_faults(other, MANIFESTS, 0)

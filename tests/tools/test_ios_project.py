@@ -12,9 +12,9 @@ from pathlib import Path
 
 import check_project
 import pytest
-from check_project import PROJECT, problems
+from check_project import PROJECT, find_problems
 from PIL import Image
-from project_file import NotAProject, parsed
+from project_file import NotAProject, parse_project
 
 Change = Callable[[Path], None]
 
@@ -52,13 +52,15 @@ SCHEME = "xcshareddata/xcschemes/SHViTDemo.xcscheme"
 
 
 def test_the_project_as_it_is_has_no_problem() -> None:
-    assert problems(PROJECT) == []
+    assert find_problems(PROJECT) == []
 
 
 def test_versions_that_stand_in_several_places_are_one() -> None:
     kit = PROJECT.parent / "SHViTKit"
     project = tomllib.loads((PROJECT.parents[1] / "pyproject.toml").read_text())["project"]
-    settings = [found.get("buildSettings", {}) for found in parsed((PROJECT / OBJECTS).read_text())["objects"].values()]
+    settings = [
+        found.get("buildSettings", {}) for found in parse_project((PROJECT / OBJECTS).read_text())["objects"].values()
+    ]
     own = re.findall(r'text = "(.+)"', (kit / "Sources/SHViTKit/SHViTKitVersion.swift").read_text())
     marketed = [found["MARKETING_VERSION"] for found in settings if "MARKETING_VERSION" in found]
     assert {*own, *marketed} == {project["version"]}
@@ -70,7 +72,7 @@ def test_versions_that_stand_in_several_places_are_one() -> None:
 
 
 def test_models_are_copied_as_they_are() -> None:
-    objects = parsed((PROJECT / OBJECTS).read_text())["objects"].values()
+    objects = parse_project((PROJECT / OBJECTS).read_text())["objects"].values()
     folders = [folder for found in objects for folder in found.get("explicitFolders", [])]
     assert folders == ["Models"]
 
@@ -96,9 +98,9 @@ def test_models_are_copied_as_they_are() -> None:
     ],
 )  # fmt: skip
 def test_each_mistake_is_found(project: Path, change: Change, told: str) -> None:
-    assert problems(project) == []
+    assert find_problems(project) == []
     change(project)
-    assert told.lower() in " ".join(problems(project)).lower()
+    assert told.lower() in " ".join(find_problems(project)).lower()
 
 
 @pytest.mark.parametrize(
@@ -117,12 +119,12 @@ def test_each_mistake_is_found(project: Path, change: Change, told: str) -> None
 )
 def test_what_breaks_the_grammar_is_refused(source: str, told: str) -> None:
     with pytest.raises(NotAProject, match=re.escape(told)):
-        parsed(source)
+        parse_project(source)
 
 
 def test_texts_lists_and_comments_are_read() -> None:
     source = '// !$*UTF8*$!\n{ a /* b */ = "x \\"y\\"\\n"; c = (1, (), ); d = { e = ";"; }; }'
-    assert parsed(source) == {"a": 'x "y"\n', "c": ["1", []], "d": {"e": ";"}}
+    assert parse_project(source) == {"a": 'x "y"\n', "c": ["1", []], "d": {"e": ";"}}
 
 
 def test_the_tool_ends_with_what_is_wrong(project: Path) -> None:

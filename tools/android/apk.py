@@ -17,9 +17,9 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from debian import unpacked
-from install import FRAMEWORK_RELEASE, folder, say
-from resources import LIBRARIES, Resources, badging
+from debian import unpack_packages
+from install import FRAMEWORK_RELEASE, get_toolchain_folder, print_status
+from resources import LIBRARIES, LinkedResources, dump_badging
 from toolchain import Toolchain
 
 from shvit_mobile.contracts.outputs import write_atomically
@@ -38,20 +38,20 @@ class BadPackage(ShvitError):
 
 def install_packaging_tools() -> Path:
     """The folder of dx, zipalign and apksigner; downloaded where it is not there."""
-    place = folder() / "packaging"
+    place = get_toolchain_folder() / "packaging"
     if not place.exists():
-        say("Downloading dx, zipalign and apksigner")
+        print_status("Downloading dx, zipalign and apksigner")
         with write_atomically(place) as (part,):
             part.mkdir()
-            unpacked([ALIGNER], part, dependencies=True)
+            unpack_packages([ALIGNER], part, dependencies=True)
             # What these depend on is a Java machine, which is there.
-            unpacked([SIGNER], part)
-            unpacked([DX], part, release=FRAMEWORK_RELEASE)
+            unpack_packages([SIGNER], part)
+            unpack_packages([DX], part, release=FRAMEWORK_RELEASE)
     return place
 
 
 def package_app(
-    tools: Toolchain, resources: Resources, classes: Iterable[Path], jars: Iterable[Path], least: str, into: Path
+    tools: Toolchain, resources: LinkedResources, classes: Iterable[Path], jars: Iterable[Path], least: str, into: Path
 ) -> Path:
     """The signed package of an app.
 
@@ -139,7 +139,7 @@ def check_package(
     faults = [
         *([] if re.search(r"Verified using v2 scheme.*: true", verified) else ["Its signature is of no use: not v2."]),
         *find_missing(package, assets, classes),
-        *find_contradictions(badging(package), settings),
+        *find_contradictions(dump_badging(package), settings),
     ]
     if faults:
         raise BadPackage("The package is not what it should be.", why="\n".join(faults))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from install import install
-from toolchain import Toolchain, paths
+from toolchain import Toolchain, join_paths
 
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.errors import ShvitError
@@ -68,7 +68,7 @@ def check(tools: Toolchain, only: str) -> int:
             f"-Xfriend-paths={classes}",
         )
         or tools.java(
-            *("-cp", paths([tests, *libraries])),
+            *("-cp", join_paths([tests, *libraries])),
             f"-Dshvit.repository={REPOSITORY}",
             f"-Dshvit.work={BUILD / 'work'}",
             *("CoverageKt", classes, MODULE / "src/main/kotlin", PACKAGE, str(MIN_COVERAGE), only),
@@ -88,7 +88,13 @@ def check_simulated_report() -> int:
     if worst > MAX_PIXEL_DIFFERENCE:
         return 1
     EARLIER.write_text(json.dumps(json.loads(REPORT.read_text()) | {"created": "2025-02-13T09:41:00+01:00"}))
-    command = [Path(sys.executable).with_name("shvit-mobile"), "devices", REPORT, "--artifacts", MEASURED]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("shvit-mobile"),
+        "devices",
+        REPORT,
+        "--artifacts",
+        MEASURED,
+    ]
     gate = ("--baseline", EARLIER, "--max-slowdown", "5%", "--out", COMPARED)
     status = subprocess.run([*command, *gate], check=False).returncode
     if status == 0 and is_undecided(json.loads(COMPARED.read_text())):

@@ -14,13 +14,13 @@ import os
 import sys
 from pathlib import Path
 
-from apk import check_package, compiled_names, packaged
-from compiling import CompileFailed, Modules, compile_test, compiled
+from apk import check_package, list_compiled_classes, package_app
+from compiling import CompiledModules, CompileFailed, compile_modules, compile_test
 from gradle_files import check_gradle
-from install import executorch, install
-from members import misused
-from planted import caught_all_but_one
-from resources import setting
+from install import install, install_executorch
+from members import find_misused_members
+from planted import check_planted_mistakes
+from resources import read_setting
 from toolchain import Toolchain
 
 from shvit_mobile.errors import ShvitError
@@ -49,8 +49,8 @@ def main() -> int:
 
 def check(tools: Toolchain, plant: bool) -> int:
     """0, or the exit status of what failed."""
-    modules = compiled(tools, PROJECT, BUILD)
-    wrong = misused(tools, (modules.library, modules.app.classes), PROJECT)
+    modules = compile_modules(tools, PROJECT, BUILD)
+    wrong = find_misused_members(tools, (modules.library, modules.app.classes), PROJECT)
     for fault in wrong:
         print(f"error: {fault}", file=sys.stderr)
     if wrong:
@@ -64,16 +64,16 @@ def check(tools: Toolchain, plant: bool) -> int:
     print_status(
         f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {describe_models()}."
     )
-    return 0 if not plant or caught_all_but_one(tools, modules, PROJECT) else 1
+    return 0 if not plant or check_planted_mistakes(tools, modules, PROJECT) else 1
 
 
-def build_package(tools: Toolchain, modules: Modules) -> Path:
+def build_package(tools: Toolchain, modules: CompiledModules) -> Path:
     """The app's package, looked into."""
     script = (PROJECT / "app/build.gradle.kts").read_text()
-    told = {name: setting(script, name) for name in PACKAGE_SETTINGS}
-    jars = (tools.library("kotlin-stdlib"), executorch())
-    made = packaged(tools, modules.app.resources, modules.code, jars, told["minSdk"], BUILD / "package")
-    needed = {*compiled_names(modules.code), *modules.app.resources.classes, "org.pytorch.executorch.Module"}
+    told = {name: read_setting(script, name) for name in PACKAGE_SETTINGS}
+    jars = (tools.library("kotlin-stdlib"), install_executorch())
+    made = package_app(tools, modules.app.resources, modules.code, jars, told["minSdk"], BUILD / "package")
+    needed = {*list_compiled_classes(modules.code), *modules.app.resources.classes, "org.pytorch.executorch.Module"}
     check_package(tools, made, ASSETS, needed, told)
     return made
 

@@ -7,9 +7,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from install import executorch, framework
-from resources import Resources, check_classes, check_permissions, linked
-from toolchain import Toolchain, paths
+from install import install_executorch, install_framework
+from resources import LinkedResources, check_classes, check_permissions, link_resources
+from toolchain import Toolchain, join_paths
 
 HERE = Path(__file__).parent
 BUILD_CONFIG = """\
@@ -38,7 +38,7 @@ class CompiledApp:
         ids: its class `R`; classes: its own.
     """
 
-    resources: Resources
+    resources: LinkedResources
     ids: Path
     classes: Path
 
@@ -77,7 +77,7 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
         ToolMissing, InstallFailed: what they are compiled against cannot be had.
     """
     shutil.rmtree(build, ignore_errors=True)
-    android = (merge_overlay(tools, build), framework())
+    android = (merge_overlay(tools, build), install_framework())
     core = build / "core"
     standard = tools.library("kotlin-stdlib")
     sources = list_kotlin_sources(project / "shvit-core/src/main")
@@ -85,7 +85,7 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
     generated = build / "generated"
     check_status("BuildConfig", tools.javac([write_build_config(project, build)], generated, []))
     known = (*android, standard, core, generated)
-    apis = {"older": executorch(), "newest": compile_stub(tools, build, [*android, standard])}
+    apis = {"older": install_executorch(), "newest": compile_stub(tools, build, [*android, standard])}
     for name, api in apis.items():
         library = compile_module(tools, project / "shvit", build / name, [*known, api])
         app = compile_app(tools, project / "app", build / name, [*known, api, library])
@@ -99,7 +99,7 @@ def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *
         BadResources: they do not fit together.
         CompileFailed: a compiler refuses the sources.
     """
-    resources = linked(module, into / "resources")
+    resources = link_resources(module, into / "resources")
     ids = into / "R"
     check_status("R", tools.javac([resources.java], ids, known))
     classes = compile_module(tools, module, into, [*known, ids], quiet=quiet)
@@ -132,8 +132,10 @@ def compile_module(tools: Toolchain, module: Path, into: Path, known: list[Path]
 def merge_overlay(tools: Toolchain, build: Path) -> Path:
     """The framework classes that have newer members, with them."""
     newer, merged = build / "overlay", build / "android"
-    check_status("The overlay", tools.javac(list_java_sources(HERE / "overlay"), newer, [framework()]))
-    check_status("The overlay", tools.java("-cp", paths(tools.asm), HERE / "Merge.java", newer, framework(), merged))
+    framework = install_framework()
+    check_status("The overlay", tools.javac(list_java_sources(HERE / "overlay"), newer, [framework]))
+    merge = ("-cp", join_paths(tools.asm), HERE / "Merge.java", newer, framework, merged)
+    check_status("The overlay", tools.java(*merge))
     return merged
 
 

@@ -64,8 +64,8 @@ def read_project(folder: Path) -> GradleProject:
     except tomllib.TOMLDecodeError as reason:
         raise BadGradle("The version catalog is no TOML.", why=str(reason)) from None
     modules = {path.parent.name: path.read_text() for path in sorted(folder.glob("*/build.gradle.kts"))}
-    texts = ((folder / name).read_text() for name in ("settings.gradle.kts", "build.gradle.kts"))
-    return GradleProject(folder, catalog, *texts, modules)
+    settings, root = ((folder / name).read_text() for name in ("settings.gradle.kts", "build.gradle.kts"))
+    return GradleProject(folder, catalog, settings, root, modules)
 
 
 def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = False) -> None:

@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import unpacked
+from debian import unpack_packages
 from toolchain import Toolchain
 
 from shvit_mobile.cache import resolve_cache_folder
@@ -118,7 +118,7 @@ def install_libraries(place: Path) -> tuple[Path, ...]:
     if not place.exists():
         print_status("Downloading JUnit and JaCoCo")
         with write_atomically(place) as (part,):
-            unpacked(LIBRARIES, part)
+            unpack_packages(LIBRARIES, part)
     return tuple(place / "usr/share/java" / f"{name}.jar" for name in JARS)
 
 
@@ -129,7 +129,7 @@ def install_framework() -> Path:
         print_status("Downloading Android's framework classes")
         with write_atomically(place) as (part,):
             part.mkdir()
-            unpacked([FRAMEWORK], part, release=FRAMEWORK_RELEASE)
+            unpack_packages([FRAMEWORK], part, release=FRAMEWORK_RELEASE)
     return place / FRAMEWORK_JAR
 
 
@@ -181,7 +181,7 @@ def install_jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
     if not place.exists():
         print_status("Downloading a JDK")
         with write_atomically(place) as (part,):
-            unpacked(JDK, part, dependencies=True)
+            unpack_packages(JDK, part, dependencies=True)
             relink_into(part)
     compilers = sorted(place.glob("usr/lib/jvm/*/bin/javac"))
     if not compilers:

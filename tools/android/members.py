@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import install
-from toolchain import Toolchain, paths
+from toolchain import Toolchain, join_paths
 
 HERE = Path(__file__).parent
 SINCE = re.compile(r"@since (\d+)")
@@ -72,9 +72,9 @@ def parse_uses(printed: str) -> list[MemberUse]:
 
 def find_misused_members(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
     """What is wrong with the members of Android's that compiled classes name."""
-    named = parse_uses(tools.told("-cp", paths(tools.asm), HERE / "Members.java", *folders))
+    named = parse_uses(tools.told("-cp", join_paths(tools.asm), HERE / "Members.java", *folders))
     least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text())[0])
-    return list(find_faults(named, parse_signatures(install.signatures()), least))
+    return list(find_faults(named, parse_signatures(install.install_signatures()), least))
 
 
 def parse_signatures(declarations: Path) -> dict[str, ClassSignatures]:

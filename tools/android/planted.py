@@ -7,10 +7,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiling import CompileFailed, Modules, compiled_app, compiled_module
+from compiling import CompiledModules, CompileFailed, compile_app, compile_module
 from gradle_files import BadGradle, check_gradle
-from members import misused
-from resources import BadResources, check_classes, check_permissions, linked
+from members import find_misused_members
+from resources import BadResources, check_classes, check_permissions, link_resources
 from toolchain import Toolchain
 
 LIBRARY = "shvit/src/main/kotlin/dev/shvit"
@@ -47,7 +47,7 @@ class Mistake:
         path.write_text(text.replace(self.right, self.wrong))
 
 
-def check_planted_mistakes(tools: Toolchain, modules: Modules, project: Path) -> bool:
+def check_planted_mistakes(tools: Toolchain, modules: CompiledModules, project: Path) -> bool:
     """Plants each mistake in a copy of the project, and tells who notices it; True where at most one goes unnoticed."""
     caught = 0
     for mistake in MISTAKES:
@@ -64,18 +64,18 @@ def check_planted_mistakes(tools: Toolchain, modules: Modules, project: Path) ->
     return caught >= len(MISTAKES) - 1
 
 
-def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: Modules, project: Path) -> str | None:
+def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: CompiledModules, project: Path) -> str | None:
     """Which check notices a mistake in a copy of the project; None where none does."""
     try:
         if mistake.file.startswith(LIBRARY):
             for name, api in modules.apis.items():
-                library = compiled_module(tools, project / "shvit", project / name, [*modules.known, api], quiet=True)
+                library = compile_module(tools, project / "shvit", project / name, [*modules.known, api], quiet=True)
             classes = (library,)
         elif mistake.file.startswith(APP):
             known = [*modules.known, modules.apis["newest"], modules.library]
-            classes = (compiled_app(tools, project / "app", project / "newest", known, quiet=True).classes,)
+            classes = (compile_app(tools, project / "app", project / "newest", known, quiet=True).classes,)
         elif mistake.file.startswith("app/src"):
-            resources = linked(project / "app", project / "resources")
+            resources = link_resources(project / "app", project / "resources")
             check_classes(resources, modules.app.classes)
             check_permissions(resources, modules.app.classes)
             return None
@@ -86,7 +86,7 @@ def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: Modules, pr
         return f"the compiler: {reason}"
     except (BadResources, BadGradle) as reason:
         return f"{reason.what} {reason.why.splitlines()[0]}"
-    return next(iter(misused(tools, classes, project)), None)
+    return next(iter(find_misused_members(tools, classes, project)), None)
 
 
 MISTAKES = (

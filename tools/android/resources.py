@@ -14,8 +14,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import unpacked
-from install import folder, say
+from debian import unpack_packages
+from install import get_toolchain_folder, print_status
 
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
@@ -53,12 +53,12 @@ class LinkedResources:
 
 def install_aapt2() -> Path:
     """The folder that holds aapt2 and all it needs; downloaded where it is not there."""
-    place = folder() / "aapt2"
+    place = get_toolchain_folder() / "aapt2"
     if not place.exists():
-        say("Downloading aapt2 and Android's resources")
+        print_status("Downloading aapt2 and Android's resources")
         with write_atomically(place) as (part,):
             part.mkdir()
-            unpacked(PACKAGES, part, dependencies=True)
+            unpack_packages(PACKAGES, part, dependencies=True)
     return place
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from PIL import Image
-from project_file import parsed
+from project_file import parse_project
 
 from shvit_mobile.errors import ShvitError
 
@@ -35,7 +35,7 @@ def find_problems(project: Path) -> list[str]:
     Raises:
         NotAProject: the file cannot be read at all.
     """
-    content = parsed((project / "project.pbxproj").read_text())
+    content = parse_project((project / "project.pbxproj").read_text())
     objects: Objects = content["objects"]
     root = content["rootObject"]
     missing = [*find_undefined(objects, root)]

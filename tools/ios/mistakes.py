@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from typecheck import BUILD, MODULES, Module, check
+from typecheck import BUILD, MODULES, SwiftModule, check_module
 
 from shvit_mobile.errors import ShvitError
 
@@ -38,7 +38,7 @@ class Mistake:
     source: str
     right: str
     wrong: str
-    module: Module = KIT
+    module: SwiftModule = KIT
 
 
 MISTAKES = (
@@ -141,7 +141,7 @@ def is_found(mistake: Mistake, folder: Path) -> bool:
     if text.count(mistake.right) != 1:
         raise ValueError(f"{mistake.source} has {text.count(mistake.right)} times, not once: {mistake.right}")
     place.write_text(text.replace(mistake.right, mistake.wrong))
-    answer = check(replace(mistake.module, folder=sources), folder / "build")
+    answer = check_module(replace(mistake.module, folder=sources), folder / "build")
     lines = (answer.stdout + answer.stderr).splitlines()
     # A compiler that fails for another reason, as one that is not there, has found nothing.
     return answer.returncode != 0 and any(line.startswith(f"{place}:") and "error:" in line for line in lines)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import swift
-from availability import newer, unguarded
+from availability import find_marked_types, find_unguarded
 
 from shvit_mobile.errors import ShvitError
 
@@ -73,7 +73,7 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]
-    answer = subprocess.run(swift.command(command), capture_output=True, text=True, check=False)
+    answer = subprocess.run(swift.build_command(command), capture_output=True, text=True, check=False)
     if answer.returncode == 0 and (told := find_too_new(module)):
         return subprocess.CompletedProcess(answer.args, 1, answer.stdout, "\n".join([*told, ""]))
     return answer
@@ -81,11 +81,11 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
 
 def find_too_new(module: SwiftModule) -> list[str]:
     """An error for each unguarded use of what only a newer iOS has."""
-    types = newer(STUBS)
+    types = find_marked_types(STUBS)
     return [
         f"{path}:{found.line}:1: error: {found.name} is of iOS {found.system}, and nothing here asks for that"
         for path in module.sources()
-        for found in unguarded(path.read_text(), types)
+        for found in find_unguarded(path.read_text(), types)
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import torch
 import typer
-from benchmark_variants import CALIBRATED_ON, random_checkpoint
+from benchmark_variants import CALIBRATION_COUNT, create_random_checkpoint
 from torch import Tensor, nn
 
 from shvit_mobile.bench.contestant import BenchmarkSubject
@@ -94,9 +94,9 @@ def main(
     variant: Annotated[str, typer.Option(help="Which one.")] = "shvit_s1",
     rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 31,
 ) -> None:
-    trained = random_checkpoint(variant, out / variant)
+    trained = create_random_checkpoint(variant, out / variant)
     deployed = to_deploy_form(trained)
-    recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATED_ON)
+    recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATION_COUNT)
     shape = (1, 3, *trained.preprocessing.size)
     macs = count_macs(deployed.module, shape)
     subjects = [

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import torch
 import typer
-from latency_markdown import table
+from latency_markdown import format_table
 from torch import nn
 
 from shvit_mobile.bench.benchmark import run_benchmark
@@ -69,7 +69,10 @@ def main(
                 print(f"note: {sentence}")
             report.write_text(found.report.to_json())
             (place / "chart.svg").write_text(render_latency_chart(found.report))
-        print(f"### {variant} at {NATIVE_SIZES[variant]}\n\n{table(DeviceReport.read(report), BASELINE)}", flush=True)
+        print(
+            f"### {variant} at {NATIVE_SIZES[variant]}\n\n{format_table(DeviceReport.read(report), BASELINE)}",
+            flush=True,
+        )
 
 
 def create_random_checkpoint(variant: str, place: Path) -> TrainedModel:

@@ -57,7 +57,7 @@ def build_device_report(*results: DeviceResult) -> DeviceReport:
 
 
 def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
-    lines = latency_markdown.table(
+    lines = latency_markdown.format_table(
         build_device_report(build_result("mine", 3.0), build_result("stock", 6.0)), first="stock"
     ).splitlines()
     assert lines[0].startswith("| | ms | times as fast as stock | of the roof |")
@@ -67,7 +67,7 @@ def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
 
 
 def test_drift_stands_beside_speed_where_it_was_measured() -> None:
-    lines = latency_markdown.table(
+    lines = latency_markdown.format_table(
         build_device_report(build_result("stock", 6.0), build_result(ROW.artifact, 3.0, ROW))
     ).splitlines()
     assert lines[0].endswith("| SQNR, dB | agreement | top-1 drop, points |")
@@ -80,4 +80,4 @@ def test_the_script_prints_the_table_of_a_file(tmp_path: Path, capsys: pytest.Ca
     given, path = build_device_report(build_result("one", 3.0), build_result("two", 6.0, ROW)), tmp_path / "report.json"
     path.write_text(given.to_json())
     latency_markdown.main(path)
-    assert capsys.readouterr().out == f"{latency_markdown.table(given)}\n"
+    assert capsys.readouterr().out == f"{latency_markdown.format_table(given)}\n"

@@ -1,26 +1,30 @@
-"""Where every error meets the user: what, why and what to type on stderr, and an exit status; no traceback unasked.
+"""Prints every error as what, why and what to do next on stderr, and ends with an exit status; no traceback by default.
 
-Exit status: 0 done, 1 a gate or a check failed, 2 wrong input, 70 a fault of ours, 130 interrupted.
+Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import re
+import shlex
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from shvit_mobile.errors import ShvitError
+from shvit_mobile.errors import ShvitError, UnknownChoice
 
 GATE_FAILED, INVALID_INPUT, INTERNAL_ERROR, INTERRUPTED = 1, 2, 70, 130
 DEBUG_VARIABLE = "SHVIT_DEBUG"
 INDENT = " " * len("error: ")
 
-# What the machine says of the user's own paths and disk; any other OSError is a fault of ours.
+# What the system says about the user's own paths and disk; any other OSError is a bug.
 FILE_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
@@ -32,10 +36,61 @@ FILE_ERRNOS = {
     errno.ENAMETOOLONG,
     errno.EMFILE,
 }
+# The library's parameters whose options have another name: the first that the running command has.
+OPTION_NAMES = {
+    "precision": ("quantize",),
+    "precisions": ("quantize",),
+    "targets": ("target",),
+    "variant": ("model",),
+    "crop_ratio": ("crop",),
+    "input": ("input_kind",),
+    "classifier": ("no_classifier",),
+    "dynamic_batch": ("static_batch",),
+    "passes": ("step", "steps"),
+    "balanced": ("sampling",),
+    "images": ("validate", "calibration"),
+    "calibration": ("images",),
+    "calibration_count": ("count",),
+    "validation": ("validate", "images"),
+    "validation_count": ("validate_count", "count"),
+    "validation_seed": ("seed",),
+    "min_delegated": ("require_delegated",),
+    "engines": ("engine",),
+    "roofline": ("roofs",),
+    "app": ("into",),
+}
+# Shares of 0 to 1 in the library, percent on the command line.
+PERCENT_PARAMETERS = ("min_agreement", "require_delegated", "min_delegated")
+PARAMETER = re.compile(r"([a-z][a-z0-9_]*)(?:=(.+))?", re.DOTALL)
+NOT_A_CHOICE = re.compile(r"'([^']*)' is not (?:one of )?('.*')\.")
+# What the choices of an option are called, where its name does not say it.
+CHOICE_KINDS = {
+    "quantize": "precision",
+    "activations": "activation scheme",
+    "step": "PTQ pass",
+    "passes": "PTQ pass",
+    "steps": "PTQ pass",
+    "input_kind": "input kind",
+    "layout": "attention layout",
+    "head": "head precision",
+    "sampling": "sampling method",
+    "arch": "architecture",
+    "cpu": "CPU",
+    "on_device": "device",
+    "install": "architecture",
+}
 
 
 class ErrorReportingGroup(TyperGroup):
-    """A group of commands whose errors are told in the project's own form, those of the argument parser too."""
+    """A group of commands that prints all errors in this project's form, those of the argument parser too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ShvitError as error:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            replace_parameters(error, command.params if command else ())
+            raise
 
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
@@ -43,12 +98,62 @@ class ErrorReportingGroup(TyperGroup):
         except Exception as reason:
             status = report_error(reason)
         if status == INTERRUPTED:
-            print_error("Interrupted. Nothing unfinished was left behind.")
+            print_error("Interrupted. No unfinished files were left behind.")
         sys.exit(status if isinstance(status, int) else 0)
 
 
+def replace_parameters(error: ShvitError, options: Iterable[Any]) -> None:
+    """Replace the library's parameters in an error's texts with the options of the command that ran.
+
+    A text names a parameter in backticks: `overwrite=True` becomes --overwrite, `max_drop=0.5` becomes --max-drop 0.5.
+    What the command does not have only loses its backticks.
+
+    Args:
+        error: The error; its texts change.
+        options: The parameters of the command, as Click holds them.
+    """
+    known = {option.name: option for option in options}
+
+    def replace(match: re.Match[str]) -> str:
+        parsed = PARAMETER.fullmatch(match[1])
+        names = (parsed[1], *OPTION_NAMES.get(parsed[1], ())) if parsed else ()
+        option = next((known[name] for name in names if name in known), None)
+        return format_option(option, names[0], parsed[2]) if parsed and option else match[1]
+
+    for part in ("what", "why", "hint"):
+        setattr(error, part, re.sub(r"`([^`]+)`", replace, getattr(error, part)))
+
+
+def format_option(option: Any, parameter: str, value: str | None) -> str:
+    """Return what to type for a parameter of the library, with its value in Python if there is one."""
+    if option.param_type_name == "argument":
+        return format_value(parameter, value) if value else str(option.metavar or option.name.upper()).strip("[]")
+    flag = max(option.opts, key=len)
+    if parameter == "balanced":
+        return flag if value is None else f"{flag} {'balanced' if value == 'True' else 'random'}"
+    if value is None or (option.is_flag and (value == "True" or parameter in ("classifier", "dynamic_batch"))):
+        return flag
+    if option.is_flag:
+        return max(option.secondary_opts, key=len, default=flag)
+    return f"{flag} {format_value(parameter, value)}"
+
+
+def format_value(parameter: str, text: str) -> str:
+    """Return a value in Python as it is typed after an option."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(value, tuple):
+        return ("x" if parameter == "size" else " ").join(map(str, value))
+    if parameter in PERCENT_PARAMETERS and isinstance(value, int | float):
+        return f"{100 * value:g}"
+    # Names in capitals stand for something that the user knows: DIR, FILE.
+    return shlex.quote(str(value))
+
+
 def report_error(reason: Exception) -> int:
-    """Prints what went wrong and returns the exit status."""
+    """Print what went wrong and return the exit status."""
     if os.environ.get(DEBUG_VARIABLE):
         print_error(traceback.format_exc())
     match reason:
@@ -67,31 +172,35 @@ def report_error(reason: Exception) -> int:
 
 
 def format_error(error: ShvitError) -> str:
-    """The three parts: what on the first line, why and the hint on the second."""
+    """Return the three parts: what on the first line, why and the hint on the second."""
     more = " ".join(part for part in (error.why, error.hint) if part)
     lines = [f"error: {error.what}", *([INDENT + more] if more else [])]
     return escape_unprintable("\n".join(lines))
 
 
 def convert_usage_error(reason: Any) -> ShvitError:
-    """What the argument parser found, as one of our errors."""
+    """Return an error of the argument parser in this project's form."""
+    message = str(reason.format_message()).strip().replace("Value error, ", "")
+    name = getattr(getattr(reason, "param", None), "name", "") or ""
+    if name and (choice := NOT_A_CHOICE.search(message)):
+        kind = CHOICE_KINDS.get(name, name.replace("_", " "))
+        return UnknownChoice(choice[1], re.findall(r"'([^']*)'", choice[2]), kind)
     context = getattr(reason, "ctx", None)
-    message = str(reason.format_message()).strip()
     hint = f"Try: {context.command_path} --help" if context else ""
     return ShvitError(message if message.endswith((".", "?", ")")) else f"{message}.", hint=hint)
 
 
 def convert_unexpected_error(reason: Exception) -> ShvitError:
-    said = str(reason).strip().partition("\n")[0]
+    first_line = str(reason).strip().partition("\n")[0]
     return ShvitError(
-        f"shvit-mobile failed: {type(reason).__name__}{f': {said}' if said else ''}",
-        why="This is a fault of shvit-mobile, not of your input; please report it.",
+        f"shvit-mobile failed: {type(reason).__name__}{f': {first_line}' if first_line else ''}",
+        why="This is a bug in shvit-mobile, not a mistake in your input; please report it.",
         hint="" if os.environ.get(DEBUG_VARIABLE) else f"For the traceback, run it again with {DEBUG_VARIABLE}=1.",
     )
 
 
 def escape_unprintable(message: str) -> str:
-    """`message` without characters that a terminal would obey: names come out of files that anyone may have made."""
+    """Return `message` without characters that a terminal would obey: names come from files that anyone may write."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
 
 

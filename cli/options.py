@@ -1,92 +1,325 @@
-"""The options that several commands share; `arguments` says what their texts mean."""
+"""The options of all commands, as annotated types: one help text each, in the panels of the help."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-MODEL_PANEL, IMAGES_PANEL, GATES_PANEL, OUTPUT_PANEL = "Model", "Images", "Gates (exit status 1 past them)", "Output"
-INT8_PANEL = "int8"
-INSPECTION_PANEL = "Inside the artifacts"
-CPU_PANEL = "Instruction sets"
+MODEL_PANEL, TARGET_PANEL, IMAGES_PANEL, OUTPUT_PANEL = "Model", "Target", "Images", "Output"
+PRECISION_PANEL, CALIBRATION_PANEL = "Precision", "Calibration"
+GATES_PANEL = "Gates (exit status 1 if one fails)"
+INSPECTION_PANEL, CPU_PANEL = "Inside the artifacts", "Instruction sets"
+CONTESTANTS_PANEL, TIMING_PANEL, TRAINING_PANEL, COMPARISON_PANEL = "Contestants", "Timing", "Training", "Comparison"
 ChannelValues = tuple[float, float, float]
 
+# Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
+# these names are slow to import; a test compares them.
+TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx all")
+PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-weights palette-8 palette-6 palette-4")
+# In the order of the library's PTQ passes.
+PassChoice = StrEnum("PassChoice", "exact-input equalize clip-weights gptq bias-correction none")
+EngineChoice = StrEnum("EngineChoice", "executorch onnxruntime coreml openvino mnn litert torch torch-compile")
+CpuChoice = StrEnum("CpuChoice", "neon dotprod i8mm")
+# Earlier names of choices, which stay accepted.
+OLD_CHOICES = {
+    "whole-pixels": "exact-input",
+    "equalise": "equalize",
+    "clip": "clip-weights",
+    "round": "gptq",
+    "bias": "bias-correction",
+}
+
+
+def replace_old_choice(token: str) -> str:
+    """Return the present name of a choice; Click asks for that of every choice and option."""
+    return OLD_CHOICES.get(token, token)
+
+
+def option(panel: str | None, help: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return the declaration of an option, whose help states the default itself."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
+
+
+# The model
 CheckpointOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        MODEL_PANEL,
+        "A .pth or .safetensors file, a hub id (timm/shvit_s1.in1k), or a variant of the authors' release (shvit_s1) "
+        "(default: the embedded demo model).",
         metavar="PATH_OR_ID",
-        help="A .pth or .safetensors file, a hub id (timm/shvit_s1.in1k), or a variant (shvit_s1) to take from the "
-        "authors' release. Without it: the embedded demo model.",
-        rich_help_panel=MODEL_PANEL,
     ),
 ]
 ModelOption = Annotated[
-    str | None,
-    typer.Option(metavar="VARIANT", help="The variant that the checkpoint must be.", rich_help_panel=MODEL_PANEL),
+    str | None, option(MODEL_PANEL, "The variant that the checkpoint must be.", "--model", metavar="VARIANT")
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        MODEL_PANEL,
+        "Class names in the order of the logits: one per line, or a JSON list (default: the checkpoint's own).",
         metavar="FILE",
-        help="Class names in the order of the logits: one a line, or a JSON list.",
-        rich_help_panel=MODEL_PANEL,
     ),
 ]
 SizeOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="224|192x160",
-        help="Image size, height x width; else the checkpoint's own.",
-        rich_help_panel=MODEL_PANEL,
-    ),
+    option(MODEL_PANEL, "Image size, height x width (default: the checkpoint's own).", metavar="224|192x160"),
 ]
 CropOption = Annotated[
     float | None,
-    typer.Option(
+    option(
+        MODEL_PANEL,
+        "Share of the resized picture that the crop keeps (default: the checkpoint's own).",
         metavar="SHARE",
-        help="Share of the resized picture that the crop keeps; else the checkpoint's own.",
-        rich_help_panel=MODEL_PANEL,
     ),
 ]
 MeanOption = Annotated[
     ChannelValues | None,
-    typer.Option(metavar="R G B", help="Mean of each colour, in units of 0 to 1.", rich_help_panel=MODEL_PANEL),
+    option(MODEL_PANEL, "Mean of each color, 0 to 1 (default: the checkpoint's own).", metavar="R G B"),
 ]
 StdOption = Annotated[
     ChannelValues | None,
-    typer.Option(metavar="R G B", help="Standard deviation of each colour.", rich_help_panel=MODEL_PANEL),
+    option(MODEL_PANEL, "Standard deviation of each color (default: the checkpoint's own).", metavar="R G B"),
 ]
-StepOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--step",
-        metavar="STEP",
-        help="What to try for a better int8: whole-pixels, equalise, clip, round, bias; repeatable. 'none' for plain "
-        "int8; else all. Each is kept only where it helps.",
-        rich_help_panel=INT8_PANEL,
+
+# Targets
+TargetOption = Annotated[
+    list[TargetChoice] | None,
+    option(TARGET_PANEL, "Target to export to; repeatable.", metavar="|".join(TargetChoice)),
+]
+InputOption = Annotated[
+    Literal["image", "tensor"] | None,
+    option(TARGET_PANEL, "coreml: type of the model's input (default: image).", "--input"),
+]
+DeploymentTargetOption = Annotated[
+    Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"] | None,
+    option(TARGET_PANEL, "coreml: the oldest system that must run the model (default: iOS17)."),
+]
+NoClassifierOption = Annotated[
+    bool, option(TARGET_PANEL, "coreml: return logits without class names.", "--no-classifier")
+]
+LayoutOption = Annotated[
+    Literal["matmul", "einsum"] | None,
+    option(TARGET_PANEL, "coreml: how attention multiplies (default: matmul)."),
+]
+BlockOption = Annotated[
+    int | None,
+    option(
+        TARGET_PANEL,
+        "coreml: number of channels that share a scale (int8-weights) or a palette. Needs iOS18. (default: all of "
+        "them)",
+        metavar="N",
+        min=1,
     ),
 ]
-LabelsCsvOption = Annotated[
+OpsetOption = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version (default: 17).", metavar="N")]
+StaticBatchOption = Annotated[
+    bool, option(TARGET_PANEL, "onnx: fix the batch size at 1 (default: any batch size).", "--static-batch")
+]
+StemOption = Annotated[
+    Literal["plain", "space-to-depth"] | None,
+    option(
+        TARGET_PANEL,
+        "executorch: the input, an image or its 2x2 blocks as channels, which is faster (default: plain).",
+    ),
+]
+HeadOption = Annotated[
+    Literal["auto", "float", "int8-dynamic"] | None,
+    option(
+        TARGET_PANEL,
+        "executorch: precision of the last layer under int8; auto takes int8-dynamic if there are many classes "
+        "(default: auto).",
+    ),
+]
+
+# Precision and calibration
+QuantizeOption = Annotated[
+    list[PrecisionChoice] | None,
+    option(
+        PRECISION_PANEL,
+        f"Precision: {', '.join(PrecisionChoice)}; repeatable (default: fp16 for coreml, fp32 for other targets).",
+        metavar="PRECISION",
+    ),
+]
+RecipeOption = Annotated[
+    Path | None, option(PRECISION_PANEL, "Use this recipe instead of calibrating.", metavar="FILE")
+]
+CalibrationOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="CSV of file and label for these images.", rich_help_panel=IMAGES_PANEL),
+    option(
+        CALIBRATION_PANEL,
+        "Folder of images to calibrate int8 on (default: the demo's images, for the demo model only).",
+        metavar="DIR",
+    ),
+]
+ObserverOption = Annotated[
+    Literal["min-max", "percentile", "mse"] | None,
+    option(CALIBRATION_PANEL, "How ranges follow from values (default: mse, or min-max for fewer than 32 images)."),
+]
+ActivationsOption = Annotated[
+    Literal["affine", "symmetric"] | None,
+    option(CALIBRATION_PANEL, "int8 activations with a zero point (affine) or without (default: affine)."),
+]
+PassesOption = Annotated[
+    list[PassChoice] | None,
+    option(
+        CALIBRATION_PANEL,
+        f"PTQ pass to try: {', '.join(PassChoice)}; repeatable. Each is kept only where it helps; 'none' means plain "
+        "int8 (default: all).",
+        "--pass",
+        "--step",
+        metavar="PASS",
+    ),
+]
+SamplingOption = Annotated[
+    Literal["balanced", "random"] | None,
+    option(
+        CALIBRATION_PANEL,
+        "Sample images evenly over the classes, where they lie in a folder for each, or at random (default: balanced).",
+    ),
+]
+SensitivityOption = Annotated[
+    bool,
+    option(
+        CALIBRATION_PANEL,
+        "Measure how sensitive each layer is to int8 (default: --sensitivity).",
+        "--sensitivity/--no-sensitivity",
+    ),
+]
+CostOption = Annotated[
+    Literal["bytes", "macs", "latency"] | None,
+    option(
+        GATES_PANEL,
+        "What a layer costs when it stays in float to hold the budget: bytes in the file, multiply-adds outside int8, "
+        "or time on this machine (default: bytes).",
+    ),
+]
+CacheOption = Annotated[
+    Path | None,
+    option(
+        OUTPUT_PANEL,
+        "Folder for intermediate results, from which an interrupted run continues (default: the user's cache).",
+        metavar="DIR",
+    ),
+]
+
+
+def count_option(panel: str, what: str, default: str) -> Any:
+    """Return an option for a number of images."""
+    return option(panel, f"{what} (default: {default}).", metavar="N", min=1)
+
+
+CalibrationCountOption = Annotated[
+    int | None, count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "128")
+]
+CountOption = Annotated[int | None, count_option(IMAGES_PANEL, "Number of images to use", "all")]
+SeedOption = Annotated[int | None, option(IMAGES_PANEL, "Seed for sampling images (default: 0).", metavar="N")]
+
+# Images to compare on, and gates
+ImagesOption = Annotated[
+    Path | None,
+    option(
+        IMAGES_PANEL,
+        "Images to compare on, in a folder for each class (default: the demo's images, for the demo model only).",
+        metavar="DIR",
+    ),
+]
+ValidateOption = Annotated[
+    Path | None,
+    option(IMAGES_PANEL, "Run every artifact on these images and compare it with the checkpoint.", metavar="DIR"),
+]
+LabelsCsvOption = Annotated[
+    Path | None, option(IMAGES_PANEL, "CSV of file and label for these images.", metavar="FILE")
+]
+ValidateCountOption = Annotated[int | None, count_option(IMAGES_PANEL, "Number of these images to use", "all")]
+GoldenImagesOption = Annotated[
+    Path | None,
+    option(
+        IMAGES_PANEL,
+        "Make the goldens, with which an app checks itself, from up to 4 of these images. They go into the app.",
+        metavar="DIR",
+    ),
 ]
 MaxDropOption = Annotated[
-    float | None,
-    typer.Option(metavar="POINTS", help="Points of top-1 that may be lost; needs labels.", rich_help_panel=GATES_PANEL),
+    float | None, option(GATES_PANEL, "Points of top-1 that may be lost; needs labels.", metavar="POINTS")
 ]
 MinAgreementOption = Annotated[
     float | None,
-    typer.Option(
+    option(
+        GATES_PANEL,
+        "Share of images on which artifact and float model must choose the same class.",
         metavar="PERCENT",
-        help="Share of images on which artifact and float model must choose the same class.",
-        rich_help_panel=GATES_PANEL,
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on stdout and nothing else.", rich_help_panel=OUTPUT_PANEL)
+RequireDelegatedOption = Annotated[
+    str | None,
+    option(GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),
 ]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT_PANEL)
+
+# Inspection of artifacts
+LadderOption = Annotated[
+    bool,
+    option(
+        INSPECTION_PANEL,
+        "Also compare the steps between checkpoint and artifact, simulated in PyTorch on the same images: the deploy "
+        "form, and each recipe's quantization.",
+        "--ladder",
+    ),
 ]
+LayersOption = Annotated[
+    bool,
+    option(
+        INSPECTION_PANEL,
+        "Also compare layer by layer on 32 of the images: free-running, and teacher-forced, where each layer gets the "
+        "float model's values. Core ML and ONNX only.",
+        "--layers",
+    ),
+]
+RangesOption = Annotated[
+    bool,
+    option(
+        INSPECTION_PANEL,
+        "Also check every intermediate value against the range of fp16. Exit status 1 if one overflows or an "
+        "attention branch becomes silent.",
+        "--ranges",
+    ),
+]
+ArchOption = Annotated[
+    Literal["arm64"] | None,
+    option(
+        CPU_PANEL,
+        "Also run each .pte on this instruction set, emulated where needed. Set up with: shvit-mobile doctor "
+        "--install arm64.",
+    ),
+]
+CpuOption = Annotated[
+    list[CpuChoice] | None,
+    option(
+        CPU_PANEL,
+        "With --arch arm64: the newest instructions of the emulated CPU, from older to newer phones; repeatable "
+        "(default: i8mm).",
+    ),
+]
+
+# Output
+OutFolderOption = Annotated[Path, option(OUTPUT_PANEL, "Folder to write into.", "--out", metavar="DIR")]
+OutFileOption = Annotated[Path | None, option(OUTPUT_PANEL, "Write the report here (JSON).", "--out", metavar="FILE")]
+ReportOption = Annotated[
+    Path | None, option(OUTPUT_PANEL, "With --validate: write the drift report here (JSON).", metavar="FILE")
+]
+WriteOption = Annotated[bool, option(OUTPUT_PANEL, "Write the drift into each artifact's manifest.", "--write")]
+CardOption = Annotated[bool, option(OUTPUT_PANEL, "Also write a model card, README.md, for all artifacts.", "--card")]
+LicenseOption = Annotated[
+    str | None,
+    option(OUTPUT_PANEL, "License of the weights, for the model card: mit, apache-2.0, …", metavar="ID"),
+]
+DryRunOption = Annotated[bool, option(OUTPUT_PANEL, "Print what would be done, and do nothing.", "--dry-run")]
+JsonOption = Annotated[bool, option(OUTPUT_PANEL, "Print only JSON on stdout.", "--json")]
+OverwriteOption = Annotated[bool, option(OUTPUT_PANEL, "Replace existing files.", "--overwrite")]
+
+# Compatibility of the commands that do not use `PassesOption` yet.
+INT8_PANEL = CALIBRATION_PANEL
+StepOption = Annotated[list[str] | None, option(CALIBRATION_PANEL, "PTQ pass to try; repeatable.", "--step")]

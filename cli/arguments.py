@@ -18,11 +18,12 @@ from .options import ChannelValues
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.manifest import Target
-    from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, Precision, PTQPassName, Recipe
+    from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, Precision, PTQPassName
     from shvit_mobile.drift.gates import Gate
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.pipeline.golden_images import GoldenSource
+    from shvit_mobile.quantize.overrides import CalibratedRecipe
 
 
 def load_trained_model(
@@ -211,7 +212,7 @@ def parse_passes(names: list[str] | None) -> tuple[PTQPassName, ...]:
     return tuple(step for step in PTQ_PASSES if step in names)
 
 
-def read_recipe(path: Path | None, excluded: Mapping[str, object]) -> Recipe | None:
+def read_recipe(path: Path | None, excluded: Mapping[str, object]) -> CalibratedRecipe | None:
     """The recipe in a file, which leaves nothing for the `excluded` options to say."""
     if path is None:
         return None
@@ -222,9 +223,9 @@ def read_recipe(path: Path | None, excluded: Mapping[str, object]) -> Recipe | N
                 why="A recipe holds the precision and the ranges that calibration would measure.",
             )
 
-    from shvit_mobile.contracts.recipe import Recipe
+    from shvit_mobile.quantize.overrides import load_recipe
 
-    return Recipe.read(path)
+    return load_recipe(path)
 
 
 def open_calibration_images(sampling: Mapping[str, Any], *, needed: bool, demo: bool) -> ImageSet | None:

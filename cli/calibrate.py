@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
+    from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 
 COUNT, SEED = 256, 0
 RECIPE, SENSITIVITY, SEARCH = "recipe.json", "sensitivity.json", "search.json"
@@ -181,7 +182,8 @@ def calibrate(
         with progress.step("Folding to the deploy form, proving each fold"):
             from shvit_mobile.deploy.fold import to_deploy_form
             from shvit_mobile.images.image_set import open_images
-            from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, write_recipe
+            from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
+            from shvit_mobile.quantize.overrides import save_recipe
 
             deployed = to_deploy_form(trained)
         there = open_images(images or CALIBRATION_IMAGES)
@@ -195,14 +197,15 @@ def calibrate(
         )
         settings = CalibrationSettings(choose_observer(observer, len(chosen)), parse_activations(activations), wanted)
         study = CalibrationCache.open(deployed, chosen, settings, cache)
-        recipe = made(study, settings, deployed, chosen, seed, progress)
-        found = sensitivity(study, recipe, deployed, chosen, seed, balanced, progress) if sensitive else None
+        recipe, overrides = made(study, settings, deployed, chosen, seed, progress)
+        found = sensitivity(study, recipe, overrides, deployed, chosen, seed, balanced, progress) if sensitive else None
         outcome = None
         if gate and verifying and found:
-            outcome = search(study, recipe, found, deployed, verifying, gate, chosen_cost, progress)
+            outcome = search(study, recipe, overrides, found, deployed, verifying, gate, chosen_cost, progress)
             recipe = recipe.model_copy(update={"float_layers": outcome.float_layers})
         more = [(out / SENSITIVITY, found and found.to_json()), (out / SEARCH, outcome and outcome.to_json())]
-        write_recipe(out / RECIPE, recipe, *((file, text) for file, text in more if text), overwrite=overwrite)
+        texts = ((file, text) for file, text in more if text)
+        save_recipe(out / RECIPE, recipe, overrides, *texts, overwrite=overwrite)
     if as_json:
         print_json(
             {"recipe": to_contract_json(recipe)}
@@ -229,13 +232,13 @@ def made(
     chosen: ImageSet,
     seed: int,
     progress: JobProgress,
-) -> Recipe:
+) -> CalibratedRecipe:
     """The recipe: the study's, as far as it has come, and what is left to do."""
     from shvit_mobile.contracts.recipe import FLOAT_KINDS, Recipe
     from shvit_mobile.quantize.calibrate import run_ptq_passes
 
     begun = study.load_recipe()
-    if begun is not None and study.is_done(begun):
+    if begun is not None and study.is_done(begun[0]):
         return begun
     plain = Recipe(
         precision="int8", float_kinds=FLOAT_KINDS, observer=settings.observer, activations=settings.activations
@@ -292,6 +295,7 @@ def left_over(there: ImageSet, chosen: ImageSet, trained: TrainedModel, gate: Ga
 def search(
     study: CalibrationCache,
     recipe: Recipe,
+    overrides: ParameterOverrides | None,
     found: SensitivityReport,
     deployed: DeployForm,
     images: ImageSet,
@@ -310,7 +314,8 @@ def search(
             found,
             images,
             budget_of(gate),
-            compute_costs(cost, found, deployed, recipe),
+            compute_costs(cost, found, deployed, recipe, overrides),
+            overrides=overrides,
             max_artifacts=TRIALS,
             known_points=[SearchPoint.model_validate_json(line) for line in study.load_points(recipe, images)],
             progress=lambda point: study.append_point(recipe, images, point.model_dump_json()),
@@ -320,6 +325,7 @@ def search(
 def sensitivity(
     study: CalibrationCache,
     recipe: Recipe,
+    overrides: ParameterOverrides | None,
     deployed: DeployForm,
     chosen: ImageSet,
     seed: int,
@@ -339,6 +345,7 @@ def sensitivity(
             deployed,
             recipe,
             load_input_batches(deployed, some),
+            overrides=overrides,
             known_rows=study.load_rows(recipe, asked),
             on_row=lambda row: study.append_row(recipe, asked, row),
             progress=tick,

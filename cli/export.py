@@ -251,7 +251,7 @@ def export(
         "--seed": seed,
     }
     ready = read_recipe(recipe, excluded={"--quantize": quantize, **sampling})
-    wanted = jobs(targets, [ready.precision] if ready else parse_precisions(quantize or []))
+    wanted = jobs(targets, [ready[0].precision] if ready else parse_precisions(quantize or []))
     options = build_target_options(
         targets,
         {

@@ -34,9 +34,10 @@ from .tables import create_table, format_decibels
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.contracts.recipe import EvalMetrics, Recipe
+    from shvit_mobile.contracts.recipe import EvalMetrics
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.quantize.finetune import FinetuneResult
+    from shvit_mobile.quantize.overrides import CalibratedRecipe
 
 TRAINING_PANEL = "Training"
 EPOCHS, COUNT, BATCH, LEARNING_RATE, SEED = 3, 1000, 16, 0.01, 0
@@ -107,7 +108,8 @@ def finetune(
     held out: there the best epoch is chosen, and a recipe that is no better than before is not written (status 1). What
     comes out is a recipe for export --recipe.
     """
-    from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
+    from shvit_mobile.contracts.recipe import get_overrides_path
+    from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 
     beside = get_overrides_path(out)
     if beside == out:
@@ -117,7 +119,7 @@ def finetune(
             hint=f"Try: --out {out.stem}.json",
         )
     check_output_files(out, beside, overwrite=overwrite)
-    began_with = Recipe.read(recipe)
+    began_with = load_recipe(recipe)
     if checkpoint is None:
         print_note("No --checkpoint is given: this is the embedded demo model.")
     with JobProgress("Fine-tune") as steps:
@@ -137,9 +139,7 @@ def finetune(
         }
         tuned = run_finetuning(trained, began_with, images, labels_csv, settings, steps)
     if written := tuned.is_improvement or keep_anyway:
-        from shvit_mobile.quantize.calibration_cache import write_recipe
-
-        write_recipe(out, tuned.recipe, overwrite=overwrite)
+        save_recipe(out, tuned.recipe, tuned.overrides, overwrite=overwrite)
     if as_json:
         print_json(to_json_values(tuned, out if written else None))
     else:
@@ -149,7 +149,7 @@ def finetune(
 
 def run_finetuning(
     trained: TrainedModel,
-    recipe: Recipe,
+    recipe: CalibratedRecipe,
     folder: Path,
     csv: Path | None,
     settings: dict[str, Any],
@@ -163,7 +163,7 @@ def run_finetuning(
     images = open_images(folder, labels=trained.labels, csv=csv)
     with steps.step("Folding to the deploy form, proving each fold"):
         deployed = to_deploy_form(trained)
-    return finetune_recipe(deployed, recipe, images, asked, progress=steps.follow)
+    return finetune_recipe(deployed, recipe[0], images, asked, overrides=recipe[1], progress=steps.follow)
 
 
 def build_epoch_table(tuned: FinetuneResult) -> Table:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.pipeline.golden_images import GoldenSource
+    from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 
 # Enough to rank sixty layers: what one adds to the error differs a thousandfold from what another does.
 SENSITIVITY_IMAGES = 64
@@ -62,7 +63,7 @@ class Plan:
     jobs: tuple[Job, ...]
     out: Path
     options: Mapping[Target, Any]
-    recipe: Recipe | None
+    recipe: CalibratedRecipe | None
     calibration: ImageSet | None
     count: int
     seed: int
@@ -78,7 +79,7 @@ class Plan:
         """Where a job's artifact will be."""
         from shvit_mobile.pipeline.lower import plan_artifact_path
 
-        precision = self.recipe.precision_name if self.recipe else job.precision
+        precision = self.recipe[0].precision_name if self.recipe else job.precision
         return plan_artifact_path(self.trained, precision, job.target, self.out, self.options.get(job.target))
 
     def files(self, job: Job) -> tuple[Path, ...]:
@@ -133,18 +134,18 @@ def done(plan: Plan, steps: JobProgress) -> Exported:
     return Exported(artifacts) if plan.validation is None else proven(plan, artifacts, plan.validation, steps)
 
 
-def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: JobProgress) -> Recipe:
+def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: JobProgress) -> CalibratedRecipe:
     """The recipe for a precision: the one from before, once it is known to fit, or a new one."""
     from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
-    from shvit_mobile.quantize.calibrate import calibrate
+    from shvit_mobile.quantize.calibrate import calibrate_recipe
     from shvit_mobile.quantize.layers import check_recipe_layers
 
     with steps.step(f"Making the recipe for {precision}") as tick:
         if plan.recipe is not None:
             if precision in INT8_ARITHMETIC:
-                check_recipe_layers(deployed, plan.recipe)
+                check_recipe_layers(deployed, plan.recipe[0])
             return plan.recipe
-        made = calibrate(
+        made = calibrate_recipe(
             deployed,
             plan.calibration,
             precision=precision,
@@ -156,7 +157,7 @@ def recipe(plan: Plan, deployed: DeployForm, precision: Precision, steps: JobPro
             progress=tick,
         )
     if precision == "int8" and plan.gate and plan.validation and plan.calibration:
-        return within(plan.gate, plan, made, deployed, plan.validation, plan.calibration, steps)
+        return within(plan.gate, plan, *made, deployed, plan.validation, plan.calibration, steps)
     return made
 
 
@@ -164,11 +165,12 @@ def within(
     gate: Gate,
     plan: Plan,
     recipe: Recipe,
+    overrides: ParameterOverrides | None,
     deployed: DeployForm,
     images: ImageSet,
     calibration: ImageSet,
     steps: JobProgress,
-) -> Recipe:
+) -> CalibratedRecipe:
     """The recipe, with as many layers in float as the budget needs: most often none."""
     from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, evaluate_recipe, search_recipe
     from shvit_mobile.quantize.calibrate import load_input_batches
@@ -176,32 +178,43 @@ def within(
 
     budget = budget_of(gate)
     with steps.step("Holding int8 against the budget"):
-        first = evaluate_recipe(deployed, recipe, images, budget)
+        first = evaluate_recipe(deployed, recipe, images, budget, overrides=overrides)
     if first.holds != "not held":
-        return recipe
+        return recipe, overrides
     some = calibration.sample(min(SENSITIVITY_IMAGES, plan.count), plan.seed)
     with steps.step("The budget does not hold yet: measuring each layer alone") as tick:
-        found = measure_sensitivity(deployed, recipe, load_input_batches(deployed, some), progress=tick)
+        batches = load_input_batches(deployed, some)
+        found = measure_sensitivity(deployed, recipe, batches, overrides=overrides, progress=tick)
     with steps.step("Searching for the layers to keep in float"):
         costs = compute_costs("bytes", found, deployed, recipe)
         outcome = search_recipe(
-            deployed, recipe, found, images, budget, costs, known_points=[first], max_artifacts=TRIALS
+            deployed,
+            recipe,
+            found,
+            images,
+            budget,
+            costs,
+            overrides=overrides,
+            known_points=[first],
+            max_artifacts=TRIALS,
         )
-    return recipe.model_copy(update={"float_layers": outcome.float_layers})
+    return recipe.model_copy(update={"float_layers": outcome.float_layers}), overrides
 
 
 def lowered(
-    plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, Recipe], steps: JobProgress
+    plan: Plan, deployed: DeployForm, recipes: Mapping[Precision, CalibratedRecipe], steps: JobProgress
 ) -> Iterator[Artifact]:
     from shvit_mobile.pipeline.lower import lower
 
     for job in plan.jobs:
-        with steps.step(f"Lowering to {job.target} in {recipes[job.precision].precision_name}"):
+        recipe, overrides = recipes[job.precision]
+        with steps.step(f"Lowering to {job.target} in {recipe.precision_name}"):
             yield lower(
                 deployed,
-                recipes[job.precision],
+                recipe,
                 job.target,
                 plan.out,
+                overrides=overrides,
                 options=plan.options.get(job.target),
                 pictures=plan.pictures,
                 overwrite=plan.overwrite,

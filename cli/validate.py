@@ -149,7 +149,7 @@ def validate(
             from shvit_mobile.drift.build_report import build_drift_report
             from shvit_mobile.drift.ladder import list_simulated_rungs, sort_by_target
         opened = sort_by_target(opened) if ladder else opened
-        simulations = list_simulated_rungs(artifact.manifest for artifact in opened) if ladder else ()
+        simulations = list_simulated_rungs(opened) if ladder else ()
         sets = [
             open_comparison_images(folder, labels_csv, artifact.manifest.labels, gate, count=count, seed=seed)
             for artifact in opened

@@ -4,8 +4,8 @@ The whole path in five calls, each of which can be stopped at:
 
     trained  = load_checkpoint("shvit_s4.pth")
     deployed = to_deploy_form(trained)
-    recipe   = calibrate(deployed, open_images("photos"), precision="int8")
-    artifact = lower(deployed, recipe, target="coreml")
+    recipe, overrides = calibrate_recipe(deployed, open_images("photos"), precision="int8")
+    artifact = lower(deployed, recipe, target="coreml", overrides=overrides)
     drift    = compare(artifact, trained, open_images("validation", labels=trained.labels))
 """
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
     from shvit_mobile.images.image_set import open_images
     from shvit_mobile.pipeline.lower import lower
-    from shvit_mobile.quantize.calibrate import calibrate
+    from shvit_mobile.quantize.calibrate import calibrate_recipe
     from shvit_mobile.runtimes import open_runner
 
 __all__ = [
     "Artifact",
-    "calibrate",
+    "calibrate_recipe",
     "compare",
     "load_checkpoint",
     "lower",
@@ -37,7 +37,7 @@ __all__ = [
 # Imported when first asked for: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
 LAZY_EXPORTS = {
     "Artifact": "shvit_mobile.contracts.artifact",
-    "calibrate": "shvit_mobile.quantize.calibrate",
+    "calibrate_recipe": "shvit_mobile.quantize.calibrate",
     "compare": "shvit_mobile.drift.compare",
     "load_checkpoint": "shvit_mobile.families.checkpoints",
     "lower": "shvit_mobile.pipeline.lower",

@@ -30,7 +30,7 @@ from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, rewrite_for_xnnpack
 from shvit_mobile.families.shvit import PatchMerging, SHViT
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from shvit_mobile.targets.executorch import lower_to_program
 
@@ -96,7 +96,7 @@ def main(
 ) -> None:
     trained = create_random_checkpoint(variant, out / variant)
     deployed = to_deploy_form(trained)
-    recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATION_COUNT)
+    recipe, _ = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATION_COUNT)
     shape = (1, 3, *trained.preprocessing.size)
     macs = count_macs(deployed.module, shape)
     subjects = [

@@ -42,25 +42,24 @@ from safetensors.torch import load_file, save_file
 # tables below and the few calls of these functions too. Where a recipe's own fields do, the files in the folder of
 # recipes have to be rewritten by hand: a new calibration would be another input.
 # isort: split
-from shvit_mobile import calibrate, load_checkpoint, lower, open_images, to_deploy_form
+from shvit_mobile import calibrate_recipe, load_checkpoint, lower, open_images, to_deploy_form
 from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
-from shvit_mobile.contracts.recipe import PTQ_PASSES, Recipe
+from shvit_mobile.contracts.recipe import PTQ_PASSES
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
 from shvit_mobile.families.shvit import create_shvit
-from shvit_mobile.quantize.calibration_cache import write_recipe
+from shvit_mobile.quantize.overrides import CalibratedRecipe, load_recipe, save_recipe
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions
 
-read_recipe = Recipe.read
 OPTIONS: dict[str, Any] = {"coreml": CoreMLOptions, "executorch": ExecuTorchOptions, "onnx": ONNXOptions}
 # Where corrections lie beside a recipe.
 OVERRIDES_SUFFIX = ".safetensors"
 
 MODELS = ("demo", "s4")
 IMAGES = 32
-# Recipes without images come from `calibrate` each time; these are read. The layers kept in float are every n-th, from
-# the first or the second on: the first layer is special.
+# Recipes without images come from `calibrate_recipe` each time; these are read. The layers kept in float are every n-th,
+# from the first or the second on: the first layer is special.
 INT8_RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"observer": "mse"},
     "int8-symmetric": {"observer": "percentile", "activations": "symmetric"},
@@ -211,12 +210,12 @@ def prepare(model: str, folder: Path) -> tuple[str, float]:
     used = {recipe for by_recipe in PLAN[model].values() for recipe in by_recipe}
     for name, settings in INT8_RECIPES.items():
         if name in used and not get_recipe_path(model, name, folder).exists():
-            write_recipe(get_recipe_path(model, name, folder), calibrate_model(model, folder, **settings))
+            save_recipe(get_recipe_path(model, name, folder), *calibrate_model(model, folder, **settings))
     for name, (origin, floats) in MIXED_RECIPES.items():
         if name in used and not get_recipe_path(model, name, folder).exists():
-            whole = read_recipe(get_recipe_path(model, origin, folder))
+            whole, overrides = load_recipe(get_recipe_path(model, origin, folder))
             mixed = whole.model_copy(update={"float_layers": tuple(list(whole.ranges)[floats])})
-            write_recipe(get_recipe_path(model, name, folder), mixed)
+            save_recipe(get_recipe_path(model, name, folder), mixed, overrides)
     return model, time.process_time() - start
 
 
@@ -240,14 +239,21 @@ def run_job(job: HashJob, folder: Path) -> tuple[dict[str, str], float]:
 def hash_artifact(job: HashJob, folder: Path) -> dict[str, str]:
     deployed = load_deploy_form(job.model, folder)
     fixed = job.recipe in (INT8_RECIPES.keys() | MIXED_RECIPES.keys())
-    recipe = (
-        read_recipe(get_recipe_path(job.model, job.recipe, folder))
+    recipe, overrides = (
+        load_recipe(get_recipe_path(job.model, job.recipe, folder))
         if fixed
-        else calibrate(deployed, precision=job.recipe)  # type: ignore[arg-type]
+        else calibrate_recipe(deployed, precision=job.recipe)  # type: ignore[arg-type]
     )
     with TemporaryDirectory() as place:
         options = OPTIONS[job.target](**job.options)
-        artifact = lower(deployed, recipe, job.target, Path(place), options=options)  # type: ignore[arg-type]
+        artifact = lower(
+            deployed,
+            recipe,
+            job.target,  # type: ignore[arg-type]
+            Path(place),
+            overrides=overrides,
+            options=options,
+        )
         return {job.name: fingerprint(artifact.path)}
 
 
@@ -255,7 +261,7 @@ def hash_calibration(job: HashJob, folder: Path) -> dict[str, str]:
     """Of a fresh recipe with all steps: its file, that of its corrections, and their numbers without names."""
     with TemporaryDirectory() as place:
         file = Path(place) / "recipe.json"
-        write_recipe(file, calibrate_model(job.model, folder, **INT8_RECIPES["int8-steps"]))
+        save_recipe(file, *calibrate_model(job.model, folder, **INT8_RECIPES["int8-steps"]))
         corrections = file.with_suffix(OVERRIDES_SUFFIX)
         tensors = load_file(corrections).values()
         values = [repr(value) for value in collect_floats(json.loads(file.read_text()))]
@@ -276,8 +282,8 @@ def collect_floats(document: Any) -> Iterator[float]:
             yield from collect_floats(part)
 
 
-def calibrate_model(model: str, folder: Path, **settings: Any) -> Recipe:
-    return calibrate(load_deploy_form(model, folder), open_images(CALIBRATION_IMAGES), count=IMAGES, **settings)
+def calibrate_model(model: str, folder: Path, **settings: Any) -> CalibratedRecipe:
+    return calibrate_recipe(load_deploy_form(model, folder), open_images(CALIBRATION_IMAGES), count=IMAGES, **settings)
 
 
 @cache

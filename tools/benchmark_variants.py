@@ -24,7 +24,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
@@ -32,7 +32,7 @@ from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, create_sh
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower, plan_artifact_path
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions
 
@@ -70,7 +70,7 @@ def main(
             report.write_text(found.report.to_json())
             (place / "chart.svg").write_text(render_latency_chart(found.report))
         print(
-            f"### {variant} at {NATIVE_SIZES[variant]}\n\n{format_table(DeviceReport.read(report), BASELINE)}",
+            f"### {variant} at {NATIVE_SIZES[variant]}\n\n{format_table(DeviceReport.load(report), BASELINE)}",
             flush=True,
         )
 
@@ -123,7 +123,11 @@ def export_artifacts(trained: TrainedModel, place: Path) -> list[Artifact]:
         ("onnx", "int8", ONNXOptions()),
     ]
     images = open_images(CALIBRATION_IMAGES)
-    recipe = cache(lambda precision: calibrate(deployed, images, precision=precision, count=CALIBRATION_COUNT))
+
+    @cache
+    def recipe(precision: Precision) -> Recipe:
+        return calibrate_recipe(deployed, images, precision=precision, count=CALIBRATION_COUNT)[0]
+
     made = []
     for target, precision, options in wanted:
         path = plan_artifact_path(trained, precision, target, place, options)

@@ -23,10 +23,10 @@ from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate, round_range
-from shvit_mobile.quantize.calibration_cache import write_recipe
+from shvit_mobile.quantize.calibrate import calibrate_recipe, round_range
 from shvit_mobile.quantize.finetune import FinetuneSettings, finetune_recipe
 from shvit_mobile.quantize.layers import FIRST_LAYERS
+from shvit_mobile.quantize.overrides import CalibratedRecipe, save_recipe
 
 
 def main(
@@ -40,15 +40,17 @@ def main(
     trained = load_checkpoint(CHECKPOINT)
     deployed = to_deploy_form(trained)
     tests = open_images(TEST_IMAGES, labels=trained.labels)
-    poor = narrow_ranges(calibrate(deployed, open_images(CALIBRATION_IMAGES), count=1), share)
+    measured, _ = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), count=1)
+    poor = narrow_ranges(measured, share)
     learnt = open_images(images, labels=trained.labels)
     settings = FinetuneSettings(count=count, epochs=epochs, learning_rate=learning_rate)
     tuned = finetune_recipe(deployed, poor, learnt, settings, progress=print_progress)
     typer.echo(f"Held out, before: {tuned.before}; after: {tuned.after}", err=True)
     reference = compute_float_reference(trained, tests)
     print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
-    for name, recipe in {"poor": poor, "fine-tuned": tuned.recipe}.items():
-        write_recipe(out / f"{name}.json", recipe, overwrite=True)
+    recipes: dict[str, CalibratedRecipe] = {"poor": (poor, None), "fine-tuned": (tuned.recipe, tuned.overrides)}
+    for name, recipe in recipes.items():
+        save_recipe(out / f"{name}.json", *recipe, overwrite=True)
         for how, row in measure_recipe(deployed, recipe, tests, reference, out / name):
             print(f"| {name} | {how} | {format_row(row)} |", flush=True)
 
@@ -65,12 +67,12 @@ def narrow_ranges(recipe: Recipe, share: float) -> Recipe:
 
 
 def measure_recipe(
-    deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference, out: Path
+    deployed: DeployForm, calibrated: CalibratedRecipe, images: ImageSet, reference: FloatReference, out: Path
 ) -> Iterator[tuple[str, DriftRow]]:
-    trained = deployed.trained
-    rung = SimulatedRung("int8", trained.preprocessing, recipe)
+    trained, (recipe, overrides) = deployed.trained, calibrated
+    rung = SimulatedRung("int8", trained.preprocessing, recipe, overrides)
     yield "simulated", compare_simulated_rung(rung, trained, images, reference)
-    artifact = lower(deployed, recipe, "onnx", out, overwrite=True)
+    artifact = lower(deployed, recipe, "onnx", out, overrides=overrides, overwrite=True)
     yield "ONNX Runtime", compare(artifact, trained, images, reference=reference)
 
 

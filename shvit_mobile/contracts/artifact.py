@@ -37,7 +37,7 @@ class Artifact:
             raise BadArtifact(
                 f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}."
             )
-        manifest = Manifest.read(get_manifest_path(path))
+        manifest = Manifest.load(get_manifest_path(path))
         actual = compute_sha256(path)
         if actual != manifest.artifact.sha256:
             raise BadArtifact(
@@ -46,8 +46,7 @@ class Artifact:
                 "it was changed or damaged after the export.",
                 hint=EXPORT_AGAIN_HINT,
             )
-        recipe = manifest.recipe.bind_to_path(get_recipe_path(path))
-        artifact = cls(path, manifest.model_copy(update={"recipe": recipe}))
+        artifact = cls(path, manifest)
         if get_goldens_path(path).exists():
             artifact.check_goldens()
         return artifact

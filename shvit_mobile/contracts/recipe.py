@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadRecipe, parse_choice
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
@@ -140,6 +139,8 @@ class Recipe(Document):
     """
 
     NAME = "recipe"
+    ERROR = BadRecipe
+    TITLE = "a recipe"
 
     kind: Literal["recipe"] = "recipe"
     precision: Precision
@@ -153,33 +154,6 @@ class Recipe(Document):
     steps: tuple[PTQPassGain, ...] = ()
     finetuning: FineTuning | None = None
 
-    # The corrections themselves, where the recipe was made in this process.
-    _made_with: Any = PrivateAttr(None)
-    # Where they lie otherwise.
-    _beside: Path | None = PrivateAttr(None)
-
-    @classmethod
-    def read(cls, path: AnyPath) -> Recipe:
-        """The recipe in a JSON file.
-
-        Raises:
-            BadRecipe: the file is missing, is not JSON, or is not a recipe of this version.
-        """
-        recipe = cls.read_file(path, BadRecipe, "a recipe")
-        return recipe.bind_to_path(Path(path))
-
-    def bind_to_path(self, path: Path) -> Recipe:
-        """The recipe of a JSON file at `path`, whose corrections lie beside it."""
-        recipe = self.model_copy()
-        recipe._beside = get_overrides_path(path)
-        return recipe
-
-    def attach_overrides(self, corrections: Any) -> Recipe:
-        """The recipe with `corrections` (a `shvit_mobile.quantize.overrides.ParameterOverrides`), which it was made with."""
-        recipe = self.model_copy(update={"corrections": corrections.sha256})
-        recipe._made_with = corrections
-        return recipe
-
     @property
     def precision_name(self) -> str:
         """What files, tables and reports call it: "mixed" for static int8 with layers in float, else the precision."""
@@ -190,25 +164,9 @@ class Recipe(Document):
         """Of what is written of it."""
         return sha256(self.to_json().encode()).hexdigest()
 
-    @property
-    def overrides_in_memory(self) -> Any:
-        """Its `Corrections`, where they are in memory."""
-        return self._made_with
-
-    @property
-    def overrides_path(self) -> Path | None:
-        """The file that its corrections are in, where it was read from a file itself."""
-        return self._beside
-
-    def __eq__(self, other: object) -> bool:
-        """Whether all that is written in the file is equal."""
-        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
-
-    __hash__ = None  # type: ignore[assignment]
-
 
 def get_overrides_path(recipe: Path) -> Path:
-    """Where the corrections of a recipe at a path are."""
+    """Return the path of the parameter overrides of the recipe at `recipe`."""
     return recipe.with_suffix(".safetensors")
 
 

@@ -7,7 +7,7 @@ lowered to each target. The first two are computed here, without an artifact; th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.manifest import Manifest, Target
+from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
@@ -31,7 +31,7 @@ from shvit_mobile.drift.compare import (
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.calibrate import run_deploy_form
-from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 
 # In which artifacts stand below what is simulated.
@@ -49,29 +49,33 @@ class SimulatedRung:
         name: for people.
         preprocessing: how it sees pictures.
         recipe: whose numbers it computes with; None for the deploy form in float32.
+        overrides: the recipe's overrides, if it has any.
     """
 
     name: str
     preprocessing: Preprocessing
     recipe: Recipe | None = None
+    # The recipe holds their SHA-256.
+    overrides: ParameterOverrides | None = field(default=None, compare=False)
 
 
-def list_simulated_rungs(manifests: Iterable[Manifest]) -> tuple[SimulatedRung, ...]:
-    """The rungs between a float model and its artifacts: the deploy form, and each recipe of `SIMULATED_PRECISIONS`, once.
+def list_simulated_rungs(artifacts: Iterable[Artifact]) -> tuple[SimulatedRung, ...]:
+    """Return the steps between a float model and its artifacts: the deploy form, and each simulated recipe once.
 
-    Where artifacts see pictures
-    differently, each way has rungs of its own; those that would have the same name are numbered.
+    If artifacts differ in their preprocessing, each preprocessing has its own steps; equal names are numbered.
+
+    Raises:
+        BadRecipe: If a recipe's overrides are not beside its artifact.
     """
-    manifests = list(manifests)
-    forms = [
-        SimulatedRung("deploy form", how) for how in dict.fromkeys(manifest.preprocessing for manifest in manifests)
-    ]
+    artifacts = list(artifacts)
+    ways = dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts)
+    forms = [SimulatedRung("deploy form", preprocessing) for preprocessing in ways]
     simulated: list[SimulatedRung] = []
-    for manifest in manifests:
-        recipe = manifest.recipe
-        rung = SimulatedRung(f"{name_simulation(recipe)} {recipe.precision_name}", manifest.preprocessing, recipe)
+    for artifact in artifacts:
+        recipe, preprocessing = artifact.manifest.recipe, artifact.manifest.preprocessing
+        rung = SimulatedRung(f"{name_simulation(recipe)} {recipe.precision_name}", preprocessing, recipe)
         if recipe.precision in SIMULATED_PRECISIONS and rung not in simulated:
-            simulated.append(rung)
+            simulated.append(replace(rung, overrides=load_artifact_overrides(artifact)))
     return tuple(number_duplicates([*forms, *simulated]))
 
 
@@ -116,7 +120,8 @@ def compare_simulated_rung(
     """
     check_reference(reference, trained, rung.preprocessing)
     deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
-    answers = collect_logits([build_simulation(deployed, rung.recipe)], images, rung.preprocessing, batch, progress)
+    simulation = build_simulation(deployed, rung.recipe, rung.overrides)
+    answers = collect_logits([simulation], images, rung.preprocessing, batch, progress)
     check_same_images(reference, answers)
     return build_drift_row(
         reference.logits,
@@ -131,7 +136,9 @@ def compare_simulated_rung(
     )
 
 
-def build_simulation(deployed: DeployForm, recipe: Recipe | None) -> LogitsFunction:
+def build_simulation(
+    deployed: DeployForm, recipe: Recipe | None, overrides: ParameterOverrides | None = None
+) -> LogitsFunction:
     """Pixels (images, height, width, 3) to float32 logits (images, classes), as a recipe would have it, in PyTorch.
 
     int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e`); a recipe of small
@@ -141,7 +148,7 @@ def build_simulation(deployed: DeployForm, recipe: Recipe | None) -> LogitsFunct
         BadRecipe: the recipe is of another model.
     """
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
-        return build_fake_quant(apply_overrides(deployed, recipe), recipe)
+        return build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
     form = deployed if recipe is None else replace(deployed, module=compress_weights(deployed, recipe))
     return lambda pixels: run_deploy_form(form, pixels).numpy()
 

@@ -24,8 +24,9 @@ from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import compute_ratio_db
 from shvit_mobile.quantize.calibrate import run_deploy_form
-from shvit_mobile.quantize.overrides import apply_equalization
-from shvit_mobile.runtimes.probes.layers import PointLocation, open_activation_probe
+from shvit_mobile.quantize.overrides import apply_equalization, load_artifact_overrides
+from shvit_mobile.runtimes.probes.protocols import PointLocation
+from shvit_mobile.runtimes.probes.registry import open_activation_probe
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -58,7 +59,8 @@ def compare_layers(
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest
-    deployed = apply_equalization(to_deploy_form(trained, normalise=manifest.input.values == "pixels"), manifest.recipe)
+    folded = to_deploy_form(trained, normalise=manifest.input.values == "pixels")
+    deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
     free, forced = ([SQNRAccumulator() for _ in probe.locations] for _ in range(2))
     seen = 0

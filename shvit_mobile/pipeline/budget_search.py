@@ -24,6 +24,7 @@ from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latenc
 from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.overrides import ParameterOverrides
 
 LayerSet = frozenset[str]
 BudgetCheck = Callable[[LayerSet], bool]
@@ -37,6 +38,7 @@ def search_recipe(
     budget: Budget,
     costs: LayerCosts,
     *,
+    overrides: ParameterOverrides | None = None,
     known_points: Iterable[SearchPoint] = (),
     max_artifacts: int | None = None,
     reference: FloatReference | None = None,
@@ -50,11 +52,12 @@ def search_recipe(
 
     Args:
         deployed: the model.
-        recipe: static int8, with its corrections at hand. Layers that it keeps in float stay so.
+        recipe: static int8. Layers that it keeps in float stay so.
         sensitivity: of this recipe.
         images: to verify on; with labels where the budget is of top-1.
         budget: what must hold. A figure inside counts; whether its interval is inside too, the result says.
         costs: of the layers in float.
+        overrides: the recipe's overrides, if it has any.
         known: points of the same model, recipe and images, which are not run again.
         most: artifacts after which nothing cheaper is looked for, once something holds; as many as it takes if None.
         reference: the float model's answers to `images`; saves running it.
@@ -68,7 +71,7 @@ def search_recipe(
     """
     check_arguments(budget, images, recipe, sensitivity, deployed)
     trials = SearchTrials(
-        ArtifactEvaluator(deployed, recipe, images, reference).measure_drift,
+        ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift,
         tuple(name for name, _ in find_dense_convolutions(deployed.module)),
         gate_on(budget),
         costs,
@@ -101,13 +104,19 @@ def search_recipe(
     )
 
 
-def compute_costs(name: CostName, sensitivity: SensitivityReport, deployed: DeployForm, recipe: Recipe) -> LayerCosts:
+def compute_costs(
+    name: CostName,
+    sensitivity: SensitivityReport,
+    deployed: DeployForm,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None = None,
+) -> LayerCosts:
     """What each int8 layer costs in float, by the name of the cost; latency is measured here and now."""
     if name == "macs":
         return compute_mac_costs(sensitivity)
     if name == "bytes":
         return compute_byte_costs(sensitivity, "onnx")
-    return compute_latency_costs(sensitivity, measure_layer_latencies(deployed, recipe))
+    return compute_latency_costs(sensitivity, measure_layer_latencies(deployed, recipe, overrides))
 
 
 def evaluate_recipe(
@@ -116,6 +125,7 @@ def evaluate_recipe(
     images: ImageSet,
     budget: Budget,
     *,
+    overrides: ParameterOverrides | None = None,
     reference: FloatReference | None = None,
 ) -> SearchPoint:
     """What the budget makes of the recipe without any search: a point that `search_recipe` knows then.
@@ -124,7 +134,7 @@ def evaluate_recipe(
         InvalidConfig: the budget is of top-1, and there are no labels.
         BadImages, BadRecipe: as `compare` and `lower`.
     """
-    row = ArtifactEvaluator(deployed, recipe, images, reference).measure_drift(recipe.float_layers)
+    row = ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift(recipe.float_layers)
     return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate_on(budget)), row=row)
 
 
@@ -132,15 +142,24 @@ class ArtifactEvaluator:
     """Makes artifacts of one model and recipe, runs each once on the same images and keeps none."""
 
     def __init__(
-        self, deployed: DeployForm, recipe: Recipe, images: ImageSet, reference: FloatReference | None
+        self,
+        deployed: DeployForm,
+        recipe: Recipe,
+        overrides: ParameterOverrides | None,
+        images: ImageSet,
+        reference: FloatReference | None,
     ) -> None:
-        self._deployed, self._recipe, self._images, self._reference = deployed, recipe, images, reference
+        self._deployed, self._recipe, self._overrides = deployed, recipe, overrides
+        self._images, self._reference = images, reference
 
     def measure_drift(self, float_layers: tuple[str, ...]) -> DriftRow:
         """The drift of the recipe with other layers in float."""
         recipe = self._recipe.model_copy(update={"float_layers": float_layers})
+        pictures = load_default_golden_images()[:1]
         with TemporaryDirectory() as folder:
-            artifact = lower(self._deployed, recipe, "onnx", Path(folder), pictures=load_default_golden_images()[:1])
+            artifact = lower(
+                self._deployed, recipe, "onnx", Path(folder), overrides=self._overrides, pictures=pictures
+            )
             return compare(artifact, self._deployed.trained, self._images, reference=self.reference)
 
     @cached_property

@@ -19,7 +19,7 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.quantize.layers import select_int8_ranges
-from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.runtimes.onnxruntime import make_session_options, open_session
 from shvit_mobile.targets.onnx import ONNXOptions, build
 from shvit_mobile.targets.onnx.build import IMAGES
@@ -30,7 +30,12 @@ FUSED_GATE = (".se.gate", ".se.fc2")
 
 
 def measure_layer_latencies(
-    deployed: DeployForm, recipe: Recipe, *, runs: int = 30, warm_up: int = 5
+    deployed: DeployForm,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None = None,
+    *,
+    runs: int = 30,
+    warm_up: int = 5,
 ) -> tuple[LayerLatency, ...]:
     """The int8 layers of a recipe, in the order of the data: medians over `runs` of one image on one thread.
 
@@ -38,7 +43,8 @@ def measure_layer_latencies(
 
     Args:
         deployed: the model.
-        recipe: static int8, with its corrections at hand.
+        recipe: static int8.
+        overrides: the recipe's overrides, if it has any.
         runs: that count.
         warm_up: runs before them.
 
@@ -46,10 +52,11 @@ def measure_layer_latencies(
         BadRecipe: the recipe is of another precision or of another model.
     """
     layers = select_int8_ranges(deployed, recipe).keys()
+    int8_form = apply_overrides(deployed, recipe, overrides)
     with TemporaryDirectory() as folder:
         profiles = [
             LayerProfiler(form, one, Path(folder) / one.precision)
-            for form, one in ((deployed, Recipe(precision="fp32")), (apply_overrides(deployed, recipe), recipe))
+            for form, one in ((deployed, Recipe(precision="fp32")), (int8_form, recipe))
         ]
         for _ in range(warm_up + runs):
             for profile in profiles:

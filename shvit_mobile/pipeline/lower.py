@@ -31,7 +31,7 @@ from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.golden_images import GoldenSource, load_default_golden_images
 from shvit_mobile.pipeline.goldens import preprocess_golden_images, write_goldens
 from shvit_mobile.pipeline.verify import verify_artifact
-from shvit_mobile.quantize.overrides import apply_overrides, load_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, check_overrides
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
@@ -55,6 +55,7 @@ def lower(
     target: Target,
     out: AnyPath = "artifacts",
     *,
+    overrides: ParameterOverrides | None = None,
     options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
     pictures: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
@@ -66,16 +67,18 @@ def lower(
 
     Args:
         deployed: from `to_deploy_form`.
-        recipe: from `calibrate`, or read from a file.
+        recipe: from `calibrate_recipe` or `load_recipe`.
         target: "coreml", "executorch" or "onnx".
         out: the folder; made if need be.
+        overrides: the recipe's overrides, if it has any.
         options: of the target; its defaults if None.
         pictures: what the goldens are made of; three photos and a drawing if None.
         overwrite: replace what is there.
 
     Raises:
         UnknownChoice: `target` is not one.
-        BadRecipe: the target cannot do the recipe's precision, or the recipe is another model's.
+        BadRecipe: the target cannot do the recipe's precision, the recipe is another model's, or `overrides` are not
+            the recipe's.
         InvalidConfig: the options are another target's, or exclude each other.
         OutputExists: something is there, and `overwrite` is not asked for.
         ProofFailed: the artifact was run and does not answer as the checkpoint does; nothing is written.
@@ -86,23 +89,23 @@ def lower(
     options = options or getattr(module, TARGET_MODULES[target][1])()
     final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
     check_artifact_overwrite(final, overwrite=overwrite)
-    corrections = load_overrides(recipe)
-    beside = get_overrides_path(get_recipe_path(final))
-    files = list_artifact_files(final) if corrections is None else (*list_artifact_files(final), beside)
+    check_overrides(recipe, overrides)
+    overrides_path = get_overrides_path(get_recipe_path(final))
+    files = list_artifact_files(final) if overrides is None else (*list_artifact_files(final), overrides_path)
     written = write_atomically(*files, folders=get_artifact_folders(final), overwrite=overwrite)
-    with written as (path, manifest_file, recipe_file, goldens_folder, *corrections_file):
-        built = module.build(apply_overrides(deployed, recipe), recipe, path, options)
+    with written as (path, manifest_file, recipe_file, goldens_folder, *overrides_file):
+        built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
         manifest = add_goldens(
             Artifact(path, manifest), deployed, pictures or load_default_golden_images(), goldens_folder
         )
         manifest_file.write_text(manifest.to_json())
         recipe_file.write_text(recipe.to_json())
-        for file in corrections_file:
-            file.write_bytes(corrections.file_bytes if corrections else b"")
-    if corrections is None:
+        for file in overrides_file:
+            file.write_bytes(overrides.file_bytes if overrides else b"")
+    if overrides is None:
         # Those of an artifact that was here before.
-        beside.unlink(missing_ok=True)
+        overrides_path.unlink(missing_ok=True)
     return Artifact(final, manifest)
 
 

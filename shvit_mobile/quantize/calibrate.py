@@ -21,7 +21,6 @@ from shvit_mobile.contracts.recipe import (
     CalibrationImages,
     ObserverName,
     Precision,
-    PTQPassGain,
     PTQPassName,
     Recipe,
 )
@@ -32,14 +31,14 @@ from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu, is_dynamic_by_default
 from shvit_mobile.quantize.observers import Observer, create_observer
-from shvit_mobile.quantize.overrides import ParameterOverrides, load_overrides
+from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 
 CalibrationProgress = Callable[[int, int], None]
 # Where steps are tried on fewer images, variants of them make up for it.
 MIN_IMAGES_WITHOUT_VARIANTS = 32
 
 
-def calibrate(
+def calibrate_recipe(
     deployed: DeployForm,
     images: ImageSet | None = None,
     *,
@@ -50,8 +49,8 @@ def calibrate(
     seed: int = 0,
     steps: Sequence[PTQPassName] = (),
     progress: CalibrationProgress | None = None,
-) -> Recipe:
-    """The recipe of a precision; for int8, with the range of what goes into every dense convolution and comes out.
+) -> CalibratedRecipe:
+    """The recipe of a precision and its overrides, if it has any; for int8, with the range of what goes into every dense convolution and comes out.
 
     Args:
         deployed: the model that will be lowered.
@@ -71,11 +70,11 @@ def calibrate(
     """
     if precision == "int8-dynamic":
         kept = [name for name, _ in find_dense_convolutions(deployed.module) if not is_dynamic_by_default(name)]
-        return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept))
+        return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept)), None
     if precision in PALETTE_PRECISIONS:
-        return Recipe(precision=precision, float_kinds=PALETTE_FLOAT_KINDS)
+        return Recipe(precision=precision, float_kinds=PALETTE_FLOAT_KINDS), None
     if precision != "int8":
-        return Recipe(precision=precision)
+        return Recipe(precision=precision), None
     if images is None:
         raise BadRecipe(
             "int8 needs images to calibrate on, and there are none.",
@@ -92,7 +91,8 @@ def calibrate(
         for batch in iterate_batches(chosen, deployed.trained.preprocessing, size=8, progress=progress):
             run_deploy_form(deployed, batch.pixels)
             used += len(batch.pixels)
-    return plain.model_copy(update={"ranges": ranges, "calibration": describe_calibration_images(chosen, used, seed)})
+    source = describe_calibration_images(chosen, used, seed)
+    return plain.model_copy(update={"ranges": ranges, "calibration": source}), None
 
 
 def run_ptq_passes(
@@ -102,10 +102,10 @@ def run_ptq_passes(
     *,
     seed: int,
     steps: Sequence[PTQPassName],
-    previous: Recipe | None = None,
-    on_recipe: Callable[[Recipe], None] | None = None,
+    previous: CalibratedRecipe | None = None,
+    on_recipe: Callable[[Recipe, ParameterOverrides | None], None] | None = None,
     progress: CalibrationProgress | None = None,
-) -> Recipe:
+) -> CalibratedRecipe:
     """`plain` after the steps that helped, with its corrections.
 
     Args:
@@ -129,23 +129,21 @@ def run_ptq_passes(
         images, len(pixels), seed, variants=max(0, MIN_IMAGES_WITHOUT_VARIANTS - len(pixels))
     )
 
-    def told(attempt: QuantState, gains: Sequence[PTQPassGain]) -> Recipe:
-        found = {"ranges": dict(attempt.ranges), "calibration": source, "steps": tuple(gains)}
-        return base_recipe.model_copy(update=found).attach_overrides(attempt.overrides)
-
-    before = None if previous is None else QuantState(previous.ranges, load_overrides(previous) or ParameterOverrides())
+    recipe, overrides = previous or (base_recipe, None)
+    before = None if previous is None else QuantState(recipe.ranges, overrides or ParameterOverrides())
     pixels = augment_images(pixels, MIN_IMAGES_WITHOUT_VARIANTS, seed)
-    under_way = PTQPassManager(
+    manager = PTQPassManager(
         deployed, pixels, observer=base_recipe.observer or "min-max", activations=base_recipe.activations
     )
-    recipe = base_recipe
-    for attempt, gains in under_way.run_passes(steps, before, previous.steps if previous else ()):
-        recipe = told(attempt, gains)
+    for state, gains in manager.run_passes(steps, before, recipe.steps):
+        overrides = state.overrides
+        fields = {"ranges": dict(state.ranges), "calibration": source, "steps": gains, "corrections": overrides.sha256}
+        recipe = base_recipe.model_copy(update=fields)
         if on_recipe is not None:
-            on_recipe(recipe)
+            on_recipe(recipe, overrides)
         if progress is not None:
             progress(len(gains), len(steps))
-    return recipe
+    return recipe, overrides
 
 
 def describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:

@@ -13,14 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from shvit_mobile.cache import get_cache_folder
-from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
-from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe, get_overrides_path
+from shvit_mobile.contracts.outputs import write_atomically
+from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
 
 # Counts up when the same settings come to mean something else.
 CACHE_VERSION = 1
@@ -75,19 +74,17 @@ class CalibrationCache:
     def recipe_file(self) -> Path:
         return self.folder / "recipe.json"
 
-    def load_recipe(self) -> Recipe | None:
-        """The recipe as far as it has come; None where nothing is kept, or what is kept is damaged."""
+    def load_recipe(self) -> CalibratedRecipe | None:
+        """Load the recipe as far as it has come; None if there is none, or if it is damaged."""
         if not self.recipe_file.exists():
             return None
         try:
-            recipe = Recipe.read(self.recipe_file)
-            corrections = load_overrides(recipe)
+            return load_recipe(self.recipe_file)
         except BadRecipe:
             return None
-        return recipe if corrections is None else recipe.attach_overrides(corrections)
 
-    def save_recipe(self, recipe: Recipe) -> None:
-        write_recipe(self.recipe_file, recipe, overwrite=True)
+    def save_recipe(self, recipe: Recipe, overrides: ParameterOverrides | None) -> None:
+        save_recipe(self.recipe_file, recipe, overrides, overwrite=True)
 
     def is_done(self, recipe: Recipe) -> bool:
         """Whether every step was tried."""
@@ -122,7 +119,7 @@ class CalibrationCache:
     def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
         """The finished document, where there is one."""
         file = self.get_rows_path(recipe, images).with_suffix(".json")
-        return SensitivityReport.read(file) if file.exists() else None
+        return SensitivityReport.load(file) if file.exists() else None
 
     def save_sensitivity(self, recipe: Recipe, found: SensitivityReport, images: int) -> None:
         with write_atomically(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
@@ -149,25 +146,3 @@ def is_json(line: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def write_recipe(path: AnyPath, recipe: Recipe, *more: tuple[AnyPath, str], overwrite: bool = False) -> None:
-    """Writes a recipe, its corrections beside it, and further texts into the same folder; all of them or none.
-
-    Raises:
-        OutputExists: something is there, and `overwrite` is not asked for.
-        BadRecipe: its corrections are not at hand.
-    """
-    corrections = load_overrides(recipe)
-    path = Path(path)
-    beside = get_overrides_path(path)
-    contents = {path: recipe.to_json().encode(), **{Path(other): text.encode() for other, text in more}}
-    if corrections is not None:
-        contents[beside] = corrections.file_bytes
-    # Where there are none, those of a recipe that was here before go.
-    check_overwrite(beside, overwrite=overwrite)
-    with write_atomically(*contents, overwrite=overwrite) as parts:
-        for part, content in zip(parts, contents.values(), strict=True):
-            part.write_bytes(content)
-    if corrections is None:
-        beside.unlink(missing_ok=True)

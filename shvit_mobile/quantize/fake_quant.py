@@ -25,21 +25,22 @@ from shvit_mobile.quantize.affine import (
     quantize_weight,
 )
 from shvit_mobile.quantize.layers import find_layers_before_relu, select_int8_ranges
-from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 
 
-def simulate_int8(deployed: DeployForm, recipe: Recipe) -> SHViT:
-    """A module that answers as int8 would: float32 images, shape (batch, 3, height, width), to logits.
+def simulate_int8(deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None) -> SHViT:
+    """Return a module that simulates int8: float32 images, shape (batch, 3, height, width), to logits.
 
     Args:
-        deployed: the model.
-        recipe: static int8, with its corrections at hand.
+        deployed: The model.
+        recipe: A recipe of static int8.
+        overrides: The recipe's overrides, if it has any.
 
     Raises:
-        BadRecipe: the recipe is of another precision or of another model.
+        BadRecipe: If the recipe has another precision or belongs to another model.
     """
     ranges = select_int8_ranges(deployed, recipe)
-    return fake_quantize(apply_overrides(deployed, recipe).module, ranges, recipe.activations)
+    return fake_quantize(apply_overrides(deployed, recipe, overrides).module, ranges, recipe.activations)
 
 
 @torch.no_grad()

@@ -88,7 +88,8 @@ class FinetuneResult:
     """What came of a fine-tuning.
 
     Attributes:
-        recipe: of the best epoch, with its corrections.
+        recipe: The recipe of the best epoch.
+        overrides: Its overrides.
         before: how near int8 was to the float model at the start, on the images held out.
         epochs: each of them.
         best: which of `epochs` the recipe is of.
@@ -96,6 +97,7 @@ class FinetuneResult:
     """
 
     recipe: Recipe
+    overrides: ParameterOverrides
     before: EvalMetrics
     epochs: tuple[EpochResult, ...]
     best: int
@@ -116,16 +118,18 @@ def finetune_recipe(
     images: ImageSet,
     settings: FinetuneSettings | None = None,
     *,
+    overrides: ParameterOverrides | None = None,
     progress: FinetuneProgress | None = None,
 ) -> FinetuneResult:
     """A recipe whose int8 layers were trained; on a CPU the same to the byte for the same settings and threads.
 
     Args:
         deployed: the model; its float layers stay as they are.
-        recipe: static int8, with its corrections at hand.
+        recipe: A recipe of static int8.
         images: with the model's classes for labels. A fifth of them is held out, and the epoch is taken that is
             nearest to the float model there.
         settings: how to train.
+        overrides: The recipe's overrides, if it has any.
         progress: told of each image.
 
     Raises:
@@ -136,7 +140,8 @@ def finetune_recipe(
     settings = settings or FinetuneSettings()
     check_recipe(deployed, recipe)
     check_images(deployed, images)
-    return FinetuneTrainer(deployed, recipe, images.sample(settings.count, settings.seed), settings, progress).train()
+    sample = images.sample(settings.count, settings.seed)
+    return FinetuneTrainer(deployed, recipe, overrides, sample, settings, progress).train()
 
 
 class FinetuneTrainer:
@@ -146,6 +151,7 @@ class FinetuneTrainer:
         self,
         deployed: DeployForm,
         recipe: Recipe,
+        overrides: ParameterOverrides | None,
         images: ImageSet,
         settings: FinetuneSettings,
         progress: FinetuneProgress | None,
@@ -153,7 +159,7 @@ class FinetuneTrainer:
         self.deployed, self.recipe, self.settings, self.progress = deployed, recipe, settings, progress
         self.learn, self.held = split_held_out(images)
         self.device = select_device(settings.device)
-        self.student: TrainingGraph = build_training_graph(deployed, recipe, self.device)
+        self.student: TrainingGraph = build_training_graph(deployed, recipe, overrides, self.device)
         self.teacher = copy_to_device(deployed.module, self.device)
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.learn) // settings.batch)
@@ -184,8 +190,8 @@ class FinetuneTrainer:
             before=before,
             after=epochs[best].metrics,
         )
-        recipe = self.recipe.model_copy(update={"finetuning": told}).attach_overrides(kept)
-        return FinetuneResult(recipe, before, tuple(epochs), best, len(self.skipped))
+        recipe = self.recipe.model_copy(update={"finetuning": told, "corrections": kept.sha256})
+        return FinetuneResult(recipe, kept, before, tuple(epochs), best, len(self.skipped))
 
     def train_epoch(self, number: int, name: str) -> float:
         """Sees each image once; the mean loss."""

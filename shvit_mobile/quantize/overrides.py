@@ -1,7 +1,7 @@
-"""Corrections: what a calibration made of the deploy form's parameters, so that int8 serves them better.
+"""Parameter overrides: the parameters of the deploy form that a calibration changed, so that int8 loses less.
 
-They lie in one file beside the recipe, which has its SHA-256. Lowering takes the deploy form with its corrections, and
-each target then writes the very integers that were chosen.
+They are a file beside the recipe, which holds its SHA-256. Lowering applies them to the deploy form, and each target
+then writes exactly the integers that the calibration chose.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
+from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
+from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.errors import BadRecipe
@@ -26,21 +30,21 @@ from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
 from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_layers
 
-# What the tensors of a file are named: a kind, then a chain or a layer of the deploy form.
+# The prefixes of the tensors' names in a file; an equalization group or a layer of the deploy form follows.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
-RECALIBRATE_HINT = "Calibrate anew: shvit-mobile calibrate DIR"
+RECALIBRATE_HINT = "Calibrate again."
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterOverrides:
-    """What is changed of a deploy form.
+    """The changed parameters of a deploy form.
 
     Attributes:
-        exponents: of two, by chain, int8, shape (channels,): how much larger its channels are made. Exact in float.
-        integers: of the weights of int8 layers, by layer, int8, shaped as the weight.
-        scales: of those integers, by layer, float32, shape (out channels,).
-        biases: of int8 layers, by layer, float32.
-        mean: what int8 subtracts from pixels in place of the mean, float32, shape (3,); None where it stays the mean.
+        exponents: By equalization group, int8, shape (channels,): its channels are scaled by 2**exponent.
+        integers: By int8 layer, int8, shaped as the weight.
+        scales: By int8 layer, float32, shape (out channels,): the scales of `integers`.
+        biases: By int8 layer, float32, shape (out channels,).
+        mean: Subtracted from pixels in place of the mean, float32, shape (3,); None if the mean stays.
     """
 
     exponents: Mapping[str, Tensor] = field(default_factory=dict)
@@ -51,45 +55,47 @@ class ParameterOverrides:
 
     @property
     def file_bytes(self) -> bytes:
-        """The file."""
+        """The overrides as a safetensors file."""
         kinds = {EXPONENTS: self.exponents, INTEGERS: self.integers, SCALES: self.scales, BIAS: self.biases}
         tensors = {f"{kind}:{name}": t for kind, named in kinds.items() for name, t in named.items()}
         if self.mean is not None:
             tensors[f"{MEAN}:{PIXEL_MEAN_BUFFER}"] = self.mean
         return save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
 
-    @property
+    @cached_property
     def sha256(self) -> str:
+        """The SHA-256 of `file_bytes`."""
         return sha256(self.file_bytes).hexdigest()
 
     @classmethod
     def read(cls, path: Path, expected: str) -> ParameterOverrides:
-        """The corrections in a file that a recipe has as `expected`.
+        """Load the overrides whose file has the SHA-256 `expected`.
 
         Raises:
-            BadRecipe: it is missing, or is another file.
+            BadRecipe: If the file is missing, or is another one.
         """
         try:
             data = path.read_bytes()
         except OSError:
             raise BadRecipe(
-                f"The recipe's corrections are missing: there is no {path}.",
-                why="The recipe was made together with changed weights, which lie in a file of its name beside it.",
+                f"The recipe's parameter overrides are missing: there is no {path}.",
+                why="The recipe was calibrated together with changed weights, which are in a file beside it.",
                 hint=f"Copy that file here. Or: {RECALIBRATE_HINT}",
             ) from None
         if sha256(data).hexdigest() != expected:
             raise BadRecipe(
                 f"{path} is not the file that its recipe describes.",
-                why="Its SHA-256 is another: it was changed or damaged, or belongs to another recipe.",
+                why="Its SHA-256 differs: it was changed or damaged, or belongs to another recipe.",
                 hint=RECALIBRATE_HINT,
             )
         try:
             return cls.from_tensors(load(data))
         except (SafetensorError, ValueError) as reason:
-            raise BadRecipe(f"{path} holds no corrections: {reason}.", hint=RECALIBRATE_HINT) from None
+            raise BadRecipe(f"{path} holds no parameter overrides: {reason}.", hint=RECALIBRATE_HINT) from None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ParameterOverrides:
+        """Build overrides from the tensors of a file, or raise `ValueError` at an unknown name."""
         named: dict[str, dict[str, Tensor]] = {kind: {} for kind in (EXPONENTS, INTEGERS, SCALES, BIAS, MEAN)}
         for key, tensor in tensors.items():
             kind, _, name = key.partition(":")
@@ -99,91 +105,160 @@ class ParameterOverrides:
         return cls(named[EXPONENTS], named[INTEGERS], named[SCALES], named[BIAS], named[MEAN].get(PIXEL_MEAN_BUFFER))
 
 
-def load_overrides(recipe: Recipe) -> ParameterOverrides | None:
-    """A recipe's corrections: those it was made with, or those in the file beside it; None where it needs none.
+# A recipe and its overrides, which is None if it has none.
+CalibratedRecipe = tuple[Recipe, ParameterOverrides | None]
+
+
+def load_recipe(path: AnyPath) -> CalibratedRecipe:
+    """Load a recipe and the overrides beside it.
+
+    Returns:
+        The recipe; and its overrides, or None if it has none.
 
     Raises:
-        BadRecipe: the file is missing or is another one.
+        BadRecipe: If the recipe cannot be read, or the overrides are missing or not the recipe's.
+    """
+    recipe = Recipe.load(path)
+    return recipe, load_overrides(path, recipe)
+
+
+def load_overrides(path: AnyPath, recipe: Recipe) -> ParameterOverrides | None:
+    """Load the overrides of a recipe, which was written to `path`.
+
+    Raises:
+        BadRecipe: If the recipe has overrides, and the file is missing or another one.
     """
     if recipe.corrections is None:
         return None
-    if isinstance(recipe.overrides_in_memory, ParameterOverrides):
-        return recipe.overrides_in_memory
-    if recipe.overrides_path is None:
-        raise BadRecipe(
-            "The recipe's corrections are not at hand.",
-            why="This recipe was copied out of a manifest, without the file that lies beside it.",
-            hint="Read it with Recipe.read, from where it was written.",
-        )
-    return ParameterOverrides.read(recipe.overrides_path, recipe.corrections)
+    return ParameterOverrides.read(get_overrides_path(Path(path)), recipe.corrections)
 
 
-def apply_equalization(deployed: DeployForm, recipe: Recipe) -> DeployForm:
-    """The deploy form that answers as before, its channels as large as the recipe's ranges have them.
+def load_artifact_overrides(artifact: Artifact) -> ParameterOverrides | None:
+    """Load the overrides beside an artifact.
 
     Raises:
-        BadRecipe: the recipe's corrections are not at hand, or do not fit the model.
+        BadRecipe: If the artifact's recipe has overrides, and the file is missing or another one.
     """
-    corrections = load_overrides(recipe)
-    if corrections is None or not corrections.exponents:
+    return load_overrides(get_recipe_path(artifact.path), artifact.manifest.recipe)
+
+
+def save_recipe(
+    path: AnyPath,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None = None,
+    *more: tuple[AnyPath, str],
+    overwrite: bool = False,
+) -> None:
+    """Write a recipe, its overrides beside it, and further texts into the same folder: all of them or none.
+
+    Args:
+        path: The file of the recipe.
+        recipe: The recipe.
+        overrides: Its overrides, if it has any. If not, overrides of an earlier recipe at `path` are removed.
+        more: Further files of the same folder, each with its text.
+        overwrite: Replace existing files.
+
+    Raises:
+        OutputExists: If a file exists and `overwrite` is not set.
+        BadRecipe: If recipe and overrides do not belong together.
+    """
+    check_overrides(recipe, overrides)
+    path = Path(path)
+    overrides_path = get_overrides_path(path)
+    contents = {path: recipe.to_json().encode(), **{Path(other): text.encode() for other, text in more}}
+    if overrides is not None:
+        contents[overrides_path] = overrides.file_bytes
+    check_overwrite(overrides_path, overwrite=overwrite)
+    with write_atomically(*contents, overwrite=overwrite) as parts:
+        for part, content in zip(parts, contents.values(), strict=True):
+            part.write_bytes(content)
+    if overrides is None:
+        overrides_path.unlink(missing_ok=True)
+
+
+def check_overrides(recipe: Recipe, overrides: ParameterOverrides | None) -> None:
+    """Check that a recipe and overrides belong together.
+
+    Raises:
+        BadRecipe: If the recipe has overrides that are not given, or other ones are given.
+    """
+    if recipe.corrections == (overrides and overrides.sha256):
+        return
+    if overrides is None:
+        raise BadRecipe(
+            "The recipe has parameter overrides, and `overrides` is None.",
+            why="It was calibrated together with changed weights, which are in a file beside it.",
+            hint="Load both with `load_recipe`.",
+        )
+    raise BadRecipe(
+        "The parameter overrides are not the recipe's.",
+        why="Their SHA-256 is not the one in the recipe.",
+        hint="Load both with `load_recipe`.",
+    )
+
+
+def apply_equalization(deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None) -> DeployForm:
+    """Return the deploy form with its channels scaled as the recipe's ranges expect; its logits stay the same.
+
+    Raises:
+        BadRecipe: If the overrides are not the recipe's, or do not fit the model.
+    """
+    check_overrides(recipe, overrides)
+    if overrides is None or not overrides.exponents:
         return deployed
-    return replace(deployed, module=apply_checked(scale_channels, deployed.module, corrections.exponents))
+    return replace(deployed, module=apply_checked(scale_channels, deployed.module, overrides.exponents))
 
 
 @torch.no_grad()
-def apply_overrides(deployed: DeployForm, recipe: Recipe) -> DeployForm:
-    """The deploy form as a recipe lowers it: of int8 layers, the weights are on the recipe's integers.
+def apply_overrides(deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None) -> DeployForm:
+    """Return the deploy form as it is lowered: the weights of int8 layers lie on the integers of the overrides.
 
-    Their modules carry `WEIGHT_SCALE`, so that nobody has to guess it from the weight. Layers that the recipe keeps in
-    float have float weights. Without corrections it is `deployed` itself.
+    The modules of these layers carry their scales as the buffer `WEIGHT_SCALE`. Layers that the recipe keeps in float
+    keep float weights. Without overrides the result is `deployed` itself.
 
     Raises:
-        BadRecipe: the recipe's corrections are not at hand, or do not fit the model.
+        BadRecipe: If the overrides are not the recipe's, or do not fit the model.
     """
-    corrections = load_overrides(recipe)
-    if corrections is None:
+    check_overrides(recipe, overrides)
+    if overrides is None:
         return deployed
-    changed = apply_equalization(deployed, recipe)
-    module = apply_checked(override_parameters, changed.module, corrections, select_int8_layers(deployed, recipe))
-    return replace(deployed, module=module)
+    module = apply_equalization(deployed, recipe, overrides).module
+    layers = select_int8_layers(deployed, recipe)
+    return replace(deployed, module=apply_checked(override_parameters, module, overrides, layers))
 
 
-def override_parameters(module: SHViT, corrections: ParameterOverrides, layers: Iterable[str]) -> SHViT:
-    """A copy of `module` with the weights and biases of `layers` as corrected.
+def override_parameters(module: SHViT, overrides: ParameterOverrides, layers: Iterable[str]) -> SHViT:
+    """Return a copy of `module` with the weights and biases of `layers` overridden.
 
     Raises:
-        ValueError, KeyError, RuntimeError: corrections are of layers that the module has not, or has in other shapes.
+        ValueError, KeyError, RuntimeError: If the module lacks a layer, or has it in another shape.
     """
-    changed, there = deepcopy(module), {name for name, _ in find_dense_convolutions(module)}
-    strange = sorted({*corrections.integers, *corrections.biases} - there)
-    if strange:
-        raise ValueError(f"there is no dense convolution {strange[0]}")
+    changed, names = deepcopy(module), {name for name, _ in find_dense_convolutions(module)}
+    unknown = sorted({*overrides.integers, *overrides.biases} - names)
+    if unknown:
+        raise ValueError(f"there is no dense convolution {unknown[0]}")
     for name in layers:
         layer = changed.get_submodule(name)
         if not isinstance(layer, nn.Conv2d) or layer.bias is None:
             raise ValueError(f"{name} is no convolution with a bias")
-        if name in corrections.integers:
-            scales = corrections.scales[name].to(layer.weight)
-            layer.weight.copy_(corrections.integers[name] * scales.reshape(-1, 1, 1, 1))
+        if name in overrides.integers:
+            scales = overrides.scales[name].to(layer.weight)
+            layer.weight.copy_(overrides.integers[name] * scales.reshape(-1, 1, 1, 1))
             layer.register_buffer(WEIGHT_SCALE, scales)
-        if name in corrections.biases:
-            layer.bias.copy_(corrections.biases[name])
-        if name in FIRST_LAYERS and corrections.mean is not None:
-            changed.get_buffer(PIXEL_MEAN_BUFFER).copy_(corrections.mean.reshape(1, -1, 1, 1))
+        if name in overrides.biases:
+            layer.bias.copy_(overrides.biases[name])
+        if name in FIRST_LAYERS and overrides.mean is not None:
+            changed.get_buffer(PIXEL_MEAN_BUFFER).copy_(overrides.mean.reshape(1, -1, 1, 1))
     return changed
 
 
 def apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
-    """`change` of the arguments.
-
-    Raises:
-        BadRecipe: tensors are missing or have other shapes than the model's.
-    """
+    """Call `change` and turn its errors into `BadRecipe`: missing tensors, or tensors of other shapes."""
     try:
         return change(*arguments)
     except (RuntimeError, KeyError, ValueError, AttributeError) as reason:
         raise BadRecipe(
-            f"The recipe's corrections do not fit the model: {reason}.",
-            why="Corrections belong to the checkpoint they were made for.",
+            f"The recipe's parameter overrides do not fit the model: {reason}.",
+            why="Overrides belong to the checkpoint they were calibrated for.",
             hint=RECALIBRATE_HINT,
         ) from None

@@ -18,7 +18,7 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import DeployForm
 from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
 from shvit_mobile.quantize.layers import select_int8_ranges
-from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.quantize.pt2e_graph import FixedScalesObserver, RecipeQuantizer, create_weight_qspec
 from shvit_mobile.quiet import silence_libraries
 
@@ -99,21 +99,27 @@ class TrainingQuantizer(RecipeQuantizer):
         )
 
 
-def build_training_graph(deployed: DeployForm, recipe: Recipe, device: torch.device | None = None) -> TrainingGraph:
+def build_training_graph(
+    deployed: DeployForm,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None = None,
+    device: torch.device | None = None,
+) -> TrainingGraph:
     """The graph of a static int8 recipe, in which weights and biases of int8 layers are trained.
 
     It begins where the recipe is: with its integers, or with the weights rounded. Scales and ranges stay as they are.
 
     Args:
         deployed: the model.
-        recipe: static int8, with its corrections at hand.
+        recipe: A recipe of static int8.
+        overrides: The recipe's overrides, if it has any.
         device: what to train on; the CPU if None.
 
     Raises:
         BadRecipe: the recipe is of another precision or of another model.
     """
     ranges = select_int8_ranges(deployed, recipe)
-    form = deepcopy(apply_overrides(deployed, recipe).module).to(device)
+    form = deepcopy(apply_overrides(deployed, recipe, overrides).module).to(device)
     scales: dict[str, Tensor] = {}
     for name, seen in ranges.items():
         layer = form.get_submodule(name)
@@ -126,9 +132,8 @@ def build_training_graph(deployed: DeployForm, recipe: Recipe, device: torch.dev
         register_parametrization(layer, "weight", Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
         register_parametrization(layer, "bias", Int8StepParametrization(torch.full_like(layer.bias.detach(), step)))
     quantizer = TrainingQuantizer(set(ranges), recipe, set(), scales)
-    return TrainingGraph(
-        insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size), scales, load_base_overrides(recipe)
-    )
+    graph = insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size)
+    return TrainingGraph(graph, scales, overrides or ParameterOverrides())
 
 
 def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
@@ -150,7 +155,3 @@ def round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     values = torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)
     return (values / scales.reshape(-1, 1, 1, 1)).round().to(torch.int8)
-
-
-def load_base_overrides(recipe: Recipe) -> ParameterOverrides:
-    return load_overrides(recipe) or ParameterOverrides()

@@ -24,7 +24,7 @@ from shvit_mobile.errors import BadImages
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units
 from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_ranges
-from shvit_mobile.quantize.overrides import apply_equalization, apply_overrides, load_overrides
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
 
 # Images that go through together: few enough for a processor's cache, and always as many, so that figures repeat.
 BATCH = 8
@@ -38,6 +38,7 @@ def measure_sensitivity(
     recipe: Recipe,
     images: Sequence[Tensor],
     *,
+    overrides: ParameterOverrides | None = None,
     known_rows: Mapping[str, SensitivityRow] | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_row: Callable[[SensitivityRow], None] | None = None,
@@ -46,8 +47,9 @@ def measure_sensitivity(
 
     Args:
         deployed: the model.
-        recipe: static int8, with its corrections at hand; layers that it keeps in float stay so throughout.
-        images: float32, shape (n, 3, height, width), as the deploy form takes them; in batches.
+        recipe: A recipe of static int8. Layers that it keeps in float stay float throughout.
+        images: Batches of input tensors of the deploy form, float32, shape (n, 3, height, width).
+        overrides: The recipe's overrides, if it has any.
         known: rows of the same model, recipe and images that are done already, by layer and by block.
         progress: called with the number of rows done and their total.
         each: called with each row that was not known, as soon as it is done.
@@ -56,7 +58,7 @@ def measure_sensitivity(
         BadRecipe: the recipe is of another precision or of another model.
         BadImages: there are none.
     """
-    trials, rows = SensitivityTrials(deployed, recipe, images), dict(known_rows or {})
+    trials, rows = SensitivityTrials(deployed, recipe, overrides, images), dict(known_rows or {})
     for done, name in enumerate(trials.names):
         if progress is not None:
             progress(done, len(trials.names))
@@ -115,10 +117,12 @@ class SensitivityTrials:
         int8: how far from them the recipe as it is comes.
     """
 
-    def __init__(self, deployed: DeployForm, recipe: Recipe, images: Sequence[Tensor]) -> None:
+    def __init__(
+        self, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, images: Sequence[Tensor]
+    ) -> None:
         if not sum(map(len, images)):
             raise BadImages("There are no images to measure sensitivity on.", why="Every figure is a mean over images.")
-        self.deployed, self.recipe = deployed, preload_overrides(recipe)
+        self.deployed, self.recipe, self.overrides = deployed, recipe, overrides
         chosen = select_int8_ranges(deployed, recipe)
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
         self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=get_block_name)}
@@ -126,7 +130,7 @@ class SensitivityTrials:
         self.wiring = LayerConnections.from_module(deployed.module)
         self.costs = count_macs_and_weights(deployed.module, images[0].shape[1:])
         batches = torch.split(torch.cat(list(images)), BATCH)
-        module, int8 = apply_equalization(deployed, self.recipe).module, self.build_variant(self.layers)
+        module, int8 = apply_equalization(deployed, recipe, overrides).module, self.build_variant(self.layers)
         self.expected = compute_logits_from(module, batches)
         self.int8 = self.measure_distance(compute_logits_from(int8, batches))
         self.float_values, self.int8_values = ActivationStream(module, batches), ActivationStream(int8, batches)
@@ -168,18 +172,12 @@ class SensitivityTrials:
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
         ranges = {name: self.recipe.ranges[name] for name in layers}
-        module = apply_overrides(self.deployed, recipe).module
+        module = apply_overrides(self.deployed, recipe, self.overrides).module
         return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
 
     def measure_distance(self, logits: Tensor) -> LogitDistance:
         """How far `logits` are from the float model's."""
         return LogitDistance(sqnr(self.expected, logits), compute_mean_kl(self.expected, logits))
-
-
-def preload_overrides(recipe: Recipe) -> Recipe:
-    """The recipe with its corrections in memory, so that a hundred trials read their file once."""
-    corrections = load_overrides(recipe)
-    return recipe if corrections is None else recipe.attach_overrides(corrections)
 
 
 def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:

@@ -213,7 +213,7 @@ def count_option(panel: str, what: str, default: str) -> Any:
 
 
 CalibrationCountOption = Annotated[
-    int | None, count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "128")
+    int | None, count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "256")
 ]
 CountOption = Annotated[int | None, count_option(IMAGES_PANEL, "Number of images to use", "all")]
 SeedOption = Annotated[int | None, option(IMAGES_PANEL, "Seed for sampling images (default: 0).", metavar="N")]
@@ -319,6 +319,186 @@ LicenseOption = Annotated[
 DryRunOption = Annotated[bool, option(OUTPUT_PANEL, "Print what would be done, and do nothing.", "--dry-run")]
 JsonOption = Annotated[bool, option(OUTPUT_PANEL, "Print only JSON on stdout.", "--json")]
 OverwriteOption = Annotated[bool, option(OUTPUT_PANEL, "Replace existing files.", "--overwrite")]
+
+# Benchmarks
+ContestantsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[ARTIFACT]...", help="Artifacts to measure; the others are compared with the first."),
+]
+PeersOption = Annotated[
+    bool, option(CONTESTANTS_PANEL, "Also measure PyTorch and stock exports of the checkpoint.", "--peers")
+]
+PeerSizeOption = Annotated[
+    str | None,
+    option(MODEL_PANEL, "Image size of the peers (default: the checkpoint's own).", "--size", metavar="224|192x160"),
+]
+TimmModelsOption = Annotated[
+    str | None,
+    option(CONTESTANTS_PANEL, "Also measure stock exports of these timm models.", "--models", metavar="NAME,..."),
+]
+EngineOption = Annotated[
+    list[EngineChoice] | None,
+    option(
+        CONTESTANTS_PANEL,
+        f"Only measure peers that run on this engine: {', '.join(EngineChoice)}; repeatable (default: all).",
+        metavar="ENGINE",
+    ),
+]
+OnDeviceOption = Annotated[
+    Literal["mac", "iphone"] | None,
+    option(
+        CONTESTANTS_PANEL,
+        "Instead, let Core ML time Core ML packages on this Mac or on a connected iPhone.",
+    ),
+]
+RooflineOption = Annotated[
+    bool,
+    option(
+        CONTESTANTS_PANEL,
+        "Measure this machine's peak throughput too (default: --roofline).",
+        "--roofline/--no-roofline",
+        "--roofs/--no-roofs",
+    ),
+]
+ThreadsOption = Annotated[int, option(TIMING_PANEL, "Threads of each engine (default: 1).", metavar="N", min=1)]
+BatchOption = Annotated[int, option(TIMING_PANEL, "Images per inference (default: 1).", metavar="N", min=1)]
+RoundsOption = Annotated[
+    int, option(TIMING_PANEL, "Rounds; each contestant runs once in each (default: 15).", metavar="N", min=1)
+]
+IterationsOption = Annotated[int, option(TIMING_PANEL, "Timed inferences per round (default: 20).", metavar="N", min=1)]
+WarmUpOption = Annotated[int, option(TIMING_PANEL, "Untimed inferences before them (default: 5).", metavar="N", min=0)]
+PinOption = Annotated[
+    str | None, option(TIMING_PANEL, "Pin every contestant to these processors.", "--cpus", metavar="0,1")
+]
+OrderSeedOption = Annotated[
+    int, option(TIMING_PANEL, "Seed for the order in each round (default: 0).", "--seed", metavar="N")
+]
+ChartOption = Annotated[Path | None, option(OUTPUT_PANEL, "Draw a chart here (SVG).", metavar="FILE")]
+
+# Fine-tuning
+TrainingImagesArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Images to train on, in a folder for each class.")
+]
+StartRecipeOption = Annotated[
+    Path, option(MODEL_PANEL, "The static int8 recipe to start from.", "--recipe", metavar="FILE")
+]
+TrainingCountOption = Annotated[
+    int,
+    option(
+        IMAGES_PANEL,
+        "Number of images to use; a fifth of them is held out for evaluation (default: 1000).",
+        "--count",
+        metavar="N",
+        min=1,
+    ),
+]
+FlipOption = Annotated[
+    bool, option(IMAGES_PANEL, "Mirror images at random; do not use it for text or hands.", "--flip")
+]
+EpochsOption = Annotated[int, option(TRAINING_PANEL, "Passes over the images (default: 3).", metavar="N", min=1)]
+TrainingBatchOption = Annotated[
+    int, option(TRAINING_PANEL, "Images per update (default: 16).", "--batch", metavar="N", min=1)
+]
+LearningRateOption = Annotated[
+    float,
+    option(
+        TRAINING_PANEL,
+        "The largest change of a parameter per update, in int8 steps; it falls to 0 along a cosine (default: 0.01).",
+        metavar="STEPS",
+    ),
+]
+TrainingSeedOption = Annotated[
+    int, option(TRAINING_PANEL, "Seed for sampling and ordering images (default: 0).", "--seed", metavar="N")
+]
+DeviceOption = Annotated[
+    str | None,
+    option(
+        TRAINING_PANEL,
+        "Where to train: cpu, cuda, mps, … (default: a GPU if there is one).",
+        metavar="DEVICE",
+        autocompletion=lambda: ["cpu", "cuda", "mps"],
+    ),
+]
+RecipeOutOption = Annotated[
+    Path, option(OUTPUT_PANEL, "The recipe to write (default: recipe-finetuned.json).", "--out", metavar="FILE")
+]
+KeepAnywayOption = Annotated[
+    bool, option(OUTPUT_PANEL, "Write the recipe even if it is no better than before.", "--keep-anyway")
+]
+
+# Device reports and the report
+ReportsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="REPORT...", help="Device reports: files, folders, or a .zip from a phone's share sheet."),
+]
+KnownArtifactsOption = Annotated[
+    list[Path] | None,
+    option(
+        COMPARISON_PANEL,
+        "The measured artifacts, their manifests, or a folder of them; repeatable.",
+        "--artifacts",
+        metavar="PATH",
+    ),
+]
+BaselineOption = Annotated[
+    list[Path] | None,
+    option(
+        COMPARISON_PANEL,
+        "Earlier reports to compare with; repeatable (default: the run before each run).",
+        metavar="REPORT",
+    ),
+]
+MaxSlowdownOption = Annotated[
+    str | None,
+    option(
+        GATES_PANEL,
+        "How much longer an inference may take than in the earlier run; decided by the 95% interval.",
+        metavar="PERCENT",
+    ),
+]
+CsvOption = Annotated[Path | None, option(OUTPUT_PANEL, "Write one line per result here.", "--csv", metavar="FILE")]
+InputsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Artifacts, drift reports (validate --out), sensitivity reports (calibrate), device reports (benchmark "
+        "--out, or a phone's), and folders of them.",
+    ),
+]
+PageOption = Annotated[
+    Path, option(OUTPUT_PANEL, "The page to write, HTML (default: report.html).", "--out", metavar="FILE")
+]
+PageJsonOption = Annotated[
+    Path | None, option(OUTPUT_PANEL, "Also write the report as JSON here.", "--json-out", metavar="FILE")
+]
+TitleOption = Annotated[
+    str | None, option(OUTPUT_PANEL, "Title of the page (default: the model's name).", metavar="TEXT")
+]
+
+# Inspection, embedding and installation
+PathArgument = Annotated[str, typer.Argument(metavar="PATH", help="An artifact or a checkpoint.")]
+ComputePlanOption = Annotated[
+    bool,
+    option(None, "Print the device that runs each operator of a Core ML package. Needs a Mac.", "--compute-plan"),
+]
+GoldensOption = Annotated[
+    bool, option(None, "Run the artifact on its goldens. Exit status 1 if it fails them.", "--goldens")
+]
+EmbeddedArtifactsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[ARTIFACT]...", help="Files (.mlpackage, .pte) to embed. With --undo: default is all."),
+]
+AppOption = Annotated[
+    Path | None, option(None, "The app's source tree.", "--into", metavar="ios_demo|android_demo|PATH")
+]
+UndoOption = Annotated[bool, option(None, "Remove what was embedded, and nothing else.", "--undo")]
+AnyVersionOption = Annotated[
+    bool, option(None, "Accept an app that links another ExecuTorch; it may not run the program.", "--any-version")
+]
+InstallOption = Annotated[
+    Literal["arm64"] | None,
+    option(None, "First install the optional ARM64 emulator, from Debian's packages and ARM64 wheels."),
+]
 
 # Compatibility of the commands that do not use `PassesOption` yet.
 INT8_PANEL = CALIBRATION_PANEL

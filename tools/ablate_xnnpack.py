@@ -25,7 +25,8 @@ from shvit_mobile.bench.statistics import compute_speed_ratio
 from shvit_mobile.contracts.device_report import BenchmarkSettings
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, rewrite_for_xnnpack
 from shvit_mobile.families.shvit import PatchMerging, SHViT

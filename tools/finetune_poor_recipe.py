@@ -17,15 +17,17 @@ import typer
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate_recipe, round_range
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.finetune import FinetuneSettings, finetune_recipe
 from shvit_mobile.quantize.layers import FIRST_LAYERS
+from shvit_mobile.quantize.observation import round_range
 from shvit_mobile.quantize.overrides import CalibratedRecipe, save_recipe
 
 

@@ -22,13 +22,13 @@ from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import load_default_golden_images
 from shvit_mobile.pipeline.goldens import preprocess_golden_images
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64.cpus import find_cpu
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
@@ -62,9 +62,9 @@ def main(
     print("\n| tolerance | layers of which 1.05 times the weights shows |\n|---|---|")
     for share in sorted({*TOLERANCE_SHARES.values(), *INT8_TOLERANCE_SHARES.values()}):
         print(f"| {share:g} | {sum(one > share for one in moved)} of {len(moved)} |")
-    expected = run_deploy_form(deployed, goldens).numpy()
+    expected = deployed.run(goldens).numpy()
     for name, wrong in list_input_faults(goldens, deployed):
-        print(f"{name}: {compute_share(expected, run_deploy_form(deployed, wrong).numpy()):.2g}")
+        print(f"{name}: {compute_share(expected, deployed.run(wrong).numpy()):.2g}")
 
 
 def list_kernel_pairs(
@@ -87,7 +87,7 @@ def list_kernel_pairs(
         )
     yield (
         "fp16: float32, sums kept in fp16",
-        lambda p: run_deploy_form(deployed, p).numpy(),
+        lambda p: deployed.run(p).numpy(),
         make_fp16_sum_function(deployed),
     )
     integer = opened("onnx-int8")
@@ -142,7 +142,7 @@ def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
         try:
             starts = range(0, len(pixels), BATCH_SIZE)
             return np.concatenate(
-                [run_deploy_form(deployed, pixels[first : first + BATCH_SIZE]).numpy() for first in starts]
+                [deployed.run(pixels[first : first + BATCH_SIZE]).numpy() for first in starts]
             )
         finally:
             for hook in hooks:
@@ -166,13 +166,13 @@ def compute_share(expected: Logits, actual: Logits) -> float:
 @torch.inference_mode()
 def measure_weight_faults(deployed: DeployForm, pixels: Pixels) -> list[float]:
     """How far the logits move when the weights of one layer are 1.05 times what they should be; for each layer."""
-    expected = run_deploy_form(deployed, pixels).numpy()
+    expected = deployed.run(pixels).numpy()
     moved = []
     layers: list[Any] = [one for one in deployed.module.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
     for layer in layers:
         right = layer.weight.clone()
         layer.weight.mul_(1.05)
-        moved.append(compute_share(expected, run_deploy_form(deployed, pixels).numpy()))
+        moved.append(compute_share(expected, deployed.run(pixels).numpy()))
         layer.weight.copy_(right)
     return moved
 

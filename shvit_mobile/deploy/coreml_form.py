@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shvit_mobile.deploy.fold import (
-    DeployForm,
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.verification import (
     compute_relative_error,
     copy_to_float64,
     generate_layer_inputs,

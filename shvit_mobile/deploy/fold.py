@@ -10,36 +10,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.verification import (
+    compute_relative_error,
+    copy_to_float64,
+    generate_layer_inputs,
+    generate_pixels,
+    verify_error,
+)
 from shvit_mobile.errors import InvalidConfig, VerificationFailed
 from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
-MAX_RELATIVE_ERROR = 1e-9
 FoldedLayer = TypeVar("FoldedLayer", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class DeployForm:
-    """What `to_deploy_form` returns.
-
-    Attributes:
-        module: the SHViT without BatchNorm, in eval mode, with the trained model's dtype and device.
-        trained: what it was made from.
-        takes: "pixels" where the module takes 0 to 255 and normalises inside, "normalised" where it does not.
-        error: the largest relative difference from the trained model on random images, in float64.
-    """
-
-    module: SHViT
-    trained: TrainedModel
-    input_domain: Literal["pixels", "normalised"]
-    error: float
 
 
 @torch.no_grad()
@@ -191,19 +180,6 @@ def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
     fused.patch_embed = nn.Sequential(OrderedDict(centre=MeanSubtraction(255 * mean), **stem))
 
 
-class MeanSubtraction(nn.Module):
-    """Subtracts a number from each channel."""
-
-    mean: Tensor
-
-    def __init__(self, mean: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean[None, :, None, None].clone())
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return pixels - self.mean
-
-
 class HeadAverage(nn.Module):
     """The mean of what two modules answer."""
 
@@ -245,50 +221,11 @@ def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
     ).to(conv.weight)
 
 
-def copy_to_float64(model: SHViT) -> SHViT:
-    """A copy in float64, in eval mode, on the CPU: not every accelerator has float64."""
-    return deepcopy(model).cpu().double().eval()
-
-
 def verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
     """`fused`, once it has answered random inputs as `original` does."""
     inputs = generate_layer_inputs(fused)
     verify_error(f"a fold of {type(original).__name__}", compute_relative_error(original(inputs), fused(inputs)))
     return fused
-
-
-def verify_error(description: str, error: float) -> None:
-    """Raises `VerificationFailed` unless `error` is within tolerance; NaN is not."""
-    if not error <= MAX_RELATIVE_ERROR:
-        raise VerificationFailed(
-            f"{description} differs from its original by {error:.1e}, relative; {MAX_RELATIVE_ERROR:.0e} is allowed.",
-            why="An exact rewrite answers as its original does; weights or statistics may hold infinities or NaN.",
-        )
-
-
-def compute_relative_error(reference: Tensor, actual: Tensor) -> float:
-    """The largest difference over the largest magnitude of the reference."""
-    return float((reference - actual).abs().max() / reference.abs().max().clamp(min=1e-30))
-
-
-def generate_layer_inputs(layer: nn.Module) -> Tensor:
-    """Inputs of unit variance for a fused layer, larger than its kernel on every side."""
-    generator = torch.Generator().manual_seed(0)
-    if isinstance(layer, nn.Linear):
-        return torch.randn(8, layer.in_features, generator=generator, dtype=torch.float64)
-    if isinstance(layer, SingleHeadAttention):
-        return torch.randn(2, layer.dim, 5, 4, generator=generator, dtype=torch.float64)
-    if not isinstance(layer, nn.Conv2d):
-        raise TypeError(f"{type(layer).__name__} takes no images or features")
-    height, width = layer.kernel_size
-    return torch.randn(2, layer.in_channels, height + 4, width + 3, generator=generator, dtype=torch.float64)
-
-
-def generate_pixels(trained: TrainedModel) -> Tensor:
-    """Two images of whole pixel values 0 to 255 in float64, of the size the model is used at."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, 3, *trained.preprocessing.size)
-    return torch.randint(0, 256, shape, generator=generator).double()
 
 
 def normalize_pixels(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -12,7 +12,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.fold import MeanSubtraction
+from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.families.shvit import SHViT
 
 # Differences of pixels lie below 256, which leaves three of eleven bits behind the point.

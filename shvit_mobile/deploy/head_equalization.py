@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fold import compute_relative_error, generate_layer_inputs, verify_error
+from shvit_mobile.deploy.verification import compute_relative_error, generate_layer_inputs, verify_error
 
 # How much of a channel's size moves, as a power of its largest weight. At 1 the values would be as uneven as the
 # weights were; between a half and 1 the head's own int8 error on the demo model stays within 1 dB of its least.

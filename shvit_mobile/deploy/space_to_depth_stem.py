@@ -10,14 +10,8 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, apply_space_to_depth
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.deploy.fold import (
-    DeployForm,
-    MeanSubtraction,
-    compute_relative_error,
-    copy_to_float64,
-    generate_pixels,
-    verify_error,
-)
+from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, generate_pixels, verify_error
 from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.families.shvit import SHViT
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.fold import (
-    DeployForm,
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.verification import (
     compute_relative_error,
     copy_to_float64,
     generate_layer_inputs,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import (
     FloatReference,
     LogitsFunction,
@@ -30,7 +31,6 @@ from shvit_mobile.drift.compare import (
 )
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 
@@ -150,7 +150,7 @@ def build_simulation(
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
         return build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
     form = deployed if recipe is None else replace(deployed, module=compress_weights(deployed, recipe))
-    return lambda pixels: run_deploy_form(form, pixels).numpy()
+    return lambda pixels: form.run(pixels).numpy()
 
 
 def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
@@ -162,7 +162,7 @@ def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
     @torch.inference_mode()
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = torch.cat(
-            [graph(image[None]) for image in torch.from_numpy(convert_to_raw_input(pixels))]
+            [graph(image[None]) for image in deployed.prepare(pixels)]
         ).numpy()
         return logits
 

@@ -17,13 +17,13 @@ from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.deploy.comparison_points import ComparisonPoint, find_comparison_points
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import compute_ratio_db
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.quantize.overrides import apply_equalization, load_artifact_overrides
 from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.runtimes.probes.registry import open_activation_probe
@@ -129,7 +129,7 @@ def compute_expected_values(
     """What the float model has at each place."""
     values: dict[str, Tensor] = {}
     with record_outputs(deployed.module, [place.point for place in places], values):
-        run_deploy_form(deployed, image)
+        deployed.run(image)
     return {
         place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
         for place in places

@@ -25,7 +25,8 @@ from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.drift.layer_drift import iterate_single_images
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.runtimes.probes.activations import ActivationObserver, ObservedValue, open_activation_observer
+from shvit_mobile.runtimes.probes.protocols import ActivationObserver, ObservedValue
+from shvit_mobile.runtimes.probes.registry import open_activation_observer
 
 ProgressCallback = Callable[[int, int], None]
 

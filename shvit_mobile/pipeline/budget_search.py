@@ -14,7 +14,7 @@ from shvit_mobile.contracts.drift_report import EvaluationImages
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
 from shvit_mobile.errors import BudgetMissed, InvalidConfig
@@ -157,9 +157,7 @@ class ArtifactEvaluator:
         recipe = self._recipe.model_copy(update={"float_layers": float_layers})
         pictures = load_default_golden_images()[:1]
         with TemporaryDirectory() as folder:
-            artifact = lower(
-                self._deployed, recipe, "onnx", Path(folder), overrides=self._overrides, pictures=pictures
-            )
+            artifact = lower(self._deployed, recipe, "onnx", Path(folder), overrides=self._overrides, pictures=pictures)
             return compare(artifact, self._deployed.trained, self._images, reference=self.reference)
 
     @cached_property

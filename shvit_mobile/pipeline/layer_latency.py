@@ -10,13 +10,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from shvit_mobile.contracts.budget_search import LayerLatency
-from shvit_mobile.contracts.preprocessing import convert_to_raw_input
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
@@ -80,15 +78,12 @@ class LayerProfiler:
         options.intra_op_num_threads = 1
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
-        preprocessing, pixels = deployed.trained.preprocessing, draw_ramp(deployed.trained.preprocessing.size)
-        self._image = (
-            convert_to_raw_input(pixels) if deployed.input_domain == "pixels" else preprocessing.normalize(pixels)
-        )
+        self._image = deployed.prepare(draw_ramp(deployed.trained.preprocessing.size)).numpy()
         self._names = tuple(iterate_weighted_layers(deployed.module))
         self._session = open_session(path, options)
 
     def run(self) -> None:
-        self._session.run(None, {IMAGES: np.asarray(self._image, np.float32)})
+        self._session.run(None, {IMAGES: self._image})
 
     def read_layer_times(self, warm_up: int) -> dict[str, float]:
         """Median milliseconds of each layer over the runs behind the first `warm_up`; ends the profile."""

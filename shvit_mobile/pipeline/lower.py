@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, ArtifactFile, Manif
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
@@ -35,11 +35,6 @@ from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides,
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
-
-if TYPE_CHECKING:
-    from shvit_mobile.targets.coreml import CoreMLOptions
-    from shvit_mobile.targets.executorch import ExecuTorchOptions
-    from shvit_mobile.targets.onnx import ONNXOptions
 
 # Named as text, so that making an ONNX file imports neither coremltools nor ExecuTorch.
 TARGET_MODULES: dict[Target, tuple[str, str]] = {
@@ -56,7 +51,7 @@ def lower(
     out: AnyPath = "artifacts",
     *,
     overrides: ParameterOverrides | None = None,
-    options: CoreMLOptions | ExecuTorchOptions | ONNXOptions | None = None,
+    options: TargetOptions | None = None,
     pictures: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
 ) -> Artifact:

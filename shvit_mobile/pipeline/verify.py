@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import VerificationFailed
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, LOWERING_FACTOR, compute_tolerance
 
@@ -52,7 +51,7 @@ def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np
     runner = open_runner(artifact)
     # One at a time, as apps do it: a kernel may add up in another order where there are more.
     logits = np.concatenate([runner.run(image[None]) for image in pixels])
-    expected = np.concatenate([run_deploy_form(deployed, image[None]).numpy() for image in pixels])
+    expected = np.concatenate([deployed.run(image[None]).numpy() for image in pixels])
     if logits.shape != expected.shape or not np.isfinite(logits).all():
         raise VerificationFailed(
             f"{artifact.path.name} gives {logits.shape[1]} logits, of which "

@@ -13,10 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from shvit_mobile.cache import get_cache_folder
+from shvit_mobile.contracts.budget_search import SearchPoint
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
@@ -128,21 +129,19 @@ class CalibrationCache:
     def get_points_path(self, recipe: Recipe, images: ImageSet) -> Path:
         return self.folder / f"points-{recipe.sha256[:16]}-{images.compute_sha256()[:16]}.jsonl"
 
-    def load_points(self, recipe: Recipe, images: ImageSet) -> tuple[str, ...]:
-        """What `keep_point` was given of a recipe and images, as JSON; a line that is not whole does not count."""
+    def load_points(self, recipe: Recipe, images: ImageSet) -> list[SearchPoint]:
+        """Load the recipes that a budget search has tried on these images; ignore incomplete lines."""
         file = self.get_points_path(recipe, images)
-        return tuple(line for line in file.read_text().splitlines() if is_json(line)) if file.exists() else ()
+        points = []
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            try:
+                points.append(SearchPoint.model_validate_json(line))
+            except ValueError:
+                continue
+        return points
 
-    def append_point(self, recipe: Recipe, images: ImageSet, point: str) -> None:
-        """Keeps a line of JSON: a recipe that a search has tried."""
+    def append_point(self, recipe: Recipe, images: ImageSet, point: SearchPoint) -> None:
+        """Save a recipe that a budget search has tried."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.get_points_path(recipe, images).open("a") as file:
-            file.write(point + "\n")
-
-
-def is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+        with self.get_points_path(recipe, images).open("a", encoding="utf-8") as file:
+            file.write(point.model_dump_json() + "\n")

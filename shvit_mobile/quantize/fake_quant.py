@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import (
     ACTIVATION_MAX,

@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, InvalidConfig
 from shvit_mobile.images.batches import ImageBatch, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.affine import WEIGHT_MAX
-from shvit_mobile.quantize.calibrate import prepare_input
 from shvit_mobile.quantize.layers import check_recipe_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides
 from shvit_mobile.quantize.qat_graph import TrainingGraph, build_training_graph
@@ -245,7 +244,7 @@ class FinetuneTrainer:
 
     def prepare_batch(self, batch: ImageBatch) -> Tensor:
         """What the deploy form takes of a batch, on the device."""
-        return prepare_input(self.deployed, batch.pixels).to(self.device)
+        return self.deployed.prepare(batch.pixels).to(self.device)
 
 
 def compute_loss(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, ActivationRange, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 
 # The first convolution of the stem.

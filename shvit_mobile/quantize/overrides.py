@@ -24,7 +24,7 @@ from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.equalization_groups import scale_channels
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_SCALE

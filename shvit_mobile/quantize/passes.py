@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName, PTQPassGain, PTQPassName
 from shvit_mobile.deploy.equalization_groups import find_equalization_groups, is_conv, scale_channels
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_MAX, compute_channel_scales, quantize_weight
-from shvit_mobile.quantize.calibrate import observe_ranges, prepare_input
 from shvit_mobile.quantize.equalize import compute_equalization_exponents
 from shvit_mobile.quantize.fake_quant import fake_quantize
 from shvit_mobile.quantize.gptq import round_with_gptq
@@ -32,6 +31,7 @@ from shvit_mobile.quantize.layers import (
     find_layers_before_relu,
     get_bias,
 )
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 
 # Positions of a batch that a layer's moments are taken from: more of them say the same again.
@@ -286,7 +286,7 @@ class InputBatches:
 
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.pixels), BATCH):
-            yield prepare_input(self.deployed, self.pixels[start : start + BATCH])
+            yield self.deployed.prepare(self.pixels[start : start + BATCH])
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides

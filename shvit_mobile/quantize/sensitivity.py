@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadImages
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units

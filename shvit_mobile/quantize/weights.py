@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import quantize_weight
 from shvit_mobile.quantize.palette import palettize

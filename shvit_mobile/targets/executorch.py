@@ -13,7 +13,7 @@ from torch import nn
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack

@@ -9,7 +9,7 @@ from pathlib import Path
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.quiet import silence_libraries

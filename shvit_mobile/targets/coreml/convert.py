@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.quiet import silence_libraries

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import torch
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, ConvertedModel
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 

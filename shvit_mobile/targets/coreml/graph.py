@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.targets.coreml.options import CoreMLOptions
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
 from shvit_mobile.quantize.layers import find_layer_name, select_int8_ranges

@@ -11,7 +11,7 @@ from onnx import helper
 
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, InvalidConfig
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.targets.build_result import BuildResult

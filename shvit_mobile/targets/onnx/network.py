@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
-from shvit_mobile.deploy.fold import MeanSubtraction
+from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.families.shvit import (
     Block,
     FeedForward,

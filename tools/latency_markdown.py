@@ -24,7 +24,7 @@ def main(
     report: Annotated[Path, typer.Argument(help="What `shvit-mobile benchmark --json` printed.")],
     first: Annotated[str, typer.Option(help="Whom to compare with; the first in the report if not given.")] = "",
 ) -> None:
-    print(format_table(DeviceReport.read(report), first))
+    print(format_table(DeviceReport.load(report), first))
 
 
 def format_table(report: DeviceReport, first: str = "") -> str:
@@ -38,7 +38,7 @@ def format_table(report: DeviceReport, first: str = "") -> str:
     columns: dict[str, Column] = {
         "ms": lambda result: f"{result.latency.p50:.2f}",
         f"times as fast as {format_name(base.name)}": lambda result: format_speedup(base, result),
-        "of the roof": lambda result: "" if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
+        "of the roofline": lambda result: "" if result.roof_share is None else f"{100 * result.roof_share:.0f}%",
         "load, ms": lambda result: f"{result.load_ms:.0f}",
         "MB to load": lambda result: format_megabytes(result.peak_memory_bytes),
         "MB to run": lambda result: format_megabytes(result.running_memory_bytes),
@@ -50,7 +50,7 @@ def format_table(report: DeviceReport, first: str = "") -> str:
     for result in sorted(report.results, key=lambda result: result.latency.p50):
         lines.append(f"| {' | '.join([format_name(result.name), *(column(result) for column in columns.values())])} |")
     roofs = "; ".join(f"{name} {roof.gops:.0f} ({roof.reached_by})" for name, roof in report.roofs.items())
-    return "\n".join([*lines, "", f"Roofs in billion operations a second: {roofs}. {report.device.model}.", ""])
+    return "\n".join([*lines, "", f"Rooflines in billion operations per second: {roofs}. {report.device.model}.", ""])
 
 
 def format_speedup(base: DeviceResult, result: DeviceResult) -> str:

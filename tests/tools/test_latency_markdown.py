@@ -60,10 +60,10 @@ def test_the_fastest_comes_first_and_is_compared_with_the_one_named() -> None:
     lines = latency_markdown.format_table(
         build_device_report(build_result("mine", 3.0), build_result("stock", 6.0)), first="stock"
     ).splitlines()
-    assert lines[0].startswith("| | ms | times as fast as stock | of the roof |")
+    assert lines[0].startswith("| | ms | times as fast as stock | of the roofline |")
     assert lines[2] == "| mine | 3.00 | 2.00 (2.00–2.00) | 66% | 12 | 53.5 | 29.9 |  |"
     assert lines[3].startswith("| stock | 6.00 | 1 |")
-    assert lines[-1] == "Roofs in billion operations a second: fp32 223 (a product). A processor."
+    assert lines[-1] == "Rooflines in billion operations per second: fp32 223 (a product). A processor."
 
 
 def test_drift_stands_beside_speed_where_it_was_measured() -> None:

@@ -6,18 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from write_fixtures import FOLDER, write_fixtures
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import Document
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.errors import ShvitError
 
 # The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
 READABLE = {document.NAME: document for document in DOCUMENT_TYPES if document is not ModelReport}
@@ -25,32 +24,40 @@ KINDS = {name: document for name, document in READABLE.items() if document is no
 CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text())["cases"]
 
 
+SCHEMAS = {
+    name: Draft202012Validator(json.loads((FOLDER.parent / f"{name}.schema.json").read_text(encoding="utf-8")))
+    for name in READABLE
+}
+# A schema allows fields of later minor versions, and does not know which versions this program reads.
+ALLOWED_BY_SCHEMA = ("unknown-field.json", "newer-major.json")
+
+
 def list_valid_documents() -> list[Path]:
     """Every document outside `invalid/`."""
     return [path for path in sorted(FOLDER.rglob("*.json")) if "invalid" not in path.relative_to(FOLDER).parts]
 
 
-def read_document(path: Path, kind: str) -> Document:
-    return READABLE[kind].read_file(path, ShvitError, f"a {kind}")
-
-
 def read_device_reports(folder: str) -> list[DeviceReport]:
-    return [DeviceReport.read(path) for path in sorted((FOLDER / folder).glob("*.json"))]
+    return [DeviceReport.load(path) for path in sorted((FOLDER / folder).glob("*.json"))]
 
 
 @pytest.mark.parametrize("path", list_valid_documents(), ids=lambda path: path.relative_to(FOLDER).as_posix())
-def test_a_valid_one_is_read_and_written_again_unchanged(path: Path) -> None:
-    value = json.loads(path.read_text())
-    assert json.loads(read_document(path, value["kind"]).to_json()) == value
+def test_a_valid_document_is_valid_by_its_schema_and_survives_loading(path: Path) -> None:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    SCHEMAS[value["kind"]].validate(value)
+    assert json.loads(READABLE[value["kind"]].load(path).to_json()) == value
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["file"])
-def test_an_invalid_one_is_refused_in_a_sentence(case: dict[str, str]) -> None:
-    with pytest.raises(ShvitError) as refusal:
-        read_document(FOLDER / "invalid" / case["file"], case["document"])
+def test_an_invalid_document_is_rejected_by_its_class_and_by_its_schema(case: dict[str, str]) -> None:
+    file = FOLDER / "invalid" / case["file"]
+    with pytest.raises(READABLE[case["document"]].ERROR) as refusal:
+        READABLE[case["document"]].load(file)
     path, _, sentence = refusal.value.what.partition(".json ")
     assert path.endswith(case["file"].removesuffix(".json"))
     assert case["why"] in sentence
+    value = json.loads(file.read_text(encoding="utf-8"))
+    assert SCHEMAS[case["document"]].is_valid(value) == file.name.endswith(ALLOWED_BY_SCHEMA)
 
 
 def test_every_kind_has_valid_invalid_and_newer_ones() -> None:
@@ -68,7 +75,7 @@ def test_fields_of_a_newer_minor_version_are_kept(kind: str) -> None:
     path = FOLDER / "newer_minor" / f"{kind}.json"
     value = json.loads(path.read_text())
     assert "added_later" in value
-    assert json.loads(read_document(path, kind).to_json()) == value
+    assert json.loads(READABLE[kind].load(path).to_json()) == value
 
 
 def test_the_fixtures_are_what_the_tool_writes(tmp_path: Path) -> None:
@@ -92,7 +99,7 @@ def test_device_reports_say_that_they_are_fixtures_and_agree_with_their_samples(
 
 
 def test_device_reports_measure_the_artifacts_of_the_manifests() -> None:
-    manifests = [Manifest.read(path) for path in (FOLDER / "manifest").glob("*.json")]
+    manifests = [Manifest.load(path) for path in (FOLDER / "manifest").glob("*.json")]
     known = {manifest.artifact.name: manifest.artifact.sha256 for manifest in manifests}
     for report in (*read_device_reports("device_report"), *read_device_reports("device_report_earlier")):
         assert {(result.name, result.artifact_sha256) for result in report.results} <= set(known.items())
@@ -112,8 +119,8 @@ def test_device_reports_cover_what_a_reader_has_to_show() -> None:
 
 def test_goldens_are_those_of_their_manifest() -> None:
     (place,) = (FOLDER / "goldens").glob("*.goldens")
-    goldens = Goldens.read(place / "goldens.json")
-    manifest = Manifest.read(place.with_suffix(".manifest.json"))
+    goldens = Goldens.load(place / "goldens.json")
+    manifest = Manifest.load(place.with_suffix(".manifest.json"))
     assert manifest.artifact.sha256 == goldens.artifact_sha256
     assert manifest.goldens is not None
     assert (manifest.goldens.name, manifest.goldens.sha256) == (place.name, compute_sha256(place))

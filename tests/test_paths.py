@@ -19,6 +19,7 @@ from shvit_mobile.apps.collect import collect_device_reports
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.projects import open_app
 from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.document import Document
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
@@ -27,7 +28,7 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.demo import run_demo
 from shvit_mobile.pipeline.golden_images import load_golden_image
-from shvit_mobile.quantize.calibration_cache import write_recipe
+from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 from shvit_mobile.report.join import build_report
 from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan, measure_on_device
 from shvit_mobile.runtimes.mil.calibration import collect_value_ranges
@@ -101,18 +102,17 @@ def test_lowering_and_opening(as_given: Kind, tmp_path: Path) -> None:
 
 def test_recipes(as_given: Kind, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    write_recipe(as_given(path), Recipe(precision="fp32"), (as_given(tmp_path / "more.json"), "{}"))
-    read = Recipe.read(as_given(path))
-    assert read == Recipe(precision="fp32")
-    assert read.overrides_path == path.with_suffix(".safetensors")
+    save_recipe(as_given(path), Recipe(precision="fp32"), None, (as_given(tmp_path / "more.json"), "{}"))
+    assert list(load_recipe(as_given(path))) == [Recipe(precision="fp32"), None]
 
 
-@pytest.mark.parametrize(
-    "document", [one for one in DOCUMENT_TYPES if hasattr(one, "read")], ids=lambda one: one.__name__
-)
-def test_documents(document: Any, as_given: Kind) -> None:
-    file = next((FIXTURES / document.NAME).rglob("goldens.json" if document.NAME == "goldens" else "*.json"))
-    assert document.read(as_given(file)) == document.read(file)
+@pytest.mark.parametrize("name", ["device_report", "goldens"])
+def test_documents(name: str, as_given: Kind, tmp_path: Path) -> None:
+    document = next(one for one in DOCUMENT_TYPES if one.NAME == name)
+    file = next((FIXTURES / name).rglob("goldens.json" if name == "goldens" else "*.json"))
+    loaded = document.load(as_given(file))
+    loaded.save(as_given(tmp_path / "again.json"))
+    assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
 
 
 def test_reports_and_apps(as_given: Kind) -> None:
@@ -145,10 +145,12 @@ def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
 
 PUBLIC: tuple[Any, ...] = (
     *(one for name in shvit_mobile.__all__ if inspect.isfunction(one := getattr(shvit_mobile, name))),
-    *(one.read for one in DOCUMENT_TYPES if hasattr(one, "read")),
     *(
+        Document.load,
+        Document.save,
         Artifact.open,
-        write_recipe,
+        load_recipe,
+        save_recipe,
         open_manifests,
         collect_device_reports,
         build_report,

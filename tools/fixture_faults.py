@@ -40,7 +40,7 @@ def list_common_faults(required: tuple[str | int, ...]) -> list[Fault]:
         Fault("newer-major", ("schema_version",), NEWER_MAJOR, f"of version {NEWER_MAJOR}."),
         Fault("version-of-one-number", ("schema_version",), "1", "schema_version"),
         Fault("wrong-kind", ("kind",), "shopping_list", "kind"),
-        Fault("no-kind", ("kind",), ABSENT, "'kind' is a required property"),
+        Fault("no-kind", ("kind",), ABSENT, "kind"),
         Fault("unknown-field", ("remark",), "of this version", "remark"),
         Fault("missing-field", required, ABSENT, path),
     ]

@@ -32,7 +32,7 @@ from shvit_mobile.contracts.drift_report import (
     ValueRange,
 )
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.fingerprints import compute_sha256 as sha256_of
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import GoldenImage, Goldens
 from shvit_mobile.contracts.manifest import (
     ArtifactFile,
@@ -240,17 +240,17 @@ def write_goldens(folder: Path) -> None:
         pixels_tolerance=1.5,
         images=tuple(write_golden_image(index, preprocessing, place) for index in range(2)),
     )
-    (place / "goldens.json").write_text(goldens.to_json())
+    goldens.save(place / "goldens.json")
     export = EXPORTS[3]
     named = build_manifest(export, SMALL).model_copy(
         update={
             "artifact": ArtifactFile(name=f"{SMALL_STEM}.pte", bytes=export.bytes, sha256=SMALL_SHA256),
-            "goldens": GoldensFolder(name=place.name, sha256=sha256_of(place)),
+            "goldens": GoldensFolder(name=place.name, sha256=compute_sha256(place)),
             "drift": None,
             "golden": None,
         }
     )
-    (folder / f"{SMALL_STEM}.manifest.json").write_text(named.to_json())
+    named.save(folder / f"{SMALL_STEM}.manifest.json")
 
 
 def write_golden_image(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:

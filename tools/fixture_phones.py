@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from random import Random
 
-from fixture_models import EXPORTS, Export
+from fixture_models import EXPORTS, FixtureExport
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import (
@@ -183,7 +183,7 @@ def build_device_report(one: FixturePhone) -> DeviceReport:
     )
 
 
-def build_result(one: FixturePhone, export: Export, unit: ComputeUnits | int, draws: Random) -> DeviceResult:
+def build_result(one: FixturePhone, export: FixtureExport, unit: ComputeUnits | int, draws: Random) -> DeviceResult:
     speedup = one.speedups.get((export.precision, unit), one.speedups.get(export.precision, 1.0))
     typical = one.milliseconds[unit] / speedup
     rounds = tuple(simulate_round(typical, draws) for _ in range(ROUNDS))
@@ -246,7 +246,7 @@ def build_placement(unit: ComputeUnits | int) -> dict[str, int]:
     return {"cpu": 2, "gpu" if unit == "cpu-and-gpu" else "neural-engine": OPERATORS - 2}
 
 
-def build_golden_check(one: FixturePhone, export: Export, draws: Random) -> GoldenCheck:
+def build_golden_check(one: FixturePhone, export: FixtureExport, draws: Random) -> GoldenCheck:
     tolerance = 2.368528 if export.quantized_layers else 0.236853
     return GoldenCheck(
         images=4,

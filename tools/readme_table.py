@@ -42,7 +42,7 @@ def table(report: Path) -> str:
         BadReport: the report cannot be read, or is not one.
         BadArtifact: a manifest cannot be read, or is of another artifact than the report.
     """
-    rows = [row for row in DriftReport.read(report).rows if row.how != "simulated"]
+    rows = [row for row in DriftReport.load(report).rows if row.how != "simulated"]
     return "\n".join(
         [
             f"Drift from the float model on {rows[0].images} images, as `make demo` prints it "
@@ -57,7 +57,7 @@ def table(report: Path) -> str:
 
 def size_of(row: DriftRow, folder: Path) -> int:
     """The bytes of a row's artifact, by the manifest in `folder`."""
-    artifact = Manifest.read(get_manifest_path(folder / row.artifact)).artifact
+    artifact = Manifest.load(get_manifest_path(folder / row.artifact)).artifact
     if artifact.sha256 != row.artifact_sha256:
         raise BadArtifact(f"The report measured another {row.artifact} than lies in {folder}.", hint="Try: make demo")
     return artifact.bytes

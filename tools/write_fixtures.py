@@ -1,7 +1,8 @@
-"""Writes `schemas/fixtures/`: documents that the tests in Python, Swift and Kotlin all read.
+"""Write `schemas/fixtures/`: documents that the tests in Python, Swift and Kotlin read.
 
-Valid ones by their kind, `device_report_earlier/` an earlier run of one of the phones, `newer_minor/` what a later
-version may write, `invalid/` what has to be refused, with an index of the reasons. None of the latencies was measured.
+Valid documents are in a folder of their kind. `device_report_earlier/` is an earlier run of one of the phones,
+`newer_minor/` is what a later version may write, and `invalid/` must be rejected, with an index of the reasons. The
+latencies are made up.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fixture_faults import FAULTS, brief, broken, of_newer_minor
+from fixture_faults import FAULTS, apply_fault, shorten_report, to_newer_minor
 from fixture_models import (
     EXPORTS,
     SMALL_STEM,
-    full_drift_report,
-    manifest,
-    recipe,
-    sensitivity,
-    small_drift_report,
+    build_full_drift_report,
+    build_manifest,
+    build_recipe,
+    build_sensitivity,
+    build_small_drift_report,
     write_goldens,
 )
-from fixture_phones import EARLIER, PHONES, report
+from fixture_phones import EARLIER, PHONES, build_device_report
 
 from shvit_mobile.contracts.document import Document
 from shvit_mobile.contracts.goldens import Goldens
@@ -35,23 +36,22 @@ RULE = (
 
 
 def write_fixtures(folder: Path) -> None:
-    """Writes all of it into a folder that is not there yet."""
-    for kind in ("device_report", "device_report_earlier", "manifest", "recipe", "drift_report", "sensitivity"):
-        (folder / kind).mkdir(parents=True)
+    """Write all fixtures into a folder that does not exist yet."""
     for phone in PHONES:
-        (folder / "device_report" / f"{phone.file}.json").write_text(report(phone).json_text())
-    (folder / "device_report_earlier" / f"{EARLIER.file}.json").write_text(report(EARLIER).json_text())
+        build_device_report(phone).save(folder / "device_report" / f"{phone.file}.json")
+    build_device_report(EARLIER).save(folder / "device_report_earlier" / f"{EARLIER.file}.json")
     for export in EXPORTS:
-        (folder / "manifest" / f"{export.stem}.manifest.json").write_text(manifest(export).json_text())
+        build_manifest(export).save(folder / "manifest" / f"{export.stem}.manifest.json")
     for precision in ("fp16", "int8"):
-        (folder / "recipe" / f"{precision}.recipe.json").write_text(recipe(precision).json_text())
-    (folder / "drift_report" / "full.json").write_text(full_drift_report().json_text())
-    (folder / "drift_report" / "small.json").write_text(small_drift_report().json_text())
-    # No app reads it, so that it has no place below.
-    (folder / "sensitivity" / "small.json").write_text(sensitivity().json_text())
+        build_recipe(precision).save(folder / "recipe" / f"{precision}.recipe.json")
+    build_full_drift_report().save(folder / "drift_report" / "full.json")
+    build_small_drift_report().save(folder / "drift_report" / "small.json")
+    # No app reads it, so `documents` leaves it out.
+    build_sensitivity().save(folder / "sensitivity" / "small.json")
     write_goldens(folder / "goldens")
-    goldens = Goldens.read(folder / "goldens" / f"{SMALL_STEM}.goldens" / "goldens.json")
-    documents = (brief(report(PHONES[0])), manifest(EXPORTS[4]), recipe("int8"), goldens, small_drift_report())
+    goldens = Goldens.load(folder / "goldens" / f"{SMALL_STEM}.goldens" / "goldens.json")
+    report = shorten_report(build_device_report(PHONES[0]))
+    documents = (report, build_manifest(EXPORTS[4]), build_recipe("int8"), goldens, build_small_drift_report())
     write_newer(folder / "newer_minor", documents)
     write_invalid(folder / "invalid", documents)
 
@@ -59,24 +59,24 @@ def write_fixtures(folder: Path) -> None:
 def write_newer(folder: Path, documents: tuple[Document, ...]) -> None:
     folder.mkdir()
     for document in documents:
-        write_json(folder / f"{document.NAME}.json", of_newer_minor(json.loads(document.to_json())))
+        write_json(folder / f"{document.NAME}.json", to_newer_minor(json.loads(document.to_json())))
 
 
 def write_invalid(folder: Path, documents: tuple[Document, ...]) -> None:
-    """A file for each fault, and `cases.json`."""
+    """Write a file for each fault, and `cases.json`."""
     cases = []
     for document in documents:
         (folder / document.NAME).mkdir(parents=True)
         value = json.loads(document.to_json())
         for fault in FAULTS[document.NAME]:
             file = f"{document.NAME}/{fault.name}.json"
-            write_json(folder / file, broken(value, fault))
+            write_json(folder / file, apply_fault(value, fault))
             cases.append({"file": file, "document": document.NAME, "why": fault.why})
     write_json(folder / "cases.json", {"rule": RULE, "cases": cases})
 
 
 def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

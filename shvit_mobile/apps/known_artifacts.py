@@ -41,7 +41,7 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest in a file, or of an artifact; checked against the artifact where that is there."""
     if not file.name.endswith(MANIFEST_SUFFIX):
         return Artifact.open(file).manifest
-    manifest = Manifest.read(file)
+    manifest = Manifest.load(file)
     artifact = file.with_name(Path(manifest.artifact.name).name)
     beside = artifact.exists() and get_manifest_path(artifact) == file
     return Artifact.open(artifact).manifest if beside else manifest

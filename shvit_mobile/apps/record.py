@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Count, Sha256
+from shvit_mobile.contracts.document import Contract, Count, JsonFile, Sha256
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.errors import BadApp
 
@@ -32,13 +32,16 @@ class EmbeddedModel(Contract):
     files: dict[str, Sha256]
 
 
-class EmbedRecord(Contract):
+class EmbedRecord(JsonFile):
     """All of them.
 
     Attributes:
         made: how many folders were made to hold the models: the one they lie in, and so many above it less one.
         models: in the order in which they came.
     """
+
+    ERROR = BadApp
+    TITLE = "a record of what was embedded"
 
     made: Count = 0
     models: tuple[EmbeddedModel, ...] = ()
@@ -51,7 +54,7 @@ class EmbedRecord(Contract):
             BadApp: it cannot be read.
         """
         path = models / RECORD_NAME
-        return cls.read_file(path, BadApp, "a record of what was embedded") if path.exists() else cls()
+        return cls.load(path) if path.exists() else cls()
 
     def find_model(self, name: str) -> EmbeddedModel | None:
         return next((model for model in self.models if model.name == name), None)

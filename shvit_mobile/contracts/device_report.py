@@ -8,7 +8,6 @@ from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 # The processors that an inference may use; Core ML chooses among those allowed.
@@ -240,6 +239,8 @@ class DeviceReport(Document):
     """
 
     NAME = "device_report"
+    ERROR = BadReport
+    TITLE = "a device report"
 
     kind: Literal["device_report"] = "device_report"
     created: str
@@ -251,12 +252,3 @@ class DeviceReport(Document):
     conditions: DeviceConditions | None = None
     roofs: dict[str, Roofline] = Field(default_factory=dict)
     results: Annotated[tuple[DeviceResult, ...], Field(min_length=1)]
-
-    @classmethod
-    def read(cls, path: AnyPath) -> DeviceReport:
-        """The report in a JSON file.
-
-        Raises:
-            BadReport: it cannot be read, or is not a report.
-        """
-        return cls.read_file(path, BadReport, "a device report")

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 
@@ -259,6 +258,8 @@ class DriftReport(Document):
     """
 
     NAME = "drift_report"
+    ERROR = BadReport
+    TITLE = "a drift report"
 
     kind: Literal["drift_report"] = "drift_report"
     created: str
@@ -272,12 +273,3 @@ class DriftReport(Document):
     layers: tuple[LayerReport, ...] = ()
     ranges: tuple[RangeReport, ...] = ()
     gate: GateVerdict | None = None
-
-    @classmethod
-    def read(cls, path: AnyPath) -> DriftReport:
-        """The report in a JSON file.
-
-        Raises:
-            BadReport: it cannot be read, or is not a report.
-        """
-        return cls.read_file(path, BadReport, "a drift report")

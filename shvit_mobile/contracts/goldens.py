@@ -14,7 +14,6 @@ from pydantic import Field
 from shvit_mobile.contracts.artifact import EXPORT_AGAIN_HINT, Artifact, get_goldens_path
 from shvit_mobile.contracts.document import Contract, Document, Sha256
 from shvit_mobile.contracts.drift_row import Execution
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.errors import BadArtifact
@@ -52,6 +51,8 @@ class Goldens(Document):
     """
 
     NAME = "goldens"
+    ERROR = BadArtifact
+    TITLE = "a list of goldens"
 
     kind: Literal["goldens"] = "goldens"
     artifact_sha256: Sha256
@@ -62,15 +63,6 @@ class Goldens(Document):
     tolerance: Annotated[float, Field(ge=0)]
     pixels_tolerance: Annotated[float, Field(ge=0)]
     images: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
-
-    @classmethod
-    def read(cls, path: AnyPath) -> Goldens:
-        """The goldens in a JSON file.
-
-        Raises:
-            BadArtifact: it cannot be read, or holds none.
-        """
-        return cls.read_file(path, BadArtifact, "a list of goldens")
 
 
 def read_goldens(artifact: Artifact) -> Goldens:
@@ -85,7 +77,7 @@ def read_goldens(artifact: Artifact) -> Goldens:
             f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN_HINT
         )
     artifact.check_goldens()
-    goldens = Goldens.read(get_goldens_path(artifact.path) / GOLDENS_NAME)
+    goldens = Goldens.load(get_goldens_path(artifact.path) / GOLDENS_NAME)
     if goldens.artifact_sha256 != artifact.manifest.artifact.sha256:
         raise BadArtifact(
             f"The goldens beside {name} are another artifact's.",

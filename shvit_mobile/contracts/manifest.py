@@ -7,7 +7,6 @@ from typing import Literal
 from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.input_layout import InputLayout
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.errors import BadArtifact
@@ -113,6 +112,8 @@ class Manifest(Document):
     """The whole manifest; `artifact.manifest.json`."""
 
     NAME = "manifest"
+    ERROR = BadArtifact
+    TITLE = "a manifest"
 
     kind: Literal["manifest"] = "manifest"
     artifact: ArtifactFile
@@ -136,12 +137,3 @@ class Manifest(Document):
     def precision_name(self) -> str:
         """As `Recipe.precision_name`: "mixed" where `precision` is "int8" and the recipe keeps layers in float."""
         return self.recipe.precision_name
-
-    @classmethod
-    def read(cls, path: AnyPath) -> Manifest:
-        """The manifest in a JSON file.
-
-        Raises:
-            BadArtifact: it cannot be read, or is not a manifest.
-        """
-        return cls.read_file(path, BadArtifact, "a manifest")

@@ -31,6 +31,14 @@ ACTIVATION_SCHEMES: tuple[ActivationScheme, ...] = get_args(ActivationScheme)
 # What may be done for a better int8 before any layer is given up; see `shvit_mobile.quantize.passes`.
 PTQPassName = Literal["whole-pixels", "equalise", "clip", "round", "bias"]
 PTQ_PASSES: tuple[PTQPassName, ...] = get_args(PTQPassName)
+# What people call the passes; recipes keep the names above, which the phone apps and earlier recipes know.
+PASS_NAMES: dict[PTQPassName, str] = {
+    "whole-pixels": "exact-input",
+    "equalise": "equalize",
+    "clip": "clip-weights",
+    "round": "gptq",
+    "bias": "bias-correction",
+}
 
 # Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
 # convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly

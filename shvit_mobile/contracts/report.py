@@ -12,6 +12,7 @@ from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.sensitivity import SensitivityReport
+from shvit_mobile.errors import BadReport
 
 DocumentKind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
 # How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
@@ -129,6 +130,8 @@ class ModelReport(Document):
     """
 
     NAME = "report"
+    ERROR = BadReport
+    TITLE = "a report"
 
     kind: Literal["report"] = "report"
     title: str

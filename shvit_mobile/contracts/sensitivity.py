@@ -8,7 +8,6 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Sha256
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
 # Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
@@ -77,6 +76,8 @@ class SensitivityReport(Document):
     """
 
     NAME = "sensitivity"
+    ERROR = BadReport
+    TITLE = "a sensitivity report"
 
     kind: Literal["sensitivity"] = "sensitivity"
     checkpoint_sha256: Sha256
@@ -86,15 +87,6 @@ class SensitivityReport(Document):
     int8_kl: KLDivergence
     layers: tuple[LayerSensitivity, ...]
     blocks: tuple[BlockSensitivity, ...]
-
-    @classmethod
-    def read(cls, path: AnyPath) -> SensitivityReport:
-        """The sensitivity report in a JSON file.
-
-        Raises:
-            BadReport: the file is missing, is not JSON, or is no sensitivity report of this version.
-        """
-        return cls.read_file(path, BadReport, "a sensitivity report")
 
 
 def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT, float]]:

@@ -14,15 +14,14 @@ from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.report import DocumentKind, SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.errors import BadArtifact, BadReport, ShvitError
+from shvit_mobile.errors import BadReport
 
 ReadableDocument = Manifest | DriftReport | DeviceReport | SensitivityReport
-# By kind: the document, the error that refuses it, and what to call it.
-DOCUMENT_KINDS: dict[DocumentKind, tuple[type[ReadableDocument], type[ShvitError], str]] = {
-    "manifest": (Manifest, BadArtifact, "a manifest"),
-    "drift_report": (DriftReport, BadReport, "a drift report"),
-    "device_report": (DeviceReport, BadReport, "a device report"),
-    "sensitivity": (SensitivityReport, BadReport, "a sensitivity report"),
+DOCUMENT_KINDS: dict[DocumentKind, type[ReadableDocument]] = {
+    "manifest": Manifest,
+    "drift_report": DriftReport,
+    "device_report": DeviceReport,
+    "sensitivity": SensitivityReport,
 }
 EXPECTED_INPUTS = (
     "It takes manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
@@ -87,8 +86,7 @@ def read_file(path: Path) -> LoadedDocument:
         said = "says of no kind what it is" if kind is None else f"is of the kind '{kind[:40]}'"
         again = " It was joined already: give what it was made from." if kind == "report" else ""
         raise BadReport(f"{path} {said}.", why=f"{EXPECTED_INPUTS}{again}")
-    document, error, name = DOCUMENT_KINDS[known]
-    read = document.read_file(path, error, name)
+    read = DOCUMENT_KINDS[known].load(path)
     if isinstance(read, Manifest):
         check_artifact(path, read)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

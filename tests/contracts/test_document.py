@@ -42,12 +42,12 @@ def test_a_schema_insists_on_version_and_kind(document: type[Document]) -> None:
 
 def test_a_newer_major_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match=r"recipe\.json is a recipe of version 2\.3\."):
-        Recipe.read(written(tmp_path, schema_version="2.3", precision={"of": "another shape"}))
+        Recipe.load(written(tmp_path, schema_version="2.3", precision={"of": "another shape"}))
 
 
 def test_unknown_fields_of_a_newer_minor_version_are_kept(tmp_path: Path) -> None:
     ranges = {"head": {"input": [-1.0, 2.0], "output": [0.0, 3.5], "clipped": 0.01}}
-    recipe = Recipe.read(written(tmp_path, schema_version="1.7", bias_correction=True, ranges=ranges))
+    recipe = Recipe.load(written(tmp_path, schema_version="1.7", bias_correction=True, ranges=ranges))
     again = json.loads(recipe.to_json())
     assert (again["schema_version"], again["bias_correction"]) == ("1.7", True)
     assert again["ranges"] == ranges
@@ -55,7 +55,7 @@ def test_unknown_fields_of_a_newer_minor_version_are_kept(tmp_path: Path) -> Non
 
 def test_an_unknown_field_of_this_version_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match=r"float_layer: Extra inputs are not permitted"):
-        Recipe.read(written(tmp_path, float_layer=["head"]))
+        Recipe.load(written(tmp_path, float_layer=["head"]))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_unknown_field_of_this_version_is_a_mistake(tmp_path: Path) -> None:
 )
 def test_what_is_not_of_the_schema_is_named(tmp_path: Path, change: dict[str, object], place: str) -> None:
     with pytest.raises(BadRecipe, match=place.replace(".", r"\.")):
-        Recipe.read(written(tmp_path, **change))
+        Recipe.load(written(tmp_path, **change))
 
 
 def test_a_document_that_its_own_schema_refuses_is_not_written() -> None:

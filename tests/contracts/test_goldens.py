@@ -16,14 +16,14 @@ from shvit_mobile.contracts.goldens import Goldens, read_goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import TEST_IMAGES
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import load_default_golden_images, select_golden_images
 from shvit_mobile.pipeline.goldens import preprocess_golden_images
 from shvit_mobile.pipeline.lower import lower, update_manifest
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.tolerances import compute_tolerance
 from tests.builders import build_random_shvit, build_trained_model
@@ -64,7 +64,7 @@ def test_each_golden_is_a_picture_its_pixels_and_the_answers_to_them(made: Artif
         pixels = np.frombuffer(stored, np.uint8).reshape(*SIZE, 3)
         np.testing.assert_array_equal(pixels, goldens.preprocessing.preprocess_image(decode_image(encoded)))
         np.testing.assert_allclose(image.logits, open_runner(made).run(pixels[None])[0], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(image.float_logits, run_deploy_form(deployed, pixels[None])[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(image.float_logits, deployed.run(pixels[None])[0], rtol=1e-5, atol=1e-6)
     # Different answers to different pictures, or the goldens would prove little.
     logits = np.array([image.logits for image in goldens.images])
     assert np.ptp(logits, axis=0).max() > 100 * goldens.tolerance
@@ -111,7 +111,7 @@ def test_an_artifact_opens_without_its_goldens_but_has_none_then(artifact: Artif
 
 def test_goldens_of_another_artifact_are_refused(artifact: Artifact) -> None:
     listed = get_goldens_path(artifact.path) / "goldens.json"
-    foreign = Goldens.read(listed).model_copy(update={"artifact_sha256": "1" * 64})
+    foreign = Goldens.load(listed).model_copy(update={"artifact_sha256": "1" * 64})
     listed.write_text(foreign.to_json())
     known = artifact.manifest.goldens
     assert known is not None

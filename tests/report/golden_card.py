@@ -13,11 +13,11 @@ GOLDEN = Path(__file__).with_suffix(".md")
 
 
 def load_manifests() -> list[Manifest]:
-    return [Manifest.read(path) for path in sorted((FIXTURES / "manifest").glob("*.json"))]
+    return [Manifest.load(path) for path in sorted((FIXTURES / "manifest").glob("*.json"))]
 
 
 def render_golden_card() -> str:
-    report = DeviceReport.read(FIXTURES / "device_report" / "galaxy-a14.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "galaxy-a14.json")
     return render_model_card(load_manifests(), reports=[report], license="mit", images="test")
 
 

@@ -73,7 +73,7 @@ def test_labels(name: str, target: str, precision: str, text: str) -> None:
 
 
 def test_threads_are_told_where_somebody_chose_them_and_only_there() -> None:
-    report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "pixel-8.json")
     chosen = report.results[0].model_copy(update={"threads": 4})
     assert describe_configuration(report, chosen) == "CPU, 4 threads"
     settings = report.settings.model_copy(update={"threads": None})

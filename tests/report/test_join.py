@@ -176,7 +176,7 @@ def test_the_json_is_the_same_whatever_the_order_of_the_inputs() -> None:
 def test_the_json_is_a_document_that_is_read_back(tmp_path: Path) -> None:
     report = build_full_report()
     (tmp_path / "report.json").write_text(report.to_json())
-    assert ModelReport.read_file(tmp_path / "report.json", BadReport, "a report") == report
+    assert ModelReport.load(tmp_path / "report.json") == report
 
 
 def test_no_path_of_the_machine_is_kept(tmp_path: Path) -> None:

@@ -88,14 +88,14 @@ def test_only_what_ran_is_explained() -> None:
 
 def test_no_speed_is_told_that_no_device_measured() -> None:
     other = [manifest for manifest in load_manifests() if manifest.target == "coreml"]
-    report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "pixel-8.json")
     for text in (render_model_card(other), render_model_card(other, reports=[report])):
         assert "No device has measured these artifacts" in text
         assert "Pixel" not in text
 
 
 def test_a_fixture_is_called_one_in_every_row() -> None:
-    report = DeviceReport.read(FIXTURES / "device_report" / "pixel-8.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "pixel-8.json")
     told = render_model_card(load_manifests(), reports=[report])
     assert told.count("| Pixel 8 **(fixture, not measured)** |") == 6
     measured = render_model_card(load_manifests(), reports=[report.model_copy(update={"fixture": False})])

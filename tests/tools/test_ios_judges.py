@@ -45,7 +45,7 @@ def pixels(artifact: Artifact, tmp_path: Path) -> Path:
     """As Swift would leave them where it did all right."""
     (place,) = artifact.path.parent.glob("*.goldens")
     (tmp_path / "model").mkdir()
-    for golden in Goldens.read(place / "goldens.json").images:
+    for golden in Goldens.load(place / "goldens.json").images:
         (tmp_path / "model" / f"{golden.image}.rgb").write_bytes((place / golden.pixels).read_bytes())
     return tmp_path
 
@@ -95,7 +95,7 @@ def build_steady_result(result: DeviceResult, milliseconds: float, rounds: int) 
 
 def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int = 7, **changes: Any) -> Path:
     """A phone's report in which every inference takes as long."""
-    report = DeviceReport.read(FIXTURES / "device_report" / "iphone-13.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "iphone-13.json")
     results = [{**build_steady_result(one, milliseconds, rounds), **changes} for one in report.results]
     path = folder / f"{file}.json"
     path.write_text(json.dumps({**report.model_dump(mode="json"), "results": results}))

@@ -78,7 +78,7 @@ def check(tools: Toolchain, only: str) -> int:
 
 def check_simulated_report() -> int:
     """0 where Python takes the simulated run's report, and its pixels are near enough to those of the goldens."""
-    report = DeviceReport.read(REPORT)
+    report = DeviceReport.load(REPORT)
     checks = [result.golden for result in report.results if result.golden]
     worst, images = max(check.pixels_difference for check in checks), sum(check.images for check in checks)
     print(

@@ -56,7 +56,7 @@ def compare_pixels(pixels: Path, models: Path, judge: Runner) -> Iterator[PixelC
         FileNotFoundError: Swift made nothing of a picture.
     """
     for folder in sorted(models.glob("*/*.goldens")):
-        goldens, model = Goldens.read(folder / "goldens.json"), folder.parent.name
+        goldens, model = Goldens.load(folder / "goldens.json"), folder.parent.name
         for golden in goldens.images:
             ours = goldens.preprocessing.preprocess_image(decode_image(folder / golden.image))
             made = (pixels / model / f"{golden.image}.rgb").read_bytes()

@@ -4,16 +4,16 @@ import XCTest
 
 @testable import SHViTDemo
 
-/// How long the first model in the app takes on this phone, by XCTest's own measure; in Release, as the scheme has it.
+/// Measures the first model in the app with XCTest's metrics. The scheme runs it in Release.
 ///
-/// Percentiles, heat and all the other models are the benchmark's: `-benchmark all`.
+/// The benchmark (`-benchmark all`) covers all models, percentiles and throttling.
 final class ModelPerformanceTests: XCTestCase {
-    /// Of one measured block; more than one, since XCTest's own work would count as much as the model's.
+    /// Inferences per measured block, so many that XCTest's own overhead does not count.
     private static let inferences = 50
 
     func testLoading() throws {
         let source = try Device.source(of: trial())
-        // Compiling is once an installation.
+        // Compilation happens once per installation.
         try wait { try await source.load() }
         measure([XCTClockMetric(), XCTMemoryMetric()]) { _ = try await source.load() }
     }
@@ -39,7 +39,8 @@ final class ModelPerformanceTests: XCTestCase {
 
     private func trial() throws -> Trial {
         let models = Device.store.listing().models
-        return try XCTUnwrap(models.compactMap(Trial.standard(of:)).first, "No model is in the app: make app-goldens")
+        return try XCTUnwrap(
+            models.compactMap(Trial.standard(of:)).first, "The app contains no model: make app-goldens")
     }
 
     private func picture(for model: EmbeddedModel) throws -> RGBImage {
@@ -54,7 +55,7 @@ final class ModelPerformanceTests: XCTestCase {
         }
     }
 
-    /// The result of asynchronous work, since `measure` takes none.
+    /// Waits for asynchronous work, which `measure` does not accept.
     @discardableResult
     private func wait<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) throws -> Value {
         let done = expectation(description: "work")
@@ -67,7 +68,7 @@ final class ModelPerformanceTests: XCTestCase {
         return try XCTUnwrap(box.result).get()
     }
 
-    /// Written before an expectation is fulfilled, and read after.
+    /// A value that is written before an expectation is fulfilled and read after it.
     private final class Box<Value>: @unchecked Sendable {
         var result: Result<Value, any Error>?
     }

@@ -4,12 +4,12 @@ import XCTest
 
 @testable import SHViTDemo
 
-/// The models in the app, on the phone or simulator that runs the tests.
+/// Tests of the models in the app, on the phone or simulator that runs them.
 final class EmbeddedModelTests: XCTestCase {
     func testEveryModelIsWhatWasExported() throws {
         let listing = Device.store.listing()
         XCTAssertTrue(listing.problems.isEmpty, "\(listing.problems)")
-        XCTAssertFalse(listing.models.isEmpty, "There is no model in the app: make app-goldens")
+        XCTAssertFalse(listing.models.isEmpty, "The app contains no model: make app-goldens")
         for model in listing.models { try model.verify() }
     }
 
@@ -22,7 +22,7 @@ final class EmbeddedModelTests: XCTestCase {
         }
     }
 
-    /// The whole of what `-benchmark all` does, with this phone's own runtimes; short, since nobody reads its figures.
+    /// Runs the benchmark (`-benchmark all`) with this phone's own runtimes; briefly, since the figures are not used.
     func testABenchmarkOfAllModelsWritesAReportThatNamesThePhone() async throws {
         let trials = Trial.all(of: Device.store.listing().models, computes: DeviceReport.Compute.allCases)
         let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(2), rounds: 2)

@@ -92,9 +92,9 @@ MISTAKES = (
     Mistake("a missing import", "Apple/Decoding.swift", "    import ImageIO\n", ""),
     Mistake(
         "a value that a screen cannot bind to",
-        "Catalogue/CatalogueScreen.swift",
-        "selection: $catalogue.chosenName",
-        "selection: catalogue.chosenName",
+        "Catalog/CatalogScreen.swift",
+        "selection: $catalog.chosenName",
+        "selection: catalog.chosenName",
         APP,
     ),
     Mistake("a modifier that does not exist", "Photo/PhotoScreen.swift", ".scaledToFit()", ".scaleToFit()", APP),

@@ -3,18 +3,18 @@ import SHViTDemoCore
 import SHViTKit
 import SHViTKitExecuTorch
 
-/// This phone, as the rest of the app needs it: models, runtimes, pictures, and what it is.
+/// This phone's models, runtimes, image decoder and description, for the rest of the app.
 enum Device {
-    /// What `shvit-mobile embed` put into the app.
+    /// The models that `shvit-mobile embed` put into the app.
     static let store = ModelStore(folder: Bundle.main.bundleURL.appending(path: "Models"))
 
-    /// What measures on this phone.
+    /// Measures models on this phone.
     static let benchmark = Benchmark(probe: PhoneConditions(), decoder: decoder, sources: source(of:))
 
-    /// Makes an upright RGB picture of an encoded one.
+    /// Decodes an encoded image into an upright RGB picture.
     static let decoder: GoldenChecker.Decoder = { try RGBImage(decoding: $0) }
 
-    /// What a model is loaded from, on the trial's processors.
+    /// Returns the source that loads a trial's model on the trial's processors.
     static func source(of trial: Trial) throws -> any ClassifierSource {
         switch trial.model.manifest.target {
         case .coreml: try CoreMLSource(trial.model, compute: trial.compute)
@@ -22,11 +22,11 @@ enum Device {
         case .onnx:
             throw SHViTError(
                 "\(trial.model.id) is for ONNX Runtime.", why: "This app has Core ML and ExecuTorch.",
-                next: "On the computer: shvit-mobile export --target coreml")
+                next: "Export it for Core ML on your computer: shvit-mobile export --target coreml")
         }
     }
 
-    /// What a report says of the app and the phone, now.
+    /// Returns what the report says about the app and the phone at this moment.
     @MainActor
     static func about() -> Profiler.About {
         Profiler.About(

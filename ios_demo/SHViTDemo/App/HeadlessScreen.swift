@@ -4,15 +4,15 @@ import SHViTKit
 import SwiftUI
 import UIKit
 
-/// What is seen while a computer has the phone measure; the app ends with the run's exit status.
+/// The screen during a benchmark that a computer started. The app then exits with the benchmark's status.
 struct HeadlessScreen: View {
     let request: BenchmarkRequest
 
     var body: some View {
         ContentUnavailableView {
-            Label("Measuring", systemImage: "gauge.with.needle")
+            Label("Benchmark running", systemImage: "gauge.with.needle")
         } description: {
-            Text("A computer started this. The app ends by itself; leave the phone alone until then.")
+            Text("A computer started this benchmark. The app closes when it is done. Do not use the phone until then.")
         } actions: {
             ProgressView()
         }
@@ -21,13 +21,13 @@ struct HeadlessScreen: View {
             UIApplication.shared.isIdleTimerDisabled = true
             let run = HeadlessRun(
                 store: Device.store, documents: .documentsDirectory, benchmark: Device.benchmark,
-                about: Device.about(), say: { print($0) })
+                about: Device.about(), log: { print($0) })
             exit(await run.run(request).rawValue)
         }
     }
 }
 
-/// What is seen where launch arguments make no sense; the app ends at once.
+/// The screen for invalid launch arguments. The app exits at once.
 struct RefusedScreen: View {
     let error: SHViTError
 

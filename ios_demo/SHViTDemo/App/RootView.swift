@@ -1,9 +1,9 @@
 import SHViTDemoCore
 import SwiftUI
 
-/// The screens, side by side.
+/// The app's screens in a tab bar.
 struct RootView: View {
-    @State private var catalogue = Catalogue(store: Device.store)
+    @State private var catalog = Catalog(store: Device.store)
 
     var body: some View {
         TabView {
@@ -11,13 +11,13 @@ struct RootView: View {
                 .tabItem { Label("Camera", systemImage: "camera") }
             PhotoScreen()
                 .tabItem { Label("Photo", systemImage: "photo") }
-            BenchmarkScreen(models: catalogue.models)
+            BenchmarkScreen(models: catalog.models)
                 .tabItem { Label("Benchmark", systemImage: "gauge.with.needle") }
             GoldenScreen()
-                .tabItem { Label("Goldens", systemImage: "checkmark.seal") }
-            CatalogueScreen()
+                .tabItem { Label("Golden check", systemImage: "checkmark.seal") }
+            CatalogScreen()
                 .tabItem { Label("Models", systemImage: "shippingbox") }
         }
-        .environment(catalogue)
+        .environment(catalog)
     }
 }

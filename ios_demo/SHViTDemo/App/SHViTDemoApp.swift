@@ -1,7 +1,7 @@
 import SHViTDemoCore
 import SwiftUI
 
-/// The app: started by hand it shows its screens, started with `-benchmark` it measures and ends.
+/// The app. It shows its screens; with the launch argument `-benchmark` it measures and exits.
 @main
 struct SHViTDemoApp: App {
     private let launch = Launch(arguments: Array(ProcessInfo.processInfo.arguments.dropFirst()))

@@ -3,7 +3,7 @@ import SHViTKit
 import SwiftUI
 import UIKit
 
-/// Models times processors: chosen, measured, and shared as JSON.
+/// Measures models on each set of processors and shares the report as JSON.
 struct BenchmarkScreen: View {
     @Environment(\.scenePhase) private var scenePhase
     @State private var model: BenchmarkModel
@@ -33,43 +33,45 @@ struct BenchmarkScreen: View {
         .onChange(of: scenePhase) { _, phase in
             if phase == .background { model.interrupt() }
         }
-        // A phone that locks suspends the app.
+        // A locked phone suspends the app.
         .onChange(of: model.isRunning) { _, isRunning in
             UIApplication.shared.isIdleTimerDisabled = isRunning
         }
     }
 }
 
-/// Starts and cancels, and tells how far it is.
+/// Starts and cancels the benchmark and shows its progress.
 private struct BenchmarkControl: View {
     let model: BenchmarkModel
 
     var body: some View {
         if case .running(let progress) = model.phase {
             ProgressView(value: progress?.fraction ?? 0) {
-                Text(progress?.contestant ?? "Checking the artifacts")
+                Text(progress?.contestant ?? "Verifying the artifacts")
             } currentValueLabel: {
                 Text(Wording.percent(progress?.fraction ?? 0))
             }
-            Text("Leave the phone alone: what else it does, the camera most of all, takes time from the models.")
-                .font(.footnote)
-                .foregroundStyle(.secondary)
+            Text(
+                "Do not use the phone until the benchmark is done. Other work, the camera above all, slows the models down."
+            )
+            .font(.footnote)
+            .foregroundStyle(.secondary)
             Button("Cancel", role: .cancel) { model.cancel() }
         } else {
-            Button("Measure \(model.trials.count) combinations", systemImage: "play.fill") { model.start() }
+            Button("Run \(model.trials.count) measurements", systemImage: "play.fill") { model.start() }
                 .disabled(model.trials.isEmpty)
         }
     }
 }
 
-/// What came of it.
+/// The results of the benchmark, or why it failed.
 private struct BenchmarkResults: View {
     let phase: BenchmarkModel.Phase
 
     var body: some View {
         switch phase {
         case .ready, .running: EmptyView()
-        case .failed(let error): Section("Failed") { TroubleText(error) }
+        case .failed(let error): Section("Benchmark failed") { TroubleText(error) }
         case .finished(let outcome, let report):
             Section("Results") {
                 ForEach(Array((outcome.report?.results ?? []).enumerated()), id: \.offset) { _, result in
@@ -90,7 +92,7 @@ private struct BenchmarkResults: View {
     }
 }
 
-/// One result in two lines.
+/// A result in two lines.
 private struct ResultRow: View {
     let result: DeviceReport.Result
 

@@ -3,7 +3,7 @@ import SHViTDemoCore
 import SHViTKit
 import SwiftUI
 
-/// One result: percentiles, how the inferences spread, and how they went over time.
+/// A result: percentiles, the distribution of latencies, and the sustained run over time.
 struct ResultScreen: View {
     let result: DeviceReport.Result
 
@@ -11,30 +11,30 @@ struct ResultScreen: View {
         List {
             Section("Latency") {
                 LabeledContent("Median", value: Wording.milliseconds(result.latency.p50))
-                LabeledContent("90 of 100 within", value: Wording.milliseconds(result.latency.p90))
-                LabeledContent("95 of 100 within", value: Wording.milliseconds(result.latency.p95))
-                LabeledContent("99 of 100 within", value: Wording.milliseconds(result.latency.p99))
+                LabeledContent("p90", value: Wording.milliseconds(result.latency.p90))
+                LabeledContent("p95", value: Wording.milliseconds(result.latency.p95))
+                LabeledContent("p99", value: Wording.milliseconds(result.latency.p99))
                 LabeledContent("Inferences", value: "\(result.latency.samples)")
             }
-            Section("How they spread") { LatencyChart(bars: LatencyBar.bars(of: result)) }
+            Section("Distribution") { LatencyChart(bars: LatencyBar.bars(of: result)) }
             if result.windows.count > 1 {
-                Section("Every ten seconds") { WindowChart(windows: result.windows) }
+                Section("Sustained run, median per 10 s") { WindowChart(windows: result.windows) }
             }
             if let placement = result.placement, !placement.isEmpty {
-                Section("Operators by processor") {
+                Section("Operators per processor") {
                     ForEach(placement.sorted { $0.key < $1.key }, id: \.key) { processor, count in
                         LabeledContent(processor, value: "\(count)")
                     }
                 }
             }
-            Section("Starting") {
+            Section("Startup") {
                 if let compiling = result.compileMs {
-                    LabeledContent("Compiling, once", value: Wording.milliseconds(compiling))
+                    LabeledContent("Compilation (first launch)", value: Wording.milliseconds(compiling))
                 }
-                LabeledContent("Loading", value: Wording.milliseconds(result.loadMs))
+                LabeledContent("Load", value: Wording.milliseconds(result.loadMs))
                 LabeledContent("First inference", value: Wording.milliseconds(result.firstMs))
                 if let peak = result.peakMemoryBytes {
-                    LabeledContent("Memory, at most", value: Wording.megabytes(peak))
+                    LabeledContent("Peak memory", value: Wording.megabytes(peak))
                 }
             }
         }
@@ -43,7 +43,7 @@ struct ResultScreen: View {
     }
 }
 
-/// How many inferences took how long.
+/// A histogram of the latencies.
 private struct LatencyChart: View {
     let bars: [LatencyBar]
 
@@ -56,11 +56,11 @@ private struct LatencyChart: View {
         .chartXAxisLabel("ms")
         .chartYAxisLabel("inferences")
         .frame(minHeight: 200)
-        .accessibilityLabel("Histogram of latency")
+        .accessibilityLabel("Latency histogram")
     }
 }
 
-/// The median of each window of a sustained run.
+/// A chart with the median of each window of a sustained run.
 private struct WindowChart: View {
     let windows: [DeviceReport.Window]
 
@@ -68,12 +68,12 @@ private struct WindowChart: View {
         Chart(windows, id: \.startS) { window in
             LineMark(x: .value("Seconds", window.startS), y: .value("Median", window.p50))
             PointMark(x: .value("Seconds", window.startS), y: .value("Median", window.p50))
-                .foregroundStyle(by: .value("Phone", window.thermal.map(Wording.thermal) ?? "not told"))
-                .symbol(by: .value("Phone", window.thermal.map(Wording.thermal) ?? "not told"))
+                .foregroundStyle(by: .value("Thermal state", window.thermal.map(Wording.thermal) ?? "unknown"))
+                .symbol(by: .value("Thermal state", window.thermal.map(Wording.thermal) ?? "unknown"))
         }
         .chartXAxisLabel("s")
         .chartYAxisLabel("ms")
         .frame(minHeight: 200)
-        .accessibilityLabel("Median latency over time")
+        .accessibilityLabel("Median latency over time during the sustained run")
     }
 }

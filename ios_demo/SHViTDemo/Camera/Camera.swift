@@ -2,13 +2,13 @@ import Foundation
 import AVFoundation
 import SHViTKit
 
-/// The back camera's frames, upright; whoever is slower than the camera gets the newest alone.
+/// The back camera's upright frames. A slow reader gets only the newest frame.
 ///
-/// The session is set up, started and stopped on one queue, where its frames arrive too: that makes it `Sendable`.
+/// One queue sets up, starts and stops the session and receives its frames, which makes the class `Sendable`.
 final class Camera: NSObject, @unchecked Sendable {
-    /// What a preview shows.
+    /// The session that a preview shows.
     let session = AVCaptureSession()
-    /// Ends when the camera is stopped; for one reader.
+    /// The frames, for one reader. The stream ends when the camera stops.
     let frames: AsyncStream<RGBImage>
 
     private let queue = DispatchQueue(label: "camera")
@@ -19,7 +19,7 @@ final class Camera: NSObject, @unchecked Sendable {
         super.init()
     }
 
-    /// Whether the app may use the camera; asks where nobody has been asked yet.
+    /// Returns whether the app may use the camera. Asks the person if nobody has been asked yet.
     static func isAllowed() async -> Bool {
         switch AVCaptureDevice.authorizationStatus(for: .video) {
         case .authorized: true
@@ -29,9 +29,9 @@ final class Camera: NSObject, @unchecked Sendable {
         }
     }
 
-    /// Begins to take frames.
+    /// Starts the camera.
     ///
-    /// - Throws: `SHViTError` where there is no camera, or it cannot be used.
+    /// - Throws: `SHViTError` if there is no camera, or it cannot be used.
     func start() async throws {
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
             queue.async { [self] in
@@ -46,7 +46,7 @@ final class Camera: NSObject, @unchecked Sendable {
         }
     }
 
-    /// Takes no more frames.
+    /// Stops the camera and ends the stream of frames.
     func stop() {
         queue.async { [self] in
             session.stopRunning()
@@ -56,7 +56,7 @@ final class Camera: NSObject, @unchecked Sendable {
 
     private func connect() throws {
         guard let device = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back) else {
-            throw SHViTError("There is no back camera.", next: "Choose a photo instead.")
+            throw SHViTError("This device has no back camera.", next: "Choose a photo instead.")
         }
         let input = try AVCaptureDeviceInput(device: device)
         let output = AVCaptureVideoDataOutput()
@@ -69,11 +69,12 @@ final class Camera: NSObject, @unchecked Sendable {
         session.sessionPreset = .vga640x480
         guard session.canAddInput(input), session.canAddOutput(output) else {
             throw SHViTError(
-                "The camera cannot be used.", why: "Another app may have it.", next: "Close other apps, and try again.")
+                "The camera cannot be used.", why: "Another app may be using it.",
+                next: "Close other apps and try again.")
         }
         session.addInput(input)
         session.addOutput(output)
-        // The sensor lies on its side; the app is held upright.
+        // The sensor is mounted in landscape; the app is used in portrait.
         if let connection = output.connection(with: .video), connection.isVideoRotationAngleSupported(90) {
             connection.videoRotationAngle = 90
         }

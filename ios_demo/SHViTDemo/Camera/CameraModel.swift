@@ -2,11 +2,11 @@ import Observation
 import SHViTDemoCore
 import SHViTKit
 
-/// Says what is before the camera, frame after frame.
+/// Classifies the camera's frames, one after the other.
 @MainActor
 @Observable
 final class CameraModel {
-    /// What there is to see.
+    /// The state of the screen.
     enum Phase {
         case starting
         case denied
@@ -15,14 +15,14 @@ final class CameraModel {
     }
 
     private(set) var phase = Phase.starting
-    /// Of the last frame; nil before the first.
-    private(set) var answer: Recogniser.Answer?
-    /// Of the last frames, in milliseconds.
+    /// The result for the last frame; nil before the first.
+    private(set) var answer: Recognizer.Classification?
+    /// The latencies of the last frames, in milliseconds.
     private(set) var latency = RecentLatency()
-    /// What a preview shows; nil while there is none.
+    /// The camera that the preview shows; nil while there is none.
     private(set) var camera: Camera?
 
-    /// Recognises until its task is cancelled.
+    /// Classifies frames until its task is cancelled.
     func run(_ trial: Trial) async {
         (phase, answer, latency) = (.starting, nil, RecentLatency())
         guard await Camera.isAllowed() else {
@@ -35,11 +35,11 @@ final class CameraModel {
             self.camera = nil
         }
         do {
-            let recogniser = try await Recogniser(trial.model, source: Device.source(of: trial))
+            let recognizer = try await Recognizer(trial.model, source: Device.source(of: trial))
             try await camera.start()
             (self.camera, phase) = (camera, .running)
             for await frame in camera.frames {
-                let answer = try await recogniser.answer(frame)
+                let answer = try await recognizer.classify(frame)
                 try Task.checkCancellation()
                 self.answer = answer
                 latency.add(answer.inference)

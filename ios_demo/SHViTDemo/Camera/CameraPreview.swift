@@ -2,7 +2,7 @@ import AVFoundation
 import SwiftUI
 import UIKit
 
-/// What the camera sees, filling the view.
+/// The camera's picture, scaled to fill the view.
 struct CameraPreview: UIViewRepresentable {
     let session: AVCaptureSession
 
@@ -15,7 +15,7 @@ struct CameraPreview: UIViewRepresentable {
     }
 }
 
-/// A view with a preview as large as itself.
+/// A view whose preview layer always has its size.
 final class PreviewView: UIView {
     let preview: AVCaptureVideoPreviewLayer
 
@@ -28,7 +28,7 @@ final class PreviewView: UIView {
 
     @available(*, unavailable)
     required init?(coder: NSCoder) {
-        // Nothing is decoded: this view is in no storyboard.
+        // Nothing to decode: no storyboard contains this view.
         return nil
     }
 

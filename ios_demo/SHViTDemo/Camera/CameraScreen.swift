@@ -4,17 +4,17 @@ import SHViTKit
 import SwiftUI
 import UIKit
 
-/// The camera's picture with the live answer over it.
+/// The camera's picture with the live predictions on top.
 struct CameraScreen: View {
-    @Environment(Catalogue.self) private var catalogue
+    @Environment(Catalog.self) private var catalog
     @Environment(\.scenePhase) private var scenePhase
     @State private var model = CameraModel()
 
     var body: some View {
-        if let trial = catalogue.chosen {
+        if let trial = catalog.chosen {
             content
                 .task(id: Job(trial: trial.id, isActive: scenePhase == .active)) {
-                    // Away from the screen the system takes the camera anyway.
+                    // In the background the system takes the camera away anyway.
                     guard scenePhase == .active else { return }
                     await model.run(trial)
                 }
@@ -25,7 +25,7 @@ struct CameraScreen: View {
 
     @ViewBuilder private var content: some View {
         switch model.phase {
-        case .starting: ProgressView("Starting the camera")
+        case .starting: ProgressView("Starting the camera …")
         case .denied: DeniedView()
         case .failed(let error): TroubleView(error)
         case .running:
@@ -33,10 +33,10 @@ struct CameraScreen: View {
                 if let camera = model.camera {
                     CameraPreview(session: camera.session)
                         .ignoresSafeArea(edges: .top)
-                        .accessibilityLabel("Camera")
+                        .accessibilityLabel("Live camera picture")
                 }
                 if let answer = model.answer {
-                    AnswerView(answer: answer, latency: model.latency.median ?? answer.inference)
+                    ClassificationView(answer: answer, latency: model.latency.median ?? answer.inference)
                         .padding()
                         .accessibilityAddTraits(.updatesFrequently)
                 }
@@ -45,21 +45,21 @@ struct CameraScreen: View {
     }
 }
 
-/// What the camera is run for: another model, or coming back to the app, starts it anew.
+/// What a run of the camera depends on. Another model, or returning to the app, starts a new run.
 private struct Job: Equatable {
     let trial: Trial.ID
     let isActive: Bool
 }
 
-/// What is seen where the camera may not be used, with the way to change that.
+/// The screen without permission to use the camera, with a way to grant it.
 private struct DeniedView: View {
     @Environment(\.openURL) private var openURL
 
     var body: some View {
         ContentUnavailableView {
-            Label("The camera may not be used", systemImage: "camera.badge.ellipsis")
+            Label("No access to the camera", systemImage: "camera.badge.ellipsis")
         } description: {
-            Text("The app was refused access. Allow it in Settings, or choose a photo instead.")
+            Text("The app may not use the camera. Allow it in Settings, or choose a photo instead.")
         } actions: {
             Button("Open Settings") {
                 guard let settings = URL(string: UIApplication.openSettingsURLString) else { return }

@@ -2,26 +2,26 @@ import SHViTDemoCore
 import SHViTKit
 import SwiftUI
 
-/// Whether this phone prepares pictures and answers as the computer did that exported the model.
+/// Runs the golden check: compares this phone's preprocessing and logits with those of the exporting computer.
 struct GoldenScreen: View {
-    @Environment(Catalogue.self) private var catalogue
+    @Environment(Catalog.self) private var catalog
     @State private var model = GoldenModel(decoder: Device.decoder, sources: Device.source(of:))
 
     var body: some View {
         NavigationStack {
-            if let trial = catalogue.chosen {
+            if let trial = catalog.chosen {
                 Form {
                     Section {
                         LabeledContent("Model", value: trial.model.id)
-                        LabeledContent("Runs on", value: Wording.compute(trial.compute))
+                        LabeledContent("Compute units", value: Wording.compute(trial.compute))
                     } footer: {
-                        Text("The model's own pictures, with the pixels and answers they had where it was exported.")
+                        Text("Compares this phone's pixels and logits with those stored when the model was exported.")
                     }
                     Section { button(trial) }
                     outcome
                 }
-                .onChange(of: trial.id) { model.forget() }
-                .navigationTitle("Goldens")
+                .onChange(of: trial.id) { model.reset() }
+                .navigationTitle("Golden check")
             } else {
                 NoModelView()
             }
@@ -31,9 +31,9 @@ struct GoldenScreen: View {
     @ViewBuilder
     private func button(_ trial: Trial) -> some View {
         if case .checking = model.phase {
-            ProgressView("Checking")
+            ProgressView("Checking …")
         } else {
-            Button("Check", systemImage: "checkmark.seal") { model.start(trial) }
+            Button("Run the golden check", systemImage: "checkmark.seal") { model.start(trial) }
         }
     }
 
@@ -46,7 +46,7 @@ struct GoldenScreen: View {
     }
 }
 
-/// Preprocessing and inference, apart.
+/// The results for preprocessing and inference.
 private struct GoldenOutcomeView: View {
     let outcome: GoldenOutcome
 
@@ -61,7 +61,7 @@ private struct GoldenOutcomeView: View {
     }
 }
 
-/// Right or off; told by a shape and by words, not by colour alone, and by words alone to those who listen.
+/// A result as an icon and a sentence, so that color is never the only sign.
 private struct Verdict: View {
     let passed: Bool
     let sentence: String

@@ -4,9 +4,9 @@ import SHViTDemoCore
 import SwiftUI
 import UIKit
 
-/// A photo of the library, and what a model says of it.
+/// Classifies a photo from the library.
 struct PhotoScreen: View {
-    @Environment(Catalogue.self) private var catalogue
+    @Environment(Catalog.self) private var catalog
     @State private var model = PhotoModel(decoder: Device.decoder, sources: Device.source(of:))
     @State private var item: PhotosPickerItem?
     @State private var shown: UIImage?
@@ -21,20 +21,20 @@ struct PhotoScreen: View {
                     }
                 }
         }
-        .task(id: Job(item: item, trial: catalogue.chosen?.id)) {
-            guard let item, let trial = catalogue.chosen else { return }
-            await model.recognise(with: trial) { try await item.loadTransferable(type: Data.self) }
+        .task(id: Job(item: item, trial: catalog.chosen?.id)) {
+            guard let item, let trial = catalog.chosen else { return }
+            await model.classify(with: trial) { try await item.loadTransferable(type: Data.self) }
         }
         .task(id: model.photo) { shown = await Self.thumbnail(of: model.photo) }
     }
 
     @ViewBuilder private var content: some View {
-        if catalogue.chosen == nil {
+        if catalog.chosen == nil {
             NoModelView()
         } else if item == nil {
             ContentUnavailableView(
-                "No photo yet", systemImage: "photo",
-                description: Text("Choose one, and see what the model says of it."))
+                "No photo selected", systemImage: "photo",
+                description: Text("Choose a photo to see the model's predictions."))
         } else {
             ScrollView {
                 picture
@@ -50,11 +50,11 @@ struct PhotoScreen: View {
                 .resizable()
                 .scaledToFit()
                 .clipShape(RoundedRectangle(cornerRadius: 16))
-                .accessibilityLabel("The chosen photo")
+                .accessibilityLabel("Selected photo")
         }
     }
 
-    /// As large as a screen, at most: a photo of 48 megapixels would take 200 MB to be drawn.
+    /// Scales the photo down to the size of a screen: drawing 48 megapixels would take 200 MB.
     private nonisolated static func thumbnail(of photo: Data?) async -> UIImage? {
         guard let photo, let image = UIImage(data: photo) else { return nil }
         let scale = min(1200 / max(image.size.width, image.size.height), 1)
@@ -65,14 +65,14 @@ struct PhotoScreen: View {
     @ViewBuilder private var answer: some View {
         switch model.phase {
         case .empty: EmptyView()
-        case .working: ProgressView("Recognising")
-        case .answered(let answer): AnswerView(answer: answer, latency: answer.inference)
+        case .working: ProgressView("Classifying …")
+        case .classified(let answer): ClassificationView(answer: answer, latency: answer.inference)
         case .failed(let error): TroubleText(error)
         }
     }
 }
 
-/// What an answer is of: another photo or another model asks anew.
+/// What a classification depends on. Another photo or model starts a new one.
 private struct Job: Equatable {
     let item: PhotosPickerItem?
     let trial: Trial.ID?

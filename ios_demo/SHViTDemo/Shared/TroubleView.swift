@@ -2,12 +2,12 @@ import SHViTDemoCore
 import SHViTKit
 import SwiftUI
 
-/// Something that went wrong, in place of what was to be seen.
+/// An error that fills the screen.
 struct TroubleView: View {
     private let title: String
     private let rest: String
 
-    /// An error of ours in its three parts, another in its own words.
+    /// Shows an `SHViTError` in its three parts, any other error in its own words.
     init(_ error: any Error) {
         let lines = Wording.reason(error).split(separator: "\n", maxSplits: 1).map(String.init)
         title = lines.first ?? "Something went wrong."
@@ -19,7 +19,7 @@ struct TroubleView: View {
     }
 }
 
-/// The same among other things.
+/// An error in a list.
 struct TroubleText: View {
     private let reason: String
 
@@ -27,13 +27,13 @@ struct TroubleText: View {
         reason = Wording.reason(error)
     }
 
-    /// A reason that is in words already.
+    /// Shows a reason that is already text.
     init(reason: String) {
         self.reason = reason
     }
 
     var body: some View {
-        // The sign alone is red: text in red is hard to read.
+        // Only the icon is red: red text is hard to read.
         Label {
             Text(reason)
         } icon: {
@@ -42,12 +42,12 @@ struct TroubleText: View {
     }
 }
 
-/// What is seen where no model is in the app.
+/// The screen of an app without models.
 struct NoModelView: View {
     var body: some View {
         TroubleView(
             SHViTError(
-                "There is no model in the app.", why: "A model has to be embedded before the app is built.",
-                next: "On the computer: shvit-mobile embed ARTIFACT --into ios_demo"))
+                "This app contains no model.", why: "Models are embedded before the app is built.",
+                next: "Embed one on your computer: shvit-mobile embed ARTIFACT --into ios_demo"))
     }
 }

@@ -2,13 +2,13 @@ import Foundation
 import SHViTKit
 
 extension Profiler.About {
-    /// What a report says of an app, now: its name, version and build, the system, and the runtime that it brings along.
+    /// Describes an app for a report: its name, version and build, the system, and the runtime that it contains.
     ///
     /// - Parameters:
-    ///   - name: the app's.
-    ///   - info: its `Info.plist`.
-    ///   - device: where it runs.
-    ///   - executorch: the version of ExecuTorch in the app; Core ML's is the system's.
+    ///   - name: The app's name.
+    ///   - info: The app's `Info.plist`.
+    ///   - device: The device that the app runs on.
+    ///   - executorch: The version of ExecuTorch in the app. Core ML's version is the system's.
     public init(name: String, info: [String: Any], device: DeviceReport.Device, executorch: String) {
         let version = info["CFBundleShortVersionString"] as? String ?? "0"
         let build = info["CFBundleVersion"] as? String ?? "0"

@@ -1,26 +1,26 @@
 import Foundation
 import SHViTKit
 
-/// Measures trials on this device: proves each artifact, checks its goldens, and times it.
+/// Measures trials on this device: verifies each artifact, runs its golden check, and measures its latency.
 public struct Benchmark: Sendable {
-    /// What a trial's model is loaded from, on the trial's processors.
+    /// Returns the source that loads a trial's model on the trial's processors.
     public typealias Sources = @Sendable (Trial) throws -> any ClassifierSource
 
     /// A trial that could not be measured.
     public struct Failure: Equatable, Identifiable, Sendable {
-        /// The trial's.
+        /// The trial's name.
         public let name: String
-        /// In words.
+        /// The reason, as text.
         public let reason: String
-        /// Both.
+        /// The name and the reason.
         public var id: String { "\(name): \(reason)" }
     }
 
-    /// What was measured, and what could not be.
+    /// The results of a benchmark.
     public struct Outcome: Sendable {
-        /// Nil where nothing could be measured.
+        /// The report; nil if nothing could be measured.
         public let report: DeviceReport?
-        /// In the order of the trials.
+        /// The trials that failed, in their order.
         public let failures: [Failure]
     }
 
@@ -30,10 +30,10 @@ public struct Benchmark: Sendable {
     private let stopwatch: Stopwatch
 
     /// - Parameters:
-    ///   - probe: what the device tells of itself.
-    ///   - decoder: the device's decoder of pictures.
-    ///   - sources: the runtimes.
-    ///   - stopwatch: what times are taken with.
+    ///   - probe: Reads the device's conditions.
+    ///   - decoder: The device's image decoder.
+    ///   - stopwatch: The clock that measures latencies.
+    ///   - sources: Returns the source of a trial's model.
     public init(
         probe: any DeviceProbe, decoder: @escaping GoldenChecker.Decoder, stopwatch: Stopwatch = .monotonic,
         sources: @escaping Sources
@@ -44,14 +44,14 @@ public struct Benchmark: Sendable {
         self.sources = sources
     }
 
-    /// Measures all, in turns; one that fails does not stop the others.
+    /// Measures all trials in interleaved rounds. A trial that fails does not stop the others.
     ///
     /// - Parameters:
-    ///   - trials: in the order of their turns.
-    ///   - plan: how each is measured.
-    ///   - about: what the report says of the app and the device.
-    ///   - progress: told between inferences.
-    /// - Throws: `CancellationError` alone.
+    ///   - trials: The trials, in the order in which they run in each round.
+    ///   - plan: Execution each trial is measured.
+    ///   - about: What the report says about the app and the device.
+    ///   - progress: Called between inferences.
+    /// - Throws: Only `CancellationError`.
     public func measure(
         _ trials: [Trial], plan: Profiler.Plan, about: Profiler.About,
         progress: @escaping @Sendable (Profiler.Progress) -> Void = { _ in }
@@ -60,7 +60,7 @@ public struct Benchmark: Sendable {
         var proven: [String: Result<Void, SHViTError>] = [:]
         for trial in trials {
             try Task.checkCancellation()
-            // An artifact of many trials is read once.
+            // Verify an artifact once, even if several trials use it.
             let proof = proven[trial.model.id] ?? Result { () throws(SHViTError) in try trial.model.verify() }
             proven[trial.model.id] = proof
             do {
@@ -87,7 +87,7 @@ public struct Benchmark: Sendable {
         return contestant
     }
 
-    /// A picture to be timed with: red grows to the right, green downwards.
+    /// Returns a test picture: red grows to the right, green downwards.
     static func gradient(height: Int, width: Int) throws(SHViTError) -> RGBImage {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(height * width * 3)

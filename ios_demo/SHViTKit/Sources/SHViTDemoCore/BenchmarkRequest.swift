@@ -1,22 +1,23 @@
 import SHViTKit
 
-/// What the app is to measure without anyone touching it, as its launch arguments say.
+/// A benchmark that the app's launch arguments ask for.
 ///
 ///     -benchmark all -iterations 20 -rounds 12 -output report.json
 public struct BenchmarkRequest: Equatable, Sendable {
     /// The names of the models; nil for all.
     public var models: [String]?
-    /// For Core ML.
+    /// The compute units for Core ML models.
     public var computes: [DeviceReport.Compute] = DeviceReport.Compute.allCases
-    /// How each is measured.
+    /// How each model is measured.
     public var plan: Profiler.Plan
-    /// The name of the report in the app's documents.
+    /// The report's file name in the app's documents.
     public var output = "report.json"
 
-    /// The request in a program's arguments; nil where they hold none.
+    /// Parses a program's arguments; nil if they do not ask for a benchmark.
     ///
-    /// - Parameter arguments: without the program's own name. What the system adds (`-NS…`, `-Apple…`) is passed over.
-    /// - Throws: `SHViTError` where an option is unknown, lacks its value, or makes no sense.
+    /// - Parameter arguments: The arguments without the program's name. Those that the system adds (`-NS…`, `-Apple…`)
+    ///   are ignored.
+    /// - Throws: `SHViTError` if an option is unknown, has no value, or has an invalid value.
     public init?(_ arguments: [String]) throws(SHViTError) {
         guard arguments.contains("-\(Option.benchmark.rawValue)") else { return nil }
         let values = try Self.values(in: arguments)
@@ -26,27 +27,28 @@ public struct BenchmarkRequest: Equatable, Sendable {
         if let name = values[.output] { output = try Self.fileName(name) }
     }
 
-    /// What is to be measured of what is there.
+    /// Returns the trials to measure.
     ///
-    /// - Throws: `SHViTError` where a model is asked for that is not there, or none is.
+    /// - Throws: `SHViTError` if a requested model does not exist, or there is nothing to measure.
     public func trials(of models: [EmbeddedModel]) throws(SHViTError) -> [Trial] {
         let there = models.map(\.id)
         for name in self.models ?? [] where !there.contains(name) {
             throw SHViTError(
-                "There is no model \(name).", why: "There are: \(there.joined(separator: ", ")).",
+                "There is no model \(name).", why: "Models: \(there.joined(separator: ", ")).",
                 next: "Try: -benchmark all")
         }
         let chosen = models.filter { self.models?.contains($0.id) ?? true }
         let trials = Trial.all(of: chosen, computes: computes)
         guard !trials.isEmpty else {
             throw SHViTError(
-                "There is no model to measure.", why: "The app has \(models.count), and none is for a phone's runtime.",
-                next: "Put models into the app: shvit-mobile embed --into ios_demo")
+                "There is no model to measure.",
+                why: "The app contains \(models.count) models. None of them runs on a phone.",
+                next: "Embed a model: shvit-mobile embed ARTIFACT --into ios_demo")
         }
         return trials
     }
 
-    /// All that can be asked for.
+    /// The options.
     private enum Option: String, CaseIterable {
         case benchmark, iterations, seconds, rounds, sustained, compute, output
         case warmUp = "warm-up"
@@ -64,9 +66,10 @@ public struct BenchmarkRequest: Equatable, Sendable {
                 let known = Option.allCases.map { "-\($0.rawValue)" }.joined(separator: ", ")
                 throw SHViTError("\(name) is not an option.", why: "Options: \(known).")
             }
-            // A negative number is a value all the same; what it is asked for refuses it.
+            // A negative number counts as a value: the option that receives it rejects it.
             guard let value = rest.popFirst(), Option(rawValue: String(value.dropFirst())) == nil else {
-                throw SHViTError("\(name) has no value.", why: "Every option has one.", next: "Try: -benchmark all")
+                throw SHViTError(
+                    "\(name) has no value.", why: "Every option takes a value.", next: "Try: -benchmark all")
             }
             values[option] = value
         }
@@ -76,13 +79,14 @@ public struct BenchmarkRequest: Equatable, Sendable {
     private static func plan(of values: [Option: String]) throws(SHViTError) -> Profiler.Plan {
         guard values[.iterations] == nil || values[.seconds] == nil else {
             throw SHViTError(
-                "-iterations and -seconds exclude each other.",
-                why: "A turn ends after so many inferences, or after a time.", next: "Choose one.")
+                "-iterations and -seconds cannot be combined.",
+                why: "Each sets the length of a round.", next: "Use one of them.")
         }
         func value(_ option: Option, least: Int = 1) throws(SHViTError) -> Int? {
             guard let text = values[option] else { return nil }
             guard let number = Int(text), number >= least else {
-                throw SHViTError("-\(option.rawValue) is \(text).", why: "It is a whole number of at least \(least).")
+                throw SHViTError(
+                    "-\(option.rawValue) is \(text).", why: "It must be a whole number of at least \(least).")
             }
             return number
         }
@@ -100,7 +104,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
         for name in parts(of: text) {
             guard let compute = DeviceReport.Compute(rawValue: name) else {
                 let known = DeviceReport.Compute.allCases.map(\.rawValue).joined(separator: ", ")
-                throw SHViTError("\(name) is no compute unit.", why: "Compute units: \(known).")
+                throw SHViTError("\(name) is not a compute unit.", why: "Compute units: \(known).")
             }
             computes.append(compute)
         }
@@ -110,7 +114,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
     private static func fileName(_ name: String) throws(SHViTError) -> String {
         guard !name.isEmpty, !name.hasPrefix("."), !name.contains("/") else {
             throw SHViTError(
-                "-output is \(name), not the name of a file.", why: "The report is written into the app's documents.",
+                "-output is \(name), not a file name.", why: "The report is saved in the app's documents.",
                 next: "Try: -output report.json")
         }
         return name

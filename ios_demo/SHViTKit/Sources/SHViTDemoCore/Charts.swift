@@ -2,21 +2,21 @@ import SHViTKit
 
 /// A bar of a latency histogram, in milliseconds.
 public struct LatencyBar: Equatable, Identifiable, Sendable {
-    /// Its place among the bars.
+    /// The bar's index.
     public let id: Int
-    /// Where it begins.
+    /// The bar's lower edge.
     public let low: Double
-    /// Where it ends; the last one holds the tail as well.
+    /// The bar's upper edge. The last bar also counts everything above it.
     public let high: Double
-    /// Inferences in it.
+    /// The number of inferences in the bar.
     public let count: Int
 }
 
 extension LatencyBar {
-    /// The bars of all inferences that count.
+    /// Returns the histogram of all measured inferences.
     public static func bars(of result: DeviceReport.Result, bins: Int = 24) -> [LatencyBar] {
         guard let histogram = Histogram(of: result.samplesMs.flatMap(\.self), bins: bins) else { return [] }
-        // Samples that are all alike have bins of no width, which nobody sees.
+        // Equal samples give bins of zero width, which are invisible.
         guard histogram.width > 0 else {
             let half = max(histogram.low * 0.01, 0.001)
             return [
@@ -31,22 +31,22 @@ extension LatencyBar {
     }
 }
 
-/// The median of the last few latencies, for a number that changes calmly.
+/// The running median of the last latencies, which is steadier than single values.
 public struct RecentLatency: Equatable, Sendable {
     private let kept: Int
     private var samples: [Double] = []
 
-    /// - Parameter kept: how many count, at least 1.
+    /// - Parameter kept: Execution many latencies the median covers; at least 1.
     public init(kept: Int = 30) {
         self.kept = max(kept, 1)
     }
 
-    /// Notes one, in milliseconds.
+    /// Adds a latency, in milliseconds.
     public mutating func add(_ sample: Double) {
         samples.append(sample)
         samples.removeFirst(max(samples.count - kept, 0))
     }
 
-    /// In milliseconds; nil before the first.
+    /// The median in milliseconds; nil before the first latency.
     public var median: Double? { percentile(50, of: samples) }
 }

@@ -1,15 +1,15 @@
 import SHViTKit
 
-/// How the app was started: without arguments it shows its screens, with `-benchmark` it measures and ends.
+/// How the app was started: by a person, or by a computer with `-benchmark`.
 public enum Launch: Sendable {
-    /// It shows its screens.
+    /// The app shows its screens.
     case byHand
-    /// It measures, and ends.
+    /// The app measures and exits.
     case headless(BenchmarkRequest)
-    /// It says what is wrong, and ends.
+    /// The arguments are invalid: the app prints the error and exits.
     case refused(SHViTError)
 
-    /// - Parameter arguments: the program's, without its own name.
+    /// - Parameter arguments: The program's arguments without its name.
     public init(arguments: [String]) {
         do { self = try BenchmarkRequest(arguments).map(Launch.headless) ?? .byHand } catch { self = .refused(error) }
     }

@@ -1,19 +1,19 @@
 import Foundation
 import SHViTKit
 
-/// What a manifest tells a person, under headings.
+/// A section of a manifest as a screen shows it.
 public struct ManifestFacts: Equatable, Identifiable, Sendable {
-    /// A line.
+    /// A row.
     public struct Fact: Equatable, Identifiable, Sendable {
-        /// What it is about.
+        /// The row's label.
         public let id: String
-        /// What is said of it.
+        /// The row's value.
         public let value: String
     }
 
-    /// The heading.
+    /// The section's heading.
     public let id: String
-    /// Below it.
+    /// The section's rows.
     public let facts: [Fact]
 
     private init(_ heading: String, _ facts: KeyValuePairs<String, String?>) {
@@ -21,7 +21,7 @@ public struct ManifestFacts: Equatable, Identifiable, Sendable {
         self.facts = facts.compactMap { name, value in value.map { Fact(id: name, value: $0) } }
     }
 
-    /// Everything of a manifest that has a place on a phone's screen; headings without facts are left out.
+    /// Returns the sections of a manifest that a phone shows. Sections without rows are left out.
     public static func all(of manifest: Manifest, locale: Locale = .autoupdatingCurrent) -> [ManifestFacts] {
         let (artifact, model, pixels) = (manifest.artifact, manifest.model, manifest.preprocessing)
         let sections = [
@@ -39,16 +39,16 @@ public struct ManifestFacts: Equatable, Identifiable, Sendable {
             ManifestFacts(
                 "Preprocessing",
                 [
-                    "Pixels": pixels.size.map(String.init).joined(separator: " x "),
-                    "Kept by the crop": Wording.percent(pixels.cropRatio, locale: locale),
-                    "Filter": pixels.interpolation.rawValue,
-                    "Normalisation": manifest.input.values == .pixels ? "inside the model" : "in the app",
+                    "Input size": pixels.size.map(String.init).joined(separator: " x "),
+                    "Crop ratio": Wording.percent(pixels.cropRatio, locale: locale),
+                    "Interpolation": pixels.interpolation.rawValue,
+                    "Normalization": manifest.input.values == .pixels ? "inside the model" : "in the app",
                 ]),
             ManifestFacts(
-                "Beside its float model",
+                "Drift from the float model",
                 [
-                    "Same class": (manifest.drift?.agreement.value).map { Wording.percent($0, locale: locale) },
-                    "Signal to noise": (manifest.drift?.sqnrDb).map { Wording.decibels($0, locale: locale) },
+                    "Agreement": (manifest.drift?.agreement.value).map { Wording.percent($0, locale: locale) },
+                    "SQNR": (manifest.drift?.sqnrDb).map { Wording.decibels($0, locale: locale) },
                 ]),
         ]
         return sections.filter { !$0.facts.isEmpty }

@@ -1,5 +1,5 @@
 extension Set {
-    /// Whether it holds an element; set, it takes the element in or gives it up. A switch on a screen binds to this.
+    /// Whether the set contains an element. Setting it inserts or removes the element, so that a toggle can bind to it.
     public subscript(holds element: Element) -> Bool {
         get { contains(element) }
         set {

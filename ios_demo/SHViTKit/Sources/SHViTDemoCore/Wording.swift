@@ -1,31 +1,31 @@
 import Foundation
 import SHViTKit
 
-/// What a person reads: units, processors, and reasons in words.
+/// Text for people: numbers with units, processors, and errors.
 public enum Wording {
-    /// As "3.21 ms", in three digits.
+    /// Formats milliseconds with three significant digits, such as "3.21 ms".
     public static func milliseconds(_ value: Double, locale: Locale = .autoupdatingCurrent) -> String {
         "\(value.formatted(.number.precision(.significantDigits(3)).locale(locale))) ms"
     }
 
-    /// As "87.4%".
+    /// Formats a share from 0 to 1, such as "87.4%".
     public static func percent(_ share: Double, locale: Locale = .autoupdatingCurrent) -> String {
         share.formatted(.percent.precision(.fractionLength(0...1)).locale(locale))
     }
 
-    /// As "6.4 MB", of a million bytes each.
+    /// Formats bytes in millions, such as "6.4 MB".
     public static func megabytes(_ bytes: Int, locale: Locale = .autoupdatingCurrent) -> String {
         let millions = Double(bytes) / 1_000_000
         return "\(millions.formatted(.number.precision(.fractionLength(1)).locale(locale))) MB"
     }
 
-    /// As "41 dB"; equal signals have no noise at all.
+    /// Formats decibels, such as "41 dB"; "no noise" for equal signals.
     public static func decibels(_ value: Double, locale: Locale = .autoupdatingCurrent) -> String {
         guard value.isFinite else { return "no noise" }
         return "\(value.formatted(.number.precision(.fractionLength(0)).locale(locale))) dB"
     }
 
-    /// The runtime of artifacts of a kind.
+    /// Returns the name of a target's runtime.
     public static func engine(_ target: Manifest.Target) -> String {
         switch target {
         case .coreml: "Core ML"
@@ -34,16 +34,17 @@ public enum Wording {
         }
     }
 
-    /// What runs an artifact, as a report has it: "ExecuTorch 1.4.1 (XNNPACK)".
+    /// Returns the name of a runtime for a report, such as "ExecuTorch 1.4.1 (XNNPACK)".
     ///
-    /// - Parameter versions: of the app's engines; a runtime that comes with the system has none of its own.
+    /// - Parameter versions: The versions of the app's engines. A runtime that belongs to the system has none of its
+    ///   own.
     static func engine(_ manifest: Manifest, versions: [String: String]) -> String {
         let name = [engine(manifest.target), versions[manifest.target.rawValue]].compactMap(\.self)
         let backend = manifest.delegation.map { $0.backend == "XnnpackBackend" ? "XNNPACK" : $0.backend }
         return (name + (backend.map { ["(\($0))"] } ?? [])).joined(separator: " ")
     }
 
-    /// A choice of processors.
+    /// Returns the name of a set of compute units.
     public static func compute(_ compute: DeviceReport.Compute) -> String {
         switch compute {
         case .cpu: "CPU"
@@ -53,32 +54,32 @@ public enum Wording {
         }
     }
 
-    /// How hot a phone is.
+    /// Returns the name of a thermal state.
     public static func thermal(_ state: DeviceReport.ThermalState) -> String {
         switch state {
-        case .nominal: "cool"
-        case .fair: "warm"
-        case .serious: "hot"
-        case .critical: "too hot"
+        case .nominal: "nominal"
+        case .fair: "fair"
+        case .serious: "serious"
+        case .critical: "critical"
         }
     }
 
-    /// One result in a line, also for those who listen.
+    /// Returns a result as one line, which screen readers read too.
     public static func summary(of result: DeviceReport.Result, locale: Locale = .autoupdatingCurrent) -> String {
         let latency = result.latency
         return "\(result.name) on \(compute(result.compute)): "
             + "median \(milliseconds(latency.p50, locale: locale)), "
-            + "99 of 100 within \(milliseconds(latency.p99, locale: locale)), "
+            + "p99 \(milliseconds(latency.p99, locale: locale)), "
             + "\(latency.samples) inferences\(golden(result.golden))"
     }
 
-    /// Why something failed: ours in three parts, the system's in its own words.
+    /// Returns an error's text: all parts of an `SHViTError`, or the system's own description.
     public static func reason(_ error: any Error) -> String {
         (error as? SHViTError)?.description ?? error.localizedDescription
     }
 
     private static func golden(_ check: DeviceReport.GoldenCheck?) -> String {
         guard let check else { return "" }
-        return check.preprocessingPassed && check.inferencePassed ? ", goldens right" : ", goldens off"
+        return check.preprocessingPassed && check.inferencePassed ? ", golden check passed" : ", golden check failed"
     }
 }

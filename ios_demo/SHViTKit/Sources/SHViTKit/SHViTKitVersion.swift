@@ -1,5 +1,5 @@
-/// This package's version, which is that of `shvit-mobile` beside it.
+/// The version of this package, equal to that of `shvit-mobile`.
 public enum SHViTKitVersion {
-    /// As MAJOR.MINOR.PATCH.
+    /// The version, MAJOR.MINOR.PATCH.
     public static let text = "0.1.0"
 }

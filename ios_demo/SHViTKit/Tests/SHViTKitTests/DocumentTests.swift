@@ -3,7 +3,7 @@ import Testing
 
 @testable import SHViTKit
 
-/// Against `schemas/fixtures`, which Python writes and reads.
+/// Tests against `schemas/fixtures`, which Python writes and reads.
 struct DocumentTests {
     struct Invalid: Decodable {
         struct Case: Decodable, Sendable, CustomTestStringConvertible {
@@ -23,7 +23,7 @@ struct DocumentTests {
         return found.sorted().map { "\(folder)/\($0)" }
     }
 
-    /// The files of the documents that an app knows; it has no use for drift reports.
+    /// Returns the invalid documents of the kinds that an app reads.
     static func invalid() throws -> [Invalid.Case] {
         let invalid: Invalid = try Repository.json(Repository.fixtures.appending(path: "invalid/cases.json"))
         return invalid.cases.filter { $0.document != "drift_report" }
@@ -35,7 +35,7 @@ struct DocumentTests {
         return try folders.flatMap(files(in:)).filter { !$0.hasSuffix("drift_report.json") } + goldens
     }
 
-    /// Reads a file and writes it again, as the document that it says it is.
+    /// Reads a document of any kind and writes it again.
     static func rewritten(_ url: URL) throws -> Data {
         let data = try Data(contentsOf: url)
         let plain = try JSONDecoder().decode(JSONValue.self, from: data)
@@ -47,7 +47,7 @@ struct DocumentTests {
         }
     }
 
-    @Test("What is read is written again, with what only a newer version knows", arguments: try valid())
+    @Test("A document that is read and written again keeps unknown fields", arguments: try valid())
     func roundTrip(file: String) throws {
         let url = Repository.fixtures.appending(path: file)
 
@@ -58,11 +58,13 @@ struct DocumentTests {
         #expect(isSame)
     }
 
-    @Test("What breaks a schema is refused, and the place is named", arguments: try invalid())
+    @Test("An invalid document is rejected, and the error names the field", arguments: try invalid())
     func refused(example: Invalid.Case) throws {
         let url = Repository.fixtures.appending(path: "invalid/\(example.file)")
-        let told = sentence { try Self.open(url, as: example.document) }
-        #expect(told.contains(example.why) || told.contains("a fraction for a count") && example.file.contains("fraction"))
+        let message = sentence { try Self.open(url, as: example.document) }
+        #expect(
+            message.contains(example.why)
+                || message.contains("a fraction for a count") && example.file.contains("fraction"))
     }
 
     static func open(_ url: URL, as kind: String) throws {

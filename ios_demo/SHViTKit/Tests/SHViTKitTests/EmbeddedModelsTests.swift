@@ -3,7 +3,7 @@ import Testing
 
 @testable import SHViTKit
 
-/// On the models that `shvit-mobile embed` put into the demo app, where it has.
+/// Tests of the models that `shvit-mobile embed` put into the demo app.
 ///
 /// Linux has no decoder of JPEG: `SHVIT_PICTURES` names a folder in which Python has put the goldens' pictures, decoded,
 /// each named by the SHA-256 of its JPEG. Where `SHVIT_EMBEDDED` is "required", a store without models fails.
@@ -14,13 +14,13 @@ struct EmbeddedModelsTests {
         let listing = ModelStore(folder: Repository.embedded).listing()
         if environment["SHVIT_EMBEDDED"] == "required" {
             try #require(
-                !listing.models.isEmpty, "No model in \(Repository.embedded.path); put one there: make app-goldens")
+                !listing.models.isEmpty, "No model in \(Repository.embedded.path). Run: make app-goldens")
             try #require(listing.problems.isEmpty, "\(listing.problems)")
         }
         return listing.models
     }
 
-    @Test("Every embedded model is what was exported, and its goldens are its own")
+    @Test("Every embedded model matches its manifest and has goldens")
     func exported() async throws {
         for model in try Self.models() {
             try model.verify()
@@ -33,12 +33,12 @@ struct EmbeddedModelsTests {
             let outcome = try await GoldenChecker(goldens, decoder: decoder).check(Oracle(goldens))
 
             #expect(outcome.inference.passed)
-            // Both decode with Python's decoder, so that nothing is left to differ.
+            // Both use Python's decoder, so the pixels must be equal.
             #expect(outcome.preprocessing.difference == 0, "\(model.id)")
         }
     }
 
-    @Test("What Swift makes of the goldens' pictures is written down for Python to judge, where SHVIT_PIXELS says")
+    @Test("The goldens' pixels are written to SHVIT_PIXELS for the check in Python")
     func pixels() throws {
         guard let folder = Self.environment["SHVIT_PIXELS"] else { return }
         let decoder = try #require(Self.decoder(), "SHVIT_PICTURES is not set")
@@ -53,7 +53,7 @@ struct EmbeddedModelsTests {
         }
     }
 
-    /// Reads what Python decoded: binary PPM.
+    /// Returns a decoder that reads the PPM files that Python wrote.
     static func decoder() -> GoldenChecker.Decoder? {
         guard let folder = environment["SHVIT_PICTURES"] else { return nil }
         return { jpeg in
@@ -65,7 +65,7 @@ struct EmbeddedModelsTests {
         }
     }
 
-    @Test("The fixtures' own pictures become the fixtures' pixels")
+    @Test("The fixtures' pictures become the fixtures' pixels")
     func fixtures() async throws {
         guard let decoder = Self.decoder() else { return }
         let set = try GoldenSet(folder: GoldenCheckerTests.folder, of: GoldenCheckerTests.artifact)

@@ -3,9 +3,9 @@ import Testing
 
 @testable import SHViTKit
 
-/// Literals from Python's hashlib and `shvit_mobile.fingerprints`.
+/// Tests with values from Python's hashlib and fingerprints.
 struct FingerprintTests {
-    @Test("SHA-256 is FIPS 180-4's, at every length around a block's end")
+    @Test("SHA-256 is correct at every length around a block's end")
     func bytes() {
         #expect(
             Fingerprint.sha256(of: Data()) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
@@ -17,7 +17,7 @@ struct FingerprintTests {
             Fingerprint.sha256(of: long) == "cd2df694e424bc7968cc37f47751019e5ca0cd1bdf2e479ea537c3a1c32ee1aa")
     }
 
-    @Test("In pieces it is what it is as a whole", arguments: [1, 55, 56, 63, 64, 65, 119, 120, 128])
+    @Test("Hashing in pieces gives the same digest", arguments: [1, 55, 56, 63, 64, 65, 119, 120, 128])
     func pieces(size: Int) {
         let data = Data((0..<517).map { (i: Int) -> UInt8 in UInt8(i % 256) })
         var digest = SHA256Digest()
@@ -29,7 +29,7 @@ struct FingerprintTests {
         #expect(Fingerprint.sha256(of: ended) == Self.knownPrefixes[size])
     }
 
-    @Test("A package is hashed file by file in Python's order, hidden ones too")
+    @Test("A package is hashed file by file in Python's order, including hidden files")
     func package() async throws {
         try await withFolder { folder in
             let package = folder.appending(path: "p.mlpackage")
@@ -52,7 +52,7 @@ struct FingerprintTests {
         }
     }
 
-    @Test("What is not there is named")
+    @Test("The error names the missing file")
     func missing() {
         let nowhere = URL(filePath: "/nowhere/model.pte")
         #expect(sentence { _ = try Fingerprint.sha256(of: nowhere) }.contains("model.pte cannot be read"))

@@ -3,7 +3,7 @@ import Testing
 
 @testable import SHViTKit
 
-/// On the goldens of `schemas/fixtures/goldens`: pictures of the model's own size, so that preprocessing keeps them.
+/// Tests with `schemas/fixtures/goldens`, whose pictures have the model's size, so that preprocessing keeps them.
 struct GoldenCheckerTests {
     static let artifact = "8224a0af1dc4b82a0fe293f1256aff92d90b527fdca0e31fa2250c8db4efa6ba"
     static let folder = Repository.fixtures.appending(path: "goldens/shvit_s1-64-executorch-fp32.goldens")
@@ -14,7 +14,7 @@ struct GoldenCheckerTests {
         set = try GoldenSet(folder: Self.folder, of: Self.artifact)
     }
 
-    @Test("A device that does as the exporter did passes both halves")
+    @Test("A device that reproduces the goldens passes both parts")
     func passes() async throws {
         let outcome = try await GoldenChecker(set, decoder: set.knownPictures()).check(Oracle(set))
         #expect(outcome.passed)
@@ -23,13 +23,13 @@ struct GoldenCheckerTests {
         #expect(record.pixelsDifference == 0)
         #expect(record.images == 2)
         #expect(record.sameClass == 2)
-        // The stored logits are rounded to Float on their way.
+        // The stored logits are rounded to Float.
         #expect(record.largestDifference < 1e-6)
         #expect(record.sqnrDb > 120)
-        #expect(outcome.sentences.allSatisfy { $0.contains("is right") })
+        #expect(outcome.sentences.allSatisfy { $0.contains("passed") })
     }
 
-    @Test("Logits off by more than the tolerance fail inference alone")
+    @Test("Logits beyond the tolerance fail only inference")
     func inferenceIsOff() async throws {
         let off = try Oracle(set) { $0 + 0.01 }
         let outcome = try await GoldenChecker(set, decoder: set.knownPictures()).check(off)
@@ -38,27 +38,27 @@ struct GoldenCheckerTests {
         #expect(!outcome.passed)
         #expect(abs(outcome.inference.largestDifference - 0.01) < 1e-5)
         #expect(outcome.inference.sameClass == 2)
-        #expect(outcome.sentences[0].contains("Preprocessing is right"))
-        #expect(outcome.sentences[1].contains("Inference is off"))
-        // 10 log10 of the stored logits' power over 0.01 squared.
+        #expect(outcome.sentences[0].contains("Preprocessing passed"))
+        #expect(outcome.sentences[1].contains("Inference failed"))
+        // 10 log10(power of the stored logits / 0.01^2).
         let logits = set.goldens.images.flatMap(\.logits)
         let power = logits.map { $0 * $0 }.reduce(0, +) / Double(logits.count)
         #expect(abs(outcome.inference.sqnrDb - 10 * log10(power / 1e-4)) < 0.01)
     }
 
-    @Test("Logits off by less than the tolerance pass")
+    @Test("Logits within the tolerance pass")
     func withinTheTolerance() async throws {
         let near = try Oracle(set) { $0 - 0.0009 }
         #expect(try await GoldenChecker(set, decoder: set.knownPictures()).check(near).passed)
     }
 
-    @Test("Another class is counted")
+    @Test("A different class is counted")
     func anotherClass() async throws {
         let turned = try Oracle(set) { -$0 }
         #expect(try await GoldenChecker(set, decoder: set.knownPictures()).check(turned).inference.sameClass == 0)
     }
 
-    @Test("Exchanged colours fail preprocessing alone")
+    @Test("Swapped colors fail only preprocessing")
     func preprocessingIsOff() async throws {
         let preprocessor = try Preprocessor(set.goldens.preprocessing)
         let checker = try GoldenChecker(set, decoder: set.knownPictures()) {
@@ -68,10 +68,10 @@ struct GoldenCheckerTests {
         #expect(outcome.preprocessing.passed == false)
         #expect(outcome.inference.passed)
         #expect(outcome.record.passed == false)
-        #expect(outcome.sentences[0].contains("Preprocessing is off"))
+        #expect(outcome.sentences[0].contains("Preprocessing failed"))
     }
 
-    @Test("Pixels of another size are as far off as pixels can be")
+    @Test("Pixels of another size have the largest difference")
     func anotherSize() async throws {
         let checker = try GoldenChecker(set, decoder: set.knownPictures()) {
             $0.cropped(top: 0, left: 0, height: 8, width: 8)
@@ -81,14 +81,14 @@ struct GoldenCheckerTests {
 
     @Test("Equal logits have no noise")
     func infinite() async throws {
-        // In halves, which a Float holds exactly.
+        // Multiples of 0.5, which Float represents exactly.
         let set = try await Self.rewritten { $0.replacing(/-?\d+\.\d+(?=[,\n])/) { _ in "0.5" } }
         let outcome = try await GoldenChecker(set.set, decoder: set.set.knownPictures()).check(Oracle(set.set))
         #expect(outcome.inference.sqnrDb == .infinity)
         try FileManager.default.removeItem(at: set.folder)
     }
 
-    @Test("An answer that is none is told in words")
+    @Test("Invalid logits are an error")
     func noAnswer() async throws {
         let checker = try GoldenChecker(set, decoder: set.knownPictures())
         let nothing = Oracle(answers: [], classes: 3)
@@ -97,13 +97,13 @@ struct GoldenCheckerTests {
         #expect(await sentence { _ = try await checker.check(infinite) }.contains("not finite"))
     }
 
-    @Test("Goldens of another artifact are refused")
+    @Test("Goldens of another artifact are rejected")
     func anotherArtifact() {
         let other = String(repeating: "0", count: 64)
         #expect(sentence { _ = try GoldenSet(folder: Self.folder, of: other) }.contains("another artifact"))
     }
 
-    @Test("A damaged golden is refused", arguments: ["0.jpg", "1.pixels.rgb"])
+    @Test("A damaged golden is rejected", arguments: ["0.jpg", "1.pixels.rgb"])
     func damaged(name: String) async throws {
         let copy = try await Self.rewritten { $0 }
         try Data("damaged".utf8).write(to: copy.folder.appending(path: name))
@@ -115,7 +115,7 @@ struct GoldenCheckerTests {
         try FileManager.default.removeItem(at: copy.folder)
     }
 
-    @Test("A check that is cancelled stops")
+    @Test("A cancelled check stops")
     func cancelled() async throws {
         let checker = try GoldenChecker(set, decoder: set.knownPictures())
         let oracle = try Oracle(set)
@@ -126,7 +126,7 @@ struct GoldenCheckerTests {
         await #expect(throws: CancellationError.self) { _ = try await task.value }
     }
 
-    /// A copy of the goldens whose list is changed as a text.
+    /// Returns a copy of the goldens with an edited list.
     static func rewritten(_ change: (String) -> String) async throws -> (set: GoldenSet, folder: URL) {
         let copy = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).goldens")
         try FileManager.default.copyItem(at: folder, to: copy)

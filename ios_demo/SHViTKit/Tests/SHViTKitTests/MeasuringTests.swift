@@ -3,7 +3,7 @@ import Testing
 
 @testable import SHViTKit
 
-/// Against `schemas/vectors/percentiles.json`, which NumPy made.
+/// Tests against `schemas/vectors/percentiles.json`, computed by NumPy.
 struct MeasuringTests {
     struct Vectors: Decodable {
         let cases: [Case]
@@ -27,7 +27,7 @@ struct MeasuringTests {
         return vectors.cases
     }
 
-    @Test("Percentiles are NumPy's", arguments: try cases())
+    @Test("Percentiles equal NumPy's", arguments: try cases())
     func percentiles(of example: Case) throws {
         for point in example.percentiles {
             let ours = try #require(percentile(point.share, of: example.samples))
@@ -40,7 +40,7 @@ struct MeasuringTests {
         #expect(latency.samples == example.samples.count)
     }
 
-    @Test("There is no percentile of nothing, and none past the ends")
+    @Test("No samples or a share out of range give no percentile")
     func noPercentile() {
         #expect(percentile(50, of: []) == nil)
         #expect(percentile(101, of: [1]) == nil)
@@ -48,7 +48,7 @@ struct MeasuringTests {
         #expect(Latency(of: []) == nil)
     }
 
-    @Test("A histogram counts every sample, and its last bin holds the tail")
+    @Test("A histogram counts every sample, the tail in its last bin")
     func histogram() throws {
         let samples: [Double] = (1...99).map { Double($0) } + [10_000]
         let histogram = try #require(Histogram(of: samples, bins: 7))
@@ -63,16 +63,16 @@ struct MeasuringTests {
         #expect(Histogram(of: [1], bins: 0) == nil)
     }
 
-    @Test("Guesses are ranked by their softmax, which large logits do not overflow")
+    @Test("Predictions are sorted by softmax, which large logits do not overflow")
     func ranking() {
         #expect(softmax([]) == [])
         let shares = softmax([1000, 1000 + Float(log(3.0))])
         #expect(abs(shares[1] - 0.75) < 1e-4)
-        let ranked = guesses(2, of: [0, 5, 5, 1], labels: ["a", "b"])
+        let ranked = predictions(2, of: [0, 5, 5, 1], labels: ["a", "b"])
         #expect(ranked.map(\.label) == ["b", "2"])
         #expect(ranked.map(\.id) == [1, 2])
-        #expect(guesses(9, of: [1, 2], labels: []).map(\.id) == [1, 0])
-        #expect(guesses(-1, of: [1, 2], labels: []).isEmpty)
+        #expect(predictions(9, of: [1, 2], labels: []).map(\.id) == [1, 0])
+        #expect(predictions(-1, of: [1, 2], labels: []).isEmpty)
         #expect(largestIndex([1, 3, 3]) == 1)
         #expect(largestIndex([Double]()) == nil)
     }

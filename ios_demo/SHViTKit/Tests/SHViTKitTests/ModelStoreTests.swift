@@ -7,7 +7,7 @@ struct ModelStoreTests {
     static let stem = "shvit_s1-64-executorch-fp32"
     static let program = Data("not a program, but bytes with a fingerprint".utf8)
 
-    /// A store of one model, as `shvit-mobile embed` lays it out, with a program of our own.
+    /// Returns a store with one model, laid out as by `shvit-mobile embed`, with a fake program.
     static func store(in folder: URL, labels: String? = nil) throws -> ModelStore {
         let model = folder.appending(path: stem)
         let fixtures = Repository.fixtures.appending(path: "goldens")
@@ -25,7 +25,7 @@ struct ModelStoreTests {
         return ModelStore(folder: folder)
     }
 
-    @Test("A model is found with all that belongs to it")
+    @Test("A model is listed with manifest, labels and goldens")
     func found() async throws {
         try await withFolder { folder in
             let listing = try Self.store(in: folder).listing()
@@ -39,7 +39,7 @@ struct ModelStoreTests {
         }
     }
 
-    @Test("Labels come from their file where there is one")
+    @Test("Labels come from labels.txt if it exists")
     func labels() async throws {
         let names = (0..<10).map { "class \($0)" }
         try await withFolder { folder in
@@ -54,11 +54,11 @@ struct ModelStoreTests {
         try await withFolder { folder in
             let store = try Self.store(in: folder)
             try write(Data([0xff, 0xfe, 0xff]), to: folder.appending(path: "\(Self.stem)/labels.txt"))
-            #expect(store.listing().problems.first?.what.contains("not text") == true)
+            #expect(store.listing().problems.first?.what.contains("not UTF-8 text") == true)
         }
     }
 
-    @Test("A damaged artifact, and damaged goldens, are refused")
+    @Test("A damaged artifact and damaged goldens are rejected")
     func damaged() async throws {
         try await withFolder { folder in
             let model = try #require(Self.store(in: folder).listing().models.first)
@@ -81,7 +81,7 @@ struct ModelStoreTests {
         }
     }
 
-    @Test("One damaged model does not hide the others, and a store that is not there says so")
+    @Test("A damaged model does not hide the others, and a missing store is an error")
     func problems() async throws {
         try await withFolder { folder in
             let store = try Self.store(in: folder)

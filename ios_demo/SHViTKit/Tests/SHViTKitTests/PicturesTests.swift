@@ -3,14 +3,14 @@ import Testing
 
 @testable import SHViTKit
 
-/// Pictures as systems hand them over: on their side, and in memory of their own layout.
+/// Tests of rotated pictures and of memory layouts.
 struct PicturesTests {
-    /// Two rows of three pixels that hold their numbers.
+    /// Returns two rows of three numbered pixels.
     static func numbered() throws -> RGBImage {
         try RGBImage(height: 2, width: 3, bytes: (0..<6).flatMap { [UInt8](repeating: $0, count: 3) })
     }
 
-    /// What Pillow makes of 0 1 2 / 3 4 5 where EXIF's orientation is the index; 0 and 9 are none.
+    /// Pillow's result for 0 1 2 / 3 4 5 with the index as EXIF orientation; 0 and 9 are invalid.
     static let upright: [[[UInt8]]] = [
         [[0, 1, 2], [3, 4, 5]],
         [[0, 1, 2], [3, 4, 5]],
@@ -24,7 +24,7 @@ struct PicturesTests {
         [[0, 1, 2], [3, 4, 5]],
     ]
 
-    @Test("A picture is set upright as Pillow does it", arguments: 0...9)
+    @Test("A picture is rotated as by Pillow", arguments: 0...9)
     func upright(orientation: Int) throws {
         let expected = Self.upright[orientation]
         let picture = try Self.numbered().upright(from: orientation)
@@ -33,7 +33,7 @@ struct PicturesTests {
         #expect(picture.bytes == expected.flatMap { $0 }.flatMap { [UInt8](repeating: $0, count: 3) })
     }
 
-    @Test("Rows with padding behind them are read, the fourth sample is not")
+    @Test("Row padding and the fourth sample are skipped")
     func read() {
         // Two rows of one pixel, four bytes of padding each.
         let memory: [UInt8] = [1, 2, 3, 99, 7, 7, 7, 7, 4, 5, 6, 99, 7, 7, 7, 7]
@@ -42,10 +42,10 @@ struct PicturesTests {
         }
         #expect(bytes(.rgba) == [1, 2, 3, 4, 5, 6])
         #expect(bytes(.bgra) == [3, 2, 1, 6, 5, 4])
-        #expect(bytes(.grey) == [1, 1, 1, 4, 4, 4])
+        #expect(bytes(.gray) == [1, 1, 1, 4, 4, 4])
     }
 
-    @Test("What Core ML is given is opaque, and leaves the padding alone")
+    @Test("A picture for Core ML is opaque, and padding is not written")
     func written() throws {
         let picture = try RGBImage(height: 2, width: 1, bytes: [1, 2, 3, 4, 5, 6])
         var memory = [UInt8](repeating: 7, count: 16)

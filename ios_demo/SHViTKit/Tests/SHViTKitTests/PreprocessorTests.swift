@@ -3,7 +3,7 @@ import Testing
 
 @testable import SHViTKit
 
-/// Against `schemas/vectors/preprocessing`, which Pillow made.
+/// Tests against `schemas/vectors/preprocessing`, computed with Pillow.
 struct PreprocessorTests {
     struct Vectors: Decodable {
         let cases: [Case]
@@ -35,7 +35,7 @@ struct PreprocessorTests {
         return vectors.cases
     }
 
-    @Test("The pixels are Pillow's, bit for bit", arguments: try cases())
+    @Test("Pixels equal Pillow's, bit for bit", arguments: try cases())
     func pixels(of example: Case) throws {
         let picture = try RGBImage(
             height: example.picture.height, width: example.picture.width,
@@ -46,16 +46,16 @@ struct PreprocessorTests {
 
         #expect([pixels.height, pixels.width] == example.preprocessing.size)
         let expected = try Repository.bytes(Self.folder.appending(path: example.pixels.file))
-        // A count, since Swift Testing would describe how two long lists differ, for minutes.
+        // Compare a count: Swift Testing takes minutes to describe how two long lists differ.
         #expect(zip(pixels.bytes, expected).count { $0 != $1 } == 0)
-        let normalised = preprocessor.normalised(pixels)
-        #expect(normalised.count == expected.count)
-        for (ours, theirs) in zip(normalised, example.normalised) {
+        let normalized = preprocessor.normalizedValues(of: pixels)
+        #expect(normalized.count == expected.count)
+        for (ours, theirs) in zip(normalized, example.normalised) {
             #expect(abs(ours - theirs) < 1e-6)
         }
     }
 
-    /// What Python's `Preprocessing.pixels` makes of `drawn(height, width)`, as SHA-256.
+    /// The SHA-256 of Python's `Preprocessing.pixels` for `drawn(height, width)`.
     static let shapes: [(Int, Int, Preprocessing, String)] = [
         (
             3, 2000, Preprocessing(size: [16, 16]),
@@ -75,7 +75,7 @@ struct PreprocessorTests {
         ),
     ]
 
-    @Test("Very long pictures are cut to their middle first, and odd sizes round as Python does", arguments: shapes)
+    @Test("Very long pictures are cut to their middle, and odd sizes round as in Python", arguments: shapes)
     func longPictures(height: Int, width: Int, preprocessing: Preprocessing, sha256: String) throws {
         let drawn = (0..<height * width * 3).map { (i: Int) -> UInt8 in UInt8((i * i / 7 + i) % 251) }
         let picture = try RGBImage(height: height, width: width, bytes: drawn)
@@ -86,7 +86,7 @@ struct PreprocessorTests {
     }
 
     @Test(
-        "Values that make no sense are refused",
+        "Invalid values are rejected",
         arguments: [
             (Preprocessing(size: [0, 224]), "size is [0, 224]"),
             (Preprocessing(size: [224]), "size is [224]"),
@@ -99,20 +99,21 @@ struct PreprocessorTests {
         #expect(sentence { _ = try Preprocessor(preprocessing) }.contains(words))
     }
 
-    @Test("A field that is missing in JSON is ImageNet's")
+    @Test("A missing JSON field has ImageNet's value")
     func defaults() throws {
         let decoded = try JSONDecoder().decode(Preprocessing.self, from: Data("{}".utf8))
         #expect(decoded == Preprocessing())
     }
 
-    @Test("Bytes that are no picture of their size are refused")
+    @Test("Bytes that do not fit the size are rejected")
     func picture() {
         #expect(
-            sentence { _ = try RGBImage(height: 2, width: 2, bytes: [1, 2, 3]) }.contains("Three bytes a pixel are 12"))
+            sentence { _ = try RGBImage(height: 2, width: 2, bytes: [1, 2, 3]) }.contains(
+                "Three bytes per pixel are 12"))
         #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.contains("0 rows and 2 columns"))
     }
 
-    @Test("The difference of two pictures is a mean over their values")
+    @Test("The difference of two pictures is the mean over their values")
     func difference() throws {
         let one = try RGBImage(height: 1, width: 2, bytes: [0, 10, 255, 3, 3, 3])
         let other = try RGBImage(height: 1, width: 2, bytes: [6, 10, 249, 3, 3, 3])
@@ -120,17 +121,17 @@ struct PreprocessorTests {
         #expect(one.meanDifference(from: try RGBImage(height: 2, width: 1, bytes: one.bytes)) == nil)
     }
 
-    /// Literals from `shvit_mobile.images.layout.space_to_depth`.
-    @Test("Blocks of a space-to-depth input lie as Python lays them")
+    /// Values from `shvit_mobile.images.layout.space_to_depth`.
+    @Test("A space-to-depth input has Python's order")
     func spaceToDepth() throws {
         let pixels = try RGBImage(height: 3, width: 2, bytes: Array(1...18))
         let preprocessor = try Preprocessor(Preprocessing(size: [3, 2]))
         var input: Manifest.Input = try Repository.json(
             Repository.fixtures.appending(path: "goldens/shvit_s1-64-executorch-fp32.manifest.json"), field: "input")
 
-        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.raw(pixels))
-        input.values = .normalised
-        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.normalised(pixels))
+        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.rawValues(of: pixels))
+        input.values = .normalized
+        #expect(preprocessor.tensor(of: pixels, for: input) == preprocessor.normalizedValues(of: pixels))
 
         input.values = .pixels
         input.layout = .spaceToDepth

@@ -23,7 +23,7 @@ struct ProfilerTests {
         Profiler(plan, probe: phone, stopwatch: clock.stopwatch)
     }
 
-    @Test("Compiling, loading, the first inference and those that count are told apart")
+    @Test("Compilation, loading, first inference and measured inferences are separate")
     func apart() async throws {
         let durations: [Duration] = [.milliseconds(30), .milliseconds(20), .milliseconds(20)]
         let counted: [Duration] = [.milliseconds(4), .milliseconds(2), .milliseconds(3)]
@@ -49,7 +49,7 @@ struct ProfilerTests {
         #expect(!report.fixture)
     }
 
-    /// Tells where its operators would run, or fails to.
+    /// A source with a compute plan, or with an error.
     struct Placed: ClassifierSource {
         let model: TimedClassifier
         let counts: [String: Int]?
@@ -62,7 +62,7 @@ struct ProfilerTests {
         }
     }
 
-    @Test("Where operators run is reported, and a model without a plan is measured all the same")
+    @Test("The placement is reported, and a model without a plan is still measured")
     func placement() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
@@ -72,7 +72,7 @@ struct ProfilerTests {
         #expect(report.results.map(\.placement) == [["gpu": 2, "cpu": 1], nil, nil])
     }
 
-    @Test("A model that needs no compiling has no time of it, and a silent phone tells nothing")
+    @Test("Without compilation there is no compilation time, and unknown conditions are nil")
     func silence() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
@@ -84,7 +84,7 @@ struct ProfilerTests {
         #expect(report.conditions?.lowPower == nil)
     }
 
-    @Test("Models take turns in rounds, each with its own warm-up, and are loaded once")
+    @Test("Rounds interleave the models, each with its warm-up, and load them once")
     func turns() async throws {
         let order = Locked<[String]>([])
         let models = ["a", "b"].map { name in contestant(Ordered(name: name, order: order, clock: clock), name: name) }
@@ -92,17 +92,17 @@ struct ProfilerTests {
 
         let report = try #require(try await profiler(plan).measure(models, about: about).report)
 
-        // The first inference after loading; then one to warm up, and two that count.
+        // The first inference after loading, then one warm-up and two measured inferences.
         let expected = ["a loaded", "a", "aaa", "b loaded", "b", "bbb", "aaa", "bbb", "aaa", "bbb"]
         #expect(order.withLock { $0.joined() } == expected.joined())
         #expect(report.results.map(\.name) == ["a", "b"])
-        // Each inference takes a millisecond more than the one before it, whoever's it is: rounds are kept apart.
+        // Each inference takes a millisecond more than the previous one of any model, so rounds differ.
         #expect(report.results[0].samplesMs == [[3, 4], [10, 11], [16, 17]])
         #expect(report.results[1].samplesMs == [[7, 8], [13, 14], [19, 20]])
         #expect(report.settings == .init(rounds: 3, warmUp: 1, iterations: 2))
     }
 
-    /// Notes who is asked when; each inference takes a millisecond longer than the last of anyone.
+    /// Records the order of calls; each inference takes a millisecond longer than the previous one of any model.
     struct Ordered: Classifier, ClassifierSource {
         let name: String
         let order: Locked<[String]>
@@ -124,7 +124,7 @@ struct ProfilerTests {
     }
 
     @Test(
-        "A turn by the clock has the inferences that begin within it, at least one; the settings tell of the shortest")
+        "A timed turn counts the inferences that begin within it, and the settings report the shortest turn")
     func timedTurns() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1), .seconds(3), .seconds(3), .seconds(9)])
         let plan = try Profiler.Plan(warmUp: 0, turn: .seconds(4), rounds: 2)
@@ -133,9 +133,9 @@ struct ProfilerTests {
         #expect(report.settings.iterations == 1)
     }
 
-    @Test("A sustained run comes after the rounds, lasts its seconds, and its medians are taken window by window")
+    @Test("A sustained run follows the rounds and reports the median of each window")
     func sustained() async throws {
-        // Loading and one turn, then 10 s of inferences of 0.5 s, then slower ones of 2 s.
+        // Loading and one turn, then 10 s of inferences of 0.5 s, then inferences of 2 s.
         let quick = [Duration](repeating: .milliseconds(500), count: 22)
         let model = TimedClassifier(clock, durations: quick + [.seconds(2)])
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 25, window: 10)
@@ -148,7 +148,7 @@ struct ProfilerTests {
         #expect(windows.map(\.samples) == [20, 5, 3])
         #expect(windows.map(\.p50) == [500, 2000, 2000])
         #expect(windows.map(\.thermal) == [.serious, .critical, .critical])
-        // The latency is that of the rounds, in which the phone rests.
+        // The latency covers only the rounds.
         #expect(report.results[0].samplesMs == [[500]])
         let thermal = try #require(report.conditions?.thermal)
         #expect(thermal.map(\.state) == [.nominal, .fair, .serious, .critical, .critical, .critical])
@@ -158,7 +158,7 @@ struct ProfilerTests {
         #expect(report.conditions?.charging == true)
     }
 
-    @Test("A pause longer than a window leaves no empty window behind")
+    @Test("A pause longer than a window creates no empty window")
     func gap() async throws {
         let model = TimedClassifier(clock, durations: [.seconds(1), .seconds(1), .seconds(25), .seconds(1)])
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 26, window: 10)
@@ -166,7 +166,7 @@ struct ProfilerTests {
         #expect(report.results[0].windows.map(\.startS) == [0, 20])
     }
 
-    @Test("Memory is what the app grew by while a model loaded and ran")
+    @Test("Memory is the app's growth while a model loads and runs")
     func memory() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
         let plan = try Profiler.Plan(warmUp: 3, turn: .iterations(4), rounds: 2)
@@ -178,7 +178,7 @@ struct ProfilerTests {
         #expect(result.runningMemoryBytes == 6 << 20)
     }
 
-    @Test("Progress goes from nothing to all, over all models")
+    @Test("Progress goes from 0 to 1 over all models")
     func progress() async throws {
         let seen = Locked<[Profiler.Progress]>([])
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(2), rounds: 2, sustained: 1)
@@ -198,7 +198,7 @@ struct ProfilerTests {
         func load() async throws -> any Classifier { throw SHViTError("The program is damaged.") }
     }
 
-    @Test("A model that fails does not stop the others, and nothing measured is no report")
+    @Test("A failing model does not stop the others, and without results there is no report")
     func failures() async throws {
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
         let good = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
@@ -210,7 +210,7 @@ struct ProfilerTests {
         #expect(nothing.report == nil)
     }
 
-    /// Answers so often, then never again.
+    /// A classifier that fails after a number of inferences.
     final class Tiring: Classifier, ClassifierSource {
         let left: Locked<Int>
 
@@ -228,7 +228,7 @@ struct ProfilerTests {
         }
     }
 
-    @Test("A model that fails in a later round is told, and nothing of it is reported")
+    @Test("A model that fails in a later round is a failure and not in the report")
     func laterFailure() async throws {
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 3, sustained: 1)
         let good = contestant(TimedClassifier(clock, durations: [.seconds(1)]))
@@ -238,7 +238,7 @@ struct ProfilerTests {
         #expect(outcome.failures.first?.reason.isEmpty == false)
     }
 
-    @Test("The report names each exporter of what was measured, and none of what failed")
+    @Test("The report names the exporters of measured models only")
     func exporters() async throws {
         let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
         var models = ["0.2.0", "0.1.0", "0.2.0"].map { version in
@@ -253,7 +253,7 @@ struct ProfilerTests {
         #expect(report?.versions["shvit-mobile"] == "0.1.0, 0.2.0")
     }
 
-    /// Cancels the task that asks it, at the third inference.
+    /// Cancels its task at the third inference.
     final class Cancelling: Classifier, ClassifierSource {
         let asked = Locked(0)
         func load() async throws -> any Classifier { self }
@@ -267,7 +267,7 @@ struct ProfilerTests {
         }
     }
 
-    @Test("A cancelled measurement stops before the next inference, in the warm-up too", arguments: [0, 100])
+    @Test("A cancelled measurement stops before the next inference, also in the warm-up", arguments: [0, 100])
     func cancelled(warmUp: Int) async throws {
         let model = Cancelling()
         let plan = try Profiler.Plan(warmUp: warmUp, turn: .iterations(1_000_000))
@@ -277,7 +277,7 @@ struct ProfilerTests {
         #expect(model.asked.withLock { $0 } == 3)
     }
 
-    @Test("A plan by which nothing is measured is refused")
+    @Test("A plan that measures nothing is rejected")
     func plans() {
         #expect(throws: SHViTError.self) { try Profiler.Plan(turn: .iterations(0)) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(turn: .seconds(0)) }

@@ -2,7 +2,7 @@ import Foundation
 
 @testable import SHViTKit
 
-/// The files that Python and Kotlin test against too.
+/// The files that the tests in Python and Kotlin share.
 enum Repository {
     static let root = URL(filePath: #filePath)
         .deletingLastPathComponent()  // SHViTKitTests
@@ -12,17 +12,17 @@ enum Repository {
         .deletingLastPathComponent()
     static let vectors = root.appending(path: "schemas/vectors")
     static let fixtures = root.appending(path: "schemas/fixtures")
-    /// Where `shvit-mobile embed` puts models.
+    /// The folder for models of `shvit-mobile embed`.
     static let embedded = root.appending(path: "ios_demo/SHViTDemo/Models")
 
-    /// A file of JSON whose keys are in snake case.
+    /// Decodes a JSON file with snake-case keys.
     static func json<Value: Decodable>(_ url: URL) throws -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         return try decoder.decode(Value.self, from: Data(contentsOf: url))
     }
 
-    /// One field of such a file.
+    /// Decodes one field of such a file.
     static func json<Value: Decodable>(_ url: URL, field: String) throws -> Value {
         let fields: [String: JSONValue] = try json(url)
         let data = try JSONEncoder().encode(fields[field])
@@ -36,19 +36,19 @@ enum Repository {
     }
 }
 
-/// The words of the error that something throws; "no error" where it throws none.
+/// Returns the text of the error that `body` throws, or "no error".
 func sentence(of body: () throws -> Void) -> String {
     do { try body() } catch { return "\(error)" }
     return "no error"
 }
 
-/// As above, of what takes time.
+/// The same for asynchronous work.
 func sentence(of body: () async throws -> Void) async -> String {
     do { try await body() } catch { return "\(error)" }
     return "no error"
 }
 
-/// Does something with a folder of its own, which is removed afterwards.
+/// Calls `body` with a temporary folder.
 func withFolder<Value: Sendable>(
     isolation: isolated (any Actor)? = #isolation, _ body: (URL) async throws -> Value
 ) async throws -> Value {
@@ -58,7 +58,7 @@ func withFolder<Value: Sendable>(
     return try await body(folder)
 }
 
-/// Writes a file and the folders around it.
+/// Writes a file and creates its folders.
 func write(_ data: Data, to url: URL) throws {
     try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
     try data.write(to: url)

@@ -4,9 +4,9 @@ import Testing
 @testable import SHViTDemoCore
 @testable import SHViTKit
 
-/// The whole job with a model in pure Swift: embedded files, goldens, profiler, report.
+/// Tests of a whole run with a model in pure Swift: embedded files, goldens, profiler, report.
 struct SimulatedRunTests {
-    @Test("A simulated run gives a report that is read again, and goldens that another model answers are off")
+    @Test("A simulated run writes a valid report, and another model fails the golden check")
     func report() async throws {
         try await withFolder { folder in
             let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
@@ -37,10 +37,10 @@ struct SimulatedRunTests {
         name: "SHViTDemo", info: [:], device: .init(model: "simulated", system: "simulated", cores: 1),
         executorch: "1.4.1")
 
-    /// How much longer an inference takes than in the earliest report, by the report's name.
+    /// The slowdown of each report against the earliest one.
     static let slowdowns = ["earlier": 1.0, "now": 1.01, "slower": 1.2]
 
-    @Test("The benchmark of the embedded models gives reports that Python judges, where SHVIT_REPORTS says")
+    @Test("The benchmark's reports are written to SHVIT_REPORTS for the check in Python")
     func embedded() async throws {
         guard let folder = ProcessInfo.processInfo.environment["SHVIT_REPORTS"] else { return }
         let decoder = try #require(EmbeddedModelsTests.decoder(), "SHVIT_PICTURES is not set")
@@ -58,14 +58,14 @@ struct SimulatedRunTests {
             var report = try #require(outcome.report)
             #expect(report.results.count == trials.count)
             #expect(report.results.allSatisfy { $0.golden?.passed == true && $0.windows.count == 3 })
-            // The times are a clock's that is moved by hand, and this is no phone.
+            // A simulated clock measures, and this is not a phone.
             report.fixture = true
             let place = URL(filePath: folder).appending(path: "\(name).json")
             try write(Document(report).json(), to: place)
         }
     }
 
-    @Test("A report that its schema refuses is not written")
+    @Test("A report that violates its schema is not written")
     func refused() async throws {
         try await withFolder { folder in
             let place = folder.appending(path: "report.json")
@@ -73,14 +73,14 @@ struct SimulatedRunTests {
                 created: "2025-02-14T09:41:00+01:00", app: "Tests", versions: [:],
                 device: .init(model: "iPhone16,1", system: "iOS 18.3", cores: 6),
                 settings: .init(warmUp: 0, iterations: 1), conditions: .init(battery: 1.5), results: [])
-            let told = sentence { try Document(report).write(to: place) }
-            #expect(told.contains("conditions.battery is 1.5, out of its bounds"))
+            let message = sentence { try Document(report).write(to: place) }
+            #expect(message.contains("conditions.battery is 1.5, out of range"))
             #expect(!FileManager.default.fileExists(atPath: place.path))
         }
     }
 }
 
-/// Stands for a runtime: answers a model's goldens as they were answered where it was exported, and moves a clock.
+/// A simulated runtime: returns the goldens' logits and advances a clock.
 private struct SimulatedRuntime: ClassifierSource {
     let model: EmbeddedModel
     let milliseconds: Double
@@ -109,7 +109,7 @@ private struct SimulatedRuntime: ClassifierSource {
                 count += 1
                 return count
             }
-            // Within 1% of each other, in no order that follows the rounds.
+            // Within 1% of each other, independent of the rounds.
             clock.add(.milliseconds(milliseconds * (1 + Double(index * 7919 % 101) / 10_000)))
             return try await oracle.logits(for: pixels)
         }

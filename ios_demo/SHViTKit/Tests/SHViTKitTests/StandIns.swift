@@ -2,7 +2,7 @@ import Foundation
 
 @testable import SHViTKit
 
-/// Answers what it was told beforehand for each picture, and zeros for any other.
+/// A classifier with given logits for known pictures, and zeros for others.
 struct Oracle: Classifier {
     let answers: [(pixels: RGBImage, logits: [Float])]
     let classes: Int
@@ -11,14 +11,14 @@ struct Oracle: Classifier {
         answers.first { Self.areEqual($0.pixels.bytes, pixels.bytes) }?.logits ?? [Float](repeating: 0, count: classes)
     }
 
-    /// Without optimisation, `==` of long lists takes milliseconds.
+    /// Without optimization, `==` of long lists takes milliseconds.
     private static func areEqual(_ one: [UInt8], _ other: [UInt8]) -> Bool {
         one.count == other.count && memcmp(one, other, one.count) == 0
     }
 }
 
 extension Oracle {
-    /// One that answers a set's goldens as they were answered where they were exported, changed by `change`.
+    /// Creates a classifier that returns the goldens' logits, changed by `change`.
     init(_ set: GoldenSet, change: (Float) -> Float = { $0 }) throws {
         let answers = try set.goldens.images.map { image in
             (pixels: try set.pixels(of: image), logits: image.logits.map { change(Float($0)) })
@@ -28,7 +28,7 @@ extension Oracle {
 }
 
 extension GoldenSet {
-    /// Stands for the device's decoder: it knows the pictures by their bytes, and they have the model's own size.
+    /// Returns a decoder that recognizes the goldens' pictures by their bytes. They have the model's size.
     func knownPictures() throws -> GoldenChecker.Decoder {
         var pictures: [Data: RGBImage] = [:]
         for image in goldens.images { pictures[try picture(of: image)] = try pixels(of: image) }
@@ -40,7 +40,7 @@ extension GoldenSet {
     }
 }
 
-/// A model in pure Swift: each class weighs the means of a grid of cells. Its time is real.
+/// A model in pure Swift: each class weighs the means of a grid of cells. It takes real time.
 struct GridClassifier: Classifier, ClassifierSource {
     let classes: Int
     let cells = 8
@@ -61,7 +61,7 @@ struct GridClassifier: Classifier, ClassifierSource {
     }
 }
 
-/// A value that one thread at a time may touch; the standard library's `Mutex` needs iOS 18.
+/// A value behind a lock; the standard library's `Mutex` needs iOS 18.
 final class Locked<Value>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value
@@ -75,7 +75,7 @@ final class Locked<Value>: @unchecked Sendable {
     }
 }
 
-/// A clock that stands still but for what is added to it.
+/// A clock that advances only by hand.
 final class StandingClock: Sendable {
     private let time = Locked(Duration.zero)
 
@@ -88,7 +88,7 @@ final class StandingClock: Sendable {
     }
 }
 
-/// A classifier of known times: the n-th inference takes as long as the n-th duration, and the last one ever after.
+/// A classifier with known latencies: the n-th inference takes the n-th duration, later ones the last.
 final class TimedClassifier: Classifier, ClassifierSource {
     let clock: StandingClock
     let durations: [Duration]
@@ -124,7 +124,7 @@ final class TimedClassifier: Classifier, ClassifierSource {
     }
 }
 
-/// A phone that grows hotter from reading to reading, and whose app grows by a megabyte each time it is asked.
+/// A phone that gets hotter with each reading, and whose app grows by a megabyte each time.
 final class WarmingPhone: DeviceProbe {
     private let readings = Locked(0)
     private let footprints = Locked(0)
@@ -153,7 +153,7 @@ final class WarmingPhone: DeviceProbe {
     }
 }
 
-/// A phone that tells nothing.
+/// A phone without any readings.
 struct SilentPhone: DeviceProbe {
     func reading() async -> DeviceReading { DeviceReading() }
     func footprint() -> Int? { nil }

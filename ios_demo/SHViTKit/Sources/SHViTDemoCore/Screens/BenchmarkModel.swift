@@ -2,35 +2,35 @@ import Foundation
 import Observation
 import SHViTKit
 
-/// A benchmark on this phone: what is chosen, how far it is, what came of it.
+/// The state of the benchmark screen: selection, progress and results.
 @MainActor
 @Observable
 public final class BenchmarkModel {
-    /// What there is to see.
+    /// The state of the screen.
     public enum Phase {
-        /// What may be chosen.
+        /// The person selects what to measure.
         case ready
-        /// How far it is; nil before the first turn.
+        /// The benchmark runs; the progress is nil before the first round.
         case running(Profiler.Progress?)
-        /// What came of it, and the report's file where there is one.
+        /// The benchmark is done. `report` is the report's file, if there is one.
         case finished(Benchmark.Outcome, report: URL?)
-        /// Why nothing did.
+        /// The benchmark failed.
         case failed(any Error)
     }
 
-    /// What there is to see now.
+    /// The current state.
     public private(set) var phase = Phase.ready
     /// The names of the models to measure.
     public var chosen: Set<EmbeddedModel.ID>
-    /// For Core ML.
+    /// The compute units for Core ML models.
     public var computes = Set(DeviceReport.Compute.allCases)
-    /// How often each has its turn.
+    /// The number of rounds.
     public var rounds = 12
-    /// Of each turn.
+    /// Inferences per round.
     public var iterations = 20
-    /// Whether each also runs without a pause afterwards.
+    /// Whether a sustained run follows the rounds.
     public var isSustained = false
-    /// Of such a run.
+    /// The length of a sustained run, in seconds.
     public var seconds = 60
 
     private let models: [EmbeddedModel]
@@ -40,10 +40,10 @@ public final class BenchmarkModel {
     private var task: Task<Void, Never>?
 
     /// - Parameters:
-    ///   - models: that may be chosen; all are at first.
-    ///   - benchmark: measures.
-    ///   - about: what a report says of the app and the phone.
-    ///   - documents: where the report is written.
+    ///   - models: The models to choose from. All are selected at first.
+    ///   - benchmark: Measures the models.
+    ///   - about: What the report says about the app and the phone.
+    ///   - documents: The folder for the report.
     public init(
         models: [EmbeddedModel], benchmark: Benchmark, about: @escaping @MainActor () -> Profiler.About, documents: URL
     ) {
@@ -54,40 +54,41 @@ public final class BenchmarkModel {
         chosen = Set(models.map(\.id))
     }
 
-    /// What the choice amounts to.
+    /// The trials that are selected.
     public var trials: [Trial] {
         Trial.all(
             of: models.filter { chosen.contains($0.id) },
             computes: DeviceReport.Compute.allCases.filter(computes.contains))
     }
 
-    /// Whether anything is being measured.
+    /// Whether the benchmark runs.
     public var isRunning: Bool {
         if case .running = phase { true } else { false }
     }
 
-    /// Measures what is chosen.
+    /// Starts the benchmark.
     public func start() {
         task = Task { await measure() }
     }
 
-    /// Ends between two inferences; no report is written.
+    /// Cancels the benchmark between two inferences. No report is written.
     public func cancel() {
         task?.cancel()
     }
 
-    /// Ends what is running, with a reason to read: away from the screen the system gives an app neither the GPU nor time.
+    /// Cancels the benchmark with an error: in the background the system gives an app neither the GPU nor much time.
     public func interrupt() {
         guard isRunning else { return }
         task?.cancel()
         phase = .failed(
             SHViTError(
-                "The app left the screen, and the measurement ended.", why: "Away from it, figures would mean nothing.",
-                next: "Measure again, and leave the app in front."))
+                "The benchmark stopped because the app left the screen.",
+                why: "Latencies in the background mean nothing.",
+                next: "Start it again and keep the app in the foreground."))
     }
 
-    /// Waits for what was started.
-    func finished() async {
+    /// Waits until the benchmark is done.
+    func waitUntilFinished() async {
         await task?.value
     }
 
@@ -99,7 +100,7 @@ public final class BenchmarkModel {
             let outcome = try await outcome(of: plan)
             phase = .finished(outcome, report: try outcome.report.map(write))
         } catch is CancellationError {
-            // Where it was interrupted, the reason stays.
+            // An interrupted benchmark already shows its reason.
             if isRunning { phase = .ready }
         } catch {
             phase = .failed(error)
@@ -117,7 +118,7 @@ public final class BenchmarkModel {
         return try await benchmark.measure(trials, plan: plan, about: about()) { continuation.yield($0) }
     }
 
-    /// Shows a step only where it can be seen: drawing takes the processors that are measured.
+    /// Shows a step only if the displayed percentage changes: drawing uses the processors being measured.
     private func watch(_ steps: AsyncStream<Profiler.Progress>) async {
         var shown = -1
         for await step in steps where isRunning && Int(step.fraction * 100) > shown {

@@ -1,51 +1,51 @@
 import Observation
 import SHViTKit
 
-/// Has a model answer its goldens on this phone.
+/// Runs a model's golden check on this phone.
 @MainActor
 @Observable
 public final class GoldenModel {
-    /// What there is to see.
+    /// The state of the screen.
     public enum Phase {
-        /// Nothing yet.
+        /// No check has run yet.
         case ready
-        /// A moment's patience.
+        /// The check runs.
         case checking
-        /// What was found.
+        /// The check is done.
         case checked(GoldenOutcome)
-        /// Why nothing was.
+        /// The check failed to run.
         case failed(any Error)
     }
 
-    /// What there is to see now.
+    /// The current state.
     public private(set) var phase = Phase.ready
     private var task: Task<Void, Never>?
     private let decoder: GoldenChecker.Decoder
     private let sources: Benchmark.Sources
 
     /// - Parameters:
-    ///   - decoder: the phone's decoder of pictures.
-    ///   - sources: the runtimes.
+    ///   - decoder: The phone's image decoder.
+    ///   - sources: Returns the source of a trial's model.
     public init(decoder: @escaping GoldenChecker.Decoder, sources: @escaping Benchmark.Sources) {
         self.decoder = decoder
         self.sources = sources
     }
 
-    /// Proves the artifact, then checks both halves.
+    /// Verifies the artifact, then checks preprocessing and inference.
     public func start(_ trial: Trial) {
         task?.cancel()
         phase = .checking
         task = Task { await check(trial) }
     }
 
-    /// What was found, or is being found, does not belong to the model that is chosen now.
-    public func forget() {
+    /// Cancels a running check and drops its result, because another model was chosen.
+    public func reset() {
         task?.cancel()
         phase = .ready
     }
 
-    /// Waits for what was started.
-    func finished() async {
+    /// Waits until the check is done.
+    func waitUntilFinished() async {
         await task?.value
     }
 
@@ -55,13 +55,14 @@ public final class GoldenModel {
         if !Task.isCancelled { phase = result }
     }
 
-    /// Away from the main thread, which draws.
+    /// Runs off the main thread, which draws.
     private nonisolated func outcome(of trial: Trial) async throws -> GoldenOutcome {
         try trial.model.verify()
         guard let goldens = try trial.model.goldens() else {
             throw SHViTError(
-                "\(trial.model.id) has no goldens.", why: "Only they tell whether this phone answers as it should.",
-                next: "On the computer, export it again: shvit-mobile export")
+                "\(trial.model.id) has no goldens.",
+                why: "The golden check needs the pictures and logits stored at export.",
+                next: "Export the model again on your computer, then embed it.")
         }
         let source = try sources(trial)
         _ = try await source.compile()

@@ -2,61 +2,63 @@ import Foundation
 import Observation
 import SHViTKit
 
-/// Says what is in a photo.
+/// Classifies a photo.
 @MainActor
 @Observable
 public final class PhotoModel {
-    /// What there is to see.
+    /// The state of the screen.
     public enum Phase {
-        /// No photo yet.
+        /// No photo is selected yet.
         case empty
-        /// A moment's patience.
+        /// The photo is being classified.
         case working
-        /// What the model says.
-        case answered(Recogniser.Answer)
-        /// Why it says nothing.
+        /// The photo is classified.
+        case classified(Recognizer.Classification)
+        /// The classification failed.
         case failed(any Error)
     }
 
-    /// What there is to see now.
+    /// The current state.
     public private(set) var phase = Phase.empty
-    /// The photo as it was chosen; nil before.
+    /// The photo's bytes; nil before one is selected.
     public private(set) var photo: Data?
     private let decoder: GoldenChecker.Decoder
     private let sources: Benchmark.Sources
 
     /// - Parameters:
-    ///   - decoder: the phone's decoder of pictures.
-    ///   - sources: the runtimes.
+    ///   - decoder: The phone's image decoder.
+    ///   - sources: Returns the source of a trial's model.
     public init(decoder: @escaping GoldenChecker.Decoder, sources: @escaping Benchmark.Sources) {
         self.decoder = decoder
         self.sources = sources
     }
 
-    /// Reads a photo, and has a model answer.
+    /// Loads a photo and classifies it.
     ///
     /// - Parameters:
-    ///   - trial: the model, and where it runs.
-    ///   - load: gives the photo's bytes; nil where it has none.
-    public func recognise(with trial: Trial, load: @Sendable () async throws -> Data?) async {
+    ///   - trial: The model and its processors.
+    ///   - load: Returns the photo's bytes; nil if it has none.
+    public func classify(with trial: Trial, load: @Sendable () async throws -> Data?) async {
         (phase, photo) = (.working, nil)
         do {
             guard let data = try await load() else {
-                throw SHViTError("The photo cannot be read.", why: "It has no picture.", next: "Choose another one.")
+                throw SHViTError(
+                    "The photo cannot be read.", why: "It contains no image data.", next: "Choose another photo.")
             }
             photo = data
-            let answer = try await answer(to: data, with: trial)
+            let answer = try await classification(of: data, with: trial)
             try Task.checkCancellation()
-            phase = .answered(answer)
+            phase = .classified(answer)
         } catch {
-            // Of a photo or model that is no longer chosen, nothing is shown.
+            // Show nothing for a photo or model that is no longer selected.
             if !Task.isCancelled { phase = .failed(error) }
         }
     }
 
-    /// Decodes and recognises away from the main thread, which draws.
-    private nonisolated func answer(to photo: Data, with trial: Trial) async throws -> Recogniser.Answer {
-        let recogniser = try await Recogniser(trial.model, source: sources(trial))
-        return try await recogniser.answer(decoder(photo))
+    /// Decodes and classifies off the main thread, which draws.
+    private nonisolated func classification(of photo: Data, with trial: Trial) async throws -> Recognizer.Classification
+    {
+        let recognizer = try await Recognizer(trial.model, source: sources(trial))
+        return try await recognizer.classify(decoder(photo))
     }
 }

@@ -3,9 +3,9 @@
 
     @available(iOS 17.4, macOS 14.4, *)
     extension MLComputePlan {
-        /// How many operators each processor is meant to run, by the names that reports have for them.
+        /// The number of operators that each processor is planned to run, by the processors' names in reports.
         ///
-        /// Constants, which no processor runs, do not count. Nil where the model is not an ML Program.
+        /// Constants do not count, since no processor runs them. Nil if the model is not an ML Program.
         var operatorsByProcessor: [String: Int]? {
             guard case .program(let program) = modelStructure, let main = program.functions["main"] else { return nil }
             var counts: [String: Int] = [:]
@@ -20,14 +20,14 @@
 
     @available(iOS 17.4, macOS 14.4, *)
     extension MLModelStructure.Program.Block {
-        /// Its own, and those of the blocks inside them.
+        /// The block's operations, including those of nested blocks.
         var allOperations: [MLModelStructure.Program.Operation] {
             operations.flatMap { [$0] + $0.blocks.flatMap(\.allOperations) }
         }
     }
 
     extension MLComputeDevice {
-        /// As `shvit-mobile` knows it.
+        /// The processor's name in a device report.
         var reportName: String {
             switch self {
             case .cpu: "cpu"

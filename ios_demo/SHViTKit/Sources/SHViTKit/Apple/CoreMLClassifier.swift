@@ -1,38 +1,38 @@
 #if canImport(CoreML)
     import CoreML
 
-    /// A Core ML package, compiled and loaded for the processors that it may use.
+    /// A Core ML package, compiled and loaded for certain processors.
     ///
-    /// Unchecked, as `MLModel` does not declare what Core ML does: its asynchronous predictions may overlap.
+    /// `@unchecked`, since `MLModel` is not declared `Sendable`; its asynchronous predictions may overlap.
     public final class CoreMLClassifier: Classifier, @unchecked Sendable {
         private let model: MLModel
         private let manifest: Manifest
         private let preprocessor: Preprocessor
 
-        /// A model that is loaded.
+        /// Wraps a loaded model.
         ///
-        /// - Throws: `SHViTError` where the model is not the one that the manifest describes.
+        /// - Throws: `SHViTError` if the model is not the one that the manifest describes.
         init(_ model: MLModel, manifest: Manifest) throws(SHViTError) {
             let description = model.modelDescription
             guard description.inputDescriptionsByName[manifest.input.name] != nil,
                 description.outputDescriptionsByName[manifest.output.logits] != nil
             else {
                 throw SHViTError(
-                    "\(manifest.artifact.name) has no \(manifest.input.name) or no \(manifest.output.logits).",
-                    why: "Its manifest is of another artifact.", next: ModelStore.embed)
+                    "\(manifest.artifact.name) lacks the input \(manifest.input.name) or the output \(manifest.output.logits).",
+                    why: "The manifest belongs to another artifact.", next: ModelStore.embed)
             }
             self.model = model
             self.manifest = manifest
             preprocessor = try Preprocessor(manifest.preprocessing)
         }
 
-        /// The logits for one picture.
+        /// Returns the logits for a picture.
         public func logits(for pixels: RGBImage) async throws -> [Float] {
             let input = try MLDictionaryFeatureProvider(dictionary: [manifest.input.name: feature(of: pixels)])
-            // With its options, the call is the asynchronous one.
+            // Passing options selects the asynchronous overload.
             let answer = try await model.prediction(from: input, options: MLPredictionOptions())
             guard let logits = answer.featureValue(for: manifest.output.logits)?.shapedArrayValue(of: Float.self) else {
-                throw SHViTError("The model's logits are not floats.", next: "Export the model again.")
+                throw SHViTError("The model's logits are not of type float.", next: "Export the model again.")
             }
             return logits.scalars
         }
@@ -40,12 +40,12 @@
         private func feature(of pixels: RGBImage) throws(SHViTError) -> MLFeatureValue {
             switch manifest.input.kind {
             case .image:
-                // Core ML takes red, green, blue, and itself changes the order to the model's.
+                // Core ML expects RGB and converts to the model's channel order itself.
                 let picture = manifest.preprocessing.channelOrder == .rgb ? pixels : pixels.channelsReversed
                 return MLFeatureValue(pixelBuffer: try picture.pixelBuffer())
             case .tensor:
                 let values = preprocessor.tensor(of: pixels, for: manifest.input)
-                // One picture, where the manifest's 0 leaves the batch open.
+                // A batch of 0 in the manifest means dynamic: run one picture.
                 let shape = manifest.input.shape.map { max($0, 1) }
                 return MLFeatureValue(shapedArray: MLShapedArray(scalars: values, shape: shape))
             }

@@ -1,59 +1,61 @@
 #if canImport(CoreML)
     import CoreML
 
-    /// What a `CoreMLClassifier` is loaded from: a package, and the processors that it may use.
+    /// The source of a `CoreMLClassifier`: a package, and the processors that it may use.
     ///
-    /// The package is compiled once an installation and a version of the system; what comes of it is kept in Caches,
-    /// by the artifact's SHA-256, for all processors alike.
+    /// The package is compiled once per installation and system version. The compiled model is kept in Caches under the
+    /// artifact's SHA-256 and serves all compute units.
     public struct CoreMLSource: ClassifierSource {
         private let model: EmbeddedModel
         private let compute: DeviceReport.Compute
         private let compiled: CompiledModels
 
-        /// The package of an embedded model; `verify()` it before, as what is compiled goes by what the manifest says.
+        /// Uses an embedded model's package. Call `verify()` on the model first: compiled models are cached under the
+        /// manifest's SHA-256.
         ///
-        /// - Throws: `SHViTError` where the model is for another runtime.
+        /// - Throws: `SHViTError` if the model is for another runtime.
         public init(_ model: EmbeddedModel, compute: DeviceReport.Compute = .all) throws(SHViTError) {
             guard model.manifest.target == .coreml else {
                 throw SHViTError(
                     "\(model.manifest.artifact.name) is not for Core ML.",
-                    why: "It is for \(model.manifest.target.rawValue).", next: "Load it with that runtime.")
+                    why: "It is for \(model.manifest.target.rawValue).",
+                    next: "Load it with the runtime that it is for.")
             }
             self.model = model
             self.compute = compute
             compiled = .inCaches
         }
 
-        /// Compiles the package, unless that was done before.
+        /// Compiles the package unless a compiled model is cached.
         public func compile() async throws -> Bool {
-            if compiled.hold(sha256) { return false }
-            try compiled.keep(try await MLModel.compileModel(at: model.artifact), for: sha256)
+            if compiled.contains(sha256) { return false }
+            try compiled.store(try await MLModel.compileModel(at: model.artifact), for: sha256)
             return true
         }
 
-        /// Loads what was compiled, which is compiled now if it has not been.
+        /// Loads the compiled model. Compiles the package first if needed.
         public func load() async throws -> any Classifier {
             _ = try await compile()
             let loaded: MLModel
             do {
-                loaded = try await MLModel.load(contentsOf: compiled.place(of: sha256), configuration: configuration)
+                loaded = try await MLModel.load(contentsOf: compiled.location(of: sha256), configuration: configuration)
             } catch {
-                // What is kept may be damaged: the next attempt compiles anew.
-                compiled.forget(sha256)
+                // The cached model may be damaged: compile again on the next attempt.
+                compiled.remove(sha256)
                 throw SHViTError(
                     "Core ML cannot load \(model.manifest.artifact.name): \(error.localizedDescription)",
-                    why: "It may have been exported for a newer system than this one.",
-                    next: "Try once more; then export it again with another --deployment-target.")
+                    why: "It may have been exported for a newer system.",
+                    next: "Try again. If that fails, export it with a lower --deployment-target.")
             }
             return try CoreMLClassifier(loaded, manifest: model.manifest)
         }
 
-        /// Where Core ML means to run the operators; nil before iOS 17.4.
+        /// Returns where Core ML plans to run the operators; nil before iOS 17.4.
         public func placement() async throws -> [String: Int]? {
             guard #available(iOS 17.4, macOS 14.4, *) else { return nil }
             _ = try await compile()
             let plan = try await MLComputePlan.load(
-                contentsOf: compiled.place(of: sha256), configuration: configuration)
+                contentsOf: compiled.location(of: sha256), configuration: configuration)
             return plan.operatorsByProcessor
         }
 
@@ -67,7 +69,7 @@
     }
 
     extension MLComputeUnits {
-        /// The processors that a report names.
+        /// Converts a report's compute units.
         init(_ compute: DeviceReport.Compute) {
             self =
                 switch compute {

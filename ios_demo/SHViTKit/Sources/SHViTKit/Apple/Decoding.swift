@@ -6,49 +6,52 @@
     extension RGBImage {
         private static let mostPixels = 100_000_000
 
-        /// An encoded picture as `shvit_mobile.images.decode` reads it in Python: upright, without its colour profile
-        /// applied, on white where it is transparent; of an animation the first frame.
+        /// Decodes an encoded image exactly as `shvit_mobile.images.decode` does in Python.
         ///
-        /// - Throws: `SHViTError` where it is no picture, or has more than 100 million pixels.
+        /// The picture is upright. Its color profile is not applied, transparency is laid on white, and an animation
+        /// gives its first frame.
+        ///
+        /// - Throws: `SHViTError` if the data is not an image, or has more than 100 million pixels.
         public init(decoding data: Data) throws(SHViTError) {
             guard let source = CGImageSourceCreateWithData(data as CFData, nil),
                 let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
             else {
-                throw SHViTError("That is no picture.", why: "The system knows no such format.", next: Self.another)
+                throw SHViTError(
+                    "The data is not an image.", why: "The system does not know its format.", next: Self.another)
             }
             func number(_ key: CFString) -> Int? { (properties[key] as? NSNumber)?.intValue }
             let pixels = (number(kCGImagePropertyPixelWidth) ?? 0) * (number(kCGImagePropertyPixelHeight) ?? 0)
             guard pixels <= Self.mostPixels else {
                 throw SHViTError(
-                    "The picture has \(pixels) pixels.", why: "100 million are the most.", next: Self.another)
+                    "The picture has \(pixels) pixels.", why: "The maximum is 100 million.", next: Self.another)
             }
             guard let image = CGImageSourceCreateImageAtIndex(source, 0, nil) else {
-                throw SHViTError("The picture is damaged.", why: "It cannot be decoded.", next: Self.another)
+                throw SHViTError("The picture cannot be decoded.", why: "The file may be damaged.", next: Self.another)
             }
-            self = try Self.drawn(image).upright(from: number(kCGImagePropertyOrientation) ?? 1)
+            self = try Self.storedPixels(of: image).upright(from: number(kCGImagePropertyOrientation) ?? 1)
         }
 
-        /// A picture of the system's.
+        /// Converts a decoded image.
         ///
         /// - Parameters:
-        ///   - image: decoded already.
-        ///   - orientation: in which it was taken.
+        ///   - image: The decoded image.
+        ///   - orientation: The orientation in which it was taken.
         public init(_ image: CGImage, orientation: CGImagePropertyOrientation = .up) throws(SHViTError) {
-            self = try Self.drawn(image).upright(from: Int(orientation.rawValue))
+            self = try Self.storedPixels(of: image).upright(from: Int(orientation.rawValue))
         }
 
-        /// The values of a picture as they are stored.
-        private static func drawn(_ image: CGImage) throws(SHViTError) -> RGBImage {
-            // In the device's colour space on both sides, no value is converted.
-            let isGrey = image.colorSpace?.model == .monochrome
-            let space = isGrey ? CGColorSpaceCreateDeviceGray() : CGColorSpaceCreateDeviceRGB()
+        /// Returns an image's stored pixel values.
+        private static func storedPixels(of image: CGImage) throws(SHViTError) -> RGBImage {
+            // With the device's color space on both sides, no value is converted.
+            let isGray = image.colorSpace?.model == .monochrome
+            let space = isGray ? CGColorSpaceCreateDeviceGray() : CGColorSpaceCreateDeviceRGB()
             let isPlain = image.colorSpace?.numberOfComponents == space.numberOfComponents
             let plain = isPlain ? image.copy(colorSpace: space) ?? image : image
 
-            let layout = isGrey ? PixelLayout.grey : .rgba
-            let alpha = isGrey ? CGImageAlphaInfo.none : .noneSkipLast
+            let layout = isGray ? PixelLayout.gray : .rgba
+            let alpha = isGray ? CGImageAlphaInfo.none : .noneSkipLast
             let (height, width) = (image.height, image.width)
-            // White, which shows where the picture is transparent.
+            // White, which shows through where the image is transparent.
             var memory = [UInt8](repeating: 255, count: height * width * layout.stride)
             let isDrawn = memory.withUnsafeMutableBytes { memory in
                 let context = CGContext(
@@ -73,19 +76,19 @@
     import UIKit
 
     extension RGBImage {
-        /// A picture of the app's, upright.
+        /// Converts a `UIImage` into an upright picture.
         ///
-        /// - Throws: `SHViTError` where there is no bitmap behind it.
+        /// - Throws: `SHViTError` if it has no bitmap.
         public init(_ picture: UIImage) throws(SHViTError) {
             guard let image = picture.cgImage else {
-                throw SHViTError("The picture has no pixels.", why: "It was not drawn yet.")
+                throw SHViTError("The picture has no pixels.", why: "It has not been drawn yet.")
             }
             try self.init(image, orientation: CGImagePropertyOrientation(picture.imageOrientation))
         }
     }
 
     extension CGImagePropertyOrientation {
-        /// The same orientation, which UIKit numbers differently.
+        /// Converts UIKit's orientation, which has other raw values.
         init(_ orientation: UIImage.Orientation) {
             self =
                 switch orientation {

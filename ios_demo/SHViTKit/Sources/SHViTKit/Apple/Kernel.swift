@@ -1,9 +1,9 @@
 #if canImport(Darwin)
-    // Alone in its file: the kernel's name for this task is a variable of C's, and the attribute that says that nobody
-    // changes it holds only where no other import brings the same module.
+    // This import needs a file of its own: the kernel declares the task port as a mutable C variable, and
+    // `@preconcurrency` only silences that if no other import brings in the same module.
     @preconcurrency import Darwin
 
-    /// `phys_footprint` of this app, in bytes: what counts against its limit; nil where the kernel does not tell.
+    /// Returns this app's `phys_footprint` in bytes, which counts against its memory limit; nil if the kernel fails.
     func memoryFootprint() -> Int? {
         var info = task_vm_info_data_t()
         let words = MemoryLayout<task_vm_info_data_t>.size / MemoryLayout<integer_t>.size
@@ -16,7 +16,7 @@
         return code == KERN_SUCCESS ? Int(clamping: info.phys_footprint) : nil
     }
 
-    /// The maker's code of the device, as "iPhone16,1"; nil where the kernel does not tell.
+    /// Returns the device's model code, such as "iPhone16,1"; nil if the kernel fails.
     func hardwareModel() -> String? {
         var size = 0
         guard sysctlbyname("hw.machine", nil, &size, nil, 0) == 0, size > 0 else { return nil }

@@ -1,12 +1,12 @@
 #if canImport(UIKit)
     import UIKit
 
-    /// What the phone that the app runs on tells of itself.
+    /// Reads the conditions of the phone that the app runs on.
     public struct PhoneConditions: DeviceProbe {
-        /// Of this phone.
+        /// Creates a probe of this phone.
         public init() {}
 
-        /// How it is at this moment; asks the battery on the main actor.
+        /// Returns the phone's current conditions. Reads the battery on the main actor.
         public func reading() async -> DeviceReading {
             let process = ProcessInfo.processInfo
             var reading = DeviceReading(
@@ -15,12 +15,12 @@
             return reading
         }
 
-        /// What iOS counts against the app's limit.
+        /// Returns the memory that iOS counts against the app's limit.
         public func footprint() -> Int? {
             memoryFootprint()
         }
 
-        /// The charge, and whether the phone is plugged in; nil where it does not tell, as a simulator.
+        /// Returns the charge, and whether the phone is plugged in; nil if unknown, as in a simulator.
         @MainActor
         private static func battery() -> (level: Double?, isPlugged: Bool?) {
             let device = UIDevice.current
@@ -37,10 +37,10 @@
     }
 
     extension DeviceReport.Device {
-        /// The phone that the app runs on.
+        /// Returns the phone that the app runs on.
         @MainActor public static var current: DeviceReport.Device {
             let (process, device) = (ProcessInfo.processInfo, UIDevice.current)
-            // A simulator tells the computer's model by itself.
+            // A simulator returns the computer's model itself.
             let model = process.environment["SIMULATOR_MODEL_IDENTIFIER"] ?? hardwareModel() ?? device.model
             return DeviceReport.Device(
                 model: model, system: "\(device.systemName) \(device.systemVersion)",
@@ -50,7 +50,7 @@
     }
 
     extension DeviceReport.ThermalState {
-        /// As the system tells it; nil where it is one that we do not know.
+        /// Converts the system's thermal state; nil for a state that did not exist when this was written.
         init?(_ state: ProcessInfo.ThermalState) {
             switch state {
             case .nominal: self = .nominal

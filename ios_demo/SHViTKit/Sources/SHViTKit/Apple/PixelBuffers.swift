@@ -2,20 +2,20 @@
     import CoreVideo
 
     extension RGBImage {
-        /// A frame of the camera, whose output has to be of 32 bits a pixel, blue first.
+        /// Converts a camera frame in the format 32BGRA.
         ///
         /// - Parameters:
-        ///   - frame: as the camera gives it.
-        ///   - orientation: EXIF's, where the camera's connection does not turn its frames itself.
-        /// - Throws: `SHViTError` where the frame is of another format.
+        ///   - frame: The frame as the camera delivers it.
+        ///   - orientation: The EXIF orientation, if the camera's connection does not rotate frames itself.
+        /// - Throws: `SHViTError` if the frame has another format.
         public init(_ frame: CVPixelBuffer, orientation: Int = 1) throws(SHViTError) {
             let format = CVPixelBufferGetPixelFormatType(frame)
             guard format == kCVPixelFormatType_32BGRA else {
                 throw SHViTError(
-                    "The camera's pixels are of the format \(format).", why: "32BGRA is expected.",
+                    "The camera delivers the pixel format \(format).", why: "32BGRA is required.",
                     next: "Set kCVPixelBufferPixelFormatTypeKey in the output's videoSettings.")
             }
-            let picture = try Self.locked(frame, .readOnly) { memory, bytesPerRow in
+            let picture = try Self.withLockedMemory(frame, .readOnly) { memory, bytesPerRow in
                 RGBImage(
                     UnsafeRawBufferPointer(memory), height: CVPixelBufferGetHeight(frame),
                     width: CVPixelBufferGetWidth(frame), bytesPerRow: bytesPerRow, layout: .bgra)
@@ -23,24 +23,24 @@
             self = picture.upright(from: orientation)
         }
 
-        /// The picture as Core ML takes it.
+        /// Returns the picture as a pixel buffer for Core ML.
         ///
-        /// - Throws: `SHViTError` where there is no memory for it.
+        /// - Throws: `SHViTError` if there is not enough memory.
         func pixelBuffer() throws(SHViTError) -> CVPixelBuffer {
-            // Of an IOSurface, which the GPU and the Neural Engine read where it is.
+            // Backed by an IOSurface, which GPU and Neural Engine read without a copy.
             let attributes = [kCVPixelBufferIOSurfacePropertiesKey: [String: Int]()] as CFDictionary
             var made: CVPixelBuffer?
             let code = CVPixelBufferCreate(
                 kCFAllocatorDefault, width, height, kCVPixelFormatType_32BGRA, attributes, &made)
             guard code == kCVReturnSuccess, let buffer = made else { throw Self.noMemory(code) }
-            try Self.locked(buffer, []) { memory, bytesPerRow in
+            try Self.withLockedMemory(buffer, []) { memory, bytesPerRow in
                 write(into: memory, bytesPerRow: bytesPerRow, layout: .bgra)
             }
             return buffer
         }
 
-        /// What `body` makes of a buffer's memory and the bytes that a row takes there.
-        private static func locked<Value>(
+        /// Calls `body` with a buffer's memory and its bytes per row, and returns the result.
+        private static func withLockedMemory<Value>(
             _ buffer: CVPixelBuffer, _ flags: CVPixelBufferLockFlags,
             _ body: (UnsafeMutableRawBufferPointer, Int) -> Value
         ) throws(SHViTError) -> Value {
@@ -55,7 +55,9 @@
         }
 
         private static func noMemory(_ code: CVReturn) -> SHViTError {
-            SHViTError("There is no memory for a picture.", why: "Core Video says \(code).", next: "Close other apps.")
+            SHViTError(
+                "There is not enough memory for a picture.", why: "Core Video returned the error \(code).",
+                next: "Close other apps.")
         }
     }
 #endif

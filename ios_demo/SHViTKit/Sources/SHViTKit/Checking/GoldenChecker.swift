@@ -1,13 +1,14 @@
 import Foundation
 
-/// Checks a device against an artifact's goldens in two halves, so that a person sees which one is off.
+/// Checks a device against an artifact's goldens, in two parts.
 ///
-/// Preprocessing: the device decodes each golden's picture, makes pixels of it, and compares them with the stored ones.
-/// Inference: the artifact is given the stored pixels, and its logits are compared with the stored ones.
+/// Preprocessing: the device decodes and preprocesses each golden's picture, and its pixels are compared with the
+/// stored ones.
+/// Inference: the artifact runs on the stored pixels, and its logits are compared with the stored ones.
 public struct GoldenChecker: Sendable {
-    /// Makes an upright RGB picture of an encoded one.
+    /// Decodes an encoded image into an upright RGB picture.
     public typealias Decoder = @Sendable (Data) throws -> RGBImage
-    /// Makes a model's pixels of a picture.
+    /// Turns a picture into the pixels that the model sees.
     public typealias Preparation = @Sendable (RGBImage) throws -> RGBImage
 
     private let set: GoldenSet
@@ -15,10 +16,10 @@ public struct GoldenChecker: Sendable {
     private let preparation: Preparation
 
     /// - Parameters:
-    ///   - set: the goldens.
-    ///   - decoder: the device's own, as it decodes an app's photos.
-    ///   - preparation: what the app makes pixels with; this package's `Preprocessor` if nil.
-    /// - Throws: `SHViTError` where the goldens' preprocessing makes no sense.
+    ///   - set: The goldens.
+    ///   - decoder: The decoder that the app uses for photos.
+    ///   - preparation: The app's preprocessing (default: this package's `Preprocessor`).
+    /// - Throws: `SHViTError` if the goldens' preprocessing is invalid.
     public init(_ set: GoldenSet, decoder: @escaping Decoder, preparation: Preparation? = nil) throws(SHViTError) {
         let preprocessor = try Preprocessor(set.goldens.preprocessing)
         self.set = set
@@ -26,9 +27,9 @@ public struct GoldenChecker: Sendable {
         self.preparation = preparation ?? preprocessor.pixels(of:)
     }
 
-    /// Both halves.
+    /// Checks preprocessing and inference.
     ///
-    /// - Throws: `SHViTError` where a golden is damaged or an answer is none; `CancellationError`.
+    /// - Throws: `SHViTError` if a golden is damaged, or the logits are invalid; `CancellationError`.
     public func check(_ classifier: any Classifier) async throws -> GoldenOutcome {
         let pixels = try set.goldens.images.map(set.pixels(of:))
         return GoldenOutcome(
@@ -42,7 +43,7 @@ public struct GoldenChecker: Sendable {
         for (image, stored) in zip(set.goldens.images, expected) {
             try Task.checkCancellation()
             let ours = try preparation(decoder(set.picture(of: image)))
-            // Pixels of another size are as far off as pixels can be.
+            // Pixels of another size count as the largest possible difference.
             worst = max(worst, ours.meanDifference(from: stored) ?? 255)
         }
         return .init(difference: worst, tolerance: set.goldens.pixelsTolerance)
@@ -71,55 +72,55 @@ public struct GoldenChecker: Sendable {
     private func check(_ answer: [Double], of image: Goldens.Image) throws(SHViTError) {
         guard answer.count == image.logits.count else {
             throw SHViTError(
-                "The artifact gives \(answer.count) logits, and the golden \(image.image) has \(image.logits.count).",
-                why: "They are of different models.", next: "Embed the model again: shvit-mobile embed")
+                "The artifact returns \(answer.count) logits, but the golden \(image.image) has \(image.logits.count).",
+                why: "They belong to different models.", next: "Embed the model again: shvit-mobile embed ARTIFACT")
         }
         guard answer.allSatisfy(\.isFinite) else {
             throw SHViTError(
                 "The artifact's logits for the golden \(image.image) are not finite.",
-                why: "A value inside is past what its precision holds, on this compute unit.",
-                next: "Try another compute unit, and see: shvit-mobile validate --layers")
+                why: "A value inside the model overflows its precision on this compute unit.",
+                next: "Try another compute unit, or find the layer: shvit-mobile validate --layers")
         }
     }
 }
 
-/// What a check against goldens found.
+/// The result of a golden check.
 public struct GoldenOutcome: Equatable, Sendable {
-    /// The device's own pixels against the stored ones.
+    /// The device's pixels compared with the stored ones.
     public struct Preprocessing: Equatable, Sendable {
-        /// Mean absolute difference of the worst image, in steps of 0 to 255.
+        /// The mean absolute difference of the worst image, from 0 to 255.
         public let difference: Double
-        /// What the goldens allow.
+        /// The largest difference that the goldens allow.
         public let tolerance: Double
-        /// Whether they are near enough.
+        /// Whether the difference is within the tolerance.
         public var passed: Bool { difference <= tolerance }
     }
 
-    /// The artifact's logits for the stored pixels against the stored ones.
+    /// The artifact's logits for the stored pixels compared with the stored logits.
     public struct Inference: Equatable, Sendable {
-        /// Of any logit.
+        /// The largest difference of any logit.
         public let largestDifference: Double
-        /// What the goldens allow.
+        /// The largest difference that the goldens allow.
         public let tolerance: Double
-        /// In dB; infinite where all are equal.
+        /// The SQNR of the logits in dB; infinite if all are equal.
         public let sqnrDb: Double
-        /// Images on which both choose the same class.
+        /// The number of images on which both choose the same class.
         public let sameClass: Int
-        /// Whether they are near enough.
+        /// Whether the difference is within the tolerance.
         public var passed: Bool { largestDifference <= tolerance }
     }
 
-    /// How many goldens.
+    /// The number of goldens.
     public let images: Int
-    /// Of decoding and preparing pictures.
+    /// The result for decoding and preprocessing.
     public let preprocessing: Preprocessing
-    /// Of the artifact.
+    /// The result for the artifact.
     public let inference: Inference
 
-    /// Whether both halves passed.
+    /// Whether preprocessing and inference passed.
     public var passed: Bool { preprocessing.passed && inference.passed }
 
-    /// For the device report.
+    /// The result as a device report holds it.
     public var record: DeviceReport.GoldenCheck {
         DeviceReport.GoldenCheck(
             images: images, preprocessingPassed: preprocessing.passed, pixelsDifference: preprocessing.difference,
@@ -127,15 +128,15 @@ public struct GoldenOutcome: Equatable, Sendable {
             tolerance: inference.tolerance, sqnrDb: inference.sqnrDb, sameClass: inference.sameClass)
     }
 
-    /// A sentence for each half.
+    /// A sentence about preprocessing and one about inference.
     public var sentences: [String] {
         let answers =
-            "Inference \(inference.passed ? "is right" : "is off"): no logit differs by more than "
-            + "\(Self.short(inference.largestDifference)), and \(Self.short(inference.tolerance)) is allowed; "
-            + "\(inference.sameClass) of \(images) classes are the same."
+            "Inference \(inference.passed ? "passed" : "failed"): the largest logit difference is "
+            + "\(Self.short(inference.largestDifference)) (tolerance \(Self.short(inference.tolerance))); "
+            + "\(inference.sameClass) of \(images) images get the same class."
         let pixels =
-            "Preprocessing \(preprocessing.passed ? "is right" : "is off"): the worst picture's pixels differ by "
-            + "\(Self.short(preprocessing.difference)) of 255, and \(Self.short(preprocessing.tolerance)) is allowed."
+            "Preprocessing \(preprocessing.passed ? "passed" : "failed"): the largest mean pixel difference is "
+            + "\(Self.short(preprocessing.difference)) of 255 (tolerance \(Self.short(preprocessing.tolerance)))."
         return [pixels, answers]
     }
 

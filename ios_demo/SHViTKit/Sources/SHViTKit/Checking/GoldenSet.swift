@@ -1,37 +1,37 @@
 import Foundation
 
-/// The goldens of an artifact in their folder; each file is what its SHA-256 says, or it is refused.
+/// An artifact's goldens in their folder. A file whose SHA-256 differs from the list is rejected.
 public struct GoldenSet: Sendable {
-    /// What the folder's list says.
+    /// The list of goldens.
     public let goldens: Goldens
-    /// Where the files are.
+    /// The folder with the files.
     public let folder: URL
 
-    private static let damaged = "A golden that is not what was exported proves nothing."
-    private static let again = "Embed the model again: shvit-mobile embed"
+    private static let damaged = "A golden must be exactly what was exported."
+    private static let again = "Embed the model again: shvit-mobile embed ARTIFACT"
 
-    /// The goldens in a folder.
+    /// Opens the goldens in a folder.
     ///
     /// - Parameters:
-    ///   - folder: `NAME.goldens`.
-    ///   - artifact: the SHA-256 of the artifact that is to answer them.
-    /// - Throws: `SHViTError` where there are none, or they are those of another artifact.
+    ///   - folder: The folder `NAME.goldens`.
+    ///   - artifact: The SHA-256 of the artifact that the goldens must belong to.
+    /// - Throws: `SHViTError` if there are none, or they belong to another artifact.
     public init(folder: URL, of artifact: String) throws(SHViTError) {
         goldens = try Document<Goldens>(contentsOf: folder.appending(path: "goldens.json")).content
         self.folder = folder
         guard goldens.artifactSha256 == artifact else {
             throw SHViTError(
                 "\(folder.lastPathComponent) belongs to another artifact, \(goldens.artifactSha256.prefix(12))….",
-                why: "This one is \(artifact.prefix(12))….", next: Self.again)
+                why: "This artifact is \(artifact.prefix(12))….", next: Self.again)
         }
     }
 
-    /// An encoded picture, a JPEG.
+    /// Returns the encoded picture, a JPEG.
     func picture(of image: Goldens.Image) throws(SHViTError) -> Data {
         try bytes(of: image.image, sha256: image.imageSha256)
     }
 
-    /// What preprocessing made of it where the artifact was exported.
+    /// Returns the pixels stored when the artifact was exported.
     func pixels(of image: Goldens.Image) throws(SHViTError) -> RGBImage {
         let bytes = try bytes(of: image.pixels, sha256: image.pixelsSha256)
         return try RGBImage(

@@ -1,4 +1,4 @@
-/// What was measured, where, and how: what an app hands back to `shvit-mobile`.
+/// The measurements of a benchmark, where they were taken, and how. `shvit-mobile devices` reads it.
 public struct DeviceReport: DocumentContent, Checked {
     /// The processors that an inference may use.
     public enum Compute: String, Codable, Sendable, CaseIterable {
@@ -8,32 +8,32 @@ public struct DeviceReport: DocumentContent, Checked {
         case all
     }
 
-    /// How hot a phone says it is.
+    /// The system's thermal state, with Apple's names.
     public enum ThermalState: String, Codable, Sendable, CaseIterable {
         case nominal, fair, serious, critical
     }
 
-    /// Where it ran.
+    /// The device that was measured.
     public struct Device: Codable, Equatable, Sendable, Checked {
-        /// A computer, or what an app measures.
+        /// A computer, or a phone.
         public enum Kind: String, Codable, Sendable, CaseIterable {
             case host, phone
         }
 
-        /// A phone, where an app writes it.
+        /// The kind of device; an app writes `phone`.
         public var kind: Kind
-        /// The maker's code of the phone, as "iPhone16,1".
+        /// The model code, such as "iPhone16,1".
         public var model: String
         /// The operating system and its version.
         public var system: String
-        /// Processors that could be used.
+        /// The number of usable processor cores.
         public var cores: Int
-        /// Of the machine; nil where the system does not tell.
+        /// The device's memory in bytes; nil if unknown.
         public var memoryBytes: Int?
-        /// What people call it, as "iPhone 15 Pro".
+        /// The product name, such as "iPhone 15 Pro".
         public var name: String?
 
-        /// A device.
+        /// Creates a device.
         public init(
             kind: Kind = .phone, model: String, system: String, cores: Int, memoryBytes: Int? = nil, name: String? = nil
         ) {
@@ -50,16 +50,16 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// How hot the phone was at a moment.
+    /// The thermal state at a moment.
     public struct ThermalSample: Codable, Equatable, Sendable, Checked {
-        /// Since the measurement began.
+        /// Seconds since the measurement began.
         public var seconds: Double
-        /// As the system tells it.
+        /// The thermal state that the system reports.
         public var state: ThermalState
-        /// Android's forecast; nil here.
+        /// Android's thermal headroom; nil on iOS.
         public var headroom: Double?
 
-        /// A sample.
+        /// Creates a sample.
         public init(seconds: Double, state: ThermalState, headroom: Double? = nil) {
             self.seconds = seconds
             self.state = state
@@ -71,18 +71,18 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// What the phone was like while it measured; nil where the system does not tell.
+    /// The phone's conditions during the measurement; a value is nil if unknown.
     public struct Conditions: Codable, Equatable, Sendable, Checked {
         /// Whether a power-saving mode was on.
         public var lowPower: Bool?
-        /// The charge, 0 to 1.
+        /// The battery charge, from 0 to 1.
         public var battery: Double?
-        /// Whether it was plugged in.
+        /// Whether the phone was plugged in.
         public var charging: Bool?
-        /// Before, during and after, in the order of time.
+        /// The thermal states before, during and after the measurement, in order of time.
         @Default<EmptyList<ThermalSample>> public var thermal: [ThermalSample]
 
-        /// Conditions of which nothing has to be known.
+        /// Creates conditions. All values are optional.
         public init(
             lowPower: Bool? = nil, battery: Double? = nil, charging: Bool? = nil, thermal: [ThermalSample] = []
         ) {
@@ -98,24 +98,24 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// How it was measured.
+    /// The settings of the benchmark.
     public struct Settings: Codable, Equatable, Sendable, Checked {
-        /// Of each engine; nil where engines decide on their own, as Core ML does, and ExecuTorch in Swift.
+        /// The number of threads of each engine; nil if engines choose it, as Core ML does, and ExecuTorch in Swift.
         public var threads: Int?
-        /// Images an inference.
+        /// Images per inference.
         public var batch: Int
-        /// How often each contestant had its turn.
+        /// The number of rounds.
         public var rounds: Int
-        /// Inferences at the beginning of each turn that do not count.
+        /// Warm-up inferences at the start of each round.
         public var warmUp: Int
-        /// Inferences of each turn that do.
+        /// Measured inferences per round.
         public var iterations: Int
-        /// The only processors used; any if empty.
+        /// The CPU cores that were used; any if empty.
         @Default<EmptyList<Int>> public var cpus: [Int]
-        /// Of the order in each round.
+        /// The seed of the order in each round.
         @Default<Zero> public var seed: Int
 
-        /// Settings of one image an inference.
+        /// Creates settings, with one image per inference.
         public init(threads: Int? = nil, batch: Int = 1, rounds: Int = 1, warmUp: Int, iterations: Int) {
             self.threads = threads
             self.batch = batch
@@ -133,26 +133,26 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// The most arithmetic that any library reached; computers measure it.
+    /// The highest arithmetic throughput that any library reached; only computers measure it.
     public struct Roof: Codable, Equatable, Sendable {
-        /// Billions of operations a second.
+        /// Billions of operations per second.
         public var gops: Double
-        /// Which product of which library.
+        /// The matrix product and the library that reached it.
         public var reachedBy: String
     }
 
-    /// A stretch of a sustained run.
+    /// A window of a sustained run.
     public struct Window: Codable, Equatable, Sendable, Checked {
-        /// Since the run began.
+        /// Seconds since the run began.
         public var startS: Double
-        /// Inferences in it.
+        /// The number of inferences in the window.
         public var samples: Int
-        /// Their median, in milliseconds.
+        /// The median latency, in milliseconds.
         public var p50: Double
-        /// How hot the phone was at its end.
+        /// The thermal state at the end of the window.
         public var thermal: ThermalState?
 
-        /// A stretch.
+        /// Creates a window.
         public init(startS: Double, samples: Int, p50: Double, thermal: ThermalState? = nil) {
             self.startS = startS
             self.samples = samples
@@ -167,26 +167,26 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// The goldens as the device answered them: preprocessing apart from inference.
+    /// The result of a golden check: preprocessing and inference.
     public struct GoldenCheck: Codable, Equatable, Sendable, Checked {
-        /// How many goldens.
+        /// The number of goldens.
         public var images: Int
-        /// Whether the device's own pixels are near enough to the goldens'.
+        /// Whether the device's pixels are within the tolerance.
         public var preprocessingPassed: Bool
-        /// Mean absolute difference of the worst image, in steps of 0 to 255.
+        /// The mean absolute difference of the worst image, from 0 to 255.
         public var pixelsDifference: Double
-        /// Whether the artifact, given the goldens' pixels, gives the goldens' logits.
+        /// Whether the logits for the stored pixels are within the tolerance.
         public var inferencePassed: Bool
-        /// Of any logit.
+        /// The largest difference of any logit.
         public var largestDifference: Double
-        /// What the goldens allow.
+        /// The largest difference that the goldens allow.
         public var tolerance: Double
-        /// Of the device's logits against the goldens'; infinite where they are equal.
+        /// The SQNR of the device's logits in dB; infinite if they are equal.
         public var sqnrDb: Double
-        /// Images on which both choose the same class.
+        /// The number of images on which both choose the same class.
         public var sameClass: Int
 
-        /// Whether both halves passed.
+        /// Whether preprocessing and inference passed.
         public var passed: Bool { preprocessingPassed && inferencePassed }
 
         func check() throws(Fault) {
@@ -198,58 +198,58 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
-    /// One contestant.
+    /// The measurements of one contestant.
     public struct Result: Codable, Equatable, Sendable, Checked {
-        /// On the processor alone.
+        /// The default compute units: CPU.
         public enum OnCPU: DefaultValue {
-            /// On the processor alone.
+            /// CPU.
             public static let value = Compute.cpu
         }
 
         /// The artifact's file name.
         public var name: String
-        /// As "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
+        /// The runtime, such as "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
         public var engine: String
-        /// Of the artifact.
+        /// The artifact's precision.
         public var precision: String
-        /// Nil where it is no artifact of ours.
+        /// The artifact's SHA-256; nil if shvit-mobile did not export it.
         public var artifactSha256: String?
-        /// The processors that it may use.
+        /// The processors that the contestant may use.
         @Default<OnCPU> public var compute: Compute
-        /// Of this contestant; nil where they are the settings', or the engine decided if those have none either.
+        /// The number of threads, if it differs from the settings; nil also if the engine chooses it.
         public var threads: Int?
-        /// On the first launch, where the system compiles the model.
+        /// The duration of compilation on the first launch, in milliseconds.
         public var compileMs: Double?
-        /// From the file, or the compiled model, to a program that is ready.
+        /// The duration of loading the file or the compiled model, in milliseconds.
         public var loadMs: Double
-        /// The first inference.
+        /// The latency of the first inference, in milliseconds.
         public var firstMs: Double
-        /// Of one inference, over all rounds.
+        /// The latency of an inference, over all rounds.
         public var latency: Latency
-        /// Every inference that counts, a list a round.
+        /// The latency of every measured inference in milliseconds, one list per round.
         public var samplesMs: [[Double]]
-        /// Of a sustained run, in the order of time.
+        /// The windows of the sustained run, in order of time.
         @Default<EmptyList<Window>> public var windows: [Window]
-        /// Of the first contestant's latency to this one's.
+        /// The ratio of the first contestant's latency to this one's.
         public var ratio: Ratio?
-        /// What the app grew by, at most, while the model loaded and ran once.
+        /// The peak growth of the app's memory while the model loaded and ran once, in bytes.
         public var peakMemoryBytes: Int?
-        /// The same during an inference once it is loaded.
+        /// The peak growth of the app's memory during inferences after loading, in bytes.
         public var runningMemoryBytes: Int?
-        /// On disk.
+        /// The artifact's size on disk, in bytes.
         public var sizeBytes: Int?
-        /// Multiply-adds of one image.
+        /// Multiply-adds per image.
         public var macs: Int?
-        /// Of the roof of its precision.
+        /// The share of the roofline of the artifact's precision, from 0 to 1.
         public var roofShare: Double?
-        /// Operators by the processor that runs them.
+        /// The number of operators that each processor runs.
         public var placement: [String: Int]?
-        /// The goldens as the device answered them.
+        /// The result of the golden check.
         public var golden: GoldenCheck?
-        /// How far its logits were from the float model's, when its export was validated.
+        /// The drift from the float model, measured when the artifact was validated.
         public var drift: DriftRow?
 
-        /// A contestant that was measured; what else is known of it is set afterwards.
+        /// Creates a result. Set the remaining fields afterwards.
         public init(
             name: String, engine: String, precision: String, compute: Compute = .cpu, loadMs: Double, firstMs: Double,
             latency: Latency, samplesMs: [[Double]]
@@ -296,26 +296,26 @@ public struct DeviceReport: DocumentContent, Checked {
 
     public var schemaVersion: String
     public var kind: String
-    /// When, in ISO 8601 with the offset from UTC.
+    /// The time of the measurement, in ISO 8601 with the offset from UTC.
     public var created: String
-    /// What measured, with its version and build.
+    /// The app that measured, with its version and build.
     public var app: String
-    /// Made up so that readers can be tested: nothing in it was measured.
+    /// Whether the report is a test fixture, whose figures were not measured.
     @Default<No> public var fixture: Bool
-    /// Of all that took part.
+    /// The versions of all software that took part.
     public var versions: [String: String]
-    /// Where it ran.
+    /// The device that was measured.
     public var device: Device
-    /// How it was measured.
+    /// The settings of the benchmark.
     public var settings: Settings
-    /// Nil on a computer.
+    /// The phone's conditions; nil on a computer.
     public var conditions: Conditions?
-    /// By precision.
+    /// The rooflines by precision.
     @Default<EmptyMap<Roof>> public var roofs: [String: Roof]
-    /// At least one.
+    /// The results; at least one.
     public var results: [Result]
 
-    /// A report of our own version.
+    /// Creates a report of the current version.
     public init(
         created: String, app: String, versions: [String: String], device: Device, settings: Settings,
         conditions: Conditions?, results: [Result]

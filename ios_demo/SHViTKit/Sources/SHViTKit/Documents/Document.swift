@@ -1,35 +1,35 @@
 import Foundation
 
-/// What a file of JSON holds that follows one of the project's schemas.
+/// The content of a JSON document that follows a schema of the project.
 public protocol DocumentContent: Codable, Equatable, Sendable {
-    /// The schema's name, `schemas/NAME.schema.json`, and the document's `kind`.
+    /// The schema's name (`schemas/NAME.schema.json`) and the document's `kind`.
     static var kind: String { get }
-    /// With its article, for sentences: "a manifest".
+    /// The document's name with its article, for sentences: "a manifest".
     static var title: String { get }
-    /// As MAJOR.MINOR.
+    /// The schema version, MAJOR.MINOR.
     var schemaVersion: String { get }
-    /// Says in the file which document it is.
+    /// The kind of document, as the file states it.
     var kind: String { get }
 }
 
-/// A document as it was read: what this version knows of it, and what a later minor version has added.
+/// A document with its known content and the unknown fields of a later minor version.
 ///
-/// A newer major version is refused. The fields that a newer minor version has added are kept and written again; in a
-/// document of our own version an unknown field is a mistake.
+/// A newer major version is rejected. Fields that a newer minor version added are kept and written again. In a document
+/// of the current version, an unknown field is an error.
 public struct Document<Content: DocumentContent>: Equatable, Sendable {
-    /// What this version knows.
+    /// The content that this version knows.
     public var content: Content
     private let unknown: UnknownFields?
 
-    /// A document of our own.
+    /// Creates a document of the current version.
     public init(_ content: Content) {
         self.content = content
         unknown = nil
     }
 
-    /// A document in a file.
+    /// Reads a document from a file.
     ///
-    /// - Throws: `SHViTError` where it cannot be read, or is not such a document; names the first place that is wrong.
+    /// - Throws: `SHViTError` if the file cannot be read, or is not such a document; names the first invalid field.
     public init(contentsOf url: URL) throws(SHViTError) {
         let json: Data
         do { json = try Data(contentsOf: url) } catch {
@@ -40,11 +40,11 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         try self.init(json: json, source: url.lastPathComponent)
     }
 
-    /// A document as bytes.
+    /// Parses a document.
     ///
     /// - Parameters:
-    ///   - json: the bytes.
-    ///   - source: where they came from, for the words of an error.
+    ///   - json: The document's bytes.
+    ///   - source: The name of the file, for errors.
     public init(json: Data, source: String) throws(SHViTError) {
         guard let original = try? JSONDecoder().decode(JSONValue.self, from: json) else {
             throw SHViTError("\(source) is not \(Content.title): it is not JSON.", why: damaged)
@@ -61,13 +61,13 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         unknown = UnknownFields(in: original, beside: known)
         if !newer, let place = unknown?.firstPlace {
             throw SHViTError(
-                "\(source) is not \(Content.title): \(place) is no field of version \(version).", why: damaged)
+                "\(source) is not \(Content.title): version \(version) has no field \(place).", why: damaged)
         }
     }
 
-    /// The JSON that `init(json:source:)` takes back.
+    /// Returns the JSON that `init(json:source:)` reads.
     ///
-    /// - Throws: `SHViTError` where the content was put together so that its own schema refuses it.
+    /// - Throws: `SHViTError` if the content violates its schema.
     public func json() throws(SHViTError) -> Data {
         do {
             let known = try Self.value(of: content)
@@ -77,12 +77,12 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         } catch {
             let fault = error as? Fault
             throw SHViTError(
-                "This is not \(Content.title) of its schema: \(fault?.place ?? "") \(fault?.what ?? "\(error)").",
+                "This is not \(Content.title) that its schema allows: \(fault?.place ?? "") \(fault?.what ?? "\(error)").",
                 why: "Nothing was written.")
         }
     }
 
-    /// Writes the document, whole or not at all.
+    /// Writes the document atomically.
     public func write(to url: URL) throws(SHViTError) {
         let data = try json()
         do { try data.write(to: url, options: .atomic) } catch {
@@ -92,16 +92,16 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         }
     }
 
-    /// Whether it is of a newer minor version than ours; a newer major one is refused.
+    /// Returns whether the document has a newer minor version; rejects a newer major version.
     private static func isNewer(_ original: JSONValue, source: String) throws(SHViTError) -> Bool {
         guard case .text(let text) = original["schema_version"], let its = SchemaVersion(text) else {
             throw SHViTError(
-                "\(source) is not \(Content.title): schema_version is not of the form MAJOR.MINOR.", why: damaged)
+                "\(source) is not \(Content.title): schema_version does not have the form MAJOR.MINOR.", why: damaged)
         }
         guard its.major <= version.major else {
             throw SHViTError(
                 "\(source) is \(Content.title) of version \(its).",
-                why: "This app reads version \(version.major), whatever its minor number.", next: "Update the app.")
+                why: "This app reads version \(version.major).x.", next: "Update the app.")
         }
         return its > version
     }
@@ -152,11 +152,11 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     }
 }
 
-/// The version of the schemas that this package reads and writes.
+/// The schema version that this package reads and writes.
 let version = SchemaVersion(major: 1, minor: 0)
-private let damaged = "It may be damaged or hand-made."
+private let damaged = "The file may be damaged or edited by hand."
 
-/// MAJOR.MINOR.
+/// A schema version, MAJOR.MINOR.
 struct SchemaVersion: Comparable, CustomStringConvertible {
     let major: Int
     let minor: Int
@@ -166,7 +166,7 @@ struct SchemaVersion: Comparable, CustomStringConvertible {
         self.minor = minor
     }
 
-    /// Nil where a text is not two numbers with a dot between.
+    /// Parses a version; nil if the text is not two numbers separated by a dot.
     init?(_ text: String) {
         guard text.allSatisfy({ $0 == "." || ("0"..."9").contains($0) }) else { return nil }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false).map { Int($0) }
@@ -182,16 +182,17 @@ struct SchemaVersion: Comparable, CustomStringConvertible {
 }
 
 extension Fault {
-    /// The place and the words of what a decoder refused.
+    /// Converts a decoding error into a field and a reason.
     fileprivate init(_ error: DecodingError) {
         switch error {
         case .keyNotFound(let key, let context):
             self.init(Self.place(context.codingPath + [key]), "is missing")
         case .dataCorrupted(let context) where context.codingPath.isEmpty:
-            // That it is JSON is known by now: Foundation on Linux tells so, and no place, where an Int does not fit.
-            self.init("", "holds a number that does not fit its field, such as a fraction for a count")
+            // The text is valid JSON at this point. Foundation on Linux reports an integer that does not fit as
+            // corrupt data, without a field.
+            self.init("", "contains a number of the wrong type, such as a fraction for a count")
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            self.init(Self.place(context.codingPath), "holds something else: \(context.debugDescription)")
+            self.init(Self.place(context.codingPath), "has the wrong type: \(context.debugDescription)")
         @unknown default:
             self.init("", "cannot be decoded: \(error)")
         }

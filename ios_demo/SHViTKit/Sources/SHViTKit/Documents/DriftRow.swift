@@ -1,18 +1,18 @@
-/// What ran an artifact.
-public enum How: String, Codable, Sendable, CaseIterable {
-    /// The target's own runtime.
+/// How an artifact was executed.
+public enum Execution: String, Codable, Sendable, CaseIterable {
+    /// By the target's own runtime.
     case native
-    /// An executor of the specification.
+    /// By a reference executor of the target's specification.
     case reference
-    /// The target's own runtime on an emulated CPU.
+    /// By the target's own runtime on an emulated CPU.
     case emulated
-    /// PyTorch computed what an artifact is to compute.
+    /// By PyTorch, which simulated the artifact.
     case simulated
 }
 
-/// How far an artifact that ran was from its float model, on the same images.
+/// How far an artifact's results are from the float model's, on the same images.
 public struct DriftRow: Codable, Equatable, Sendable, Checked {
-    /// A share of images with its 95% interval, all in 0 to 1.
+    /// A share of images with its 95% confidence interval, all from 0 to 1.
     public struct Share: Codable, Equatable, Sendable, Checked {
         /// The share.
         public var value: Double
@@ -28,13 +28,13 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
         }
     }
 
-    /// Images that only one of two models got right, and how likely such an imbalance is by chance.
+    /// McNemar's test of two models' top-1 results.
     public struct McNemar: Codable, Equatable, Sendable, Checked {
-        /// Images that only the float model got right.
+        /// The number of images that only the float model classified correctly.
         public var lost: Int
-        /// Images that only the artifact got right.
+        /// The number of images that only the artifact classified correctly.
         public var gained: Int
-        /// Exact, two-sided.
+        /// The exact two-sided p-value.
         public var pValue: Double
 
         func check() throws(Fault) {
@@ -46,53 +46,53 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
 
     /// The CPU that was emulated.
     public struct EmulatedCPU: Codable, Equatable, Sendable {
-        /// Its architecture.
+        /// The CPU's architecture.
         public var arch: String
-        /// Its name.
+        /// The CPU's name.
         public var name: String
-        /// Those by which XNNPACK chooses kernels.
+        /// The features by which XNNPACK selects kernels.
         public var features: [String]
     }
 
     /// The artifact's file name.
     public var artifact: String
-    /// "coreml", "executorch" or "onnx", or what else was compared.
+    /// The target: "coreml", "executorch" or "onnx", or what else was compared.
     public var target: String
-    /// Of the artifact.
+    /// The artifact's precision.
     public var precision: String
-    /// What ran it.
-    public var how: How
+    /// How the artifact was executed.
+    public var how: Execution
     /// The runtime's name and version.
     public var engine: String
-    /// Nil where there was no artifact.
+    /// The artifact's SHA-256; nil if there was no artifact.
     public var artifactSha256: String?
-    /// Nil where it was the machine's own.
+    /// The emulated CPU; nil for the machine's own.
     public var cpu: EmulatedCPU?
-    /// How many both models saw.
+    /// The number of images that both models ran on.
     public var images: Int
-    /// Files that could not be decoded.
+    /// The number of files that could not be decoded.
     @Default<Zero> public var skipped: Int
-    /// Nil without labels, as all of the following four.
+    /// The artifact's top-1 accuracy; nil without labels, as the next three.
     public var top1: Share?
-    /// Nil also with five classes or fewer.
+    /// The artifact's top-5 accuracy; nil also with five classes or fewer.
     public var top5: Share?
-    /// Of the float model.
+    /// The float model's top-1 accuracy.
     public var floatTop1: Share?
-    /// Of the float model.
+    /// The float model's top-5 accuracy.
     public var floatTop5: Share?
-    /// Points lost against the float model.
+    /// The loss of top-1 accuracy against the float model, in points.
     public var top1Drop: Double?
-    /// Its paired 95% interval.
+    /// The paired 95% confidence interval of `top1Drop`.
     public var top1DropInterval: [Double]?
-    /// Of top-1 against the float model.
+    /// McNemar's test of top-1 against the float model.
     public var mcnemar: McNemar?
-    /// The share of images on which both choose the same class.
+    /// The share of images on which both models choose the same class.
     public var agreement: Share
-    /// Of the logits; infinite where they are equal.
+    /// The SQNR of the logits in dB; infinite if they are equal.
     public var sqnrDb: Double
     /// The largest difference of any logit.
     public var maxAbsError: Double
-    /// Of the artifact's distribution of classes from the float model's, in nats.
+    /// The mean KL divergence of the artifact's class distribution from the float model's, in nats.
     public var meanKl: Double
 
     func check() throws(Fault) {

@@ -1,18 +1,18 @@
-/// A few pictures as an app is handed them, and what an artifact is to make of them.
+/// Example pictures with the pixels and logits that an artifact must reproduce on a device.
 public struct Goldens: DocumentContent, Checked {
-    /// One picture.
+    /// A golden: a picture with its pixels and logits.
     public struct Image: Codable, Equatable, Sendable, Checked {
-        /// The name of the encoded picture in the folder, a JPEG.
+        /// The file name of the encoded picture, a JPEG.
         public var image: String
-        /// Of the encoded picture.
+        /// The SHA-256 of the encoded picture.
         public var imageSha256: String
-        /// The name of what preprocessing makes of it: bytes of rows, columns, channels.
+        /// The file name of the preprocessed pixels: bytes in the order rows, columns, channels.
         public var pixels: String
-        /// Of the pixels.
+        /// The SHA-256 of the pixels.
         public var pixelsSha256: String
-        /// The artifact's for these pixels, where it was made.
+        /// The artifact's logits for these pixels, computed at export.
         public var logits: [Double]
-        /// The float model's for the same pixels.
+        /// The float model's logits for these pixels.
         public var floatLogits: [Double]
 
         func check() throws(Fault) {
@@ -28,21 +28,21 @@ public struct Goldens: DocumentContent, Checked {
 
     public var schemaVersion: String
     public var kind: String
-    /// Whose they are.
+    /// The SHA-256 of the artifact that the goldens belong to.
     public var artifactSha256: String
-    /// Of the artifact.
+    /// The artifact's precision.
     public var precision: Precision
-    /// What makes pixels of a picture.
+    /// The preprocessing that turns a picture into pixels.
     public var preprocessing: Preprocessing
-    /// What ran the artifact.
-    public var how: How
+    /// How the artifact was executed.
+    public var how: Execution
     /// The runtime's name and version.
     public var engine: String
-    /// The largest difference of a logit that another machine's kernels may make.
+    /// The largest difference of a logit that kernels of other processors may cause.
     public var tolerance: Double
-    /// The mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
+    /// The mean absolute difference, from 0 to 255, that another JPEG decoder may cause.
     public var pixelsTolerance: Double
-    /// At least one.
+    /// The goldens; at least one.
     public var images: [Image]
 
     func check() throws(Fault) {

@@ -1,17 +1,17 @@
-/// All that an app needs to know about the artifact beside which it lies.
+/// The description of an artifact, stored beside it: everything that an app needs to run it.
 public struct Manifest: DocumentContent, Checked {
-    /// Which runtime an artifact is for.
+    /// The runtime that an artifact is for.
     public enum Target: String, Codable, Sendable, CaseIterable {
         case coreml, executorch, onnx
     }
 
-    /// The artifact itself.
+    /// The artifact's file.
     public struct ArtifactFile: Codable, Equatable, Sendable, Checked {
-        /// The name of the file, or of the folder that is a package.
+        /// The name of the file, or of the package's folder.
         public var name: String
-        /// On disk.
+        /// The size on disk, in bytes.
         public var bytes: Int
-        /// As `Fingerprint` takes it.
+        /// The SHA-256, computed by `Fingerprint`.
         public var sha256: String
 
         func check() throws(Fault) {
@@ -20,17 +20,17 @@ public struct Manifest: DocumentContent, Checked {
         }
     }
 
-    /// Which model the artifact was made from.
+    /// The model that the artifact was exported from.
     public struct Provenance: Codable, Equatable, Sendable, Checked {
-        /// As "shvit_s1".
+        /// The model variant, such as "shvit_s1".
         public var variant: String
-        /// How many it tells apart.
+        /// The number of classes.
         public var classes: Int
-        /// Where the checkpoint came from.
+        /// The origin of the checkpoint.
         public var source: String
-        /// Whose layout the checkpoint has.
+        /// The dialect of the checkpoint: whose parameter names it uses.
         public var dialect: String
-        /// Of the checkpoint.
+        /// The SHA-256 of the checkpoint.
         public var checkpointSha256: String
 
         func check() throws(Fault) {
@@ -38,51 +38,53 @@ public struct Manifest: DocumentContent, Checked {
         }
     }
 
-    /// How the artifact takes images.
+    /// The artifact's input.
     public struct Input: Codable, Equatable, Sendable, Checked {
-        /// What the runtime takes.
+        /// The type of the input.
         public enum Kind: String, Codable, Sendable, CaseIterable {
-            /// A picture's pixels (Core ML).
+            /// An image (Core ML).
             case image
-            /// An array.
+            /// A tensor.
             case tensor
         }
 
-        /// What a value means.
+        /// The range of the input values.
         public enum Values: String, Codable, Sendable, CaseIterable {
-            /// 0 to 255: normalisation is inside.
+            /// From 0 to 255; the artifact normalizes them.
             case pixels
-            /// `(pixel / 255 - mean) / std`.
-            case normalised
+            /// `(pixel
+            /// 255 - mean)
+            /// std`.
+            case normalized = "normalised"
         }
 
-        /// How the values lie.
+        /// The order of the input values.
         public enum Layout: String, Codable, Sendable, CaseIterable {
             /// Channels, rows, columns.
             case image
-            /// Blocks of 2x2 positions, with a border, stacked into channels.
+            /// 2x2 blocks of the image with a border, stacked into channels.
             case spaceToDepth = "space-to-depth"
         }
 
-        /// As an image.
+        /// The default layout: an image.
         public enum AsImage: DefaultValue {
-            /// As an image.
+            /// An image.
             public static let value = Layout.image
         }
 
-        /// Of the input in the artifact.
+        /// The input's name in the artifact.
         public var name: String
-        /// What the runtime takes.
+        /// The type of the input.
         public var kind: Kind
-        /// What a value means.
+        /// The range of the input values.
         public var values: Values
-        /// (batch, channels, height, width); a batch of 0 is dynamic.
+        /// The shape (batch, channels, height, width); a batch of 0 is dynamic.
         public var shape: [Int]
-        /// Of the tensor; "uint8" for images.
+        /// The tensor's dtype; "uint8" for images.
         public var dtype: String
-        /// How the values lie.
+        /// The order of the input values.
         @Default<AsImage> public var layout: Layout
-        /// Under `spaceToDepth`, what the border holds in each colour.
+        /// The border's value in each channel, for `spaceToDepth`.
         public var border: [Double]?
 
         func check() throws(Fault) {
@@ -91,61 +93,61 @@ public struct Manifest: DocumentContent, Checked {
         }
     }
 
-    /// The outputs by name.
+    /// The names of the artifact's outputs.
     public struct Output: Codable, Equatable, Sendable {
-        /// Of the logits.
+        /// The output with the logits.
         public var logits: String
-        /// Only where the artifact is a Core ML classifier.
+        /// The output with the probabilities; only of a Core ML classifier.
         public var probabilities: String?
-        /// Only where the artifact is a Core ML classifier.
+        /// The output with the label; only of a Core ML classifier.
         public var label: String?
     }
 
-    /// What is inside.
+    /// The artifact's operators and weights.
     public struct Inventory: Codable, Equatable, Sendable {
-        /// How many of each kind, as the target names them.
+        /// The number of operators of each kind, by the target's names.
         public var operators: [String: Int]
         /// Bytes of constants by dtype.
         public var weightBytes: [String: Int]
-        /// Layers that multiply int8 by int8.
+        /// The number of layers that multiply int8 by int8.
         @Default<Zero> public var quantizedLayers: Int
     }
 
-    /// How much of an ExecuTorch program a backend took.
+    /// The share of an ExecuTorch program that a backend runs.
     public struct Delegation: Codable, Equatable, Sendable {
-        /// As "XnnpackBackend".
+        /// The backend, such as "XnnpackBackend".
         public var backend: String
-        /// Parts of the program that it runs.
+        /// The number of delegated partitions.
         public var delegates: Int
-        /// Operators in them.
+        /// The number of delegated operators.
         public var delegatedOperators: Int
-        /// Operators outside, by name.
+        /// The operators that are not delegated, by name.
         public var leftOperators: [String: Int]
     }
 
-    /// The artifact's logits for a drawn picture.
+    /// The artifact's logits for a synthetic picture.
     public struct Golden: Codable, Equatable, Sendable {
-        /// The one picture there is.
+        /// The default picture.
         public enum Ramp: DefaultValue {
-            /// Its name.
+            /// The picture's name.
             public static let value = "ramp"
         }
 
-        /// Which picture.
+        /// The picture.
         @Default<Ramp> public var picture: String
-        /// What came out.
+        /// The artifact's logits.
         public var logits: [Double]
-        /// What ran it.
-        public var how: How
-        /// The largest difference that other kernels may make.
+        /// How the artifact was executed.
+        public var how: Execution
+        /// The largest difference of a logit that other kernels may cause.
         public var tolerance: Double
     }
 
     /// The folder of goldens beside the artifact.
     public struct GoldensFolder: Codable, Equatable, Sendable, Checked {
-        /// Of the folder.
+        /// The folder's name.
         public var name: String
-        /// As `Fingerprint` takes it.
+        /// The folder's SHA-256, computed by `Fingerprint`.
         public var sha256: String
 
         func check() throws(Fault) {
@@ -158,37 +160,37 @@ public struct Manifest: DocumentContent, Checked {
 
     public var schemaVersion: String
     public var kind: String
-    /// The artifact itself.
+    /// The artifact's file.
     public var artifact: ArtifactFile
-    /// Which runtime it is for.
+    /// The runtime that the artifact is for.
     public var target: Target
-    /// Of the artifact.
+    /// The artifact's precision.
     public var precision: Precision
-    /// Which model it was made from.
+    /// The model that the artifact was exported from.
     public var model: Provenance
-    /// The classes' names, in the order of the logits.
+    /// The class names, in the order of the logits.
     public var labels: [String]
-    /// How a picture becomes its input.
+    /// The preprocessing of pictures.
     public var preprocessing: Preprocessing
-    /// How it takes images.
+    /// The artifact's input.
     public var input: Input
-    /// Its outputs by name.
+    /// The names of the artifact's outputs.
     public var output: Output
-    /// How it was quantized.
+    /// The quantization recipe.
     public var recipe: Recipe
-    /// Those of the export.
+    /// The options of the export.
     public var options: [String: JSONValue]
-    /// Of every tool that made it.
+    /// The versions of all tools that took part in the export.
     public var versions: [String: String]
-    /// What is inside.
+    /// The artifact's operators and weights.
     public var inventory: Inventory
-    /// Of an ExecuTorch program.
+    /// The delegation of an ExecuTorch program.
     public var delegation: Delegation?
-    /// Its logits for a drawn picture.
+    /// The logits for a synthetic picture.
     public var golden: Golden?
-    /// The folder of goldens beside it.
+    /// The folder of goldens beside the artifact.
     public var goldens: GoldensFolder?
-    /// How far it was from its float model.
+    /// The drift from the float model.
     public var drift: DriftRow?
 
     func check() throws(Fault) {

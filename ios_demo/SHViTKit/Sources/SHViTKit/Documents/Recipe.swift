@@ -1,4 +1,4 @@
-/// How numbers are kept in an artifact.
+/// The number format of an artifact's weights and activations.
 public enum Precision: String, Codable, Sendable, CaseIterable {
     case fp32, fp16, int8
     case int8Dynamic = "int8-dynamic"
@@ -8,25 +8,25 @@ public enum Precision: String, Codable, Sendable, CaseIterable {
     case palette4 = "palette-4"
 }
 
-/// What precision where, and the ranges behind it; an app only shows it.
+/// A quantization recipe: precision per layer, and activation ranges. An app only displays it.
 public struct Recipe: DocumentContent, Checked {
-    /// How ranges come from values.
+    /// How an observer turns values into a range.
     public enum Observer: String, Codable, Sendable, CaseIterable {
         case minMax = "min-max"
         case percentile
         case mse
     }
 
-    /// How int8 spreads over a range.
+    /// The int8 scheme of activations.
     public enum Activations: String, Codable, Sendable, CaseIterable {
         case affine, symmetric
     }
 
-    /// What a layer's input and output are to hold, each from the least to the largest.
+    /// The ranges of a layer's activations, each from minimum to maximum.
     public struct ActivationRange: Codable, Equatable, Sendable, Checked {
-        /// Of what comes in.
+        /// The range of the input.
         public var input: [Double]
-        /// Of what goes out, after the relu where there is one.
+        /// The range of the output, after the ReLU if there is one.
         public var output: [Double]
 
         func check() throws(Fault) {
@@ -35,17 +35,17 @@ public struct Recipe: DocumentContent, Checked {
         }
     }
 
-    /// The images on which ranges were measured.
+    /// The images that were used for calibration.
     public struct CalibrationImages: Codable, Equatable, Sendable, Checked {
         /// The folder's name.
         public var source: String
-        /// How many.
+        /// The number of images.
         public var count: Int
-        /// Over their bytes, in order.
+        /// The SHA-256 over all images, in order.
         public var sha256: String
-        /// Of the choice.
+        /// The seed for sampling images.
         public var seed: Int
-        /// How many variants of them were looked at besides.
+        /// The number of augmented variants per image.
         @Default<Zero> public var variants: Int
 
         func check() throws(Fault) {
@@ -55,19 +55,19 @@ public struct Recipe: DocumentContent, Checked {
         }
     }
 
-    /// One step towards a better int8, and what it gained on images that it did not see.
+    /// A PTQ pass, and its gain on held-out images.
     public struct StepGain: Codable, Equatable, Sendable {
-        /// Its name.
+        /// The pass's name.
         public var step: String
-        /// SQNR of the logits without it, in dB.
+        /// The SQNR of the logits without the pass, in dB.
         public var beforeDb: Double
-        /// With it.
+        /// The SQNR of the logits with the pass, in dB.
         public var afterDb: Double
-        /// Whether it is in the recipe.
+        /// Whether the recipe includes the pass.
         public var kept: Bool
     }
 
-    /// Affine.
+    /// The default scheme: affine.
     public enum Affine: DefaultValue {
         /// Affine.
         public static let value = Activations.affine
@@ -78,23 +78,23 @@ public struct Recipe: DocumentContent, Checked {
 
     public var schemaVersion: String
     public var kind: String
-    /// Of everything that is no exception.
+    /// The precision of all layers without an exception.
     public var precision: Precision
-    /// Kinds of operator that stay float.
+    /// The kinds of operator that stay float.
     @Default<EmptyList<String>> public var floatKinds: [String]
-    /// Further layers that do, by name.
+    /// The names of further layers that stay float.
     @Default<EmptyList<String>> public var floatLayers: [String]
-    /// Nil where there are no ranges.
+    /// The observer of the ranges; nil without ranges.
     public var observer: Observer?
-    /// How int8 spreads over a range.
+    /// The int8 scheme of activations.
     @Default<Affine> public var activations: Activations
-    /// Of every layer that int8 quantizes, by its name.
+    /// The activation ranges of every int8 layer, by name.
     @Default<EmptyMap<ActivationRange>> public var ranges: [String: ActivationRange]
-    /// Nil where the precision needs none.
+    /// The calibration images; nil if the precision needs none.
     public var calibration: CalibrationImages?
-    /// Of the file of changed parameters beside the recipe; nil where there is none.
+    /// The SHA-256 of the file with parameter overrides beside the recipe; nil if there is none.
     public var corrections: String?
-    /// What was tried for a better int8, in order.
+    /// The PTQ passes that were tried, in order.
     @Default<EmptyList<StepGain>> public var steps: [StepGain]
 
     func check() throws(Fault) {

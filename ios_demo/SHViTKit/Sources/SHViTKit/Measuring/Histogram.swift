@@ -1,13 +1,13 @@
-/// Samples counted in bins of one width, from the least to the 99th percentile; the last bin holds the tail as well.
+/// A histogram with bins of equal width from the minimum to the 99th percentile. The last bin also counts the tail.
 public struct Histogram: Equatable, Sendable {
-    /// Where the first bin begins.
+    /// The first bin's lower edge.
     public let low: Double
-    /// Of each bin.
+    /// The width of each bin.
     public let width: Double
-    /// Of each bin.
+    /// The number of samples in each bin.
     public let counts: [Int]
 
-    /// The histogram of samples; nil where there are none, or no bins are asked for.
+    /// Counts samples; nil if there are no samples or no bins.
     public init?(of samples: [Double], bins: Int) {
         guard bins > 0, let least = samples.min(), let most = percentile(99, of: samples) else { return nil }
         var counts = [Int](repeating: 0, count: bins)

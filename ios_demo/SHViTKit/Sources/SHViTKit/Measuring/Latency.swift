@@ -1,11 +1,11 @@
-/// The percentile by linear interpolation between the two samples around it: NumPy's default, R's type 7.
+/// Returns a percentile by linear interpolation between the neighboring samples: NumPy's default, R's type 7.
 ///
-/// Python and Kotlin compute the same; `schemas/vectors/percentiles.json` holds cases for all three.
+/// Python and Kotlin compute the same. `schemas/vectors/percentiles.json` contains test cases for all three.
 ///
 /// - Parameters:
-///   - share: 0 to 100.
-///   - samples: in any order.
-/// - Returns: nil where there are no samples, or `share` is out of its bounds.
+///   - share: The percentile, from 0 to 100.
+///   - samples: The samples, in any order.
+/// - Returns: Nil if there are no samples, or `share` is out of range.
 public func percentile(_ share: Double, of samples: [Double]) -> Double? {
     guard !samples.isEmpty, (0...100).contains(share) else { return nil }
     let ordered = samples.sorted()
@@ -15,22 +15,22 @@ public func percentile(_ share: Double, of samples: [Double]) -> Double? {
     return ordered[below] + (place - Double(below)) * (ordered[above] - ordered[below])
 }
 
-/// A summary of samples, in milliseconds.
+/// The percentiles of a list of latencies, in milliseconds.
 public struct Latency: Codable, Equatable, Sendable, Checked {
-    /// How many.
+    /// The number of samples.
     public var samples: Int
     /// The median.
     public var p50: Double
-    /// By `percentile`.
+    /// The 90th percentile.
     public var p90: Double
-    /// By `percentile`.
+    /// The 95th percentile.
     public var p95: Double
-    /// By `percentile`.
+    /// The 99th percentile.
     public var p99: Double
-    /// The fastest.
+    /// The minimum.
     public var least: Double
 
-    /// The summary of samples; nil where there are none.
+    /// Summarizes samples; nil if there are none.
     public init?(of values: [Double]) {
         guard let least = values.min(), let p50 = percentile(50, of: values), let p90 = percentile(90, of: values),
             let p95 = percentile(95, of: values), let p99 = percentile(99, of: values)
@@ -48,12 +48,12 @@ public struct Latency: Codable, Equatable, Sendable, Checked {
     }
 }
 
-/// How many times as fast as the first contestant, with the interval that holds the median ratio with 95% confidence.
+/// The speed relative to the first contestant, with a 95% confidence interval of the median ratio.
 public struct Ratio: Codable, Equatable, Sendable {
-    /// Above 1 is faster.
+    /// The ratio; above 1 is faster.
     public var value: Double
-    /// The interval's lower end; 0 where there are too few rounds.
+    /// The interval's lower end; 0 with too few rounds.
     public var low: Double
-    /// The interval's upper end; infinite where there are too few rounds.
+    /// The interval's upper end; infinite with too few rounds.
     public var high: Double
 }

@@ -1,32 +1,32 @@
-/// A model that is loaded and answers.
+/// A loaded model.
 public protocol Classifier: Sendable {
-    /// The logits for one picture.
+    /// Returns the logits for a picture.
     ///
-    /// - Parameter pixels: as `Preprocessor.pixels(of:)` makes them.
-    /// - Returns: a logit a class, in the order of the labels.
+    /// - Parameter pixels: The output of `Preprocessor.pixels(of:)`.
+    /// - Returns: One logit per class, in the order of the labels.
     func logits(for pixels: RGBImage) async throws -> [Float]
 }
 
-/// What a classifier is loaded from; apart from it, so that compiling and loading can be timed.
+/// The source of a classifier. It is separate so that compilation and loading can be measured.
 public protocol ClassifierSource: Sendable {
-    /// What the system does once an installation, such as Core ML's compiling.
+    /// Does the work that the system does once per installation, such as Core ML's compilation.
     ///
-    /// - Returns: whether there was anything to do.
+    /// - Returns: Whether there was anything to do.
     func compile() async throws -> Bool
 
-    /// The classifier, ready to answer.
+    /// Loads the classifier.
     func load() async throws -> any Classifier
 
-    /// How many operators the system means to run on each processor ("cpu", "gpu", "neural-engine").
+    /// Returns the number of operators that the system plans to run on each processor ("cpu", "gpu", "neural-engine").
     ///
-    /// - Returns: nil where the system does not tell.
+    /// - Returns: Nil if the system does not report it.
     func placement() async throws -> [String: Int]?
 }
 
 extension ClassifierSource {
-    /// Nothing to do.
+    /// Does nothing.
     public func compile() async throws -> Bool { false }
 
-    /// Nothing is told.
+    /// Returns nil.
     public func placement() async throws -> [String: Int]? { nil }
 }

@@ -1,13 +1,13 @@
 import Foundation
 
-/// Models that the system has compiled, kept from launch to launch.
+/// A cache of the models that the system has compiled.
 struct CompiledModels: Sendable {
-    /// What holds them.
+    /// The cache's folder.
     let folder: URL
-    /// The version of the system, since another may compile differently.
+    /// The system's version: another version may compile differently.
     let system: String
 
-    /// Those of this app.
+    /// The cache of this app.
     static var inCaches: CompiledModels {
         let version = ProcessInfo.processInfo.operatingSystemVersion
         let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
@@ -16,34 +16,35 @@ struct CompiledModels: Sendable {
             system: "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)")
     }
 
-    /// Where the one that was made of an artifact is, or will be.
-    func place(of sha256: String) -> URL {
+    /// Returns the location of an artifact's compiled model, which need not exist.
+    func location(of sha256: String) -> URL {
         folder.appending(path: "\(sha256)-\(system).mlmodelc")
     }
 
-    /// Whether there is one of an artifact.
-    func hold(_ sha256: String) -> Bool {
-        FileManager.default.fileExists(atPath: place(of: sha256).path)
+    /// Returns whether the cache contains an artifact's compiled model.
+    func contains(_ sha256: String) -> Bool {
+        FileManager.default.fileExists(atPath: location(of: sha256).path)
     }
 
-    /// Takes one that lies elsewhere, whole or not at all.
+    /// Moves a compiled model into the cache, atomically.
     ///
-    /// - Throws: `SHViTError` where it cannot be moved.
-    func keep(_ compiled: URL, for sha256: String) throws(SHViTError) {
+    /// - Throws: `SHViTError` if it cannot be moved.
+    func store(_ compiled: URL, for sha256: String) throws(SHViTError) {
         let files = FileManager.default
         do {
             try files.createDirectory(at: folder, withIntermediateDirectories: true)
-            forget(sha256)
-            try files.moveItem(at: compiled, to: place(of: sha256))
+            remove(sha256)
+            try files.moveItem(at: compiled, to: location(of: sha256))
         } catch {
             throw SHViTError(
-                "A compiled model cannot be kept: \(error.localizedDescription)",
-                why: "Without it, the model would be compiled at each launch.", next: "Make room on the phone.")
+                "A compiled model cannot be saved: \(error.localizedDescription)",
+                why: "Without it, the app would compile the model at each launch.",
+                next: "Free some storage on the phone.")
         }
     }
 
-    /// Deletes the one of an artifact, where there is one.
-    func forget(_ sha256: String) {
-        try? FileManager.default.removeItem(at: place(of: sha256))
+    /// Deletes an artifact's compiled model, if there is one.
+    func remove(_ sha256: String) {
+        try? FileManager.default.removeItem(at: location(of: sha256))
     }
 }

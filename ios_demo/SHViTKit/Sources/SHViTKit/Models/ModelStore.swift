@@ -1,28 +1,29 @@
 import Foundation
 
-/// The models that `shvit-mobile embed` put into an app: a folder for each, named as its artifact without the ending.
+/// The models that `shvit-mobile embed` put into an app: one folder per model, named after its artifact.
 public struct ModelStore: Sendable {
-    /// Models, and what is wrong with folders that hold none.
+    /// The usable models, and the errors of the other folders.
     public struct Listing: Sendable {
-        /// By name.
+        /// The models, sorted by name.
         public let models: [EmbeddedModel]
-        /// An error for each folder that cannot be used.
+        /// An error for each unusable folder.
         public let problems: [SHViTError]
     }
 
-    /// What holds the folders.
+    /// The folder that contains the models' folders.
     public let folder: URL
 
-    /// A store of what is in a folder, such as `Models` in the app's bundle.
+    /// Opens the models in a folder, such as `Models` in the app's bundle.
     public init(folder: URL) {
         self.folder = folder
     }
 
-    /// All models of the store; one that is damaged does not hide the others.
+    /// Returns all models. A damaged model does not hide the others.
     public func listing() -> Listing {
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
-            let why = "\(folder.path) is not there."
-            return Listing(models: [], problems: [SHViTError("There are no models.", why: why, next: Self.embed)])
+            let why = "\(folder.path) does not exist."
+            return Listing(
+                models: [], problems: [SHViTError("This app contains no models.", why: why, next: Self.embed)])
         }
         var (models, problems): ([EmbeddedModel], [SHViTError]) = ([], [])
         for name in names.sorted() where !name.hasPrefix(".") && isFolder(name) {
@@ -39,23 +40,23 @@ public struct ModelStore: Sendable {
             && isFolder.boolValue
     }
 
-    static let embed = "Put models into the app: shvit-mobile embed --into ios_demo"
+    static let embed = "Embed the model again: shvit-mobile embed ARTIFACT --into ios_demo"
 }
 
 /// A model in an app: an artifact with its manifest, labels and goldens.
 public struct EmbeddedModel: Sendable, Identifiable {
-    /// The artifact's name without its ending; that of the folder.
+    /// The artifact's name without its suffix, which is also the folder's name.
     public let id: String
-    /// Where its files are.
+    /// The folder with the model's files.
     public let folder: URL
-    /// The artifact's.
+    /// The artifact's manifest.
     public let manifest: Manifest
-    /// The classes' names: those of `labels.txt` where there is one, else the manifest's.
+    /// The class names, from `labels.txt` if there is one, otherwise from the manifest.
     public let labels: [String]
 
-    /// The model in a folder.
+    /// Opens the model in a folder.
     ///
-    /// - Throws: `SHViTError` where its manifest cannot be read, the artifact is missing, or the labels do not fit.
+    /// - Throws: `SHViTError` if the manifest cannot be read, the artifact is missing, or the labels do not match.
     public init(folder: URL) throws(SHViTError) {
         let id = folder.lastPathComponent
         manifest = try Document<Manifest>(contentsOf: folder.appending(path: "\(id).manifest.json")).content
@@ -64,49 +65,49 @@ public struct EmbeddedModel: Sendable, Identifiable {
         self.folder = folder
         guard FileManager.default.fileExists(atPath: artifact.path) else {
             throw SHViTError(
-                "\(id) has no \(manifest.artifact.name).", why: "Its manifest names it.", next: ModelStore.embed)
+                "\(id) has no \(manifest.artifact.name).", why: "The manifest names this file.", next: ModelStore.embed)
         }
         guard labels.count == manifest.labels.count else {
             throw SHViTError(
                 "\(id) has \(labels.count) labels for \(manifest.labels.count) classes.",
-                why: "Every answer would have a wrong name.", next: ModelStore.embed)
+                why: "Predictions would get wrong names.", next: ModelStore.embed)
         }
     }
 
     /// The file or package that a runtime loads.
     public var artifact: URL { folder.appending(path: manifest.artifact.name) }
 
-    /// Proves that the artifact is the one that was exported; reads all of it.
+    /// Verifies that the artifact is the one that was exported. Reads all of it.
     ///
-    /// - Throws: `SHViTError` where it is another, since damaged weights load and run everywhere.
+    /// - Throws: `SHViTError` if it is not. A runtime would load and run damaged weights without an error.
     public func verify() throws(SHViTError) {
         guard try Fingerprint.sha256(of: artifact) == manifest.artifact.sha256 else {
             throw SHViTError(
                 "\(manifest.artifact.name) is not the artifact that its manifest describes.",
-                why: "Damaged weights load and run like others.", next: ModelStore.embed)
+                why: "A runtime would load and run damaged weights without an error.", next: ModelStore.embed)
         }
     }
 
-    /// The artifact's goldens; nil where the manifest names none.
+    /// Returns the artifact's goldens; nil if the manifest names none.
     ///
-    /// - Throws: `SHViTError` where they are missing, damaged, or another artifact's.
+    /// - Throws: `SHViTError` if they are missing, damaged, or those of another artifact.
     public func goldens() throws(SHViTError) -> GoldenSet? {
         guard let named = manifest.goldens else { return nil }
         let place = folder.appending(path: named.name)
         guard try Fingerprint.sha256(of: place) == named.sha256 else {
             throw SHViTError(
                 "\(named.name) is not the folder of goldens that the manifest describes.",
-                why: "A golden that is not what was exported proves nothing.", next: ModelStore.embed)
+                why: "A golden must be exactly what was exported.", next: ModelStore.embed)
         }
         return try GoldenSet(folder: place, of: manifest.artifact.sha256)
     }
 
-    /// One a line; nil where there is no such file.
+    /// Returns the lines of `labels.txt`; nil if there is no such file.
     private static func labels(in folder: URL) throws(SHViTError) -> [String]? {
         let url = folder.appending(path: "labels.txt")
         guard FileManager.default.fileExists(atPath: url.path) else { return nil }
         guard let data = try? Data(contentsOf: url), let text = String(data: data, encoding: .utf8) else {
-            throw SHViTError("\(folder.lastPathComponent)/labels.txt is not text.", next: ModelStore.embed)
+            throw SHViTError("\(folder.lastPathComponent)/labels.txt is not UTF-8 text.", next: ModelStore.embed)
         }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         return lines.last == "" ? lines.dropLast() : lines

@@ -1,7 +1,7 @@
 extension RGBImage {
-    /// The picture set upright.
+    /// Returns the upright picture.
     ///
-    /// - Parameter orientation: EXIF's, 1 to 8; any other number leaves the picture as it is, as 1 does.
+    /// - Parameter orientation: The EXIF orientation, 1 to 8. Any other value leaves the picture as it is.
     func upright(from orientation: Int) -> RGBImage {
         guard (2...8).contains(orientation) else { return self }
         let isTurned = orientation >= 5

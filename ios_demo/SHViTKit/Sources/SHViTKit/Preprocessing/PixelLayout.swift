@@ -1,20 +1,20 @@
-/// How systems lay the samples of a pixel, of 8 bits each, into memory.
+/// The layout of a pixel's 8-bit samples in memory.
 struct PixelLayout: Sendable {
-    /// Bytes a pixel.
+    /// Bytes per pixel.
     let stride: Int
-    /// Which of them are red, green, blue.
+    /// The offsets of red, green and blue.
     let offsets: [Int]
 
-    /// One sample for all three.
-    static let grey = PixelLayout(stride: 1, offsets: [0, 0, 0])
-    /// As a bitmap that is drawn into.
+    /// One sample for all three channels.
+    static let gray = PixelLayout(stride: 1, offsets: [0, 0, 0])
+    /// The layout of a bitmap that Core Graphics draws into.
     static let rgba = PixelLayout(stride: 4, offsets: [0, 1, 2])
-    /// As a camera's frames and Core ML's pictures.
+    /// The layout of camera frames and of pixel buffers for Core ML.
     static let bgra = PixelLayout(stride: 4, offsets: [2, 1, 0])
 }
 
 extension RGBImage {
-    /// A picture of memory in which each row takes `bytesPerRow`; the fourth sample of a pixel does not count.
+    /// Reads a picture from memory with `bytesPerRow` bytes per row. A pixel's fourth sample is ignored.
     init(_ memory: UnsafeRawBufferPointer, height: Int, width: Int, bytesPerRow: Int, layout: PixelLayout) {
         var bytes = [UInt8](repeating: 0, count: height * width * 3)
         bytes.withUnsafeMutableBufferPointer { bytes in
@@ -32,7 +32,7 @@ extension RGBImage {
         self.init(height, width, bytes)
     }
 
-    /// Writes the pixels into such memory; the fourth sample of each becomes 255, opaque.
+    /// Writes the pixels into memory with that layout. A pixel's fourth sample becomes 255 (opaque).
     func write(into memory: UnsafeMutableRawBufferPointer, bytesPerRow: Int, layout: PixelLayout) {
         bytes.withUnsafeBufferPointer { bytes in
             var place = 0

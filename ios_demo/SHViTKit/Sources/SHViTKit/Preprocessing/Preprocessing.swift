@@ -1,32 +1,34 @@
-/// How a picture becomes the numbers that a model sees: resize, crop the centre, normalise.
+/// The preprocessing contract of a model: resize, center crop, normalize.
 ///
-/// It travels in every manifest. The picture is resized so that it covers `size / cropRatio`, its centre is cropped to
-/// `size`, and where the artifact wants it (most do it themselves) a value becomes `(value / 255 - mean) / std`.
+/// Every manifest contains it. The picture is resized to cover `size
+/// cropRatio` and cropped to `size` at its center. Values become `(value
+/// 255 - mean)
+/// std`; most artifacts do this step themselves.
 public struct Preprocessing: Codable, Equatable, Sendable, Checked {
-    /// A resampling filter, widened where it shrinks a picture.
+    /// A resampling filter, widened when it shrinks a picture.
     public enum Interpolation: String, Codable, Sendable, CaseIterable {
         case nearest, bilinear, bicubic, lanczos
     }
 
-    /// The order in which a model takes the colours.
+    /// The channel order that a model expects.
     public enum ChannelOrder: String, Codable, Sendable, CaseIterable {
         case rgb, bgr
     }
 
-    /// (height, width) of the model's input, in pixels.
+    /// The (height, width) of the model's input, in pixels.
     public var size: [Int]
-    /// The share of the resized picture, along its tighter side, that the crop keeps: above 0 and at most 1.
+    /// The share of the resized picture's shorter side that the crop keeps, above 0 and at most 1.
     public var cropRatio: Double
-    /// How the picture is resized.
+    /// The filter that resizes the picture.
     public var interpolation: Interpolation
-    /// Of each channel, in units of the full range, in the order of `channelOrder`.
+    /// The mean of each channel, in the range 0 to 1 and in the order of `channelOrder`.
     public var mean: [Double]
-    /// As `mean`; above 0.
+    /// The standard deviation of each channel, like `mean`; above 0.
     public var std: [Double]
-    /// Of the pixels that the model takes.
+    /// The channel order of the model's input.
     public var channelOrder: ChannelOrder
 
-    /// ImageNet's by default.
+    /// Creates a preprocessing contract (default: ImageNet's).
     public init(
         size: [Int] = [224, 224],
         cropRatio: Double = 0.875,
@@ -43,7 +45,7 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         self.channelOrder = channelOrder
     }
 
-    /// A field that is missing is ImageNet's.
+    /// Decodes a contract. A missing field has ImageNet's value.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         let standard = Preprocessing()

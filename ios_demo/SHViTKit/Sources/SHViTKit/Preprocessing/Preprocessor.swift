@@ -1,26 +1,27 @@
-/// Makes a model's input of an upright picture, to the same bits as `shvit_mobile.images.preprocessing` in Python.
+/// Turns an upright picture into a model's input, bit-exact with `shvit_mobile.images.preprocessing` in Python.
 public struct Preprocessor: Sendable {
-    /// What it does.
+    /// The contract that it follows.
     public let preprocessing: Preprocessing
 
-    /// Past this many times what the crop needs, a long picture is cut to its middle before it is resized.
+    /// Pictures longer than this many times what the crop needs are cut to their middle before they are resized.
     private static let longest = 64
 
-    /// - Throws: `SHViTError` where the preprocessing's values make no sense.
+    /// - Throws: `SHViTError` if the contract is invalid.
     public init(_ preprocessing: Preprocessing) throws(SHViTError) {
         do { try preprocessing.check() } catch {
             throw SHViTError(
-                "The preprocessing's \(error.place) \(error.what).", why: "It comes from the artifact's manifest.",
+                "The preprocessing's \(error.place) \(error.what).",
+                why: "The contract comes from the artifact's manifest.",
                 next: "Export the model again.")
         }
         self.preprocessing = preprocessing
     }
 
-    /// The pixels that the model sees.
+    /// Returns the pixels that the model sees.
     ///
-    /// Along the rows first, then along the columns: each pass rounds to 8 bits, so their order matters.
+    /// Resizes rows first, then columns. Each pass rounds to 8 bits, so the order matters.
     ///
-    /// - Returns: a picture of the model's size, its channels in the preprocessing's order.
+    /// - Returns: A picture of the model's size, in the contract's channel order.
     public func pixels(of picture: RGBImage) -> RGBImage {
         let (height, width) = (preprocessing.size[0], preprocessing.size[1])
         let picture = middle(of: picture)
@@ -33,21 +34,23 @@ public struct Preprocessor: Sendable {
         return preprocessing.channelOrder == .rgb ? cropped : cropped.channelsReversed
     }
 
-    /// What a model without normalisation inside takes: `(pixel / 255 - mean) / std`, channels, rows, columns.
-    public func normalised(_ pixels: RGBImage) -> [Float] {
+    /// Returns `(pixel
+    /// 255 - mean)
+    /// std` in the order channels, rows, columns, for a model that does not normalize.
+    public func normalizedValues(of pixels: RGBImage) -> [Float] {
         planes(of: pixels) { value, channel in
             (Float(value) / 255 - Float(preprocessing.mean[channel])) / Float(preprocessing.std[channel])
         }
     }
 
-    /// What a model with normalisation inside takes: values of 0 to 255 as floats, channels, rows, columns.
-    public func raw(_ pixels: RGBImage) -> [Float] {
+    /// Returns the pixels from 0 to 255 as floats in the order channels, rows, columns, for a model that normalizes.
+    public func rawValues(of pixels: RGBImage) -> [Float] {
         planes(of: pixels) { value, _ in Float(value) }
     }
 
-    /// What a picture is resized to before the crop.
+    /// Returns the size to which a picture is resized before the crop.
     ///
-    /// The tighter side becomes exactly what is to be covered, the other keeps the proportions, rounded down.
+    /// The shorter side becomes exactly what the crop needs. The other side keeps the aspect ratio, rounded down.
     func resizedSize(height: Int, width: Int) -> (height: Int, width: Int) {
         let cover = self.cover
         if cover.height * width >= cover.width * height {
@@ -56,7 +59,7 @@ public struct Preprocessor: Sendable {
         return (cover.width * height / width, cover.width)
     }
 
-    /// What the resized picture covers.
+    /// The size that the resized picture must cover.
     private var cover: (height: Int, width: Int) {
         let sides = preprocessing.size.map { Int(Double($0) / preprocessing.cropRatio) }
         return (sides[0], sides[1])
@@ -66,7 +69,7 @@ public struct Preprocessor: Sendable {
         Resampling(from: length, to: resized, kept: kept, interpolation: preprocessing.interpolation)
     }
 
-    /// The picture itself, or the middle of one that is too long.
+    /// Returns the picture, or the middle of one that is too long.
     private func middle(of picture: RGBImage) -> RGBImage {
         let cover = self.cover
         let height = Self.kept(picture.height, Self.ceiling(Self.longest * cover.height * picture.width, cover.width))
@@ -76,7 +79,7 @@ public struct Preprocessor: Sendable {
             top: (picture.height - height) / 2, left: (picture.width - width) / 2, height: height, width: width)
     }
 
-    /// At most `most` of `length`, or one more where only that leaves as much on either side.
+    /// Returns at most `most` of `length`, plus one if both margins are equal only then.
     private static func kept(_ length: Int, _ most: Int) -> Int {
         length <= most ? length : most + (length - most) % 2
     }
@@ -85,7 +88,7 @@ public struct Preprocessor: Sendable {
         (dividend + divisor - 1) / divisor
     }
 
-    /// Half of it, a half rounded to the even neighbour as Python's `round` does.
+    /// Returns half the length, rounded half to even as Python's `round` does.
     private static func half(_ length: Int) -> Int {
         Int((Double(length) / 2).rounded(.toNearestOrEven))
     }

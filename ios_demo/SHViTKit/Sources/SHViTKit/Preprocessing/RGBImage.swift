@@ -1,35 +1,36 @@
-/// A picture as bytes: rows, columns, then three channels, without padding.
+/// A picture as bytes in the order rows, columns, channels, without padding.
 public struct RGBImage: Equatable, Sendable {
-    /// In pixels.
+    /// The height in pixels.
     public let height: Int
-    /// In pixels.
+    /// The width in pixels.
     public let width: Int
-    /// `height * width * 3` values of 0 to 255.
+    /// `height * width * 3` values from 0 to 255.
     public let bytes: [UInt8]
 
-    /// A picture of bytes that are there already.
+    /// Wraps bytes.
     ///
-    /// - Throws: `SHViTError` where there are no pixels, or not as many bytes as pixels need.
+    /// - Throws: `SHViTError` if height or width is 0, or the number of bytes does not match.
     public init(height: Int, width: Int, bytes: [UInt8]) throws(SHViTError) {
         guard height > 0, width > 0 else {
-            throw SHViTError("The picture has \(height) rows and \(width) columns.", why: "It needs one of each.")
+            throw SHViTError(
+                "The picture has \(height) rows and \(width) columns.", why: "It needs at least one of each.")
         }
         guard bytes.count == height * width * 3 else {
             throw SHViTError(
-                "\(bytes.count) bytes are no picture of \(height) x \(width) pixels.",
-                why: "Three bytes a pixel are \(height * width * 3).")
+                "\(bytes.count) bytes do not fit a picture of \(height) x \(width) pixels.",
+                why: "Three bytes per pixel are \(height * width * 3).")
         }
         self.init(height, width, bytes)
     }
 
-    /// As above, of what this module has counted itself.
+    /// Wraps bytes whose number is known to match.
     init(_ height: Int, _ width: Int, _ bytes: [UInt8]) {
         self.height = height
         self.width = width
         self.bytes = bytes
     }
 
-    /// A part of it, which lies within.
+    /// Returns a crop, which must lie within the picture.
     func cropped(top: Int, left: Int, height: Int, width: Int) -> RGBImage {
         var part: [UInt8] = []
         part.reserveCapacity(height * width * 3)
@@ -40,7 +41,7 @@ public struct RGBImage: Equatable, Sendable {
         return RGBImage(height, width, part)
     }
 
-    /// With the first and the last channel exchanged: RGB for BGR.
+    /// The picture with red and blue swapped.
     var channelsReversed: RGBImage {
         var turned = bytes
         for start in stride(from: 0, to: turned.count, by: 3) {
@@ -49,7 +50,7 @@ public struct RGBImage: Equatable, Sendable {
         return RGBImage(height, width, turned)
     }
 
-    /// The mean absolute difference of their values, in steps of 0 to 255; nil where their sizes differ.
+    /// Returns the mean absolute difference of the values, from 0 to 255; nil if the sizes differ.
     public func meanDifference(from other: RGBImage) -> Double? {
         guard height == other.height, width == other.width else { return nil }
         let total = zip(bytes, other.bytes).reduce(0) { $0 + abs(Int($1.0) - Int($1.1)) }

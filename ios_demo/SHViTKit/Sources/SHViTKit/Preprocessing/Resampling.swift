@@ -1,23 +1,23 @@
 import Foundation
 
-/// Resampling along one side of a picture, to the same bits as Pillow's `Image.resize` (`Resample.c`, `Geometry.c`).
+/// Resamples one side of a picture, bit-exact with Pillow's `Image.resize` (`Resample.c`, `Geometry.c`).
 ///
-/// Pillow resamples 8-bit pictures in two passes with fixed-point weights and rounds to 8 bits after each, so the passes
-/// and their order are part of the result. A pass computes only the positions asked for.
+/// Pillow resamples 8-bit pictures in two passes with fixed-point weights and rounds to 8 bits after each, so the
+/// passes and their order are part of the result. A pass computes only the requested positions.
 struct Resampling {
-    /// Fraction bits of a weight: Pillow's `PRECISION_BITS`, which leaves 8 bits for the value and 2 for the overshoot.
+    /// The fraction bits of a weight: Pillow's `PRECISION_BITS`, which leaves 8 bits for the value and 2 for overshoot.
     private static let precision = 32 - 8 - 2
 
-    /// For each position of the result, the first position it is made of and the weights from there on.
+    /// For each position of the result, the first source position and the weights from there on.
     private let taps: [(first: Int, weights: [Int32])]
 
-    /// The weights of a pass.
+    /// Computes the weights of a pass.
     ///
     /// - Parameters:
-    ///   - length: of the side as it is, in pixels.
-    ///   - resized: what the side becomes.
-    ///   - kept: the positions of the resized side that are wanted.
-    ///   - interpolation: the filter.
+    ///   - length: The side's length, in pixels.
+    ///   - resized: The side's length after resizing.
+    ///   - kept: The positions of the resized side to compute.
+    ///   - interpolation: The filter.
     init(from length: Int, to resized: Int, kept: Range<Int>, interpolation: Preprocessing.Interpolation) {
         if length == resized {
             taps = kept.map { ($0, [1 << Self.precision]) }
@@ -30,7 +30,7 @@ struct Resampling {
         }
     }
 
-    /// Every row of a picture, resampled.
+    /// Resamples every row of a picture.
     func alongRows(_ picture: RGBImage) -> RGBImage {
         var result = [UInt8](repeating: 0, count: picture.height * taps.count * 3)
         picture.bytes.withUnsafeBufferPointer { source in
@@ -48,7 +48,7 @@ struct Resampling {
         return RGBImage(picture.height, taps.count, result)
     }
 
-    /// Every column of a picture, resampled.
+    /// Resamples every column of a picture.
     func alongColumns(_ picture: RGBImage) -> RGBImage {
         let step = picture.width * 3
         var result = [UInt8](repeating: 0, count: taps.count * step)
@@ -64,7 +64,7 @@ struct Resampling {
         return RGBImage(taps.count, picture.width, result)
     }
 
-    /// Values weighted and summed in fixed point, rounded, and cut off at 0 and 255.
+    /// Returns a weighted sum in fixed point, rounded and clipped to 0 to 255.
     private static func sum(
         _ source: UnsafeBufferPointer<UInt8>, _ weights: [Int32], from start: Int, step: Int
     ) -> UInt8 {
@@ -77,7 +77,7 @@ struct Resampling {
         return UInt8(clamping: total >> precision)
     }
 
-    /// The weights of one position: Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`.
+    /// Returns the weights of a position: Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`.
     private static func tap(
         at position: Int, scale: Double, length: Int, filter: Filter
     ) -> (first: Int, weights: [Int32]) {
@@ -92,7 +92,8 @@ struct Resampling {
         return (first, shares.map { Int32($0 * Double(1 << precision) + ($0 < 0 ? -0.5 : 0.5)) })
     }
 
-    /// The nearest position to each of the result: Pillow's `ImagingScaleAffine`, which adds the scale up step by step.
+    /// Returns the nearest source position of each result position: Pillow's `ImagingScaleAffine`, which accumulates
+    /// the scale.
     private static func nearest(from length: Int, to resized: Int) -> [Int] {
         let scale = Double(length) / Double(resized)
         var place = scale * 0.5
@@ -103,13 +104,13 @@ struct Resampling {
     }
 }
 
-/// A filter's weight by the distance from the middle, in pixels of the coarser of the two pictures.
+/// A filter's weight by distance from the center, in pixels of the coarser picture.
 private struct Filter {
-    /// Beyond this distance every weight is 0.
+    /// The distance beyond which all weights are 0.
     let support: Double
     let value: (Double) -> Double
 
-    /// Nil for "nearest", which weighs nothing.
+    /// Nil for "nearest", which has no weights.
     init?(_ interpolation: Preprocessing.Interpolation) {
         switch interpolation {
         case .nearest: return nil
@@ -123,7 +124,7 @@ private struct Filter {
         max(1 - abs(distance), 0)
     }
 
-    /// Keys's kernel with a = -0.5.
+    /// The Keys kernel with a = -0.5.
     private static func bicubic(_ distance: Double) -> Double {
         let (x, a) = (abs(distance), -0.5)
         if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }

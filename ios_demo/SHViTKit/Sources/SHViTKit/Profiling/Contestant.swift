@@ -1,33 +1,33 @@
-/// A model to measure, on certain processors.
+/// A model to measure on certain processors.
 public struct Contestant: Sendable {
     /// The artifact's file name.
     public var name: String
-    /// What a person reads where it is measured, or fails; its name unless said.
+    /// The name in progress and errors (default: `name`).
     public var title: String
-    /// As "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
+    /// The runtime, such as "Core ML" or "ExecuTorch 1.4.1 (XNNPACK)".
     public var engine: String
-    /// Of the artifact.
+    /// The artifact's precision.
     public var precision: String
-    /// The processors that it may use.
+    /// The processors that the model may use.
     public var compute: DeviceReport.Compute
-    /// Of this contestant; nil where the engine decides, as Core ML does, and ExecuTorch in Swift.
+    /// The number of threads; nil if the engine chooses it, as Core ML does, and ExecuTorch in Swift.
     public var threads: Int?
-    /// Nil where it is no artifact of ours.
+    /// The artifact's SHA-256; nil if shvit-mobile did not export it.
     public var artifactSha256: String?
-    /// On disk.
+    /// The artifact's size on disk, in bytes.
     public var sizeBytes: Int?
-    /// The version of the `shvit-mobile` that made it; nil where it is no artifact of ours.
+    /// The version of `shvit-mobile` that exported the artifact; nil if it did not.
     public var exporter: String?
-    /// How far it was from its float model where it was made.
+    /// The drift from the float model, measured at export.
     public var drift: DriftRow?
-    /// What it is loaded from.
+    /// The source that loads the model.
     public var source: any ClassifierSource
-    /// The picture that it is given, as `Preprocessor.pixels(of:)` makes it.
+    /// The picture for all inferences: the output of `Preprocessor.pixels(of:)`.
     public var pixels: RGBImage
-    /// Its goldens, which it answers before it is measured; nil where there are none.
+    /// The golden check that runs before the measurement; nil without goldens.
     public var goldens: GoldenChecker?
 
-    /// Any model.
+    /// Describes any model.
     public init(
         name: String, engine: String, precision: String, compute: DeviceReport.Compute = .cpu, threads: Int? = nil,
         source: any ClassifierSource, pixels: RGBImage
@@ -42,7 +42,7 @@ public struct Contestant: Sendable {
         self.pixels = pixels
     }
 
-    /// An embedded one; what is known of it comes from its manifest.
+    /// Describes an embedded model with the values in its manifest.
     public init(
         _ model: EmbeddedModel, engine: String, compute: DeviceReport.Compute, threads: Int? = nil,
         source: any ClassifierSource, pixels: RGBImage, goldens: GoldenChecker? = nil

@@ -1,23 +1,23 @@
-/// What a phone tells of itself while it measures; a test has its own.
+/// Reads a phone's conditions during a measurement. Tests implement their own.
 public protocol DeviceProbe: Sendable {
-    /// How it is at this moment.
+    /// Returns the current conditions.
     func reading() async -> DeviceReading
-    /// Bytes of memory that the app holds: `phys_footprint` on Apple's systems; nil where it cannot be told.
+    /// Returns the app's memory in bytes (`phys_footprint` on Apple's systems); nil if unknown.
     func footprint() -> Int?
 }
 
-/// How a phone is at a moment; nil where the system does not tell.
+/// A phone's conditions at a moment; a value is nil if unknown.
 public struct DeviceReading: Equatable, Sendable {
-    /// How hot it says it is.
+    /// The thermal state.
     public var thermal: DeviceReport.ThermalState?
     /// Whether a power-saving mode is on.
     public var lowPower: Bool?
-    /// The charge, 0 to 1.
+    /// The battery charge, from 0 to 1.
     public var battery: Double?
-    /// Whether it is plugged in.
+    /// Whether the phone is plugged in.
     public var charging: Bool?
 
-    /// A reading of which nothing has to be known.
+    /// Creates a reading. All values are optional.
     public init(
         thermal: DeviceReport.ThermalState? = nil, lowPower: Bool? = nil, battery: Double? = nil, charging: Bool? = nil
     ) {

@@ -1,25 +1,25 @@
-/// A contestant while it is measured: loaded at its first turn, and what was measured so far.
+/// A contestant during the measurement. It is loaded in the first round and collects the results.
 final class Entry {
     let contestant: Contestant
     var rounds: [[Double]] = []
     var windows: [DeviceReport.Window] = []
-    /// Of the system's plan, asked for last.
+    /// The system's plan, requested last.
     var placement: [String: Int]?
-    /// Why it is measured no more; nil where all is well.
+    /// The reason why the measurement of this contestant stopped; nil while it runs.
     private(set) var failure: String?
     private(set) var loaded: Loaded?
 
-    /// What is known from loading on.
+    /// The state after loading.
     struct Loaded {
         let classifier: any Classifier
-        /// Nil where there was nothing to compile.
+        /// The compilation time; nil if there was nothing to compile.
         let compileMs: Double?
         let loadMs: Double
         let firstMs: Double
         let golden: GoldenOutcome?
-        /// While it loaded and ran once, in bytes.
+        /// The peak memory growth during loading and the first inference, in bytes.
         let peakMemory: Int?
-        /// Of the inferences since then.
+        /// The memory growth during later inferences.
         var memory: MemoryLog
     }
 
@@ -31,18 +31,19 @@ final class Entry {
         self.loaded = loaded
     }
 
-    /// Notes the app's memory after an inference of the first turn; later on it has grown by what others loaded, too.
+    /// Records the app's memory after an inference of the first round. In later rounds other contestants' memory would
+    /// count too.
     func noteMemory() {
         if rounds.isEmpty { loaded?.memory.note() }
     }
 
-    /// It is measured no more, and holds no memory.
+    /// Stops the measurement of this contestant and frees its memory.
     func fail(_ reason: String) {
         failure = reason
         loaded = nil
     }
 
-    /// Nil where it was not measured.
+    /// The result; nil if the measurement failed.
     var result: DeviceReport.Result? {
         guard let loaded, let latency = Latency(of: rounds.flatMap(\.self)) else { return nil }
         var result = DeviceReport.Result(

@@ -5,7 +5,7 @@
         logHandle: OSLog(subsystem: "SHViTKit", category: .pointsOfInterest))
 #endif
 
-/// Does some work, which Instruments shows among its points of interest; elsewhere it only does it.
+/// Runs `body` as an interval among Instruments' points of interest. On other systems it only runs `body`.
 func interval<Value>(_ name: StaticString, _ body: () async throws -> Value) async rethrows -> Value {
     #if canImport(os)
         let state = signposter.beginInterval(name, id: signposter.makeSignpostID())

@@ -1,4 +1,4 @@
-/// How hot the device was, moment by moment since it was made.
+/// The thermal states since the log was created.
 struct ThermalLog {
     private let probe: any DeviceProbe
     private let stopwatch: Stopwatch
@@ -11,7 +11,7 @@ struct ThermalLog {
         begun = stopwatch.now()
     }
 
-    /// How the device is now, which is noted too.
+    /// Returns the device's current conditions and records the thermal state.
     @discardableResult
     mutating func read() async -> DeviceReading {
         let reading = await probe.reading()
@@ -22,7 +22,7 @@ struct ThermalLog {
     }
 }
 
-/// How far the app's memory has grown since it was made, at the moments at which it is noted.
+/// The app's memory growth since the log was created, at the recorded moments.
 struct MemoryLog {
     private let probe: any DeviceProbe
     private let before: Int?
@@ -37,19 +37,19 @@ struct MemoryLog {
         if let now = probe.footprint() { most = max(most ?? now, now) }
     }
 
-    /// What was noted no longer counts.
+    /// Drops all records.
     mutating func forget() {
         most = nil
     }
 
-    /// At most, in bytes; nil where the system does not tell.
+    /// The peak growth in bytes; nil if unknown.
     var growth: Int? {
         guard let before, let most else { return nil }
         return max(most - before, 0)
     }
 }
 
-/// Stretches of a sustained run, one after the other.
+/// The windows of a sustained run.
 struct Windows {
     private let length: Double
     private var index = 0
@@ -60,7 +60,7 @@ struct Windows {
         self.length = length
     }
 
-    /// Whether an inference that begins now belongs to a later window.
+    /// Returns whether an inference that begins now belongs to a later window.
     func isOver(at seconds: Double) -> Bool {
         Int(seconds / length) > index
     }
@@ -70,7 +70,7 @@ struct Windows {
         samples.append(sample)
     }
 
-    /// Ends the window under way; one without an inference is left out.
+    /// Ends the current window. A window without an inference is dropped.
     mutating func close(thermal: DeviceReport.ThermalState?) {
         if let p50 = percentile(50, of: samples) {
             closed.append(.init(startS: Double(index) * length, samples: samples.count, p50: p50, thermal: thermal))

@@ -1,4 +1,4 @@
-/// What people call a phone; nil where its maker's code is not among those that run iOS 17 and are known here.
+/// Returns a phone's product name; nil if the model code is unknown. Covers phones that run iOS 17.
 func phoneName(of model: String) -> String? {
     phoneNames[model].map { "iPhone \($0)" }
 }

@@ -1,29 +1,29 @@
 extension Profiler {
-    /// How long a turn is.
+    /// The length of a contestant's turn in a round.
     public enum Turn: Equatable, Sendable {
-        /// So many inferences.
+        /// A number of inferences.
         case iterations(Int)
-        /// As many inferences as begin within so many seconds; at least one.
+        /// A duration in seconds. Every inference that begins within it counts; there is at least one.
         case seconds(Double)
     }
 
-    /// What is to be done.
+    /// The settings of a benchmark.
     ///
-    /// Models take turns, so that a phone that grows hot slows all of them, and a round tells what the phone was like once
-    /// and not as often as there are inferences. Then each has its sustained run, if asked.
+    /// Rounds interleave the models, so that throttling slows all of them, and each round captures one state of the
+    /// phone. After the rounds, each model has its sustained run, if there is one.
     public struct Plan: Equatable, Sendable {
-        /// Inferences at the beginning of each turn that do not count.
+        /// Warm-up inferences at the start of each turn.
         public var warmUp: Int
-        /// The inferences that do.
+        /// The measured inferences of each turn.
         public var turn: Turn
-        /// How often each model has its turn. From fewer than 7, `shvit-mobile devices` has no interval of a slowdown.
+        /// The number of rounds. With fewer than 7, `shvit-mobile devices` cannot compute the interval of a slowdown.
         public var rounds: Int
-        /// How many seconds a model runs without a pause after the rounds; 0 for not at all.
+        /// The length of each model's sustained run after the rounds, in seconds; 0 for none.
         public var sustained: Double
-        /// The stretches of a sustained run whose medians are told, in seconds.
+        /// The length of a sustained run's windows, in seconds.
         public var window: Double
 
-        /// - Throws: `SHViTError` where nothing would be measured.
+        /// - Throws: `SHViTError` if there would be nothing to measure.
         public init(
             warmUp: Int = 5, turn: Turn = .iterations(20), rounds: Int = 12, sustained: Double = 0, window: Double = 10
         ) throws(SHViTError) {
@@ -34,9 +34,9 @@ extension Profiler {
                 }
             guard warmUp >= 0, isPositive, rounds > 0, sustained >= 0, sustained.isFinite, window > 0 else {
                 throw SHViTError(
-                    "Nothing can be measured in \(rounds) rounds of \(turn), \(warmUp) inferences to warm up, a sustained "
-                        + "run of \(sustained) s and windows of \(window) s.",
-                    why: "All of them are above 0; only the warm-up and the sustained run may be 0.")
+                    "The plan measures nothing: \(rounds) rounds of \(turn), \(warmUp) warm-up inferences, a sustained "
+                        + "run of \(sustained) s, windows of \(window) s.",
+                    why: "All values must be above 0, except warm-up and sustained run, which may be 0.")
             }
             self.warmUp = warmUp
             self.turn = turn
@@ -45,7 +45,7 @@ extension Profiler {
             self.window = window
         }
 
-        /// Turns and sustained runs of one model.
+        /// The number of turns and sustained runs of a model.
         var steps: Int { rounds + (sustained > 0 ? 1 : 0) }
     }
 }

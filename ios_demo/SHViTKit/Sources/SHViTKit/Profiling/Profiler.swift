@@ -1,31 +1,31 @@
 import Foundation
 
-/// Measures models on the device it runs on, in turns, and writes the device report.
+/// Measures models on the device in interleaved rounds and creates the device report.
 ///
-/// It stops where its task is cancelled: between two inferences, with `CancellationError` and no report.
+/// Cancelling the task stops the measurement between two inferences, with `CancellationError` and without a report.
 public struct Profiler: Sendable {
-    /// How far a measurement is.
+    /// The progress of a measurement.
     public struct Progress: Equatable, Sendable {
-        /// The title of the model that is measured.
+        /// The title of the model being measured.
         public let contestant: String
-        /// Of all that is to be done, 0 to 1.
+        /// The share of all work that is done, from 0 to 1.
         public let fraction: Double
     }
 
-    /// What the report says of the app and the device.
+    /// What the report says about the app and the device.
     public struct About: Sendable {
-        /// With its version and build.
+        /// The app's name, version and build.
         public var app: String
-        /// Of the app's own parts, as the engines; those of this package and of the exporter are added.
+        /// The versions of the app's engines. Those of this package and of the exporter are added.
         public var versions: [String: String]
-        /// Where it runs.
+        /// The device that the app runs on.
         public var device: DeviceReport.Device
-        /// When.
+        /// The time of the measurement.
         public var created: Date
-        /// In which that is told.
+        /// The time zone in which the report gives the time.
         public var timeZone: TimeZone
 
-        /// What is measured here and now.
+        /// Creates a description of this app, device and time.
         public init(
             app: String, versions: [String: String], device: DeviceReport.Device, created: Date = .now,
             timeZone: TimeZone = .current
@@ -38,11 +38,11 @@ public struct Profiler: Sendable {
         }
     }
 
-    /// A report of all that could be measured, and what could not be.
+    /// The report, and the models that could not be measured.
     public struct Outcome: Sendable {
-        /// Nil where nothing could be measured.
+        /// The report; nil if nothing could be measured.
         public let report: DeviceReport?
-        /// The title of each model that failed, with the reason; the report has nothing of it.
+        /// The title of each failed model with the reason. The report does not contain these models.
         public let failures: [(title: String, reason: String)]
     }
 
@@ -51,22 +51,23 @@ public struct Profiler: Sendable {
     private let stopwatch: Stopwatch
 
     /// - Parameters:
-    ///   - plan: what is to be done.
-    ///   - probe: what the device tells of itself.
-    ///   - stopwatch: what times are taken with.
+    ///   - plan: The settings.
+    ///   - probe: Reads the device's conditions.
+    ///   - stopwatch: The clock that measures latencies.
     public init(_ plan: Plan, probe: any DeviceProbe, stopwatch: Stopwatch = .monotonic) {
         self.plan = plan
         self.probe = probe
         self.stopwatch = stopwatch
     }
 
-    /// Measures all contestants, in turns; one that fails does not stop the others. All are loaded at a time.
+    /// Measures all contestants in interleaved rounds. A contestant that fails does not stop the others. All are loaded
+    /// at the same time.
     ///
     /// - Parameters:
-    ///   - contestants: in the order of the turns in each round.
-    ///   - about: what the report says of the app and the device.
-    ///   - progress: told between inferences, never within one.
-    /// - Throws: `CancellationError` alone.
+    ///   - contestants: The models, in the order in which they run in each round.
+    ///   - about: What the report says about the app and the device.
+    ///   - progress: Called between inferences.
+    /// - Throws: Only `CancellationError`.
     public func measure(
         _ contestants: [Contestant], about: About, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws -> Outcome {
@@ -81,7 +82,7 @@ public struct Profiler: Sendable {
 
     private func report(of race: Race, about: About, before: DeviceReading) -> DeviceReport? {
         let results = race.entries.compactMap(\.result)
-        // Of turns by the clock, the iterations are those of the shortest.
+        // For turns of fixed duration, report the iterations of the shortest turn.
         guard let fewest = results.flatMap(\.samplesMs).map(\.count).min() else { return nil }
         let conditions = DeviceReport.Conditions(
             lowPower: before.lowPower, battery: before.battery, charging: before.charging,
@@ -95,7 +96,7 @@ public struct Profiler: Sendable {
             conditions: conditions, results: results)
     }
 
-    /// The app's, and of each tool that made what was measured; where artifacts differ, all of theirs.
+    /// Returns the versions of the app and of the tools that exported the artifacts; all of them if they differ.
     private func versions(of race: Race, about: About) -> [String: String] {
         let measured = race.entries.filter { $0.failure == nil }.map(\.contestant.exporter)
         let exporters = Set(measured.compactMap(\.self)).sorted().joined(separator: ", ")

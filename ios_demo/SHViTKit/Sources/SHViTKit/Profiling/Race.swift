@@ -1,4 +1,4 @@
-/// A measurement under way, as the race of `shvit-mobile benchmark`: entries take turns, then each has its sustained run.
+/// A running measurement, like the one of `shvit-mobile benchmark`: interleaved rounds, then the sustained runs.
 final class Race {
     private let plan: Profiler.Plan
     private let probe: any DeviceProbe
@@ -20,9 +20,9 @@ final class Race {
         log = ThermalLog(probe: probe, stopwatch: stopwatch)
     }
 
-    /// How the phone was before, and everything measured into `entries`.
+    /// Measures everything into `entries` and returns the phone's conditions before that.
     ///
-    /// - Throws: `CancellationError` alone.
+    /// - Throws: Only `CancellationError`.
     func run() async throws -> DeviceReading {
         let before = await log.read()
         for _ in 0..<plan.rounds {
@@ -31,7 +31,7 @@ final class Race {
         if plan.sustained > 0 {
             for entry in entries { try await step(entry, sustain) }
         }
-        // Last, since a plan is memory and heat; and without one, what was measured still counts.
+        // Last, since computing a plan takes memory and heats the phone; the measurement counts even without it.
         for entry in entries where entry.failure == nil {
             try Task.checkCancellation()
             entry.placement = (try? await entry.contestant.source.placement()) ?? nil
@@ -39,7 +39,7 @@ final class Race {
         return before
     }
 
-    /// One turn or sustained run; an entry that fails is out, and does not stop the others.
+    /// Runs one turn or sustained run. An entry that fails is skipped from then on.
     private func step(_ entry: Entry, _ work: (Entry) async throws -> Void) async throws {
         tell(entry, share: 0)
         if entry.failure == nil {
@@ -71,7 +71,7 @@ final class Race {
         entry.rounds.append(samples)
     }
 
-    /// Inferences without a pause, their medians window by window.
+    /// Runs inferences without a pause and records the median of each window.
     private func sustain(_ entry: Entry) async throws {
         let classifier = try await ready(entry)
         let begun = stopwatch.now()
@@ -87,14 +87,15 @@ final class Race {
         entry.windows = windows.closed
     }
 
-    /// The entry's classifier; at its first turn it is compiled, loaded, run once, and answers its goldens.
+    /// Returns the entry's classifier. In the first round, compiles and loads it, runs it once, and runs its golden
+    /// check.
     private func ready(_ entry: Entry) async throws -> any Classifier {
         if let loaded = entry.loaded { return loaded.classifier }
         try Task.checkCancellation()
         let source = entry.contestant.source
         var memory = MemoryLog(probe: probe)
-        let (compiled, compileMs) = try await timed("Compile") { try await source.compile() }
-        let (classifier, loadMs) = try await timed("Load") { try await source.load() }
+        let (compiled, compileMs) = try await measure("Compile") { try await source.compile() }
+        let (classifier, loadMs) = try await measure("Load") { try await source.load() }
         memory.note()
         let firstMs = try await inference(of: classifier, on: entry)
         memory.note()
@@ -108,14 +109,14 @@ final class Race {
         return classifier
     }
 
-    /// The milliseconds of one inference.
+    /// Runs one inference and returns its latency in milliseconds.
     private func inference(of classifier: any Classifier, on entry: Entry) async throws -> Double {
         try Task.checkCancellation()
-        return try await timed("Inference") { try await classifier.logits(for: entry.contestant.pixels) }.milliseconds
+        return try await measure("Inference") { try await classifier.logits(for: entry.contestant.pixels) }.milliseconds
     }
 
-    /// What some work gives and how long it takes; its interval in Instruments begins before and ends after that.
-    private func timed<Value>(
+    /// Runs `work` as an interval in Instruments; returns its result and its duration.
+    private func measure<Value>(
         _ name: StaticString, _ body: () async throws -> Value
     ) async throws -> (value: Value, milliseconds: Double) {
         try await interval(name) {

@@ -1,9 +1,9 @@
-/// Tells the time since some moment; a test has its own.
+/// A clock that measures durations. Tests implement their own.
 public struct Stopwatch: Sendable {
-    /// The time since that moment; never goes back.
+    /// The time since a fixed moment; it never decreases.
     public let now: @Sendable () -> Duration
 
-    /// A stopwatch of one's own.
+    /// Creates a stopwatch from a function.
     public init(now: @escaping @Sendable () -> Duration) {
         self.now = now
     }
@@ -16,8 +16,8 @@ public struct Stopwatch: Sendable {
 }
 
 extension Duration {
-    /// As a number.
+    /// The duration in seconds.
     var seconds: Double { self / .seconds(1) }
-    /// As a number.
+    /// The duration in milliseconds.
     var milliseconds: Double { self / .milliseconds(1) }
 }

@@ -1,28 +1,28 @@
-/// A value for a field that a document of an earlier version may lack.
+/// The default of a field that documents of earlier versions may lack.
 public protocol DefaultValue: Sendable {
-    /// Of the field.
+    /// The field's type.
     associatedtype Value: Codable & Equatable & Sendable
-    /// What the field holds where it is missing.
+    /// The default.
     static var value: Value { get }
 }
 
-/// A field that may be missing in a document, and then holds a default.
+/// A field that may be missing in a document and then has its default.
 @propertyWrapper
 public struct Default<Source: DefaultValue>: Codable, Equatable, Sendable {
-    /// What the field holds.
+    /// The field's value.
     public var wrappedValue: Source.Value
 
-    /// The field with a value.
+    /// Creates the field with a value.
     public init(wrappedValue: Source.Value = Source.value) {
         self.wrappedValue = wrappedValue
     }
 
-    /// The value that is there.
+    /// Decodes the value.
     public init(from decoder: any Decoder) throws {
         wrappedValue = try decoder.singleValueContainer().decode(Source.Value.self)
     }
 
-    /// The value alone.
+    /// Encodes the value.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(wrappedValue)
@@ -30,32 +30,32 @@ public struct Default<Source: DefaultValue>: Codable, Equatable, Sendable {
 }
 
 extension KeyedDecodingContainer {
-    /// The compiler calls this for every field that is a `Default`, and so need not fail where there is none.
+    /// Decodes a field, or returns its default if it is missing. The compiler calls this for every `Default` field.
     func decode<Source>(_ type: Default<Source>.Type, forKey key: Key) throws -> Default<Source> {
         try decodeIfPresent(type, forKey: key) ?? Default()
     }
 }
 
-/// False.
+/// The default `false`.
 public enum No: DefaultValue {
     /// False.
     public static let value = false
 }
 
-/// 0.
+/// The default 0.
 public enum Zero: DefaultValue {
     /// 0.
     public static let value = 0
 }
 
-/// A list of nothing.
+/// The default of a list: empty.
 public enum EmptyList<Element: Codable & Equatable & Sendable>: DefaultValue {
-    /// Nothing.
+    /// An empty list.
     public static var value: [Element] { [] }
 }
 
-/// A dictionary of nothing.
+/// The default of a dictionary: empty.
 public enum EmptyMap<Element: Codable & Equatable & Sendable>: DefaultValue {
-    /// Nothing.
+    /// An empty dictionary.
     public static var value: [String: Element] { [:] }
 }

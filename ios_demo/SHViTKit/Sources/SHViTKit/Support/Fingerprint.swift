@@ -1,19 +1,20 @@
 import Foundation
 
-/// SHA-256 of files and of packages that are folders: the identity of every artifact, as Python takes it.
+/// The SHA-256 of files and of packages that are folders, computed as in Python. It identifies an artifact.
 public enum Fingerprint {
     private static let chunk = 1 << 20
 
-    /// Of bytes.
+    /// Returns the SHA-256 of bytes.
     public static func sha256(of data: Data) -> String {
         var digest = SHA256Digest()
         digest.update(data)
         return digest.hexadecimal()
     }
 
-    /// Of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name.
+    /// Returns the SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by
+    /// name.
     ///
-    /// - Throws: `SHViTError` where there is nothing, or it cannot be read.
+    /// - Throws: `SHViTError` if the file or folder does not exist or cannot be read.
     public static func sha256(of url: URL) throws(SHViTError) -> String {
         var digest = SHA256Digest()
         do {
@@ -32,9 +33,9 @@ public enum Fingerprint {
         }
     }
 
-    /// The bytes of a file, or of all files in a folder.
+    /// Returns the size of a file, or of all files in a folder.
     ///
-    /// - Throws: `SHViTError` where there is nothing, or it cannot be read.
+    /// - Throws: `SHViTError` if the file or folder does not exist or cannot be read.
     public static func sizeInBytes(of url: URL) throws(SHViTError) -> Int {
         do {
             guard try isFolder(url) else { return try length(of: url) }
@@ -56,7 +57,7 @@ public enum Fingerprint {
         try url.resolvingSymlinksInPath().resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0
     }
 
-    /// Relative names of all files, in the order of Python's paths: part by part, by code points.
+    /// Returns the relative names of all files in the order of Python's paths: part by part, by code points.
     private static func files(in folder: URL) throws -> [String] {
         try FileManager.default.subpathsOfDirectory(atPath: folder.path)
             .filter { try !isFolder(folder.appending(path: $0)) }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Any JSON, for what this version has no type for.
+/// Any JSON value, for fields without a type of their own.
 public enum JSONValue: Codable, Equatable, Sendable {
     case null
     case truth(Bool)
@@ -10,7 +10,7 @@ public enum JSONValue: Codable, Equatable, Sendable {
     case list([JSONValue])
     case object([String: JSONValue])
 
-    /// Whatever is there.
+    /// Decodes any value.
     public init(from decoder: any Decoder) throws {
         let value = try decoder.singleValueContainer()
         if value.decodeNil() {
@@ -30,7 +30,7 @@ public enum JSONValue: Codable, Equatable, Sendable {
         }
     }
 
-    /// The same JSON again.
+    /// Encodes the same value.
     public func encode(to encoder: any Encoder) throws {
         var value = encoder.singleValueContainer()
         switch self {
@@ -44,7 +44,7 @@ public enum JSONValue: Codable, Equatable, Sendable {
         }
     }
 
-    /// A field of an object; nil where there is none, or no object.
+    /// A field of an object; nil if it does not exist, or the value is not an object.
     subscript(field: String) -> JSONValue? {
         guard case .object(let fields) = self else { return nil }
         return fields[field]

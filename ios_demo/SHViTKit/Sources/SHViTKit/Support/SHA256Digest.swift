@@ -3,7 +3,7 @@ import Foundation
 #if canImport(CryptoKit)
     import CryptoKit
 
-    /// SHA-256 of bytes that come bit by bit.
+    /// An incremental SHA-256.
     struct SHA256Digest {
         private var hash = SHA256()
 
@@ -11,13 +11,13 @@ import Foundation
             hash.update(data: data)
         }
 
-        /// 64 hexadecimal digits.
+        /// Returns 64 hexadecimal digits.
         func hexadecimal() -> String {
             SHViTKit.hexadecimal(hash.finalize())
         }
     }
 #else
-    /// SHA-256 of bytes that come bit by bit, as FIPS 180-4 describes it; where there is no CryptoKit.
+    /// An incremental SHA-256 after FIPS 180-4, for systems without CryptoKit.
     struct SHA256Digest {
         private var state: [UInt32] = [
             0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
@@ -29,39 +29,39 @@ import Foundation
         mutating func update(_ data: Data) {
             length += UInt64(data.count)
             rest += data
-            takeBlocks()
+            processBlocks()
         }
 
-        /// 64 hexadecimal digits.
+        /// Returns 64 hexadecimal digits.
         func hexadecimal() -> String {
             var last = self
             let padding = (119 - rest.count) % 64 + 1
             last.rest += [0x80] + [UInt8](repeating: 0, count: padding - 1)
             last.rest += (0..<8).map { UInt8(truncatingIfNeeded: (length * 8) >> (56 - 8 * $0)) }
-            last.takeBlocks()
+            last.processBlocks()
             return SHViTKit.hexadecimal(
                 last.state.flatMap { word in (0..<4).map { UInt8(word >> (24 - 8 * $0) & 0xff) } })
         }
 
-        private mutating func takeBlocks() {
+        private mutating func processBlocks() {
             let whole = rest.count / 64 * 64
             let blocks = Array(rest[..<whole])
             blocks.withUnsafeBufferPointer { bytes in
                 for start in stride(from: 0, to: whole, by: 64) {
-                    take(UnsafeBufferPointer(rebasing: bytes[start..<start + 64]))
+                    process(UnsafeBufferPointer(rebasing: bytes[start..<start + 64]))
                 }
             }
             rest.removeFirst(whole)
         }
 
-        private mutating func take(_ block: UnsafeBufferPointer<UInt8>) {
+        private mutating func process(_ block: UnsafeBufferPointer<UInt8>) {
             for i in 0..<16 {
                 schedule[i] = (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(block[4 * i + $1]) }
             }
             for i in 16..<64 {
                 let (early, late) = (schedule[i - 15], schedule[i - 2])
-                let first = Self.turned(early, 7) ^ Self.turned(early, 18) ^ early >> 3
-                let second = Self.turned(late, 17) ^ Self.turned(late, 19) ^ late >> 10
+                let first = Self.rotateRight(early, 7) ^ Self.rotateRight(early, 18) ^ early >> 3
+                let second = Self.rotateRight(late, 17) ^ Self.rotateRight(late, 19) ^ late >> 10
                 schedule[i] = schedule[i - 16] &+ first &+ schedule[i - 7] &+ second
             }
             var (a, b, c, d) = (state[0], state[1], state[2], state[3])
@@ -69,8 +69,8 @@ import Foundation
             for i in 0..<64 {
                 let choice = e & f ^ ~e & g
                 let majority = a & b ^ a & c ^ b & c
-                let low = Self.turned(e, 6) ^ Self.turned(e, 11) ^ Self.turned(e, 25)
-                let high = Self.turned(a, 2) ^ Self.turned(a, 13) ^ Self.turned(a, 22)
+                let low = Self.rotateRight(e, 6) ^ Self.rotateRight(e, 11) ^ Self.rotateRight(e, 25)
+                let high = Self.rotateRight(a, 2) ^ Self.rotateRight(a, 13) ^ Self.rotateRight(a, 22)
                 let one = h &+ low &+ choice &+ Self.constants[i] &+ schedule[i]
                 (h, g, f, e, d, c, b, a) = (g, f, e, d &+ one, c, b, a, one &+ high &+ majority)
             }
@@ -79,7 +79,7 @@ import Foundation
             }
         }
 
-        private static func turned(_ word: UInt32, _ bits: UInt32) -> UInt32 {
+        private static func rotateRight(_ word: UInt32, _ bits: UInt32) -> UInt32 {
             word >> bits | word << (32 - bits)
         }
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Something that a person can mend, told in three parts: what is wrong, why that matters, what to do next.
+/// An error that a person can fix, in three parts: what is wrong, why it matters, what to do next.
 public struct SHViTError: Error, Equatable, Sendable, LocalizedError, CustomStringConvertible {
     /// What is wrong, with the value.
     public let what: String
@@ -9,18 +9,18 @@ public struct SHViTError: Error, Equatable, Sendable, LocalizedError, CustomStri
     /// What to do next; may be empty.
     public let next: String
 
-    /// An error told in words.
+    /// Creates an error.
     public init(_ what: String, why: String = "", next: String = "") {
         self.what = what
         self.why = why
         self.next = next
     }
 
-    /// The three parts, a line each.
+    /// The three parts, one per line.
     public var description: String {
         [what, why, next].filter { !$0.isEmpty }.joined(separator: "\n")
     }
 
-    /// The same, where the system shows an error.
+    /// The same text, for system dialogs.
     public var errorDescription: String? { description }
 }

@@ -1,15 +1,16 @@
-/// What a JSON document holds beyond what this version knows, by the place where it is.
+/// The fields of a JSON document that this version does not know, by location.
 ///
-/// A later minor version may add fields. They are set aside when a document is read, and put back when it is written.
+/// A later minor version may add fields. They are set aside when a document is read and restored when it is written.
 indirect enum UnknownFields: Equatable, Sendable {
-    /// A value that is unknown as a whole.
+    /// A value that is entirely unknown.
     case value(JSONValue)
-    /// Unknown values within the fields of an object.
+    /// Unknown values in the fields of an object.
     case fields([String: UnknownFields])
-    /// Unknown values within the elements of a list.
+    /// Unknown values in the elements of a list.
     case elements([Int: UnknownFields])
 
-    /// What `original` has and `known`, the same document as this version writes it, has not; nil where that is nothing.
+    /// Returns what `original` contains and `known`, the same document as this version writes it, lacks; nil if
+    /// nothing.
     init?(in original: JSONValue, beside known: JSONValue) {
         switch (original, known) {
         case (.object(let original), .object(let known)):
@@ -30,7 +31,7 @@ indirect enum UnknownFields: Equatable, Sendable {
         }
     }
 
-    /// `known` with what is unknown put back; where both have a value, that of `known` stands.
+    /// Returns `known` with the unknown values restored. Values of `known` win.
     func added(to known: JSONValue?) -> JSONValue? {
         switch (self, known) {
         case (.value(let value), nil):
@@ -50,7 +51,8 @@ indirect enum UnknownFields: Equatable, Sendable {
         }
     }
 
-    /// The way to one of them, as `results.0.added`; nil where all are null, which stands for a field that is not there.
+    /// The path of the first unknown value, such as `results.0.added`; nil if all are null, which equals a missing
+    /// field.
     var firstPlace: String? {
         switch self {
         case .value(let value):

@@ -9,13 +9,13 @@ struct BenchmarkRequestTests {
         try BenchmarkRequest(line.split(separator: " ").map(String.init))
     }
 
-    @Test("An app that is started by hand is asked for nothing, whatever the system adds")
+    @Test("Arguments of the system alone do not ask for a benchmark")
     func none() throws {
         #expect(try Self.parsed("") == nil)
         #expect(try Self.parsed("-NSDocumentRevisionsDebugMode YES -AppleLanguages (de)") == nil)
     }
 
-    @Test("All that is not said has a value")
+    @Test("Every option has a default")
     func standard() throws {
         let request = try #require(try Self.parsed("-AppleLanguages (de) -benchmark all"))
         #expect(request.models == nil)
@@ -24,7 +24,7 @@ struct BenchmarkRequestTests {
         #expect(request.output == "report.json")
     }
 
-    @Test("Every option is read, in any order")
+    @Test("Options are parsed in any order")
     func options() throws {
         let request = try #require(
             try Self.parsed("-output one.json -compute cpu,all -warm-up 0 -iterations 7 -rounds 3 -benchmark a,b"))
@@ -37,24 +37,24 @@ struct BenchmarkRequestTests {
     }
 
     @Test(
-        "What makes no sense is refused with the value, and with what would",
+        "An invalid value is rejected with the value and the valid ones",
         arguments: [
             ("-benchmark all -iteratons 5", "-iteratons is not an option.\nOptions: -benchmark, -iterations"),
             ("-benchmark all stray", "stray is not an option"),
             ("-benchmark", "-benchmark has no value"),
             ("-benchmark -iterations 5", "-benchmark has no value"),
-            ("-benchmark all -iterations 0", "-iterations is 0.\nIt is a whole number of at least 1"),
+            ("-benchmark all -iterations 0", "-iterations is 0.\nIt must be a whole number of at least 1"),
             ("-benchmark all -iterations many", "-iterations is many"),
-            ("-benchmark all -warm-up -1", "-warm-up is -1.\nIt is a whole number of at least 0"),
-            ("-benchmark all -iterations 5 -seconds 5", "exclude each other"),
-            ("-benchmark all -rounds 0", "-rounds is 0.\nIt is a whole number of at least 1"),
-            ("-benchmark all -sustained -1", "-sustained is -1.\nIt is a whole number of at least 0"),
-            ("-benchmark all -compute gpu", "gpu is no compute unit.\nCompute units: cpu, cpu-and-gpu"),
-            ("-benchmark all -output ../report.json", "../report.json, not the name of a file"),
-            ("-benchmark all -output .hidden", "not the name of a file"),
+            ("-benchmark all -warm-up -1", "-warm-up is -1.\nIt must be a whole number of at least 0"),
+            ("-benchmark all -iterations 5 -seconds 5", "cannot be combined"),
+            ("-benchmark all -rounds 0", "-rounds is 0.\nIt must be a whole number of at least 1"),
+            ("-benchmark all -sustained -1", "-sustained is -1.\nIt must be a whole number of at least 0"),
+            ("-benchmark all -compute gpu", "gpu is not a compute unit.\nCompute units: cpu, cpu-and-gpu"),
+            ("-benchmark all -output ../report.json", "../report.json, not a file name"),
+            ("-benchmark all -output .hidden", "not a file name"),
         ])
-    func refused(line: String, told: String) {
-        #expect(sentence { _ = try Self.parsed(line) }.contains(told))
+    func refused(line: String, message: String) {
+        #expect(sentence { _ = try Self.parsed(line) }.contains(message))
     }
 }
 
@@ -71,7 +71,7 @@ struct TrialTests {
         }
     }
 
-    @Test("Core ML is measured on all compute units, ExecuTorch on the processor, and what no phone runs not at all")
+    @Test("Core ML runs on all compute units, ExecuTorch on the CPU, and ONNX is skipped")
     func all() async throws {
         try await withFolder { folder in
             let models = try Self.models(in: folder, targets: [.coreml, .onnx, .executorch])
@@ -85,15 +85,15 @@ struct TrialTests {
         }
     }
 
-    @Test("Only what is asked for is measured; what is not there is named with what is")
+    @Test("Only requested models are measured; a missing one is reported with the existing ones")
     func request() async throws {
         try await withFolder { folder in
             let models = try Self.models(in: folder, targets: [.executorch])
             let request = try #require(try BenchmarkRequest(["-benchmark", ModelStoreTests.stem]))
             #expect(try request.trials(of: models).map(\.compute) == [.cpu])
             let absent = try #require(try BenchmarkRequest(["-benchmark", "absent"]))
-            let told = sentence { _ = try absent.trials(of: models) }
-            #expect(told.contains("There is no model absent.\nThere are: \(ModelStoreTests.stem)."))
+            let message = sentence { _ = try absent.trials(of: models) }
+            #expect(message.contains("There is no model absent.\nModels: \(ModelStoreTests.stem)."))
             let all = try #require(try BenchmarkRequest(["-benchmark", "all"]))
             #expect(sentence { _ = try all.trials(of: []) }.contains("shvit-mobile embed"))
         }

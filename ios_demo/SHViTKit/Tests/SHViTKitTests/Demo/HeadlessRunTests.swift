@@ -4,13 +4,13 @@ import Testing
 @testable import SHViTDemoCore
 @testable import SHViTKit
 
-/// The job of `-benchmark all`, with a model in pure Swift behind every artifact.
+/// Tests of `-benchmark all`, with a model in pure Swift behind every artifact.
 struct HeadlessRunTests {
     static let about = Profiler.About(
         name: "SHViTDemo", info: ["CFBundleShortVersionString": "1.2", "CFBundleVersion": "3"],
         device: .init(kind: .host, model: "simulated", system: "iOS 18.3", cores: 1), executorch: "1.4.1")
 
-    /// Puts a copy of a store's model beside it, named "apple", that says of itself to be for Core ML.
+    /// Adds a copy of the store's model named "apple", whose manifest names Core ML as target.
     static func addCoreML(to store: ModelStore) throws {
         let model = try #require(store.listing().models.first)
         let folder = store.folder.appending(path: "apple")
@@ -21,30 +21,30 @@ struct HeadlessRunTests {
         try manifest.write(to: folder.appending(path: "apple.manifest.json"))
     }
 
-    /// Of the fixtures' pictures, which the stores here have.
+    /// Returns a decoder of the fixtures' pictures.
     static func decoder() throws -> GoldenChecker.Decoder {
         try GoldenSet(folder: GoldenCheckerTests.folder, of: GoldenCheckerTests.artifact).knownPictures()
     }
 
-    /// What a run ended with, and what it said.
+    /// Runs a benchmark and returns its exit status and output.
     static func run(
         _ line: String, in folder: URL,
         sources: @escaping Benchmark.Sources = { GridClassifier(classes: $0.model.labels.count) }
-    ) async throws -> (status: HeadlessRun.ExitStatus, said: [String]) {
+    ) async throws -> (status: HeadlessRun.ExitStatus, output: [String]) {
         let request = try #require(try BenchmarkRequestTests.parsed(line))
-        let said = Locked<[String]>([])
+        let output = Locked<[String]>([])
         let run = HeadlessRun(
             store: ModelStore(folder: folder.appending(path: "Models")), documents: folder,
             benchmark: Benchmark(probe: SilentPhone(), decoder: try decoder(), sources: sources), about: about,
-            say: { line in said.withLock { $0.append(line) } })
-        return (await run.run(request), said.withLock { $0 })
+            log: { line in output.withLock { $0.append(line) } })
+        return (await run.run(request), output.withLock { $0 })
     }
 
-    @Test("All models are measured, and the report is written")
+    @Test("The benchmark measures all models and writes the report")
     func done() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
-            let (status, said) = try await Self.run(
+            let (status, output) = try await Self.run(
                 "-benchmark all -iterations 3 -rounds 2 -output one.json", in: folder)
             #expect(status == .done)
             let place = folder.appending(path: "one.json")
@@ -57,70 +57,70 @@ struct HeadlessRunTests {
                     "ios": "iOS 18.3", "executorch": "1.4.1", "shvit-kit": SHViTKitVersion.text,
                     "shvit-mobile": "0.1.0",
                 ])
-            // ExecuTorch decides on its threads, and nobody has told a number.
+            // ExecuTorch chooses the number of threads, so none is reported.
             #expect(report.settings.threads == nil && report.results.allSatisfy { $0.threads == nil })
-            #expect(said.count == 2)
-            #expect(said.last == "The report is in \(place.path)")
+            #expect(output.count == 2)
+            #expect(output.last == "Report: \(place.path)")
         }
     }
 
-    @Test("One that cannot be loaded does not stop the others, and the status tells")
+    @Test("A model that cannot be loaded does not stop the others, and the exit status is 1")
     func failed() async throws {
         try await withFolder { folder in
             let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try Self.addCoreML(to: store)
-            let (status, said) = try await Self.run("-benchmark all -compute cpu,all -iterations 1", in: folder) {
+            let (status, output) = try await Self.run("-benchmark all -compute cpu,all -iterations 1", in: folder) {
                 trial in
                 guard trial.compute == .cpu else { throw SHViTError("There is no GPU.") }
                 return GridClassifier(classes: trial.model.labels.count)
             }
             #expect(status == .failed)
-            #expect(said.first == "error: apple on all processors: There is no GPU.")
+            #expect(output.first == "error: apple on all processors: There is no GPU.")
             let report = try Document<DeviceReport>(contentsOf: folder.appending(path: "report.json")).content
             #expect(report.results.map(\.engine) == ["Core ML", "ExecuTorch 1.4.1 (XNNPACK)"])
         }
     }
 
-    @Test("A damaged artifact is not measured, and no report is written of nothing")
+    @Test("A damaged artifact is not measured, and without results there is no report")
     func damaged() async throws {
         try await withFolder { folder in
             let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try Data("others".utf8).write(to: try #require(store.listing().models.first).artifact)
-            let (status, said) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            let (status, output) = try await Self.run("-benchmark all -iterations 1", in: folder)
             #expect(status == .failed)
-            #expect(said.count == 1)
-            #expect(said.first?.contains("not the artifact that its manifest describes") == true)
+            #expect(output.count == 1)
+            #expect(output.first?.contains("not the artifact that its manifest describes") == true)
             #expect(!FileManager.default.fileExists(atPath: folder.appending(path: "report.json").path))
         }
     }
 
-    @Test("Arguments that fit nothing end as wrong input; a folder that holds no model is said")
+    @Test("Unknown models are invalid input, and unusable folders are reported")
     func wrongInput() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try write(Data("{}".utf8), to: folder.appending(path: "Models/broken/broken.manifest.json"))
-            let (status, said) = try await Self.run("-benchmark absent", in: folder)
+            let (status, output) = try await Self.run("-benchmark absent", in: folder)
             #expect(status == .wrongInput)
-            #expect(said.count == 2)
-            #expect(said.last?.contains("There is no model absent.") == true)
+            #expect(output.count == 2)
+            #expect(output.last?.contains("There is no model absent.") == true)
             let all = try await Self.run("-benchmark all -iterations 1", in: folder)
             #expect(all.status == .failed)
         }
     }
 
-    @Test("A report that cannot be written is said")
+    @Test("A report that cannot be written is an error")
     func unwritable() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try FileManager.default.createDirectory(
                 at: folder.appending(path: "report.json/inside"), withIntermediateDirectories: true)
-            let (status, said) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            let (status, output) = try await Self.run("-benchmark all -iterations 1", in: folder)
             #expect(status == .failed)
-            #expect(said.last?.hasPrefix("error: ") == true)
+            #expect(output.last?.hasPrefix("error: ") == true)
         }
     }
 
-    @Test("A benchmark that is cancelled ends at once, without a report")
+    @Test("A cancelled benchmark stops without a report")
     func cancelled() async throws {
         try await withFolder { folder in
             let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
@@ -136,7 +136,7 @@ struct HeadlessRunTests {
         }
     }
 
-    @Test("The picture that models are timed with has all shades, and the model's size")
+    @Test("The test picture has the model's size and many colors")
     func gradient() throws {
         let picture = try Benchmark.gradient(height: 2, width: 4)
         #expect(picture.bytes.prefix(6) == [0, 0, 128, 63, 0, 128])

@@ -4,36 +4,36 @@ import Testing
 @testable import SHViTDemoCore
 @testable import SHViTKit
 
-/// What the screens show, and when.
+/// Tests of the screens' models.
 @MainActor
 struct ScreensTests {
     static let sources: Benchmark.Sources = { GridClassifier(classes: $0.model.labels.count) }
 
-    /// The golden model of the fixtures, and what decodes its pictures.
+    /// Returns the fixtures' model and a decoder of its goldens.
     static func model(in folder: URL) throws -> (EmbeddedModel, GoldenChecker.Decoder) {
         let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
         return (model, try #require(try model.goldens()).knownPictures())
     }
 
-    @Test("The catalogue chooses the first model that a phone runs, on the processors that are asked for")
-    func catalogue() async throws {
+    @Test("The catalog starts with the first model that a phone can run")
+    func catalog() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder)
             try HeadlessRunTests.addCoreML(to: ModelStore(folder: folder))
             try write(Data("{}".utf8), to: folder.appending(path: "broken/broken.manifest.json"))
-            let catalogue = Catalogue(store: ModelStore(folder: folder))
-            #expect(catalogue.problems.count == 1)
-            #expect(catalogue.models.map(\.id) == ["apple", ModelStoreTests.stem])
-            #expect(catalogue.chosen?.id == "apple on all processors")
-            catalogue.compute = .cpuAndGPU
-            #expect(catalogue.chosen?.id == "apple on CPU and GPU")
-            // ExecuTorch has the processor alone.
-            catalogue.chosenName = ModelStoreTests.stem
-            #expect(catalogue.chosen?.compute == .cpu)
-            catalogue.chosenName = nil
-            #expect(catalogue.chosen == nil)
+            let catalog = Catalog(store: ModelStore(folder: folder))
+            #expect(catalog.problems.count == 1)
+            #expect(catalog.models.map(\.id) == ["apple", ModelStoreTests.stem])
+            #expect(catalog.chosen?.id == "apple on all processors")
+            catalog.compute = .cpuAndGPU
+            #expect(catalog.chosen?.id == "apple on CPU and GPU")
+            // ExecuTorch runs on the CPU only.
+            catalog.chosenName = ModelStoreTests.stem
+            #expect(catalog.chosen?.compute == .cpu)
+            catalog.chosenName = nil
+            #expect(catalog.chosen == nil)
         }
-        #expect(Catalogue(store: ModelStore(folder: URL(filePath: "/nowhere"))).chosen == nil)
+        #expect(Catalog(store: ModelStore(folder: URL(filePath: "/nowhere"))).chosen == nil)
     }
 
     static func benchmark(
@@ -45,7 +45,7 @@ struct ScreensTests {
             models: [model], benchmark: benchmark, about: { SimulatedRunTests.about }, documents: folder)
     }
 
-    @Test("A benchmark measures what is chosen, and its report lies in the documents")
+    @Test("A benchmark measures the selected models and writes its report")
     func measured() async throws {
         try await withFolder { folder in
             let model = try Self.benchmark(in: folder)
@@ -53,7 +53,7 @@ struct ScreensTests {
             #expect(!model.isRunning)
             (model.rounds, model.iterations, model.isSustained, model.seconds) = (2, 3, true, 0)
             model.start()
-            await model.finished()
+            await model.waitUntilFinished()
             guard case .finished(let outcome, let place) = model.phase else { return #expect(Bool(false)) }
             #expect(outcome.failures.isEmpty)
             let report = try Document<DeviceReport>(contentsOf: try #require(place)).content
@@ -64,7 +64,7 @@ struct ScreensTests {
         }
     }
 
-    /// Answers its first inference only when it is told to.
+    /// A classifier whose first inference waits for a signal.
     final class Waiting: Classifier, ClassifierSource {
         let (isAsked, ask) = AsyncStream.makeStream(of: Void.self)
         let (isTold, tell) = AsyncStream.makeStream(of: Void.self)
@@ -78,7 +78,7 @@ struct ScreensTests {
         }
     }
 
-    @Test("A benchmark that is cancelled can be started again; one whose app leaves the screen says so")
+    @Test("A cancelled benchmark can be started again, and leaving the app is an error")
     func cancelled() async throws {
         try await withFolder { folder in
             for isInterrupted in [false, true] {
@@ -90,7 +90,7 @@ struct ScreensTests {
                 #expect(model.isRunning)
                 if isInterrupted { model.interrupt() } else { model.cancel() }
                 runtime.tell.finish()
-                await model.finished()
+                await model.waitUntilFinished()
                 if isInterrupted {
                     guard case .failed(let error) = model.phase else { return #expect(Bool(false)) }
                     #expect(Wording.reason(error).contains("left the screen"))
@@ -104,7 +104,7 @@ struct ScreensTests {
         }
     }
 
-    @Test("A benchmark whose report cannot be written says so")
+    @Test("A report that cannot be written is an error")
     func unwritable() async throws {
         try await withFolder { folder in
             let model = try Self.benchmark(in: folder)
@@ -112,35 +112,35 @@ struct ScreensTests {
                 at: folder.appending(path: "report.json/inside"), withIntermediateDirectories: true)
             (model.rounds, model.iterations) = (1, 1)
             model.start()
-            await model.finished()
+            await model.waitUntilFinished()
             guard case .failed(let error) = model.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(error).contains("report.json cannot be written"))
         }
     }
 
-    @Test("Goldens are checked, and what was found is forgotten with the model")
+    @Test("Choosing another model drops the golden check's result")
     func goldens() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
             let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
             goldens.start(Trial(model, compute: .cpu))
-            await goldens.finished()
+            await goldens.waitUntilFinished()
             guard case .checked(let outcome) = goldens.phase else { return #expect(Bool(false)) }
             #expect(outcome.preprocessing.passed)
             #expect(!outcome.inference.passed)
-            goldens.forget()
+            goldens.reset()
             guard case .ready = goldens.phase else { return #expect(Bool(false)) }
         }
     }
 
-    @Test("A damaged artifact is told before its goldens are asked for, and one without goldens says what to do")
+    @Test("A damaged artifact is an error, and so are missing goldens")
     func goldensFail() async throws {
         try await withFolder { folder in
             var (model, decoder) = try Self.model(in: folder)
             try Data("other".utf8).write(to: model.artifact)
             let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
             goldens.start(Trial(model, compute: .cpu))
-            await goldens.finished()
+            await goldens.waitUntilFinished()
             guard case .failed(let error) = goldens.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(error).contains("not the artifact"))
 
@@ -151,13 +151,13 @@ struct ScreensTests {
             try manifest.write(to: file)
             model = try EmbeddedModel(folder: model.folder)
             goldens.start(Trial(model, compute: .cpu))
-            await goldens.finished()
+            await goldens.waitUntilFinished()
             guard case .failed(let other) = goldens.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(other).contains("has no goldens"))
         }
     }
 
-    @Test("A photo is answered; one that cannot be read, or decoded, is told in words")
+    @Test("A photo is classified, and one that cannot be read or decoded is an error")
     func photo() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
@@ -166,36 +166,36 @@ struct ScreensTests {
             let picture = try goldens.picture(of: goldens.goldens.images[0])
             let photo = PhotoModel(decoder: decoder, sources: Self.sources)
             guard case .empty = photo.phase else { return #expect(Bool(false)) }
-            await photo.recognise(with: trial) { picture }
-            guard case .answered(let answer) = photo.phase else { return #expect(Bool(false)) }
-            #expect(answer.guesses.count == 5)
+            await photo.classify(with: trial) { picture }
+            guard case .classified(let answer) = photo.phase else { return #expect(Bool(false)) }
+            #expect(answer.predictions.count == 5)
             #expect(photo.photo == picture)
 
-            await photo.recognise(with: trial) { nil }
+            await photo.classify(with: trial) { nil }
             guard case .failed(let nothing) = photo.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(nothing).contains("The photo cannot be read."))
             #expect(photo.photo == nil)
-            await photo.recognise(with: trial) { Data("no picture".utf8) }
+            await photo.classify(with: trial) { Data("no picture".utf8) }
             guard case .failed(let unknown) = photo.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(unknown).contains("not known"))
         }
     }
 
-    @Test("Of a photo that is no longer chosen, nothing is shown")
+    @Test("A photo that is no longer selected shows nothing")
     func photoGone() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
             let photo = PhotoModel(decoder: decoder, sources: Self.sources)
             let task = Task {
                 withUnsafeCurrentTask { $0?.cancel() }
-                await photo.recognise(with: Trial(model, compute: .cpu)) { throw CancellationError() }
+                await photo.classify(with: Trial(model, compute: .cpu)) { throw CancellationError() }
             }
             await task.value
             guard case .working = photo.phase else { return #expect(Bool(false)) }
         }
     }
 
-    @Test("Launch arguments decide between the screens, a benchmark, and a refusal")
+    @Test("Launch arguments select screens, benchmark or error")
     func launch() {
         guard case .byHand = Launch(arguments: []) else { return #expect(Bool(false)) }
         guard case .headless(let request) = Launch(arguments: ["-benchmark", "all", "-iterations", "3"]) else {

@@ -13,7 +13,7 @@ struct WordingTests {
             latency: try #require(Latency(of: samples)), samplesMs: [samples])
     }
 
-    @Test("Numbers have three digits and a unit, in the reader's own way of writing")
+    @Test("Numbers have three digits and a unit, in the person's locale")
     func numbers() {
         #expect(Wording.milliseconds(3.2149, locale: Self.english) == "3.21 ms")
         #expect(Wording.milliseconds(0.04567, locale: Self.english) == "0.0457 ms")
@@ -24,34 +24,34 @@ struct WordingTests {
         #expect(Wording.megabytes(6_380_000, locale: Self.english) == "6.4 MB")
     }
 
-    @Test("No two processors, states, or runtimes read alike")
+    @Test("Compute units, thermal states and runtimes have distinct names")
     func names() {
         #expect(Set(DeviceReport.Compute.allCases.map(Wording.compute)).count == 4)
         #expect(Set(DeviceReport.ThermalState.allCases.map(Wording.thermal)).count == 4)
         #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == 3)
     }
 
-    @Test("A result is one line, with its goldens where they were checked")
+    @Test("A result is one line, with its golden check if there is one")
     func summary() throws {
         var result = try Self.result([1, 2, 3])
         #expect(
             Wording.summary(of: result, locale: Self.english)
-                == "a.pte on CPU: median 2.00 ms, 99 of 100 within 2.98 ms, 3 inferences")
+                == "a.pte on CPU: median 2.00 ms, p99 2.98 ms, 3 inferences")
         result.golden = .init(
             images: 2, preprocessingPassed: true, pixelsDifference: 0, inferencePassed: true, largestDifference: 0,
             tolerance: 1, sqnrDb: 90, sameClass: 2)
-        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", goldens right"))
+        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", golden check passed"))
         result.golden?.preprocessingPassed = false
-        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", goldens off"))
+        #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", golden check failed"))
     }
 
-    @Test("Our errors tell all three parts; others speak for themselves")
+    @Test("An SHViTError shows all three parts, another error its own text")
     func reasons() {
         #expect(Wording.reason(SHViTError("What.", why: "Why.", next: "Next.")) == "What.\nWhy.\nNext.")
         #expect(!Wording.reason(CocoaError(.fileNoSuchFile)).isEmpty)
     }
 
-    @Test("A histogram's bars join, and hold every inference")
+    @Test("A histogram's bars are adjacent and count every inference")
     func bars() throws {
         let samples = (0..<50).map { Double($0) } + [1000]
         let bars = LatencyBar.bars(of: try Self.result(samples), bins: 10)
@@ -64,7 +64,7 @@ struct WordingTests {
         #expect(LatencyBar.bars(of: try Self.result(samples), bins: 0).isEmpty)
     }
 
-    @Test("A switch that is set takes an element into a set, and one that is not gives it up")
+    @Test("A toggle inserts and removes an element of a set")
     func membership() {
         var threads: Set = [1, 2]
         threads[holds: 2] = false
@@ -74,7 +74,7 @@ struct WordingTests {
         #expect(!threads[holds: 2])
     }
 
-    @Test("The latency on show is the median of the last few")
+    @Test("The displayed latency is the median of the last few")
     func recent() {
         var recent = RecentLatency(kept: 3)
         #expect(recent.median == nil)

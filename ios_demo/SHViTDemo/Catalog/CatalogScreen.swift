@@ -2,28 +2,28 @@ import SHViTDemoCore
 import SHViTKit
 import SwiftUI
 
-/// All models: one is chosen for the camera and the photos, each tells what it is.
-struct CatalogueScreen: View {
-    @Environment(Catalogue.self) private var catalogue
+/// The models in the app. You choose one for camera and photos, and read the manifest of each.
+struct CatalogScreen: View {
+    @Environment(Catalog.self) private var catalog
 
     var body: some View {
-        @Bindable var catalogue = catalogue
+        @Bindable var catalog = catalog
         NavigationStack {
             List {
-                Section("In use") {
-                    Picker("Model", selection: $catalogue.chosenName) {
-                        ForEach(catalogue.models) { model in
+                Section("Active model") {
+                    Picker("Model", selection: $catalog.chosenName) {
+                        ForEach(catalog.models) { model in
                             Text(model.id).tag(Optional(model.id))
                         }
                     }
-                    Picker("Core ML runs on", selection: $catalogue.compute) {
+                    Picker("Core ML compute units", selection: $catalog.compute) {
                         ForEach(DeviceReport.Compute.allCases, id: \.self) { compute in
                             Text(Wording.compute(compute)).tag(compute)
                         }
                     }
                 }
-                Section("In the app") {
-                    ForEach(catalogue.models) { model in
+                Section("All models") {
+                    ForEach(catalog.models) { model in
                         NavigationLink {
                             ModelDetails(model: model)
                         } label: {
@@ -31,8 +31,8 @@ struct CatalogueScreen: View {
                         }
                     }
                 }
-                ForEach(catalogue.problems, id: \.description) { problem in
-                    Section("Cannot be used") { TroubleText(problem) }
+                ForEach(catalog.problems, id: \.description) { problem in
+                    Section("Unusable model") { TroubleText(problem) }
                 }
             }
             .pickerStyle(.navigationLink)
@@ -41,7 +41,7 @@ struct CatalogueScreen: View {
     }
 }
 
-/// A model in a line.
+/// A model in a list.
 private struct ModelRow: View {
     let model: EmbeddedModel
 
@@ -56,7 +56,7 @@ private struct ModelRow: View {
     }
 }
 
-/// What a model's manifest says.
+/// The contents of a model's manifest.
 private struct ModelDetails: View {
     let model: EmbeddedModel
 

@@ -4,8 +4,8 @@ import Testing
 
 @testable import SHViTKit
 
-struct RecogniserTests {
-    @Test("A picture is prepared for the model, and the answer has names and times")
+struct RecognizerTests {
+    @Test("A classification has labels and durations")
     func answer() async throws {
         try await withFolder { folder in
             let labels = (0..<10).map { "class \($0)" }.joined(separator: "\n")
@@ -13,37 +13,37 @@ struct RecogniserTests {
             let golden = try #require(try model.goldens())
             let image = try #require(golden.goldens.images.first)
             let picture = try golden.pixels(of: image)
-            let recogniser = try await Recogniser(model, source: OracleSource(oracle: try Oracle(golden)))
+            let recognizer = try await Recognizer(model, source: OracleSource(oracle: try Oracle(golden)))
 
-            let answer = try await recogniser.answer(picture)
+            let answer = try await recognizer.classify(picture)
 
-            #expect(answer.guesses.count == 5)
+            #expect(answer.predictions.count == 5)
             let best = try #require(largestIndex(image.logits))
-            #expect(answer.guesses.first?.label == "class \(best)")
-            #expect(answer.preparation > 0)
+            #expect(answer.predictions.first?.label == "class \(best)")
+            #expect(answer.preprocessing > 0)
             #expect(answer.inference > 0)
         }
     }
 
-    @Test("A model is compiled before it is loaded, and its time is that of the inference alone")
+    @Test("A model is compiled before loading, and its latency covers only the inference")
     func times() async throws {
         try await withFolder { folder in
             let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
             let clock = StandingClock()
             let source = TimedClassifier(clock, durations: [.milliseconds(7)], compiling: .milliseconds(100))
-            let recogniser = try await Recogniser(model, source: source, stopwatch: clock.stopwatch)
+            let recognizer = try await Recognizer(model, source: source, stopwatch: clock.stopwatch)
             #expect(clock.stopwatch.now() == .milliseconds(140))
 
-            let answer = try await recogniser.answer(
+            let answer = try await recognizer.classify(
                 RGBImage(height: 64, width: 64, bytes: [UInt8](repeating: 9, count: 64 * 64 * 3)))
 
             #expect(answer.inference == 7)
-            #expect(answer.preparation == 0)
+            #expect(answer.preprocessing == 0)
         }
     }
 }
 
-/// Loads what answers goldens.
+/// Loads a model that returns the goldens' logits.
 private struct OracleSource: ClassifierSource {
     let oracle: Oracle
 
@@ -53,7 +53,7 @@ private struct OracleSource: ClassifierSource {
 struct ManifestFactsTests {
     static let locale = Locale(identifier: "en_GB")
 
-    @Test("A manifest's facts are those of the artifact; what is not known has no line")
+    @Test("The facts match the manifest, and unknown ones have no row")
     func facts() throws {
         let file = Repository.fixtures.appending(path: "goldens/\(ModelStoreTests.stem).manifest.json")
         var manifest = try Document<Manifest>(contentsOf: file).content
@@ -65,14 +65,14 @@ struct ManifestFactsTests {
         #expect(facts["Size"] == "24.1 MB")
         #expect(facts["Classes"] == "10")
         #expect(facts["Pixels"] == "64 x 64")
-        #expect(facts["Kept by the crop"] == "100%")
-        #expect(facts["Normalisation"] == "inside the model")
-        manifest.input.values = .normalised
+        #expect(facts["Crop ratio"] == "100%")
+        #expect(facts["Normalization"] == "inside the model")
+        manifest.input.values = .normalized
         let other = ManifestFacts.all(of: manifest, locale: Self.locale).flatMap(\.facts)
-        #expect(other.contains { $0.id == "Normalisation" && $0.value == "in the app" })
+        #expect(other.contains { $0.id == "Normalization" && $0.value == "in the app" })
     }
 
-    @Test("Where the export was validated, its drift is told")
+    @Test("A validated export shows its drift")
     func drift() throws {
         let folder = Repository.fixtures.appending(path: "manifest")
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
@@ -81,7 +81,7 @@ struct ManifestFactsTests {
         manifest.drift?.agreement.value = 0.985
         manifest.drift?.sqnrDb = .infinity
         let section = try #require(ManifestFacts.all(of: manifest, locale: Self.locale).last)
-        #expect(section.id == "Beside its float model")
+        #expect(section.id == "Drift from the float model")
         #expect(section.facts.map(\.value) == ["98.5%", "no noise"])
     }
 }

@@ -1,20 +1,20 @@
 import Observation
 import SHViTKit
 
-/// The app's models, and which of them the camera and the photos go to.
+/// The app's models, and the one that classifies camera frames and photos.
 @MainActor
 @Observable
-public final class Catalogue {
-    /// By name; those that a phone can run.
+public final class Catalog {
+    /// The models that a phone can run, sorted by name.
     public let models: [EmbeddedModel]
-    /// What is wrong with folders that hold none.
+    /// The errors of folders without a usable model.
     public let problems: [SHViTError]
-    /// The name of the one in use.
+    /// The name of the active model.
     public var chosenName: EmbeddedModel.ID?
-    /// The processors that it uses under Core ML.
+    /// The compute units that a Core ML model uses.
     public var compute = DeviceReport.Compute.all
 
-    /// - Parameter store: read once.
+    /// - Parameter store: The app's models; read once.
     public init(store: ModelStore) {
         let listing = store.listing()
         models = listing.models.filter { Trial.standard(of: $0) != nil }
@@ -22,7 +22,7 @@ public final class Catalogue {
         chosenName = models.first?.id
     }
 
-    /// The model in use, where it runs; nil where there is none.
+    /// The active model with its compute units; nil if there is none.
     public var chosen: Trial? {
         guard let model = models.first(where: { $0.id == chosenName }) else { return nil }
         return Trial.all(of: [model], computes: [compute]).first

@@ -1,70 +1,53 @@
-"""`shvit-mobile doctor`: what works on this machine and what to install."""
+"""`shvit-mobile doctor`: checks what works on this machine, and says what to install."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from shvit_mobile.errors import parse_choice
-
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
-from .options import JsonOption
+from .options import InstallOption, JsonOption
 from .progress import JobProgress
 from .tables import create_table, format_cell
 
 
-def doctor(
-    install: Annotated[
-        str | None,
-        typer.Option(
-            metavar="arm64", help="First set up the ARM64 emulation, from Debian's packages and ARM64 wheels."
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+def doctor(install: InstallOption = None, as_json: JsonOption = False) -> None:
     """Check what works on this machine, and say what to install.
 
-    Versions against the tested set, and every engine by loading it. Needs no network, but for --install.
+    Compares versions with the tested set, and loads every engine. Needs no network, except with --install.
     """
-    from .checks import run_checks
-
     if install is not None:
-        install_emulator(install)
-    with JobProgress("Doctor") as steps:
-        found = list(run_checks(steps))
-    wrong = [check for check in found if not check.good]
+        install_emulator()
+    with JobProgress("Doctor") as progress:
+        from shvit_mobile.runtimes.installation import run_checks
+
+        checks = list(run_checks(progress.follow))
+    faults = [check for check in checks if not check.good]
     if as_json:
-        print_json({"good": not wrong, "checks": [asdict(check) for check in found]})
+        print_json({"good": not faults, "checks": [asdict(check) for check in checks]})
     else:
-        table = create_table("This installation", "what", "found", "wanted", "")
-        for check in found:
-            table.add_row(
-                format_cell(check.name),
-                format_cell(check.found),
-                format_cell(check.wanted),
-                "good" if check.good else "wrong",
-            )
+        table = create_table("This installation", "what", "installed", "tested with", "")
+        for check in checks:
+            cells = (check.name, check.found, check.wanted, "ok" if check.good else "wrong")
+            table.add_row(*map(format_cell, cells))
         print_table(table)
-    for check in wrong:
+    for check in faults:
         print_note(f"{check.name}: {check.found}. {check.hint}")
-    if wrong:
+    if faults:
         raise typer.Exit(GATE_FAILED)
-    print_note("All is well.")
+    print_note("Everything works.")
 
 
-def install_emulator(architecture: str) -> None:
-    """Downloads what emulating an architecture needs, where it is not there already."""
-    parse_choice(architecture, ["arm64"], "architecture")
-
+def install_emulator() -> None:
+    """Download what the ARM64 emulator needs, unless it is already installed."""
     from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
     from shvit_mobile.runtimes.arm64.install import install
 
     if is_arm64_host():
-        print_note("This machine is ARM64 itself: nothing need be emulated.")
+        print_note("This machine is ARM64 itself and needs no emulator.")
         return
-    with JobProgress("Setting up ARM64") as steps:
-        sysroot = install(steps.follow)
-    print_note(f"The ARM64 emulation is in {sysroot.folder}.")
+    with JobProgress("Installing the ARM64 emulator") as progress:
+        sysroot = install(progress.follow)
+    print_note(f"The ARM64 emulator is in {sysroot.folder}.")

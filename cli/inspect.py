@@ -1,43 +1,39 @@
-"""`shvit-mobile inspect`: what is inside an artifact or a checkpoint."""
+"""`shvit-mobile inspect`: prints what is inside an artifact or a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from shvit_mobile.errors import InvalidConfig
+from shvit_mobile.errors import NotSupported
+from shvit_mobile.report.formatting import format_megabytes, format_percent, format_significant
 
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
-from .options import JsonOption
+from .options import ComputePlanOption, GoldensOption, JsonOption, PathArgument
 from .results import collect_sizes, to_contract_json
-from .tables import build_drift_table, build_pairs_table, create_table, format_cell, format_megabytes, format_size
+from .tables import build_drift_table, build_pairs_table, create_table, format_cell, format_size
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.contracts.artifact import Artifact
-    from shvit_mobile.contracts.manifest import Delegation, Inventory, Manifest, Target
+    from shvit_mobile.contracts.manifest import Inventory, Manifest
     from shvit_mobile.contracts.preprocessing import Preprocessing
     from shvit_mobile.runtimes.apple_profiler import OperatorPlacement
 
 
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="An artifact, or a checkpoint.")],
-    compute_plan: Annotated[
-        bool, typer.Option("--compute-plan", help="The device that runs each operator of a Core ML package; on a Mac.")
-    ] = False,
-    goldens: Annotated[
-        bool, typer.Option("--goldens", help="Run the artifact on its goldens. Exit status 1 where it fails them.")
-    ] = False,
+    path: PathArgument,
+    compute_plan: ComputePlanOption = False,
+    goldens: GoldensOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is inside an artifact or a checkpoint.
+    """Print what is inside an artifact or a checkpoint.
 
     Operators, dtypes, bytes, delegation, labels, preprocessing, versions, golden logits and drift.
     """
@@ -58,7 +54,7 @@ def inspect(
 
 
 def print_artifact(artifact: Artifact, as_json: bool) -> None:
-    """An artifact with its manifest, whose SHA-256 was found right."""
+    """Print an artifact with its manifest."""
     manifest = artifact.manifest
     if as_json:
         print_json({"path": str(artifact.path), "manifest": to_contract_json(manifest)})
@@ -71,13 +67,15 @@ def print_artifact(artifact: Artifact, as_json: bool) -> None:
         build_dtype_table(manifest.inventory),
     )
     if manifest.delegation and manifest.delegation.left_operators:
-        print_table("", build_count_table("Left to the portable kernels", manifest.delegation.left_operators))
+        print_table(
+            "", build_count_table("Not delegated: run by the portable kernels", manifest.delegation.left_operators)
+        )
     if manifest.drift:
         print_table("", build_drift_table([manifest.drift], collect_sizes([artifact])))
 
 
 def print_golden_check(artifact: Artifact, as_json: bool) -> None:
-    """What the artifact's goldens come to on this machine; ends with status 1 where that is something else."""
+    """Run the artifact on its goldens on this machine; exit with status 1 if it fails them."""
     from shvit_mobile.bench.golden_check import check_goldens, format_golden_check
     from shvit_mobile.runtimes import open_runner
 
@@ -94,9 +92,13 @@ def print_golden_check(artifact: Artifact, as_json: bool) -> None:
 
 
 def print_compute_plan(path: Path, as_json: bool) -> None:
-    """Where Core ML means to run each operator of a package."""
+    """Print the device on which Core ML plans to run each operator of a package."""
     if path.suffix != ".mlpackage":
-        raise InvalidConfig(f"--compute-plan is given for {path}.", why="Only Core ML packages (.mlpackage) have one.")
+        raise NotSupported(
+            f"`compute_plan` is given for {path}.",
+            why="Only Core ML packages (.mlpackage) have one.",
+            parameter="compute_plan",
+        )
 
     from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
     from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan
@@ -106,8 +108,8 @@ def print_compute_plan(path: Path, as_json: bool) -> None:
     plan = load_compute_plan(path)
     if as_json:
         skipped = isinstance(plan, SkippedMeasurement)
-        told = asdict(plan) if isinstance(plan, SkippedMeasurement) else [asdict(placement) for placement in plan]
-        print_json({"path": str(path), "skipped" if skipped else "compute_plan": told})
+        values = asdict(plan) if isinstance(plan, SkippedMeasurement) else [asdict(placement) for placement in plan]
+        print_json({"path": str(path), "skipped" if skipped else "compute_plan": values})
     elif isinstance(plan, SkippedMeasurement):
         print_note(f"compute plan {plan}")
     else:
@@ -115,54 +117,45 @@ def print_compute_plan(path: Path, as_json: bool) -> None:
 
 
 def build_compute_plan_table(plan: Sequence[OperatorPlacement]) -> Table:
-    """Each operator but constants, in the order of the program."""
+    """Build a table of the operators, without constants, in the order of the program."""
     table = create_table("Compute plan", "operator", "value", "device", "could run on")
     table.add_column("cost", justify="right")
     for placed in plan:
         if placed.device is not None:
-            cost = "" if placed.cost is None else f"{100 * placed.cost:.1f}%"
+            cost = "" if placed.cost is None else f"{format_percent(placed.cost)}%"
             cells = (placed.operator, placed.value, placed.device, ", ".join(placed.supported))
             table.add_row(*map(format_cell, cells), cost)
     return table
 
 
 def print_bare_artifact(path: Path, as_json: bool) -> None:
-    """An artifact without a manifest."""
+    """Print an artifact that has no manifest."""
     from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
     from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+    from shvit_mobile.pipeline.lower import read_contents
     from shvit_mobile.targets.delegation import describe_delegation
 
     target = next(target for target, suffix in TARGET_SUFFIXES.items() if suffix == path.suffix)
-    found, share = read_contents(path, target)
+    inventory, delegation = read_contents(path, target)
     known = {"target": target, "bytes": compute_size_bytes(path), "sha256": compute_sha256(path)}
-    told = {"delegation": to_contract_json(share)} if share else {}
-    print_note(f"Its manifest is missing ({path.stem}.manifest.json): no labels, preprocessing or drift.")
+    print_note(
+        f"note: its manifest {path.stem}.manifest.json is missing, so labels, preprocessing and drift are unknown."
+    )
     if as_json:
-        print_json({"path": str(path), "manifest": None, **known, "inventory": to_contract_json(found), **told})
+        more = {"delegation": to_contract_json(delegation)} if delegation else {}
+        print_json({"path": str(path), "manifest": None, **known, "inventory": to_contract_json(inventory), **more})
     else:
-        words = {
+        facts = {
             **known,
-            "int8 layers": found.quantized_layers,
-            "delegation": share and " ".join(describe_delegation(share)),
+            "int8 layers": inventory.quantized_layers,
+            "delegation": delegation and " ".join(describe_delegation(delegation)),
         }
-        print_table(build_pairs_table(path.name, words), "", build_operator_table(found), "", build_dtype_table(found))
-
-
-def read_contents(path: Path, target: Target) -> tuple[Inventory, Delegation | None]:
-    """What the file itself tells."""
-    if target == "executorch":
-        from shvit_mobile.targets.pte import inspect_program
-
-        program = inspect_program(path)
-        return program.inventory, program.delegation
-
-    from shvit_mobile.pipeline.lower import TARGET_MODULES
-
-    return import_module(TARGET_MODULES[target][0]).read_inventory(path), None
+        tables = (build_pairs_table(path.name, facts), build_operator_table(inventory), build_dtype_table(inventory))
+        print_table(tables[0], "", tables[1], "", tables[2])
 
 
 def print_checkpoint(source: str, as_json: bool) -> None:
-    """A checkpoint, in any of its layouts."""
+    """Print a checkpoint, in any layout."""
     from shvit_mobile.families.checkpoints import load_checkpoint
 
     trained = load_checkpoint(source)
@@ -176,8 +169,8 @@ def print_checkpoint(source: str, as_json: bool) -> None:
         "sha256": trained.sha256,
     }
     if as_json:
-        told = {"config": vars(trained.model.config), "preprocessing": vars(trained.preprocessing)}
-        print_json({"path": source, **known, "labels": trained.labels, **told})
+        more = {"config": vars(trained.model.config), "preprocessing": vars(trained.preprocessing)}
+        print_json({"path": source, **known, "labels": trained.labels, **more})
         return
     print_table(
         build_pairs_table(
@@ -188,10 +181,10 @@ def print_checkpoint(source: str, as_json: bool) -> None:
 
 
 def describe_manifest(manifest: Manifest) -> dict[str, object]:
-    """A manifest's fields in words."""
+    """Return the fields of a manifest as text."""
     from shvit_mobile.targets.delegation import describe_delegation
 
-    given, answered, golden = manifest.input, manifest.output, manifest.golden
+    inputs, outputs, golden = manifest.input, manifest.output, manifest.golden
     return {
         "target": manifest.target,
         "precision": manifest.precision_name,
@@ -201,11 +194,12 @@ def describe_manifest(manifest: Manifest) -> dict[str, object]:
         "checkpoint": manifest.model.checkpoint_sha256,
         "labels": format_labels(manifest.labels),
         **describe_preprocessing(manifest.preprocessing),
-        "input": f"{given.name}: {given.kind}, {given.values}, {given.dtype} {tuple(given.shape)}",
-        "outputs": ", ".join(name for name in (answered.logits, answered.probabilities, answered.label) if name),
+        "input": f"{inputs.name}: {inputs.kind}, {inputs.values}, {inputs.dtype} {tuple(inputs.shape)}",
+        "outputs": ", ".join(name for name in (outputs.logits, outputs.probabilities, outputs.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
         "delegation": manifest.delegation and " ".join(describe_delegation(manifest.delegation)),
-        "golden": golden and f"logits of the picture '{golden.picture}' ({golden.how}), within {golden.tolerance:.2g}",
+        "golden": golden
+        and f"logits of the picture '{golden.picture}' ({golden.how}), within {format_significant(golden.tolerance)}",
         "goldens": manifest.goldens and manifest.goldens.name,
         "options": format_values(manifest.options),
         "versions": format_values(manifest.versions),
@@ -213,7 +207,7 @@ def describe_manifest(manifest: Manifest) -> dict[str, object]:
 
 
 def describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
-    """How pictures are prepared, in words."""
+    """Return the preprocessing as text."""
     return {
         "image size": format_size(preprocessing.size),
         "crop, filter": f"{preprocessing.crop_ratio:g}, {preprocessing.interpolation}",
@@ -227,18 +221,18 @@ def build_operator_table(inventory: Inventory) -> Table:
 
 
 def build_dtype_table(inventory: Inventory) -> Table:
-    """The bytes of the weights in each dtype."""
+    """Build a table of the bytes of the weights in each dtype."""
     table = create_table("Weights", "dtype")
     table.add_column("bytes", justify="right")
     table.add_column("share", justify="right")
     total = sum(inventory.weight_bytes.values()) or 1
     for dtype, size in sort_descending(inventory.weight_bytes):
-        table.add_row(format_cell(dtype), f"{size:,}", f"{100 * size / total:.1f}%")
+        table.add_row(format_cell(dtype), f"{size:,}", f"{format_percent(size / total)}%")
     return table
 
 
 def build_count_table(title: str, numbers: Mapping[str, int]) -> Table:
-    """How many of each, the most first."""
+    """Build a table of counts, the largest first."""
     table = create_table(title, "operator")
     table.add_column("count", justify="right")
     for name, count in sort_descending(numbers):
@@ -251,7 +245,7 @@ def sort_descending(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def format_labels(labels: Sequence[str]) -> str:
-    """How many labels there are, and the first of them."""
+    """Return the number of labels, and the first of them."""
     more = ", …" if len(labels) > 5 else ""
     return f"{len(labels)}: {', '.join(labels[:5])}{more}"
 

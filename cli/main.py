@@ -1,4 +1,4 @@
-"""`shvit-mobile`: the commands and what holds for all of them."""
+"""`shvit-mobile`: the commands and their common options."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from .errors import DEBUG_VARIABLE, INVALID_INPUT, ErrorReportingGroup
 from .export import export
 from .finetune import finetune
 from .inspect import inspect
+from .options import replace_old_choice
 from .report import report
 from .validate import validate
 
 
 class PanelCommand(TyperCommand):
-    """A command, whose many options are shown in groups.
+    """A command, whose options are shown in panels.
 
-    The list of commands needs none of that, and comes in half the time without: see `rich_markup_mode` below.
+    The list of commands needs no panels, and is printed in half the time without Rich: see `rich_markup_mode` below.
     """
 
     def __init__(self, *args: Any, **extra: Any) -> None:
@@ -38,8 +39,8 @@ app = typer.Typer(
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
-    epilog="Exit status: 0 done, 1 a gate or a check failed, 2 wrong input, 70 a fault of shvit-mobile.",
+    add_completion=True,
+    epilog="Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug in shvit-mobile.",
 )
 
 
@@ -54,14 +55,15 @@ def print_version(wanted: bool) -> None:
 @app.callback()
 def set_global_options(
     context: typer.Context,
-    debug: Annotated[
-        bool, typer.Option("--debug", help=f"Show tracebacks; as {DEBUG_VARIABLE}=1 in the environment.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks, as with {DEBUG_VARIABLE}=1.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """A trained SHViT in, phone-ready artifacts out, and nothing leaves unproven."""
+    """Convert trained SHViT models for phones: Core ML, ExecuTorch and ONNX.
+
+    Every artifact is run and compared with the checkpoint before you ship it.
+    """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
     if context.invoked_subcommand is None:
@@ -70,4 +72,4 @@ def set_global_options(
 
 
 for command in (export, calibrate, finetune, validate, benchmark, devices, report, inspect, embed, doctor, demo):
-    app.command(cls=PanelCommand)(command)
+    app.command(cls=PanelCommand, context_settings={"token_normalize_func": replace_old_choice})(command)

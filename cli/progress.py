@@ -1,24 +1,25 @@
-"""Progress on stderr: a bar for the whole job and one for the step under way, with the time left."""
+"""Prints progress on stderr: a bar for the whole job and one for the running step, with the time left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from shvit_mobile.progress import ProgressCallback
+
 from .console import print_note
 
-ProgressCallback = Callable[[int, int], None]
 LONG_STEP_SECONDS = 2.0
 
 
 class JobProgress:
-    """A job of some steps.
+    """The progress of a job with several steps.
 
-    On a terminal, bars that vanish when the job is over. Elsewhere, a line for each step that took over two seconds, so
-    that a log shows where the time went.
+    On a terminal it shows bars, which vanish when the job is over. Elsewhere it prints a line for each step that took
+    more than two seconds, so that a log shows where the time went.
     """
 
     def __init__(self, job: str) -> None:
@@ -56,11 +57,20 @@ class JobProgress:
         self._bars.stop()
 
     def expect(self, count: int) -> None:
-        """Says how many steps the job has, once that is known."""
+        """Set how many steps the job has."""
         self._bars.update(self._job, total=count)
 
     def follow(self, description: str, done: int, total: int) -> None:
-        """For work that tells its steps itself: where the description changes, a step ends and the next begins."""
+        """Show the progress of a workflow: a `StepCallback`, for which a new description ends the step before.
+
+        An empty description sets the number of steps.
+        """
+        if not description:
+            self.expect(total)
+            return
+        if not description:
+            self.expect(total)
+            return
         if self._followed is None or self._followed[0] != description:
             self._open.close()
             self._followed = description, self._open.enter_context(self.step(description))
@@ -68,11 +78,11 @@ class JobProgress:
 
     @contextmanager
     def step(self, description: str) -> Iterator[ProgressCallback]:
-        """One step; what it yields takes (done, total), and need not be called."""
+        """Run one step; yield the callback for what is done of it, which need not be called."""
         start = monotonic()
         bar = self._bars.add_task(description, total=None)
         try:
-            yield lambda done, total: self._bars.update(bar, completed=done, total=total)
+            yield lambda done, total: self._bars.update(bar, completed=done, total=total or None)
         finally:
             self._bars.remove_task(bar)
         self._bars.advance(self._job)

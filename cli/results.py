@@ -15,7 +15,7 @@ from .errors import GATE_FAILED
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.document import Contract
-    from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict
+    from shvit_mobile.contracts.drift_report import GateVerdict
     from shvit_mobile.contracts.drift_row import DriftRow
     from shvit_mobile.drift.gates import Gate
 
@@ -41,12 +41,14 @@ def add_delegation_violations(
     return (verdict or GateVerdict.from_findings()).extend(found) if found else verdict
 
 
-def write_drift_report(report: DriftReport, file: Path, *, overwrite: bool) -> None:
-    """Puts the report into a file, whole or not at all."""
+def write_outputs(*outputs: tuple[Path | None, str], overwrite: bool) -> None:
+    """Write each text to its file, whole or not at all; a file of None is left out."""
     from shvit_mobile.contracts.outputs import write_atomically
 
-    with write_atomically(file, overwrite=overwrite) as (path,):
-        path.write_text(report.to_json())
+    for file, text in outputs:
+        if file is not None:
+            with write_atomically(file, overwrite=overwrite) as (path,):
+                path.write_text(text, newline="")
 
 
 def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.apps.devices import DeviceComparison, RunComparison, format_compute_unit, get_device_name
 from shvit_mobile.apps.regression import MIN_ROUNDS, SlowdownGate
+from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.errors import InvalidConfig
+
+
+def evaluate_devices(
+    runs: Sequence[DeviceRun], comparison: DeviceComparison, gate: SlowdownGate | None
+) -> GateVerdict:
+    """Return the verdict on golden checks and, with a gate, on slowdowns.
+
+    Raises:
+        InvalidConfig: If there is a gate and no run has an earlier run.
+    """
+    failures = tuple(describe_failed_goldens(runs))
+    if gate is None:
+        return GateVerdict.from_findings(failures)
+    check_comparable(comparison)
+    slowdowns = describe_slowdowns(comparison.comparisons, gate)
+    return GateVerdict.from_findings((*failures, *slowdowns), describe_undecided(comparison, gate))
 
 
 def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:

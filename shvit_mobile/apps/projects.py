@@ -14,6 +14,7 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
 
 AppKind = Literal["ios", "android"]
+BUNDLED_APPS = ("ios_demo", "android_demo")
 SYSTEM_NAMES: dict[AppKind, str] = {"ios": "iOS", "android": "Android"}
 GRADLE_SETTINGS_NAMES = ("settings.gradle.kts", "settings.gradle")
 GRADLE_BUILD_NAMES = ("build.gradle.kts", "build.gradle")
@@ -51,6 +52,27 @@ class App:
     kind: AppKind
     models: Path
     pins: tuple[ExecuTorchPin, ...]
+
+
+def find_app_folder(app: AnyPath) -> Path:
+    """Return the folder that a path names, or the folder of one of this project's own apps by its name.
+
+    Raises:
+        BadApp: If the project's own app is not in the source tree, nor above the current folder.
+    """
+    path = Path(app)
+    if path.exists() or str(path) not in BUNDLED_APPS:
+        return path
+    source = Path(__file__).resolve().parents[2]
+    candidates = (folder / path for folder in (Path.cwd(), *Path.cwd().parents, source))
+    folder = next((folder for folder in candidates if folder.is_dir()), None)
+    if folder is None:
+        raise BadApp(
+            f"There is no {path} here.",
+            why=f"It was looked for in {Path.cwd()}, in the folders above it, and in {source}.",
+            hint="Give the path of an app's source tree.",
+        )
+    return folder
 
 
 def open_app(root: AnyPath) -> App:

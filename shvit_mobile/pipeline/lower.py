@@ -20,7 +20,16 @@ from shvit_mobile.contracts.artifact import (
 )
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.goldens import GOLDENS_NAME
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, ArtifactFile, Manifest, ModelProvenance, RampGolden, Target
+from shvit_mobile.contracts.manifest import (
+    TARGET_SUFFIXES,
+    ArtifactFile,
+    Delegation,
+    Inventory,
+    Manifest,
+    ModelProvenance,
+    RampGolden,
+    Target,
+)
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
@@ -189,3 +198,13 @@ def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
     with write_atomically(get_manifest_path(artifact.path), overwrite=True) as (path,):
         path.write_text(manifest.to_json())
     return Artifact(artifact.path, manifest)
+
+
+def read_contents(path: AnyPath, target: Target) -> tuple[Inventory, Delegation | None]:
+    """Return the inventory and the delegation of an artifact's file, which needs no manifest."""
+    if target == "executorch":
+        from shvit_mobile.targets.pte import inspect_program
+
+        program = inspect_program(Path(path))
+        return program.inventory, program.delegation
+    return import_module(TARGET_MODULES[target][0]).read_inventory(Path(path)), None

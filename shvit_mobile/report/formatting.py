@@ -1,12 +1,14 @@
-"""How figures read on the page: the same unit and the same digits wherever one appears."""
+"""Formats numbers, names and execution modes alike on the terminal, the page and the model card."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 from math import inf, isfinite, isnan
+from typing import TYPE_CHECKING
 
-from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
+if TYPE_CHECKING:
+    from shvit_mobile.contracts.drift_row import DriftRow, Execution, ProportionEstimate
 
 NO_VALUE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -21,7 +23,7 @@ PRECISION_ORDER = (
     "palette-6",
     "palette-4",
 )
-# As data flows on the ladder: the float model, what PyTorch simulates, then what left PyTorch.
+# The order of targets on the ladder.
 TARGET_ORDER = ("onnx", "coreml", "executorch")
 TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}
 COMPUTE_NAMES = {
@@ -30,10 +32,24 @@ COMPUTE_NAMES = {
     "cpu-and-neural-engine": "CPU + Neural Engine",
     "all": "all processors",
 }
+# What ran an artifact, as the end of a sentence and in full.
+EXECUTION_PHRASES: dict[Execution, str] = {
+    "native": "run natively",
+    "reference": "run by the reference executor",
+    "emulated": "run on an emulated CPU",
+    "simulated": "simulated in PyTorch",
+}
+EXECUTION_DESCRIPTIONS: dict[Execution, str] = {
+    "native": "The target's own runtime ran the artifact.",
+    "reference": "shvit-mobile's executor of the Core ML specification ran the artifact. It does the arithmetic that the "
+    "file specifies, but not with the kernels of a phone.",
+    "emulated": "The target's own runtime ran the artifact on an emulated CPU.",
+    "simulated": "PyTorch simulated the artifact's arithmetic; no artifact ran.",
+}
 
 
 def format_number(value: float, digits: int) -> str:
-    """With so many decimals, a true minus sign, and no minus before a zero."""
+    """Return a number with `digits` decimals, a true minus sign, and no minus before a zero."""
     if not isfinite(value):
         return "not a number" if isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:.{digits}f}"
@@ -41,7 +57,7 @@ def format_number(value: float, digits: int) -> str:
 
 
 def format_percent(share: float, digits: int = 1) -> str:
-    """A share of 0 to 1 in percent, without the sign. What is not all of it never reads as 100."""
+    """Return a share of 0 to 1 in percent, without the sign; a share below 1 never reads as 100."""
     text = format_number(100 * share, digits)
     return format_number(100 - 10**-digits, digits) if share < 1 and float(text) == 100 else text
 
@@ -50,8 +66,13 @@ def format_interval(share: ProportionEstimate) -> str:
     return f"{format_percent(share.low)}–{format_percent(share.high)}"
 
 
+def format_share(share: ProportionEstimate | None, pattern: str = "{} ({})") -> str:
+    """Return a share in percent with its interval."""
+    return NO_VALUE if share is None else pattern.format(format_percent(share.value, 2), format_interval(share))
+
+
 def format_points(value: float | None) -> str:
-    """Points of top-1."""
+    """Return points of top-1."""
     return NO_VALUE if value is None else format_number(value, 2)
 
 
@@ -61,12 +82,12 @@ def format_drop_interval(row: DriftRow) -> str:
 
 
 def format_decibels(value: float) -> str:
-    """Whole ones from 100 on, where the next digit says nothing."""
+    """Return decibels with one decimal, or none from 100 on."""
     return format_number(value, 0 if abs(value) >= 100 else 1)
 
 
 def format_significant(value: float, digits: int = 2) -> str:
-    """A few significant digits, and powers of ten as people write them."""
+    """Return a number with a few significant digits."""
     if not isfinite(value):
         return format_number(value, 0)
     if 1000 <= abs(value) < 1e7:
@@ -77,12 +98,12 @@ def format_significant(value: float, digits: int = 2) -> str:
 
 
 def format_megabytes(count: float | None) -> str:
-    """Of a million bytes."""
-    return NO_VALUE if count is None else format_number(count / 1e6, 2 if count < 1e8 else 0)
+    """Return bytes in megabytes of a million bytes."""
+    return NO_VALUE if count is None else format_number(count / 1e6, 2 if count < 1e7 else 1 if count < 1e8 else 0)
 
 
 def format_milliseconds(value: float | None) -> str:
-    """Three digits that count."""
+    """Return milliseconds with three significant digits."""
     if value is None:
         return NO_VALUE
     return format_number(value, 2 if value < 9.995 else 1 if value < 99.95 else 0)
@@ -93,17 +114,17 @@ def format_thousands(count: int) -> str:
 
 
 def pluralize(count: int, one: str, many: str = "") -> str:
-    """ "1 image", "3 images"."""
+    """Return "1 image" or "3 images"."""
     return f"{format_thousands(count)} {one if count == 1 else many or f'{one}s'}"
 
 
 def join_words(words: list[str]) -> str:
-    """'a, b and c'."""
+    """Return "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def format_timestamp(created: str) -> str:
-    """ "2025-02-14 09:30 UTC+01:00" of ISO 8601; what is of another form stays as it is."""
+    """Return an ISO 8601 time as "2025-02-14 09:30 UTC+01:00"; any other text stays as it is."""
     try:
         return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
     except ValueError:
@@ -115,16 +136,16 @@ def format_target(target: str | None) -> str:
 
 
 def abbreviate_sha256(sha256: str | None) -> str:
-    """Enough of a SHA-256 to tell two apart."""
+    """Return the first digits of a SHA-256."""
     return NO_VALUE if sha256 is None else f"{sha256[:12]}…"
 
 
 def find_rank(name: str | None, names: tuple[str, ...]) -> float:
-    """Where a name stands in an order; behind all others where it does not."""
+    """Return the position of a name in an order; infinity if it is not in it."""
     return names.index(name) if name in names else inf
 
 
 def format_model_name(variant: str) -> str:
-    """ "SHViT-S1" of "shvit_s1"."""
+    """Return "SHViT-S1" for "shvit_s1"; other names stay as they are."""
     found = re.fullmatch(r"shvit_(s\d)", variant)
     return f"SHViT-{found[1].upper()}" if found else variant

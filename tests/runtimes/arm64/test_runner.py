@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.cli.tables import describe_cross_runtime_divergence
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
@@ -25,7 +24,8 @@ from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.demo import CALIBRATION_COUNT
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
+from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
@@ -138,7 +138,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
     deployed = to_deploy_form(load_checkpoint(CHECKPOINT))
 
     def lowered(precision: Precision) -> Artifact:
-        recipe = calibrate(deployed, open_images(CALIBRATION_IMAGES), precision=precision, count=CALIBRATION_COUNT)
+        recipe = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), precision=precision, count=CALIBRATION_COUNT)[0]
         return lower(deployed, recipe, "executorch", folder)
 
     return lowered

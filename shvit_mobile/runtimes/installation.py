@@ -1,4 +1,4 @@
-"""What `doctor` looks at: the interpreter, the packages and the engines, each tried and not only looked up."""
+"""Checks this installation: the interpreter, the packages, and every engine by loading it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from shvit_mobile.errors import ShvitError, ToolMissing
+from shvit_mobile.progress import StepCallback
 from shvit_mobile.quiet import silence_libraries
-
-from .progress import JobProgress
 
 PACKAGE = "shvit-mobile"
 REINSTALL_HINT = f"Try: pip install --force-reinstall {PACKAGE}"
@@ -20,14 +19,14 @@ REINSTALL_HINT = f"Try: pip install --force-reinstall {PACKAGE}"
 
 @dataclass(frozen=True)
 class InstallationCheck:
-    """One thing that was looked at.
+    """The outcome of one check.
 
     Attributes:
-        name: what it is.
-        found: what is here.
-        wanted: what was tested.
-        good: whether that will do.
-        hint: what to do where it will not.
+        name: What was checked.
+        found: What is installed.
+        wanted: The versions that were tested.
+        good: Whether it works.
+        hint: What to do if it does not.
     """
 
     name: str
@@ -37,21 +36,21 @@ class InstallationCheck:
     hint: str = ""
 
 
-def run_checks(steps: JobProgress) -> Iterator[InstallationCheck]:
-    """Every check, in the order of the table."""
-    steps.expect(3 + len(ENGINE_CHECKS))
+def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[InstallationCheck]:
+    """Run every check, in the order of the table."""
+    total = 2 + len(ENGINE_CHECKS)
     yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
-    with steps.step("Looking up the packages"):
-        yield from check_packages()
-    for name, engine in ENGINE_CHECKS.items():
-        with steps.step(f"Loading {name}"):
-            yield check_engine(name, engine)
-    with steps.step("Starting the ARM64 emulation"):
-        yield check_arm64()
+    progress("Looking up the packages", 0, total)
+    yield from check_packages()
+    for number, (name, engine) in enumerate(ENGINE_CHECKS.items(), 1):
+        progress(f"Loading {name}", number, total)
+        yield check_engine(name, engine)
+    progress("Starting the ARM64 emulator", total - 1, total)
+    yield check_arm64()
 
 
 def check_packages() -> Iterator[InstallationCheck]:
-    """Python and each package against what this project declares."""
+    """Compare Python and each package with the versions that this project declares."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
@@ -62,9 +61,9 @@ def check_packages() -> Iterator[InstallationCheck]:
         yield InstallationCheck(PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
         return
     yield InstallationCheck(PACKAGE, version(PACKAGE))
-    here = platform.python_version()
+    installed = platform.python_version()
     yield InstallationCheck(
-        "Python", here, str(python), python.contains(here), f"Make an environment with Python {python}."
+        "Python", installed, str(python), python.contains(installed), f"Create an environment with Python {python}."
     )
     for package in declared:
         if package.marker is None or package.marker.evaluate():
@@ -72,7 +71,7 @@ def check_packages() -> Iterator[InstallationCheck]:
 
 
 def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> InstallationCheck:
-    """One package against the versions it was tested with."""
+    """Compare a package with the versions that were tested."""
     hint = f"Try: pip install '{name}{wanted}'"
     try:
         found = version(name)
@@ -82,40 +81,40 @@ def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> Installa
 
 
 def check_engine(name: str, engine: Callable[[], str]) -> InstallationCheck:
-    """An engine after loading it; whatever that raises is what is wrong with it."""
+    """Load an engine; report any exception as the fault."""
     try:
         with silence_libraries():
             return InstallationCheck(name, engine())
     except Exception as reason:
-        said = str(reason).strip().partition("\n")[0]
-        return InstallationCheck(name, f"{type(reason).__name__}: {said}", good=False, hint=REINSTALL_HINT)
+        message = str(reason).strip().partition("\n")[0]
+        return InstallationCheck(name, f"{type(reason).__name__}: {message}", good=False, hint=REINSTALL_HINT)
 
 
 def check_arm64() -> InstallationCheck:
-    """The ARM64 emulation, which nobody must have, after starting it once."""
+    """Start the optional ARM64 emulator once."""
     from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
     from shvit_mobile.runtimes.arm64.process import EmulatedProcess
     from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 
-    name, cpus = "ARM64", ", ".join(CPUS)
+    name = "ARM64"
     if is_arm64_host():
         return InstallationCheck(name, "native: this machine is ARM64")
     try:
         sysroot = open_sysroot()
     except ToolMissing as reason:
-        return InstallationCheck(name, f"not set up: {reason.hint or reason.what}")
+        return InstallationCheck(name, f"optional, not set up: {reason.hint or reason.what}")
     try:
         with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
             features = ", ".join(process.handshake.features)
-        made = sysroot.versions
+        versions = sysroot.versions
     except ShvitError as reason:
         return InstallationCheck(name, reason.what, good=False, hint=reason.hint)
-    engine = f"ExecuTorch {made.executorch}, Python {made.python}, qemu {made.emulator}"
-    return InstallationCheck(name, f"emulated: {engine}; CPUs {cpus}; {DEFAULT_CPU} has {features}")
+    engine = f"ExecuTorch {versions.executorch}, Python {versions.python}, qemu {versions.emulator}"
+    return InstallationCheck(name, f"emulated: {engine}; CPUs {', '.join(CPUS)}; {DEFAULT_CPU} has {features}")
 
 
 def check_coreml_writer() -> str:
-    """coremltools' own libraries, which its packages for some systems lack; without them nothing can be written."""
+    """Load the libraries that coremltools writes packages with; its wheels for some systems lack them."""
     for library in ("libmilstoragepython", "libmodelpackage"):
         import_module(f"coremltools.{library}")
     return "its libraries load"
@@ -134,7 +133,7 @@ def check_executorch() -> str:
 
     backends = Runtime.get().backend_registry.registered_backend_names
     if "XnnpackBackend" not in backends:
-        raise LookupError(f"XNNPACK is not among its backends: {', '.join(backends) or 'there are none'}")
+        raise LookupError(f"XNNPACK is not one of its backends: {', '.join(backends) or 'there are none'}")
     return "native, with XNNPACK"
 
 
@@ -150,7 +149,9 @@ def check_onnxruntime() -> str:
 def check_torch() -> str:
     import torch
 
-    return f"{torch.ones(2, 2).sum().item():g} ones, {torch.get_num_threads()} threads"
+    if torch.ones(2, 2).sum().item() != 4:
+        raise ArithmeticError("the sum of four ones is not 4")
+    return f"{torch.get_num_threads()} threads"
 
 
 ENGINE_CHECKS: dict[str, Callable[[], str]] = {

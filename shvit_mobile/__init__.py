@@ -1,12 +1,18 @@
-"""A trained SHViT in, phone-ready artifacts out, and nothing leaves unproven.
+"""Takes trained mobile vision models to the phone: exports, quantizes, and compares every artifact with the checkpoint.
 
-The whole path in five calls, each of which can be stopped at:
+Three functions run whole workflows, each with a config and a result:
 
-    trained  = load_checkpoint("shvit_s4.pth")
+    result = export(ExportConfig(targets=["coreml"], precisions=["int8"]))
+    result = calibrate(CalibrateConfig(checkpoint="shvit_s4.pth", calibration="photos", max_drop=0.5))
+    result = validate(ValidateConfig(artifacts=["artifacts/shvit_s1-224-coreml-int8.mlpackage"]))
+
+The steps between are functions, too, and you can stop at any of them:
+
+    trained = load_checkpoint("shvit_s4.pth")
     deployed = to_deploy_form(trained)
-    recipe, overrides = calibrate_recipe(deployed, open_images("photos"), precision="int8")
-    artifact = lower(deployed, recipe, target="coreml", overrides=overrides)
-    drift    = compare(artifact, trained, open_images("validation", labels=trained.labels))
+    recipe, overrides = calibrate_recipe(deployed, open_images("photos"))
+    artifact = lower(deployed, recipe, "coreml", overrides=overrides)
+    drift = compare(artifact, trained, open_images("validation", labels=trained.labels))
 """
 
 from importlib import import_module
@@ -14,45 +20,68 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.recipe import Recipe
     from shvit_mobile.deploy.fold import to_deploy_form
     from shvit_mobile.drift.compare import compare
     from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
     from shvit_mobile.images.image_set import open_images
+    from shvit_mobile.pipeline.calibrate import CalibrateConfig, CalibrateResult, calibrate
+    from shvit_mobile.pipeline.export import ExportConfig, ExportResult, export
     from shvit_mobile.pipeline.lower import lower
+    from shvit_mobile.pipeline.validate import ValidateConfig, ValidateResult, validate
     from shvit_mobile.quantize.calibrate import calibrate_recipe
+    from shvit_mobile.quantize.overrides import ParameterOverrides, load_recipe, save_recipe
     from shvit_mobile.runtimes import open_runner
 
 __all__ = [
     "Artifact",
+    "CalibrateConfig",
+    "CalibrateResult",
+    "ExportConfig",
+    "ExportResult",
+    "ParameterOverrides",
+    "Recipe",
+    "ValidateConfig",
+    "ValidateResult",
+    "calibrate",
     "calibrate_recipe",
     "compare",
+    "export",
     "load_checkpoint",
+    "load_recipe",
     "lower",
     "open_images",
     "open_runner",
     "save_checkpoint",
+    "save_recipe",
     "to_deploy_form",
+    "validate",
 ]
 
-# Imported when first asked for: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
-LAZY_EXPORTS = {
-    "Artifact": "shvit_mobile.contracts.artifact",
-    "calibrate_recipe": "shvit_mobile.quantize.calibrate",
-    "compare": "shvit_mobile.drift.compare",
-    "load_checkpoint": "shvit_mobile.families.checkpoints",
-    "lower": "shvit_mobile.pipeline.lower",
-    "open_images": "shvit_mobile.images.image_set",
-    "open_runner": "shvit_mobile.runtimes",
-    "save_checkpoint": "shvit_mobile.families.checkpoints",
-    "to_deploy_form": "shvit_mobile.deploy.fold",
+# Imported on first use: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
+_LAZY_EXPORTS = {
+    "contracts.artifact": ("Artifact",),
+    "contracts.recipe": ("Recipe",),
+    "deploy.fold": ("to_deploy_form",),
+    "drift.compare": ("compare",),
+    "families.checkpoints": ("load_checkpoint", "save_checkpoint"),
+    "images.image_set": ("open_images",),
+    "pipeline.calibrate": ("CalibrateConfig", "CalibrateResult", "calibrate"),
+    "pipeline.export": ("ExportConfig", "ExportResult", "export"),
+    "pipeline.lower": ("lower",),
+    "pipeline.validate": ("ValidateConfig", "ValidateResult", "validate"),
+    "quantize.calibrate": ("calibrate_recipe",),
+    "quantize.overrides": ("ParameterOverrides", "load_recipe", "save_recipe"),
+    "runtimes": ("open_runner",),
 }
+_MODULES = {name: f"shvit_mobile.{module}" for module, names in _LAZY_EXPORTS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in LAZY_EXPORTS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(LAZY_EXPORTS[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *LAZY_EXPORTS])
+    return sorted([*globals(), *_MODULES])

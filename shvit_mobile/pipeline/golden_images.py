@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.demo import GOLDEN_IMAGES
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.pipeline.defaults import default_golden_images
 
 GOLDEN_COUNT = 4
 # Apps stay small: a photo of this size has a few hundred kilobytes.
@@ -39,7 +39,7 @@ class GoldenSource:
 @cache
 def load_default_golden_images() -> tuple[GoldenSource, ...]:
     """Three of the demo's photos, which most models enlarge, and a large drawn picture, which they shrink."""
-    return select_golden_images(open_images(GOLDEN_IMAGES))
+    return select_golden_images(open_images(default_golden_images()))
 
 
 def select_golden_images(images: ImageSet, *, count: int = GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:

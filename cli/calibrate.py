@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.errors import MissingParameter
+from shvit_mobile.report.formatting import format_decibels, format_points
 
 from .arguments import calibration_options, drop_none, gate_options, model_options
 from .console import print_json, print_note, print_table
@@ -39,7 +40,7 @@ from .options import (
 )
 from .progress import JobProgress
 from .results import to_contract_json
-from .tables import build_sensitivity_table, create_table, format_decibels, format_points
+from .tables import build_sensitivity_table, create_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,7 +150,7 @@ def build_search_table(search: SearchResult) -> Table:
         table.add_row(
             str(len(point.float_layers)),
             f"{scale * point.cost:.2f}",
-            format_points(point.row),
+            format_points(point.row.top1_drop),
             f"{100 * point.row.agreement.value:.2f}",
             format_decibels(point.row.sqnr_db),
             f"{point.holds}{chosen}",

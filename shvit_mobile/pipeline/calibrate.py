@@ -1,0 +1,313 @@
+"""The calibration workflow: images to a recipe that every target takes, within an accuracy budget if one is set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, SearchPoint, SearchResult
+from shvit_mobile.contracts.outputs import check_overwrite
+from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.contracts.recipe import FLOAT_KINDS, Precision, Recipe, get_overrides_path
+from shvit_mobile.contracts.sensitivity import SensitivityReport
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.drift.gates import Gate
+from shvit_mobile.errors import BadRecipe, ConflictingParameters, InvalidConfig, MissingParameter, parse_choice
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.batches import iterate_batches
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, evaluate_recipe, search_recipe
+from shvit_mobile.pipeline.config import (
+    CalibrationOptions,
+    GateOptions,
+    ModelOptions,
+    check_output_folder,
+    check_positive,
+    open_given,
+)
+from shvit_mobile.pipeline.defaults import (
+    MAX_SEARCH_ARTIFACTS,
+    MAX_VERIFICATION_COUNT,
+    MIN_VERIFICATION_COUNT,
+    SENSITIVITY_COUNT,
+    default_validation_images,
+)
+from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.progress import StepCallback
+from shvit_mobile.quantize.calibrate import calibrate_recipe, run_ptq_passes
+from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
+from shvit_mobile.quantize.overrides import ParameterOverrides, save_recipe
+from shvit_mobile.quantize.sensitivity import measure_sensitivity
+
+RECIPE_FILE, SENSITIVITY_FILE, SEARCH_FILE = "recipe.json", "sensitivity.json", "search.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateConfig(ModelOptions, CalibrationOptions, GateOptions):
+    """What to calibrate.
+
+    Without `validation` a budget is verified on the images that calibration leaves over.
+
+    Attributes:
+        sensitivity: Measure each layer alone, in int8 and in float.
+        cost: By what layers are given up to float where the budget asks for it: "bytes" they add to the file, "macs"
+            (multiply-adds) that leave int8, or "latency", measured on this machine.
+        out: The folder to write the recipe into.
+        cache: The folder that keeps what was found so far, to continue from (default: the user's cache).
+        overwrite: Replace what is there.
+    """
+
+    sensitivity: bool = True
+    cost: CostName = "bytes"
+    out: AnyPath = "calibration"
+    cache: AnyPath | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """What a calibration found.
+
+    Attributes:
+        recipe: The recipe; layers that the budget gave up are among its `float_layers`.
+        overrides: The parameters that it changes; None where it changes none.
+        sensitivity: What int8 costs in each layer and block; None where that was not measured.
+        search: The recipes that were tried for a budget; None without one.
+        path: The recipe file; None where none was written.
+    """
+
+    recipe: Recipe
+    overrides: ParameterOverrides | None = None
+    sensitivity: SensitivityReport | None = None
+    search: SearchResult | None = None
+    path: Path | None = None
+
+
+def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> CalibrateResult:
+    """Calibrate static int8, search the budget if one is set, and write the recipe.
+
+    An interrupted calibration continues where it stopped. With another budget it reuses what it has measured.
+
+    Args:
+        config: What to calibrate.
+        progress: Called as `Steps` says.
+
+    Raises:
+        BudgetMissed: If the budget is not met even with every layer in float.
+        ShvitError: If anything else is in the way.
+    """
+    steps, demo, gate = Steps(progress), config.checkpoint is None, config.gate
+    check_calibrate_config(config)
+    out = Path(config.out)
+    recipe_path = out / RECIPE_FILE
+    files = (recipe_path, get_overrides_path(recipe_path), out / SENSITIVITY_FILE, out / SEARCH_FILE)
+    check_output_folder(out)
+    check_overwrite(*files, overwrite=config.overwrite)
+    images = config.open_calibration_images(demo=demo)
+    steps.expect(3 + config.sensitivity + (gate is not None))
+    with steps.step("Loading the checkpoint"):
+        trained = config.load_model()
+    chosen = images.sample(config.calibration_count, config.seed, balanced=config.balanced)
+    verification = open_verification_images(config, trained, images, chosen) if gate else None
+    with steps.step("Folding BatchNorms and verifying each fold"):
+        deployed = to_deploy_form(trained)
+    settings = CalibrationSettings(config.choose_observer(len(chosen)), config.activations, config.resolve_passes())
+    cache = CalibrationCache.open(deployed, chosen, settings, None if config.cache is None else Path(config.cache))
+    result = build_recipe(
+        deployed,
+        "int8",
+        images,
+        config,
+        steps,
+        gate=gate,
+        verification=verification,
+        cost=config.cost,
+        cache=cache,
+        sensitivity=config.sensitivity,
+    )
+    documents = [(out / SENSITIVITY_FILE, result.sensitivity), (out / SEARCH_FILE, result.search)]
+    texts = ((file, document.to_json()) for file, document in documents if document)
+    save_recipe(recipe_path, result.recipe, result.overrides, *texts, overwrite=config.overwrite)
+    return CalibrateResult(result.recipe, result.overrides, result.sensitivity, result.search, recipe_path)
+
+
+def check_calibrate_config(config: CalibrateConfig) -> None:
+    """Raise where the options alone decide that the calibration makes no sense."""
+    parse_choice(config.cost, COST_NAMES, "cost")
+    check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
+    if config.gate and not config.sensitivity:
+        raise ConflictingParameters(
+            "A budget is set with `sensitivity=False`.",
+            why="Sensitivity says which layer to give up first.",
+            parameter="sensitivity",
+        )
+    named = {
+        "validation": config.validation,
+        "labels_csv": config.labels_csv,
+        "validation_count": config.validation_count,
+    }
+    for name, value in named.items():
+        if config.gate is None and value is not None:
+            raise MissingParameter(
+                f"`{name}` is given without a budget.",
+                why="A budget is verified on these images.",
+                hint="Set `max_drop=0.5`, or `min_agreement=0.99` where there are no labels.",
+                parameter=name,
+            )
+
+
+def open_verification_images(
+    config: CalibrateConfig, trained: TrainedModel, images: ImageSet, chosen: ImageSet
+) -> ImageSet:
+    """Return the images that verify the budget: given ones, the demo's, or those that calibration leaves over."""
+    if config.validation is not None or config.checkpoint is None:
+        return config.open_validation_images(config.validation or default_validation_images(), trained.labels)
+    rest = images.exclude(chosen)
+    if len(rest) < MIN_VERIFICATION_COUNT:
+        raise InvalidConfig(
+            f"A budget is set, and calibration leaves {len(rest)} of {len(images)} images to verify it on.",
+            why=f"It is verified on images that the recipe has not seen, at least {MIN_VERIFICATION_COUNT}.",
+            hint="Give other images for `validation`, or lower `calibration_count`.",
+            parameter="validation",
+        )
+    # Opened again with the model's labels; agreement needs none, so that folders of any name do.
+    labelled = open_given(images.root, trained.labels) if config.max_drop is not None else images
+    unseen = config.open_validation_images(labelled, trained.labels).exclude(chosen)
+    return unseen.sample(min(MAX_VERIFICATION_COUNT, len(rest)), 0)
+
+
+def build_recipe(
+    deployed: DeployForm,
+    precision: Precision,
+    calibration: ImageSet | None,
+    options: CalibrationOptions,
+    steps: Steps,
+    *,
+    gate: Gate | None = None,
+    verification: ImageSet | None = None,
+    cost: CostName = "bytes",
+    cache: CalibrationCache | None = None,
+    sensitivity: bool = False,
+) -> CalibrateResult:
+    """Make the recipe of a precision; of static int8, with as many layers in float as the budget needs.
+
+    Args:
+        deployed: The model.
+        precision: Of everything that is not an exception.
+        calibration: All images to calibrate on; needed for static int8.
+        options: How to calibrate.
+        steps: Reports progress.
+        gate: The budget, where there is one.
+        verification: The images to verify it on.
+        cost: By what layers are given up to float.
+        cache: What was found before, to continue from and to add to.
+        sensitivity: Measure sensitivity even where no budget asks for it.
+
+    Raises:
+        BudgetMissed: If the budget is not met even with every layer in float.
+        BadRecipe, BadImages: As `calibrate_recipe`.
+    """
+    if precision != "int8":
+        with steps.step(f"Making the recipe for {precision}"):
+            return CalibrateResult(*calibrate_recipe(deployed, precision=precision))
+    if calibration is None:
+        raise BadRecipe("Static int8 needs images to calibrate on.", why="Its ranges are measured on real images.")
+    chosen = calibration.sample(options.calibration_count, options.seed, balanced=options.balanced)
+    recipe, overrides = calibrate_on(deployed, chosen, options, cache, steps)
+    points: list[SearchPoint] = []
+    if gate and verification and not sensitivity:
+        with steps.step("Checking int8 against the budget"):
+            points.append(evaluate_recipe(deployed, recipe, verification, budget_of(gate), overrides=overrides))
+        if points[0].holds != "not held":
+            return CalibrateResult(recipe, overrides)
+    elif not sensitivity:
+        return CalibrateResult(recipe, overrides)
+    report = measure_layers(deployed, recipe, overrides, chosen, options, cache, steps)
+    if not (gate and verification):
+        return CalibrateResult(recipe, overrides, report)
+    if cache is not None:
+        points += cache.load_points(recipe, verification)
+    with steps.step(f"Searching for the layers to keep in float, on {len(verification)} images"):
+        search = search_recipe(
+            deployed,
+            recipe,
+            report,
+            verification,
+            budget_of(gate),
+            compute_costs(cost, report, deployed, recipe, overrides=overrides),
+            overrides=overrides,
+            known_points=points,
+            max_artifacts=MAX_SEARCH_ARTIFACTS,
+            progress=(lambda point: cache.append_point(recipe, verification, point)) if cache else None,
+        )
+    searched = recipe.model_copy(update={"float_layers": search.float_layers})
+    return CalibrateResult(searched, overrides, report, search)
+
+
+def calibrate_on(
+    deployed: DeployForm, chosen: ImageSet, options: CalibrationOptions, cache: CalibrationCache | None, steps: Steps
+) -> tuple[Recipe, ParameterOverrides | None]:
+    """Return the recipe of static int8, continued from the cache."""
+    previous = cache.load_recipe() if cache else None
+    if cache and previous and cache.is_done(previous[0]):
+        return previous
+    observer = options.choose_observer(len(chosen))
+    with steps.step(f"Calibrating int8 on {len(chosen)} images") as progress:
+        if options.passes:
+            base = Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer=observer, activations=options.activations)
+            return run_ptq_passes(
+                deployed,
+                chosen,
+                base,
+                seed=options.seed,
+                steps=options.resolve_passes(),
+                previous=previous,
+                on_recipe=cache.save_recipe if cache else None,
+                progress=progress,
+            )
+        found = calibrate_recipe(
+            deployed,
+            chosen,
+            observer=observer,
+            activations=options.activations,
+            count=len(chosen),
+            seed=options.seed,
+            steps=(),
+            progress=progress,
+        )
+    if cache is not None:
+        cache.save_recipe(*found)
+    return found
+
+
+def measure_layers(
+    deployed: DeployForm,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None,
+    chosen: ImageSet,
+    options: CalibrationOptions,
+    cache: CalibrationCache | None,
+    steps: Steps,
+) -> SensitivityReport:
+    """Return the sensitivity of each layer on some of the calibration images, continued from the cache."""
+    count = min(SENSITIVITY_COUNT, len(chosen))
+    if cache is not None and (known := cache.load_sensitivity(recipe, count)) is not None:
+        return known
+    images = chosen.sample(count, options.seed, balanced=options.balanced)
+    batches = iterate_batches(images, deployed.trained.preprocessing, size=8)
+    with steps.step("Measuring the sensitivity of each layer") as progress:
+        report = measure_sensitivity(
+            deployed,
+            recipe,
+            [deployed.prepare(np.asarray(batch.pixels)) for batch in batches],
+            overrides=overrides,
+            known_rows=cache.load_rows(recipe, count) if cache else None,
+            on_row=(lambda row: cache.append_row(recipe, count, row)) if cache else None,
+            progress=progress,
+        )
+    if cache is not None:
+        cache.save_sensitivity(recipe, report, count)
+    return report

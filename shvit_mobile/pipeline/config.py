@@ -1,0 +1,253 @@
+"""The options that workflows share, in groups, with the one set of defaults; and what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName
+from shvit_mobile.errors import InvalidConfig, InvalidValue, MissingParameter, parse_choice
+from shvit_mobile.pipeline.defaults import (
+    CALIBRATION_COUNT,
+    default_calibration_images,
+    default_checkpoint,
+    default_validation_images,
+)
+
+if TYPE_CHECKING:
+    from shvit_mobile.drift.gates import Gate
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
+
+# The percentile and mse observers cut off outliers; too few images do not tell which values are outliers.
+MIN_IMAGES_FOR_MSE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model, and how it sees pictures.
+
+    Attributes:
+        checkpoint: A file, a hub id, or a variant of the authors' release (default: the embedded demo model).
+        variant: The variant that the checkpoint must be.
+        labels: Class names in the order of the logits (default: the checkpoint's own).
+        size: (height, width) in pixels (default: the checkpoint's own).
+        crop: The share of the resized picture that the crop keeps (default: the checkpoint's own).
+        mean, std: Of each channel, in units of 0 to 1 (default: the checkpoint's own).
+    """
+
+    checkpoint: AnyPath | None = None
+    variant: str | None = None
+    labels: Sequence[str] | None = None
+    size: tuple[int, int] | None = None
+    crop: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def load_model(self) -> TrainedModel:
+        """Load the checkpoint with these labels and this preprocessing.
+
+        Raises:
+            MissingParameter: If `variant` is given without `checkpoint`.
+            BadCheckpoint, HubUnavailable, OSError: As `load_checkpoint`.
+        """
+        if self.checkpoint is None and self.variant is not None:
+            raise MissingParameter(
+                f"`variant='{self.variant}'` is given without `checkpoint`.",
+                why="It says which variant a checkpoint must be.",
+                hint=f"For the authors' weights: `checkpoint={self.variant}`.",
+                parameter="checkpoint",
+            )
+
+        from shvit_mobile.families.checkpoints import load_checkpoint
+
+        source = default_checkpoint() if self.checkpoint is None else os.fspath(self.checkpoint)
+        trained = load_checkpoint(source, variant=self.variant, labels=self.labels)
+        given = {"size": self.size, "crop_ratio": self.crop, "mean": self.mean, "std": self.std}
+        changed = {name: value for name, value in given.items() if value is not None}
+        return replace(trained, preprocessing=replace(trained.preprocessing, **changed))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """How static int8 is calibrated.
+
+    Attributes:
+        calibration: A folder of images like those the app will see, or an `ImageSet` (default: the demo's images, for
+            the demo model only).
+        calibration_count: How many of them to use.
+        balanced: Sample them evenly over the classes, where they lie in a folder for each.
+        observer: How ranges follow from values (default: "mse", or "min-max" for fewer than 32 images).
+        activations: How int8 spreads over a range.
+        passes: The PTQ passes to try, each kept only where it helps; empty for plain int8.
+        seed: The seed for sampling images.
+    """
+
+    calibration: AnyPath | ImageSet | None = None
+    calibration_count: int = CALIBRATION_COUNT
+    balanced: bool = True
+    observer: ObserverName | None = None
+    activations: ActivationScheme = "affine"
+    passes: Sequence[str] = PTQ_PASSES
+    seed: int = 0
+
+    def open_calibration_images(self, *, demo: bool) -> ImageSet:
+        """Return all images that `calibration` names.
+
+        Args:
+            demo: Whether the model is the embedded demo model, which has images of its own.
+
+        Raises:
+            MissingParameter: If no images are given and the model is not the demo's.
+            BadImages: As `open_images`.
+        """
+        if self.calibration is None and not demo:
+            raise MissingParameter(
+                "Static int8 needs images for `calibration`.",
+                why="It fixes the range of every activation in advance, and measures it on real images.",
+                hint="Give a folder with a hundred or more images like those the app will see.",
+                parameter="calibration",
+            )
+        return open_given(default_calibration_images() if self.calibration is None else self.calibration)
+
+    def resolve_passes(self) -> tuple[PTQPassName, ...]:
+        """Return `passes` by the names that recipes use, in the order in which they run.
+
+        Raises:
+            UnknownChoice: If one of them is no pass.
+        """
+        recipe_names: dict[str, PTQPassName] = {PASS_NAMES[name]: name for name in PTQ_PASSES}
+        chosen = {
+            recipe_names.get(name) or parse_choice(name, (*recipe_names, *PTQ_PASSES), "PTQ pass")
+            for name in self.passes
+        }
+        return tuple(name for name in PTQ_PASSES if name in chosen)
+
+    def choose_observer(self, images: int) -> ObserverName:
+        """Return `observer`, or the one that suits a number of images."""
+        return self.observer or ("mse" if images >= MIN_IMAGES_FOR_MSE else "min-max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """Which images artifacts are compared on, and how much drift is allowed.
+
+    Attributes:
+        validation: A folder with a folder for each class, or an `ImageSet`; without labels, only agreement is measured.
+        labels_csv: A CSV of file and label for these images.
+        validation_count: How many of them to use (default: all).
+        validation_seed: The seed for sampling them.
+        max_drop: How many points of top-1 may be lost, 0 to 100; needs labels.
+        min_agreement: The share of images on which artifact and float model must choose the same class, 0 to 1.
+    """
+
+    validation: AnyPath | ImageSet | None = None
+    labels_csv: AnyPath | None = None
+    validation_count: int | None = None
+    validation_seed: int = 0
+    max_drop: float | None = None
+    min_agreement: float | None = None
+
+    @property
+    def gate(self) -> Gate | None:
+        """The gate, or None where no limit is set.
+
+        Raises:
+            InvalidValue: If a limit is out of range.
+        """
+        if self.max_drop is None and self.min_agreement is None:
+            return None
+
+        from shvit_mobile.drift.gates import Gate
+
+        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+    def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
+        """Return what to compare on: for the demo model with a gate its own images, where no others are given.
+
+        Raises:
+            MissingParameter: If a gate or an option about these images is given, and there are none.
+        """
+        if self.validation is not None:
+            return self.validation
+        if self.gate and demo:
+            return default_validation_images()
+        named = {"labels_csv": self.labels_csv, "validation_count": self.validation_count}
+        reason = next((f"`{name}` is given" for name, value in named.items() if value is not None), None)
+        if reason or self.gate:
+            raise MissingParameter(
+                f"{reason or 'A gate is set'} without `validation`.",
+                why="Drift is measured on images.",
+                hint="Give a folder of images for `validation`, with a folder for each class.",
+                parameter="validation",
+            )
+        return None
+
+    def open_validation_images(self, source: AnyPath | ImageSet, labels: Sequence[str]) -> ImageSet:
+        """Return the images to compare on, with their classes among `labels`.
+
+        Raises:
+            MissingParameter: If the gate is on top-1 and the images have no labels.
+            BadImages: As `open_images`.
+        """
+        images = open_given(source, labels, self.labels_csv)
+        if self.max_drop is not None and images.labels is None:
+            raise MissingParameter(
+                f"`max_drop` is given, but the images in {images.root} have no labels.",
+                why="Without labels the right answers are unknown.",
+                hint="Put them in a folder for each class, give `labels_csv`, or use `min_agreement`.",
+                parameter="labels_csv",
+            )
+        return sample(images, self.validation_count, self.validation_seed)
+
+
+def open_given(source: AnyPath | ImageSet, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
+    """Return `source` itself if it is an `ImageSet`, else the images in that folder or file."""
+    from shvit_mobile.images.image_set import ImageSet, open_images
+
+    return source if isinstance(source, ImageSet) else open_images(source, labels=labels, csv=csv)
+
+
+def sample(images: ImageSet, count: int | None, seed: int) -> ImageSet:
+    """Return `count` of the images, or all of them."""
+    return images if count is None or count >= len(images) else images.sample(count, seed)
+
+
+def check_positive(**counts: int | None) -> None:
+    """Raise `InvalidValue` for a count below 1."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InvalidValue(f"`{name}` is {count}.", why="It is at least 1.", parameter=name)
+
+
+def check_output_file(path: AnyPath | None, *, overwrite: bool) -> None:
+    """Raise where a file could not be written; ask before the work begins.
+
+    Raises:
+        OutputExists: If it is there and `overwrite` is not set, or is not a plain file.
+        InvalidConfig: If it lies where nothing can be written.
+    """
+    if path is None:
+        return
+
+    from shvit_mobile.contracts.outputs import check_overwrite
+
+    check_output_folder(Path(path).parent)
+    check_overwrite(Path(path), overwrite=overwrite)
+
+
+def check_output_folder(folder: AnyPath) -> None:
+    """Raise `InvalidConfig` where nothing can be written into `folder`, or where it could not be made."""
+    nearest = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InvalidConfig(
+            f"`out` is {folder}, but {nearest} is a file.", hint="Choose another folder.", parameter="out"
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InvalidConfig(
+            f"`out` is {folder}, but {nearest} cannot be written to.", hint="Choose another folder.", parameter="out"
+        )

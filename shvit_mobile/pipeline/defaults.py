@@ -1,0 +1,48 @@
+"""The one set of defaults of all workflows; the embedded demo model and its images among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.recipe import Precision
+
+# The precision of each target where none is given.
+DEFAULT_PRECISIONS: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
+CALIBRATION_COUNT = 256
+# Enough to rank sixty layers: their shares of the error differ a thousandfold.
+SENSITIVITY_COUNT = 64
+# Artifacts that one budget search lowers and runs once a recipe holds: under a minute on two cores.
+MAX_SEARCH_ARTIFACTS = 12
+# A budget is verified on images that calibration leaves over: at least and at most this many.
+MIN_VERIFICATION_COUNT, MAX_VERIFICATION_COUNT = 100, 1000
+# Every layer is compared in all its values, so few images are enough.
+LAYER_COUNT = 32
+
+
+def default_checkpoint() -> Path:
+    """Return the embedded demo model's checkpoint."""
+    from shvit_mobile.demo import CHECKPOINT
+
+    return CHECKPOINT
+
+
+def default_calibration_images() -> Path:
+    """Return the demo model's calibration images."""
+    from shvit_mobile.demo import CALIBRATION_IMAGES
+
+    return CALIBRATION_IMAGES
+
+
+def default_validation_images() -> Path:
+    """Return the demo model's test images."""
+    from shvit_mobile.demo import TEST_IMAGES
+
+    return TEST_IMAGES
+
+
+def default_golden_images() -> Path:
+    """Return the demo's pictures for goldens: three photos, which most models enlarge, and a large drawing."""
+    from shvit_mobile.demo import GOLDEN_IMAGES
+
+    return GOLDEN_IMAGES

@@ -1,0 +1,376 @@
+"""The export workflow: a checkpoint to artifacts, each lowered, run, compared with the checkpoint and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+
+from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
+from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
+from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
+from shvit_mobile.contracts.outputs import write_atomically
+from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, PRECISIONS, Precision, Recipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.drift.build_report import build_drift_report
+from shvit_mobile.drift.gates import evaluate_gate
+from shvit_mobile.drift.ladder import list_simulated_rungs
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, parse_choice
+from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.pipeline.calibrate import build_recipe
+from shvit_mobile.pipeline.config import (
+    CalibrationOptions,
+    GateOptions,
+    ModelOptions,
+    check_output_file,
+    check_output_folder,
+    check_positive,
+    open_given,
+)
+from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
+from shvit_mobile.pipeline.golden_images import GoldenSource, select_golden_images
+from shvit_mobile.pipeline.lower import (
+    TARGET_MODULES,
+    check_artifact_overwrite,
+    check_target_precision,
+    lower,
+    plan_artifact_path,
+    update_manifest,
+)
+from shvit_mobile.pipeline.measure import Measurements, measure
+from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.progress import StepCallback
+from shvit_mobile.quantize.layers import check_recipe_layers
+from shvit_mobile.quantize.overrides import ParameterOverrides, load_recipe
+from shvit_mobile.report.model_card import CARD_FILE, UNKNOWN_LICENSE, check_card, check_license, render_model_card
+from shvit_mobile.targets.capabilities import list_unsupported
+from shvit_mobile.targets.delegation import describe_delegation_shortfall
+from shvit_mobile.targets.target_options import TargetOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
+    """What to export.
+
+    With a gate and images to calibrate on, int8 gives up layers to float where it would miss the gate.
+
+    Attributes:
+        targets: "coreml", "executorch", "onnx".
+        precisions: Of every target (default: fp16 for coreml, fp32 for the others).
+        jobs: The target and the precision of each artifact, instead of `targets` and `precisions`.
+        recipe: A recipe file, instead of `precisions` and a calibration.
+        options: The options object of a target, by its name.
+        require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1.
+        golden_images: A folder of images to make goldens of (default: three photos and a drawing).
+        out: The folder to write into.
+        overwrite: Replace what is there.
+        report: A file for the drift report.
+        ladder: Simulate the steps between checkpoint and artifacts for the drift report, too.
+        card: Write a model card, README.md, of all artifacts.
+        license: The license of the weights, for the card.
+    """
+
+    targets: Sequence[Target] = ()
+    precisions: Sequence[Precision] = ()
+    jobs: Sequence[tuple[Target, Precision]] = ()
+    recipe: AnyPath | None = None
+    options: Mapping[Target, TargetOptions] = field(default_factory=dict)
+    require_delegated: float = 1.0
+    golden_images: AnyPath | None = None
+    out: AnyPath = "artifacts"
+    overwrite: bool = False
+    report: AnyPath | None = None
+    ladder: bool = False
+    card: bool = False
+    license: str | None = None
+
+    def resolve_jobs(self) -> tuple[tuple[Target, Precision], ...]:
+        """Return `jobs`, or each target in each precision or in its default one."""
+        if self.jobs:
+            return tuple(self.jobs)
+        return tuple(
+            (parse_choice(target, TARGET_SUFFIXES, "target"), parse_choice(precision, PRECISIONS, "precision"))
+            for target in self.targets
+            for precision in self.precisions or (DEFAULT_PRECISIONS.get(target, "fp32"),)
+        )
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """An export that nothing is in the way of.
+
+    Attributes:
+        config: What was asked for.
+        trained: The model.
+        jobs: Target and precision of each artifact.
+        recipe: The recipe of `config.recipe`, with its overrides; None where each precision gets its own.
+        calibration: All images to calibrate on; None where nothing is calibrated.
+        validation: The images to compare on; None where nothing is compared.
+        goldens: What the goldens are made of; None for the default.
+        paths: Where each artifact will be.
+        card: Where the model card will be.
+    """
+
+    config: ExportConfig
+    trained: TrainedModel
+    jobs: tuple[tuple[Target, Precision], ...]
+    recipe: tuple[Recipe, ParameterOverrides | None] | None
+    calibration: ImageSet | None
+    validation: ImageSet | None
+    goldens: Sequence[GoldenSource] | None
+    paths: tuple[Path, ...]
+    card: Path | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that will be written."""
+        more = [Path(path) for path in (self.config.report, self.card) if path is not None]
+        return (*(file for path in self.paths for file in list_artifact_files(path)), *more)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export made.
+
+    Attributes:
+        artifacts: In the order of targets and precisions, with their drift in their manifests.
+        rows: The drift of each artifact; empty where there were no images to compare on.
+        changes: The changed predictions of each artifact.
+        report: The drift report; None where there were no images.
+        verdict: The verdict of the gates; None where there are none.
+        card: The model card, where one was written.
+        notes: What was assumed or could not be followed, a sentence each.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    rows: tuple[DriftRow, ...] = ()
+    changes: tuple[PredictionChanges, ...] = ()
+    report: DriftReport | None = None
+    verdict: GateVerdict | None = None
+    card: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate failed."""
+        return self.verdict is None or self.verdict.passed
+
+
+def export(config: ExportConfig, progress: StepCallback | None = None) -> ExportResult:
+    """Export a checkpoint: fold it, make the recipes, lower each artifact, run it, compare it, and record its drift.
+
+    A gate that fails leaves the artifacts where they are, so that you can look into them.
+
+    Args:
+        config: What to export.
+        progress: Called as `Steps` says.
+
+    Raises:
+        ShvitError: If anything is in the way; most of it before any work begins.
+    """
+    steps = Steps(progress)
+    plan = plan_export(config, steps)
+    precisions = tuple(dict.fromkeys(precision for _, precision in plan.jobs))
+    compared = 0 if plan.validation is None else 1 + len(plan.jobs)
+    steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
+    with steps.step("Folding BatchNorms and verifying each fold"):
+        deployed = to_deploy_form(plan.trained)
+    recipes = {precision: make_recipe(plan, deployed, precision, steps) for precision in precisions}
+    artifacts = []
+    for target, precision in plan.jobs:
+        recipe, overrides = recipes[precision]
+        with steps.step(f"Lowering to {target} in {recipe.precision_name}"):
+            artifacts.append(
+                lower(
+                    deployed,
+                    recipe,
+                    target,
+                    config.out,
+                    overrides=overrides,
+                    options=config.options.get(target),
+                    pictures=plan.goldens,
+                    overwrite=config.overwrite,
+                )
+            )
+    result = conclude(plan, artifacts, steps)
+    if plan.card is not None:
+        write_card(plan.card, plan, result)
+    return result
+
+
+def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
+    """Check everything that options, headers and existing files can decide, and write nothing.
+
+    Raises:
+        ShvitError: If the options contradict each other, a file is there already, or a target lacks a precision.
+    """
+    steps = steps or Steps(None)
+    demo = config.checkpoint is None
+    jobs = config.resolve_jobs()
+    check_config(config, jobs)
+    validation = config.resolve_validation(demo=demo)
+    if config.report is not None and validation is None:
+        raise MissingParameter(
+            "`report` is given without `validation`.",
+            why="The drift report holds what comparing artifacts on images showed.",
+            parameter="validation",
+        )
+    check_output_folder(config.out)
+    card = check_card_options(config)
+    check_output_file(config.report, overwrite=config.overwrite)
+    recipe = None if config.recipe is None else load_recipe(config.recipe)
+    if recipe is not None:
+        jobs = tuple((target, recipe[0].precision) for target, _ in jobs)
+    for target, precision in jobs:
+        supported = import_module(TARGET_MODULES[target][0]).PRECISIONS
+        check_target_precision(target, supported, Recipe(precision=precision))
+    with steps.step("Loading the checkpoint"):
+        trained = config.load_model()
+    paths = tuple(
+        plan_artifact_path(
+            trained,
+            recipe[0].precision_name if recipe else precision,
+            target,
+            Path(config.out),
+            config.options.get(target),
+        )
+        for target, precision in jobs
+    )
+    for path in paths:
+        check_artifact_overwrite(path, overwrite=config.overwrite)
+    calibrates = recipe is None and any(precision == "int8" for _, precision in jobs)
+    check_calibration_options(config, calibrates=calibrates)
+    with steps.step("Listing the images"):
+        calibration = config.open_calibration_images(demo=demo) if calibrates else None
+        goldens = None if config.golden_images is None else select_golden_images(open_given(config.golden_images))
+        images = None if validation is None else config.open_validation_images(validation, trained.labels)
+    return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card)
+
+
+def check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]) -> None:
+    """Raise where the options alone decide that the export makes no sense."""
+    if not jobs:
+        raise MissingParameter(
+            "No target is given.",
+            why=f"Targets: {', '.join(TARGET_SUFFIXES)}.",
+            hint="Set `targets=coreml`.",
+            parameter="targets",
+        )
+    targets = {target for target, _ in jobs}
+    for target in config.options:
+        if target not in targets:
+            raise ConflictingParameters(f"Options for {target} are given, but {target} is not among the targets.")
+    if not 0 <= config.require_delegated <= 1:
+        raise InvalidValue(f"`require_delegated` is {config.require_delegated:g}.", why="It is a share, 0 to 1.")
+    check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
+    if config.recipe is not None and config.precisions:
+        raise ConflictingParameters(
+            "`recipe` and `precision` exclude each other: choose one.", why="A recipe names its precision."
+        )
+
+
+def check_calibration_options(config: ExportConfig, *, calibrates: bool) -> None:
+    """Raise `ConflictingParameters` for a calibration option that nothing follows."""
+    given = [
+        option.name
+        for option in fields(CalibrationOptions)
+        if getattr(config, option.name) not in (option.default, None)
+    ]
+    if not given or calibrates:
+        return
+    if config.recipe is not None:
+        raise ConflictingParameters(
+            f"`recipe` and `{given[0]}` exclude each other: choose one.",
+            why="A recipe holds the precision and the ranges that calibration would measure.",
+            parameter=given[0],
+        )
+    raise ConflictingParameters(
+        f"`{given[0]}` is given, but nothing is calibrated.",
+        why="Only static int8 measures ranges on images.",
+        hint="Add int8: `precision=int8`.",
+        parameter=given[0],
+    )
+
+
+def check_card_options(config: ExportConfig) -> Path | None:
+    """Return where the model card will be, once nothing is in its way; None where none is asked for."""
+    if config.license is not None and not config.card:
+        raise MissingParameter("`license` is given without `card`.", why="It is a field of the model card.")
+    if not config.card:
+        return None
+    if config.license is not None:
+        check_license(config.license)
+    path = Path(config.out) / CARD_FILE
+    check_card(path, overwrite=config.overwrite)
+    return path
+
+
+def make_recipe(
+    plan: ExportPlan, deployed: DeployForm, precision: Precision, steps: Steps
+) -> tuple[Recipe, ParameterOverrides | None]:
+    """Return the given recipe, once it fits the model, or make one."""
+    if plan.recipe is not None:
+        if precision in INT8_ARITHMETIC:
+            with steps.step("Checking that the recipe fits the model"):
+                check_recipe_layers(deployed, plan.recipe[0])
+        return plan.recipe
+    result = build_recipe(
+        deployed,
+        precision,
+        plan.calibration,
+        plan.config,
+        steps,
+        gate=plan.config.gate,
+        verification=plan.validation,
+    )
+    return result.recipe, result.overrides
+
+
+def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> ExportResult:
+    """Compare the artifacts where there are images, record their drift, and hold them against the gates."""
+    config, images = plan.config, plan.validation
+    notes = tuple(
+        f"{artifact.path.name}: {sentence}"
+        for artifact in artifacts
+        for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.target)
+    )
+    measured, report, verdict = Measurements(), None, None
+    if images is not None:
+        rungs = list_simulated_rungs(artifacts) if config.ladder else ()
+        measured = measure(
+            artifacts, plan.trained, [images] * len(artifacts), steps, rungs=rungs, max_drop=config.max_drop
+        )
+        artifacts = [
+            update_manifest(artifact, drift=row) for artifact, row in zip(artifacts, measured.rows, strict=True)
+        ]
+        verdict = evaluate_gate(measured.rows, config.gate) if config.gate else None
+    shortfalls = [
+        sentence
+        for artifact in artifacts
+        for sentence in describe_delegation_shortfall(artifact, config.require_delegated)
+    ]
+    if shortfalls:
+        verdict = (verdict or GateVerdict.from_findings()).extend(shortfalls)
+    if images is not None:
+        rows = [*measured.simulated, *measured.rows]
+        report = build_drift_report("export", plan.trained, images, rows, changed=measured.changes, gate=verdict)
+        if config.report is not None:
+            with write_atomically(Path(config.report), overwrite=config.overwrite) as (file,):
+                file.write_text(report.to_json(), encoding="utf-8")
+    return ExportResult(
+        tuple(artifacts), tuple(measured.rows), tuple(measured.changes), report, verdict, plan.card, notes
+    )
+
+
+def write_card(path: Path, plan: ExportPlan, result: ExportResult) -> None:
+    """Write the model card of all artifacts beside them."""
+    license = plan.config.license or ("mit" if plan.config.checkpoint is None else UNKNOWN_LICENSE)
+    images = "images" if plan.validation is None else plan.validation.root.resolve().name
+    text = render_model_card([artifact.manifest for artifact in result.artifacts], license=license, images=images)
+    with write_atomically(path, overwrite=plan.config.overwrite) as (file,):
+        file.write_text(text, encoding="utf-8")

@@ -140,3 +140,8 @@ class OutputExists(ShvitError):
 
 class ToolMissing(ShvitError):
     """A library or program that this job needs and this machine lacks."""
+
+
+def get_first_line(reason: Exception) -> str:
+    """Return the first line of an error's message without a full stop, or the error's type if it has no message."""
+    return str(reason).strip().partition("\n")[0].removesuffix(".") or type(reason).__name__

@@ -1,4 +1,4 @@
-"""Keeps the libraries we stand on from talking over our own output; what they raise is untouched."""
+"""Imports and runs other libraries without their warnings; their exceptions pass through."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
+from shvit_mobile.errors import ToolMissing
+
+# What to install for a library, as in pyproject.toml.
+REQUIREMENTS = {
+    "coremltools": "coremltools==9.0",
+    "executorch": "executorch==1.4.1",
+    "onnxruntime": "'onnxruntime>=1.23,<2'",
+}
 NOISY_LOGGERS = ("root", "torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
 
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """While open, warnings and the log lines below errors of `NOISY_LOGGERS` libraries are dropped.
+    """Drop warnings, and log records of `NOISY_LOGGERS` below the level ERROR, inside the context.
 
-    They complain while they are imported and while they export, about their own deprecations and about extensions for
-    hardware that is not here; nothing of it is for our user to act on.
+    The libraries warn about their own deprecations and about hardware that is not here; the user cannot act on it.
     """
     loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
@@ -28,3 +37,25 @@ def silence_libraries() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def import_library(module: str, why: str) -> Any:
+    """Import a module of another library without its warnings.
+
+    Args:
+        module: The dotted name of the module.
+        why: What the library does here, for the error.
+
+    Raises:
+        ToolMissing: If the library is not installed.
+    """
+    try:
+        with silence_libraries():
+            return import_module(module)
+    except ImportError:
+        raise build_missing_error(module.partition(".")[0], why) from None
+
+
+def build_missing_error(library: str, why: str) -> ToolMissing:
+    """Return the error for a library that is not installed."""
+    return ToolMissing(f"{library} is not installed.", why=why, hint=f"pip install {REQUIREMENTS[library]}")

@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import shvit_mobile
@@ -31,7 +30,6 @@ from shvit_mobile.pipeline.golden_images import load_golden_image
 from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 from shvit_mobile.report.join import build_report
 from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan, measure_on_device
-from shvit_mobile.runtimes.mil.calibration import collect_value_ranges
 from shvit_mobile.targets.pte import inspect_program
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.fixtures import FIXTURES
@@ -133,7 +131,6 @@ def test_what_is_inside_an_artifact(artifacts: dict[str, Path], as_given: Kind) 
     assert isinstance(load_compute_plan(package), SkippedMeasurement | tuple)
     if sys.platform != "darwin":
         assert isinstance(measure_on_device(package, "mac"), SkippedMeasurement)
-    assert collect_value_ranges(package, [{"image": np.zeros((48, 64, 3), np.uint8)}])
 
 
 def test_the_demo(as_given: Kind, tmp_path: Path) -> None:
@@ -159,7 +156,7 @@ PUBLIC: tuple[Any, ...] = (
         decode_image,
         load_golden_image,
     ),
-    *(compute_sha256, compute_size_bytes, inspect_program, load_compute_plan, measure_on_device, collect_value_ranges),
+    *(compute_sha256, compute_size_bytes, inspect_program, load_compute_plan, measure_on_device),
 )
 
 

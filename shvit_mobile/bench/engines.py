@@ -107,14 +107,12 @@ def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
             why="Core ML runs on Apple's systems only; the reference executor's speed says nothing about it.",
             hint="Benchmark it on a Mac, or with the app on a phone.",
         )
-    from PIL import Image
-
     from shvit_mobile.runtimes.coreml import make_native_predictor
 
     predict = make_native_predictor(Path(subject.source))
     values = create_input(subject)
-    given = Image.fromarray(values[0].transpose(1, 2, 0)) if subject.dtype == "uint8" else values
-    return lambda: predict({subject.input_name: given})
+    images = values.transpose(0, 2, 3, 1) if subject.dtype == "uint8" else values
+    return lambda: predict({subject.input_name: images})
 
 
 def load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:

@@ -7,16 +7,16 @@ import platform
 from pathlib import Path
 
 from shvit_mobile.contracts.device_report import DeviceInfo
+from shvit_mobile.processes import count_processors
 
 
 def describe_host() -> DeviceInfo:
     """The machine that this process runs on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return DeviceInfo(
         kind="host",
         model=read_processor_name(),
         system=f"{platform.system()} {platform.release()}",
-        cores=cores,
+        cores=count_processors(),
         memory_bytes=read_memory_bytes(),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, InvalidConfig
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.processes import count_processors
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def iterate_batches(
         BadImages: there are no images, or, at the end, none could be decoded.
         InvalidConfig: `size` or `workers` is below 1.
     """
-    workers = _count_processors() if workers is None else workers
+    workers = min(count_processors(), 8) if workers is None else workers
     if size < 1 or workers < 1:
         raise InvalidConfig(f"size is {size} and workers {workers}.", why="Both are at least 1.")
     if not images.files:
@@ -146,8 +146,3 @@ def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] 
     except Exception as reason:
         # One odd picture must not end an hour's run; if the fault is ours, no picture passes and the end says so.
         return SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")
-
-
-def _count_processors() -> int:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 8)

@@ -1,4 +1,4 @@
-"""Running artifacts here: `open_runner` finds the runtime for one."""
+"""Run artifacts on this machine; `open_runner` chooses the runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.runtimes.runner import Runner
 
-# Named as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
+# Modules and classes as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
 RUNNERS = {
     "coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
     "executorch": ("shvit_mobile.runtimes.executorch", "ExecuTorchRunner"),
@@ -18,11 +18,11 @@ RUNNERS = {
 
 
 def open_runner(artifact: Artifact) -> Runner:
-    """The artifact, loaded and ready to run.
+    """Load an artifact into its runtime.
 
     Raises:
-        BadArtifact: its runtime refuses it.
-        ToolMissing: its runtime is not installed.
+        BadArtifact: If the runtime rejects the artifact.
+        ToolMissing: If the runtime is not installed.
     """
     module, name = RUNNERS[artifact.manifest.target]
     runner: Runner = getattr(import_module(module), name)(artifact)

@@ -1,6 +1,7 @@
-"""What only Apple's systems can tell of a package: where its operators run, and how long it takes there.
+"""Compute plans and latency from Core ML itself, on a Mac or a connected iPhone.
 
-Elsewhere each of these answers with `SkippedMeasurement` and the command to run on a Mac. All names of coremltools are of 9.0.
+On other systems each function returns `SkippedMeasurement` with the command to run on a Mac. The API is that of
+coremltools 9.0.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadArtifact, InvalidConfig, ShvitError, ToolMissing
+from shvit_mobile.errors import BadArtifact, NotSupported, ShvitError, ToolMissing
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.runtimes.coreml import load_mlmodel
 
@@ -31,7 +32,7 @@ COMPUTE_DEVICES = {
 
 @dataclass(frozen=True)
 class SkippedMeasurement:
-    """Something that this machine cannot do: the reason, and the command that does it where it can be done."""
+    """A measurement that this machine cannot make: the reason, and the command for a machine that can."""
 
     reason: str
     command: str
@@ -42,14 +43,14 @@ class SkippedMeasurement:
 
 @dataclass(frozen=True)
 class OperatorPlacement:
-    """Where Core ML means to run one operator.
+    """The device on which Core ML plans to run one operator.
 
     Attributes:
-        operator: its kind.
-        value: the name of its first result.
-        device: "CPU", "GPU" or "Neural Engine"; None where Core ML does not say, as of constants.
-        supported: the devices that could run it.
-        cost: its share of the whole program's work, 0 to 1, as Core ML estimates it; None where it does not.
+        operator: The operator's type.
+        value: The name of its first result.
+        device: "CPU", "GPU" or "Neural Engine"; None if Core ML does not say, as for constants.
+        supported: The devices that could run it.
+        cost: Core ML's estimate of its share of the program's work, 0 to 1; None if there is none.
     """
 
     operator: str
@@ -61,12 +62,12 @@ class OperatorPlacement:
 
 @dataclass(frozen=True)
 class CoreMLTiming:
-    """Core ML's own times, in milliseconds.
+    """Times measured by Core ML, in milliseconds.
 
     Attributes:
-        device: the name and system of the device.
-        load: of each loading.
-        predict: of each prediction, after one that does not count.
+        device: The name and system of the device.
+        load: Time of each load.
+        predict: Time of each prediction, after one warmup.
     """
 
     device: str
@@ -75,11 +76,11 @@ class CoreMLTiming:
 
 
 def load_compute_plan(package: AnyPath) -> tuple[OperatorPlacement, ...] | SkippedMeasurement:
-    """The device of each operator, from `coremltools.models.compute_plan.MLComputePlan`.
+    """Load the device of each operator from `coremltools.models.compute_plan.MLComputePlan`.
 
     Raises:
-        ToolMissing: coremltools is not installed.
-        BadArtifact: Core ML cannot load the package, or it is not an ML Program.
+        ToolMissing: If coremltools is not installed.
+        BadArtifact: If Core ML cannot load the package, or it is not an ML Program.
     """
     if sys.platform != "darwin":
         return SkippedMeasurement("needs macOS", f"shvit-mobile inspect {package} --compute-plan")
@@ -88,20 +89,20 @@ def load_compute_plan(package: AnyPath) -> tuple[OperatorPlacement, ...] | Skipp
 
     try:
         plan = MLComputePlan.load_from_path(model.get_compiled_model_path())
-    except Exception as reason:  # it comes as RuntimeError, ValueError and plain Exception
-        raise BadArtifact(f"Core ML makes no compute plan of {package}: {reason}") from reason
+    except Exception as reason:  # RuntimeError, ValueError or plain Exception
+        raise BadArtifact(f"Core ML cannot make a compute plan of {package}: {reason}") from reason
     program = plan.model_structure.program
     if program is None:
-        raise BadArtifact(f"{package} is not an ML Program.", why="Only of those are operators told.")
+        raise BadArtifact(f"{package} is not an ML Program.", why="Compute plans exist for ML Programs only.")
     return tuple(read_placement(plan, operation) for operation in iterate_operations(program.functions["main"].block))
 
 
 def iterate_operations(block: Any) -> Iterator[Any]:
-    """The operators of a block and of the blocks inside them, in order."""
+    """Yield the operators of a block and of its nested blocks, in order."""
     for operation in block.operations:
         yield operation
-        for inner in operation.blocks:
-            yield from iterate_operations(inner)
+        for nested in operation.blocks:
+            yield from iterate_operations(nested)
 
 
 def read_placement(plan: Any, operation: Any) -> OperatorPlacement:
@@ -123,34 +124,35 @@ def format_device_names(devices: Iterable[Any]) -> tuple[str, ...]:
 def measure_on_device(
     package: AnyPath, device: AppleDevice, *, iterations: int = 50
 ) -> CoreMLTiming | SkippedMeasurement:
-    """How long loading and prediction take, from `coremltools.models.ml_program.experimental.perf_utils`.
+    """Measure load and prediction times with `coremltools.models.ml_program.experimental.perf_utils`.
 
     Args:
-        package: its pictures are grey, its tensors zeros: what they hold changes no latency.
-        device: this Mac, or the first connected iPhone, on which coremltools builds and starts an app; that takes
+        package: The package; its inputs are gray images and zeros, since the values do not change the latency.
+        device: This Mac, or the first connected iPhone. On the iPhone coremltools builds and starts an app, which needs
             Xcode and an iPhone in developer mode.
-        iterations: predictions that count.
+        iterations: Number of predictions to measure.
 
     Raises:
-        ToolMissing: coremltools or Xcode's tools are not installed, or no iPhone is connected.
-        InvalidConfig: an iPhone is asked for a package that takes pictures; coremltools sends it tensors only.
-        BadArtifact: Core ML cannot load or run the package.
+        ToolMissing: If coremltools or Xcode's tools are not installed, or no iPhone is connected.
+        NotSupported: If the package takes images and the device is an iPhone.
+        BadArtifact: If Core ML cannot load or run the package.
     """
     if sys.platform != "darwin":
         return SkippedMeasurement("needs macOS", f"shvit-mobile benchmark {package} --on-device {device}")
     model = load_mlmodel(Path(package))
     inputs = make_blank_inputs(model.get_spec())
     if device == "iphone" and not all(isinstance(value, np.ndarray) for value in inputs.values()):
-        raise InvalidConfig(
-            f"{package} takes pictures.",
-            why="coremltools sends tensors only to an iPhone.",
-            hint='Lower it with CoreMLOptions(input="tensor").',
+        raise NotSupported(
+            f"{package} takes images.",
+            why="coremltools can send only tensors to an iPhone.",
+            hint="Export it again with `input='tensor'`.",
+            parameter="device",
         )
     try:
         return asyncio.run(benchmark_model(model, device, inputs, iterations))
     except ShvitError:
         raise
-    except Exception as reason:  # Core ML's and devicectl's failures come as plain Exception, ValueError, RuntimeError
+    except Exception as reason:  # plain Exception, ValueError or RuntimeError
         raise BadArtifact(f"Core ML cannot measure {package} on the {device}: {reason}") from reason
 
 
@@ -168,26 +170,26 @@ async def benchmark_model(model: Any, device: AppleDevice, inputs: dict[str, Any
 
 
 def find_connected_iphone() -> Any:
-    """The first connected iPhone, by `coremltools.models.ml_program.experimental.remote_device`.
+    """Return the first connected iPhone, from `coremltools.models.ml_program.experimental.remote_device`.
 
     Raises:
-        ToolMissing: there is none, or Xcode's `devicectl` is not installed.
+        ToolMissing: If there is none, or Xcode's `devicectl` is not installed.
     """
     with silence_libraries():
         from coremltools.models.ml_program.experimental.remote_device import Device, DeviceType
     try:
         phones = Device.get_connected_devices(DeviceType.IPHONE)
     except ValueError as reason:
-        raise ToolMissing(f"No iPhone can be looked for: {reason}", hint="xcode-select --install") from None
+        raise ToolMissing(f"shvit-mobile cannot look for an iPhone: {reason}", hint="xcode-select --install") from None
     if not phones:
-        raise ToolMissing("No iPhone is connected.", why="It must be plugged in, trusted and in developer mode.")
+        raise ToolMissing("No iPhone is connected.", why="Connect one that trusts this Mac and is in developer mode.")
     return phones[0]
 
 
 def make_blank_inputs(spec: Any) -> dict[str, Any]:
-    """A grey picture or a tensor of zeros for each input.
+    """Return a gray image or a tensor of zeros for each input.
 
-    coremltools' own random inputs fail for pictures: it compares the feature's type with the name of its kind.
+    coremltools' own random inputs fail for images: it compares the feature's type with the name of its kind.
     """
     inputs: dict[str, Any] = {}
     for feature in spec.description.input:

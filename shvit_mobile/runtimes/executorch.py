@@ -1,4 +1,4 @@
-"""Runs ExecuTorch artifacts with ExecuTorch's own runtime, on this machine's CPU."""
+"""Run ExecuTorch artifacts with ExecuTorch's own runtime on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -19,55 +19,40 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.manifest import Manifest
-from shvit_mobile.errors import BadArtifact, ToolMissing
-from shvit_mobile.quiet import silence_libraries
-from shvit_mobile.runtimes.runner import check_size, prepare_input
+from shvit_mobile.errors import BadArtifact
+from shvit_mobile.quiet import import_library
+from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
 from shvit_mobile.targets.pte import read_program_bytes
 
 STDERR = 2
 FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
+LOG_PREFIX = re.compile(r"\[\w+\.\w+:\d+\] ?")  # "[program.cpp:1] "
 
 
 class ExecuTorchRunner:
-    """A loaded ExecuTorch artifact; a `Runner`.
-
-    Attributes:
-        how: "native", always: the same runtime runs in an app, with the kernels of its own CPU.
-        engine: ExecuTorch, its version and the backend.
-    """
+    """A loaded ExecuTorch artifact; a `Runner` whose execution is "native": apps use the same runtime."""
 
     execution: Execution = "native"
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
-        """Loads the program, all of its weights included.
+        """Load the program and its weights.
 
-        Weights that were changed without changing the structure load and run: the artifact's SHA-256 tells, which
+        Changed weights in an intact structure still load; only the SHA-256 in the manifest detects them, which
         `Artifact.open` compares.
 
         Raises:
-            BadArtifact: it is damaged, or has another input or output than its manifest says.
-            ToolMissing: executorch is not installed.
+            BadArtifact: If it is damaged, or its input or output differs from the manifest.
+            ToolMissing: If executorch is not installed.
         """
         self.engine = f"ExecuTorch {version('executorch')} (XNNPACK)"
         self._artifact = artifact
-        # The method points into the program; that it keeps it alive is promised nowhere.
+        # The method points into the program; its documentation does not promise to keep the program alive.
         self._program, self._method = load_program(artifact.path)
         check_contract(artifact, self._method.metadata)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The logits of some images, one at a time: programs are made for a batch of one.
-
-        Args:
-            pixels: as `Preprocessing.pixels` gives them: uint8, shape (images, height, width, 3).
-
-        Returns:
-            float32, shape (images, classes).
-
-        Raises:
-            ShapeMismatch: the images are not of the size the artifact takes.
-            BadArtifact: the program fails.
-        """
+        """Compute the logits of images, one at a time; see `Runner.run`."""
         manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), manifest.model.classes), np.float32)
@@ -76,7 +61,7 @@ class ExecuTorchRunner:
         return logits
 
     def _compute_logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A channels-last tensor would be taken for a contiguous one and give wrong numbers without an error.
+        # ExecuTorch reads a channels-last tensor as a contiguous one and returns wrong numbers without an error.
         image = torch.from_numpy(values).contiguous()
         try:
             outputs = self._method.execute([image])
@@ -87,48 +72,32 @@ class ExecuTorchRunner:
 
 
 def load_program(path: Path) -> tuple[Any, Any]:
-    """The program and its method `forward`.
+    """Load a program and its method `forward`.
 
     Raises:
-        BadArtifact: ExecuTorch cannot load them.
-        ToolMissing: executorch is not installed.
+        BadArtifact: If ExecuTorch cannot load them.
+        ToolMissing: If executorch is not installed.
     """
-    # Bytes without the magic abort the process; with it, the runtime verifies all offsets and refuses in good order.
+    # Without the magic bytes the process aborts; with them the runtime checks all offsets and raises.
     read_program_bytes(path)
-    runtime = import_runtime()
-    with capture_native_stderr() as said:
+    runtime = import_library("executorch.runtime", "It runs .pte programs.").Runtime.get()
+    with capture_native_stderr() as read_stderr:
         try:
             program = runtime.load_program(path)
             return program, program.load_method("forward")
         except (RuntimeError, KeyError) as reason:
             raise BadArtifact(
-                f"ExecuTorch cannot load {path}: {extract_error_message(reason, said())}",
+                f"ExecuTorch cannot load {path}: {extract_error_message(reason, read_stderr())}",
                 why="It may be damaged, or made for a newer ExecuTorch.",
-                hint="Export it again: shvit-mobile export --target executorch",
+                hint="Export it again.",
             ) from reason
 
 
-def import_runtime() -> Any:
-    try:
-        with silence_libraries():
-            from executorch.runtime import Runtime
-    except ImportError:
-        raise ToolMissing(
-            "executorch is not installed.", why="It runs .pte programs.", hint="pip install executorch==1.4.1"
-        ) from None
-    return Runtime.get()
-
-
 def check_contract(artifact: Artifact, metadata: Any) -> None:
-    """Raises `BadArtifact` unless the program takes and gives what the manifest says."""
-    manifest = artifact.manifest
-    there = format_signature(metadata)
-    if there != format_expected_signature(manifest):
-        raise BadArtifact(
-            f"{artifact.path} takes and gives {there}, its manifest says {format_expected_signature(manifest)}.",
-            why="Its manifest is of another artifact.",
-            hint="Export it again.",
-        )
+    """Raise `BadArtifact` unless the program's input and output are those of the manifest."""
+    actual, expected = format_signature(metadata), format_expected_signature(artifact.manifest)
+    if actual != expected:
+        raise build_mismatch_error(f"{artifact.path} takes and gives {actual}, its manifest says {expected}.")
 
 
 def format_signature(metadata: Any) -> str:
@@ -148,37 +117,32 @@ def format_expected_signature(manifest: Manifest) -> str:
 
 @contextmanager
 def capture_native_stderr() -> Iterator[Callable[[], str]]:
-    """While open, what C++ writes to standard error is kept; the function given returns it.
+    """Capture what C++ writes to standard error; the yielded function returns it.
 
-    ExecuTorch tells there why it refuses a file, and what it cannot find out about the CPU. All threads of the process
-    share standard error, so this is for a moment only.
+    ExecuTorch writes there why it rejects a file. All threads share standard error, so keep the context short.
     """
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     try:
-        own = os.dup(STDERR)
-    except OSError:  # there is no standard error to keep clean
+        saved_stderr = os.dup(STDERR)
+    except OSError:  # the process has no standard error
         yield lambda: ""
         return
-    with TemporaryFile() as kept:
+    with TemporaryFile() as captured:
 
-        def said() -> str:
-            kept.seek(0)
-            return kept.read().decode(errors="replace")
+        def read_stderr() -> str:
+            captured.seek(0)
+            return captured.read().decode(errors="replace")
 
-        os.dup2(kept.fileno(), STDERR)
+        os.dup2(captured.fileno(), STDERR)
         try:
-            yield said
+            yield read_stderr
         finally:
-            os.dup2(own, STDERR)
-            os.close(own)
+            os.dup2(saved_stderr, STDERR)
+            os.close(saved_stderr)
 
 
 def extract_error_message(reason: Exception, stderr_text: str) -> str:
-    """The runtime's last word, without the place in its source, or else the error's own."""
-    lines = [
-        re.sub(r"^\[\w+\.\w+:\d+\] ", "", line)
-        for line in stderr_text.splitlines()
-        if re.match(r"\[\w+\.\w+:\d+\]", line)
-    ]
+    """Return the runtime's last message without its source location, or the exception's if there is none."""
+    lines = [LOG_PREFIX.sub("", line, count=1) for line in stderr_text.splitlines() if LOG_PREFIX.match(line)]
     return lines[-1] if lines else str(reason).strip()

@@ -15,8 +15,8 @@ from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.errors import BadArtifact, InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.runtimes.probes.layers import open_activation_probe
+from shvit_mobile.quantize.calibrate import calibrate_recipe
+from shvit_mobile.runtimes.probes.registry import open_activation_probe
 from tests.builders import write_picture_folder
 from tests.probes import CONFIG, build_model, plant_fault, write_unverified_artifact
 
@@ -75,7 +75,7 @@ def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, ima
 @pytest.mark.parametrize("target", OPEN)
 def test_a_bad_range_in_the_recipe_is_named(target, images, tmp_path):
     layer, whole = "stages.1.blocks.1.ffn.m.pw1", build_model()
-    recipe = calibrate(to_deploy_form(whole), images, precision="int8", count=6)
+    recipe = calibrate_recipe(to_deploy_form(whole), images, precision="int8", count=6)[0]
     seen = recipe.ranges[layer]
     # It holds a twentieth of what comes out; all beyond is cut off.
     narrow = seen.model_copy(update={"output": (seen.output[0] / 20, seen.output[1] / 20)})

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import onnxruntime as runtime

@@ -20,7 +20,7 @@ from PIL import Image
 
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.images.decode import decode_image
-from shvit_mobile.runtimes.arm64.install import InstallFailed
+from shvit_mobile.processes import InstallFailed
 
 TOOLS = Path(swift.__file__).parent
 STUBS = sorted((TOOLS / "stubs").glob("*.swiftinterface"))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.runtimes.arm64.install import InstallFailed, format_last_error, run_command
+from shvit_mobile.processes import InstallFailed, format_last_error, run_command
 
 # Lists and archives of its own, so that a machine whose lists are empty or old serves too. Sources, keys and proxies
 # stay the machine's, and so does the record of what is installed: what is there already is not downloaded. Nothing is

@@ -27,7 +27,7 @@ from toolchain import Toolchain
 from shvit_mobile.cache import resolve_cache_folder
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
-from shvit_mobile.runtimes.arm64.install import InstallFailed, run_command
+from shvit_mobile.processes import InstallFailed, run_command
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")

@@ -22,7 +22,7 @@ from typing import NoReturn
 from shvit_mobile.cache import resolve_cache_folder
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError, ToolMissing
-from shvit_mobile.runtimes.arm64.install import InstallFailed, format_last_error, run_command
+from shvit_mobile.processes import InstallFailed, format_last_error, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER_VARIABLE = "SHVIT_SWIFT"

@@ -1,4 +1,4 @@
-"""ExecuTorch programs on ARM64, the instruction set of phones, under user-mode emulation.
+"""Run ExecuTorch programs on an emulated ARM64 CPU, the architecture of phones.
 
-Speed under emulation says nothing about a phone; the logits do, since XNNPACK's own ARM64 kernels compute them.
+The logits come from XNNPACK's own ARM64 kernels. The speed under emulation says nothing about a phone.
 """

@@ -1,4 +1,4 @@
-"""Which CPUs can be emulated, and which phones each stands for: what XNNPACK chooses its kernels by."""
+"""The CPUs that can be emulated, by the features from which XNNPACK chooses its kernels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class CPU:
     """One CPU to emulate.
 
     Attributes:
-        name: the newest instructions that int8 kernels may use on it.
-        model: what the emulator is told to be.
-        hidden: features of `model` that are kept from XNNPACK, so that it takes the kernels of older phones.
-        phones: what it stands for.
+        name: The newest instructions that int8 kernels may use on it.
+        model: The emulator's `-cpu` option.
+        hidden: Features of `model` that are hidden from XNNPACK, so that it uses the kernels of older phones.
+        phones: The phones that it represents.
     """
 
     name: str
@@ -25,9 +25,9 @@ class CPU:
     phones: str
 
 
-# PyTorch's library, on which ExecuTorch's Python binding stands, has instructions that a Cortex-A53 lacks, so "neon" is
-# a newer CPU whose newer features are hidden. SVE and SME are off: few phones offer them to apps, and with qemu 7.2's
-# SME an int8 program answered nonsense (logits off by 10), while with qemu 10.0's it answered as everywhere else.
+# ExecuTorch's Python binding needs PyTorch's library, which uses instructions that a Cortex-A53 lacks, so "neon" is a
+# newer CPU whose newer features are hidden. SVE and SME are off: few phones offer them to apps, and under qemu 7.2 with
+# SME an int8 program returned wrong logits (off by 10), which were correct under qemu 10.0.
 CPUS = {
     cpu.name: cpu
     for cpu in (
@@ -40,14 +40,14 @@ DEFAULT_CPU = "i8mm"
 
 
 def find_cpu(name: str) -> CPU:
-    """The CPU of this name.
+    """Return the CPU of this name.
 
     Raises:
-        UnknownChoice: there is none.
+        UnknownChoice: If there is none.
     """
     return CPUS[parse_choice(name, CPUS, "CPU")]
 
 
 def is_arm64_host() -> bool:
-    """Whether this machine is ARM64 itself, so that nothing need be emulated."""
+    """Return whether this machine is ARM64 itself and needs no emulator."""
     return platform.machine().lower() in ("arm64", "aarch64")

@@ -1,4 +1,4 @@
-"""One emulated process and the pipes to it: an image's values go in, its logits come out."""
+"""An emulated process and its pipes: the values of an image go in, its logits come out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from shvit_mobile.errors import ShvitError
+from shvit_mobile.processes import get_last_line
 from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPU
 from shvit_mobile.runtimes.arm64.sysroot import INSTALL_COMMAND, Sysroot
@@ -26,11 +27,11 @@ class EmulatorFailed(ShvitError):
 
 @dataclass(frozen=True)
 class Handshake:
-    """What an emulated process tells first.
+    """The first message of an emulated process.
 
     Attributes:
-        python: the version of its Python.
-        features: of its CPU, as XNNPACK sees them.
+        python: The version of its Python.
+        features: The features of its CPU that XNNPACK finds.
     """
 
     python: str
@@ -40,70 +41,67 @@ class Handshake:
 class EmulatedProcess:
     """A process on an emulated CPU; a context manager that ends it.
 
-    It starts at once and in seconds; `hello` waits for it, so that several can start together.
+    The constructor returns at once and `handshake` waits until the process is ready, so several can start together.
     """
 
     def __init__(self, sysroot: Sysroot, cpu: CPU, program: Path | None = None, sizes: Sequence[int] = ()) -> None:
-        """Starts the process.
+        """Start the process.
 
         Args:
-            sysroot: where its Linux is.
-            cpu: what to emulate.
-            program: the .pte to load; without one, only the libraries are loaded.
-            sizes: of the program's input.
+            sysroot: Its Linux.
+            cpu: The CPU to emulate.
+            program: The .pte to load (default: none, only the libraries).
+            sizes: The shape of the program's input.
 
         Raises:
-            EmulatorFailed: the emulator cannot be started.
+            EmulatorFailed: If the emulator does not start.
         """
-        self._again = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL_COMMAND}"
-        self._said = TemporaryFile()  # noqa: SIM115  open as long as the process
-        self._hello: Handshake | None = None
+        self._hint = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL_COMMAND}"
+        self._stderr = TemporaryFile()  # noqa: SIM115  open as long as the process
+        self._handshake: Handshake | None = None
         try:
-            # In a session of its own, so that Ctrl-C reaches this process alone, which then ends the other.
+            # In a new session, so that Ctrl-C reaches only this process, which then ends the other.
             self._process = subprocess.Popen(
                 build_command(sysroot, cpu, program, sizes),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._stderr,
                 env={"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"},
                 start_new_session=True,
             )
         except OSError as reason:
-            self._said.close()
-            raise EmulatorFailed(
-                f"{sysroot.qemu} cannot be started: {reason.strerror}.",
-                hint=self._again,
-            ) from None
-        self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+            self._stderr.close()
+            raise EmulatorFailed(f"{sysroot.qemu} cannot be started: {reason.strerror}.", hint=self._hint) from None
+        self._stdin, self._stdout = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     @property
     def handshake(self) -> Handshake:
-        """What it found; waits until it is ready.
+        """The first message; waits until the process is ready.
 
         Raises:
-            EmulatorFailed: it did not start, or could not load the program.
+            EmulatorFailed: If it does not start, or cannot load the program.
         """
-        if self._hello is None:
-            told = json.loads(self._receive())
-            self._hello = Handshake(told["python"], tuple(told["features"]))
-        return self._hello
+        if self._handshake is None:
+            message = json.loads(self._receive())
+            self._handshake = Handshake(message["python"], tuple(message["features"]))
+        return self._handshake
 
     def compute_logits(self, values: bytes) -> bytes:
-        """The logits of one image, both as float32.
+        """Compute the logits of one image; both are the bytes of float32 values.
 
         Raises:
-            EmulatorFailed: the program failed, or the process died.
+            EmulatorFailed: If the program fails, or the process dies.
         """
         _ = self.handshake
-        with suppress(OSError):  # where it has died, the answer says so
-            self._to.write(worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values)
-            self._to.flush()
+        with suppress(OSError):  # if the process has died, `_receive` raises
+            self._stdin.write(worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values)
+            self._stdin.flush()
         return self._receive()
 
     def _receive(self) -> bytes:
-        head = self._from.read(worker.FRAME_HEADER.size)
-        kind, length = worker.FRAME_HEADER.unpack(head) if len(head) == worker.FRAME_HEADER.size else (b"", 0)
-        payload = self._from.read(length)
+        header = self._stdout.read(worker.FRAME_HEADER.size)
+        kind, length = worker.FRAME_HEADER.unpack(header) if len(header) == worker.FRAME_HEADER.size else (b"", 0)
+        payload = self._stdout.read(length)
         if kind == worker.DONE and len(payload) == length:
             return payload
         if kind == worker.FAILED:
@@ -111,7 +109,7 @@ class EmulatedProcess:
         raise EmulatorFailed(
             f"The emulated ARM64 process died with status {self._wait_for_exit()}.",
             why=self._format_last_output(),
-            hint=self._again,
+            hint=self._hint,
         )
 
     def _wait_for_exit(self) -> int | None:
@@ -120,16 +118,16 @@ class EmulatedProcess:
         return self._process.returncode
 
     def _format_last_output(self) -> str:
-        self._said.seek(0)
-        lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"It said: {lines[-1]}" if lines else "It said nothing; the machine may have run out of memory."
+        self._stderr.seek(0)
+        line = get_last_line(self._stderr.read().decode(errors="replace"))
+        return f"It said: {line}" if line else "It said nothing; the machine may have run out of memory."
 
     def close(self) -> None:
-        """Ends the process, which an image under way does not delay."""
+        """End the process at once, even while it runs an image."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._to, self._from, self._said):
-            with suppress(OSError):  # what could not be written any more
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            with suppress(OSError):  # a dead process leaves unwritten data
                 pipe.close()
 
     def __enter__(self) -> Self:
@@ -142,10 +140,10 @@ class EmulatedProcess:
 
 
 def build_command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
-    """What starts `worker.py` on an emulated CPU."""
+    """Return the command that starts `worker.py` on an emulated CPU."""
     return [
         *(str(sysroot.qemu), "-cpu", cpu.model, "-L", str(sysroot.root)),
-        # Nothing of this machine's Python, its variables or its packages may come in.
+        # Isolated from this machine's Python variables and packages.
         *(str(sysroot.python), "-I", "-S", str(Path(worker.__file__).absolute())),
         *(str(sysroot.site), ",".join(cpu.hidden)),
         *((str(program.absolute()), ",".join(map(str, sizes))) if program else ()),

@@ -1,8 +1,7 @@
-"""Runs ExecuTorch artifacts on an emulated ARM64 CPU, in a few processes that share the images out."""
+"""Run ExecuTorch artifacts on an emulated ARM64 CPU, in processes that share the images."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import EmulatedCPU, Execution
 from shvit_mobile.errors import BadArtifact
+from shvit_mobile.processes import count_processors
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import EmulatedProcess
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
@@ -22,12 +22,12 @@ from shvit_mobile.runtimes.runner import check_size, prepare_input
 
 
 class ARM64Runner:
-    """An ExecuTorch artifact on emulated ARM64; a `Runner` and a context manager that ends its processes.
+    """An ExecuTorch artifact on an emulated ARM64 CPU; a `Runner` and a context manager that ends its processes.
 
     Attributes:
-        how: "emulated", always: the kernels are those of phones, the CPU beneath them is not.
-        engine: ExecuTorch, its version, and what is emulated by what.
-        cpu: the emulated CPU, with the features that XNNPACK found.
+        execution: "emulated": the kernels are those of phones, the CPU is not.
+        engine: ExecuTorch, the emulated CPU and the emulator, with versions.
+        cpu: The emulated CPU with the features that XNNPACK found.
     """
 
     execution: Execution = "emulated"
@@ -35,29 +35,29 @@ class ARM64Runner:
     cpu: EmulatedCPU
 
     def __init__(self, artifact: Artifact, cpu: CPU = CPUS[DEFAULT_CPU], *, processes: int | None = None) -> None:
-        """Starts one process and loads the program there; more start when a batch needs them.
+        """Start one process and load the program there; more start when a batch needs them.
 
         Args:
-            artifact: an ExecuTorch artifact.
-            cpu: what to emulate.
-            processes: at most so many; one a core if None.
+            artifact: An ExecuTorch artifact.
+            cpu: The CPU to emulate.
+            processes: The largest number of processes (default: one per processor).
 
         Raises:
-            BadArtifact: it is no ExecuTorch artifact, is damaged, or is not what its manifest says.
-            ToolMissing: the emulation is not set up, or executorch is not installed.
-            EmulatorFailed: it does not run on this CPU.
+            BadArtifact: If it is not an ExecuTorch artifact, is damaged, or differs from its manifest.
+            ToolMissing: If the emulator is not set up, or executorch is not installed.
+            EmulatorFailed: If it does not run on this CPU.
         """
         if artifact.manifest.target != "executorch":
             raise BadArtifact(
-                f"{artifact.path.name} cannot be run on emulated ARM64.",
+                f"{artifact.path.name} cannot run on the emulated ARM64 CPU.",
                 why="Only ExecuTorch artifacts (.pte) can.",
-                hint="Export one: shvit-mobile export --target executorch",
+                hint="Export one with `target='executorch'`.",
             )
         self._sysroot = open_sysroot()
-        _, method = load_program(artifact.path)  # what is damaged is refused here, in better words
+        _, method = load_program(artifact.path)  # its errors are clearer than the emulated process's
         check_contract(artifact, method.metadata)
         self._artifact, self._cpu = artifact, cpu
-        self._most = processes or len(os.sched_getaffinity(0))
+        self._max_processes = processes or count_processors()
         self._processes: list[EmulatedProcess] = []
         self._start_processes(1)
         try:
@@ -72,48 +72,41 @@ class ARM64Runner:
         self.cpu = EmulatedCPU(arch="arm64", name=cpu.name, features=features)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The logits of some images, each in whichever process is free.
-
-        Args:
-            pixels: as `Preprocessing.pixels` gives them: uint8, shape (images, height, width, 3).
-
-        Returns:
-            float32, shape (images, classes).
+        """Compute the logits of images, each in the next free process; see `Runner.run`.
 
         Raises:
-            ShapeMismatch: the images are not of the size the artifact takes.
-            EmulatorFailed: the program fails, or a process died; the runner is closed then.
+            EmulatorFailed: If the program fails, or a process dies; the runner is then closed.
         """
         check_size(self._artifact, pixels)
         logits = np.empty((len(pixels), self._artifact.manifest.model.classes), np.float32)
         waiting = iter(range(len(pixels)))
-        self._start_processes(min(len(pixels), self._most))
-        with ThreadPoolExecutor(self._most) as threads:
-            done = [threads.submit(self._run_images, process, waiting, pixels, logits) for process in self._processes]
+        self._start_processes(min(len(pixels), self._max_processes))
+        with ThreadPoolExecutor(self._max_processes) as threads:
+            jobs = [threads.submit(self._run_images, process, waiting, pixels, logits) for process in self._processes]
             try:
-                for each in done:
-                    each.result()
+                for job in jobs:
+                    job.result()
             except BaseException:
-                self.close()  # or the threads would go on to the last image
+                self.close()  # otherwise the threads continue to the last image
                 raise
         return logits
 
     def _run_images(
         self, process: EmulatedProcess, waiting: Iterator[int], pixels: NDArray[np.uint8], logits: NDArray[np.float32]
     ) -> None:
-        """Answers images of those that no other process has taken, until none is left."""
+        """Run images that no other process has taken, until none is left."""
         for index in waiting:
             values = prepare_input(self._artifact.manifest, pixels[index : index + 1])
             logits[index] = np.frombuffer(process.compute_logits(values.tobytes()), np.float32)
 
     def _start_processes(self, count: int) -> None:
-        """Starts processes until there are `count`; they get ready together."""
+        """Start processes until there are `count`; they get ready in parallel."""
         sizes = self._artifact.manifest.input.shape
         new = range(len(self._processes), count)
         self._processes += [EmulatedProcess(self._sysroot, self._cpu, self._artifact.path, sizes) for _ in new]
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         while self._processes:
             self._processes.pop().close()
 

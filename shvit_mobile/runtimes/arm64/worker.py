@@ -1,12 +1,12 @@
-"""Runs a program inside the emulated Python: images come in on stdin, logits go out on stdout.
+"""Run a program inside the emulated Python: images come in on stdin, logits go out on stdout.
 
-Started as `worker.py SITE HIDDEN [PROGRAM SIZES]`: the folder of the wheels; the features to hide, joined by commas; a
-.pte and the sizes of its input, joined by commas. It needs the standard library alone. `process.py` is at the other end
-of the pipes.
+Usage: `worker.py SITE HIDDEN [PROGRAM SIZES]`: the folder of the wheels; the features to hide, joined by commas; a .pte
+and the shape of its input, joined by commas. It imports only the standard library. `process.py` is at the other end of
+the pipes.
 
-A frame is a kind (one byte), the length of what follows (8 bytes, little-endian), and that. First comes a `+` with JSON
-on what was found. Then each frame of float32 values, one image, is answered by a `+` with float32 logits. Instead of
-either may come a `!` with the reason in words.
+A frame is a kind (one byte), the length of the payload (8 bytes, little-endian), and the payload. The worker first
+sends a `+` with the handshake in JSON. It answers each frame of float32 values, one image, with a `+` and float32
+logits. Instead of either it may send a `!` with an error message.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from typing import Any, BinaryIO
 FRAME_HEADER = struct.Struct("<cQ")
 DONE, FAILED = b"+", b"!"
 
-# Where `struct cpuinfo_arm_isa` holds a byte for each feature in an ARM64 build (cpuinfo.h of 2025-03 to 2026-07), and
-# the bit that the kernel sets for the same: in AT_HWCAP, or from 64 on in AT_HWCAP2 (asm/hwcap.h).
+# The offset of each feature's byte in `struct cpuinfo_arm_isa` of an ARM64 build (cpuinfo.h of 2025-03 to 2026-07), and
+# the kernel's bit for the same feature: in AT_HWCAP, or from 64 on in AT_HWCAP2 (asm/hwcap.h).
 ISA = ctypes.c_uint8 * 32
 ISA_OFFSETS = {"rdm": 20, "fp16": 21, "dotprod": 22, "bf16": 1, "i8mm": 4, "sve": 2, "sme": 5}
 HWCAP_BITS = {"rdm": 12, "fp16": 10, "dotprod": 20, "bf16": 64 + 14, "i8mm": 64 + 13, "sve": 22, "sme": 64 + 23}
 AT_HWCAP, AT_HWCAP2 = 16, 26
 
-CPU_DEVICE, FLOAT_CODE, FLOAT_BITS = 1, 2, 32  # as DLPack numbers them
+CPU_DEVICE, FLOAT_CODE, FLOAT_BITS = 1, 2, 32  # DLPack's numbers
 KEPT_ALIVE: list[Any] = []
 
 
 class DLManagedTensor(ctypes.Structure):
-    """A tensor as DLPack describes it (dlpack.h): memory of ours that PyTorch takes for one of its tensors."""
+    """DLPack's description of a tensor (dlpack.h), with which PyTorch uses our memory as a tensor."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),
@@ -57,17 +57,17 @@ class DLManagedTensor(ctypes.Structure):
 
 
 def main(site: str, hidden: str, program: str = "", sizes: str = "") -> None:
-    """Answers images until stdin ends."""
+    """Answer images until stdin ends."""
     frames_in, frames_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not come between the frames
+    os.dup2(2, 1)  # so that libraries cannot print between the frames
     try:
         sys.path.insert(0, site)
         torch_c = import_bare_torch(site)
         cpu = f"{site}/torch/lib/libtorch_cpu.so"
-        found = hide_features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
+        features = hide_features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
         answer = load_program(torch_c, program, [int(size) for size in sizes.split(",") if size])
-        hello = {"python": platform.python_version(), "features": found}
-        send_frame(frames_out, DONE, json.dumps(hello).encode())
+        handshake = {"python": platform.python_version(), "features": features}
+        send_frame(frames_out, DONE, json.dumps(handshake).encode())
     except Exception as reason:
         send_frame(frames_out, FAILED, encode_error(reason))
         return
@@ -80,10 +80,10 @@ def main(site: str, hidden: str, program: str = "", sizes: str = "") -> None:
 
 
 def import_bare_torch(site: str) -> Any:
-    """PyTorch's library with none of its Python around, whose import takes three quarters of the time.
+    """Import PyTorch's library without its Python code, which would take three quarters of the startup time.
 
-    ExecuTorch's binding takes tensors of the class that PyTorch's Python declares; here it is declared anew, beside the
-    few names that the library looks up when it is told of it.
+    ExecuTorch's binding needs the tensor class that PyTorch's Python declares, so this declares it, and the few other
+    names that the library looks up.
     """
     declare_module("torch", f"{site}/torch")
     torch_c = import_module("torch._C")
@@ -99,7 +99,7 @@ def import_bare_torch(site: str) -> Any:
 
 
 def declare_module(name: str, *folders: str) -> Any:
-    """A module that holds nothing yet, under a name that others will import."""
+    """Create an empty module under a name that others import."""
     module: Any = ModuleType(name)
     module.__path__ = list(folders)
     sys.modules[name] = module
@@ -107,36 +107,36 @@ def declare_module(name: str, *folders: str) -> Any:
 
 
 def hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
-    """The features that XNNPACK will find in this CPU, once those of `hidden` are hidden.
+    """Hide features of this CPU from XNNPACK, and return those that it will find.
 
-    XNNPACK asks cpuinfo, whose one copy is in PyTorch's library; so it is overwritten before XNNPACK asks.
+    XNNPACK asks cpuinfo, whose only copy is in PyTorch's library; this overwrites its answers before XNNPACK asks.
 
     Raises:
-        RuntimeError: cpuinfo and the kernel's word do not agree, so the places of the features are not as assumed.
+        RuntimeError: If cpuinfo and the kernel disagree, so that the offsets of the features are wrong.
     """
     if not library.cpuinfo_initialize():
-        raise RuntimeError("cpuinfo cannot tell what this CPU is")
+        raise RuntimeError("cpuinfo cannot identify this CPU")
     isa = ISA.in_dll(library, "cpuinfo_isa")
     auxiliary = ctypes.CDLL(None).getauxval
     auxiliary.restype, auxiliary.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
     bits = auxiliary(AT_HWCAP) | auxiliary(AT_HWCAP2) << 64
-    for name, place in ISA_OFFSETS.items():
-        if isa[place] != bits >> HWCAP_BITS[name] & 1:
-            raise RuntimeError(f"cpuinfo says {isa[place]} for {name}, and the kernel says otherwise")
+    for name, offset in ISA_OFFSETS.items():
+        if isa[offset] != bits >> HWCAP_BITS[name] & 1:
+            raise RuntimeError(f"cpuinfo says {isa[offset]} for {name}, and the kernel disagrees")
     for name in hidden:
         isa[ISA_OFFSETS[name]] = 0
-    return [name for name, place in ISA_OFFSETS.items() if isa[place]]
+    return [name for name, offset in ISA_OFFSETS.items() if isa[offset]]
 
 
 def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
-    """ExecuTorch's binding with a program in it, as a function of an image's bytes; without one, only the binding."""
+    """Load a program and return a function from an image's bytes to its logits; without one, load only the binding."""
     binding: Any = import_module("executorch.extension.pybindings._portable_lib")
-    binding._unsafe_reset_threadpool(1)  # the images are shared out over processes
+    binding._unsafe_reset_threadpool(1)  # each process runs other images
     if not program:
         return lambda values: values
     module = binding._load_for_executorch(program)
 
-    # One tensor for all images: PyTorch looks back into its description when it lets go of one.
+    # One tensor for all images: PyTorch reads its description again when it frees a tensor.
     memory = (ctypes.c_float * prod(sizes))()
     image = wrap_memory(torch_c, memory, sizes)
 
@@ -149,9 +149,9 @@ def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[
 
 
 def wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
-    """A float32 tensor that lies in `memory`, and lives as long as this process."""
+    """Return a float32 tensor that uses `memory`, and lives as long as this process."""
     shape = (ctypes.c_int64 * len(sizes))(*sizes)
-    described = DLManagedTensor(
+    description = DLManagedTensor(
         data=ctypes.addressof(memory),
         device_type=CPU_DEVICE,
         ndim=len(sizes),
@@ -160,10 +160,10 @@ def wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
         lanes=1,
         shape=shape,
     )
-    KEPT_ALIVE.append((memory, shape, described))
+    KEPT_ALIVE.append((memory, shape, description))
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    return torch_c._from_dlpack(capsule(ctypes.addressof(described), b"dltensor", None))
+    return torch_c._from_dlpack(capsule(ctypes.addressof(description), b"dltensor", None))
 
 
 def send_frame(frames: BinaryIO, kind: bytes, payload: bytes) -> None:
@@ -177,4 +177,4 @@ def encode_error(reason: Exception) -> bytes:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    os._exit(0)  # the libraries' own farewells crash now and then under emulation, when all is said
+    os._exit(0)  # the libraries' cleanup sometimes crashes under emulation

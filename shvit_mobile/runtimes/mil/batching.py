@@ -1,4 +1,4 @@
-"""Turns a program made for one image into one for many, where each of its operators allows it."""
+"""Convert a program for one image into one for many, if each of its operators allows it."""
 
 from __future__ import annotations
 
@@ -20,40 +20,38 @@ def batch_steps(
     outputs: Iterable[str],
     constants: Mapping[str, Any],
 ) -> tuple[ProgramStep, ...]:
-    """`steps` with their constants changed as many images need it; they are then run with a number of rows.
+    """Return `steps` with the constants for many images; run them with a number of rows.
 
     Args:
-        steps: of the program made for one image; each depends on an input.
-        inputs: the declared shapes of the inputs.
-        outputs: the names of the program's outputs.
-        constants: the values that depend on no input.
+        steps: The steps of the program for one image; each depends on an input.
+        inputs: The declared shapes of the inputs.
+        outputs: The names of the program's outputs.
+        constants: The values that depend on no input.
 
     Raises:
-        NotByRow: an operator, an input or an output needs one image at a time; it says which and why.
+        NotBatchable: If an operator, an input or an output needs one image at a time; says which and why.
     """
     if fixed := [name for name in outputs if name in constants]:
         raise NotBatchable(f"The output '{fixed[0]}' depends on no input.")
-    made: ShapesByName = {}
-    for name, shape in inputs.items():
-        made[name] = check_single_row(shape, f"The input '{name}'")
-    changed = []
+    shapes: ShapesByName = {name: check_single_row(shape, f"The input '{name}'") for name, shape in inputs.items()}
+    batched = []
     for step in steps:
         try:
-            changed.append(replace(step, fixed=step.fixed | apply_batching_rule(step, made, constants)))
-            made |= {
+            batched.append(replace(step, fixed=step.fixed | apply_batching_rule(step, shapes, constants)))
+            shapes |= {
                 output.name: check_single_row(output.shape, f"Its result '{output.name}'")
                 for output in step.outputs
                 if output.dtype is not None
             }
         except NotBatchable as reason:
             raise NotBatchable(f"{step.title}: {reason}") from None
-    return tuple(changed)
+    return tuple(batched)
 
 
 def apply_batching_rule(
     step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a step's operator changes in its constants."""
+    """Return the constants that a step's operator changes."""
     rule = step.operator.batching_rule
     if rule is None:
         raise NotBatchable("It has no rule for many images.")
@@ -79,7 +77,7 @@ def describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Map
 
 
 def check_single_row(shape: tuple[int, ...], subject: str) -> tuple[int, ...]:
-    """`shape`, which must have one row."""
+    """Return `shape`; raise `NotBatchable` unless it has one row."""
     if shape[:1] != (1,):
         raise NotBatchable(f"{subject} has the shape {shape}, without a first axis of one.")
     return shape

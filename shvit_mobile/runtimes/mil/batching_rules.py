@@ -1,8 +1,8 @@
-"""Rules by which an operator of a program made for one image can take many at once.
+"""Batching rules: how an operator of a program for one image runs many images at once.
 
-A tensor is *by row* if its declared shape begins with 1 and, when n images run at once, it has n rows there: row i
-holds what image i alone would have given. A rule looks at one use of an operator before it runs: either its results are
-by row where its inputs are, perhaps with some constants changed, or it refuses.
+A tensor is *batched* if its declared shape begins with 1 and, when n images run at once, has n rows there: row i is the
+value for image i alone. A rule checks one use of an operator before it runs: either its results are batched where its
+inputs are, perhaps with some constants changed, or it raises `NotBatchable`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 
 class NotBatchable(Exception):
-    """Why many images cannot run at once; never leaves the executor."""
+    """The reason why many images cannot run at once; the executor catches it."""
 
 
 @dataclass(frozen=True)
 class BatchOperand:
-    """A tensor that an operator takes: its declared shape, -1 where unknown, and whether it is by row."""
+    """An input tensor of an operator: its declared shape, -1 where unknown, and whether it is batched."""
 
     shape: tuple[int, ...]
     batched: bool
@@ -29,9 +29,9 @@ class OperatorUse:
     """One use of an operator.
 
     Attributes:
-        keywords: its constants by name; those left out have MIL's defaults.
-        operands: the tensors by the names of its inputs; more than one only where the input takes several.
-        results: the declared shapes of its results.
+        keywords: Its constants by name; missing ones have MIL's defaults.
+        operands: The tensors of each input; more than one only if the input takes several.
+        results: The declared shapes of its results.
     """
 
     keywords: Mapping[str, Any]
@@ -39,11 +39,11 @@ class OperatorUse:
     results: tuple[tuple[int, ...], ...]
 
     def get_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an input that takes one tensor."""
+        """Return the shape of an input that takes one tensor."""
         return self.operands[name][0].shape
 
     def is_batched(self, name: str) -> bool:
-        """Whether any tensor of an input is by row."""
+        """Return whether any tensor of an input is batched."""
         return any(operand.batched for operand in self.operands.get(name, ()))
 
     @property
@@ -52,18 +52,18 @@ class OperatorUse:
 
     @property
     def main_operand(self) -> BatchOperand:
-        """The tensor that the operator works on, where others are its parameters."""
+        """The tensor that the operator transforms; the others are its parameters."""
         return next(self.operands[name][0] for name in MAIN_INPUTS if name in self.operands)
 
 
-# What to change in the constants; raises `NotBatchable`.
+# Returns the constants to change; raises `NotBatchable`.
 BatchingRule = Callable[[OperatorUse], dict[str, Any]]
 ALL_AXES = None
 MAIN_INPUTS = ("x", "input")
 
 
 def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
-    """Elementwise, with rows against rows, or against what is the same for every row."""
+    """Allow elementwise operators on batched tensors of one rank, and on constants that are equal for all rows."""
     rank = max(len(operand.shape) for operand in use.all_operands)
     for operand in use.all_operands:
         if operand.batched and len(operand.shape) != rank:
@@ -74,7 +74,7 @@ def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_main_input(use: OperatorUse) -> dict[str, Any]:
-    """All that counts is in the axes after the first; only the main input may depend on the image."""
+    """Allow operators on the axes after the first, if only the main input depends on the image."""
     for name in use.operands:
         if name not in MAIN_INPUTS and use.is_batched(name):
             raise NotBatchable(f"computes its '{name}' from the image")
@@ -82,14 +82,14 @@ def batch_main_input(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
-    """`batch_main_input` for operators that work along the last axis."""
+    """Apply `batch_main_input` to operators along the last axis."""
     if len(use.get_shape("x")) < 2:
         raise NotBatchable(f"works along the only axis of {use.get_shape('x')}")
     return batch_main_input(use)
 
 
 def make_axis_rule(keyword: str, default: Sequence[int] | None = ALL_AXES) -> BatchingRule:
-    """For operators that work along the axes that `keyword` names, or `default` ones: not along the first."""
+    """Return a rule for operators along the axes in `keyword`: the first axis must not be among them."""
 
     def rule(use: OperatorUse) -> dict[str, Any]:
         given = use.keywords.get(keyword)
@@ -106,7 +106,7 @@ batch_single_axis = make_axis_rule("axis", (-1,))
 
 
 def batch_reshape(use: OperatorUse) -> dict[str, Any]:
-    """A first axis of one stays the first; the others are spelled out, for only one may be left open."""
+    """Leave the first axis open and state the others, because only one may be open."""
     (result,) = use.results
     if -1 in result[1:]:
         raise NotBatchable(f"gives the shape {result}, which is known at run time only")
@@ -134,7 +134,7 @@ def batch_concat(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_slice_by_index(use: OperatorUse) -> dict[str, Any]:
-    """A slice that takes one row of one takes all rows."""
+    """Take all rows instead of one."""
     rank = len(use.get_shape("x"))
     if (use.keywords.get("squeeze_mask") or [False])[0]:
         raise NotBatchable("takes away the axis of rows")
@@ -144,12 +144,11 @@ def batch_slice_by_index(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_slice_by_size(use: OperatorUse) -> dict[str, Any]:
-    """A slice that takes one row of one takes all rows."""
     return {"begin": [0, *use.keywords["begin"][1:]], "size": [-1, *use.keywords["size"][1:]]}
 
 
 def batch_matmul(use: OperatorUse) -> dict[str, Any]:
-    """Rows of vectors times one matrix, or products of matrices with the rows before them."""
+    """Allow rows of vectors times one matrix, and products of matrices with leading rows."""
     x, y = use.get_shape("x"), use.get_shape("y")
     vectors = len(x) == 2 and len(y) <= 2 and not use.is_batched("y") and not use.keywords.get("transpose_x")
     if vectors:
@@ -161,15 +160,15 @@ def batch_matmul(use: OperatorUse) -> dict[str, Any]:
 
 
 def batch_einsum(use: OperatorUse) -> dict[str, Any]:
-    """The letter of the rows is the first of each tensor that has them, and of the result, and nowhere else."""
+    """Allow equations whose batch letter comes first in each batched tensor and in the result, and nowhere else."""
     equation = use.keywords["equation"].replace(" ", "")
-    given, _, result = equation.partition("->")
-    terms, values = given.split(","), use.operands["values"]
+    inputs, _, result = equation.partition("->")
+    terms, values = inputs.split(","), use.operands["values"]
     rows = {term[0] for term, value in zip(terms, values, strict=True) if value.batched and term}
     row = rows.pop() if len(rows) == 1 else ""
     expected = [value.batched for value in values]
-    found = [row in term for term in terms] if row else []
+    actual = [row in term for term in terms] if row else []
     once = all(term.count(row) <= 1 for term in (*terms, result)) if row else False
-    if found != expected or not once or not result.startswith(row):
-        raise NotBatchable(f"has rows in the midst of '{equation}'")
+    if actual != expected or not once or not result.startswith(row):
+        raise NotBatchable(f"has rows within '{equation}'")
     return {}

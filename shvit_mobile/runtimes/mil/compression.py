@@ -1,6 +1,6 @@
 """MIL operators that decompress weights; they run once, when the program is loaded.
 
-iOS16/constexpr_ops.py and iOS18/compression.py. Where they give one name to two forms, iOS16's is the one with `shape`.
+Sources: iOS16/constexpr_ops.py and iOS18/compression.py. If both define a name, iOS16's form is the one with `shape`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from shvit_mobile.targets.coreml.spec.bits import unpack_bits
 
 
 def constexpr_cast(source_val: Tensor, *, output_dtype: str) -> Tensor:
-    """fp16 to fp32; floats are held in one dtype here, so nothing is left to do."""
+    """fp16 to fp32; the executor stores floats in one dtype, so this does nothing."""
     return source_val
 
 
 def constexpr_affine_dequantize(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, *, axis: int) -> Tensor:
-    """scale * (data - zero_point), by tensor or by channel."""
+    """scale * (data - zero_point), per tensor or per channel."""
     return dequantize(quantized_data, scale, zero_point, axis=axis)
 
 
 def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tensor:
-    """scale * (data - offset), with one scale and offset a block along each axis."""
+    """scale * (data - offset), with one scale and offset per block along each axis."""
     steps = data.to(scale.dtype)
     if offset is not None:
         steps = steps - expand_blocks(offset, data.shape)
@@ -36,7 +36,7 @@ def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor 
 def constexpr_lut_to_dense(
     indices: Tensor, lut: Tensor, *, shape: list[int] | None = None, vector_axis: int | None = None
 ) -> Tensor:
-    """Indices into a palette; iOS18's palettes may differ by block, and may hold vectors that lie along an axis."""
+    """Indices into a palette; iOS18's palettes may differ by block, and may contain vectors along an axis."""
     if shape is not None:
         count, bits = prod(shape), int(log2(lut.numel()))
         return lut[unpack_tensor(indices, bits, count).long()].reshape(shape)
@@ -51,7 +51,7 @@ def constexpr_lut_to_dense(
 
 
 def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, *, shape: list[int] | None = None) -> Tensor:
-    """The given elements where the mask has ones, and zeros elsewhere."""
+    """The nonzero elements where the mask is 1, and zeros elsewhere."""
     if shape is not None:
         mask = unpack_tensor(mask, 1, prod(shape)).reshape(shape)
     dense = torch.zeros(mask.shape, dtype=nonzero_data.dtype)
@@ -62,7 +62,7 @@ def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, *, shape: list
 def constexpr_lut_to_sparse(
     indices_mask: Tensor, indices_nonzero_data: Tensor, lut: Tensor, *, vector_axis: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`constexpr_lut_to_dense` on the elements that a mask leaves; the mask grows with the vectors."""
+    """`constexpr_lut_to_dense` on the elements where the mask is 1; the mask grows with the vectors."""
     indices = constexpr_sparse_to_dense(indices_nonzero_data, indices_mask)
     dense = constexpr_lut_to_dense(indices, lut, vector_axis=vector_axis)
     mask = indices_mask
@@ -74,18 +74,18 @@ def constexpr_lut_to_sparse(
 def constexpr_sparse_blockwise_shift_scale(
     data_mask: Tensor, nonzero_data: Tensor, scale: Tensor, offset: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`constexpr_blockwise_shift_scale` on the elements that a mask leaves."""
+    """`constexpr_blockwise_shift_scale` on the elements where the mask is 1."""
     dense = constexpr_sparse_to_dense(nonzero_data, data_mask)
     return data_mask, constexpr_blockwise_shift_scale(dense, scale, offset)[data_mask.bool()]
 
 
 def expand_blocks(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
-    """`parameter` with its elements repeated along each axis, block by block, up to `shape`."""
-    for axis, (have, need) in enumerate(zip(parameter.shape, shape, strict=True)):
-        if have == 1:
-            parameter = parameter.expand(*parameter.shape[:axis], need, *parameter.shape[axis + 1 :])
-        elif have != need:
-            parameter = parameter.repeat_interleave(need // have, axis)
+    """Repeat the elements of `parameter` along each axis, block by block, up to `shape`."""
+    for axis, (blocks, size) in enumerate(zip(parameter.shape, shape, strict=True)):
+        if blocks == 1:
+            parameter = parameter.expand(*parameter.shape[:axis], size, *parameter.shape[axis + 1 :])
+        elif blocks != size:
+            parameter = parameter.repeat_interleave(size // blocks, axis)
     return parameter
 
 

@@ -1,7 +1,7 @@
-"""MIL operators that take each element for itself.
+"""Elementwise MIL operators.
 
-Each function is the operator of its name in coremltools' MIL specification (coremltools/converters/mil/mil/ops/defs/):
-positional parameters are tensors, keyword parameters are constants. So it is in the modules beside this one.
+In this package, each operator's function has the name that it has in coremltools' MIL specification
+(coremltools/converters/mil/mil/ops/defs/): positional parameters are tensors, keyword parameters are constants.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def identity(x: Tensor) -> Tensor:
 
 
 def cast(x: Tensor, *, dtype: str, real: torch.dtype) -> Tensor:
-    """iOS15 and iOS17/elementwise_unary.py; to integers it rounds towards zero. fp16's rounding is the executor's."""
+    """iOS15 and iOS17/elementwise_unary.py; to integers it rounds toward zero. The executor rounds to fp16."""
     if dtype in ("fp16", "fp32"):
         return x.to(real)
     if dtype not in CAST_DTYPES:
-        raise UnsupportedOperator(f"cast to {dtype}", why=f"Known here: fp16, fp32, {', '.join(CAST_DTYPES)}.")
+        raise UnsupportedOperator(f"cast to {dtype}", why=f"Supported: fp16, fp32, {', '.join(CAST_DTYPES)}.")
     return x.to(CAST_DTYPES[dtype])

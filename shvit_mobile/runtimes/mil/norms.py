@@ -1,4 +1,4 @@
-"""MIL operators that normalise or reduce over axes."""
+"""MIL operators that normalize or reduce over axes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ def instance_norm(
 ) -> Tensor:
     """iOS15 and iOS17/normalization.py; over all axes but the first two."""
     per_channel = [-1] + [1] * (x.ndim - 2)
-    normalised = standardize(x, list(range(2, x.ndim)), epsilon)
-    return apply_affine(normalised, gamma, beta, per_channel)
+    return apply_affine(standardize(x, list(range(2, x.ndim)), epsilon), gamma, beta, per_channel)
 
 
 def layer_norm(
@@ -37,7 +36,7 @@ def layer_norm(
     axes: list[int] | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """iOS15 and iOS17/normalization.py; `gamma` and `beta` have the shape of the normalised axes."""
+    """iOS15 and iOS17/normalization.py; `gamma` and `beta` have the shape of the normalized axes."""
     over = sorted(axis % x.ndim for axis in axes) if axes is not None else list(range(x.ndim))
     if over == list(range(over[0], x.ndim)):
         return F.layer_norm(x, x.shape[over[0] :], gamma, beta, epsilon)
@@ -46,17 +45,17 @@ def layer_norm(
 
 
 def reduce_mean(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
+    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
     return torch.mean(x, resolve_axes(axes, x), keepdim=keep_dims)
 
 
 def reduce_sum(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
+    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
     return torch.sum(x, resolve_axes(axes, x), keepdim=keep_dims, dtype=x.dtype)
 
 
 def reduce_max(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes where none are given."""
+    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
     return torch.amax(x, resolve_axes(axes, x), keepdim=keep_dims)
 
 

@@ -1,4 +1,4 @@
-"""One operator of a program, bound to its constants and ready to run."""
+"""The steps of a program: operators bound to their constants, ready to run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """A result: its name, and what the program declares of it.
+    """A result of a step, as the program declares it.
 
     Attributes:
-        name: of the value.
-        dtype: in which its tensor is held here; None for strings and dictionaries, of which nothing is checked.
-        shape: of its tensor, -1 where unknown.
-        rounded: whether it is to be rounded to fp16.
+        name: The value's name.
+        dtype: The dtype of its tensor; None for strings and dictionaries, which are not checked.
+        shape: The shape of its tensor, -1 where unknown.
+        rounded: Whether to round it to fp16.
     """
 
     name: str
@@ -36,9 +36,9 @@ class StepOutput:
     rounded: bool
 
     def check(self, value: Any, rows: int | None) -> Any:
-        """`value`, rounded if need be; raises `BadArtifact` where it is not what is declared.
+        """Return `value`, rounded if required; raise `BadArtifact` if it differs from the declaration.
 
-        With a number of rows, the declared shape is that of one.
+        With `rows`, the declared shape is that of one row.
         """
         if self.dtype is None:
             return value
@@ -55,13 +55,13 @@ class ProgramStep:
     """An operator with its constants bound.
 
     Attributes:
-        title: the operator and its values.
-        place: the package and the title, for errors.
-        operator: what runs.
-        fixed: what it takes by name that stands in the program: keywords, and tensors.
+        title: The operator and its values.
+        location: The package and the title, for errors.
+        operator: The operator to run.
+        fixed: Its constant inputs by name: keywords and tensors.
         inputs: (input, value) or, for inputs that take several values, (input, values).
-        outputs: in the order of what the operator returns.
-        dead: values that no later step needs.
+        outputs: In the order of the operator's results.
+        dead: Values that no later step needs.
     """
 
     title: str
@@ -73,14 +73,14 @@ class ProgramStep:
     dead: tuple[str, ...] = ()
 
     def run(self, values: Values, rows: int | None = None) -> None:
-        """Takes its inputs from `values` and puts its outputs there.
+        """Take the inputs from `values` and add the outputs.
 
         Args:
-            values: by name.
-            rows: the number of images where the step is one of `batching.by_rows`; None for the program as declared.
+            values: The values by name.
+            rows: The number of images for steps of `batch_steps`; None for the program as declared.
 
         Raises:
-            BadArtifact: the operator fails, or its result is not of the declared shape and dtype.
+            BadArtifact: If the operator fails, or its result does not have the declared shape and dtype.
         """
         try:
             arguments = {name: collect_arguments(values, source) for name, source in self.inputs}
@@ -94,45 +94,45 @@ class ProgramStep:
 
     @property
     def uses(self) -> set[str]:
-        """The names of the values that it takes."""
+        """The names of the values that the step takes."""
         return {name for _, source in self.inputs for name in ([source] if isinstance(source, str) else source)}
 
 
 class StepBinder:
-    """Makes steps of a program's operations, in their order, and runs those that depend on constants alone.
+    """Converts a program's operations to steps, in order, and runs those that depend only on constants.
 
     Attributes:
-        constants: every constant by name: tensors, strings and lists.
+        constants: Every constant by name: tensors, strings and lists.
     """
 
     def __init__(self, package: MLPackage, inputs: Iterable[str], real: torch.dtype, *, rounding: bool) -> None:
         self.constants: dict[str, Constant] = {}
         self._package, self._real, self._rounding = package, real, rounding
-        self._made = set(inputs)
+        self._computed = set(inputs)
 
     def bind(self, operation: Any) -> ProgramStep | None:
-        """The step for one operation, or None where it is a constant or could be made one.
+        """Return the step for one operation, or None if it is a constant or depends only on constants.
 
         Raises:
-            BadArtifact: an input or constant is missing or damaged.
-            UnsupportedOperator: a parameter is unknown, or computed where only a constant serves.
+            BadArtifact: If an input or constant is missing or damaged.
+            UnsupportedOperator: If a parameter is unknown, or computed although it must be a constant.
         """
         title = format_title(operation)
-        place = f"{self._package.path}, {title}"
+        location = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
                 self.constants[operation.outputs[0].name] = self._decode_constant(operation.attributes["val"])
                 return None
-            step = self._build_step(operation, title, place)
+            step = self._build_step(operation, title, location)
         except Exception as reason:
-            raise add_error_location(place, reason) from reason
+            raise add_error_location(location, reason) from reason
         if step.uses <= self.constants.keys():
             step.run(self.constants)
             return None
-        self._made |= {output.name for output in step.outputs}
+        self._computed |= {output.name for output in step.outputs}
         return step
 
-    def _build_step(self, operation: Any, title: str, place: str) -> ProgramStep:
+    def _build_step(self, operation: Any, title: str, location: str) -> ProgramStep:
         operator = OPERATORS[operation.type]
         sources, literals = self._read_arguments(operation)
         check_input_names(operator, sources.keys() | literals.keys())
@@ -142,7 +142,7 @@ class StepBinder:
         real = {REAL: self._real} if operator.takes_float_dtype else {}
         return ProgramStep(
             title=title,
-            location=place,
+            location=location,
             operator=operator,
             fixed=keywords | tensors | real,
             inputs=tuple(sources.items()),
@@ -150,7 +150,7 @@ class StepBinder:
         )
 
     def _read_arguments(self, operation: Any) -> tuple[dict[str, str | tuple[str, ...]], dict[str, Constant]]:
-        """The names of the values an operation takes by input, and the constants that stand in the operation itself."""
+        """Return the names of an operation's values by input, and the constants that it contains."""
         sources: dict[str, str | tuple[str, ...]] = {}
         literals = {name: self._decode_constant(v) for name, v in operation.attributes.items() if name != "name"}
         for name, argument in operation.inputs.items():
@@ -160,10 +160,10 @@ class StepBinder:
         return sources, literals
 
     def _resolve_name(self, binding: Any, input_name: str) -> str:
-        """The name of a bound value; a value that stands in the operation itself is given one."""
+        """Return the name of a bound value; an inline constant gets a new name."""
         if binding.WhichOneof("binding") == "name":
-            if binding.name not in self._made and binding.name not in self.constants:
-                raise BadArtifact(f"takes '{binding.name}', which nothing before it makes")
+            if binding.name not in self._computed and binding.name not in self.constants:
+                raise BadArtifact(f"takes '{binding.name}', which no operation before it computes")
             return str(binding.name)
         name = f"{input_name} in place {len(self.constants)}"
         self.constants[name] = self._decode_constant(binding.value)
@@ -171,7 +171,7 @@ class StepBinder:
 
     def _read_keyword(self, name: str, source: str | tuple[str, ...]) -> Any:
         if not isinstance(source, str) or source not in self.constants:
-            raise UnsupportedOperator(f"computes its '{name}'", why="Only a constant serves there.")
+            raise UnsupportedOperator(f"computes its '{name}'", why="It must be a constant.")
         return to_python(self.constants[source])
 
     def _decode_constant(self, value: Any) -> Constant:
@@ -187,20 +187,20 @@ class StepBinder:
 
 
 def assign_lifetimes(steps: list[ProgramStep], kept: Iterable[str]) -> tuple[ProgramStep, ...]:
-    """`steps`, each told which values are used by it for the last time, or by nobody; `kept` are never."""
-    seen, lived = set(kept), []
+    """Set the dead values of each step: those that it uses last, and unused results; values in `kept` never die."""
+    live, result = set(kept), []
     for step in reversed(steps):
-        touched = step.uses | {output.name for output in step.outputs}
-        lived.append(replace(step, dead=tuple(sorted(touched - seen))))
-        seen |= touched
-    return tuple(reversed(lived))
+        names = step.uses | {output.name for output in step.outputs}
+        result.append(replace(step, dead=tuple(sorted(names - live))))
+        live |= names
+    return tuple(reversed(result))
 
 
 def add_error_location(location: str, reason: Exception) -> BadArtifact:
-    """Any failure as an error that names its place: what a damaged program does to torch is past listing."""
+    """Convert any exception to `BadArtifact` with its location; a damaged program can make torch raise anything."""
     if isinstance(reason, BadArtifact):
         return type(reason)(f"{location}: {reason.what}", why=reason.why, hint=reason.hint)
-    return BadArtifact(f"{location}: {reason}", why="The program is damaged, or not as the specification says.")
+    return BadArtifact(f"{location}: {reason}", why="The program is damaged, or does not follow the specification.")
 
 
 def format_title(operation: Any) -> str:
@@ -209,9 +209,9 @@ def format_title(operation: Any) -> str:
 
 
 def check_input_names(operator: Operator, given_names: set[str]) -> None:
-    foreign = given_names - operator.tensors - operator.keywords
-    if foreign:
-        raise UnsupportedOperator(f"has the inputs {', '.join(sorted(foreign))}", why="They are not known here.")
+    unknown = given_names - operator.tensors - operator.keywords
+    if unknown:
+        raise UnsupportedOperator(f"has the unknown inputs {', '.join(sorted(unknown))}")
     missing = operator.required - given_names
     if missing:
         raise BadArtifact(f"lacks its inputs {', '.join(sorted(missing))}", why="The program is damaged.")

@@ -27,7 +27,7 @@ def max_pool(
     pad: list[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """iOS15/pool.py; padding never wins."""
+    """iOS15/pool.py; padding is never the maximum."""
     axes = len(kernel_sizes)
     strides = strides or [1] * axes
     padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
@@ -47,7 +47,7 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """iOS15/pool.py; a mean over the window's own elements only if `exclude_padding_from_average`."""
+    """iOS15/pool.py; with `exclude_padding_from_average` only the window's own elements count."""
     axes = len(kernel_sizes)
     strides, pool = strides or [1] * axes, AVG_POOLS[axes]
     padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
@@ -69,17 +69,17 @@ def compute_explicit_padding(
     strides: Sequence[int],
     dilations: Sequence[int],
 ) -> Padding:
-    """Elements before and after each axis, as `spatial_dimensions_out_shape` of ops/defs/_utils.py has them.
+    """Return the padding before and after each axis, as `spatial_dimensions_out_shape` in ops/defs/_utils.py does.
 
-    `same` gives ceil(size / stride) outputs, with the odd element after the axis; `same_lower` with it before.
+    `same` gives ceil(size / stride) outputs, with an odd element after the axis; `same_lower`, before it.
     """
     if pad_type == "valid":
         return [(0, 0)] * len(kernel)
     if pad_type == "custom":
-        given = pad or [0] * 2 * len(kernel)
-        return list(zip(given[0::2], given[1::2], strict=True))
+        pad = pad or [0] * 2 * len(kernel)
+        return list(zip(pad[0::2], pad[1::2], strict=True))
     if pad_type not in ("same", "same_lower"):
-        raise UnsupportedOperator(f"pad_type {pad_type}", why="Known here: valid, custom, same, same_lower.")
+        raise UnsupportedOperator(f"pad_type {pad_type}", why="Supported: valid, custom, same, same_lower.")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     totals = [max(0, (ceil(n / s) - 1) * s + span - n) for n, s, span in zip(sizes, strides, spans, strict=True)]
     halves = [(total // 2, total - total // 2) for total in totals]
@@ -87,21 +87,23 @@ def compute_explicit_padding(
 
 
 def get_symmetric_padding(padding: Padding) -> list[int] | None:
-    """The padding on either side where both sides are alike, or None."""
+    """Return the padding per side if both sides are equal, or None."""
     return [before for before, _ in padding] if all(before == after for before, after in padding) else None
 
 
 def flatten_padding(padding: Padding) -> list[int]:
-    """`padding` in the order of `torch.nn.functional.pad`: the last axis first."""
+    """Return `padding` in the order of `torch.nn.functional.pad`: the last axis first."""
     return [side for sides in reversed(padding) for side in sides]
 
 
 def get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
-    """The padding as torch's pools take it: alike on both sides and at most half the kernel; None if it is not."""
+    """Return the padding for torch's pools: equal on both sides and at most half the kernel; None if it is not."""
     before = get_symmetric_padding(padding)
     return before if before is not None and all(2 * b <= k for b, k in zip(before, kernel, strict=True)) else None
 
 
 def reject_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
     if ceil_mode:
-        raise UnsupportedOperator(f"ceil_mode with the padding {padding}", why="It needs at most half a kernel a side.")
+        raise UnsupportedOperator(
+            f"ceil_mode with the padding {padding}", why="At most half a kernel per side is supported."
+        )

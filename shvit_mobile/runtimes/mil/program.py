@@ -1,6 +1,6 @@
-"""The reference executor: runs the program of a Core ML package with torch on the CPU, on any system.
+"""The reference executor: run the program of a Core ML package with torch on the CPU, on any system.
 
-It executes the specification, not the kernels of Apple's CPU, GPU or Neural Engine.
+It implements the specification, not the kernels of Apple's CPU, GPU or Neural Engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.errors import BadArtifact, InvalidConfig, ShapeMismatch, UnsupportedOperator
+from shvit_mobile.errors import BadArtifact, InvalidValue, ShapeMismatch, UnsupportedOperator
 from shvit_mobile.runtimes.mil.batching import batch_steps
 from shvit_mobile.runtimes.mil.batching_rules import NotBatchable
 from shvit_mobile.runtimes.mil.features import ProgramInput, describe_name_mismatch, read_inputs
@@ -29,7 +29,7 @@ from shvit_mobile.targets.coreml.spec.proto import import_messages
 ComputeMode = Literal["fp32", "fp16", "fp64"]
 ValueHook = Callable[[str, Tensor], Tensor | None]
 ArrayOrTensor = NDArray[Any] | Tensor
-# Images that run at once. Fewer keep the processor waiting for weights, more no longer fit its caches.
+# Fewer images make the processor wait for weights; more do not fit into its caches.
 MAX_BATCH_SIZE = 16
 
 
@@ -39,24 +39,23 @@ class CoreMLProgram:
     Attributes:
         mode: "fp32" and "fp64" compute every float in that precision; "fp16" computes in fp32 and rounds each value
             that the program declares as fp16.
-        path: of the package.
-        inputs: what it takes, by name.
-        outputs: the names of what it gives.
-        operators: how many there are of each kind, constants left out.
-        one_at_a_time: why many images do not run at once: the first operator that refuses, and its reason; None where
-            they do.
+        path: The package.
+        inputs: The inputs by name.
+        outputs: The names of the outputs.
+        operators: The number of operators of each type, without constants.
+        not_batchable_reason: The first operator that cannot run many images at once, and why; None if all can.
     """
 
     def __init__(self, path: AnyPath, *, mode: ComputeMode | None = None) -> None:
-        """Reads the package and decodes its constants.
+        """Read the package and decode its constants.
 
         Args:
-            path: of the package.
-            mode: None for "fp16" where the program declares fp16 values, and "fp32" where it does not.
+            path: The package.
+            mode: The precision (default: "fp16" if the program declares fp16 values, otherwise "fp32").
 
         Raises:
-            BadArtifact: the package is missing, damaged or not an ML Program.
-            UnsupportedOperator: it has operators, or forms of them, that the executor does not know.
+            BadArtifact: If the package is missing, damaged or not an ML Program.
+            UnsupportedOperator: If the executor does not implement one of its operators.
         """
         package = MLPackage(Path(path))
         function, block = find_entry_block(package)
@@ -69,32 +68,30 @@ class CoreMLProgram:
         self.path = package.path
         self._real = torch.float64 if self.mode == "fp64" else torch.float32
         self._constants, self._steps = self._bind_steps(operations, package)
-        self._by_rows, self.not_batchable_reason = self._batch_steps()
+        self._batched_steps, self.not_batchable_reason = self._batch_steps()
 
     @torch.inference_mode()
     def __call__(
         self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor, *, observe: ValueHook | None = None
     ) -> dict[str, Any]:
-        """Runs the program on one image or many.
+        """Run the program on one image or many.
 
         Args:
-            inputs: an array or tensor by name of input, of the declared shape; for an image uint8, shape (height,
-                width, 3), red first, or (height, width). For many, all inputs have one more axis before these if they
-                are images, and more than one row if they are tensors (1, …). The array itself where there is but one
-                input.
-            observe: called with the name and the tensor of every float input and every float value as it is made; it
-                must not change the tensor, but may return another one to take its place. Many images come some at a
-                time, along the first axis.
+            inputs: An array or tensor of the declared shape for each input, by name; or the array itself if there is
+                one input. An image is uint8, shape (height, width, 3) in RGB, or (height, width). Many images have an
+                additional first axis; many tensors (1, …) have the shape (images, …).
+            observe: Called with the name and the tensor of every float input and every float value as it is computed,
+                for a batch along the first axis. It must not change the tensor, but may return a replacement.
 
         Returns:
-            By name of output: an array (float32, or float64 in mode "fp64"), and of a classifier the label and a
-            dictionary of probabilities. For many images, arrays hold them along the first axis, and labels and
-            dictionaries come in lists.
+            For each output an array (float32, or float64 in mode "fp64"), and for a classifier the label and a
+            dictionary of probabilities. For many images, arrays have a first axis of images, and labels and
+            dictionaries are lists.
 
         Raises:
-            InvalidConfig: the names of the inputs are not the program's, or an image is not of uint8.
-            ShapeMismatch: an input is not of the declared shape, or inputs hold different numbers of images.
-            BadArtifact: an operator fails, or its result is not what the program declares.
+            InvalidValue: If the names of the inputs are not the program's, or an image is not uint8.
+            ShapeMismatch: If an input does not have the declared shape, or inputs have different numbers of images.
+            BadArtifact: If an operator fails, or its result differs from the program's declaration.
         """
         named = self.name_inputs(inputs)
         images = self.count_images(named)
@@ -107,37 +104,36 @@ class CoreMLProgram:
     def name_inputs(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
-                raise InvalidConfig("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+                raise InvalidValue("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
             return {next(iter(self.inputs)): inputs}
         if wrong := describe_name_mismatch(inputs, self.inputs):
-            raise InvalidConfig(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+            raise InvalidValue(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
         return inputs
 
     def count_images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:
-        """How many images the inputs hold; None for one that stands by itself."""
-        counts = {contract.count_images(named[name]) for name, contract in self.inputs.items()}
+        """Return the number of images in the inputs; None for one image without an axis of images."""
+        counts = {program_input.count_images(named[name]) for name, program_input in self.inputs.items()}
         if len(counts) > 1:
-            told = ", ".join(str(count) for count in sorted(count or 1 for count in counts))
-            raise ShapeMismatch(f"The inputs hold different numbers of images: {told}.", why="They belong together.")
+            numbers = ", ".join(map(str, sorted(count or 1 for count in counts)))
+            raise ShapeMismatch(f"The inputs have different numbers of images: {numbers}.")
         images = counts.pop() if counts else None
         if images == 0:
-            raise ShapeMismatch("The inputs hold no image.", why="The program runs on one or more.")
+            raise ShapeMismatch("The inputs have no image.", why="The program runs on one or more.")
         return images
 
     def _split_into_batches(
         self, named: Mapping[str, ArrayOrTensor], images: int
     ) -> Iterator[Mapping[str, ArrayOrTensor]]:
-        """The images in as many parts as are run after one another."""
-        at_once = 1 if self._by_rows is None else MAX_BATCH_SIZE
-        for first in range(0, images, at_once):
-            yield {name: given[first : first + at_once] for name, given in named.items()}
+        batch_size = 1 if self._batched_steps is None else MAX_BATCH_SIZE
+        for first in range(0, images, batch_size):
+            yield {name: array[first : first + batch_size] for name, array in named.items()}
 
     def run_batch(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
-        """What a part of the images gives, a row an image."""
-        if self._by_rows is not None:
-            return self._run(self._by_rows, named, len(next(iter(named.values()))), observe)
-        alone = self._run(self._steps, named, None, observe)
-        return {name: value if np.shape(value)[:1] == (1,) else value[None] for name, value in alone.items()}
+        """Return the outputs of one batch, with a first axis of images."""
+        if self._batched_steps is not None:
+            return self._run(self._batched_steps, named, len(next(iter(named.values()))), observe)
+        single = self._run(self._steps, named, None, observe)
+        return {name: value if np.shape(value)[:1] == (1,) else value[None] for name, value in single.items()}
 
     def _run(
         self,
@@ -161,16 +157,16 @@ class CoreMLProgram:
     def _bind_steps(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
         binder = StepBinder(package, self.inputs, self._real, rounding=self.mode == "fp16")
         steps = [step for step in map(binder.bind, operations) if step]
-        made = self.inputs.keys() | binder.constants.keys() | {output.name for s in steps for output in s.outputs}
-        if lost := set(self.outputs) - made:
-            raise BadArtifact(f"{self.path} makes no {', '.join(sorted(lost))}.", why="The program is damaged.")
+        computed = self.inputs.keys() | binder.constants.keys() | {output.name for s in steps for output in s.outputs}
+        if missing := set(self.outputs) - computed:
+            raise BadArtifact(f"{self.path} computes no {', '.join(sorted(missing))}.", why="The program is damaged.")
         used = set(self.outputs).union(*(step.uses for step in steps))
         constants = {name: value for name, value in binder.constants.items() if name in used}
         return constants, assign_lifetimes(steps, kept={*self.outputs, *constants})
 
     def _batch_steps(self) -> tuple[tuple[ProgramStep, ...] | None, str | None]:
-        """The steps that many images take at once, or why there are none."""
-        shapes = {name: contract.shape for name, contract in self.inputs.items()}
+        """Return the steps for many images at once, or the reason why there are none."""
+        shapes = {name: program_input.shape for name, program_input in self.inputs.items()}
         try:
             steps = batch_steps(self._steps, shapes, self.outputs, self._constants)
         except NotBatchable as reason:
@@ -179,43 +175,44 @@ class CoreMLProgram:
         return assign_lifetimes(fuse_quantize_dequantize(steps, self._constants, self.outputs), kept), None
 
     def _prepare_inputs(self, inputs: Mapping[str, ArrayOrTensor]) -> dict[str, Tensor]:
-        tensors = {name: contract.to_tensor(inputs[name], self._real) for name, contract in self.inputs.items()}
-        if self.mode == "fp16":
-            halves = {name for name, contract in self.inputs.items() if contract.dtype == "FLOAT16"}
-            tensors |= {name: tensors[name].half().to(self._real) for name in halves}
+        tensors = {}
+        for name, program_input in self.inputs.items():
+            tensor = program_input.to_tensor(inputs[name], self._real)
+            rounded = self.mode == "fp16" and program_input.dtype == "FLOAT16"
+            tensors[name] = tensor.half().to(self._real) if rounded else tensor
         return tensors
 
 
 def check_operators(operators: Counter[str], path: Path) -> None:
     unknown = {name: count for name, count in operators.most_common() if name not in OPERATORS}
     if unknown:
-        listed = ", ".join(f"{name} ({count})" for name, count in unknown.items())
+        names = ", ".join(f"{name} ({count})" for name, count in unknown.items())
         raise UnsupportedOperator(
-            f"{path} has operators that the reference executor does not know: {listed}.",
-            why="It knows those that SHViT needs; Core ML on a Mac knows them all.",
+            f"{path} has operators that the reference executor does not implement: {names}.",
+            why="It implements those that SHViT needs; Core ML on a Mac implements all.",
         )
 
 
 def declares_fp16(operations: Iterable[Any]) -> bool:
-    half = import_messages("MIL_pb2").FLOAT16
-    return any(output.type.tensorType.dataType == half for operation in operations for output in operation.outputs)
+    fp16 = import_messages("MIL_pb2").FLOAT16
+    return any(output.type.tensorType.dataType == fp16 for operation in operations for output in operation.outputs)
 
 
 def observe_values(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: ValueHook) -> None:
-    """Tells `observe` of those of the named values that are floats, and puts what it returns in their place."""
+    """Call `observe` with each named float value, and store the replacements that it returns."""
     for name in names:
         if isinstance(values[name], Tensor) and values[name].dtype == real:
-            other = observe(name, values[name])
-            values[name] = values[name] if other is None else other
+            replacement = observe(name, values[name])
+            values[name] = values[name] if replacement is None else replacement
 
 
 def join_outputs(parts: list[Any]) -> Any:
-    """An output of all images: rows of arrays one below the other, lists one after the other."""
+    """Concatenate an output of several batches."""
     if isinstance(parts[0], list):
         return [item for part in parts for item in part]
     return np.concatenate(parts)
 
 
 def copy_output(value: Any) -> Any:
-    """An output as a caller takes it: tensors as arrays of their own memory."""
+    """Return an output for the caller: a tensor becomes an array with its own memory."""
     return value.numpy().copy() if isinstance(value, Tensor) else value

@@ -1,4 +1,4 @@
-"""Joins `quantize` with the `dequantize` that alone takes its result: one pass over memory in place of nine."""
+"""Quantize-dequantize fusion: one pass over memory for a `quantize` whose only user is a `dequantize`, not nine."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from shvit_mobile.runtimes.mil.operations import ProgramStep
 from shvit_mobile.runtimes.mil.operators import OPERATORS, Operator
 from shvit_mobile.runtimes.mil.quantization import QUANTIZED_DTYPES
 
-# Elements that caches hold while one operation after the other goes over them.
+# The number of elements that stay in the caches between operations.
 BLOCK_ELEMENTS = 1 << 18
 SCALARS = ("scale", "zero_point")
 
 
-def quantize_dequantize(input: Tensor, *, scale: Tensor, zero_point: Tensor, output_dtype: str, half: bool) -> Tensor:
-    """What `dequantize` makes of what `quantize` makes of `input`, both with the same scalars.
+def quantize_dequantize(input: Tensor, *, scale: Tensor, zero_point: Tensor, output_dtype: str, fp16: bool) -> Tensor:
+    """Compute `dequantize(quantize(input))` with the same scalars in both, bit for bit.
 
-    The same numbers: within the limits of int8 every step is an integer that floats hold, so that the zero point may be
-    taken off the limits rather than off the steps.
+    Every int8 value is exact in float, so subtracting the zero point from the limits equals subtracting it from the
+    values.
 
     Args:
-        input: floats.
-        scale, zero_point: without axes.
+        input: Floats.
+        scale: A scalar.
+        zero_point: A scalar.
         output_dtype: "int8" or "uint8".
-        half: whether the result is also rounded to fp16.
+        fp16: Whether to round the result to fp16.
     """
     limits, zero = torch.iinfo(QUANTIZED_DTYPES[output_dtype]), int(zero_point)
     elements, result = input.reshape(-1), torch.empty(input.shape, dtype=input.dtype)
@@ -37,7 +38,7 @@ def quantize_dequantize(input: Tensor, *, scale: Tensor, zero_point: Tensor, out
         part = result.view(-1)[first : first + BLOCK_ELEMENTS]
         torch.div(elements[first : first + BLOCK_ELEMENTS], scale, out=part)
         part.round_().clamp_(limits.min - zero, limits.max - zero).mul_(scale)
-        if half:
+        if fp16:
             part.copy_(part.half())
     return result
 
@@ -48,28 +49,28 @@ QUANTIZE_DEQUANTIZE = Operator.from_function(quantize_dequantize, exact=True)
 def fuse_quantize_dequantize(
     steps: Iterable[ProgramStep], constants: Mapping[str, Any], kept: Iterable[str]
 ) -> list[ProgramStep]:
-    """`steps` with their round trips joined; `kept` are values that are wanted besides those that steps take."""
+    """Fuse pairs of steps; values in `kept` are needed besides those that steps take."""
     steps = list(steps)
     uses = Counter(name for step in steps for name in step.uses) + Counter(kept)
-    there = {
+    quantize_steps = {
         step.outputs[0].name: step
         for step in steps
         if step.operator is OPERATORS["quantize"] and uses[step.outputs[0].name] == 1
     }
-    joined: list[ProgramStep] = []
-    gone = set()
+    result: list[ProgramStep] = []
+    fused = set()
     for step in steps:
-        way_there = there.get(str(dict(step.inputs).get("input")))
-        if step.operator is OPERATORS["dequantize"] and way_there and have_same_scalars(way_there, step, constants):
-            joined.append(fuse_pair(way_there, step, constants))
-            gone.add(way_there.outputs[0].name)
+        source = quantize_steps.get(str(dict(step.inputs).get("input")))
+        if step.operator is OPERATORS["dequantize"] and source and have_same_scalars(source, step, constants):
+            result.append(fuse_pair(source, step, constants))
+            fused.add(source.outputs[0].name)
         else:
-            joined.append(step)
-    return [step for step in joined if step.outputs[0].name not in gone]
+            result.append(step)
+    return [step for step in result if step.outputs[0].name not in fused]
 
 
 def have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> bool:
-    """Whether both ways have the same parameters, and each has one of them for all elements."""
+    """Return whether both steps have the same parameters, and these are scalars."""
     pairs = [
         (get_scalar(quantize_step, name, constants), get_scalar(dequantize_step, name, constants)) for name in SCALARS
     ]
@@ -77,7 +78,7 @@ def have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, 
 
 
 def get_scalar(step: ProgramStep, name: str, constants: Mapping[str, Any]) -> Tensor | None:
-    """A parameter of one element, in int64 where it is an integer; None where it is computed or goes along an axis."""
+    """Return a scalar parameter, integers as int64; None if it is computed or has an axis."""
     source = dict(step.inputs).get(name)
     value = constants.get(str(source)) if source else step.fixed.get(name, torch.tensor(0))
     if not isinstance(value, Tensor) or value.ndim:
@@ -91,7 +92,7 @@ def fuse_pair(quantize_step: ProgramStep, dequantize_step: ProgramStep, constant
     return replace(
         dequantize_step,
         operator=QUANTIZE_DEQUANTIZE,
-        fixed={**scalars, "output_dtype": quantize_step.fixed["output_dtype"], "half": output.rounded},
+        fixed={**scalars, "output_dtype": quantize_step.fixed["output_dtype"], "fp16": output.rounded},
         inputs=(("input", dict(quantize_step.inputs)["input"]),),
         outputs=(replace(output, rounded=False),),
     )

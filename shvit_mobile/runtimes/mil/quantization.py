@@ -1,4 +1,4 @@
-"""MIL operators that quantize activations and take them back; iOS17/quantization_ops.py."""
+"""MIL operators that quantize and dequantize activations; iOS17/quantization_ops.py."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ QUANTIZED_DTYPES = {"int8": torch.int8, "uint8": torch.uint8}
 def quantize(
     input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, output_dtype: str, axis: int | None = None
 ) -> Tensor:
-    """clip(round(input / scale) + zero_point), halves to even.
+    """clip(round(input / scale) + zero_point), rounding half to even.
 
-    The quotient is not input times 1 / scale: that differs by one step where the rounding is close.
+    It divides, because multiplying by 1 / scale can change the result by one step.
     """
     if output_dtype not in QUANTIZED_DTYPES:
-        raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Known here: {', '.join(QUANTIZED_DTYPES)}.")
+        raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Supported: {', '.join(QUANTIZED_DTYPES)}.")
     integer = QUANTIZED_DTYPES[output_dtype]
     limits = torch.iinfo(integer)
     steps = (input / reshape_along_axis(scale, input, axis)).round_()
@@ -36,7 +36,7 @@ def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *
 
 
 def reshape_along_axis(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
-    """A scalar, or a vector laid along `axis` of `x`, in a shape that broadcasts with `x`."""
+    """Return a scalar, or a vector along `axis` of `x`, in a shape that broadcasts with `x`."""
     if axis is None or parameter.ndim == 0:
         return parameter
     return parameter.reshape([-1 if a == axis % x.ndim else 1 for a in range(x.ndim)])

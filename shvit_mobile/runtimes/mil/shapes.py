@@ -1,4 +1,4 @@
-"""MIL operators that move elements and compute nothing."""
+"""MIL operators that move elements without computing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def reshape(x: Tensor, *, shape: list[int]) -> Tensor:
-    """iOS15 and iOS17/tensor_transformation.py; a 0 keeps the axis at its place."""
+    """iOS15 and iOS17/tensor_transformation.py; a 0 keeps the axis."""
     return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape)])
 
 
@@ -19,7 +19,7 @@ def transpose(x: Tensor, *, perm: list[int]) -> Tensor:
 
 
 def expand_dims(x: Tensor, *, axes: list[int]) -> Tensor:
-    """iOS15/tensor_transformation.py; axes of the result."""
+    """iOS15/tensor_transformation.py; `axes` count in the result."""
     rank = x.ndim + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
@@ -39,7 +39,7 @@ def split(
 
 
 def concat(values: list[Tensor], *, axis: int, interleave: bool = False) -> Tensor:
-    """iOS15/tensor_operation.py; interleaved, it takes one slice of each value in turn."""
+    """iOS15/tensor_operation.py; if interleaved, it takes one slice of each value in turn."""
     if not interleave:
         return torch.cat(values, axis)
     axis %= values[0].ndim
@@ -56,10 +56,10 @@ def slice_by_index(
     end_mask: list[bool] | None = None,
     squeeze_mask: list[bool] | None = None,
 ) -> Tensor:
-    """iOS15 and iOS17/tensor_transformation.py; as numpy slices, negative strides too."""
+    """iOS15 and iOS17/tensor_transformation.py; like numpy slices, with negative strides."""
     strides = stride or [1] * x.ndim
     from_start, to_end, squeezed = (m or [False] * x.ndim for m in (begin_mask, end_mask, squeeze_mask))
-    for axis in reversed(range(x.ndim)):  # the last first, for a squeezed axis renumbers those after it
+    for axis in reversed(range(x.ndim)):  # backward, because a squeezed axis renumbers those after it
         if squeezed[axis]:
             x = x.select(axis, begin[axis])
             continue
@@ -79,6 +79,6 @@ def slice_by_size(x: Tensor, *, begin: list[int], size: list[int]) -> Tensor:
 
 def slice_axis(x: Tensor, axis: int, part: slice) -> Tensor:
     indices = range(*part.indices(x.shape[axis]))
-    if indices.step < 0:  # torch has no slices with negative steps
+    if indices.step < 0:  # torch has no negative steps
         return x.index_select(axis, torch.tensor(indices, dtype=torch.int64))
     return x[(slice(None),) * axis + (part,)]

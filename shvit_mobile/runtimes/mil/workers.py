@@ -1,8 +1,7 @@
-"""Processes in which a program runs on one image each, for programs that do not take many at once."""
+"""Worker processes that run one image each, for programs that cannot run many at once."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,51 +13,53 @@ from typing import Any, Self
 import torch
 
 from shvit_mobile.errors import BadArtifact
+from shvit_mobile.processes import count_processors
 from shvit_mobile.runtimes.mil.program import ArrayOrTensor, ComputeMode, CoreMLProgram, join_outputs
 
-# The program of a worker process; None in the process that starts them.
+# The program of a worker process; None in the main process.
 _program: CoreMLProgram | None = None
 
 
 class WorkerPool:
-    """A program in processes of its own, each with one thread; a context manager that ends them.
+    """Worker processes with one thread each; a context manager that ends them.
 
-    They start when more than one image comes, and live until `close`, or as long as this object does.
+    They start when more than one image comes, and live until `close` or the end of this object.
     """
 
     def __init__(self, program: CoreMLProgram, processes: int | None = None) -> None:
-        """
+        """Prepare the pool.
+
         Args:
-            program: the program, which single images are run with.
-            processes: how many; one a processor if None.
+            program: The program; it runs single images in this process.
+            processes: The number of processes (default: one per processor).
         """
-        self._here = program
+        self._program = program
         self._pool = ProcessPoolExecutor(
             processes or count_processors(),
-            mp_context=get_context("spawn"),  # a fork would inherit torch's threads, without their owners
+            mp_context=get_context("spawn"),  # a fork would inherit torch's locks without its threads
             initializer=load_worker_program,
             initargs=(program.path, program.mode),
         )
 
     def __call__(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> dict[str, Any]:
-        """As `CoreMLProgram.__call__`, without an observer.
+        """Run the program like `CoreMLProgram.__call__`, without an observer.
 
         Raises:
-            BadArtifact: also where a process died.
+            BadArtifact: Also if a process dies.
         """
-        named = self._here.name_inputs(inputs)
-        images = self._here.count_images(named)
+        named = self._program.name_inputs(inputs)
+        images = self._program.count_images(named)
         if images in (None, 1):
-            return self._here(named)
-        alone = [{name: given[index : index + 1] for name, given in named.items()} for index in range(images or 0)]
+            return self._program(named)
+        single = [{name: array[index : index + 1] for name, array in named.items()} for index in range(images or 0)]
         try:
-            parts = list(self._pool.map(run_worker, alone))
+            parts = list(self._pool.map(run_worker, single))
         except BrokenProcessPool:
             raise BadArtifact(
-                f"A process that ran {self._here.path} died.",
+                f"A process that ran {self._program.path} died.",
                 why="The machine ran out of memory, or the script that started it lacks `if __name__ == '__main__':`.",
             ) from None
-        return {name: join_outputs([part[name] for part in parts]) for name in self._here.outputs}
+        return {name: join_outputs([part[name] for part in parts]) for name in self._program.outputs}
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -80,10 +81,5 @@ def load_worker_program(path: Path, mode: ComputeMode) -> None:
 
 def run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:
     if _program is None:
-        raise BadArtifact("The process has no program.", why="It was not started by `WorkerPool`.")
+        raise BadArtifact("The process has no program.", why="`WorkerPool` did not start it.")
     return _program.run_batch(image)
-
-
-def count_processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,1 +1,1 @@
-"""The inside of artifacts: the values of their layers, found by the layers' names in the deploy form."""
+"""Show the values inside an artifact: at comparison points, or all of them."""

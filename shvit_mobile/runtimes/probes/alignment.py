@@ -1,26 +1,27 @@
-"""Where the layers of the deploy form are in the program of a Core ML package.
+"""Locate the layers of the deploy form in the program of a Core ML package.
 
-coremltools names its values after operators, not after layers, and its passes rename them. But a SHViT is a chain:
-every convolution needs the one before it, so any program has them in the same order, and the shapes of their weights
-prove that nothing is missing or added.
+coremltools names values after operators, not layers, and its passes rename them. But a SHViT is a chain: each
+convolution needs the one before it, so every program has them in the same order, and the shapes of their weights show
+that none is missing or added.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from shvit_mobile.deploy.comparison_points import ComparisonPoint, ComparisonPointKind
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.runtimes.probes.layers import PointLocation
+from shvit_mobile.runtimes.probes.protocols import PointLocation
+from shvit_mobile.targets.coreml.spec.package import get_input_name, iterate_input_names
 from shvit_mobile.targets.coreml.spec.values import read_shape
 
 LAYER_KINDS: dict[str, ComparisonPointKind] = {"conv": "conv", "linear": "linear"}
-# They carry a layer's output on: rectified, rounded to int8 and read back, in another float type.
+# They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
-# What leads to a landmark that no other stands for: the end of its name, and the layer that belongs to.
+# The layer that computes the input of a comparison point, by the end of the point's name.
 INPUT_PRODUCERS = {
     "patch_embed.0": "patch_embed.centre",
     ".mixer.m.qkv": ".mixer.m.pre_norm",
@@ -35,59 +36,59 @@ UserMap = defaultdict[str, list[Any]]
 def locate_points(
     operations: Sequence[Any], points: Iterable[ComparisonPoint], path: Path
 ) -> tuple[PointLocation, ...]:
-    """The place of every landmark.
+    """Locate each comparison point.
 
     Args:
-        operations: of the program, in its order.
-        landmarks: of the deploy form that it was made from.
-        path: of the package, for errors.
+        operations: The operations of the program, in order.
+        points: The comparison points of the deploy form that it was made from.
+        path: The package, for errors.
 
     Raises:
-        BadArtifact: its convolutions and linear layers are not the deploy form's.
+        BadArtifact: If its convolutions and linear layers are not those of the deploy form.
     """
     points, users = list(points), map_users(operations)
     layers = find_layers(operations)
     check_layers(layers, points, collect_shapes(operations), path)
-    places: list[PointLocation] = []
-    rest = iter(layers)
-    for landmark in points:
-        if landmark.kind == "residual":
-            places.append(PointLocation(landmark, find_residual_sum(places[-1], users, path), rectified=False))
+    locations: list[PointLocation] = []
+    remaining = iter(layers)
+    for point in points:
+        if point.kind == "residual":
+            locations.append(PointLocation(point, find_residual_sum(locations[-1], users, path), rectified=False))
         else:
-            value, rectified = follow_pass_through(next(rest).outputs[0].name, users)
-            places.append(PointLocation(landmark, value, rectified))
-    return tuple(places)
+            value, rectified = follow_pass_through(next(remaining).outputs[0].name, users)
+            locations.append(PointLocation(point, value, rectified))
+    return tuple(locations)
 
 
-def map_values_to_layers(operations: Sequence[Any], places: Sequence[PointLocation]) -> dict[str, str]:
-    """The layer that each value of a program belongs to: its own, or the one it is on the way to.
+def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLocation]) -> dict[str, str]:
+    """Map each value of a program to its layer: the one that computes it, or the one whose input it leads to.
 
     Args:
-        operations: of the program, in its order.
-        places: of its landmarks.
+        operations: The operations of the program, in order.
+        locations: The locations of its comparison points.
     """
-    sums = {place.value: place.point.name for place in places if place.point.kind == "residual"}
-    layers = iter([place.point.name for place in places if place.point.kind != "residual"])
-    ahead, last = next(layers), ""
-    owned: dict[str, str] = {}
+    sums = {location.value: location.point.name for location in locations if location.point.kind == "residual"}
+    layers = iter([location.point.name for location in locations if location.point.kind != "residual"])
+    upcoming, last = next(layers), ""
+    layer_of: dict[str, str] = {}
     for operation in operations:
         outputs = [output.name for output in operation.outputs]
         source = get_data_input_name(operation)
         if outputs[0] in sums:
-            owner = sums[outputs[0]]
+            layer = sums[outputs[0]]
         elif operation.type in LAYER_KINDS:
-            owner = last = ahead
-            ahead = next(layers, "")
-        elif operation.type in PASS_THROUGH_OPERATORS and source in owned:
-            owner = owned[source]
+            layer = last = upcoming
+            upcoming = next(layers, "")
+        elif operation.type in PASS_THROUGH_OPERATORS and source in layer_of:
+            layer = layer_of[source]
         else:
-            owner = name_input_producer(ahead) if ahead else last
-        owned |= dict.fromkeys(outputs, owner)
-    return owned
+            layer = name_input_producer(upcoming) if upcoming else last
+        layer_of |= dict.fromkeys(outputs, layer)
+    return layer_of
 
 
 def name_input_producer(layer: str) -> str:
-    """The name of what computes the input of a layer."""
+    """Return the name of the layer that computes the input of `layer`."""
     for end, name in INPUT_PRODUCERS.items():
         if layer.endswith(end):
             return layer.removesuffix(end) + name
@@ -101,46 +102,46 @@ def find_layers(operations: Iterable[Any]) -> list[Any]:
 def check_layers(
     layers: Sequence[Any], points: Sequence[ComparisonPoint], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
-    """Raises `BadArtifact` unless a program's layers are the deploy form's: kind by kind, shape by shape."""
-    wanted = [(landmark.kind, landmark.weight_shape) for landmark in points if landmark.kind != "residual"]
-    there = [(LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
-    if there == wanted:
+    """Raise `BadArtifact` unless the layers of a program have the kinds and shapes of the deploy form's."""
+    layer_points = [point for point in points if point.kind != "residual"]
+    expected = [(point.kind, point.weight_shape) for point in layer_points]
+    actual = [(LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
+    if actual == expected:
         return
-    names = [landmark.name for landmark in points if landmark.kind != "residual"]
-    pairs = zip(names, wanted, there, strict=False)
-    differ = next((f"{name} is {want}, there is {found}" for name, want, found in pairs if want != found), "")
+    pairs = zip(layer_points, expected, actual, strict=False)
+    difference = next((f"{point.name} is {want}, here it is {got}" for point, want, got in pairs if want != got), "")
     raise BadArtifact(
-        f"The layers of {path.name} are not its checkpoint's: {differ or f'{len(there)} of {len(wanted)}'}.",
-        why="Layers are found by the order and the shapes of their weights.",
+        f"The layers of {path.name} are not its checkpoint's: {difference or f'{len(actual)} of {len(expected)}'}.",
+        why="shvit-mobile finds layers by the order and the shapes of their weights.",
         hint="Export it again.",
     )
 
 
-def find_residual_sum(place: PointLocation, users: UserMap, path: Path) -> str:
-    """The value of the residual sum that a layer's output goes into."""
-    for operation in users[place.value]:
+def find_residual_sum(location: PointLocation, users: UserMap, path: Path) -> str:
+    """Return the name of the residual sum that takes a layer's output."""
+    for operation in users[location.value]:
         if operation.type == "add":
             return str(operation.outputs[0].name)
     raise BadArtifact(
-        f"{path.name} adds nothing to the output of {place.point.name}.",
+        f"{path.name} adds nothing to the output of {location.point.name}.",
         why="In the deploy form a residual sum follows it.",
         hint="Export it again.",
     )
 
 
 def follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
-    """The last of the float values that only carry `value` on, and whether a relu is among them."""
-    found, rectified = value, False
+    """Return the last float value that only passes `value` on, and whether a ReLU lies between."""
+    last, rectified = value, False
     while len(users[value]) == 1 and users[value][0].type in PASS_THROUGH_OPERATORS:
         operation = users[value][0]
         rectified = rectified or operation.type == "relu"
         value = operation.outputs[0].name
-        found = found if operation.type == "quantize" else value
-    return found, rectified
+        last = last if operation.type == "quantize" else value
+    return last, rectified
 
 
 def map_users(operations: Iterable[Any]) -> UserMap:
-    """The operations that take each value."""
+    """Map each value to the operations that take it."""
     users: UserMap = defaultdict(list)
     for operation in operations:
         for name in iterate_input_names(operation):
@@ -149,7 +150,7 @@ def map_users(operations: Iterable[Any]) -> UserMap:
 
 
 def collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
-    """The declared shape of each tensor."""
+    """Return the declared shape of each tensor by name."""
     return {
         output.name: read_shape(output.type.tensorType)
         for operation in operations
@@ -158,18 +159,6 @@ def collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def iterate_input_names(operation: Any) -> Iterator[str]:
-    """The names of all values that an operation takes."""
-    for argument in operation.inputs.values():
-        yield from (binding.name for binding in argument.arguments if binding.WhichOneof("binding") == "name")
-
-
-def get_input_name(operation: Any, name: str) -> str:
-    """The value that an operation takes as its input `name`; empty where it takes none by name."""
-    argument = operation.inputs[name].arguments if name in operation.inputs else ()
-    return next((binding.name for binding in argument if binding.WhichOneof("binding") == "name"), "")
-
-
 def get_data_input_name(operation: Any) -> str:
-    """What an operation that carries a value on takes: `x`, or `input` where it rounds."""
+    """Return the value that a pass-through operation takes: `x`, or `input` where it rounds."""
     return get_input_name(operation, "x") or get_input_name(operation, "input")

@@ -1,6 +1,6 @@
-"""Inside a Core ML package, on any system: the reference executor shows every value of the program.
+"""A probe and an observer of Core ML packages: the reference executor shows every value of the program.
 
-On a Mac too: Core ML itself shows nothing but the outputs.
+They use it on a Mac too, because Core ML itself shows only the outputs.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.deploy.comparison_points import ComparisonPoint
-from shvit_mobile.runtimes.coreml import prepare_images
+from shvit_mobile.runtimes.coreml import REFERENCE_ENGINE, prepare_images
 from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram, declares_fp16
-from shvit_mobile.runtimes.probes.activations import ObservedValue, ValueCallback
-from shvit_mobile.runtimes.probes.alignment import get_input_name, locate_points, map_values_to_layers
-from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.runtimes.probes.alignment import locate_points, map_values_to_layers
+from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
+from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, list_operations, map_producers
 from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
 
-ENGINE = "shvit-mobile reference executor"
-# They square and sum what they take; `axes` says over what.
+# They sum the squares of their input over `axes`.
 NORM_OPERATORS = ("layer_norm", "instance_norm")
 REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum")
 
 
 class CoreMLActivationProbe:
-    """A `Probe`."""
+    """An `ActivationProbe`."""
 
-    engine = ENGINE
+    engine = REFERENCE_ENGINE
 
     def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
-        """Raises:
-        BadArtifact: the package is damaged, or its layers are not the deploy form's.
-        UnsupportedOperator: it has operators that the executor does not know.
+        """Open the package.
+
+        Raises:
+            BadArtifact: If it is damaged, or its layers are not those of the deploy form.
+            UnsupportedOperator: If the executor does not implement one of its operators.
         """
         self._artifact = artifact
         self._program = CoreMLProgram(artifact.path)
         self.locations = locate_points(list_operations(MLPackage(artifact.path)), points, artifact.path)
-        self._names = {place.value: place.point.name for place in self.locations}
+        self._names = {location.value: location.point.name for location in self.locations}
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         return self._run(pixels, {})
@@ -51,31 +52,31 @@ class CoreMLActivationProbe:
         return self._run(pixels, forced_values)
 
     def _run(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        seen: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
 
         def observe(name: str, value: Tensor) -> Tensor | None:
             layer = self._names.get(name)
             if layer is None:
                 return None
-            seen[layer] = value
+            values[layer] = value
             return self._round_to_mode(forced_values[layer]) if layer in forced_values else None
 
         manifest = self._artifact.manifest
         self._program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
-        return seen
+        return values
 
     def _round_to_mode(self, value: Tensor) -> Tensor:
-        """A float32 value as the program holds it."""
+        """Round a float32 value to the precision in which the program stores it."""
         return value.half().float() if self._program.mode == "fp16" else value
 
 
 class CoreMLActivationObserver:
-    """A `Watch`."""
+    """An `ActivationObserver`."""
 
-    engine = ENGINE
+    engine = REFERENCE_ENGINE
 
     def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
-        """Raises what `CoreMLActivationProbe` raises."""
+        """Open the package; raises what `CoreMLActivationProbe` raises."""
         self._artifact, self._programs = artifact, dict[ComputeMode, CoreMLProgram]()
         package = MLPackage(artifact.path)
         operations = list_operations(package)
@@ -92,7 +93,7 @@ class CoreMLActivationObserver:
 
     def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
         manifest = self._artifact.manifest
-        # A program without fp16 values has none that the executor would round.
+        # The executor rounds only values that the program declares as fp16; `_observe` rounds the others.
         program = self._get_program("fp16" if round_to_fp16 and self.computes_in_fp16 else "fp32")
         observe = partial(self._observe, on_value, rounds=round_to_fp16 and not self.computes_in_fp16)
         program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
@@ -107,36 +108,29 @@ class CoreMLActivationObserver:
             value = value.half().float()
         on_value(self._values.get(name) or ObservedValue(name, "input", "input"), value)
         if name in self._norms:
-            made, axes = self._norms[name]
-            on_value(self._values[made].with_part("squares"), value.square())
-            on_value(self._values[made].with_part("sum"), sum_over_axes(value.square(), axes))
+            result, axes = self._norms[name]
+            on_value(self._values[result].with_part("squares"), value.square())
+            on_value(self._values[result].with_part("sum"), sum_over_axes(value.square(), axes))
         if name in self._sums:
-            made, axes = self._sums[name]
-            on_value(self._values[made].with_part("sum"), sum_over_axes(value, axes))
+            result, axes = self._sums[name]
+            on_value(self._values[result].with_part("sum"), sum_over_axes(value, axes))
         return value if rounds else None
-
-
-def list_operations(package: MLPackage) -> list[Any]:
-    """The operations of the program, in its order."""
-    _, block = find_entry_block(package)
-    return list(block.operations)
 
 
 def find_reductions(
     operations: Sequence[Any], types: Sequence[str], package: MLPackage
 ) -> dict[str, tuple[str, list[int] | None]]:
-    """By what an operation of some types takes: what it makes, and the axes it sums over; None is all."""
-    made_by = {output.name: operation for operation in operations for output in operation.outputs}
+    """Map the input of each operation of `types` to its result and the axes that it sums over; None means all."""
+    producers = map_producers(operations)
     return {
-        get_input_name(operation, "x"): (operation.outputs[0].name, read_axes(operation, made_by, package))
+        get_input_name(operation, "x"): (operation.outputs[0].name, read_axes(operation, producers, package))
         for operation in operations
         if operation.type in types
     }
 
 
 def read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) -> list[int] | None:
-    """An instance norm, which has none, sums over all axes but the first two."""
-    if operation.type == "instance_norm":
+    if operation.type == "instance_norm":  # it has no `axes`
         return [2, 3]
     if "axes" not in operation.inputs:
         return None

@@ -1,8 +1,8 @@
-"""Inside an ONNX file: its graph with a further output, or a cut, at every landmark.
+"""A probe of ONNX files: the graph with an additional output, or a cut, at each comparison point.
 
-ONNX Runtime runs it node by node, its optimisations off: they would make one kernel of several layers, whose inner
-values nobody sees. So int8 layers are computed between their QuantizeLinear and DequantizeLinear as the graph says,
-and what a fused kernel adds shows in the drift of the logits only.
+ONNX Runtime runs it node by node with optimizations off, because a fused kernel hides the values between its layers.
+So int8 layers run between QuantizeLinear and DequantizeLinear as the graph says, and the error that fused kernels add
+is visible only in the drift of the logits.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.deploy.comparison_points import ComparisonPoint
-from shvit_mobile.errors import BadArtifact
-from shvit_mobile.runtimes.onnxruntime import LOG_LEVEL_FATAL, get_first_line
-from shvit_mobile.runtimes.probes.layers import PointLocation
+from shvit_mobile.errors import BadArtifact, get_first_line
+from shvit_mobile.runtimes.onnxruntime import ENGINE, LOG_LEVEL_FATAL, open_session
+from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.onnx.inventory import read_onnx_model
 
@@ -31,32 +31,35 @@ FLOAT = onnx.TensorProto.FLOAT
 
 
 class ONNXActivationProbe:
-    """A `Probe`."""
+    """An `ActivationProbe`."""
+
+    engine = f"{ENGINE}, optimisations off"
 
     def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
-        """Raises:
-        BadArtifact: the file is damaged, or its nodes are not named after the deploy form's layers.
+        """Open the file.
+
+        Raises:
+            BadArtifact: If it is damaged, or its nodes do not have the names of the deploy form's layers.
         """
-        self.engine = f"ONNX Runtime {onnxruntime.__version__} (CPU), optimisations off"
         self._artifact = artifact
         model = read_onnx_model(artifact.path)
         self.locations = locate_points(model.graph, points, artifact)
-        self._names = [place.value for place in self.locations]
-        shown = add_outputs(model, self._names)
+        self._names = [location.value for location in self.locations]
+        extended = add_outputs(model, self._names)
         self._free, self._forced = (
-            open_unoptimized_session(shown, artifact),
-            open_unoptimized_session(cut_graph(shown, self._names), artifact),
+            open_unoptimized_session(extended, artifact),
+            open_unoptimized_session(cut_graph(extended, self._names), artifact),
         )
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         return self._run(self._free, self._prepare_feed(pixels))
 
     def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        fed = {name_forced_input(place.value): forced_values[place.point.name].numpy() for place in self.locations}
-        taken = {there.name for there in self._forced.get_inputs()}
-        return self._run(
-            self._forced, {name: x for name, x in (self._prepare_feed(pixels) | fed).items() if name in taken}
-        )
+        feed = self._prepare_feed(pixels) | {
+            name_forced_input(location.value): forced_values[location.point.name].numpy() for location in self.locations
+        }
+        names = [value.name for value in self._forced.get_inputs()]
+        return self._run(self._forced, {name: feed[name] for name in names})
 
     def _prepare_feed(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         manifest = self._artifact.manifest
@@ -65,48 +68,49 @@ class ONNXActivationProbe:
     def _run(self, session: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         try:
             values = session.run(self._names, inputs)
-        except Exception as reason:  # ONNX Runtime's errors have no base of their own
+        except Exception as reason:  # ONNX Runtime's errors have no common base
             raise BadArtifact(f"ONNX Runtime cannot run {self._artifact.path}: {get_first_line(reason)}") from reason
-        return {place.point.name: torch.from_numpy(value) for place, value in zip(self.locations, values, strict=True)}
+        names = [location.point.name for location in self.locations]
+        return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
 
 
 def locate_points(
     graph: onnx.GraphProto, points: Sequence[ComparisonPoint], artifact: Artifact
 ) -> tuple[PointLocation, ...]:
-    """The place of every landmark, whose name its nodes have."""
+    """Locate each comparison point by the name of its node."""
     nodes = {node.name: node for node in graph.node}
-    places = []
-    for landmark in points:
-        name = f"{landmark.name}.add" if landmark.kind == "residual" else landmark.name
+    locations = []
+    for point in points:
+        name = f"{point.name}.add" if point.kind == "residual" else point.name
         if name not in nodes:
             raise BadArtifact(
                 f"{artifact.path.name} has no node '{name}'.",
-                why="Layers are found by the names that shvit-mobile gives their nodes.",
-                hint="Export it again: shvit-mobile export --target onnx",
+                why="shvit-mobile finds layers by the names that it gives their nodes.",
+                hint="Export it again.",
             )
         rectified, rounded = f"{name}.relu", f"{name}.output"
         last = next(node for node in (rounded, rectified, name) if node in nodes)
-        places.append(PointLocation(landmark, nodes[last].output[0], rectified in nodes))
-    return tuple(places)
+        locations.append(PointLocation(point, nodes[last].output[0], rectified in nodes))
+    return tuple(locations)
 
 
 def add_outputs(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
-    """A copy of `model` that gives `values` besides its outputs."""
-    shown = deepcopy(model)
-    known = {output.name for output in shown.graph.output}
-    shown.graph.output.extend(make_unshaped_value_info(value) for value in values if value not in known)
-    return shown
+    """Return a copy of `model` with `values` as additional outputs."""
+    extended = deepcopy(model)
+    known = {output.name for output in extended.graph.output}
+    extended.graph.output.extend(make_unshaped_value_info(value) for value in values if value not in known)
+    return extended
 
 
 def cut_graph(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
-    """A copy of `model` in which whoever takes one of `values` takes an input in its place."""
-    parts = deepcopy(model)
+    """Return a copy of `model` in which each use of `values` is a new input."""
+    cut = deepcopy(model)
     wanted, used = set(values), set[str]()
-    for node in parts.graph.node:
+    for node in cut.graph.node:
         used |= wanted & set(node.input)
         node.input[:] = [name_forced_input(name) if name in wanted else name for name in node.input]
-    parts.graph.input.extend(make_unshaped_value_info(name_forced_input(value)) for value in values if value in used)
-    return parts
+    cut.graph.input.extend(make_unshaped_value_info(name_forced_input(value)) for value in values if value in used)
+    return cut
 
 
 def name_forced_input(value: str) -> str:
@@ -121,7 +125,4 @@ def open_unoptimized_session(model: onnx.ModelProto, artifact: Artifact) -> onnx
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_LEVEL_FATAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as reason:  # ONNX Runtime's errors have no base of their own
-        raise BadArtifact(f"ONNX Runtime cannot load {artifact.path}: {get_first_line(reason)}") from reason
+    return open_session(model.SerializeToString(), options, path=artifact.path)

@@ -1,4 +1,4 @@
-"""What is inside a Core ML package, read from the package alone."""
+"""Read the inventory of a Core ML package: operators, weights and int8 layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.targets.coreml.spec.dtypes import Dtype, find_dtype
-from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, list_operations, map_producers
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.targets.coreml.spec.values import read_shape
 
@@ -19,35 +19,34 @@ LAYER_OPERATORS = ("conv", "linear")
 
 
 def read_inventory(path: AnyPath) -> Inventory:
-    """Operators by their MIL type (constants left out), bytes of weights by dtype, and the layers that run in int8.
+    """Count the operators by MIL type without constants, the bytes of weights by dtype, and the int8 layers.
 
     Raises:
-        BadArtifact: the package is missing, damaged or not an ML Program.
+        BadArtifact: If the package is missing, damaged or not an ML Program.
     """
-    _, block = find_entry_block(MLPackage(Path(path)))
-    operations = list(block.operations)
-    made_by = {output.name: operation for operation in operations for output in operation.outputs}
+    operations = list_operations(MLPackage(Path(path)))
+    producers = map_producers(operations)
     return Inventory(
         operators=dict(Counter(o.type for o in operations if o.type != "const").most_common()),
         weight_bytes=count_weight_bytes(operations),
-        quantized_layers=sum(o.type in LAYER_OPERATORS and is_quantized_layer(o, made_by) for o in operations),
+        quantized_layers=sum(o.type in LAYER_OPERATORS and is_quantized_layer(o, producers) for o in operations),
     )
 
 
 def count_weight_bytes(operations: list[Any]) -> dict[str, int]:
-    """Bytes of the constants that are floats or small integers: the others are shapes, axes and strides."""
-    counted: Counter[str] = Counter()
+    """Count the bytes of constants that are floats or small integers; the others are shapes, axes and strides."""
+    counts: Counter[str] = Counter()
     for operation in operations:
         for value in iterate_constants(operation):
             tensor_type = value.type.tensorType
             dtype = find_dtype(tensor_type.dataType)
             if is_weight_dtype(dtype):
-                counted[get_python_dtype_name(dtype)] += -(-prod(read_shape(tensor_type)) * dtype.bits // 8)
-    return dict(counted.most_common())
+                counts[dtype.name.lower()] += -(-prod(read_shape(tensor_type)) * dtype.bits // 8)
+    return dict(counts.most_common())
 
 
 def iterate_constants(operation: Any) -> Iterator[Any]:
-    """The numbers that an operation holds, in attributes and in inputs, as MIL.proto's Values."""
+    """Yield the numeric constants of an operation, in attributes and inputs, as MIL.proto's Values."""
     inline = (b.value for a in operation.inputs.values() for b in a.arguments if b.WhichOneof("binding") == "value")
     for value in (*operation.attributes.values(), *inline):
         if (
@@ -61,19 +60,14 @@ def is_weight_dtype(dtype: Dtype) -> bool:
     return dtype.floating or (dtype.bits <= 8 and dtype.name != "BOOL")
 
 
-def get_python_dtype_name(dtype: Dtype) -> str:
-    """ "float16" for FLOAT16."""
-    return dtype.name.lower()
-
-
 def is_quantized_layer(layer: Any, producers: Mapping[str, Any]) -> bool:
-    """Whether a layer takes its activations from a `dequantize` and its weights from integers."""
+    """Return whether a layer takes its activations from a `dequantize` and its weights from int8 constants."""
     image, weight = find_producer(layer, "x", producers), find_producer(layer, "weight", producers)
     return image is not None and image.type == "dequantize" and weight is not None and holds_integers(weight, producers)
 
 
 def holds_integers(operation: Any, producers: Mapping[str, Any]) -> bool:
-    """Whether an operation that makes weights makes them of int8 constants: `constexpr_…` or `dequantize`."""
+    """Return whether an operation decompresses int8 constants: `constexpr_…` or `dequantize`."""
     sources = [operation, *filter(None, (find_producer(operation, name, producers) for name in operation.inputs))]
     dtypes = {
         find_dtype(value.type.tensorType.dataType).name
@@ -86,6 +80,5 @@ def holds_integers(operation: Any, producers: Mapping[str, Any]) -> bool:
 
 
 def find_producer(operation: Any, name: str, producers: Mapping[str, Any]) -> Any | None:
-    """The operation that makes the input `name` of another one; None for inputs of the program and inline values."""
-    arguments = operation.inputs[name].arguments if name in operation.inputs else ()
-    return next((producers.get(a.name) for a in arguments if a.WhichOneof("binding") == "name"), None)
+    """Return the operation that computes the input `name`; None for inputs of the program and inline values."""
+    return producers.get(get_input_name(operation, name))

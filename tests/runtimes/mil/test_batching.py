@@ -19,7 +19,7 @@ from shvit_mobile.errors import InvalidConfig, ShapeMismatch
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.runtimes.mil.program import MAX_BATCH_SIZE, CoreMLProgram
 from shvit_mobile.runtimes.mil.qdq_fusion import BLOCK_ELEMENTS, QUANTIZE_DEQUANTIZE, quantize_dequantize
 from shvit_mobile.runtimes.mil.quantization import dequantize, quantize
@@ -43,7 +43,7 @@ def lowered(tmp_path_factory):
             build_trained_model(build_random_shvit(SMALL if variant == "small" else variant), size=SIZE)
         )
         images = open_images(write_picture_folder(folder / "pictures", count=4, size=(80, 110)))
-        recipe = calibrate(deployed, images, precision=precision, count=4)
+        recipe = calibrate_recipe(deployed, images, precision=precision, count=4)[0]
         return lower(deployed, recipe, "coreml", folder).path
 
     return package
@@ -80,7 +80,7 @@ def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, pr
     with torch.inference_mode():
         alone = [compute_every_value(program, picture) for picture in draw_pictures()]
         trips = 0
-        for step in program._by_rows:
+        for step in program._batched_steps:
             given = {n: torch.cat([values[n] for values in alone]) for n in step.uses - program._constants.keys()}
             step.run(given := program._constants | given, N)
             for output in step.outputs:
@@ -204,8 +204,8 @@ def test_an_operator_runs_on_many_images_at_once(many_operators, name):
 
 def test_only_those_round_trips_are_joined_whose_steps_nobody_else_takes(many_operators):
     program, _, _ = many_operators
-    joined = [step.title for step in program._by_rows if step.operator is QUANTIZE_DEQUANTIZE]
-    left = [step.title for step in program._by_rows if step.operator.function is quantize]
+    joined = [step.title for step in program._batched_steps if step.operator is QUANTIZE_DEQUANTIZE]
+    left = [step.title for step in program._batched_steps if step.operator.function is quantize]
     assert len(joined) == 1
     assert len(left) == 3
 
@@ -276,7 +276,7 @@ def test_a_round_trip_is_exactly_there_and_back(dtype, half):
     x[:400] = (torch.arange(400) - 200.5) * scale  # close to ties
     x[400], x[401] = torch.inf, -1e30
     expected = dequantize(quantize(x, scale, zero, output_dtype=dtype), scale, zero)
-    actual = quantize_dequantize(x.reshape(8, -1), scale=scale, zero_point=zero.long(), output_dtype=dtype, half=half)
+    actual = quantize_dequantize(x.reshape(8, -1), scale=scale, zero_point=zero.long(), output_dtype=dtype, fp16=half)
     assert torch.equal(actual.reshape(-1), expected.half().float() if half else expected)
 
 

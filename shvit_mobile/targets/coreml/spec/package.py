@@ -1,8 +1,9 @@
-"""A Core ML package on disk: its manifest, its program and its weights."""
+"""Read a Core ML package: its manifest, its program and its weights."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ class MLPackage:
     """An opened `.mlpackage`.
 
     Attributes:
-        path: of the package.
-        model: the protobuf message (`Model.proto`), an ML Program.
+        path: The package.
+        model: The protobuf message (`Model.proto`), an ML Program.
 
     Raises:
-        BadArtifact: the package, its manifest or its model is missing, damaged or not an ML Program.
+        BadArtifact: If the package, its manifest or its model is missing, damaged or not an ML Program.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,10 +33,10 @@ class MLPackage:
         self._blob_files: dict[str, BlobFile] = {}
 
     def open_blob_file(self, name: str) -> BlobFile:
-        """The weights that the program calls `name`, as in `@model_path/weights/weight.bin`.
+        """Open the weights that the program calls `name`, as in `@model_path/weights/weight.bin`.
 
         Raises:
-            BadArtifact: the name leads out of the package, or the file cannot be read.
+            BadArtifact: If the name leads out of the package, or the file cannot be read.
         """
         if name not in self._blob_files:
             if not name.startswith(MODEL_PATH):
@@ -48,7 +49,7 @@ class MLPackage:
 
 
 def find_root_model(package: Path) -> Path:
-    """The model file that the package's manifest names."""
+    """Return the model file that the package's manifest names."""
     if not package.is_dir():
         kind = "is not a folder" if package.exists() else "does not exist"
         raise BadArtifact(f"{package} {kind}.", why="A Core ML package is a folder that ends in .mlpackage.")
@@ -58,25 +59,27 @@ def find_root_model(package: Path) -> Path:
         name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
     except OSError as reason:
         raise BadArtifact(f"{manifest} cannot be read: {reason.strerror}.", why="It names the model.") from None
-    except ValueError:  # JSON's and Unicode's errors are both of it
+    except ValueError:  # the base of JSON's and Unicode's errors
         raise BadArtifact(f"{manifest} is not JSON.", why="It is damaged.", hint="Export it again.") from None
     except (KeyError, TypeError) as reason:
-        raise BadArtifact(f"{manifest} names no root model: {reason}.", why="It is damaged or made by hand.") from None
+        raise BadArtifact(
+            f"{manifest} names no root model: {reason}.", why="It is damaged or edited by hand."
+        ) from None
     if not isinstance(name, str):
         raise BadArtifact(f"{manifest} names {name!r} as its root model.", why="It should be a path.")
     return resolve_inside_package(package, package / "Data", name, manifest)
 
 
 def resolve_inside_package(package: Path, folder: Path, name: str, source: Path) -> Path:
-    """`folder / name`, refused where it leads out of the package; `source` is the file that says so."""
+    """Return `folder / name`; raise `BadArtifact`, which names the file `source`, if it is outside the package."""
     path = folder / name
     if ".." in Path(name).parts or not path.resolve().is_relative_to(package.resolve()):
-        raise BadArtifact(f"{source} leads out of the package, to '{name}'.", why="It was not made by an exporter.")
+        raise BadArtifact(f"{source} leads out of the package, to '{name}'.", why="No exporter writes such a path.")
     return path
 
 
 def parse_model(path: Path) -> Any:
-    """The protobuf message in a model file."""
+    """Parse the protobuf message in a model file."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     model = import_messages("Model_pb2").Model()
@@ -93,7 +96,7 @@ def parse_model(path: Path) -> Any:
 
 
 def find_entry_block(package: MLPackage) -> tuple[Any, Any]:
-    """The function that runs by default, and its block of operations."""
+    """Return the function that runs by default, and its block of operations."""
     name = package.model.description.defaultFunctionName or "main"
     functions = package.model.mlProgram.functions
     if name not in functions:
@@ -102,3 +105,26 @@ def find_entry_block(package: MLPackage) -> tuple[Any, Any]:
     if function.opset not in function.block_specializations:
         raise BadArtifact(f"{package.path} has no block for its opset '{function.opset}'.", why="It is damaged.")
     return function, function.block_specializations[function.opset]
+
+
+def list_operations(package: MLPackage) -> list[Any]:
+    """Return the operations of the program, in order."""
+    _, block = find_entry_block(package)
+    return list(block.operations)
+
+
+def map_producers(operations: Iterable[Any]) -> dict[str, Any]:
+    """Map the name of each value to the operation that computes it."""
+    return {output.name: operation for operation in operations for output in operation.outputs}
+
+
+def iterate_input_names(operation: Any) -> Iterator[str]:
+    """Yield the names of all values that an operation takes."""
+    for argument in operation.inputs.values():
+        yield from (binding.name for binding in argument.arguments if binding.WhichOneof("binding") == "name")
+
+
+def get_input_name(operation: Any, name: str) -> str:
+    """Return the value that an operation takes as its input `name`; empty if it takes none by name."""
+    bindings = operation.inputs[name].arguments if name in operation.inputs else ()
+    return next((binding.name for binding in bindings if binding.WhichOneof("binding") == "name"), "")

@@ -9,7 +9,7 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
-.PHONY: demo test lint test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
+.PHONY: demo test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
 .PHONY: test-slow train-demo clean
 
 demo: $(INSTALLED)
@@ -22,6 +22,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The documentation as a site in build/site, in strict mode; in Chromium, if there is one, no page may overflow.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	$(BIN)/python tools/check_site.py build/site
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64"

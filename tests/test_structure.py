@@ -1,0 +1,73 @@
+"""The code keeps the structure that newcomers rely on: names, layers' words, and the public interface."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import shvit_mobile
+
+ROOT = Path(__file__).parents[1]
+# Verbs that only look like participles.
+VERBS = {"embed", "feed", "need", "seed", "read", "bring", "string"}
+IRREGULAR = set(
+    "beaten begun bound brought built cut done drawn driven fed felt found given gone grown held hidden kept known laid "
+    "left lent lost made meant met paid put said seen sent shown sold spent split stood taken taught thought told "
+    "understood won worn written".split()
+) - {"cut", "put", "split"}
+# Functions that keep such a name, and why.
+EXCEPTIONS: dict[str, str] = {}
+# Commands that set the machine up are the same for a Python user.
+SETUP = re.compile(r"(pip install|shvit-mobile doctor|xcode-select|apt-get)[^.:;]*")
+
+
+def list_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def iterate_functions(path: Path) -> Iterator[ast.FunctionDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+def is_participle(name: str) -> bool:
+    first = name.strip("_").split("_")[0]
+    return first not in VERBS and (first in IRREGULAR or first.endswith(("ed", "ing")))
+
+
+def test_functions_are_not_named_with_participles() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{function.name}"
+        for path in list_files("shvit_mobile", "cli", "tools")
+        for function in iterate_functions(path)
+        if is_participle(function.name)
+    }
+    assert found == set(EXCEPTIONS), sorted(found ^ set(EXCEPTIONS))
+
+
+@pytest.mark.parametrize("name", ["folded", "told", "following", "_made", "taken_back"])
+def test_a_participle_is_recognized(name: str) -> None:
+    assert is_participle(name)
+    assert not is_participle("embed_artifacts")
+
+
+def test_texts_of_the_library_name_parameters_and_not_flags() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for path in list_files("shvit_mobile")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Raise)
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"(?<![\w-])--[a-z]", SETUP.sub("", node.value))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_public_name_can_be_imported_and_is_documented() -> None:
+    for name in shvit_mobile.__all__:
+        assert getattr(shvit_mobile, name).__doc__, name

@@ -1,10 +1,10 @@
-"""Opens a page of `shvit-mobile report` in Chromium, at the width of a phone and a desktop, in light and dark.
+"""Check a page of `shvit-mobile report` in Chromium, at the width of a phone and a desktop, in light and dark.
 
     python tools/check_page.py report.html --shots shots/
 
-Faults are: a page wider than its window, an element that sticks out of it (but inside a scroll container), a text that
-leaves its chart, a broken image, a word on the console, a request for anything but the page itself. Exit status 1 where
-there is one. With `--shots`, screenshots and the printed page (PDF) are kept to be looked at.
+Faults are: a page wider than its window, an element that sticks out of it (unless inside a scroll container), a text
+that leaves its chart, a broken image, anything on the console, and any request except for the page itself. The exit
+status is 1 if there is a fault. With `--shots`, screenshots and the printed page (PDF) are kept.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome
 WIDTHS = {"phone": 390, "desktop": 1280}
 SCHEMES = ("light", "dark")
 HEIGHT = 900
-# Of a screenshot, in pixels.
+# Height of a screenshot, in pixels.
 SCREENSHOT_HEIGHT = 1500
-# What sticks out of the window to the right or left, and is not inside something that scrolls or clips.
+# Finds what sticks out of the window to the right or left, and is not inside something that scrolls or clips.
 FIND_OVERFLOWING = """
 (() => {
+  const root = ROOT;
   const wide = document.documentElement.scrollWidth, window_ = innerWidth, found = [];
   if (wide > window_) found.push(`the page is ${wide} pixels wide in a window of ${window_}`);
-  for (const element of document.body.querySelectorAll('*')) {
+  for (const element of root.querySelectorAll('*')) {
     const box = element.getBoundingClientRect();
     if (!box.width || !box.height || (box.right <= window_ + 1 && box.left >= -1)) continue;
     let inside = false;
@@ -47,7 +48,7 @@ FIND_OVERFLOWING = """
   return found.slice(0, 10);
 })()
 """
-# Texts that leave the place of their chart.
+# Finds texts that leave the area of their chart.
 FIND_CLIPPED = """
 (() => {
   const found = [];
@@ -71,7 +72,7 @@ FIND_BROKEN_IMAGES = """
 
 
 class Browser:
-    """A headless Chromium, spoken to over pipes in its DevTools protocol."""
+    """A headless Chromium, driven over pipes in its DevTools protocol."""
 
     def __init__(self, program: str, folder: Path) -> None:
         read_ours, write_theirs = os.pipe()
@@ -99,25 +100,25 @@ class Browser:
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
-        """The result of a command; events that come meanwhile are kept."""
+        """Return the result of a command; keep the events that arrive meanwhile."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
         if session:
             message["sessionId"] = session
         self._commands.write(json.dumps(message).encode() + b"\0")
         self._commands.flush()
-        for told in self._messages():
-            if told.get("id") == self._count:
-                if "error" in told:
-                    raise RuntimeError(f"{method}: {told['error']['message']}")
-                return told["result"]
+        for answer in self._messages():
+            if answer.get("id") == self._count:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return answer["result"]
         raise RuntimeError(f"Chromium ended at {method}")
 
     def wait(self, method: str) -> None:
-        """Until an event of this name comes."""
+        """Wait until an event of this name arrives."""
         if any(event["method"] == method for event in self.events):
             return
-        next(told for told in self._messages() if told.get("method") == method)
+        next(event for event in self._messages() if event.get("method") == method)
 
     def _messages(self) -> Iterator[dict[str, Any]]:
         while True:
@@ -127,10 +128,10 @@ class Browser:
                     return
                 self._rest += chunk
             message, _, self._rest = self._rest.partition(b"\0")
-            told = json.loads(message)
-            if "method" in told:
-                self.events.append(told)
-            yield told
+            parsed = json.loads(message)
+            if "method" in parsed:
+                self.events.append(parsed)
+            yield parsed
 
     def close(self) -> None:
         self._process.terminate()
@@ -155,24 +156,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
     parser.add_argument("--shots", type=Path, help="folder for screenshots and the printed page")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     program = find_chromium()
     if program is None:
         sys.exit(f"There is no Chromium on PATH ({', '.join(BROWSER_NAMES)}).")
-    found = find_faults(given.page, program, given.shots)
-    for sentence in found:
-        print(sentence)
-    print(f"{given.page}: {len(found)} faults in {len(VIEWS)} views")
-    sys.exit(1 if found else 0)
+    faults = find_faults(arguments.page, program, arguments.shots)
+    for fault in faults:
+        print(fault)
+    print(f"{arguments.page}: {len(faults)} faults in {len(VIEWS)} views")
+    sys.exit(1 if faults else 0)
 
 
 def find_chromium() -> str | None:
-    """The first Chromium on PATH."""
+    """Return the first Chromium on PATH."""
     return next((found for name in BROWSER_NAMES if (found := shutil.which(name))), None)
 
 
 def find_faults(page: Path, program: str, shots: Path | None = None) -> list[str]:
-    """A sentence for each fault, with the view that has it."""
+    """Return a sentence for each fault, with the view that shows it."""
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
     with open_browser(program) as browser:
@@ -209,14 +210,12 @@ def find_faults_in_view(browser: Browser, session: str, page: Path, view: View, 
     browser.call("Emulation.setEmulatedMedia", session, features=features)
     browser.call("Page.navigate", session, url=url)
     browser.wait("Page.loadEventFired")
-    # Closed parts are looked at too.
+    # Closed parts are checked too.
     evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = true)")
     found = [
-        *(
-            fault
-            for script in (FIND_OVERFLOWING, FIND_CLIPPED, FIND_BROKEN_IMAGES)
-            for fault in evaluate_script(browser, session, script)
-        )
+        fault
+        for script in (build_overflow_script(), FIND_CLIPPED, FIND_BROKEN_IMAGES)
+        for fault in evaluate_script(browser, session, script)
     ]
     evaluate_script(browser, session, "document.querySelectorAll('details').forEach(one => one.open = false)")
     if shots:
@@ -226,13 +225,19 @@ def find_faults_in_view(browser: Browser, session: str, page: Path, view: View, 
     return found + [fault for event in browser.events if (fault := describe_event(event, url))]
 
 
+def build_overflow_script(root: str = "document.body") -> str:
+    """Return the script that lists what sticks out of the window below the element `root`, a JavaScript expression."""
+    return FIND_OVERFLOWING.replace("ROOT", root)
+
+
 def describe_event(event: dict[str, Any], url: str) -> str | None:
-    """What an event says of a fault."""
+    """Return what is wrong with an event of the browser, if anything."""
     params = event["params"]
     match event["method"]:
         case "Network.requestWillBeSent":
-            asked = params["request"]["url"]
-            return None if asked.partition("#")[0] == url or asked.startswith("data:") else f"it asks for {asked}"
+            requested = params["request"]["url"]
+            allowed = requested.partition("#")[0] == url or requested.startswith("data:")
+            return None if allowed else f"it requests {requested}"
         case "Log.entryAdded":
             return f"console: {params['entry']['text']}"
         case "Runtime.consoleAPICalled" | "Runtime.exceptionThrown":
@@ -245,7 +250,7 @@ def evaluate_script(browser: Browser, session: str, script: str) -> Any:
 
 
 def split_into_pieces(browser: Browser, session: str) -> list[dict[str, float]]:
-    """The page from top to bottom in pieces that Chromium draws at once."""
+    """Return the page from top to bottom in pieces that Chromium can draw at once."""
     size = browser.call("Page.getLayoutMetrics", session)["cssContentSize"]
     return [
         {"x": 0, "y": top, "width": size["width"], "height": min(size["height"] - top, SCREENSHOT_HEIGHT), "scale": 1}

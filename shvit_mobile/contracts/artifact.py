@@ -1,4 +1,4 @@
-"""An artifact on disk: the file or package itself, with its manifest, recipe and goldens beside it."""
+"""An artifact on disk: a file or package, with its manifest, recipe and goldens beside it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ EXPORT_AGAIN_HINT = "Export it again."
 
 @dataclass(frozen=True)
 class Artifact:
-    """`path` is the artifact; `manifest` what is known of it."""
+    """The path of an artifact, and its manifest."""
 
     path: Path
     manifest: Manifest
 
     @classmethod
     def open(cls, path: AnyPath) -> Artifact:
-        """The artifact at `path`, checked against the manifest beside it.
-
-        It may lie there without its goldens; where they are there, they are checked too.
+        """Open the artifact at `path` and check it, and its goldens if they are beside it, against its manifest.
 
         Raises:
-            BadArtifact: there is none, its manifest is missing or wrong, or its SHA-256 or that of its goldens is not
-                the manifest's.
+            BadArtifact: If there is no artifact, its manifest is missing or invalid, or the SHA-256 of the artifact or
+                of its goldens differs from the manifest.
         """
         path = Path(path)
         if not path.exists():
-            raise BadArtifact(f"{path} does not exist.", hint="Make one: shvit-mobile export --target coreml")
+            raise BadArtifact(f"{path} does not exist.", hint="Export one first.")
         if path.suffix not in TARGET_SUFFIXES.values():
             raise BadArtifact(
                 f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}."
@@ -42,8 +40,8 @@ class Artifact:
         if actual != manifest.artifact.sha256:
             raise BadArtifact(
                 f"{path} is not the file its manifest describes.",
-                why=f"Its SHA-256 is {actual[:12]}…, the manifest says {manifest.artifact.sha256[:12]}…: "
-                "it was changed or damaged after the export.",
+                why=f"Its SHA-256 is {actual[:12]}…, the manifest has {manifest.artifact.sha256[:12]}…: "
+                "the artifact was changed or damaged after the export.",
                 hint=EXPORT_AGAIN_HINT,
             )
         artifact = cls(path, manifest)
@@ -52,49 +50,51 @@ class Artifact:
         return artifact
 
     def check_goldens(self) -> None:
-        """Raises `BadArtifact` unless the folder of goldens beside the artifact is the one its manifest describes."""
+        """Raise `BadArtifact` if the goldens beside the artifact are missing or differ from its manifest."""
         folder, known = get_goldens_path(self.path), self.manifest.goldens
         if known is None:
             return
         if not folder.is_dir():
             raise BadArtifact(
-                f"{self.path} lies there without its goldens.",
+                f"The goldens of {self.path} are missing.",
                 why=f"They should be beside it, in the folder {known.name}.",
                 hint="Copy that folder here, or export it again.",
             )
         actual = compute_sha256(folder)
         if actual != known.sha256:
             raise BadArtifact(
-                f"{folder} holds other goldens than the manifest describes.",
-                why=f"Their SHA-256 is {actual[:12]}…, the manifest says {known.sha256[:12]}…: a file was "
-                "changed, added or lost after the export.",
+                f"{folder} does not contain the goldens its manifest describes.",
+                why=f"Their SHA-256 is {actual[:12]}…, the manifest has {known.sha256[:12]}…: a file was "
+                "changed, added or deleted after the export.",
                 hint=EXPORT_AGAIN_HINT,
             )
 
 
 def get_manifest_path(artifact: Path) -> Path:
+    """Return the path of the manifest of the artifact at `artifact`."""
     return artifact.with_suffix(".manifest.json")
 
 
 def get_recipe_path(artifact: Path) -> Path:
+    """Return the path of the recipe of the artifact at `artifact`."""
     return artifact.with_suffix(".recipe.json")
 
 
 def get_goldens_path(artifact: Path) -> Path:
-    """A folder."""
+    """Return the folder of the goldens of the artifact at `artifact`."""
     return artifact.with_suffix(".goldens")
 
 
 def list_artifact_files(artifact: Path) -> tuple[Path, Path, Path, Path]:
-    """All that every export writes: the artifact, its manifest, its recipe and its goldens.
+    """Return what every export writes: the artifact, its manifest, its recipe and its goldens.
 
-    Where the recipe has corrections, `shvit_mobile.contracts.recipe.get_overrides_path` of it comes with them.
+    A recipe with parameter overrides also has the file `shvit_mobile.contracts.recipe.get_overrides_path`.
     """
     return artifact, get_manifest_path(artifact), get_recipe_path(artifact), get_goldens_path(artifact)
 
 
 def format_artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:
-    """`shvit_s1-224-coreml-int8.mlpackage`; a size that is not square is written heightxwidth."""
+    """Return a name such as `shvit_s1-224-coreml-int8.mlpackage`; other than square sizes are HEIGHTxWIDTH."""
     height, width = size
     shape = f"{height}" if height == width else f"{height}x{width}"
     return f"{variant}-{shape}-{target}-{precision}{suffix}{TARGET_SUFFIXES[target]}"

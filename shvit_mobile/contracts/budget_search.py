@@ -1,4 +1,4 @@
-"""What a search found: the recipes that were tried, the one that was taken, and how sure that is."""
+"""The result of a budget search: the recipes it tried, the one it chose, and the confidence in that choice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from shvit_mobile.contracts.drift_row import DriftRow
 
 CostName = Literal["bytes", "macs", "latency"]
 COST_NAMES: tuple[CostName, ...] = get_args(CostName)
-# "held" where the 95% interval lies inside the budget; "unproven" where the figure does and its interval reaches past
-# it, so that more images are needed to tell.
+# "held": the 95% interval is inside the budget. "unproven": the figure is, but its interval reaches past the budget, so
+# only more images can decide.
 BudgetStatus = Literal["held", "unproven", "not held"]
 
 
 class LayerLatency(Contract):
-    """Median time that a layer takes of one image, with what rounds its values and turns them about, in ms."""
+    """The median time of a layer for one image in ms, with its quantize, dequantize and layout operators."""
 
     layer: str
     float_ms: Milliseconds
@@ -27,27 +27,27 @@ class LayerLatency(Contract):
 
 
 class LayerCosts(Contract):
-    """What each int8 layer would cost more in float.
+    """The additional cost of each int8 layer if it runs in float.
 
     Attributes:
-        of: "bytes" of the artifact; "macs", multiply-adds of an image that leave int8; "latency" in ms.
-        layers: by layer, at least 0.
+        of: "bytes" of the artifact, "macs" (multiply-adds of one image that are no longer int8), or "latency" in ms.
+        layers: The cost by layer, at least 0.
     """
 
     of: CostName
     layers: dict[str, float]
 
     def sum_over(self, layers: Iterable[str]) -> float:
-        """What some layers cost together; what is not in `layers` costs nothing."""
+        """Return the sum of the costs of some layers; layers without a cost count 0."""
         return sum(self.layers.get(layer, 0.0) for layer in layers)
 
 
 class Budget(Contract):
-    """How much drift is allowed: at least one of the two.
+    """The allowed drift: at least one of two limits.
 
     Attributes:
-        max_drop: points of top-1, 0 to 100; needs labels.
-        min_agreement: the share of images on which artifact and float model choose the same class, 0 to 1.
+        max_drop: Points of top-1, 0 to 100; needs labels.
+        min_agreement: The share of images for which artifact and float model predict the same class, 0 to 1.
     """
 
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
@@ -58,10 +58,10 @@ class SearchPoint(Contract):
     """A recipe that was lowered and run.
 
     Attributes:
-        float_layers: that it keeps in float, in the order of the data.
-        cost: what they cost together.
-        holds: whether it holds the budget.
-        row: its artifact's drift: top-1 drop with its interval, McNemar's test, agreement, SQNR.
+        float_layers: The layers that it keeps in float, in the order of the data flow.
+        cost: The sum of their costs.
+        holds: Whether it holds the budget.
+        row: The drift of its artifact.
     """
 
     float_layers: tuple[str, ...]
@@ -71,20 +71,20 @@ class SearchPoint(Contract):
 
 
 class SearchResult(Contract):
-    """The outcome of a search.
+    """The result of a budget search.
 
     Attributes:
-        checkpoint_sha256: of the float model.
-        recipe_sha256: of the recipe that was searched from, as text.
-        images: what every point was run on.
-        budget: that was to be held.
-        costs: by which the search chose.
-        order: the layers, that first which takes the most error away for what it costs.
-        points: all recipes that were tried, the cheapest first.
-        float_layers: of the one that was taken.
+        checkpoint_sha256: The SHA-256 of the float model.
+        recipe_sha256: The SHA-256 of the JSON of the recipe that the search started from.
+        images: The images that every point ran on.
+        budget: The budget.
+        costs: The costs that the search minimized.
+        order: The layers, sorted by the error that each removes for its cost, most first.
+        points: All recipes that were tried, cheapest first.
+        float_layers: The float layers of the chosen recipe.
         holds: "held" or "unproven".
-        verdict: of the budget on it, in the words of `validate`.
-        notes: what a reader must know of the figures.
+        verdict: The verdict of the budget on the chosen recipe, worded as by `validate`.
+        notes: Notes on the figures.
     """
 
     checkpoint_sha256: Sha256
@@ -101,5 +101,5 @@ class SearchResult(Contract):
 
     @property
     def chosen(self) -> SearchPoint:
-        """The point that was taken."""
+        """The chosen point."""
         return next(point for point in self.points if point.float_layers == self.float_layers)

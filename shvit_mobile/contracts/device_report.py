@@ -1,4 +1,4 @@
-"""The device report: what was measured, where, and how; the phone apps write the same."""
+"""The device report: latency and memory on one device; the benchmark and the phone apps write it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.errors import BadReport
 
-# The processors that an inference may use; Core ML chooses among those allowed.
+# The processors that an inference may use; Core ML chooses among them.
 ComputeUnits = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
-# How hot a phone says it is. Apple's names; of Android's, NONE is nominal, LIGHT and MODERATE fair, SEVERE serious, and
-# all above it critical.
+# Apple's thermal states. Of Android's, NONE is nominal, LIGHT and MODERATE are fair, SEVERE is serious, and all
+# above are critical.
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
 
 
 class DeviceInfo(Contract):
-    """Where it ran.
+    """The device that ran the benchmark.
 
     Attributes:
-        kind: "host" for a computer, "phone" for what an app measures.
-        model: of the processor, or of the phone.
-        system: the operating system and its version.
-        cores: processors that could be used.
-        memory_bytes: of the machine; None where the system does not tell.
-        name: what people call the phone ("iPhone 15 Pro"), where `model` is a maker's code ("iPhone16,1").
+        kind: "host" for a computer, "phone" for a report of an app.
+        model: The model of the processor, or of the phone.
+        system: The operating system and its version.
+        cores: The number of available processors.
+        memory_bytes: The memory of the device; None if unknown.
+        name: The common name of the phone ("iPhone 15 Pro") if `model` is a code ("iPhone16,1").
     """
 
     kind: Literal["host", "phone"]
@@ -38,12 +38,12 @@ class DeviceInfo(Contract):
 
 
 class ThermalSample(Contract):
-    """How hot the phone was at a moment.
+    """The thermal state of the phone at one moment.
 
     Attributes:
-        seconds: since the measurement began.
-        state: as the system tells it.
-        headroom: Android's forecast: 1 is where it begins to throttle severely; None where there is none.
+        seconds: Time since the start of the measurement.
+        state: The state that the system reports.
+        headroom: Android's thermal headroom (1 is the start of severe throttling); None if unknown.
     """
 
     seconds: Annotated[float, Field(ge=0)]
@@ -52,12 +52,12 @@ class ThermalSample(Contract):
 
 
 class DeviceConditions(Contract):
-    """What the phone was like while it measured; None where the system does not tell.
+    """The conditions of the phone during the measurement; None if the system does not report them.
 
     Attributes:
-        low_power: whether a power-saving mode was on.
-        battery: the charge, 0 to 1; charging: whether it was plugged in.
-        thermal: before, during and after, in the order of time.
+        low_power: Whether a power-saving mode was on.
+        battery: The charge, 0 to 1; charging: whether the phone was charging.
+        thermal: Samples before, during and after the measurement, in order of time.
     """
 
     low_power: bool | None = None
@@ -67,16 +67,16 @@ class DeviceConditions(Contract):
 
 
 class BenchmarkSettings(Contract):
-    """How it was measured.
+    """The settings of the benchmark.
 
     Attributes:
-        threads: of each engine; None where engines decide on their own, as Core ML does, and ExecuTorch in Swift.
-        batch: images an inference.
-        rounds: how often each contestant had its turn.
-        warm_up: inferences at the beginning of each turn that do not count.
-        iterations: inferences of each turn that do.
-        cpus: the only processors used; any if empty.
-        seed: of the order in each round.
+        threads: The threads of each engine; None if engines choose, as Core ML and ExecuTorch in Swift do.
+        batch: Images per inference.
+        rounds: How often each contestant ran.
+        warm_up: Inferences at the start of each round that are not measured.
+        iterations: Measured inferences per round.
+        cpus: The processors that were used; empty for any.
+        seed: The seed of the order in each round.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -95,11 +95,11 @@ class BenchmarkSettings(Contract):
 
 
 class Roofline(Contract):
-    """The most arithmetic that any installed library reached here in one product of matrices.
+    """The peak throughput that any installed library reached here in one matrix product.
 
     Attributes:
-        gops: billions of operations a second, two a multiply-add.
-        reached_by: which product of which library.
+        gops: Billions of operations per second; a multiply-add is two.
+        reached_by: The matrix product and the library.
     """
 
     gops: float
@@ -107,13 +107,13 @@ class Roofline(Contract):
 
 
 class SustainedWindow(Contract):
-    """A stretch of a sustained run.
+    """A time window of a sustained run.
 
     Attributes:
-        start_s: since the run began, in seconds.
-        samples: inferences in it.
-        p50: their median, in milliseconds.
-        thermal: how hot the phone was at its end.
+        start_s: Its start, in seconds since the start of the run.
+        samples: The number of inferences in it.
+        p50: Their median, in milliseconds.
+        thermal: The thermal state at its end.
     """
 
     start_s: Annotated[float, Field(ge=0)]
@@ -123,16 +123,16 @@ class SustainedWindow(Contract):
 
 
 class GoldenCheck(Contract):
-    """The artifact's goldens, answered on the device: preprocessing apart from inference.
+    """The check of the artifact's goldens on the device; it tests preprocessing and inference separately.
 
     Attributes:
-        images: how many goldens.
-        preprocessing_passed: whether the device's own pixels are near enough to the goldens'.
-        pixels_difference: mean absolute difference of the worst image, in steps of 0 to 255.
-        inference_passed: whether the artifact, given the goldens' pixels, gives the goldens' logits.
-        largest_difference: of any logit; tolerance: what the goldens allow.
-        sqnr_db: of the device's logits against the goldens'.
-        same_class: images on which both choose the same class.
+        images: The number of goldens.
+        preprocessing_passed: Whether the pixels of the device are within tolerance of the goldens.
+        pixels_difference: Mean absolute difference of the worst image, in steps of 0 to 255.
+        inference_passed: Whether the logits for the pixels of the goldens are within tolerance.
+        largest_difference: The largest difference of any logit; tolerance: the allowed difference.
+        sqnr_db: SQNR of the device's logits against the goldens.
+        same_class: The number of images for which both predict the same class.
     """
 
     images: Annotated[int, Field(ge=1)]
@@ -153,9 +153,9 @@ class LatencySummary(Contract):
     """A summary of samples, in milliseconds.
 
     Attributes:
-        samples: how many.
-        p50, p90, p95, p99: by linear interpolation between the two samples around each, NumPy's default.
-        least: the fastest.
+        samples: The number of samples.
+        p50, p90, p95, p99: Percentiles, interpolated linearly between samples as in NumPy.
+        least: The minimum.
     """
 
     samples: Annotated[int, Field(ge=1)]
@@ -167,11 +167,11 @@ class LatencySummary(Contract):
 
 
 class SpeedRatio(Contract):
-    """How many times as fast as the first, and the interval that holds the median ratio with 95% confidence.
+    """The speed relative to the first contestant, with a 95% confidence interval of the median ratio.
 
     Attributes:
-        value: the median over rounds of the first's latency over this one's; above 1 is faster.
-        low, high: the interval's ends; infinite or 0 where there are too few rounds for one.
+        value: The median over rounds of the first contestant's latency divided by this one's; above 1 is faster.
+        low, high: The ends of the interval; 0 and infinite if there are too few rounds.
     """
 
     value: float
@@ -180,28 +180,28 @@ class SpeedRatio(Contract):
 
 
 class DeviceResult(Contract):
-    """One contestant.
+    """The result of one contestant.
 
     Attributes:
-        name, engine, precision: which.
-        artifact_sha256: None where it is no artifact of ours.
-        compute: the processors that it may use.
-        threads: of this contestant; None where they are the settings', or the engine decided if those have none either.
-        compile_ms: on the first launch, where the system compiles the model (Core ML).
-        load_ms: from the file to a program that is ready; of a compiled model where there is one.
-        first_ms: the first inference.
-        latency: of one inference, over all rounds.
-        samples_ms: every inference that counts, a list a round.
-        windows: of a sustained run, in the order of time; empty where there was none.
-        ratio: of the first contestant's latency to this one's; None for the first.
-        peak_memory_bytes: what its process grew by, at most, while it loaded and ran once.
-        running_memory_bytes: the same during an inference once it is loaded.
-        size_bytes: on disk.
-        macs: multiply-adds of one image.
-        roof_share: of the roof of its precision, 0 to 1.
-        placement: operators by the processor that runs them (Core ML's compute plan).
-        golden: the goldens as the device answered them.
-        drift: how far its logits were from the float model's, when its export was validated.
+        name, engine, precision: The identity of the contestant.
+        artifact_sha256: The SHA-256 of the artifact; None if another program exported the model.
+        compute: The processors that it may use.
+        threads: Its threads; None for those of the settings, or the engine's choice if these have none.
+        compile_ms: Compilation on the first launch, if the system compiles models (Core ML).
+        load_ms: Time from the file, or from the compiled model, to a program that is ready to run.
+        first_ms: The first inference.
+        latency: The latency of one inference, over all rounds.
+        samples_ms: Every measured inference, one list per round.
+        windows: The windows of a sustained run, in order of time; empty without one.
+        ratio: Its speed relative to the first contestant; None for the first.
+        peak_memory_bytes: The largest growth of its process while it loaded and ran once.
+        running_memory_bytes: The same during an inference after loading.
+        size_bytes: Size on disk.
+        macs: Multiply-adds for one image.
+        roof_share: The share of the roofline of its precision, 0 to 1.
+        placement: The number of operators on each processor (Core ML's compute plan).
+        golden: The check of its goldens.
+        drift: The drift recorded when the export was validated.
     """
 
     name: str
@@ -228,14 +228,14 @@ class DeviceResult(Contract):
 
 
 class DeviceReport(Document):
-    """The whole report.
+    """The report of a benchmark on one device.
 
     Attributes:
-        created: when, in ISO 8601 with the offset from UTC.
-        app: what measured, with its version and build.
-        fixture: made up so that readers can be tested: nothing in it was measured.
+        created: The time, in ISO 8601 with the UTC offset.
+        app: The program that measured, with its version and build.
+        fixture: Whether the report is test data, with invented measurements.
         conditions: None on a computer.
-        roofs: by precision.
+        roofs: The roofline by precision.
     """
 
     NAME = "device_report"

@@ -99,6 +99,8 @@ class JsonFile(Contract):
             first = reason.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
             raise cls.ERROR(f"{source} is not {cls.TITLE}: {place}: {first['msg']}.", why=DAMAGED_REASON) from None
+        except ShvitError as reason:  # of a dataclass in the file
+            raise cls.ERROR(f"{source} is not {cls.TITLE}: {reason.what}", why=DAMAGED_REASON) from None
 
 
 class Document(JsonFile):

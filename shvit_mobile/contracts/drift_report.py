@@ -1,4 +1,4 @@
-"""The drift report: everything that comparing artifacts with their checkpoint brought to light, as one document."""
+"""The drift report: the differences between artifacts and the float model of their checkpoint."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class EvaluationImages(Contract):
     """The images that all rows were measured on.
 
     Attributes:
-        source: the folder's name, without its path.
-        count: how many were looked at.
-        labelled: whether their classes were known.
-        sha256: over the bytes of the files, in order: two reports with the same saw the same images.
-        seed: of the choice, where not all of the folder were taken.
+        source: The name of the folder, without its path.
+        count: The number of images.
+        labelled: Whether their classes are known.
+        sha256: The SHA-256 over the files in order; reports with the same value used the same images.
+        seed: The seed of the sample; None if all images of the folder were used.
     """
 
     source: str
@@ -40,21 +40,21 @@ class EvaluationImages(Contract):
 
 
 class Prediction(Contract):
-    """A model's choice for one image, and the probability it gives it."""
+    """The class that a model predicts for one image, and its probability."""
 
     label: str
     probability: Proportion
 
 
 class ChangedImage(Contract):
-    """An image on which float model and artifact differ.
+    """An image for which float model and artifact differ.
 
     Attributes:
-        file: its name, under the folder.
-        label: its class, where that is known.
-        float_answer, answer: of the float model and of the artifact.
-        kl: divergence of the artifact's distribution from the float model's, in nats.
-        thumbnail: a JPEG of at most 128 pixels a side, in base64.
+        file: Its path in the folder.
+        label: Its class, if known.
+        float_answer, answer: The predictions of the float model and of the artifact.
+        kl: Kullback-Leibler divergence of the artifact's distribution from the float model's, in nats.
+        thumbnail: A JPEG of at most 128 x 128 pixels, in base64.
     """
 
     file: str
@@ -66,12 +66,12 @@ class ChangedImage(Contract):
 
 
 class Confusion(Contract):
-    """Images of one class that went from one answer to another.
+    """Images of one class whose prediction changed in the same way.
 
     Attributes:
-        label: their class, where that is known.
-        before: the float model's answer; after: the artifact's.
-        images: how many.
+        label: Their class, if known.
+        before: The prediction of the float model; after: of the artifact.
+        images: The number of images.
     """
 
     label: str | None
@@ -81,13 +81,13 @@ class Confusion(Contract):
 
 
 class NeededImages(Contract):
-    """How many images would show that the drop stays inside a budget.
+    """The number of images that would show that the top-1 drop is within a budget.
 
     Attributes:
-        max_drop: the budget, in points of top-1.
-        supported: whether the images at hand show it: the upper end of the drop's interval is inside.
-        images: how many would, if the models went on differing as often as here; None where no number would, since the
-            drop itself is at the budget or past it.
+        max_drop: The budget, in points of top-1.
+        supported: Whether these images show it: the upper end of the drop's interval is within the budget.
+        images: The number needed if the models differ equally often on further images; None if no number suffices,
+            because the drop itself reaches the budget.
     """
 
     max_drop: float
@@ -96,14 +96,14 @@ class NeededImages(Contract):
 
 
 class PredictionChanges(Contract):
-    """What changed between float model and artifact.
+    """The predictions that changed between float model and artifact.
 
     Attributes:
-        artifact: its file name.
-        images: on how many the choice differs.
-        confusions: every change of answer, the most frequent first.
-        worst: the images with the largest divergence among those whose answer changed, then among the others.
-        needed: where a budget of the drop was asked for.
+        artifact: The artifact's file name.
+        images: The number of images with another prediction.
+        confusions: The changes of prediction, most frequent first.
+        worst: Images sorted by divergence, those with a changed prediction first.
+        needed: The number of images needed, if a budget of the drop was set.
     """
 
     artifact: str
@@ -114,14 +114,14 @@ class PredictionChanges(Contract):
 
 
 class CrossRuntimeDivergence(Contract):
-    """How far one program's answers on two CPUs are from each other, on the same images.
+    """The difference between the results of one program on two CPUs, on the same images.
 
     Attributes:
-        artifact: the artifact's file name.
-        first, second: the engines.
-        agreement: the share of images on which both choose the same class.
-        sqnr_db: of the second's logits against the first's; infinite where they are equal.
-        max_abs_error: the largest difference of any logit.
+        artifact: The artifact's file name.
+        first, second: The engines.
+        agreement: The share of images for which both predict the same class.
+        sqnr_db: SQNR of the second engine's logits against the first's; infinite if they are equal.
+        max_abs_error: The largest difference of any logit.
     """
 
     artifact: str
@@ -134,15 +134,15 @@ class CrossRuntimeDivergence(Contract):
 
 
 class LayerDrift(Contract):
-    """One layer of an artifact against the same layer of the deploy form, over all images.
+    """One layer of an artifact compared with the same layer of the deploy form, over all images.
 
     Attributes:
-        layer: its name in the deploy form.
-        kind: "conv", "linear" or "residual" for the sum around a feed-forward part or attention.
-        free_db: SQNR of the artifact's own value, with all that the layers before it did wrong; `inf` where equal,
-            `-inf` where it is not finite.
-        forced_db: SQNR where every layer was given the float model's values: what this layer alone does wrong, and all
-            that lies between the row before it and this one.
+        layer: The layer's name in the deploy form.
+        kind: "conv", "linear" or "residual" (the sum after a feed-forward part or attention).
+        free_db: SQNR of the layer's output in a normal run, with the errors of all earlier layers; `inf` if equal,
+            `-inf` if not finite.
+        forced_db: SQNR with the float model's values as input: the error of this layer and of the operators between the
+            previous row and this one.
     """
 
     layer: str
@@ -152,15 +152,15 @@ class LayerDrift(Contract):
 
 
 class LayerReport(Contract):
-    """The layers of one artifact in the order of the data.
+    """The layers of one artifact, in the order of the data flow.
 
     Attributes:
-        artifact: its file name.
-        engine: what ran it.
-        images: how many images were seen.
-        threshold_db: below this, a layer has diverged.
-        first: the first layer whose own (free-running) value has diverged; None where none has.
-        worst: the layers that are below the threshold or lowest when they run alone (forced), worst first.
+        artifact: The artifact's file name.
+        engine: The runtime.
+        images: The number of images.
+        threshold_db: The SQNR below which a layer has diverged.
+        first: The first layer that diverges in a normal run; None if none does.
+        worst: The layers with the lowest SQNR on float inputs (forced) or below the threshold, worst first.
     """
 
     artifact: str
@@ -175,20 +175,20 @@ class LayerReport(Contract):
 
 
 class ValueRange(Contract):
-    """One value over all images.
+    """The range of one value of a program, over all images.
 
     Attributes:
-        layer: of the deploy form that it belongs to.
-        operator: that makes it; value: its name in the program.
-        part: None for what the operator gives; "squares" or "sum" for what a plain kernel forms inside it.
-        size: elements of it for one image.
-        largest: magnitude, computed in float32.
-        headroom_bits: how often it could double before fp16 overflows; negative past the limit.
-        smallest_peak: the largest magnitude within the image where that is smallest.
-        subnormal: share of its non-zero elements that fp16 holds with fewer digits, or as zero.
-        vanished: share of them that fp16 holds as zero.
-        not_finite: images for which the fp16 run makes it infinite or NaN.
-        silent: images for which the fp16 run leaves next to nothing of it.
+        layer: The layer of the deploy form that the value belongs to.
+        operator: The operator that computes it; value: its name in the program.
+        part: None for the operator's output; "squares" or "sum" for an intermediate value of a plain kernel.
+        size: The number of elements for one image.
+        largest: The largest magnitude, computed in float32.
+        headroom_bits: How often it can double before fp16 overflows; negative beyond the limit.
+        smallest_peak: The smallest over images of the largest magnitude.
+        subnormal: The share of non-zero elements that are subnormal or zero in fp16.
+        vanished: The share of non-zero elements that are zero in fp16.
+        not_finite: Images for which the value is infinite or NaN in the fp16 run.
+        silent: Images for which the value almost vanishes in the fp16 run.
     """
 
     layer: str
@@ -206,16 +206,16 @@ class ValueRange(Contract):
 
 
 class RangeReport(Contract):
-    """All values of one artifact's program, the largest first.
+    """The ranges of all values of one artifact's program.
 
     Attributes:
-        artifact: its file name.
-        engine: what ran.
-        computes_in_half: whether the artifact holds values in fp16; else the report says what would happen if it did.
-        images: how many were seen.
-        values: by `largest`, descending.
-        flags: a sentence for each fault: what overflows, what is not finite, what is silent.
-        notes: sentences on what depends on the kernel, or is small.
+        artifact: The artifact's file name.
+        engine: The runtime.
+        computes_in_half: Whether the artifact stores values in fp16; if not, the report describes what fp16 would do.
+        images: The number of images.
+        values: The values, sorted by `largest`, descending.
+        flags: A sentence for each fault: overflow, not finite, or silent.
+        notes: Sentences on small effects, and on effects that depend on the kernel.
     """
 
     artifact: str
@@ -228,7 +228,7 @@ class RangeReport(Contract):
 
 
 class GateVerdict(Contract):
-    """What a gate made of the rows: a sentence for each figure that fails it, or that too few images leave open."""
+    """The verdict of a gate: a sentence for each figure that fails it, or that too few images leave undecided."""
 
     passed: bool
     violations: tuple[str, ...] = ()
@@ -236,25 +236,25 @@ class GateVerdict(Contract):
 
     @classmethod
     def from_findings(cls, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
-        """The verdict that so many sentences are; it passes where there are no violations."""
-        broken = tuple(violations)
-        return cls(passed=not broken, violations=broken, caveats=tuple(caveats))
+        """Build a verdict; it passes if there are no violations."""
+        violations = tuple(violations)
+        return cls(passed=not violations, violations=violations, caveats=tuple(caveats))
 
     def extend(self, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
-        """This verdict with further sentences."""
+        """Return this verdict with further sentences."""
         return self.from_findings((*self.violations, *violations), (*self.caveats, *caveats))
 
 
 class DriftReport(Document):
-    """The whole report.
+    """The differences between artifacts and their float model.
 
     Attributes:
-        created: when, in ISO 8601 with the offset from UTC.
-        app: what measured, with its version.
-        rows: a rung of the ladder each: simulated ones first, then artifacts; on a ladder ONNX, Core ML, ExecuTorch,
-            otherwise in the order they were given.
-        changed, layers, ranges: by artifact; empty where they were not asked for.
-        apart: one program on two CPUs.
+        created: The time, in ISO 8601 with the UTC offset.
+        app: The program that measured, with its version.
+        rows: One row for each rung: simulations first, then artifacts; a ladder has ONNX, Core ML, ExecuTorch, other
+            reports keep the order of the arguments.
+        changed, layers, ranges: Details by artifact; empty if they were not requested.
+        apart: The divergence of one program between two CPUs.
     """
 
     NAME = "drift_report"

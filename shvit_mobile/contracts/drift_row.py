@@ -1,4 +1,4 @@
-"""One row of the drift table: how far an artifact that ran is from the float checkpoint, on the same images."""
+"""One row of the drift table: the difference between an artifact and its float model on the same images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Execution = Literal["native", "reference", "emulated", "simulated"]
 
 
 class ProportionEstimate(Contract):
-    """A share of images with its 95% interval, all in 0 to 1."""
+    """A share of images with its 95% interval, all between 0 and 1."""
 
     value: Proportion
     low: Proportion
@@ -20,7 +20,7 @@ class ProportionEstimate(Contract):
 
 
 class McNemar(Contract):
-    """Images only one of the two models got right, and how likely such an imbalance is by chance (exact, two-sided)."""
+    """The images that only one of the two models classifies correctly, and McNemar's exact two-sided p-value."""
 
     lost: Count
     gained: Count
@@ -28,7 +28,7 @@ class McNemar(Contract):
 
 
 class EmulatedCPU(Contract):
-    """The CPU that was emulated, and those of its features by which XNNPACK chooses kernels."""
+    """An emulated CPU, and its features that decide which kernels XNNPACK uses."""
 
     arch: str
     name: str
@@ -36,23 +36,23 @@ class EmulatedCPU(Contract):
 
 
 class DriftRow(Contract):
-    """Figures of one artifact against its float model.
+    """The figures of one artifact, compared with its float model.
 
     Attributes:
-        artifact: the artifact's file name.
-        how: "native" where the target's own runtime ran it, "reference" where our executor of the specification did,
-            "emulated" where the target's own runtime ran it on an emulated CPU, "simulated" where PyTorch computed what
-            an artifact is to compute, and no artifact ran.
-        artifact_sha256: of the artifact; None where there was none.
-        cpu: the CPU that was emulated; None where it was this machine's.
-        engine: the runtime's name and version.
-        images: how many images both models saw; skipped: how many files could not be decoded.
-        top1, top5, float_top1, float_top5: None without labels (top-5 also with five classes or fewer).
-        top1_drop: points of top-1 lost against the float model, with a paired 95% interval.
-        agreement: the share of images on which both models choose the same class.
-        sqnr_db: of the logits; infinite where they are equal.
-        max_abs_error: the largest difference of any logit.
-        mean_kl: mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats.
+        artifact: The artifact's file name.
+        how: "native" if the target's own runtime ran the artifact, "reference" if this project's executor of the format
+            did, "emulated" if the target's runtime ran on an emulated CPU, "simulated" if PyTorch computed the same
+            arithmetic and no artifact ran.
+        artifact_sha256: The SHA-256 of the artifact; None if there is no artifact.
+        cpu: The emulated CPU; None if this machine's CPU ran it.
+        engine: The runtime's name and version.
+        images: The number of images; skipped: the number of files that could not be decoded.
+        top1, top5, float_top1, float_top5: Accuracy; None without labels (top-5 also with five classes or fewer).
+        top1_drop: Points of top-1 lost against the float model, with a paired 95% interval.
+        agreement: The share of images for which both models predict the same class.
+        sqnr_db: SQNR of the logits; infinite if they are equal.
+        max_abs_error: The largest difference of any logit.
+        mean_kl: Mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats.
     """
 
     artifact: str

@@ -1,4 +1,4 @@
-"""SHA-256 of files and of packages that are folders, the identity of every checkpoint and artifact."""
+"""SHA-256 and size of files and of folders; the SHA-256 identifies every checkpoint and artifact."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from shvit_mobile.contracts.paths import AnyPath
 
 
 def compute_sha256(path: AnyPath) -> str:
-    """The SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name.
+    """Compute the SHA-256 of a file, or of a folder: of its files' relative names, sizes and bytes, sorted by name.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`.
+        FileNotFoundError: If `path` does not exist.
     """
     path = Path(path)
     if not path.is_dir():
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
-        digest.update(file.read_bytes())
+    for child in _list_files(path):
+        digest.update(f"{child.relative_to(path).as_posix()}\0{child.stat().st_size}\0".encode())
+        digest.update(child.read_bytes())
     return digest.hexdigest()
 
 
 def compute_size_bytes(path: AnyPath) -> int:
-    """The bytes of a file, or of all files in a folder."""
+    """Compute the size of a file, or of all files in a folder, in bytes."""
     path = Path(path)
-    if not path.is_dir():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in (_list_files(path) if path.is_dir() else [path]))
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

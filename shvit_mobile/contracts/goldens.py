@@ -1,8 +1,8 @@
-"""Goldens: a few pictures as an app is handed them, and what the artifact is to make of them.
+"""Goldens: a few images, their pixels after preprocessing, and the logits of the artifact for these pixels.
 
-They lie in a folder beside the artifact, `NAME.goldens`, with `goldens.json`. An app checks itself in two steps: it
-makes pixels of the encoded picture and compares them with the stored ones; then it gives the artifact the stored pixels
-and compares the logits. So a person sees which of the two is off.
+They are in a folder beside the artifact, `NAME.goldens`, with `goldens.json`. An app checks itself in two steps. It
+preprocesses the encoded image and compares the pixels with the stored ones; then it runs the artifact on the stored
+pixels and compares the logits. This tells errors of preprocessing from errors of inference.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ GOLDENS_NAME = "goldens.json"
 
 
 class GoldenImage(Contract):
-    """One picture.
+    """One golden image.
 
     Attributes:
-        image: the name of the encoded picture in the folder, a JPEG.
-        pixels: the name of what preprocessing makes of it: uint8, (height, width, 3) in the order of rows, columns,
-            channels, without a header; channels in the preprocessing's order.
-        logits: the artifact's for these pixels, as it ran where it was made.
-        float_logits: the float model's for the same pixels.
+        image: The file name of the encoded image, a JPEG.
+        pixels: The file name of its pixels: uint8, (height, width, 3), row by row without a header; channels in the
+            order of the preprocessing.
+        logits: The logits of the artifact for these pixels, computed at export.
+        float_logits: The logits of the float model for the same pixels.
     """
 
     image: str
@@ -44,10 +44,10 @@ class Goldens(Document):
     """The goldens of one artifact.
 
     Attributes:
-        artifact_sha256: whose they are.
-        how, engine: what ran the artifact.
-        tolerance: the largest difference of a logit that another machine's kernels may make.
-        pixels_tolerance: the mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
+        artifact_sha256: The SHA-256 of the artifact.
+        how, engine: How the artifact ran, and in which runtime.
+        tolerance: The largest difference of a logit that correct kernels of another machine may cause.
+        pixels_tolerance: The mean absolute difference, in steps of 0 to 255, that another JPEG decoder may cause.
     """
 
     NAME = "goldens"
@@ -66,22 +66,20 @@ class Goldens(Document):
 
 
 def read_goldens(artifact: Artifact) -> Goldens:
-    """The goldens beside an artifact, once they are known to be its own.
+    """Load the goldens beside an artifact.
 
     Raises:
-        BadArtifact: there are none, they were changed, or they are another artifact's.
+        BadArtifact: If they are missing, were changed, or belong to another artifact.
     """
     name = artifact.path.name
     if artifact.manifest.goldens is None:
-        raise BadArtifact(
-            f"{name} has no goldens.", why="It was exported before there were any.", hint=EXPORT_AGAIN_HINT
-        )
+        raise BadArtifact(f"{name} has no goldens.", why="An earlier version exported it.", hint=EXPORT_AGAIN_HINT)
     artifact.check_goldens()
     goldens = Goldens.load(get_goldens_path(artifact.path) / GOLDENS_NAME)
     if goldens.artifact_sha256 != artifact.manifest.artifact.sha256:
         raise BadArtifact(
-            f"The goldens beside {name} are another artifact's.",
-            why=f"They were made with SHA-256 {goldens.artifact_sha256[:12]}….",
+            f"The goldens beside {name} belong to another artifact.",
+            why=f"The SHA-256 of that artifact is {goldens.artifact_sha256[:12]}….",
             hint=EXPORT_AGAIN_HINT,
         )
     return goldens

@@ -1,4 +1,4 @@
-"""The manifest beside every artifact: all that an app, a runner or a reader needs to know about it."""
+"""The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGET_SUFFIXES: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pt
 
 
 class ArtifactFile(Contract):
-    """The artifact's name, its bytes and its SHA-256 as `shvit_mobile.contracts.fingerprints` takes it."""
+    """The name, size and SHA-256 of an artifact; see `shvit_mobile.contracts.fingerprints`."""
 
     name: str
     bytes: Count
@@ -24,7 +24,7 @@ class ArtifactFile(Contract):
 
 
 class ModelProvenance(Contract):
-    """Which model it was made from."""
+    """The model that the artifact was exported from."""
 
     variant: str
     classes: int
@@ -34,16 +34,16 @@ class ModelProvenance(Contract):
 
 
 class InputContract(Contract):
-    """How the artifact takes images.
+    """The input of an artifact.
 
     Attributes:
-        name: of the input in the artifact.
-        kind: "image" where the runtime takes an encoded picture's pixels itself (Core ML), else "tensor".
-        values: "pixels" for 0 to 255 (normalisation is inside), "normalised" for (pixel / 255 - mean) / std.
-        shape: (batch, 3, height, width), or (batch, 12, blocks down, blocks across); a batch of 0 is dynamic.
-        dtype: of the tensor; "uint8" for images.
-        layout: "space-to-depth" where 2x2 blocks lie stacked in channels: see `shvit_mobile.contracts.input_layout`.
-        border: under "space-to-depth", what the border holds in each colour.
+        name: The name of the input in the artifact.
+        kind: "image" if the runtime takes an image (Core ML), "tensor" if it takes numbers.
+        values: "pixels" for 0 to 255 (the artifact normalizes), "normalised" for (pixel / 255 - mean) / std.
+        shape: (batch, 3, height, width), or (batch, 12, block rows, block columns); batch 0 means dynamic.
+        dtype: The dtype of the tensor; "uint8" for images.
+        layout: "space-to-depth" if 2x2 blocks are stacked in channels: see `shvit_mobile.contracts.input_layout`.
+        border: The value of the border in each color, for "space-to-depth".
     """
 
     name: str
@@ -56,7 +56,7 @@ class InputContract(Contract):
 
 
 class OutputContract(Contract):
-    """The outputs by name; `probabilities` and `label` only where the artifact is a Core ML classifier."""
+    """The names of the outputs; only Core ML classifiers have `probabilities` and `label`."""
 
     logits: str
     probabilities: str | None = None
@@ -64,12 +64,12 @@ class OutputContract(Contract):
 
 
 class Inventory(Contract):
-    """What is inside.
+    """The contents of an artifact.
 
     Attributes:
-        operators: how many of each kind, as the target names them.
-        weight_bytes: bytes of constants by dtype; under int8 most of them are int8.
-        quantized_layers: layers whose arithmetic takes int8 activations and int8 weights.
+        operators: The number of operators of each kind, by the target's names.
+        weight_bytes: Bytes of constants by dtype.
+        quantized_layers: The number of layers that compute with int8 activations and int8 weights.
     """
 
     operators: dict[str, int]
@@ -78,7 +78,7 @@ class Inventory(Contract):
 
 
 class Delegation(Contract):
-    """How much of an ExecuTorch program a backend took."""
+    """The part of an ExecuTorch program that a backend runs."""
 
     backend: str
     delegates: int
@@ -87,13 +87,13 @@ class Delegation(Contract):
 
     @property
     def share(self) -> float:
-        """Delegated operators over all operators, 0 to 1."""
+        """The share of operators that are delegated, 0 to 1."""
         total = self.delegated_operators + sum(self.left_operators.values())
         return self.delegated_operators / total if total else 1.0
 
 
 class RampGolden(Contract):
-    """The artifact's logits for the picture that `shvit_mobile.images.ramp.draw_ramp` draws, as they came out here."""
+    """The logits that the artifact computed at export for the image of `shvit_mobile.images.ramp.draw_ramp`."""
 
     picture: Literal["ramp"] = "ramp"
     logits: tuple[float, ...]
@@ -102,14 +102,14 @@ class RampGolden(Contract):
 
 
 class GoldensFolder(Contract):
-    """The folder of goldens beside the artifact, and the SHA-256 of it: see `shvit_mobile.contracts.goldens`."""
+    """The name and SHA-256 of the folder of goldens beside the artifact: see `shvit_mobile.contracts.goldens`."""
 
     name: str
     sha256: Sha256
 
 
 class Manifest(Document):
-    """The whole manifest; `artifact.manifest.json`."""
+    """The manifest of an artifact: `ARTIFACT.manifest.json`."""
 
     NAME = "manifest"
     ERROR = BadArtifact
@@ -135,5 +135,5 @@ class Manifest(Document):
 
     @property
     def precision_name(self) -> str:
-        """As `Recipe.precision_name`: "mixed" where `precision` is "int8" and the recipe keeps layers in float."""
+        """The precision, or "mixed" for int8 with layers in float; see `Recipe.precision_name`."""
         return self.recipe.precision_name

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all: written aside, then renamed."""
+"""Atomic outputs: files and folders are written to a temporary place, then renamed."""
 
 from __future__ import annotations
 
@@ -18,91 +18,97 @@ NO_FOLDERS: Mapping[Path, str] = MappingProxyType({})
 def write_atomically(
     *paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool = False
 ) -> Iterator[tuple[Path, ...]]:
-    """Paths to write to, which become `finals` together when the block ends well and vanish when it does not.
+    """Yield temporary paths that move to `paths` when the block succeeds and are deleted when it fails.
 
-    All of `finals` lie in one folder, which is made if need be.
+    All of `paths` are in one folder, which is created.
 
     Args:
-        finals: files, and folders (packages).
-        folders: which of them are folders, each with the name of a file that is in every folder of its kind.
-        overwrite: replace what is there. A file replaces files only, a folder replaces folders of its kind only.
+        paths: Files and folders (packages) to write.
+        folders: Those of `paths` that are folders, each with the name of a file that every folder of its kind
+            contains.
+        overwrite: Replace existing outputs. A file replaces only files, a folder only folders of its kind.
 
     Raises:
-        OutputExists: one of `finals` is there and must not be replaced.
+        OutputExists: If one of `paths` exists and must not be replaced.
     """
     check_overwrite(*paths, folders=folders, overwrite=overwrite)
     folder = paths[0].parent
-    made = list_missing_folders(folder)
+    missing = list_missing_folders(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".shvit-", dir=folder))
+    temporary_folder = Path(tempfile.mkdtemp(prefix=".shvit-", dir=folder))
     try:
-        parts = tuple(aside / final.name for final in paths)
+        parts = tuple(temporary_folder / path.name for path in paths)
         yield parts
-        for part, final in zip(parts, paths, strict=True):
-            move_into_place(part, final, aside)
+        for part, path in zip(parts, paths, strict=True):
+            move_into_place(part, path, temporary_folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        if not any(final.exists() for final in paths):
-            remove_folders_if_empty(made)
+        shutil.rmtree(temporary_folder, ignore_errors=True)
+        if not any(path.exists() for path in paths):
+            remove_folders_if_empty(missing)
 
 
 def check_overwrite(*paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool) -> None:
-    """Raises `OutputExists` where `write_atomically` would; ask before the work."""
-    there = [final for final in paths if final.exists()]
-    for final in there:
-        check_replaceable(final, folders.get(final))
-    if there and not overwrite:
+    """Raise `OutputExists` if `write_atomically` would; call it before expensive work."""
+    existing = [path for path in paths if path.exists()]
+    for path in existing:
+        check_replaceable(path, folders.get(path))
+    if existing and not overwrite:
         raise OutputExists(
-            f"{there[0]} is already there.",
-            why="Nothing is overwritten unasked.",
-            hint="Add --overwrite, or choose another folder with --out.",
+            f"{existing[0]} already exists.",
+            why="Existing files are replaced only if you ask for it.",
+            hint="Set `overwrite=True`, or choose another `out`.",
+            parameter="overwrite",
         )
 
 
 def check_replaceable(existing: Path, marker_name: str | None) -> None:
-    """Raises `OutputExists` where something is not of the kind that is to be written, so that nothing may replace it.
+    """Raise `OutputExists` if an existing path is not of the kind that is written.
 
     Args:
-        there: a path that exists.
-        inside: the name of a file that is in every folder of the kind to write; None where a file is to be written.
+        existing: A path that exists.
+        marker_name: The name of a file in every folder of the kind to write; None to write a file.
     """
     if marker_name is None and existing.is_dir():
         raise OutputExists(
             f"{existing} is a folder.",
-            why="One file is to be written, and a file never replaces a folder.",
+            why="The output is one file, and a file never replaces a folder.",
             hint=f"Name a file in it: {existing / 'NAME'}",
         )
     if marker_name is None and not existing.is_file():
-        raise OutputExists(f"{existing} is not a regular file.", why="Only files are replaced.", hint="Name another.")
+        raise OutputExists(
+            f"{existing} is not a regular file.", why="Only regular files are replaced.", hint="Choose another path."
+        )
     if marker_name is not None and not existing.is_dir():
         raise OutputExists(
             f"{existing} is a file.",
-            why="A folder is to be written, and a folder never replaces a file.",
-            hint="Move it away, or choose another place.",
+            why="The output is a folder, and a folder never replaces a file.",
+            hint="Move the file away, or choose another path.",
         )
     if marker_name is not None and not (existing / marker_name).is_file() and any(existing.iterdir()):
         raise OutputExists(
-            f"{existing} is a folder of another kind: there is no {marker_name} in it.",
-            why="shvit-mobile replaces only such folders as it writes.",
-            hint="Move it away, or choose another place.",
+            f"{existing} is a folder of another kind: it contains no {marker_name}.",
+            why="shvit-mobile replaces only folders of the kind that it writes.",
+            hint="Move it away, or choose another path.",
         )
 
 
 def list_missing_folders(folder: Path) -> list[Path]:
-    """The folders that are to be made for `folder` to be there, innermost first."""
+    """Return `folder` and its parents that do not exist, innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def remove_folders_if_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is not empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 def move_into_place(temporary: Path, final: Path, temporary_folder: Path) -> None:
-    """Moves `part` to `final`; a folder cannot be replaced in one step, so the old one is first moved aside.
+    """Move `temporary` to `final`.
 
-    A file is not moved over a folder: the system refuses that, should the folder have come after `check_overwrite`.
+    A folder cannot be replaced in one step, so the old one first moves to `temporary_folder`. The system refuses to
+    move a file over a folder, should one appear after `check_overwrite`.
     """
     if temporary.is_dir() and final.is_dir():
         final.rename(temporary_folder / f"{final.name}.old")

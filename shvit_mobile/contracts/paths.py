@@ -1,4 +1,4 @@
-"""What a caller may give for a path."""
+"""The type of a path in a public function."""
 
 from __future__ import annotations
 

@@ -1,21 +1,23 @@
-"""The preprocessing contract: how an encoded picture becomes the numbers a model sees.
+"""The preprocessing contract: how a decoded image becomes the input of a model.
 
-It travels in every manifest, and the apps on the phone do exactly the same.
+Every manifest contains it, and the phone apps do exactly the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.errors import BadImages, InvalidConfig
+from shvit_mobile.errors import BadImages, InvalidValue, parse_choice
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+ChannelOrder = Literal["rgb", "bgr"]
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 RESAMPLING: dict[Interpolation, Image.Resampling] = {
@@ -25,23 +27,23 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# Past this many times what the crop needs, resizing a whole picture only to cut out its middle takes gigabytes.
+# Resizing an image that is more than this many times longer than its crop would take gigabytes.
 MAX_OVERSIZE = 64
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize so that the picture covers size / crop_ratio, crop the centre, then (pixel / 255 - mean) / std.
+    """Resize the image to cover size / crop_ratio, crop the center, then compute (pixel / 255 - mean) / std.
 
-    For a square size this is torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)` on a Pillow image,
-    to the last bit with the Pillows before 13. For any other size, see `resized`.
+    For a square size this equals torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)` on a Pillow
+    image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
 
     Attributes:
         size: (height, width) of the model's input, in pixels.
-        crop_ratio: the share of the resized picture, along its tighter side, that the crop keeps; in (0, 1].
-        interpolation: the resampling filter; widened when it shrinks a picture, as Pillow does.
-        mean, std: of each channel, in units of the full range (0 to 1), in the order of `channel_order`.
-        channel_order: the order in which the model takes the colours.
+        crop_ratio: The share of the resized image, along its tighter side, that the crop keeps; in (0, 1].
+        interpolation: The resampling filter; widened for downscaling, as in Pillow.
+        mean, std: The mean and standard deviation of each channel, for values 0 to 1, in the order of `channel_order`.
+        channel_order: The order of the color channels in the model's input.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -49,66 +51,68 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
-            raise InvalidConfig(f"The image size is {self.size}.", why="It is (height, width), both at least 1.")
-        if not 0 < self.crop_ratio <= 1:
-            raise InvalidConfig(f"crop_ratio is {self.crop_ratio}.", why="It is a share: above 0 and at most 1.")
-        if self.interpolation not in RESAMPLING:
-            raise InvalidConfig(f"interpolation is {self.interpolation}.", why=f"One of {', '.join(RESAMPLING)}.")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(isfinite, (*self.mean, *self.std))):
-            raise InvalidConfig(
-                f"mean is {self.mean} and std {self.std}.", why="Three finite numbers each, one a colour."
+            raise InvalidValue(
+                f"`size` is {self.size}.", why="It is (height, width), both at least 1.", parameter="size"
             )
+        if not 0 < self.crop_ratio <= 1:
+            raise InvalidValue(
+                f"`crop_ratio` is {self.crop_ratio}.", why="It is above 0 and at most 1.", parameter="crop_ratio"
+            )
+        parse_choice(self.interpolation, RESAMPLING, "interpolation")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(isfinite, values)):
+                raise InvalidValue(
+                    f"`{name}` is {values}.", why="It has three finite numbers, one for each channel.", parameter=name
+                )
         if min(self.std) <= 0:
-            raise InvalidConfig(f"std is {self.std}.", why="The colours are divided by it: above 0.")
-        if self.channel_order not in ("rgb", "bgr"):
-            raise InvalidConfig(f"channel_order is {self.channel_order}.", why="It is rgb or bgr.")
+            raise InvalidValue(f"`std` is {self.std}.", why="Its numbers are above 0.", parameter="std")
+        parse_choice(self.channel_order, CHANNEL_ORDERS, "channel_order")
 
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture of `height` x `width` pixels is resized to before the crop: (height, width), in pixels.
+        """Compute (height, width), in pixels, to which an image of `height` x `width` is resized before the crop.
 
-        The tighter side becomes exactly int(that side of `size` / crop_ratio), the other keeps the proportions, rounded
-        down, so that both cover `size` / crop_ratio.
+        The tighter side becomes int(that side of `size` / crop_ratio). The other keeps the aspect ratio, rounded down.
         """
         cover_height, cover_width = self._compute_cover_size()
         if cover_height * width >= cover_width * height:
             return cover_height, cover_height * width // height
         return cover_width * height // width, cover_width
 
-    def preprocess_image(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """The pixels the model sees of an upright RGB picture, as `decoded` gives it.
+    def preprocess_image(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop an upright RGB image, as `decode_image` returns it.
 
-        A picture so long that its resized side would pass 64 times what is to be covered is first cut to its middle.
+        An image whose resized side would be longer than 64 times the side to cover is first cropped to its middle.
 
         Returns:
-            uint8, shape (height, width, 3), channels in order; writable and contiguous.
+            Pixels, uint8, shape (height, width, 3), channels in `channel_order`; writable and contiguous.
 
         Raises:
-            BadImages: the picture is not RGB.
+            BadImages: If the image is not RGB.
         """
-        if picture.mode != "RGB":
+        if image.mode != "RGB":
             raise BadImages(
-                f"The picture's mode is {picture.mode}, not RGB.",
-                hint="Open it with shvit_mobile.images.decode.decoded.",
+                f"The mode of the image is {image.mode}, not RGB.",
+                hint="Open it with `shvit_mobile.images.decode.decode_image`.",
             )
         (height, width), resampling = self.size, RESAMPLING[self.interpolation]
-        picture = self._crop_middle(picture)
-        resized_height, resized_width = self.compute_resized_size(picture.height, picture.width)
+        image = self._crop_middle(image)
+        resized_height, resized_width = self.compute_resized_size(image.height, image.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
-        # Along the rows, then along the columns, as Pillow does in one call; but from 13 it does the columns of tall
-        # pictures first (python-pillow/Pillow#9549), which rounds differently. Cropping after each of the two gives the
-        # same bits as cropping at the end, and skips what would be cropped away.
-        columns = picture.resize((resized_width, picture.height), resampling)
-        columns = columns.crop((left, 0, left + width, picture.height))
+        # Pillow resizes rows, then columns; from version 13 it starts with the columns of tall images
+        # (python-pillow/Pillow#9549), which rounds differently. Two calls fix the order. Cropping after each gives the
+        # same bits as cropping at the end, and saves time.
+        columns = image.resize((resized_width, image.height), resampling)
+        columns = columns.crop((left, 0, left + width, image.height))
         rows = columns.resize((width, resized_height), resampling).crop((0, top, width, top + height))
         cropped = np.array(rows, dtype=np.uint8)
         return cropped if self.channel_order == "rgb" else np.ascontiguousarray(cropped[..., ::-1])
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What a model without baked-in normalisation takes.
+        """Compute (pixel / 255 - mean) / std: the input of a model that does not normalize.
 
         Args:
             pixels: uint8, shape (images, height, width, 3).
@@ -121,24 +125,24 @@ class Preprocessing:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def _compute_cover_size(self) -> tuple[int, int]:
-        """(height, width) that the resized picture covers, in pixels."""
+        """Compute (height, width), in pixels, that the resized image covers."""
         return int(self.size[0] / self.crop_ratio), int(self.size[1] / self.crop_ratio)
 
-    def _crop_middle(self, picture: Image.Image) -> Image.Image:
-        """The picture itself, or the middle of one that is too long."""
+    def _crop_middle(self, image: Image.Image) -> Image.Image:
+        """Crop an image that is too long to its middle."""
         cover_height, cover_width = self._compute_cover_size()
-        height = _limit_length(picture.height, -(-MAX_OVERSIZE * cover_height * picture.width // cover_width))
-        width = _limit_length(picture.width, -(-MAX_OVERSIZE * cover_width * picture.height // cover_height))
-        top, left = (picture.height - height) // 2, (picture.width - width) // 2
-        whole = (height, width) == (picture.height, picture.width)
-        return picture if whole else picture.crop((left, top, left + width, top + height))
+        height = _limit_length(image.height, -(-MAX_OVERSIZE * cover_height * image.width // cover_width))
+        width = _limit_length(image.width, -(-MAX_OVERSIZE * cover_width * image.height // cover_height))
+        top, left = (image.height - height) // 2, (image.width - width) // 2
+        whole = (height, width) == (image.height, image.width)
+        return image if whole else image.crop((left, top, left + width, top + height))
 
 
-def _limit_length(length: int, most: int) -> int:
-    """At most `most` of `length`, or one more where only that leaves as much on either side."""
-    return length if length <= most else most + (length - most) % 2
+def _limit_length(length: int, limit: int) -> int:
+    """Return `length` or, if it is larger, `limit`, plus one if only that leaves equal margins."""
+    return length if length <= limit else limit + (length - limit) % 2
 
 
 def convert_to_raw_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What a model with baked-in normalisation takes: pixels (n, h, w, 3) as float32 0 to 255, shape (n, 3, h, w)."""
+    """Convert pixels (n, h, w, 3) to the input of a model that normalizes: float32 0 to 255, shape (n, 3, h, w)."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2).astype(np.float32))

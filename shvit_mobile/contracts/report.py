@@ -1,4 +1,4 @@
-"""The report: all documents that were read, and the artifacts that they speak of, joined by SHA-256."""
+"""The report: documents about artifacts, joined by the SHA-256 of the artifacts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import BadReport
 
 DocumentKind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
-# How far an artifact is from its float model: points of top-1 lost, changed answers, or the noise of the logits.
+# The drift of an artifact: points of top-1 lost, agreement of the predictions, or SQNR of the logits.
 DriftMetric = Literal["drop", "agreement", "sqnr_db"]
 VerdictStatus = Literal["passed", "failed", "measured", "unproven"]
 
 
 class SourceFile(Contract):
-    """A file that was read.
+    """A file that the report was built from.
 
     Attributes:
-        file: its name, without its path.
-        kind: of the document in it.
-        sha256: of its bytes.
+        file: The file name without its path.
+        kind: The kind of document in it.
+        sha256: The SHA-256 of the file.
     """
 
     file: str
@@ -35,19 +35,19 @@ class SourceFile(Contract):
 
 
 class EntryReference(Contract):
-    """Where a figure stands: the number of a report in its list, and of a row or result in that report, from 0."""
+    """The position of a row or result: the index of its report, and its index in that report."""
 
     report: Count
     entry: Count
 
 
 class ArtifactVerdict(Contract):
-    """What can be said of an artifact.
+    """The verdict on an artifact.
 
     Attributes:
-        status: "failed" where a gate or a golden check says so, "passed" where a gate was held against it, "measured"
-            where it was compared with its float model and no gate was set, "unproven" where it was not compared.
-        sentence: the same in words, with the figures.
+        status: "failed" if a gate or a golden check failed, "passed" if a gate passed, "measured" if it was compared
+            with its float model without a gate, "unproven" if it was not compared.
+        sentence: The same in words, with the figures.
     """
 
     status: VerdictStatus
@@ -55,16 +55,16 @@ class ArtifactVerdict(Contract):
 
 
 class ReportArtifact(Contract):
-    """One artifact, known by its SHA-256, and where it is spoken of.
+    """One artifact, identified by its SHA-256, and the places where documents mention it.
 
     Attributes:
-        name: its file name.
-        target, precision, size_bytes: None where only a device report names it and does not tell.
-        manifest: its place in the report's manifests; None where none was given.
-        rows: of drift reports; results: of device reports.
-        drift: the row that counts: of the drift report with the most images, else what its manifest or a device report
-            recorded; None where it was never compared.
-        recorded: whether `drift` comes from no drift report, so that nobody can tell which images were seen.
+        name: Its file name.
+        target, precision, size_bytes: None if only a device report names the artifact and does not contain them.
+        manifest: The index of its manifest; None if there is none.
+        rows: The positions of its rows in drift reports; results: of its results in device reports.
+        drift: The row of the drift report with the most images or, without one, of the manifest or a device report;
+            None if the artifact was never compared.
+        recorded: Whether `drift` comes from a manifest or device report, so that its images are unknown.
     """
 
     name: str
@@ -81,11 +81,11 @@ class ReportArtifact(Contract):
 
 
 class DominatedArtifact(Contract):
-    """An artifact that another makes pointless: nowhere worse, and better in drift or in cost.
+    """An artifact that another dominates: the other is no worse in drift and cost, and better in one of them.
 
     Attributes:
-        sha256: of the artifact.
-        by: the SHA-256 of the cheapest on the front that beats it.
+        sha256: The SHA-256 of the artifact.
+        by: The SHA-256 of the cheapest artifact on the front that dominates it.
     """
 
     sha256: Sha256
@@ -93,14 +93,14 @@ class DominatedArtifact(Contract):
 
 
 class ParetoFront(Contract):
-    """The artifacts that are nearer to the float model than all that are cheaper.
+    """The artifacts with less drift than every cheaper artifact.
 
     Attributes:
-        drift: by which they are near.
+        drift: The measure of drift.
         cost: "bytes" on disk, or "latency": the median of the fastest setting on a device.
-        device: the number of its report; None for bytes.
-        best: the front's artifacts by SHA-256, the cheapest first.
-        beaten: all others of which drift and cost are known.
+        device: The index of the device report; None for bytes.
+        best: The SHA-256 of the artifacts on the front, cheapest first.
+        beaten: The dominated artifacts, as far as drift and cost are known.
     """
 
     drift: DriftMetric
@@ -111,22 +111,21 @@ class ParetoFront(Contract):
 
 
 class Remark(Contract):
-    """Something that a reader must know before the figures; `grave` where figures do not belong together."""
+    """A note on the figures; `grave` if some of them must not be compared."""
 
     grave: bool
     sentence: str
 
 
 class ModelReport(Document):
-    """All of it.
+    """Manifests, drift reports, device reports and sensitivity reports in one document.
 
     Attributes:
-        title: of the page.
-        sources: of the manifests, then of the drift reports, the device reports and the sensitivity reports, in their
-            order.
-        artifacts: by target, precision and name.
-        remarks: what does not fit together, in words.
-        fronts: which artifacts are worth having, for each figure of drift and each cost.
+        title: The title of the page.
+        sources: The files of the manifests, drift reports, device reports and sensitivity reports, in this order.
+        artifacts: The artifacts, sorted by target, precision and name.
+        remarks: Contradictions between the documents, in words.
+        fronts: The Pareto fronts, one for each measure of drift and each cost.
     """
 
     NAME = "report"
@@ -144,19 +143,19 @@ class ModelReport(Document):
     sensitivity: tuple[SensitivityReport, ...] = ()
     fronts: tuple[ParetoFront, ...] = ()
 
-    def manifest(self, artifact: ReportArtifact) -> Manifest | None:
+    def get_manifest(self, artifact: ReportArtifact) -> Manifest | None:
         return None if artifact.manifest is None else self.manifests[artifact.manifest]
 
-    def row(self, place: EntryReference) -> DriftRow:
-        return self.drift[place.report].rows[place.entry]
+    def get_row(self, reference: EntryReference) -> DriftRow:
+        return self.drift[reference.report].rows[reference.entry]
 
-    def result(self, place: EntryReference) -> DeviceResult:
-        return self.devices[place.report].results[place.entry]
+    def get_result(self, reference: EntryReference) -> DeviceResult:
+        return self.devices[reference.report].results[reference.entry]
 
-    def artifact(self, sha256: str | None) -> ReportArtifact | None:
-        """The artifact of this SHA-256."""
+    def find_artifact(self, sha256: str | None) -> ReportArtifact | None:
+        """Return the artifact with this SHA-256, if there is one."""
         return next((one for one in self.artifacts if one.sha256 == sha256), None)
 
-    def source(self, kind: DocumentKind, place: int) -> SourceFile:
-        """Where the document of this kind and number was read."""
-        return [source for source in self.sources if source.kind == kind][place]
+    def get_source(self, kind: DocumentKind, index: int) -> SourceFile:
+        """Return the file of the document of this kind and index."""
+        return [source for source in self.sources if source.kind == kind][index]

@@ -1,4 +1,4 @@
-"""Every document of the project and its schema: what `schemas/` is written from."""
+"""All documents of the project and their JSON Schemas; `tools/write_schemas.py` writes these to `schemas/`."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ DOCUMENT_TYPES: tuple[type[Document], ...] = (
 
 
 class UntitledJsonSchema(GenerateJsonSchema):
-    """Without a title for every field, which only repeats its name."""
+    """A generator that gives fields no title, which would only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def build_json_schema(document: type[Document]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a document as it is written.
+    """Return the JSON Schema (draft 2020-12) of a document as it is written.
 
-    A field with a default may be missing, so that a file of an earlier minor version still is valid; the version and
-    the kind may not. Fields that the schema does not know are allowed: those of a later minor version.
+    Fields with defaults are optional, so that files of earlier minor versions stay valid, except for the version and
+    the kind. Unknown fields are allowed: they may belong to a later minor version.
     """
     schema = document.model_json_schema(mode="serialization", schema_generator=UntitledJsonSchema)
     return {

@@ -1,4 +1,4 @@
-"""The sensitivity report: what int8 costs the logits, layer by layer and block by block, as one document."""
+"""The sensitivity report: how much int8 in each layer and block changes the logits."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pydantic import Field
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Sha256
 from shvit_mobile.errors import BadReport
 
-# Levels that noise is told apart between, in dB: beyond them there is nothing but noise, or none.
+# SQNR is clamped to these limits, in dB, to rank noise: beyond them there is only noise, or none.
 DECIBEL_LIMITS = (-100.0, 300.0)
 KLDivergence = Annotated[float, Field(ge=0)]
 
 
 class SensitivityFigures(Contract):
-    """What int8 costs in one place, seen from either end.
+    """The effect of int8 in one layer or block.
 
     Attributes:
-        quantized_db, quantized_kl: this alone in int8, all else float: SQNR of the logits against the float model's in
-            dB, and mean divergence from its distribution in nats.
-        float_db, float_kl: this alone in float, all else in int8.
+        quantized_db, quantized_kl: With only this in int8: SQNR of the logits against the float model in dB, and mean
+            Kullback-Leibler divergence from its class distribution in nats.
+        float_db, float_kl: The same with only this in float and all else in int8.
     """
 
     quantized_db: JsonFloat
@@ -34,12 +34,12 @@ SensitivityRowT = TypeVar("SensitivityRowT", bound=SensitivityFigures)
 
 
 class LayerSensitivity(SensitivityFigures):
-    """One dense convolution.
+    """The sensitivity of one dense convolution.
 
     Attributes:
-        layer: its name in the deploy form.
-        macs: multiply-adds of an image.
-        weights: elements of its weight.
+        layer: The layer's name in the deploy form.
+        macs: Multiply-adds for one image.
+        weights: The number of elements of its weight.
     """
 
     layer: str
@@ -48,11 +48,11 @@ class LayerSensitivity(SensitivityFigures):
 
 
 class BlockSensitivity(SensitivityFigures):
-    """Layers that belong together: the stem, what leads into a stage, or a block of one.
+    """The sensitivity of a group of layers: the stem, a downsampling, or a block of a stage.
 
     Attributes:
-        block: its name in the deploy form.
-        layers: those of it that are in int8, in the order of the data.
+        block: The block's name in the deploy form.
+        layers: Its int8 layers, in the order of the data flow.
     """
 
     block: str
@@ -60,19 +60,19 @@ class BlockSensitivity(SensitivityFigures):
 
 
 def get_row_name(row: LayerSensitivity | BlockSensitivity) -> str:
-    """The layer or the block that a row is of."""
+    """Return the name of the layer or block of a row."""
     return row.block if isinstance(row, BlockSensitivity) else row.layer
 
 
 class SensitivityReport(Document):
-    """What each int8 layer of a recipe costs.
+    """The sensitivity of each int8 layer of a recipe.
 
     Attributes:
-        checkpoint_sha256: of the float model.
-        recipe_sha256: of the recipe as text, with whose ranges and corrections it was measured.
-        images: on how many.
-        int8_db, int8_kl: the recipe as it is, all its layers in int8.
-        layers, blocks: in the order of the data.
+        checkpoint_sha256: The SHA-256 of the float model.
+        recipe_sha256: The SHA-256 of the recipe's JSON; its ranges and parameter overrides were used.
+        images: The number of images.
+        int8_db, int8_kl: The figures of the recipe itself, with all its layers in int8.
+        layers, blocks: The rows, in the order of the data flow.
     """
 
     NAME = "sensitivity"
@@ -90,9 +90,9 @@ class SensitivityReport(Document):
 
 
 def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT, float]]:
-    """Rows by the noise that each makes alone in int8, the most first, with its share of that of all of them.
+    """Sort rows by the noise that each adds alone in int8, most noise first, and return each with its share of the sum.
 
-    Noise is power: what single layers make adds up to about what all make together.
+    Noise is measured as power, so the noise of single layers adds up to about the noise of all together.
     """
     powers = [10 ** (-min(max(row.quantized_db, DECIBEL_LIMITS[0]), DECIBEL_LIMITS[1]) / 10) for row in rows]
     total = sum(powers)

@@ -1,4 +1,4 @@
-"""What artifacts, devices and runs are called on the page."""
+"""Names artifacts, devices and runs on the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shvit_mobile.report.formatting import COMPUTE_NAMES, NO_VALUE, format_targe
 
 
 def format_label(name: str, target: str | None, precision: str | None) -> str:
-    """ "ExecuTorch int8, blocks" of shvit_s1-224-executorch-int8-blocks.pte; or the name itself."""
+    """Return "ExecuTorch int8, blocks" for shvit_s1-224-executorch-int8-blocks.pte; other names stay as they are."""
     head, found, tail = name.rpartition(".")[0].partition(f"-{target}-{precision}")
     if not found or not head or (tail and not tail.startswith("-")):
         return name
@@ -21,8 +21,8 @@ def format_artifact_label(one: ReportArtifact) -> str:
 
 
 def format_result_label(report: ModelReport, result: DeviceResult) -> str:
-    """Of the artifact that was measured; of what is no artifact of ours, its own name."""
-    known = report.artifact(result.artifact_sha256)
+    """Return the label of the measured artifact, or the name of another contestant."""
+    known = report.find_artifact(result.artifact_sha256)
     return format_artifact_label(known) if known else result.name
 
 
@@ -30,15 +30,19 @@ def format_device_label(device: DeviceInfo) -> str:
     return device.name or device.model
 
 
+def format_fixture_prefix(device: DeviceReport) -> str:
+    return "Fixture, not measured. " if device.fixture else ""
+
+
 def describe_device(device: DeviceInfo) -> str:
-    """The maker's code where people call it otherwise, the system, cores and memory."""
+    """Describe a device: its model where it has another name, its system, cores and memory."""
     memory = f"{device.memory_bytes / 1e9:.0f} GB" if device.memory_bytes else ""
     model = device.model if device.name else ""
     return ", ".join(filter(None, (model, device.system, pluralize(device.cores, "core"), memory)))
 
 
 def describe_configuration(report: DeviceReport, result: DeviceResult) -> str:
-    """The processors it may use, and of a CPU alone the threads, where they were not the engine's own choice."""
+    """Describe the processors of a run, with the threads of a CPU if the engine did not choose them itself."""
     compute = COMPUTE_NAMES.get(result.compute, result.compute)
     threads = get_threads(report, result)
     if threads is None or result.compute != "cpu" or is_coreml(result):
@@ -47,18 +51,18 @@ def describe_configuration(report: DeviceReport, result: DeviceResult) -> str:
 
 
 def is_coreml(result: DeviceResult) -> bool:
-    """Whether Core ML ran it, which chooses its threads itself."""
+    """Whether Core ML ran it, which chooses threads itself."""
     return result.engine.lower().startswith(("core ml", "coreml"))
 
 
 def describe_conditions(report: DeviceReport) -> str:
-    """What the phone was like."""
+    """Describe the state of the phone."""
     if report.conditions is None:
         return NO_VALUE
     low, battery, charging = report.conditions.low_power, report.conditions.battery, report.conditions.charging
-    told = (
+    facts = (
         "low-power mode" if low else "",
         "" if battery is None else f"battery {100 * battery:.0f}%",
         "" if charging is None else "charging" if charging else "not charging",
     )
-    return ", ".join(filter(None, told)) or NO_VALUE
+    return ", ".join(filter(None, facts)) or NO_VALUE

@@ -104,7 +104,7 @@ def test_checkpoint_of_weights_that_are_not_numbers(world: SharedFiles, tmp_path
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ((), "is already there"),
+        ((), "already exists"),
         (("--overwrite", "--quantize", "fp16"), "onnx has no fp16"),
         (("--overwrite", "--validate", "nowhere"), "There is no folder of images"),
         (("--overwrite", "--quantize", "int8", "--calibration", "nowhere"), "There is no folder of images"),
@@ -207,7 +207,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "variant of nothing": (("export", *ONNX, "--model", "shvit_s2"), "without --checkpoint.*--checkpoint shvit_s2"),
     "size in words": (("export", "--checkpoint", "$", *ONNX, "--size", "large"), "--size is 'large'.*--size 192x160"),
     "size of nothing": (("export", "--checkpoint", "$", *ONNX, "--size", "0x64"), "--size is '0x64'"),
-    "crop past the picture": (("export", "--checkpoint", "$", *ONNX, "--crop", "1.5"), "crop_ratio is 1.5"),
+    "crop past the picture": (("export", "--checkpoint", "$", *ONNX, "--crop", "1.5"), "is 1.5"),
     "std of zero": (("export", "--checkpoint", "$", *ONNX, "--std", 0, 1, 1), "std is .*above 0"),
     "mean of two colours": (("export", *ONNX, "--mean", 1, 1), "--mean"),
     "precision the target lacks": (
@@ -367,7 +367,7 @@ def test_nothing_is_overwritten_unasked(suffix: str, world: SharedFiles, tmp_pat
     mine = (tmp_path / "custom-64x48-onnx-fp32.x").with_suffix(suffix)
     mine.write_text("mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
-    assert_refused(call, args, None, "is already there.*--overwrite")
+    assert_refused(call, args, None, "already exists.*--overwrite")
     assert mine.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [mine]
 

@@ -18,7 +18,7 @@ IDENTITY = {
     "artifact": "tiny-64-onnx-int8.onnx",
     "target": "onnx",
     "precision": "int8",
-    "how": "native",
+    "execution": "native",
     "engine": "onnxruntime 1.23",
 }
 IMAGES, CLASSES = 200, 10

@@ -80,7 +80,7 @@ def test_other_trouble_with_a_picture_is_skipped_with_its_reason(tmp_path, monke
             raise MemoryError("no room")
         return draw_texture(9, 12)
 
-    monkeypatch.setattr(module, "decoded", decoded)
+    monkeypatch.setattr(module, "decode_image", decoded)
     (batch,) = iterate_batches(write_image_set(tmp_path, [True, True]), SMALL)
     assert batch.skipped[0].reason == f"{tmp_path / '001.png'} cannot be used: MemoryError: no room."
 
@@ -122,7 +122,7 @@ def test_only_a_few_pictures_are_held_ahead(tmp_path, monkeypatch):
             begun += 1
         return draw_texture(9, 12)
 
-    monkeypatch.setattr(module, "decoded", counted)
+    monkeypatch.setattr(module, "decode_image", counted)
     stream = iterate_batches(write_image_set(tmp_path, [True] * 60), SMALL, size=4, workers=2)
     next(stream)
     time.sleep(0.1)

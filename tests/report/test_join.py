@@ -28,19 +28,19 @@ RESULTS_OF_INT8 = 12  # three iPhones, four settings each
 
 
 def verdict(report: ModelReport, sha256: str) -> tuple[str, str]:
-    found = report.artifact(sha256)
+    found = report.find_artifact(sha256)
     assert found
     return found.verdict.status, found.verdict.sentence
 
 
 def test_an_artifact_is_joined_with_its_rows_and_its_results() -> None:
     report = build_full_report()
-    int8 = report.artifact(load_manifest()["artifact"]["sha256"])
+    int8 = report.find_artifact(load_manifest()["artifact"]["sha256"])
     assert int8
-    assert [report.row(place).artifact for place in int8.rows] == [f"{INT8}.mlpackage"]
+    assert [report.get_row(place).artifact for place in int8.rows] == [f"{INT8}.mlpackage"]
     assert len(int8.results) == RESULTS_OF_INT8
-    assert {report.result(place).artifact_sha256 for place in int8.results} == {int8.sha256}
-    known = report.manifest(int8)
+    assert {report.get_result(place).artifact_sha256 for place in int8.results} == {int8.sha256}
+    known = report.get_manifest(int8)
     assert known is not None
     assert known.artifact.sha256 == int8.sha256
 
@@ -50,7 +50,7 @@ def test_the_join_goes_by_hash_and_not_by_name(tmp_path: Path) -> None:
     for result in device["results"]:
         result["name"] = "model.mlpackage"
     report = build_report([MANIFESTS, write_json(tmp_path, "renamed.json", device)])
-    int8 = report.artifact(load_manifest()["artifact"]["sha256"])
+    int8 = report.find_artifact(load_manifest()["artifact"]["sha256"])
     assert int8
     assert len(int8.results) == RESULTS_OF_INT8 / 3
     assert int8.name == f"{INT8}.mlpackage"
@@ -65,7 +65,7 @@ def test_a_device_that_measured_another_file_of_the_name_is_told_and_kept_apart(
     (remark,) = report.remarks
     assert remark.grave
     assert remark.sentence.startswith(f"iPhone 13 (stale.json) measured another {INT8}.mlpackage: its SHA-256 is abab")
-    int8, other = report.artifact(load_manifest()["artifact"]["sha256"]), report.artifact(OTHER_HASH)
+    int8, other = report.find_artifact(load_manifest()["artifact"]["sha256"]), report.find_artifact(OTHER_HASH)
     assert int8
     assert other
     assert (int8.results, len(other.results)) == ((), RESULTS_OF_INT8 / 3)
@@ -158,7 +158,7 @@ def test_a_drift_report_goes_before_what_the_manifest_recorded(tmp_path: Path) -
     recorded = load_manifest()
     recorded["drift"] |= {"sqnr_db": 1.0}
     alone = build_report([write_json(tmp_path, "m.json", recorded)]).artifacts[0]
-    both = build_report([tmp_path / "m.json", DRIFT]).artifact(alone.sha256)
+    both = build_report([tmp_path / "m.json", DRIFT]).find_artifact(alone.sha256)
     assert both
     assert alone.drift
     assert both.drift

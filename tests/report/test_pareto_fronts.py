@@ -34,7 +34,7 @@ def test_equal_artifacts_do_not_beat_one_another() -> None:
 
 
 def cost_of(report: ModelReport, front: ParetoFront, sha256: str) -> float:
-    found = report.artifact(sha256)
+    found = report.find_artifact(sha256)
     assert found
     if front.device is None:
         assert front.cost == "bytes"
@@ -46,7 +46,7 @@ def cost_of(report: ModelReport, front: ParetoFront, sha256: str) -> float:
 
 
 def distance_of(report: ModelReport, front: ParetoFront, sha256: str) -> float:
-    found = report.artifact(sha256)
+    found = report.find_artifact(sha256)
     assert found
     assert found.drift
     distance = DISTANCES[front.drift](found.drift)

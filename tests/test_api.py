@@ -36,8 +36,8 @@ def test_the_whole_path_in_five_calls(tmp_path: Path) -> None:
 
     loaded = shvit_mobile.load_checkpoint(tmp_path / "model.safetensors")
     deployed = shvit_mobile.to_deploy_form(loaded)
-    recipe = shvit_mobile.calibrate(deployed, photos, precision="int8", count=12)
-    artifact = shvit_mobile.lower(deployed, recipe, target="onnx", out=tmp_path / "out")
+    recipe, overrides = shvit_mobile.calibrate_recipe(deployed, photos, precision="int8", count=12)
+    artifact = shvit_mobile.lower(deployed, recipe, target="onnx", out=tmp_path / "out", overrides=overrides)
     drift = shvit_mobile.compare(artifact, loaded, photos)
 
     assert drift.how == "native"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from shvit_mobile.contracts.recipe import (
     FLOAT_KINDS,
@@ -146,9 +145,3 @@ def describe_calibration_images(images: ImageSet, used: int, seed: int, variants
     return CalibrationImages(
         source=images.root.name, count=used, sha256=images.compute_sha256(), seed=seed, variants=variants
     )
-
-
-def load_input_batches(deployed: DeployForm, images: ImageSet) -> list[Tensor]:
-    """Return batches of the deploy form's input, float32, shape (batch, 3, height, width)."""
-    read = iterate_batches(images, deployed.trained.preprocessing, size=8)
-    return [deployed.prepare(batch.pixels) for batch in read]

@@ -8,7 +8,8 @@ from torch import nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy import fold as fusing
-from shvit_mobile.deploy.fold import fold_batchnorm, generate_pixels, to_deploy_form
+from shvit_mobile.deploy.fold import fold_batchnorm, to_deploy_form
+from shvit_mobile.deploy.verification import generate_pixels
 from shvit_mobile.errors import InvalidConfig, VerificationFailed
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
 from tests.builders import TINY, build_random_shvit, build_trained_model

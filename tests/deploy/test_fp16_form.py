@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from shvit_mobile.deploy.fold import MeanSubtraction, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.deploy.fp16_form import MEAN_STEP, rewrite_for_fp16
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.programs import SIZE, SMALL

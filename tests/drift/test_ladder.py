@@ -19,7 +19,7 @@ from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 SIZE = (64, 48)
@@ -48,7 +48,7 @@ def reference(model, images):
 
 @pytest.fixture(scope="module")
 def recipe(model, images):
-    return calibrate(to_deploy_form(model), images, precision="int8", count=11)
+    return calibrate_recipe(to_deploy_form(model), images, precision="int8", count=11)[0]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,11 @@ def onnx(model, recipe, tmp_path_factory):
     return lower(to_deploy_form(model), recipe, "onnx", tmp_path_factory.mktemp("out"))
 
 
-def build_manifest(onnx, recipe, *, target="onnx", size=SIZE):
+def build_artifact(onnx, recipe, *, name=None, target="onnx", size=SIZE):
     changes = {"recipe": recipe, "precision": recipe.precision, "target": target}
-    return onnx.manifest.model_copy(update=changes | {"preprocessing": replace(onnx.manifest.preprocessing, size=size)})
+    changes |= {"preprocessing": replace(onnx.manifest.preprocessing, size=size)}
+    path = onnx.path if name is None else onnx.path.with_name(name)
+    return Artifact(path, onnx.manifest.model_copy(update=changes))
 
 
 def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form(onnx, recipe):
@@ -67,7 +69,7 @@ def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form
         *(recipe, Recipe(precision="fp32"), recipe, Recipe(precision="fp16")),
         *(Recipe(precision="int8-weights"), wider, Recipe(precision="palette-4")),
     ]
-    found = list_simulated_rungs(build_manifest(onnx, each) for each in recipes)
+    found = list_simulated_rungs(build_artifact(onnx, each) for each in recipes)
     assert [(rung.name, rung.recipe) for rung in found] == [
         ("deploy form", None),
         ("fake-quant int8", recipe),
@@ -75,13 +77,13 @@ def test_each_recipe_that_pytorch_can_compute_has_one_rung_below_the_deploy_form
         ("fake-quant int8 (2)", wider),
         ("rounded palette-4", Recipe(precision="palette-4")),
     ]
-    assert [rung.name for rung in list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])] == [
+    assert [rung.name for rung in list_simulated_rungs([build_artifact(onnx, Recipe(precision="fp32"))])] == [
         "deploy form"
     ]
 
 
 def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
-    found = list_simulated_rungs([build_manifest(onnx, recipe), build_manifest(onnx, recipe, size=(32, 32))])
+    found = list_simulated_rungs([build_artifact(onnx, recipe), build_artifact(onnx, recipe, size=(32, 32))])
     assert [(rung.name, rung.preprocessing.size) for rung in found] == [
         ("deploy form", SIZE),
         ("deploy form (2)", (32, 32)),
@@ -92,14 +94,14 @@ def test_each_way_to_see_pictures_has_rungs_of_its_own(onnx, recipe):
 
 def test_on_the_ladder_artifacts_stand_by_target(onnx, recipe):
     given = [
-        Artifact(onnx.path.with_name(name), build_manifest(onnx, recipe, target=target))
+        build_artifact(onnx, recipe, name=name, target=target)
         for name, target in (("a", "executorch"), ("b", "coreml"), ("c", "onnx"), ("d", "coreml"), ("e", "onnx"))
     ]
     assert [artifact.path.name for artifact in sort_by_target(given)] == ["c", "e", "b", "d", "a"]
 
 
 def test_the_deploy_form_hardly_drifts_and_says_that_it_is_simulated(model, images, reference, onnx):
-    (rung,) = list_simulated_rungs([build_manifest(onnx, Recipe(precision="fp32"))])
+    (rung,) = list_simulated_rungs([build_artifact(onnx, Recipe(precision="fp32"))])
     told = []
     row = compare_simulated_rung(rung, model, images, reference, batch=4, progress=lambda *done: told.append(done))
     assert (row.artifact, row.target, row.precision, row.how) == ("deploy form", "torch", "fp32", "simulated")
@@ -124,9 +126,9 @@ def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
     rung, artifact = build_simulation(deployed, clipping)(batch.pixels), lower(deployed, clipping, "onnx", tmp_path)
     broken = compare_with_logits(artifact, model, images, reference=reference)
     assert sqnr(reference.logits, rung) < 20 < sqnr(rung, broken.logits), "both clip alike"
-    row = compare_simulated_rung(list_simulated_rungs([artifact.manifest])[1], model, images, reference)
+    row = compare_simulated_rung(list_simulated_rungs([artifact])[1], model, images, reference)
     assert row.sqnr_db == pytest.approx(sqnr(reference.logits, rung), abs=1e-6)
-    sound = compare_simulated_rung(list_simulated_rungs([onnx.manifest])[1], model, images, reference)
+    sound = compare_simulated_rung(list_simulated_rungs([onnx])[1], model, images, reference)
     assert 30 < sound.sqnr_db < 60
     assert sound.sqnr_db == pytest.approx(
         compare_with_logits(onnx, model, images, reference=reference).row.sqnr_db, abs=2
@@ -135,13 +137,17 @@ def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("int8-weights", 25, 60), ("palette-4", 3, 25)])
 def test_rounded_weights_drift_and_fewer_bits_drift_more(precision, least, most, model, images, reference, onnx):
-    (_, rung) = list_simulated_rungs([build_manifest(onnx, calibrate(to_deploy_form(model), precision=precision))])
+    (_, rung) = list_simulated_rungs(
+        [build_artifact(onnx, calibrate_recipe(to_deploy_form(model), precision=precision)[0])]
+    )
     row = compare_simulated_rung(rung, model, images, reference)
     assert least < row.sqnr_db < most
 
 
 def test_dynamic_int8_is_simulated_too(model, images, reference, onnx):
-    (_, rung) = list_simulated_rungs([build_manifest(onnx, calibrate(to_deploy_form(model), precision="int8-dynamic"))])
+    (_, rung) = list_simulated_rungs(
+        [build_artifact(onnx, calibrate_recipe(to_deploy_form(model), precision="int8-dynamic")[0])]
+    )
     assert rung.name == "fake-quant int8-dynamic"
     assert 10 < compare_simulated_rung(rung, model, images, reference).sqnr_db < 60
 
@@ -155,7 +161,7 @@ def test_a_batch_is_answered_as_its_images_alone(model, images, recipe):
 
 
 def test_what_does_not_belong_together_is_refused(model, images, reference, onnx, recipe):
-    (rung, fake_quant) = list_simulated_rungs([onnx.manifest])
+    (rung, fake_quant) = list_simulated_rungs([onnx])
     with pytest.raises(InvalidConfig, match="another checkpoint"):
         compare_simulated_rung(rung, model, images, replace(reference, checkpoint_sha256="1" * 64))
     with pytest.raises(InvalidConfig, match="another preprocessing"):

@@ -18,7 +18,6 @@ from shvit_mobile.drift.value_ranges import measure_ranges
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.quantize.calibrate import run_deploy_form
 from shvit_mobile.targets.coreml import graph
 from tests.builders import write_picture_folder
 from tests.probes import build_model, write_unverified_artifact
@@ -118,7 +117,7 @@ def float_magnitudes(whole, images) -> dict[str, float]:
     for image in iterate_single_images(images, whole.preprocessing, None):
         values: dict[str, torch.Tensor] = {}
         with record_outputs(deployed.module, wanted, values):
-            run_deploy_form(deployed, image)
+            deployed.run(image)
         for name, value in values.items():
             found[name] = max(found.get(name, 0.0), float(value.abs().max()))
     return found

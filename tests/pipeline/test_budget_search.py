@@ -18,7 +18,8 @@ from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate
 from shvit_mobile.drift.intervals import compute_wilson_interval
@@ -38,7 +39,7 @@ from shvit_mobile.pipeline.budget_search import (
 )
 from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_mac_costs
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.sensitivity import measure_sensitivity
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
@@ -83,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     deployed, reference = to_deploy_form(model), compute_float_reference(model, pictures)
     labels = tuple(map(int, reference.logits.argmax(1)))
     images = replace(pictures, labels=labels, classes=deployed.trained.labels)
-    plain = calibrate(deployed, images)
+    plain = calibrate_recipe(deployed, images)[0]
     ruined = widened(plain, RUINED)
     sensitive = measure_sensitivity(deployed, ruined, pixels_of(images))
     unruined = lower(deployed, plain, "onnx", tmp_path_factory.mktemp("plain"))
@@ -139,7 +140,7 @@ def test_a_recipe_that_holds_is_taken_without_a_search(world: World, mended: Sea
     assert result.verdict.passed
     assert not result.verdict.caveats
     # What was tried for another budget does not flatter a recipe that was not chosen from it.
-    again = world.search(Budget(max_drop=100), known=mended.points)
+    again = world.search(Budget(max_drop=100), known_points=mended.points)
     assert (again.float_layers, again.notes) == ((), ())
     assert len(again.points) == len(mended.points)
 
@@ -153,10 +154,10 @@ def test_what_24_images_cannot_show_is_not_claimed(mended: SearchResult) -> None
 
 def test_known_points_are_not_run_again(world: World, mended: SearchResult) -> None:
     run: list[SearchPoint] = []
-    again = world.search(world.budget, known=mended.points, progress=run.append, reference=None)
+    again = world.search(world.budget, known_points=mended.points, progress=run.append, reference=None)
     assert again == mended
     assert run == []
-    looser = world.search(Budget(max_drop=2 * (world.budget.max_drop or 0)), known=mended.points, progress=run.append)
+    looser = world.search(Budget(max_drop=2 * (world.budget.max_drop or 0)), known_points=mended.points, progress=run.append)
     known = {point.float_layers for point in mended.points}
     assert not known & {point.float_layers for point in run}
     assert looser.chosen.cost <= mended.chosen.cost
@@ -165,7 +166,7 @@ def test_known_points_are_not_run_again(world: World, mended: SearchResult) -> N
 def test_layers_that_the_recipe_keeps_in_float_stay_so_and_cost_nothing(world: World) -> None:
     recipe = world.ruined.model_copy(update={"float_layers": RUINED})
     sensitive = measure_sensitivity(world.deployed, recipe, pixels_of(world.images))
-    result = world.search(Budget(max_drop=0.0), recipe=recipe, sensitivity=sensitive, most=1)
+    result = world.search(Budget(max_drop=0.0), recipe=recipe, sensitivity=sensitive, max_artifacts=1)
     assert all(set(RUINED) <= set(point.float_layers) for point in result.points)
     assert (result.points[0].float_layers, result.points[0].cost) == (RUINED, 0)
     assert result.points[1].cost == result.costs.layers[result.order[0]]

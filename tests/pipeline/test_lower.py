@@ -10,13 +10,14 @@ from shvit_mobile.contracts.artifact import Artifact, get_manifest_path, get_rec
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.recipe import Recipe, parse_precision
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import compare
 from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, UnknownChoice, VerificationFailed
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.lower import lower, parse_target, update_manifest
-from shvit_mobile.quantize.calibrate import calibrate, run_deploy_form
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.report.display_names import format_label
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets import onnx as onnx_target
@@ -42,14 +43,14 @@ def test_all_that_belongs_together_appears_under_one_name(artifact: Artifact) ->
 
 
 def test_the_manifest_says_what_is_there(artifact: Artifact, deployed: DeployForm) -> None:
-    manifest = Manifest.read(get_manifest_path(artifact.path))
+    manifest = Manifest.load(get_manifest_path(artifact.path))
     assert manifest == artifact.manifest
     assert manifest.artifact.sha256 == compute_sha256(artifact.path)
     assert manifest.artifact.bytes == artifact.path.stat().st_size
     assert manifest.model.checkpoint_sha256 == deployed.trained.sha256
     assert manifest.labels == deployed.trained.labels
     assert manifest.preprocessing == deployed.trained.preprocessing
-    assert Recipe.read(get_recipe_path(artifact.path)) == manifest.recipe == FP32
+    assert Recipe.load(get_recipe_path(artifact.path)) == manifest.recipe == FP32
     assert manifest.versions["torch"] == torch.__version__
 
 
@@ -59,7 +60,7 @@ def test_the_golden_answer_is_the_artifacts(artifact: Artifact, deployed: Deploy
     assert golden.how == "native"
     picture = draw_ramp((48, 64))
     np.testing.assert_allclose(golden.logits, open_runner(artifact).run(picture)[0], rtol=1e-6)
-    np.testing.assert_allclose(golden.logits, run_deploy_form(deployed, picture)[0], atol=golden.tolerance)
+    np.testing.assert_allclose(golden.logits, deployed.run(picture)[0], atol=golden.tolerance)
 
 
 def test_the_ramp_is_drawn_by_its_formula() -> None:
@@ -70,7 +71,7 @@ def test_the_ramp_is_drawn_by_its_formula() -> None:
 
 def test_nothing_is_overwritten_unasked(artifact: Artifact, deployed: DeployForm) -> None:
     before = compute_sha256(artifact.path.parent)
-    with pytest.raises(OutputExists, match="is already there"):
+    with pytest.raises(OutputExists, match="already exists"):
         lower(deployed, FP32, "onnx", artifact.path.parent)
     assert compute_sha256(artifact.path.parent) == before
     assert lower(deployed, FP32, "onnx", artifact.path.parent, overwrite=True).manifest == artifact.manifest
@@ -144,7 +145,7 @@ def test_static_int8_with_exceptions_is_called_mixed(precision: str, kept: tuple
 def test_an_artifact_with_layers_in_float_is_mixed_wherever_it_is_named(deployed: DeployForm, tmp_path: Path) -> None:
     pictures = write_picture_folder(tmp_path / "pictures", count=3)
     images = open_images(pictures)
-    recipe = calibrate(deployed, images).model_copy(update={"float_layers": ("patch_embed.0",)})
+    recipe = calibrate_recipe(deployed, images)[0].model_copy(update={"float_layers": ("patch_embed.0",)})
     artifact = lower(deployed, recipe, "onnx", tmp_path)
     assert artifact.path.name == "custom-48x64-onnx-mixed.onnx"
     assert compare(artifact, deployed.trained, images).precision == "mixed"

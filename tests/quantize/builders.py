@@ -1,4 +1,4 @@
-"""What tests of corrections build from: recipes of static int8, plain and with every kind of correction."""
+"""Recipes of static int8 for tests: plain ones, and ones with parameter overrides of every kind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.equalization_groups import find_equalization_groups, scale_channels
-from shvit_mobile.deploy.fold import DeployForm
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import compute_channel_scales
-from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 from tests.builders import draw_smooth_pixels
 
@@ -24,7 +24,7 @@ def list_layers(module: nn.Module) -> tuple[str, ...]:
 def build_plain_recipe(
     deployed: DeployForm, module: SHViT | None = None, *, activations: ActivationScheme = "affine"
 ) -> Recipe:
-    """int8 with the ranges of `module`, the deploy form itself if None, and no corrections."""
+    """int8 with the ranges of `module`, the deploy form itself if None, and no overrides."""
     ranges: dict[str, ActivationRange] = {}
     form = deployed.module if module is None else module
     with observe_ranges(form, ranges, "min-max", activations):
@@ -32,12 +32,19 @@ def build_plain_recipe(
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", activations=activations, ranges=ranges)
 
 
-def build_overridden_recipe(deployed: DeployForm, *, activations: ActivationScheme = "affine") -> Recipe:
-    """int8 with corrections of every kind, none of which would follow from the weights."""
-    corrections = draw_overrides(deployed)
-    module = scale_channels(deployed.module, corrections.exponents)
-    changed = override_parameters(module, corrections, list_layers(module))
-    return build_plain_recipe(deployed, changed, activations=activations).attach_overrides(corrections)
+def build_overridden_recipe(
+    deployed: DeployForm, *, activations: ActivationScheme = "affine"
+) -> tuple[Recipe, ParameterOverrides]:
+    """int8 with overrides of every kind, none of which would follow from the weights."""
+    overrides = draw_overrides(deployed)
+    module = scale_channels(deployed.module, overrides.exponents)
+    changed = override_parameters(module, overrides, list_layers(module))
+    return link_overrides(build_plain_recipe(deployed, changed, activations=activations), overrides), overrides
+
+
+def link_overrides(recipe: Recipe, overrides: ParameterOverrides) -> Recipe:
+    """The recipe with the SHA-256 of `overrides`."""
+    return recipe.model_copy(update={"corrections": overrides.sha256})
 
 
 @torch.no_grad()

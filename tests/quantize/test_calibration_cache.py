@@ -9,12 +9,12 @@ import pytest
 
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, PTQPassName, Recipe, get_overrides_path
 from shvit_mobile.contracts.sensitivity import get_row_name
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import OutputExists
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.quantize.calibrate import run_ptq_passes
-from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, SensitivityRow, write_recipe
-from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, SensitivityRow
+from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe
 from shvit_mobile.quantize.sensitivity import measure_sensitivity
 from tests.builders import (
     add_outliers,
@@ -24,7 +24,7 @@ from tests.builders import (
     write_picture_folder,
 )
 from tests.programs import SMALL
-from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers
+from tests.quantize.builders import build_plain_recipe, list_layers
 
 STEPS: tuple[PTQPassName, ...] = ("whole-pixels", "equalise", "round", "bias")
 SETTINGS = CalibrationSettings("min-max", "affine", STEPS)
@@ -49,11 +49,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 def calibrated(
     deployed: DeployForm, images: ImageSet, study: CalibrationCache, stop_after: int | None = None
-) -> Recipe:
-    """The study's recipe, from where it was left; interrupted once so many steps are kept, if any."""
+) -> CalibratedRecipe:
+    """The cached recipe, from where it was left; interrupted after `stop_after` passes, if given."""
 
-    def each(recipe: Recipe) -> None:
-        study.save_recipe(recipe)
+    def each(recipe: Recipe, overrides: ParameterOverrides | None) -> None:
+        study.save_recipe(recipe, overrides)
         if len(recipe.steps) == stop_after:
             raise Interrupted
 
@@ -68,7 +68,7 @@ def contents(study: CalibrationCache) -> tuple[bytes, bytes]:
 def finished(deployed: DeployForm, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> CalibrationCache:
     study = CalibrationCache.open(deployed, images, SETTINGS, tmp_path_factory.mktemp("uninterrupted"))
     assert study.load_recipe() is None
-    recipe = calibrated(deployed, images, study)
+    recipe, _ = calibrated(deployed, images, study)
     assert study.is_done(recipe)
     assert sum(gain.kept for gain in recipe.steps) >= 2, "nothing was found that could be lost"
     return study
@@ -83,20 +83,20 @@ def test_interrupted_after_any_step_it_ends_with_the_same_bytes(
         calibrated(deployed, images, study, stop_after=done)
     left = study.load_recipe()
     assert left is not None
-    assert len(left.steps) == done
-    assert study.is_done(left) == (done == len(STEPS))
+    assert len(left[0].steps) == done
+    assert study.is_done(left[0]) == (done == len(STEPS))
     calibrated(deployed, images, study)
     assert contents(study) == contents(finished)
 
 
-def test_a_kept_recipe_is_read_with_its_corrections(finished: CalibrationCache) -> None:
-    recipe = finished.load_recipe()
-    assert recipe is not None
-    assert recipe == Recipe.read(finished.recipe_file)
-    found = load_overrides(recipe)
-    assert found is not None
-    assert found.sha256 == recipe.corrections
-    assert found.file_bytes == get_overrides_path(finished.recipe_file).read_bytes()
+def test_a_cached_recipe_is_loaded_with_its_overrides(finished: CalibrationCache) -> None:
+    cached = finished.load_recipe()
+    assert cached is not None
+    recipe, overrides = cached
+    assert recipe == load_recipe(finished.recipe_file)[0]
+    assert overrides is not None
+    assert overrides.sha256 == recipe.corrections
+    assert overrides.file_bytes == get_overrides_path(finished.recipe_file).read_bytes()
 
 
 def cut(path: Path) -> None:
@@ -109,12 +109,12 @@ def test_a_damaged_recipe_is_made_anew(
     corrections: bool, damage: object, deployed: DeployForm, finished: CalibrationCache, tmp_path: Path
 ) -> None:
     study = replace(finished, folder=tmp_path / "study")
-    recipe = finished.load_recipe()
-    assert recipe is not None
-    study.save_recipe(recipe)
+    cached = finished.load_recipe()
+    assert cached is not None
+    study.save_recipe(*cached)
     damage(get_overrides_path(study.recipe_file) if corrections else study.recipe_file)
     assert study.load_recipe() is None
-    study.save_recipe(recipe)
+    study.save_recipe(*cached)
     assert contents(study) == contents(finished)
 
 
@@ -180,23 +180,3 @@ def test_rows_of_another_recipe_or_number_of_images_do_not_count(deployed: Deplo
     assert study.load_rows(recipe, 1) == {row.layer: row}
     assert not study.load_rows(recipe, 2)
     assert not study.load_rows(recipe.model_copy(update={"observer": "mse"}), 1)
-
-
-def test_a_recipe_is_written_whole_or_not_at_all(deployed: DeployForm, tmp_path: Path) -> None:
-    path, changed = tmp_path / "a.json", build_overridden_recipe(deployed)
-    write_recipe(path, changed, (tmp_path / "a.txt", "told"))
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.safetensors", "a.txt"]
-    with pytest.raises(OutputExists):
-        write_recipe(path, changed)
-    assert Recipe.read(path) == changed
-    write_recipe(path, build_plain_recipe(deployed), overwrite=True)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.txt"], "of corrections none are left"
-
-
-def test_corrections_of_another_recipe_are_not_overwritten_unasked(deployed: DeployForm, tmp_path: Path) -> None:
-    stray = tmp_path / "a.safetensors"
-    stray.write_bytes(b"somebody's weights")
-    with pytest.raises(OutputExists, match=r"a\.safetensors"):
-        write_recipe(tmp_path / "a.json", build_plain_recipe(deployed))
-    assert stray.read_bytes() == b"somebody's weights"
-    assert not (tmp_path / "a.json").exists()

@@ -16,7 +16,8 @@ from shvit_mobile.deploy.equalization_groups import (
     find_equalization_groups,
     scale_channels,
 )
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.quantize.equalize import (
     MAX_EXPONENT,
     OUTLIER_LOG2_DISTANCE,

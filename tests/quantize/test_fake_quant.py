@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, ActivationScheme, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
 from shvit_mobile.quantize.fake_quant import fake_quantize, find_source_layers, iterate_units, simulate_int8
-from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, apply_overrides
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers
@@ -40,17 +41,17 @@ def tiny() -> DeployForm:
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny: DeployForm) -> Recipe:
+def calibrated(tiny: DeployForm) -> CalibratedRecipe:
     return build_overridden_recipe(tiny)
 
 
-def check(deployed: DeployForm, recipe: Recipe, images: Tensor | None = None) -> None:
-    """That both answer alike, and not as the float model does."""
+def check(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None, images: Tensor | None = None
+) -> None:
+    """Check that both have the same logits, which are not the float model's."""
     images = draw_smooth_pixels(4, deployed.trained.preprocessing.size, seed=8) if images is None else images
-    graph, simulation = (
-        build_quantized_graph(apply_overrides(deployed, recipe), recipe),
-        simulate_int8(deployed, recipe),
-    )
+    graph = build_quantized_graph(apply_overrides(deployed, recipe, overrides), recipe)
+    simulation = simulate_int8(deployed, recipe, overrides)
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images])
         actual, reference = simulation(images), deployed.module(images)
@@ -65,7 +66,10 @@ def check(deployed: DeployForm, recipe: Recipe, images: Tensor | None = None) ->
 def test_the_simulation_answers_as_the_graph_does(
     with_changes: bool, activations: ActivationScheme, tiny: DeployForm
 ) -> None:
-    check(tiny, (build_overridden_recipe if with_changes else build_plain_recipe)(tiny, activations=activations))
+    if with_changes:
+        check(tiny, *build_overridden_recipe(tiny, activations=activations))
+    else:
+        check(tiny, build_plain_recipe(tiny, activations=activations))
 
 
 def test_no_value_is_rounded_twice_in_a_row_and_none_is_below_its_relu(tiny: DeployForm) -> None:
@@ -78,8 +82,9 @@ def test_no_value_is_rounded_twice_in_a_row_and_none_is_below_its_relu(tiny: Dep
 
 
 @pytest.mark.parametrize("kept", [KEPT[:1], KEPT[1:2], KEPT])
-def test_it_does_where_layers_stay_float(kept: tuple[str, ...], tiny: DeployForm, recipe: Recipe) -> None:
-    check(tiny, recipe.model_copy(update={"float_layers": kept}))
+def test_it_does_where_layers_stay_float(kept: tuple[str, ...], tiny: DeployForm, calibrated: CalibratedRecipe) -> None:
+    recipe, overrides = calibrated
+    check(tiny, recipe.model_copy(update={"float_layers": kept}), overrides)
 
 
 @pytest.mark.parametrize(
@@ -87,28 +92,27 @@ def test_it_does_where_layers_stay_float(kept: tuple[str, ...], tiny: DeployForm
 )
 def test_it_does_for_other_shapes(config: SHViTConfig | str, size: tuple[int, int]) -> None:
     deployed = form(config, size)
-    check(deployed, build_overridden_recipe(deployed))
+    check(deployed, *build_overridden_recipe(deployed))
 
 
 def test_it_does_where_pictures_are_normalised_before() -> None:
     deployed = form(normalise=False)
-    recipe = build_overridden_recipe(deployed)
     pixels = draw_smooth_pixels(3, (64, 48), seed=8)
-    check(deployed, recipe, (pixels / 255 - 0.45) / 0.22)
+    check(deployed, *build_overridden_recipe(deployed), (pixels / 255 - 0.45) / 0.22)
 
 
-def test_a_batch_is_as_good_as_its_images_one_by_one(tiny: DeployForm, recipe: Recipe) -> None:
-    simulation, images = simulate_int8(tiny, recipe), draw_smooth_pixels(5, (64, 48), seed=1)
+def test_a_batch_is_as_good_as_its_images_one_by_one(tiny: DeployForm, calibrated: CalibratedRecipe) -> None:
+    simulation, images = simulate_int8(tiny, *calibrated), draw_smooth_pixels(5, (64, 48), seed=1)
     with torch.no_grad():
         alone = torch.cat([simulation(image[None]) for image in images])
         torch.testing.assert_close(simulation(images), alone, rtol=1e-3, atol=1e-3)
 
 
-def test_the_model_itself_stays_float(tiny: DeployForm, recipe: Recipe) -> None:
+def test_the_model_itself_stays_float(tiny: DeployForm, calibrated: CalibratedRecipe) -> None:
     images = draw_smooth_pixels(2, (64, 48))
     with torch.no_grad():
         before = tiny.module(images)
-        simulate_int8(tiny, recipe)(images)
+        simulate_int8(tiny, *calibrated)(images)
         assert torch.equal(tiny.module(images), before)
 
 

@@ -13,14 +13,26 @@ from safetensors.torch import save
 
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.equalization_groups import scale_channels
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadRecipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.errors import BadRecipe, OutputExists
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
-from shvit_mobile.quantize.calibration_cache import write_recipe
 from shvit_mobile.quantize.layers import PIXEL_MEAN_BUFFER
-from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides, load_overrides
+from shvit_mobile.quantize.overrides import (
+    ParameterOverrides,
+    apply_equalization,
+    apply_overrides,
+    load_recipe,
+    save_recipe,
+)
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
-from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, draw_overrides, list_layers
+from tests.quantize.builders import (
+    build_overridden_recipe,
+    build_plain_recipe,
+    draw_overrides,
+    link_overrides,
+    list_layers,
+)
 
 SIZE = (64, 48)
 KINDS = ("exponents", "integers", "scales", "biases")
@@ -32,14 +44,24 @@ def deployed() -> DeployForm:
 
 
 @pytest.fixture(scope="module")
-def recipe(deployed: DeployForm) -> Recipe:
+def calibrated(deployed: DeployForm) -> tuple[Recipe, ParameterOverrides]:
     return build_overridden_recipe(deployed)
 
 
+@pytest.fixture(scope="module")
+def recipe(calibrated: tuple[Recipe, ParameterOverrides]) -> Recipe:
+    return calibrated[0]
+
+
+@pytest.fixture(scope="module")
+def overrides(calibrated: tuple[Recipe, ParameterOverrides]) -> ParameterOverrides:
+    return calibrated[1]
+
+
 @pytest.fixture
-def written(recipe: Recipe, tmp_path: Path) -> Path:
+def written(recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path) -> Path:
     path = tmp_path / "a.recipe.json"
-    write_recipe(path, recipe)
+    save_recipe(path, recipe, overrides)
     return path
 
 
@@ -77,46 +99,58 @@ def test_the_file_is_the_same_in_whatever_order_it_was_filled(deployed: DeployFo
     assert turned.file_bytes == first.file_bytes
 
 
-def test_a_recipe_read_from_its_file_finds_its_corrections(recipe: Recipe, written: Path) -> None:
-    read = Recipe.read(written)
-    assert read == recipe
-    assert read.overrides_in_memory is None
-    found, made = load_overrides(read), load_overrides(recipe)
-    assert found is not None
-    assert made is not None
-    assert_same(found, made)
+def test_a_recipe_is_loaded_with_its_overrides(recipe: Recipe, overrides: ParameterOverrides, written: Path) -> None:
+    loaded, beside = load_recipe(written)
+    assert loaded == recipe
+    assert beside is not None
+    assert_same(beside, overrides)
 
 
-def test_a_recipe_without_corrections_needs_none(deployed: DeployForm, tmp_path: Path) -> None:
+def test_a_recipe_without_overrides_needs_none(deployed: DeployForm, tmp_path: Path) -> None:
     recipe = build_plain_recipe(deployed)
-    assert load_overrides(recipe) is None
     assert apply_overrides(deployed, recipe) is deployed
     assert apply_equalization(deployed, recipe) is deployed
-    write_recipe(tmp_path / "a.recipe.json", recipe)
+    save_recipe(tmp_path / "a.recipe.json", recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["a.recipe.json"]
+    assert load_recipe(tmp_path / "a.recipe.json") == (recipe, None)
 
 
-def test_another_file_is_refused(recipe: Recipe, written: Path, deployed: DeployForm) -> None:
+def test_a_recipe_is_saved_whole_or_not_at_all(
+    recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.json"
+    save_recipe(path, recipe, overrides, (tmp_path / "a.txt", "text"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.safetensors", "a.txt"]
+    with pytest.raises(OutputExists):
+        save_recipe(path, recipe, overrides)
+    save_recipe(path, build_plain_recipe(deployed), overwrite=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.txt"], "no overrides are left"
+
+
+def test_overrides_of_another_recipe_are_not_removed_without_overwrite(deployed: DeployForm, tmp_path: Path) -> None:
+    stray = tmp_path / "a.safetensors"
+    stray.write_bytes(b"somebody's weights")
+    with pytest.raises(OutputExists):
+        save_recipe(tmp_path / "a.json", build_plain_recipe(deployed))
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"somebody's weights"]
+
+
+def test_a_damaged_overrides_file_is_refused(written: Path) -> None:
     beside = get_overrides_path(written)
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)
     with pytest.raises(BadRecipe, match="is not the file that its recipe describes") as refused:
-        apply_overrides(deployed, Recipe.read(written))
+        load_recipe(written)
     assert str(beside) in refused.value.what
-    assert "SHA-256" in refused.value.why
-    assert "shvit-mobile calibrate" in refused.value.hint
 
 
-def test_a_missing_file_is_named(written: Path, deployed: DeployForm) -> None:
+def test_a_missing_overrides_file_is_named(written: Path) -> None:
     beside = get_overrides_path(written)
     beside.unlink()
-    for use in (apply_overrides, apply_equalization):
-        with pytest.raises(BadRecipe, match="corrections are missing") as refused:
-            use(deployed, Recipe.read(written))
-        assert str(beside) in refused.value.what
-        assert refused.value.why
-        assert "Copy that file here" in refused.value.hint
+    with pytest.raises(BadRecipe, match="Copy that file here") as refused:
+        load_recipe(written)
+    assert str(beside) in refused.value.what
 
 
 @pytest.mark.parametrize(
@@ -126,17 +160,21 @@ def test_a_missing_file_is_named(written: Path, deployed: DeployForm) -> None:
 def test_a_file_of_something_else_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(data)
-    with pytest.raises(BadRecipe, match="holds no corrections"):
+    with pytest.raises(BadRecipe, match="holds no parameter overrides"):
         ParameterOverrides.read(path, sha256(data).hexdigest())
 
 
-def test_a_recipe_copied_out_of_a_manifest_says_what_it_lacks(recipe: Recipe, deployed: DeployForm) -> None:
-    copied = Recipe.model_validate_json(recipe.to_json())
-    for use in (apply_overrides, apply_equalization):
-        with pytest.raises(BadRecipe, match="not at hand") as refused:
-            use(deployed, copied)
-        assert "copied out of a manifest" in refused.value.why
-        assert "Recipe.read" in refused.value.hint
+@pytest.mark.parametrize("use", [apply_overrides, apply_equalization])
+def test_a_recipe_and_the_overrides_of_another_are_refused(
+    use: Callable[..., DeployForm], recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm, tmp_path: Path
+) -> None:
+    plain, others = recipe.model_copy(update={"corrections": None}), draw_overrides(deployed, seed=6)
+    for pair in ((recipe, None), (recipe, others), (plain, overrides)):
+        with pytest.raises(BadRecipe, match="load_recipe"):
+            use(deployed, *pair)
+        with pytest.raises(BadRecipe, match="load_recipe"):
+            save_recipe(tmp_path / "a.json", *pair)
+    assert not list(tmp_path.iterdir())
 
 
 OTHERS = {
@@ -148,73 +186,74 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("config", OTHERS.values(), ids=OTHERS)
-def test_corrections_of_another_model_are_refused(config: object, recipe: Recipe, deployed: DeployForm) -> None:
+def test_overrides_of_another_model_are_refused(config: object, recipe: Recipe, overrides: ParameterOverrides) -> None:
     other = to_deploy_form(build_trained_model(build_random_shvit(config), size=SIZE))
     with pytest.raises(BadRecipe):
-        apply_overrides(other, recipe)
+        apply_overrides(other, recipe, overrides)
 
 
 @pytest.mark.parametrize("config", list(OTHERS.values())[:-1], ids=list(OTHERS)[:-1])
 @pytest.mark.parametrize("change", [lambda whole: whole, without("exponents")], ids=["all", "no exponents"])
 def test_they_are_refused_even_beside_the_models_own_ranges(
-    config: object, change: Callable[[ParameterOverrides], ParameterOverrides], recipe: Recipe
+    config: object, change: Callable[[ParameterOverrides], ParameterOverrides], overrides: ParameterOverrides
 ) -> None:
     other = to_deploy_form(build_trained_model(build_random_shvit(config), size=SIZE))
-    own = build_plain_recipe(other).attach_overrides(change(recipe.overrides_in_memory))
-    with pytest.raises(BadRecipe, match="do not fit the model") as refused:
-        apply_overrides(other, own)
-    assert "checkpoint they were made for" in refused.value.why
-    assert "calibrate" in refused.value.hint
-
-
-def test_scales_without_their_integers_or_the_other_way_round_are_refused(recipe: Recipe, deployed: DeployForm) -> None:
-    whole = recipe.overrides_in_memory
+    changed = change(overrides)
+    own = link_overrides(build_plain_recipe(other), changed)
     with pytest.raises(BadRecipe, match="do not fit the model"):
-        apply_overrides(deployed, recipe.attach_overrides(replace(whole, scales={})))
+        apply_overrides(other, own, changed)
 
 
-def test_int8_layers_lie_on_the_chosen_integers(recipe: Recipe, deployed: DeployForm) -> None:
-    module, made = apply_overrides(deployed, recipe).module, recipe.overrides_in_memory
+def test_scales_without_their_integers_or_the_other_way_round_are_refused(
+    recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm
+) -> None:
+    changed = replace(overrides, scales={})
+    with pytest.raises(BadRecipe, match="do not fit the model"):
+        apply_overrides(deployed, link_overrides(recipe, changed), changed)
+
+
+def test_int8_layers_lie_on_the_chosen_integers(
+    recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm
+) -> None:
+    module = apply_overrides(deployed, recipe, overrides).module
     for name in list_layers(module):
         layer = module.get_submodule(name)
-        assert torch.equal(layer.get_buffer(WEIGHT_SCALE), made.scales[name])
-        steps = layer.weight / made.scales[name].reshape(-1, 1, 1, 1)
-        assert torch.equal(steps.round(), made.integers[name].float())
+        assert torch.equal(layer.get_buffer(WEIGHT_SCALE), overrides.scales[name])
+        steps = layer.weight / overrides.scales[name].reshape(-1, 1, 1, 1)
+        assert torch.equal(steps.round(), overrides.integers[name].float())
         assert float((steps - steps.round()).abs().max()) < 1e-4
-        assert torch.equal(layer.bias, made.biases[name])
-    assert module.get_buffer(PIXEL_MEAN_BUFFER).flatten().tolist() == made.mean.tolist()
+        assert torch.equal(layer.bias, overrides.biases[name])
+    assert module.get_buffer(PIXEL_MEAN_BUFFER).flatten().tolist() == overrides.mean.tolist()
     assert not hasattr(deployed.module.get_submodule("patch_embed.0"), WEIGHT_SCALE), "the model stays as it is"
 
 
 @pytest.mark.parametrize("kept", ["patch_embed.0", "stages.1.blocks.0.mixer.m.qkv", "stages.2.blocks.0.ffn.m.pw1"])
-def test_a_layer_that_stays_float_has_its_float_weights(kept: str, recipe: Recipe, deployed: DeployForm) -> None:
-    module = apply_overrides(deployed, recipe.model_copy(update={"float_layers": (kept,)})).module
+def test_a_layer_that_stays_float_has_its_float_weights(
+    kept: str, recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm
+) -> None:
+    module = apply_overrides(deployed, recipe.model_copy(update={"float_layers": (kept,)}), overrides).module
     layer = module.get_submodule(kept)
-    expected = scale_channels(deployed.module, recipe.overrides_in_memory.exponents).get_submodule(kept)
+    expected = scale_channels(deployed.module, overrides.exponents).get_submodule(kept)
     assert torch.equal(layer.weight, expected.weight)
     assert torch.equal(layer.bias, expected.bias)
     carrying = {name for name in list_layers(module) if hasattr(module.get_submodule(name), WEIGHT_SCALE)}
     assert carrying == set(list_layers(module)) - {kept}
-    mean = (
-        deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten()
-        if kept == "patch_embed.0"
-        else recipe.overrides_in_memory.mean
-    )
+    mean = deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten() if kept == "patch_embed.0" else overrides.mean
     assert torch.equal(module.get_buffer(PIXEL_MEAN_BUFFER).flatten(), mean)
 
 
-def test_the_float_twin_answers_bit_for_bit_and_has_the_ranges_channels(recipe: Recipe, deployed: DeployForm) -> None:
-    twin, pixels = apply_equalization(deployed, recipe).module, draw_smooth_pixels(3, SIZE)
+def test_the_equalized_form_has_the_logits_of_the_deploy_form_bit_for_bit(
+    recipe: Recipe, overrides: ParameterOverrides, deployed: DeployForm
+) -> None:
+    twin, pixels = apply_equalization(deployed, recipe, overrides).module, draw_smooth_pixels(3, SIZE)
+    rounded = apply_overrides(deployed, recipe, overrides).module
     with torch.no_grad():
         assert torch.equal(twin(pixels), deployed.module(pixels))
     for name in list_layers(twin):
-        weight, corrected_weight = (
-            twin.get_submodule(name).weight,
-            apply_overrides(deployed, recipe).module.get_submodule(name),
-        )
-        step = recipe.overrides_in_memory.scales[name].reshape(-1, 1, 1, 1)
+        difference = twin.get_submodule(name).weight - rounded.get_submodule(name).weight
+        step = overrides.scales[name].reshape(-1, 1, 1, 1)
         # Rounded up or down by lot, and clipped at 0.95 of the largest.
-        assert float(((weight - corrected_weight.weight) / step).abs().max()) < 10
+        assert float((difference / step).abs().max()) < 10
     assert not torch.equal(
         twin.get_submodule("patch_embed.0").weight, deployed.module.get_submodule("patch_embed.0").weight
     )

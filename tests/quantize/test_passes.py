@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.recipe import PTQ_PASSES, PTQPassName, Recipe
+from shvit_mobile.contracts.recipe import PTQ_PASSES, PTQPassName
 from shvit_mobile.deploy.equalization_groups import find_equalization_groups
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.affine import choose_affine_parameters, compute_channel_scales, quantize_weight
-from shvit_mobile.quantize.calibrate import calibrate
-from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.passes import MIN_GAIN_DB, PTQPassManager, QuantState, split_calibration_pixels
 from tests.builders import (
     add_outliers,
@@ -237,13 +237,11 @@ def test_the_same_images_give_the_same_recipe_byte_for_byte(tmp_path: Path) -> N
     deployed = to_deploy_form(build_trained_model(add_outliers(build_random_shvit(SMALL, seed=2), factor=64)))
     images = open_images(write_picture_folder(tmp_path, count=9))
 
-    def made() -> Recipe:
-        return calibrate(deployed, images, count=9, steps=PTQ_PASSES)
-
-    first, second = made(), made()
+    (first, overrides), (second, others) = (
+        calibrate_recipe(deployed, images, count=9, steps=PTQ_PASSES) for _ in range(2)
+    )
     assert first.to_json() == second.to_json()
-    found = [load_overrides(recipe) for recipe in (first, second)]
-    assert found[0] is not None
-    assert found[1] is not None
-    assert found[0].file_bytes == found[1].file_bytes
+    assert overrides is not None
+    assert others is not None
+    assert overrides.file_bytes == others.file_bytes
     assert [gain.step for gain in first.steps] == list(PTQ_PASSES)

@@ -8,11 +8,12 @@ import torch
 from torch import fx
 
 from shvit_mobile.contracts.recipe import OBSERVERS, ObserverName, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
-from shvit_mobile.errors import BadRecipe
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.errors import BadRecipe, MissingParameter
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
@@ -28,7 +29,7 @@ def deployed() -> DeployForm:
 @pytest.fixture(scope="module")
 def recipe(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = write_picture_folder(tmp_path_factory.mktemp("pictures"), count=12)
-    return calibrate(deployed, open_images(folder), precision="int8", count=12)
+    return calibrate_recipe(deployed, open_images(folder), precision="int8", count=12)[0]
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +120,13 @@ def test_a_recipe_of_another_model_is_refused(deployed: DeployForm, recipe: Reci
 
 
 def test_calibration_needs_images(deployed: DeployForm) -> None:
-    with pytest.raises(BadRecipe, match="needs images to calibrate on"):
-        calibrate(deployed, precision="int8")
+    with pytest.raises(MissingParameter) as refused:
+        calibrate_recipe(deployed, precision="int8")
+    assert refused.value.parameter == "images"
 
 
 def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    one = calibrate(deployed, open_images(write_picture_folder(tmp_path, count=1)), precision="int8", count=1)
+    one = calibrate_recipe(deployed, open_images(write_picture_folder(tmp_path, count=1)), precision="int8", count=1)[0]
     assert one.ranges.keys() == recipe.ranges.keys() == {name for name, _ in find_dense_convolutions(deployed.module)}
     wider = [name for name in recipe.ranges if recipe.ranges[name].output[1] > one.ranges[name].output[1]]
     assert len(wider) > len(recipe.ranges) / 2, "twelve pictures reach further than one"
@@ -135,14 +137,14 @@ def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_pat
 def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(recipe.to_json())
-    assert Recipe.read(path) == recipe
+    assert Recipe.load(path) == recipe
 
 
 @pytest.mark.parametrize("observer", OBSERVERS)
 def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
     deployed: DeployForm, observer: ObserverName, tmp_path: Path
 ) -> None:
-    recipe = calibrate(deployed, open_images(write_picture_folder(tmp_path, count=6)), observer=observer)
+    recipe = calibrate_recipe(deployed, open_images(write_picture_folder(tmp_path, count=6)), observer=observer)[0]
     assert recipe.observer == observer
     wider = recipe.ranges["patch_embed.2"].model_copy(update={"input": (0.0, 999.0)})
     graph = build_quantized_graph(
@@ -175,4 +177,4 @@ def test_what_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(text)
     with pytest.raises(BadRecipe, match="is not a recipe"):
-        Recipe.read(path)
+        Recipe.load(path)

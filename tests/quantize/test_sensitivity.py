@@ -14,17 +14,19 @@ from torch import Tensor
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
 from shvit_mobile.deploy.equalization_groups import scale_channels
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, BadReport
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.metrics import compute_mean_kl, sqnr
 from shvit_mobile.quantize.affine import compute_channel_scales, quantize_weight
-from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization
 from shvit_mobile.quantize.sensitivity import SensitivityRow, measure_sensitivity
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
+from tests.quantize.builders import link_overrides
 
 ODD = (65, 47)
 # Of a layer that a test does not look at.
@@ -39,18 +41,19 @@ class SensitivityCase:
 
     deployed: DeployForm
     recipe: Recipe
+    overrides: ParameterOverrides | None
     images: tuple[Tensor, ...]
 
     def measured(self, **options: object) -> SensitivityReport:
-        return measure_sensitivity(self.deployed, self.recipe, self.images, **options)
+        return measure_sensitivity(self.deployed, self.recipe, self.images, overrides=self.overrides, **options)
 
     def naive(self, int8: set[str]) -> tuple[float, float]:
         """SQNR and divergence where these layers are in int8 and no others, by running all of it."""
         images = torch.cat(self.images)
         recipe = self.recipe.model_copy(update={"float_layers": tuple(self.recipe.ranges.keys() - int8)})
         with torch.inference_mode():
-            expected = apply_equalization(self.deployed, self.recipe).module(images).numpy()
-            actual = simulate_int8(self.deployed, recipe)(images).numpy()
+            expected = apply_equalization(self.deployed, self.recipe, self.overrides).module(images).numpy()
+            actual = simulate_int8(self.deployed, recipe, self.overrides)(images).numpy()
         return sqnr(expected, actual), compute_mean_kl(expected, actual)
 
 
@@ -72,7 +75,9 @@ def build_case(
         for name, seen in ranges.items()
     }
     recipe = Recipe(precision="int8", ranges=clipped)
-    return SensitivityCase(deployed, recipe.attach_overrides(corrections) if changed else recipe, images)
+    if not changed:
+        return SensitivityCase(deployed, recipe, None, images)
+    return SensitivityCase(deployed, link_overrides(recipe, corrections), corrections, images)
 
 
 @cache
@@ -120,7 +125,7 @@ def test_each_row_is_what_the_whole_model_says(made: tuple[str, tuple[int, int],
         {*names[:2], *names[4::7], "stages.1.downsample.2.conv3"} if variant == "tiny" else {names[0], *names[8::16]}
     )
     done = {name: PLACEHOLDER.model_copy(update={"layer": name}) for name in names if name not in chosen}
-    found = of.measured(known=done)
+    found = of.measured(known_rows=done)
     assert (found.int8_db, found.int8_kl) == pytest.approx(of.naive(set(names)), rel=1e-6, abs=1e-6)
     for row in found.layers:
         assert row.layer in done or is_close(row, of.naive({row.layer}), of.naive(set(names) - {row.layer})), row
@@ -190,9 +195,9 @@ def test_an_interrupted_run_goes_on_to_the_same_document() -> None:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        of.measured(each=keep)
+        of.measured(on_row=keep)
     assert {type(row) for row in kept.values()} == {LayerSensitivity, BlockSensitivity}
-    again = of.measured(known=kept, each=lambda row: later.append(get_row_name(row)))
+    again = of.measured(known_rows=kept, on_row=lambda row: later.append(get_row_name(row)))
     assert again == measure_usual_case()
     assert sorted([*kept, *later]) == sorted(map(get_row_name, (*again.layers, *again.blocks)))
 
@@ -201,13 +206,13 @@ def test_what_is_known_is_not_measured_again() -> None:
     found = measure_usual_case()
     known = {get_row_name(row): row for row in (*found.layers, *found.blocks)}
     changed = found.layers[3].model_copy(update={"quantized_db": 1.25})
-    assert build_case().measured(known={**known, changed.layer: changed}).layers[3] == changed
+    assert build_case().measured(known_rows={**known, changed.layer: changed}).layers[3] == changed
 
 
 def test_progress_goes_from_nothing_to_all_rows() -> None:
     told: list[tuple[int, int]] = []
     known = {row.layer: row for row in measure_usual_case().layers}
-    found = build_case().measured(known=known, progress=lambda done, total: told.append((done, total)))
+    found = build_case().measured(known_rows=known, progress=lambda done, total: told.append((done, total)))
     total = len(found.layers) + len(found.blocks)
     assert told == [(done, total) for done in range(total + 1)]
 
@@ -217,15 +222,15 @@ def test_the_document_says_what_it_was_measured_with(tmp_path: Path) -> None:
     assert (found.images, found.checkpoint_sha256) == (11, "0" * 64)
     known = {get_row_name(row): row for row in (*found.layers, *found.blocks)}
     other = replace(build_case(), recipe=build_case().recipe.model_copy(update={"observer": "mse"})).measured(
-        known=known
+        known_rows=known
     )
     assert other.recipe_sha256 != found.recipe_sha256
     file = tmp_path / "sensitivity.json"
     file.write_text(found.to_json())
-    assert SensitivityReport.read(file) == found
+    assert SensitivityReport.load(file) == found
     file.write_text(found.to_json().replace('"images": 11', '"images": 0'))
     with pytest.raises(BadReport, match="images"):
-        SensitivityReport.read(file)
+        SensitivityReport.load(file)
 
 
 def test_without_images_or_int8_there_is_nothing_to_measure() -> None:

@@ -19,11 +19,12 @@ from torch import Tensor
 from shvit_mobile import metrics
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, InvalidConfig, OutputExists, UnknownChoice
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from shvit_mobile.quantize.weights import MAX_UNCOMPRESSED_ELEMENTS
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
@@ -404,7 +405,7 @@ from tests.builders import randomised, trained
 from tests.targets.test_coreml import TWO_STAGES
 folder, deployed = Path(sys.argv[1]), to_deploy_form(trained(randomised(TWO_STAGES)))
 for precision in PRECISIONS:
-    recipe = Recipe.read(folder / "recipe.json") if precision == "int8" else Recipe(precision=precision)
+    recipe = Recipe.load(folder / "recipe.json") if precision == "int8" else Recipe(precision=precision)
     build(deployed, recipe, folder / f"{precision}.mlpackage", CoreMLOptions())
 """
     (tmp_path / "recipe.json").write_text(recipe.to_json())

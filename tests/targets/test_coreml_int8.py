@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, FLOAT_KINDS, ActivationRange, ActivationScheme, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_affine_parameters, quantize_weight
-from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.layers import find_layers_before_relu
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.coreml import CoreMLOptions, build, int8

@@ -13,13 +13,14 @@ from torch import nn
 
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import observe_ranges, run_deploy_form
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
 from shvit_mobile.targets import executorch
 from shvit_mobile.targets.executorch import PRECISIONS, ExecuTorchOptions, build, build_graph, has_large_head
@@ -40,7 +41,7 @@ def check_logits(deployed: DeployForm, folder: Path) -> None:
 def calibrate_recipe(deployed: DeployForm) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
     with observe_ranges(deployed.module, ranges):
-        run_deploy_form(deployed, draw_pictures(8, deployed.trained.preprocessing.size))
+        deployed.run(draw_pictures(8, deployed.trained.preprocessing.size))
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
 
 

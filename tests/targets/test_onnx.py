@@ -17,13 +17,14 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
-from shvit_mobile.quantize.calibrate import observe_ranges
 from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.targets.onnx import OPSETS, ONNXOptions, build, inventory
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.drift.ladder import build_simulation, list_simulated_rungs
 from shvit_mobile.drift.ladder import compare_simulated_rung as on_rung
@@ -26,6 +28,7 @@ from shvit_mobile.errors import BadRecipe, OutputExists
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import check_artifact_overwrite, lower
 from shvit_mobile.quantize.fake_quant import simulate_int8
+from shvit_mobile.quantize.overrides import ParameterOverrides, load_artifact_overrides, load_recipe
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
 from shvit_mobile.targets.coreml.spec.values import decode_constant
@@ -44,8 +47,19 @@ def deployed() -> DeployForm:
 
 
 @pytest.fixture(scope="module")
-def recipe(deployed: DeployForm) -> Recipe:
-    return build_overridden_recipe(deployed).model_copy(update={"float_layers": (KEPT,)})
+def calibrated(deployed: DeployForm) -> tuple[Recipe, ParameterOverrides]:
+    recipe, overrides = build_overridden_recipe(deployed)
+    return recipe.model_copy(update={"float_layers": (KEPT,)}), overrides
+
+
+@pytest.fixture(scope="module")
+def recipe(calibrated: tuple[Recipe, ParameterOverrides]) -> Recipe:
+    return calibrated[0]
+
+
+@pytest.fixture(scope="module")
+def overrides(calibrated: tuple[Recipe, ParameterOverrides]) -> ParameterOverrides:
+    return calibrated[1]
 
 
 @pytest.fixture(scope="module")
@@ -54,45 +68,47 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 
 @pytest.fixture(scope="module")
-def artifacts(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory):
+def artifacts(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides, tmp_path_factory: pytest.TempPathFactory
+):
     """The artifact for a target, made once."""
-    return cache(lambda target: lower(deployed, recipe, target, tmp_path_factory.mktemp(target)))
+    return cache(lambda target: lower(deployed, recipe, target, tmp_path_factory.mktemp(target), overrides=overrides))
 
 
-def chosen(recipe: Recipe) -> dict[str, Tensor]:
-    return {name: integers for name, integers in recipe.overrides_in_memory.integers.items() if name != KEPT}
+def chosen(overrides: ParameterOverrides) -> dict[str, Tensor]:
+    return {name: integers for name, integers in overrides.integers.items() if name != KEPT}
 
 
-def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, recipe: Recipe) -> None:
+def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, overrides: ParameterOverrides) -> None:
     held = {each.name: numpy_helper.to_array(each) for each in onnx.load(artifacts("onnx").path).graph.initializer}
-    for name, integers in chosen(recipe).items():
+    for name, integers in chosen(overrides).items():
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], integers.numpy())
-        np.testing.assert_array_equal(held[f"{name}.weight.scale"], recipe.overrides_in_memory.scales[name].numpy())
+        np.testing.assert_array_equal(held[f"{name}.weight.scale"], overrides.scales[name].numpy())
         steps = held[f"{name}.bias.scale"]
-        wanted = recipe.overrides_in_memory.biases[name].numpy()
+        wanted = overrides.biases[name].numpy()
         np.testing.assert_allclose(held[f"{name}.bias.int32"] * steps, wanted, rtol=1e-6, atol=0.6 * steps.max())
     assert f"{KEPT}.weight.int8" not in held
 
 
-def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, recipe: Recipe) -> None:
+def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, overrides: ParameterOverrides) -> None:
     package = MLPackage(artifacts("coreml").path)
     held = {
         each.outputs[0].name: each
         for each in find_entry_block(package)[1].operations
         if each.type.startswith("constexpr")
     }
-    assert len(held) == len(chosen(recipe))
-    for name, integers in chosen(recipe).items():
+    assert len(held) == len(chosen(overrides))
+    for name, integers in chosen(overrides).items():
         operation = held[f"{name}.weight".replace(".", "_")]
         stored = decode_constant(operation.attributes["quantized_data"], package, torch.float32)
         assert torch.equal(stored, integers), name
         scales = decode_constant(operation.attributes["scale"], package, torch.float32)
-        assert torch.equal(scales, recipe.overrides_in_memory.scales[name].half().float())
+        assert torch.equal(scales, overrides.scales[name].half().float())
 
 
-def test_executorch_holds_the_chosen_integers(artifacts, recipe: Recipe) -> None:
+def test_executorch_holds_the_chosen_integers(artifacts, overrides: ParameterOverrides) -> None:
     program = artifacts("executorch").path.read_bytes()
-    for name, integers in chosen(recipe).items():
+    for name, integers in chosen(overrides).items():
         # Channels last, as XNNPACK wants them.
         assert integers.permute(0, 2, 3, 1).contiguous().numpy().tobytes() in program, name
         if integers.numel() > 64:
@@ -101,13 +117,13 @@ def test_executorch_holds_the_chosen_integers(artifacts, recipe: Recipe) -> None
 
 @pytest.mark.parametrize("target", TARGET_SUFFIXES)
 def test_every_target_answers_as_the_simulation(
-    target: Target, artifacts, deployed: DeployForm, recipe: Recipe
+    target: Target, artifacts, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides
 ) -> None:
     pixels = draw_pictures(6, SIZE)
     actual = torch.from_numpy(open_runner(artifacts(target)).run(pixels))
     given = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     with torch.no_grad():
-        expected, reference = simulate_int8(deployed, recipe)(given), deployed.module(given)
+        expected, reference = simulate_int8(deployed, recipe, overrides)(given), deployed.module(given)
         without = simulate_int8(deployed, build_plain_recipe(deployed))(given)
     distance = float((actual - expected).norm())
     # Runtimes compute in other orders, and Core ML in half precision: some values fall to the next integer.
@@ -120,27 +136,33 @@ def test_the_corrections_lie_beside_the_recipe(target: Target, artifacts, recipe
     path = artifacts(target).path
     beside = path.parent / f"{path.stem}.recipe.safetensors"
     assert get_overrides_path(get_recipe_path(path)) == beside
-    assert compute_sha256(beside) == recipe.corrections == Recipe.read(get_recipe_path(path)).corrections
+    assert compute_sha256(beside) == recipe.corrections == Recipe.load(get_recipe_path(path)).corrections
     assert len(list(path.parent.iterdir())) == 5
 
 
 def test_the_recipe_beside_an_artifact_makes_it_again(artifacts, deployed: DeployForm, tmp_path: Path) -> None:
     first = artifacts("onnx")
-    again = lower(deployed, Recipe.read(get_recipe_path(first.path)), "onnx", tmp_path)
+    recipe, overrides = load_recipe(get_recipe_path(first.path))
+    again = lower(deployed, recipe, "onnx", tmp_path, overrides=overrides)
     assert again.path.read_bytes() == first.path.read_bytes()
     for beside in (get_recipe_path, lambda path: get_overrides_path(get_recipe_path(path))):
         assert beside(again.path).read_bytes() == beside(first.path).read_bytes()
 
 
-def test_a_recipe_whose_corrections_are_lost_makes_nothing(artifacts, deployed: DeployForm, tmp_path: Path) -> None:
-    copied = Recipe.model_validate_json(get_recipe_path(artifacts("onnx").path).read_text())
-    with pytest.raises(BadRecipe, match="not at hand"):
-        lower(deployed, copied, "onnx", tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+def test_a_recipe_without_its_own_overrides_is_not_lowered(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path
+) -> None:
+    for others in (None, replace(overrides, mean=None)):
+        with pytest.raises(BadRecipe):
+            lower(deployed, recipe, "onnx", tmp_path / "new", overrides=others)
+        assert not (tmp_path / "new").exists()
 
 
-def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    beside = get_overrides_path(get_recipe_path(lower(deployed, recipe, "onnx", tmp_path).path))
+def test_overrides_of_a_replaced_artifact_are_removed(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path
+) -> None:
+    first = lower(deployed, recipe, "onnx", tmp_path, overrides=overrides)
+    beside = get_overrides_path(get_recipe_path(first.path))
     assert beside.exists()
     without = build_plain_recipe(deployed).model_copy(update={"float_layers": recipe.float_layers})
     with pytest.raises(OutputExists):
@@ -153,32 +175,37 @@ def test_corrections_that_are_no_longer_true_go(deployed: DeployForm, recipe: Re
 
 @pytest.mark.parametrize("with_others", [False, True])
 def test_a_file_in_the_corrections_place_is_not_taken_away_unasked(
-    with_others: bool, deployed: DeployForm, recipe: Recipe, tmp_path: Path
+    with_others: bool,
+    deployed: DeployForm,
+    calibrated: tuple[Recipe, ParameterOverrides],
+    tmp_path: Path,
 ) -> None:
-    chosen = recipe if with_others else build_plain_recipe(deployed)
+    chosen, overrides = calibrated if with_others else (build_plain_recipe(deployed), None)
     artifact = tmp_path / f"custom-48x64-onnx-{chosen.precision_name}.onnx"
     get_overrides_path(get_recipe_path(artifact)).write_bytes(b"somebody's weights")
-    with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
+    with pytest.raises(OutputExists, match=r"recipe\.safetensors already exists"):
         check_artifact_overwrite(artifact, overwrite=False)
-    with pytest.raises(OutputExists, match=r"recipe\.safetensors is already there"):
-        lower(deployed, chosen, "onnx", tmp_path)
+    with pytest.raises(OutputExists, match=r"recipe\.safetensors already exists"):
+        lower(deployed, chosen, "onnx", tmp_path, overrides=overrides)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"somebody's weights"]
     check_artifact_overwrite(artifact, overwrite=True)
 
 
-def test_an_opened_artifact_finds_its_corrections(artifacts, deployed: DeployForm, recipe: Recipe) -> None:
-    opened = Artifact.open(artifacts("onnx").path).manifest.recipe
-    assert opened == recipe
-    assert opened.overrides_in_memory is None
+def test_an_opened_artifact_finds_its_overrides(
+    artifacts, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides
+) -> None:
+    opened = Artifact.open(artifacts("onnx").path)
+    assert opened.manifest.recipe == recipe
     pixels = draw_pictures(2, SIZE)
     np.testing.assert_array_equal(
-        build_simulation(deployed, opened)(pixels), build_simulation(deployed, recipe)(pixels)
+        build_simulation(deployed, opened.manifest.recipe, load_artifact_overrides(opened))(pixels),
+        build_simulation(deployed, recipe, overrides)(pixels),
     )
 
 
 def test_the_ladder_computes_with_them(artifacts, deployed: DeployForm, images: ImageSet) -> None:
     opened, model = Artifact.open(artifacts("onnx").path), deployed.trained
-    _, rung = list_simulated_rungs([opened.manifest])
+    _, rung = list_simulated_rungs([opened])
     row = on_rung(rung, model, images, compute_float_reference(model, images))
     assert row.precision == "mixed"
     assert row.how == "simulated"

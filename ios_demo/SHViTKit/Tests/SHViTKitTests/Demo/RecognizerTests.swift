@@ -64,7 +64,7 @@ struct ManifestFactsTests {
         #expect(facts["Runtime"] == "ExecuTorch")
         #expect(facts["Size"] == "24.1 MB")
         #expect(facts["Classes"] == "10")
-        #expect(facts["Pixels"] == "64 x 64")
+        #expect(facts["Input size"] == "64 x 64")
         #expect(facts["Crop ratio"] == "100%")
         #expect(facts["Normalization"] == "inside the model")
         manifest.input.values = .normalized

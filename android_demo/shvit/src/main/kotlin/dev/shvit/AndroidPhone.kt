@@ -13,21 +13,21 @@ import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceKind
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.measure.Clock
-import dev.shvit.core.measure.Heat
+import dev.shvit.core.measure.ThermalReading
 import dev.shvit.core.measure.Phone
 import dev.shvit.core.measure.peakMemoryBytes
 import java.io.File
 import java.io.IOException
 
-/** Nanoseconds since the phone started, also while it sleeps. */
+/** Nanoseconds since the phone started, including sleep. */
 val monotonic: Clock = Clock { SystemClock.elapsedRealtimeNanos() }
 
-/** What Android tells of the phone and of this process. */
+/** The conditions of the phone and of this process, as Android reports them. */
 class AndroidPhone(context: Context) : Phone {
     private val context = context.applicationContext
     private val power = this.context.getSystemService(PowerManager::class.java)
 
-    /** Where a measurement runs, for its report. */
+    /** The device that a report describes. */
     val device: Device
         get() = Device(
             kind = DeviceKind.PHONE,
@@ -38,10 +38,10 @@ class AndroidPhone(context: Context) : Phone {
             name = "${Build.MANUFACTURER} ${Build.MODEL}",
         )
 
-    /** Android's version, and its API level. */
+    /** Android's version and API level. */
     val system: String get() = "Android ${Build.VERSION.RELEASE} (API ${Build.VERSION.SDK_INT})"
 
-    /** The processor, by its maker's name; null before Android 12. */
+    /** The processor's model code; null before Android 12. */
     val processor: String?
         get() = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
             "${Build.SOC_MANUFACTURER} ${Build.SOC_MODEL}"
@@ -63,17 +63,17 @@ class AndroidPhone(context: Context) : Phone {
         return if (plugged < 0) null else plugged > 0
     }
 
-    /** From Android 10 on; the headroom from Android 11 on, and at most once a second. */
-    override fun heat(): Heat? {
+    /** The thermal state (Android 10 or newer), with headroom (Android 11 or newer, at most once per second). */
+    override fun thermal(): ThermalReading? {
         val power = power ?: return null
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return null
-        return Heat(ThermalState.ofAndroid(power.currentThermalStatus), headroom(power))
+        return ThermalReading(ThermalState.fromAndroid(power.currentThermalStatus), headroom(power))
     }
 
-    /** PSS: the process's own pages, and its share of those that it shares. */
+    /** The PSS: the process's own pages, and its share of shared ones. */
     override fun memoryBytes(): Long? = Debug.getPss().takeIf { it > 0 }?.let { it * KIBIBYTE }
 
-    /** The largest resident memory that this process ever had, which counts shared pages in full. */
+    /** Returns the process's peak resident memory, which counts shared pages in full. */
     fun peakMemoryBytes(): Long? = try {
         peakMemoryBytes(File("/proc/self/status").readText())
     } catch (_: IOException) {
@@ -82,11 +82,11 @@ class AndroidPhone(context: Context) : Phone {
 
     private fun headroom(power: PowerManager): Double? {
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) return null
-        // Not a number where the phone does not know, or was asked within the last second.
+        // NaN if the phone does not know it, or was asked within the last second.
         return power.getThermalHeadroom(NOW).toDouble().takeIf(Double::isFinite)
     }
 
-    /** The last state that was broadcast; no receiver, so nothing to take back. */
+    /** Returns the last broadcast battery state. Without a receiver, there is nothing to unregister. */
     private fun batteryState(): Intent? =
         context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))
 
@@ -99,7 +99,7 @@ class AndroidPhone(context: Context) : Phone {
     private companion object {
         const val KIBIBYTE = 1024L
 
-        /** Seconds ahead. */
+        /** The forecast's distance, in seconds. */
         const val NOW = 0
     }
 }

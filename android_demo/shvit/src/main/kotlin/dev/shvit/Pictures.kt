@@ -15,12 +15,12 @@ import java.io.ByteArrayInputStream
 import java.io.IOException
 
 /**
- * An upright bitmap as a picture: in sRGB, transparency laid on white.
+ * Converts an upright bitmap to sRGB on white.
  *
- * @throws BadPicture there is no memory for a copy that the processor can read.
+ * @throws BadPicture If there is not enough memory for a copy that the processor can read.
  */
-fun Bitmap.picture(): Picture {
-    // A bitmap of the graphics memory gives no pixels.
+fun Bitmap.toPicture(): Picture {
+    // A bitmap in graphics memory does not give its pixels.
     val readable = if (config == Bitmap.Config.HARDWARE) copy(Bitmap.Config.ARGB_8888, false) else this
     if (readable == null) throw BadPicture("The bitmap of $width x $height cannot be copied.", "It is too large.")
     val pixels = IntArray(width * height)
@@ -30,28 +30,29 @@ fun Bitmap.picture(): Picture {
 }
 
 /**
- * A camera's frame, of the format `YUV_420_888`; its bytes are copied, so that the image can be closed.
+ * Converts a camera frame in `YUV_420_888`. Copies its bytes, so that the image can be closed.
  *
- * @throws BadPicture it is of another format.
+ * @throws BadPicture If it has another format.
  */
-fun Image.frame(): Frame {
+fun Image.toFrame(): Frame {
     if (planes.size != YUV_PLANES) throw BadPicture("The frame has ${planes.size} planes.", "YUV_420_888 has three.")
     val (y, u, v) = planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
     return Frame(width, height, y, u, v)
 }
 
 /**
- * Android's own decoder of JPEG, PNG, WebP and HEIF.
+ * Android's decoder of JPEG, PNG, WebP and HEIF.
  *
- * @param pixels a larger picture is halved while it is decoded, until it has no more: a phone's memory is limited.
+ * @param pixels The maximum number of pixels; a larger picture is halved during decoding, since a phone's memory is
+ *   limited.
  */
 class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
     /**
-     * The picture, upright by its EXIF.
+     * Decodes an image into an upright picture by its EXIF orientation.
      *
-     * @throws BadPicture it is none that Android can decode.
+     * @throws BadPicture If Android cannot decode it.
      */
-    override fun decoded(encoded: ByteArray): Picture = traced("shvit decoding") {
+    override fun decode(encoded: ByteArray): Picture = trace("shvit decoding") {
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         BitmapFactory.decodeByteArray(encoded, 0, encoded.size, bounds)
         val options = BitmapFactory.Options().apply {
@@ -60,17 +61,17 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
         }
         val bitmap: Bitmap? = BitmapFactory.decodeByteArray(encoded, 0, encoded.size, options)
         if (bitmap == null) {
-            throw BadPicture("${encoded.size} bytes are no picture that Android decodes.", "JPEG and PNG always are.")
+            throw BadPicture("Android cannot decode these ${encoded.size} bytes.", "JPEG and PNG always work.")
         }
-        val picture = bitmap.picture()
+        val picture = bitmap.toPicture()
         bitmap.recycle()
         orientation(encoded).upright(picture)
     }
 
-    /** Pictures without EXIF, or with a broken one, are upright. */
+    /** Returns the orientation; upright without valid EXIF data. */
     private fun orientation(encoded: ByteArray): Orientation = try {
         val exif = ExifInterface(ByteArrayInputStream(encoded))
-        Orientation.ofExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
+        Orientation.fromExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
     } catch (_: IOException) {
         Orientation.UPRIGHT
     }

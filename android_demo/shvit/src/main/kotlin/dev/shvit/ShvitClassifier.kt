@@ -23,22 +23,22 @@ import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
 
 /**
- * What a model says of a picture.
+ * A model's predictions for a picture.
  *
- * @property best the likeliest classes, likeliest first.
- * @property preprocessingMs from the picture to the model's pixels.
- * @property inferenceMs from pixels to logits.
+ * @property best The most likely classes, most likely first.
+ * @property preprocessingMs The duration from the picture to the model's pixels.
+ * @property inferenceMs The duration from pixels to logits.
  */
 data class Classification(val best: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
 
 /**
- * A model that ExecuTorch has loaded. Loading and running take a while: off the main thread, best on a
- * [dev.shvit.core.models.ModelThread]. Runs and [close] wait for each other.
+ * A model that ExecuTorch has loaded. Load and run it off the main thread, preferably on a
+ * [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
  *
  * ```kotlin
  * val model = ModelStore(AssetFiles(assets)).model("shvit_s1-224-executorch-int8")
  * ShvitClassifier.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { classifier ->
- *     val best = classifier.classify(bitmap.picture()).best
+ *     val best = classifier.classify(bitmap.toPicture()).best
  * }
  * ```
  */
@@ -51,10 +51,10 @@ class ShvitClassifier private constructor(
     private var closed = false
 
     /**
-     * The likeliest classes of an upright picture, with the time that it took.
+     * Returns the most likely classes of an upright picture, with the latency.
      *
-     * @param count of classes, at most.
-     * @throws ShvitException the model failed, or is not what its manifest says.
+     * @param count The maximum number of classes.
+     * @throws ShvitException If the model fails, or differs from its manifest.
      */
     fun classify(picture: Picture, count: Int = 5): Classification {
         val start = monotonic.nanoseconds()
@@ -69,15 +69,15 @@ class ShvitClassifier private constructor(
         )
     }
 
-    /** What the model sees of a picture. */
-    fun pixels(picture: Picture): Pixels = traced("shvit preprocessing") { preprocessor.pixels(picture) }
+    /** Returns the pixels that the model sees. */
+    fun pixels(picture: Picture): Pixels = trace("shvit preprocessing") { preprocessor.pixels(picture) }
 
-    override fun prepared(pixels: Pixels): Inference {
+    override fun prepare(pixels: Pixels): Inference {
         val preprocessing = manifest.preprocessing
         if (pixels.height != preprocessing.height || pixels.width != preprocessing.width) {
             throw BadPicture(
-                "${pixels.height} x ${pixels.width} pixels are not what ${manifest.artifact.name} takes.",
-                "It takes ${preprocessing.height} x ${preprocessing.width}.",
+                "${pixels.height} x ${pixels.width} pixels do not fit ${manifest.artifact.name}.",
+                "It needs ${preprocessing.height} x ${preprocessing.width}.",
             )
         }
         val values = manifest.input.tensor(pixels, preprocessing)
@@ -87,7 +87,7 @@ class ShvitClassifier private constructor(
         return Inference { run(input) }
     }
 
-    /** Frees the model once an inference that is under way has ended; does nothing the second time. */
+    /** Frees the model after a running inference. Does nothing the second time. */
     @Synchronized
     override fun close() {
         if (closed) return
@@ -99,7 +99,7 @@ class ShvitClassifier private constructor(
     @Synchronized
     private fun run(input: EValue): FloatArray {
         check(!closed) { "${manifest.artifact.name} has been closed" }
-        return traced("shvit inference") {
+        return trace("shvit inference") {
             orBadModel("${manifest.artifact.name} failed") { module.forward(input)[0].toTensor().dataAsFloatArray }
         }
     }
@@ -108,7 +108,7 @@ class ShvitClassifier private constructor(
         /** The version of ExecuTorch that the library was built with. */
         val executorch: String get() = BuildConfig.EXECUTORCH
 
-        /** Of the process, as ExecuTorch's is. */
+        /** One per process, like ExecuTorch's thread pool. */
         private val pool = SharedPool()
 
         private const val METHOD = "forward"
@@ -116,13 +116,14 @@ class ShvitClassifier private constructor(
         private const val DYNAMIC = 0
 
         /**
-         * Loads a model: mapped into memory, its method ready to run.
+         * Loads a model: maps it into memory and prepares its method.
          *
-         * All models that are loaded at a time run on the same number of threads: see [SharedPool].
+         * All models that are loaded at the same time use the same number of threads: see [SharedPool].
          *
-         * @param cache where the artifact's file is or will be; it is checked against its SHA-256 when it is put there.
-         * @param threads that an inference runs on; 0 for as many as ExecuTorch holds best for the phone.
-         * @throws ShvitException the model is damaged, was written by another ExecuTorch, or cannot be loaded.
+         * @param cache The cache for the artifact's file, which verifies it by its SHA-256.
+         * @param threads The number of threads of an inference; 0 lets ExecuTorch choose.
+         * @throws ShvitException If the model is damaged, was written by another ExecuTorch version, or cannot be
+         *   loaded.
          */
         fun load(model: StoredModel, cache: ArtifactCache, threads: Int = 0): ShvitClassifier {
             val manifest = model.manifest
@@ -131,8 +132,8 @@ class ShvitClassifier private constructor(
             val file = cache.file(model)
             val place = pool.enter(threads)
             return try {
-                val module = traced("shvit load") {
-                    orBadModel("${manifest.artifact.name} cannot be loaded") { loaded(file, threads) }
+                val module = trace("shvit load") {
+                    orBadModel("${manifest.artifact.name} cannot be loaded") { loadModule(file, threads) }
                 }
                 ShvitClassifier(manifest, module, place)
             } catch (reason: ShvitException) {
@@ -145,14 +146,14 @@ class ShvitClassifier private constructor(
             val input = manifest.input
             if (input.kind != InputKind.TENSOR || input.dtype != "float32" || input.shape[BATCH] > 1) {
                 throw BadModel(
-                    "${manifest.artifact.name} takes ${input.kind.word} ${input.shape} of ${input.dtype}.",
-                    "The app gives it one image at a time, as a tensor of float32.",
-                    "Export it with --batch 1",
+                    "The input of ${manifest.artifact.name} is a ${input.kind.word} ${input.shape} of ${input.dtype}.",
+                    "The app runs one image at a time, as a tensor of float32.",
+                    "Export it again: shvit-mobile export --target executorch",
                 )
             }
         }
 
-        private fun loaded(file: File, threads: Int): Module {
+        private fun loadModule(file: File, threads: Int): Module {
             val module = Module.load(file.path, Module.LOAD_MODE_MMAP, threads)
             try {
                 val status = status(module.loadMethod(METHOD))
@@ -164,7 +165,7 @@ class ShvitClassifier private constructor(
             }
         }
 
-        /** Older versions of ExecuTorch return the number of an error, or 0; newer ones return nothing and throw. */
+        /** Older versions of ExecuTorch return an error number, or 0; newer ones return nothing and throw. */
         private fun status(returned: Any?): Int = returned as? Int ?: 0
 
         private fun shape(manifest: Manifest): LongArray {
@@ -173,13 +174,13 @@ class ShvitClassifier private constructor(
             return shape
         }
 
-        /** What ExecuTorch or its native library throws, as an error that says which model it was. */
+        /** Converts what ExecuTorch or its native library throws into an error that names the model. */
         private inline fun <T> orBadModel(what: String, block: () -> T): T = try {
             block()
         } catch (reason: RuntimeException) {
-            throw BadModel("$what: ${reason.message}.", "The device's log may tell more: adb logcat -s ExecuTorch")
+            throw BadModel("$what: ${reason.message}.", "The log may have details: adb logcat -s ExecuTorch")
         } catch (reason: LinkageError) {
-            throw BadModel("$what: ${reason.message}.", "ExecuTorch's native library does not start on this phone.")
+            throw BadModel("$what: ${reason.message}.", "ExecuTorch's native library does not load on this phone.")
         }
     }
 }

@@ -10,7 +10,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 
-/** The headless benchmark on a phone or emulator, with the models that are embedded. */
+/** Tests the headless benchmark on a phone or emulator, with the embedded models. */
 @RunWith(AndroidJUnit4::class)
 class BenchmarkTest {
     private val app = InstrumentationRegistry.getInstrumentation().targetContext
@@ -27,12 +27,12 @@ class BenchmarkTest {
                 .putExtra("threads", "1,2")
                 .putExtra("report", "instrumented"),
         )
-        assertTrue("no report after $SECONDS s; adb logcat -s shvit tells why", appears(file))
+        assertTrue("no report after $SECONDS s; see adb logcat -s shvit", appears(file))
         val report = DeviceReport.read(file.readText(), file.name)
         assertEquals(setOf(1, 2), report.results.map { it.threads }.toSet())
         for (result in report.results) {
             assertEquals(ITERATIONS, result.latency.samples)
-            assertTrue("${result.name} does not pass its goldens", result.golden?.passed ?: true)
+            assertTrue("${result.name} fails its golden check", result.golden?.passed ?: true)
         }
     }
 

@@ -12,16 +12,17 @@ import android.widget.EditText
 import android.widget.ProgressBar
 import android.widget.TextView
 import dev.shvit.core.ShvitException
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Result
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
 import dev.shvit.core.models.Stored
 
 /**
- * Measures models on numbers of threads and shows, keeps and shares the device report.
+ * Measures models on several numbers of threads, and shows, saves and shares the device report.
  *
- * A script asks by extras, which [BenchmarkRequest] reads: `am start ... --es benchmark all --ei iterations 200`.
+ * A script starts it with extras, which [BenchmarkRequest] parses: `am start ... --es benchmark all --ei iterations
+ * 200`.
  */
 internal class BenchmarkActivity : WorkActivity() {
     private lateinit var choices: ViewGroup
@@ -38,7 +39,7 @@ internal class BenchmarkActivity : WorkActivity() {
         offerStart()
         read(Models(this)::all) { offer(it) }
         run?.watch(::show)
-        // From the list of recent apps comes an old intent, whose report somebody has already.
+        // The list of recent apps delivers the old intent again, whose report already exists.
         val again = intent.flags and Intent.FLAG_ACTIVITY_LAUNCHED_FROM_HISTORY != 0
         if (savedInstanceState == null && !again) startIfAsked(intent)
     }
@@ -67,28 +68,28 @@ internal class BenchmarkActivity : WorkActivity() {
         }
     }
 
-    /** What an intent asks for; one that comes while something is measured waits for nothing and is refused. */
+    /** Starts the benchmark that an intent asks for. Rejects the intent if a benchmark is already running. */
     private fun startIfAsked(intent: Intent) {
         if (run?.running == true) {
-            val why = "Another one would disturb it."
-            return log(WrongSettings("A benchmark is under way already.", why, "Wait for its report."))
+            val why = "A second one would distort its latencies."
+            return log(InvalidSettings("A benchmark is already running.", why, "Wait for its report."))
         }
         startOrTell { BenchmarkRequest.of(extras(intent)) }
     }
 
-    // The readers of a type want to be told which, and that was a shell's choice.
+    // Readers of this type expect to know which app sent it; here a shell did.
     @Suppress("DEPRECATION")
     private fun extras(intent: Intent): Map<String, Any?> {
         val extras = intent.extras ?: return emptyMap()
         return try {
             extras.keySet().associateWith { extras.get(it) }
         } catch (_: BadParcelableException) {
-            // Another app's own class, of which this one knows nothing.
+            // A class of another app, which this one does not know.
             emptyMap()
         }
     }
 
-    /** What the screen's fields ask for, in the words of an intent. */
+    /** Parses the screen's fields as if they were an intent's extras. */
     private fun request(): BenchmarkRequest? {
         val chosen = (0 until choices.childCount).map { choices.getChildAt(it) as CheckBox }.filter { it.isChecked }
         return BenchmarkRequest.of(
@@ -160,21 +161,21 @@ internal class BenchmarkActivity : WorkActivity() {
 
     private fun title(result: Result): String {
         val threads = result.threads ?: 1
-        val told = resources.getQuantityString(R.plurals.on_threads, threads, threads)
-        return getString(R.string.result_title, result.name, told)
+        val onThreads = resources.getQuantityString(R.plurals.on_threads, threads, threads)
+        return getString(R.string.result_title, result.name, onThreads)
     }
 
     private fun details(result: Result): String {
         val latency = getString(
             R.string.result_latency,
-            figures.milliseconds(result.latency.p50),
-            figures.milliseconds(result.latency.p90),
-            figures.milliseconds(result.latency.p99),
-            figures.milliseconds(result.loadMs),
-            figures.milliseconds(result.firstMs),
+            formatter.milliseconds(result.latency.p50),
+            formatter.milliseconds(result.latency.p90),
+            formatter.milliseconds(result.latency.p99),
+            formatter.milliseconds(result.loadMs),
+            formatter.milliseconds(result.firstMs),
         )
         if (result.windows.isEmpty()) return latency
-        val medians = result.windows.joinToString(" · ") { figures.milliseconds(it.p50) }
+        val medians = result.windows.joinToString(" · ") { formatter.milliseconds(it.p50) }
         return "$latency\n${getString(R.string.result_windows, medians)}"
     }
 

@@ -11,23 +11,23 @@ import dev.shvit.core.measure.Contestant
 import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
 import dev.shvit.core.measure.Subject
-import dev.shvit.core.models.engine
+import dev.shvit.core.models.engineName
 import dev.shvit.monotonic
 import java.io.File
 import java.util.concurrent.CancellationException
 
-/** One benchmark, from a request to the report's file. */
+/** A benchmark, from the request to the report's file. */
 internal class BenchmarkRun(private val context: Context, private val request: BenchmarkRequest) :
     Work<BenchmarkRun.State>(Measuring(context.getString(R.string.preparing), 0.0)) {
 
     sealed interface State
 
-    /** Under way; `done` is a share from 0 to 1. */
+    /** The benchmark runs; `done` is the progress from 0 to 1. */
     class Measuring(val words: String, val done: Double) : State
 
     class Measured(val words: String, val report: DeviceReport, val file: File) : State
 
-    /** Cancelled, or failed. */
+    /** The benchmark was cancelled, or failed. */
     class Ended(val words: String) : State
 
     private val library = Library(context)
@@ -40,8 +40,8 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
         val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
-        val occasion = library.occasion(plan.subjects.map { it.model.manifest })
-        val report = profiler.report(occasion, plan.subjects.map(::contestant))
+        val reportContext = library.reportContext(plan.subjects.map { it.model.manifest })
+        val report = profiler.report(reportContext, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
         Log.i(LOG, "report: $file")
         Measured(words(plan, file), report, file)
@@ -63,7 +63,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         val goldens = subject.model.goldens()
         return Contestant(
             name = manifest.artifact.name,
-            engine = manifest.engine(ShvitClassifier.executorch),
+            engine = manifest.engineName(ShvitClassifier.executorch),
             precision = manifest.precision.word,
             artifactSha256 = manifest.artifact.sha256,
             pixels = Pixels.ramp(preprocessing.height, preprocessing.width),

@@ -23,13 +23,13 @@ import dev.shvit.core.screen.CameraGeometry
 import dev.shvit.core.screen.CameraGeometry.Size
 
 /**
- * A camera that shows itself in a view and hands its frames over, one at a time and always the latest.
+ * A camera that shows its preview in a view and delivers frames, one at a time, always the latest.
  *
- * Used on the main thread, once. The permission has to be there.
+ * Use it on the main thread, once, after the permission is granted.
  *
- * @param frames takes a frame and the degrees that it is to be turned clockwise; on a thread of the feed's own. The
- *   frame is closed afterwards.
- * @param failed takes the words for why there are no frames.
+ * @param frames Receives a frame and its clockwise rotation in degrees, on a thread of the feed. The feed closes the
+ *   frame afterwards.
+ * @param failed Receives the reason why there are no frames.
  */
 internal class CameraFeed(
     private val context: Context,
@@ -46,7 +46,7 @@ internal class CameraFeed(
     private var found: Found? = null
     private var stopped = false
 
-    /** From one side to the other the screen turns without a new size, so that nobody else tells. */
+    /** Detects a rotation by 180 degrees, which no layout change reports. */
     private val turned = object : DisplayManager.DisplayListener {
         override fun onDisplayAdded(display: Int) = Unit
 
@@ -55,8 +55,8 @@ internal class CameraFeed(
         override fun onDisplayChanged(display: Int) = fit()
     }
 
-    /** A camera, and what is to be known of it. */
-    private class Found(val id: String, val sensor: Int, val front: Boolean, val shown: Size, val analysed: Size)
+    /** A camera and its properties. */
+    private class Found(val id: String, val sensor: Int, val front: Boolean, val shown: Size, val analyzed: Size)
 
     fun start() {
         context.getSystemService(DisplayManager::class.java).registerDisplayListener(turned, main)
@@ -72,7 +72,7 @@ internal class CameraFeed(
         }
     }
 
-    /** Gives the camera back. Does `last` on the thread of the frames, after the frame that is under way. */
+    /** Releases the camera. Runs `last` on the frames' thread after the current frame. */
     fun stop(last: () -> Unit) {
         stopped = true
         context.getSystemService(DisplayManager::class.java).unregisterDisplayListener(turned)
@@ -87,7 +87,7 @@ internal class CameraFeed(
         thread.quitSafely()
     }
 
-    // The activity has asked for the permission before.
+    // The activity has requested the permission before.
     @SuppressLint("MissingPermission")
     private fun open() {
         if (stopped || found != null) return
@@ -98,16 +98,16 @@ internal class CameraFeed(
             fit()
             manager.openCamera(found.id, Opening(found), main)
         } catch (reason: CameraAccessException) {
-            failed(told(reason))
+            failed(describe(reason))
         } catch (_: SecurityException) {
             failed(context.getString(R.string.camera_denied))
         } catch (_: IllegalArgumentException) {
-            // The camera was taken away since it was listed.
-            failed(told(R.string.camera_disconnected))
+            // The camera was disconnected after it was listed.
+            failed(describe(R.string.camera_disconnected))
         }
     }
 
-    /** The first camera that looks away from the person, else the first of any kind. */
+    /** Returns the first back camera, or the first camera of any kind if there is none. */
     private fun find(manager: CameraManager): Found? {
         val all = manager.cameraIdList.mapNotNull { id -> described(id, manager.getCameraCharacteristics(id)) }
         return all.firstOrNull { !it.front } ?: all.firstOrNull()
@@ -116,13 +116,13 @@ internal class CameraFeed(
     private fun described(id: String, about: CameraCharacteristics): Found? {
         val sizes = about.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP) ?: return null
         val shown = sizes.getOutputSizes(SurfaceTexture::class.java).orEmpty().map { Size(it.width, it.height) }
-        val analysed = sizes.getOutputSizes(ImageFormat.YUV_420_888).orEmpty().map { Size(it.width, it.height) }
+        val analyzed = sizes.getOutputSizes(ImageFormat.YUV_420_888).orEmpty().map { Size(it.width, it.height) }
         return Found(
             id,
             about.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0,
             about.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_FRONT,
-            CameraGeometry.chosen(shown, SHOWN) ?: return null,
-            CameraGeometry.chosen(analysed, ANALYSED) ?: return null,
+            CameraGeometry.chooseSize(shown, SHOWN) ?: return null,
+            CameraGeometry.chooseSize(analyzed, ANALYZED) ?: return null,
         )
     }
 
@@ -133,16 +133,16 @@ internal class CameraFeed(
             try {
                 run(camera, found)
             } catch (reason: CameraAccessException) {
-                lose(camera, told(reason))
+                lose(camera, describe(reason))
             } catch (_: IllegalStateException) {
-                // It was closed since it was opened.
-                lose(camera, told(R.string.camera_disconnected))
+                // The feed was stopped while the camera opened.
+                lose(camera, describe(R.string.camera_disconnected))
             }
         }
 
-        override fun onDisconnected(camera: CameraDevice) = lose(camera, told(R.string.camera_disconnected))
+        override fun onDisconnected(camera: CameraDevice) = lose(camera, describe(R.string.camera_disconnected))
 
-        override fun onError(camera: CameraDevice, error: Int) = lose(camera, told(R.string.camera_error))
+        override fun onError(camera: CameraDevice, error: Int) = lose(camera, describe(R.string.camera_error))
 
         private fun lose(camera: CameraDevice, words: String) {
             camera.close()
@@ -150,14 +150,14 @@ internal class CameraFeed(
         }
     }
 
-    // The session that takes one configuration object is of Android 9.
+    // The session configuration object requires Android 9.
     @Suppress("DEPRECATION")
     private fun run(camera: CameraDevice, found: Found) {
         val texture = view.surfaceTexture ?: return
         texture.setDefaultBufferSize(found.shown.width, found.shown.height)
         val preview = Surface(texture)
         this.preview = preview
-        val reader = ImageReader.newInstance(found.analysed.width, found.analysed.height, ImageFormat.YUV_420_888, 2)
+        val reader = ImageReader.newInstance(found.analyzed.width, found.analyzed.height, ImageFormat.YUV_420_888, 2)
         this.reader = reader
         reader.setOnImageAvailableListener({ source ->
             val clockwise = CameraGeometry.upright(found.sensor, display(), found.front)
@@ -176,18 +176,18 @@ internal class CameraFeed(
             try {
                 session.setRepeatingRequest(request, null, main)
             } catch (reason: CameraAccessException) {
-                failed(told(reason))
+                failed(describe(reason))
             } catch (_: IllegalStateException) {
-                // The camera was lost meanwhile, and onDisconnected says so.
+                // The camera was lost in the meantime; onDisconnected reports that.
             }
         }
 
         override fun onConfigureFailed(session: CameraCaptureSession) {
-            if (!stopped) failed(told(R.string.camera_error))
+            if (!stopped) failed(describe(R.string.camera_error))
         }
     }
 
-    /** Turns and scales the view's content, so that it is upright, in proportion and without margins. */
+    /** Rotates and scales the view's content so that it is upright, keeps its aspect ratio and fills the view. */
     private fun fit() {
         val found = found ?: return
         if (view.width == 0 || view.height == 0) return
@@ -200,7 +200,7 @@ internal class CameraFeed(
         view.setTransform(matrix)
     }
 
-    /** Degrees by which the display is turned. */
+    /** Returns the display's rotation in degrees. */
     private fun display(): Int = when (view.display?.rotation) {
         Surface.ROTATION_90 -> 90
         Surface.ROTATION_180 -> 180
@@ -208,9 +208,9 @@ internal class CameraFeed(
         else -> 0
     }
 
-    private fun told(why: Int): String = context.getString(R.string.camera_failed, context.getString(why))
+    private fun describe(why: Int): String = context.getString(R.string.camera_failed, context.getString(why))
 
-    private fun told(reason: CameraAccessException): String = told(
+    private fun describe(reason: CameraAccessException): String = describe(
         when (reason.reason) {
             CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE -> R.string.camera_in_use
             CameraAccessException.CAMERA_DISABLED -> R.string.camera_disabled
@@ -220,10 +220,10 @@ internal class CameraFeed(
     )
 
     private companion object {
-        /** The least shorter side of what is shown, in pixels. */
+        /** The minimum of the preview's shorter side, in pixels. */
         const val SHOWN = 720
 
-        /** The same of what the model gets: twice what most models take. */
-        const val ANALYSED = 480
+        /** The minimum of the analyzed frames' shorter side, in pixels: twice what most models need. */
+        const val ANALYZED = 480
     }
 }

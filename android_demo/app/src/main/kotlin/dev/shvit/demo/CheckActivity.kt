@@ -9,7 +9,7 @@ import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.models.Stored
 
-/** Whether this phone answers the goldens of each model as the computer did that exported it. */
+/** Runs the golden check: compares this phone's pixels and logits with those stored at export. */
 internal class CheckActivity : WorkActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -32,11 +32,11 @@ internal class CheckActivity : WorkActivity() {
     }
 }
 
-/** The golden check of every model, one after the other. */
+/** The golden checks of all models, one after the other. */
 internal class Check(private val context: Context) : Work<Check.State>(State("", emptyList(), ended = false)) {
     class Answer(val title: String, val details: String)
 
-    /** What is being done, what is known so far, and whether that is all. */
+    /** The current step, the results so far, and whether the checks are done. */
     class State(val words: String, val answers: List<Answer>, val ended: Boolean)
 
     private val library = Library(context)
@@ -54,18 +54,18 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
 
     override fun failed(reason: Throwable) = State(context.words(reason), answers.toList(), ended = true)
 
-    /** A model that fails does not keep the others from being checked. */
+    /** Checks one model. A failing model does not stop the other checks. */
     private fun answer(stored: Stored): Answer = try {
         when (stored) {
             is Stored.Broken -> throw stored.reason
-            is Stored.Usable -> told(stored)
+            is Stored.Usable -> check(stored)
         }
     } catch (reason: Exception) {
         log(reason)
         Answer(title(stored.stem, passed = false), context.words(reason))
     }
 
-    private fun told(stored: Stored.Usable): Answer {
+    private fun check(stored: Stored.Usable): Answer {
         val model = stored.model
         val goldens = model.goldens()
             ?: return Answer(model.stem, context.getString(R.string.without_goldens, model.stem))
@@ -80,11 +80,11 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
     private fun details(check: GoldenCheck): String = context.getString(
         R.string.check_details,
         verdict(check.preprocessingPassed),
-        figures.plain(check.pixelsDifference),
+        formatter.plain(check.pixelsDifference),
         verdict(check.inferencePassed),
-        figures.plain(check.largestDifference),
-        figures.plain(check.tolerance),
-        figures.decibels(check.sqnrDb),
+        formatter.plain(check.largestDifference),
+        formatter.plain(check.tolerance),
+        formatter.decibels(check.sqnrDb),
         check.sameClass,
         check.images,
     )

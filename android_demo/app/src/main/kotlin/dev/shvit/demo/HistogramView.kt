@@ -9,7 +9,7 @@ import android.view.View
 import dev.shvit.core.measure.Latency
 import dev.shvit.core.screen.HistogramPicture
 
-/** A histogram of latencies with their percentiles; tells itself in words to a screen reader. */
+/** A latency histogram with percentiles, and a description for screen readers. */
 internal class HistogramView(context: Context, attributes: AttributeSet?) : View(context, attributes) {
     private val bars = Paint().apply { color = context.getColor(R.color.histogram_bar) }
     private val marks = Paint().apply {
@@ -22,11 +22,11 @@ internal class HistogramView(context: Context, attributes: AttributeSet?) : View
     }
     private var picture: HistogramPicture? = null
 
-    /** What is drawn, in milliseconds. */
+    /** The latencies to draw, in milliseconds. */
     var samples: List<Double> = emptyList()
         set(value) {
             field = value
-            contentDescription = if (value.isEmpty()) null else told(value)
+            contentDescription = if (value.isEmpty()) null else describe(value)
             arrange(width, height)
             invalidate()
         }
@@ -42,14 +42,14 @@ internal class HistogramView(context: Context, attributes: AttributeSet?) : View
             canvas.drawRect(left.toFloat(), upper.toFloat(), right.toFloat(), lower.toFloat(), bars)
         }
         canvas.restore()
-        // The names stand in two lines, since percentiles often stand close.
+        // Labels use two lines, since percentiles are often close to each other.
         for ((place, mark) in picture.marks.withIndex()) {
             val x = mark.x.toFloat()
             val name = context.getString(R.string.percentile, mark.share)
             canvas.drawLine(x, top, x, height - bottom, marks)
             canvas.drawText(name, within(x, name), (1 + place % 2) * 1.3f * text.textSize, text)
         }
-        val (least, most) = figures.milliseconds(picture.least) to figures.milliseconds(picture.most)
+        val (least, most) = formatter.milliseconds(picture.least) to formatter.milliseconds(picture.most)
         canvas.drawText(least, 0f, height - text.descent(), text)
         canvas.drawText(most, width - text.measureText(most), height - text.descent(), text)
     }
@@ -63,18 +63,18 @@ internal class HistogramView(context: Context, attributes: AttributeSet?) : View
         }
     }
 
-    /** Where a name at `x` begins, so that it is wholly inside. */
+    /** Returns where a label at `x` begins so that it fits the view. */
     private fun within(x: Float, name: String): Float =
         (x - text.measureText(name) / 2).coerceAtMost(width - text.measureText(name)).coerceAtLeast(0f)
 
-    private fun told(samples: List<Double>): String {
+    private fun describe(samples: List<Double>): String {
         val latency = Latency.of(samples)
         return context.getString(
             R.string.histogram,
             samples.size,
-            figures.milliseconds(latency.least),
-            figures.milliseconds(samples.max()),
-            figures.milliseconds(latency.p50),
+            formatter.milliseconds(latency.least),
+            formatter.milliseconds(samples.max()),
+            formatter.milliseconds(latency.p50),
         )
     }
 

@@ -10,41 +10,41 @@ import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Picture
-import dev.shvit.core.measure.Occasion
+import dev.shvit.core.measure.ReportContext
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.StoredModel
-import dev.shvit.core.models.versionsOf
+import dev.shvit.core.models.collectVersions
 import java.io.IOException
 import java.text.SimpleDateFormat
 import java.util.Date
 import java.util.Locale
 
-/** The library as this app uses it; off the main thread, but for what the phone tells. */
+/** The library as this app uses it. Call it off the main thread, except for the phone's conditions. */
 internal class Library(private val context: Context) {
     val phone = AndroidPhone(context)
     private val cache = ArtifactCache(context.filesDir.resolve("models"))
     private val decoder = BitmapDecoder()
 
-    /** Loads a model, on as many threads as ExecuTorch holds best unless told. */
+    /** Loads a model (default: as many threads as ExecuTorch chooses). */
     fun classifier(model: StoredModel, threads: Int = 0): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
 
-    /** Makes a model's file ready, so that loading it later takes no longer than loading takes. */
+    /** Copies and verifies a model's file, so that the measured load time covers only loading. */
     fun prepare(model: StoredModel) {
         cache.file(model)
     }
 
-    /** Deletes the files of models that an update of the app has taken away. */
+    /** Deletes the files of models that an update of the app removed. */
     fun keepOnly(models: List<StoredModel>) = cache.keepOnly(models)
 
-    /** Checks a loaded model against its goldens. */
+    /** Runs a loaded model's golden check. */
     fun check(goldens: GoldenFolder, classifier: ShvitClassifier): GoldenCheck =
         goldens.check(decoder, classifier::pixels, classifier)
 
     /**
-     * A photo that another app gave.
+     * Decodes a photo that another app provides.
      *
-     * @throws ShvitException it cannot be read, or is none.
+     * @throws ShvitException If it cannot be read, or is not an image.
      */
     fun picture(photo: Uri): Picture {
         val encoded = try {
@@ -54,23 +54,23 @@ internal class Library(private val context: Context) {
         } catch (reason: SecurityException) {
             throw gone(reason)
         }
-        return decoder.decoded(encoded ?: throw gone(null))
+        return decoder.decode(encoded ?: throw gone(null))
     }
 
-    /** What a report says besides the measurements of these models. */
-    fun occasion(measured: List<Manifest>): Occasion {
+    /** Returns what the report says besides the measurements of these models. */
+    fun reportContext(measured: List<Manifest>): ReportContext {
         val version = context.packageManager.getPackageInfo(context.packageName, 0).versionName
-        return Occasion(
+        return ReportContext(
             created = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT).format(Date()),
             app = "SHViTDemo $version for Android",
-            versions = versionsOf(measured, ShvitClassifier.executorch, phone.system),
+            versions = collectVersions(measured, ShvitClassifier.executorch, phone.system),
             device = phone.device,
         )
     }
 
     private fun gone(reason: Exception?) = BadPicture(
-        "The photo cannot be read: ${reason?.message ?: "it is no longer there"}.",
-        "The app that gave it may have taken it back.",
-        "Choose it again.",
+        "The photo cannot be read: ${reason?.message ?: "it no longer exists"}.",
+        "The app that provided it may have revoked access.",
+        "Choose the photo again.",
     )
 }

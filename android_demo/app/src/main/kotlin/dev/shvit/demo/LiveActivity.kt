@@ -16,9 +16,9 @@ import android.widget.TextView
 import dev.shvit.Classification
 import dev.shvit.ShvitClassifier
 import dev.shvit.core.measure.RecentLatency
-import dev.shvit.frame
+import dev.shvit.toFrame
 
-/** What the camera sees, named by the chosen model, with how long that takes. */
+/** Classifies what the camera sees with the chosen model, and shows the latency. */
 internal class LiveActivity : Activity() {
     private lateinit var status: TextView
     private lateinit var mend: Button
@@ -75,7 +75,8 @@ internal class LiveActivity : Activity() {
 
     override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<String>, grantResults: IntArray) {
         super.onRequestPermissionsResult(requestCode, permissions, grantResults)
-        // The screen resumes after the question, and looks or tells then. Without results it was interrupted.
+        // The screen resumes after the request and checks the permission then. An empty result means the request was
+        // interrupted.
         if (grantResults.isNotEmpty()) asked = true
     }
 
@@ -83,7 +84,10 @@ internal class LiveActivity : Activity() {
 
     private fun ask() = requestPermissions(arrayOf(Manifest.permission.CAMERA), QUESTION)
 
-    /** Android asks a second time only while it says that the reason should be shown; then only its settings help. */
+    /**
+     * Explains the missing permission. Android only asks again while it recommends a rationale; after that, only the
+     * settings help.
+     */
     private fun tellDenied() {
         val mayAsk = shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)
         status.setText(R.string.camera_denied)
@@ -105,11 +109,11 @@ internal class LiveActivity : Activity() {
 
     private fun show(seen: Classification, title: String, inferenceMs: Double) {
         status.text = title
-        view<TextView>(R.id.predictions).text = listed(seen.best)
+        view<TextView>(R.id.predictions).text = formatPredictions(seen.best)
         view<TextView>(R.id.latency).text = latency(seen.preprocessingMs, inferenceMs)
     }
 
-    /** The chosen model while the camera runs; all on the thread of its frames. */
+    /** The chosen model while the camera runs. Everything runs on the frames' thread. */
     private inner class Naming : AutoCloseable {
         private val library = Library(applicationContext)
         private val latency = RecentLatency()
@@ -121,11 +125,11 @@ internal class LiveActivity : Activity() {
         fun name(image: Image, clockwise: Int) {
             if (failed) return
             try {
-                val seen = ready().classify(image.frame().picture(clockwise))
+                val seen = ready().classify(image.toFrame().toPicture(clockwise))
                 val median = latency.add(seen.inferenceMs)
                 onScreen { show(seen, title, median) }
             } catch (reason: Throwable) {
-                // A runtime throws errors, too: it lacks its native library, or memory.
+                // A runtime also throws errors, such as a missing native library, or too little memory.
                 failed = true
                 log(reason)
                 onScreen { status.text = words(reason) }
@@ -137,7 +141,7 @@ internal class LiveActivity : Activity() {
             if (inTurn) turn.release()
         }
 
-        /** Loads the model at the first frame, when no other screen has one loaded any more. */
+        /** Loads the model at the first frame, once no other screen has a model loaded. */
         private fun ready(): ShvitClassifier = classifier ?: run {
             onScreen { status.setText(R.string.loading_model) }
             if (!inTurn) turn.acquire()
@@ -149,7 +153,7 @@ internal class LiveActivity : Activity() {
             library.classifier(model).also { classifier = it }
         }
 
-        /** Nothing is shown any more once the screen is left. */
+        /** Updates the screen, unless it was left. */
         private fun onScreen(show: () -> Unit) = runOnUiThread { if (naming === this) show() }
     }
 

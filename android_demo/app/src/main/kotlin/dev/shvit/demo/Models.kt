@@ -9,26 +9,26 @@ import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
-/** The models in the app, and the one that names pictures. */
+/** The models in the app, and the one that classifies pictures. */
 internal class Models(context: Context) {
     private val settings = context.getSharedPreferences("models", Context.MODE_PRIVATE)
     private val store = ModelStore(AssetFiles(context.assets))
 
-    /** All of them, the broken ones with what is wrong. */
+    /** Returns all models; unusable ones with the error. */
     fun all(): List<Stored> = store.models()
 
     /**
-     * Those that can run.
+     * Returns the models that can run.
      *
-     * @throws ShvitException there is none.
+     * @throws ShvitException If there is none.
      */
     fun usable(stored: List<Stored> = all()): List<StoredModel> =
         BenchmarkPlan.of(BenchmarkRequest(), stored, cores = 1).subjects.map { it.model }
 
     /**
-     * The chosen model; the first that can run where none was chosen, or where it is no longer there.
+     * Returns the chosen model, or the first that can run if none was chosen or it no longer exists.
      *
-     * @throws ShvitException there is none that can run.
+     * @throws ShvitException If no model can run.
      */
     fun chosen(stored: List<Stored> = all()): StoredModel {
         val usable = usable(stored)

@@ -12,7 +12,7 @@ import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
-/** The models in the app with what their manifests say; one of them can be chosen. */
+/** Lists the models in the app with their manifests. You choose one of them. */
 internal class ModelsActivity : Activity() {
     private lateinit var models: Models
 
@@ -66,13 +66,13 @@ internal class ModelsActivity : Activity() {
             R.string.model_details,
             manifest.model.variant,
             manifest.precision.word,
-            figures.megabytes(manifest.artifact.bytes),
+            formatter.megabytes(manifest.artifact.bytes),
             manifest.preprocessing.height,
             manifest.preprocessing.width,
             manifest.labels.size,
             delegation?.name ?: getString(R.string.no_delegate),
-            figures.percent(delegation?.share ?: 0.0),
-            manifest.drift?.let { figures.percent(it.agreement.value) } ?: getString(R.string.no_drift),
+            formatter.percent(delegation?.share ?: 0.0),
+            manifest.drift?.let { formatter.percent(it.agreement.value) } ?: getString(R.string.no_drift),
             manifest.goldens?.name ?: getString(R.string.no_goldens),
             manifest.versions.entries.joinToString { "${it.key} ${it.value}" },
             manifest.artifact.sha256.take(SHOWN_DIGITS),
@@ -80,7 +80,7 @@ internal class ModelsActivity : Activity() {
     }
 
     private companion object {
-        /** Of a SHA-256, as many as a person compares. */
+        /** The number of a SHA-256's digits to show. */
         const val SHOWN_DIGITS = 12
     }
 }

@@ -13,7 +13,7 @@ import android.widget.TextView
 import dev.shvit.Classification
 import dev.shvit.core.images.Picture
 
-/** A photo that a person chooses, named by the chosen model. */
+/** Classifies a photo with the chosen model. */
 internal class PhotoActivity : WorkActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -29,7 +29,7 @@ internal class PhotoActivity : WorkActivity() {
         if (resultCode == RESULT_OK && photo != null) begin(PhotoNaming(applicationContext, photo), ::show)
     }
 
-    /** Asks the photo picker, which needs no permission; where there is none, any app that opens pictures. */
+    /** Opens the photo picker, which needs no permission, or another app that opens images if there is none. */
     private fun choose() {
         val pickers = listOf(
             Intent(MediaStore.ACTION_PICK_IMAGES).setType(PICTURES),
@@ -49,7 +49,7 @@ internal class PhotoActivity : WorkActivity() {
         view<TextView>(R.id.status).text = state.words
         view<ImageView>(R.id.picture).setImageBitmap(state.picture)
         val seen = state.seen
-        view<TextView>(R.id.predictions).text = seen?.let { listed(it.best) }.orEmpty()
+        view<TextView>(R.id.predictions).text = seen?.let { formatPredictions(it.best) }.orEmpty()
         view<TextView>(R.id.latency).text =
             seen?.let { latency(it.preprocessingMs, it.inferenceMs) }.orEmpty()
     }
@@ -60,7 +60,7 @@ internal class PhotoActivity : WorkActivity() {
     }
 }
 
-/** Names one photo. */
+/** The classification of one photo. */
 internal class PhotoNaming(private val context: Context, private val photo: Uri) :
     Work<PhotoNaming.State>(State(context.getString(R.string.reading_photo))) {
 
@@ -70,15 +70,15 @@ internal class PhotoNaming(private val context: Context, private val photo: Uri)
         val library = Library(context)
         val model = Models(context).chosen()
         val picture = library.picture(photo)
-        val shown = shown(picture)
+        val shown = toBitmap(picture)
         tell(State(context.getString(R.string.loading_model), shown))
         return State(model.stem, shown, library.classifier(model).use { it.classify(picture) })
     }
 
     override fun failed(reason: Throwable) = State(context.words(reason))
 
-    /** A picture for the screen, of every so manieth pixel: views refuse bitmaps of a whole photo's size. */
-    private fun shown(picture: Picture): Bitmap {
+    /** Returns a smaller bitmap for the screen: views reject bitmaps of a photo's full size. */
+    private fun toBitmap(picture: Picture): Bitmap {
         val step = (maxOf(picture.width, picture.height) + LONGEST - 1) / LONGEST
         val (width, height) = maxOf(picture.width / step, 1) to maxOf(picture.height / step, 1)
         val pixels = IntArray(width * height) { place ->
@@ -88,7 +88,7 @@ internal class PhotoNaming(private val context: Context, private val photo: Uri)
     }
 
     private companion object {
-        /** Of what is shown, in pixels. */
+        /** The longer side of the shown bitmap, in pixels. */
         const val LONGEST = 1024
         const val OPAQUE = 0xFF shl 24
     }

@@ -11,7 +11,7 @@ import dev.shvit.core.ShvitException
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Lets an app that was handed a report read it, and do nothing else. */
+/** Lets an app that received a report read it, and nothing else. */
 internal class ReportProvider : ContentProvider() {
     override fun onCreate(): Boolean = true
 
@@ -19,7 +19,7 @@ internal class ReportProvider : ContentProvider() {
 
     override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor {
         if (mode != "r") throw FileNotFoundException("reports can only be read")
-        val file = find(uri) ?: throw FileNotFoundException("there is no such report")
+        val file = find(uri) ?: throw FileNotFoundException("the report does not exist")
         return ParcelFileDescriptor.open(file, ParcelFileDescriptor.MODE_READ_ONLY)
     }
 

@@ -12,13 +12,13 @@ import java.text.SimpleDateFormat
 import java.util.Date
 import java.util.Locale
 
-/** The reports that were measured, where adb can fetch them: `Android/data/dev.shvit.demo/files/reports`. */
+/** The device reports, where adb can fetch them: `Android/data/dev.shvit.demo/files/reports`. */
 internal class Reports(private val context: Context) {
     /**
-     * Writes a report, whole or not at all, over one of the same name.
+     * Writes a report atomically and replaces one of the same name.
      *
-     * @param name of the file without its suffix; null for one of the time.
-     * @throws ShvitException there is no room, or no storage.
+     * @param name The file's name without suffix (default: the current time).
+     * @throws ShvitException If there is not enough space, or no storage.
      */
     fun write(report: DeviceReport, name: String?): File {
         val file = folder().resolve("${name ?: named(Date())}.json")
@@ -29,21 +29,21 @@ internal class Reports(private val context: Context) {
         } catch (reason: IOException) {
             part.delete()
             throw ShvitException(
-                "The report cannot be written: ${reason.message}.",
-                "It would have been $file.",
-                "Free some storage, then measure again.",
+                "The report cannot be saved: ${reason.message}.",
+                "Its file is $file.",
+                "Free some storage and run the benchmark again.",
             )
         }
         return file
     }
 
-    /** The report of that name; null where there is none, or where the name leads elsewhere. */
+    /** Returns the report of that name; null if it does not exist, or the name contains a folder. */
     fun find(name: String): File? {
         val folder = folder().canonicalFile
         return folder.resolve(name).takeIf { it.isFile && it.canonicalFile.parentFile == folder }
     }
 
-    /** What offers a report to other apps. */
+    /** Returns an intent that shares a report. */
     fun sharing(file: File): Intent {
         val authority = "${context.packageName}.reports"
         val uri = Uri.Builder().scheme("content").authority(authority).appendPath(file.name).build()
@@ -57,9 +57,9 @@ internal class Reports(private val context: Context) {
 
     private fun folder(): File {
         val storage = context.getExternalFilesDir(null) ?: throw ShvitException(
-            "This phone's shared storage cannot be reached.",
-            "Reports are written there, so that a computer can fetch them.",
-            "Unplug the phone from computers that use its storage, and try again.",
+            "This phone's shared storage is not available.",
+            "Reports are saved there so that a computer can fetch them.",
+            "Disconnect the phone from computers that use its storage, and try again.",
         )
         return storage.resolve("reports").also { it.mkdirs() }
     }

@@ -3,21 +3,21 @@ package dev.shvit.demo
 import android.content.Context
 import dev.shvit.core.ShvitException
 import dev.shvit.core.models.Prediction
-import dev.shvit.core.screen.Figures
+import dev.shvit.core.screen.NumberFormatter
 import java.util.Locale
 
-/** The figures of the language that the phone speaks. */
-internal val figures: Figures get() = Figures(Locale.getDefault())
+/** Formats numbers in the phone's language. */
+internal val formatter: NumberFormatter get() = NumberFormatter(Locale.getDefault())
 
-/** What is wrong, why, and what to do next. */
+/** Returns an error's text: what is wrong, why, and what to do next. */
 internal fun Context.words(reason: Throwable): String =
     if (reason is ShvitException) reason.message.orEmpty() else getString(R.string.unexpected, reason)
 
-/** The likeliest classes, one a line. */
-internal fun Context.listed(best: List<Prediction>): String = best.joinToString("\n") {
-    getString(R.string.prediction, figures.percent(it.probability), it.label)
+/** Returns the most likely classes, one per line. */
+internal fun Context.formatPredictions(best: List<Prediction>): String = best.joinToString("\n") {
+    getString(R.string.prediction, formatter.percent(it.probability), it.label)
 }
 
-/** How long preprocessing and the model took, in milliseconds. */
+/** Formats the latencies of preprocessing and model, in milliseconds. */
 internal fun Context.latency(preprocessingMs: Double, inferenceMs: Double): String =
-    getString(R.string.latency, figures.milliseconds(preprocessingMs), figures.milliseconds(inferenceMs))
+    getString(R.string.latency, formatter.milliseconds(preprocessingMs), formatter.milliseconds(inferenceMs))

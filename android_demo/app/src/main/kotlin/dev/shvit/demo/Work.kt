@@ -10,10 +10,9 @@ import java.util.concurrent.Semaphore
 import kotlin.concurrent.thread
 
 /**
- * Something long that runs on a thread of its own and outlives the rotation of the screen that shows it: see
- * [WorkActivity].
+ * A long task on its own thread that survives the rotation of its screen: see [WorkActivity].
  *
- * @param first the state before anything is told; states are told on the main thread.
+ * @param first The initial state. States are delivered on the main thread.
  */
 internal abstract class Work<S>(first: S) {
     private val main = Handler(Looper.getMainLooper())
@@ -24,10 +23,10 @@ internal abstract class Work<S>(first: S) {
     var cancelled = false
         private set
 
-    /** Does the work on its own thread and gives the last state. */
+    /** Does the work and returns the last state. */
     protected abstract fun run(): S
 
-    /** The last state of work that could not end, or that was cancelled. */
+    /** Returns the last state after a failure or cancellation. */
     protected abstract fun failed(reason: Throwable): S
 
     fun start() {
@@ -38,7 +37,7 @@ internal abstract class Work<S>(first: S) {
         cancelled = true
     }
 
-    /** Shows the state there is, and every later one, until [forget]. */
+    /** Delivers the current state and every later one to a watcher, until [forget]. */
     fun watch(watcher: (S) -> Unit) {
         this.watcher = watcher
         watcher(state)
@@ -48,7 +47,7 @@ internal abstract class Work<S>(first: S) {
         watcher = null
     }
 
-    /** Tells a state, from any thread. */
+    /** Publishes a state, from any thread. */
     protected fun tell(state: S) {
         main.post {
             this.state = state
@@ -56,7 +55,7 @@ internal abstract class Work<S>(first: S) {
         }
     }
 
-    /** A runtime throws errors, too: it lacks its native library, or memory. */
+    /** A runtime also throws errors, such as a missing native library, or too little memory. */
     private fun lastState(): S = try {
         run()
     } catch (reason: Throwable) {
@@ -65,7 +64,7 @@ internal abstract class Work<S>(first: S) {
     }
 }
 
-/** Reads something off the main thread, and shows it unless the screen is gone by then. */
+/** Computes a value off the main thread and shows it, unless the screen is gone by then. */
 internal fun <T> Activity.read(what: () -> T, show: (T) -> Unit) {
     thread(name = "reading") {
         val found = what()
@@ -74,8 +73,8 @@ internal fun <T> Activity.read(what: () -> T, show: (T) -> Unit) {
 }
 
 /**
- * Held by whoever has models loaded: those that are loaded at a time have to agree on their threads, and would disturb
- * a measurement.
+ * Held while models are loaded: models that are loaded at the same time must use the same number of threads, and would
+ * disturb a measurement.
  */
 internal val turn = Semaphore(1, true)
 
@@ -88,10 +87,10 @@ private fun <T> inTurn(block: () -> T): T {
     }
 }
 
-/** What `adb logcat -s shvit` shows. */
+/** The tag for `adb logcat -s shvit`. */
 internal const val LOG = "shvit"
 
-/** Tells the log why something failed: what a person can mend in its words, all else with its trace. */
+/** Logs a failure: errors that a person can fix as text, others with their stack trace. */
 internal fun log(reason: Throwable) {
     if (reason is ShvitException) Log.e(LOG, reason.message.orEmpty()) else Log.e(LOG, "unexpected", reason)
 }

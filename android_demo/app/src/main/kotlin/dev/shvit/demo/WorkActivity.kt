@@ -3,12 +3,14 @@ package dev.shvit.demo
 import android.app.Activity
 import android.os.Bundle
 
-/** A screen whose work goes on while it is turned: it hands it to its successor, and cancels it when it is left. */
+/**
+ * A screen whose work survives rotation: it passes the work to its successor, and cancels it when the screen is left.
+ */
 internal abstract class WorkActivity : Activity() {
     protected var work: Work<*>? = null
         private set
 
-    // Once deprecated in favour of fragments, which are themselves by now; this never ceased to work.
+    // Deprecated in favor of fragments, which are deprecated themselves by now; it still works.
     @Suppress("DEPRECATION")
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -24,7 +26,7 @@ internal abstract class WorkActivity : Activity() {
         super.onDestroy()
     }
 
-    /** Starts new work and shows its states. */
+    /** Starts work and shows its states. */
     protected fun <S> begin(work: Work<S>, show: (S) -> Unit) {
         this.work?.forget()
         this.work = work

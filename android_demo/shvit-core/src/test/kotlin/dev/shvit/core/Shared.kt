@@ -5,7 +5,7 @@ import dev.shvit.core.json.Json
 import dev.shvit.core.json.Reading
 import java.io.File
 
-/** The files that the tests in Python, Swift and Kotlin share, and a place for those of the tests' own. */
+/** The files that the tests in Python, Swift and Kotlin share, and a folder for temporary files. */
 object Shared {
     private val repository = property("shvit.repository")
 
@@ -13,7 +13,7 @@ object Shared {
     val fixtures: File = repository.resolve("schemas/fixtures")
     val schemas: File = repository.resolve("schemas")
 
-    /** Where the app keeps its models. */
+    /** The folder of the app's models. */
     val embedded: File = repository.resolve("android_demo/app/src/main/assets/models")
 
     /** An empty folder. */
@@ -24,7 +24,7 @@ object Shared {
 
     private fun property(name: String) = File(checkNotNull(System.getProperty(name)) { "$name is not set" })
 
-    /** A JSON file that is no document of ours, so that it may hold anything. */
+    /** Returns the fields of any JSON file, not only of a document. */
     fun fields(file: File): Fields {
         val json = Json.parse(file.readText()) as Json.Object
         return Fields(json.fields, "", Reading(file.name, "a list of cases", newer = true))

@@ -9,10 +9,10 @@ import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.word
 
 /**
- * How hot the phone was at a moment.
+ * The thermal state at a moment.
  *
- * @property seconds since the measurement began.
- * @property headroom Android's forecast: 1 is where it begins to throttle severely; null where there is none.
+ * @property seconds Seconds since the measurement began.
+ * @property headroom Android's thermal headroom: severe throttling begins at 1; null if unknown.
  */
 data class ThermalSample(
     val seconds: Double,
@@ -38,12 +38,12 @@ data class ThermalSample(
 }
 
 /**
- * What the phone was like while it measured; null where the system does not tell.
+ * The phone's conditions during the measurement; a value is null if unknown.
  *
- * @property lowPower whether a power-saving mode was on.
- * @property battery the charge, 0 to 1.
- * @property charging whether it was plugged in.
- * @property thermal before, during and after, in the order of time.
+ * @property lowPower Whether a power-saving mode was on.
+ * @property battery The battery charge, from 0 to 1.
+ * @property charging Whether the phone was plugged in.
+ * @property thermal The thermal states before, during and after the measurement, in order of time.
  */
 data class Conditions(
     val lowPower: Boolean? = null,

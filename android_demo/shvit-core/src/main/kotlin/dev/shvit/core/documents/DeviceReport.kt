@@ -9,13 +9,13 @@ import dev.shvit.core.json.text
 import dev.shvit.core.json.word
 
 /**
- * Where it ran.
+ * The device that was measured.
  *
- * @property model of the processor, or of the phone.
- * @property system the operating system and its version.
- * @property cores processors that could be used.
- * @property memoryBytes of the machine; null where the system does not tell.
- * @property name what people call the phone, where [model] is a maker's code.
+ * @property model The processor, or the phone's model code.
+ * @property system The operating system and its version.
+ * @property cores The number of usable processor cores.
+ * @property memoryBytes The device's memory; null if unknown.
+ * @property name The product name, if [model] is a code.
  */
 data class Device(
     val kind: DeviceKind,
@@ -50,15 +50,15 @@ data class Device(
 }
 
 /**
- * How it was measured.
+ * The settings of the benchmark.
  *
- * @property threads of each engine; null where engines decide on their own, as Core ML does.
- * @property batch images an inference.
- * @property rounds how often each contestant had its turn.
- * @property warmUp inferences at the beginning of each turn that do not count.
- * @property iterations inferences of each turn that do.
- * @property cpus the only processors used; any if empty.
- * @property seed of the order in each round.
+ * @property threads The number of threads of each engine; null if engines choose it, as Core ML does.
+ * @property batch Images per inference.
+ * @property rounds The number of rounds.
+ * @property warmUp Warm-up inferences at the start of each round.
+ * @property iterations Measured inferences per round.
+ * @property cpus The CPU cores that were used; any if empty.
+ * @property seed The seed of the order in each round.
  */
 data class Settings(
     val threads: Int?,
@@ -96,10 +96,10 @@ data class Settings(
 }
 
 /**
- * The most arithmetic that any installed library reached on the machine in one product of matrices.
+ * The highest arithmetic throughput that any installed library reached in a matrix product.
  *
- * @property gops billions of operations a second, two a multiply-add.
- * @property reachedBy which product of which library.
+ * @property gops Billions of operations per second; a multiply-add counts as two.
+ * @property reachedBy The matrix product and the library that reached it.
  */
 data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String, Json> = emptyMap()) {
     fun json(): Json.Object =
@@ -111,14 +111,14 @@ data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String
 }
 
 /**
- * What was measured, where, and how; `shvit-mobile devices` reads it.
+ * The measurements of a benchmark, where they were taken, and how. `shvit-mobile devices` reads it.
  *
- * @property created when, in ISO 8601 with the offset from UTC.
- * @property app what measured, with its version and build.
- * @property fixture made up so that readers can be tested: nothing in it was measured.
- * @property conditions null on a computer.
- * @property roofs by precision.
- * @property results at least one.
+ * @property created The time of the measurement, in ISO 8601 with the offset from UTC.
+ * @property app The app that measured, with its version and build.
+ * @property fixture Whether the report is a test fixture, whose figures were not measured.
+ * @property conditions The phone's conditions; null on a computer.
+ * @property roofs The rooflines by precision.
+ * @property results The results; at least one.
  */
 data class DeviceReport(
     val schemaVersion: String = SCHEMA_VERSION,
@@ -133,7 +133,7 @@ data class DeviceReport(
     val results: List<Result>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    /** The text of the file. */
+    /** Returns the text of the file. */
     fun text(): String = jsonObject(
         "schema_version" to json(schemaVersion),
         "kind" to json(KIND),
@@ -153,10 +153,10 @@ data class DeviceReport(
         private const val KIND = "device_report"
 
         /**
-         * The report in the text of a file.
+         * Parses the text of a file.
          *
-         * @param source where it came from, for the words of an error.
-         * @throws BadDocument it is not a report, or of a newer major version.
+         * @param source The name of the file, for errors.
+         * @throws BadDocument If it is not a device report, or has a newer major version.
          */
         fun read(text: String, source: String): DeviceReport = readDocument(text, source, KIND, "a device report", ::of)
 

@@ -10,16 +10,17 @@ import dev.shvit.core.json.Reading
 const val SCHEMA_VERSION = "1.0"
 
 /**
- * Reads a document: a file with a version and a kind, of a schema in `schemas/`.
+ * Reads a document: a file with a version and a kind, which follows a schema in `schemas/`.
  *
- * A newer major version is refused; one of a newer minor version may hold fields that are unknown here, which are kept.
- * Any other unknown field is a mistake.
+ * A newer major version is rejected. Unknown fields of a newer minor version are kept; any other unknown field is an
+ * error.
  *
- * @param text of the file.
- * @param source where it came from, for the words of an error.
- * @param kind what the document calls itself: "manifest".
- * @param named the same for people, with its article: "a manifest".
- * @throws BadDocument it is not JSON, of a newer major version, or does not hold the fields; names the first at fault.
+ * @param text The text of the file.
+ * @param source The name of the file, for errors.
+ * @param kind The document's kind: "manifest".
+ * @param named The kind with its article, for errors: "a manifest".
+ * @throws BadDocument If it is not JSON, has a newer major version, or violates its schema; names the first invalid
+ *   field.
  */
 internal fun <T> readDocument(text: String, source: String, kind: String, named: String, read: (Fields) -> T): T {
     val json = try {
@@ -35,7 +36,7 @@ internal fun <T> readDocument(text: String, source: String, kind: String, named:
     if (version.major > ours.major) {
         throw BadDocument(
             "$source is $named of version ${version.major}.${version.minor}.",
-            "This app reads version ${ours.major}, whatever its minor number.",
+            "This app reads version ${ours.major}.x.",
             "Update the app.",
         )
     }

@@ -7,7 +7,7 @@ import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.word
 
-/** A share of images with its 95% interval, all in 0 to 1. */
+/** A share of images with its 95% confidence interval, all from 0 to 1. */
 data class Share(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
     fun json(): Json.Object =
         jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
@@ -22,7 +22,7 @@ data class Share(val value: Double, val low: Double, val high: Double, val unkno
     }
 }
 
-/** Images only one of two models got right, and how likely such an imbalance is by chance (exact, two-sided). */
+/** McNemar's test: images that only one of two models classified correctly, with the exact two-sided p-value. */
 data class McNemar(val lost: Int, val gained: Int, val pValue: Double, val unknown: Map<String, Json> = emptyMap()) {
     fun json(): Json.Object =
         jsonObject("lost" to json(lost), "gained" to json(gained), "p_value" to json(pValue), unknown = unknown)
@@ -33,7 +33,7 @@ data class McNemar(val lost: Int, val gained: Int, val pValue: Double, val unkno
     }
 }
 
-/** A CPU that was emulated, and those of its features by which XNNPACK chooses kernels. */
+/** The CPU that was emulated, and the features by which XNNPACK selects kernels. */
 data class EmulatedCpu(
     val arch: String,
     val name: String,
@@ -54,25 +54,25 @@ data class EmulatedCpu(
 }
 
 /**
- * How far an artifact that ran is from its float model, on the same images.
+ * How far an artifact's results are from the float model's, on the same images.
  *
- * @property artifact its file name.
- * @property cpu the CPU that was emulated; null where it was the machine's own.
- * @property engine the runtime's name and version.
- * @property images how many images both models saw.
- * @property skipped how many files could not be decoded.
- * @property top1 null without labels, as [top5], [floatTop1] and [floatTop5].
- * @property top1Drop points of top-1 lost against the float model; [top1DropInterval] holds it with 95% confidence.
- * @property agreement the share of images on which both models choose the same class.
- * @property sqnrDb of the logits; infinite where they are equal.
- * @property maxAbsError the largest difference of any logit.
- * @property meanKl mean Kullback-Leibler divergence from the float model's class distribution, in nats.
+ * @property artifact The artifact's file name.
+ * @property cpu The emulated CPU; null for the machine's own.
+ * @property engine The runtime's name and version.
+ * @property images The number of images that both models ran on.
+ * @property skipped The number of files that could not be decoded.
+ * @property top1 The artifact's top-1 accuracy; null without labels, as [top5], [floatTop1] and [floatTop5].
+ * @property top1Drop The loss of top-1 accuracy in points; [top1DropInterval] is its 95% confidence interval.
+ * @property agreement The share of images on which both models choose the same class.
+ * @property sqnrDb The SQNR of the logits; infinite if they are equal.
+ * @property maxAbsError The largest difference of any logit.
+ * @property meanKl The mean KL divergence from the float model's class distribution, in nats.
  */
 data class DriftRow(
     val artifact: String,
     val target: String,
     val precision: String,
-    val how: How,
+    val how: Execution,
     val engine: String,
     val artifactSha256: String? = null,
     val cpu: EmulatedCpu? = null,
@@ -132,7 +132,7 @@ data class DriftRow(
             floatTop5 = fields.childOrNull("float_top5", Share::of),
             top1Drop = fields.numberOrNull("top1_drop"),
             top1DropInterval = fields.orElse("top1_drop_interval", null) { name ->
-                fields.numbers(name).also { if (it.size != 2) fields.fail(name, "it is (low, high)") }
+                fields.numbers(name).also { if (it.size != 2) fields.fail(name, "it must be (low, high)") }
             },
             mcnemar = fields.childOrNull("mcnemar", McNemar::of),
             agreement = fields.child("agreement", Share::of),

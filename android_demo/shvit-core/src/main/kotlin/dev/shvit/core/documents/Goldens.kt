@@ -11,12 +11,12 @@ import dev.shvit.core.json.text
 import dev.shvit.core.json.word
 
 /**
- * One picture, what preprocessing makes of it, and what the artifact makes of that.
+ * A golden: a picture with the pixels and logits that an artifact must reproduce on a device.
  *
- * @property image the name of the encoded picture in the folder, a JPEG.
- * @property pixels the name of its pixels: bytes of rows, columns, channels, without a header.
- * @property logits the artifact's for these pixels, as it ran where it was made.
- * @property floatLogits the float model's for the same pixels.
+ * @property image The file name of the encoded picture, a JPEG.
+ * @property pixels The file name of its pixels: bytes in the order rows, columns, channels, without a header.
+ * @property logits The artifact's logits for these pixels, computed at export.
+ * @property floatLogits The float model's logits for these pixels.
  */
 data class GoldenImage(
     val image: String,
@@ -51,27 +51,27 @@ data class GoldenImage(
 }
 
 /**
- * A few pictures as an app is handed them, and what the artifact is to make of them; `goldens.json` in their folder.
+ * An artifact's goldens: the content of `goldens.json` in their folder.
  *
- * @property artifactSha256 whose they are.
- * @property how what ran the artifact, with [engine].
- * @property tolerance the largest difference of a logit that another machine's kernels may make.
- * @property pixelsTolerance the mean absolute difference, in steps of 0 to 255, that another decoder of JPEG may make.
- * @property images at least one.
+ * @property artifactSha256 The SHA-256 of the artifact that the goldens belong to.
+ * @property how How the artifact was executed, with [engine].
+ * @property tolerance The largest difference of a logit that kernels of other processors may cause.
+ * @property pixelsTolerance The mean absolute difference, from 0 to 255, that another JPEG decoder may cause.
+ * @property images The goldens; at least one.
  */
 data class Goldens(
     val schemaVersion: String = SCHEMA_VERSION,
     val artifactSha256: String,
     val precision: Precision,
     val preprocessing: Preprocessing,
-    val how: How,
+    val how: Execution,
     val engine: String,
     val tolerance: Double,
     val pixelsTolerance: Double,
     val images: List<GoldenImage>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    /** The text of the file. */
+    /** Returns the text of the file. */
     fun text(): String = jsonObject(
         "schema_version" to json(schemaVersion),
         "kind" to json(KIND),
@@ -87,15 +87,15 @@ data class Goldens(
     ).text()
 
     companion object {
-        /** The name of the file in its folder. */
+        /** The file's name in its folder. */
         const val FILE = "goldens.json"
         private const val KIND = "goldens"
 
         /**
-         * The goldens in the text of a file.
+         * Parses the text of a file.
          *
-         * @param source where it came from, for the words of an error.
-         * @throws BadDocument it holds none, or is of a newer major version.
+         * @param source The name of the file, for errors.
+         * @throws BadDocument If it is not a list of goldens, or has a newer major version.
          */
         fun read(text: String, source: String): Goldens = readDocument(text, source, KIND, "a list of goldens", ::of)
 

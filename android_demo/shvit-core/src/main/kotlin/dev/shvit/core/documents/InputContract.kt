@@ -4,8 +4,8 @@ import dev.shvit.core.BadModel
 import dev.shvit.core.images.Layout
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessing
-import dev.shvit.core.images.normalised
-import dev.shvit.core.images.raw
+import dev.shvit.core.images.normalizedValues
+import dev.shvit.core.images.rawValues
 import dev.shvit.core.images.spaceToDepth
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
@@ -14,25 +14,29 @@ import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.word
 
-/** Whether the runtime takes a picture's pixels itself (Core ML), or a tensor. */
+/** The type of an input: an image (Core ML), or a tensor. */
 enum class InputKind(override val word: String) : Word {
     IMAGE("image"),
     TENSOR("tensor"),
 }
 
-/** Pixels 0 to 255, where normalisation is inside the artifact, or (pixel / 255 - mean) / std. */
+/**
+ * The range of the input values: pixels from 0 to 255 if the artifact normalizes, or (pixel
+ * 255 - mean)
+ * std.
+ */
 enum class InputValues(override val word: String) : Word {
     PIXELS("pixels"),
-    NORMALISED("normalised"),
+    NORMALIZED("normalised"),
 }
 
 /**
- * How an artifact takes images.
+ * An artifact's input.
  *
- * @property name of the input in the artifact.
+ * @property name The input's name in the artifact.
  * @property shape (batch, 3, height, width), or (batch, 12, blocks down, blocks across); a batch of 0 is dynamic.
- * @property dtype of the tensor; "uint8" for images.
- * @property border under [Layout.SPACE_TO_DEPTH], what the border holds in each colour.
+ * @property dtype The tensor's dtype; "uint8" for images.
+ * @property border The border's value in each channel, for [Layout.SPACE_TO_DEPTH].
  */
 data class InputContract(
     val name: String,
@@ -45,19 +49,19 @@ data class InputContract(
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /**
-     * The values of one image as the artifact's tensor holds them.
+     * Returns the values of the input tensor for an image.
      *
-     * @throws BadModel the artifact wants a border, and its manifest does not say of what.
+     * @throws BadModel If the artifact needs a border and its manifest does not contain it.
      */
     fun tensor(pixels: Pixels, preprocessing: Preprocessing): FloatArray {
-        val image = if (values == InputValues.PIXELS) raw(pixels) else normalised(pixels, preprocessing)
+        val image = if (values == InputValues.PIXELS) rawValues(pixels) else normalizedValues(pixels, preprocessing)
         if (layout == Layout.IMAGE) return image
-        val colours = border ?: throw BadModel(
-            "The input '$name' is laid out as ${layout.word} and has no border.",
-            "The manifest should say what the border holds in each colour.",
+        val colors = border ?: throw BadModel(
+            "The input '$name' has the layout ${layout.word}, but no border.",
+            "The manifest must contain the border's value in each channel.",
             "Export the model again.",
         )
-        return spaceToDepth(image, pixels.height, pixels.width, colours)
+        return spaceToDepth(image, pixels.height, pixels.width, colors)
     }
 
     fun json(): Json.Object = jsonObject(
@@ -67,7 +71,7 @@ data class InputContract(
         "shape" to json(shape) { json(it) },
         "dtype" to json(dtype),
         "layout" to json(layout),
-        "border" to (border?.let { colours -> json(colours) { json(it) } } ?: Json.Null),
+        "border" to (border?.let { colors -> json(colors) { json(it) } } ?: Json.Null),
         unknown = unknown,
     )
 
@@ -76,11 +80,11 @@ data class InputContract(
             name = fields.text("name"),
             kind = fields.word("kind"),
             values = fields.word("values"),
-            shape = fields.counts("shape").also { if (it.size != 4) fields.fail("shape", "it has four numbers") },
+            shape = fields.counts("shape").also { if (it.size != 4) fields.fail("shape", "it must have four numbers") },
             dtype = fields.text("dtype"),
             layout = fields.orElse("layout", Layout.IMAGE) { fields.word(it) },
             border = fields.orElse("border", null) { name ->
-                fields.numbers(name).also { if (it.size != 3) fields.fail(name, "it has a number for each colour") }
+                fields.numbers(name).also { if (it.size != 3) fields.fail(name, "it must have one number per channel") }
             },
             unknown = fields.unknown(),
         )

@@ -9,7 +9,7 @@ import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.text
 import dev.shvit.core.json.word
 
-/** The artifact's name, its bytes and its SHA-256 as [dev.shvit.core.models.sha256] takes it. */
+/** The artifact's name, size and SHA-256, computed by [dev.shvit.core.models.sha256]. */
 data class ArtifactFile(
     val name: String,
     val bytes: Long,
@@ -29,7 +29,7 @@ data class ArtifactFile(
     }
 }
 
-/** Which model an artifact was made from. */
+/** The model that an artifact was exported from. */
 data class Provenance(
     val variant: String,
     val classes: Int,
@@ -59,7 +59,7 @@ data class Provenance(
     }
 }
 
-/** The outputs by name; [probabilities] and [label] only where the artifact is a Core ML classifier. */
+/** The names of the outputs; [probabilities] and [label] exist only in a Core ML classifier. */
 data class OutputContract(
     val logits: String,
     val probabilities: String? = null,
@@ -84,11 +84,11 @@ data class OutputContract(
 }
 
 /**
- * What is inside an artifact.
+ * An artifact's operators and weights.
  *
- * @property operators how many of each kind, as the target names them.
- * @property weightBytes bytes of constants by dtype.
- * @property quantizedLayers layers whose arithmetic takes int8 activations and int8 weights.
+ * @property operators The number of operators of each kind, by the target's names.
+ * @property weightBytes Bytes of constants by dtype.
+ * @property quantizedLayers The number of layers that multiply int8 activations by int8 weights.
  */
 data class Inventory(
     val operators: Map<String, Long>,
@@ -113,7 +113,7 @@ data class Inventory(
     }
 }
 
-/** How much of an ExecuTorch program a backend took. */
+/** The share of an ExecuTorch program that a backend runs. */
 data class Delegation(
     val backend: String,
     val delegates: Int,
@@ -121,10 +121,10 @@ data class Delegation(
     val leftOperators: Map<String, Long>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    /** The backend as people call it. */
+    /** The backend's common name. */
     val name: String get() = NAMES[backend] ?: backend
 
-    /** Delegated operators over all operators, 0 to 1. */
+    /** The share of delegated operators, from 0 to 1. */
     val share: Double
         get() {
             val total = delegatedOperators + leftOperators.values.sum()
@@ -152,10 +152,10 @@ data class Delegation(
     }
 }
 
-/** The artifact's logits for [dev.shvit.core.images.Pixels.ramp], as they came out where it was made. */
+/** The artifact's logits for [dev.shvit.core.images.Pixels.ramp], computed at export. */
 data class Golden(
     val logits: List<Double>,
-    val how: How,
+    val how: Execution,
     val tolerance: Double,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
@@ -172,7 +172,7 @@ data class Golden(
 
         fun of(fields: Fields): Golden {
             val picture = fields.textOrNull("picture") ?: PICTURE
-            if (picture != PICTURE) fields.fail("picture", "'$picture' is not a picture that is known here")
+            if (picture != PICTURE) fields.fail("picture", "'$picture' is not a known picture")
             return Golden(
                 fields.numbers("logits"),
                 fields.word("how"),
@@ -183,7 +183,7 @@ data class Golden(
     }
 }
 
-/** The folder of goldens beside the artifact, and the SHA-256 of it. */
+/** The folder of goldens beside the artifact, and its SHA-256. */
 data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<String, Json> = emptyMap()) {
     fun json(): Json.Object = jsonObject("name" to json(name), "sha256" to json(sha256), unknown = unknown)
 
@@ -194,10 +194,10 @@ data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<
 }
 
 /**
- * All that an app needs to know about an artifact; `NAME.manifest.json` beside it.
+ * The description of an artifact: everything that an app needs to run it. Stored beside it as `NAME.manifest.json`.
  *
- * @property recipe how it was quantized, as it stands: an app needs nothing of it.
- * @property options texts, whole numbers and flags, as they stand.
+ * @property recipe The quantization recipe as JSON; an app does not use it.
+ * @property options The options of the export as JSON: texts, whole numbers and flags.
  */
 data class Manifest(
     val schemaVersion: String = SCHEMA_VERSION,
@@ -219,7 +219,7 @@ data class Manifest(
     val drift: DriftRow? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    /** The text of the file. */
+    /** Returns the text of the file. */
     fun text(): String = jsonObject(
         "schema_version" to json(schemaVersion),
         "kind" to json(KIND),
@@ -246,10 +246,10 @@ data class Manifest(
         private const val KIND = "manifest"
 
         /**
-         * The manifest in the text of a file.
+         * Parses the text of a file.
          *
-         * @param source where it came from, for the words of an error.
-         * @throws BadDocument it is not a manifest, or of a newer major version.
+         * @param source The name of the file, for errors.
+         * @throws BadDocument If it is not a manifest, or has a newer major version.
          */
         fun read(text: String, source: String): Manifest = readDocument(text, source, KIND, "a manifest", ::of)
 

@@ -9,12 +9,12 @@ import dev.shvit.core.json.word
 import dev.shvit.core.measure.Latency
 
 /**
- * A stretch of a sustained run.
+ * A window of a sustained run.
  *
- * @property startS since the run began, in seconds.
- * @property samples inferences in it; at least one.
- * @property p50 their median, in milliseconds.
- * @property thermal how hot the phone was at its end.
+ * @property startS Seconds since the run began.
+ * @property samples The number of inferences; at least one.
+ * @property p50 The median latency, in milliseconds.
+ * @property thermal The thermal state at the end of the window.
  */
 data class Window(
     val startS: Double,
@@ -43,15 +43,15 @@ data class Window(
 }
 
 /**
- * The artifact's goldens, answered on the device: preprocessing apart from inference.
+ * The result of a golden check: preprocessing and inference.
  *
- * @property images how many goldens.
- * @property preprocessingPassed whether the device's own pixels are near enough to the goldens'.
- * @property pixelsDifference mean absolute difference of the worst image, in steps of 0 to 255.
- * @property inferencePassed whether the artifact, given the goldens' pixels, gives the goldens' logits.
- * @property largestDifference of any logit; [tolerance] is what the goldens allow.
- * @property sqnrDb of the device's logits against the goldens'; infinite where they are equal.
- * @property sameClass images on which both choose the same class.
+ * @property images The number of goldens.
+ * @property preprocessingPassed Whether the device's pixels are within the tolerance.
+ * @property pixelsDifference The mean absolute difference of the worst image, from 0 to 255.
+ * @property inferencePassed Whether the logits for the stored pixels are within the tolerance.
+ * @property largestDifference The largest difference of any logit; [tolerance] is the limit.
+ * @property sqnrDb The SQNR of the device's logits; infinite if they are equal.
+ * @property sameClass The number of images on which both choose the same class.
  */
 data class GoldenCheck(
     val images: Int,
@@ -93,7 +93,7 @@ data class GoldenCheck(
     }
 }
 
-/** How many times as fast as the first contestant, and the interval that holds the median ratio with 95% confidence. */
+/** The speed relative to the first contestant, with a 95% confidence interval of the median ratio. */
 data class Ratio(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
     fun json(): Json.Object =
         jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
@@ -105,28 +105,28 @@ data class Ratio(val value: Double, val low: Double, val high: Double, val unkno
 }
 
 /**
- * One contestant.
+ * The measurements of one contestant.
  *
- * @property name which, with [engine] and [precision].
- * @property artifactSha256 null where it is no artifact of ours.
- * @property compute the processors that it may use.
- * @property threads of this contestant, where they are not the settings'.
- * @property compileMs on the first launch, where the system compiles the model (Core ML).
- * @property loadMs from the file to a program that is ready.
- * @property firstMs the first inference.
- * @property latency of one inference, over all rounds.
- * @property samplesMs every inference that counts, a list a round.
- * @property windows of a sustained run, in the order of time; empty where there was none.
- * @property ratio of the first contestant's latency to this one's; null for the first, and for those that took no turns
- *   with it.
- * @property peakMemoryBytes what its process grew by, at most, while it loaded and ran once.
- * @property runningMemoryBytes the same during an inference once it is loaded.
- * @property sizeBytes on disk.
- * @property macs multiply-adds of one image.
- * @property roofShare of the roof of its precision, 0 to 1.
- * @property placement operators by the processor that runs them.
- * @property golden the goldens as the device answered them.
- * @property drift how far its logits were from the float model's, when its export was validated.
+ * @property name The artifact's file name, with [engine] and [precision].
+ * @property artifactSha256 The artifact's SHA-256; null if shvit-mobile did not export it.
+ * @property compute The processors that the contestant may use.
+ * @property threads The number of threads, if it differs from the settings.
+ * @property compileMs The duration of compilation on the first launch (Core ML).
+ * @property loadMs The duration of loading.
+ * @property firstMs The latency of the first inference.
+ * @property latency The latency of an inference, over all rounds.
+ * @property samplesMs The latency of every measured inference, one list per round.
+ * @property windows The windows of the sustained run, in order of time; empty without one.
+ * @property ratio The ratio of the first contestant's latency to this one's; null for the first, and for contestants
+ *   that did not share rounds with it.
+ * @property peakMemoryBytes The peak growth of the process while the model loaded and ran once.
+ * @property runningMemoryBytes The peak growth of the process during inferences after loading.
+ * @property sizeBytes The artifact's size on disk.
+ * @property macs Multiply-adds per image.
+ * @property roofShare The share of the roofline of the artifact's precision, from 0 to 1.
+ * @property placement The number of operators that each processor runs.
+ * @property golden The result of the golden check.
+ * @property drift The drift from the float model, measured when the artifact was validated.
  */
 data class Result(
     val name: String,

@@ -2,7 +2,7 @@ package dev.shvit.core.documents
 
 import dev.shvit.core.json.Word
 
-/** The numbers that a model's weights and activations are held in; one grammar in files, options and apps. */
+/** The number format of a model's weights and activations. */
 enum class Precision(override val word: String) : Word {
     FP32("fp32"),
     FP16("fp16"),
@@ -14,7 +14,7 @@ enum class Precision(override val word: String) : Word {
     PALETTE_4("palette-4"),
 }
 
-/** What an artifact was made for. */
+/** The runtime that an artifact is for. */
 enum class Target(override val word: String) : Word {
     CORE_ML("coreml"),
     EXECUTORCH("executorch"),
@@ -22,10 +22,10 @@ enum class Target(override val word: String) : Word {
 }
 
 /**
- * How an artifact was run: by the target's own runtime, by an executor of the specification, by the target's own on an
- * emulated CPU, or not at all, where PyTorch computed what it is to compute.
+ * How an artifact was executed: by the target's own runtime, by a reference executor of the specification, by the
+ * target's own runtime on an emulated CPU, or simulated by PyTorch.
  */
-enum class How(override val word: String) : Word {
+enum class Execution(override val word: String) : Word {
     NATIVE("native"),
     REFERENCE("reference"),
     EMULATED("emulated"),
@@ -40,7 +40,7 @@ enum class Compute(override val word: String) : Word {
     ALL("all"),
 }
 
-/** How hot a phone says it is, by Apple's names. */
+/** A thermal state, with Apple's names. */
 enum class ThermalState(override val word: String) : Word {
     NOMINAL("nominal"),
     FAIR("fair"),
@@ -49,12 +49,12 @@ enum class ThermalState(override val word: String) : Word {
 
     companion object {
         /**
-         * Android's thermal status as one of Apple's: NONE is nominal, LIGHT and MODERATE fair, SEVERE serious, and all
-         * above it critical.
+         * Converts Android's thermal status: NONE is nominal, LIGHT and MODERATE are fair, SEVERE is serious, higher
+         * ones are critical.
          *
-         * @param status what `PowerManager.getCurrentThermalStatus` gives: 0 for NONE to 6 for SHUTDOWN.
+         * @param status The value of `PowerManager.getCurrentThermalStatus`: 0 (NONE) to 6 (SHUTDOWN).
          */
-        fun ofAndroid(status: Int): ThermalState = when {
+        fun fromAndroid(status: Int): ThermalState = when {
             status <= 0 -> NOMINAL
             status <= 2 -> FAIR
             status == 3 -> SERIOUS
@@ -63,7 +63,7 @@ enum class ThermalState(override val word: String) : Word {
     }
 }
 
-/** Where something ran: on a computer, or on a phone. */
+/** The kind of device: a computer or a phone. */
 enum class DeviceKind(override val word: String) : Word {
     HOST("host"),
     PHONE("phone"),

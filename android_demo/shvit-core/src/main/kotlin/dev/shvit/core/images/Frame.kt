@@ -4,19 +4,19 @@ import dev.shvit.core.BadPicture
 import java.nio.ByteBuffer
 
 /**
- * One plane of a camera's frame, as Android's `Image.Plane` has it.
+ * A plane of a camera frame, like Android's `Image.Plane`.
  *
- * @property bytes from the plane's first pixel on; the last row may end with its last pixel.
- * @property rowStride bytes from a row to the next.
- * @property pixelStride bytes from a pixel to the next: 2 where two planes of colour lie in one buffer.
+ * @property bytes The bytes from the plane's first pixel on; the last row may end with its last pixel.
+ * @property rowStride Bytes from one row to the next.
+ * @property pixelStride Bytes from one pixel to the next: 2 if two chroma planes share a buffer.
  */
 class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int)
 
 /**
- * A camera's frame in YUV 4:2:0: brightness of each pixel, and two planes of colour at half its size.
+ * A camera frame in YUV 4:2:0: the luma of each pixel, and two chroma planes of half the size.
  *
- * @property width of the frame in pixels, as it lies in memory; [height] as well.
- * @throws BadPicture it has no pixels, or a plane holds too few bytes.
+ * @property width The width in memory, in pixels; [height] likewise.
+ * @throws BadPicture If it has no pixels, or a plane has too few bytes.
  */
 class Frame(val width: Int, val height: Int, y: Plane, u: Plane, v: Plane) {
     private val brightness = samples(y, width, height)
@@ -24,30 +24,30 @@ class Frame(val width: Int, val height: Int, y: Plane, u: Plane, v: Plane) {
     private val red = samples(v, (width + 1) / 2, (height + 1) / 2)
 
     /**
-     * The frame as a picture, in RGB, by the full-range matrix of JPEG (BT.601), which Android's cameras use for
-     * `YUV_420_888`; a pixel has the colour of its block of 2x2.
+     * Converts the frame to RGB with the full-range JPEG matrix (BT.601), which Android's cameras use for
+     * `YUV_420_888`. A pixel gets the chroma of its 2x2 block.
      *
-     * @param clockwise degrees by which the frame is turned so that it stands upright; a multiple of 90.
+     * @param clockwise The rotation that makes the frame upright, in degrees; a multiple of 90.
      */
-    fun picture(clockwise: Int = 0): Picture {
-        val colours = (width + 1) / 2
+    fun toPicture(clockwise: Int = 0): Picture {
+        val colors = (width + 1) / 2
         val pixels = IntArray(width * height) { place ->
             val (row, column) = place / width to place % width
-            val colour = row / 2 * colours + column / 2
-            rgb(unsigned(brightness[place]), unsigned(blue[colour]) - 128, unsigned(red[colour]) - 128)
+            val color = row / 2 * colors + column / 2
+            rgb(unsigned(brightness[place]), unsigned(blue[color]) - 128, unsigned(red[color]) - 128)
         }
-        return Orientation.ofDegrees(clockwise).upright(Picture(width, height, pixels))
+        return Orientation.fromDegrees(clockwise).upright(Picture(width, height, pixels))
     }
 
-    /** The samples of a plane without the gaps between them; the buffer's own position stays as it is. */
+    /** Returns the samples of a plane without gaps. The buffer's position does not change. */
     private fun samples(plane: Plane, width: Int, height: Int): ByteArray {
-        if (width < 1 || height < 1) throw BadPicture("The frame is $width x $height.", "It has at least one pixel.")
+        if (width < 1 || height < 1) throw BadPicture("The frame is $width x $height.", "It needs at least one pixel.")
         val bytes = plane.bytes.duplicate()
         val length = (width - 1) * plane.pixelStride + 1
         val start = bytes.position()
         if (start + (height - 1L) * plane.rowStride + length > bytes.limit()) {
             throw BadPicture(
-                "A plane of the frame holds ${bytes.remaining()} bytes.",
+                "A plane of the frame has ${bytes.remaining()} bytes.",
                 "$height rows of $width samples, ${plane.rowStride} and ${plane.pixelStride} bytes apart, need more.",
             )
         }
@@ -63,7 +63,7 @@ class Frame(val width: Int, val height: Int, y: Plane, u: Plane, v: Plane) {
 
     private fun unsigned(byte: Byte): Int = byte.toInt() and 0xFF
 
-    /** R = Y + 1.402 V, G = Y - 0.344136 U - 0.714136 V, B = Y + 1.772 U, each rounded: in 1/65536. */
+    /** R = Y + 1.402 V, G = Y - 0.344136 U - 0.714136 V, B = Y + 1.772 U, each rounded, in units of 1/65536. */
     private fun rgb(y: Int, u: Int, v: Int): Int {
         val scaled = (y shl FRACTION) + HALF
         val red = scaled + 91881 * v shr FRACTION

@@ -1,10 +1,10 @@
 package dev.shvit.core.images
 
 /**
- * How often each side of a picture is to be halved when it is decoded, so that it fits in memory, as a power of two:
- * Android's `inSampleSize`.
+ * Returns Android's `inSampleSize`: the power of two by which a decoder divides each side so that the picture fits in
+ * memory.
  *
- * @param pixels that it may have at most.
+ * @param pixels The maximum number of pixels.
  */
 fun sampleSize(width: Int, height: Int, pixels: Long): Int {
     var size = 1

@@ -1,23 +1,27 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.json.Word
 
-/** How the values of an image lie in an artifact's input: as an image, or in the blocks of a space-to-depth stem. */
+/** The order of an image's values in an artifact's input: as an image, or in the blocks of a space-to-depth stem. */
 enum class Layout(override val word: String) : Word {
     IMAGE("image"),
     SPACE_TO_DEPTH("space-to-depth"),
 }
 
-/** (pixel / 255 - mean) / std of each channel, in the order channels, rows, columns: float32 as the exporter's. */
-fun normalised(pixels: Pixels, preprocessing: Preprocessing): FloatArray {
+/**
+ * Returns (pixel
+ * 255 - mean)
+ * std as float32, like the exporter, in the order channels, rows, columns.
+ */
+fun normalizedValues(pixels: Pixels, preprocessing: Preprocessing): FloatArray {
     val mean = preprocessing.mean.map(Double::toFloat)
     val std = preprocessing.std.map(Double::toFloat)
     return byChannel(pixels) { channel, value -> (value / 255f - mean[channel]) / std[channel] }
 }
 
-/** Pixels 0 to 255 for an artifact that normalises itself, in the order channels, rows, columns. */
-fun raw(pixels: Pixels): FloatArray = byChannel(pixels) { _, value -> value }
+/** Returns the pixels from 0 to 255 for an artifact that normalizes, in the order channels, rows, columns. */
+fun rawValues(pixels: Pixels): FloatArray = byChannel(pixels) { _, value -> value }
 
 private inline fun byChannel(pixels: Pixels, value: (Int, Float) -> Float): FloatArray {
     val plane = pixels.height * pixels.width
@@ -32,37 +36,39 @@ private inline fun byChannel(pixels: Pixels, value: (Int, Float) -> Float): Floa
 }
 
 /**
- * An image with a border, each block of 2x2 positions stacked into channels.
+ * Adds a border to an image and stacks each 2x2 block into channels.
  *
- * The border is two rows above and two columns on the left, and one more below and on the right where a side is odd.
- * Channel (2 row + column) 3 + colour of a block holds that row, column and colour of it.
+ * The border has two rows above and two columns on the left, plus one row below or column on the right if that side is
+ * odd. Channel (2 row + column) 3 + color of a block holds that row, column and color.
  *
- * @param values in the order channels, rows, columns.
- * @param border what stands for nothing in each colour: the mean in pixels, zero after normalisation.
- * @return 12 channels of ceil(height / 2) + 1 rows and ceil(width / 2) + 1 columns.
+ * @param values The image's values in the order channels, rows, columns.
+ * @param border The border's value in each channel: the mean in pixels, or zero after normalization.
+ * @return 12 channels of ceil(height
+ * 2) + 1 rows and ceil(width
+ * 2) + 1 columns.
  */
 fun spaceToDepth(values: FloatArray, height: Int, width: Int, border: List<Double>): FloatArray {
     if (values.size != Pixels.CHANNELS * height * width || border.size != Pixels.CHANNELS) {
-        throw WrongSettings(
-            "${values.size} values and a border of ${border.size} do not make blocks of $height x $width.",
-            "There are three channels.",
+        throw InvalidSettings(
+            "${values.size} values and a border of ${border.size} do not fit an image of $height x $width.",
+            "Three channels are required.",
         )
     }
     val rows = blocks(height)
     val columns = blocks(width)
     val stacked = FloatArray(BLOCK * BLOCK * Pixels.CHANNELS * rows * columns)
     for (channel in 0 until BLOCK * BLOCK * Pixels.CHANNELS) {
-        val colour = channel % Pixels.CHANNELS
+        val color = channel % Pixels.CHANNELS
         val down = channel / Pixels.CHANNELS / BLOCK
         val across = channel / Pixels.CHANNELS % BLOCK
-        val nothing = border[colour].toFloat()
+        val nothing = border[color].toFloat()
         for (blockRow in 0 until rows) {
             val row = BLOCK * (blockRow - 1) + down
             for (blockColumn in 0 until columns) {
                 val column = BLOCK * (blockColumn - 1) + across
                 val inside = row in 0 until height && column in 0 until width
                 stacked[(channel * rows + blockRow) * columns + blockColumn] =
-                    if (inside) values[(colour * height + row) * width + column] else nothing
+                    if (inside) values[(color * height + row) * width + column] else nothing
             }
         }
     }
@@ -71,5 +77,5 @@ fun spaceToDepth(values: FloatArray, height: Int, width: Int, border: List<Doubl
 
 private const val BLOCK = 2
 
-/** How many blocks cover a side and its border. */
+/** Returns the number of blocks that cover a side with its border. */
 private fun blocks(side: Int): Int = (side + 1) / BLOCK + 1

@@ -1,11 +1,11 @@
 package dev.shvit.core.images
 
 /**
- * How a stored picture lies: what is to be done for it to stand upright, by the numbers of EXIF.
+ * A stored picture's orientation, with EXIF's numbers: what makes it upright.
  *
- * @property exif the value of EXIF's tag.
- * @property mirrored whether it is first mirrored, left to right.
- * @property quarters of a turn clockwise, after that.
+ * @property exif The value of the EXIF tag.
+ * @property mirrored Whether it is first mirrored from left to right.
+ * @property quarters Quarter turns clockwise after that.
  */
 enum class Orientation(val exif: Int, private val mirrored: Boolean, private val quarters: Int) {
     UPRIGHT(1, false, 0),
@@ -17,7 +17,7 @@ enum class Orientation(val exif: Int, private val mirrored: Boolean, private val
     MIRRORED_QUARTER(7, true, 1),
     THREE_QUARTERS(8, false, 3);
 
-    /** The picture made upright. */
+    /** Returns the upright picture. */
     fun upright(picture: Picture): Picture {
         if (this == UPRIGHT) return picture
         val (width, height) = picture.width to picture.height
@@ -37,11 +37,11 @@ enum class Orientation(val exif: Int, private val mirrored: Boolean, private val
     }
 
     companion object {
-        /** By EXIF's tag; a value that is none of EXIF's, as cameras that know nothing of it write, is upright. */
-        fun ofExif(value: Int): Orientation = entries.firstOrNull { it.exif == value } ?: UPRIGHT
+        /** Returns the orientation of an EXIF value; upright for invalid values, which some cameras write. */
+        fun fromExif(value: Int): Orientation = entries.firstOrNull { it.exif == value } ?: UPRIGHT
 
-        /** A camera's frame that has to be turned clockwise by so many degrees, of which quarters of a turn count. */
-        fun ofDegrees(clockwise: Int): Orientation = when (Math.floorMod(clockwise, FULL_TURN)) {
+        /** Returns the orientation of a frame that must be rotated clockwise, rounded down to quarter turns. */
+        fun fromDegrees(clockwise: Int): Orientation = when (Math.floorMod(clockwise, FULL_TURN)) {
             90 -> QUARTER
             180 -> HALF_TURN
             270 -> THREE_QUARTERS

@@ -3,37 +3,37 @@ package dev.shvit.core.images
 import dev.shvit.core.BadPicture
 
 /**
- * What a model sees of a picture.
+ * A picture after preprocessing, as the model sees it.
  *
- * @property height in pixels.
- * @property width in pixels.
- * @property bytes 0 to 255 each, unsigned: rows, columns, channels in the order of the preprocessing.
- * @throws BadPicture there are not [height] x [width] x 3 bytes.
+ * @property height The height in pixels.
+ * @property width The width in pixels.
+ * @property bytes Unsigned values from 0 to 255 in the order rows, columns, channels.
+ * @throws BadPicture If there are not [height] x [width] x 3 bytes.
  */
 class Pixels(val height: Int, val width: Int, val bytes: ByteArray) {
     init {
         if (height < 1 || width < 1 || bytes.size.toLong() != height.toLong() * width * CHANNELS) {
             throw BadPicture(
-                "${bytes.size} bytes are not the pixels of $height rows and $width columns.",
-                "Each pixel is three bytes, one a channel.",
+                "${bytes.size} bytes do not fit $height rows and $width columns.",
+                "Each pixel has three bytes, one per channel.",
             )
         }
     }
 
-    /** The value at a row, column and channel, 0 to 255. */
+    /** Returns the value at a row, column and channel, from 0 to 255. */
     operator fun get(row: Int, column: Int, channel: Int): Int =
         bytes[(row * width + column) * CHANNELS + channel].toInt() and 0xFF
 
     /**
-     * Mean absolute difference from other pixels, in steps of 0 to 255.
+     * Returns the mean absolute difference from other pixels, from 0 to 255.
      *
-     * @throws BadPicture they are not as high or not as wide.
+     * @throws BadPicture If the sizes differ.
      */
     fun differenceFrom(other: Pixels): Double {
         if (other.height != height || other.width != width) {
             throw BadPicture(
                 "${other.height} x ${other.width} pixels cannot be compared with $height x $width.",
-                "Both should be of the model's size.",
+                "Both must have the model's size.",
             )
         }
         val sum = bytes.indices.sumOf { Math.abs((bytes[it].toInt() and 0xFF) - (other.bytes[it].toInt() and 0xFF)) }
@@ -43,7 +43,7 @@ class Pixels(val height: Int, val width: Int, val bytes: ByteArray) {
     companion object {
         const val CHANNELS = 3
 
-        /** The picture that every artifact answers when it is made: (7 row + 3 column + 50 channel) mod 256. */
+        /** Returns the picture of every artifact's built-in golden: (7 row + 3 column + 50 channel) mod 256. */
         fun ramp(height: Int, width: Int): Pixels {
             val bytes = ByteArray(height * width * CHANNELS) { index ->
                 val row = index / CHANNELS / width

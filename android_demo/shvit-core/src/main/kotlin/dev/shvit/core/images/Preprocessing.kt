@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.Word
@@ -8,7 +8,7 @@ import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.word
 
-/** The resampling filter, by Pillow's names. */
+/** A resampling filter, with Pillow's names. */
 enum class Interpolation(override val word: String) : Word {
     NEAREST("nearest"),
     BILINEAR("bilinear"),
@@ -16,23 +16,25 @@ enum class Interpolation(override val word: String) : Word {
     LANCZOS("lanczos"),
 }
 
-/** The order in which a model takes the colours. */
+/** The channel order that a model expects. */
 enum class ChannelOrder(override val word: String) : Word {
     RGB("rgb"),
     BGR("bgr"),
 }
 
 /**
- * How a picture becomes the numbers a model sees: resized so that it covers size / cropRatio, cut to its centre, then
- * (pixel / 255 - mean) / std. The same as `shvit_mobile/images/preprocessing.py`.
+ * The preprocessing contract of a model: resize to cover size
+ * cropRatio, center crop, then (pixel
+ * 255 - mean)
+ * std. The same as `shvit_mobile/images/preprocessing.py`.
  *
- * @property height of the model's input, in pixels.
- * @property width of the model's input, in pixels.
- * @property cropRatio the share of the resized picture, along its tighter side, that the crop keeps; in (0, 1].
- * @property interpolation widened when it shrinks a picture, as Pillow does.
- * @property mean of each channel in the order of [channelOrder], in units of the full range (0 to 1).
- * @property std as [mean]; above 0.
- * @throws WrongSettings a number is out of its range.
+ * @property height The height of the model's input, in pixels.
+ * @property width The width of the model's input, in pixels.
+ * @property cropRatio The share of the resized picture's shorter side that the crop keeps; in (0, 1].
+ * @property interpolation The filter, widened when it shrinks a picture, as in Pillow.
+ * @property mean The mean of each channel in the order of [channelOrder], from 0 to 1.
+ * @property std The standard deviation of each channel, like [mean]; above 0.
+ * @throws InvalidSettings If a number is out of range.
  */
 data class Preprocessing(
     val height: Int = 224,
@@ -45,16 +47,16 @@ data class Preprocessing(
 ) {
     init {
         if (height < 1 || width < 1) {
-            throw WrongSettings("The image size is $height x $width.", "Height and width are at least 1.")
+            throw InvalidSettings("The image size is $height x $width.", "Height and width must be at least 1.")
         }
         if (!(cropRatio > 0 && cropRatio <= 1)) {
-            throw WrongSettings("crop_ratio is $cropRatio.", "It is a share: above 0 and at most 1.")
+            throw InvalidSettings("crop_ratio is $cropRatio.", "It must be above 0 and at most 1.")
         }
         if (mean.size != 3 || std.size != 3 || !(mean + std).all(Double::isFinite)) {
-            throw WrongSettings("mean is $mean and std $std.", "Three finite numbers each, one a colour.")
+            throw InvalidSettings("mean is $mean and std $std.", "Each needs three finite numbers.")
         }
         if (std.any { it <= 0 }) {
-            throw WrongSettings("std is $std.", "The colours are divided by it: above 0.")
+            throw InvalidSettings("std is $std.", "It must be above 0: pixels are divided by it.")
         }
     }
     fun json(): Json.Object = jsonObject(
@@ -68,14 +70,14 @@ data class Preprocessing(
 
     companion object {
         /**
-         * What stands in a document; a field that is missing has its default.
+         * Reads a contract from a document. A missing field has its default.
          *
-         * Unknown fields are refused of any version: what they would change of the pixels is not known here.
+         * Unknown fields are rejected in every version, since they could change the pixels in an unknown way.
          */
         fun of(fields: Fields): Preprocessing {
             val standard = Preprocessing()
             val size = fields.orElse("size", listOf(standard.height, standard.width)) { fields.counts(it, least = 1) }
-            if (size.size != 2) fields.fail("size", "it is (height, width)")
+            if (size.size != 2) fields.fail("size", "it must be (height, width)")
             val preprocessing = try {
                 Preprocessing(
                     height = size[0],
@@ -86,7 +88,7 @@ data class Preprocessing(
                     std = fields.orElse("std", standard.std) { fields.numbers(it) },
                     channelOrder = fields.orElse("channel_order", standard.channelOrder) { fields.word(it) },
                 )
-            } catch (reason: WrongSettings) {
+            } catch (reason: InvalidSettings) {
                 fields.refuse(reason.message.orEmpty().replace("\n", " ").removeSuffix("."))
             }
             fields.close()

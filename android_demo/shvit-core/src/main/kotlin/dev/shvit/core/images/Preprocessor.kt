@@ -1,17 +1,16 @@
 package dev.shvit.core.images
 
-/** Makes a model's [Pixels] of pictures; safe to call from several threads. */
+/** Turns pictures into a model's [Pixels]. Thread-safe. */
 class Preprocessor(val preprocessing: Preprocessing) {
     /**
-     * The pixels the model sees of a picture: bit for bit those of the exporter, which resizes with Pillow.
+     * Returns the pixels that the model sees, bit-exact with the exporter, which resizes with Pillow.
      *
-     * Resized along the rows first, rounded to eight bits, then along the columns. What the crop cuts away is never
-     * computed. A picture so long that its resized side would pass 64 times what is to be covered is first cut to its
-     * middle.
+     * Resizes along the rows, rounds to eight bits, then along the columns. Does not compute what the crop removes. A
+     * picture so long that its resized side would exceed 64 times the needed length is first cut to its middle.
      */
     fun pixels(picture: Picture): Pixels {
         val part = middle(picture)
-        val (resizedHeight, resizedWidth) = resized(part.height, part.width)
+        val (resizedHeight, resizedWidth) = resizedSize(part.height, part.width)
         val filter = preprocessing.interpolation
         val rows = pass(filter, part.height, resizedHeight, crop(resizedHeight, preprocessing.height))
         val columns = pass(filter, part.width, resizedWidth, crop(resizedWidth, preprocessing.width))
@@ -20,11 +19,12 @@ class Preprocessor(val preprocessing: Preprocessing) {
     }
 
     /**
-     * What a picture is resized to before the crop: (height, width), in pixels.
+     * Returns the (height, width) to which a picture is resized before the crop, in pixels.
      *
-     * The tighter side becomes exactly size / crop ratio, rounded down, the other keeps the proportions.
+     * The shorter side becomes exactly size
+     * crop ratio, rounded down. The other side keeps the aspect ratio.
      */
-    internal fun resized(height: Int, width: Int): Pair<Int, Int> {
+    internal fun resizedSize(height: Int, width: Int): Pair<Int, Int> {
         val (coverHeight, coverWidth) = cover()
         return if (coverHeight * width >= coverWidth * height) {
             coverHeight.toInt() to (coverHeight * width / height).toInt()
@@ -33,29 +33,29 @@ class Preprocessor(val preprocessing: Preprocessing) {
         }
     }
 
-    /** (height, width) that the resized picture covers, in pixels. */
+    /** Returns the (height, width) that the resized picture must cover, in pixels. */
     private fun cover(): Pair<Long, Long> {
         val ratio = preprocessing.cropRatio
         return (preprocessing.height / ratio).toLong() to (preprocessing.width / ratio).toLong()
     }
 
-    /** The middle [kept] of [length]; halves go to the even number, as Python rounds. */
+    /** Returns the middle [kept] of [length]; halves round to even, as in Python. */
     private fun crop(length: Int, kept: Int): IntRange {
         val first = Math.rint((length - kept) / 2.0).toInt()
         return first until first + kept
     }
 
-    /** The part of a picture that is not too long: all of it, mostly. */
+    /** Returns the part of a picture that is not too long, usually all of it. */
     private fun middle(picture: Picture): Part {
         val (coverHeight, coverWidth) = cover()
-        val height = shortened(picture.height, ceilDiv(LONGEST * coverHeight * picture.width, coverWidth))
-        val width = shortened(picture.width, ceilDiv(LONGEST * coverWidth * picture.height, coverHeight))
+        val height = shorten(picture.height, ceilDiv(LONGEST * coverHeight * picture.width, coverWidth))
+        val width = shorten(picture.width, ceilDiv(LONGEST * coverWidth * picture.height, coverHeight))
         return Part(picture, (picture.height - height) / 2, (picture.width - width) / 2, height, width)
     }
 
     private class Part(val picture: Picture, val top: Int, val left: Int, val height: Int, val width: Int)
 
-    /** Rows of a picture that are still as far apart as in it; bytes of rows, columns, channels. */
+    /** Rows of a picture after horizontal resizing; bytes in the order rows, columns, channels. */
     private class Narrowed(val firstRow: Int, val bytes: ByteArray)
 
     private fun alongRows(part: Part, rows: IntRange, pass: Pass): Narrowed {
@@ -99,13 +99,13 @@ class Preprocessor(val preprocessing: Preprocessing) {
     }
 
     private companion object {
-        /** Past this many times what the crop needs, resizing a whole picture to cut out its middle takes gigabytes. */
+        /** Beyond this many times what the crop needs, resizing the whole picture would take gigabytes. */
         const val LONGEST = 64L
 
         fun ceilDiv(value: Long, divisor: Long): Long = (value + divisor - 1) / divisor
 
-        /** At most [most] of [length], or one more where only that leaves as much on either side. */
-        fun shortened(length: Int, most: Long): Int =
+        /** Returns at most [most] of [length], plus one if both margins are equal only then. */
+        fun shorten(length: Int, most: Long): Int =
             if (length <= most) length else (most + (length - most) % 2).toInt()
     }
 }

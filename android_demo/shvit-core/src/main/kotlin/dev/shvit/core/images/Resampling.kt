@@ -6,7 +6,7 @@ import kotlin.math.max
 import kotlin.math.min
 import kotlin.math.sin
 
-/** One pass of a resize, along rows or along columns: which source pixels each target pixel is a sum of. */
+/** A pass of a resize, along rows or columns: the source pixels of each target pixel. */
 internal sealed interface Pass {
     /** Each target pixel is one source pixel. */
     class Picked(val sources: IntArray) : Pass
@@ -14,12 +14,13 @@ internal sealed interface Pass {
     /**
      * Each target pixel is a weighted sum.
      *
-     * @property firsts the first source pixel of each.
-     * @property weights of that pixel and those after it, for each target pixel, as whole numbers of 1 / 2^22.
+     * @property firsts The first source pixel of each target pixel.
+     * @property weights The weights from that pixel on, for each target pixel, in units of 1
+     * 2^22.
      */
     class Weighted(val firsts: IntArray, val weights: Array<IntArray>) : Pass
 
-    /** The source pixels, from first to last, that the pass reads at all. */
+    /** The source pixels that the pass reads, from first to last. */
     val reads: IntRange
         get() = when (this) {
             is Picked -> sources.first()..sources.last()
@@ -27,23 +28,23 @@ internal sealed interface Pass {
         }
 }
 
-/** Fractions of a weight: eight bits for the pixel and two for the sum's overshoot are left of 32, as in Pillow. */
+/** The fraction bits of a weight: 32 minus eight for the pixel and two for overshoot, as in Pillow. */
 internal const val PRECISION_BITS = 32 - 8 - 2
 
 /**
- * The pass that makes [target] pixels of [source], of which only those in [kept] are computed.
+ * Returns the pass that resizes [source] pixels to [target] and computes only those in [kept].
  *
- * The arithmetic is that of Pillow's `Resample.c` and, for nearest, `Geometry.c`, to the last bit.
+ * The arithmetic is bit-exact with Pillow's `Resample.c` and, for nearest, `Geometry.c`.
  */
 internal fun pass(filter: Interpolation, source: Int, target: Int, kept: IntRange): Pass = when (filter) {
-    Interpolation.NEAREST -> picked(source, target, kept)
+    Interpolation.NEAREST -> pickNearest(source, target, kept)
     Interpolation.BILINEAR -> weighted(1.0, ::triangle, source, target, kept)
     Interpolation.BICUBIC -> weighted(2.0, ::cubic, source, target, kept)
     Interpolation.LANCZOS -> weighted(3.0, ::lanczos, source, target, kept)
 }
 
-/** The place is summed up step by step as Pillow does, whose rounding errors choose between two neighbours. */
-private fun picked(source: Int, target: Int, kept: IntRange): Pass {
+/** Accumulates the position step by step as Pillow does, whose rounding errors decide between two neighbors. */
+private fun pickNearest(source: Int, target: Int, kept: IntRange): Pass {
     val step = source.toDouble() / target
     var place = step * 0.5
     val all = IntArray(target) { place.toInt().also { place += step } }
@@ -52,7 +53,7 @@ private fun picked(source: Int, target: Int, kept: IntRange): Pass {
 
 private fun weighted(support: Double, filter: (Double) -> Double, source: Int, target: Int, kept: IntRange): Pass {
     val scale = source.toDouble() / target
-    // A filter is widened where it shrinks a picture, so that every source pixel counts.
+    // A filter is widened when it shrinks a picture, so that every source pixel counts.
     val widening = max(scale, 1.0)
     val reach = support * widening
     val firsts = IntArray(kept.count())
@@ -67,7 +68,10 @@ private fun weighted(support: Double, filter: (Double) -> Double, source: Int, t
     return Pass.Weighted(firsts, weights)
 }
 
-/** Weights that add up to one, as whole numbers of 1 / 2^22, each rounded away from zero at the half. */
+/**
+ * Returns weights that sum to one, in units of 1
+ * 2^22, each rounded half away from zero.
+ */
 private fun fixedPoint(shares: DoubleArray): IntArray {
     var sum = 0.0
     for (share in shares) sum += share
@@ -80,7 +84,7 @@ private fun fixedPoint(shares: DoubleArray): IntArray {
 
 private fun triangle(x: Double): Double = max(1.0 - abs(x), 0.0)
 
-/** Keys' cubic with a = -1/2. */
+/** The Keys cubic with a = -1/2. */
 private fun cubic(x: Double): Double {
     val a = -0.5
     val distance = abs(x)

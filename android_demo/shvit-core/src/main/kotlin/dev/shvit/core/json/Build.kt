@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-/** An object of known fields, followed by those that were unknown when it was read. */
+/** Returns an object with the known fields, followed by the unknown ones that were read. */
 internal fun jsonObject(vararg fields: Pair<String, Json>, unknown: Map<String, Json> = emptyMap()): Json.Object =
     Json.Object(linkedMapOf(*fields) + unknown)
 
@@ -12,7 +12,7 @@ internal fun json(whole: Int?): Json = json(whole?.toLong())
 
 internal fun json(whole: Long?): Json = if (whole == null) Json.Null else Json.Number(whole.toString())
 
-/** A number, or, since JSON has none for it, the text that stands for an infinite one or for none at all. */
+/** Returns a number, or the text for an infinite one or NaN, which JSON does not have. */
 internal fun json(number: Double?): Json = when {
     number == null -> Json.Null
     number.isFinite() -> Json.Number(number.toString())

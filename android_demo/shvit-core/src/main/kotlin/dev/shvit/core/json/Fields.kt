@@ -4,11 +4,11 @@ import dev.shvit.core.BadDocument
 import java.math.BigDecimal
 
 /**
- * The fields of one object of a document, asked for by name and checked; what nobody asked for is left over.
+ * The fields of an object in a document, read by name and checked. Fields that nobody reads are unknown.
  *
- * @param fields as they stand in the document.
- * @param place of the object in the document, for the words of an error; empty for the document itself.
- * @param reading which document this is, and whether it may hold unknown fields.
+ * @param fields The fields of the object.
+ * @param place The object's path in the document, for errors; empty for the document itself.
+ * @param reading The document, and whether it may contain unknown fields.
  */
 class Fields internal constructor(
     private val fields: Map<String, Json>,
@@ -17,26 +17,26 @@ class Fields internal constructor(
 ) {
     private val asked = LinkedHashSet<String>()
 
-    /** The names that were asked for so far. */
+    /** The names that have been read so far. */
     internal val names: Set<String> get() = asked
 
     /**
-     * The fields that nobody asked for, for the document to keep.
+     * Returns the fields that nobody read, for the document to keep.
      *
-     * @throws BadDocument there are some, and the document is not of a newer version that may have added them.
+     * @throws BadDocument If there are some, and the document does not have a newer version that may have added them.
      */
     fun unknown(): Map<String, Json> {
         if (!reading.newer) close()
         return fields.filterKeys { it !in asked }
     }
 
-    /** Refuses the document, of whatever version, if there are fields that nobody asked for. */
+    /** Rejects the document, whatever its version, if there are unknown fields. */
     fun close() {
         val first = fields.keys.firstOrNull { it !in asked }
-        if (first != null) fail(first, "there is no such field")
+        if (first != null) fail(first, "unknown field")
     }
 
-    /** A field that may be missing or null, and then has a default. */
+    /** Reads a field that may be missing or null and then has a default. */
     fun <T> orElse(name: String, default: T, read: (String) -> T): T =
         if (optional(name) == null) default else read(name)
 
@@ -44,7 +44,7 @@ class Fields internal constructor(
 
     fun textOrNull(name: String): String? = optional(name)?.let { string(name, it) }
 
-    /** A text of 64 hexadecimal digits. */
+    /** Reads a text of 64 hexadecimal digits. */
     fun sha256(name: String): String = hash(name, required(name))
 
     fun sha256OrNull(name: String): String? = optional(name)?.let { hash(name, it) }
@@ -58,18 +58,18 @@ class Fields internal constructor(
     fun wholeOrNull(name: String, least: Long = Long.MIN_VALUE): Long? =
         optional(name)?.let { integer(name, it, least) }
 
-    /** A whole number that fits in 32 bits. */
+    /** Reads a whole number of 32 bits. */
     fun count(name: String, least: Int = 0): Int = small(name, whole(name, least.toLong()))
 
     fun countOrNull(name: String, least: Int = 0): Int? = wholeOrNull(name, least.toLong())?.let { small(name, it) }
 
-    /** A finite number. */
+    /** Reads a finite number. */
     fun number(name: String, range: ClosedRange<Double> = ANY): Double = finite(name, required(name), range)
 
     fun numberOrNull(name: String, range: ClosedRange<Double> = ANY): Double? =
         optional(name)?.let { finite(name, it, range) }
 
-    /** A number that may be infinite or none at all, which JSON has as a text. */
+    /** Reads a number that may be infinite or NaN, which JSON holds as text. */
     fun figure(name: String): Double = when (val json = required(name)) {
         Json.Text("Infinity") -> Double.POSITIVE_INFINITY
         Json.Text("-Infinity") -> Double.NEGATIVE_INFINITY
@@ -80,7 +80,7 @@ class Fields internal constructor(
     fun numbers(name: String, range: ClosedRange<Double> = ANY): List<Double> =
         each(name, required(name)) { place, json -> finite(place, json, range) }
 
-    /** Lists of numbers, such as samples by round. */
+    /** Reads lists of numbers, such as samples by round. */
     fun numberLists(name: String, range: ClosedRange<Double> = ANY): List<List<Double>> =
         each(name, required(name)) { place, list -> each(place, list) { inner, json -> finite(inner, json, range) } }
 
@@ -96,23 +96,23 @@ class Fields internal constructor(
     fun <T> children(name: String, read: (Fields) -> T): List<T> =
         each(name, required(name)) { place, json -> read(inner(place, json)) }
 
-    /** As [children], of which there has to be one. */
+    /** Like [children], with at least one element. */
     fun <T> someChildren(name: String, read: (Fields) -> T): List<T> =
         children(name, read).ifEmpty { fail(name, "at least one is expected") }
 
-    /** An object whose names are not known beforehand. */
+    /** Reads an object with arbitrary names. */
     fun <T> map(name: String, value: (Fields, String) -> T): Map<String, T> {
         val inner = inner(name, required(name))
         return inner.fields.keys.associateWith { value(inner, it) }
     }
 
-    /** An object as it stands. */
+    /** Reads an object as JSON. */
     fun tree(name: String): Json.Object = Json.Object(inner(name, required(name)).fields)
 
-    /** Refuses the document for one of its fields. */
+    /** Rejects the document because of one of its fields. */
     fun fail(name: String, reason: String): Nothing = reading.refuse("${inside(name)}: $reason")
 
-    /** Refuses the document for this object as a whole. */
+    /** Rejects the document because of this object. */
     fun refuse(reason: String): Nothing = reading.refuse(if (place.isEmpty()) reason else "$place: $reason")
 
     private fun required(name: String): Json {
@@ -170,13 +170,13 @@ class Fields internal constructor(
         if (value in Int.MIN_VALUE..Int.MAX_VALUE) value.toInt() else fail(name, "$value is too large a number")
 
     companion object {
-        /** Every finite number. */
+        /** All finite numbers. */
         val ANY: ClosedRange<Double> = -Double.MAX_VALUE..Double.MAX_VALUE
 
-        /** Every finite number that is not negative. */
+        /** All finite numbers that are not negative. */
         val POSITIVE: ClosedRange<Double> = 0.0..Double.MAX_VALUE
 
-        /** A share. */
+        /** The numbers from 0 to 1. */
         val SHARE: ClosedRange<Double> = 0.0..1.0
 
         private val SHA256 = Regex("[0-9a-f]{64}")
@@ -186,11 +186,11 @@ class Fields internal constructor(
 /**
  * A document that is being read.
  *
- * @property source where it came from, for the words of an error.
- * @property kind what it should be, with its article: "a manifest".
- * @property newer whether a newer minor version wrote it, which may have added fields.
+ * @property source The name of the file, for errors.
+ * @property kind The expected kind with its article: "a manifest".
+ * @property newer Whether the document has a newer minor version, which may have added fields.
  */
 internal class Reading(val source: String, val kind: String, val newer: Boolean) {
     fun refuse(reason: String): Nothing =
-        throw BadDocument("$source is not $kind: $reason.", "It may be damaged or hand-made.")
+        throw BadDocument("$source is not $kind: $reason.", "The file may be damaged or edited by hand.")
 }

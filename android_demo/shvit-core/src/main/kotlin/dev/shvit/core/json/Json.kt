@@ -1,18 +1,18 @@
 package dev.shvit.core.json
 
 /**
- * A JSON value. Own and small, because what Android carries (`org.json`) is not in the JVM's class library, differs
- * between the phone and its stand-ins for unit tests, and reads texts that are not JSON.
+ * A JSON value. The project has its own parser because Android's `org.json` is not in the JVM's class library, behaves
+ * differently in unit tests, and accepts texts that are not JSON.
  */
 sealed interface Json {
-    /** In the order of the text. */
+    /** The fields are in the order of the text. */
     data class Object(val fields: Map<String, Json>) : Json
 
     data class Array(val items: List<Json>) : Json
 
     data class Text(val value: String) : Json
 
-    /** As it stood in the text, so that nothing is lost of a number that is only passed on. */
+    /** The literal is kept, so that passing a number on loses nothing. */
     data class Number(val literal: String) : Json
 
     data class Flag(val value: Boolean) : Json
@@ -20,10 +20,10 @@ sealed interface Json {
     data object Null : Json
 
     companion object {
-        /** A text that is JSON, nothing else; a name given twice in an object is refused. */
+        /** Parses JSON strictly; a duplicate name in an object is an error. */
         fun parse(text: String): Json = JsonReader(text).read()
     }
 }
 
-/** Where a text is not JSON: the line, counted from 1, and what is wrong there. */
+/** The text is not JSON: the line, counted from 1, and the problem there. */
 class NotJson(val line: Int, val reason: String) : Exception("line $line: $reason")

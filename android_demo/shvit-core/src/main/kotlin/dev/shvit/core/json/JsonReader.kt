@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-/** Reads one JSON text as RFC 8259 has it. */
+/** Parses a JSON text after RFC 8259. */
 internal class JsonReader(private val text: String) {
     private var place = 0
     private var depth = 0
@@ -8,7 +8,7 @@ internal class JsonReader(private val text: String) {
     fun read(): Json {
         val value = value()
         skipSpace()
-        if (place < text.length) fail("something follows the end")
+        if (place < text.length) fail("text after the end")
         return value
     }
 
@@ -25,7 +25,7 @@ internal class JsonReader(private val text: String) {
         }
     }
 
-    /** A file of nothing but brackets must not exhaust the stack. */
+    /** Limits the depth, so that a file of brackets cannot exhaust the stack. */
     private fun nested(read: () -> Json): Json {
         if (++depth > DEEPEST) fail("it is nested more than $DEEPEST deep")
         place++
@@ -37,7 +37,7 @@ internal class JsonReader(private val text: String) {
         separated('}') {
             if (peek() != '"') fail("a name in quotes is expected")
             val name = string()
-            if (name in fields) fail("'$name' is there twice")
+            if (name in fields) fail("duplicate name '$name'")
             skipSpace()
             expect(':')
             fields[name] = value()
@@ -72,7 +72,7 @@ internal class JsonReader(private val text: String) {
             when (val char = next()) {
                 '"' -> return value.toString()
                 '\\' -> value.append(escaped())
-                else -> if (char < ' ') fail("a text holds a control character") else value.append(char)
+                else -> if (char < ' ') fail("a text contains a control character") else value.append(char)
             }
         }
     }
@@ -85,12 +85,12 @@ internal class JsonReader(private val text: String) {
         'r' -> '\r'
         't' -> '\t'
         'u' -> codeUnit()
-        else -> fail("'\\$char' is no escape")
+        else -> fail("'\\$char' is not an escape")
     }
 
     private fun codeUnit(): Char {
         val digits = text.substring(place, minOf(place + HEX_DIGITS, text.length))
-        if (digits.length < HEX_DIGITS || !digits.all { it in HEX }) fail("'\\u$digits' is no escape")
+        if (digits.length < HEX_DIGITS || !digits.all { it in HEX }) fail("'\\u$digits' is not an escape")
         place += HEX_DIGITS
         return digits.toInt(radix = 16).toChar()
     }

@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-/** The text of a value: one space deeper a level and a newline at the end, as the exporter writes. */
+/** Returns the JSON text, indented by one space per level and with a newline at the end, as the exporter writes it. */
 fun Json.text(): String = StringBuilder().also { it.append(this, level = 0) }.append('\n').toString()
 
 private fun StringBuilder.append(json: Json, level: Int) {
@@ -41,5 +41,8 @@ private fun StringBuilder.quoted(text: String): StringBuilder {
     return append('"')
 }
 
-/** Control characters, and halves of a pair, which UTF-8 cannot hold alone; whole pairs are escaped with them. */
+/**
+ * Whether a character must be escaped: control characters, and surrogates, which UTF-8 cannot hold alone. Pairs are
+ * escaped too.
+ */
 private fun needsEscape(char: Char): Boolean = char < ' ' || char.isSurrogate()

@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-/** One of a closed list, with the word that documents have for it. */
+/** A value of a closed list, with its spelling in documents. */
 interface Word {
     val word: String
 }

@@ -2,32 +2,33 @@ package dev.shvit.core.measure
 
 import dev.shvit.core.BadModel
 import dev.shvit.core.ShvitException
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Target
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
-/** A model to measure, on so many threads. */
+/** A model to measure on a number of threads. */
 data class Subject(val model: StoredModel, val threads: Int)
 
 /**
- * What a benchmark will measure.
+ * The measurements of a benchmark.
  *
- * @property subjects in the order of threads, then of models.
- * @property leftOut what is in the app and cannot be measured, where all models were asked for.
+ * @property subjects The measurements, ordered by threads, then by models.
+ * @property leftOut The models in the app that cannot be measured, if all models were requested.
  */
 class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut: List<Stored.Broken>) {
     companion object {
         /**
-         * The plan of a request.
+         * Creates the plan for a request.
          *
-         * @param stored what the app holds.
-         * @param cores of the phone: more threads than these would wait for each other.
-         * @throws ShvitException there is no model, a named one is missing or broken, or there are too many threads.
+         * @param stored The models in the app.
+         * @param cores The phone's cores, which limit the number of threads.
+         * @throws ShvitException If there is no model, a named one is missing or unusable, or there are too many
+         *   threads.
          */
         fun of(request: BenchmarkRequest, stored: List<Stored>, cores: Int): BenchmarkPlan {
             request.threads.firstOrNull { it !in 1..cores }?.let {
-                throw WrongSettings("$it threads cannot be measured here.", "This phone has $cores cores.")
+                throw InvalidSettings("$it threads cannot be measured on this phone.", "It has $cores cores.")
             }
             val wanted = request.models?.map { named(it, stored) } ?: stored.map(::runnable)
             val models = wanted.filterIsInstance<Stored.Usable>().map { it.model }
@@ -36,14 +37,14 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
             return BenchmarkPlan(request.threads.flatMap { count -> models.map { Subject(it, count) } }, broken)
         }
 
-        /** The words for an app without models. */
+        /** The error for an app without models. */
         fun noModel(): BadModel = BadModel(
-            "There is no model in this app.",
-            "Models are put into it before it is built.",
-            "On the computer: shvit-mobile embed MODEL.pte --into android_demo",
+            "This app contains no model.",
+            "Models are embedded before the app is built.",
+            "Embed one on your computer: shvit-mobile embed MODEL.pte --into android_demo",
         )
 
-        /** Whether Android can run a model. */
+        /** Returns whether Android can run a model. */
         fun runs(model: StoredModel): Boolean = model.manifest.target == Target.EXECUTORCH
 
         private fun named(name: String, stored: List<Stored>): Stored {
@@ -54,11 +55,11 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
             return runnable(found).also { if (it is Stored.Broken) throw it.reason }
         }
 
-        /** A model that Android cannot run counts as broken. */
+        /** Returns a model, or an error if Android cannot run it. */
         private fun runnable(stored: Stored): Stored {
             if (stored !is Stored.Usable || runs(stored.model)) return stored
             val reason = BadModel(
-                "${stored.stem} is made for ${stored.model.manifest.target.word}.",
+                "${stored.stem} is for ${stored.model.manifest.target.word}.",
                 "This app runs ExecuTorch programs.",
                 "Export it again: shvit-mobile export --target executorch",
             )

@@ -1,13 +1,13 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 
 /**
- * What a person or a script asks to be measured.
+ * A benchmark that a person or a script asks for.
  *
- * @property models by name; null for all.
- * @property threads each model is measured on each of these numbers of threads, in this order.
- * @property report the name of the report's file, without its suffix; null for one of the time.
+ * @property models The names of the models; null for all.
+ * @property threads The numbers of threads; each model is measured with each of them, in this order.
+ * @property report The report's file name without suffix (default: the current time).
  */
 data class BenchmarkRequest(
     val models: List<String>? = null,
@@ -16,7 +16,7 @@ data class BenchmarkRequest(
     val report: String? = null,
 ) {
     companion object {
-        /** The option that asks for a benchmark, and of which models. */
+        /** The option that starts a benchmark and names the models. */
         const val BENCHMARK = "benchmark"
 
         private const val ITERATIONS = "iterations"
@@ -32,27 +32,28 @@ data class BenchmarkRequest(
         private val FILE_NAME = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
         /**
-         * What the extras of an intent ask for: `am start ... --es benchmark all --ei iterations 200`.
+         * Parses the extras of an intent: `am start ... --es benchmark all --ei iterations 200`.
          *
-         * Numbers may come as numbers or as text. Names with a dot are the system's own and are left alone.
+         * Numbers may be numbers or text. Names with a dot belong to the system and are ignored.
          *
-         * @return null where they ask for no benchmark.
-         * @throws WrongSettings an option is unknown, or its value makes no sense.
+         * @return The request; null if the extras do not ask for a benchmark.
+         * @throws InvalidSettings If an option is unknown, or its value is invalid.
          */
         fun of(extras: Map<String, Any?>): BenchmarkRequest? {
             val options = extras.filterKeys { '.' !in it }.mapValues { it.value.toString().trim() }
             (options.keys - OPTIONS).minOrNull()?.let { unknown ->
                 val known = OPTIONS.joinToString()
-                throw WrongSettings("'$unknown' is not an option of a benchmark.", "Options: $known.")
+                throw InvalidSettings("'$unknown' is not an option of a benchmark.", "Options: $known.")
             }
-            val models = options[BENCHMARK] ?: return if (options.isEmpty()) null else throw WrongSettings(
-                "${options.keys.sorted().joinToString()} is given, and no benchmark is asked for.",
-                "The models to measure are named, or all of them.",
+            val models = options[BENCHMARK] ?: return if (options.isEmpty()) null else throw InvalidSettings(
+                "${options.keys.sorted().joinToString()} is set without $BENCHMARK.",
+                "The option $BENCHMARK names the models to measure, or all.",
                 "Add: --es $BENCHMARK $ALL",
             )
             return BenchmarkRequest(
-                models = if (models == ALL) null else listed(BENCHMARK, models),
-                threads = options[THREADS]?.let { listed(THREADS, it).map { one -> whole(THREADS, one) } } ?: listOf(1),
+                models = if (models == ALL) null else splitList(BENCHMARK, models),
+                threads = options[THREADS]?.let { list -> splitList(THREADS, list).map { whole(THREADS, it) } }
+                    ?: listOf(1),
                 protocol = protocol(options),
                 report = options[REPORT]?.also(::refuseOtherThanFileName),
             )
@@ -60,10 +61,10 @@ data class BenchmarkRequest(
 
         private fun protocol(options: Map<String, String>): Protocol {
             if (ITERATIONS in options && SECONDS in options) {
-                throw WrongSettings(
-                    "Both $ITERATIONS and $SECONDS are given.",
-                    "A turn ends after so many inferences or after a time.",
-                    "Choose one.",
+                throw InvalidSettings(
+                    "$ITERATIONS and $SECONDS cannot be combined.",
+                    "Each sets the length of a round.",
+                    "Use one of them.",
                 )
             }
             val standard = Protocol()
@@ -77,22 +78,22 @@ data class BenchmarkRequest(
             )
         }
 
-        private fun listed(option: String, text: String): List<String> =
+        private fun splitList(option: String, text: String): List<String> =
             text.split(',').map(String::trim).filter(String::isNotEmpty).distinct().ifEmpty {
-                throw WrongSettings("$option is empty.", "At least one is needed; commas stand between several.")
+                throw InvalidSettings("$option is empty.", "List at least one value, separated by commas.")
             }
 
         private fun whole(option: String, text: String): Int =
-            text.toIntOrNull() ?: throw WrongSettings("$option is '$text'.", "It should be a whole number.")
+            text.toIntOrNull() ?: throw InvalidSettings("$option is '$text'.", "It must be a whole number.")
 
         private fun number(option: String, text: String): Double =
-            text.toDoubleOrNull() ?: throw WrongSettings("$option is '$text'.", "It should be a number of seconds.")
+            text.toDoubleOrNull() ?: throw InvalidSettings("$option is '$text'.", "It must be a number of seconds.")
 
         private fun refuseOtherThanFileName(name: String) {
             if (!FILE_NAME.matches(name)) {
-                throw WrongSettings(
-                    "A report cannot be named '$name'.",
-                    "A name has letters, digits, dots, hyphens and underscores, at most 64, and no folder.",
+                throw InvalidSettings(
+                    "'$name' is not a valid name for a report.",
+                    "A name has at most 64 letters, digits, dots, hyphens and underscores, and no folder.",
                 )
             }
         }

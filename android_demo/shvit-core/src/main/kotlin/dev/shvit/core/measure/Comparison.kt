@@ -1,27 +1,27 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Ratio
 import kotlin.math.exp
 import kotlin.math.ln
 
-/** How sure an interval is. */
+/** The confidence level of an interval. */
 private const val CONFIDENCE = 0.95
 
 /**
- * The speed of `other` over that of `first`, from their latencies in the same rounds; `schemas/vectors/ratios.json`
- * holds cases for every language.
+ * Returns the speed of `other` relative to `first`, from their latencies in the same rounds.
+ * `schemas/vectors/ratios.json` contains test cases for all languages.
  *
- * Rounds are paired, so that what slows the whole phone for a moment slows both and cancels. The interval is that of
- * the sign test, which assumes nothing but that rounds are independent; of too few rounds it is 0 to infinity.
+ * Rounds are paired, so that a disturbance of the whole phone affects both and cancels out. The interval comes from
+ * the sign test, which only assumes that rounds are independent; with too few rounds it is 0 to infinity.
  *
- * @param first one latency a round, above 0.
- * @param other likewise, in the same order.
- * @throws WrongSettings there are no rounds, or not as many of one as of the other.
+ * @param first One latency per round, above 0.
+ * @param other The other contestant's latencies, in the same order.
+ * @throws InvalidSettings If there are no rounds, or the numbers of rounds differ.
  */
 fun ratio(first: List<Double>, other: List<Double>): Ratio {
     if (first.isEmpty() || first.size != other.size) {
-        throw WrongSettings("${first.size} rounds cannot be held against ${other.size}.", "Rounds come in pairs.")
+        throw InvalidSettings("${first.size} rounds cannot be compared with ${other.size}.", "Rounds are paired.")
     }
     val logs = first.zip(other) { one, two -> ln(one / two) }.sorted()
     val value = exp(percentile(logs, 50.0))
@@ -31,8 +31,8 @@ fun ratio(first: List<Double>, other: List<Double>): Ratio {
 }
 
 /**
- * The k for which the k-th smallest and k-th largest of `count` values enclose their median: the greatest one for which
- * fewer than k heads in `count` throws of a coin are rare enough; 0 where even the extremes are not enough.
+ * Returns the k for which the k-th smallest and k-th largest of `count` values enclose their median: the largest one
+ * for which fewer than k heads in `count` coin tosses are rare enough; 0 if even the extremes are not enough.
  */
 internal fun rankOutside(count: Int): Int {
     var (tail, weight, k) = Triple(0.0, Math.pow(0.5, count.toDouble()), 0)

@@ -7,17 +7,17 @@ import dev.shvit.core.images.Pixels
 import dev.shvit.core.models.Classifier
 
 /**
- * What is measured: a model and how it is run.
+ * A model to measure, and how to run it.
  *
- * @property name which, with [engine] and [precision].
- * @property artifactSha256 null where it is no artifact of ours.
- * @property pixels what it is run on, of the model's size.
- * @property compute the processors that it may use.
- * @property threads that it runs on.
- * @property sizeBytes on disk.
- * @property drift what its manifest says of it.
- * @property load loads the model; this is timed.
- * @property golden checks the loaded model against its goldens; null where there are none.
+ * @property name The artifact's file name, with [engine] and [precision].
+ * @property artifactSha256 The artifact's SHA-256; null if shvit-mobile did not export it.
+ * @property pixels The input, in the model's size.
+ * @property compute The processors that the model may use.
+ * @property threads The number of threads.
+ * @property sizeBytes The artifact's size on disk.
+ * @property drift The drift that its manifest states.
+ * @property load Loads the model; the duration is measured.
+ * @property golden Runs the loaded model's golden check; null without goldens.
  */
 class Contestant(
     val name: String,

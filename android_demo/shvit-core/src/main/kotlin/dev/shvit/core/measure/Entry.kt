@@ -6,14 +6,14 @@ import dev.shvit.core.documents.Window
 import dev.shvit.core.models.Classifier
 import dev.shvit.core.models.Inference
 
-/** A contestant while it is measured: loaded at its first turn, and what was measured so far. */
+/** A contestant during the measurement. It is loaded in the first round and collects the results. */
 internal class Entry(val contestant: Contestant, private val clock: Clock, private val phone: Phone) : AutoCloseable {
     val rounds = ArrayList<List<Double>>()
     val windows = ArrayList<Window>()
 
     private var loaded: Loaded? = null
 
-    /** What is known from loading on. */
+    /** The state after loading. */
     private class Loaded(
         val classifier: Classifier,
         val inference: Inference,
@@ -23,12 +23,12 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         val memory: Memory?,
     )
 
-    /** Of the process, in bytes: before loading, and once loaded. */
+    /** The memory of the process in bytes, before and after loading. */
     private class Memory(val before: Long, val loaded: Long, val afterFirst: Long) {
         var running: Long? = null
     }
 
-    /** Loads the model and runs it once, timed, and checks its goldens; nothing where it is loaded already. */
+    /** Loads the model, runs it once, measures both, and runs its golden check; does nothing if it is loaded. */
     fun loadOnce() {
         if (loaded == null) loaded = load()
     }
@@ -40,7 +40,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         val loadMs = millisecondsSince(start)
         return try {
             val afterLoad = phone.memoryBytes()
-            val inference = classifier.prepared(contestant.pixels)
+            val inference = classifier.prepare(contestant.pixels)
             val firstMs = timed(inference)
             val afterFirst = phone.memoryBytes()
             val known = before != null && afterLoad != null && afterFirst != null
@@ -52,7 +52,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         }
     }
 
-    /** One inference, in milliseconds. */
+    /** Runs one inference and returns its latency in milliseconds. */
     fun timed(): Double = timed(ready().inference)
 
     private fun timed(inference: Inference): Double {
@@ -61,7 +61,9 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         return millisecondsSince(start)
     }
 
-    /** Notes what the process grew by in the first turn; later on it has grown by what others loaded, too. */
+    /**
+     * Records the growth of the process in the first round. In later rounds other contestants' memory would count too.
+     */
     fun noteMemory() {
         val memory = loaded?.memory ?: return
         if (memory.running == null) memory.running = phone.memoryBytes()?.let { maxOf(it - memory.loaded, 0) }
@@ -70,7 +72,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
     /** The medians of the rounds. */
     private val medians: List<Double> get() = rounds.map { percentile(it, 50.0) }
 
-    /** What was measured; [first] is the one that it took turns with and is compared to, if any. */
+    /** Returns the result. [first] is the contestant of the same rounds to compare with, if any. */
     fun result(first: Entry?): Result {
         val ready = ready()
         return Result(

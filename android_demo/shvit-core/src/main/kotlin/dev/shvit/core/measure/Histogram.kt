@@ -1,26 +1,27 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 
 /**
- * How many samples fall in each of some bins of one width, as NumPy's `histogram` counts: a bin holds its lower edge,
- * and the last one both.
+ * A histogram with bins of equal width, like NumPy's `histogram`: a bin contains its lower edge, and the last one
+ * both.
  *
- * @property least the lower edge of the first bin.
- * @property width of each bin; above 0.
+ * @property least The lower edge of the first bin.
+ * @property width The width of each bin; above 0.
+ * @property counts The number of samples in each bin.
  */
 data class Histogram(val least: Double, val width: Double, val counts: List<Int>) {
     companion object {
         /**
-         * The histogram of samples from the smallest to the largest; of samples all alike, half to each side of them.
+         * Counts samples from the smallest to the largest. Equal samples get a range of 1 around them.
          *
-         * @throws WrongSettings there are no samples, one is not finite, or there is no bin.
+         * @throws InvalidSettings If there are no samples, one is not finite, or there is no bin.
          */
         fun of(samples: List<Double>, bins: Int): Histogram {
             if (samples.isEmpty() || bins < 1 || !samples.all(Double::isFinite)) {
-                throw WrongSettings(
+                throw InvalidSettings(
                     "${samples.size} samples cannot be counted in $bins bins.",
-                    "At least one sample is needed, all of them finite, and at least one bin.",
+                    "At least one sample and one bin are required, and all samples must be finite.",
                 )
             }
             val alike = samples.min() == samples.max()

@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Fields.Companion.POSITIVE
 import dev.shvit.core.json.Json
@@ -8,11 +8,11 @@ import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 
 /**
- * A summary of samples, in milliseconds.
+ * The percentiles of a list of latencies, in milliseconds.
  *
- * @property samples how many.
- * @property p50 by [percentile], as [p90], [p95] and [p99].
- * @property least the fastest.
+ * @property samples The number of samples.
+ * @property p50 The median by [percentile]; likewise [p90], [p95] and [p99].
+ * @property least The minimum.
  */
 data class Latency(
     val samples: Int,
@@ -35,9 +35,9 @@ data class Latency(
 
     companion object {
         /**
-         * The summary of samples.
+         * Summarizes samples.
          *
-         * @throws WrongSettings there are none.
+         * @throws InvalidSettings If there are none.
          */
         fun of(samples: List<Double>): Latency = Latency(
             samples.size,
@@ -61,16 +61,16 @@ data class Latency(
 }
 
 /**
- * The percentile by linear interpolation between the two samples around it: NumPy's default, R's type 7, and what
- * `schemas/vectors/percentiles.json` holds for every language.
+ * Returns a percentile by linear interpolation between the neighboring samples: NumPy's default, R's type 7.
+ * `schemas/vectors/percentiles.json` contains test cases for all languages.
  *
- * @throws WrongSettings there are no samples, or [share] is not in 0 to 100.
+ * @throws InvalidSettings If there are no samples, or [share] is not in 0 to 100.
  */
 fun percentile(samples: List<Double>, share: Double): Double {
     if (samples.isEmpty() || share !in 0.0..100.0) {
-        throw WrongSettings(
+        throw InvalidSettings(
             "There is no ${share}th percentile of ${samples.size} samples.",
-            "At least one sample is needed, and a share from 0 to 100.",
+            "At least one sample is required, and a share from 0 to 100.",
         )
     }
     val ordered = samples.sorted()

@@ -2,31 +2,31 @@ package dev.shvit.core.measure
 
 import dev.shvit.core.documents.ThermalState
 
-/** A clock that never goes back; on a phone `SystemClock.elapsedRealtimeNanos`. */
+/** A monotonic clock; on a phone `SystemClock.elapsedRealtimeNanos`. */
 fun interface Clock {
     fun nanoseconds(): Long
 }
 
 /**
- * How hot a phone is.
+ * A phone's thermal state.
  *
- * @property headroom Android's forecast: 1 is where it begins to throttle severely; null where there is none.
+ * @property headroom Android's thermal headroom: severe throttling begins at 1; null if unknown.
  */
-data class Heat(val state: ThermalState, val headroom: Double? = null)
+data class ThermalReading(val state: ThermalState, val headroom: Double? = null)
 
-/** What a phone tells of itself; null where it does not. */
+/** Reads a phone's conditions; null if unknown. */
 interface Phone {
     /** Whether a power-saving mode is on. */
     fun lowPower(): Boolean?
 
-    /** The charge, 0 to 1. */
+    /** The battery charge, from 0 to 1. */
     fun battery(): Double?
 
-    /** Whether it is plugged in. */
+    /** Whether the phone is plugged in. */
     fun charging(): Boolean?
 
-    fun heat(): Heat?
+    fun thermal(): ThermalReading?
 
-    /** The memory of this process. */
+    /** The memory of this process, in bytes. */
     fun memoryBytes(): Long?
 }

@@ -1,9 +1,9 @@
 package dev.shvit.core.measure
 
 /**
- * The largest resident memory that a process ever had, in bytes; null where its status does not tell.
+ * Returns a process's peak resident memory in bytes; null if its status does not contain it.
  *
- * @param status the text of Linux's `/proc/self/status`.
+ * @param status The text of Linux's `/proc/self/status`.
  */
 fun peakMemoryBytes(status: String): Long? =
     PEAK.find(status)?.let { (it.groupValues[1].toLongOrNull() ?: return null) * 1024 }

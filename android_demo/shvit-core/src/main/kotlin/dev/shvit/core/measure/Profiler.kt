@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceReport
@@ -13,12 +13,12 @@ import java.util.concurrent.CancellationException
 /**
  * What a report says besides the measurements.
  *
- * @property created when, in ISO 8601 with the offset from UTC.
- * @property app what measures, with its version and build.
- * @property versions of the engine, the app's library and the system.
- * @property fixture whether the measurement is made up, so that readers can be tested.
+ * @property created The time, in ISO 8601 with the offset from UTC.
+ * @property app The app that measures, with its version and build.
+ * @property versions The versions of the engine, the app's library and the system.
+ * @property fixture Whether the report is a test fixture, whose figures are not measured.
  */
-data class Occasion(
+data class ReportContext(
     val created: String,
     val app: String,
     val versions: Map<String, String>,
@@ -26,19 +26,19 @@ data class Occasion(
     val fixture: Boolean = false,
 )
 
-/** How far a measurement has come: what is being done, and the share of all turns and sustained runs that is done. */
+/** The progress of a measurement: the current step, and the share of all work that is done. */
 data class Progress(val what: String, val done: Double)
 
 /**
- * Measures contestants by a [Protocol] and writes all of it into a device report.
+ * Measures contestants by a [Protocol] and creates the device report.
  *
- * Contestants of one number of threads take turns; those of another come when these are closed, since ExecuTorch has
- * one pool of threads for the whole process, which the last model loaded sizes anew for all.
+ * Contestants with the same number of threads share rounds. Those with another number follow when these are closed,
+ * since ExecuTorch has one thread pool per process, which the last loaded model resizes for all.
  *
- * Runs on the calling thread, which should be no phone's main thread.
+ * Runs on the calling thread, which must not be a phone's main thread.
  *
- * @property cancelled asked before every inference.
- * @property progress told before each step.
+ * @property cancelled Called before every inference; true cancels the measurement.
+ * @property progress Called before each step.
  */
 class Profiler(
     private val protocol: Protocol,
@@ -48,17 +48,17 @@ class Profiler(
     private val progress: (Progress) -> Unit = {},
 ) {
     /**
-     * The report of a measurement.
+     * Measures the contestants and returns the report.
      *
-     * @throws WrongSettings there are no contestants.
-     * @throws CancellationException it was cancelled; nothing is left loaded, then or at any other end.
+     * @throws InvalidSettings If there are no contestants.
+     * @throws CancellationException If it was cancelled. No model stays loaded, however it ends.
      */
-    fun report(occasion: Occasion, contestants: List<Contestant>): DeviceReport {
-        if (contestants.isEmpty()) throw WrongSettings("There is nothing to measure.", "At least one model is needed.")
-        return Measurement(contestants).use { it.report(occasion) }
+    fun report(reportContext: ReportContext, contestants: List<Contestant>): DeviceReport {
+        if (contestants.isEmpty()) throw InvalidSettings("There is nothing to measure.", "Choose at least one model.")
+        return Measurement(contestants).use { it.report(reportContext) }
     }
 
-    /** One measurement under way. */
+    /** A running measurement. */
     private inner class Measurement(contestants: List<Contestant>) : AutoCloseable {
         private val began = clock.nanoseconds()
         private val heat = ArrayList<ThermalSample>()
@@ -69,24 +69,24 @@ class Profiler(
 
         override fun close() = entries.forEach(Entry::close)
 
-        fun report(occasion: Occasion): DeviceReport {
+        fun report(reportContext: ReportContext): DeviceReport {
             val before = Conditions(phone.lowPower(), phone.battery(), phone.charging())
             feel()
             entries.groupBy { it.contestant.threads }.values.forEach(::measure)
             progress(Progress("", 1.0))
             return DeviceReport(
-                created = occasion.created,
-                app = occasion.app,
-                fixture = occasion.fixture,
-                versions = occasion.versions,
-                device = occasion.device,
+                created = reportContext.created,
+                app = reportContext.app,
+                fixture = reportContext.fixture,
+                versions = reportContext.versions,
+                device = reportContext.device,
                 settings = settings(),
                 conditions = before.copy(thermal = heat.toList()),
                 results = entries.map(results::getValue),
             )
         }
 
-        /** Measures those that run on one number of threads, and closes them. */
+        /** Measures the contestants with one number of threads, and closes them. */
         private fun measure(group: List<Entry>) {
             repeat(protocol.rounds) {
                 for (entry in group) {
@@ -131,7 +131,7 @@ class Profiler(
             }
         }
 
-        /** Inferences until the clock shows [end]; at least one. */
+        /** Runs inferences until the clock shows [end]; at least one. */
         private fun timedUntil(entry: Entry, end: Long): List<Double> {
             val samples = arrayListOf(timed(entry))
             while (clock.nanoseconds() < end) samples += timed(entry)
@@ -147,8 +147,8 @@ class Profiler(
             if (cancelled()) throw CancellationException("The measurement was cancelled.")
         }
 
-        /** Notes how hot the phone is, if it tells. */
-        private fun feel(): Heat? = phone.heat()?.also {
+        /** Records the phone's thermal state, if known. */
+        private fun feel(): ThermalReading? = phone.thermal()?.also {
             heat += ThermalSample((clock.nanoseconds() - began) / 1e9, it.state, it.headroom)
         }
 
@@ -159,7 +159,7 @@ class Profiler(
 
         private fun nanoseconds(seconds: Double): Long = (seconds * 1e9).toLong()
 
-        /** Of turns by the clock, the iterations are those of the slowest. */
+        /** For turns of fixed duration, reports the iterations of the slowest turn. */
         private fun settings(): Settings = Settings(
             threads = entries.first().contestant.threads,
             batch = 1,

@@ -1,29 +1,29 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 
-/** How long a turn is. */
+/** The length of a contestant's turn in a round. */
 sealed interface Turn {
-    /** So many inferences. */
+    /** A number of inferences. */
     data class Iterations(val count: Int) : Turn
 
-    /** As many inferences as begin within so many seconds; at least one. */
+    /** A duration in seconds. Every inference that begins within it counts; there is at least one. */
     data class Seconds(val seconds: Double) : Turn
 }
 
 /**
- * How a benchmark is run.
+ * The settings of a benchmark.
  *
- * Contestants of as many threads take turns, so that a phone that grows hot slows all of them. Then each has its
- * sustained run, if asked.
+ * Rounds interleave the contestants with the same number of threads, so that throttling slows all of them. After the
+ * rounds, each has its sustained run, if there is one.
  *
- * @property warmUp inferences at the beginning of each turn that do not count.
- * @property turn the inferences that do.
- * @property rounds how often each contestant has its turn. From fewer than 7, `shvit-mobile devices` has no interval of
- *   a slowdown.
- * @property sustainedSeconds how long a contestant runs without a pause after the rounds; 0 for not at all.
- * @property windowSeconds the stretches of a sustained run that are summed up.
- * @throws WrongSettings a number is out of its range.
+ * @property warmUp Warm-up inferences at the start of each turn.
+ * @property turn The measured inferences of each turn.
+ * @property rounds The number of rounds. With fewer than 7, `shvit-mobile devices` cannot compute the interval of a
+ *   slowdown.
+ * @property sustainedSeconds The length of each sustained run after the rounds; 0 for none.
+ * @property windowSeconds The length of a sustained run's windows.
+ * @throws InvalidSettings If a number is out of range.
  */
 data class Protocol(
     val warmUp: Int = 5,
@@ -38,15 +38,15 @@ data class Protocol(
             is Turn.Seconds -> turn.seconds
         }
         if (warmUp < 0 || rounds < 1 || !(length > 0 && length.isFinite())) {
-            throw WrongSettings(
-                "A warm-up of $warmUp, $rounds rounds and a turn of $length cannot be run.",
-                "A turn has at least one inference or lasts a while, and there is at least one round.",
+            throw InvalidSettings(
+                "$warmUp warm-up inferences, $rounds rounds and a turn of $length cannot be run.",
+                "The warm-up must be at least 0; rounds and the length of a turn must be above 0.",
             )
         }
         if (!(sustainedSeconds >= 0 && sustainedSeconds.isFinite() && windowSeconds > 0 && windowSeconds.isFinite())) {
-            throw WrongSettings(
+            throw InvalidSettings(
                 "A sustained run of $sustainedSeconds s in windows of $windowSeconds s cannot be run.",
-                "The run lasts 0 seconds or longer, and a window longer than 0.",
+                "The run must be at least 0 s long, and a window longer than 0 s.",
             )
         }
     }

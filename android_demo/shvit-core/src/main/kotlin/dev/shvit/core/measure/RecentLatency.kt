@@ -1,14 +1,14 @@
 package dev.shvit.core.measure
 
 /**
- * The median of the latest samples, which a live view shows: a single frame's latency is too restless to read.
+ * The running median of the last latencies for a live view, which is steadier than single values.
  *
- * @property kept how many samples count; older ones are forgotten.
+ * @property kept How many latencies the median covers.
  */
 class RecentLatency(private val kept: Int = 30) {
     private val samples = ArrayDeque<Double>()
 
-    /** Adds a sample, in milliseconds, and gives the median of those that count. */
+    /** Adds a latency in milliseconds and returns the current median. */
     fun add(milliseconds: Double): Double {
         if (samples.size == kept) samples.removeFirst()
         samples.addLast(milliseconds)

@@ -9,18 +9,18 @@ import java.security.DigestInputStream
 import java.security.MessageDigest
 
 /**
- * The artifacts of an app as files of its own, since a runtime maps files into memory and assets are none.
+ * An app's artifacts as files, since runtimes map files into memory, and assets are not files.
  *
- * An artifact's file is named after its SHA-256, which is checked while it is copied. It appears whole or not at all;
- * what is there has been checked. Used by one thread at a time.
+ * A file is named after the artifact's SHA-256, which is verified during the copy. Copies are atomic, so every
+ * existing file has been verified. Use it from one thread at a time.
  *
- * @property folder which holds nothing else; made if need be.
+ * @property folder The cache's folder, created if needed. It must not contain anything else.
  */
 class ArtifactCache(private val folder: File) {
     /**
-     * The file of a model's artifact, copied and checked if it is not there.
+     * Returns the file of a model's artifact. Copies and verifies it if needed.
      *
-     * @throws BadModel it is missing, not what its manifest says, or there is no room for it.
+     * @throws BadModel If it is missing, differs from its manifest, or does not fit on the phone.
      */
     fun file(model: StoredModel): File {
         val expected = model.manifest.artifact
@@ -29,25 +29,25 @@ class ArtifactCache(private val folder: File) {
         folder.mkdirs()
         val part = File(folder, "${expected.sha256}$PART")
         try {
-            val actual = model.open().use { copied(it, part) }
+            val actual = model.open().use { copy(it, part) }
             model.refuseOther(actual)
             if (!part.renameTo(file)) throw IOException("${file.name} cannot be renamed")
         } catch (reason: IOException) {
-            throw BadModel("${model.artifact} cannot be copied: ${reason.message}.", "It is run from a copy.", ROOM)
+            throw BadModel("${model.artifact} cannot be copied: ${reason.message}.", "The app runs a copy.", ROOM)
         } finally {
             part.delete()
         }
         return file
     }
 
-    /** Deletes the artifacts of models that are no longer there, and what an interrupted copy has left. */
+    /** Deletes the artifacts of other models, and what an interrupted copy left. */
     fun keepOnly(models: List<StoredModel>) {
         val kept = models.map { it.manifest.artifact.sha256 }.toSet()
         folder.listFiles().orEmpty().filter { it.name !in kept }.forEach(File::delete)
     }
 
-    /** Copies a stream to a file, onto the disk, and returns its SHA-256. */
-    private fun copied(source: InputStream, to: File): String {
+    /** Copies a stream to a file, flushes it to storage, and returns its SHA-256. */
+    private fun copy(source: InputStream, to: File): String {
         val digest = MessageDigest.getInstance("SHA-256")
         FileOutputStream(to).use { target ->
             DigestInputStream(source, digest).copyTo(target)
@@ -58,6 +58,6 @@ class ArtifactCache(private val folder: File) {
 
     private companion object {
         const val PART = ".part"
-        const val ROOM = "Make room on the phone, or put the model into the app again: shvit-mobile embed"
+        const val ROOM = "Free some storage on the phone, or embed the model again: shvit-mobile embed MODEL.pte"
     }
 }

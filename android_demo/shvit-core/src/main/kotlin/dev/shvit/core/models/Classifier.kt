@@ -3,20 +3,20 @@ package dev.shvit.core.models
 import dev.shvit.core.images.Pixels
 import java.io.Closeable
 
-/** A loaded model, whatever runs it. Used by one thread at a time. */
+/** A loaded model of any runtime. Use it from one thread at a time. */
 interface Classifier : Closeable {
     /**
-     * Lays pixels out as the artifact's input. Apart from [Inference.run], so that a benchmark times the model alone,
-     * as it does on a computer.
+     * Prepares the artifact's input. It is separate from [Inference.run], so that a benchmark measures only the model,
+     * as on a computer.
      */
-    fun prepared(pixels: Pixels): Inference
+    fun prepare(pixels: Pixels): Inference
 }
 
-/** The model and one input of it; may be run any number of times. */
+/** The model with one input. It can run any number of times. */
 fun interface Inference {
-    /** The logits, one a class. */
+    /** Returns the logits, one per class. */
     fun run(): FloatArray
 }
 
-/** The logits for pixels, one a class. */
-fun Classifier.logits(pixels: Pixels): FloatArray = prepared(pixels).run()
+/** Returns the logits for pixels, one per class. */
+fun Classifier.logits(pixels: Pixels): FloatArray = prepare(pixels).run()

@@ -4,20 +4,20 @@ import java.io.File
 import java.io.IOException
 import java.io.InputStream
 
-/** Where models lie; an interface since an Android app's assets are no files. Paths are relative, with slashes. */
+/** The files of models. An interface, since an Android app's assets are not files. Paths are relative, with slashes. */
 interface Files {
-    /** The names in a folder, in any order; none where there is no such folder, or where it is a file. */
+    /** Returns the names in a folder, in any order; none if it does not exist or is a file. */
     fun names(folder: String): List<String>
 
     /**
-     * The bytes of a file, to be closed by the caller.
+     * Opens a file; the caller closes it.
      *
-     * @throws IOException there is no such file.
+     * @throws IOException If it does not exist.
      */
     fun open(file: String): InputStream
 }
 
-/** The files under a folder. */
+/** The files in a folder. */
 class FolderFiles(private val root: File) : Files {
     override fun names(folder: String): List<String> = root.resolve(folder).list().orEmpty().toList()
 

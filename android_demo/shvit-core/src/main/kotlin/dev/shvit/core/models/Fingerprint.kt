@@ -4,11 +4,11 @@ import java.io.IOException
 import java.security.MessageDigest
 
 /**
- * The SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name, as
- * `shvit_mobile/fingerprints.py` takes it.
+ * Returns the SHA-256 of a file, or of a folder: over its files' relative names, lengths and bytes, sorted by name, as
+ * in Python.
  *
  * @return 64 hexadecimal digits.
- * @throws IOException there is nothing at [path], or it cannot be read.
+ * @throws IOException If [path] does not exist, or cannot be read.
  */
 fun sha256(files: Files, path: String): String {
     val digest = MessageDigest.getInstance("SHA-256")
@@ -16,7 +16,7 @@ fun sha256(files: Files, path: String): String {
     return hexadecimal(digest.digest())
 }
 
-/** The SHA-256 of bytes, in 64 hexadecimal digits. */
+/** Returns the SHA-256 of bytes, in 64 hexadecimal digits. */
 fun sha256(bytes: ByteArray): String = hexadecimal(MessageDigest.getInstance("SHA-256").digest(bytes))
 
 private fun MessageDigest.addFile(files: Files, path: String) {
@@ -30,7 +30,7 @@ private fun MessageDigest.addFile(files: Files, path: String) {
     }
 }
 
-/** Adds what is in a folder; [inside] is its name in the one that is fingerprinted, with a slash at its end. */
+/** Adds the files of a folder; [inside] is its path in the hashed folder, with a slash at its end. */
 private fun MessageDigest.addFolder(files: Files, folder: String, inside: String) {
     for (name in files.names(folder).sortedWith(BY_CODE_POINT)) {
         val path = "$folder/$name"
@@ -44,7 +44,7 @@ private fun MessageDigest.addFolder(files: Files, folder: String, inside: String
     }
 }
 
-/** Python's order of texts; Java's differs past U+FFFF. UTF-8 has the order of code points. */
+/** Python's order of texts, by code points. Java's differs above U+FFFF; UTF-8 bytes have the order of code points. */
 private val BY_CODE_POINT = Comparator<String> { first, second ->
     val (one, other) = first.toByteArray() to second.toByteArray()
     val differs = (0 until minOf(one.size, other.size)).firstOrNull { one[it] != other[it] }

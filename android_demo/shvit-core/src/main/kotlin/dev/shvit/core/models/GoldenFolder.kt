@@ -10,26 +10,26 @@ import java.io.IOException
 import kotlin.math.abs
 import kotlin.math.log10
 
-/** Makes an upright, opaque picture of an encoded one; on a phone `BitmapFactory` does. */
+/** Decodes an encoded image into an upright, opaque picture; on a phone with `BitmapFactory`. */
 fun interface Decoder {
-    fun decoded(encoded: ByteArray): Picture
+    fun decode(encoded: ByteArray): Picture
 }
 
-/** The goldens of an artifact and their folder. */
+/** An artifact's goldens and their folder. */
 class GoldenFolder(val goldens: Goldens, private val files: Files, private val folder: String) {
     /**
-     * Checks an app against the goldens, preprocessing apart from inference, so that a person sees which one is off.
+     * Runs the golden check, in two parts: preprocessing and inference.
      *
-     * The app makes pixels of each encoded picture, which are compared with the stored ones; then the artifact is given
-     * the stored pixels, and its logits are compared.
+     * Preprocessing: the app's pixels of each encoded picture are compared with the stored ones. Inference: the
+     * artifact runs on the stored pixels, and its logits are compared.
      *
-     * @param preprocess what the app makes of a decoded picture: [dev.shvit.core.images.Preprocessor.pixels].
-     * @throws BadModel a file is missing or damaged, or the model has another number of classes.
+     * @param preprocess The app's preprocessing of a decoded picture: [dev.shvit.core.images.Preprocessor.pixels].
+     * @throws BadModel If a file is missing or damaged, or the model has another number of classes.
      */
     fun check(decoder: Decoder, preprocess: (Picture) -> Pixels, classifier: Classifier): GoldenCheck {
         val answers = goldens.images.map { image ->
             val stored = pixels(image)
-            val own = preprocess(decoder.decoded(bytes(image.image, image.imageSha256)))
+            val own = preprocess(decoder.decode(bytes(image.image, image.imageSha256)))
             Answer(own.differenceFrom(stored), image.logits, logits(classifier, stored, image))
         }
         val pixels = answers.maxOf { it.pixels }
@@ -54,7 +54,7 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
     private fun logits(classifier: Classifier, pixels: Pixels, image: GoldenImage): List<Double> {
         val logits = classifier.logits(pixels).map(Float::toDouble)
         if (logits.size != image.logits.size) {
-            throw BadModel("The model gave ${logits.size} logits and its goldens have ${image.logits.size}.", OTHER)
+            throw BadModel("The model has ${logits.size} logits, but its goldens have ${image.logits.size}.", OTHER)
         }
         return logits
     }
@@ -63,20 +63,20 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
         val bytes = try {
             files.bytes("$folder/$name")
         } catch (reason: IOException) {
-            throw BadModel("$folder/$name cannot be read: ${reason.message}.", "The goldens name it.", AGAIN)
+            throw BadModel("$folder/$name cannot be read: ${reason.message}.", "The goldens list this file.", AGAIN)
         }
-        if (sha256(bytes) != sha256) throw BadModel("$folder/$name is damaged.", "Its SHA-256 is another one.", AGAIN)
+        if (sha256(bytes) != sha256) throw BadModel("$folder/$name is damaged.", "Its SHA-256 differs.", AGAIN)
         return bytes
     }
 
     private companion object {
-        const val OTHER = "They may be another model's."
+        const val OTHER = "The goldens may belong to another model."
     }
 }
 
-/** What a device made of one golden. */
+/** A device's results for one golden. */
 private class Answer(val pixels: Double, val expected: List<Double>, val actual: List<Double>) {
-    /** The largest difference of a logit; of one that is no number, the largest that JSON can tell. */
+    /** The largest difference of a logit; the largest finite number if one is NaN. */
     val largest: Double = expected.indices.maxOfOrNull { abs(expected[it] - actual[it]) }
         ?.let { if (it.isFinite()) it else Double.MAX_VALUE } ?: 0.0
 
@@ -85,7 +85,10 @@ private class Answer(val pixels: Double, val expected: List<Double>, val actual:
     private fun largestPlace(logits: List<Double>): Int = logits.indices.maxByOrNull { logits[it] } ?: -1
 }
 
-/** 10 log10(sum r^2 / sum (r - a)^2), in dB; infinite where they are equal, and below all where one is no number. */
+/**
+ * 10 log10(sum r^2
+ * sum (r - a)^2) in dB; infinite if they are equal, and the lowest number if one is NaN.
+ */
 private fun sqnr(reference: List<Double>, actual: List<Double>): Double {
     val noise = reference.indices.sumOf { (reference[it] - actual[it]) * (reference[it] - actual[it]) }
     if (noise == 0.0) return Double.POSITIVE_INFINITY

@@ -9,35 +9,36 @@ import java.io.IOException
 import java.io.InputStream
 
 /**
- * A model in its folder, as `shvit-mobile embed` puts it there.
+ * A model in its folder, as `shvit-mobile embed` stores it.
  *
- * @property stem the folder's name, and that of the artifact without its suffix.
+ * @property stem The folder's name, which is the artifact's name without suffix.
+ * @property manifest The artifact's manifest.
  */
 class StoredModel internal constructor(val stem: String, val manifest: Manifest, private val files: Files) {
-    /** Where the artifact is, in the store's files. */
+    /** The artifact's path in the store. */
     val artifact: String get() = "$stem/${manifest.artifact.name}"
 
     /**
-     * Reads the artifact once and compares it with its manifest: damaged weights load and run everywhere.
+     * Verifies that the artifact matches its manifest. A runtime would load and run damaged weights without an error.
      *
-     * @throws BadModel it is missing, or not what its manifest says.
+     * @throws BadModel If it is missing, or differs from its manifest.
      */
     fun verify() = refuseOther(artifact, manifest.artifact.sha256)
 
     /**
-     * The bytes of the artifact, to be closed by the caller.
+     * Opens the artifact; the caller closes it.
      *
-     * @throws IOException it is missing.
+     * @throws IOException If it is missing.
      */
     internal fun open(): InputStream = files.open(artifact)
 
-    /** Refuses the artifact if this is not its SHA-256. */
+    /** Rejects the artifact if its SHA-256 differs. */
     internal fun refuseOther(sha256: String) = refuseOther(artifact, manifest.artifact.sha256, sha256)
 
     /**
-     * The goldens, compared with the manifest; null where the model came without.
+     * Returns the verified goldens; null if the manifest names none.
      *
-     * @throws ShvitException they are missing, damaged or another artifact's.
+     * @throws ShvitException If they are missing, damaged, or belong to another artifact.
      */
     fun goldens(): GoldenFolder? = manifest.goldens?.let(::goldens)
 
@@ -46,8 +47,8 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
         refuseOther(folder, named.sha256)
         val goldens = Goldens.read(readText(files, "$folder/${Goldens.FILE}"), "$folder/${Goldens.FILE}")
         if (goldens.artifactSha256 != manifest.artifact.sha256) {
-            val why = "They should be those of ${manifest.artifact.name}."
-            throw BadModel("$folder holds the goldens of another artifact.", why, AGAIN)
+            val why = "They must belong to ${manifest.artifact.name}."
+            throw BadModel("$folder contains the goldens of another artifact.", why, AGAIN)
         }
         return GoldenFolder(goldens, files, folder)
     }
@@ -56,25 +57,25 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
         val actual = try {
             sha256(files, path)
         } catch (reason: IOException) {
-            throw BadModel("$path cannot be read: ${reason.message}.", "Its manifest names it.", AGAIN)
+            throw BadModel("$path cannot be read: ${reason.message}.", "The manifest names this file.", AGAIN)
         }
         refuseOther(path, expected, actual)
     }
 
     private fun refuseOther(path: String, expected: String, actual: String) {
         if (actual != expected) {
-            val why = "Its SHA-256 begins with ${actual.take(DIGITS)} and should with ${expected.take(DIGITS)}."
-            throw BadModel("$path is not what its manifest says.", why, AGAIN)
+            val why = "Its SHA-256 begins with ${actual.take(DIGITS)}, expected ${expected.take(DIGITS)}."
+            throw BadModel("$path differs from its manifest.", why, AGAIN)
         }
     }
 
     private companion object {
-        /** Of a SHA-256, as many as a person compares. */
+        /** The number of a SHA-256's digits to show. */
         const val DIGITS = 12
     }
 }
 
-/** What is in one folder of a store: a model, or what is wrong with it. */
+/** A folder of a store: a model, or the reason why it is unusable. */
 sealed interface Stored {
     val stem: String
 
@@ -85,9 +86,9 @@ sealed interface Stored {
     data class Broken(override val stem: String, val reason: ShvitException) : Stored
 }
 
-/** The models of an app: a folder of folders, each with an artifact, its manifest and its goldens. */
+/** The models of an app: a folder with one folder per model, each with artifact, manifest and goldens. */
 class ModelStore(private val files: Files) {
-    /** What is in the store, by name; a broken model does not hide the others. */
+    /** Returns the store's models, sorted by name. An unusable model does not hide the others. */
     fun models(): List<Stored> = files.names("").sorted().filter { files.names(it).isNotEmpty() }.map { stem ->
         try {
             Stored.Usable(model(stem))
@@ -97,24 +98,24 @@ class ModelStore(private val files: Files) {
     }
 
     /**
-     * A model by the name of its folder. Its artifact is not read yet: see [StoredModel.verify].
+     * Returns the model of a folder. Does not read its artifact yet: see [StoredModel.verify].
      *
-     * @throws ShvitException there is none, or its manifest cannot be read.
+     * @throws ShvitException If it does not exist, or its manifest cannot be read.
      */
     fun model(stem: String): StoredModel {
         val path = "$stem/$stem.manifest.json"
         val manifest = Manifest.read(readText(files, path), path)
         if (manifest.artifact.name !in files.names(stem)) {
-            throw BadModel("$stem/${manifest.artifact.name} is not there.", "Its manifest names it.", AGAIN)
+            throw BadModel("$stem/${manifest.artifact.name} does not exist.", "The manifest names this file.", AGAIN)
         }
         return StoredModel(stem, manifest, files)
     }
 }
 
-internal const val AGAIN = "Put the model into the app again: shvit-mobile embed"
+internal const val AGAIN = "Embed the model again: shvit-mobile embed MODEL.pte"
 
 private fun readText(files: Files, path: String): String = try {
     files.bytes(path).decodeToString()
 } catch (reason: IOException) {
-    throw BadModel("$path cannot be read: ${reason.message}.", "Every model has one in its folder.", AGAIN)
+    throw BadModel("$path cannot be read: ${reason.message}.", "Every model's folder contains a manifest.", AGAIN)
 }

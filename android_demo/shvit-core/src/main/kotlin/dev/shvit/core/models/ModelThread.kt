@@ -6,18 +6,18 @@ import java.util.concurrent.Future
 import java.util.concurrent.atomic.AtomicBoolean
 
 /**
- * The one thread on which an app loads, runs and closes its models: off the main thread, and never two at a time.
+ * The thread on which an app loads, runs and closes its models: off the main thread, and never two at a time.
  *
- * @param name of the thread, as debuggers show it.
+ * @param name The thread's name in debuggers.
  */
 class ModelThread(name: String = "shvit") : AutoCloseable {
     private val executor: ExecutorService = Executors.newSingleThreadExecutor { Thread(it, name) }
     private val busy = AtomicBoolean()
 
-    /** Does something after all that was submitted before; what it throws, `get` of the future throws. */
+    /** Runs a task after all submitted ones. The future's `get` throws what the task throws. */
     fun <T> submit(task: () -> T): Future<T> = executor.submit(task)
 
-    /** Does something, such as with a camera's frame, unless another such thing waits or is under way; then null. */
+    /** Runs a task, such as classifying a camera frame; returns null if another such task waits or runs. */
     fun <T> submitIfIdle(task: () -> T): Future<T>? {
         if (!busy.compareAndSet(false, true)) return null
         return executor.submit<T> {
@@ -29,6 +29,6 @@ class ModelThread(name: String = "shvit") : AutoCloseable {
         }
     }
 
-    /** Ends the thread when all that was submitted is done; nothing can be submitted from now on. Does not wait. */
+    /** Ends the thread when all submitted tasks are done. Rejects new tasks and does not wait. */
     override fun close() = executor.shutdown()
 }

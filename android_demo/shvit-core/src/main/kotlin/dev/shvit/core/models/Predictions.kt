@@ -4,15 +4,15 @@ import dev.shvit.core.BadModel
 import kotlin.math.exp
 
 /**
- * A class and how likely the model holds it to be.
+ * A class and its probability.
  *
- * @property index of the class.
- * @property label the class's name.
- * @property probability 0 to 1.
+ * @property index The class's index.
+ * @property label The class's name.
+ * @property probability The probability, from 0 to 1.
  */
 data class Prediction(val index: Int, val label: String, val probability: Double)
 
-/** exp of each logit over the sum of all; the largest is subtracted first, so that none overflows. */
+/** Returns the softmax of logits. Subtracts the maximum first, so that exp does not overflow. */
 fun softmax(logits: FloatArray): DoubleArray {
     val largest = logits.maxOrNull() ?: return DoubleArray(0)
     val powers = DoubleArray(logits.size) { exp((logits[it] - largest).toDouble()) }
@@ -21,17 +21,17 @@ fun softmax(logits: FloatArray): DoubleArray {
 }
 
 /**
- * The likeliest classes, likeliest first; of two as likely, the first of the model's.
+ * Returns the most likely classes, most likely first. The lower index wins a tie.
  *
- * @param count at most so many.
- * @throws BadModel there are not as many logits as labels, or one is not finite.
+ * @param count The maximum number of classes.
+ * @throws BadModel If the numbers of logits and labels differ, or a logit is not finite.
  */
 fun predictions(logits: FloatArray, labels: List<String>, count: Int = 5): List<Prediction> {
     if (logits.size != labels.size) {
-        throw BadModel("The model gave ${logits.size} logits for ${labels.size} labels.", "Each class has one.")
+        throw BadModel("The model returned ${logits.size} logits for ${labels.size} labels.", "Each class needs one.")
     }
     if (!logits.all(Float::isFinite)) {
-        throw BadModel("The model gave a logit that is not a number.", "The artifact may be damaged.")
+        throw BadModel("The model returned a logit that is not a finite number.", "The artifact may be damaged.")
     }
     val probabilities = softmax(logits)
     return logits.indices.sortedByDescending { logits[it] }.take(count)

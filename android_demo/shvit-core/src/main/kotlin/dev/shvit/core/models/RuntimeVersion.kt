@@ -5,42 +5,42 @@ import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Target
 
 /**
- * Refuses a model that this version of ExecuTorch does not run for certain.
+ * Rejects a model that this version of ExecuTorch may not run.
  *
- * @param runtime the version that the app links; what stands behind a plus does not count.
- * @throws BadModel it is no ExecuTorch program, or another version wrote it.
+ * @param runtime The version that the app links; a part after a plus is ignored.
+ * @throws BadModel If it is not an ExecuTorch program, or another version wrote it.
  */
 fun Manifest.checkExecuTorch(runtime: String) {
     if (target != Target.EXECUTORCH) {
         throw BadModel(
-            "${artifact.name} was made for ${target.word}.",
-            "On Android ExecuTorch programs run.",
-            "Make one: shvit-mobile export --target executorch",
+            "${artifact.name} is for ${target.word}.",
+            "This library runs ExecuTorch programs.",
+            "Export one: shvit-mobile export --target executorch",
         )
     }
     val wrote = versions["executorch"] ?: "unknown"
     if (wrote.substringBefore('+') != runtime.substringBefore('+')) {
         throw BadModel(
             "${artifact.name} was written by ExecuTorch $wrote, and this app runs $runtime.",
-            "A program runs for certain only with the version that wrote it.",
+            "A program is only guaranteed to run with the version that wrote it.",
             "Export it again with executorch==$runtime",
         )
     }
 }
 
 /**
- * How reports name what runs a model: "ExecuTorch 1.4.1 (XNNPACK)".
+ * Returns the runtime's name for reports: "ExecuTorch 1.4.1 (XNNPACK)".
  *
- * @param runtime the version that the app links.
+ * @param runtime The version that the app links.
  */
-fun Manifest.engine(runtime: String): String = "ExecuTorch $runtime${delegation?.let { " (${it.name})" }.orEmpty()}"
+fun Manifest.engineName(runtime: String): String = "ExecuTorch $runtime${delegation?.let { " (${it.name})" }.orEmpty()}"
 
 /**
- * The versions in a report: shvit-mobile's, which exported what is measured, the runtime's and the system's.
+ * Returns the versions for a report: of the exporter (shvit-mobile), the runtime and the system.
  *
- * @param measured the models; where several versions exported them, all are told.
+ * @param measured The models; if several versions exported them, all are listed.
  */
-fun versionsOf(measured: List<Manifest>, runtime: String, system: String): Map<String, String> {
+fun collectVersions(measured: List<Manifest>, runtime: String, system: String): Map<String, String> {
     val exporters = measured.mapNotNull { it.versions[EXPORTER] }.distinct().sorted().joinToString()
     val known = mapOf("executorch" to runtime, "android" to system)
     return if (exporters.isEmpty()) known else mapOf(EXPORTER to exporters) + known

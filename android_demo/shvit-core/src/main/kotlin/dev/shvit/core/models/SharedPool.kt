@@ -1,29 +1,30 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 
 /**
- * The one pool of threads that all loaded models of a process share.
+ * The thread pool that all loaded models of a process share.
  *
- * ExecuTorch makes a new pool when a model asks for another number of threads, and destroys the old one, which models
- * that are loaded already go on using: the process crashes. So all models that are loaded at a time have to agree.
+ * ExecuTorch creates a new pool when a model asks for another number of threads, and destroys the old one while loaded
+ * models still use it, which crashes the process. So all models that are loaded at the same time must use the same
+ * number.
  */
 class SharedPool {
     private var threads = 0
     private var users = 0
 
     /**
-     * Enters a model.
+     * Registers a model.
      *
-     * @return to be closed when the model is gone.
-     * @throws WrongSettings models with another number of threads are loaded.
+     * @return A handle to close when the model is closed.
+     * @throws InvalidSettings If models with another number of threads are loaded.
      */
     @Synchronized
     fun enter(threads: Int): AutoCloseable {
         if (users > 0 && threads != this.threads) {
-            throw WrongSettings(
-                "A model on $threads threads cannot be loaded beside one on ${this.threads}.",
-                "ExecuTorch has one pool of threads for all models of a process.",
+            throw InvalidSettings(
+                "A model with $threads threads cannot be loaded while one with ${this.threads} is.",
+                "ExecuTorch has one thread pool for all models of a process.",
                 "Close the other models first.",
             )
         }

@@ -2,44 +2,45 @@ package dev.shvit.core.screen
 
 import kotlin.math.abs
 
-/** How a camera's pictures fit a phone that is held in some way. Degrees are clockwise. */
+/** The geometry of camera pictures on a phone in any orientation. Degrees are clockwise. */
 object CameraGeometry {
     /** Width and height, in pixels. */
     data class Size(val width: Int, val height: Int)
 
     /**
-     * What to do to a camera's picture in a view that stretched it over itself: about the middle, scale each axis,
-     * turn, then scale both.
+     * The transformation of a camera picture that was stretched over a view: around the center, scale each axis,
+     * rotate, then scale both.
      */
     data class Fit(val scaleX: Double, val scaleY: Double, val degrees: Int, val zoom: Double)
 
     /**
-     * By how much a picture is turned to be upright on the display.
+     * Returns the rotation that makes a picture upright on the display.
      *
-     * @param sensor how far the sensor's picture is turned from the phone's natural position.
-     * @param display how far the display is turned from it.
-     * @param front whether the camera looks at whom the display looks at.
+     * @param sensor The rotation of the sensor's picture from the phone's natural position.
+     * @param display The rotation of the display from it.
+     * @param front Whether the camera faces the person who looks at the display.
      */
     fun upright(sensor: Int, display: Int, front: Boolean): Int =
         Math.floorMod(if (front) sensor + display else sensor - display, 360)
 
     /**
-     * The smallest size of at least [shorter] pixels on its shorter side, of 4:3 where there is one, which is all that
-     * the sensor sees; the largest where all are smaller, and null where there is none.
+     * Returns the smallest size whose shorter side has at least [shorter] pixels, preferably 4:3, which covers the
+     * whole sensor; the largest if all are smaller; null if there is none.
      */
-    fun chosen(sizes: List<Size>, shorter: Int): Size? {
+    fun chooseSize(sizes: List<Size>, shorter: Int): Size? {
         val whole = sizes.filter { abs(it.width * 3 - it.height * 4) <= 4 }.ifEmpty { sizes }
         val enough = whole.filter { minOf(it.width, it.height) >= shorter }
         return enough.minByOrNull(::area) ?: whole.maxByOrNull(::area)
     }
 
     /**
-     * The fit that fills a view with the picture, upright and in its own proportions.
+     * Returns the transformation that fills a view with the upright picture in its aspect ratio.
      *
-     * @param view of the view; [picture] of what the camera delivers.
+     * @param view The view's size.
+     * @param picture The size that the camera delivers.
      */
     fun fit(view: Size, picture: Size, sensor: Int, display: Int): Fit {
-        // Android turns the picture by the sensor's angle, as if the display were in its natural position.
+        // Android rotates the picture by the sensor's angle, as if the display were in its natural position.
         val natural = if (sensor % 180 == 0) picture else Size(picture.height, picture.width)
         val shown = if (display % 180 == 0) natural else Size(natural.height, natural.width)
         return Fit(

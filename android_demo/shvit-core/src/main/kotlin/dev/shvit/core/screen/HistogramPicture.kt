@@ -4,11 +4,11 @@ import dev.shvit.core.measure.Histogram
 import dev.shvit.core.measure.percentile
 
 /**
- * A histogram of latencies as it is drawn, in pixels from the upper left.
+ * A latency histogram as drawn, in pixels from the upper left corner.
  *
- * @property bars from left to right; empty bins have none.
- * @property marks where the percentiles are, from left to right.
- * @property least the latency at the left end, in milliseconds; [most] at the right.
+ * @property bars The bars from left to right, without empty bins.
+ * @property marks The percentiles' positions from left to right.
+ * @property least The latency at the left edge, in milliseconds; [most] at the right edge.
  */
 class HistogramPicture private constructor(
     val bars: List<Bar>,
@@ -16,10 +16,10 @@ class HistogramPicture private constructor(
     val least: Double,
     val most: Double,
 ) {
-    /** A bar that stands on the bottom edge. */
+    /** A bar on the bottom edge. */
     data class Bar(val left: Double, val top: Double, val right: Double, val bottom: Double)
 
-    /** A percentile: which, its latency in milliseconds, and how far from the left edge it is, in pixels. */
+    /** A percentile: its share, its latency in milliseconds, and its distance from the left edge in pixels. */
     data class Mark(val share: Int, val milliseconds: Double, val x: Double)
 
     companion object {
@@ -27,13 +27,13 @@ class HistogramPicture private constructor(
         private const val GAP = 0.1
 
         /**
-         * The picture of samples that fills a rectangle; the fullest bin reaches its top.
+         * Draws samples into a rectangle; the fullest bin reaches its top.
          *
-         * Half of a hundredth of the samples may lie beyond the right end: one pause of the system would otherwise
-         * press all others into one bar. They are counted in the last bar.
+         * The right edge leaves out up to 0.5% of the samples, which the last bin counts: otherwise one pause of the
+         * system would squeeze all others into one bar.
          *
-         * @param samples in milliseconds; at least one.
-         * @param width of the rectangle, in pixels, as [height].
+         * @param samples The latencies in milliseconds; at least one.
+         * @param width The width of the rectangle in pixels; [height] likewise.
          */
         fun of(samples: List<Double>, width: Double, height: Double, bins: Int = 32): HistogramPicture {
             val most = percentile(samples, 99.5)

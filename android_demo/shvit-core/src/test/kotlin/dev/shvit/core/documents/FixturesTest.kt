@@ -10,7 +10,7 @@ import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertTrue
 
-/** The fixtures that `tools/write_fixtures.py` writes and Python reads too. */
+/** Tests with the fixtures of `tools/write_fixtures.py`, which Python also reads. */
 class FixturesTest {
     private val fixtures = Shared.fixtures
 
@@ -23,7 +23,7 @@ class FixturesTest {
     private fun rewritten(kind: String, file: File): String = rewritten.getValue(kind)(file)
 
     @Test
-    fun `documents are written as they were read`() {
+    fun `a document that is read and written again is the same`() {
         val reports = jsonFiles("device_report") + jsonFiles("device_report_earlier")
         val documents = reports.map { "device_report" to it } +
             jsonFiles("manifest").map { "manifest" to it } +
@@ -34,7 +34,7 @@ class FixturesTest {
     }
 
     @Test
-    fun `what a newer minor version added is kept`() {
+    fun `unknown fields of a newer minor version are kept`() {
         for (kind in rewritten.keys) {
             val file = fixtures.resolve("newer_minor/$kind.json")
             val written = rewritten(kind, file)
@@ -44,7 +44,7 @@ class FixturesTest {
     }
 
     @Test
-    fun `every broken document is refused in words`() {
+    fun `every invalid document is rejected with its field`() {
         val cases = Shared.fields(fixtures.resolve("invalid/cases.json")).children("cases") {
             Triple(it.text("file"), it.text("document"), it.text("why"))
         }.filter { (_, kind, _) -> kind in rewritten }
@@ -57,15 +57,15 @@ class FixturesTest {
     }
 
     @Test
-    fun `the sentence names the file, what it should be and the field`() {
+    fun `an error names the file, its kind and the field`() {
         val file = fixtures.resolve("invalid/device_report/negative-time.json")
         val error = assertFailsWith<BadDocument> { DeviceReport.read(file.readText(), "run.json") }
         assertEquals("run.json is not a device report: results.0.load_ms: -1.5 is below 0.0.", error.what)
-        assertEquals("It may be damaged or hand-made.", error.why)
+        assertEquals("The file may be damaged or edited by hand.", error.why)
     }
 
     @Test
-    fun `a newer major version is refused with what to do`() {
+    fun `a newer major version is rejected with a hint`() {
         val file = fixtures.resolve("invalid/manifest/newer-major.json")
         val error = assertFailsWith<BadDocument> { Manifest.read(file.readText(), "shvit.manifest.json") }
         assertEquals("shvit.manifest.json is a manifest of version 2.0.", error.what)
@@ -73,7 +73,7 @@ class FixturesTest {
     }
 
     @Test
-    fun `what is not JSON or not an object is refused`() {
+    fun `a text that is not a JSON object is rejected`() {
         assertEquals(
             "a.json is not a manifest: line 2: a value is expected.",
             assertFailsWith<BadDocument> { Manifest.read("{\n \"kind\": }", "a.json") }.what,

@@ -7,7 +7,7 @@ import dev.shvit.core.measure.Latency
 import kotlin.test.Test
 import kotlin.test.assertEquals
 
-/** The fields of each class are those of its schema: what Python adds and Kotlin lacks shows here. */
+/** Compares the fields of each class with its schema, so that fields added in Python are not missed. */
 class SchemasTest {
     @Test
     fun `documents and their parts have the schema's fields`() {
@@ -25,12 +25,12 @@ class SchemasTest {
     }
 
     @Test
-    fun `closed lists have the schema's words`() {
+    fun `enumerations have the schema's values`() {
         val report = tree(tree(Shared.schemas.resolve("device_report.schema.json").readText()), "\$defs")
         assertEquals(words(report, "ThermalSample", "state"), ThermalState.entries.map { it.word })
-        assertEquals(words(report, "Result", "compute"), Compute.entries.map { it.word })
-        assertEquals(words(report, "Device", "kind"), DeviceKind.entries.map { it.word })
-        assertEquals(words(report, "DriftRow", "how"), How.entries.map { it.word })
+        assertEquals(words(report, "DeviceResult", "compute"), Compute.entries.map { it.word })
+        assertEquals(words(report, "DeviceInfo", "kind"), DeviceKind.entries.map { it.word })
+        assertEquals(words(report, "DriftRow", "how"), Execution.entries.map { it.word })
         val manifest = tree(Shared.schemas.resolve("manifest.schema.json").readText())
         assertEquals(words(manifest, "target"), Target.entries.map { it.word })
         assertEquals(words(manifest, "precision"), Precision.entries.map { it.word })
@@ -49,31 +49,31 @@ class SchemasTest {
     private fun tree(json: Json, name: String): Json.Object = (json as Json.Object).fields.getValue(name) as Json.Object
 
     private companion object {
-        /** Parts of a recipe, which an app does not look into. */
+        /** The parts of a recipe, which an app does not read. */
         val OF_THE_RECIPE =
-            setOf("Recipe", "ActivationRange", "CalibrationImages", "FineTuning", "Standing", "StepGain")
+            setOf("Recipe", "ActivationRange", "CalibrationImages", "FineTuning", "EvalMetrics", "PTQPassGain")
 
         val SHARE = Share(0.5, 0.4, 0.6)
         val ROW = DriftRow(
-            artifact = "", target = "", precision = "", how = How.NATIVE, engine = "", images = 1,
+            artifact = "", target = "", precision = "", how = Execution.NATIVE, engine = "", images = 1,
             agreement = SHARE, sqnrDb = 0.0, maxAbsError = 0.0, meanKl = 0.0,
         )
         val DRIFT = mapOf(
             "DriftRow" to ROW.json(),
-            "Share" to SHARE.json(),
+            "ProportionEstimate" to SHARE.json(),
             "McNemar" to McNemar(0, 0, 1.0).json(),
             "EmulatedCPU" to EmulatedCpu("", "", emptyList()).json(),
         )
         val MANIFEST = DRIFT + mapOf(
             "ArtifactFile" to ArtifactFile("", 0, "").json(),
             "Delegation" to Delegation("", 0, 0, emptyMap()).json(),
-            "Golden" to Golden(emptyList(), How.NATIVE, 0.0).json(),
+            "RampGolden" to Golden(emptyList(), Execution.NATIVE, 0.0).json(),
             "GoldensFolder" to GoldensFolder("", "").json(),
             "InputContract" to InputContract("", InputKind.TENSOR, InputValues.PIXELS, emptyList(), "").json(),
             "Inventory" to Inventory(emptyMap(), emptyMap()).json(),
             "OutputContract" to OutputContract("").json(),
             "Preprocessing" to Preprocessing().json(),
-            "Provenance" to Provenance("", 0, "", "", "").json(),
+            "ModelProvenance" to Provenance("", 0, "", "", "").json(),
         )
         val GOLDENS = mapOf(
             "GoldenImage" to GoldenImage("", "", "", "", emptyList(), emptyList()).json(),
@@ -81,19 +81,19 @@ class SchemasTest {
         )
         val LATENCY = Latency.of(listOf(1.0))
         val DEVICE_REPORT = DRIFT + mapOf(
-            "Conditions" to Conditions().json(),
-            "Device" to Device(DeviceKind.PHONE, "", "", 1).json(),
+            "DeviceConditions" to Conditions().json(),
+            "DeviceInfo" to Device(DeviceKind.PHONE, "", "", 1).json(),
             "GoldenCheck" to GoldenCheck(1, true, 0.0, true, 0.0, 0.0, 0.0, 1).json(),
-            "Latency" to LATENCY.json(),
-            "Ratio" to Ratio(1.0, 1.0, 1.0).json(),
-            "Result" to Result(
+            "LatencySummary" to LATENCY.json(),
+            "SpeedRatio" to Ratio(1.0, 1.0, 1.0).json(),
+            "DeviceResult" to Result(
                 name = "", engine = "", precision = "", loadMs = 0.0, firstMs = 0.0, latency = LATENCY,
                 samplesMs = emptyList(),
             ).json(),
-            "Roof" to Roof(0.0, "").json(),
-            "Settings" to Settings(1, 1, 1, 0, 1).json(),
+            "Roofline" to Roof(0.0, "").json(),
+            "BenchmarkSettings" to Settings(1, 1, 1, 0, 1).json(),
             "ThermalSample" to ThermalSample(0.0, ThermalState.FAIR).json(),
-            "Window" to Window(0.0, 1, 0.0).json(),
+            "SustainedWindow" to Window(0.0, 1, 0.0).json(),
         )
     }
 }

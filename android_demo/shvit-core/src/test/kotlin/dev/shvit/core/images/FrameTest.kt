@@ -14,9 +14,10 @@ class FrameTest {
     private fun plane(vararg samples: Int): Plane =
         Plane(ByteBuffer.wrap(ByteArray(samples.size) { samples[it].toByte() }), samples.size, 1)
 
-    private fun pixel(y: Int, u: Int, v: Int): Int = Frame(1, 1, plane(y), plane(u), plane(v)).picture().pixels.single()
+    private fun pixel(y: Int, u: Int, v: Int): Int =
+        Frame(1, 1, plane(y), plane(u), plane(v)).toPicture().pixels.single()
 
-    /** A plane of samples, laid out with gaps that hold something else; its last row ends with its last sample. */
+    /** Returns a plane with gaps between rows and samples. Its last row ends with its last sample. */
     private fun gapped(samples: ByteArray, width: Int, rowStride: Int, pixelStride: Int, before: Int): Plane {
         val rows = samples.size / width
         val noise = Random(7)
@@ -29,7 +30,7 @@ class FrameTest {
         return Plane(buffer, rowStride, pixelStride)
     }
 
-    /** The matrix of JPEG's JFIF, in floating point. */
+    /** Computes JFIF's color conversion in floating point. */
     private fun jfif(y: Int, u: Int, v: Int): List<Double> = listOf(
         y + 1.402 * (v - 128),
         y - 0.344136 * (u - 128) - 0.714136 * (v - 128),
@@ -37,7 +38,7 @@ class FrameTest {
     ).map { it.coerceIn(0.0, 255.0) }
 
     @Test
-    fun `colours are those of JPEG's matrix, rounded`() {
+    fun `colors follow JPEG's matrix, rounded`() {
         for (y in 0..255 step 5) for (u in 0..255 step 17) for (v in 0..255 step 15) {
             val actual = pixel(y, u, v)
             jfif(y, u, v).forEachIndexed { channel, expected ->
@@ -48,12 +49,12 @@ class FrameTest {
     }
 
     @Test
-    fun `black, white and grey have no colour`() {
-        for (grey in listOf(0, 77, 255)) assertEquals(grey * 0x010101, pixel(grey, 128, 128))
+    fun `black, white and gray stay neutral`() {
+        for (gray in listOf(0, 77, 255)) assertEquals(gray * 0x010101, pixel(gray, 128, 128))
     }
 
     @Test
-    fun `gaps between rows and samples do not count, and odd sides have colours of their own`() {
+    fun `strides are skipped, and odd sides have their own chroma`() {
         for ((width, height) in listOf(4 to 4, 5 to 3, 1 to 2, 7 to 1)) {
             val (columns, rows) = (width + 1) / 2 to (height + 1) / 2
             val random = Random(width)
@@ -72,31 +73,31 @@ class FrameTest {
                 gapped(u, columns, 2 * columns + 6, 2, 1),
                 gapped(v, columns, 2 * columns + 6, 2, 0),
             )
-            assertContentEquals(packed.picture().pixels, loose.picture().pixels, "$width x $height")
+            assertContentEquals(packed.toPicture().pixels, loose.toPicture().pixels, "$width x $height")
             val last = (width * height - 1).let { place ->
-                val colour = place / width / 2 * columns + place % width / 2
-                pixel(y[place].toInt() and 0xFF, u[colour].toInt() and 0xFF, v[colour].toInt() and 0xFF)
+                val color = place / width / 2 * columns + place % width / 2
+                pixel(y[place].toInt() and 0xFF, u[color].toInt() and 0xFF, v[color].toInt() and 0xFF)
             }
-            assertEquals(last, loose.picture().pixels.last())
+            assertEquals(last, loose.toPicture().pixels.last())
         }
     }
 
     @Test
-    fun `a frame is turned upright, and its buffers stay as they were`() {
+    fun `a frame is rotated upright, and its buffers do not change`() {
         val y = plane(10, 20, 30, 40, 50, 60).let { Plane(it.bytes, 3, 1) }
-        val colour = plane(128, 128).let { Plane(it.bytes, 2, 1) }
-        val frame = Frame(3, 2, y, colour, colour)
-        assertEquals(listOf(40, 10, 50, 20, 60, 30), frame.picture(clockwise = 90).pixels.map { it and 0xFF })
-        assertEquals(2, frame.picture(clockwise = 270).width)
+        val color = plane(128, 128).let { Plane(it.bytes, 2, 1) }
+        val frame = Frame(3, 2, y, color, color)
+        assertEquals(listOf(40, 10, 50, 20, 60, 30), frame.toPicture(clockwise = 90).pixels.map { it and 0xFF })
+        assertEquals(2, frame.toPicture(clockwise = 270).width)
         assertEquals(0, y.bytes.position())
         assertEquals(6, y.bytes.remaining())
     }
 
     @Test
-    fun `a plane that is too short and a frame without pixels are refused`() {
-        val colour = plane(128)
-        val error = assertFailsWith<BadPicture> { Frame(2, 2, Plane(plane(1, 2, 3).bytes, 2, 1), colour, colour) }
-        assertEquals("A plane of the frame holds 3 bytes.", error.what)
-        assertFailsWith<BadPicture> { Frame(0, 2, colour, colour, colour) }
+    fun `a short plane and a frame without pixels are rejected`() {
+        val color = plane(128)
+        val error = assertFailsWith<BadPicture> { Frame(2, 2, Plane(plane(1, 2, 3).bytes, 2, 1), color, color) }
+        assertEquals("A plane of the frame has 3 bytes.", error.what)
+        assertFailsWith<BadPicture> { Frame(0, 2, color, color, color) }
     }
 }

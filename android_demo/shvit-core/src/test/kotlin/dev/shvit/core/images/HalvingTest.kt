@@ -5,7 +5,7 @@ import kotlin.test.assertEquals
 
 class HalvingTest {
     @Test
-    fun `a picture is halved until it fits, and not once more`() {
+    fun `a picture is halved until it fits`() {
         assertEquals(1, sampleSize(4096, 4096, pixels = 1L shl 24))
         assertEquals(2, sampleSize(4098, 4096, pixels = 1L shl 24))
         assertEquals(4, sampleSize(16_320, 12_240, pixels = 1L shl 24))

@@ -1,7 +1,7 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.BadModel
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.InputContract
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.InputValues
@@ -27,19 +27,19 @@ class InputTensorTest {
     }
 
     @Test
-    fun `the ramp is the exporter's`() {
+    fun `the ramp equals the exporter's`() {
         assertEquals("c7302db91dad0a13ad4822c9c0248bb5a7124cd0f7825f3d85752c5074bf51dd", sha256(ramp.bytes))
     }
 
     @Test
-    fun `pixels lie by channel`() {
+    fun `pixels are ordered by channel`() {
         val tensor = image.tensor(ramp, preprocessing)
         assertContentEquals(floatArrayOf(0f, 3f, 6f, 9f, 7f), tensor.take(5).toFloatArray())
         assertEquals(50f, tensor[20])
     }
 
     @Test
-    fun `pixels lie in blocks with a border`() {
+    fun `pixels are stacked in blocks with a border`() {
         val tensor = blocks.tensor(ramp, preprocessing)
         assertEquals(12 * 4 * 3, tensor.size)
         assertEquals(
@@ -49,8 +49,8 @@ class InputTensorTest {
     }
 
     @Test
-    fun `normalised values are the exporter's, as an image and in blocks`() {
-        val normalised = image.copy(values = InputValues.NORMALISED)
+    fun `normalized values equal the exporter's, as an image and in blocks`() {
+        val normalised = image.copy(values = InputValues.NORMALIZED)
         assertEquals(
             "ed9727f4ec5029f249d0ce57ee8f665db34d10a9731834276ce6ec231ca0af63",
             fingerprint(normalised.tensor(ramp, preprocessing)),
@@ -63,9 +63,9 @@ class InputTensorTest {
     }
 
     @Test
-    fun `blocks without a border, and a border of other colours, are refused`() {
+    fun `blocks with a missing or invalid border are rejected`() {
         assertFailsWith<BadModel> { blocks.copy(border = null).tensor(ramp, preprocessing) }
-        assertFailsWith<WrongSettings> { spaceToDepth(FloatArray(60), 5, 4, listOf(0.0)) }
-        assertFailsWith<WrongSettings> { spaceToDepth(FloatArray(61), 5, 4, listOf(0.0, 0.0, 0.0)) }
+        assertFailsWith<InvalidSettings> { spaceToDepth(FloatArray(60), 5, 4, listOf(0.0)) }
+        assertFailsWith<InvalidSettings> { spaceToDepth(FloatArray(61), 5, 4, listOf(0.0, 0.0, 0.0)) }
     }
 }

@@ -9,7 +9,7 @@ class OrientationTest {
 
     /** Expected: Pillow's `ImageOps.exif_transpose` of the same pixels. */
     @Test
-    fun `each orientation of EXIF stands upright as in Python`() {
+    fun `every EXIF orientation becomes upright as in Python`() {
         val expected = mapOf(
             1 to listOf(1, 2, 3, 4, 5, 6),
             2 to listOf(3, 2, 1, 6, 5, 4),
@@ -21,21 +21,21 @@ class OrientationTest {
             8 to listOf(3, 6, 2, 5, 1, 4),
         )
         for ((exif, pixels) in expected) {
-            val upright = Orientation.ofExif(exif).upright(picture)
+            val upright = Orientation.fromExif(exif).upright(picture)
             assertEquals(pixels, upright.pixels.toList(), "orientation $exif")
             assertEquals(if (exif < 5) 3 to 2 else 2 to 3, upright.width to upright.height, "orientation $exif")
         }
     }
 
     @Test
-    fun `what is none of EXIF's leaves the picture alone`() {
-        for (exif in listOf(0, 9, -1)) assertSame(picture, Orientation.ofExif(exif).upright(picture))
+    fun `an invalid EXIF orientation leaves the picture as it is`() {
+        for (exif in listOf(0, 9, -1)) assertSame(picture, Orientation.fromExif(exif).upright(picture))
     }
 
     @Test
-    fun `degrees are quarters of a turn clockwise, whichever way they are counted`() {
+    fun `degrees map to clockwise quarter turns`() {
         val quarters =
             listOf(Orientation.UPRIGHT, Orientation.QUARTER, Orientation.HALF_TURN, Orientation.THREE_QUARTERS)
-        for (turns in -8..8) assertEquals(quarters[Math.floorMod(turns, 4)], Orientation.ofDegrees(90 * turns))
+        for (turns in -8..8) assertEquals(quarters[Math.floorMod(turns, 4)], Orientation.fromDegrees(90 * turns))
     }
 }

@@ -1,7 +1,7 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.BadPicture
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -11,9 +11,9 @@ class PictureTest {
     private fun pixel(red: Int, green: Int, blue: Int, alpha: Int = 0): Int =
         alpha shl 24 or (red shl 16) or (green shl 8) or blue
 
-    /** Expected: Pillow's `paste` of the same colours on white with their alpha. */
+    /** Expected: Pillow's `paste` of the same colors on white with their alpha. */
     @Test
-    fun `transparency is laid on white as Pillow does`() {
+    fun `transparency is laid on white as in Pillow`() {
         val seen = intArrayOf(
             pixel(0, 255, 0, 0),
             pixel(10, 100, 200, 128),
@@ -26,22 +26,22 @@ class PictureTest {
     }
 
     @Test
-    fun `what is opaque is as it was`() {
+    fun `opaque pixels do not change`() {
         val pixels = intArrayOf(pixel(1, 2, 3, 255), pixel(255, 254, 253, 255))
         val model = Preprocessor(Preprocessing(height = 1, width = 2, cropRatio = 1.0))
         assertContentEquals(byteArrayOf(1, 2, 3, -1, -2, -3), model.pixels(Picture.onWhite(2, 1, pixels)).bytes)
     }
 
     @Test
-    fun `a picture has as many pixels as it says`() {
+    fun `a picture with the wrong number of pixels is rejected`() {
         assertFailsWith<BadPicture> { Picture(0, 0, IntArray(0)) }
         assertFailsWith<BadPicture> { Picture(3, 2, IntArray(5)) }
-        assertFailsWith<BadPicture> { Picture.ofRgb(1, 1, ByteArray(4)) }
+        assertFailsWith<BadPicture> { Picture.fromRgb(1, 1, ByteArray(4)) }
         assertFailsWith<BadPicture> { Picture(65536, 65536, IntArray(0)) }
     }
 
     @Test
-    fun `pixels of one size differ by their mean distance`() {
+    fun `the difference of pixels is their mean distance`() {
         val black = Pixels(1, 2, ByteArray(6))
         assertEquals(255.0 / 6, black.differenceFrom(Pixels(1, 2, byteArrayOf(0, -1, 0, 0, 0, 0))))
         assertFailsWith<BadPicture> { black.differenceFrom(Pixels(2, 1, ByteArray(6))) }
@@ -49,12 +49,12 @@ class PictureTest {
     }
 
     @Test
-    fun `preprocessing that cannot be is refused`() {
-        assertFailsWith<WrongSettings> { Preprocessing(height = 0) }
-        assertFailsWith<WrongSettings> { Preprocessing(cropRatio = 0.0) }
-        assertFailsWith<WrongSettings> { Preprocessing(cropRatio = 1.5) }
-        assertFailsWith<WrongSettings> { Preprocessing(mean = listOf(0.5)) }
-        assertFailsWith<WrongSettings> { Preprocessing(mean = listOf(0.5, Double.NaN, 0.5)) }
-        assertFailsWith<WrongSettings> { Preprocessing(std = listOf(0.5, 0.0, 0.5)) }
+    fun `invalid preprocessing is rejected`() {
+        assertFailsWith<InvalidSettings> { Preprocessing(height = 0) }
+        assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = 0.0) }
+        assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = 1.5) }
+        assertFailsWith<InvalidSettings> { Preprocessing(mean = listOf(0.5)) }
+        assertFailsWith<InvalidSettings> { Preprocessing(mean = listOf(0.5, Double.NaN, 0.5)) }
+        assertFailsWith<InvalidSettings> { Preprocessing(std = listOf(0.5, 0.0, 0.5)) }
     }
 }

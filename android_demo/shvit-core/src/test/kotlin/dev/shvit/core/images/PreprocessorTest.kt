@@ -16,7 +16,7 @@ class PreprocessorTest {
         val name = fields.text("name")
         val preprocessing = fields.child("preprocessing", Preprocessing::of)
         val picture = fields.child("picture") {
-            Picture.ofRgb(it.count("width"), it.count("height"), bytes(it))
+            Picture.fromRgb(it.count("width"), it.count("height"), bytes(it))
         }
         val pixels = fields.child("pixels", ::bytes)
         val normalised = fields.numbers("normalised")
@@ -25,7 +25,7 @@ class PreprocessorTest {
     }
 
     @Test
-    fun `pixels are those of Pillow, bit for bit`() {
+    fun `pixels equal Pillow's, bit for bit`() {
         assertEquals(8, cases.size)
         for (case in cases) {
             assertContentEquals(case.pixels, Preprocessor(case.preprocessing).pixels(case.picture).bytes, case.name)
@@ -33,10 +33,10 @@ class PreprocessorTest {
     }
 
     @Test
-    fun `normalised values are the exporter's`() {
+    fun `normalized values equal the exporter's`() {
         for (case in cases) {
             val (height, width) = case.preprocessing.height to case.preprocessing.width
-            val values = normalised(Pixels(height, width, case.pixels), case.preprocessing)
+            val values = normalizedValues(Pixels(height, width, case.pixels), case.preprocessing)
             assertEquals(3 * height * width, values.size)
             case.normalised.forEachIndexed { index, expected ->
                 assertEquals(expected, values[index].toDouble(), 1e-6, "${case.name}, value $index")
@@ -45,17 +45,17 @@ class PreprocessorTest {
     }
 
     @Test
-    fun `of a picture too long to be resized whole, the middle is used`() {
+    fun `only the middle of a very long picture is resized`() {
         val long = Picture(4000, 2, IntArray(8000) { column -> (column % 4000) * 7 % 256 })
         val small = Preprocessing(height = 2, width = 2, cropRatio = 1.0, interpolation = Interpolation.NEAREST)
         val pixels = Preprocessor(small).pixels(long)
         assertEquals(1999 * 7 % 256, pixels[0, 0, 2])
         assertEquals(2000 * 7 % 256, pixels[0, 1, 2])
-        assertEquals(2 to 4000, Preprocessor(small).resized(2, 4000))
+        assertEquals(2 to 4000, Preprocessor(small).resizedSize(2, 4000))
     }
 
     @Test
-    fun `a picture of 12 million pixels passes through without an overflow`() {
+    fun `a picture of 12 million pixels does not overflow`() {
         val picture = Picture(4000, 3000, IntArray(12_000_000) { 0xFFFFFF })
         assertTrue(Preprocessor(Preprocessing()).pixels(picture).bytes.all { it == 255.toByte() })
     }

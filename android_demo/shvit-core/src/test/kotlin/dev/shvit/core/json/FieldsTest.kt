@@ -14,7 +14,7 @@ class FieldsTest {
         assertFailsWith<BadDocument> { read(fields(text)) }.what.removePrefix("a.json is not a list: ")
 
     @Test
-    fun `figures may be infinite or none`() {
+    fun `figures may be infinite or NaN`() {
         val figures = fields("{\"a\": \"Infinity\", \"b\": \"-Infinity\", \"c\": \"NaN\", \"d\": 1.5}")
         assertEquals(
             listOf(Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, Double.NaN, 1.5),
@@ -29,7 +29,7 @@ class FieldsTest {
     }
 
     @Test
-    fun `a field that is missing or null has none`() {
+    fun `a missing or null field has its default`() {
         val fields = fields("{\"a\": null}")
         assertNull(fields.textOrNull("a"))
         assertNull(fields.flagOrNull("b"))
@@ -37,7 +37,7 @@ class FieldsTest {
     }
 
     @Test
-    fun `what is wrong is named with its place`() {
+    fun `an error names the field's path`() {
         assertEquals("a: this field is missing.", refusal("{}") { it.text("a") })
         assertEquals("a: a text is expected.", refusal("{\"a\": 1}") { it.text("a") })
         assertEquals("a: true or false is expected.", refusal("{\"a\": 1}") { it.flag("a") })
@@ -52,15 +52,15 @@ class FieldsTest {
         assertEquals("a: an object is expected.", refusal("{\"a\": []}", child))
         assertEquals("a.b: a text is expected.", refusal("{\"a\": {\"b\": 1}}", child))
         val second = refusal("{\"a\": [{}, {\"b\": 1}]}") { it.children("a", Fields::unknown) }
-        assertEquals("a.1.b: there is no such field.", second)
+        assertEquals("a.1.b: unknown field.", second)
     }
 
     @Test
-    fun `unknown fields are kept of a newer version only`() {
+    fun `unknown fields are kept only in a newer version`() {
         val newer = fields("{\"a\": 1, \"b\": 2}", newer = true)
         newer.whole("a")
         assertEquals(mapOf<String, Json>("b" to Json.Number("2")), newer.unknown())
         assertFailsWith<BadDocument> { newer.close() }
-        assertEquals("b: there is no such field.", refusal("{\"b\": 2}") { it.unknown() })
+        assertEquals("b: unknown field.", refusal("{\"b\": 2}") { it.unknown() })
     }
 }

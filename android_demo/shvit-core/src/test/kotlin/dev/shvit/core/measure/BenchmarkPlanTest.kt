@@ -3,7 +3,7 @@ package dev.shvit.core.measure
 import dev.shvit.core.BadModel
 import dev.shvit.core.ShvitException
 import dev.shvit.core.Shared
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
@@ -18,7 +18,7 @@ import kotlin.test.assertTrue
 class BenchmarkPlanTest {
     private val stem = "shvit_s1-64-executorch-fp32"
     private val whole = stored("whole")
-    private val broken = Stored.Broken("broken", BadModel("broken/broken.pte is not there."))
+    private val broken = Stored.Broken("broken", BadModel("broken/broken.pte does not exist."))
     private val apples = stored("apples") { it.replace("\"target\": \"executorch\"", "\"target\": \"coreml\"") }
 
     private fun stored(place: String, change: (String) -> String = { it }): Stored {
@@ -36,35 +36,35 @@ class BenchmarkPlanTest {
         assertFailsWith<ShvitException> { plan(request, *stored) }
 
     @Test
-    fun `every model is measured on each number of threads, and what is broken is left out and told`() {
+    fun `every model is measured with each number of threads, and unusable ones are listed`() {
         val plan = plan(BenchmarkRequest(threads = listOf(1, 4)), whole, broken, apples)
         assertEquals(listOf(stem to 1, stem to 4), plan.subjects.map { it.model.stem to it.threads })
         assertEquals(listOf("broken", stem), plan.leftOut.map { it.stem })
-        assertEquals("$stem is made for coreml.", plan.leftOut.last().reason.what)
+        assertEquals("$stem is for coreml.", plan.leftOut.last().reason.what)
     }
 
     @Test
-    fun `a model that is named has to be there and whole`() {
+    fun `a named model must exist and be usable`() {
         assertEquals(stem, plan(BenchmarkRequest(listOf(stem)), whole, broken).subjects.single().model.stem)
         assertTrue(plan(BenchmarkRequest(listOf(stem)), whole, broken).leftOut.isEmpty())
         assertSame(broken.reason, told(BenchmarkRequest(listOf("broken")), whole, broken))
-        assertEquals("$stem is made for coreml.", told(BenchmarkRequest(listOf(stem)), apples).what)
+        assertEquals("$stem is for coreml.", told(BenchmarkRequest(listOf(stem)), apples).what)
         val missing = told(BenchmarkRequest(listOf("shvit_s9")), whole, broken)
         assertEquals("There is no model 'shvit_s9' in this app.", missing.what)
         assertEquals("Models: $stem, broken.", missing.why)
     }
 
     @Test
-    fun `an app without a whole model says what is wrong`() {
-        assertEquals("There is no model in this app.", told(BenchmarkRequest()).what)
-        assertEquals("There is no model in this app.", told(BenchmarkRequest(listOf("a"))).what)
+    fun `an app without a usable model is an error`() {
+        assertEquals("This app contains no model.", told(BenchmarkRequest()).what)
+        assertEquals("This app contains no model.", told(BenchmarkRequest(listOf("a"))).what)
         assertSame(broken.reason, told(BenchmarkRequest(), broken))
     }
 
     @Test
-    fun `there are not more threads than cores`() {
-        assertFailsWith<WrongSettings> { plan(BenchmarkRequest(threads = listOf(1, 9)), whole) }
-        assertFailsWith<WrongSettings> { plan(BenchmarkRequest(threads = listOf(0)), whole) }
+    fun `more threads than cores are rejected`() {
+        assertFailsWith<InvalidSettings> { plan(BenchmarkRequest(threads = listOf(1, 9)), whole) }
+        assertFailsWith<InvalidSettings> { plan(BenchmarkRequest(threads = listOf(0)), whole) }
         assertEquals(8, plan(BenchmarkRequest(threads = listOf(8)), whole).subjects.single().threads)
     }
 }

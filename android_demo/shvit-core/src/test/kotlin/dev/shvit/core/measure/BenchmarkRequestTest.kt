@@ -1,28 +1,28 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertNull
 
 class BenchmarkRequestTest {
-    private fun refused(vararg extras: Pair<String, Any?>): WrongSettings =
-        assertFailsWith<WrongSettings> { BenchmarkRequest.of(mapOf(*extras)) }
+    private fun refused(vararg extras: Pair<String, Any?>): InvalidSettings =
+        assertFailsWith<InvalidSettings> { BenchmarkRequest.of(mapOf(*extras)) }
 
     @Test
-    fun `an app that a person opens is asked for nothing`() {
+    fun `opening the app does not request a benchmark`() {
         assertNull(BenchmarkRequest.of(emptyMap()))
         assertNull(BenchmarkRequest.of(mapOf("android.intent.extra.REFERRER_NAME" to "com.android.shell")))
     }
 
     @Test
-    fun `all models and the standard protocol, unless told otherwise`() {
+    fun `the defaults are all models and the standard protocol`() {
         assertEquals(BenchmarkRequest(), BenchmarkRequest.of(mapOf("benchmark" to "all")))
     }
 
     @Test
-    fun `each option is read, whatever type a shell gave it`() {
+    fun `options are parsed from numbers and texts`() {
         val expected = BenchmarkRequest(
             listOf("a", "b"),
             listOf(4, 1),
@@ -39,20 +39,20 @@ class BenchmarkRequestTest {
     }
 
     @Test
-    fun `a mistake is named`() {
+    fun `an invalid option is named`() {
         val misspelled = refused("benchmark" to "all", "iteratons" to 2)
         assertEquals("'iteratons' is not an option of a benchmark.", misspelled.what)
-        assertEquals("iterations is given, and no benchmark is asked for.", refused("iterations" to 200).what)
+        assertEquals("iterations is set without benchmark.", refused("iterations" to 200).what)
         assertEquals("iterations is 'many'.", refused("benchmark" to "all", "iterations" to "many").what)
         assertEquals("seconds is 'null'.", refused("benchmark" to "all", "seconds" to null).what)
         assertEquals("threads is 'two'.", refused("benchmark" to "all", "threads" to "1,two").what)
         assertEquals("benchmark is empty.", refused("benchmark" to " , ").what)
-        assertEquals("Choose one.", refused("benchmark" to "all", "iterations" to 2, "seconds" to 2).hint)
+        assertEquals("Use one of them.", refused("benchmark" to "all", "iterations" to 2, "seconds" to 2).hint)
         refused("benchmark" to "all", "iterations" to 0)
     }
 
     @Test
-    fun `a report stays in its folder`() {
+    fun `a report's name cannot leave its folder`() {
         for (name in listOf("../secret", "a/b", ".hidden", "", "a".repeat(65), "a\nb")) {
             refused("benchmark" to "all", "report" to name)
         }

@@ -1,7 +1,7 @@
 package dev.shvit.core.measure
 
 import dev.shvit.core.Shared
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Ratio
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -9,7 +9,7 @@ import kotlin.test.assertFailsWith
 
 class ComparisonTest {
     @Test
-    fun `ratios are those that Python tells`() {
+    fun `ratios equal Python's`() {
         val cases = Shared.fields(Shared.vectors.resolve("ratios.json")).children("cases") { case ->
             Triple(case.numbers("first"), case.numbers("other"), case.child("ratio", Ratio::of))
         }
@@ -18,15 +18,15 @@ class ComparisonTest {
             val found = ratio(first, other)
             assertEquals(expected.value, found.value, 1e-9 * expected.value, "$first")
             assertEquals(expected.low, found.low, 1e-9 * expected.low, "$first")
-            // Infinity is but itself.
+            // Infinity equals only itself.
             val near = if (expected.high.isFinite()) 1e-9 * expected.high else 0.0
             assertEquals(expected.high, found.high, near, "$first")
         }
     }
 
     @Test
-    fun `rounds come in pairs`() {
-        assertFailsWith<WrongSettings> { ratio(emptyList(), emptyList()) }
-        assertFailsWith<WrongSettings> { ratio(listOf(1.0), listOf(1.0, 2.0)) }
+    fun `different numbers of rounds are rejected`() {
+        assertFailsWith<InvalidSettings> { ratio(emptyList(), emptyList()) }
+        assertFailsWith<InvalidSettings> { ratio(listOf(1.0), listOf(1.0, 2.0)) }
     }
 }

@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -14,14 +14,14 @@ class HistogramTest {
 
     /** `numpy.histogram([4, 4], 5)` gives [0, 0, 2, 0, 0] and edges from 3.5 to 4.5. */
     @Test
-    fun `samples all alike are in the middle`() {
+    fun `equal samples are in the middle`() {
         assertEquals(Histogram(3.5, 0.2, listOf(0, 0, 2, 0, 0)), Histogram.of(listOf(4.0, 4.0), 5))
     }
 
     @Test
-    fun `what cannot be counted is refused`() {
-        assertFailsWith<WrongSettings> { Histogram.of(emptyList(), 4) }
-        assertFailsWith<WrongSettings> { Histogram.of(listOf(1.0), 0) }
-        assertFailsWith<WrongSettings> { Histogram.of(listOf(1.0, Double.NaN), 4) }
+    fun `invalid samples and bins are rejected`() {
+        assertFailsWith<InvalidSettings> { Histogram.of(emptyList(), 4) }
+        assertFailsWith<InvalidSettings> { Histogram.of(listOf(1.0), 0) }
+        assertFailsWith<InvalidSettings> { Histogram.of(listOf(1.0, Double.NaN), 4) }
     }
 }

@@ -1,7 +1,7 @@
 package dev.shvit.core.measure
 
 import dev.shvit.core.Shared
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import kotlin.math.abs
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -22,15 +22,15 @@ class LatencyTest {
     }
 
     @Test
-    fun `a summary holds the percentiles that its names say`() {
+    fun `a summary contains the named percentiles`() {
         val summary = Latency.of((1..101).map(Int::toDouble).shuffled(java.util.Random(1)))
         assertEquals(Latency(samples = 101, p50 = 51.0, p90 = 91.0, p95 = 96.0, p99 = 100.0, least = 1.0), summary)
     }
 
     @Test
-    fun `there is no percentile of nothing, nor past a hundred`() {
-        assertFailsWith<WrongSettings> { percentile(emptyList(), 50.0) }
-        assertFailsWith<WrongSettings> { percentile(listOf(1.0), 100.5) }
-        assertFailsWith<WrongSettings> { Latency.of(emptyList()) }
+    fun `no samples or a share out of range are rejected`() {
+        assertFailsWith<InvalidSettings> { percentile(emptyList(), 50.0) }
+        assertFailsWith<InvalidSettings> { percentile(listOf(1.0), 100.5) }
+        assertFailsWith<InvalidSettings> { Latency.of(emptyList()) }
     }
 }

@@ -2,7 +2,7 @@ package dev.shvit.core.measure
 
 import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.documents.Goldens
@@ -16,9 +16,9 @@ import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.Inference
 import dev.shvit.core.models.LookUp
-import dev.shvit.core.models.engine
+import dev.shvit.core.models.engineName
 import dev.shvit.core.models.imageIo
-import dev.shvit.core.models.versionsOf
+import dev.shvit.core.models.collectVersions
 import java.io.File
 import java.util.concurrent.CancellationException
 import kotlin.test.Test
@@ -32,10 +32,10 @@ class ProfilerTest {
     private val phone = SimulatedPhone()
 
     private fun report(protocol: Protocol, vararg contestants: Contestant, on: SimulatedPhone = phone): DeviceReport =
-        Profiler(protocol, on, on).report(occasion, contestants.toList())
+        Profiler(protocol, on, on).report(reportContext, contestants.toList())
 
     @Test
-    fun `contestants take turns, warm up in each and are loaded once`() {
+    fun `rounds interleave the contestants, with a warm-up each, and load them once`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(2), rounds = 2)
         report(protocol, contestant(phone, "a", 4.0), contestant(phone, "b", 8.0))
         val turn = { name: String -> List(3) { "run $name" } }
@@ -45,7 +45,7 @@ class ProfilerTest {
     }
 
     @Test
-    fun `models of another number of threads are loaded when the others are closed`() {
+    fun `models with another number of threads are loaded after the others are closed`() {
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 2)
         val (a, a4) = contestant(phone, "a", 4.0, 1) to contestant(phone, "a4", 4.0, 4)
         val report = report(protocol, a, a4, contestant(phone, "b", 8.0, 1))
@@ -56,7 +56,7 @@ class ProfilerTest {
     }
 
     @Test
-    fun `those that take turns with the first are compared with it`() {
+    fun `contestants of the same rounds are compared with the first`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 7)
         val names = mapOf("a" to 2, "b" to 2, "c" to 4, "d" to 4)
         val contestants = names.map { (name, count) -> contestant(phone, name, if (name == "b") 9.0 else 4.0, count) }
@@ -67,7 +67,7 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a result holds what was measured`() {
+    fun `a result contains the measurements`() {
         val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 2)
         val report = report(protocol, contestant(phone, "a", 4.0))
         val result = report.results.single()
@@ -84,7 +84,7 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a turn by the clock ends with the first inference past its end`() {
+    fun `a timed turn ends with the first inference past its end`() {
         val protocol = Protocol(warmUp = 0, turn = Turn.Seconds(1.0), rounds = 1)
         val report = report(protocol, contestant(phone, "a", 99.5), contestant(phone, "slow", 1500.0))
         assertEquals(10, report.results[0].samplesMs.single().size)
@@ -93,7 +93,7 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a sustained run is summed up in windows and shows the phone growing hot`() {
+    fun `a sustained run reports windows and shows throttling`() {
         val warm = SimulatedPhone(hotAfter = 15.0)
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 25.0)
         val report = report(protocol, contestant(warm, "a", 99.5), on = warm)
@@ -113,10 +113,10 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a phone that tells nothing leaves its fields empty`() {
+    fun `unknown conditions are null`() {
         val silent = SilentPhone(phone)
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 1.0)
-        val report = Profiler(protocol, silent, silent).report(occasion, listOf(contestant(phone, "a", 4.0)))
+        val report = Profiler(protocol, silent, silent).report(reportContext, listOf(contestant(phone, "a", 4.0)))
         assertEquals(Conditions(), report.conditions)
         val result = report.results.single()
         assertNull(result.peakMemoryBytes)
@@ -125,19 +125,19 @@ class ProfilerTest {
     }
 
     @Test
-    fun `cancelling stops before the next inference and leaves nothing loaded`() {
+    fun `cancelling stops before the next inference and closes all models`() {
         val profiler = Profiler(Protocol(), phone, phone, cancelled = { phone.log.size >= 7 })
         val contestants = listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0))
-        assertFailsWith<CancellationException> { profiler.report(occasion, contestants) }
+        assertFailsWith<CancellationException> { profiler.report(reportContext, contestants) }
         assertEquals(listOf("load a") + List(6) { "run a" } + "close a", phone.log)
         assertEquals(0, phone.loaded)
     }
 
     @Test
-    fun `a model that fails leaves nothing loaded`() {
+    fun `a failing model closes all models`() {
         val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
             object : Classifier by SimulatedModel(phone, "bad", 1.0) {
-                override fun prepared(pixels: Pixels) = Inference { throw BadModel("It fails.") }
+                override fun prepare(pixels: Pixels) = Inference { throw BadModel("It fails.") }
             }
         }
         assertFailsWith<BadModel> { report(Protocol(), contestant(phone, "a", 4.0), failing) }
@@ -145,35 +145,35 @@ class ProfilerTest {
     }
 
     @Test
-    fun `progress is told before each step and at the end`() {
+    fun `progress is reported before each step and at the end`() {
         val told = ArrayList<Progress>()
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 0.1)
         Profiler(protocol, phone, phone, progress = told::add)
-            .report(occasion, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
+            .report(reportContext, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
         assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), told.map { it.what })
         assertEquals(listOf(0.0, 0.25, 0.5, 0.75, 1.0), told.map { it.done })
     }
 
     @Test
-    fun `what cannot be run is refused`() {
-        assertFailsWith<WrongSettings> { report(Protocol()) }
-        assertFailsWith<WrongSettings> { Protocol(turn = Turn.Iterations(0)) }
-        assertFailsWith<WrongSettings> { Protocol(turn = Turn.Seconds(Double.NaN)) }
-        assertFailsWith<WrongSettings> { Protocol(warmUp = -1) }
-        assertFailsWith<WrongSettings> { Protocol(rounds = 0) }
-        assertFailsWith<WrongSettings> { Protocol(sustainedSeconds = -1.0) }
-        assertFailsWith<WrongSettings> { Protocol(windowSeconds = 0.0) }
+    fun `an invalid protocol is rejected`() {
+        assertFailsWith<InvalidSettings> { report(Protocol()) }
+        assertFailsWith<InvalidSettings> { Protocol(turn = Turn.Iterations(0)) }
+        assertFailsWith<InvalidSettings> { Protocol(turn = Turn.Seconds(Double.NaN)) }
+        assertFailsWith<InvalidSettings> { Protocol(warmUp = -1) }
+        assertFailsWith<InvalidSettings> { Protocol(rounds = 0) }
+        assertFailsWith<InvalidSettings> { Protocol(sustainedSeconds = -1.0) }
+        assertFailsWith<InvalidSettings> { Protocol(windowSeconds = 0.0) }
     }
 
     @Test
-    fun `thermal states are Android's, by Apple's names`() {
-        val names = (0..6).map { ThermalState.ofAndroid(it).word }
+    fun `Android's thermal states map to Apple's names`() {
+        val names = (0..6).map { ThermalState.fromAndroid(it).word }
         assertEquals(listOf("nominal", "fair", "fair", "serious", "critical", "critical", "critical"), names)
     }
 
-    /** `make test-android` lets `shvit-mobile devices` read the report that is written here. */
+    /** `make test-android` passes the report that this writes to `shvit-mobile devices`. */
     @Test
-    fun `the report of a whole run is read as it was written`() {
+    fun `the report of a whole run can be read again`() {
         val warm = SimulatedPhone(hotAfter = 12.0)
         val manifest = Manifest.read(
             Shared.fixtures.resolve("goldens/shvit_s1-64-executorch-fp32.manifest.json").readText(),
@@ -186,14 +186,14 @@ class ProfilerTest {
         val preprocessor = Preprocessor(goldens.preprocessing)
         val checked = Contestant(
             name = "shvit_s1-64-executorch-fp32.pte",
-            engine = manifest.engine("1.4.1"),
+            engine = manifest.engineName("1.4.1"),
             precision = goldens.precision.word,
             artifactSha256 = goldens.artifactSha256,
             pixels = Pixels.ramp(2, 2),
             golden = { folder.check(imageIo, preprocessor::pixels, LookUp.of(folder)) },
             load = { SimulatedModel(warm, "checked", 5.0) },
         )
-        val measured = occasion.copy(versions = versionsOf(listOf(manifest), "1.4.1", "Android 15 (API 35)"))
+        val measured = reportContext.copy(versions = collectVersions(listOf(manifest), "1.4.1", "Android 15 (API 35)"))
         val report = Profiler(Protocol(sustainedSeconds = 20.0), warm, warm)
             .report(measured, listOf(checked, contestant(warm, "other", 7.0, threads = 1)))
         assertEquals(true, report.results.first().golden?.passed)

@@ -8,9 +8,9 @@ import dev.shvit.core.models.Classifier
 import dev.shvit.core.models.Inference
 
 /**
- * A phone whose time passes only while something runs on it, and that grows hot after a while.
+ * A phone whose time passes only while something runs, and that throttles after a while.
  *
- * @property hotAfter from this second on it is fair, and everything takes half as long again.
+ * @property hotAfter The second from which it is fair and everything takes 1.5 times as long.
  */
 class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE) : Clock, Phone {
     private var now = 5_000_000_000L
@@ -32,12 +32,13 @@ class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE) : Clock, P
 
     override fun charging() = true
 
-    override fun heat() = if (hot) Heat(ThermalState.FAIR, 0.7) else Heat(ThermalState.NOMINAL, 0.3)
+    override fun thermal() =
+        if (hot) ThermalReading(ThermalState.FAIR, 0.7) else ThermalReading(ThermalState.NOMINAL, 0.3)
 
     override fun memoryBytes() = memory
 }
 
-/** A phone that tells nothing of itself. */
+/** A phone without any readings. */
 class SilentPhone(private val clock: Clock) : Phone, Clock by clock {
     override fun lowPower(): Boolean? = null
 
@@ -45,7 +46,7 @@ class SilentPhone(private val clock: Clock) : Phone, Clock by clock {
 
     override fun charging(): Boolean? = null
 
-    override fun heat(): Heat? = null
+    override fun thermal(): ThermalReading? = null
 
     override fun memoryBytes(): Long? = null
 }
@@ -63,7 +64,7 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
         phone.log += "load $name"
     }
 
-    override fun prepared(pixels: Pixels) = Inference {
+    override fun prepare(pixels: Pixels) = Inference {
         if (runs++ == 0) phone.memory += 5_000_000
         if (runs == 3) phone.memory += 1_000_000
         phone.pass(if (runs == 1) 2 * milliseconds else milliseconds + runs % 2)
@@ -88,7 +89,7 @@ fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double, thread
     load = { SimulatedModel(phone, name, milliseconds) },
 )
 
-val occasion = Occasion(
+val reportContext = ReportContext(
     created = "2025-02-14T09:41:00+01:00",
     app = "shvit-core's tests",
     versions = mapOf("android" to "Android 15"),

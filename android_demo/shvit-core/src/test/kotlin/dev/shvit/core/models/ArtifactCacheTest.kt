@@ -18,7 +18,7 @@ class ArtifactCacheTest {
     private val cache = ArtifactCache(folder)
     private val program = ByteArray(100_000) { (it * 31).toByte() }
 
-    /** Reads as an app's assets are read, and counts how often. */
+    /** Files that count how often they are read, like an app's assets. */
     private class Counting(private val files: Files, private val broken: (InputStream) -> InputStream = { it }) :
         Files by files {
         var opened = 0
@@ -42,7 +42,7 @@ class ArtifactCacheTest {
     private fun names() = folder.list().orEmpty().toList()
 
     @Test
-    fun `an artifact is copied and read once, whichever cache asks`() {
+    fun `an artifact is copied once for all caches`() {
         val files = stored(program, sha256(program))
         val model = ModelStore(files).model(stem)
         val file = cache.file(model)
@@ -53,15 +53,15 @@ class ArtifactCacheTest {
     }
 
     @Test
-    fun `a damaged artifact is refused and leaves nothing`() {
+    fun `a damaged artifact is rejected and leaves no file`() {
         val model = ModelStore(stored(program, sha256(ByteArray(1)))).model(stem)
         val error = assertFailsWith<BadModel> { cache.file(model) }
-        assertEquals("$stem/$stem.pte is not what its manifest says.", error.what)
+        assertEquals("$stem/$stem.pte differs from its manifest.", error.what)
         assertEquals(emptyList(), names())
     }
 
     @Test
-    fun `a copy that breaks off leaves nothing, and the next one is whole`() {
+    fun `an interrupted copy leaves no file, and the next one succeeds`() {
         val halfway = { stream: InputStream ->
             object : InputStream() {
                 private var left = 50_000
@@ -87,7 +87,7 @@ class ArtifactCacheTest {
     }
 
     @Test
-    fun `only the artifacts of models that are there are kept`() {
+    fun `only artifacts of existing models are kept`() {
         val model = ModelStore(stored(program, sha256(program))).model(stem)
         val file = cache.file(model)
         folder.resolve("0".repeat(64)).writeText("of a model that is gone")

@@ -12,7 +12,7 @@ class FingerprintTest {
     private val stem = "shvit_s1-64-executorch-fp32"
 
     @Test
-    fun `a folder's is that of its manifest, which Python wrote`() {
+    fun `a folder's digest equals the one that Python wrote`() {
         val text = Shared.fixtures.resolve("goldens/$stem.manifest.json").readText()
         val goldens = assertNotNull(Manifest.read(text, "manifest").goldens)
         assertEquals(goldens.sha256, sha256(FolderFiles(Shared.fixtures.resolve("goldens")), goldens.name))
@@ -20,7 +20,7 @@ class FingerprintTest {
 
     /** Expected: `shvit_mobile.fingerprints.sha256` of the same folder. */
     @Test
-    fun `folders within and unusual names are sorted as Python does`() {
+    fun `nested folders and unusual names are sorted as in Python`() {
         val root = Shared.work("fingerprint")
         val names = listOf("a.txt", "a/b", "a/c/d", "A", "\uFF21.txt", "\uD83D\uDE00.txt", "b/ä", "a-/x")
         for (name in names) root.resolve("tree/$name").run {
@@ -34,7 +34,7 @@ class FingerprintTest {
     }
 
     @Test
-    fun `a file's is that of its bytes`() {
+    fun `a file's digest is that of its bytes`() {
         val root = Shared.work("fingerprint-file")
         root.resolve("file").writeBytes(ByteArray(200_000) { it.toByte() })
         assertEquals(sha256(ByteArray(200_000) { it.toByte() }), sha256(FolderFiles(root), "file"))
@@ -42,7 +42,7 @@ class FingerprintTest {
     }
 
     @Test
-    fun `nothing has none`() {
+    fun `a missing file is an error`() {
         assertFailsWith<IOException> { sha256(FolderFiles(Shared.fixtures), "nowhere") }
     }
 }

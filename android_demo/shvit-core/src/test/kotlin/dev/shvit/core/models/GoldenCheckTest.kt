@@ -22,7 +22,7 @@ class GoldenCheckTest {
     private val preprocessor = Preprocessor(goldens.preprocessing)
 
     @Test
-    fun `the goldens' own answers pass`() {
+    fun `the goldens' own logits pass`() {
         val check = folder.check(imageIo, preprocessor::pixels, LookUp.of(folder))
         assertTrue(check.preprocessingPassed, "pixels differ by ${check.pixelsDifference}")
         assertTrue(check.inferencePassed && check.passed)
@@ -32,7 +32,7 @@ class GoldenCheckTest {
     }
 
     @Test
-    fun `logits beyond the tolerance fail in inference alone`() {
+    fun `logits beyond the tolerance fail only inference`() {
         val off = 0.25f
         val check = folder.check(imageIo, preprocessor::pixels, LookUp.of(folder, off))
         assertTrue(check.preprocessingPassed)
@@ -44,7 +44,7 @@ class GoldenCheckTest {
     }
 
     @Test
-    fun `swapped channels fail in preprocessing alone`() {
+    fun `swapped channels fail only preprocessing`() {
         val swapped = Preprocessor(goldens.preprocessing.copy(channelOrder = ChannelOrder.BGR))
         val check = folder.check(imageIo, swapped::pixels, LookUp.of(folder))
         assertFalse(check.preprocessingPassed || check.passed)
@@ -53,7 +53,7 @@ class GoldenCheckTest {
     }
 
     @Test
-    fun `another class on one image is counted`() {
+    fun `a different class is counted`() {
         val (first, second) = goldens.images
         val answers = mapOf(
             first.pixelsSha256 to first.logits.map { -it.toFloat() }.toFloatArray(),
@@ -65,7 +65,7 @@ class GoldenCheckTest {
     }
 
     @Test
-    fun `a logit that is no number fails and can be written`() {
+    fun `a NaN logit fails and can be written`() {
         val broken = goldens.images.associate { it.pixelsSha256 to FloatArray(it.logits.size) { Float.NaN } }
         val check = folder.check(imageIo, preprocessor::pixels, LookUp(broken))
         assertFalse(check.inferencePassed)
@@ -74,14 +74,14 @@ class GoldenCheckTest {
     }
 
     @Test
-    fun `a model with other classes is refused`() {
+    fun `a model with another number of classes is rejected`() {
         val other = LookUp(goldens.images.associate { it.pixelsSha256 to FloatArray(1000) })
         val error = assertFailsWith<BadModel> { folder.check(imageIo, preprocessor::pixels, other) }
-        assertEquals("The model gave 1000 logits and its goldens have 10.", error.what)
+        assertEquals("The model has 1000 logits, but its goldens have 10.", error.what)
     }
 
     @Test
-    fun `a damaged picture is told from a wrong answer`() {
+    fun `a damaged picture is an error, not a failed check`() {
         val (first, second) = goldens.images
         val exchanged = goldens.copy(images = listOf(first.copy(image = second.image)))
         val damaged = GoldenFolder(exchanged, files, name)

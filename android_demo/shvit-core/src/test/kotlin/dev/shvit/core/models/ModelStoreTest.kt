@@ -28,7 +28,7 @@ class ModelStoreTest {
     }
 
     @Test
-    fun `an embedded model is found with its goldens`() {
+    fun `an embedded model is listed with its goldens`() {
         val stored = store().models().single()
         val model = assertIs<Stored.Usable>(stored).model
         assertEquals(stem, stored.stem)
@@ -38,11 +38,11 @@ class ModelStoreTest {
     }
 
     @Test
-    fun `an artifact is what its manifest says, or refused`() {
+    fun `an artifact that differs from its manifest is rejected`() {
         val store = store()
         val error = assertFailsWith<BadModel> { store.model(stem).verify() }
-        assertEquals("$stem/$stem.pte is not what its manifest says.", error.what)
-        assertEquals("Its SHA-256 begins with ${sha256(program).take(12)} and should with 8224a0af1dc4.", error.why)
+        assertEquals("$stem/$stem.pte differs from its manifest.", error.what)
+        assertEquals("Its SHA-256 begins with ${sha256(program).take(12)}, expected 8224a0af1dc4.", error.why)
         rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
         store.model(stem).verify()
         assertTrue(root.resolve("$stem/$stem.pte").delete())
@@ -51,17 +51,17 @@ class ModelStoreTest {
     }
 
     @Test
-    fun `goldens of another artifact and damaged ones are refused`() {
+    fun `damaged goldens and those of another artifact are rejected`() {
         val store = store()
         root.resolve("$stem/$stem.goldens/0.jpg").appendBytes(byteArrayOf(0))
         assertEquals(
-            "$stem/$stem.goldens is not what its manifest says.",
+            "$stem/$stem.goldens differs from its manifest.",
             assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
         )
         store()
         rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
         assertEquals(
-            "$stem/$stem.goldens holds the goldens of another artifact.",
+            "$stem/$stem.goldens contains the goldens of another artifact.",
             assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
         )
         rewrite { it.copy(goldens = null) }
@@ -69,7 +69,7 @@ class ModelStoreTest {
     }
 
     @Test
-    fun `a broken model does not hide the others`() {
+    fun `an unusable model does not hide the others`() {
         val store = store()
         root.resolve("a-broken-one").mkdir()
         root.resolve("a-broken-one/a-broken-one.manifest.json").writeText("{}")
@@ -84,19 +84,19 @@ class ModelStoreTest {
     }
 
     @Test
-    fun `a manifest without its artifact is refused`() {
+    fun `a manifest without its artifact is an error`() {
         val error = assertFailsWith<BadModel> { store(artifact = null).model(stem) }
-        assertEquals("$stem/$stem.pte is not there.", error.what)
-        assertEquals("Put the model into the app again: shvit-mobile embed", error.hint)
+        assertEquals("$stem/$stem.pte does not exist.", error.what)
+        assertEquals("Embed the model again: shvit-mobile embed MODEL.pte", error.hint)
         assertTrue(ModelStore(FolderFiles(root.resolve("nowhere"))).models().isEmpty())
     }
 
     /**
-     * Every model that `shvit-mobile embed` has put into the app: the JVM's own pixels of the goldens' pictures have to
-     * be near enough to those that Python stored. With SHVIT_EMBEDDED=required there has to be one.
+     * Checks every embedded model: the JVM's pixels of the goldens' pictures must
+     * be within the tolerance of Python's. With SHVIT_EMBEDDED=required, there must be at least one model.
      */
     @Test
-    fun `embedded models are whole and their pictures become the exporter's pixels`() {
+    fun `embedded models match their manifests, and their pictures become the exporter's pixels`() {
         val models = ModelStore(FolderFiles(Shared.embedded)).models()
         if (System.getenv("SHVIT_EMBEDDED") == "required") {
             assertTrue(models.isNotEmpty(), "There is no model in ${Shared.embedded}. Try: shvit-mobile embed")

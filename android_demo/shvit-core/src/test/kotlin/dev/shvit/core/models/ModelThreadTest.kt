@@ -12,11 +12,11 @@ import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 
 class ModelThreadTest {
-    /** The result, or a failure where there never is one. */
+    /** Returns the result, or fails after 10 seconds. */
     private fun <T> Future<T>.soon(): T = get(10, TimeUnit.SECONDS)
 
     @Test
-    fun `everything is done on one thread, in the order of asking`() = ModelThread("one").use { thread ->
+    fun `tasks run on one thread, in order`() = ModelThread("one").use { thread ->
         val log = ArrayList<Int>()
         val names = (1..20).map { number -> thread.submit { Thread.currentThread().name.also { log += number } } }
         assertEquals(setOf("one"), names.map { it.soon() }.toSet())
@@ -24,7 +24,7 @@ class ModelThreadTest {
     }
 
     @Test
-    fun `a frame is dropped while another one waits or runs, and not after it failed`() = ModelThread().use { thread ->
+    fun `a frame is dropped while another one waits or runs, but not after a failure`() = ModelThread().use { thread ->
         val gate = CountDownLatch(1)
         thread.submit { gate.await() }
         val first = assertNotNull(thread.submitIfIdle<Int> { error("a bad frame") })
@@ -36,7 +36,7 @@ class ModelThreadTest {
     }
 
     @Test
-    fun `what was asked before the end is done, and nothing after it`() {
+    fun `closing runs submitted tasks and rejects new ones`() {
         val gate = CountDownLatch(1)
         val thread = ModelThread()
         thread.submit { gate.await() }

@@ -10,7 +10,7 @@ class PredictionsTest {
     private val labels = listOf("cat", "dog", "ship", "truck")
 
     @Test
-    fun `the likeliest come first, with their probabilities`() {
+    fun `the most likely classes come first, with probabilities`() {
         val best = predictions(floatArrayOf(1f, 3f, 2f, 3f), labels, count = 3)
         assertEquals(listOf("dog", "truck", "ship"), best.map(Prediction::label))
         assertEquals(listOf(1, 3, 2), best.map(Prediction::index))
@@ -26,12 +26,12 @@ class PredictionsTest {
     }
 
     @Test
-    fun `there are never more than the model has`() {
+    fun `there are at most as many predictions as classes`() {
         assertEquals(4, predictions(floatArrayOf(1f, 2f, 3f, 4f), labels, count = 5).size)
     }
 
     @Test
-    fun `what does not fit the labels or is no number is refused`() {
+    fun `logits that are not finite or do not fit the labels are rejected`() {
         assertFailsWith<BadModel> { predictions(floatArrayOf(1f), labels) }
         assertFailsWith<BadModel> { predictions(floatArrayOf(1f, Float.NaN, 2f, 3f), labels) }
     }

@@ -16,38 +16,38 @@ class RuntimeVersionTest {
     private val written = manifest.versions.getValue("executorch")
 
     @Test
-    fun `the version that wrote a program runs it, of whatever build`() {
+    fun `the version that wrote a program is accepted, whatever its build`() {
         manifest.checkExecuTorch(written)
         manifest.checkExecuTorch("$written+cpu")
         manifest.copy(versions = mapOf("executorch" to "$written+cpu")).checkExecuTorch(written)
     }
 
     @Test
-    fun `another version is refused, and so is a program that does not tell`() {
+    fun `another version or an unknown one is rejected`() {
         val error = assertFailsWith<BadModel> { manifest.checkExecuTorch("0.5.0") }
         assertEquals("$name.pte was written by ExecuTorch $written, and this app runs 0.5.0.", error.what)
         assertFailsWith<BadModel> { manifest.copy(versions = emptyMap()).checkExecuTorch(written) }
     }
 
     @Test
-    fun `reports name engine and versions as those of the fixtures do`() {
+    fun `engine and versions equal those of the fixtures`() {
         val report = Shared.fixtures.resolve("device_report/pixel-8.json")
         val fixture = DeviceReport.read(report.readText(), report.name)
-        assertEquals(fixture.results.first().engine, manifest.engine(fixture.versions.getValue("executorch")))
-        assertEquals("ExecuTorch 2.0.0 (CoreMLBackend)", other("CoreMLBackend").engine("2.0.0"))
-        assertEquals("ExecuTorch 2.0.0", manifest.copy(delegation = null).engine("2.0.0"))
-        val versions = versionsOf(listOf(manifest, manifest), "1.4.1", "Android 15 (API 35)")
+        assertEquals(fixture.results.first().engine, manifest.engineName(fixture.versions.getValue("executorch")))
+        assertEquals("ExecuTorch 2.0.0 (CoreMLBackend)", other("CoreMLBackend").engineName("2.0.0"))
+        assertEquals("ExecuTorch 2.0.0", manifest.copy(delegation = null).engineName("2.0.0"))
+        val versions = collectVersions(listOf(manifest, manifest), "1.4.1", "Android 15 (API 35)")
         assertEquals(fixture.versions + ("android" to "Android 15 (API 35)"), versions)
         val newer = manifest.copy(versions = mapOf("shvit-mobile" to "0.2.0"))
-        assertEquals("0.1.0, 0.2.0", versionsOf(listOf(newer, manifest), "1.4.1", "")["shvit-mobile"])
+        assertEquals("0.1.0, 0.2.0", collectVersions(listOf(newer, manifest), "1.4.1", "")["shvit-mobile"])
         val unknown = manifest.copy(versions = emptyMap())
-        assertEquals(setOf("executorch", "android"), versionsOf(listOf(unknown), "1.4.1", "").keys)
+        assertEquals(setOf("executorch", "android"), collectVersions(listOf(unknown), "1.4.1", "").keys)
     }
 
     private fun other(backend: String) = manifest.copy(delegation = manifest.delegation?.copy(backend = backend))
 
     @Test
-    fun `what is no ExecuTorch program is refused`() {
+    fun `a model for another runtime is rejected`() {
         assertFailsWith<BadModel> { manifest.copy(target = Target.ONNX).checkExecuTorch(written) }
     }
 }

@@ -1,21 +1,21 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.WrongSettings
+import dev.shvit.core.InvalidSettings
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 
 class SharedPoolTest {
     @Test
-    fun `models that are loaded at a time agree on their threads`() {
+    fun `models loaded at the same time must use the same number of threads`() {
         val pool = SharedPool()
         val (first, second) = pool.enter(2) to pool.enter(2)
-        val error = assertFailsWith<WrongSettings> { pool.enter(4) }
-        assertEquals("A model on 4 threads cannot be loaded beside one on 2.", error.what)
+        val error = assertFailsWith<InvalidSettings> { pool.enter(4) }
+        assertEquals("A model with 4 threads cannot be loaded while one with 2 is.", error.what)
         first.close()
-        assertFailsWith<WrongSettings> { pool.enter(4) }
+        assertFailsWith<InvalidSettings> { pool.enter(4) }
         second.close()
         pool.enter(4)
-        assertFailsWith<WrongSettings> { pool.enter(2) }
+        assertFailsWith<InvalidSettings> { pool.enter(2) }
     }
 }

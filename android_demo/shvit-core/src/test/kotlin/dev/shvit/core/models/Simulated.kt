@@ -6,9 +6,9 @@ import java.io.ByteArrayInputStream
 import java.io.File
 import javax.imageio.ImageIO
 
-/** A model that looks its answer up, by the SHA-256 of the pixels it is given. */
+/** A model that looks up its logits by the SHA-256 of the pixels. */
 class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
-    override fun prepared(pixels: Pixels): Inference {
+    override fun prepare(pixels: Pixels): Inference {
         val answer = checkNotNull(answers[sha256(pixels.bytes)]) { "these pixels are no golden's" }
         return Inference { answer }
     }
@@ -16,7 +16,7 @@ class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
     override fun close() = Unit
 
     companion object {
-        /** Answers the goldens' own logits, each one `off` too high. */
+        /** Creates a model that returns the goldens' logits, each plus `off`. */
         fun of(folder: GoldenFolder, off: Float = 0f): LookUp = LookUp(
             folder.goldens.images.associate { image ->
                 image.pixelsSha256 to FloatArray(image.logits.size) { image.logits[it].toFloat() + off }
@@ -31,7 +31,7 @@ val imageIo = Decoder { encoded ->
     Picture(image.width, image.height, image.getRGB(0, 0, image.width, image.height, null, 0, image.width))
 }
 
-/** A folder as `embed` makes it: the fixture's goldens and manifest, and an artifact if asked for. */
+/** Creates a folder like `shvit-mobile embed`: the fixture's goldens and manifest, and optionally an artifact. */
 fun embedded(source: File, stem: String, into: File, artifact: ByteArray?): FolderFiles {
     into.deleteRecursively()
     val folder = into.resolve(stem)

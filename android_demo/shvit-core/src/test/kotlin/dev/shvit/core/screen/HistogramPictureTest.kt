@@ -7,7 +7,7 @@ import kotlin.test.assertTrue
 
 class HistogramPictureTest {
     @Test
-    fun `bars stand on the bottom, and the fullest reaches the top`() {
+    fun `bars start at the bottom, and the fullest reaches the top`() {
         val samples = List(200) { 1.0 } + List(100) { 1.5 } + List(600) { 5.0 }
         val picture = HistogramPicture.of(samples, width = 400.0, height = 80.0, bins = 4)
         val expected = listOf(Bar(5.0, 40.0, 95.0, 80.0), Bar(305.0, 0.0, 395.0, 80.0))
@@ -16,7 +16,7 @@ class HistogramPictureTest {
     }
 
     @Test
-    fun `percentiles are where their latency is`() {
+    fun `percentile marks are at their latency`() {
         val samples = List(1001) { 10.0 + it / 100.0 }
         val picture = HistogramPicture.of(samples, width = 995.0, height = 50.0)
         assertEquals(listOf(50, 90, 99), picture.marks.map { it.share })
@@ -28,14 +28,14 @@ class HistogramPictureTest {
     }
 
     @Test
-    fun `a single pause of the system leaves the others their room`() {
+    fun `a single outlier does not squeeze the other bars`() {
         val picture = HistogramPicture.of(List(999) { 4.0 + it % 10 / 10.0 } + 900.0, width = 100.0, height = 100.0)
         assertTrue(picture.most < 5.0, "${picture.most}")
         assertTrue(picture.bars.size >= 10, "${picture.bars.size} bars")
     }
 
     @Test
-    fun `samples all alike are one bar in the middle`() {
+    fun `equal samples are one bar in the middle`() {
         val picture = HistogramPicture.of(listOf(4.0, 4.0), width = 50.0, height = 10.0, bins = 5)
         assertEquals(20.5, picture.bars.single().left, 1e-9)
         assertTrue(picture.marks.all { it.x == 25.0 }, "${picture.marks}")

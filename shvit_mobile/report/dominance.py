@@ -1,4 +1,4 @@
-"""Which of some things is worse than another in one figure and better in none; in both, less is better."""
+"""Pareto dominance of pairs of values; in both, less is better."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ def dominates(one: Objectives, other: Objectives) -> bool:
     return one != other and one[0] <= other[0] and one[1] <= other[1]
 
 
-def find_dominators(figures: Sequence[Objectives]) -> list[int | None]:
-    """For each, the place of the least, by the first figure, of those that beat it; None where nothing does.
+def find_dominators(values: Sequence[Objectives]) -> list[int | None]:
+    """Return, for each pair, the position of the smallest pair that dominates it; None if it is on the Pareto front.
 
-    The least is beaten by nothing: what beats it would be less and beat all that it beats.
+    The smallest dominator is on the front itself.
     """
     return [
         min(
-            (place for place, other in enumerate(figures) if dominates(other, one)),
-            key=lambda place: figures[place],
+            (place for place, other in enumerate(values) if dominates(other, one)),
+            key=lambda place: values[place],
             default=None,
         )
-        for one in figures
+        for one in values
     ]
+
+
+def find_pareto_front(values: Sequence[Objectives]) -> list[int]:
+    """Return the positions of the pairs that no other dominates, the smallest first."""
+    front = [place for place, dominator in enumerate(find_dominators(values)) if dominator is None]
+    return sorted(front, key=lambda place: values[place])

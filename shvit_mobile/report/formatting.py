@@ -41,8 +41,8 @@ EXECUTION_PHRASES: dict[Execution, str] = {
 }
 EXECUTION_DESCRIPTIONS: dict[Execution, str] = {
     "native": "The target's own runtime ran the artifact.",
-    "reference": "shvit-mobile's executor of the Core ML specification ran the artifact. It does the arithmetic that the "
-    "file specifies, but not with the kernels of a phone.",
+    "reference": "shvit-mobile's executor of the Core ML specification ran the artifact. It computes what the file "
+    "specifies, but not with the kernels of a phone.",
     "emulated": "The target's own runtime ran the artifact on an emulated CPU.",
     "simulated": "PyTorch simulated the artifact's arithmetic; no artifact ran.",
 }

@@ -1,4 +1,4 @@
-"""From what was read to one report: artifacts are known by their SHA-256, whatever their files are called."""
+"""Joins documents into one report; the SHA-256 identifies an artifact, whatever its file is called."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FirstValue = TypeVar("FirstValue")
 
 @dataclass(frozen=True)
 class ReportDocuments:
-    """What was read, by kind, each in the order of its files."""
+    """The input documents by kind, in the order of their files."""
 
     manifests: tuple[Manifest, ...]
     drift: tuple[DriftReport, ...]
@@ -32,20 +32,20 @@ class ReportDocuments:
 
 
 def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> ModelReport:
-    """Everything that the inputs hold, joined.
+    """Join everything in the inputs into a report.
 
     Args:
-        inputs: documents of every kind that `reading.READ` lists, artifacts, and folders of them.
-        title: of the page; by default it names the model.
+        inputs: Documents of the kinds in `load.DOCUMENT_KINDS`, artifacts, and folders of them.
+        title: The title of the page (default: the name of the model).
 
     Raises:
-        ShvitError: as `read_all`.
+        ShvitError: As `read_all`.
     """
     return join_documents(read_all([Path(path) for path in inputs]), title)
 
 
 def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) -> ModelReport:
-    """The report of some documents."""
+    """Join documents into a report."""
     named = [(read.source.file, read.document) for read in reads]
     manifests = [document for _, document in named if isinstance(document, Manifest)]
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
@@ -68,7 +68,7 @@ def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) ->
 
 
 def collect_hashes(documents: ReportDocuments) -> list[str]:
-    """The SHA-256 of every artifact that is spoken of, each once."""
+    """Return the SHA-256 of every artifact in the documents."""
     found = [manifest.artifact.sha256 for manifest in documents.manifests]
     found += [row.artifact_sha256 for report in documents.drift for row in report.rows if row.artifact_sha256]
     found += [one.artifact_sha256 for device in documents.devices for one in device.results if one.artifact_sha256]
@@ -76,7 +76,7 @@ def collect_hashes(documents: ReportDocuments) -> list[str]:
 
 
 def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
-    """Everything that is said of the artifact of this SHA-256."""
+    """Join everything about the artifact with this SHA-256."""
     known = find_manifest(sha256, documents.manifests)
     manifest = None if known is None else documents.manifests[known]
     rows = [
@@ -91,23 +91,23 @@ def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
         for entry, result in enumerate(device.results)
         if result.artifact_sha256 == sha256
     ]
-    said = [one for *_, one in results]
+    measured = [one for *_, one in results]
     compared = max((row for _, row in rows), key=lambda row: (row.images, row.how != "emulated"), default=None)
-    recorded = find_first([manifest.drift if manifest else None, *(one.drift for one in said)])
+    recorded = find_first([manifest.drift if manifest else None, *(one.drift for one in measured)])
     drift = compared or recorded
     name, target, precision = (
         (manifest.artifact.name, manifest.target, manifest.precision_name)
         if manifest
         else (drift.artifact, drift.target, drift.precision)
         if drift
-        else (said[0].name, None, said[0].precision)
+        else (measured[0].name, None, measured[0].precision)
     )
     return ReportArtifact(
         name=name,
         sha256=sha256,
         target=target,
         precision=precision,
-        size_bytes=manifest.artifact.bytes if manifest else find_first([one.size_bytes for one in said]),
+        size_bytes=manifest.artifact.bytes if manifest else find_first([one.size_bytes for one in measured]),
         manifest=known,
         rows=tuple(place for place, _ in rows),
         results=tuple(place for place, *_ in results),
@@ -122,7 +122,7 @@ def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
 
 
 def find_manifest(sha256: str, manifests: Sequence[Manifest]) -> int | None:
-    """The place of an artifact's manifest; of several, the first in which drift was recorded."""
+    """Return the position of an artifact's manifest; of several, the first with drift."""
     places = [number for number, manifest in enumerate(manifests) if manifest.artifact.sha256 == sha256]
     return min(places, key=lambda number: manifests[number].drift is None, default=None)
 
@@ -132,13 +132,13 @@ def find_first(values: Sequence[FirstValue | None]) -> FirstValue | None:
 
 
 def rank_artifact(one: ReportArtifact) -> tuple[float, float, str, str]:
-    """By target and precision as the ladder goes, then by name."""
+    """Rank by target and precision, then by name."""
     return find_rank(one.target, TARGET_ORDER), find_rank(one.precision, PRECISION_ORDER), one.name, one.sha256
 
 
 def format_default_title(documents: ReportDocuments) -> str:
-    """The models that are spoken of."""
+    """Return a title that names the models."""
     variants = [manifest.model.variant for manifest in documents.manifests]
     variants += [report.checkpoint.variant for report in documents.drift]
     names = list(dict.fromkeys(map(format_model_name, variants)))
-    return f"{', '.join(names) or 'Measured'} on the way to the phone"
+    return f"{', '.join(names) or 'Measurements'} on mobile devices"

@@ -1,4 +1,4 @@
-"""From files, folders and artifacts to documents, each of the kind that it says it is."""
+"""Loads documents from files, folders and artifacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCUMENT_KINDS: dict[DocumentKind, type[ReadableDocument]] = {
     "sensitivity": SensitivityReport,
 }
 EXPECTED_INPUTS = (
-    "It takes manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
+    "Inputs are manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
     "sensitivity reports (calibrate)."
 )
 MANIFEST_SUFFIX = ".manifest.json"
@@ -34,28 +34,28 @@ ARTIFACT_FOLDER_SUFFIXES = (".mlpackage", ".goldens")
 
 @dataclass(frozen=True)
 class LoadedDocument:
-    """A document and where it was found."""
+    """A document, and the file that it comes from."""
 
     source: SourceFile
     document: ReadableDocument
 
 
 def read_all(inputs: Sequence[Path]) -> list[LoadedDocument]:
-    """Every document that the inputs hold, each once, whatever their order.
+    """Load every document in the inputs once, whatever their order.
 
     Args:
-        inputs: JSON files, artifacts (whose manifests lie beside them), and folders, which are searched for both.
+        inputs: JSON files, artifacts (with their manifests beside them), and folders of both.
 
     Raises:
-        BadReport: an input is missing, a folder holds nothing of use, or a file is of no kind that is known here.
-        ShvitError: a document is not what its kind says, or an artifact not what its manifest says.
+        BadReport: If an input is missing, a folder contains no document, or a file has an unknown kind.
+        ShvitError: If a document is invalid, or an artifact is not what its manifest describes.
     """
     found = {read.source.sha256: read for path in inputs for read in read_input(path)}
     return sorted(found.values(), key=lambda read: (list(DOCUMENT_KINDS).index(read.source.kind), read.source.file))
 
 
 def read_input(path: Path) -> Iterator[LoadedDocument]:
-    """The documents in a file, a folder, or beside an artifact."""
+    """Load the documents in a file or a folder, or beside an artifact."""
     if not path.exists():
         raise BadReport(f"{path} does not exist.", why=EXPECTED_INPUTS)
     if path.suffix in TARGET_SUFFIXES.values():
@@ -67,7 +67,7 @@ def read_input(path: Path) -> Iterator[LoadedDocument]:
 
 
 def read_folder(folder: Path) -> Iterator[LoadedDocument]:
-    """What is of use in a folder and those inside it; other JSON is passed over."""
+    """Load the documents in a folder and its subfolders; skip other JSON."""
     empty = True
     for path in sorted(folder.rglob("*.json")):
         outside = not any(part.endswith(ARTIFACT_FOLDER_SUFFIXES) for part in path.relative_to(folder).parts[:-1])
@@ -75,17 +75,17 @@ def read_folder(folder: Path) -> Iterator[LoadedDocument]:
             empty = False
             yield read_file(path)
     if empty:
-        raise BadReport(f"{folder} holds no manifest and no report.", why=EXPECTED_INPUTS)
+        raise BadReport(f"{folder} contains no manifest and no report.", why=EXPECTED_INPUTS)
 
 
 def read_file(path: Path) -> LoadedDocument:
-    """The document in a file."""
+    """Load the document in a file."""
     kind = detect_kind(path)
     known = next((known for known in DOCUMENT_KINDS if known == kind), None)
     if known is None:
-        said = "says of no kind what it is" if kind is None else f"is of the kind '{kind[:40]}'"
-        again = " It was joined already: give what it was made from." if kind == "report" else ""
-        raise BadReport(f"{path} {said}.", why=f"{EXPECTED_INPUTS}{again}")
+        fault = "does not state its kind" if kind is None else f"is of the kind '{kind[:40]}'"
+        again = " This is a finished report: give the documents that it was made from." if kind == "report" else ""
+        raise BadReport(f"{path} {fault}.", why=f"{EXPECTED_INPUTS}{again}")
     read = DOCUMENT_KINDS[known].load(path)
     if isinstance(read, Manifest):
         check_artifact(path, read)
@@ -94,7 +94,7 @@ def read_file(path: Path) -> LoadedDocument:
 
 
 def detect_kind(path: Path) -> str | None:
-    """What a JSON file says of its kind, or its name does; None where neither tells."""
+    """Return the kind that a JSON file states, or that its name implies; None if unknown."""
     if path.name.endswith(MANIFEST_SUFFIX):
         return "manifest"
     try:
@@ -105,7 +105,7 @@ def detect_kind(path: Path) -> str | None:
 
 
 def check_artifact(path: Path, manifest: Manifest) -> None:
-    """Raises `BadArtifact` where the artifact lies beside its manifest and is another than that describes."""
+    """Raise `BadArtifact` if the artifact beside a manifest is not the one that it describes."""
     name = manifest.artifact.name
     artifact = path.with_name(name) if Path(name).name == name else path
     if artifact.exists() and get_manifest_path(artifact) == path:

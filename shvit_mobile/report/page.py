@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, written from a report."""
+"""Renders a report as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sections.sensitivity import build_sensitivity_section
 from shvit_mobile.report.sections.tradeoffs import build_tradeoffs_section
 
-# In the order of the page: first what was proven, then how fast it is, then what it is made of.
+# In the order of the page: first drift, then speed, then contents.
 SECTIONS: tuple[Callable[[ModelReport], PageSection | None], ...] = (
     build_headline_section,
     build_ladder_section,
@@ -44,7 +44,7 @@ SECTIONS: tuple[Callable[[ModelReport], PageSection | None], ...] = (
 
 
 def render_page(report: ModelReport) -> str:
-    """The whole page. Every text in it is escaped: names come out of files that anyone may have made."""
+    """Render the page. Every text is escaped, because names come from files that anyone may write."""
     environment = Environment(
         loader=PackageLoader("shvit_mobile.report"),
         autoescape=True,
@@ -65,7 +65,7 @@ def render_page(report: ModelReport) -> str:
 
 
 def describe_fixtures(report: ModelReport) -> str:
-    """How much of it was never measured; empty where all was."""
+    """Describe how many device reports are fixtures; empty if none is."""
     made_up = sum(device.fixture for device in report.devices)
     if not made_up:
         return ""

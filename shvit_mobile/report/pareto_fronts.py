@@ -1,4 +1,4 @@
-"""What each artifact gives up for being small or fast, and which of them another makes pointless."""
+"""Builds the Pareto fronts of drift against size and latency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import DominatedArtifact, DriftMetric, ParetoFront, ReportArtifact
 from shvit_mobile.report.dominance import find_dominators
 
-# How far an artifact is from its float model, less being nearer; None where nobody knows.
+# The distance of an artifact from its float model, smaller is better; None if it is unknown.
 DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
     "drop": lambda row: row.top1_drop,
     "agreement": lambda row: 1 - row.agreement.value,
@@ -21,7 +21,7 @@ DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
 def build_pareto_fronts(
     artifacts: Sequence[ReportArtifact], devices: Sequence[DeviceReport]
 ) -> tuple[ParetoFront, ...]:
-    """The fronts of each figure of drift against size, and against latency on each device; of two artifacts or more."""
+    """Build the fronts of each drift metric against size, and against latency on each device."""
     sizes = {one.sha256: float(one.size_bytes) for one in artifacts if one.size_bytes is not None}
     found: list[ParetoFront] = []
     for drift in DISTANCES:
@@ -34,7 +34,7 @@ def build_pareto_fronts(
 def build_pareto_front(
     artifacts: Sequence[ReportArtifact], drift: DriftMetric, costs: Mapping[str, float], *, device: int | None
 ) -> Iterator[ParetoFront]:
-    """The front of those whose drift and cost are known; nothing where there are fewer than two."""
+    """Build the front of artifacts with known drift and cost, if there are at least two."""
     known = {
         one.sha256: (costs[one.sha256], distance)
         for one in artifacts
@@ -57,7 +57,7 @@ def build_pareto_front(
 
 
 def find_fastest_latencies(device: DeviceReport) -> dict[str, float]:
-    """The median of each artifact's fastest setting on a device, in ms, by SHA-256."""
+    """Return the median of each artifact's fastest setting on a device, in ms, by SHA-256."""
     times: dict[str, float] = {}
     for result in device.results:
         if result.artifact_sha256:

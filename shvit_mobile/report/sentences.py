@@ -30,8 +30,9 @@ def describe_cross_runtime_divergence(divergence: CrossRuntimeDivergence, name: 
     """
     return (
         f"{name or divergence.artifact}: {divergence.second} chooses the same class as {divergence.first} on "
-        f"{format_percent(divergence.agreement.value, 2)}% of {pluralize(divergence.images, 'image')}. The largest "
-        f"logit error is {format_significant(divergence.max_abs_error)} (SQNR {format_decibels(divergence.sqnr_db)} dB)."
+        f"{format_percent(divergence.agreement.value, 2)}% of {pluralize(divergence.images, 'image')}. The "
+        f"largest logit error is {format_significant(divergence.max_abs_error)}, and the SQNR is "
+        f"{format_decibels(divergence.sqnr_db)} dB."
     )
 
 

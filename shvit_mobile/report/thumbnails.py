@@ -1,4 +1,4 @@
-"""Thumbnails out of drift reports, which anyone may have written: only a small JPEG gets onto the page."""
+"""Checks thumbnails of drift reports, which anyone may write: the page shows small JPEGs only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_SIDE = 512
 
 
 def to_data_url(thumbnail: str | None) -> str | None:
-    """The thumbnail for an `img`; None where there is none, or it is no JPEG of at most 512 pixels a side."""
+    """Return the data URL of a thumbnail; None if it is not a JPEG of at most 512 pixels per side."""
     if thumbnail is None:
         return None
     try:

@@ -1,33 +1,34 @@
-"""What can be said of one artifact, in one line."""
+"""Builds the verdict on one artifact."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shvit_mobile.apps.devices import get_device_name
 from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import ArtifactVerdict
-from shvit_mobile.report.formatting import format_drop_interval, format_percent, format_points, pluralize
+from shvit_mobile.report.formatting import (
+    EXECUTION_PHRASES,
+    format_drop_interval,
+    format_percent,
+    format_points,
+    pluralize,
+)
 
-EXECUTION_SENTENCES = {
-    "native": "Run natively",
-    "reference": "Run by the reference executor",
-    "emulated": "Run on an emulated CPU",
-    "simulated": "Simulated in PyTorch",
-}
-NOT_COMPARED = "Never compared with its float model."
+NOT_COMPARED = "Not compared with the float model."
 
 
 def build_verdict(
     drift: DriftRow | None, gates: Iterable[DriftReport], results: Iterable[tuple[DeviceReport, DeviceResult]]
 ) -> ArtifactVerdict:
-    """The verdict on an artifact.
+    """Build the verdict on an artifact.
 
     Args:
-        drift: the row that counts.
-        gates: the drift reports that hold a row of it.
-        results: what was measured of it, and where; fixtures prove nothing and count for nothing.
+        drift: The drift of the artifact.
+        gates: The drift reports that have a row of it.
+        results: Its results on devices; fixtures do not count.
     """
     if drift is None:
         return ArtifactVerdict(status="unproven", sentence=NOT_COMPARED)
@@ -43,7 +44,7 @@ def build_verdict(
 
 
 def find_faults(artifact: str, report: DriftReport) -> list[str]:
-    """What a drift report's gate and its look at fp16 have against an artifact."""
+    """Return the violations of a drift report's gate, and the fp16 faults, of an artifact."""
     gate = report.gate.violations if report.gate else ()
     start = f"{artifact}: "
     overflows = [flag for ranges in report.ranges if ranges.artifact == artifact for flag in ranges.flags]
@@ -51,24 +52,23 @@ def find_faults(artifact: str, report: DriftReport) -> list[str]:
 
 
 def find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]:
-    """Where a device did not answer the goldens as it should."""
+    """Return whether a device failed the goldens, and in which part."""
     if result.golden is None or result.golden.passed:
         return []
-    where = device.device.name or device.device.model
-    off = "its preprocessing" if not result.golden.preprocessing_passed else "inference"
-    return [f"on {where}, {off} is off the goldens."]
+    part = "inference" if result.golden.preprocessing_passed else "preprocessing"
+    return [f"{part} on {get_device_name(device)} fails the golden check."]
 
 
 def describe_drift(row: DriftRow) -> str:
-    """The figures that matter most, and what ran."""
+    """Describe agreement, drop and execution."""
     agreement = (
         f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"
     )
-    return f"{agreement}{describe_drop(row)}. {EXECUTION_SENTENCES[row.how]}."
+    return f"{agreement}{describe_drop(row)}. {capitalize_sentence(EXECUTION_PHRASES[row.how])}."
 
 
 def describe_drop(row: DriftRow) -> str:
-    """The drop of top-1 in words, with its interval in points lost; nothing without labels."""
+    """Describe the drop of top-1 with its interval; nothing without labels."""
     if row.top1_drop is None:
         return ""
     by = f"{format_points(abs(row.top1_drop))} points {'lower' if row.top1_drop > 0 else 'higher'}"

@@ -1,4 +1,4 @@
-"""Parts of a whole, side by side."""
+"""Draws stacked bars and ranges."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from shvit_mobile.report.charts.svg import create_chart, create_element, create_
 
 
 def draw_stacked_bar(parts: Mapping[str, tuple[float, str]], most: float, label: str) -> Markup:
-    """A bar of parts.
+    """Draw a bar of parts.
 
     Args:
-        parts: by name, how much, and the class of its colour.
-        most: what fills the whole width.
-        label: the same in words.
+        parts: The value and the color class of each part, by name.
+        most: The value that fills the whole width.
+        label: Describes the bar.
     """
     children, start = [], 0.0
-    for name, (value, colour) in parts.items():
+    for name, (value, color) in parts.items():
         share = value / most if most else 0.0
         children.append(
             create_element(
@@ -28,7 +28,7 @@ def draw_stacked_bar(parts: Mapping[str, tuple[float, str]], most: float, label:
                 width=format_position(share),
                 y=0,
                 height="100%",
-                class_=f"part {colour}",
+                class_=f"part {color}",
             )
         )
         start += share
@@ -36,7 +36,7 @@ def draw_stacked_bar(parts: Mapping[str, tuple[float, str]], most: float, label:
 
 
 def draw_range_bar(low: float, high: float, limit: float, ends: tuple[float, float], *, past: bool) -> Markup:
-    """From the least to the most that was seen, and a limit; all of them shares, `ends` of the axis."""
+    """Draw a range and a limit on an axis that spans `ends`."""
     start, end, line = ((value - ends[0]) / (ends[1] - ends[0]) for value in (low, high, limit))
     return create_chart(
         create_element(

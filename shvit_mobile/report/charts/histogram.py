@@ -1,4 +1,4 @@
-"""How often each latency came, on an axis that all rows share."""
+"""Draws histograms of latencies on a shared axis."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shvit_mobile.contracts.device_report import LatencySummary
 from shvit_mobile.report.charts.svg import AxisScale, create_chart, create_element, format_position
 
 BINS = 100
-# Bars stand here; below them is room for the percentiles.
+# The base of the bars, and the position of the percentiles below them.
 FLOOR, MIDDLE = 0.7, 0.86
 
 
 def draw_histogram(
     samples: Sequence[float], latency: LatencySummary, scale: AxisScale, *, made_up: bool, label: str
 ) -> Markup:
-    """Bars as high as their share of the row's highest; below them a dot at p50, and a line to p90 and p99."""
+    """Draw bars relative to the highest; below them a dot at p50, and a line to p90 and p99."""
     counts = Counter(min(int(BINS * scale.share(sample)), BINS - 1) for sample in samples)
     most = max(counts.values(), default=1)
     bars = [

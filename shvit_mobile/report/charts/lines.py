@@ -1,4 +1,4 @@
-"""Lines over an axis: layers, or time; bands behind them."""
+"""Draws lines over layers or time, with bands behind them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shvit_mobile.report.formatting import MINUS
 
 @dataclass(frozen=True)
 class ChartLine:
-    """Points (x, y, what they are in words) in the order of x, joined by a line or not; `style` is a class."""
+    """Points (x, y, tooltip) in the order of x, joined by a line or not; `style` is a CSS class."""
 
     points: tuple[tuple[float, float, str], ...]
     style: str
@@ -30,7 +30,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of the x axis, its class and its name."""
+    """An interval of the x axis, its CSS class and its name."""
 
     start: float
     end: float
@@ -49,15 +49,15 @@ def draw_line_chart(
     limit: float | None = None,
     x_ticks: str | None = None,
 ) -> Markup:
-    """The chart.
+    """Draw the chart.
 
     Args:
-        drawn: the lines, the last above the others.
-        label: in words, what is to be seen.
-        unit: of y, written at the uppermost number.
-        bands: behind the lines; each stretches over the whole height.
-        limit: a value of y to mark.
-        x_ticks: the unit of x; None leaves the axis without numbers.
+        drawn: The lines, the last one on top.
+        label: Describes the chart.
+        unit: The unit of y, at its largest tick.
+        bands: Bands of full height behind the lines.
+        limit: A value of y to mark.
+        x_ticks: The unit of x; None draws no ticks.
     """
     ticks, below = y.ticks(5), x.ticks(6) if x_ticks else []
     return create_chart(
@@ -74,7 +74,7 @@ def draw_line_chart(
 
 
 def draw_band_strip(bands: Sequence[Band], x: AxisScale, unit: str, label: str) -> Markup:
-    """Bands alone, over an axis."""
+    """Draw bands over an axis, without lines."""
     ticks = x.ticks(6)
     return create_chart(
         *(draw_band(one, x) for one in bands),
@@ -90,7 +90,6 @@ def draw_grid_line(share: float, style: str) -> Markup:
 
 
 def draw_y_tick(value: float, y: AxisScale, unit: str) -> Markup:
-    """The number of a horizontal line, on it."""
     text = f"{value:g}".replace("-", MINUS) + (f" {unit}" if unit else "")
     return create_element("text", text, x=0, y=format_position(1 - y.share(value)), dy=-4, class_="tick")
 
@@ -122,7 +121,7 @@ def draw_band(one: Band, x: AxisScale) -> Markup:
 
 
 def draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
-    """The line in a square of 1000 that is stretched to the chart; its width is not."""
+    """Draw the line in a square of 1000 that is stretched to the chart without its stroke width."""
     steps = " L".join(f"{1000 * x.share(a):.1f} {1000 * (1 - y.share(b)):.1f}" for a, b, _ in line.points)
     drawn = create_element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
     return create_element(

@@ -1,4 +1,4 @@
-"""Points of two figures each, and the front that no other point beats."""
+"""Draws points of two values each, and their Pareto front."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from shvit_mobile.report.charts.svg import (
     format_position,
     join_markup,
 )
-from shvit_mobile.report.dominance import find_dominators
+from shvit_mobile.report.dominance import find_pareto_front
 
-# Points nearer than these shares of the width and the height bear one label together.
+# Points closer than these shares of the width and the height share a label.
 LABEL_MERGE_DISTANCE = (0.05, 0.1)
 
 
 @dataclass(frozen=True)
 class ScatterPoint:
-    """Both less is better.
+    """A point; less is better in both values.
 
     Attributes:
-        letter: by which a list beside the chart explains it.
-        x, y: the figures; low, high: the interval of y.
-        style: a class; words: for its tooltip.
+        letter: Identifies it in the legend.
+        x, y: The values; low, high: The interval of y.
+        style: A CSS class; words: The text of its tooltip.
     """
 
     letter: str
@@ -41,18 +41,11 @@ class ScatterPoint:
     words: str
 
 
-def find_pareto_front(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:
-    """Those that no other beats in one figure without losing in the other, by x."""
-    beaten = find_dominators([(one.x, one.y) for one in points])
-    kept = [one for one, by in zip(points, beaten, strict=True) if by is None]
-    return sorted(kept, key=lambda one: (one.x, one.y, one.letter))
-
-
 def draw_scatter(
     points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale, *, units: tuple[str, str], label: str
 ) -> Markup:
-    """The chart: the front as steps, its points filled, the others hollow."""
-    best = find_pareto_front(points)
+    """Draw the chart: the front as steps, its points filled, the others hollow."""
+    best = [points[place] for place in find_pareto_front([(one.x, one.y) for one in points])]
     ticks, below = y.ticks(5), x.ticks(6)
     return create_chart(
         *(draw_grid_line(y.share(value), "grid") for value in ticks),
@@ -67,7 +60,7 @@ def draw_scatter(
 
 
 def draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
-    """From each point of the front to the right, then down to the next."""
+    """Draw the front: from each point to the right, then down to the next."""
     corners = [(1000 * x.share(one.x), 1000 * (1 - y.share(one.y))) for one in best]
     turns = [f"H{right:.1f} V{down:.1f}" for right, down in corners[1:]]
     begin = f"M{corners[0][0]:.1f} 0 V{corners[0][1]:.1f}"
@@ -119,7 +112,7 @@ def draw_group_label(group: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) 
 
 
 def group_nearby_points(points: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> list[list[ScatterPoint]]:
-    """Points in groups, each near the first of its group."""
+    """Group points that are close to the first of their group."""
     groups: list[list[ScatterPoint]] = []
     for one in points:
         for group in groups:

@@ -1,4 +1,4 @@
-"""SVG elements, escaped by construction, and the scales that figures are drawn on."""
+"""Creates SVG elements, escaped by construction, and the scales of axes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from markupsafe import Markup, escape
 
 
 def create_element(name: str, /, *children: str | Markup, **attributes: object) -> Markup:
-    """An element; what is no `Markup` is escaped, in its children as in its attributes.
+    """Create an element; escape every child and attribute that is not `Markup`.
 
     Args:
-        name: of the element.
-        children: texts and elements inside it.
-        attributes: `stroke_width=2` is written stroke-width="2"; `class_` is class; None is left out.
+        name: The name of the element.
+        children: Texts and elements inside it.
+        attributes: `stroke_width=2` becomes stroke-width="2"; `class_` becomes class; None is left out.
     """
-    told = Markup("").join(
+    written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value)
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), told, join_markup(children))
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, join_markup(children))
 
 
 def join_markup(parts: Iterable[str | Markup]) -> Markup:
@@ -30,18 +30,18 @@ def join_markup(parts: Iterable[str | Markup]) -> Markup:
 
 
 def create_chart(*children: str | Markup, kind: str, label: str | None) -> Markup:
-    """An SVG that fills its place; `label` says in words what it shows, None where a text beside it does."""
-    said = {"aria_hidden": "true"} if label is None else {"role": "img", "aria_label": label}
-    return create_element("svg", *children, class_=f"chart {kind}", width="100%", focusable="false", **said)
+    """Create an SVG that fills its container; `label` describes it, None if a text beside it does."""
+    access = {"aria_hidden": "true"} if label is None else {"role": "img", "aria_label": label}
+    return create_element("svg", *children, class_=f"chart {kind}", width="100%", focusable="false", **access)
 
 
 def format_position(share: float) -> str:
-    """A position: 0 is the left or upper end, 1 the other."""
+    """Return a position; 0 is the left or upper end."""
     return f"{100 * share:.2f}%"
 
 
 def choose_text_anchor(share: float) -> str:
-    """Where a text at a position begins, so that it stays inside."""
+    """Return the anchor with which a text at a position stays inside."""
     return "start" if share < 0.06 else "end" if share > 0.94 else "middle"
 
 
@@ -51,19 +51,19 @@ def create_tooltip(text: str) -> Markup:
 
 @dataclass(frozen=True)
 class AxisScale:
-    """An axis from `low` to `high`, logarithmic if asked for; both above 0 then."""
+    """An axis from `low` to `high`; a logarithmic one needs both above 0."""
 
     low: float
     high: float
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies, 0 to 1; what is outside lies at the end."""
+        """Return the position of a value, 0 to 1; values outside lie at an end."""
         low, high, value = (log10(max(v, 1e-12)) if self.log else v for v in (self.low, self.high, value))
         return 0.5 if high == low else min(max((value - low) / (high - low), 0.0), 1.0)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round values on it, no more than `most` if it is linear."""
+        """Return round values on the axis, at most `most` on a linear one."""
         return (
             compute_log_ticks(self.low, self.high, most)
             if self.log
@@ -80,7 +80,7 @@ def compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def compute_log_ticks(low: float, high: float, most: int) -> list[float]:
-    """1, 2 and 5 of each power of ten; only powers where that is too many."""
+    """Return 1, 2 and 5 times each power of ten, or fewer if these are too many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     for parts in ((1, 2, 5), (1, 3), (1,)):
         found = [part * 10.0**power for power in powers for part in parts if low <= part * 10.0**power <= high]
@@ -90,8 +90,8 @@ def compute_log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def fit_scale(values: Iterable[float], *, room: float = 0.05, least: float = 1e-9) -> AxisScale:
-    """A linear scale with some room to either side of the values."""
-    seen = list(values)
-    low, high = min(seen), max(seen)
+    """Fit a linear scale with some room on both sides of the values."""
+    known = list(values)
+    low, high = min(known), max(known)
     wide = max(high - low, least) * room
     return AxisScale(low - wide, high + wide)

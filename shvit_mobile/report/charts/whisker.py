@@ -1,4 +1,4 @@
-"""A figure as a dot and its interval as a line, small enough for a table's cell."""
+"""Draws a value as a dot and its interval as a line, for the cell of a table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from shvit_mobile.report.formatting import MINUS
 
 
 def draw_whisker(value: float, low: float, high: float, scale: AxisScale, *, zero: float | None = None) -> Markup:
-    """The dot and its line; the figures stand beside it in words.
+    """Draw the dot and its line.
 
     Args:
-        value: the figure; low, high: its interval.
-        scale: of all rows of the column.
-        zero: where nothing was lost, as a line.
+        value: The value; low, high: Its interval.
+        scale: The scale of the column.
+        zero: A value to mark with a line.
     """
     start, middle, end = (format_position(scale.share(one)) for one in (low, value, high))
     return create_chart(
@@ -42,7 +42,7 @@ def draw_origin(zero: float | None, scale: AxisScale) -> Markup:
 
 
 def draw_axis(scale: AxisScale, most: int = 4) -> Markup:
-    """The numbers of a column of whiskers or histograms, for its head."""
+    """Draw the ticks of a column of whiskers or histograms, for its head."""
     ticks = scale.ticks(most)
     return create_chart(join_markup(draw_tick(value, scale) for value in ticks), kind="axis", label=None)
 

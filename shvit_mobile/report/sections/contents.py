@@ -1,4 +1,4 @@
-"""What is inside the artifacts: bytes by dtype, operators, and how much a backend took."""
+"""The section on contents: bytes by dtype, operators, and delegation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from shvit_mobile.report.formatting import format_megabytes, join_words, plurali
 from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.targets.delegation import describe_delegation
 
-# By the family of a dtype, the class of its colour.
+# The color class of each dtype.
 DTYPE_COLORS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}
 OTHER_COLOR, REST_COLOR = "c5", "c6"
 
 
 @dataclass(frozen=True)
 class ArtifactContents:
-    """An artifact."""
+    """The contents of one artifact."""
 
     label: str
     file: str
@@ -36,7 +36,7 @@ class ArtifactContents:
 
 
 def build_contents_section(report: ModelReport) -> PageSection | None:
-    known = [(one, manifest) for one in report.artifacts if (manifest := report.manifest(one))]
+    known = [(one, manifest) for one in report.artifacts if (manifest := report.get_manifest(one))]
     if not known:
         return None
     most = max(manifest.artifact.bytes for _, manifest in known)
@@ -46,15 +46,15 @@ def build_contents_section(report: ModelReport) -> PageSection | None:
         "legend": build_legend(dtypes),
         "delegation": any(manifest.delegation for _, manifest in known),
     }
-    return PageSection("contents", "What is inside", "Contents", data)
+    return PageSection("contents", "Contents of the artifacts", "Contents", data)
 
 
 def build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
-    """Each colour once, with all dtypes that have it."""
+    """Return each color once, with its dtypes."""
     found: dict[str, list[str]] = {}
     for dtype in sorted(dtypes):
         found.setdefault(choose_color(dtype), []).append(dtype)
-    return [*((style, join_words(names)) for style, names in found.items()), (REST_COLOR, "program and the rest")]
+    return [*((style, join_words(names)) for style, names in found.items()), (REST_COLOR, "program and other data")]
 
 
 def build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) -> ArtifactContents:
@@ -74,16 +74,16 @@ def build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) 
 
 
 def draw_size_bar(manifest: Manifest, most: int) -> Markup:
-    """Bytes of weights by dtype, then what is left of the file."""
+    """Draw the bytes of weights by dtype, then the rest of the file."""
     bytes_by = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: -item[1])
     rest = max(manifest.artifact.bytes - sum(count for _, count in bytes_by), 0)
     parts = {f"{dtype}: {format_megabytes(count)} MB": (float(count), choose_color(dtype)) for dtype, count in bytes_by}
-    parts[f"program and the rest: {format_megabytes(rest)} MB"] = (float(rest), REST_COLOR)
+    parts[f"program and other data: {format_megabytes(rest)} MB"] = (float(rest), REST_COLOR)
     return draw_stacked_bar(parts, most, ", ".join(parts))
 
 
 def format_weights(manifest: Manifest) -> str:
-    """Bytes of weights by dtype, in words."""
+    """Return the bytes of weights by dtype as text."""
     found = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{dtype} {format_megabytes(count)}" for dtype, count in found)
 

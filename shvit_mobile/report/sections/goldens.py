@@ -1,4 +1,4 @@
-"""The goldens as each device answered them: preprocessing apart from inference."""
+"""The section on golden checks: preprocessing and inference of each device, checked separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shvit_mobile.report.sections.section import PageSection
 
 @dataclass(frozen=True)
 class GoldenSummary:
-    """One artifact, whatever the processors: the worst of its checks."""
+    """The worst checks of one artifact over all processors."""
 
     label: str
     preprocessing_passed: bool
@@ -28,7 +28,7 @@ class GoldenSummary:
 
 @dataclass(frozen=True)
 class DeviceGoldens:
-    """What a device answered."""
+    """The golden checks of one device."""
 
     name: str
     fixture: bool
@@ -38,11 +38,11 @@ class DeviceGoldens:
 def build_goldens_section(report: ModelReport) -> PageSection | None:
     found = [build_device_goldens(report, device) for device in report.devices]
     data = {"devices": [device for device in found if device.checks]}
-    return PageSection("goldens", "Golden checks on the devices", "Goldens", data) if data["devices"] else None
+    return PageSection("goldens", "Golden checks on devices", "Goldens", data) if data["devices"] else None
 
 
 def build_device_goldens(report: ModelReport, device: DeviceReport) -> DeviceGoldens:
-    """The checks of one report, by artifact."""
+    """Summarize the checks of one report by artifact."""
     checks: dict[str, list[GoldenCheck]] = {}
     for result in device.results:
         if result.golden:

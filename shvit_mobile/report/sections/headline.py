@@ -1,4 +1,4 @@
-"""The headline: which model, how many of its artifacts were proven, and a line on each."""
+"""The head of the page: the model, its most important numbers, and a verdict for each artifact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shvit_mobile.report.formatting import (
 )
 from shvit_mobile.report.sections.section import PageSection
 
-STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "unproven"}
+STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "not compared"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class VerdictLine:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure, large."""
+    """One large number."""
 
     name: str
     value: str
@@ -67,7 +67,7 @@ def build_headline_section(report: ModelReport) -> PageSection:
 
 
 def format_lead(report: ModelReport) -> str:
-    """What was proven, in two or three sentences."""
+    """Summarize the report in two or three sentences."""
     return " ".join(filter(None, (describe_artifacts(report), describe_comparison(report), describe_devices(report))))
 
 
@@ -76,37 +76,37 @@ def describe_artifacts(report: ModelReport) -> str:
     if not manifests:
         return f"{pluralize(len(report.artifacts), 'artifact')} without manifests." if report.artifacts else ""
     models = {(one.model.variant, one.model.classes, one.preprocessing.size) for one in manifests}
-    told = join_words(
+    names = join_words(
         [
             f"{format_model_name(v)} ({pluralize(c, 'class', 'classes')}, {h}×{w} pixels)"
             for v, c, (h, w) in sorted(models)
         ]
     )
     targets = join_words(list(dict.fromkeys(format_target(one.target) for one in report.artifacts if one.target)))
-    return f"{told}, in {pluralize(len(report.artifacts), 'artifact')} for {targets}."
+    return f"{names}, in {pluralize(len(report.artifacts), 'artifact')} for {targets}."
 
 
 def describe_comparison(report: ModelReport) -> str:
-    """How many were compared, and on what."""
+    """Describe how many artifacts were compared, and on how many images."""
     compared = [one for one in report.artifacts if one.drift]
     if not compared:
-        return "None was compared with its float model."
+        return "None was compared with the float model."
     seen = sorted({one.drift.images for one in compared if one.drift})
     images = pluralize(seen[0], "image") if len(seen) == 1 else f"{seen[0]} to {pluralize(seen[-1], 'image')}"
     share = "Each was" if len(compared) == len(report.artifacts) else f"{len(compared)} of them were"
-    return f"{share} executed and compared with the float model on {images}."
+    return f"{share} run and compared with the float model on {images}."
 
 
 def describe_devices(report: ModelReport) -> str:
     measured = [one for one in report.devices if not one.fixture]
     phones = {format_device_label(one.device) for one in measured if one.device.kind == "phone"}
     hosts = {format_device_label(one.device) for one in measured if one.device.kind == "host"}
-    told = [pluralize(len(phones), "phone")] * bool(phones) + [pluralize(len(hosts), "computer")] * bool(hosts)
-    return f"Latency was measured on {join_words(told)}." if told else ""
+    kinds = [pluralize(len(phones), "phone")] * bool(phones) + [pluralize(len(hosts), "computer")] * bool(hosts)
+    return f"Latency was measured on {join_words(kinds)}." if kinds else ""
 
 
 def build_tiles(report: ModelReport) -> list[Tile]:
-    """The figures a reader looks for first."""
+    """Return the numbers that readers look for first."""
     return list(
         filter(
             None,
@@ -122,26 +122,22 @@ def build_passing_tile(report: ModelReport) -> Tile | None:
     judged = counts["passed"] + counts["failed"]
     if judged:
         rest = len(report.artifacts) - judged
-        note = (
-            f"{pluralize(rest, 'more')} without a gate".replace("mores", "more")
-            if rest
-            else "every gate and golden check"
-        )
+        note = f"{rest} more without a gate" if rest else "all gates and golden checks"
         return Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
     compared = counts["measured"]
     return Tile("Artifacts compared", str(compared), f"of {len(report.artifacts)}", "no gate was set")
 
 
 def build_drop_tile(report: ModelReport) -> Tile | None:
-    """The most top-1 that an artifact loses; without labels the least agreement."""
+    """Return the largest drop of top-1, or the lowest agreement if there are no labels."""
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
     dropped = [(row.top1_drop, one) for one, row in rows if row.top1_drop is not None]
     if dropped:
         drop, worst = max(dropped, key=lambda found: found[0])
-        return Tile("Largest drop of top-1", format_points(drop), "points", format_artifact_label(worst))
+        return Tile("Largest top-1 drop", format_points(drop), "points", format_artifact_label(worst))
     if rows:
         one, row = min(rows, key=lambda found: found[1].agreement.value)
-        return Tile("Least agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
+        return Tile("Lowest agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
     return None
 
 
@@ -156,14 +152,14 @@ def build_size_tile(report: ModelReport) -> Tile | None:
 
 
 def build_latency_tile(report: ModelReport) -> Tile | None:
-    """Of phones that were measured, else of computers; a fixture never stands here."""
+    """Return the fastest median of a phone, or of a computer if there is no phone; fixtures do not count."""
     measured = [one for one in report.devices if not one.fixture]
     phones = [one for one in measured if one.device.kind == "phone"] or measured
     runs = [(result.latency.p50, one, result) for one in phones for result in one.results if result.artifact_sha256]
     if not runs:
         return None
     p50, device, result = min(runs, key=lambda run: run[0])
-    known = report.artifact(result.artifact_sha256)
+    known = report.find_artifact(result.artifact_sha256)
     where = f"{format_artifact_label(known) if known else result.name} on {format_device_label(device.device)}"
     return Tile("Fastest median", format_milliseconds(p50), "ms", where)
 
@@ -181,8 +177,8 @@ def build_verdict_line(report: ModelReport, one: ReportArtifact) -> VerdictLine:
 
 
 def find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> FastestRun | None:
-    """The fastest run on a kind of device; one that was measured goes before a fixture."""
-    runs = [(report.devices[place.report], report.result(place)) for place in one.results]
+    """Return the fastest run on a kind of device; a measurement takes precedence over a fixture."""
+    runs = [(report.devices[place.report], report.get_result(place)) for place in one.results]
     there = [run for run in runs if run[0].device.kind == kind]
     if not there:
         return None

@@ -1,4 +1,4 @@
-"""Heat: what a sustained run does to latency, and how hot the phone was."""
+"""The section on heat: latency during a sustained run, and the thermal state of the phone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult, Sus
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.lines import Band, ChartLine, draw_band_strip, draw_line_chart
 from shvit_mobile.report.charts.svg import AxisScale
-from shvit_mobile.report.display_names import describe_configuration, format_device_label, format_result_label
+from shvit_mobile.report.display_names import (
+    describe_configuration,
+    format_device_label,
+    format_fixture_prefix,
+    format_result_label,
+)
 from shvit_mobile.report.formatting import format_milliseconds, format_number, pluralize
 from shvit_mobile.report.sections.section import PageSection
 
@@ -35,8 +40,8 @@ def build_heat_section(report: ModelReport) -> PageSection | None:
         for result in device.results
         if result.windows
     ]
-    told = sorted(report.devices, key=lambda device: not has_headroom(device))
-    thermal = [found for device in told if (found := build_thermal_trace(device))]
+    ordered = sorted(report.devices, key=lambda device: not has_headroom(device))
+    thermal = [found for device in ordered if (found := build_thermal_trace(device))]
     if not sustained and not thermal:
         return None
     data = {"sustained": sustained, "thermal": thermal}
@@ -44,14 +49,15 @@ def build_heat_section(report: ModelReport) -> PageSection | None:
 
 
 def build_sustained_trace(report: ModelReport, device: DeviceReport, result: DeviceResult) -> TimeTrace:
-    """The median of each window of a sustained run."""
+    """Build the chart of the median of each window of a sustained run."""
     windows = result.windows
     ends = [*(window.start_s for window in windows[1:]), estimate_last_end(windows)]
     points = tuple(
         (
             (window.start_s + end) / 2,
             window.p50,
-            f"{format_number(window.start_s, 0)} s: {format_milliseconds(window.p50)} ms, {window.thermal or 'heat not told'}",
+            f"{format_number(window.start_s, 0)} s: {format_milliseconds(window.p50)} ms, "
+            f"{window.thermal or 'thermal state unknown'}",
         )
         for window, end in zip(windows, ends, strict=True)
     )
@@ -79,12 +85,8 @@ def build_sustained_trace(report: ModelReport, device: DeviceReport, result: Dev
     )
 
 
-def format_fixture_prefix(device: DeviceReport) -> str:
-    return "Fixture, not measured. " if device.fixture else ""
-
-
 def estimate_last_end(windows: Sequence[SustainedWindow]) -> float:
-    """Where the last window ends: as long as the one before it."""
+    """Estimate the end of the last window: it is as long as the one before it."""
     return 2 * windows[-1].start_s - windows[-2].start_s if len(windows) > 1 else windows[-1].start_s + 1.0
 
 
@@ -96,16 +98,16 @@ def describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> str
     hottest = windows[-1].thermal
     heat = f"; {hottest} at the end" if hottest else ""
     return (
-        f"From {format_milliseconds(first)} to {format_milliseconds(last)} ms{change}, after {format_number(seconds, 0)} s and "
-        f"{pluralize(sum(window.samples for window in windows), 'inference')}{heat}."
+        f"From {format_milliseconds(first)} to {format_milliseconds(last)} ms{change}, after "
+        f"{format_number(seconds, 0)} s and {pluralize(sum(window.samples for window in windows), 'inference')}{heat}."
     )
 
 
 def merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> list[Band]:
-    """Stretches of one thermal state each; each is named where it begins."""
+    """Merge consecutive intervals of the same thermal state into bands."""
     found: list[Band] = []
     for start, end, state in states:
-        name = state or "not told"
+        name = state or "unknown"
         if found and found[-1].name == name:
             found[-1] = Band(found[-1].start, end, found[-1].style, name)
         else:
@@ -114,7 +116,7 @@ def merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> li
 
 
 def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
-    """The thermal states during the measurement, with Android's headroom where it was told."""
+    """Build the chart of thermal states during the measurement, with Android's headroom if it is known."""
     samples = device.conditions.thermal if device.conditions else ()
     if len(samples) < 2:
         return None
@@ -149,7 +151,7 @@ def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
         limit=1.0,
         x_ticks="s",
     )
-    return TimeTrace(where, "thermal headroom: 1 is where it throttles severely", device.fixture, chart, sentence)
+    return TimeTrace(where, "thermal headroom; at 1 the phone throttles severely", device.fixture, chart, sentence)
 
 
 def has_headroom(device: DeviceReport) -> bool:
@@ -157,7 +159,7 @@ def has_headroom(device: DeviceReport) -> bool:
 
 
 def describe_thermal_states(samples: Sequence[ThermalSample]) -> str:
-    """When each state began."""
+    """Describe when each thermal state began."""
     begun = [
         one
         for before, one in zip((None, *samples), samples, strict=False)

@@ -1,4 +1,4 @@
-"""The drift ladder: from the float model down to what a phone runs, on the same images."""
+"""The section on the drift ladder: every form of the model, from the float model to what a phone runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shvit_mobile.report.charts.svg import AxisScale, fit_scale
 from shvit_mobile.report.charts.whisker import draw_axis, draw_whisker
 from shvit_mobile.report.display_names import format_label
 from shvit_mobile.report.formatting import (
+    EXECUTION_DESCRIPTIONS,
     NO_VALUE,
     PRECISION_ORDER,
     TARGET_ORDER,
@@ -28,12 +29,13 @@ from shvit_mobile.report.formatting import (
     pluralize,
 )
 from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 from shvit_mobile.report.verdict import capitalize_sentence
 
 
 @dataclass(frozen=True)
 class LadderRow:
-    """One row; graphics are None where there is no figure."""
+    """One row; a graphic is None if there is no value."""
 
     label: str
     file: str
@@ -54,14 +56,14 @@ class LadderRow:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Rows that saw the same images.
+    """Rows that were measured on the same images.
 
     Attributes:
-        caption: which images, in words.
-        assurance: why the rows may be compared, or why nobody can tell.
-        drop_axis, agreement_axis: for the heads of the columns; None where no row has the figure.
-        gates: of each drift report that held one against its rows.
-        apart: sentences on one program's answers on two CPUs.
+        caption: Describes the images.
+        assurance: Why the rows can be compared, or why it is not known.
+        drop_axis, agreement_axis: For the heads of the columns; None if no row has the value.
+        gates: The gate of each drift report that has one.
+        divergences: Sentences on the predictions of one program on two CPUs.
     """
 
     caption: str
@@ -70,7 +72,7 @@ class Ladder:
     drop_axis: Markup | None
     agreement_axis: Markup
     gates: tuple[GateVerdict, ...] = ()
-    apart: tuple[str, ...] = ()
+    divergences: tuple[str, ...] = ()
 
 
 def build_ladder_section(report: ModelReport) -> PageSection | None:
@@ -78,24 +80,16 @@ def build_ladder_section(report: ModelReport) -> PageSection | None:
         *(build_measured_ladder(reports) for reports in group_by_images(report.drift)),
         *build_recorded_ladders(report),
     ]
-    used = list(dict.fromkeys(rung.how for one in found for rung in one.rungs if rung.how in EXECUTION_DESCRIPTIONS))
+    used = {rung.how for one in found for rung in one.rungs}
     data = {
         "ladders": found,
-        "hows": [(how, EXECUTION_DESCRIPTIONS[how]) for how in EXECUTION_DESCRIPTIONS if how in used],
+        "hows": [(how, description) for how, description in EXECUTION_DESCRIPTIONS.items() if how in used],
     }
-    return PageSection("ladder", "The drift ladder", "Drift", data) if found else None
-
-
-EXECUTION_DESCRIPTIONS = {
-    "native": "the target's own runtime ran the artifact",
-    "reference": "this project's executor of the specification ran it, not the phone's kernels",
-    "emulated": "the target's own runtime ran it on an emulated CPU",
-    "simulated": "PyTorch computed what an artifact is to compute; no artifact ran",
-}
+    return PageSection("ladder", "Drift ladder", "Drift", data) if found else None
 
 
 def group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
-    """The reports that saw the same images with the same float model."""
+    """Group reports that measured the same images with the same float model."""
     groups: dict[tuple[str, str], list[DriftReport]] = {}
     for one in drift:
         groups.setdefault((one.images.sha256, one.checkpoint.sha256), []).append(one)
@@ -103,24 +97,25 @@ def group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
 
 
 def build_measured_ladder(reports: Sequence[DriftReport]) -> Ladder:
-    """The ladder of drift reports that saw the same images."""
+    """Build the ladder of drift reports that measured the same images."""
     images, checkpoint = reports[0].images, reports[0].checkpoint
     rows: list[DriftRow] = []
     for report in reports:
         rows += [row for row in report.rows if row not in rows]
     together = f" in all {len(reports)} drift reports" if len(reports) > 1 else ""
-    chosen = f", chosen with seed {images.seed}" if images.seed is not None else ""
+    sampled = f", sampled with seed {images.seed}" if images.seed is not None else ""
     return build_ladder(
         rows,
         source=checkpoint.source,
-        caption=f"{pluralize(images.count, 'image')} of “{images.source}”{chosen}"
+        caption=f"{pluralize(images.count, 'image')} of “{images.source}”{sampled}"
         f"{'' if images.labelled else ', without labels'}",
-        assurance=f"The same images in every row{together} (SHA-256 over their bytes: {abbreviate_sha256(images.sha256)}).",
+        assurance=f"Every row{together} was measured on the same images "
+        f"(SHA-256 of their bytes: {abbreviate_sha256(images.sha256)}).",
         gates=tuple(dict.fromkeys(report.gate for report in reports if report.gate)),
-        apart=tuple(
-            f"{format_label(one.artifact, *find_target_and_precision(rows, one.artifact))}: {one.second} chooses the same class as {one.first} on "
-            f"{format_percent(one.agreement.value)}% of {pluralize(one.images, 'image')}; no logit differs by more than "
-            f"{format_significant(one.max_abs_error)} (SQNR {format_decibels(one.sqnr_db)} dB)."
+        divergences=tuple(
+            describe_cross_runtime_divergence(
+                one, format_label(one.artifact, *find_target_and_precision(rows, one.artifact))
+            )
             for report in reports
             for one in report.apart
         ),
@@ -132,7 +127,7 @@ def find_target_and_precision(rows: Sequence[DriftRow], artifact: str) -> tuple[
 
 
 def build_recorded_ladders(report: ModelReport) -> list[Ladder]:
-    """A ladder of what manifests and benchmarks recorded of artifacts that no drift report has measured."""
+    """Build a ladder of the recorded drift of artifacts that are in no drift report."""
     rows = [one.drift for one in report.artifacts if one.drift and one.recorded]
     if not rows:
         return []
@@ -140,10 +135,10 @@ def build_recorded_ladders(report: ModelReport) -> list[Ladder]:
     return [
         build_ladder(
             rows,
-            source=next(iter(sources)) if len(sources) == 1 else "each its own",
+            source=next(iter(sources)) if len(sources) == 1 else "one for each artifact",
             caption="As recorded at export",
-            assurance="Read from manifests, which do not say which images were seen: rows are comparable only if "
-            "the artifacts were validated on the same folder. A drift report would tell.",
+            assurance="These rows come from manifests, which do not record the images. Rows are comparable only if "
+            "the artifacts were validated on the same images; a drift report records them.",
         )
     ]
 
@@ -155,9 +150,9 @@ def build_ladder(
     caption: str,
     assurance: str,
     gates: tuple[GateVerdict, ...] = (),
-    apart: tuple[str, ...] = (),
+    divergences: tuple[str, ...] = (),
 ) -> Ladder:
-    """Rows in the order of the data, below the float model."""
+    """Build a ladder with the float model above the other rows."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
     drop_scale = fit_scale(drops, least=0.1) if drops else None
     agreement_scale = AxisScale(min([0.99, *(row.agreement.low for row in rows)]) * 100 - 0.1, 100.1)
@@ -169,12 +164,12 @@ def build_ladder(
         drop_axis=draw_axis(drop_scale, 3) if drop_scale else None,
         agreement_axis=draw_axis(agreement_scale, 3),
         gates=gates,
-        apart=apart,
+        divergences=divergences,
     )
 
 
 def rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
-    """What is simulated first, in the order it was given; then target by target."""
+    """Rank simulated rows first, in their given order; then by target."""
     simulated = row.how == "simulated"
     return (
         not simulated,
@@ -186,13 +181,13 @@ def rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
 
 
 def build_float_row(rows: Sequence[DriftRow], source: str) -> LadderRow:
-    """The uppermost row, which all others are compared with."""
+    """Build the first row, with which all others are compared."""
     top1 = next((row.float_top1 for row in rows if row.float_top1), None)
     return LadderRow(
         label="Float model",
         file=source,
         how="float",
-        engine="as it was trained",
+        engine="PyTorch",
         top1=format_percent(top1.value) if top1 else NO_VALUE,
         top1_interval=format_interval(top1) if top1 else "",
         drop="",

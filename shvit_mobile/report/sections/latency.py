@@ -1,4 +1,4 @@
-"""Latency: every inference that was measured, host and phones on one axis."""
+"""The section on latency: every timed inference, computers and phones on one axis."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from shvit_mobile.report.display_names import (
     describe_device,
     format_artifact_label,
     format_device_label,
+    format_fixture_prefix,
 )
 from shvit_mobile.report.formatting import (
     COMPUTE_NAMES,
@@ -53,7 +54,7 @@ class LatencyRow:
 
 @dataclass(frozen=True)
 class DeviceLatencies:
-    """The results of one report, from fewer processors and threads to more."""
+    """The results of one report, ordered by processors and threads."""
 
     name: str
     fixture: bool
@@ -62,7 +63,7 @@ class DeviceLatencies:
 
 @dataclass(frozen=True)
 class ArtifactLatencies:
-    """The results of one artifact, or of what is none of ours."""
+    """The results of one artifact, or of another contestant."""
 
     label: str
     file: str
@@ -71,7 +72,7 @@ class ArtifactLatencies:
 
 @dataclass(frozen=True)
 class MeasuredDevice:
-    """A device and how it was measured."""
+    """A device, and how it was measured."""
 
     name: str
     fixture: bool
@@ -96,17 +97,17 @@ def build_latency_section(report: ModelReport) -> PageSection | None:
 
 
 def fit_common_scale(report: ModelReport) -> AxisScale:
-    """One logarithmic axis for all, so that equal distances are equal factors."""
+    """Fit one logarithmic axis to all results."""
     results = [result for device in report.devices for result in device.results]
     low = min(max(result.latency.least, 1e-3) for result in results)
     return AxisScale(low / 1.15, max(max(result.latency.p99, low) for result in results) * 1.15, log=True)
 
 
 def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLatencies]:
-    """Ours by artifact in the order of the report, then all that is not ours, by name."""
+    """Group results by artifact in the order of the report, then those of other contestants by name."""
     found = []
     for one in report.artifacts:
-        runs = [(report.devices[spot.report], report.result(spot)) for spot in one.results]
+        runs = [(report.devices[spot.report], report.get_result(spot)) for spot in one.results]
         if runs:
             found.append(ArtifactLatencies(format_artifact_label(one), one.name, group_by_device(runs, scale)))
     others: dict[str, list[tuple[DeviceReport, DeviceResult]]] = {}
@@ -117,14 +118,14 @@ def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLat
     return [
         *found,
         *(
-            ArtifactLatencies(name, "not an artifact of ours", group_by_device(runs, scale))
+            ArtifactLatencies(name, "not exported by shvit-mobile", group_by_device(runs, scale))
             for name, runs in others.items()
         ),
     ]
 
 
 def group_by_device(runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: AxisScale) -> tuple[DeviceLatencies, ...]:
-    """The runs by device; those of one report stay together."""
+    """Group runs by device; those of one report stay together."""
     ordered = sorted(runs, key=lambda found: (rank_device(found[0]), rank_configuration(*found)))
     return tuple(
         DeviceLatencies(name, fixture, tuple(build_latency_row(device, result, scale) for device, result in found))
@@ -133,12 +134,12 @@ def group_by_device(runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: Ax
 
 
 def rank_configuration(device: DeviceReport, result: DeviceResult) -> tuple[float, int]:
-    """From fewer processors and threads to more."""
+    """Rank by processors, then by threads."""
     return find_rank(result.compute, tuple(COMPUTE_NAMES)), get_threads(device, result) or 0
 
 
 def rank_device(device: DeviceReport) -> tuple[bool, bool, str, str]:
-    """What was measured before fixtures, computers before phones, then by name and time."""
+    """Rank measurements before fixtures, computers before phones, then by name and time."""
     return device.fixture, device.device.kind != "host", format_device_label(device.device), device.created
 
 
@@ -152,9 +153,9 @@ def build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSca
             latency,
             scale,
             made_up=device.fixture,
-            label=f"{'Fixture, not measured. ' if device.fixture else ''}"
-            f"{pluralize(latency.samples, 'latency', 'latencies')} on {format_device_label(device.device)}, {name}: "
-            f"p50 {format_milliseconds(latency.p50)}, p99 {format_milliseconds(latency.p99)} ms",
+            label=f"{format_fixture_prefix(device)}{pluralize(latency.samples, 'latency', 'latencies')} on "
+            f"{format_device_label(device.device)}, {name}: p50 {format_milliseconds(latency.p50)}, "
+            f"p99 {format_milliseconds(latency.p99)} ms",
         ),
         p50=format_milliseconds(latency.p50),
         interval=""
@@ -177,7 +178,7 @@ def build_measured_device(report: DeviceReport) -> MeasuredDevice:
         facts=describe_device(report.device),
         app=report.app,
         created=format_timestamp(report.created),
-        settings=f"{pluralize(settings.rounds, 'turn')} of {settings.iterations}, "
-        f"{settings.warm_up} before each not counted, batch {settings.batch}",
+        settings=f"{pluralize(settings.rounds, 'round')} of {settings.iterations} inferences, each after "
+        f"{settings.warm_up} for warm-up, batch {settings.batch}",
         charge=describe_conditions(report),
     )

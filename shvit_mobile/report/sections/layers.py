@@ -1,4 +1,4 @@
-"""Drift layer by layer: with all that went wrong before, and alone."""
+"""The section on the drift of each layer: free-running, and teacher-forced."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.lines import ChartLine, draw_line_chart
 from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_label
-from shvit_mobile.report.formatting import format_decibels, join_words, pluralize
+from shvit_mobile.report.formatting import format_decibels, pluralize
 from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.sentences import describe_layers
 
-# What is nearer still, or equal, stands at the upper end of the chart: there it makes no difference.
+# Higher values are drawn at the upper end of the chart: differences there do not matter.
 HIGHEST_DB = 100.0
 STEM = "patch_embed"
-NAMED_LAYERS = 5
 
 
 @dataclass(frozen=True)
 class NetworkPart:
-    """A stretch of layers of one part of the network, and its share of the axis."""
+    """Consecutive layers of one part of the network, and their share of the axis."""
 
     name: str
     share: str
@@ -61,12 +61,12 @@ def build_layers_section(report: ModelReport) -> PageSection | None:
     figures += [clamp_db(row.forced_db) for one in found for row in one.rows]
     scale = AxisScale(min(0.0, *figures), max(figures) * 1.08)
     return PageSection(
-        "layers", "Layer by layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]}
+        "layers", "Drift of each layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]}
     )
 
 
 def clamp_db(value: float) -> float:
-    """A ratio as it can be drawn; what is not finite lies at an end."""
+    """Return decibels within the chart; an infinite value lies at an end."""
     return min(max(value, 0.0), HIGHEST_DB) if isfinite(value) or value > 0 else 0.0
 
 
@@ -95,7 +95,7 @@ def build_artifact_layers(report: LayerReport, scale: AxisScale) -> ArtifactLaye
 def build_layer_line(report: LayerReport, style: str) -> ChartLine:
     free = style == "free"
     values = [one.free_db if free else one.forced_db for one in report.rows]
-    words = "with all before it" if free else "alone"
+    words = "free-running" if free else "teacher-forced"
     return ChartLine(
         tuple(
             (place, clamp_db(value), f"{one.layer} {words}: {format_decibels(value)} dB")
@@ -107,7 +107,7 @@ def build_layer_line(report: LayerReport, style: str) -> ChartLine:
 
 
 def group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[NetworkPart, ...]:
-    """The stem, the stages and the head, as wide as they have layers."""
+    """Group layers by stem, stage and head."""
     names = [get_part_name(row.layer) for row in rows]
     return tuple(NetworkPart(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
 
@@ -117,20 +117,7 @@ def get_part_name(layer: str) -> str:
     return "stem" if first == STEM else f"stage {rest[0]}" if first == "stages" and rest else first
 
 
-def describe_layers(report: LayerReport) -> str:
-    """Where drift begins, and which layers make most of it."""
-    begins = (
-        f"First below {report.threshold_db:g} dB: {report.first}."
-        if report.first
-        else f"No layer falls below {report.threshold_db:g} dB."
-    )
-    alone = {one.layer: format_decibels(one.forced_db) for one in report.rows}
-    worst = join_words([f"{layer} ({alone.get(layer, '')} dB)" for layer in report.worst[:NAMED_LAYERS]])
-    most = f" Lowest when run alone: {worst}." if worst else ""
-    return f"{begins}{most} {pluralize(report.images, 'image')}, run by {report.engine}."
-
-
 def build_layer_row(report: LayerReport, one: LayerDrift) -> LayerRow:
     below = min(one.free_db, one.forced_db) < report.threshold_db
-    remark = "first below" if one.layer == report.first else "below" if below else ""
+    remark = "first divergence" if one.layer == report.first else "below" if below else ""
     return LayerRow(one.layer, one.kind, format_decibels(one.free_db), format_decibels(one.forced_db), remark)

@@ -1,4 +1,4 @@
-"""Which processor runs the operators, as Core ML planned it on each device."""
+"""The section on placement: the processor of each operator in Core ML's compute plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OperatorCounts = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class PlacementPlan:
-    """One plan, and the devices that made it."""
+    """One plan, and the devices that have it."""
 
     setting: str
     devices: str
@@ -31,7 +31,7 @@ class PlacementPlan:
 
 @dataclass(frozen=True)
 class ArtifactPlacement:
-    """The plans of one artifact; those of fixtures stand apart."""
+    """The plans of one artifact; those of fixtures are separate."""
 
     label: str
     fixture: bool
@@ -52,11 +52,11 @@ def build_placement_section(report: ModelReport) -> PageSection | None:
         ],
         "legend": [(PROCESSOR_COLORS[name], PROCESSORS[name]) for name in PROCESSORS],
     }
-    return PageSection("placement", "Who runs what", "Placement", data) if found else None
+    return PageSection("placement", "Operators by processor", "Placement", data) if found else None
 
 
 def order_counts(placement: Mapping[str, int]) -> OperatorCounts:
-    """The CPU first, then the GPU, the Neural Engine, and what has another name."""
+    """Order counts by processor: CPU, GPU, Neural Engine, others."""
     return tuple(sorted(placement.items(), key=lambda item: (find_rank(item[0], tuple(PROCESSORS)), item[0])))
 
 

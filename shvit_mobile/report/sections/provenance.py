@@ -1,4 +1,4 @@
-"""Where everything came from: files, hashes, versions, recipes, and how to make it again."""
+"""The section on provenance: files, hashes, versions, recipes, and the commands that reproduce artifacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KIND_NAMES: dict[DocumentKind, str] = {
 
 @dataclass(frozen=True)
 class ArtifactOrigin:
-    """An artifact: names and values, and the command that makes it again."""
+    """The facts about an artifact, and the command that reproduces it."""
 
     label: str
     file: str
@@ -34,7 +34,7 @@ class ArtifactOrigin:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """A file that this page was made from."""
+    """An input file of the page."""
 
     file: str
     kind: str
@@ -45,12 +45,12 @@ class ReportInput:
 
 
 def build_provenance_section(report: ModelReport) -> PageSection:
-    known = [(one, manifest) for one in report.artifacts if (manifest := report.manifest(one))]
+    known = [(one, manifest) for one in report.artifacts if (manifest := report.get_manifest(one))]
     data = {
         "origins": [build_artifact_origin(one, manifest) for one, manifest in known],
         "inputs": build_report_inputs(report),
     }
-    return PageSection("provenance", "Where it came from", "Provenance", data)
+    return PageSection("provenance", "Provenance", "Provenance", data)
 
 
 def build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> ArtifactOrigin:
@@ -78,7 +78,7 @@ def format_recipe(manifest: Manifest) -> str:
     told = manifest.recipe
     ranges = f"{pluralize(len(told.ranges), 'layer')} with ranges by {told.observer}" if told.ranges else ""
     stays = f"float: {join_words(list(told.float_kinds))}" if told.float_kinds else ""
-    besides = f"float besides: {join_words(list(told.float_layers))}" if told.float_layers else ""
+    besides = f"also float: {join_words(list(told.float_layers))}" if told.float_layers else ""
     symmetric = "symmetric activations" if told.activations == "symmetric" else ""
     return "; ".join(filter(None, (told.precision_name, ranges, symmetric, stays, besides)))
 
@@ -106,14 +106,14 @@ def format_numbers(values: tuple[float, ...]) -> str:
 
 
 def format_export_command(manifest: Manifest) -> str:
-    """The command that makes the artifact again from checkpoint and recipe, in a shell's words."""
+    """Return the command that reproduces the artifact from its checkpoint and recipe."""
     recipe_file = get_recipe_path(Path(manifest.artifact.name)).name
     words = ("shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source)
     return shlex.join([*words, "--recipe", recipe_file])
 
 
 def build_report_inputs(report: ModelReport) -> list[ReportInput]:
-    """Each with what it says of its making."""
+    """List the input files, and what made them."""
     found = []
     places: dict[DocumentKind, int] = {}
     for source in report.sources:

@@ -1,4 +1,4 @@
-"""Every value against the range of fp16."""
+"""The section on the range of every value in fp16."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from shvit_mobile.contracts.drift_report import RangeReport, ValueRange
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.bars import draw_range_bar
 from shvit_mobile.report.display_names import format_artifact_label
-from shvit_mobile.report.formatting import format_number, format_percent, format_significant, pluralize
+from shvit_mobile.report.formatting import format_number, format_percent, format_significant
 from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.sentences import describe_ranges
 
 FP16_MAX = 65504.0
 FP16_SMALLEST_NORMAL = 2.0**-14
-# The ends of the axis, in powers of two: fp16's smallest normal number to some way past its largest.
+# The ends of the axis, in powers of two: from fp16's smallest normal number to beyond its largest.
 AXIS_LIMITS = (-14.0, 20.0)
 SHOWN_VALUES = 6
 
@@ -37,7 +38,7 @@ class RangeRow:
 
 @dataclass(frozen=True)
 class ArtifactRanges:
-    """An artifact: the values nearest to the limit, and how many more there are."""
+    """The values of an artifact that are nearest to the limit, and the number of the others."""
 
     label: str
     file: str
@@ -50,20 +51,15 @@ class ArtifactRanges:
 
 def build_ranges_section(report: ModelReport) -> PageSection | None:
     found = [build_artifact_ranges(report, one) for drift in report.drift for one in drift.ranges]
-    return PageSection("ranges", "Does fp16 hold every value?", "fp16 range", {"reports": found}) if found else None
+    return PageSection("ranges", "Range of values in fp16", "fp16 range", {"reports": found}) if found else None
 
 
 def build_artifact_ranges(report: ModelReport, one: RangeReport) -> ArtifactRanges:
     known = next((artifact for artifact in report.artifacts if artifact.name == one.artifact), None)
-    would = "" if one.computes_in_half else " The artifact computes in float32; this is what fp16 would make of it."
-    outcome = (
-        f"{pluralize(len(one.flags), 'fault')}." if one.flags else "Nothing overflows, and no branch falls silent."
-    )
     return ArtifactRanges(
         label=format_artifact_label(known) if known else one.artifact,
         file=one.artifact,
-        sentence=f"{outcome} {pluralize(len(one.values), 'value')} on {pluralize(one.images, 'image')}, "
-        f"run by {one.engine}.{would}",
+        sentence=describe_ranges(one),
         flags=one.flags,
         notes=one.notes,
         rows=tuple(build_range_row(value) for value in one.values[:SHOWN_VALUES]),
@@ -88,7 +84,7 @@ def build_range_row(value: ValueRange) -> RangeRow:
 
 
 def clamp_log2(value: float) -> float:
-    """Of two, as far as the axis goes."""
+    """Return the power of two within the axis."""
     if not isfinite(value):
         return AXIS_LIMITS[1]
     return min(max(log2(value), AXIS_LIMITS[0]), AXIS_LIMITS[1]) if value > 0 else AXIS_LIMITS[0]

@@ -1,4 +1,4 @@
-"""What a section is."""
+"""Defines a section of the page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class PageSection:
     """A part of the page.
 
     Attributes:
-        name: of its template, and of its place in the page.
-        title: its heading; short: the same in the list of contents.
-        data: what its template shows.
+        name: The name of its template and of its anchor.
+        title: Its heading; short: Its name in the list of contents.
+        data: The variables of its template.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sensitivity: which layers and blocks make the noise of int8, the worst first."""
+"""The section on sensitivity: the layers and blocks that cause the noise of int8, the worst first."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from shvit_mobile.report.formatting import (
     pluralize,
 )
 from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.sentences import NAMED_LAYERS
 
-# Layers that stand in the open; a model has sixty or more.
+# Layers that are shown at first; a model has sixty or more.
 SHOWN_LAYERS = 12
-NAMED_LAYERS = 5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SensitivityRow:
 
 @dataclass(frozen=True)
 class RecipeSensitivity:
-    """What one document says of its recipe."""
+    """The sensitivity of one recipe."""
 
     recipe: str
     sentence: str
@@ -59,7 +59,7 @@ class RecipeSensitivity:
 
 def build_sensitivity_section(report: ModelReport) -> PageSection | None:
     found = [build_recipe_sensitivity(one) for one in report.sensitivity if one.layers]
-    return PageSection("sensitivity", "What int8 costs where", "Sensitivity", {"recipes": found}) if found else None
+    return PageSection("sensitivity", "Sensitivity to int8", "Sensitivity", {"recipes": found}) if found else None
 
 
 def build_recipe_sensitivity(one: SensitivityReport) -> RecipeSensitivity:
@@ -87,7 +87,7 @@ def compute_share(part: int, total: int) -> float:
 def build_sensitivity_rows(
     one: SensitivityReport, found: Sequence[LayerSensitivity | BlockSensitivity], macs: dict[str, float]
 ) -> tuple[SensitivityRow, ...]:
-    """Bars of one table are on one axis, which ends with its worst."""
+    """Build rows whose bars share one axis, which ends at the worst."""
     ranked = rank_by_noise(found)
     most = max((noise for _, noise in ranked), default=0.0)
     return tuple(
@@ -111,16 +111,17 @@ def draw_noise_bar(row: LayerSensitivity | BlockSensitivity, noise: float, most:
 
 
 def describe_sensitivity(one: SensitivityReport) -> str:
-    """What all in int8 comes to, and how few layers make half of it."""
-    ranked, found, sum_of = rank_by_noise(one.layers), list[str](), 0.0
+    """Describe int8 as a whole, and the layers that cause half of its noise."""
+    ranked, worst, share = rank_by_noise(one.layers), list[str](), 0.0
     for row, noise in ranked:
-        if sum_of >= 0.5:
+        if share >= 0.5:
             break
-        found.append(f"{row.layer} ({format_percent(noise)}%)")
-        sum_of += noise
-    besides = f" and {len(found) - NAMED_LAYERS} more" if len(found) > NAMED_LAYERS else ""
+        worst.append(f"{row.layer} ({format_percent(noise)}%)")
+        share += noise
+    left = len(worst) - NAMED_LAYERS
+    named = worst if left <= 0 else [*worst[:NAMED_LAYERS], f"{left} more"]
     return (
-        f"All in int8: {format_decibels(one.int8_db)} dB, mean KL {format_significant(one.int8_kl)}, on {pluralize(one.images, 'image')}. "
-        f"{pluralize(len(found), 'layer')} of {len(ranked)} make half of the noise: "
-        f"{join_words(found) if not besides else ', '.join(found[:NAMED_LAYERS]) + besides}."
+        f"With all layers in int8: {format_decibels(one.int8_db)} dB, mean KL {format_significant(one.int8_kl)}, on "
+        f"{pluralize(one.images, 'image')}. {len(worst)} of {pluralize(len(ranked), 'layer')} cause half of the noise: "
+        f"{join_words(named)}."
     )

@@ -1,4 +1,4 @@
-"""What a smaller or a faster artifact costs: drift against size and against latency."""
+"""The section on trade-offs: drift against size, and against latency."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from markupsafe import Markup
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import ModelReport, ReportArtifact
-from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter, find_pareto_front
+from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter
 from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_artifact_label, format_device_label
-from shvit_mobile.report.dominance import find_dominators
+from shvit_mobile.report.dominance import find_dominators, find_pareto_front
 from shvit_mobile.report.formatting import (
     format_megabytes,
     format_milliseconds,
@@ -39,7 +39,7 @@ class ComparedArtifact:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """An artifact in the list beside the charts."""
+    """An artifact in the legend of the charts."""
 
     letter: str
     label: str
@@ -51,7 +51,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class TradeoffChart:
-    """One trade-off, and the artifacts on its front in words."""
+    """One trade-off, with a sentence on its Pareto front."""
 
     title: str
     chart: Markup
@@ -61,13 +61,13 @@ class TradeoffChart:
 
 @dataclass(frozen=True)
 class DriftAxis:
-    """How far artifacts are from the float model.
+    """A measure of the distance from the float model.
 
     Attributes:
-        name: of the axis; unit: its unit.
-        nearer: what is better, said of the artifact.
-        values: the figure of a row, and its interval.
-        words: for a tooltip.
+        name: The name of the axis; unit: Its unit.
+        nearer: Describes a better artifact.
+        values: Returns the value of a row, and its interval.
+        words: Returns the text of a tooltip.
     """
 
     name: str
@@ -83,20 +83,20 @@ def get_drop(row: DriftRow) -> tuple[float, float, float]:
 
 
 def get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
-    """Changed answers in percent."""
+    """Return changed predictions in percent."""
     share = row.agreement
     return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
 
 
 DROP_AXIS = DriftAxis(
-    "Top-1 drop", "points", "better at top-1", get_drop, lambda value: f"{format_points(value)} points of top-1 lost"
+    "Top-1 drop", "points", "more accurate", get_drop, lambda value: f"{format_points(value)} points of top-1 lost"
 )
 CHANGED_AXIS = DriftAxis(
-    "Changed answers",
-    "% of answers",
-    "nearer to the float model",
+    "Changed predictions",
+    "% of images",
+    "closer to the float model",
     get_changed_percent,
-    lambda value: f"{format_number(value, 1)}% of answers changed",
+    lambda value: f"{format_number(value, 1)}% of predictions changed",
 )
 
 
@@ -107,11 +107,11 @@ def build_tradeoffs_section(report: ModelReport) -> PageSection | None:
     drawn = [chart for chart in charts if chart]
     measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
     data = {"charts": measured, "fixtures": fixtures, "entries": [build_legend_entry(one) for one in known]}
-    return PageSection("tradeoffs", "What smaller and faster cost", "Trade-offs", data) if drawn else None
+    return PageSection("tradeoffs", "Accuracy, size and latency", "Trade-offs", data) if drawn else None
 
 
 def format_letter(number: int) -> str:
-    """A to Z, then A2."""
+    """Return A to Z, then A2."""
     turn, place = divmod(number, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")
 
@@ -122,7 +122,7 @@ def build_size_chart(known: Sequence[ComparedArtifact]) -> TradeoffChart | None:
 
 
 def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport) -> TradeoffChart | None:
-    """Against the median of the fastest setting on one device."""
+    """Build the chart of the median of the fastest setting on one device."""
     return build_chart(
         known,
         find_fastest_latencies(device),
@@ -135,7 +135,7 @@ def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport)
 def build_chart(
     known: Sequence[ComparedArtifact], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
 ) -> TradeoffChart | None:
-    """A chart of those whose cost is known; None where there are fewer than two."""
+    """Build the chart of artifacts with a known cost; None if there are fewer than two."""
     shown = [one for one in known if one.artifact.sha256 in costs]
     if len(shown) < 2:
         return None
@@ -143,11 +143,12 @@ def build_chart(
     marks = [build_point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
     x = AxisScale(0, max(one.x for one in marks) * 1.08)
     top, bottom = max(1.0, *(one.high for one in marks)), min(0.0, *(one.low for one in marks))
-    best = find_pareto_front(marks)
-    labels = [format_artifact_label(one.artifact) for mark in best for one in known if one.letter == mark.letter]
+    front = find_pareto_front([(mark.x, mark.y) for mark in marks])
+    labels = [format_artifact_label(shown[place].artifact) for place in front]
     better = "smaller" if unit == "MB" else "faster"
     sentence = (
-        f"Nothing here is both {figure.nearer} and {better} than {join_words(labels)}.{describe_dominated(marks)}"
+        f"On the Pareto front, where no artifact is both {figure.nearer} and {better}: {join_words(labels)}."
+        f"{describe_dominated(marks)}"
     )
     title = f"{figure.name} against {against}"
     return TradeoffChart(
@@ -165,13 +166,13 @@ def build_chart(
 
 
 def describe_dominated(marks: Sequence[ScatterPoint]) -> str:
-    """By letters, what is beaten and by what."""
-    told = [
+    """Describe which artifacts are dominated, by their letters."""
+    dominated = [
         f"{mark.letter} by {marks[by].letter}"
         for mark, by in zip(marks, find_dominators([(mark.x, mark.y) for mark in marks]), strict=True)
         if by is not None
     ]
-    return f" Beaten: {join_words(told)}." if told else ""
+    return f" Dominated: {join_words(dominated)}." if dominated else ""
 
 
 def build_point(one: ComparedArtifact, cost: float, unit: str, figure: DriftAxis) -> ScatterPoint:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, apply_space_to_depth
-from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
 from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, generate_pixels, verify_error
 from shvit_mobile.errors import InvalidConfig
@@ -48,11 +46,10 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
     layers["0"] = convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
     rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
 
-    preprocessing = deployed.trained.preprocessing
     values = generate_pixels(deployed.trained)[:1]
     if deployed.input_domain == "normalised":
         values = values / 255
-    stacked = apply_space_to_depth(values.numpy(), compute_border_values(preprocessing, deployed.input_domain))
+    stacked = apply_space_to_depth(values.numpy(), compute_border_values(model))
     verify_error(
         "the stem on blocks",
         compute_relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
@@ -91,9 +88,13 @@ def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     return equal
 
 
-def compute_border_values(preprocessing: Preprocessing, input_domain: str) -> tuple[float, float, float]:
-    """What stands for nothing in each colour of an input: the very float32 that the deploy form subtracts."""
-    if input_domain == "normalised":
+def compute_border_values(model: SHViT) -> tuple[float, float, float]:
+    """Return the padding of a form's input, a value for each color: the mean that the form subtracts, or zeros.
+
+    The mean is read from the form, since a recipe's overrides may replace the mean of the checkpoint.
+    """
+    centre = dict(model.patch_embed.named_children()).get("centre")
+    if not isinstance(centre, MeanSubtraction):
         return (0.0, 0.0, 0.0)
-    red, green, blue = (float(np.float32(255 * mean)) for mean in preprocessing.mean)
+    red, green, blue = centre.mean.flatten().tolist()
     return (red, green, blue)

@@ -109,7 +109,7 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
         update={
             "shape": (1, 3 * BLOCK_SIZE * BLOCK_SIZE, count_blocks(height), count_blocks(width)),
             "layout": options.stem,
-            "border": compute_border_values(deployed.trained.preprocessing, deployed.input_domain),
+            "border": compute_border_values(deployed.module),
         }
     )
 

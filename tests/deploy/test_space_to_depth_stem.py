@@ -15,7 +15,10 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.errors import InvalidConfig
 from shvit_mobile.families.shvit import VARIANTS
+from shvit_mobile.quantize.overrides import apply_overrides
+from shvit_mobile.targets.executorch import ExecuTorchOptions, build_input_contract
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
+from tests.quantize.builders import build_overridden_recipe
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -26,10 +29,23 @@ def test_the_logits_stay(variant: str, normalise: bool) -> None:
     on_blocks = convert_stem_to_space_to_depth(deployed.module, deployed)
     pixels = draw_smooth_pixels(2, (66, 97)).permute(0, 2, 3, 1).to(torch.uint8).numpy()
     values = convert_to_raw_input(pixels) if normalise else model.preprocessing.normalize(pixels)
-    stacked = apply_space_to_depth(values, compute_border_values(model.preprocessing, deployed.input_domain))
+    stacked = apply_space_to_depth(values, compute_border_values(deployed.module))
     reference = deployed.module(torch.from_numpy(values))
     assert reference.std() > 0.05
     torch.testing.assert_close(on_blocks(torch.from_numpy(stacked)), reference, rtol=1e-4, atol=1e-4)
+
+
+def test_the_border_is_the_mean_of_the_overrides() -> None:
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(66, 97)))
+    recipe, overrides = build_overridden_recipe(deployed)
+    changed = apply_overrides(deployed, recipe, overrides)
+    on_blocks = convert_stem_to_space_to_depth(changed.module, changed)
+    border = build_input_contract(changed, ExecuTorchOptions(stem="space-to-depth")).border
+    assert overrides.mean is not None
+    assert border == tuple(overrides.mean.tolist())
+    values = draw_smooth_pixels(2, (66, 97))
+    stacked = torch.from_numpy(apply_space_to_depth(values.numpy(), border))
+    torch.testing.assert_close(on_blocks(stacked), changed.module(values), rtol=1e-4, atol=1e-4)
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))

@@ -1,7 +1,6 @@
-"""Variants of a few pictures: crops, mirrored, in other light and other colours, so that few stand for more.
+"""Augmentation of calibration images: crops, flips, brightness, contrast and color changes.
 
-A range that was measured on one picture is too small for the next. What variants show of other pictures is their
-spread, not what is in them.
+A range measured on a few images is too small for others. Variants show how far the values of other images spread.
 """
 
 from __future__ import annotations
@@ -10,27 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Each is drawn evenly from between these: how far a crop is enlarged, contrast, light in units of a pixel's value.
+# Uniform ranges of the zoom factor, of the contrast factor, and of the brightness offset in pixel values.
 ZOOM_RANGE, CONTRAST_RANGE, BRIGHTNESS_RANGE = (1.0, 2.2), (0.5, 1.8), (-60.0, 60.0)
 NEGATIVE_PROBABILITY = 0.3
 
 
 def augment_images(pixels: NDArray[np.uint8], count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """`pixels`, and behind them as many variants as make `count` pictures; as they are where they are as many.
+    """Append random variants of images until there are `count` images.
 
     Args:
-        pixels: uint8, shape (images, height, width, 3), at least one.
-        count: how many there are to be.
-        seed: the same for the same variants.
+        pixels: uint8, shape (images, height, width, 3), at least one image.
+        count: The number of images to return; no variants are added if there are enough.
+        seed: The seed of the random generator.
+
+    Returns:
+        uint8, shape (max(images, count), height, width, 3); `pixels` come first.
     """
-    draw = np.random.default_rng(seed)
-    made = [augment_image(pixels[index % len(pixels)], draw) for index in range(count - len(pixels))]
-    return np.concatenate([pixels, np.stack(made)]) if made else pixels
+    generator = np.random.default_rng(seed)
+    variants = [augment_image(pixels[index % len(pixels)], generator) for index in range(count - len(pixels))]
+    return np.concatenate([pixels, np.stack(variants)]) if variants else pixels
 
 
-def augment_image(picture: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """One of them, shape (height, width, 3)."""
-    changed = crop_randomly(picture, generator)
+def augment_image(image: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a random variant of an image, both of shape (height, width, 3)."""
+    changed = crop_randomly(image, generator)
     if generator.random() < 0.5:
         changed = changed[:, ::-1]
     values = changed.astype(np.float32)[..., generator.permutation(3)]
@@ -41,11 +43,11 @@ def augment_image(picture: NDArray[np.uint8], generator: np.random.Generator) ->
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def crop_randomly(picture: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A part of a picture at the size of the whole, bicubic."""
-    height, width = picture.shape[:2]
-    enlarged = generator.uniform(*ZOOM_RANGE)
-    rows, columns = max(1, int(height / enlarged)), max(1, int(width / enlarged))
+def crop_randomly(image: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Crop a random part of an image and resize it to the size of the image (bicubic)."""
+    height, width = image.shape[:2]
+    zoom = generator.uniform(*ZOOM_RANGE)
+    rows, columns = max(1, int(height / zoom)), max(1, int(width / zoom))
     top, left = generator.integers(0, height - rows + 1), generator.integers(0, width - columns + 1)
-    part = Image.fromarray(picture[top : top + rows, left : left + columns])
+    part = Image.fromarray(image[top : top + rows, left : left + columns])
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))

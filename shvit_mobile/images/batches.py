@@ -1,9 +1,9 @@
-"""Pictures decoded in parallel and handed on in order, a batch at a time, with those that could not be."""
+"""Batches of images, decoded in parallel and returned in order, with the files that could not be decoded."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadImages, InvalidConfig
+from shvit_mobile.errors import BadImages, InvalidValue
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.processes import count_processors
+from shvit_mobile.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A picture that could not be used, and why, in a sentence."""
+    """An image file that could not be decoded, and the reason in a sentence."""
 
     file: Path
     reason: str
@@ -28,14 +29,14 @@ class SkippedImage:
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """Some pictures as the model sees them.
+    """A batch of preprocessed images.
 
     Attributes:
-        pixels: as `Preprocessing.pixels` gives them: uint8, shape (images, height, width, 3); at least one image.
-        labels: their class indices, int64, shape (images,); None where there are no labels.
-        files: where they came from.
-        skipped: the files before, between and after them that could not be decoded. Over all batches, each file is once
-            in `files` or in `skipped`.
+        pixels: uint8, shape (images, height, width, 3), from `Preprocessing.preprocess_image`; at least one image.
+        labels: Class indices, int64, shape (images,); None without labels.
+        files: The files of the images.
+        skipped: The files next to them that could not be decoded. Over all batches, each file is once in `files` or
+            once in `skipped`.
     """
 
     pixels: NDArray[np.uint8]
@@ -50,26 +51,27 @@ def iterate_batches(
     *,
     size: int = 32,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Iterator[ImageBatch]:
-    """The images in order, `size` at a time; only the last batch may be smaller.
+    """Yield the images in order, in batches of `size`; only the last batch may be smaller.
 
-    The batches do not depend on the number of workers, of whose results no more than a few are held at a time.
+    The batches do not depend on `workers`. Only a few decoded images are in memory at a time.
 
     Args:
-        images: what to decode.
-        preprocessing: what to make of each picture.
-        size: images in a batch.
-        workers: threads; as many as there are processors, at most 8, if None.
-        progress: told (files done, files in all) after each file, in the thread that takes the batches.
+        images: The images.
+        preprocessing: The preprocessing of the model.
+        size: Images per batch.
+        workers: Decoding threads (default: the number of processors, at most 8).
+        progress: Called after each file, in the thread that consumes the batches.
 
     Raises:
-        BadImages: there are no images, or, at the end, none could be decoded.
-        InvalidConfig: `size` or `workers` is below 1.
+        BadImages: If there are no images, or none could be decoded.
+        InvalidValue: If `size` or `workers` is below 1.
     """
     workers = min(count_processors(), 8) if workers is None else workers
-    if size < 1 or workers < 1:
-        raise InvalidConfig(f"size is {size} and workers {workers}.", why="Both are at least 1.")
+    for name, value in (("size", size), ("workers", workers)):
+        if value < 1:
+            raise InvalidValue(f"`{name}` is {value}.", why="It is at least 1.", parameter=name)
     if not images.files:
         raise BadImages(f"There are no images in {images.root}.")
     return _generate_batches(images, preprocessing, size, workers, progress)
@@ -80,35 +82,36 @@ def _generate_batches(
     preprocessing: Preprocessing,
     size: int,
     workers: int,
-    progress: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> Iterator[ImageBatch]:
     batch = _BatchBuilder()
-    first: SkippedImage | None = None
-    any_good = False
+    first_skipped: SkippedImage | None = None
+    any_decoded = False
     for index, result in enumerate(_decode_in_order(images.files, preprocessing, workers)):
         if isinstance(result, SkippedImage):
-            first = first or result
+            first_skipped = first_skipped or result
             batch.skipped.append(result)
         else:
-            # A full batch waits for the next picture, so that what cannot be decoded after the last one finds a place.
+            # A full batch waits for the next image, so that files skipped at the end belong to the last batch.
             if len(batch.pixels) == size:
                 yield batch.build(images)
                 batch = _BatchBuilder()
             batch.pixels.append(result)
             batch.indices.append(index)
-            any_good = True
+            any_decoded = True
         if progress:
             progress(index + 1, len(images))
-    if not any_good:
+    if not any_decoded:
         raise BadImages(
-            f"None of the {len(images)} images in {images.root} could be decoded.", why=first.reason if first else ""
+            f"None of the {len(images)} images in {images.root} could be decoded.",
+            why=first_skipped.reason if first_skipped else "",
         )
     yield batch.build(images)
 
 
 @dataclass
 class _BatchBuilder:
-    """A batch under way."""
+    """A batch in progress."""
 
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
@@ -124,7 +127,7 @@ class _BatchBuilder:
 def _decode_in_order(
     files: tuple[Path, ...], preprocessing: Preprocessing, workers: int
 ) -> Iterator[NDArray[np.uint8] | SkippedImage]:
-    """What became of each file, in order; at most three files a worker are under way or waiting to be taken."""
+    """Yield the pixels of each file or the reason to skip it; at most three files per worker are in memory."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     waiting: deque[Future[NDArray[np.uint8] | SkippedImage]] = deque()
     try:
@@ -144,5 +147,5 @@ def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] 
     except BadImages as reason:
         return SkippedImage(file, reason.what)
     except Exception as reason:
-        # One odd picture must not end an hour's run; if the fault is ours, no picture passes and the end says so.
+        # One bad image must not end a long run; a bug here fails for all images, which is an error at the end.
         return SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")

@@ -1,4 +1,4 @@
-"""What a person calls a class, found among the model's labels."""
+"""Class names, matched with the labels of a model."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ WORDNET_ID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class ClassNames:
-    """A model's labels, to look names up in.
+    """The labels of a model, for lookup by name.
 
-    A name is looked for as it is, then without regard to case, spaces, underscores and hyphens, then among the first of
-    labels with several synonyms ('tench' for 'tench, Tinca tinca'), then as a class index.
+    A name matches a label exactly; or without regard to case, spaces, underscores and hyphens; or the first of several
+    synonyms ("tench" for "tench, Tinca tinca"); or it is a class index.
 
     Attributes:
-        labels: in the order of the logits.
-        indices: whether a number that is no label is a class index.
+        labels: The labels, in the order of the logits.
+        indices: Whether a number that is not a label is a class index.
     """
 
     labels: tuple[str, ...]
     indices: bool = True
 
     def find(self, name: str) -> tuple[int, ...]:
-        """The indices of the classes called `name`: none if it is unknown, several if that does not tell them apart."""
+        """Return the indices of the classes called `name`: none if it is unknown, several if it is ambiguous."""
         for table, key in self._tables:
-            if found := table.get(key(name)):
-                return found
+            if indices := table.get(key(name)):
+                return indices
         if self.indices and name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(self.labels):
             return (int(name),)
         return ()
 
     def match_only_by_order(self, names: Iterable[str]) -> bool:
-        """Whether neither `names` nor the labels tell which belongs to which, other than by their order.
+        """Return whether `names` and labels can be matched only by their order.
 
-        Labels may be generic, as when a checkpoint has none. Or the names are the WordNet ids of all of ImageNet-1k,
-        whose classes are always in the order of these ids.
+        Either the labels are generic ("class 0"), because the checkpoint has none; or the names are the WordNet ids of
+        ImageNet-1k, whose classes are always in the order of these ids.
         """
         names = list(names)
         if any(self.find(name) for name in names):
@@ -53,15 +53,15 @@ class ClassNames:
         return generic or (len(self.labels) == 1000 and all(WORDNET_ID.fullmatch(name) for name in names))
 
     def describe_mismatch(self, name: str) -> str:
-        """`name` in quotes, with what may have been meant."""
-        if several := self.find(name)[1:]:
-            return f"'{name}' (the name of {len(several) + 1} classes: use the index)"
-        near = get_close_matches(_fold_name(name), map(_fold_name, self.labels), n=1, cutoff=0.5)
-        meant = next((label for label in self.labels if near and _fold_name(label) == near[0]), None)
-        return f"'{name}' ({meant}?)" if meant else f"'{name}'"
+        """Return `name` in quotes, with the closest label."""
+        if len(indices := self.find(name)) > 1:
+            return f"'{name}' (the name of {len(indices)} classes: use the index)"
+        labels = {_fold_name(label): label for label in reversed(self.labels)}
+        near = get_close_matches(_fold_name(name), labels, n=1, cutoff=0.5)
+        return f"'{name}' ({labels[near[0]]}?)" if near else f"'{name}'"
 
     def describe_classes(self) -> str:
-        """The classes, in a sentence."""
+        """Return a sentence that lists the classes."""
         last = len(self.labels) - 1
         indices = f", 0 to {last}" if self.indices else ""
         return f"The classes{indices}: {format_list(self.labels)}."
@@ -79,7 +79,7 @@ class ClassNames:
 def format_list(
     items: Sequence[T], format_item: Callable[[T], str] = str, *, separator: str = ", ", max_items: int = 5
 ) -> str:
-    """The first of `things`, each as `tell` tells it, and how many more there are."""
+    """Return the first `max_items` items as text, and the number of further items."""
     more = f" and {len(items) - max_items} more" if len(items) > max_items else ""
     return separator.join(map(format_item, items[:max_items])) + more
 
@@ -96,5 +96,5 @@ def _normalize_unicode(name: str) -> str:
 
 
 def _fold_name(name: str) -> str:
-    """`name` without what people write differently; itself where nothing else would be left."""
+    """Return `name` without case, spaces, underscores and hyphens, or `name` itself if nothing is left."""
     return re.sub(r"[\s_-]+", "", normalize("NFC", name).casefold()) or name

@@ -1,4 +1,4 @@
-"""Which pictures there are, and which class each is of: class folders, a CSV of labels, or no labels at all."""
+"""Sets of image files with their classes, from class folders or a CSV of labels, or without labels."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from shvit_mobile.images.labels_csv import LabelRow, read_label_rows
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures in a fixed order, with or without labels.
+    """Image files in a fixed order, with or without labels.
 
     Attributes:
-        root: the folder that the files' names are told from.
-        files: the pictures, all under `root`.
-        labels: the class index of each file, or None where there are no labels.
-        classes: the names that `labels` points into: the model's labels if they were given, else the names found; empty
-            where there are no labels.
-        seed: of the draw, where they are a sample.
+        root: The folder that contains all files; reports name files relative to it.
+        files: The image files.
+        labels: The class index of each file; None without labels.
+        classes: The class names: the model's labels if they were given, otherwise the names that were found; empty
+            without labels.
+        seed: The seed of a sample; None if the set is not a sample.
     """
 
     root: Path
@@ -40,89 +40,95 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.files):
-            raise BadImages(f"There are {len(self.labels)} labels for {len(self.files)} images.", why="Each has one.")
+            raise BadImages(
+                f"There are {len(self.labels)} labels for {len(self.files)} images.", why="Each image has one."
+            )
 
     def __len__(self) -> int:
         return len(self.files)
 
     def sample(self, count: int, seed: int, *, balanced: bool = True) -> ImageSet:
-        """`count` of the images, the same on every machine for the same `seed` and the same names under `root`.
+        """Sample `count` images at random; the sample depends only on `seed` and the file names under `root`.
 
-        A smaller sample of the same seed is the beginning of a larger one, and classes take turns.
+        A smaller sample with the same seed is the beginning of a larger one.
 
         Args:
-            count: how many; all of them, in the order of a sample, where there are no more.
-            seed: any integer.
-            balanced: as evenly from the classes as their sizes allow; without effect where there are no labels.
+            count: The size of the sample; all images if there are fewer.
+            seed: Any integer.
+            balanced: Sample all classes equally often, as far as their sizes allow; ignored without labels.
 
         Raises:
-            BadImages: `count` is below 1.
+            BadImages: If `count` is below 1.
         """
         if count < 1:
-            raise BadImages(f"A sample of {count} images was asked for.", why="A sample has at least one image.")
+            raise BadImages(
+                f"A sample of {count} images was asked for.", why="A sample has at least one image.", parameter="count"
+            )
         drawn = sorted(
             range(len(self)),
             key=lambda index: _hash_for_sampling(seed, _get_relative_name(self.files[index], self.root)),
         )
         if balanced and self.labels is not None:
-            taken: Counter[int] = Counter()
+            counts: Counter[int] = Counter()
             turns = {}
             for index in drawn:
-                turns[index] = taken[self.labels[index]]
-                taken[self.labels[index]] += 1
-            drawn.sort(key=turns.__getitem__)  # stable: within a turn the order of the lots stays
+                turns[index] = counts[self.labels[index]]
+                counts[self.labels[index]] += 1
+            drawn.sort(key=turns.__getitem__)  # stable: the random order stays within a turn
         return replace(self.select(drawn[:count]), seed=seed)
 
     def exclude(self, others: ImageSet) -> ImageSet:
-        """Those of the images that `others` does not hold, in their order; perhaps none."""
-        taken = set(others.files)
-        return self.select([index for index, file in enumerate(self.files) if file not in taken])
+        """Return the images that are not in `others`; the result may be empty."""
+        excluded = set(others.files)
+        return self.select([index for index, file in enumerate(self.files) if file not in excluded])
 
     def compute_sha256(self) -> str:
-        """The SHA-256 over the SHA-256s of the files' bytes, in order; 64 hexadecimal digits.
+        """Compute the SHA-256 over the SHA-256s of the files, in order; 64 hexadecimal digits.
 
         Raises:
-            BadImages: a file cannot be read.
+            BadImages: If a file cannot be read.
         """
         digest = hashlib.sha256()
         for file in self.files:
             try:
                 digest.update(bytes.fromhex(compute_sha256(file)))
             except OSError as reason:
-                raise BadImages(f"{file} cannot be read: {reason.strerror}.", why="It was there before.") from None
+                raise BadImages(
+                    f"{file} cannot be read: {reason.strerror}.", why="It existed when the images were opened."
+                ) from None
         return digest.hexdigest()
 
     def select(self, indices: Sequence[int]) -> ImageSet:
-        """The images at `indices`, in that order."""
+        """Return the images at `indices`, in that order."""
         labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
         return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
 
 
 def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
-    """The pictures in a folder, or a single one.
+    """Open the images in a folder, or a single image.
 
     - With `csv`: the files it lists, under `path`, with its labels.
-    - Every picture lies in a sub-folder: each sub-folder is a class, however deep its pictures are. A lone sub-folder
-      that only holds folders itself is stepped into.
-    - Else: all pictures, those in sub-folders too, without labels. But where a sub-folder bears the name of a label,
-      pictures beside it are an error.
+    - If all images are in sub-folders: each sub-folder is a class, with all images below it. A single sub-folder that
+      contains only folders is entered.
+    - Otherwise: all images, also in sub-folders, without labels. If a sub-folder has the name of a class, images beside
+      it are an error.
 
-    Names are matched with `labels` as `ClassNames` says, indices included. Where the names say nothing (labels
-    'class 0' and so on, or a thousand WordNet ids) and there are as many folders as labels, the folders are the classes
-    in sorted order, as in torchvision. Without `labels` the sorted names are the classes.
+    Names are matched with `labels` as in `ClassNames`, including class indices. If nothing matches because the labels
+    are generic ("class 0") or the names are 1000 WordNet ids, and there is a folder for each label, the folders are the
+    classes in sorted order, as in torchvision. Without `labels`, the sorted names are the classes.
 
-    Hidden files and folders, '__MACOSX' and files without a picture's suffix are passed over.
+    Hidden files and folders, `__MACOSX` and files without the suffix of an image are ignored.
 
     Args:
-        path: a folder or a picture.
-        labels: the model's labels, in the order of its logits.
-        csv: a file whose columns are file and label, with or without a header, separated by commas, semicolons or tabs.
+        path: A folder or an image.
+        labels: The labels of the model, in the order of the logits.
+        csv: A file with the columns file and label, with or without a header, separated by commas, semicolons or tabs.
 
     Returns:
-        the pictures, sorted by name; those of a CSV in its order.
+        The images, sorted by name; those of a CSV in its order.
 
     Raises:
-        BadImages: there is no such folder or no picture in it, or a name or row is wrong; names the first of them.
+        BadImages: If the folder is missing or contains no images, or a name or row is wrong; names the first of them.
     """
     path, csv = Path(path), None if csv is None else Path(csv)
     if _get_path_kind(path) == "file":
@@ -135,9 +141,9 @@ def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyP
     known = [name for name in inside if names and names.find(name)]
     if loose and known:
         raise BadImages(
-            f"{_format_count(len(loose), 'image')} in {path} beside the class folders, the first is {loose[0].name}.",
-            why=f"Folders there are named after classes ({format_list(known)}), so each image should be in such a folder.",
-            hint="Move them into the folders of their classes, or elsewhere.",
+            f"{_format_count(len(loose), 'image')} in {path} beside the class folders; the first is {loose[0].name}.",
+            why=f"The folders {format_list(known)} are named after classes, so each image should be in such a folder.",
+            hint="Move the images into the folders of their classes, or elsewhere.",
         )
     if loose or not inside:
         return _build_unlabeled_set(path, [*loose, *(file for files in inside.values() for file in files)])
@@ -145,21 +151,21 @@ def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyP
 
 
 def replace_invalid_utf8(name: str) -> str:
-    """A file's name as JSON can hold it: bytes in it that are not UTF-8 become replacement characters."""
+    """Replace bytes of a file name that are not UTF-8, which JSON cannot contain, by replacement characters."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _get_path_kind(path: Path) -> str:
-    """ "file" or "folder"."""
+    """Return "file" or "folder"."""
     try:
         if path.is_dir():
             return "folder"
         if path.is_file():
             return "file"
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     except (OSError, ValueError) as reason:
         raise BadImages(f"{path} cannot be opened: {getattr(reason, 'strerror', None) or reason}.") from None
-    near = get_close_matches(path.name, beside, n=1)
+    near = get_close_matches(path.name, siblings, n=1)
     raise BadImages(
         f"There is no folder of images at {path}.", hint=f"Did you mean {path.parent / near[0]}?" if near else ""
     )
@@ -167,11 +173,11 @@ def _get_path_kind(path: Path) -> str:
 
 def _open_single_image(path: Path, csv: Path | None) -> ImageSet:
     if csv is not None:
-        raise BadImages(f"{path} is a file.", why="A CSV of labels goes with the folder that its files are in.")
+        raise BadImages(f"{path} is a file.", why="A CSV of labels needs the folder of its files.", parameter="csv")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSet(path.parent, (path,))
     hints = {
-        ".csv": "Give the folder of the images, and this file as its CSV of labels.",
+        ".csv": "Pass the folder of the images, and this file as `csv`.",
         ".zip": f"Unpack it first: unzip {path}",
         ".tar": f"Unpack it first: tar -xf {path}",
         ".gz": f"Unpack it first: tar -xf {path}",
@@ -184,7 +190,7 @@ def _open_single_image(path: Path, csv: Path | None) -> ImageSet:
 
 
 def _enter_lone_folders(path: Path, names: ClassNames | None) -> tuple[Path, dict[str, list[Path]]]:
-    """The folder to look at, below any lone ones that an archive wrapped it in, and what `_group_by_subfolder` finds in it."""
+    """Enter single folders that an archive adds, and return the innermost with its images by sub-folder."""
     inside = _group_by_subfolder(path)
     while len(inside) == 1 and "" not in inside:
         (lone,) = inside
@@ -196,8 +202,8 @@ def _enter_lone_folders(path: Path, names: ClassNames | None) -> tuple[Path, dic
 
 
 def _group_by_subfolder(path: Path) -> dict[str, list[Path]]:
-    """The pictures by the name of the sub-folder of `path` that they are under, "" for none; at least one."""
-    found: dict[str, list[Path]] = {}
+    """Return the images by the name of their sub-folder of `path` ("" for none); at least one image."""
+    images: dict[str, list[Path]] = {}
     others: Counter[str] = Counter()
     try:
         children = sorted(child for child in path.iterdir() if not _is_ignored(child.name))
@@ -206,12 +212,12 @@ def _group_by_subfolder(path: Path) -> dict[str, list[Path]]:
                 if file.suffix.lower() not in IMAGE_SUFFIXES:
                     others[file.suffix.lower() or "no suffix"] += 1
                 elif file.is_file():
-                    found.setdefault(child.name if child.is_dir() else "", []).append(file)
+                    images.setdefault(child.name if child.is_dir() else "", []).append(file)
     except OSError as reason:
         raise BadImages(f"{reason.filename or path} cannot be read: {reason.strerror}.") from None
-    if not found:
+    if not images:
         raise _build_no_images_error(path, others)
-    return found
+    return images
 
 
 def _iterate_files(folder: Path) -> Iterable[Path]:
@@ -229,11 +235,11 @@ def _is_ignored(name: str) -> bool:
 
 def _build_no_images_error(path: Path, others: Mapping[str, int]) -> BadImages:
     if not others:
-        return BadImages(f"{path} is empty.", why="It should hold images, or one folder of images for each class.")
+        return BadImages(f"{path} is empty.", why="It should contain images, or one folder of images for each class.")
     foreign = {".heic", ".heif", ".avif", ".jp2", ".dng", ".cr2", ".nef", ".svg"} & others.keys()
     listed = ", ".join(f"{count} with {suffix}" for suffix, count in Counter(others).most_common(3))
     return BadImages(
-        f"There is no image in {path}; the files there: {listed}.",
+        f"There is no image in {path}; it contains {listed}.",
         why=f"Images end in {_format_suffixes()}.",
         hint="Convert them to JPEG or PNG first." if foreign else "",
     )
@@ -255,55 +261,54 @@ def _build_labeled_set(path: Path, inside: Mapping[str, list[Path]], names: Clas
 
 
 def _match_folders_to_classes(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str, int]:
-    """The class of each folder."""
-    found = {name: names.find(name) for name in folders}
-    if names.match_only_by_order(found) and len(found) == len(names.labels):
-        return {name: index for index, name in enumerate(sorted(found))}
-    wrong = [name for name, indices in found.items() if len(indices) != 1]
+    """Return the class index of each folder."""
+    matches = {name: names.find(name) for name in folders}
+    if names.match_only_by_order(matches) and len(matches) == len(names.labels):
+        return {name: index for index, name in enumerate(sorted(matches))}
+    wrong = [name for name, indices in matches.items() if len(indices) != 1]
     if wrong:
-        lone = len(found) == 1
         raise BadImages(
-            f"In {path}, {len(wrong)} of {_format_count(len(found), 'folder')} cannot be matched with a class of the model: "
-            f"{format_list(wrong, names.describe_mismatch)}.",
+            f"In {path}, {len(wrong)} of {_format_count(len(matches), 'folder')} cannot be matched with a class of the "
+            f"model: {format_list(wrong, names.describe_mismatch)}.",
             why=names.describe_classes(),
-            hint=f"If these are images without labels, give {path / next(iter(found))} itself."
-            if lone
-            else "Rename the folders to the model's class names or indices, or give a CSV of labels.",
+            hint=f"If these are images without labels, pass {path / wrong[0]} itself."
+            if len(matches) == 1
+            else "Rename the folders to the model's class names or indices, or use a CSV of labels.",
         )
-    indices = {name: index for name, (index,) in found.items()}
+    indices = {name: index for name, (index,) in matches.items()}
     for index, count in Counter(indices.values()).items():
         if count > 1:
             same = [name for name in indices if indices[name] == index]
             raise BadImages(
                 f"In {path} the folders {format_list(same, repr)} are all class {index}, '{names.labels[index]}'.",
                 why="Each class has one folder.",
-                hint="Merge them, or rename those that are another class.",
+                hint="Merge them, or rename those of another class.",
             )
     return indices
 
 
 def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
-    """The files that a CSV lists."""
+    """Open the files that a CSV lists."""
     rows = read_label_rows(csv)
     if names is None:
         names = ClassNames(_sort_names({row.label for row in rows}), indices=False)
-    seen: dict[Path, int] = {}
-    troubles: list[tuple[LabelRow, str]] = []
+    row_numbers: dict[Path, int] = {}
+    faults: list[tuple[LabelRow, str]] = []
     for row in rows:
         file = path / row.file
-        if file in seen:
-            troubles.append((row, f"{row.file} was in row {seen[file]} already"))
+        if file in row_numbers:
+            faults.append((row, f"{row.file} is also in row {row_numbers[file]}"))
         elif row.file.is_absolute() or ".." in row.file.parts:
-            troubles.append((row, f"{row.file} is not a file under {path}"))
-        elif not os.path.isfile(file):  # unlike Path.is_file, it takes any name
-            troubles.append((row, f"there is no {row.file}"))
+            faults.append((row, f"{row.file} is not a file under {path}"))
+        elif not os.path.isfile(file):  # unlike Path.is_file, it accepts any name
+            faults.append((row, f"there is no {row.file}"))
         elif len(names.find(row.label)) != 1:
-            troubles.append((row, ""))
-        seen.setdefault(file, row.number)
-    if troubles:
-        told = format_list(troubles, lambda trouble: _describe_row(*trouble, names), separator="; ")
+            faults.append((row, ""))
+        row_numbers.setdefault(file, row.number)
+    if faults:
+        listed = format_list(faults, lambda fault: _describe_fault(*fault, names), separator="; ")
         raise BadImages(
-            f"{len(troubles)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: {told}.",
+            f"{len(faults)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: {listed}.",
             why=f"Each row is a file in {path} and its class. {names.describe_classes()}",
             hint="Correct or remove these rows.",
         )
@@ -311,27 +316,26 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     return ImageSet(path, files, tuple(names.find(row.label)[0] for row in rows), names.labels)
 
 
-def _describe_row(row: LabelRow, trouble: str, names: ClassNames) -> str:
-    """What is wrong with a row; with its label, where nothing else is. The nearest label takes a while to find."""
-    return f"row {row.number}: " + (
-        trouble or f"{names.describe_mismatch(row.label)} cannot be matched with a class of the model"
-    )
+def _describe_fault(row: LabelRow, fault: str, names: ClassNames) -> str:
+    """Describe the fault of a row; if empty, its label, whose closest match is slow to find."""
+    fault = fault or f"{names.describe_mismatch(row.label)} cannot be matched with a class of the model"
+    return f"row {row.number}: {fault}"
 
 
 def _sort_names(names: Iterable[str]) -> tuple[str, ...]:
-    """By number where all are numbers, so that 10 comes after 9, else as torchvision sorts."""
+    """Sort names by number if all are numbers, so that 10 comes after 9; otherwise as torchvision does."""
     listed = sorted(set(names))
     numbers = all(name.isascii() and name.isdigit() for name in listed)
     return tuple(sorted(listed, key=int) if numbers else listed)
 
 
 def _get_relative_name(file: Path, root: Path) -> str:
-    """A file's name under `root`, the same on every system: macOS may give accents as characters of their own."""
+    """Return the name of a file under `root`, in one Unicode form, since macOS may decompose accents."""
     return normalize("NFC", file.relative_to(root).as_posix())
 
 
 def _hash_for_sampling(seed: int, name: str) -> bytes:
-    """A random number of a name's own, so that a sample depends on no order and no library's generator."""
+    """Return a random number for a name, so that samples do not depend on an order or a library's generator."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
 
 

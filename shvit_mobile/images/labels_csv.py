@@ -1,4 +1,4 @@
-"""The rows of a CSV of labels, whichever program wrote it."""
+"""Reading of CSV files of labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LABEL_HEADERS = frozenset({"label", "labels", "class", "classname", "classindex"
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One picture's row.
+    """The row of one image.
 
     Attributes:
-        number: counted as a text editor does, from 1.
-        file: as written, with forward slashes.
-        label: as written, without spaces at its ends.
+        number: The line number, from 1.
+        file: The file as written, with forward slashes.
+        label: The label as written, without surrounding spaces.
     """
 
     number: int
@@ -32,13 +32,13 @@ class LabelRow:
 
 
 def read_label_rows(path: Path) -> list[LabelRow]:
-    """The rows of a CSV file, at least one.
+    """Read the rows of a CSV file, at least one.
 
-    A header is a first row with a word such as 'file' or 'label' in it; it says which columns count. Without one the
-    file is in the first column and the label in the second.
+    A first row that contains a word such as "file" or "label" is a header and selects the columns. Without a header,
+    the file is in the first column and the label in the second.
 
     Raises:
-        BadImages: the file cannot be read, is not such a table, or a row lacks a file or a label.
+        BadImages: If the file cannot be read or is not such a table, or a row lacks a file or a label.
     """
     table = _read_cells(path)
     if not table:
@@ -58,7 +58,7 @@ def read_label_rows(path: Path) -> list[LabelRow]:
 
 
 def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
-    """The cells of each row that is not blank, with the number of the line it ends on."""
+    """Read the cells of each row that is not blank, with the number of its last line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if "\0" in text:
@@ -72,11 +72,11 @@ def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
     except UnicodeDecodeError:
         raise BadImages(f"{path} is not a CSV file: it is not text.", why="It should be UTF-8 text.") from None
     except csv.Error as reason:
-        raise BadImages(f"{path} is not a CSV file: {reason}.", why="A quote may be left open.") from None
+        raise BadImages(f"{path} is not a CSV file: {reason}.", why="A quote may not be closed.") from None
 
 
 def _find_columns(path: Path, first: list[str]) -> tuple[int, int, int]:
-    """The columns of the file and of the label, and how many rows the header takes."""
+    """Return the columns of file and label, and the number of header rows."""
     words = [re.sub(r"[\s_-]+", "", cell.casefold()) for cell in first]
     file = next((column for column, word in enumerate(words) if word in FILE_HEADERS), None)
     label = next((column for column, word in enumerate(words) if word in LABEL_HEADERS), None)
@@ -87,7 +87,7 @@ def _find_columns(path: Path, first: list[str]) -> tuple[int, int, int]:
     if file is None or label is None:
         raise BadImages(
             f"{path} has the columns {', '.join(first)}.",
-            why="Which is the file and which the label is not clear.",
-            hint="Call them 'file' and 'label'.",
+            why="It is not clear which is the file and which is the label.",
+            hint="Name them 'file' and 'label'.",
         )
     return file, label, 1

@@ -406,7 +406,7 @@ METADATA = {
     "few labels": (telling(labels=["a"]), ["gives 1 labels, but the model has 7 classes"]),
     "labels of lines": (telling(labels=[*"abcdef", "g\nh"]), ["as the label of class 6"]),
     "labels of numbers": (telling(labels=[1, 2]), ["labels.0"]),
-    "no size": (seen(size=[0, 10]), ["The image size is (0, 10)"]),
+    "no size": (seen(size=[0, 10]), ["`size` is (0, 10)"]),
     "no filter": (seen(interpolation="magic"), ["preprocessing.interpolation"]),
     "NaN as a mean": (seen(mean=[float("nan"), 0, 0]), ["nan"]),
 }

@@ -261,7 +261,7 @@ def test_white_may_be_zero_in_sixteen_bits():
     ids=["fractions", "32 bits", "signed"],
 )
 def test_numbers_without_a_known_white_are_refused(data):
-    with pytest.raises(BadImages, match="which of them is white is not known"):
+    with pytest.raises(BadImages, match="the value of white is unknown"):
         decode_image(data)
 
 
@@ -318,7 +318,7 @@ def test_damage_never_raises_anything_else_nor_warns(format, data):
         else:
             words = ""
             assert picture.mode == "RGB"
-    assert not words or (words.startswith("The picture cannot be decoded: ") and words.endswith("."))
+    assert not words or (words.startswith("The image cannot be decoded: ") and words.endswith("."))
 
 
 @settings(max_examples=100, deadline=None)
@@ -332,12 +332,12 @@ def test_any_other_bytes_are_refused(data):
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"<html>not found</html>", "not a picture in a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not a picture in a known format"),
+        (b"<html>not found</html>", "its format is unknown"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "its format is unknown"),
         (encode_png(60_000, 60_000, depth=8, colour=2, data=b""), "pixels"),
         (
             encode_png(12_000, 10_000, depth=8, colour=2, data=b""),
-            "it has 12000 x 10000 pixels, and the most is 100,000,000",
+            "it has 12000 x 10000 pixels; the limit is 100,000,000",
         ),
     ],
     ids=["empty", "html", "postscript", "bomb", "120 megapixels"],

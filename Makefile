@@ -42,46 +42,64 @@ test-arm64: $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install arm64
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m arm64
 
-# The demo model with its goldens inside the two apps. Their tests read them, and fail where they are not there.
+# The demo model with its goldens in both apps, whose tests read it. It is exported once, and again after a change.
 APP_GOLDENS := build/app-goldens
-app-goldens: $(INSTALLED)
+EXPORT_INPUTS := $(shell find shvit_mobile cli -name '*.py') $(shell find shvit_mobile/demo -type f) pyproject.toml
+EXPORTED := $(APP_GOLDENS)/.exported
+IOS_MODELS := ios_demo/SHViTDemo/Models/embedded.json
+ANDROID_MODELS := android_demo/app/src/main/assets/models/embedded.json
+# Compares the pixels of the Swift code with Python's.
+ONNX_MODEL := $(APP_GOLDENS)/onnx/shvit_s1-224-onnx-fp32.onnx
+
+app-goldens: $(IOS_MODELS) $(ANDROID_MODELS)
+
+$(EXPORTED): $(EXPORT_INPUTS) | $(INSTALLED)
 	$(BIN)/shvit-mobile export --target executorch --quantize fp32 --quantize int8 --out $(APP_GOLDENS) --overwrite
 	$(BIN)/shvit-mobile export --target coreml --quantize fp16 --out $(APP_GOLDENS) --overwrite
-	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte $(APP_GOLDENS)/*.mlpackage --into ios_demo --overwrite
-	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte --into android_demo --overwrite
+	touch $@
 
-# The Swift package of the iOS app, with the machine's own Swift 6, else with Debian's in 1.3 GB of ~/.cache.
+$(IOS_MODELS): $(EXPORTED)
+	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte $(APP_GOLDENS)/*.mlpackage --into ios_demo --overwrite
+	touch $@
+
+$(ANDROID_MODELS): $(EXPORTED)
+	$(BIN)/shvit-mobile embed $(APP_GOLDENS)/*.pte --into android_demo --overwrite
+	touch $@
+
+$(ONNX_MODEL): $(EXPORT_INPUTS) | $(INSTALLED)
+	$(BIN)/shvit-mobile export --target onnx --quantize fp32 --out $(@D) --overwrite
+	touch $@
+
+# The Swift package of the iOS app, with an installed Swift 6, or with Debian's, which takes 1.3 GB of ~/.cache.
 SWIFT := $(BIN)/python tools/ios/swift.py
 KIT := $(CURDIR)/ios_demo/SHViTKit
-# What the tests take from Python and hand to it: decoded pictures, the pixels made of them, reports.
+# Files that the tests exchange with Python: decoded pictures, preprocessed pixels, reports.
 test-ios: export SHVIT_EMBEDDED := required
 test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
 test-ios: export SHVIT_PIXELS := $(KIT)/.build/pixels
 test-ios: export SHVIT_REPORTS := $(KIT)/.build/reports
-test-ios: app-goldens typecheck-ios
+test-ios: app-goldens typecheck-ios $(ONNX_MODEL)
 	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
 	$(BIN)/python tools/ios/check_project.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_PIXELS) $(SHVIT_REPORTS)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
 	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage $(SWIFT_TEST)
 	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
-	$(BIN)/shvit-mobile export --target onnx --quantize fp32 --out $(APP_GOLDENS) --overwrite
-	$(BIN)/python tools/ios/judge_pixels.py $(SHVIT_PIXELS) ios_demo/SHViTDemo/Models $(APP_GOLDENS)/*.onnx
+	$(BIN)/python tools/ios/judge_pixels.py $(SHVIT_PIXELS) ios_demo/SHViTDemo/Models $(ONNX_MODEL)
 	$(BIN)/python tools/ios/judge_reports.py $(SHVIT_REPORTS) ios_demo/SHViTDemo/Models
 
-# Optimised, since tests hash whole models. On Linux, libswiftObservation lacks a symbol of its own, which it would call
-# only where it fails (swiftlang/swift#75670).
+# Optimized, because the tests hash whole models. On Linux, libswiftObservation lacks one of its own symbols, which it
+# only calls when it fails (swiftlang/swift#75670).
 SWIFT_TEST := -Xswiftc -warnings-as-errors -Xswiftc -O
 SWIFT_TEST += $(if $(filter Linux,$(shell uname -s)),-Xlinker --allow-shlib-undefined)
 
-# What only Apple's systems compile, against interfaces written from Apple's documentation; and whether that finds mistakes.
+# Checks the types of code for Apple's frameworks against hand-written interfaces, and that the check finds mistakes.
 typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/typecheck.py
 	$(BIN)/python tools/ios/mistakes.py
 
-# The Android project on Linux: the core's tests, then library and app compiled against Android's and ExecuTorch's
-# classes, and packaged. Kotlin's compiler, those classes, what packages, JUnit and, where there is none, a JDK take 190
-# to 490 MB of ~/.cache.
+# The Android project on Linux: tests the core, then compiles library and app against Android's and ExecuTorch's classes
+# and packages them. The tools take 190 MB of ~/.cache, and 490 MB with a JDK.
 test-android: export SHVIT_EMBEDDED := required
 test-android: app-goldens
 	$(BIN)/python tools/android/check_core.py

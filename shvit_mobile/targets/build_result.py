@@ -1,15 +1,19 @@
-"""What a target reports of the artifact it has just written; `lower` makes the manifest out of it."""
+"""The result of a target's `build`, from which `lower` writes the manifest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from shvit_mobile.contracts.manifest import Delegation, InputContract, Inventory, OutputContract
+from shvit_mobile.deploy.form import DeployForm
+
+InputKind = Literal["image", "tensor"]
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Attributes as in `Manifest`; `versions` of the tools that this target used."""
+    """Fields of the manifest; `versions` has the tools that this target used."""
 
     input: InputContract
     output: OutputContract
@@ -17,3 +21,16 @@ class BuildResult:
     versions: dict[str, str]
     options: dict[str, str | int | bool] = field(default_factory=dict)
     delegation: Delegation | None = None
+
+
+def build_input_contract(
+    deployed: DeployForm, name: str, *, kind: InputKind = "tensor", batch: int = 1
+) -> InputContract:
+    """Return the contract of an artifact that takes the deploy form's input; a `batch` of 0 means any number."""
+    return InputContract(
+        name=name,
+        kind=kind,
+        values=deployed.input_domain,
+        shape=(batch, deployed.module.config.in_channels, *deployed.trained.preprocessing.size),
+        dtype="uint8" if kind == "image" else "float32",
+    )

@@ -1,4 +1,4 @@
-"""Where a target cannot follow a recipe: which kinds or layers, why, and what it does instead."""
+"""The parts of a recipe that a target does not support, why, and what it does instead."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Iterator
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_PRECISIONS, Precision, Recipe
 
-ONLY_CONVOLUTION_RANGES = "a recipe has ranges of dense convolutions and of nothing else"
-ONLY_STATIC_RANGES = "its int8 has ranges that are fixed in the file, none that are taken from an image"
-NO_PALETTES = "it multiplies integers by their scales and looks nothing up"
+ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
+ONLY_STATIC_RANGES = "its int8 ranges are fixed in the file, not computed from each image"
+NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
 
-# What a target has instead of a precision that it lacks, and why it lacks it.
+# The nearest supported precision for each unsupported one, and why it is not supported.
 NEAREST_PRECISIONS: dict[Target, dict[Precision, tuple[Precision, str]]] = {
     "coreml": {"int8-dynamic": ("int8", ONLY_STATIC_RANGES)},
     "executorch": {
-        "fp16": ("fp32", "its programs for XNNPACK are in float32, as all CPUs compute"),
+        "fp16": ("fp32", "its programs for XNNPACK compute in float32"),
         "int8-weights": ("int8-dynamic", "XNNPACK multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", NO_PALETTES)),
     },
     "onnx": {
-        "fp16": ("fp32", "its files are in float32, as all CPUs compute"),
+        "fp16": ("fp32", "ONNX Runtime's CPU kernels compute in float32"),
         "int8-dynamic": ("int8", ONLY_STATIC_RANGES),
         "int8-weights": ("int8", "ONNX Runtime multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8", NO_PALETTES)),
     },
 }
 
-# Why a target keeps kinds in float that a recipe wants in int8; what is not here, for want of ranges.
+# Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).
 FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
     ("executorch", "attention"): "XNNPACK has no int8 softmax",
-    ("executorch", "head"): "its head is an option of its own; --head int8-dynamic makes it int8",
+    ("executorch", "head"): "an int8 head is a separate option, head int8-dynamic",
 }
 
 
 def list_unsupported(recipe: Recipe, target: Target) -> tuple[str, ...]:
-    """One sentence for each wish of a recipe that a target does not follow; none where it follows all of them."""
+    """Return one sentence for each part of a recipe that a target does not support."""
     return tuple(iterate_unsupported(recipe, target))
 
 
@@ -47,16 +47,16 @@ def iterate_unsupported(recipe: Recipe, target: Target) -> Iterator[str]:
         yield from explain_float_kinds(recipe, target)
     elif recipe.float_layers:
         yield (
-            f"{target} does not keep {', '.join(recipe.float_layers)} in float: under {recipe.precision}, kinds decide "
-            "alone. The nearest is to keep a whole kind."
+            f"{target} does not keep {', '.join(recipe.float_layers)} in float: under {recipe.precision} only whole "
+            "kinds can stay in float."
         )
 
 
 def explain_float_kinds(recipe: Recipe, target: Target) -> Iterator[str]:
-    """What int8 leaves in float on a target although the recipe does not say so, by the reason."""
+    """Yield a sentence for each reason why a target keeps kinds in float that the recipe has in int8."""
     reasons: dict[str, list[str]] = {}
     for kind in FLOAT_KINDS:
         if kind not in recipe.float_kinds:
             reasons.setdefault(FLOAT_KIND_REASONS.get((target, kind), ONLY_CONVOLUTION_RANGES), []).append(kind)
     for why, kinds in reasons.items():
-        yield f"{target} keeps {', '.join(kinds)} in float, which the recipe wants in {recipe.precision}: {why}."
+        yield f"{target} keeps {', '.join(kinds)} in float, although the recipe has {recipe.precision}: {why}."

@@ -1,8 +1,8 @@
-"""What an ExecuTorch program holds, read from the .pte file itself: operators, constants by dtype, delegation.
+"""Read the contents of an ExecuTorch program from the .pte file: operators, constants by dtype, delegation.
 
-A .pte is a flatbuffer with segments behind it; an XNNPACK delegate's payload is a header, a flatbuffer of its own, and
-constants in the segments. Both are read with the schemas and the flatc that come with ExecuTorch, without importing
-ExecuTorch or torch and in a process of its own: flatc dies of damaged files.
+A .pte is a flatbuffer followed by segments; the payload of an XNNPACK delegate is a header, another flatbuffer, and
+constants in the segments. The schemas and flatc come with ExecuTorch; neither ExecuTorch nor torch is imported. flatc
+runs in a separate process because damaged files crash it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from typing import Any
 from shvit_mobile.contracts.manifest import Delegation, Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
+from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
 
 XNNPACK_BACKEND = "XnnpackBackend"
 PROGRAM_MAGIC = slice(4, 8), b"ET12"
 FLATC_TIMEOUT_SECONDS = 60
 
-# The names of dtypes in the two schemas; the XNNPACK ones say more of the scales than of the bytes.
+# The dtypes of the two schemas; XNNPACK's names also describe the scales.
 PROGRAM_DTYPES = {
     "BYTE": ("uint8", 1),
     "CHAR": ("int8", 1),
@@ -58,21 +59,21 @@ XNNPACK_DTYPES = {
     "qcint32": "int32",
     "int32": "int32",
 }
-# Weights and activations of these XNNPACK dtypes are what int8 kernels take.
+# The XNNPACK dtypes that int8 kernels take.
 INT8_WEIGHT_DTYPES, INT8_ACTIVATION_DTYPES = {"qint8", "qcint8"}, {"qint8", "quint8", "qdint8", "qpint8"}
 LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
 
 
 @dataclass(frozen=True)
 class ProgramContents:
-    """What `inspect_program` finds.
+    """The contents of a program.
 
     Attributes:
-        inventory: operators that ExecuTorch's own kernels run ("aten::mean.out"), calls of each backend
-            ("XnnpackBackend"), and XNNPACK's operators inside those ("XNNConv2d"); bytes of constants without padding,
-            each counted once however often it is used.
-        delegation: counted in the same operators. Inside a delegate there are fewer than in the exported graph, because
-            XNNPACK fuses, and more where it changes a layout or a dtype.
+        inventory: The operators that ExecuTorch's own kernels run ("aten::mean.out"), the calls of each backend
+            ("XnnpackBackend") and XNNPACK's operators inside those ("XNNConv2d"); the bytes of constants without
+            padding, each counted once.
+        delegation: Counts of the same operators. A delegate has fewer than the exported graph where XNNPACK fuses, and
+            more where it changes a layout or a dtype.
     """
 
     inventory: Inventory
@@ -80,25 +81,29 @@ class ProgramContents:
 
 
 def inspect_program(path: AnyPath) -> ProgramContents:
-    """Reads a .pte file; nothing of it is run.
+    """Read a .pte file without running it.
 
     Raises:
-        BadArtifact: it cannot be read, is no ExecuTorch program, or is damaged.
-        ToolMissing: ExecuTorch, whose schemas and flatc this needs, is not installed.
+        BadArtifact: If it cannot be read, is not an ExecuTorch program, or is damaged.
+        ToolMissing: If ExecuTorch, whose schemas and flatc this needs, is not installed.
     """
     path = Path(path)
     data = read_program_bytes(path)
     try:
         return summarize_program(ParsedProgram.parse(data))
     except (DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
-        raise build_damage_error(path) from reason
+        raise BadArtifact(
+            f"{path} is damaged.",
+            why="It starts like an ExecuTorch program, but the rest is inconsistent.",
+            hint="Export it again.",
+        ) from reason
 
 
 def read_program_bytes(path: Path) -> bytes:
-    """The bytes of a .pte file.
+    """Return the bytes of a .pte file.
 
     Raises:
-        BadArtifact: it cannot be read, or does not begin as an ExecuTorch program does.
+        BadArtifact: If it cannot be read, or does not start like an ExecuTorch program.
     """
     try:
         data = path.read_bytes()
@@ -106,36 +111,28 @@ def read_program_bytes(path: Path) -> bytes:
         raise BadArtifact(
             f"{path} cannot be read: {reason.strerror}.", why="It should be an ExecuTorch program, one file."
         ) from None
-    place, magic = PROGRAM_MAGIC
-    if data[place] != magic:
+    position, magic = PROGRAM_MAGIC
+    if data[position] != magic:
         raise BadArtifact(
             f"{path} is not an ExecuTorch program.",
-            why=f"Bytes 4 to 7 of one are {magic!r}; in this file of {len(data)} bytes they are {data[place]!r}.",
-            hint="Make one: shvit-mobile export --target executorch",
+            why=f"Its bytes 4 to 7 should be {magic!r}; in this file of {len(data)} bytes they are {data[position]!r}.",
+            hint="Export one with `target='executorch'`.",
         )
     return data
 
 
-def build_damage_error(path: Path) -> BadArtifact:
-    return BadArtifact(
-        f"{path} is damaged.",
-        why="It begins as an ExecuTorch program does, but the rest does not hold together.",
-        hint="Export it again: shvit-mobile export --target executorch",
-    )
-
-
 class DamagedError(Exception):
-    """A flatbuffer that flatc cannot read, or an offset that leads out of the file."""
+    """A flatbuffer that flatc cannot read, or an offset outside the file."""
 
 
 @dataclass(frozen=True)
 class ParsedProgram:
-    """A program's flatbuffer as JSON, the bytes it points into, and the XNNPACK graphs among its delegates.
+    """A program's flatbuffer and those of its XNNPACK delegates, as JSON.
 
     Attributes:
-        fields: of the root table.
-        segments: (begin, end) of each in the file.
-        graphs: by the index of the delegate.
+        fields: The root table.
+        segments: (begin, end) of each segment in the file.
+        graphs: The XNNPACK graphs by the index of the delegate.
     """
 
     fields: dict[str, Any]
@@ -144,13 +141,13 @@ class ParsedProgram:
 
     @classmethod
     def parse(cls, data: bytes) -> ParsedProgram:
-        """Raises `DamagedError`, or what reading a broken structure raises."""
+        """Parse a program; raise `DamagedError`, or any error of reading a broken structure."""
         program_size, base = read_extended_header(data)
         root = find_executorch_folder()
         fields = convert_to_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
-            raise DamagedError("a segment lies outside of the file")
+            raise DamagedError("a segment is outside the file")
         payloads = {
             index: extract_xnnpack_flatbuffer(get_delegate_payload(data, fields, segments, delegate))
             for index, delegate in enumerate(get_execution_plan(fields)["delegates"])
@@ -161,13 +158,13 @@ class ParsedProgram:
 
 
 def get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
-    """The one method of our programs."""
-    only: dict[str, Any] = fields["execution_plan"][0]
-    return only
+    """Return the plan of the only method."""
+    plan: dict[str, Any] = fields["execution_plan"][0]
+    return plan
 
 
 def read_extended_header(data: bytes) -> tuple[int, int]:
-    """The length of the program's flatbuffer, and where the segments begin."""
+    """Return the length of the program's flatbuffer, and the offset of the segments."""
     magic, _, program_size, base = struct.unpack_from("<4sIQQ", data, 8)
     if magic != b"eh00":
         return len(data), 0
@@ -179,15 +176,15 @@ def read_extended_header(data: bytes) -> tuple[int, int]:
 def get_delegate_payload(
     data: bytes, fields: dict[str, Any], segments: Sequence[tuple[int, int]], delegate: dict[str, Any]
 ) -> bytes:
-    where = delegate["processed"]
-    if where["location"] == "INLINE":
-        return bytes(fields["backend_delegate_data"][where["index"]]["data"])
-    begin, end = segments[where["index"]]
+    payload = delegate["processed"]
+    if payload["location"] == "INLINE":
+        return bytes(fields["backend_delegate_data"][payload["index"]]["data"])
+    begin, end = segments[payload["index"]]
     return data[begin:end]
 
 
 def extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
-    """The flatbuffer in a delegate's payload, which begins with XNNPACK's header."""
+    """Return the flatbuffer in a delegate's payload, which starts with XNNPACK's header."""
     magic, _, offset, size = struct.unpack_from("<4x4sHII", processed)
     if magic != b"XH00":
         raise DamagedError("a delegate's payload is not XNNPACK's")
@@ -197,10 +194,10 @@ def extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
 
 
 def summarize_program(program: ParsedProgram) -> ProgramContents:
-    ours = get_execution_plan(program.fields)
-    calls = [step["instr_args"] for chain in ours["chains"] for step in chain["instructions"]]
-    kernels = Counter(format_operator_name(ours["operators"][call["op_index"]]) for call in calls if "op_index" in call)
-    backends = Counter(ours["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
+    plan = get_execution_plan(program.fields)
+    calls = [step["instr_args"] for chain in plan["chains"] for step in chain["instructions"]]
+    kernels = Counter(format_operator_name(plan["operators"][call["op_index"]]) for call in calls if "op_index" in call)
+    backends = Counter(plan["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
     inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
@@ -221,34 +218,34 @@ def format_operator_name(operator: dict[str, Any]) -> str:
 
 
 def count_weight_bytes(program: ParsedProgram) -> Counter[str]:
-    """Bytes of constants by dtype, whether a delegate or ExecuTorch's own kernels use them."""
+    """Count the bytes of constants by dtype, in delegates and in ExecuTorch's own kernels."""
     segment_of = {named["key"]: named["segment_index"] for named in program.fields.get("named_data", [])}
-    found: dict[object, tuple[str, int]] = dict(iterate_kernel_constants(get_execution_plan(program.fields)))
+    sizes: dict[object, tuple[str, int]] = dict(iterate_kernel_constants(get_execution_plan(program.fields)))
     for index, graph in program.graphs.items():
         for dtype, constant in iterate_graph_constants(graph):
             key = constant["named_key"]
-            where = ("segment", segment_of[key]) if key else ("delegate", index, constant["offset"])
-            found[where] = dtype, constant["size"]
+            location = ("segment", segment_of[key]) if key else ("delegate", index, constant["offset"])
+            sizes[location] = dtype, constant["size"]
     by_dtype: Counter[str] = Counter()
-    for dtype, size in found.values():
+    for dtype, size in sizes.values():
         by_dtype[dtype] += size
     return by_dtype
 
 
 def iterate_kernel_constants(plan: dict[str, Any]) -> Iterator[tuple[object, tuple[str, int]]]:
-    """The tensors with data among a method's values: where, and (dtype, bytes)."""
+    """Yield the location and the (dtype, bytes) of each tensor with data among a method's values."""
     for value in plan["values"]:
         if value["val_type"] != "Tensor":
             continue
         tensor = value["val"]
-        # Buffer 0 stands for no data; data that is also allocated is a mutable buffer's initial value.
+        # Buffer 0 means no data; data with an allocation is the initial value of a mutable buffer.
         if tensor["data_buffer_idx"] and tensor.get("allocation_info") is None:
             dtype, size = PROGRAM_DTYPES.get(tensor["scalar_type"], (tensor["scalar_type"].lower(), 1))
             yield ("constant", tensor["data_buffer_idx"]), (dtype, size * prod(tensor["sizes"]))
 
 
 def iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The constants of an XNNPACK graph: weights, biases and the scales of channels, with their dtypes."""
+    """Yield the constants of an XNNPACK graph with their dtypes: weights, biases and channel scales."""
     constants = graph["constant_data"]
     for value in graph["xvalues"]:
         tensor, quantization = unwrap_tensor_value(value)
@@ -260,7 +257,7 @@ def iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[s
 
 
 def count_quantized_layers(graph: dict[str, Any]) -> int:
-    """The layers of an XNNPACK graph whose input and weights are both int8."""
+    """Count the layers of an XNNPACK graph with int8 inputs and int8 weights."""
     dtypes = {
         tensor["id_out"]: get_xnnpack_dtype(tensor)
         for tensor, _ in (unwrap_tensor_value(value) for value in graph["xvalues"])
@@ -273,7 +270,7 @@ def count_quantized_layers(graph: dict[str, Any]) -> int:
 
 
 def unwrap_tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A value's tensor and its quantization parameters, which are empty where it has none."""
+    """Return a value's tensor and its quantization parameters, empty if it has none."""
     inner = value["xvalue_union"]
     return (inner, {}) if "tensor_value" not in inner else (inner["tensor_value"], inner.get("quant_params", {}))
 
@@ -283,39 +280,36 @@ def get_xnnpack_dtype(tensor: dict[str, Any]) -> str:
 
 
 def find_executorch_folder() -> Path:
-    """ExecuTorch's folder, found without importing it.
+    """Return ExecuTorch's folder without importing it.
 
     Raises:
-        ToolMissing: it is not installed.
+        ToolMissing: If it is not installed.
     """
-    found = find_spec("executorch")
-    if found is None or not found.submodule_search_locations:
-        raise ToolMissing("executorch is not installed.", hint="pip install executorch==1.4.1")
-    return Path(found.submodule_search_locations[0])
+    spec = find_spec("executorch")
+    if spec is None or not spec.submodule_search_locations:
+        raise build_missing_error("executorch", "Its schemas and flatc read .pte programs.")
+    return Path(spec.submodule_search_locations[0])
 
 
 def find_flatc() -> Path:
-    """The flatbuffer compiler that comes with ExecuTorch, or the machine's own.
+    """Return the flatbuffer compiler that comes with ExecuTorch, or the machine's.
 
     Raises:
-        ToolMissing: there is neither.
+        ToolMissing: If there is neither.
     """
-    own = shutil.which("flatc", path=str(find_executorch_folder() / "data/bin"))
-    anywhere = own or shutil.which("flatc")
-    if anywhere is None:
-        raise ToolMissing(
-            "flatc is missing.",
-            why="It reads ExecuTorch programs.",
-            hint="pip install --force-reinstall executorch==1.4.1",
-        )
-    return Path(anywhere)
+    bundled = shutil.which("flatc", path=str(find_executorch_folder() / "data/bin"))
+    flatc = bundled or shutil.which("flatc")
+    if flatc is None:
+        hint = f"pip install --force-reinstall {REQUIREMENTS['executorch']}"
+        raise ToolMissing("flatc is missing.", why="It reads ExecuTorch programs.", hint=hint)
+    return Path(flatc)
 
 
 def convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Flatbuffers of one schema as JSON objects with every field, defaults too.
+    """Convert flatbuffers of one schema to JSON objects with all fields, including defaults.
 
     Raises:
-        DamagedError: flatc refuses one of them, dies of it, or takes longer than a minute.
+        DamagedError: If flatc rejects one of them, crashes, or takes longer than a minute.
     """
     if not flatbuffers:
         return []
@@ -326,15 +320,17 @@ def convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str
         options = ["--json", "--strict-json", "--defaults-json", "-o", folder]
         command = [str(find_flatc()), *options, str(schema), "--", *map(str, binaries)]
         try:
-            # In the folder, so that what a dying flatc dumps vanishes with it.
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=FLATC_TIMEOUT_SECONDS, check=False)
+            # In the temporary folder, which also removes the core dump of a crash.
+            completed = subprocess.run(
+                command, cwd=folder, capture_output=True, timeout=FLATC_TIMEOUT_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
-            raise DamagedError("flatc does not come to an end") from None
-        if done.returncode:
-            raise DamagedError(f"flatc ended with {done.returncode}")
+            raise DamagedError("flatc does not finish") from None
+        if completed.returncode:
+            raise DamagedError(f"flatc ended with {completed.returncode}")
         return [json.loads(normalize_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
 
 
 def normalize_infinities(text: str) -> str:
-    """JSON as Python reads it: flatc writes an unbounded clamp's limits as inf."""
+    """Replace flatc's `inf`, the limits of an unbounded clamp, by Python's `Infinity`."""
     return re.sub(r"^(\s*(?:\"\w+\": )?-?)inf(,?)$", r"\1Infinity\2", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What the options of every target have in common."""
+"""The base class of each target's options."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ class TargetOptions:
 
     @property
     def suffix(self) -> str:
-        """What tells the artifact's name from that of another form in the same precision; mostly nothing."""
+        """The suffix of the artifact's file name that distinguishes options of the same precision (default: none)."""
         return ""

@@ -1,4 +1,4 @@
-"""The Core ML target: the deploy form and a recipe in, an ML Program in an `.mlpackage` out."""
+"""The Core ML target: convert a deploy form and a recipe to an ML Program in an `.mlpackage`."""
 
 from shvit_mobile.targets.coreml.build import PRECISIONS, build
 from shvit_mobile.targets.coreml.inventory import read_inventory

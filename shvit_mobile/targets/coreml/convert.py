@@ -1,4 +1,4 @@
-"""coremltools at work: from an exported torch program to an ML Program and its weights."""
+"""Convert an exported torch program to an ML Program and its weights with coremltools."""
 
 from __future__ import annotations
 
@@ -14,30 +14,25 @@ import torch
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import ToolMissing
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
-from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets.coreml.int8 import write_int8
 from shvit_mobile.targets.coreml.labels import make_labels_unique
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 
 LOGITS, LABEL = "logits", "classLabel"
-# coremltools derives it from the label's name.
+# coremltools derives this name from the label's.
 PROBABILITIES = f"{LABEL}_probs"
 DEAD_CODE_PASS = "common::dead_code_elimination"
-# Turns dequantize -> reshape -> quantize into a reshape of integers without comparing the two scales, so that values
-# come out multiplied by their ratio (coremltools 9.0; there is no report of it yet).
+# Replaces dequantize -> reshape -> quantize by a reshape of integers without comparing the two scales, which multiplies
+# the values by their ratio (coremltools 9.0; not reported yet).
 FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
 
 
 @dataclass(frozen=True)
 class ConvertedModel:
-    """Attributes:
-    model: the protobuf message (`Model.proto`).
-    weights: the folder that holds its `weight.bin`.
-    version: of coremltools.
-    """
+    """A converted program: the protobuf message (`Model.proto`), and the folder of its `weight.bin`."""
 
     model: Any
     weights: Path
@@ -47,11 +42,11 @@ class ConvertedModel:
 def convert_program(
     program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
 ) -> Iterator[ConvertedModel]:
-    """The ML Program; its weights are there while the context is open.
+    """Convert a program; its weights exist inside the context.
 
     Raises:
-        BadRecipe: the recipe is int8 and does not fit the model.
-        ToolMissing: coremltools is not installed.
+        BadRecipe: If an int8 recipe does not fit the model.
+        ToolMissing: If coremltools is not installed.
     """
     ct = import_coremltools()
     common = {
@@ -69,8 +64,8 @@ def convert_program(
         )
         if recipe.precision == "int8":
             write_int8(mil, program, deployed, recipe)
-        # Two steps, because coremltools indexes the outputs it writes by the outputs it was asked for, and a
-        # classifier's label comes on top of them. The types are in the program by now.
+        # Two steps, because coremltools indexes the written outputs by the requested ones, and a classifier's label is
+        # additional. The program already has the types.
         mil.functions["main"].set_output_types(None)
         model = ct.convert(
             mil,
@@ -84,19 +79,12 @@ def convert_program(
 
 
 def import_coremltools() -> Any:
-    """The library, imported on first use: it takes seconds.
+    """Import coremltools on first use, which takes seconds.
 
     Raises:
-        ToolMissing: it is not installed.
+        ToolMissing: If it is not installed.
     """
-    try:
-        with silence_libraries():
-            import coremltools
-    except ImportError:
-        raise ToolMissing(
-            "coremltools is not installed.", why="It writes Core ML packages.", hint="pip install coremltools==9.0"
-        ) from None
-    return coremltools
+    return import_library("coremltools", "It writes Core ML packages.")
 
 
 def build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
@@ -104,13 +92,12 @@ def build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> A
     shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
     if options.input == "tensor":
         return ct.TensorType(name, shape=shape, dtype=np.float32)
-    # Not ImageType's own scale and bias: its scale is one number for all channels, and the standard deviations are
-    # three. The graph normalises.
+    # The graph normalizes, because ImageType has one scale for all channels, and there are three standard deviations.
     return ct.ImageType(name, shape=shape, color_layout=getattr(ct.colorlayout, preprocessing.channel_order.upper()))
 
 
 def build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
-    """float32 in packages of every precision; without saying so, logits are fp16 from iOS 16 on."""
+    """Return float32 outputs for every precision; the default from iOS 16 on is fp16."""
     names = [LOGITS, PROBABILITIES] if options.classifier else [LOGITS]
     return [ct.TensorType(name, dtype=np.float32) for name in names]
 
@@ -130,7 +117,7 @@ def build_pass_pipeline(ct: Any) -> Any:
 
 
 def build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
-    """What runs on the finished program: it compresses weights, or drops those that int8 has replaced."""
+    """Return the passes on the finished program, which compress weights or remove those that int8 has replaced."""
     if recipe.precision in WEIGHT_ONLY_PRECISIONS:
         return build_compression_pipeline(ct, mil, recipe, options.block)
     pipeline = ct.PassPipeline.EMPTY
@@ -141,12 +128,12 @@ def build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreML
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """While open, no progress bar of tqdm is drawn: coremltools draws several and offers no way not to."""
+    """Disable tqdm's progress bars inside the context; coremltools has no option for it."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    drawn = tqdm.__init__
-    tqdm.__init__ = partialmethod(drawn, disable=True)
+    original = tqdm.__init__
+    tqdm.__init__ = partialmethod(original, disable=True)
     try:
         yield
     finally:
-        tqdm.__init__ = drawn
+        tqdm.__init__ = original

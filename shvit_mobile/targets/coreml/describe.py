@@ -1,4 +1,4 @@
-"""What Xcode and readers of a bare package see: descriptions, the preview, and where the model came from."""
+"""Write what Xcode shows of a package: descriptions, the preview type and the model's provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREVIEW_KEY = "com.apple.coreml.model.preview.type"
 def write_model_descriptions(
     converted: ConvertedModel, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
 ) -> None:
-    """Writes descriptions and metadata into the model; coremltools' own metadata, which holds a date, goes."""
+    """Write descriptions and metadata into the model, and remove coremltools' own metadata, which contains a date."""
     description = converted.model.description
     for feature in (*description.input, *description.output):
         feature.shortDescription = build_feature_descriptions(deployed)[feature.name]
@@ -34,7 +34,7 @@ def write_model_descriptions(
 
 
 def build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
-    """A sentence on every input and output that a package may have."""
+    """Return a sentence for every input and output that a package may have."""
     preprocessing = deployed.trained.preprocessing
     height, width = preprocessing.size
     values = {
@@ -77,7 +77,7 @@ def build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOpt
         "com.github.apple.coremltools.version": version("coremltools"),
         "com.github.apple.coremltools.source": f"torch=={torch.__version__}",
     }
-    # Xcode previews image classifiers only: a picture in, a label and probabilities out. It needs no parameters.
+    # Xcode previews only image classifiers: an image in, a label and probabilities out.
     if options.input == "image" and options.classifier:
         texts[PREVIEW_KEY] = "imageClassifier"
     return texts

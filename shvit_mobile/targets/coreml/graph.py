@@ -1,4 +1,4 @@
-"""The torch program that is converted: the form for Core ML, with probabilities where wanted."""
+"""Export the torch program to convert: the form for Core ML, with probabilities for a classifier."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shvit_mobile.targets.coreml.options import CoreMLOptions
 def export_torch_program(
     deployed: DeployForm, precision: Precision, options: CoreMLOptions
 ) -> torch.export.ExportedProgram:
-    """The program on the CPU in float32 at a batch of one: (1, channels, height, width) in, logits (1, classes) out.
+    """Export a program on the CPU in float32: (1, channels, height, width) in, logits (1, classes) out.
 
     Args:
-        deployed: the model.
-        precision: all but "fp32" compute in fp16, or between int8 layers in fp16.
-        options: the layout; under `classifier` a second output, the probabilities (1, classes).
+        deployed: The model.
+        precision: All but "fp32" compute in fp16, or in fp16 between int8 layers.
+        options: The layout; `classifier` adds a second output, the probabilities (1, classes).
     """
     module = rewrite_for_coreml(deployed, options.layout)
     if precision != "fp32":
@@ -28,7 +28,7 @@ def export_torch_program(
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with torch.no_grad():
         program = torch.export.export(WithProbabilities(module) if options.classifier else module, (example,))
-        # Without decompositions coremltools meets the training dialect and refuses it.
+        # Without decompositions the program has the training dialect, which coremltools rejects.
         decomposed: torch.export.ExportedProgram = program.run_decompositions({})
         return decomposed
 

@@ -1,4 +1,4 @@
-"""Labels as Core ML needs them: no two the same."""
+"""Unique labels, which Core ML requires."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 
 def make_labels_unique(labels: Sequence[str]) -> list[str]:
-    """The labels, those that several classes share followed by the number of their class.
+    """Append the class number to labels that several classes share.
 
-    A Core ML classifier answers with probabilities by label, so that of two classes with one label (ImageNet has two
-    cranes and two maillots) one would be lost: they become "crane (134)" and "crane (517)".
+    A Core ML classifier returns probabilities by label, so one of two classes with the same label (ImageNet has two
+    cranes and two maillots) would be lost: they become "crane (134)" and "crane (517)".
     """
     shared = {label for label, count in Counter(labels).items() if count > 1}
-    taken = set(labels)
+    used = set(labels)
     result = []
     for index, label in enumerate(labels):
         if label in shared:
-            while label in taken:
+            while label in used:
                 label = f"{label} ({index})"
-            taken.add(label)
+            used.add(label)
         result.append(label)
     return result

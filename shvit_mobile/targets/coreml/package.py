@@ -1,4 +1,4 @@
-"""Writes a package so that the same model is the same bytes."""
+"""Write a package so that the same model gives the same bytes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ MODEL_ITEM, WEIGHTS_ITEM = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
 
 
 def write_package(model: Any, weights: Path, path: Path) -> None:
-    """Writes a package as coremltools lays it out, without what differs from run to run.
+    """Write a package in coremltools' layout, without what differs between runs.
 
-    coremltools gives random identifiers to the items, orders the maps in the model at random, numbers values without a
-    name as it meets them, which is not always alike, and leaves a file of debug handles; here identifiers follow from
-    the items' paths, maps are sorted, and values without a name are numbered in the order of the program.
+    coremltools assigns random identifiers, orders maps at random, numbers unnamed values in varying order, and adds a
+    file of debug handles. Here identifiers follow from paths, maps are sorted, and unnamed values are numbered in the
+    order of the program.
 
     Args:
-        model: the protobuf message (`Model.proto`).
-        weights: the folder with its `weight.bin`.
-        path: of the package, which must not exist.
+        model: The protobuf message (`Model.proto`).
+        weights: The folder with its `weight.bin`.
+        path: The package, which must not exist.
     """
     data = path / "Data"
     (data / WEIGHTS_ITEM).mkdir(parents=True)
     number_unnamed(model)
     (data / MODEL_ITEM).write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(weights / "weight.bin", data / WEIGHTS_ITEM / "weight.bin")
-    # Sorted as coremltools sorts it, which writes the manifest again whenever it opens a package.
+    # Sorted like coremltools, which rewrites the manifest whenever it opens a package.
     (path / "Manifest.json").write_text(json.dumps(build_package_manifest(), indent=4, sort_keys=True) + "\n")
 
 
 def number_unnamed(model: Any) -> None:
-    """Renames, in place, the values that coremltools has named after their operator and a number."""
+    """Renumber, in place, the values that coremltools names after their operator and a number."""
     for function in model.mlProgram.functions.values():
         for block in function.block_specializations.values():
             outputs = [output.name for operation in block.operations for output in operation.outputs]

@@ -1,9 +1,8 @@
-"""Weights alone made small: int8 with scales, or indices into palettes. Arithmetic stays fp16.
+"""Compress weights to int8 with scales, or to indices into palettes; arithmetic stays in fp16.
 
-coremltools writes them into the program; which weights, in what groups and with what palettes is decided here, from
-what `shvit_mobile.quantize.weights` says of a recipe. Its `enable_per_channel_scale` is left alone: with palettes by
-group, version 9.0 takes the largest weight along the wrong axis, and a package larger than fp16 answers anything but
-right.
+coremltools writes them into the program; this module chooses the weights, groups and palettes, as
+`shvit_mobile.quantize.weights` does for a recipe. It does not use `enable_per_channel_scale`: with palettes per group,
+coremltools 9.0 takes the largest weight along the wrong axis, and the logits are wrong.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ QUANTIZE_PASS, PALETTIZE_PASS = "compression::linear_quantize_weights", "compres
 
 
 def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) -> Any:
-    """The pipeline of the one pass that compresses the weights of more than `MAX_UNCOMPRESSED_ELEMENTS` elements.
+    """Return a pipeline with the pass that compresses weights of more than `MAX_UNCOMPRESSED_ELEMENTS` elements.
 
     Args:
         ct: coremltools.
-        mil: the program, whose operators are told apart by their names.
-        recipe: one of `COMPRESSED`; `float_kinds` keep their weights.
-        block: how many channels share a scale or a palette; 0 for a scale an output channel, a palette a weight.
+        mil: The program.
+        recipe: One of `WEIGHT_ONLY_PRECISIONS`; `float_kinds` keep their weights.
+        block: The number of channels per scale or palette; 0 for one scale per output channel, one palette per weight.
     """
     from coremltools.optimize import coreml as cto
 
@@ -50,7 +49,7 @@ def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) ->
 
 
 def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
-    """int8, symmetric; one scale an output channel, or one for each block of its input channels."""
+    """Return symmetric int8 with one scale per output channel, or per block of its input channels."""
     blocks = {"granularity": "per_block", "block_size": block} if block else {"granularity": "per_channel"}
     return cto.OpLinearQuantizerConfig(
         mode="linear_symmetric", dtype="int8", weight_threshold=MAX_UNCOMPRESSED_ELEMENTS, **blocks
@@ -58,7 +57,7 @@ def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
 
 
 def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
-    """One palette a weight, or one for each group of output channels; ours, since coremltools' own depend on chance."""
+    """Return one palette per weight or group of output channels; coremltools' own palettes are random."""
     groups = {"granularity": "per_grouped_channel", "group_size": block, "channel_axis": 0} if block else {}
     chosen: Callable[[Any], Any] = partial(palettize, bits=PALETTE_BITS[precision])
     return cto.OpPalettizerConfig(
@@ -67,7 +66,7 @@ def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
 
 
 def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
-    """The operators whose weights the recipe's `float_kinds` keep as they are."""
+    """Yield the operators whose weights the recipe's `float_kinds` leave uncompressed."""
     for operator in mil.functions["main"].operations:
         head = operator.op_type == "linear"
         depthwise = operator.op_type == "conv" and operator.groups.val > 1
@@ -76,7 +75,7 @@ def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
 
 
 def iterate_divisible_operators(mil: Any, block: int, axis: int) -> Iterator[str]:
-    """The operators whose weights fall into blocks without a rest; the others have one scale a channel, one palette."""
+    """Yield the operators whose weights divide into blocks; the others have one scale per channel or one palette."""
     for operator in mil.functions["main"].operations:
         if operator.op_type in ("linear", "conv") and operator.weight.shape[axis] % block == 0:
             yield operator.name

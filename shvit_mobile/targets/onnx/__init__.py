@@ -1,4 +1,4 @@
-"""The ONNX target: one `.onnx` file, float or with static int8 as QuantizeLinear and DequantizeLinear around layers."""
+"""The ONNX target: write one `.onnx` file, in float or with QuantizeLinear and DequantizeLinear around int8 layers."""
 
 from shvit_mobile.targets.onnx.build import OPSETS, PRECISIONS, ONNXOptions, build
 from shvit_mobile.targets.onnx.inventory import read_inventory

@@ -1,4 +1,4 @@
-"""Writes the deploy form as one `.onnx` file and says what it holds."""
+"""Build an `.onnx` file from a deploy form and a recipe."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from shvit_mobile.contracts.manifest import InputContract, OutputContract
+from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe, InvalidConfig
+from shvit_mobile.errors import BadRecipe, InvalidValue
 from shvit_mobile.quantize.layers import select_int8_ranges
-from shvit_mobile.targets.build_result import BuildResult
+from shvit_mobile.targets.build_result import BuildResult, build_input_contract
 from shvit_mobile.targets.onnx.graph import GraphBuilder
 from shvit_mobile.targets.onnx.inventory import read_inventory
 from shvit_mobile.targets.onnx.network import ModuleWriter
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-# From the first that quantizes weights per channel to the last that every ONNX Runtime we allow reads (1.23 and on).
+# From the first with per-channel quantization to the last that ONNX Runtime 1.23, the oldest supported, can read.
 OPSETS = range(13, 24)
 IMAGES, LOGITS = "images", "logits"
 
 
 @dataclass(frozen=True)
 class ONNXOptions(TargetOptions):
-    """How the file is written.
+    """Options of the ONNX target.
 
     Attributes:
-        opset: the version of ONNX's operators, 13 to 23. The graph is the same at each of them, so this only says how
-            old a runtime may be; 17 is read by ONNX Runtime 1.12 and on.
-        dynamic_batch: any number of images at once; else one.
+        opset: The version of ONNX's operators, 13 to 23. It does not change the graph, only which runtimes can read
+            it; ONNX Runtime 1.12 and later read 17.
+        dynamic_batch: Whether the file takes any number of images at once, instead of one.
 
     Raises:
-        InvalidConfig: the opset is out of range.
+        InvalidValue: If the opset is out of range.
     """
 
     opset: int = 17
@@ -44,42 +44,40 @@ class ONNXOptions(TargetOptions):
 
     def __post_init__(self) -> None:
         if self.opset not in OPSETS:
-            raise InvalidConfig(
-                f"Opset {self.opset} is not one that can be written.",
+            raise InvalidValue(
+                f"Opset {self.opset} is not supported.",
                 why=f"Opsets: {OPSETS[0]} to {OPSETS[-1]}.",
-                hint="The graph is the same at each; the default is read by the most runtimes.",
+                hint="The opset does not change the graph; most runtimes read the default.",
+                parameter="opset",
             )
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions) -> BuildResult:
-    """Writes `path`, weights inside, checked by onnx.checker; the same arguments give the same bytes.
+    """Write one file with its weights, checked by onnx.checker; the same arguments give the same bytes.
 
     Args:
-        deployed: the model; it is written in float32 whatever dtype it has.
-        recipe: fp32, or int8 with a range for each layer that is to be int8.
-        path: of the file; what is there is overwritten.
-        options: opset and batch.
+        deployed: The model; the file has float32 values whatever its dtype.
+        recipe: fp32, or int8 with a range for each int8 layer.
+        path: The file; an existing one is overwritten.
+        options: The opset and the batch.
 
     Returns:
-        What the manifest says of the file, whose input is `images` and whose output is `logits`.
+        Fields of the manifest; the input is `images` and the output `logits`.
 
     Raises:
-        BadRecipe: its precision is not one of `PRECISIONS`, or its layers are not the model's.
+        BadRecipe: If its precision is not one of `PRECISIONS`, or its layers are not the model's.
     """
     if recipe.precision not in PRECISIONS:
-        raise BadRecipe(f"The target onnx has no {recipe.precision}.", why=f"Its precisions: {', '.join(PRECISIONS)}.")
+        raise BadRecipe(
+            f"The target onnx has no {recipe.precision}.",
+            why=f"Its precisions: {', '.join(PRECISIONS)}.",
+            parameter="precision",
+        )
     model = build_onnx_model(deployed, recipe, options)
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(path, full_check=True)
-    shape = (deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     return BuildResult(
-        input=InputContract(
-            name=IMAGES,
-            kind="tensor",
-            values=deployed.input_domain,
-            shape=(0 if options.dynamic_batch else 1, *shape),
-            dtype="float32",
-        ),
+        input=build_input_contract(deployed, IMAGES, batch=0 if options.dynamic_batch else 1),
         output=OutputContract(logits=LOGITS),
         inventory=read_inventory(path),
         versions={"onnx": onnx.__version__},
@@ -88,7 +86,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
 
 
 def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
-    """The deploy form as an ONNX model."""
+    """Build the ONNX model of a deploy form."""
     trained = deployed.trained
     shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
     graph = GraphBuilder(trained.variant, images=IMAGES, shape=shape)
@@ -111,7 +109,7 @@ def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions)
 
 
 def format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
-    """What a person who opens the file needs to know to use it."""
+    """Describe the model, its input and its output for people who open the file."""
     trained = deployed.trained
     height, width = trained.preprocessing.size
     takes = "0 to 255" if deployed.input_domain == "pixels" else "(pixel / 255 - mean) / std"

@@ -1,4 +1,4 @@
-"""An ONNX graph under construction: nodes in the order of the data, constants, and shapes."""
+"""Build an ONNX graph: nodes in execution order, constants, and shapes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class GraphValue:
     """A tensor of the graph.
 
     Attributes:
-        name: its name, the same as that of the node that makes it.
-        shape: without the batch.
-        affine: of the int8 it has just been read back from; None where it is plain float.
+        name: Its name, the same as that of its node.
+        shape: Its shape without the batch.
+        affine: The parameters of the int8 values from which it was dequantized; None for a float value.
     """
 
     name: str
@@ -33,7 +33,7 @@ class GraphValue:
 
 
 class GraphBuilder:
-    """Grows by one node at a time; `model` makes the whole of it."""
+    """A graph to which you add nodes; `build_model` returns the model."""
 
     def __init__(self, name: str, *, images: str, shape: tuple[int, int, int]) -> None:
         self.name = name
@@ -44,18 +44,18 @@ class GraphBuilder:
     def add_node(
         self, op: str, name: str, *inputs: GraphValue | str, shape: tuple[int, ...] | None = None, **attributes: Any
     ) -> GraphValue:
-        """A node with one output, called `name`; its shape is the first input's unless told."""
+        """Add a node with one output called `name`, of the given shape (default: that of the first input)."""
         self._append(op, name, inputs, [name], attributes)
         return GraphValue(name, get_shape(inputs[0]) if shape is None else shape)
 
     def add_split(self, name: str, x: GraphValue, sizes: Sequence[int]) -> list[GraphValue]:
-        """The channels of `x` in parts."""
+        """Split the channels of `x`."""
         outputs = [f"{name}.{index}" for index in range(len(sizes))]
         self._append("Split", name, [x, self.add_int64_constant(f"{name}.sizes", sizes)], outputs, {"axis": 1})
         return [GraphValue(output, (size, *x.shape[1:])) for output, size in zip(outputs, sizes, strict=True)]
 
     def add_reshape(self, name: str, x: GraphValue, shape: tuple[int, ...]) -> GraphValue:
-        """`x` in another shape; the batch stays what it is, known or not."""
+        """Reshape `x`; the batch does not change."""
         if prod(shape) != prod(x.shape):
             raise ValueError(f"{x.name} of shape {x.shape} cannot become {shape}")
         return self.add_node("Reshape", name, x, self.add_int64_constant(f"{name}.shape", (0, *shape)), shape=shape)
@@ -64,17 +64,16 @@ class GraphBuilder:
         return self.add_constant(name, np.array(values, np.int64))
 
     def add_constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
-        """Adds a constant and returns its name."""
+        """Add a constant and return its name."""
         if name in self._constants:
             raise ValueError(f"two constants are called {name}")
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
     def build_model(self, logits: GraphValue, output: str, *, opset: int, batch: int | str) -> onnx.ModelProto:
-        """The graph as a model, with `logits` as its one output under the name `output`.
+        """Return the model, with `logits` as its only output under the name `output`.
 
-        Args:
-            batch: a number, or a name for a dynamic one.
+        `batch` is a number, or a name for a dynamic batch.
         """
         for node in self._nodes:
             node.output[:] = [output if name == logits.name else name for name in node.output]
@@ -87,7 +86,7 @@ class GraphBuilder:
             list(self._constants.values()),
         )
         imports = [helper.make_opsetid("", opset)]
-        # The oldest file format that has this opset, so that older runtimes read the file too.
+        # The oldest file format with this opset, so that older runtimes can read the file.
         return helper.make_model(graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports))
 
     def _append(
@@ -99,5 +98,5 @@ class GraphBuilder:
 
 def get_shape(value: GraphValue | str) -> tuple[int, ...]:
     if isinstance(value, str):
-        raise TypeError(f"the shape of what is made from {value} has to be told")
+        raise TypeError(f"the shape of a node that takes {value} first must be given")
     return value.shape

@@ -1,4 +1,4 @@
-"""What is inside an `.onnx` file, read from the file itself."""
+"""Read the inventory of an `.onnx` file: operators, constants and int8 layers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
 def read_inventory(path: AnyPath) -> Inventory:
-    """Operators, bytes of the constants by dtype, and the layers whose every input is read back from integers.
+    """Count the operators, the bytes of constants by dtype, and the layers whose inputs are all dequantized.
 
     Raises:
-        BadArtifact: the file cannot be read or is not ONNX.
+        BadArtifact: If the file cannot be read or is not ONNX.
     """
     graph = read_onnx_model(Path(path)).graph
     sizes: Counter[str] = Counter()
     for constant in iterate_constants(graph):
         dtype = helper.tensor_dtype_to_np_dtype(constant.data_type)
         sizes[dtype.name] += prod(constant.dims) * dtype.itemsize
-    makers = {output: node.op_type for node in graph.node for output in node.output}
+    producers = {output: node.op_type for node in graph.node for output in node.output}
     quantized = sum(
         node.op_type in LAYER_OPERATORS
-        and all(makers.get(given) == "DequantizeLinear" for given in node.input if given)
+        and all(producers.get(name) == "DequantizeLinear" for name in node.input if name)
         for node in graph.node
     )
     return Inventory(
@@ -43,7 +43,7 @@ def read_inventory(path: AnyPath) -> Inventory:
 
 
 def iterate_constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """The graph's constants, those that other exporters write as nodes among them."""
+    """Yield the graph's constants, including those that other exporters write as nodes."""
     yield from graph.initializer
     for node in graph.node:
         if node.op_type == "Constant":
@@ -51,17 +51,17 @@ def iterate_constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def read_onnx_model(path: Path) -> onnx.ModelProto:
-    """The model in a file; weights that lie in other files are left there.
+    """Read the model in a file, without weights in other files.
 
     Raises:
-        BadArtifact: the file cannot be read or is not ONNX.
+        BadArtifact: If the file cannot be read or is not ONNX.
     """
     try:
         content = path.read_bytes()
     except OSError as reason:
         raise BadArtifact(f"{path} cannot be read: {reason.strerror}.") from None
     model = onnx.ModelProto()
-    # What is not a message raises, of protobuf's own kind; what is another message leaves the graph empty.
+    # protobuf raises its own error for a file that is no message; another message leaves the graph empty.
     with suppress(Exception):
         model.ParseFromString(content)
     if not model.graph.node:

@@ -1,7 +1,7 @@
-"""A convolution or linear layer in ONNX, in float or in int8.
+"""Write a convolution or linear layer in ONNX, in float or in int8.
 
-Int8 is written as ONNX Runtime fuses it: the activations, the weight and the bias each come out of a DequantizeLinear,
-the output goes into a QuantizeLinear, and all between the two becomes one QLinearConv.
+ONNX Runtime fuses int8 in this form: DequantizeLinear produces the activations, the weight and the bias, QuantizeLinear
+takes the output, and everything between becomes one QLinearConv.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
+from shvit_mobile.deploy.layers import get_bias
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
-from shvit_mobile.quantize.layers import get_bias
 from shvit_mobile.targets.onnx.graph import GraphBuilder, GraphValue
 
-# A bias is int32 in units of the two scales. Half of that range leaves room for the sum of products it is added to.
+# A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
 MAX_INT32_BIAS = 2**30
 
 
 def add_float_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, name: str, *, relu: bool) -> GraphValue:
-    """A convolution in float32, and its relu where it has one."""
+    """Add a convolution in float32, with its ReLU if `relu`."""
     weight = graph.add_constant(f"{name}.weight", convert_to_array(conv.weight))
     bias = graph.add_constant(f"{name}.bias", convert_to_array(get_bias(conv)))
     return add_convolution(graph, conv, x, weight, bias, name, relu=relu)
@@ -38,12 +38,12 @@ def add_int8_convolution(
     *,
     relu: bool,
 ) -> GraphValue:
-    """A convolution in int8; its relu, where it has one, comes before its output is quantized."""
-    # What has just come back from int8 is not rounded a second time.
-    given = x.affine or choose_affine_parameters(*activation_range.input, activations)
-    x = add_quantize_dequantize(graph, x, given, f"{name}.input")
-    weight, scales = quantize_convolution_weight(conv, given)
-    bias_scales = scales * np.float32(given.scale)
+    """Add a convolution in int8, with its ReLU before the output is quantized if `relu`."""
+    # A dequantized value is not quantized again.
+    parameters = x.affine or choose_affine_parameters(*activation_range.input, activations)
+    x = add_quantize_dequantize(graph, x, parameters, f"{name}.input")
+    weight, scales = quantize_convolution_weight(conv, parameters)
+    bias_scales = scales * np.float32(parameters.scale)
     bias = np.rint(convert_to_array(get_bias(conv)).astype(np.float64) / bias_scales).astype(np.int32)
     y = add_convolution(
         graph,
@@ -61,14 +61,14 @@ def add_int8_convolution(
 
 
 def add_linear(graph: GraphBuilder, layer: nn.Linear, x: GraphValue, name: str) -> GraphValue:
-    """A linear layer in float32."""
+    """Add a linear layer in float32."""
     weight = graph.add_constant(f"{name}.weight", convert_to_array(layer.weight))
     bias = graph.add_constant(f"{name}.bias", convert_to_array(layer.bias))
     return graph.add_node("Gemm", name, x, weight, bias, shape=(layer.out_features,), transB=1)
 
 
 def convert_to_array(tensor: Tensor) -> NDArray[Any]:
-    """A parameter in float32."""
+    """Convert a parameter to a float32 array."""
     values: NDArray[Any] = tensor.detach().cpu().float().numpy()
     return values
 
@@ -101,7 +101,7 @@ def add_convolution(
 
 
 def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: AffineParameters, name: str) -> GraphValue:
-    """`x` rounded to the integers of `parameters` and read back; as it is where it has just come from them."""
+    """Quantize and dequantize `x`, unless it already has these parameters."""
     if x.affine == parameters:
         return x
     scale = graph.add_constant(f"{name}.scale", np.float32(parameters.scale))
@@ -112,7 +112,7 @@ def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: Affi
 
 
 def add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
-    """Constant integers with a scale for each output channel, read back to float."""
+    """Add constant integers and their dequantization with a scale for each output channel."""
     stored = graph.add_constant(f"{name}.{integers.dtype}", integers)
     scale = graph.add_constant(f"{name}.scale", scales)
     return graph.add_node("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
@@ -121,13 +121,13 @@ def add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[A
 def quantize_convolution_weight(
     conv: nn.Conv2d, input_parameters: AffineParameters
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The integers of a weight and its scales, shape (out channels,).
+    """Return the integers of a weight and its scales, shape (out channels,).
 
-    A channel with next to no weight has a scale in which its bias would not fit int32; it gets the scale that the bias
-    needs, in which the weight's part of the sum is nothing.
+    If a channel's weights are so small that its bias would not fit into int32 at their scale, it gets the scale that
+    the bias needs, at which the weights become zero.
     """
     integers, scales = (part.cpu().numpy() for part in quantize_weight(conv.weight, get_weight_scales(conv)))
     needed = np.abs(convert_to_array(get_bias(conv))) / np.float32(input_parameters.scale * MAX_INT32_BIAS)
-    wider = np.maximum(scales, needed)
-    ratio = (scales / wider).reshape(-1, 1, 1, 1)
-    return np.rint(integers * ratio).astype(np.int8), wider
+    final = np.maximum(scales, needed)
+    ratio = (scales / final).reshape(-1, 1, 1, 1)
+    return np.rint(integers * ratio).astype(np.int8), final

@@ -1,8 +1,7 @@
-"""The deploy form written in ONNX operators, one function for each kind of module.
+"""Write the deploy form in ONNX operators, with one function for each type of module.
 
-Written by hand and not by `torch.onnx.export`, because the kinds are few: so it takes a third of a second where the
-exporter takes ten, at any opset from 13 on, with every node and weight under the name of its layer, and a layer that is
-to be int8 is written in int8 at once.
+It does not use `torch.onnx.export`, because the types are few: this takes a third of a second instead of ten, supports
+every opset from 13 on, names every node and weight after its layer, and writes int8 layers directly.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class ModuleWriter:
     activations: ActivationScheme = "affine"
 
     def write(self, module: nn.Module, x: GraphValue, name: str) -> GraphValue:
-        """The output of `module`, called `name` in the deploy form, for the input `x`.
+        """Write `module`, called `name` in the deploy form, and return its output for the input `x`.
 
         Raises:
-            TypeError: this kind of module has no function in `MODULE_WRITERS`.
+            TypeError: If `MODULE_WRITERS` has no function for its type.
         """
         if type(module) not in MODULE_WRITERS:
             raise TypeError(f"{name} is a {type(module).__name__}, which the ONNX target cannot write")
@@ -51,7 +50,7 @@ class ModuleWriter:
 
 
 def write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> GraphValue:
-    """The whole model; `x` are the images."""
+    """Write the model; `x` are the images."""
     if model.head_dist is not None:
         raise TypeError("the deploy form has one head")
     x = writer.write(model.patch_embed, x, "patch_embed")
@@ -77,7 +76,7 @@ def write_residual(writer: ModuleWriter, module: Residual, x: GraphValue, name: 
 
 
 def write_sequential(writer: ModuleWriter, module: nn.Sequential, x: GraphValue, name: str) -> GraphValue:
-    """Modules one after the other, a convolution together with the relu after it."""
+    """Write modules in order, a convolution together with the ReLU after it."""
     layers = list(module.named_children())
     while layers:
         child, layer = layers.pop(0)
@@ -109,8 +108,8 @@ def write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphV
     positions = height * width
     attending, passing = graph.add_split(f"{name}.split", x, (partial, module.dim - partial))
     qkv = writer.write(module.qkv, writer.write(module.pre_norm, attending, f"{name}.pre_norm"), f"{name}.qkv")
-    # Split before reshaped: ONNX Runtime on an x86 copies a QuantizeLinear past a Reshape, and from opset 21 on the
-    # copy then fails to load, since its zero point has become uint8 and it still says int8 (onnxruntime#25526).
+    # Split before reshaping: ONNX Runtime on x86 copies a QuantizeLinear past a Reshape, and from opset 21 on the copy
+    # fails to load, because its zero point becomes uint8 while it declares int8 (onnxruntime#25526).
     query, key, value = (
         graph.add_reshape(f"{part.name}.flat", part, (part.shape[0], positions))
         for part in graph.add_split(f"{name}.parts", qkv, (qk, qk, partial))
@@ -128,9 +127,9 @@ def write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphV
 
 
 def write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, name: str) -> GraphValue:
-    """Each image normalised over all channels and positions: an InstanceNormalization that sees them as one channel.
+    """Normalize each image over all channels and positions with an InstanceNormalization of one channel.
 
-    GroupNormalization itself exists from opset 21 on only, and ONNX Runtime has no kernel of it for the CPU.
+    GroupNormalization exists only from opset 21 on, and ONNX Runtime has no CPU kernel for it.
     """
     if module.num_groups != 1 or module.affine:
         raise TypeError(f"{name} has {module.num_groups} groups or weights; the deploy form has one and none")
@@ -145,14 +144,14 @@ def write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, 
 def write_convolution(
     writer: ModuleWriter, module: nn.Conv2d, x: GraphValue, name: str, *, relu: bool = False
 ) -> GraphValue:
-    """A convolution in the precision that the recipe gives it."""
+    """Write a convolution in the precision of the recipe."""
     if name in writer.ranges:
         return add_int8_convolution(writer.graph, module, x, name, writer.ranges[name], writer.activations, relu=relu)
     return add_float_convolution(writer.graph, module, x, name, relu=relu)
 
 
 def write_convolution_with_relu(writer: ModuleWriter, module: nn.Module, x: GraphValue, name: str) -> GraphValue:
-    """A convolution and the relu after it: int8 has its output rounded after both."""
+    """Write a convolution and the ReLU after it; int8 quantizes the output after both."""
     if not isinstance(module, nn.Conv2d):
         raise TypeError(f"{name} is a {type(module).__name__}, no convolution of the deploy form")
     return write_convolution(writer, module, x, name, relu=True)
@@ -176,7 +175,7 @@ def write_identity(_to: ModuleWriter, _module: nn.Identity, x: GraphValue, _name
     return x
 
 
-# By the exact kind: a subclass may compute something else.
+# By the exact type: a subclass may compute something else.
 MODULE_WRITERS: dict[type[nn.Module], Callable[[ModuleWriter, Any, GraphValue, str], GraphValue]] = {
     SHViT: write_shvit,
     Stage: write_stage,

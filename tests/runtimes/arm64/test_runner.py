@@ -22,7 +22,7 @@ from shvit_mobile.drift.cross_runtime import compare_on_arm64
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.demo import CALIBRATION_COUNT
+from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.report.sentences import describe_cross_runtime_divergence

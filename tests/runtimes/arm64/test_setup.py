@@ -151,7 +151,7 @@ def test_an_emulator_that_cannot_be_started_is_named(tmp_path: Path) -> None:
 def test_a_closed_process_is_gone_even_while_it_works(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     process = EmulatedProcess(build_sysroot(f"echo $$ > {pid}; echo said; exec sleep 600", tmp_path), CPUS["neon"])
-    assert process._from.read(5) == b"said\n"
+    assert process._stdout.read(5) == b"said\n"
     process.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

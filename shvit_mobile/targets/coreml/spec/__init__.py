@@ -1,0 +1,1 @@
+"""Read the files of Core ML packages: protobuf messages, weights and constants."""

@@ -1,4 +1,4 @@
-"""Elements smaller than a byte: packed without gaps, least significant bit first."""
+"""Unpack elements smaller than a byte, which are packed without gaps, least significant bit first."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 
 def unpack_bits(packed: NDArray[np.uint8], bits: int, count: int, *, signed: bool = False) -> NDArray[np.generic]:
-    """`count` elements of `bits` bits each.
+    """Unpack `count` elements of `bits` bits each.
 
     Source: the notes of `constexpr_lut_to_dense`, coremltools, ops/defs/iOS16/constexpr_ops.py.
 
     Args:
-        packed: bytes, at least `count * bits / 8` of them.
+        packed: At least `count * bits / 8` bytes.
         bits: 1 to 8.
-        count: of elements.
-        signed: whether they are in two's complement.
+        count: The number of elements.
+        signed: Whether they are in two's complement.
 
     Returns:
-        uint8, or int8 where signed; shape (count,).
+        uint8, or int8 if signed; shape (count,).
     """
     single = np.unpackbits(packed, bitorder="little", count=count * bits).reshape(count, bits)
     values = np.packbits(single, axis=1, bitorder="little")[:, 0]

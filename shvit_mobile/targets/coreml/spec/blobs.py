@@ -1,7 +1,7 @@
-"""The weights of a package: constants that lie in `weight.bin` rather than in the program.
+"""Read the weights of a package: constants in `weight.bin` instead of the program.
 
 Layout, from mlmodel/src/MILBlob/Blob/StorageFormat.hpp of coremltools, all little-endian: a header of 64 bytes that
-opens with the number of blobs and the version of the format; for each blob a record of 64 bytes at a multiple of 64
+starts with the number of blobs and the format version; for each blob a record of 64 bytes at a multiple of 64
 (sentinel, data type, bytes of data, offset of the data, bits of padding at its end) and its data.
 """
 
@@ -25,10 +25,10 @@ HEADER, RECORD = struct.Struct("<II"), struct.Struct("<IIQQQ")
 
 
 class BlobFile:
-    """One `weight.bin`, read whole.
+    """The contents of a `weight.bin`.
 
     Raises:
-        BadArtifact: it is missing, shorter than its header, or of an unknown version.
+        BadArtifact: If it is missing, shorter than its header, or of an unknown version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,10 +44,10 @@ class BlobFile:
             raise self._build_damage_error(f"has the version {version} in its header, not one of {VERSIONS}")
 
     def read_array(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[np.generic]:
-        """The constant whose record lies at `offset`, in its stored type; read-only.
+        """Return the constant whose record is at `offset`, in its stored dtype; read-only.
 
         Raises:
-            BadArtifact: there is no such record, or it is not of this type and size.
+            BadArtifact: If there is no such record, or it has another dtype or size.
         """
         if offset < HEADER_BYTES or offset % ALIGNMENT or offset + RECORD_BYTES > len(self._bytes):
             raise self._build_damage_error(f"has {len(self._bytes)} bytes, and no record can lie at {offset}")
@@ -76,7 +76,7 @@ class BlobFile:
 
 
 def decode_elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic]:
-    """`count` elements in their stored type; `data` has exactly the bytes for them."""
+    """Decode `count` elements to their stored dtype; `data` has exactly their bytes."""
     if dtype.bits < 8:
         return unpack_bits(np.frombuffer(data, np.uint8), dtype.bits, count, signed=dtype.signed)
     return np.frombuffer(data, dtype.stored)

@@ -1,4 +1,4 @@
-"""The data types of MIL values: how they are stored in a package and how tensors hold them here."""
+"""The dtypes of MIL values, in a package and in tensors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Dtype:
     """One data type.
 
     Attributes:
-        name: as MIL.proto names it.
-        bits: of a stored element.
-        stored: numpy's name of a stored element; the unpacked one where elements are smaller than a byte.
-        widened: numpy's name of the same element in a type that every torch operator takes.
-        blob: its code in `weight.bin` (mlmodel/src/MILBlob/Blob/BlobDataType.hpp of coremltools); None if never there.
+        name: Its name in MIL.proto.
+        bits: The bits of a stored element.
+        stored: numpy's dtype of a stored element, after unpacking elements smaller than a byte.
+        widened: numpy's dtype of the same element in a type that every torch operator supports.
+        blob: Its code in `weight.bin` (mlmodel/src/MILBlob/Blob/BlobDataType.hpp of coremltools), or None.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Dtype:
         return self.name.startswith("INT")
 
     def to_torch_dtype(self, real: torch.dtype) -> torch.dtype:
-        """The dtype of tensors of this type here, where floats are computed in `real`."""
+        """Return the dtype of tensors of this type, if floats are computed in `real`."""
         return real if self.floating else torch.from_numpy(np.empty(0, self.widened)).dtype
 
 
@@ -67,13 +67,13 @@ DTYPES: dict[str, Dtype] = {
 
 
 def find_dtype(code: int) -> Dtype:
-    """The data type that MIL.proto numbers `code`.
+    """Return the dtype with the number `code` in MIL.proto.
 
     Raises:
-        BadArtifact: it is no type, or none that this executor holds (bfloat16 and the 8-bit floats).
+        BadArtifact: If there is none, or it is not supported (bfloat16 and the 8-bit floats).
     """
     names = {number: name for name, number in import_messages("MIL_pb2").DataType.items()}
     name = names.get(code, f"number {code}")
     if name not in DTYPES:
-        raise BadArtifact(f"It holds values of the data type {name}.", why=f"Known here: {', '.join(DTYPES)}.")
+        raise BadArtifact(f"It has values of the data type {name}.", why=f"Supported: {', '.join(DTYPES)}.")
     return DTYPES[name]

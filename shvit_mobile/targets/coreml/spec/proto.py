@@ -1,4 +1,4 @@
-"""The protobuf messages of Core ML models, without the rest of coremltools."""
+"""Import the protobuf messages of Core ML models without the rest of coremltools."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from shvit_mobile.errors import ToolMissing
+from shvit_mobile.quiet import build_missing_error
 
 ALIAS = f"{__package__}._coremltools_proto"
 
 
 @cache
 def import_messages(module: str) -> Any:
-    """One of coremltools' generated modules: "Model_pb2", "MIL_pb2" or "FeatureTypes_pb2".
+    """Import one of coremltools' generated modules: "Model_pb2", "MIL_pb2" or "FeatureTypes_pb2".
 
-    coremltools itself takes ten seconds to import and writes a dozen warnings, so its `proto` folder is loaded under
-    another name. protobuf keeps one description of each message, so both names give the same classes.
+    The import of coremltools takes ten seconds and writes a dozen warnings, so this imports its `proto` folder under
+    another name. protobuf has one description per message, so both names give the same classes.
 
     Raises:
-        ToolMissing: coremltools is not installed.
+        ToolMissing: If coremltools is not installed.
     """
     if ALIAS not in sys.modules:
         load_proto_folder()
@@ -30,14 +30,10 @@ def import_messages(module: str) -> Any:
 
 
 def load_proto_folder() -> None:
-    found = find_spec("coremltools")
-    if found is None or found.origin is None:
-        raise ToolMissing(
-            "coremltools is not installed.",
-            why="Its protobuf messages are needed to read Core ML packages.",
-            hint="pip install coremltools==9.0",
-        )
-    folder = Path(found.origin).parent / "proto"
+    library = find_spec("coremltools")
+    if library is None or library.origin is None:
+        raise build_missing_error("coremltools", "Its protobuf messages read Core ML packages.")
+    folder = Path(library.origin).parent / "proto"
     spec = spec_from_file_location(ALIAS, folder / "__init__.py", submodule_search_locations=[str(folder)])
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""MIL values: constants of a program as tensors, strings and lists."""
+"""Decode MIL values: constants of a program as tensors, strings and lists."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from shvit_mobile.targets.coreml.spec.package import MLPackage
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 
 UNKNOWN_DIMENSION = -1
-# numpy's kinds of the data types that each field of MIL.proto's TensorValue may hold; `bytes` may hold any.
+# numpy's kinds of the dtypes that each field of MIL.proto's TensorValue may contain; `bytes` may contain any.
 FIELD_KINDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b"}
 PythonValue = bool | int | float | str | list[Any]
 Constant = Tensor | str | list[Any]
 
 
 def decode_constant(value: Any, package: MLPackage, real: torch.dtype) -> Constant:
-    """A constant of the program.
+    """Decode a constant of the program.
 
     Args:
         value: MIL.proto's Value.
-        package: where blobs are.
-        real: the dtype of every float tensor.
+        package: The package with the blobs.
+        real: The dtype of every float tensor.
 
     Returns:
-        A tensor for numbers, a string, or a list (of strings, or of constants where MIL has a list).
+        A tensor for numbers, a string, or a list (of strings, or of constants for a list in MIL).
 
     Raises:
-        BadArtifact: the value is damaged or of a kind that constants do not have.
+        BadArtifact: If the value is damaged or is not a constant.
     """
     kind = value.type.WhichOneof("type")
     if kind == "listType":
@@ -51,12 +51,12 @@ def decode_constant(value: Any, package: MLPackage, real: torch.dtype) -> Consta
 
 
 def to_python(constant: Constant) -> PythonValue:
-    """A constant as Python has it: a number, a string or a (nested) list of them."""
+    """Convert a constant to a number, a string or a (nested) list of them."""
     return constant.tolist() if isinstance(constant, Tensor) else constant
 
 
 def read_shape(tensor_type: Any) -> tuple[int, ...]:
-    """The shape of MIL.proto's TensorType; `UNKNOWN_DIMENSION` for a dimension that is known at run time only."""
+    """Return the shape of MIL.proto's TensorType; `UNKNOWN_DIMENSION` for a dimension known only at run time."""
     known = (d.WhichOneof("dimension") == "constant" for d in tensor_type.dimensions)
     return tuple(
         d.constant.size if k else UNKNOWN_DIMENSION for d, k in zip(tensor_type.dimensions, known, strict=True)
@@ -64,22 +64,22 @@ def read_shape(tensor_type: Any) -> tuple[int, ...]:
 
 
 def decode_strings(value: Any) -> str | list[str]:
-    held = list(value.immediateValue.tensor.strings.values)
+    strings = list(value.immediateValue.tensor.strings.values)
     if value.type.tensorType.dimensions:
-        return held
-    if len(held) != 1:
-        raise BadArtifact(f"It holds {len(held)} strings where one was expected.")
-    return str(held[0])
+        return strings
+    if len(strings) != 1:
+        raise BadArtifact(f"It holds {len(strings)} strings instead of one.")
+    return str(strings[0])
 
 
 def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLPackage) -> NDArray[np.generic]:
-    """The elements of a tensor value, in the type they are stored in."""
+    """Read the elements of a tensor value in their stored dtype."""
     if value.WhichOneof("value") == "blobFileValue":
         blob = value.blobFileValue
         return package.open_blob_file(blob.fileName).read_array(blob.offset, dtype, shape)
-    held = value.immediateValue.tensor
-    field = held.WhichOneof("value")
-    content: Any = getattr(held, field).values if field else ()
+    tensor = value.immediateValue.tensor
+    field = tensor.WhichOneof("value")
+    content: Any = getattr(tensor, field).values if field else ()
     count = prod(shape)
     expected = -(-count * dtype.bits // 8) if field == "bytes" else count
     if field != "bytes" and np.dtype(dtype.stored).kind not in FIELD_KINDS.get(field, ""):
@@ -91,5 +91,5 @@ def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLP
 
 
 def to_tensor(array: NDArray[np.generic], dtype: Dtype, real: torch.dtype) -> Tensor:
-    """A tensor of its own memory, in the dtype in which values of this type are held."""
+    """Copy an array to a tensor in the dtype of values of this type."""
     return torch.from_numpy(array.astype(dtype.widened)).to(dtype.to_torch_dtype(real))

@@ -14,7 +14,8 @@ from torch import nn
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT, SHViTConfig
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.pipeline.lower import TARGET_MODULES, build_manifest, plan_artifact_path

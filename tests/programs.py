@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
@@ -50,7 +51,7 @@ def lower_program(
     atexit.register(folder.cleanup)
     deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
     images = open_images(write_picture_folder(Path(folder.name, "pictures"), count=12, size=(80, 110)))
-    recipe = calibrate(deployed, images, precision=precision, count=12)
+    recipe = calibrate_recipe(deployed, images, precision=precision, count=12)[0]
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (FLOAT_LAYER,)})
     options = ExecuTorchOptions(stem=stem, head=head)

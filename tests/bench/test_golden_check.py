@@ -24,7 +24,8 @@ from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES
-from shvit_mobile.deploy.fold import DeployForm, to_deploy_form
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.decode import decode_image
@@ -32,7 +33,7 @@ from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.golden_images import load_default_golden_images
 from shvit_mobile.pipeline.goldens import preprocess_golden_images
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.runner import Runner
@@ -59,7 +60,7 @@ class PerturbedRunner:
 
     runner: Runner
     pixels: Literal["right", "swapped"] = "right"
-    how: Execution = "native"
+    execution: Execution = "native"
     engine: str = "made in a test"
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,14 +81,14 @@ def build_deploy_form(*, normalised: bool = True, scale: float = 1.0) -> DeployF
 
 @pytest.fixture(scope="module")
 def int8() -> Recipe:
-    return calibrate(build_deploy_form(), open_images(CALIBRATION_IMAGES), count=16)
+    return calibrate_recipe(build_deploy_form(), open_images(CALIBRATION_IMAGES), count=16)[0]
 
 
 @pytest.mark.parametrize(("target", "precision", "scale"), CASES, ids=lambda value: str(value))
 def test_a_wrong_artifact_fails_the_goldens_of_the_right_one(
     target: Target, precision: Precision, scale: float, int8: Recipe, tmp_path: Path
 ) -> None:
-    recipe = int8 if precision == "int8" else calibrate(build_deploy_form(), precision=precision)
+    recipe = int8 if precision == "int8" else calibrate_recipe(build_deploy_form(), precision=precision)[0]
     right = lower(build_deploy_form(), recipe, target, tmp_path / "right")
     runner = open_runner(right)
     passed = check_goldens(right, runner)
@@ -113,7 +114,7 @@ class Float32Runner:
 
     program: CoreMLProgram
     artifact: Artifact
-    how: Execution = "reference"
+    execution: Execution = "reference"
     engine: str = "float32"
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -49,14 +49,14 @@ def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
     result = call(*build_args(world, cache, "--out", tmp_path / "made"))
     assert result.exit_code == 0, result.output
     assert {file.name for file in (tmp_path / "made").iterdir()} >= {"recipe.json", "sensitivity.json"}
-    recipe = Recipe.read(tmp_path / "made" / "recipe.json")
+    recipe = Recipe.load(tmp_path / "made" / "recipe.json")
     assert tuple(gain.step for gain in recipe.steps) == PTQ_PASSES
     assert all(gain.step in result.stdout for gain in recipe.steps)
     assert recipe.calibration is not None
     assert (recipe.calibration.count, recipe.calibration.variants) == (10, 22)
     assert any(gain.kept for gain in recipe.steps)
-    assert load_overrides(recipe) is not None
-    sensitivity = SensitivityReport.read(tmp_path / "made" / "sensitivity.json")
+    assert load_overrides(tmp_path / "made" / "recipe.json", recipe) is not None
+    sensitivity = SensitivityReport.load(tmp_path / "made" / "sensitivity.json")
     assert {row.layer for row in sensitivity.layers} == set(recipe.ranges)
     out = tmp_path / "artifacts"
     recipe_file = tmp_path / "made" / "recipe.json"
@@ -64,7 +64,7 @@ def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
         "export", "--checkpoint", world.checkpoint, "--target", "onnx", "--recipe", recipe_file, "--out", out
     )
     assert exported.exit_code == 0, exported.output
-    assert Recipe.read(next(out.glob("*.recipe.json"))) == recipe
+    assert Recipe.load(next(out.glob("*.recipe.json"))) == recipe
 
 
 def test_the_second_run_takes_what_the_first_has_found(
@@ -119,7 +119,7 @@ def test_a_budget_is_held_with_layers_in_float_and_a_wider_one_needs_fewer(
         )
         assert result.exit_code == 0, result.output
         told = json.loads(result.stdout)
-        recipe = Recipe.read(out / "recipe.json")
+        recipe = Recipe.load(out / "recipe.json")
         assert list(recipe.float_layers) == told["search"]["float_layers"]
         taken = next(point for point in told["search"]["points"] if point["float_layers"] == list(recipe.float_layers))
         assert taken["row"]["agreement"]["value"] >= agreement / 100
@@ -209,5 +209,5 @@ def test_export_gives_up_layers_for_a_budget_that_int8_does_not_hold(
     )
     assert result.exit_code == 0, result.output
     (made,) = tmp_path.glob("*.recipe.json")
-    assert set(Recipe.read(made).float_layers) & set(spoilt)
+    assert set(Recipe.load(made).float_layers) & set(spoilt)
     assert "-mixed" in made.name

@@ -11,7 +11,7 @@ from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.quantize.calibrate import calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.overrides import load_overrides
 from tests.cli.conftest import Call, SharedFiles
 
@@ -22,14 +22,14 @@ QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)
 def good(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     deployed = to_deploy_form(load_checkpoint(world.checkpoint))
     path = tmp_path_factory.mktemp("good") / "recipe.json"
-    path.write_text(calibrate(deployed, open_images(world.pictures)).to_json())
+    path.write_text(calibrate_recipe(deployed, open_images(world.pictures))[0].to_json())
     return path
 
 
 @pytest.fixture(scope="module")
 def poor(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe that cuts off more than half of each range."""
-    recipe = Recipe.read(good)
+    recipe = Recipe.load(good)
     ranges = {
         name: ActivationRange(input=seen.input, output=(0.4 * seen.output[0], 0.4 * seen.output[1]))
         for name, seen in recipe.ranges.items()
@@ -46,12 +46,12 @@ def test_a_poor_recipe_gets_better_and_exports(world: SharedFiles, poor: Path, t
     told = json.loads(result.stdout)
     assert (told["recipe"], told["helped"], told["best"], len(told["epochs"])) == (str(out), True, 1, 1)
     assert told["epochs"][0]["sqnr_db"] > told["before"]["sqnr_db"]
-    recipe = Recipe.read(out)
-    assert recipe.ranges == Recipe.read(poor).ranges
-    assert load_overrides(recipe) is not None
+    recipe = Recipe.load(out)
+    assert recipe.ranges == Recipe.load(poor).ranges
+    assert load_overrides(out, recipe) is not None
     exported = call("export", *model, "--target", "onnx", "--recipe", out, "--out", tmp_path / "artifacts")
     assert exported.exit_code == 0, exported.output
-    assert Recipe.read(next((tmp_path / "artifacts").glob("*.recipe.json"))) == recipe
+    assert Recipe.load(next((tmp_path / "artifacts").glob("*.recipe.json"))) == recipe
 
 
 def test_what_is_no_better_is_written_only_where_that_is_asked_for(
@@ -68,7 +68,7 @@ def test_what_is_no_better_is_written_only_where_that_is_asked_for(
     assert kept.exit_code == 0, kept.output
     assert "It did not help" in kept.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"tuned.json", "tuned.safetensors"}
-    assert Recipe.read(out).corrections is not None
+    assert Recipe.load(out).corrections is not None
 
 
 def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
@@ -90,8 +90,8 @@ def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
         ({"DIR": "unlabelled"}, "have no labels"),
         ({"--recipe": "dynamic.json"}, "The recipe's precision is int8-dynamic, and fine-tuning is for int8."),
         ({"--recipe": "other.json"}, "The recipe does not fit custom: it names other.layer"),
-        ({"--out": "there.json"}, "there.json is already there."),
-        ({"--out": "half.json"}, "half.safetensors is already there."),
+        ({"--out": "there.json"}, "there.json already exists."),
+        ({"--out": "half.json"}, "half.safetensors already exists."),
         ({"--out": "recipe.safetensors"}, "--out is recipe.safetensors."),
         ({"--device": "abacus"}, "--device is 'abacus'"),
         ({"--learning-rate": "0"}, "The learning rate is 0."),
@@ -108,7 +108,7 @@ def test_what_cannot_be_done_is_refused_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = Recipe.read(good)
+    recipe = Recipe.load(good)
     other = recipe.model_copy(update={"ranges": {"other.layer": recipe.ranges["patch_embed.0"]}})
     Path("dynamic.json").write_text(Recipe(precision="int8-dynamic").to_json())
     Path("other.json").write_text(other.to_json())

@@ -70,4 +70,9 @@ def format_cli_page() -> str:
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="shvit-mobile"), name="shvit-mobile")
+    for name, one in command.commands.items():  # type: ignore[attr-defined]
+        # The list of commands in full sentences, not cut off to fit a terminal.
+        text = text.replace(
+            f"* `{name}`: {one.get_short_help_str()}", f"* `{name}`: {one.get_short_help_str(limit=200)}"
+        )
     return text.replace("# `shvit-mobile`", "# Command line", 1)

@@ -1,4 +1,4 @@
-"""Puts the table of `make demo` into README.md, between its two comments.
+"""Write the table of `make demo` into README.md, between its two comments.
 
 make demo
 python tools/readme_table.py
@@ -22,44 +22,46 @@ README = ROOT / "README.md"
 REPORT = ROOT / "artifacts" / "demo" / "drift_report.json"
 BEGIN, END = "<!-- demo table -->", "<!-- end -->"
 HEADINGS = (
-    *("target", "precision", "how", "MB", "top-1 %"),
+    *("target", "precision", "execution", "MB", "top-1 %"),
     *("drop, points", "agreement %", "SQNR dB", "max error", "mean KL"),
 )
 
 
 def main(
     report: Annotated[
-        Path, typer.Argument(help="The drift report that the demo leaves beside its artifacts.")
+        Path, typer.Argument(help="The drift report that the demo writes beside its artifacts.")
     ] = REPORT,
 ) -> None:
-    README.write_text(with_table(README.read_text(), table(report)))
+    README.write_text(replace_table(README.read_text(), format_table(report)))
 
 
-def table(report: Path) -> str:
-    """The table of a drift report's artifacts, whose manifests lie beside it.
+def format_table(report: Path) -> str:
+    """Return the table of a drift report's artifacts, whose manifests are beside it.
 
     Raises:
-        BadReport: the report cannot be read, or is not one.
-        BadArtifact: a manifest cannot be read, or is of another artifact than the report.
+        BadReport: If the report cannot be read, or is not one.
+        BadArtifact: If a manifest cannot be read, or is of another artifact than the report.
     """
     rows = [row for row in DriftReport.load(report).rows if row.how != "simulated"]
     return "\n".join(
         [
-            f"Drift from the float model on {rows[0].images} images, as `make demo` prints it "
-            "(top-1 with its 95% interval; `how`: what ran):",
+            f"Drift from the float model on {rows[0].images} images, as `make demo` measures it (top-1 with its 95% "
+            "interval; [execution](docs/guides/validate.md#read-the-table) says what ran the artifact):",
             "",
             f"| {' | '.join(HEADINGS)} |",
             f"|{'---|' * len(HEADINGS)}",
-            *(f"| {' | '.join(format_cells(row, size_of(row, report.parent)))} |" for row in rows),
+            *(f"| {' | '.join(format_cells(row, get_artifact_size(row, report.parent)))} |" for row in rows),
         ]
     )
 
 
-def size_of(row: DriftRow, folder: Path) -> int:
-    """The bytes of a row's artifact, by the manifest in `folder`."""
+def get_artifact_size(row: DriftRow, folder: Path) -> int:
+    """Return the bytes of a row's artifact, as the manifest in `folder` says."""
     artifact = Manifest.load(get_manifest_path(folder / row.artifact)).artifact
     if artifact.sha256 != row.artifact_sha256:
-        raise BadArtifact(f"The report measured another {row.artifact} than lies in {folder}.", hint="Try: make demo")
+        raise BadArtifact(
+            f"The report measured another {row.artifact} than the one in {folder}.", hint="Try: make demo"
+        )
     return artifact.bytes
 
 
@@ -77,8 +79,8 @@ def format_cells(row: DriftRow, size: int) -> list[str]:
     ]
 
 
-def with_table(text: str, table: str) -> str:
-    """`text` with `table` between the two comments."""
+def replace_table(text: str, table: str) -> str:
+    """Return `text` with `table` between the two comments."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"

@@ -74,7 +74,7 @@ def embed(
 
 
 def print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
-    table = create_table(f"{'Would be copied' if dry_run else 'Copied'} into {app.models}", "artifact", "precision")
+    table = create_table("", "artifact", "precision")
     table.add_column("MB", justify="right", no_wrap=True)
     for one in plans:
         manifest = one.artifact.manifest
@@ -82,7 +82,10 @@ def print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
             format_cell(one.artifact.path.name), format_cell(manifest.precision_name), format_megabytes(one.size_bytes)
         )
     print_table(
-        table, "", f"The app grows by {format_megabytes(sum(one.size_bytes for one in plans))} MB, goldens included."
+        f"{'Would be copied' if dry_run else 'Copied'} into {app.models}",
+        table,
+        "",
+        f"The app grows by {format_megabytes(sum(one.size_bytes for one in plans))} MB, goldens included.",
     )
 
 

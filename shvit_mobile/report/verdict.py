@@ -38,7 +38,7 @@ def build_verdict(
         fault for device, result in results if not device.fixture for fault in find_golden_faults(device, result)
     ]
     if faults:
-        return ArtifactVerdict(status="failed", sentence=" ".join(map(capitalize_sentence, faults)))
+        return ArtifactVerdict(status="failed", sentence=" ".join(map(capitalize_sentence, dict.fromkeys(faults))))
     gated = any(report.gate for report in reports)
     return ArtifactVerdict(status="passed" if gated else "measured", sentence=describe_drift(drift))
 

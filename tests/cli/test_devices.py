@@ -38,11 +38,11 @@ def test_six_phones_are_compared_and_called_fixtures(call: Call, monkeypatch: py
     assert result.stderr.count("is a FIXTURE, not measured.") == 6
     for title in ("iPhone 15 Pro (iPhone16,1), iOS 18.3", "Pixel 8 (Google Pixel 8 (shiba)), Android 15"):
         assert f"{title}, 2025-02-14 · FIXTURE, not measured" in normalize_whitespace(result.stdout)
-    for heading in ("Each artifact's fastest unit", "Drift here"):
+    for heading in ("Fastest compute unit of each artifact on each device", "Drift here"):
         assert heading in normalize_whitespace(result.stdout)
-    for mark in ("fastest", "slowest", "pixels off", "serious", "low-power mode"):
+    for mark in ("fastest", "slowest", "pixels wrong", "serious", "Low-power mode"):
         assert mark in result.stdout
-    assert "took 1.50 times as long in the end" in normalize_whitespace(result.stdout)
+    assert "took 1.50 times as long" in normalize_whitespace(result.stdout)
     assert "…" not in result.stdout, "a cell was cut"
 
 

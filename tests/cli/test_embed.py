@@ -20,7 +20,7 @@ def test_export_then_embed_then_undo(exported: ExportedFiles, tmp_path: Path, ca
     before = sorted(tmp_path.rglob("*"))
     shown = call("embed", program, "--into", app, "--dry-run")
     assert shown.exit_code == 0, shown.output
-    assert "Would go into" in shown.stdout
+    assert "Would be copied into" in shown.stdout
     assert sorted(tmp_path.rglob("*")) == before
     done = call("embed", program, "--into", app)
     assert done.exit_code == 0, done.output
@@ -52,7 +52,7 @@ def test_our_own_apps_go_by_their_names(
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (("{pte}",), "No --into is given"),
+        (("{pte}",), "No app is given"),
         (("--into", "{app}"), "No artifact is given"),
         (("{pte}", "--into", "{empty}"), "is no app"),
         (("{pte}", "--into", "{empty}/nowhere"), "There is no folder"),
@@ -62,7 +62,7 @@ def test_our_own_apps_go_by_their_names(
         (("--into", "{app}", "--undo"), "Nothing was embedded"),
     ],
 )
-def test_what_cannot_be_done_is_told_and_nothing_is_touched(
+def test_an_impossible_embedding_is_an_error_and_touches_nothing(
     args: tuple[str, ...], sentence: str, exported: ExportedFiles, tmp_path: Path, call: Call
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -99,7 +99,7 @@ def test_goldens_are_made_of_ones_own_pictures(world: SharedFiles, tmp_path: Pat
     args = ("export", "--checkpoint", world.checkpoint, "--target", "onnx", "--golden-images", own, "--out", tmp_path)
     done = call(*args)
     assert done.exit_code == 0, done.output
-    assert "note: 0000.png is encoded anew for the goldens: it is a PNG." in done.stderr
+    assert "note: 0000.png is encoded again for the goldens: it is a PNG." in done.stderr
     artifact = tmp_path / "custom-64x48-onnx-fp32.onnx"
     assert (artifact.with_suffix(".goldens") / "0.jpg").read_bytes() == (own / "0000.jpg").read_bytes()
     told = json.loads(call("inspect", artifact, "--goldens", "--json").stdout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 import sys
@@ -12,7 +11,6 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from shvit_mobile.cli.checks import InstallationCheck, check_engine, check_package
 from shvit_mobile.cli.tables import build_drift_table
 from shvit_mobile.contracts.artifact import format_artifact_name
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
@@ -136,41 +134,6 @@ def test_the_drift_table_without_labels_has_no_accuracy() -> None:
     lines = render_table(build_drift_table([row], {}))
     assert "3 images, 2 skipped" in lines[0]
     assert next(line for line in lines if line.startswith("a.onnx")).split().count("–") == 3
-
-
-def test_doctor_finds_this_installation_well(call: Call) -> None:
-    result = call("doctor", "--json")
-    told = json.loads(result.stdout)
-    assert result.exit_code == 0, result.output
-    found = {check["name"]: check for check in told["checks"]}
-    assert found["ExecuTorch runtime"]["found"] == "native, with XNNPACK"
-    assert found["torch"]["found"] == importlib.metadata.version("torch")
-    assert {"coremltools", "onnxruntime", "Core ML writer", "Core ML runtime", "ONNX Runtime"} <= found.keys()
-
-
-def test_doctor_says_what_to_install() -> None:
-    absent = check_package("no-such-package", ">=2", lambda *_, **__: True)
-    assert absent == InstallationCheck(
-        "no-such-package", "not installed", ">=2", False, "Try: pip install 'no-such-package>=2'"
-    )
-    other = check_package("rich", "<1", lambda *_, **__: False)
-    assert not other.good
-    assert other.hint == "Try: pip install 'rich<1'"
-
-    def broken() -> str:
-        raise ImportError("libsomething.so: cannot open\nmore")
-
-    assert check_engine("engine", broken).found == "ImportError: libsomething.so: cannot open"
-    assert not check_engine("engine", broken).good
-
-
-def test_doctor_ends_with_status_1_where_something_is_missing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shvit_mobile.cli.checks.requires", lambda _: ["no-such-package==1.0"])
-    monkeypatch.setattr("shvit_mobile.cli.checks.ENGINE_CHECKS", {})
-    result = call("doctor")
-    assert result.exit_code == 1
-    assert "no-such-package: not installed. Try: pip install 'no-such-package==1.0'" in result.stderr
-    assert "All is well" not in result.output
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has one")

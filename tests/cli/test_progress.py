@@ -31,6 +31,15 @@ def test_a_step_begins_where_the_description_changes(
     assert capsys.readouterr().err == "one: 0 s\ntwo: 0 s\n"
 
 
+def test_an_empty_description_sets_the_number_of_steps() -> None:
+    with JobProgress("Job") as steps:
+        steps.follow("one", 0, 0)
+        steps.follow("", 0, 5)
+        (job, step) = steps._bars.tasks
+    assert job.total == 5
+    assert step.description == "one"
+
+
 def test_a_terminal_sees_how_far_the_job_and_the_step_are(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,10 +68,10 @@ def test_no_engine_is_imported(tmp_path: Path) -> None:
         ((), "Missing argument"),
         (("missing.json",), "missing.json does not exist."),
         ((PHONES / "pixel-8.json", "--out", "a.html", "--json-out", "./a.html"), "--out and --json-out are both"),
-        ((Path(__file__),), "test_report.py says of no kind what it is."),
+        ((Path(__file__),), "test_report.py does not state its kind."),
     ],
 )
-def test_bad_input_is_told(
+def test_bad_input_is_an_error(
     args: tuple[object, ...], words: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

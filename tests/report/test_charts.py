@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.report.charts.histogram import draw_histogram
-from shvit_mobile.report.charts.scatter import ScatterPoint, find_pareto_front, group_nearby_points
+from shvit_mobile.report.charts.scatter import ScatterPoint, group_nearby_points
 from shvit_mobile.report.charts.svg import AxisScale, create_element
+from shvit_mobile.report.dominance import find_pareto_front
 from tests.report.markup import parse_page
 
 FIGURES = some.floats(0, 100, allow_nan=False)
@@ -46,14 +47,13 @@ def test_equal_factors_are_equal_distances() -> None:
 
 
 @given(some.lists(some.tuples(FIGURES, FIGURES), min_size=1, max_size=12))
-def test_the_front_is_what_nothing_beats(figures: list[tuple[float, float]]) -> None:
-    points = [build_scatter_point(str(place), x, y) for place, (x, y) in enumerate(figures)]
-    best = find_pareto_front(points)
-    assert best
-    for one in points:
-        beaten = any(o.x <= one.x and o.y <= one.y and (o.x, o.y) != (one.x, one.y) for o in points)
-        assert (one in best) != beaten
-    assert [one.x for one in best] == sorted(one.x for one in best)
+def test_the_pareto_front_holds_exactly_what_nothing_dominates(values: list[tuple[float, float]]) -> None:
+    front = find_pareto_front(values)
+    assert front
+    for place, (x, y) in enumerate(values):
+        dominated = any(a <= x and b <= y and (a, b) != (x, y) for a, b in values)
+        assert (place in front) != dominated
+    assert [values[place] for place in front] == sorted(values[place] for place in front)
 
 
 def test_points_on_one_another_bear_one_label() -> None:

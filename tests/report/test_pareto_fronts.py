@@ -93,10 +93,10 @@ def test_there_is_no_front_without_drift() -> None:
     assert build_report([PHONES]).fronts == ()
 
 
-def test_the_page_shows_the_drop_and_names_what_is_beaten() -> None:
+def test_the_page_shows_the_drop_and_names_dominated_artifacts() -> None:
     told = " ".join(parse_page(render_page(build_report([MANIFESTS]))).text.split())
     assert "Top-1 drop against size" in told
-    assert "Nothing here is both better at top-1 and smaller than" in told
+    assert "On the Pareto front, where no artifact is both more accurate and smaller:" in told
     (front,) = (one for one in build_report([MANIFESTS]).fronts if one.drift == "drop")
     assert front.beaten
-    assert "Beaten:" in told
+    assert "Dominated:" in told

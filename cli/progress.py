@@ -68,9 +68,6 @@ class JobProgress:
         if not description:
             self.expect(total)
             return
-        if not description:
-            self.expect(total)
-            return
         if self._followed is None or self._followed[0] != description:
             self._open.close()
             self._followed = description, self._open.enter_context(self.step(description))

@@ -1,4 +1,4 @@
-"""Puts together the drift report of one run out of what was measured."""
+"""Builds the drift report of one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
-# What can change a figure: the packages that decode, compute and run.
+# The packages that decode, compute and run: their versions can change the results.
 PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
 
 
@@ -35,40 +35,44 @@ def build_drift_report(
     ranges: Sequence[RangeReport] = (),
     gate: GateVerdict | None = None,
 ) -> DriftReport:
-    """The report of what was measured on some images.
+    """Build the report of a run.
 
     Args:
-        command: that measured.
-        trained: the float checkpoint.
-        images: that all `rows` were measured on.
-        rows: at least one.
-        changed, apart, layers, ranges, gate: as in `DriftReport`.
+        command: The command that measured.
+        trained: The float checkpoint.
+        images: The images on which all `rows` were measured.
+        rows: At least one row.
+        changed, apart, layers, ranges, gate: As in `DriftReport`.
 
     Raises:
-        BadImages: an image cannot be read any more.
+        BadImages: If an image can no longer be read.
     """
-    installed = get_package_versions(*PACKAGES)
     return DriftReport(
         created=get_timestamp(),
         app=format_measured_by(command),
-        versions=installed,
+        versions=get_package_versions(*PACKAGES),
         checkpoint=CheckpointInfo(
             variant=trained.variant,
             classes=trained.model.config.classes,
             source=trained.source,
             sha256=trained.sha256,
         ),
-        images=EvaluationImages(
-            source=replace_invalid_utf8(images.root.absolute().name),
-            count=rows[0].images,
-            labelled=images.labels is not None,
-            sha256=images.compute_sha256(),
-            seed=images.seed,
-        ),
+        images=describe_images(images, rows[0].images),
         rows=tuple(rows),
         changed=tuple(changed),
         apart=tuple(apart),
         layers=tuple(layers),
         ranges=tuple(ranges),
         gate=gate,
+    )
+
+
+def describe_images(images: ImageSet, count: int) -> EvaluationImages:
+    """Return the document's description of the images that something was measured on, of which `count` could be read."""
+    return EvaluationImages(
+        source=replace_invalid_utf8(images.root.absolute().name),
+        count=count,
+        labelled=images.labels is not None,
+        sha256=images.compute_sha256(),
+        seed=images.seed,
     )

@@ -1,24 +1,25 @@
-"""The search itself: the fewest layers in float that hold a budget, each step verified on an artifact that ran."""
+"""Searches for the fewest layers in float that hold an accuracy budget; every recipe it tries is lowered and run."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shvit_mobile.contracts.budget_search import Budget, BudgetStatus, CostName, LayerCosts, SearchPoint, SearchResult
-from shvit_mobile.contracts.drift_report import EvaluationImages
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.drift.build_report import describe_images
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
-from shvit_mobile.errors import BudgetMissed, InvalidConfig
-from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
+from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingParameter
+from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.golden_images import load_default_golden_images
 from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
 from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
@@ -35,7 +36,7 @@ def search_recipe(
     recipe: Recipe,
     sensitivity: SensitivityReport,
     images: ImageSet,
-    budget: Budget,
+    gate: Gate,
     costs: LayerCosts,
     *,
     overrides: ParameterOverrides | None = None,
@@ -44,62 +45,63 @@ def search_recipe(
     reference: FloatReference | None = None,
     progress: Callable[[SearchPoint], None] | None = None,
 ) -> SearchResult:
-    """The cheapest recipe within a budget that was found: `recipe` with the `float_layers` of the result.
+    """Search for the cheapest recipe within a budget: `recipe` with the `float_layers` of the result.
 
-    The recipe as it is comes first; where it holds, nothing is searched. Else layers go to float in the order of the
-    error that each takes away for what it costs, until the budget holds: by doubling, then by halving. Then each is
-    taken back without which it holds as well. A recipe counts by what its ONNX artifact answers.
+    The recipe itself is tried first; if it holds the budget, the search ends. Otherwise layers move to float in the
+    order of the error that each removes for its cost: their number doubles until the budget holds, then a bisection
+    finds the shortest prefix that holds it. Then each layer that the budget does not need returns to int8. A recipe is
+    measured by its ONNX artifact.
 
     Args:
-        deployed: the model.
-        recipe: static int8. Layers that it keeps in float stay so.
-        sensitivity: of this recipe.
-        images: to verify on; with labels where the budget is of top-1.
-        budget: what must hold. A figure inside counts; whether its interval is inside too, the result says.
-        costs: of the layers in float.
-        overrides: the recipe's overrides, if it has any.
-        known: points of the same model, recipe and images, which are not run again.
-        most: artifacts after which nothing cheaper is looked for, once something holds; as many as it takes if None.
-        reference: the float model's answers to `images`; saves running it.
-        progress: told each point that was run.
+        deployed: The model.
+        recipe: A static int8 recipe. Layers that it keeps in float stay in float.
+        sensitivity: The sensitivity of this recipe.
+        images: The images to verify the budget on; with labels if it limits the drop of top-1.
+        gate: The budget: `max_drop`, `min_agreement` or both. A value equal to its limit holds it.
+        costs: The cost of each int8 layer in float.
+        overrides: The overrides of the recipe.
+        known_points: Points of the same model, recipe and images, which are not run again.
+        max_artifacts: Stop looking for a cheaper recipe after this many artifacts, once one holds (default: no limit).
+        reference: The logits of the float model for `images`, if you have them.
+        progress: Called with each point that ran.
 
     Raises:
-        InvalidConfig: the budget is empty, or of top-1 where there are no labels; or sensitivity and recipe do not
-            belong together.
-        BudgetMissed: the budget does not hold even with all layers in float.
-        BadImages, BadRecipe: as `compare` and `lower`.
+        MissingParameter: If the budget has no limit, or limits the drop of top-1 and the images have no labels.
+        ConflictingParameters: If `sensitivity` belongs to another model or recipe.
+        BudgetMissed: If the budget does not hold even with all layers in float.
+        BadImages, BadRecipe: As `compare` and `lower`.
     """
-    check_arguments(budget, images, recipe, sensitivity, deployed)
+    check_search_inputs(gate, images, recipe, sensitivity, deployed)
     trials = SearchTrials(
         ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift,
         tuple(name for name, _ in find_dense_convolutions(deployed.module)),
-        gate_on(budget),
+        gate,
         costs,
-        kept=recipe.float_layers,
-        known=known_points,
-        most=max_artifacts,
+        kept=frozenset(recipe.float_layers),
+        max_artifacts=max_artifacts,
         progress=progress,
+        known_points=known_points,
     )
     order = rank_by_gain(sensitivity.layers, costs)
     chosen = select_point(order, trials)
     if chosen.holds == "not held":
-        reason = find_violations(chosen.row, gate_on(budget))[0].removeprefix(f"{chosen.row.artifact}: ")
+        reason = find_violations(chosen.row, gate)[0].removeprefix(f"{chosen.row.artifact}: ")
         raise BudgetMissed(
-            f"With all {len(order)} layers in float the budget does not hold either: {reason}",
-            why="Then it is not int8 that costs the answers.",
-            hint="Compare the float artifact first: shvit-mobile export --target onnx --quantize fp32 --validate DIR",
+            f"The budget does not hold even with all {len(order)} layers in float: {reason}",
+            why="Then int8 is not what costs the accuracy.",
+            hint="Export the model in fp32 and compare that artifact first.",
         )
     return SearchResult(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
-        images=describe_images(images, chosen.row),
-        budget=budget,
+        images=describe_images(images, chosen.row.images),
+        budget=Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement),
         costs=costs,
         order=order,
         points=tuple(sorted(trials.points.values(), key=lambda point: (point.cost, len(point.float_layers)))),
         float_layers=chosen.float_layers,
         holds=chosen.holds,
-        verdict=evaluate_gate([chosen.row], gate_on(budget)),
+        verdict=evaluate_gate([chosen.row], gate),
         notes=tuple(build_notes(trials, chosen)),
     )
 
@@ -111,7 +113,7 @@ def compute_costs(
     recipe: Recipe,
     overrides: ParameterOverrides | None = None,
 ) -> LayerCosts:
-    """What each int8 layer costs in float, by the name of the cost; latency is measured here and now."""
+    """Return what each int8 layer costs in float; latency is measured on this machine."""
     if name == "macs":
         return compute_mac_costs(sensitivity)
     if name == "bytes":
@@ -123,132 +125,128 @@ def evaluate_recipe(
     deployed: DeployForm,
     recipe: Recipe,
     images: ImageSet,
-    budget: Budget,
+    gate: Gate,
     *,
     overrides: ParameterOverrides | None = None,
     reference: FloatReference | None = None,
 ) -> SearchPoint:
-    """What the budget makes of the recipe without any search: a point that `search_recipe` knows then.
+    """Hold the recipe itself against the budget; `search_recipe` takes the point as a known one.
 
     Raises:
-        InvalidConfig: the budget is of top-1, and there are no labels.
-        BadImages, BadRecipe: as `compare` and `lower`.
+        InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
+        BadImages, BadRecipe: As `compare` and `lower`.
     """
     row = ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift(recipe.float_layers)
-    return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate_on(budget)), row=row)
+    return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate), row=row)
 
 
+@dataclass
 class ArtifactEvaluator:
-    """Makes artifacts of one model and recipe, runs each once on the same images and keeps none."""
+    """Lowers variants of one recipe, runs each on the same images, and keeps no artifact."""
 
-    def __init__(
-        self,
-        deployed: DeployForm,
-        recipe: Recipe,
-        overrides: ParameterOverrides | None,
-        images: ImageSet,
-        reference: FloatReference | None,
-    ) -> None:
-        self._deployed, self._recipe, self._overrides = deployed, recipe, overrides
-        self._images, self._reference = images, reference
+    deployed: DeployForm
+    recipe: Recipe
+    overrides: ParameterOverrides | None
+    images: ImageSet
+    known_reference: FloatReference | None
 
     def measure_drift(self, float_layers: tuple[str, ...]) -> DriftRow:
-        """The drift of the recipe with other layers in float."""
-        recipe = self._recipe.model_copy(update={"float_layers": float_layers})
-        pictures = load_default_golden_images()[:1]
+        """Measure the drift of the recipe with these layers in float."""
+        recipe = self.recipe.model_copy(update={"float_layers": float_layers})
+        goldens = load_default_golden_images()[:1]
         with TemporaryDirectory() as folder:
-            artifact = lower(self._deployed, recipe, "onnx", Path(folder), overrides=self._overrides, pictures=pictures)
-            return compare(artifact, self._deployed.trained, self._images, reference=self.reference)
+            artifact = lower(self.deployed, recipe, "onnx", Path(folder), overrides=self.overrides, goldens=goldens)
+            return compare(artifact, self.deployed.trained, self.images, reference=self.reference)
 
     @cached_property
     def reference(self) -> FloatReference:
-        """The float model's answers, which nobody needs where every point is known."""
-        return self._reference or compute_float_reference(self._deployed.trained, self._images)
+        """The logits of the float model, computed once and only if a recipe runs."""
+        return self.known_reference or compute_float_reference(self.deployed.trained, self.images)
 
 
+@dataclass
 class SearchTrials:
-    """Recipes that were tried, each once.
-
-    Args:
-        run: the drift of the recipe with these layers in float.
-        names: of all layers, in the order of the data.
-        kept: the layers that every recipe keeps in float.
-        gate: the budget.
-        costs: of the others.
-        known: what was tried before.
-        most: artifacts to run before `worth_it` says no; any number if None.
-        progress: told each point that was run.
+    """The recipes that a search has tried, each once.
 
     Attributes:
-        points: by all layers in float.
-        ran: how many of them were not known before.
-        ended: whether something was not tried because of `most`.
+        run: Measures the drift of the recipe with these layers in float.
+        names: All layers, in the order of the data flow.
+        gate: The budget.
+        costs: The cost of each int8 layer in float.
+        kept: The layers that every recipe keeps in float; they cost nothing.
+        max_artifacts: The number of artifacts after which `is_worth_trying` runs no more; None is no limit.
+        progress: Called with each point that ran.
+        known_points: Points that were tried before.
+        points: All points, by their layers in float.
+        ran: How many of them ran in this search.
+        ended: Whether `max_artifacts` kept a recipe from being tried.
     """
 
-    def __init__(
-        self,
-        run: Callable[[tuple[str, ...]], DriftRow],
-        names: Sequence[str],
-        gate: Gate,
-        costs: LayerCosts,
-        *,
-        kept: Iterable[str] = (),
-        known: Iterable[SearchPoint] = (),
-        most: int | None = None,
-        progress: Callable[[SearchPoint], None] | None = None,
-    ) -> None:
-        self.run, self.names, self.gate, self.costs, self.progress = run, names, gate, costs, progress
-        self.kept, self.most, self.ran, self.ended = frozenset(kept), most, 0, False
+    run: Callable[[tuple[str, ...]], DriftRow]
+    names: Sequence[str]
+    gate: Gate
+    costs: LayerCosts
+    kept: LayerSet = frozenset()
+    max_artifacts: int | None = None
+    progress: Callable[[SearchPoint], None] | None = None
+    known_points: InitVar[Iterable[SearchPoint]] = ()
+    points: dict[LayerSet, SearchPoint] = field(init=False)
+    ran: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
+
+    def __post_init__(self, known_points: Iterable[SearchPoint]) -> None:
         self.points = {
-            frozenset(point.float_layers): self.build_point(point.float_layers, point.row) for point in known
+            frozenset(point.float_layers): self.build_point(point.float_layers, point.row) for point in known_points
         }
 
     def evaluate(self, layers: LayerSet) -> SearchPoint:
-        """The point with `layers` in float besides those that always are."""
-        every = layers | self.kept
-        if every not in self.points:
-            float_layers = tuple(name for name in self.names if name in every)
-            self.points[every] = self.build_point(float_layers, self.run(float_layers))
+        """Return the point with `layers` in float besides those that are always in float; run it if it is new."""
+        in_float = layers | self.kept
+        if in_float not in self.points:
+            float_layers = tuple(name for name in self.names if name in in_float)
+            self.points[in_float] = self.build_point(float_layers, self.run(float_layers))
             self.ran += 1
             if self.progress is not None:
-                self.progress(self.points[every])
-        return self.points[every]
+                self.progress(self.points[in_float])
+        return self.points[in_float]
 
     def is_within_budget(self, layers: LayerSet) -> bool:
+        """Whether the budget holds with `layers` in float."""
         return self.evaluate(layers).holds != "not held"
 
     def is_worth_trying(self, layers: LayerSet) -> bool:
-        """Whether `layers` are within; no longer asked of what is not known once `most` artifacts have run."""
-        if layers | self.kept in self.points or self.most is None or self.ran < self.most:
+        """Whether the budget holds with `layers` in float; False for a new recipe after `max_artifacts` artifacts."""
+        if layers | self.kept in self.points or self.max_artifacts is None or self.ran < self.max_artifacts:
             return self.is_within_budget(layers)
         self.ended = True
         return False
 
     def find_cheapest(self) -> LayerSet:
-        """Of all that were found within the budget; of equal ones, that with the fewest layers."""
+        """Return the layers of the cheapest point that holds the budget; on a tie, the fewest layers."""
         holding = [layers - self.kept for layers, point in self.points.items() if point.holds != "not held"]
         return min(holding, key=lambda layers: (self.costs.sum_over(layers), len(layers)))
 
     def build_point(self, float_layers: tuple[str, ...], row: DriftRow) -> SearchPoint:
+        """Return the point of a recipe with these layers in float."""
         cost = self.costs.sum_over(set(float_layers) - self.kept)
         return SearchPoint(float_layers=float_layers, cost=cost, holds=evaluate_budget(row, self.gate), row=row)
 
 
 def select_point(order: Sequence[str], trials: SearchTrials) -> SearchPoint:
-    """The point to take; with all layers in float where none holds."""
+    """Return the chosen point, or the one with all layers in float if none holds the budget."""
     if trials.is_within_budget(frozenset()):
         return trials.evaluate(frozenset())
     if not trials.is_within_budget(find_shortest_prefix(order, trials.is_within_budget, trials.is_worth_trying)):
         return trials.evaluate(frozenset(order))
-    start = trials.find_cheapest()
-    costliest_first = sorted(start, key=lambda layer: -trials.costs.layers[layer])
-    return trials.evaluate(drop_unneeded_layers(start, costliest_first, trials.is_worth_trying))
+    cheapest = trials.find_cheapest()
+    costliest_first = sorted(cheapest, key=lambda layer: -trials.costs.layers[layer])
+    return trials.evaluate(drop_unneeded_layers(cheapest, costliest_first, trials.is_worth_trying))
 
 
 def find_shortest_prefix(order: Sequence[str], is_within: BudgetCheck, is_worth_trying: BudgetCheck) -> LayerSet:
-    """The shortest beginning of `order` that is within, if longer ones are too; all of it where none is.
+    """Return the shortest prefix of `order` that is within the budget if longer ones are too; all of it if none is.
 
-    Doubled until it is `within`, then halved as long as that is `worth_it`.
+    Its length doubles until it `is_within`; then a bisection asks `is_worth_trying`.
     """
     too_short, enough = 0, min(1, len(order))
     while not is_within(frozenset(order[:enough])):
@@ -265,90 +263,74 @@ def find_shortest_prefix(order: Sequence[str], is_within: BudgetCheck, is_worth_
 
 
 def drop_unneeded_layers(layers: LayerSet, order: Sequence[str], is_within: BudgetCheck) -> LayerSet:
-    """`layers` without those, tried in `order`, that are not needed; none that is left can go."""
-    left, refused = deque(order), 0
-    while refused < len(left):
-        layer = left.popleft()
+    """Return `layers` without those that the budget does not need, tried in `order` until none can be dropped."""
+    candidates, refused = deque(order), 0
+    while refused < len(candidates):
+        layer = candidates.popleft()
         if is_within(layers - {layer}):
             layers, refused = layers - {layer}, 0
         else:
-            left.append(layer)
+            candidates.append(layer)
             refused += 1
     return layers
 
 
 def rank_by_gain(layers: Sequence[LayerSensitivity], costs: LayerCosts) -> tuple[str, ...]:
-    """Layers by the error that each takes away for what it costs, the most first; those that cost nothing lead.
+    """Sort layers by the error that each removes for its cost, most first; layers that cost nothing come first.
 
-    The errors of layers are nearly independent, so that their powers add up: what a layer takes away is the power of
-    the error that it makes alone.
+    The errors of layers are nearly independent, so their powers add up: a layer in float removes the power of the
+    error that it makes alone.
     """
 
-    def gain(row: LayerSensitivity) -> tuple[float, float]:
+    def compute_gain(row: LayerSensitivity) -> tuple[float, float]:
         power, cost = 10 ** (-row.quantized_db / 10), costs.layers[row.layer]
         return (power / cost if cost else inf), power
 
-    return tuple(row.layer for row in sorted(layers, key=gain, reverse=True))
+    return tuple(row.layer for row in sorted(layers, key=compute_gain, reverse=True))
 
 
 def build_notes(trials: SearchTrials, chosen: SearchPoint) -> Iterator[str]:
-    # The recipe as it is was tried first and chosen from nothing.
+    """Yield the notes on the result of a search."""
+    # The recipe itself is tried first, so it was not chosen for its luck on these images.
     if frozenset(chosen.float_layers) != trials.kept:
         yield (
-            f"{len(trials.points)} recipes were tried on these images and one taken that is within the budget on them, "
+            f"The recipe was chosen from {len(trials.points)} that were tried on these images, "
             "which flatters it: validate it on others."
         )
     if trials.ended:
-        yield f"The search was ended after {trials.ran} artifacts: a cheaper recipe may hold too."
+        yield f"The search ended after {trials.ran} artifacts: a cheaper recipe may hold the budget too."
 
 
-def describe_images(images: ImageSet, row: DriftRow) -> EvaluationImages:
-    """What the points were run on."""
-    return EvaluationImages(
-        source=replace_invalid_utf8(images.root.absolute().name),
-        count=row.images,
-        labelled=images.labels is not None,
-        sha256=images.compute_sha256(),
-        seed=images.seed,
-    )
-
-
-def check_arguments(
-    budget: Budget, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm
+def check_search_inputs(
+    gate: Gate, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm
 ) -> None:
-    """Raises what `search_recipe` says where its arguments do not go together."""
-    if budget.max_drop is None and budget.min_agreement is None:
-        raise InvalidConfig("The budget sets no limit.", why="A search needs one.", hint="Try: --max-drop 0.5")
-    if budget.max_drop is not None and images.labels is None:
-        raise InvalidConfig(
-            f"There is no top-1 to hold against a drop of {budget.max_drop:g} points.",
-            why=f"The {len(images)} images in {images.root} have no labels.",
-            hint="Give labelled images, or a budget of agreement with the float model: --min-agreement 98.5",
+    """Raise if the arguments of `search_recipe` do not fit together."""
+    if gate.max_drop is None and gate.min_agreement is None:
+        raise MissingParameter(
+            "The budget has no limit.", why="A search needs one.", hint="Set `max_drop=0.5`.", parameter="max_drop"
+        )
+    if gate.max_drop is not None and images.labels is None:
+        raise MissingParameter(
+            f"`max_drop` is {gate.max_drop:g}, but the {len(images)} images in {images.root} have no labels.",
+            why="Without labels there is no top-1.",
+            hint="Give labelled images, or set `min_agreement=0.985`.",
+            parameter="labels_csv",
         )
     if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, recipe.sha256):
-        raise InvalidConfig(
-            "The sensitivity is of another model or recipe.",
-            why="It says which layer to give up first.",
-            hint="Measure it again, with this recipe.",
+        raise ConflictingParameters(
+            "The sensitivity belongs to another model or recipe.",
+            why="It decides which layers move to float first.",
+            hint="Measure it again with this recipe.",
+            parameter="sensitivity",
         )
 
 
 def evaluate_budget(row: DriftRow, gate: Gate) -> BudgetStatus:
-    """What a row makes of a budget.
+    """Return whether a row holds the budget, and whether its images are enough to be sure.
 
     Raises:
-        InvalidConfig: the budget is of top-1 and the images have no labels.
+        InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
     """
     if find_violations(row, gate):
         return "not held"
     return "unproven" if find_caveats(row, gate) else "held"
-
-
-def budget_of(gate: Gate) -> Budget:
-    """The budget that a gate on drift sets."""
-    return Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement)
-
-
-def gate_on(budget: Budget) -> Gate:
-    """The gate that a budget is."""
-    return Gate(max_drop=budget.max_drop, min_agreement=budget.min_agreement)

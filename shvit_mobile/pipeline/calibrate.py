@@ -19,7 +19,7 @@ from shvit_mobile.errors import BadRecipe, ConflictingParameters, InvalidConfig,
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.pipeline.budget_search import budget_of, compute_costs, evaluate_recipe, search_recipe
+from shvit_mobile.pipeline.budget_search import compute_costs, evaluate_recipe, search_recipe
 from shvit_mobile.pipeline.config import (
     CalibrationOptions,
     GateOptions,
@@ -220,7 +220,7 @@ def build_recipe(
     points: list[SearchPoint] = []
     if gate and verification and not sensitivity:
         with steps.step("Checking int8 against the budget"):
-            points.append(evaluate_recipe(deployed, recipe, verification, budget_of(gate), overrides=overrides))
+            points.append(evaluate_recipe(deployed, recipe, verification, gate, overrides=overrides))
         if points[0].holds != "not held":
             return CalibrateResult(recipe, overrides)
     elif not sensitivity:
@@ -236,7 +236,7 @@ def build_recipe(
             recipe,
             report,
             verification,
-            budget_of(gate),
+            gate,
             compute_costs(cost, report, deployed, recipe, overrides=overrides),
             overrides=overrides,
             known_points=points,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
 
 from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
@@ -35,7 +34,6 @@ from shvit_mobile.pipeline.config import (
 from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
 from shvit_mobile.pipeline.golden_images import GoldenSource, select_golden_images
 from shvit_mobile.pipeline.lower import (
-    TARGET_MODULES,
     check_artifact_overwrite,
     check_target_precision,
     lower,
@@ -193,7 +191,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
                     config.out,
                     overrides=overrides,
                     options=config.options.get(target),
-                    pictures=plan.goldens,
+                    goldens=plan.goldens,
                     overwrite=config.overwrite,
                 )
             )
@@ -227,8 +225,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     if recipe is not None:
         jobs = tuple((target, recipe[0].precision) for target, _ in jobs)
     for target, precision in jobs:
-        supported = import_module(TARGET_MODULES[target][0]).PRECISIONS
-        check_target_precision(target, supported, Recipe(precision=precision))
+        check_target_precision(target, precision)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
     paths = tuple(

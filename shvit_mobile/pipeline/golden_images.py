@@ -1,4 +1,4 @@
-"""The pictures that goldens are made of: JPEGs that an app can be handed as they are."""
+"""Selects and encodes the pictures for goldens: JPEGs that go into an app as they are."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.defaults import default_golden_images
 
 GOLDEN_COUNT = 4
-# Apps stay small: a photo of this size has a few hundred kilobytes.
+# A photo of this size takes a few hundred kilobytes, so apps stay small.
 MAX_SIDE = 1024
 JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
 class GoldenSource:
-    """One picture.
+    """A picture for goldens.
 
     Attributes:
-        source: the file it came from, for people.
-        jpeg: the encoded picture; without EXIF, since that tells where and with what a photo was taken.
-        changed: why it is not the file's own bytes; empty where it is.
+        source: The name of its file.
+        jpeg: The encoded picture, without EXIF, which reveals where and with what a photo was taken.
+        reencoding_reason: Why `jpeg` is not the file's own bytes; empty if it is.
     """
 
     source: str
@@ -38,43 +38,43 @@ class GoldenSource:
 
 @cache
 def load_default_golden_images() -> tuple[GoldenSource, ...]:
-    """Three of the demo's photos, which most models enlarge, and a large drawn picture, which they shrink."""
+    """Return three of the demo's photos, which most models enlarge, and a large drawing, which they shrink."""
     return select_golden_images(open_images(default_golden_images()))
 
 
 def select_golden_images(images: ImageSet, *, count: int = GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:
-    """Some of `images`, sorted by name.
+    """Sample some of `images` at random; return them sorted by name.
 
     Raises:
-        BadImages: one of those chosen cannot be decoded.
+        BadImages: If one of them cannot be decoded.
     """
     chosen = images.sample(count, seed, balanced=False)
     return tuple(load_golden_image(file) for file in sorted(chosen.files))
 
 
 def load_golden_image(file: AnyPath) -> GoldenSource:
-    """A picture as an app may be handed it: a JPEG of at most 1024 pixels a side, without metadata.
+    """Load a picture as a JPEG of at most 1024 pixels a side, without metadata.
 
     Raises:
-        BadImages: it cannot be read or decoded.
+        BadImages: If the file cannot be read or decoded.
     """
     file = Path(file)
     upright = decode_image(file)
     try:
         encoded = file.read_bytes()
-    except OSError as reason:
-        raise BadImages(f"{file} cannot be read: {reason.strerror}.") from None
-    why = explain_reencoding(encoded)
-    return GoldenSource(file.name, encode_jpeg(upright) if why else encoded, why)
+    except OSError as error:
+        raise BadImages(f"{file} cannot be read: {error.strerror}.") from None
+    reason = explain_reencoding(encoded)
+    return GoldenSource(file.name, encode_jpeg(upright) if reason else encoded, reason)
 
 
 def explain_reencoding(encoded: bytes) -> str:
-    """Why a picture cannot be handed to an app as it is; nothing where it can."""
+    """Return why a picture cannot go into an app as it is; empty if it can."""
     with Image.open(io.BytesIO(encoded)) as opened:
         if opened.format != "JPEG":
             return f"it is a {opened.format}"
         if opened.mode not in ("RGB", "L"):
-            return f"its colours are {opened.mode}"
+            return f"its color mode is {opened.mode}"
         if max(opened.size) > MAX_SIDE:
             return f"it has {opened.width} x {opened.height} pixels"
         if {"exif", "xmp", "icc_profile", "photoshop"} & opened.info.keys():
@@ -83,7 +83,7 @@ def explain_reencoding(encoded: bytes) -> str:
 
 
 def encode_jpeg(upright: Image.Image) -> bytes:
-    """An upright RGB picture as a JPEG of at most 1024 pixels a side."""
+    """Encode an upright RGB picture as a JPEG of at most 1024 pixels a side."""
     small = upright.copy()
     small.thumbnail((MAX_SIDE, MAX_SIDE))
     file = io.BytesIO()

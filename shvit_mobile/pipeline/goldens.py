@@ -1,4 +1,4 @@
-"""Writes the goldens of an artifact: a few pictures, their pixels and the answers to them."""
+"""Writes the goldens of an artifact: a few pictures, their preprocessed pixels and their logits."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.pipeline.golden_images import GoldenSource
 from shvit_mobile.pipeline.verify import VerificationResult
 
-# Another decoder of JPEG may round its colours differently (Java's does not), and the apps' own resampling is Pillow's
-# to the last bit. Another filter, crop or order of channels makes a mean difference of 1.9 or more on the worst of the
-# usual pictures, and so does bicubic that does not widen where it shrinks.
+# The mean difference that is allowed, in pixel values. Another JPEG decoder may round colors differently; the apps'
+# resampling equals Pillow's to the last bit. Another filter, crop or channel order, or bicubic without antialiasing,
+# differs by 1.9 or more even on the default picture that shows it least.
 PIXEL_TOLERANCE = 1.0
 
 
-def preprocess_golden_images(pictures: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """What preprocessing makes of each picture: uint8, shape (pictures, height, width, 3)."""
-    return np.stack([preprocessing.preprocess_image(decode_image(picture.jpeg)) for picture in pictures])
+def preprocess_golden_images(sources: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the pixels of each picture: uint8, shape (pictures, height, width, 3)."""
+    return np.stack([preprocessing.preprocess_image(decode_image(source.jpeg)) for source in sources])
 
 
 def write_goldens(
     folder: Path,
     artifact: Artifact,
-    pictures: Sequence[GoldenSource],
+    sources: Sequence[GoldenSource],
     pixels: NDArray[np.uint8],
-    proof: VerificationResult,
+    result: VerificationResult,
 ) -> GoldensFolder:
-    """Writes the goldens of an artifact into a new folder.
+    """Write the goldens of an artifact into a new folder.
 
     Args:
-        folder: where; its parent is there.
-        artifact: whose they are.
-        pictures: what the app is handed.
-        pixels: of these pictures, as `preprocess_golden_images` gives them.
-        proof: the answers to these pixels.
+        folder: The folder to create; its parent exists.
+        artifact: The artifact.
+        sources: The pictures.
+        pixels: Their pixels, from `preprocess_golden_images`.
+        result: The logits for these pixels.
 
     Returns:
-        what the manifest says of the folder.
+        The manifest's entry for the folder.
     """
     folder.mkdir()
     images = []
-    for number, (picture, prepared) in enumerate(zip(pictures, pixels, strict=True)):
-        files = {f"{number}.jpg": picture.jpeg, f"{number}.rgb": prepared.tobytes()}
+    for number, (source, prepared) in enumerate(zip(sources, pixels, strict=True)):
+        files = {f"{number}.jpg": source.jpeg, f"{number}.rgb": prepared.tobytes()}
         for name, content in files.items():
             (folder / name).write_bytes(content)
         (image, image_sha256), (stored, stored_sha256) = ((n, sha256(c).hexdigest()) for n, c in files.items())
@@ -61,19 +61,19 @@ def write_goldens(
                 image_sha256=image_sha256,
                 pixels=stored,
                 pixels_sha256=stored_sha256,
-                logits=tuple(map(float, proof.logits[number])),
-                float_logits=tuple(map(float, proof.float_logits[number])),
+                logits=tuple(map(float, result.logits[number])),
+                float_logits=tuple(map(float, result.float_logits[number])),
             )
         )
     goldens = Goldens(
         artifact_sha256=artifact.manifest.artifact.sha256,
         precision=artifact.manifest.precision,
         preprocessing=artifact.manifest.preprocessing,
-        how=proof.execution,
-        engine=proof.engine,
-        tolerance=proof.tolerance,
+        how=result.execution,
+        engine=result.engine,
+        tolerance=result.tolerance,
         pixels_tolerance=PIXEL_TOLERANCE,
         images=tuple(images),
     )
-    (folder / GOLDENS_NAME).write_text(goldens.to_json())
+    (folder / GOLDENS_NAME).write_text(goldens.to_json(), encoding="utf-8")
     return GoldensFolder(name=get_goldens_path(artifact.path).name, sha256=fingerprint(folder))

@@ -1,37 +1,41 @@
-"""What a layer costs in float rather than in int8."""
+"""The cost of a layer in float instead of int8."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from shvit_mobile.contracts.budget_search import LayerCosts, LayerLatency
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.errors import InvalidConfig
+from shvit_mobile.errors import MissingParameter
 
-# Of a weight that a target keeps in float. In int8 it is one byte.
+# Bytes of a weight that the target keeps in float. In int8 it takes one byte.
 FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
 
 
 def compute_byte_costs(sensitivity: SensitivityReport, target: Target) -> LayerCosts:
-    """What weights take more in float on a target: three bytes an element, one where float is fp16."""
-    more = FLOAT_BYTES[target] - 1
-    return LayerCosts(of="bytes", layers={row.layer: float(more * row.weights) for row in sensitivity.layers})
+    """Return the bytes that the weights of each layer add to the artifact of a target."""
+    added = FLOAT_BYTES[target] - 1
+    return LayerCosts(of="bytes", layers={row.layer: float(added * row.weights) for row in sensitivity.layers})
 
 
 def compute_mac_costs(sensitivity: SensitivityReport) -> LayerCosts:
-    """Multiply-adds."""
+    """Return the multiply-adds of each layer for one image."""
     return LayerCosts(of="macs", layers={row.layer: float(row.macs) for row in sensitivity.layers})
 
 
-def compute_latency_costs(sensitivity: SensitivityReport, measured: Iterable[LayerLatency]) -> LayerCosts:
-    """The time that float takes more; a layer that is as fast in float costs nothing.
+def compute_latency_costs(sensitivity: SensitivityReport, latencies: Iterable[LayerLatency]) -> LayerCosts:
+    """Return the milliseconds by which each layer is slower in float; 0 if it is not slower.
 
     Raises:
-        InvalidConfig: a layer was not measured.
+        MissingParameter: If `latencies` lacks an int8 layer.
     """
-    times: Mapping[str, LayerLatency] = {row.layer: row for row in measured}
-    if missing := [row.layer for row in sensitivity.layers if row.layer not in times]:
-        raise InvalidConfig(f"The latency of {missing[0]} was not measured.", why="The search weighs every int8 layer.")
-    more = {row.layer: times[row.layer].float_ms - times[row.layer].int8_ms for row in sensitivity.layers}
-    return LayerCosts(of="latency", layers={layer: max(0.0, time) for layer, time in more.items()})
+    added = {row.layer: max(0.0, row.float_ms - row.int8_ms) for row in latencies}
+    layers = [row.layer for row in sensitivity.layers]
+    if missing := [layer for layer in layers if layer not in added]:
+        raise MissingParameter(
+            f"The latency of {missing[0]} was not measured.",
+            why="The search needs the cost of every int8 layer.",
+            parameter="latencies",
+        )
+    return LayerCosts(of="latency", layers={layer: added[layer] for layer in layers})

@@ -1,4 +1,4 @@
-"""How long each layer takes in float and in int8 on this host: ONNX Runtime's own profile of both artifacts."""
+"""Measures the latency of each layer in float and in int8 on this machine, from ONNX Runtime's profiles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shvit_mobile.targets.onnx import ONNXOptions, build
 from shvit_mobile.targets.onnx.build import IMAGES
 
 KERNEL_SUFFIX = "_kernel_time"
-# ONNX Runtime joins a convolution with the sigmoid behind it, under the sigmoid's name.
+# ONNX Runtime fuses a convolution with the sigmoid after it, and names the result after the sigmoid.
 FUSED_GATE = (".se.gate", ".se.fc2")
 
 
@@ -35,40 +35,43 @@ def measure_layer_latencies(
     runs: int = 30,
     warm_up: int = 5,
 ) -> tuple[LayerLatency, ...]:
-    """The int8 layers of a recipe, in the order of the data: medians over `runs` of one image on one thread.
+    """Measure the median latency of each int8 layer of a recipe, for one image on one thread.
 
-    The float and the int8 artifact take turns, so that what disturbs the machine disturbs both.
+    The float and the int8 artifact run in turn, so that other load on the machine affects both.
 
     Args:
-        deployed: the model.
-        recipe: static int8.
-        overrides: the recipe's overrides, if it has any.
-        runs: that count.
-        warm_up: runs before them.
+        deployed: The model.
+        recipe: A static int8 recipe.
+        overrides: The overrides of the recipe.
+        runs: The number of measured runs.
+        warm_up: The number of runs before them, which do not count.
+
+    Returns:
+        The layers in the order of the data flow.
 
     Raises:
-        BadRecipe: the recipe is of another precision or of another model.
+        BadRecipe: If the recipe has another precision or belongs to another model.
     """
     layers = select_int8_ranges(deployed, recipe).keys()
     int8_form = apply_overrides(deployed, recipe, overrides)
     with TemporaryDirectory() as folder:
-        profiles = [
-            LayerProfiler(form, one, Path(folder) / one.precision)
-            for form, one in ((deployed, Recipe(precision="fp32")), (int8_form, recipe))
+        profilers = [
+            LayerProfiler(form, precision_recipe, Path(folder) / precision_recipe.precision)
+            for form, precision_recipe in ((deployed, Recipe(precision="fp32")), (int8_form, recipe))
         ]
         for _ in range(warm_up + runs):
-            for profile in profiles:
-                profile.run()
-        in_float, in_int8 = (profile.read_layer_times(warm_up) for profile in profiles)
+            for profiler in profilers:
+                profiler.run()
+        float_times, int8_times = (profiler.read_layer_times(warm_up) for profiler in profilers)
     return tuple(
-        LayerLatency(layer=name, float_ms=in_float[name], int8_ms=in_int8[name])
+        LayerLatency(layer=name, float_ms=float_times[name], int8_ms=int8_times[name])
         for name in iterate_weighted_layers(deployed.module)
         if name in layers
     )
 
 
 class LayerProfiler:
-    """An artifact of a recipe that is timed node by node, written into `folder`."""
+    """An ONNX artifact of a recipe, in a folder of its own, that runs with a profile of each node."""
 
     def __init__(self, deployed: DeployForm, recipe: Recipe, folder: Path) -> None:
         folder.mkdir()
@@ -83,22 +86,23 @@ class LayerProfiler:
         self._session = open_session(path, options)
 
     def run(self) -> None:
+        """Run one image."""
         self._session.run(None, {IMAGES: self._image})
 
     def read_layer_times(self, warm_up: int) -> dict[str, float]:
-        """Median milliseconds of each layer over the runs behind the first `warm_up`; ends the profile."""
-        events = json.loads(Path(self._session.end_profiling()).read_text())
+        """End the profile; return the median milliseconds of each layer over all runs after the first `warm_up`."""
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
         counted = [sum_layer_times(run, self._names) for run in group_kernels_by_run(events)][warm_up:]
         return {name: median(run[name] for run in counted) for name in self._names}
 
 
 def iterate_weighted_layers(module: nn.Module) -> Iterator[str]:
-    """The convolutions and linear layers of a deploy form, in the order of the data."""
+    """Yield the names of the convolutions and linear layers of a deploy form, in the order of the data flow."""
     return (name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear))
 
 
 def group_kernels_by_run(events: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The kernels of each run, in the order they ran."""
+    """Yield the kernels of each run, in the order in which they ran."""
     kernels = sorted(
         (event for event in events if event["cat"] == "Node" and event["name"].endswith(KERNEL_SUFFIX)),
         key=lambda event: event["ts"],
@@ -109,9 +113,9 @@ def group_kernels_by_run(events: Sequence[dict[str, Any]]) -> Iterator[list[dict
 
 
 def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) -> dict[str, float]:
-    """The milliseconds of each layer in one run.
+    """Return the milliseconds of each layer in one run.
 
-    What ONNX Runtime puts in between, to turn values about, has no layer's name and goes to the layer before it.
+    Layout conversions that ONNX Runtime inserts are not named after a layer; they count for the layer before.
     """
     times: dict[str, float] = defaultdict(float)
     current: str | None = None
@@ -125,7 +129,7 @@ def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) ->
 
 
 def find_layer(node: str, layers: Sequence[str]) -> str | None:
-    """The layer that a node was written for, or was joined with others from; None of what is no layer's."""
+    """Return the layer that a node, fused or not, comes from; None if it comes from no layer."""
     node = node.replace(*FUSED_GATE)
-    found = [layer for layer in layers if node == layer or node.startswith((f"{layer}.", f"{layer}_", f"{layer}/"))]
-    return max(found, key=len, default=None)
+    matches = [layer for layer in layers if node == layer or node.startswith((f"{layer}.", f"{layer}_", f"{layer}/"))]
+    return max(matches, key=len, default=None)

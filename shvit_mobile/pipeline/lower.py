@@ -1,4 +1,4 @@
-"""Lowering: a deploy form and a recipe in; an artifact, its manifest, recipe and goldens out, all four or none."""
+"""Lowers a deploy form with a recipe to an artifact with its manifest, recipe and goldens: all four or none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from shvit_mobile.contracts.manifest import (
 )
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
+from shvit_mobile.contracts.recipe import PRECISIONS, Precision, Recipe, get_overrides_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
@@ -45,7 +45,7 @@ from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
 
-# Named as text, so that making an ONNX file imports neither coremltools nor ExecuTorch.
+# Module and options class by name, so that an ONNX export imports neither coremltools nor ExecuTorch.
 TARGET_MODULES: dict[Target, tuple[str, str]] = {
     "coreml": ("shvit_mobile.targets.coreml", "CoreMLOptions"),
     "executorch": ("shvit_mobile.targets.executorch", "ExecuTorchOptions"),
@@ -61,35 +61,34 @@ def lower(
     *,
     overrides: ParameterOverrides | None = None,
     options: TargetOptions | None = None,
-    pictures: Sequence[GoldenSource] | None = None,
+    goldens: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
 ) -> Artifact:
-    """The artifact of `deployed` for a target, written into the folder `out` with all that belongs to it beside it.
+    """Write the artifact of a target into a folder, with its manifest, recipe and goldens beside it.
 
-    It has been loaded and run when this returns: its answers to some pictures are its goldens, in a folder beside it,
-    and its answer to one that a formula draws is in the manifest, as `golden`.
+    The artifact is loaded, run and compared with `deployed` before it gets its name. The manifest holds its logits for
+    an image that a formula draws; its goldens are its logits for some pictures.
 
     Args:
-        deployed: from `to_deploy_form`.
-        recipe: from `calibrate_recipe` or `load_recipe`.
+        deployed: From `to_deploy_form`.
+        recipe: From `calibrate_recipe` or `load_recipe`.
         target: "coreml", "executorch" or "onnx".
-        out: the folder; made if need be.
-        overrides: the recipe's overrides, if it has any.
-        options: of the target; its defaults if None.
-        pictures: what the goldens are made of; three photos and a drawing if None.
-        overwrite: replace what is there.
+        out: The folder, which is created if it does not exist.
+        overrides: The overrides of the recipe.
+        options: The options of the target (default: its defaults).
+        goldens: The pictures for the goldens (default: three photos and a drawing).
+        overwrite: Replace existing files.
 
     Raises:
-        UnknownChoice: `target` is not one.
-        BadRecipe: the target cannot do the recipe's precision, the recipe is another model's, or `overrides` are not
-            the recipe's.
-        InvalidConfig: the options are another target's, or exclude each other.
-        OutputExists: something is there, and `overwrite` is not asked for.
-        ProofFailed: the artifact was run and does not answer as the checkpoint does; nothing is written.
+        UnknownChoice: If `target` is unknown.
+        BadRecipe: If the target lacks the precision, or the recipe belongs to another model or to other overrides.
+        InvalidConfig: If the options belong to another target or exclude each other.
+        OutputExists: If a file exists and `overwrite` is not set.
+        VerificationFailed: If the artifact does not compute what the checkpoint does; nothing is written.
     """
-    parse_target(target)
+    parse_choice(target, TARGET_SUFFIXES, "target")
+    check_target_precision(target, recipe.precision)
     module = import_module(TARGET_MODULES[target][0])
-    check_target_precision(target, module.PRECISIONS, recipe)
     options = options or getattr(module, TARGET_MODULES[target][1])()
     final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
     check_artifact_overwrite(final, overwrite=overwrite)
@@ -100,74 +99,67 @@ def lower(
     with written as (path, manifest_file, recipe_file, goldens_folder, *overrides_file):
         built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
-        manifest = add_goldens(
-            Artifact(path, manifest), deployed, pictures or load_default_golden_images(), goldens_folder
-        )
-        manifest_file.write_text(manifest.to_json())
-        recipe_file.write_text(recipe.to_json())
+        sources = goldens or load_default_golden_images()
+        manifest = add_goldens(Artifact(path, manifest), deployed, sources, goldens_folder)
+        manifest_file.write_text(manifest.to_json(), encoding="utf-8")
+        recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in overrides_file:
             file.write_bytes(overrides.file_bytes if overrides else b"")
     if overrides is None:
-        # Those of an artifact that was here before.
+        # The overrides of an artifact that this one replaces.
         overrides_path.unlink(missing_ok=True)
     return Artifact(final, manifest)
 
 
-def add_goldens(artifact: Artifact, deployed: DeployForm, pictures: Sequence[GoldenSource], folder: Path) -> Manifest:
-    """The manifest of an artifact that has proven itself on the ramp and on `pictures`; its goldens go to `folder`.
+def add_goldens(artifact: Artifact, deployed: DeployForm, sources: Sequence[GoldenSource], folder: Path) -> Manifest:
+    """Verify the artifact on the ramp and the golden pictures, write its goldens, and return its manifest with them.
 
     Raises:
-        ProofFailed: it does not answer as `deployed` does.
+        VerificationFailed: If the artifact does not compute what `deployed` does.
     """
     preprocessing = deployed.trained.preprocessing
-    pixels = preprocess_golden_images(pictures, preprocessing)
-    proof = verify_artifact(artifact, deployed, np.concatenate([draw_ramp(preprocessing.size), pixels]))
-    golden = RampGolden(logits=tuple(map(float, proof.logits[0])), how=proof.execution, tolerance=proof.tolerance)
-    goldens = write_goldens(folder, artifact, pictures, pixels, proof.drop_first())
+    pixels = preprocess_golden_images(sources, preprocessing)
+    result = verify_artifact(artifact, deployed, np.concatenate([draw_ramp(preprocessing.size), pixels]))
+    golden = RampGolden(logits=tuple(map(float, result.logits[0])), how=result.execution, tolerance=result.tolerance)
+    goldens = write_goldens(folder, artifact, sources, pixels, result.drop_first())
     return artifact.manifest.model_copy(update={"golden": golden, "goldens": goldens})
 
 
 def plan_artifact_path(
     trained: TrainedModel, precision: str, target: Target, out: Path, options: TargetOptions | None = None
 ) -> Path:
-    """Where `lower` would put the artifact of a trained model, in what its recipe calls `precision_name`."""
+    """Return where `lower` would write an artifact; `precision` is the `precision_name` of its recipe."""
     suffix = options.suffix if options else ""
     return out / format_artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
 
 
 def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
-    """Raises `OutputExists` where `lower` would refuse to write `path`; to be asked before the work begins."""
+    """Raise `OutputExists` if `lower` would refuse to write `path`; call it before the work begins."""
     files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)))
     check_overwrite(*files, folders=get_artifact_folders(path), overwrite=overwrite)
 
 
 def get_artifact_folders(path: Path) -> Mapping[Path, str]:
-    """Those of the artifact's files that are folders, each with the name of a file that is always in it."""
+    """Return the folders among an artifact's files, each with the name of a file that it always contains."""
     goldens = {get_goldens_path(path): GOLDENS_NAME}
     return {path: "Manifest.json", **goldens} if path.suffix == TARGET_SUFFIXES["coreml"] else goldens
 
 
-def parse_target(name: str) -> Target:
-    """`name` as a target.
-
-    Raises:
-        UnknownChoice: it is not one.
-    """
-    return parse_choice(name, TARGET_SUFFIXES, "target")
-
-
-def check_target_precision(target: Target, precisions: tuple[str, ...], recipe: Recipe) -> None:
-    if recipe.precision not in precisions:
-        nearest, why = NEAREST_PRECISIONS[target][recipe.precision]
+def check_target_precision(target: Target, precision: Precision) -> None:
+    """Raise `BadRecipe` if the target lacks the precision."""
+    lacking = NEAREST_PRECISIONS[target]
+    if precision in lacking:
+        nearest, why = lacking[precision]
         raise BadRecipe(
-            f"The target {target} has no {recipe.precision}: {why}.",
-            why=f"Its precisions: {', '.join(precisions)}.",
-            hint=f"The nearest: shvit-mobile export --target {target} --quantize {nearest}",
+            f"The target {target} has no {precision}: {why}.",
+            why=f"Its precisions: {', '.join(name for name in PRECISIONS if name not in lacking)}.",
+            hint=f"Set `precision={nearest}`, the nearest one.",
+            parameter="precision",
         )
 
 
 def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: Path, built: BuildResult) -> Manifest:
-    """The manifest of an artifact just written to `path`."""
+    """Return the manifest of the artifact at `path`, still without goldens."""
     trained = deployed.trained
     return Manifest(
         artifact=ArtifactFile(name=path.name, bytes=compute_size_bytes(path), sha256=compute_sha256(path)),
@@ -193,15 +185,15 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
 
 
 def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
-    """The artifact with some fields of its manifest changed, in memory and on disk."""
+    """Change fields of an artifact's manifest, in memory and on disk."""
     manifest = artifact.manifest.model_copy(update=fields)
     with write_atomically(get_manifest_path(artifact.path), overwrite=True) as (path,):
-        path.write_text(manifest.to_json())
+        path.write_text(manifest.to_json(), encoding="utf-8")
     return Artifact(artifact.path, manifest)
 
 
 def read_contents(path: AnyPath, target: Target) -> tuple[Inventory, Delegation | None]:
-    """Return the inventory and the delegation of an artifact's file, which needs no manifest."""
+    """Return the inventory and the delegation of an artifact, which needs no manifest."""
     if target == "executorch":
         from shvit_mobile.targets.pte import inspect_program
 

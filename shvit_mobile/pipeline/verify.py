@@ -1,4 +1,4 @@
-"""The first proof of every artifact, before it gets its name: it loads, it runs, it answers some pictures rightly."""
+"""Verifies every new artifact before it gets its name: it loads, runs, and computes what the deploy form does."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, LOWERING_FACTOR,
 
 @dataclass(frozen=True, eq=False)
 class VerificationResult:
-    """What an artifact answered here.
+    """The logits of an artifact on this machine.
 
     Attributes:
-        logits: the artifact's, float32, shape (images, classes).
-        float_logits: the float model's, in its deploy form.
-        how, engine: what ran the artifact.
-        tolerance: how far from `logits` another machine may be.
+        logits: The artifact's logits, float32, shape (images, classes).
+        float_logits: The logits of the float deploy form, same shape.
+        execution, engine: What ran the artifact.
+        tolerance: The largest allowed difference between `logits` and those of another machine.
     """
 
     logits: NDArray[np.float32]
@@ -33,40 +33,41 @@ class VerificationResult:
     tolerance: float
 
     def drop_first(self) -> VerificationResult:
-        """The same of all images but the first."""
+        """Return the result without the first image."""
         return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
 
 
 def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) -> VerificationResult:
-    """The artifact's answers to some pixels, run here by its own runtime or by the reference executor.
+    """Run an artifact in its own runtime or the reference executor, and compare it with its deploy form.
 
     Args:
-        artifact: just written.
-        deployed: what it was made from.
+        artifact: The artifact.
+        deployed: The deploy form that it was lowered from.
         pixels: uint8, shape (images, height, width, 3).
 
     Raises:
-        ProofFailed: a logit is not finite, or an fp32 or fp16 artifact does not answer as the deploy form does.
+        VerificationFailed: If a logit is not finite, or an fp32 or fp16 artifact is too far from the deploy form.
     """
     runner = open_runner(artifact)
-    # One at a time, as apps do it: a kernel may add up in another order where there are more.
+    # One image at a time, as in an app: with more, a kernel may sum in another order.
     logits = np.concatenate([runner.run(image[None]) for image in pixels])
     expected = np.concatenate([deployed.run(image[None]).numpy() for image in pixels])
     if logits.shape != expected.shape or not np.isfinite(logits).all():
         raise VerificationFailed(
-            f"{artifact.path.name} gives {logits.shape[1]} logits, of which "
+            f"{artifact.path.name} has {logits.shape[1]} logits, of which "
             f"{int((~np.isfinite(logits)).any(axis=0).sum())} are not finite.",
-            why="Half precision overflows above 65504, or the checkpoint holds extreme values.",
-            hint="Try --quantize fp32.",
+            why="fp16 overflows above 65504, or the checkpoint holds extreme values.",
+            hint="Set `precision=fp32`.",
+            parameter="precision",
         )
     manifest = artifact.manifest
-    near = compute_tolerance(manifest.target, manifest.precision, logits)
+    tolerance = compute_tolerance(manifest.target, manifest.precision, logits)
     error = float(np.abs(logits - expected).max())
-    if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * near:
+    if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * tolerance:
         raise VerificationFailed(
-            f"{artifact.path.name} answers the first pictures {error:.2g} away from the checkpoint; "
-            f"{LOWERING_FACTOR * near:.2g} is allowed.",
+            f"The logits of {artifact.path.name} differ from the checkpoint's by {error:.2g}; "
+            f"{LOWERING_FACTOR * tolerance:.2g} is allowed.",
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
-    return VerificationResult(logits, expected, runner.execution, runner.engine, near)
+    return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance)

@@ -123,7 +123,7 @@ def test_goldens_of_another_artifact_are_refused(artifact: Artifact) -> None:
 
 def test_a_persons_own_pictures_become_goldens(deployed: DeployForm, tmp_path: Path) -> None:
     pictures = select_golden_images(open_images(TEST_IMAGES), count=2)
-    own = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, pictures=pictures)
+    own = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, goldens=pictures)
     goldens, folder = read_goldens(own), get_goldens_path(own.path)
     assert [(folder / image.image).read_bytes() for image in goldens.images] == [one.jpeg for one in pictures]
     assert preprocess_golden_images(pictures, goldens.preprocessing).shape == (2, *SIZE, 3)

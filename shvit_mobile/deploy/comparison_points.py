@@ -1,7 +1,7 @@
-"""The places that every form and every target keeps: convolutions, linear layers and residual sums.
+"""Comparison points: the layers that every form and target keeps: convolutions, linear layers and residual sums.
 
-A norm, a split or the attention product is written differently for each runtime, and may become one operator or ten.
-What these layers take and give stays the same numbers, so they are where two forms of one model can be compared.
+Each runtime has its own operators for a norm, a split or the attention product. The values between these layers stay
+the same, so two forms of a model can be compared there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {
 
 @dataclass(frozen=True)
 class ComparisonPoint:
-    """One of them.
+    """A layer at which forms can be compared.
 
     Attributes:
-        name: in the deploy form.
-        kind: of layer.
-        weight: the shape of its weight; empty for a residual sum.
+        name: Its name in the deploy form.
+        kind: The kind of layer.
+        weight_shape: The shape of its weight; empty for a residual sum.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ComparisonPoint:
 
 
 def find_comparison_points(module: nn.Module, name: str = "") -> Iterator[ComparisonPoint]:
-    """Those of a deploy form, in the order of the data: each takes something of the one before it."""
+    """Yield the comparison points of a deploy form in execution order."""
     for child, layer in module.named_children():
         yield from find_comparison_points(layer, f"{name}.{child}" if name else child)
     if type(module) in COMPARISON_POINT_KINDS:

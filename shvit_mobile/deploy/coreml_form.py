@@ -1,13 +1,14 @@
-"""The deploy form as Core ML takes it: fewer operators around attention, and no transposes.
+"""The form for Core ML: fewer operators around attention, and no transposes.
 
-Core ML has no group norm, and what stands for one is a dozen operators with reshapes on both sides; a norm of one group
-is a layer norm over channels and positions. Query, key and value are reshaped before they are split and not one by one,
-and the softmax runs over the keys where they already lie: along the first axis of their product with the queries.
+Core ML has no group norm; its conversion is a dozen operators with reshapes. A norm of one group is a layer norm over
+channels and positions. Query, key and value are reshaped once, before they are split, and the softmax runs over the
+keys along the first axis of their product with the queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -15,13 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.verification import (
-    compute_relative_error,
-    copy_to_float64,
-    generate_layer_inputs,
-    generate_pixels,
-    verify_error,
-)
+from shvit_mobile.deploy.layers import replace_attention
+from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, generate_pixels, verify_error
 from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 
 AttentionLayout = Literal["matmul", "einsum"]
@@ -30,38 +26,27 @@ ATTENTION_LAYOUTS: tuple[AttentionLayout, ...] = get_args(AttentionLayout)
 
 @torch.no_grad()
 def rewrite_for_coreml(deployed: DeployForm, layout: AttentionLayout = "matmul") -> SHViT:
-    """The deploy form with its attention in few of Core ML's operators; float32, on the CPU.
+    """Return the deploy form with its attention in few Core ML operators; float32, on the CPU.
 
     Layers keep their names, so a recipe fits both.
 
     Args:
-        deployed: the model.
-        layout: how attention multiplies. "matmul" leaves the fewest operators. "einsum" keeps channels on the second
-            axis of four, as convolutions have them, for a transpose of the keys. A phone tells which is faster.
+        deployed: The model.
+        layout: How attention multiplies. "matmul" has the fewest operators. "einsum" keeps channels on the second axis
+            of four, as convolutions do, and transposes the keys. Measure on a phone which is faster.
 
     Raises:
-        ProofFailed: the result differs from the deploy form by more than 1e-9 relative, in float64.
+        VerificationFailed: If the result differs from the deploy form by more than 1e-9 relative, in float64.
     """
     original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
-    replace_attention(rewritten, layout)
+    replace_attention(rewritten, partial(CoreMLAttention, layout=layout), "Core ML")
     pixels = generate_pixels(deployed.trained)[:1]
     verify_error("the form for Core ML", compute_relative_error(original(pixels), rewritten(pixels)))
     return rewritten.float()
 
 
-def replace_attention(module: nn.Module, layout: AttentionLayout) -> None:
-    """Puts an equal `CoreMLAttention` in the place of every attention."""
-    for name, child in module.named_children():
-        if isinstance(child, SingleHeadAttention):
-            equal, x = CoreMLAttention(child, layout), generate_layer_inputs(child)
-            verify_error("an attention for Core ML", compute_relative_error(child(x), equal(x)))
-            setattr(module, name, equal)
-        else:
-            replace_attention(child, layout)
-
-
 class CoreMLAttention(nn.Module):
-    """A fused `SingleHeadAttention`.
+    """A folded `SingleHeadAttention` in Core ML's operators.
 
     Input and output: shape (batch, channels, height, width).
     """
@@ -81,24 +66,23 @@ class CoreMLAttention(nn.Module):
 
 
 def attend_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
-    """Values weighted by attention, shape (batch, channels, queries).
+    """Compute attention with matrix products, shape (batch, channels, queries).
 
     Args:
-        qkv: queries, keys and values behind each other, shape (batch, sum(parts), height, width).
-        parts: the channels of each.
+        qkv: Queries, keys and values, concatenated, shape (batch, sum(parts), height, width).
+        parts: The channels of each.
     """
     query, key, value = torch.split(qkv.flatten(2), parts, dim=1)
-    # Turned inside the product: no transpose is left in the program.
+    # The product transposes: no transpose is left in the program.
     weights = (key.transpose(1, 2) @ query).softmax(1)
     return value @ weights
 
 
 def attend_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
-    """The same, shape (batch, channels, 1, queries), by the two products that Core ML has einsum for.
+    """Compute attention with the two products that Core ML has einsum for, shape (batch, channels, 1, queries).
 
     Args:
-        qkv: as for `attend_by_matmul`.
-        parts: the channels of each.
+        qkv, parts: As for `attend_by_matmul`.
     """
     batch, channels, height, width = qkv.shape
     query, key, value = torch.split(qkv.reshape(batch, channels, 1, height * width), parts, dim=1)

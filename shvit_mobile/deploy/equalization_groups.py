@@ -1,8 +1,8 @@
-"""Chains: channels that one layer makes and another takes, with nothing between that minds how large they are.
+"""Equalization groups: channels between a producer and its consumers that can be scaled without changing the model.
 
-A relu, a gate and a weighted mean over positions carry a positive factor through. So a channel may be made larger by
-one layer and taken smaller by the next, which changes nothing in float and a great deal in int8, where all channels of
-a value share one scale. Factors are powers of two: the float model keeps its very bits.
+A relu, a gate and a weighted mean over positions are linear in a positive factor. So the producer may scale a channel
+up and the consumers scale it down. That changes nothing in float, and much in int8, where all channels of an
+activation share one scale. Factors are powers of two: the float model's logits stay the same to the bit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.deploy.layers import get_convolution
 from shvit_mobile.families.shvit import FeedForward, PatchMerging, SHViT, SingleHeadAttention
 
 GroupKind = Literal["stem", "feed-forward", "merging", "attention"]
@@ -23,7 +24,7 @@ GroupKind = Literal["stem", "feed-forward", "merging", "attention"]
 
 @dataclass(frozen=True)
 class ChannelSlice:
-    """Some channels of a layer: those from `start` up to `stop`, all others if None."""
+    """The channels of a layer from `start` to `stop` (default: the last)."""
 
     layer: str
     start: int = 0
@@ -36,13 +37,13 @@ class ChannelSlice:
 
 @dataclass(frozen=True)
 class EqualizationGroup:
-    """Channels that belong to the layers at their ends alone.
+    """Channels that only their producer and consumers use.
 
     Attributes:
-        kind: of the part of the network they lie in.
-        made: which output channels they are.
-        taken: as which input channels they are read.
-        against: output channels that are multiplied by them, and so have to shrink as they grow.
+        kind: The part of the network.
+        producer: The output channels of the layer that computes them.
+        consumers: The input channels of the layers that read them.
+        inverse_producers: Output channels that are multiplied with them, and so are scaled by the inverse.
     """
 
     kind: GroupKind
@@ -52,7 +53,7 @@ class EqualizationGroup:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers at its ends."""
+        """All layers of the group."""
         return tuple(part.layer for part in (self.producer, *self.consumers, *self.inverse_producers))
 
     @property
@@ -61,10 +62,12 @@ class EqualizationGroup:
 
 
 def find_equalization_groups(module: SHViT) -> Iterator[EqualizationGroup]:
-    """Those of a deploy form, in the order of the data."""
-    layers = [f"patch_embed.{name}" for name, layer in module.patch_embed.named_children() if is_conv(layer)]
-    for made, taken in pairwise(layers):
-        yield EqualizationGroup("stem", ChannelSlice(made), (ChannelSlice(taken),))
+    """Yield the groups of a deploy form in execution order."""
+    layers = [
+        f"patch_embed.{name}" for name, layer in module.patch_embed.named_children() if isinstance(layer, nn.Conv2d)
+    ]
+    for producer, consumer in pairwise(layers):
+        yield EqualizationGroup("stem", ChannelSlice(producer), (ChannelSlice(consumer),))
     for name, part in module.named_modules():
         if isinstance(part, FeedForward):
             yield EqualizationGroup("feed-forward", ChannelSlice(f"{name}.pw1"), (ChannelSlice(f"{name}.pw2"),))
@@ -87,38 +90,34 @@ def find_equalization_groups(module: SHViT) -> Iterator[EqualizationGroup]:
             )
 
 
-def is_conv(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d)
-
-
 @torch.no_grad()
 def scale_channels(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
-    """A copy of a deploy form whose channels are 2**exponent times as large along each chain; its answers are the same.
+    """Return a copy of a deploy form whose channels are scaled by 2**exponent; its logits are the same.
 
     Args:
-        module: the deploy form.
-        exponents: whole numbers, shape (channels,), by the names of `find_equalization_groups`; a chain that is missing stays.
+        module: The deploy form.
+        exponents: By the name of a group, integers, shape (channels,); other groups are not scaled.
 
     Raises:
-        ValueError: exponents are of a chain that the module has not.
+        ValueError: If the module has no such group.
     """
-    changed, found = deepcopy(module), list(find_equalization_groups(module))
-    strange = sorted(set(exponents) - {chain.name for chain in found})
-    if strange:
-        raise ValueError(f"there is no chain {strange[0]}")
-    for chain in found:
-        if chain.name in exponents:
-            factors = torch.exp2(exponents[chain.name].double())
-            scale_output_channels(changed, chain.producer, factors)
-            for part in chain.inverse_producers:
+    changed, groups = deepcopy(module), list(find_equalization_groups(module))
+    unknown = sorted(set(exponents) - {group.name for group in groups})
+    if unknown:
+        raise ValueError(f"there is no equalization group {unknown[0]}")
+    for group in groups:
+        if group.name in exponents:
+            factors = torch.exp2(exponents[group.name].double())
+            scale_output_channels(changed, group.producer, factors)
+            for part in group.inverse_producers:
                 scale_output_channels(changed, part, 1 / factors)
-            for part in chain.consumers:
+            for part in group.consumers:
                 scale_input_channels(changed, part, 1 / factors)
     return changed
 
 
 def scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
-    layer = get_convolution(module, part)
+    layer = get_convolution(module, part.layer)
     rows = factors.to(layer.weight)
     layer.weight[part.channels] *= rows[:, None, None, None]
     if layer.bias is not None:
@@ -126,16 +125,9 @@ def scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor
 
 
 def scale_input_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
-    layer = get_convolution(module, part)
+    layer = get_convolution(module, part.layer)
     columns = factors.to(layer.weight)
     if layer.groups == 1:
         layer.weight[:, part.channels] *= columns[:, None, None]
     else:
         layer.weight[part.channels] *= columns[:, None, None, None]
-
-
-def get_convolution(module: nn.Module, part: ChannelSlice) -> nn.Conv2d:
-    layer = module.get_submodule(part.layer)
-    if not isinstance(layer, nn.Conv2d):
-        raise TypeError(f"{part.layer} is no convolution")
-    return layer

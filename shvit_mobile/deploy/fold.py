@@ -1,9 +1,9 @@
-"""The deploy form: a trained SHViT with every BatchNorm folded away, equal to it and proven so.
+"""Folding: a trained SHViT becomes its deploy form, with every BatchNorm folded away.
 
-Four exact steps, each compared in float64 with what it replaces: BatchNorm goes into the convolution or linear layer
-beside it, the identity around a residual depthwise convolution goes into its kernel, the affine part of an attention's
-norm and its scale go into the projection behind them, and two heads become their mean. A fifth, on request, moves the
-normalisation of pixels into the graph.
+Four exact steps, each verified in float64: BatchNorm is folded into the convolution or linear layer beside it, the
+identity around a residual depthwise convolution into its kernel, the affine part of an attention's norm and its scale
+into the projection after them, and two heads into their mean. A fifth, optional, moves the normalization of pixels into
+the graph.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shvit_mobile.deploy.verification import (
     generate_pixels,
     verify_error,
 )
-from shvit_mobile.errors import InvalidConfig, VerificationFailed
+from shvit_mobile.errors import NotSupported, VerificationFailed
 from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
@@ -33,20 +33,18 @@ FoldedLayer = TypeVar("FoldedLayer", bound=nn.Module)
 
 @torch.no_grad()
 def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployForm:
-    """The deploy form of a trained model, which itself stays as it is.
+    """Fold a trained model, which itself does not change, to its deploy form.
 
     Args:
-        trained: the model, in any dtype, on any device, in train or eval mode.
-        normalise: bake (pixel / 255 - mean) / std into the graph, so that the module takes pixels, 0 to 255.
+        trained: The model, in any dtype, on any device, in train or eval mode.
+        normalise: Bake (pixel / 255 - mean) / std into the graph, so that the module takes pixels, 0 to 255.
 
     Raises:
-        ProofFailed: the result differs from the original by more than 1e-9 relative, in float64.
-        InvalidConfig: the model does not take three colours.
+        VerificationFailed: If the result differs from the original by more than 1e-9 relative, in float64.
+        NotSupported: If the model does not take three colors.
     """
     if trained.model.config.in_channels != 3:
-        raise InvalidConfig(
-            f"The model takes {trained.model.config.in_channels} channels.", why="Pictures have three colours."
-        )
+        raise NotSupported(f"The model takes {trained.model.config.in_channels} channels.", why="Images have three.")
     example = next(trained.model.parameters())
     original = copy_to_float64(trained.model)
     fused = fold_batchnorm(original)
@@ -65,15 +63,13 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
 @torch.no_grad()
 def fold_batchnorm(model: SHViT) -> SHViT:
-    """A copy of `model` in eval mode with every norm folded away, but for what of the attention's depends on the image.
+    """Return a copy of `model` in eval mode, with all BatchNorms and the affine part of the attention's norms folded.
 
-    What is fused already stays.
-
-    Every fold is done and compared with its original in float64, on the CPU, and then takes the model's dtype and
-    device again.
+    Folds are computed and verified in float64 on the CPU; the copy has the model's dtype and device. A model that is
+    folded already stays the same.
 
     Raises:
-        ProofFailed: a fold is not exact.
+        VerificationFailed: If a fold is not exact.
     """
     example = next(model.parameters())
     fused = copy_to_float64(model)
@@ -101,7 +97,7 @@ def fold_children(module: nn.Module) -> None:
 
 
 def fold_layer(layer: nn.Module) -> nn.Module:
-    """One convolution or linear layer equal to a layer and its BatchNorm; a layer without one is returned as it is."""
+    """Fold a layer and its BatchNorm into one layer; return a layer without one as it is."""
     if isinstance(layer, ConvNorm):
         return fold_conv_batchnorm(layer.c, layer.bn)
     if isinstance(layer, NormLinear):
@@ -110,7 +106,7 @@ def fold_layer(layer: nn.Module) -> nn.Module:
 
 
 def fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """The convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
+    """Return the convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
     scale, shift = compute_scale_and_shift(norm)
     fused = create_conv_like(conv)
     fused.weight.copy_(conv.weight * scale[:, None, None, None])
@@ -119,7 +115,7 @@ def fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
-    """The linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shift through them."""
+    """Return the linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shifted bias."""
     scale, shift = compute_scale_and_shift(norm)
     fused = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
     fused.weight.copy_(linear.weight * scale)
@@ -128,7 +124,7 @@ def fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
 
 
 def fold_identity(conv: nn.Module) -> nn.Module:
-    """The depthwise convolution equal to `x + conv(x)`: one more at the centre of each kernel, whatever its size."""
+    """Return the depthwise convolution equal to `x + conv(x)`: add 1 at the center of each kernel."""
     if not isinstance(conv, nn.Conv2d):
         raise TypeError(f"{type(conv).__name__} is no convolution")
     fused = deepcopy(conv)
@@ -138,7 +134,7 @@ def fold_identity(conv: nn.Module) -> nn.Module:
 
 
 def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
-    """The attention equal to a fused one, its norm without weight and bias, its queries scaled by the projection."""
+    """Return the equal attention whose norm has no weight and bias, and whose projection scales the queries."""
     fused = deepcopy(attention)
     norm, qkv = attention.pre_norm, fused.qkv
     if not isinstance(qkv, nn.Conv2d) or qkv.bias is None:
@@ -154,7 +150,7 @@ def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
 
 
 def average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
-    """The linear layer equal to the mean of two."""
+    """Return the linear layer equal to the mean of two."""
     if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
         raise TypeError("heads are fused before they are averaged")
     fused = deepcopy(first)
@@ -165,10 +161,10 @@ def average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
 
 @torch.no_grad()
 def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
-    """Makes a fused model take pixels, 0 to 255: the graph subtracts the mean, 1 / (255 std) goes into the stem.
+    """Change a folded model to take pixels, 0 to 255: the graph subtracts the mean, the stem scales by 1 / (255 std).
 
-    The mean cannot go into the stem's bias, since the stem pads with zeros after normalisation: only the centre of the
-    picture would come out right. Zero is zero at any scale, so the standard deviation can.
+    The mean cannot go into the stem's bias, since the stem pads with zeros after normalization: only the inside of the
+    image would be right. Zero is zero at any scale, so the standard deviation can.
     """
     stem = dict(fused.patch_embed.named_children())
     first = stem["0"]
@@ -181,7 +177,7 @@ def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
 
 
 class HeadAverage(nn.Module):
-    """The mean of what two modules answer."""
+    """The mean of the outputs of two modules."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
@@ -199,7 +195,7 @@ def is_depthwise(layer: nn.Module) -> bool:
 
 
 def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The affine map that a BatchNorm is in eval mode, each of shape (channels,)."""
+    """Return the scale and shift of a BatchNorm in eval mode, each of shape (channels,)."""
     if norm.running_mean is None or norm.running_var is None:
         raise VerificationFailed(
             "A BatchNorm has no running statistics.", why="Without them its output depends on the batch."
@@ -209,7 +205,7 @@ def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tens
 
 
 def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution of the same shape with a bias."""
+    """Create a convolution of the same shape with a bias."""
     return nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
@@ -222,7 +218,7 @@ def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
-    """`fused`, once it has answered random inputs as `original` does."""
+    """Return `fused` after verifying that its outputs on random inputs are those of `original`."""
     inputs = generate_layer_inputs(fused)
     verify_error(f"a fold of {type(original).__name__}", compute_relative_error(original(inputs), fused(inputs)))
     return fused

@@ -1,4 +1,4 @@
-"""The deploy form: a trained model as it is lowered, with BatchNorm folded away, and the only way to run it on pixels."""
+"""The deploy form: a trained model as it is lowered, with BatchNorm folded away, and how to run it on pixels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The form for half precision: pixels minus the mean without a rounding.
+"""The form for half precision: pixels minus the mean without a rounding error.
 
-In fp16 a mean such as 123.675 is rounded, and so is every difference from it: the same error in each position, which
-the stem does not average out. It costs the logits as much as the rounding of all activations together. A pixel is a
-whole number, and its difference from a multiple of 1/8 is exact in fp16's eleven bits.
+fp16 rounds a mean such as 123.675, and every difference from it: the same error at each position, which the stem does
+not average out. It costs the logits as much as the rounding of all activations together. A pixel is an integer, and
+its difference from a multiple of 1/8 is exact in fp16's eleven bits.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import nn
 from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.families.shvit import SHViT
 
-# Differences of pixels lie below 256, which leaves three of eleven bits behind the point.
+# Differences of pixels are below 256, which leaves three of eleven bits for the fraction.
 MEAN_STEP = 1 / 8
 
 
 @torch.no_grad()
 def rewrite_for_fp16(module: SHViT) -> SHViT:
-    """A copy that subtracts a mean rounded to 1/8 and has what is missing in the first convolution's bias.
+    """Return a copy that subtracts a mean rounded to 1/8, with the rest of the mean in the first convolution's bias.
 
-    It answers the same but at the image's border: where the convolution pads, the bias is off by at most a sixteenth of
-    a grey level, times the weights that see the padding.
+    Only values at the image's border change: where the convolution pads, the bias is off by at most a sixteenth of a
+    gray level, times the weights that see the padding.
 
     Args:
-        module: of a deploy form; one that takes normalised values has nothing to change.
+        module: The module of a deploy form. One that takes normalized values is only copied.
     """
     form = deepcopy(module)
     layers = dict(form.patch_embed.named_children())

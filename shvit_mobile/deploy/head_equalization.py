@@ -1,8 +1,8 @@
-"""A head fit for int8: the weights of its input channels are brought nearer to one size.
+"""Head equalization: the weights of the head's input channels get similar magnitudes, which suits int8.
 
-The BatchNorm that is folded into the head gives channels that hardly ever move weights a hundred times those of the
-others, and a scale an output then serves none of them well. Part of each channel's size moves from its weights to its
-values, which changes no product.
+The BatchNorm that is folded into the head gives nearly constant channels weights a hundred times larger than others,
+and one scale per output then suits none of them. Part of each channel's magnitude moves from its weights to its input;
+no product changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.deploy.verification import compute_relative_error, generate_layer_inputs, verify_error
 
-# How much of a channel's size moves, as a power of its largest weight. At 1 the values would be as uneven as the
+# How much of a channel's magnitude moves, as a power of its largest weight. At 1 the inputs would be as uneven as the
 # weights were; between a half and 1 the head's own int8 error on the demo model stays within 1 dB of its least.
 BALANCE_POWER = 0.75
 
@@ -36,10 +36,10 @@ class EqualizedHead(nn.Module):
 
 @torch.no_grad()
 def equalize_head(head: nn.Linear) -> EqualizedHead:
-    """The head with its channels' sizes balanced between weights and values (after Xiao et al., 2023, "SmoothQuant").
+    """Balance the magnitudes of the head's channels between weights and input (after SmoothQuant, Xiao et al., 2023).
 
     Raises:
-        ProofFailed: the result differs by more than 1e-9 relative, in float64.
+        VerificationFailed: If the result differs by more than 1e-9 relative, in float64.
     """
     exact = nn.Linear(head.in_features, head.out_features, dtype=torch.float64).to(head.weight.device)
     exact.load_state_dict(head.state_dict())
@@ -50,5 +50,5 @@ def equalize_head(head: nn.Linear) -> EqualizedHead:
     balanced.weight.copy_(exact.weight / scale)
     balanced.bias.copy_(exact.bias)
     equal, x = EqualizedHead(scale, balanced), generate_layer_inputs(exact)
-    verify_error("the equalised head", compute_relative_error(exact(x), equal(x)))
+    verify_error("the equalized head", compute_relative_error(exact(x), equal(x)))
     return equal.to(head.weight)

@@ -1,4 +1,4 @@
-"""A stem that takes images in blocks: the first convolution at stride 2 becomes one at stride 1 on twelve channels."""
+"""The space-to-depth stem: the first convolution at stride 2 becomes one at stride 1 on blocks of twelve channels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, apply_space_to_depth
 from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.layers import get_bias
 from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, generate_pixels, verify_error
-from shvit_mobile.errors import InvalidConfig
+from shvit_mobile.errors import NotSupported
 from shvit_mobile.families.shvit import SHViT
 
 # The stem's first convolution: 3x3 at stride 2, padded by one.
@@ -19,18 +20,18 @@ KERNEL, STRIDE, PADDING = (3, 3), (2, 2), (1, 1)
 
 @torch.no_grad()
 def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
-    """A copy of `model` that takes what `shvit_mobile.contracts.input_layout.apply_space_to_depth` gives.
+    """Return a copy of `model` that takes the output of `shvit_mobile.contracts.input_layout.apply_space_to_depth`.
 
-    Where the mean is subtracted in the graph, it goes into the first convolution's bias: the border is the mean, so
-    nothing is padded with zeros any more.
+    If the graph subtracts the mean, it moves into the first convolution's bias: the input is padded with the mean, and
+    no longer with zeros after the subtraction.
 
     Args:
         model: `deployed.module`, or another form of it with the same stem; float32.
-        deployed: where it came from.
+        deployed: The deploy form.
 
     Raises:
-        ProofFailed: the result differs by more than 1e-9 relative, in float64.
-        InvalidConfig: the first convolution is not 3x3 at stride 2.
+        VerificationFailed: If the result differs by more than 1e-9 relative, in float64.
+        NotSupported: If the first convolution is not 3x3 at stride 2.
     """
     original, rewritten = copy_to_float64(model), copy_to_float64(model)
     layers = dict(rewritten.patch_embed.named_children())
@@ -40,8 +41,8 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         STRIDE,
         PADDING,
     ):
-        raise InvalidConfig(
-            "The stem cannot take blocks.", why="Only a 3x3 convolution at stride 2 can be written as one on blocks."
+        raise NotSupported(
+            "The model's stem cannot be converted to space-to-depth.", why="Only a 3x3 convolution at stride 2 can be."
         )
     layers["0"] = convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
     rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
@@ -51,26 +52,26 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         values = values / 255
     stacked = apply_space_to_depth(values.numpy(), compute_border_values(model))
     verify_error(
-        "the stem on blocks",
+        "the space-to-depth stem",
         compute_relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
     )
     return rewritten.to(next(model.parameters()))
 
 
 def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
-    """The convolution equal to a 3x3 one at stride 2, on 2x2 blocks with a border of one block above and on the left.
+    """Convert a 3x3 convolution at stride 2 to one on 2x2 blocks, with a border of one block above and on the left.
 
     Args:
-        conv: weight of shape (out, colours, 3, 3).
-        mean: what was subtracted from each colour before, shape (1, colours, 1, 1).
+        conv: The convolution, weight of shape (out, colors, 3, 3).
+        mean: The mean that was subtracted before, shape (1, colors, 1, 1).
 
     Returns:
-        A 2x2 convolution without padding on 4 * colours channels.
+        A 2x2 convolution without padding on 4 * colors channels.
     """
-    out, colours = conv.weight.shape[:2]
+    out, colors = conv.weight.shape[:2]
     # The window of output i begins one row above block i of the image, which is block i + 1 of the bordered one: its
     # first row is the second of block i, its other two are block i + 1.
-    weight = conv.weight.new_zeros(out, BLOCK_SIZE, BLOCK_SIZE, colours, 2, 2)
+    weight = conv.weight.new_zeros(out, BLOCK_SIZE, BLOCK_SIZE, colors, 2, 2)
     for row in range(3):
         for column in range(3):
             block, place = (
@@ -78,13 +79,11 @@ def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
                 ((row + 1) % BLOCK_SIZE, (column + 1) % BLOCK_SIZE),
             )
             weight[:, place[0], place[1], :, block[0], block[1]] = conv.weight[:, :, row, column]
-    equal = nn.Conv2d(BLOCK_SIZE * BLOCK_SIZE * colours, out, BLOCK_SIZE).to(conv.weight)
+    equal = nn.Conv2d(BLOCK_SIZE * BLOCK_SIZE * colors, out, BLOCK_SIZE).to(conv.weight)
     equal.weight.copy_(weight.reshape(equal.weight.shape))
-    if conv.bias is None:
-        raise TypeError("every convolution of the deploy form has a bias")
     for name, buffer in conv.named_buffers():
         equal.register_buffer(name, buffer)
-    equal.bias = nn.Parameter(conv.bias - (0 if mean is None else conv.weight.sum((2, 3)) @ mean.flatten()))
+    equal.bias = nn.Parameter(get_bias(conv) - (0 if mean is None else conv.weight.sum((2, 3)) @ mean.flatten()))
     return equal
 
 

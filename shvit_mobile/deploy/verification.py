@@ -20,21 +20,21 @@ def copy_to_float64(model: SHViT) -> SHViT:
 
 
 def verify_error(description: str, error: float) -> None:
-    """Raises `VerificationFailed` unless `error` is within tolerance; NaN is not."""
+    """Raise `VerificationFailed` unless `error` is within tolerance; NaN is not."""
     if not error <= MAX_RELATIVE_ERROR:
         raise VerificationFailed(
             f"{description} differs from its original by {error:.1e}, relative; {MAX_RELATIVE_ERROR:.0e} is allowed.",
-            why="An exact rewrite answers as its original does; weights or statistics may hold infinities or NaN.",
+            why="An exact rewrite has the outputs of its original; weights or statistics may hold infinities or NaN.",
         )
 
 
 def compute_relative_error(reference: Tensor, actual: Tensor) -> float:
-    """The largest difference over the largest magnitude of the reference."""
+    """Return the largest difference divided by the largest magnitude of the reference."""
     return float((reference - actual).abs().max() / reference.abs().max().clamp(min=1e-30))
 
 
 def generate_layer_inputs(layer: nn.Module) -> Tensor:
-    """Inputs of unit variance for a fused layer, larger than its kernel on every side."""
+    """Generate inputs of unit variance for a folded layer, larger than its kernel on every side."""
     generator = torch.Generator().manual_seed(0)
     if isinstance(layer, nn.Linear):
         return torch.randn(8, layer.in_features, generator=generator, dtype=torch.float64)
@@ -47,7 +47,7 @@ def generate_layer_inputs(layer: nn.Module) -> Tensor:
 
 
 def generate_pixels(trained: TrainedModel) -> Tensor:
-    """Two images of whole pixel values 0 to 255 in float64, of the size the model is used at."""
+    """Generate two images of integer pixel values 0 to 255 in float64, of the model's image size."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, 3, *trained.preprocessing.size)
     return torch.randint(0, 256, shape, generator=generator).double()

@@ -1,9 +1,9 @@
-"""The deploy form as XNNPACK takes it: one delegate, no operator left to ExecuTorch's portable kernels.
+"""The form for XNNPACK: one delegate, and no operator on ExecuTorch's portable kernels.
 
-XNNPACK has no group norm, no split and no matrix product that broadcasts, so a graph with them falls into dozens of
-delegates with copies between them. The same values come out of means, averaging convolutions, slices and batched
-matrix products. And XNNPACK's convolutions want channels last, where images come channels first: turned while they are
-still float, they cost half of what they cost as int8, whose kernel is made for more channels than three.
+XNNPACK has no group norm, no split and no broadcasting matrix product; a graph with them is partitioned into dozens of
+delegates with copies in between. Means, averaging convolutions, slices and batched matrix products compute the same.
+XNNPACK's convolutions need channels last, and images are channels first: permuted in float they cost half of what they
+cost in int8, whose kernel is made for more channels than three.
 """
 
 from __future__ import annotations
@@ -12,26 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.verification import (
-    compute_relative_error,
-    copy_to_float64,
-    generate_layer_inputs,
-    verify_error,
-)
+from shvit_mobile.deploy.layers import replace_attention
+from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, verify_error
 from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 
 
 @torch.no_grad()
 def rewrite_for_xnnpack(deployed: DeployForm) -> SHViT:
-    """The deploy form with its attention in XNNPACK's operators; float32, on the CPU, for a batch of one.
+    """Return the deploy form with its attention in XNNPACK's operators; float32, on the CPU, for a batch of one.
 
     Layers keep their names, so a recipe fits both.
 
     Raises:
-        ProofFailed: the result differs from the deploy form by more than 1e-9 relative, in float64.
+        VerificationFailed: If the result differs from the deploy form by more than 1e-9 relative, in float64.
     """
     original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
-    replace_attention(rewritten)
+    replace_attention(rewritten, XnnpackAttention, "XNNPACK", batch=1)
     rewritten.patch_embed = insert_channels_last(rewritten.patch_embed)
     shape = (1, original.config.in_channels, *deployed.trained.preprocessing.size)
     image = 255 * torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -39,36 +35,25 @@ def rewrite_for_xnnpack(deployed: DeployForm) -> SHViT:
     return rewritten.float()
 
 
-def replace_attention(module: nn.Module) -> None:
-    """Puts an equal `XnnpackAttention` in the place of every attention."""
-    for name, child in module.named_children():
-        if isinstance(child, SingleHeadAttention):
-            equal, x = XnnpackAttention(child), generate_layer_inputs(child)[:1]
-            verify_error("an attention for XNNPACK", compute_relative_error(child(x), equal(x)))
-            setattr(module, name, equal)
-        else:
-            replace_attention(child)
-
-
 def insert_channels_last(stem: nn.Sequential) -> nn.Sequential:
-    """The stem with its input turned before the first convolution; its layers keep their names."""
-    turned = nn.Sequential()
+    """Insert `ChannelsLast` before the first convolution of the stem; layers keep their names."""
+    permuted = nn.Sequential()
     for name, layer in stem.named_children():
         if name == "0":
-            turned.add_module("channels_last", ChannelsLast())
-        turned.add_module(name, layer)
-    return turned
+            permuted.add_module("channels_last", ChannelsLast())
+        permuted.add_module(name, layer)
+    return permuted
 
 
 class ChannelsLast(nn.Module):
-    """Shape and values stay; memory is read position by position. Float32."""
+    """A change of the memory format to channels last; shape and values stay. Float32."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.to(memory_format=torch.channels_last)
 
 
 class XnnpackAttention(nn.Module):
-    """A fused `SingleHeadAttention`, one image at a time.
+    """A folded `SingleHeadAttention` in XNNPACK's operators, one image at a time.
 
     Input and output: shape (1, channels, height, width).
     """
@@ -84,7 +69,7 @@ class XnnpackAttention(nn.Module):
         _, _, height, width = x.shape
         qk, partial = self.qk_dim, self.partial_dim
         attending, passing = x[:, :partial], x[:, partial:]
-        # Reshaped once and then cut: the three parts lie behind each other.
+        # Reshaped once, then sliced: the three parts are concatenated.
         qkv = self.qkv(self.pre_norm(attending)).reshape(1, 2 * qk + partial, height * width)
         query, key, value = qkv[:, :qk], qkv[:, qk : 2 * qk], qkv[:, 2 * qk :]
         weights = torch.bmm(query.transpose(1, 2), key).softmax(-1)
@@ -95,8 +80,8 @@ class XnnpackAttention(nn.Module):
 class AveragingNorm(nn.Module):
     """A group norm of one group without weight and bias: over all channels and positions of an image.
 
-    The mean over positions is XNNPACK's own; the mean over channels is a convolution with weights 1 / channels, which
-    gives it to every channel at once. A bias of eps goes into the variance's.
+    The mean over positions is an XNNPACK operator; the mean over channels is a convolution with weights 1 / channels.
+    The bias of the variance's convolution is eps.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -105,12 +90,12 @@ class AveragingNorm(nn.Module):
         self.variance = create_channel_average(channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        centred = x - self.mean(x.mean((2, 3), keepdim=True))
-        return centred * torch.rsqrt(self.variance((centred * centred).mean((2, 3), keepdim=True)))
+        centered = x - self.mean(x.mean((2, 3), keepdim=True))
+        return centered * torch.rsqrt(self.variance((centered * centered).mean((2, 3), keepdim=True)))
 
 
 def create_channel_average(channels: int, bias: float) -> nn.Conv2d:
-    """A 1x1 convolution that gives the mean over the channels, plus `bias`, to each of them."""
+    """Create a 1x1 convolution whose every output channel is the mean over the channels, plus `bias`."""
     conv = nn.Conv2d(channels, channels, 1, dtype=torch.float64)
     nn.init.constant_(conv.weight, 1 / channels)
     nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]

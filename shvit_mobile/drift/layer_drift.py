@@ -1,36 +1,33 @@
-"""Drift layer by layer: where an artifact's values leave the float model's, and which layer makes the difference."""
+"""Measures the drift of each layer: where the artifact diverges from the float model, and which layer causes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.deploy.comparison_points import ComparisonPoint, find_comparison_points
+from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import compute_ratio_db
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.overrides import apply_equalization, load_artifact_overrides
 from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.runtimes.probes.registry import open_activation_probe
 
-ProgressCallback = Callable[[int, int], None]
-
-# Below what SQNR a layer has left the float model, in dB: well under what each precision gives a sound layer.
+# A layer below this SQNR in dB has diverged: well below what each precision gives a correct layer.
 DIVERGENCE_THRESHOLDS_DB: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
 QUANTIZED_THRESHOLD_DB = 15.0
 
@@ -43,19 +40,19 @@ def compare_layers(
     threshold_db: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> LayerReport:
-    """Every layer of `artifact` against the float model's, free-running and teacher-forced.
+    """Compare every layer of `artifact` with the float model's, free-running and teacher-forced.
 
     Args:
-        artifact: for Core ML, which the reference executor runs, or ONNX.
-        trained: the checkpoint it was made from.
-        images: a few dozen tell as much as thousands: every layer is compared in all its values.
-        threshold_db: below this, a layer has diverged; if None, 90 dB for fp32, 40 for fp16, else 15.
-        progress: told (files done, files in all).
+        artifact: An artifact for Core ML, which the reference executor runs, or for ONNX.
+        trained: The checkpoint from which it was exported.
+        images: A few dozen are enough: every layer is compared in all its values.
+        threshold_db: Below this, a layer has diverged (default: 90 dB for fp32, 40 for fp16, 15 for others).
+        progress: Called with the files done and all files.
 
     Raises:
-        BadArtifact: it was made from another checkpoint, is damaged, or its layers are not the checkpoint's.
-        BadImages: no image could be decoded.
-        InvalidConfig: nobody can look into artifacts of this target.
+        BadArtifact: If it was exported from another checkpoint, is damaged, or its layers are not the checkpoint's.
+        BadImages: If no image can be decoded.
+        NotSupported: If the values inside artifacts of this target cannot be observed.
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest
@@ -63,12 +60,12 @@ def compare_layers(
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
     free, forced = ([SQNRAccumulator() for _ in probe.locations] for _ in range(2))
-    seen = 0
+    count = 0
     for image in iterate_single_images(images, manifest.preprocessing, progress):
         expected = compute_expected_values(deployed, image, probe.locations)
         accumulate_layers(free, expected, probe.run_free(image))
         accumulate_layers(forced, expected, probe.run_teacher_forced(image, expected))
-        seen += 1
+        count += 1
     rows = tuple(
         LayerDrift(layer=place.point.name, kind=place.point.kind, free_db=own.sqnr_db, forced_db=alone.sqnr_db)
         for place, own, alone in zip(probe.locations, free, forced, strict=True)
@@ -83,7 +80,7 @@ def compare_layers(
         target=manifest.target,
         precision=manifest.precision_name,
         engine=probe.engine,
-        images=seen,
+        images=count,
         threshold_db=threshold,
         rows=rows,
         first=next((row.layer for row in rows if row.free_db < threshold), None),
@@ -92,7 +89,7 @@ def compare_layers(
 
 
 def select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: int = 3) -> tuple[str, ...]:
-    """The layers that are worst alone: all below the threshold, and at least so many."""
+    """Return the layers with the lowest teacher-forced SQNR: all below the threshold, and at least `minimum`."""
     ordered = sorted(rows, key=lambda row: row.forced_db)
     below = sum(row.forced_db < threshold for row in rows)
     return tuple(row.layer for row in ordered[: max(below, minimum)])
@@ -100,7 +97,7 @@ def select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: i
 
 @dataclass
 class SQNRAccumulator:
-    """Signal and noise as they add up over images, in float64."""
+    """Signal and noise summed over images, in float64."""
 
     signal: float = 0.0
     noise: float = 0.0
@@ -118,46 +115,29 @@ class SQNRAccumulator:
 def accumulate_layers(
     ratios: Sequence[SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]
 ) -> None:
-    """One image more for every landmark; the ratios are in the order of `expected`."""
+    """Add one image to every layer's ratio; the ratios are in the order of `expected`."""
     for ratio, (name, reference) in zip(ratios, expected.items(), strict=True):
         ratio.update(reference, actual[name])
 
 
 def compute_expected_values(
-    deployed: DeployForm, image: NDArray[np.uint8], places: Sequence[PointLocation]
+    deployed: DeployForm, image: NDArray[np.uint8], locations: Sequence[PointLocation]
 ) -> dict[str, Tensor]:
-    """What the float model has at each place."""
+    """Compute the float model's value at each location."""
     values: dict[str, Tensor] = {}
-    with record_outputs(deployed.module, [place.point for place in places], values):
+    layers = [(place.point.name, deployed.module.get_submodule(place.point.name)) for place in locations]
+    with hook_layers(layers, lambda name, _, __, output: values.update({name: output})):
         deployed.run(image)
     return {
         place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
-        for place in places
+        for place in locations
     }
-
-
-@contextmanager
-def record_outputs(module: nn.Module, wanted: Sequence[ComparisonPoint], values: dict[str, Tensor]) -> Iterator[None]:
-    """While open, what each landmark gives is put into `values` under its name."""
-    layers = dict(module.named_modules())
-    hooks = [
-        layers[landmark.name].register_forward_hook(partial(store_output, values, landmark.name)) for landmark in wanted
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def store_output(values: dict[str, Tensor], name: str, _: nn.Module, __: Any, output: Tensor) -> None:
-    values[name] = output
 
 
 def iterate_single_images(
     images: ImageSet, preprocessing: Preprocessing, progress: ProgressCallback | None
 ) -> Iterator[NDArray[np.uint8]]:
-    """The pixels of the images one by one, shape (1, height, width, 3): programs are made for a batch of one."""
+    """Yield the pixels of the images one by one, shape (1, height, width, 3): programs take a batch of one."""
     for batch in iterate_batches(images, preprocessing, size=8, progress=progress):
         for index in range(len(batch.pixels)):
             yield batch.pixels[index : index + 1]

@@ -1,4 +1,4 @@
-"""The arithmetic of int8: which scale and zero point a range gets, and which scales a weight's channels get.
+"""The arithmetic of int8: the scale and zero point of a range, and the scales of a weight's channels.
 
 Every target takes its parameters from here, so that one recipe means the same numbers everywhere.
 """
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationScheme
 
-# The buffer of a layer that carries its weight's scales; without it they follow from the weight.
+# The buffer of a layer that holds the scales of its weight; a layer without it uses `compute_channel_scales`.
 WEIGHT_SCALE = "weight_scale"
 
 ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 WEIGHT_MAX = 127
-# A layer that hardly moves must not get a scale so small that the ratio of scales in requantization leaves the
-# kernels' range. The same floor as in the stock XNNPACK quantizer.
+# A nearly constant activation must not get a scale so small that the ratio of scales in requantization exceeds the
+# kernels' range. XNNPACK's own quantizer has the same minimum.
 MIN_SCALE = 2.0**-12
 
 
@@ -31,21 +31,21 @@ class AffineParameters:
 
     @property
     def low(self) -> float:
-        """The smallest real number it can hold."""
+        """The smallest real number it represents."""
         return self.scale * (ACTIVATION_MIN - self.zero_point)
 
     @property
     def high(self) -> float:
-        """The largest real number it can hold."""
+        """The largest real number it represents."""
         return self.scale * (ACTIVATION_MAX - self.zero_point)
 
 
 def choose_affine_parameters(low: float, high: float, activations: ActivationScheme = "affine") -> AffineParameters:
-    """The parameters that spread the integers over [low, high], widened to hold zero, which they represent exactly.
+    """Return the parameters that divide [low, high], extended to contain zero, into integers; zero is exact.
 
     Args:
-        low: the smallest value to be held.
-        high: the largest.
+        low: The smallest value.
+        high: The largest value.
         activations: "affine" for -128..127 from `low` to `high`, "symmetric" for -127..127 over the larger magnitude.
     """
     low, high = min(low, 0.0), max(high, 0.0)
@@ -57,33 +57,38 @@ def choose_affine_parameters(low: float, high: float, activations: ActivationSch
 
 
 def round_scale_to_fp32(scale: float) -> float:
-    """A scale rounded to float32, as every runtime stores it: zero points must follow from the scale that is used."""
+    """Round a scale to float32, as runtimes store it: the zero point depends on the scale that is used."""
     return float(torch.tensor(max(scale, MIN_SCALE)).float())
 
 
 def compute_channel_scales(weight: Tensor) -> Tensor:
-    """The scale of each output channel of a weight, symmetric: float32, shape (out channels,).
+    """Compute the symmetric scale of each output channel of a weight: float32, shape (out channels,).
 
     Args:
-        weight: float, shape (out channels, ...).
+        weight: Float, shape (out channels, ...).
     """
     largest = weight.detach().float().flatten(1).abs().amax(1)
     return (largest / WEIGHT_MAX).clamp(min=torch.finfo(torch.float32).eps)
 
 
 def get_weight_scales(layer: nn.Module) -> Tensor | None:
-    """The scales that a layer carries for its weight, float32, shape (out channels,); None where it carries none."""
+    """Return the scales that a layer holds for its weight, float32, shape (out channels,); None if it holds none."""
     carried = getattr(layer, WEIGHT_SCALE, None)
     return None if carried is None else carried.float()
 
 
 def quantize_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """A weight as integers in -127..127 (int8, the same shape) and the scale of each output channel.
+    """Quantize a weight to integers in -127..127 (int8, the same shape) and the scale of each output channel.
 
     Args:
-        weight: float, shape (out channels, ...).
-        scales: float32, shape (out channels,); what follows from the weight if None.
+        weight: Float, shape (out channels, ...).
+        scales: float32, shape (out channels,) (default: `compute_channel_scales`).
     """
     scales = compute_channel_scales(weight) if scales is None else scales
     steps = weight.detach().float() / scales.reshape(-1, *[1] * (weight.ndim - 1))
     return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales
+
+
+def dequantize_weight(integers: Tensor, scales: Tensor) -> Tensor:
+    """Return the weight, float32, that integers and the scales of their output channels represent."""
+    return integers * scales.reshape(-1, *[1] * (integers.ndim - 1))

@@ -1,7 +1,7 @@
-"""A study: what a calibration has found so far, kept in a folder of the cache, so that it goes on where it was left.
+"""The calibration cache: the results of a calibration in a folder, so that an interrupted one continues.
 
-The folder's name is a hash of the checkpoint, the images and the settings. Whatever depends on anything else, a budget
-for one, is cheap to ask again of what is there.
+The folder's name is a hash of the checkpoint, the images and the settings. Results that depend on more, such as a
+budget, are cheap to compute again from the cached ones.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
 
-# Counts up when the same settings come to mean something else.
+# Increase it when the same settings give other results.
 CACHE_VERSION = 1
 SensitivityRow = LayerSensitivity | BlockSensitivity
 
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """All that a recipe depends on besides the checkpoint and the images.
+    """The settings that a recipe depends on.
 
     Attributes:
-        observer: how ranges follow from values.
-        activations: how int8 spreads over them.
-        steps: towards a better int8.
+        observer: How a range is derived from the observed values.
+        activations: How int8 divides a range into integers.
+        steps: The PTQ passes to try.
     """
 
     observer: ObserverName
@@ -44,11 +44,11 @@ class CalibrationSettings:
 
 @dataclass(frozen=True)
 class CalibrationCache:
-    """One folder.
+    """The cached results of one calibration.
 
     Attributes:
-        folder: made when something is kept in it.
-        steps: that its recipe is to have gone through.
+        folder: The folder; it is created when something is saved.
+        steps: The PTQ passes of the finished recipe.
     """
 
     folder: Path
@@ -58,8 +58,8 @@ class CalibrationCache:
     def open(
         cls, deployed: DeployForm, images: ImageSet, settings: CalibrationSettings, home: Path | None = None
     ) -> CalibrationCache:
-        """The study of a model, of images chosen for it, and of settings."""
-        told = {
+        """Return the cache of a model, its calibration images and settings (default of `home`: the user's cache)."""
+        inputs = {
             "edition": CACHE_VERSION,
             "package": version("shvit-mobile"),
             "checkpoint": deployed.trained.sha256,
@@ -68,7 +68,7 @@ class CalibrationCache:
             "images": images.compute_sha256(),
             **asdict(settings),
         }
-        key = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        key = sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         return cls((home or get_cache_folder() / "calibrations") / key[:32], settings.steps)
 
     @property
@@ -88,15 +88,15 @@ class CalibrationCache:
         save_recipe(self.recipe_file, recipe, overrides, overwrite=True)
 
     def is_done(self, recipe: Recipe) -> bool:
-        """Whether every step was tried."""
+        """Return whether every pass was tried."""
         return tuple(gain.step for gain in recipe.steps) == self.steps
 
     def get_rows_path(self, recipe: Recipe, images: int) -> Path:
-        """Of so many images asked for, whether or not all of them could be read."""
+        """Return the path of sensitivity rows; `images` is the requested number of images."""
         return self.folder / f"sensitivity-{recipe.sha256[:16]}-{images}.jsonl"
 
     def load_rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
-        """The rows of sensitivity that are there, by layer and by block; a line that is not whole does not count."""
+        """Load the sensitivity rows, by layer and by block; ignore incomplete lines."""
         file = self.get_rows_path(recipe, images)
         found: dict[str, SensitivityRow] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
@@ -118,7 +118,7 @@ class CalibrationCache:
             file.write(row.model_dump_json() + "\n")
 
     def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
-        """The finished document, where there is one."""
+        """Load the finished report, or return None if there is none."""
         file = self.get_rows_path(recipe, images).with_suffix(".json")
         return SensitivityReport.load(file) if file.exists() else None
 

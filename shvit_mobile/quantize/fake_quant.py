@@ -1,6 +1,6 @@
-"""int8 as PyTorch simulates it, many images at a time: values are rounded to the integers that a target would hold.
+"""Fake quantization: PyTorch simulates int8 on batches, rounding values to the integers that a target would hold.
 
-`quantize.pt2e` writes the graph that is lowered, one image at a time; this is for trying things out a thousand times.
+`quantize.pt2e_graph` builds the graph that is lowered, for one image at a time; the simulation is for many trials.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.layers import get_convolution
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
     AffineParameters,
     choose_affine_parameters,
+    dequantize_weight,
     get_weight_scales,
     quantize_weight,
 )
@@ -52,19 +54,21 @@ def fake_quantize(
     weights: bool = True,
     wiring: LayerConnections | None = None,
 ) -> SHViT:
-    """A copy of `module` in which the layers of `ranges` compute with integers: input, output and, if asked, weight.
+    """Return a copy of `module` that rounds inputs, outputs and weights of the layers of `ranges` to int8.
 
-    `wiring` is the module's, for those who have it from another of the same form.
+    Args:
+        module: The deploy form.
+        ranges: The ranges of the int8 layers.
+        activations: How int8 divides a range into integers.
+        weights: Whether weights are rounded too.
+        wiring: The connections of the module, if you have them from another module of the same form.
     """
     simulation, wiring = deepcopy(module), wiring or LayerConnections.from_module(module)
     for name, seen in ranges.items():
-        layer = simulation.get_submodule(name)
-        if not isinstance(layer, nn.Conv2d):
-            raise TypeError(f"{name} is no convolution")
+        layer = get_convolution(simulation, name)
         if weights:
-            integers, scales = quantize_weight(layer.weight, get_weight_scales(layer))
-            layer.weight.copy_(integers * scales.reshape(-1, 1, 1, 1))
-        # What has just come back from int8 is not rounded a second time.
+            layer.weight.copy_(dequantize_weight(*quantize_weight(layer.weight, get_weight_scales(layer))))
+        # The output of an int8 layer is not rounded a second time.
         if wiring.sources.get(name) not in ranges:
             layer.register_forward_pre_hook(partial(round_input, choose_affine_parameters(*seen.input, activations)))
         low, high = seen.output
@@ -76,11 +80,11 @@ def fake_quantize(
 
 @dataclass(frozen=True)
 class LayerConnections:
-    """What tracing tells of a deploy form.
+    """How the layers of a deploy form are connected.
 
     Attributes:
-        relus: layers whose output goes through a relu and nowhere else.
-        sources: the layer whose output a layer takes, behind a relu at most.
+        relus: The layers whose output is used by a relu only.
+        sources: By layer, the layer whose output it takes, directly or through a relu.
     """
 
     relus: Set[str]
@@ -92,7 +96,7 @@ class LayerConnections:
 
 
 def find_source_layers(module: SHViT) -> dict[str, str]:
-    """The layer whose output a layer takes, behind a relu at most, by the name of the layer that takes it."""
+    """Return, by layer, the layer whose output it takes, directly or through a relu."""
     layers = dict(module.named_modules())
     sources = {}
     for node in fx.symbolic_trace(module).graph.nodes:
@@ -121,13 +125,13 @@ def round_output(
 
 
 def quantize_dequantize(values: Tensor, parameters: AffineParameters) -> Tensor:
-    """Values to the nearest integers of `parameters`, and read back."""
+    """Round values to the nearest numbers that `parameters` represent."""
     steps = (values * (1 / parameters.scale)).round_().add_(parameters.zero_point)
     return steps.clamp_(ACTIVATION_MIN, ACTIVATION_MAX).sub_(parameters.zero_point).mul_(parameters.scale)
 
 
 def iterate_units(module: SHViT) -> Iterator[tuple[str, nn.Module]]:
-    """The parts that make a SHViT up to its pooling, each a function of the part before; in the order of the data."""
+    """Yield the units of a SHViT before its pooling in execution order; each takes the output of the one before."""
     for name, layer in module.patch_embed.named_children():
         yield f"patch_embed.{name}", layer
     for index, stage in module.stages.named_children():

@@ -1,8 +1,8 @@
-"""Which way each weight is rounded: so that the layer's output on calibration images changes least, not the weight.
+"""GPTQ: weights are rounded so that the layer's output on calibration images changes least.
 
-Minimises E |W x - Q x|^2 over integers Q, the aim of AdaRound (Nagel et al., 2020), a column at a time: what the
-rounding of one column does to the output is made up for in the columns that are still free, through the inverse of
-E x x^T (Frantar et al., 2023, "GPTQ", after Hassibi and Stork, 1993). A layer takes a second, not minutes.
+It minimizes E |W x - Q x|^2 over integers Q, as AdaRound does (Nagel et al., 2020), one column at a time. The columns
+that are not rounded yet compensate for the error, through the inverse of E x x^T (Frantar et al., 2023, "GPTQ", after
+Hassibi and Stork, 1993). A layer takes a second, not minutes.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from torch import Tensor
 
 from shvit_mobile.quantize.affine import WEIGHT_MAX
 
-# Added to the diagonal as a share of its mean: inputs that calibration hardly saw must not make up for others.
+# Added to the diagonal, relative to its mean: inputs that were almost constant must not compensate for others.
 DAMPING = 0.01
-# Columns whose corrections are gathered before they reach the rest.
+# Columns whose errors are collected before they are applied to the rest.
 BLOCK = 64
 
 
 def round_with_gptq(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
-    """The integers of a weight, int8, of its shape.
+    """Round a weight to integers, int8, of its shape.
 
     Args:
-        weight: float, shape (out channels, ...).
-        scales: of each output channel, shape (out channels,).
-        moments: E x x^T of what the layer multiplies, shape (n, n), n the elements of an output channel's weight.
+        weight: Float, shape (out channels, ...).
+        scales: The scale of each output channel, shape (out channels,).
+        moments: E x x^T of the layer's input, shape (n, n), n the elements of an output channel's weight.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: If the shapes differ.
     """
     free, steps = weight.detach().flatten(1).double().clone(), scales.double()[:, None]
     count = free.shape[1]
@@ -52,7 +52,7 @@ def round_with_gptq(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
 
 
 def compute_inverse_factor(moments: Tensor) -> Tensor:
-    """The upper Cholesky factor of the inverse of damped moments, float64."""
+    """Compute the upper Cholesky factor of the inverse of the damped moments, float64."""
     mean = moments.diagonal().mean()
     damping = torch.where(mean > 0, DAMPING * mean, 1.0)
     damped = moments + damping * torch.eye(len(moments), dtype=moments.dtype)

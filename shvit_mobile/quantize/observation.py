@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName
+from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu
-from shvit_mobile.quantize.observers import Observer, create_observer
+from shvit_mobile.quantize.observers import create_observer
 
 
 @contextmanager
@@ -22,23 +22,26 @@ def observe_ranges(
     *,
     layers: Container[str] | None = None,
 ) -> Iterator[None]:
-    """While open, every image that passes through `module` is looked at; then `ranges` has what came of it.
+    """Observe all values inside the context; when it ends, put the range of each layer into `ranges`.
 
-    Of `layers`, or of all dense convolutions.
+    Args:
+        module: The deploy form; run it inside the context.
+        ranges: Receives the ranges, by layer.
+        observer: How a range is derived from the values.
+        activations: How int8 divides a range into integers.
+        layers: The layers to observe (default: all dense convolutions).
     """
     relus = find_layers_before_relu(module)
-    ends: dict[str, tuple[Observer, Observer]] = {}
-    hooks = []
-    for name, layer in find_dense_convolutions(module):
-        if layers is not None and name not in layers:
-            continue
-        ends[name] = create_observer(observer, activations), create_observer(observer, activations)
-        hooks.append(layer.register_forward_hook(partial(update_observers, *ends[name], name in relus)))
-    try:
+    observed = [(name, layer) for name, layer in find_dense_convolutions(module) if layers is None or name in layers]
+    ends = {name: [create_observer(observer, activations) for _ in range(2)] for name, _ in observed}
+
+    def update_observers(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        input_observer, output_observer = ends[name]
+        input_observer.update(inputs[0])
+        output_observer.update(output.relu() if name in relus else output)
+
+    with hook_layers(observed, update_observers):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
     ranges |= {
         name: ActivationRange(input=round_range(a.compute_range()), output=round_range(b.compute_range()))
         for name, (a, b) in ends.items()
@@ -46,17 +49,5 @@ def observe_ranges(
 
 
 def round_range(ends: tuple[float, float]) -> tuple[float, float]:
-    """A range to five digits: beyond them float32 depends on threads and processor, and an artifact must not."""
+    """Round a range to five digits: beyond them float32 depends on threads and processor, and an artifact must not."""
     return float(f"{ends[0]:.5g}"), float(f"{ends[1]:.5g}")
-
-
-def update_observers(
-    input_observer: Observer,
-    output_observer: Observer,
-    relu: bool,
-    _: nn.Module,
-    inputs: tuple[Tensor, ...],
-    output: Tensor,
-) -> None:
-    input_observer.update(inputs[0])
-    output_observer.update(output.relu() if relu else output)

@@ -1,6 +1,6 @@
-"""Observers: values go by, and a range comes out that int8 is then spread over.
+"""Observers: they see the values of an activation and compute the range that int8 represents.
 
-Each looks at every value once and keeps next to nothing of them, so that a calibration may be as long as one likes.
+Each sees every value once and stores a fixed amount of data, so that memory does not limit a calibration.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_affine_parameters
 
 ObservedRange = tuple[float, float]
-# Bins on either side of zero. At least half of them lie below the largest magnitude: four or more in a step of int8.
+# Bins on each side of zero. At least half of them are below the largest magnitude: four or more per int8 step.
 BINS = 4096
 MIN_REACH = 2.0**-32
-# Of all values, so many that lie furthest out at each end may be cut off.
+# The share of all values that may be cut off at each end.
 PERCENTILE_TAIL = 5e-5
-# How much of its reach an end may lose for the sake of all other values, and in how many steps it is tried.
+# The smallest share of the full range that is tried for each end, and how many shares are tried.
 MIN_RANGE_SHARE, RANGE_CANDIDATES = 0.2, 81
 
 
 class Observer(Protocol):
-    """Sees values, and says what range is to hold them."""
+    """An observer of an activation."""
 
     def update(self, values: Tensor) -> None:
-        """Takes finite floats of any shape into account, at least one."""
+        """Observe finite floats of any shape, at least one."""
 
     def compute_range(self) -> ObservedRange:
-        """(low, high), once something has been seen."""
+        """Return (low, high) of all observed values."""
 
 
 def create_observer(name: ObserverName, activations: ActivationScheme = "affine") -> Observer:
-    """A new observer by its name; `activations` are what its range will be used for."""
-    makers: dict[ObserverName, Callable[[], Observer]] = {
+    """Create an observer by name, whose range is used with `activations`."""
+    factories: dict[ObserverName, Callable[[], Observer]] = {
         "min-max": MinMaxObserver,
         "percentile": PercentileObserver,
         "mse": lambda: MSEObserver(activations),
     }
-    return makers[name]()
+    return factories[name]()
 
 
 class MinMaxObserver:
-    """The smallest and the largest value."""
+    """The range from the smallest to the largest value."""
 
     def __init__(self) -> None:
         self.low, self.high = float("inf"), float("-inf")
@@ -59,12 +59,12 @@ class MinMaxObserver:
 
 
 class Histogram:
-    """How often values of each size were seen; its reach doubles when a value lies outside, and no count is lost.
+    """A histogram of all values; its reach doubles when a value lies outside, and no count is lost.
 
     Attributes:
         counts: float64, shape (2 * BINS,), over [-reach, reach).
-        reach: a power of two.
-        extent: the smallest and the largest value.
+        reach: A power of two.
+        extent: The smallest and the largest value.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Histogram:
         self.counts += torch.bincount(bins.clamp_(0, 2 * BINS - 1), minlength=2 * BINS)
 
     def widen(self) -> None:
-        """Doubles the reach: two bins become one, and both halves move towards zero."""
+        """Double the reach: merge pairs of bins, and move both halves towards zero."""
         pairs = self.counts.reshape(BINS, 2).sum(1)
         self.counts = torch.zeros_like(self.counts)
         self.counts[BINS // 2 : BINS // 2 + BINS] = pairs
@@ -88,12 +88,12 @@ class Histogram:
 
     @property
     def edges(self) -> Tensor:
-        """float64, shape (2 * BINS + 1,)."""
+        """The edges of the bins, float64, shape (2 * BINS + 1,)."""
         return torch.arange(-BINS, BINS + 1, dtype=torch.float64) * (self.reach / BINS)
 
 
 class PercentileObserver:
-    """All values but the few that lie furthest out: a share of `PERCENTILE_TAIL` at each end, to the width of a bin."""
+    """The range without a share of `PERCENTILE_TAIL` of the values at each end, to the precision of a bin."""
 
     def __init__(self) -> None:
         self.histogram = Histogram()
@@ -110,7 +110,7 @@ class PercentileObserver:
 
 
 class MSEObserver:
-    """The range in which int8 holds all values with the least mean squared error, found end by end."""
+    """The range at which int8 has the least mean squared error, searched one end at a time."""
 
     def __init__(self, activations: ActivationScheme) -> None:
         self.histogram, self.activations = Histogram(), activations
@@ -120,21 +120,21 @@ class MSEObserver:
 
     def compute_range(self) -> ObservedRange:
         low, high = self.histogram.extent.compute_range()
-        seen = self.histogram.counts > 0
-        counts, edges = self.histogram.counts[seen], self.histogram.edges
-        centres = ((edges[:-1] + edges[1:]) / 2)[seen].clamp(low, high)
+        occupied = self.histogram.counts > 0
+        counts, edges = self.histogram.counts[occupied], self.histogram.edges
+        centers = ((edges[:-1] + edges[1:]) / 2)[occupied].clamp(low, high)
 
-        def error(ends: ObservedRange) -> float:
-            kept = choose_affine_parameters(*ends, self.activations)
-            steps = (centres / kept.scale).round() + kept.zero_point
-            held = (steps.clamp(ACTIVATION_MIN, ACTIVATION_MAX) - kept.zero_point) * kept.scale
-            return float((counts * (held - centres).square()).sum())
+        def compute_error(ends: ObservedRange) -> float:
+            parameters = choose_affine_parameters(*ends, self.activations)
+            steps = (centers / parameters.scale).round() + parameters.zero_point
+            rounded = (steps.clamp(ACTIVATION_MIN, ACTIVATION_MAX) - parameters.zero_point) * parameters.scale
+            return float((counts * (rounded - centers).square()).sum())
 
         shares = torch.linspace(1, MIN_RANGE_SHARE, RANGE_CANDIDATES).tolist()
         best = (low, high)
         if self.activations == "symmetric":
-            return min(((low * share, high * share) for share in shares), key=error)
+            return min(((low * share, high * share) for share in shares), key=compute_error)
         for _ in range(2):
-            best = min(((best[0], high * share) for share in shares), key=error)
-            best = min(((low * share, best[1]) for share in shares), key=error)
+            best = min(((best[0], high * share) for share in shares), key=compute_error)
+            best = min(((low * share, best[1]) for share in shares), key=compute_error)
         return best

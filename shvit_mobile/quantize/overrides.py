@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
@@ -25,9 +25,10 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.layers import get_bias, get_convolution
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.affine import WEIGHT_SCALE
+from shvit_mobile.quantize.affine import WEIGHT_SCALE, dequantize_weight
 from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_layers
 
 # The prefixes of the tensors' names in a file; an equalization group or a layer of the deploy form follows.
@@ -238,15 +239,13 @@ def override_parameters(module: SHViT, overrides: ParameterOverrides, layers: It
     if unknown:
         raise ValueError(f"there is no dense convolution {unknown[0]}")
     for name in layers:
-        layer = changed.get_submodule(name)
-        if not isinstance(layer, nn.Conv2d) or layer.bias is None:
-            raise ValueError(f"{name} is no convolution with a bias")
+        layer = get_convolution(changed, name)
         if name in overrides.integers:
             scales = overrides.scales[name].to(layer.weight)
-            layer.weight.copy_(overrides.integers[name] * scales.reshape(-1, 1, 1, 1))
+            layer.weight.copy_(dequantize_weight(overrides.integers[name], scales))
             layer.register_buffer(WEIGHT_SCALE, scales)
         if name in overrides.biases:
-            layer.bias.copy_(overrides.biases[name])
+            get_bias(layer).copy_(overrides.biases[name])
         if name in FIRST_LAYERS and overrides.mean is not None:
             changed.get_buffer(PIXEL_MEAN_BUFFER).copy_(overrides.mean.reshape(1, -1, 1, 1))
     return changed
@@ -256,7 +255,7 @@ def apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
     """Call `change` and turn its errors into `BadRecipe`: missing tensors, or tensors of other shapes."""
     try:
         return change(*arguments)
-    except (RuntimeError, KeyError, ValueError, AttributeError) as reason:
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as reason:
         raise BadRecipe(
             f"The recipe's parameter overrides do not fit the model: {reason}.",
             why="Overrides belong to the checkpoint they were calibrated for.",

@@ -1,7 +1,7 @@
-"""A palette: the few values that stand for all of a weight's, chosen by k-means in one dimension.
+"""Palettes: a few values that represent all values of a weight, chosen by k-means in one dimension.
 
-On a line, clusters are intervals, so that sums over sorted values give the next centres at once. Nothing here is drawn
-at random, and nothing depends on how many threads there are: the same weight has the same palette everywhere.
+In one dimension clusters are intervals, so cumulative sums over sorted values give the next centers. Nothing is random
+or depends on the number of threads: the same weight has the same palette everywhere.
 """
 
 from __future__ import annotations
@@ -15,52 +15,52 @@ MAX_ITERATIONS = 200
 
 
 def palettize(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """The palette of some values and the place of each in it.
+    """Compute a palette of values, and the index of each value in it.
 
     Args:
-        values: finite floats of any shape.
-        bits: of a place; at most 8.
+        values: Finite floats of any shape.
+        bits: The bits of an index; at most 8.
 
     Returns:
-        2**bits entries, ascending, in the dtype of the values; and an index for each value, in their order, shape
-        (values.size,). Where there are fewer distinct values than entries, every value is its own.
+        2**bits entries, ascending, in the dtype of the values; and the index of each value, shape (values.size,). If
+        there are fewer distinct values than entries, each value is an entry.
     """
     size = 2**bits
     distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) <= size:
-        centres = np.pad(distinct, (0, size - len(distinct)), mode="edge")
+        centers = np.pad(distinct, (0, size - len(distinct)), mode="edge")
     else:
-        centres = cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
-    # Assigned anew: rounding to the weight's dtype has moved the entries.
-    places = assign_to_centers(distinct.astype(np.float64), centres.astype(np.float64))
-    return centres, places.astype(np.uint8)[inverse.reshape(-1)]
+        centers = cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
+    # Rounding to the weight's dtype has moved the entries, so values are assigned again.
+    indices = assign_to_centers(distinct.astype(np.float64), centers.astype(np.float64))
+    return centers, indices.astype(np.uint8)[inverse.reshape(-1)]
 
 
 def cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Centres of intervals, each the mean of its values: Lloyd's rounds (1957) until no value changes its interval.
+    """Compute the centers of intervals, each the mean of its values, by Lloyd's iteration (1957).
 
     Args:
-        values: ascending, more than `size`.
-        counts: how often each occurs.
-        size: how many centres.
+        values: Ascending values, more than `size`.
+        counts: How often each value occurs.
+        size: The number of centers.
     """
     total = np.concatenate([[0.0], np.cumsum(values * counts)])
     number = np.concatenate([[0.0], np.cumsum(counts)])
-    centres, before = initialize_centers(values, counts, size), None
+    centers, before = initialize_centers(values, counts, size), None
     for _ in range(MAX_ITERATIONS):
-        cuts = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
+        cuts = np.searchsorted(values, (centers[1:] + centers[:-1]) / 2)
         if before is not None and np.array_equal(cuts, before):
             break
         starts, ends = np.concatenate([[0], cuts]), np.concatenate([cuts, [len(values)]])
         held = number[ends] - number[starts]
-        # An interval may be left without values; its centre waits where it is.
-        centres = np.where(held > 0, (total[ends] - total[starts]) / np.maximum(held, 1), centres)
+        # The center of an empty interval does not move.
+        centers = np.where(held > 0, (total[ends] - total[starts]) / np.maximum(held, 1), centers)
         before = cuts
-    return centres
+    return centers
 
 
 def initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Where the rounds begin: as dense as the cube root of the values' density, the best of many centres.
+    """Compute initial centers, as dense as the cube root of the values' density, which is optimal for many centers.
 
     (Panter and Dite, 1951, "Quantization distortion in pulse-count modulation with nonuniform spacing of levels".)
     """
@@ -69,6 +69,6 @@ def initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64],
     return np.interp((np.arange(size) + 0.5) / size * share[-1], share, values)
 
 
-def assign_to_centers(values: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The nearest of ascending centres to each value."""
-    return np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
+def assign_to_centers(values: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the index of the nearest of ascending centers for each value."""
+    return np.searchsorted((centers[1:] + centers[:-1]) / 2, values)

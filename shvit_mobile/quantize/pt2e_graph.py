@@ -1,7 +1,7 @@
-"""The quantized graph: the deploy form with the recipe's int8 written into it, through PyTorch 2 export quantization.
+"""The quantized graph: the deploy form with the recipe's int8, built by PyTorch 2 export quantization.
 
-Nothing is observed here. Ranges come from the recipe, weights from the model, so lowering needs no image and the same
-recipe always gives the same graph.
+Nothing is observed here. Ranges come from the recipe and weights from the model, so lowering needs no images, and the
+same recipe always gives the same graph.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ def build_quantized_graph(
     *,
     shape: tuple[int, int, int, int] | None = None,
 ) -> fx.GraphModule:
-    """The deploy form as a graph with quantize and dequantize operators around every layer the recipe quantizes.
+    """Build the graph with quantize and dequantize operators around every layer that the recipe quantizes.
 
-    Weights are int8 constants, one scale an output channel; activations are int8 with one scale a tensor. A layer's
-    output is quantized after its relu where it has one; under "int8-dynamic" it stays float. An equalised head is int8
-    too, with the range of its input taken anew from each image. All else is float32. The batch is 1.
+    Weights are int8 constants with a scale per output channel; activations are int8 with a scale per tensor. A layer's
+    output is quantized after its relu if it has one; under "int8-dynamic" it stays float. An equalized head is int8
+    too, with the range of its input measured on each image. Everything else is float32. The batch is 1.
 
     Args:
-        deployed: the model.
-        recipe: "int8" or "int8-dynamic".
-        module: another form of the model, whose layers have the same names; the deploy form itself if None.
-        shape: of that form's input; one image's if None.
+        deployed: The model, with the recipe's overrides applied.
+        recipe: A recipe of int8 or int8-dynamic.
+        module: Another form of the model, whose layers have the same names (default: the deploy form).
+        shape: The shape of that form's input (default: the shape of an image).
 
     Raises:
-        BadRecipe: the recipe is of another precision, or its layers are not the model's.
+        BadRecipe: If the recipe has another precision, or its layers are not the model's.
     """
     form = module or deployed.module
     quantizer = RecipeQuantizer(
@@ -70,13 +70,13 @@ def build_quantized_graph(
     with silence_libraries(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
         prepared = prepare_pt2e(exported, quantizer)
-        # The one pass through the graph shows the weights to their observers; ranges of activations are fixed.
+        # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
         return convert_pt2e(prepared)
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
-    """Annotates layers by name: with the parameters that follow from their range, or without one dynamically."""
+    """A quantizer that annotates layers by name: with the parameters of their range, or dynamically without one."""
 
     def __init__(self, layers: set[str], recipe: Recipe, heads: set[str], scales: dict[str, Tensor]) -> None:
         super().__init__()
@@ -97,20 +97,20 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
         return model
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
-        """How a layer's weight is rounded."""
+        """Return how a layer's weight is rounded."""
         return create_weight_qspec(self.scales[layer]) if layer in self.scales else WEIGHT_QSPEC
 
     def validate(self, model: fx.GraphModule) -> None:
-        """Every annotation is made here, so there is nothing to validate."""
+        """Do nothing: all annotations come from this class."""
 
 
 def find_equalized_heads(form: nn.Module) -> set[str]:
-    """The linear layers that were made fit for int8."""
+    """Return the names of the linear layers of equalized heads."""
     return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
 
 
 def collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:
-    """The scales of the weights of layers that carry some, by layer."""
+    """Return, by layer, the scales that layers hold for their weights."""
     carried = {name: get_weight_scales(layer) for name, layer in form.named_modules()}
     return {name: scales for name, scales in carried.items() if scales is not None}
 
@@ -137,7 +137,7 @@ def annotate_static(
 
 
 def find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:
-    """The parameters in which a layer before has given a value: it is not rounded a second time."""
+    """Return the parameters with which a value was quantized as an output: it is not rounded a second time."""
     annotation = value.meta.get(Q_ANNOTATION_KEY)
     return annotation.output_qspec if annotation else None
 
@@ -161,7 +161,7 @@ def create_activation_qspec(low: float, high: float, activations: ActivationSche
 
 
 class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """Has the scales of a weight that were chosen with its integers, whatever the weight is."""
+    """An observer with fixed scales, those that were chosen with the integers of the weight."""
 
     def __init__(self, scales: Tensor, **settings: Any) -> None:
         super().__init__(**settings)
@@ -172,7 +172,7 @@ class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
 
 
 def create_weight_qspec(scales: Tensor) -> QuantizationSpec:
-    """`WEIGHT_QSPEC` in these scales, float32, shape (out channels,)."""
+    """Return `WEIGHT_QSPEC` with fixed scales, float32, shape (out channels,)."""
     return replace(WEIGHT_QSPEC, observer_or_fake_quant_ctr=FixedScalesObserver.with_args(scales=scales))
 
 

@@ -1,7 +1,7 @@
-"""The graph that is trained: the deploy form as a recipe lowers it, with gradients that pass every rounding.
+"""The graph for quantization-aware training: the deploy form as it is lowered, with gradients through every rounding.
 
-It is torchao's path for quantization-aware training, annotated by the quantizer that lowering uses. What it computes is
-what `quantize.simulate` computes with its corrections, and what a target then holds.
+It is torchao's graph, annotated by the quantizer that lowering uses. It computes what `quantize.fake_quant` computes
+with its overrides, and what a target then holds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.layers import get_bias, get_convolution
 from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
@@ -30,12 +31,12 @@ with silence_libraries():
 
 @dataclass(frozen=True, eq=False)
 class TrainingGraph:
-    """What `build_training_graph` returns.
+    """The result of `build_training_graph`.
 
     Attributes:
         module: float32 images, shape (batch, 3, height, width), to logits; any batch.
-        scales: of the weights of the layers that are trained, by layer, shape (out channels,).
-        kept: what the recipe corrected before.
+        scales: By trained layer, the scales of its weight, shape (out channels,).
+        base_overrides: The overrides of the recipe before training.
     """
 
     module: fx.GraphModule
@@ -44,12 +45,12 @@ class TrainingGraph:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained, counted in int8 steps."""
+        """The trained parameters, in int8 steps."""
         return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def export_overrides(self) -> ParameterOverrides:
-        """The integers, scales and biases that the graph computes with as it stands."""
+        """Return the integers, scales and biases that the graph now computes with."""
         integers, biases = {}, {}
         for name, scales in self.scales.items():
             integers[name] = round_like_fake_quant(self.compute_parameter(name, "weight"), scales).cpu()
@@ -62,17 +63,17 @@ class TrainingGraph:
         )
 
     def compute_parameter(self, layer: str, parameter: str) -> Tensor:
-        """A layer's weight or bias before it is rounded."""
+        """Compute a layer's weight or bias before it is rounded."""
         place = f"{layer}.parametrizations.{parameter}"
         steps: Tensor = self.module.get_parameter(f"{place}.original")
         return steps * self.module.get_buffer(f"{place}.0.scale")
 
 
 class Int8StepParametrization(nn.Module):
-    """A parameter that is learnt in int8 steps, as multiples of `scale`.
+    """A parameter that is trained in int8 steps, as a multiple of `scale`.
 
-    Folding leaves channels and layers of which some are thousands of times larger than others. In steps they are alike,
-    so that one learning rate fits all.
+    After folding, some channels and layers are thousands of times larger than others. In steps they are alike, so that
+    one learning rate suits all.
     """
 
     scale: Tensor
@@ -89,7 +90,7 @@ class Int8StepParametrization(nn.Module):
 
 
 class TrainingQuantizer(RecipeQuantizer):
-    """The recipe's annotations, with weights that stay rounded in training; torchao itself sees to activations."""
+    """A quantizer that keeps weights rounded in training; torchao does so for activations."""
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
         observer = FixedScalesObserver.with_args(scales=self.scales[layer])
@@ -105,45 +106,44 @@ def build_training_graph(
     overrides: ParameterOverrides | None = None,
     device: torch.device | None = None,
 ) -> TrainingGraph:
-    """The graph of a static int8 recipe, in which weights and biases of int8 layers are trained.
+    """Build the graph of a static int8 recipe, in which weights and biases of int8 layers are trained.
 
-    It begins where the recipe is: with its integers, or with the weights rounded. Scales and ranges stay as they are.
+    Training starts at the recipe's integers, or at the rounded weights. Scales and ranges do not change.
 
     Args:
-        deployed: the model.
+        deployed: The model.
         recipe: A recipe of static int8.
         overrides: The recipe's overrides, if it has any.
-        device: what to train on; the CPU if None.
+        device: The device to train on (default: the CPU).
 
     Raises:
-        BadRecipe: the recipe is of another precision or of another model.
+        BadRecipe: If the recipe has another precision or belongs to another model.
     """
     ranges = select_int8_ranges(deployed, recipe)
     form = deepcopy(apply_overrides(deployed, recipe, overrides).module).to(device)
     scales: dict[str, Tensor] = {}
     for name, seen in ranges.items():
-        layer = form.get_submodule(name)
-        if not isinstance(layer, nn.Conv2d) or layer.bias is None:
-            raise TypeError(f"{name} is no convolution with a bias")
+        layer = get_convolution(form, name)
         carried = get_weight_scales(layer)
         scales[name] = (compute_channel_scales(layer.weight) if carried is None else carried).clone()
         step = choose_affine_parameters(*seen.output, recipe.activations).scale
         layer.requires_grad_(True)
         register_parametrization(layer, "weight", Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
-        register_parametrization(layer, "bias", Int8StepParametrization(torch.full_like(layer.bias.detach(), step)))
+        bias_steps = torch.full_like(get_bias(layer).detach(), step)
+        register_parametrization(layer, "bias", Int8StepParametrization(bias_steps))
     quantizer = TrainingQuantizer(set(ranges), recipe, set(), scales)
     graph = insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size)
     return TrainingGraph(graph, scales, overrides or ParameterOverrides())
 
 
 def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
-    """The form as torchao's graph with a fake-quant module wherever the quantizer says, for any batch."""
-    # Two images: a batch of one would be taken for a constant.
+    """Convert the form to torchao's graph, with a fake-quant module at each annotation, for any batch."""
+    # A batch of one would become a constant of the graph.
     example = next(form.parameters()).new_zeros(2, 3, *size)
     with silence_libraries():
         exported = torch.export.export(form, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
         graph: fx.GraphModule = prepare_qat_pt2e(exported, quantizer)
-    # Fake-quant modules take over their scales in a first pass. These are given: there is nothing to observe after it.
+    # Fake-quant modules adopt their scales, which are fixed, in a first pass; later passes observe nothing.
     with torch.no_grad():
         graph(example)
     graph.apply(disable_observer)
@@ -151,7 +151,7 @@ def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequenc
 
 
 def round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
-    """The integers, int8, that torchao's fake-quant makes of a weight: with its very operator, for ties' sake."""
+    """Round a weight to integers, int8, with torchao's own operator, so that ties are rounded the same way."""
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     values = torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)
     return (values / scales.reshape(-1, 1, 1, 1)).round().to(torch.int8)

@@ -1,7 +1,7 @@
-"""Sensitivity: each layer and each block alone in int8, and alone in float, judged by the logits.
+"""Sensitivity: the drift of the logits with one layer or block in int8, and with only that one in float.
 
-What comes before a layer is the same whether or not that layer is in int8. So the float values and the int8 values of
-all images go through the network once, part by part, and each trial runs only from the part on in which it differs.
+The values before a layer do not depend on whether it is in int8. So the float values and the int8 values of all images
+pass through the network once, unit by unit, and each trial starts at the first unit in which it differs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -20,13 +19,16 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.errors import BadImages
 from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.metrics import compute_mean_kl, sqnr
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units
 from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
 
-# Images that go through together: few enough for a processor's cache, and always as many, so that figures repeat.
+# Images in a batch: few enough for a processor's cache, and always the same number, so that results are reproducible.
 BATCH = 8
 
 SensitivityRow = LayerSensitivity | BlockSensitivity
@@ -40,23 +42,23 @@ def measure_sensitivity(
     *,
     overrides: ParameterOverrides | None = None,
     known_rows: Mapping[str, SensitivityRow] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
     on_row: Callable[[SensitivityRow], None] | None = None,
 ) -> SensitivityReport:
-    """What each int8 layer of a recipe costs, and each block of them.
+    """Measure what each int8 layer of a recipe costs, and each block of them.
 
     Args:
-        deployed: the model.
+        deployed: The model.
         recipe: A recipe of static int8. Layers that it keeps in float stay float throughout.
         images: Batches of input tensors of the deploy form, float32, shape (n, 3, height, width).
         overrides: The recipe's overrides, if it has any.
-        known: rows of the same model, recipe and images that are done already, by layer and by block.
-        progress: called with the number of rows done and their total.
-        each: called with each row that was not known, as soon as it is done.
+        known_rows: Rows of the same model, recipe and images from before, by layer and by block.
+        progress: Called with the rows that are done and their total.
+        on_row: Called with each new row.
 
     Raises:
-        BadRecipe: the recipe is of another precision or of another model.
-        BadImages: there are none.
+        BadRecipe: If the recipe has another precision or belongs to another model.
+        BadImages: If there are no images.
     """
     trials, rows = SensitivityTrials(deployed, recipe, overrides, images), dict(known_rows or {})
     for done, name in enumerate(trials.names):
@@ -71,7 +73,7 @@ def measure_sensitivity(
     return SensitivityReport(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
-        images=len(trials.expected),
+        images=len(trials.reference_logits),
         int8_db=trials.int8.db,
         int8_kl=trials.int8.kl,
         layers=tuple(row for name in trials.layers if isinstance(row := rows[name], LayerSensitivity)),
@@ -81,47 +83,47 @@ def measure_sensitivity(
 
 @dataclass(frozen=True)
 class LogitDistance:
-    """How far logits are from the float model's: SQNR in dB, and mean divergence in nats."""
+    """The distance of logits from the float model's: SQNR in dB, and mean KL divergence in nats."""
 
     db: float
     kl: float
 
 
 class ActivationStream:
-    """The values of all images on their way through a module."""
+    """The values of all images, which pass through the units of a module."""
 
     def __init__(self, module: SHViT, images: Sequence[Tensor]) -> None:
-        self.parts = [part for _, part in iterate_units(module)]
+        self.units = [unit for _, unit in iterate_units(module)]
         self.values, self.position = list(images), 0
 
     def advance_to(self, position: int) -> Sequence[Tensor]:
-        """What goes into the part of this number, batch by batch; there is no way back."""
-        for part in self.parts[self.position : position]:
+        """Return the input of the unit at `position`, in batches; positions must not decrease."""
+        for unit in self.units[self.position : position]:
             for number, batch in enumerate(self.values):
-                self.values[number] = part(batch)
+                self.values[number] = unit(batch)
         self.position = position
         return self.values
 
 
 class SensitivityTrials:
-    """Trials under way.
+    """The trials of a sensitivity measurement.
 
-    Values of all images are held as the network goes, in float and in int8: at most, behind the stem's first layer,
-    twice (dims[0] / 8) / 12 times what the images themselves take.
+    The values of all images are held in memory, in float and in int8: at most, after the stem's first layer, twice
+    (dims[0] / 8) / 12 times the size of the images.
 
     Attributes:
-        layers: those that the recipe has in int8, in the order of the data.
-        blocks: the layers of each block, in the order of the data.
-        names: of layers and blocks, in the order in which `row` may be asked for them.
-        expected: the float model's logits, shape (images, classes).
-        int8: how far from them the recipe as it is comes.
+        layers: The int8 layers of the recipe, in execution order.
+        blocks: The layers of each block, in execution order.
+        names: The layers and blocks, in the order in which `measure_row` must be called.
+        reference_logits: The float model's logits, shape (images, classes).
+        int8: The distance of the whole recipe's logits.
     """
 
     def __init__(
         self, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, images: Sequence[Tensor]
     ) -> None:
         if not sum(map(len, images)):
-            raise BadImages("There are no images to measure sensitivity on.", why="Every figure is a mean over images.")
+            raise BadImages("There are no images to measure sensitivity on.", why="Each value is a mean over images.")
         self.deployed, self.recipe, self.overrides = deployed, recipe, overrides
         chosen = select_int8_ranges(deployed, recipe)
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
@@ -131,12 +133,12 @@ class SensitivityTrials:
         self.costs = count_macs_and_weights(deployed.module, images[0].shape[1:])
         batches = torch.split(torch.cat(list(images)), BATCH)
         module, int8 = apply_equalization(deployed, recipe, overrides).module, self.build_variant(self.layers)
-        self.expected = compute_logits_from(module, batches)
+        self.reference_logits = compute_logits_from(module, batches).numpy()
         self.int8 = self.measure_distance(compute_logits_from(int8, batches))
         self.float_values, self.int8_values = ActivationStream(module, batches), ActivationStream(int8, batches)
 
     def measure_row(self, name: str) -> SensitivityRow:
-        """The figures of a layer or of a block."""
+        """Measure a layer or a block."""
         layers = self.get_layers(name)
         start, others = self.find_first_unit(layers), tuple(other for other in self.layers if other not in layers)
         alone = self.measure_distance(
@@ -157,18 +159,18 @@ class SensitivityTrials:
         return LayerSensitivity(layer=name, macs=macs, weights=weights, **figures)
 
     def get_layers(self, name: str) -> tuple[str, ...]:
-        """The layers of a block; a layer alone."""
+        """Return the layers of a block, or a layer alone."""
         return self.blocks.get(name, (name,))
 
     def find_first_unit(self, layers: Sequence[str]) -> int:
-        """The number of the first part in which it matters whether `layers` are in int8."""
+        """Return the position of the first unit whose output depends on whether `layers` are in int8."""
         names = [name for name, _ in iterate_units(self.deployed.module)]
-        # What is subtracted from pixels belongs to the layer behind it.
+        # The subtraction of the mean belongs to the first layer.
         changing = [*layers, *(PIXEL_MEAN_BUFFER for layer in layers if layer in FIRST_LAYERS)]
         return min(n for n, unit in enumerate(names) for layer in changing if f"{layer}.".startswith(f"{unit}."))
 
     def build_variant(self, layers: Sequence[str]) -> SHViT:
-        """The model with these layers in int8 and all others in float."""
+        """Return the model with these layers in int8 and all others in float."""
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
         ranges = {name: self.recipe.ranges[name] for name in layers}
@@ -176,50 +178,37 @@ class SensitivityTrials:
         return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
 
     def measure_distance(self, logits: Tensor) -> LogitDistance:
-        """How far `logits` are from the float model's."""
-        return LogitDistance(sqnr(self.expected, logits), compute_mean_kl(self.expected, logits))
+        """Compare `logits` with the float model's."""
+        return LogitDistance(*(compare(self.reference_logits, logits.numpy()) for compare in (sqnr, compute_mean_kl)))
 
 
 def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
-    """Logits for what goes into the part of the number `start`, in batches: shape (images, classes)."""
-    parts = [part for _, part in iterate_units(module)][start:]
+    """Compute logits, shape (images, classes), from batches of the input of the unit at `start`."""
+    units = [unit for _, unit in iterate_units(module)][start:]
     logits = []
     for batch in values:
-        for part in parts:
-            batch = part(batch)
+        for unit in units:
+            batch = unit(batch)
         logits.append(module.head(batch.mean((2, 3), keepdim=True).flatten(1)))
     return torch.cat(logits)
 
 
-def sqnr(expected: Tensor, actual: Tensor) -> float:
-    """10 log10(sum r^2 / sum (r - a)^2) in dB, in float64; `inf` where they are equal."""
-    expected, actual = expected.double(), actual.double()
-    return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
-
-
-def compute_mean_kl(expected: Tensor, actual: Tensor) -> float:
-    """Mean of KL(softmax(r) || softmax(a)) over the images in nats, in float64; what is below zero counts as zero."""
-    p, q = expected.double().log_softmax(1), actual.double().log_softmax(1)
-    return float((p.exp() * (p - q)).sum(1).clamp(min=0).mean())
-
-
 def count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Multiply-adds of an image of a shape and elements of the weight, of each dense convolution by name."""
+    """Count, for each dense convolution, the multiply-adds of an image of `shape`, and the elements of the weight."""
     copy = deepcopy(module).to("meta")
-    found: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int]] = {}
 
-    def look(name: str, layer: nn.Conv2d, _: tuple[Tensor, ...], output: Tensor) -> None:
-        weights = layer.weight.numel()
-        found[name] = weights * prod(output.shape[2:]), weights
+    def count_layer(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        weights = layer.get_parameter("weight").numel()
+        counts[name] = weights * prod(output.shape[2:]), weights
 
-    for name, layer in find_dense_convolutions(copy):
-        layer.register_forward_hook(partial(look, name))
-    copy(torch.empty(1, *shape, device="meta"))
-    return found
+    with hook_layers(find_dense_convolutions(copy), count_layer):
+        copy(torch.empty(1, *shape, device="meta"))
+    return counts
 
 
 def get_block_name(layer: str) -> str:
-    """The stem, what leads into a stage, or the block of a stage that a layer belongs to, by its name."""
+    """Return the block of a layer: the stem, the downsampling before a stage, or a block of a stage."""
     parts = layer.split(".")
     if parts[0] != "stages":
         return parts[0]

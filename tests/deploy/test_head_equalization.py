@@ -1,4 +1,4 @@
-"""The equalised head gives the same logits, and int8 serves it better than the head as it was."""
+"""The equalized head has the same logits and a smaller int8 error."""
 
 import pytest
 import torch
@@ -52,5 +52,5 @@ def test_int8_weights_lose_less() -> None:
 
 def test_a_head_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head.EqualizedHead, "forward", lambda self, pooled: self.linear(pooled))
-    with pytest.raises(VerificationFailed, match="the equalised head differs"):
+    with pytest.raises(VerificationFailed, match="the equalized head differs"):
         equalize_head(linear(8, 5, 0))

@@ -227,9 +227,9 @@ def test_what_cannot_be_fine_tuned_is_refused(
         finetune_recipe(deployed, recipe, images.select(range(9)))
     with pytest.raises(InvalidConfig, match="abacus"):
         finetune_recipe(deployed, recipe, images, FinetuneSettings(device="abacus"))
-    with pytest.raises(InvalidConfig, match="learning rate is nan"):
+    with pytest.raises(InvalidConfig, match="nan"):
         FinetuneSettings(learning_rate=float("nan"))
-    with pytest.raises(InvalidConfig, match="learning rate is 128"):
+    with pytest.raises(InvalidConfig, match="128"):
         FinetuneSettings(learning_rate=128)
-    with pytest.raises(InvalidConfig, match="epochs is 0"):
+    with pytest.raises(InvalidConfig, match="`epochs` is 0"):
         FinetuneSettings(epochs=0)

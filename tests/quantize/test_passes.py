@@ -204,7 +204,7 @@ def test_a_step_that_does_not_help_is_not_kept_and_says_so(
             {name: seen.model_copy(update={"output": (0.0, 0.1)}) for name, seen in attempt.ranges.items()}
         )
 
-    monkeypatch.setitem(improvement.steps, step, worse)
+    monkeypatch.setitem(improvement.passes, step, worse)
     (begun, _), (attempt, (gain,)) = improvement.run_passes([step])
     assert attempt is begun
     assert not gain.kept

@@ -1,4 +1,4 @@
-"""What is read of a package: the classes in its code, what it lacks, and what contradicts its Gradle file."""
+"""The check of the app's package: the classes in its code, missing parts, and values that differ from Gradle's."""
 
 import struct
 import sys
@@ -12,10 +12,10 @@ sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from apk import (  # noqa: E402
     BadPackage,
-    list_compiled_classes,
     find_contradictions,
-    read_dex_classes,
     find_missing,
+    list_compiled_classes,
+    read_dex_classes,
     strip_metadata,
 )
 
@@ -35,7 +35,7 @@ uses-permission: name='android.permission.CAMERA'
 
 
 def encode_dex(defined: list[str], named: list[str]) -> bytes:
-    """As much of a dex file as names classes, and defines some of them; "Dalvik Executable format" has the layout."""
+    """Encode the tables of a dex file that name and define classes; see "Dalvik Executable format"."""
     descriptors = [f"L{name.replace('.', '/')};".encode() for name in (*named, *defined)]
     count, header = len(descriptors), 112
     types = header + 4 * count
@@ -76,13 +76,13 @@ WHOLE = {
 }
 
 
-def test_classes_that_a_dex_file_only_names_are_not_in_it() -> None:
+def test_classes_that_a_dex_file_only_names_are_not_listed() -> None:
     assert read_dex_classes(encode_dex(["a.B", "a.C$D"], ["java.lang.Object"])) == {"a.B", "a.C$D"}
-    with pytest.raises(BadPackage, match="no dex file"):
+    with pytest.raises(BadPackage, match="not a dex file"):
         read_dex_classes(b"\xca\xfe\xba\xbe" + bytes(200))
 
 
-def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
+def test_a_complete_package_has_no_faults(tmp_path: Path, assets: Path) -> None:
     assert list(find_missing(write_package(tmp_path / "a.apk", WHOLE), assets, ["a.B", "a.C$D"])) == []
 
 
@@ -92,36 +92,34 @@ def test_a_whole_package_lacks_nothing(tmp_path: Path, assets: Path) -> None:
         ({"resources.arsc": None}, "It has no resources.arsc."),
         ({"assets/models/m/m.pte": None}, "It lacks the asset models/m/m.pte."),
         ({"assets/models/m/m.pte": bytes(63)}, "It lacks the asset models/m/m.pte."),
-        ({"classes.dex": encode_dex(["a.B"], ["a.C$D"])}, "Its code lacks a.C$D."),
+        ({"classes.dex": encode_dex(["a.B"], ["a.C$D"])}, "Its code lacks the class a.C$D."),
     ],
 )
-def test_what_a_package_lacks_is_told(
-    tmp_path: Path, assets: Path, change: dict[str, bytes | None], fault: str
-) -> None:
+def test_a_missing_part_is_a_fault(tmp_path: Path, assets: Path, change: dict[str, bytes | None], fault: str) -> None:
     members = {name: content for name, content in (WHOLE | change).items() if content is not None}
     assert list(find_missing(write_package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
 
 
-def test_a_compressed_model_is_told(tmp_path: Path, assets: Path) -> None:
-    made = write_package(tmp_path / "a.apk", WHOLE, stored=".nothing")
-    assert list(find_missing(made, assets, [])) == ["models/m/m.pte is compressed."]
+def test_a_compressed_model_is_a_fault(tmp_path: Path, assets: Path) -> None:
+    package = write_package(tmp_path / "a.apk", WHOLE, stored=".nothing")
+    assert list(find_missing(package, assets, [])) == ["models/m/m.pte is compressed."]
 
 
-def test_a_package_says_what_its_gradle_file_says() -> None:
+def test_a_value_that_differs_from_the_gradle_file_is_a_fault() -> None:
     assert list(find_contradictions(BADGING, SETTINGS)) == []
-    (told,) = find_contradictions(BADGING.replace("sdkVersion:'26'", "sdkVersion:'24'"), SETTINGS)
-    assert told == "sdkVersion is 24 in it, and 26 in build.gradle.kts."
-    (told,) = find_contradictions(BADGING + "application-debuggable\n", SETTINGS)
-    assert "debugged" in told
+    (fault,) = find_contradictions(BADGING.replace("sdkVersion:'26'", "sdkVersion:'24'"), SETTINGS)
+    assert fault == "sdkVersion is 24, but 26 in build.gradle.kts."
+    (fault,) = find_contradictions(BADGING + "application-debuggable\n", SETTINGS)
+    assert "debuggable" in fault
 
 
-def test_of_a_jar_only_its_classes_go_into_a_package(tmp_path: Path) -> None:
+def test_only_the_classes_of_a_jar_are_packaged(tmp_path: Path) -> None:
     jar = write_package(tmp_path / "a.jar", {"a/B.class": b"b", "META-INF/versions/9/a/B.class": b"", "a/b.txt": b""})
     with zipfile.ZipFile(strip_metadata(jar, tmp_path / "b.jar")) as archive:
         assert archive.namelist() == ["a/B.class"]
 
 
-def test_compiled_classes_have_dots_and_no_suffix(tmp_path: Path) -> None:
+def test_class_names_have_dots_and_no_suffix(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/B$C.class").touch()
     assert list_compiled_classes([tmp_path]) == {"a.B$C"}

@@ -1,4 +1,4 @@
-"""What the check of the Gradle project finds without a compiler: catalog, modules, rules and wrapper."""
+"""The check of the Gradle project without a compiler: catalog, modules, rules and wrapper."""
 
 import shutil
 import sys
@@ -11,13 +11,13 @@ sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from gradle_files import (  # noqa: E402
     BadGradle,
-    format_accessors,
     find_alias_faults,
-    format_script_function,
     find_module_faults,
-    read_project,
     find_rule_faults,
     find_wrapper_faults,
+    format_accessors,
+    format_script_function,
+    read_project,
     write_kotlin_sources,
 )
 
@@ -26,7 +26,7 @@ PROJECT = ROOT / "android_demo"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The project's Gradle files and rules alone."""
+    """A copy of the project's Gradle files and rules."""
     for path in [
         *PROJECT.glob("*.kts"),
         *PROJECT.glob("*/*.kts"),
@@ -40,13 +40,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def find_faults(folder: Path) -> list[str]:
-    found = read_project(folder)
-    return [
-        *find_alias_faults(found),
-        *find_module_faults(found),
-        *find_rule_faults(found),
-        *find_wrapper_faults(found),
-    ]
+    project = read_project(folder)
+    checks = (find_alias_faults, find_module_faults, find_rule_faults, find_wrapper_faults)
+    return [fault for check in checks for fault in check(project)]
 
 
 def replace_once(path: Path, right: str, wrong: str) -> None:
@@ -55,7 +51,7 @@ def replace_once(path: Path, right: str, wrong: str) -> None:
     path.write_text(text.replace(right, wrong))
 
 
-def test_the_project_agrees_with_itself(copy: Path) -> None:
+def test_the_project_is_consistent(copy: Path) -> None:
     assert find_faults(copy) == []
 
 
@@ -64,30 +60,30 @@ def test_the_project_agrees_with_itself(copy: Path) -> None:
     [
         ("shvit/build.gradle.kts", "libs.executorch.android", "libs.executorch", "libs.executorch is used"),
         ("shvit/build.gradle.kts", "libs.executorch.android", "libs.junit", "libs.executorch.android is defined"),
-        ("gradle/libs.versions.toml", 'junit = "4.13.2"\n', "", "The version junit is referred to"),
+        ("gradle/libs.versions.toml", 'junit = "4.13.2"\n', "", "The version junit is used"),
         ("gradle/libs.versions.toml", "[libraries]", 'spare = "1"\n[libraries]', "The version spare is defined"),
-        ("settings.gradle.kts", '":shvit", ', "", "The module shvit is there"),
+        ("settings.gradle.kts", '":shvit", ', "", "The module shvit is not included"),
         ("app/build.gradle.kts", 'project(":shvit")', 'project(":shwit")', "A module depends on shwit"),
         ("app/build.gradle.kts", "minSdk = 26", "minSdk = 24", "minSdk is 24 and 26"),
         ("app/build.gradle.kts", "proguard-rules.pro", "proguard.pro", "app/build.gradle.kts names proguard.pro"),
         ("gradle/wrapper/gradle-wrapper.properties", "gradle-9.6.1", "gradle-9.5.0", "needs Gradle 9.6 or newer"),
         ("gradle/wrapper/gradle-wrapper.properties", "Sha256Sum=", "Sha256Sum=0", "no SHA-256"),
-        ("gradle/wrapper/gradle-wrapper.properties", "services.gradle.org", "gradle.example", "of Gradle's own"),
-        ("gradle/libs.versions.toml", 'android = "9.4.1"', 'android = "10.0.0"', "Nobody wrote down"),
+        ("gradle/wrapper/gradle-wrapper.properties", "services.gradle.org", "gradle.example", "from Gradle's site"),
+        ("gradle/libs.versions.toml", 'android = "9.4.1"', 'android = "10.0.0"', "LEAST_GRADLE does not list"),
     ],
 )
-def test_a_contradiction_is_told(copy: Path, file: str, right: str, wrong: str, fault: str) -> None:
+def test_an_inconsistency_is_a_fault(copy: Path, file: str, right: str, wrong: str, fault: str) -> None:
     replace_once(copy / file, right, wrong)
-    assert any(fault in told for told in find_faults(copy)), find_faults(copy)
+    assert any(fault in sentence for sentence in find_faults(copy)), find_faults(copy)
 
 
-def test_a_catalog_that_is_no_toml_is_refused(copy: Path) -> None:
+def test_a_catalog_that_is_not_toml_is_rejected(copy: Path) -> None:
     replace_once(copy / "gradle/libs.versions.toml", "[versions]", "[versions")
-    with pytest.raises(BadGradle, match="no TOML"):
+    with pytest.raises(BadGradle, match="not TOML"):
         read_project(copy)
 
 
-def test_every_script_becomes_a_function_on_what_gradle_hands_it(tmp_path: Path) -> None:
+def test_every_script_becomes_an_extension_function(tmp_path: Path) -> None:
     names = {path.name for path in write_kotlin_sources(read_project(PROJECT), tmp_path / "scripts")}
     kinds = {"ApplicationScript.kt", "LibraryScript.kt", "JvmScript.kt"}
     assert names == {"Libs.kt", "Settings.kt", "Root.kt", *kinds}
@@ -104,7 +100,7 @@ def test_every_script_becomes_a_function_on_what_gradle_hands_it(tmp_path: Path)
     ]
 
 
-def test_accessors_have_dots_where_aliases_have_hyphens() -> None:
+def test_accessors_have_dots_instead_of_hyphens() -> None:
     catalog = {
         "versions": {"tool-kit": "1.0"},
         "libraries": {"a-b": {"module": "x:y"}, "a-c": {"module": "x:z"}},
@@ -118,8 +114,8 @@ def test_accessors_have_dots_where_aliases_have_hyphens() -> None:
     )
 
 
-def test_the_wrapper_is_the_one_that_gradle_publishes() -> None:
-    """Its checksums: gradle.org/release-checksums for the jar, which is that of Gradle 9.4."""
+def test_the_wrapper_equals_the_published_one() -> None:
+    """The checksum is Gradle 9.4's in gradle.org/release-checksums."""
     from hashlib import sha256
 
     jar = (PROJECT / "gradle/wrapper/gradle-wrapper.jar").read_bytes()

@@ -1,4 +1,4 @@
-"""What classes name of Android is held against signatures and levels; planted mistakes can still be planted."""
+"""The check of Android members against signatures and API levels; planted mistakes can still be planted."""
 
 import re
 import sys
@@ -58,10 +58,10 @@ declare module java {
 """
 
 
-def find_in_declarations(tmp_path: Path, *named: MemberUse, least: int = 26) -> list[str]:
+def find_in_declarations(tmp_path: Path, *uses: MemberUse, least: int = 26) -> list[str]:
     file = tmp_path / "declarations.d.ts"
     file.write_text(DECLARATIONS)
-    return list(find_faults(named, parse_signatures(file), least))
+    return list(find_faults(uses, parse_signatures(file), least))
 
 
 def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str = "android.os.Power") -> MemberUse:
@@ -69,7 +69,7 @@ def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str 
 
 
 @pytest.mark.parametrize(
-    "named",
+    "use",
     [
         build_use("heat"),
         build_use("heat", 1, level=30),
@@ -83,12 +83,12 @@ def build_use(name: str, parameters: int | None = 0, level: int = 0, owner: str 
     ],
     ids=str,
 )
-def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: MemberUse) -> None:
-    assert find_in_declarations(tmp_path, named) == []
+def test_an_existing_or_guarded_member_has_no_fault(tmp_path: Path, use: MemberUse) -> None:
+    assert find_in_declarations(tmp_path, use) == []
 
 
 @pytest.mark.parametrize(
-    ("named", "since", "sure"),
+    ("use", "since", "guaranteed"),
     [
         (build_use("heat", 1), 30, 26),
         (build_use("heat", 1, level=29), 30, 29),
@@ -98,22 +98,24 @@ def test_what_is_there_or_guarded_is_taken(tmp_path: Path, named: MemberUse) -> 
     ],
     ids=str,
 )
-def test_what_is_newer_than_what_is_sure_is_a_fault(tmp_path: Path, named: MemberUse, since: int, sure: int) -> None:
-    (fault,) = find_in_declarations(tmp_path, named)
-    assert fault.endswith(f"came with API {since}, and only {sure} is sure here.")
+def test_a_member_newer_than_the_guaranteed_level_is_a_fault(
+    tmp_path: Path, use: MemberUse, since: int, guaranteed: int
+) -> None:
+    (fault,) = find_in_declarations(tmp_path, use)
+    assert fault.endswith(f"needs API {since}, but only {guaranteed} is guaranteed here.")
 
 
 @pytest.mark.parametrize(
-    "named",
+    "use",
     [build_use("cool"), build_use("heat", 2), build_use("heat", None), build_use("on", owner="android.os.Invented")],
     ids=str,
 )
-def test_what_android_does_not_have_is_a_fault(tmp_path: Path, named: MemberUse) -> None:
-    (fault,) = find_in_declarations(tmp_path, named)
-    assert fault.startswith(f"Some.kt:1: Android has no {named.owner}.{named.name}")
+def test_a_member_that_android_does_not_have_is_a_fault(tmp_path: Path, use: MemberUse) -> None:
+    (fault,) = find_in_declarations(tmp_path, use)
+    assert fault.startswith(f"Some.kt:1: Android has no {use.owner}.{use.name}")
 
 
-def test_a_newer_phone_at_least_needs_fewer_guards(tmp_path: Path) -> None:
+def test_a_higher_min_sdk_needs_fewer_guards(tmp_path: Path) -> None:
     assert find_in_declarations(tmp_path, build_use("heat", 1), least=30) == []
 
 
@@ -135,6 +137,6 @@ def test_each_mistake_can_be_planted(mistake, tmp_path: Path) -> None:
         mistake.plant(tmp_path)
 
 
-def test_there_are_ten_mistakes_in_the_library_and_ten_in_the_app() -> None:
+def test_ten_mistakes_are_in_the_library_and_ten_in_the_app() -> None:
     assert len({mistake.what for mistake in MISTAKES}) == len(MISTAKES) == 20
     assert sum(mistake.file.startswith(LIBRARY) for mistake in MISTAKES) == 10

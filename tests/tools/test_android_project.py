@@ -1,4 +1,4 @@
-"""What no compiler sees of the Android project: its versions, its catalog, its modules and its texts."""
+"""Properties of the Android project that no compiler checks: versions, catalog, modules and texts."""
 
 import json
 import re
@@ -18,19 +18,19 @@ def test_the_app_runs_programs_on_the_executorch_that_they_are_made_with() -> No
     assert f"executorch=={CATALOG['versions']['executorch']}" in dependencies
 
 
-def test_gradle_would_take_the_compiler_that_the_tests_take() -> None:
+def test_gradle_and_the_tests_use_the_same_compiler() -> None:
     wanted = json.loads((ROOT / "tools/android/package.json").read_text())["devDependencies"]["kotlin-compiler"]
     locked = json.loads((ROOT / "tools/android/package-lock.json").read_text())["packages"]
     assert CATALOG["versions"]["kotlin"] == wanted == locked["node_modules/kotlin-compiler"]["version"]
     assert locked["node_modules/kotlin-compiler"]["integrity"].startswith("sha512-")
 
 
-def test_modules_are_built_with_and_for_what_the_project_says() -> None:
+def test_modules_have_the_projects_sdk_levels() -> None:
     for name in ("shvit", "app"):
         assert re.findall(r"(compileSdk|minSdk) = (\d+)", SCRIPTS[name]) == [("compileSdk", "36"), ("minSdk", "26")]
 
 
-def test_the_app_shows_every_text_that_it_has_and_has_none_outside_its_resources() -> None:
+def test_every_text_is_a_resource_and_every_resource_is_used() -> None:
     strings = ET.parse(RESOURCES / "values/strings.xml").getroot()
     names = {element.get("name", "") for element in strings}
     kotlin = "".join(path.read_text() for path in (PROJECT / "app/src/main").rglob("*.kt"))
@@ -44,17 +44,17 @@ def test_the_app_shows_every_text_that_it_has_and_has_none_outside_its_resources
             assert not literal, f"{path.name}: {literal}"
 
 
-def test_text_grows_with_the_size_that_a_person_chose() -> None:
+def test_text_sizes_follow_the_system_setting() -> None:
     for path in RESOURCES.rglob("*.xml"):
         sizes = re.findall(r'textSize(?:="|">)([^"<]+)', path.read_text())
         assert all(size.endswith("sp") for size in sizes), path.name
 
 
-def test_colours_of_the_night_are_those_of_the_day() -> None:
+def test_dark_mode_defines_the_same_colors() -> None:
     day, night = (
         {element.get("name") for element in ET.parse(RESOURCES / folder / "colors.xml").getroot()}
         for folder in ("values", "values-night")
     )
-    # The icon's background is the same at night.
+    # The icon's background is the same in dark mode.
     assert night < day
     assert all(name and name.startswith("icon_") for name in day - night)

@@ -1,4 +1,4 @@
-"""What the check of the app's resources reads of Gradle files, manifest and layouts; aapt2 itself is not run."""
+"""The check of the app's resources, without running aapt2: Gradle files, manifest and layouts."""
 
 import sys
 import xml.etree.ElementTree as ET
@@ -15,17 +15,17 @@ from resources import (  # noqa: E402
     check_classes,
     check_permissions,
     list_components,
-    merge_manifest,
     list_permissions,
-    read_setting,
     list_view_classes,
+    merge_manifest,
+    read_setting,
 )
 
 APP = ROOT / "android_demo/app"
 SCREENS = {f"dev.shvit.demo.{name}Activity" for name in ("Live", "Photo", "Models", "Benchmark", "Check")}
 
 
-def test_settings_are_those_of_the_gradle_file() -> None:
+def test_settings_come_from_the_gradle_file() -> None:
     script = (APP / "build.gradle.kts").read_text()
     assert read_setting(script, "namespace") == "dev.shvit.demo"
     assert (read_setting(script, "minSdk"), read_setting(script, "targetSdk")) == ("26", "36")
@@ -33,7 +33,7 @@ def test_settings_are_those_of_the_gradle_file() -> None:
         read_setting(script, "maxSdk")
 
 
-def test_the_manifest_names_its_package_and_its_classes_in_full(tmp_path: Path) -> None:
+def test_the_manifest_has_full_package_and_class_names(tmp_path: Path) -> None:
     manifest = merge_manifest(APP / "src/main/AndroidManifest.xml", "dev.shvit.demo", tmp_path / "AndroidManifest.xml")
     assert ET.parse(manifest).getroot().get("package") == "dev.shvit.demo"
     assert 'android:authorities="dev.shvit.demo.reports"' in manifest.read_text()
@@ -44,7 +44,7 @@ def test_views_of_the_app_are_found_in_its_layouts() -> None:
     assert set(list_view_classes(APP / "src/main/res")) == {"dev.shvit.demo.HistogramView"}
 
 
-def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
+def test_a_missing_class_is_rejected(tmp_path: Path) -> None:
     resources = LinkedResources(tmp_path, tmp_path, ("dev.shvit.demo.LiveActivity", "dev.shvit.demo.Chek"), ())
     written = tmp_path / "dev/shvit/demo/LiveActivity.class"
     written.parent.mkdir(parents=True)
@@ -56,11 +56,11 @@ def test_a_class_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
     check_classes(resources, tmp_path)
 
 
-def test_a_permission_that_the_manifest_does_not_ask_for_is_refused(tmp_path: Path) -> None:
+def test_a_permission_missing_in_the_manifest_is_rejected(tmp_path: Path) -> None:
     asked = tuple(list_permissions(APP / "src/main/AndroidManifest.xml"))
     assert asked == ("android.permission.CAMERA",)
     (tmp_path / "Live.class").write_bytes(b"\x00\x01\x00\x19android.permission.CAMERA\x01")
     check_permissions(LinkedResources(tmp_path, tmp_path, (), asked), tmp_path)
     (tmp_path / "Voice.class").write_bytes(b"\x01\x00\x1fandroid.permission.RECORD_AUDIO\x01")
-    with pytest.raises(BadResources, match=r"does not ask for android\.permission\.RECORD_AUDIO"):
+    with pytest.raises(BadResources, match=r"lacks android\.permission\.RECORD_AUDIO"):
         check_permissions(LinkedResources(tmp_path, tmp_path, (), asked), tmp_path)

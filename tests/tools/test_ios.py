@@ -1,4 +1,4 @@
-"""Swift on Linux: what is missing is said, and what fails leaves nothing that looks finished."""
+"""Swift on Linux: missing tools are errors, and a failure leaves no incomplete toolchain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ linux = pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere Swift
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder in which programs are found; empty."""
+    """An empty folder, the only one in $PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -39,7 +39,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the toolchain would be."""
+    """The toolchain's folder, which does not exist."""
     place = tmp_path / "cache" / "swift"
     monkeypatch.setenv("SHVIT_SWIFT", str(place))
     return place
@@ -59,7 +59,7 @@ def test_the_folder_is_in_the_cache_unless_one_is_chosen(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("says", "enough"),
+    ("version", "is_new_enough"),
     [
         ("Apple Swift version 6.1 (swiftlang-6.1.0.110.21)", True),
         ("Swift version 10.0 (swift-10.0-RELEASE)", True),
@@ -67,20 +67,20 @@ def test_the_folder_is_in_the_cache_unless_one_is_chosen(monkeypatch: pytest.Mon
         ("python-swiftclient 4.2.0", False),
     ],
 )
-def test_a_swift_of_the_machine_is_used_where_it_is_new_enough(programs: Path, says: str, enough: bool) -> None:
-    write_program(programs, "swift", f"echo '{says}'")
-    assert swift.has_swift() == enough
-    if enough:
+def test_an_installed_swift_is_used_if_it_is_new_enough(programs: Path, version: str, is_new_enough: bool) -> None:
+    write_program(programs, "swift", f"echo '{version}'")
+    assert swift.has_swift() == is_new_enough
+    if is_new_enough:
         assert swift.build_command(["swift", "test"]) == ["swift", "test"]
 
 
-def test_without_swift_and_apt_it_is_said_what_to_install(programs: Path, folder: Path) -> None:
+def test_without_swift_and_apt_the_error_names_the_missing_tools(programs: Path, folder: Path) -> None:
     with pytest.raises(ToolMissing, match="no swift on this machine, and no apt-get and no dpkg-deb and no unshare"):
         swift.build_command(["swift", "test"])
     assert not folder.exists()
 
 
-def test_a_failed_download_tells_what_apt_said_and_leaves_no_toolchain(programs: Path, folder: Path) -> None:
+def test_a_failed_download_shows_apts_error_and_leaves_no_toolchain(programs: Path, folder: Path) -> None:
     write_program(programs, "apt-get", "echo 'E: Unable to locate package swiftlang' >&2; exit 100")
     write_program(programs, "dpkg-deb", "exit 1")
     write_program(programs, "unshare", "exit 0")
@@ -90,7 +90,7 @@ def test_a_failed_download_tells_what_apt_said_and_leaves_no_toolchain(programs:
     assert not list(folder.parent.glob(".shvit-*"))
 
 
-def test_mirrors_are_those_of_the_machine_once_each(programs: Path) -> None:
+def test_each_mirror_of_the_machine_is_listed_once(programs: Path) -> None:
     lines = [
         "'http://one.example/debian/dists/bookworm/InRelease' a_InRelease 0 ",
         "'http://one.example/debian/dists/bookworm-updates/InRelease' b_InRelease 0 ",
@@ -100,9 +100,9 @@ def test_mirrors_are_those_of_the_machine_once_each(programs: Path) -> None:
     assert swift.list_mirrors() == ["http://one.example/debian", "https://two.example/security"]
 
 
-def test_a_machine_without_mounts_of_ones_own_is_told_so(programs: Path, tmp_path: Path) -> None:
+def test_a_machine_without_mount_namespaces_is_an_error(programs: Path, tmp_path: Path) -> None:
     write_program(programs, "unshare", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1")
-    with pytest.raises(ToolMissing, match=r"mounts of its own\.\n.*Operation not permitted\n.*SYS_ADMIN"):
+    with pytest.raises(ToolMissing, match=r"mount namespaces\.\n.*Operation not permitted\n.*SYS_ADMIN"):
         swift.build_enter_command(tmp_path, ["swift", "test"])
 
 
@@ -121,7 +121,7 @@ def test_an_error_has_no_traceback_and_exit_status_2(tmp_path: Path) -> None:
 
 
 def run_coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]:
-    """Of two sources, 9 of 10 and 1 of 10 lines covered, and of a test that does not count."""
+    """Run the tool on two sources with 9 and 1 of 10 covered lines, and on a test, which does not count."""
     sources = tmp_path / "Sources"
     files = [(sources / "Kit/A.swift", 9), (sources / "Kit/B.swift", 1), (tmp_path / "Tests/T.swift", 10)]
     export = {
@@ -141,19 +141,19 @@ def run_coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_coverage_is_that_of_the_sources_alone(tmp_path: Path) -> None:
+def test_coverage_counts_only_the_sources(tmp_path: Path) -> None:
     enough = run_coverage(tmp_path, 50)
     assert enough.returncode == 0
-    assert " 50.0%    20 lines  in all; at least 50% are asked" in enough.stdout
+    assert " 50.0%    20 lines  in total, at least 50% required" in enough.stdout
 
 
 def test_too_little_coverage_fails(tmp_path: Path) -> None:
     too_little = run_coverage(tmp_path, 51)
     assert too_little.returncode == 1
-    assert "50.0% of the lines in Sources are covered, and 51% are asked" in too_little.stderr
+    assert "50.0% of the lines in Sources are covered, but 51% are required" in too_little.stderr
 
 
-def test_pictures_of_goldens_are_decoded_under_the_hash_of_their_jpeg(tmp_path: Path) -> None:
+def test_decoded_pictures_are_named_after_the_jpegs_hash(tmp_path: Path) -> None:
     command = [sys.executable, str(TOOLS / "decode_pictures.py"), str(tmp_path), str(FIXTURES)]
     subprocess.run(command, check=True)
     pictures = sorted(FIXTURES.glob("goldens/*.goldens/*.jpg"))
@@ -164,7 +164,7 @@ def test_pictures_of_goldens_are_decoded_under_the_hash_of_their_jpeg(tmp_path: 
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
-def test_an_interface_names_its_module_and_the_documentation_that_it_follows(stub: Path) -> None:
+def test_an_interface_names_its_module_and_its_documentation(stub: Path) -> None:
     lines = stub.read_text().splitlines()
     assert lines[0] == "// swift-interface-format-version: 1.0"
     assert lines[2].startswith(f"// swift-module-flags: -module-name {stub.stem} ")
@@ -173,7 +173,7 @@ def test_an_interface_names_its_module_and_the_documentation_that_it_follows(stu
 
 
 def write_compiler(programs: Path, script: str) -> None:
-    """A machine's own Swift, whose compiler is a script; it finds the tools that scripts need."""
+    """Install a fake Swift whose compiler is a shell script."""
     write_program(programs, "swift", "echo 'Swift version 6.1 (swift-6.1-RELEASE)'")
     write_program(programs, "swiftc", f"PATH=/usr/bin:/bin; {script}")
 
@@ -185,21 +185,21 @@ def module(tmp_path: Path) -> typecheck.SwiftModule:
     return typecheck.SwiftModule("Kit", tmp_path / "Kit", ("-parse-as-library",))
 
 
-def test_every_source_is_checked_as_for_a_build(programs: Path, module: typecheck.SwiftModule, tmp_path: Path) -> None:
+def test_every_source_is_checked_as_in_a_build(programs: Path, module: typecheck.SwiftModule, tmp_path: Path) -> None:
     write_compiler(programs, 'echo "$@"')
-    said = typecheck.check_module(module, tmp_path / "build").stdout.split()
-    assert {"-warnings-as-errors", "-emit-sil", "-parse-as-library", str(typecheck.STUBS)} <= set(said)
-    assert said[said.index("-swift-version") + 1] == "6"
-    assert said[-1] == str(tmp_path / "Kit/Deep/A.swift")
-    # The compiler deletes its output where it fails: a device in its place would be gone from the machine.
-    assert Path(said[said.index("-o") + 1]).is_relative_to(tmp_path / "build")
+    options = typecheck.check_module(module, tmp_path / "build").stdout.split()
+    assert {"-warnings-as-errors", "-emit-sil", "-parse-as-library", str(typecheck.STUBS)} <= set(options)
+    assert options[options.index("-swift-version") + 1] == "6"
+    assert options[-1] == str(tmp_path / "Kit/Deep/A.swift")
+    # A failing compiler deletes its output file, even a device.
+    assert Path(options[options.index("-o") + 1]).is_relative_to(tmp_path / "build")
 
 
-def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
+def test_a_failing_module_ends_the_check_with_the_compilers_errors(
     programs: Path, module: typecheck.SwiftModule, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_compiler(programs, "echo 'A.swift:1:1: error: wrong' >&2; exit 1")
-    with pytest.raises(SystemExit, match=r"A\.swift:1:1: error: wrong\n.*Kit does not pass"):
+    with pytest.raises(SystemExit, match=r"A\.swift:1:1: error: wrong\n.*Kit fails the type check"):
         typecheck.check_all([module, module])
     assert capsys.readouterr().out == ""
 
@@ -213,7 +213,7 @@ def test_a_module_that_fails_ends_the_check_with_what_the_compiler_said(
     ],
     ids=["in its source", "not at all", "by another failure"],
 )
-def test_a_planted_mistake_counts_where_it_is_found(
+def test_a_planted_mistake_counts_if_its_source_has_an_error(
     programs: Path, module: typecheck.SwiftModule, tmp_path: Path, script: str, found: bool
 ) -> None:
     write_compiler(programs, script)
@@ -224,7 +224,7 @@ def test_a_planted_mistake_counts_where_it_is_found(
     assert (module.folder / "Deep/A.swift").read_text() == "let answer = 42\n"
 
 
-def test_a_mistake_that_cannot_be_planted_is_no_mistake_missed(module: typecheck.SwiftModule, tmp_path: Path) -> None:
+def test_a_mistake_that_cannot_be_planted_is_an_error(module: typecheck.SwiftModule, tmp_path: Path) -> None:
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43", module)
     with pytest.raises(ValueError, match="0 times, not once: 41"):
         mistakes.is_found(mistake, tmp_path / "planted")

@@ -1,4 +1,4 @@
-"""What only a newer system has is found where nothing asks for that system, and nowhere else."""
+"""Types that need a newer iOS are found if, and only if, no availability check guards them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from availability import UnguardedUse, find_marked_types, find_unguarded
 TYPES = {"MLComputePlan": "17.4"}
 
 
-def test_marked_types_are_those_of_the_interfaces(tmp_path: Path) -> None:
+def test_marked_types_are_read_from_the_interfaces(tmp_path: Path) -> None:
     (tmp_path / "A.swiftinterface").write_text(
         "@available(iOS 17.4, macOS 14.4, *)\npublic final class MLComputePlan {\n}\n"
         "public class MLModel {}\n@available(iOS 18.0, *)\nopen class MLState: NSObject {}\n"
@@ -28,7 +28,7 @@ def test_marked_types_are_those_of_the_interfaces(tmp_path: Path) -> None:
     ],
     ids=["guard", "if", "declaration", "another name"],
 )
-def test_what_is_guarded_is_right(source: str) -> None:
+def test_a_guarded_use_is_not_found(source: str) -> None:
     assert list(find_unguarded(f"func plan() {{\n{source}\n}}", TYPES)) == []
 
 
@@ -43,5 +43,5 @@ def test_what_is_guarded_is_right(source: str) -> None:
     ],
     ids=["nothing", "another function", "else", "an older system", "another declaration"],
 )
-def test_what_is_not_is_found(source: str, line: int) -> None:
+def test_an_unguarded_use_is_found(source: str, line: int) -> None:
     assert list(find_unguarded(source, TYPES)) == [UnguardedUse(line, "MLComputePlan", "17.4")]

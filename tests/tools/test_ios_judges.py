@@ -1,4 +1,4 @@
-"""What Swift made is judged: pixels by an artifact's answers, reports by the command that a person would type."""
+"""The checks of Swift's output: pixels against an artifact's logits, reports against `shvit-mobile devices`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANIFESTS = FIXTURES / "manifest"
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """In a folder of its name, as a model in an app."""
+    """An artifact in a folder of its name, like a model in an app."""
     folder = tmp_path_factory.mktemp("models") / "model"
     folder.mkdir()
     return lower(
@@ -42,7 +42,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture
 def pixels(artifact: Artifact, tmp_path: Path) -> Path:
-    """As Swift would leave them where it did all right."""
+    """The pixels that a correct Swift test would write."""
     (place,) = artifact.path.parent.glob("*.goldens")
     (tmp_path / "model").mkdir()
     for golden in Goldens.load(place / "goldens.json").images:
@@ -55,13 +55,13 @@ def compare_with_runner(artifact: Artifact, pixels: Path) -> list[judge_pixels.P
     return list(judge_pixels.compare_pixels(pixels, artifact.path.parent.parent, judge))
 
 
-def test_pixels_that_are_pythons_own_pass(artifact: Artifact, pixels: Path) -> None:
+def test_pythons_own_pixels_pass(artifact: Artifact, pixels: Path) -> None:
     found = compare_with_runner(artifact, pixels)
     assert len(found) == 4
     assert all(one.passed and one.difference == 0 and one.logits == 0 for one in found)
 
 
-def test_pixels_of_exchanged_colours_or_a_shifted_picture_do_not(artifact: Artifact, pixels: Path) -> None:
+def test_swapped_colors_or_a_shifted_picture_fail(artifact: Artifact, pixels: Path) -> None:
     first, second, *_ = sorted((pixels / "model").iterdir())
     values = np.frombuffer(first.read_bytes(), np.uint8).reshape(*SIZE, 3)
     first.write_bytes(values[..., ::-1].tobytes())
@@ -72,7 +72,7 @@ def test_pixels_of_exchanged_colours_or_a_shifted_picture_do_not(artifact: Artif
     assert all(one.difference > 1 and one.logits > 0 for one in found[:2])
 
 
-def test_pixels_near_enough_pass_unless_the_class_is_another(artifact: Artifact, pixels: Path) -> None:
+def test_pixels_within_the_tolerance_pass_unless_the_class_differs(artifact: Artifact, pixels: Path) -> None:
     first = min((pixels / "model").iterdir())
     values = np.frombuffer(first.read_bytes(), np.uint8).astype(int)
     first.write_bytes(np.where(values < 255, values + 1, 254).astype(np.uint8).tobytes())
@@ -81,7 +81,7 @@ def test_pixels_near_enough_pass_unless_the_class_is_another(artifact: Artifact,
     assert one.passed == (one.swift == one.python)
 
 
-def test_a_picture_that_swift_left_out_is_missed(artifact: Artifact, pixels: Path) -> None:
+def test_missing_pixels_are_an_error(artifact: Artifact, pixels: Path) -> None:
     max((pixels / "model").iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
         compare_with_runner(artifact, pixels)
@@ -94,7 +94,7 @@ def build_steady_result(result: DeviceResult, milliseconds: float, rounds: int) 
 
 
 def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int = 7, **changes: Any) -> Path:
-    """A phone's report in which every inference takes as long."""
+    """Write a phone's report in which every inference takes equally long."""
     report = DeviceReport.load(FIXTURES / "device_report" / "iphone-13.json")
     results = [{**build_steady_result(one, milliseconds, rounds), **changes} for one in report.results]
     path = folder / f"{file}.json"
@@ -102,26 +102,26 @@ def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int 
     return path
 
 
-def test_a_report_as_fast_as_before_is_taken_and_a_slower_one_is_told(tmp_path: Path) -> None:
+def test_an_equally_fast_report_passes_and_a_slower_one_fails(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10)
     assert judge_reports.find_faults(write_report_file(tmp_path, "now", 10.1), MANIFESTS, 0) == []
     assert judge_reports.find_faults(write_report_file(tmp_path, "slower", 12), MANIFESTS, 1) == []
-    assert "it ends with 1, not with 0." in judge_reports.find_faults(tmp_path / "slower.json", MANIFESTS, 0)
-    assert "it ends with 0, not with 1." in judge_reports.find_faults(tmp_path / "now.json", MANIFESTS, 1)
+    assert "the exit status is 1, not 0." in judge_reports.find_faults(tmp_path / "slower.json", MANIFESTS, 0)
+    assert "the exit status is 0, not 1." in judge_reports.find_faults(tmp_path / "now.json", MANIFESTS, 1)
 
 
-def test_a_report_of_too_few_rounds_leaves_its_rows_open(tmp_path: Path) -> None:
+def test_too_few_rounds_leave_the_rows_undecided(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10, rounds=6)
-    told = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, rounds=6), MANIFESTS, 0)
-    assert len(told) == 12
-    assert all("too few rounds for an interval" in sentence for sentence in told)
+    faults = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, rounds=6), MANIFESTS, 0)
+    assert len(faults) == 12
+    assert all("too few rounds for an interval" in sentence for sentence in faults)
 
 
-def test_a_report_of_unknown_artifacts_or_without_goldens_is_told(tmp_path: Path) -> None:
+def test_unknown_artifacts_and_missing_golden_checks_are_faults(tmp_path: Path) -> None:
     write_report_file(tmp_path, "earlier", 10)
-    told = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, golden=None), MANIFESTS, 0)
-    assert len(told) == 12
-    assert all("has no golden check" in sentence for sentence in told)
+    faults = judge_reports.find_faults(write_report_file(tmp_path, "now", 10, golden=None), MANIFESTS, 0)
+    assert len(faults) == 12
+    assert all("has no passed golden check" in sentence for sentence in faults)
     write_report_file(tmp_path, "earlier", 10, name="other.mlpackage", artifact_sha256="0" * 64)
     other = write_report_file(tmp_path, "now", 10, name="other.mlpackage", artifact_sha256="0" * 64)
     assert "other.mlpackage is not among the artifacts." in judge_reports.find_faults(other, MANIFESTS, 0)

@@ -1,4 +1,4 @@
-"""The check of the Xcode project finds what would keep Xcode from opening, building or running it."""
+"""The check of the Xcode project finds errors that would keep Xcode from opening, building or running it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Change = Callable[[Path], None]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy that may be broken, with the folders around it and none of what lies in them but packages and icons."""
+    """A copy of the project with the folders around it, which are empty except for packages and icons."""
     demo = PROJECT.parent
     shutil.copytree(PROJECT, tmp_path / PROJECT.name)
     for name in ("SHViTDemo/Models", "SHViTDemoTests", "SHViTDemoPerformanceTests", "SHViTKit"):
@@ -31,8 +31,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / PROJECT.name
 
 
-def make_replacement(file: str, pattern: str, new: str) -> Change:
-    """Changes the first place that fits, which there has to be."""
+def replace(file: str, pattern: str, new: str) -> Change:
+    """Return a change that replaces the first match of a pattern."""
 
     def change(project: Path) -> None:
         text, count = re.subn(pattern, new, (project / file).read_text(), count=1)
@@ -51,11 +51,11 @@ OBJECTS = "project.pbxproj"
 SCHEME = "xcshareddata/xcschemes/SHViTDemo.xcscheme"
 
 
-def test_the_project_as_it_is_has_no_problem() -> None:
+def test_the_project_has_no_problem() -> None:
     assert find_problems(PROJECT) == []
 
 
-def test_versions_that_stand_in_several_places_are_one() -> None:
+def test_versions_in_several_files_are_equal() -> None:
     kit = PROJECT.parent / "SHViTKit"
     project = tomllib.loads((PROJECT.parents[1] / "pyproject.toml").read_text())["project"]
     settings = [
@@ -66,9 +66,11 @@ def test_versions_that_stand_in_several_places_are_one() -> None:
     assert {*own, *marketed} == {project["version"]}
 
     fetched = re.findall(r'branch: "swiftpm-(.+)"', (kit / "Package.swift").read_text())
-    told = re.findall(r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text())
+    linked = re.findall(
+        r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text()
+    )
     (exporter,) = (part for part in project["dependencies"] if part.startswith("executorch"))
-    assert [f"executorch=={version}" for version in (*fetched, *told)] == [exporter] * 2
+    assert [f"executorch=={version}" for version in (*fetched, *linked)] == [exporter] * 2
 
 
 def test_models_are_copied_as_they_are() -> None:
@@ -78,56 +80,56 @@ def test_models_are_copied_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
-        (make_replacement(OBJECTS, r"mainGroup = (\w{22})\w\w", r"mainGroup = \1EE"), "EE, which is not there"),
-        (make_replacement(OBJECTS, r"(targets = \(\n.*\n).*\n", r"\1"), "Nothing uses"),
-        (make_replacement(OBJECTS, "path = SHViTDemoTests;", "path = Elsewhere;"), "There is no folder Elsewhere"),
+        (replace(OBJECTS, r"mainGroup = (\w{22})\w\w", r"mainGroup = \1EE"), "EE, which does not exist"),
+        (replace(OBJECTS, r"(targets = \(\n.*\n).*\n", r"\1"), "Nothing uses"),
+        (replace(OBJECTS, "path = SHViTDemoTests;", "path = Elsewhere;"), "There is no folder Elsewhere"),
         (lambda project: (project.parent / "SHViTDemo/Models").rmdir(), "There is no folder SHViTDemo/Models"),
-        (make_replacement(OBJECTS, "relativePath = SHViTKit", "relativePath = Kit"), "no Swift package in Kit"),
-        (make_replacement(OBJECTS, "productName = SHViTDemoCore", "productName = DemoCore"), "no package has"),
-        (make_replacement(OBJECTS, r'\t+INFOPLIST_KEY_NSCameraUsageDescription = .*\n', ""), "no INFOPLIST_KEY_NSCamera"),
-        (make_replacement(SCHEME, 'BlueprintName = "SHViTDemo"', 'BlueprintName = "Demo"'), "Demo is no target"),
-        (make_replacement(SCHEME, 'BuildableName = "SHViTDemo.app"', 'BuildableName = "Demo.app"'), "does not make Demo.app"),
-        (make_replacement(SCHEME, "container:SHViTDemo", "container:Demo"), "is in container:Demo.xcodeproj"),
-        (make_replacement(SCHEME, '"Release"', '"Fast"'), "wants the configuration Fast"),
-        (make_replacement(SCHEME, r"(?s)<TestableReference.*?</TestableReference>", ""), "tests of SHViTDemoTests are not run"),
+        (replace(OBJECTS, "relativePath = SHViTKit", "relativePath = Kit"), "no Swift package in Kit"),
+        (replace(OBJECTS, "productName = SHViTDemoCore", "productName = DemoCore"), "no package has"),
+        (replace(OBJECTS, r'\t+INFOPLIST_KEY_NSCameraUsageDescription = .*\n', ""), "no INFOPLIST_KEY_NSCamera"),
+        (replace(SCHEME, 'BlueprintName = "SHViTDemo"', 'BlueprintName = "Demo"'), "Demo is not a target"),
+        (replace(SCHEME, 'BuildableName = "SHViTDemo.app"', 'BuildableName = "Demo.app"'), "does not build Demo.app"),
+        (replace(SCHEME, "container:SHViTDemo", "container:Demo"), "is in container:Demo.xcodeproj"),
+        (replace(SCHEME, '"Release"', '"Fast"'), "names the configuration Fast"),
+        (replace(SCHEME, r"(?s)<TestableReference.*?</TestableReference>", ""), "tests of SHViTDemoTests are not run"),
         (lambda project: (project / SCHEME).unlink(), "no shared scheme"),
-        (make_replacement(OBJECTS, "APPICON_NAME = AppIcon", "APPICON_NAME = Icon"), "no icon Icon.appiconset"),
+        (replace(OBJECTS, "APPICON_NAME = AppIcon", "APPICON_NAME = Icon"), "no icon Icon.appiconset"),
         (write_small_icon, "not an opaque square"),
     ],
 )  # fmt: skip
-def test_each_mistake_is_found(project: Path, change: Change, told: str) -> None:
+def test_each_error_is_found(project: Path, change: Change, problem: str) -> None:
     assert find_problems(project) == []
     change(project)
-    assert told.lower() in " ".join(find_problems(project)).lower()
+    assert problem.lower() in " ".join(find_problems(project)).lower()
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
-        ("{ a = 1; a = 2; }", "key a for the second time"),
-        ("{ a = 1 }", "'}' in place of ';'"),
-        ("{ a 1; }", "'1' in place of '='"),
-        ("{\n a = (1 2);\n}", "Line 2 has '2' in place of ','"),
-        ("{ a = ; }", "';' in place of a value"),
-        ("{ a = é%; }", "which means nothing there"),
-        ("{ a = (1,", "'the end' in place of a value"),
-        ("(1)", "no dictionary"),
-        ("{} {}", "'{' in place of 'the end'"),
+        ("{ a = 1; a = 2; }", "duplicate key a"),
+        ("{ a = 1 }", "'}' instead of ';'"),
+        ("{ a 1; }", "'1' instead of '='"),
+        ("{\n a = (1 2);\n}", "Line 2 has '2' instead of ','"),
+        ("{ a = ; }", "';' instead of a value"),
+        ("{ a = é%; }", "has an unexpected"),
+        ("{ a = (1,", "'the end' instead of a value"),
+        ("(1)", "not a dictionary"),
+        ("{} {}", "'{' instead of 'the end'"),
     ],
 )
-def test_what_breaks_the_grammar_is_refused(source: str, told: str) -> None:
-    with pytest.raises(NotAProject, match=re.escape(told)):
+def test_invalid_syntax_is_rejected(source: str, message: str) -> None:
+    with pytest.raises(NotAProject, match=re.escape(message)):
         parse_project(source)
 
 
-def test_texts_lists_and_comments_are_read() -> None:
+def test_texts_lists_and_comments_are_parsed() -> None:
     source = '// !$*UTF8*$!\n{ a /* b */ = "x \\"y\\"\\n"; c = (1, (), ); d = { e = ";"; }; }'
     assert parse_project(source) == {"a": 'x "y"\n', "c": ["1", []], "d": {"e": ";"}}
 
 
-def test_the_tool_ends_with_what_is_wrong(project: Path) -> None:
+def test_the_tool_prints_problems_and_exits_with_1(project: Path) -> None:
     tool = [sys.executable, check_project.__file__, str(project)]
     assert subprocess.run(tool, capture_output=True, check=False).returncode == 0
     (project / SCHEME).unlink()

@@ -1,8 +1,8 @@
-"""Makes the app's package without Gradle: code as dex, resources, models; aligned, signed, and then looked into.
+"""Builds the app's package without Gradle (dex, resources, models), aligns and signs it, and checks its contents.
 
-It proves that all that was compiled fits together in what a phone installs. It is no package to run: lambdas stay as
-the compiler wrote them, which d8 would make classes of and dx does not; ExecuTorch's classes in it are older than the
-catalog's, its native library is missing, and R8 shrank nothing. The key that signs it is thrown away.
+This proves that the compiled parts fit together in one package. The package cannot run: dx, unlike d8, does not convert
+lambdas into classes, ExecuTorch's classes are older than the catalog's, and its native library is missing. R8 shrinks
+nothing. The signing key is temporary.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toolchain import Toolchain
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ShvitError
 
-# d8 is not to be had; dx came before it.
+# d8 is not available as a package; dx is its predecessor.
 DX, DX_JAR = "dalvik-exchange", "usr/share/java/com.android.dx.jar"
 SIGNER, SIGNER_JAR = "apksigner", "usr/share/java/apksigner.jar"
 ALIGNER, ALIGNER_PROGRAM = "zipalign", "usr/lib/android-sdk/build-tools/debian/zipalign"
@@ -33,18 +33,18 @@ STORE = "PKCS12"
 
 
 class BadPackage(ShvitError):
-    """A package that a phone would not install, or that lacks something."""
+    """A package that is incomplete, or that a phone would not install."""
 
 
 def install_packaging_tools() -> Path:
-    """The folder of dx, zipalign and apksigner; downloaded where it is not there."""
+    """Return the folder of dx, zipalign and apksigner; download it if needed."""
     place = get_toolchain_folder() / "packaging"
     if not place.exists():
         print_status("Downloading dx, zipalign and apksigner")
         with write_atomically(place) as (part,):
             part.mkdir()
             unpack_packages([ALIGNER], part, dependencies=True)
-            # What these depend on is a Java machine, which is there.
+            # These only depend on a Java runtime, which is installed.
             unpack_packages([SIGNER], part)
             unpack_packages([DX], part, release=FRAMEWORK_RELEASE)
     return place
@@ -53,17 +53,19 @@ def install_packaging_tools() -> Path:
 def package_app(
     tools: Toolchain, resources: LinkedResources, classes: Iterable[Path], jars: Iterable[Path], least: str, into: Path
 ) -> Path:
-    """The signed package of an app.
+    """Build an app's signed package and return its path.
 
     Args:
-        resources: linked, with the assets.
-        classes: folders of compiled classes; jars: what they need on a phone besides Android.
-        least: the API level of the oldest phone.
-        into: a folder that is not there yet.
+        tools: The toolchain.
+        resources: The linked resources, with the assets.
+        classes: Folders of compiled classes.
+        jars: Libraries that the classes need on a phone.
+        least: The minimum API level.
+        into: The output folder, which must not exist.
 
     Raises:
-        BadPackage: a tool refuses something.
-        ToolMissing, InstallFailed: a tool is not to be had.
+        BadPackage: If a tool fails.
+        ToolMissing, InstallFailed: If a tool is not available.
     """
     place = install_packaging_tools()
     into.mkdir(parents=True)
@@ -71,7 +73,7 @@ def package_app(
     dex, loose, aligned, signed = (into / name for name in ("classes.dex", "loose.apk", "aligned.apk", "app.apk"))
     dx = ("-Xmx1g", "-cp", place / DX_JAR, "com.android.dx.command.Main", "--dex", f"--min-sdk-version={least}")
     if tools.java(*dx, f"--output={dex}", *code) != 0:
-        raise BadPackage("dx cannot translate the compiled classes.", why="A phone runs dex alone.")
+        raise BadPackage("dx cannot convert the compiled classes.", why="A phone only runs dex.")
     loose.write_bytes(resources.package.read_bytes())
     with zipfile.ZipFile(loose, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.write(dex, dex.name)
@@ -81,7 +83,7 @@ def package_app(
 
 
 def strip_metadata(jar: Path, into: Path) -> Path:
-    """The classes of a jar: what else it holds is no code, or code of other Java machines."""
+    """Copy a jar with only its classes, without those for other Java versions."""
     with zipfile.ZipFile(jar) as source, zipfile.ZipFile(into, "w") as target:
         for name in source.namelist():
             if name.endswith(".class") and not name.startswith("META-INF/"):
@@ -95,11 +97,11 @@ def align(place: Path, *arguments: str | Path) -> None:
     command = [place / ALIGNER_PROGRAM, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BadPackage("zipalign refuses the package.", why=done.stderr.strip() or done.stdout.strip())
+        raise BadPackage("zipalign rejects the package.", why=done.stderr.strip() or done.stdout.strip())
 
 
 def sign(tools: Toolchain, place: Path, package: Path, into: Path, least: str) -> None:
-    """Signs a package with a key that is made for it alone."""
+    """Sign a package with a temporary key."""
     with tempfile.TemporaryDirectory(prefix="shvit-key-") as temporary:
         store, password = Path(temporary) / "key.p12", secrets.token_hex()
         about = ("-alias", "once", "-keyalg", "RSA", "-keysize", "2048", "-validity", "1", "-dname", "CN=once")
@@ -109,44 +111,46 @@ def sign(tools: Toolchain, place: Path, package: Path, into: Path, least: str) -
 
 
 def run_apksigner(tools: Toolchain, place: Path, *arguments: str | Path) -> str:
-    """What apksigner prints.
+    """Run apksigner and return its output.
 
     Raises:
-        BadPackage: it refuses.
+        BadPackage: If it fails.
     """
     try:
-        return tools.told("-jar", place / SIGNER_JAR, *arguments)
+        return tools.run_java("-jar", place / SIGNER_JAR, *arguments)
     except subprocess.CalledProcessError as failed:
-        raise BadPackage("apksigner refuses the package.", why=str(failed.stdout).strip()) from None
+        raise BadPackage("apksigner rejects the package.", why=str(failed.stdout).strip()) from None
 
 
 def check_package(
     tools: Toolchain, package: Path, assets: Path, classes: Iterable[str], settings: dict[str, str]
 ) -> None:
-    """Looks into a signed package.
+    """Check a signed package.
 
     Args:
-        assets: what the app's assets hold.
-        classes: names, with dots, that a phone has to find.
-        settings: of the Gradle file: applicationId, minSdk, targetSdk, versionCode, versionName.
+        tools: The toolchain.
+        package: The package.
+        assets: The folder of the app's assets.
+        classes: The names, with dots, of classes that the package must contain.
+        settings: The Gradle file's applicationId, minSdk, targetSdk, versionCode and versionName.
 
     Raises:
-        BadPackage: it lacks something, is not aligned, or its signature does not hold.
+        BadPackage: If it is incomplete or not aligned, or its signature is invalid.
     """
     place = install_packaging_tools()
     align(place, "-c", "-p", "4", package)
     verified = run_apksigner(tools, place, "verify", "--verbose", "--min-sdk-version", settings["minSdk"], package)
     faults = [
-        *([] if re.search(r"Verified using v2 scheme.*: true", verified) else ["Its signature is of no use: not v2."]),
+        *([] if re.search(r"Verified using v2 scheme.*: true", verified) else ["It has no valid v2 signature."]),
         *find_missing(package, assets, classes),
         *find_contradictions(dump_badging(package), settings),
     ]
     if faults:
-        raise BadPackage("The package is not what it should be.", why="\n".join(faults))
+        raise BadPackage("The package is invalid.", why="\n".join(faults))
 
 
 def find_missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterator[str]:
-    """What a package should hold and does not."""
+    """Yield a sentence for each thing that a package lacks."""
     with zipfile.ZipFile(package) as archive:
         members = {member.filename: member for member in archive.infolist()}
         for name in ("AndroidManifest.xml", "resources.arsc", "classes.dex"):
@@ -162,11 +166,11 @@ def find_missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterato
         elif path.suffix == ".pte" and member.compress_type != zipfile.ZIP_STORED:
             yield f"{path.relative_to(assets)} is compressed."
     for name in sorted(set(classes) - read_dex_classes(dex)):
-        yield f"Its code lacks {name}."
+        yield f"Its code lacks the class {name}."
 
 
-def find_contradictions(told: str, settings: dict[str, str]) -> Iterator[str]:
-    """Where what aapt2 reads in a package is not what its Gradle file says."""
+def find_contradictions(badging: str, settings: dict[str, str]) -> Iterator[str]:
+    """Yield a sentence for each value in a package's badging that differs from the Gradle file."""
     expected = {
         "package: name": settings["applicationId"],
         "versionCode": settings["versionCode"],
@@ -175,30 +179,30 @@ def find_contradictions(told: str, settings: dict[str, str]) -> Iterator[str]:
         "targetSdkVersion": settings["targetSdk"],
     }
     for name, value in expected.items():
-        found = re.search(rf"(?:^|\s){name}[=:]'([^']*)'", told, re.MULTILINE)
+        found = re.search(rf"(?:^|\s){name}[=:]'([^']*)'", badging, re.MULTILINE)
         if found is None or found[1] != value:
-            yield f"{name} is {found[1] if found else 'missing'} in it, and {value} in build.gradle.kts."
-    if "application-debuggable" in told:
-        yield "It can be debugged, and its times would mean nothing."
+            yield f"{name} is {found[1] if found else 'missing'}, but {value} in build.gradle.kts."
+    if "application-debuggable" in badging:
+        yield "It is debuggable, so its latencies would mean nothing."
 
 
 def read_dex_classes(dex: bytes) -> set[str]:
-    """The names, with dots, of the classes that a dex file defines; "Dalvik Executable format" has the layout."""
+    """Return the names, with dots, of the classes that a dex file defines; see "Dalvik Executable format"."""
     if dex[:4] != b"dex\n":
-        raise BadPackage("classes.dex is no dex file.", why=f"It begins with {dex[:8]!r}.")
+        raise BadPackage("classes.dex is not a dex file.", why=f"It begins with {dex[:8]!r}.")
     strings, types = read_dex_table(dex, 56, "<I"), read_dex_table(dex, 64, "<I")
     return {to_java_name(read_dex_string(dex, strings[types[row]])) for row in read_dex_table(dex, 96, "<I28x")}
 
 
 def read_dex_table(dex: bytes, header: int, row: str) -> list[int]:
-    """The first field of each row of a table whose length and place stand in the header."""
+    """Return the first field of each row of the table whose length and offset are at `header`."""
     count, offset = struct.unpack_from("<II", dex, header)
     size = struct.calcsize(row)
     return [struct.unpack_from(row, dex, offset + size * index)[0] for index in range(count)]
 
 
 def read_dex_string(dex: bytes, offset: int) -> str:
-    """A string: its length in a varint, then its bytes and a zero."""
+    """Return a string, which is stored as a varint length, its bytes, and a zero."""
     while dex[offset] & 0x80:
         offset += 1
     return dex[offset + 1 : dex.index(0, offset + 1)].decode(errors="replace")
@@ -209,7 +213,7 @@ def to_java_name(descriptor: str) -> str:
 
 
 def list_compiled_classes(folders: Iterable[Path]) -> set[str]:
-    """The names, with dots, of the classes in folders."""
+    """Return the names, with dots, of the classes in folders."""
     return {
         str(path.relative_to(top).with_suffix("")).replace("/", ".") for top in folders for path in top.rglob("*.class")
     }

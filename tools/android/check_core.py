@@ -1,8 +1,7 @@
-"""Compiles the Android core, runs its tests and holds their coverage against a floor: `make test-android`.
+"""Compiles the Android core, runs its tests and checks their coverage: part of `make test-android`.
 
-At the end `shvit-mobile devices` has to accept the device report that a simulated run in the tests has written, and to
-decide whether that run is slower than the same run of a day earlier: a run as the app does it unless told otherwise has
-rounds enough for that.
+At the end, `shvit-mobile devices` must accept the device report that a simulated run in the tests wrote, and decide
+whether that run is slower than the same run of a day earlier. The app's default number of rounds must be enough.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ PACKAGE = "dev.shvit.core"
 REPORT, EARLIER = BUILD / "simulated-report.json", BUILD / "simulated-report-earlier.json"
 COMPARED = BUILD / "comparison.json"
 MEASURED = REPOSITORY / "schemas/fixtures/goldens/shvit_s1-64-executorch-fp32.manifest.json"
-# In steps of 0 to 255, on average over a picture.
+# The mean over a picture, in steps of 0 to 255.
 MAX_PIXEL_DIFFERENCE = 1.0
-# Of the lines, in percent.
+# Covered lines, in percent.
 MIN_COVERAGE = 90
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", metavar="TEXT", default="", help="run only test classes whose name holds this")
+    parser.add_argument("--only", metavar="TEXT", default="", help="run only test classes whose name contains TEXT")
     options = parser.parse_args()
     try:
         status = check(install(), options.only)
@@ -49,14 +48,14 @@ def main() -> int:
 
 
 def check(tools: Toolchain, only: str) -> int:
-    """0, or the exit status of what failed."""
+    """Compile and test the core; return 0, or the exit status of the failed step."""
     shutil.rmtree(BUILD, ignore_errors=True)
     classes, tests = BUILD / "classes", BUILD / "test-classes"
     (BUILD / "work").mkdir(parents=True)
     os.environ["SHVIT_REPORT"] = str(REPORT)
     standard = tools.library("kotlin-stdlib")
     libraries = [standard, tools.library("kotlin-test"), tools.library("kotlin-test-junit"), *tools.jars]
-    # The module's name is in the names of what is internal, which the tests reach too.
+    # Internal names, which the tests use, contain the module's name.
     named = ("-module-name", "shvit-core")
     return (
         tools.kotlinc(list_sources(MODULE / "src/main"), classes, [standard], *named)
@@ -77,12 +76,12 @@ def check(tools: Toolchain, only: str) -> int:
 
 
 def check_simulated_report() -> int:
-    """0 where Python takes the simulated run's report, and its pixels are near enough to those of the goldens."""
+    """Return 0 if the simulated run's pixels are within the tolerance and `devices` accepts its report."""
     report = DeviceReport.load(REPORT)
     checks = [result.golden for result in report.results if result.golden]
     worst, images = max(check.pixels_difference for check in checks), sum(check.images for check in checks)
     print(
-        f"The fixtures' {images} golden photos: {worst:g}/255 from Python's, {MAX_PIXEL_DIFFERENCE:g}/255 allowed.",
+        f"Fixtures' goldens: {images} images, pixel difference {worst:g}/255, limit {MAX_PIXEL_DIFFERENCE:g}/255.",
         flush=True,
     )
     if worst > MAX_PIXEL_DIFFERENCE:
@@ -98,14 +97,14 @@ def check_simulated_report() -> int:
     gate = ("--baseline", EARLIER, "--max-slowdown", "5%", "--out", COMPARED)
     status = subprocess.run([*command, *gate], check=False).returncode
     if status == 0 and is_undecided(json.loads(COMPARED.read_text())):
-        print("error: the run has too few rounds to be compared with an earlier one.", file=sys.stderr)
+        print("error: the run has too few rounds to compare it with an earlier one.", file=sys.stderr)
         return 1
     return status
 
 
-def is_undecided(told: dict[str, Any]) -> bool:
-    """Whether a comparison has no interval."""
-    return not told["comparisons"] or any(one["slowdown"]["low"] is None for one in told["comparisons"])
+def is_undecided(output: dict[str, Any]) -> bool:
+    """Return whether a comparison has no interval."""
+    return not output["comparisons"] or any(one["slowdown"]["low"] is None for one in output["comparisons"])
 
 
 def list_sources(folder: Path) -> list[Path]:

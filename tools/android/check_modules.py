@@ -1,10 +1,9 @@
-"""Compiles and packages the Android library and app on Linux, every warning an error: part of `make test-android`.
+"""Compiles and packages the Android library and app on Linux, with warnings as errors: part of `make test-android`.
 
-What they see is what a phone and Gradle would give them, as near as it is to be had: Android's framework classes of
-API 23, with the newer members of `overlay/` merged in; and ExecuTorch's Java classes twice, those of an older version
-and a stub of the newest. Then every member of Android's that the classes name is looked up in the signatures of a
-recent API level, and every permission in the manifest; the app's test on a phone is compiled, the Gradle project is
-checked, and a signed package is made and looked into. Nothing is run: that takes a phone.
+The class path resembles a phone's: Android's framework classes of API 23 with the newer members of `overlay/`, and two
+versions of ExecuTorch's Java classes, an older one and a stub of the newest. Every Android member that the classes name
+is looked up in the signatures of a recent API level, and every permission in the manifest. The app's test on a phone is
+compiled, the Gradle project is checked, and a signed package is built and checked. Nothing runs: that needs a phone.
 """
 
 from __future__ import annotations
@@ -29,13 +28,17 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent / "android_demo"
 BUILD = HERE.parent.parent / "build" / "android"
 ASSETS = PROJECT / "app/src/main/assets"
-# What a package says of itself.
+# The values in a package's badging.
 PACKAGE_SETTINGS = ("applicationId", "minSdk", "targetSdk", "versionCode", "versionName")
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--plant", action="store_true", help="then plant mistakes in copies, and count the caught")
+    options.add_argument(
+        "--plant",
+        action="store_true",
+        help="also plant mistakes and count the detected ones",
+    )
     plant = options.parse_args().plant
     try:
         return check(install(), plant)
@@ -48,45 +51,44 @@ def main() -> int:
 
 
 def check(tools: Toolchain, plant: bool) -> int:
-    """0, or the exit status of what failed."""
+    """Check the project; return 0, or the exit status of the failed step."""
     modules = compile_modules(tools, PROJECT, BUILD)
-    wrong = find_misused_members(tools, (modules.library, modules.app.classes), PROJECT)
-    for fault in wrong:
+    faults = find_misused_members(tools, (modules.library, modules.app.classes), PROJECT)
+    for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
-    if wrong:
+    if faults:
         return 1
-    print_status("shvit and app compile without a warning against Android's classes and both of ExecuTorch's APIs.")
+    print_status("shvit and app compile without warnings against Android and both ExecuTorch APIs.")
     compile_test(tools, modules, PROJECT / "app", BUILD / "test")
-    print_status("The app's test on a phone compiles without a warning.")
+    print_status("The app's test on a phone compiles without warnings.")
     check_gradle(tools, PROJECT, BUILD / "gradle")
-    print_status("The Gradle scripts compile; catalog, modules, rules and wrapper agree.")
-    made = build_package(tools, modules)
-    print_status(
-        f"{made.name}: {made.stat().st_size / 1e6:.1f} MB, aligned, signed, with all classes and {describe_models()}."
-    )
+    print_status("The Gradle scripts compile. Catalog, modules, rules and wrapper are consistent.")
+    package = build_package(tools, modules)
+    size = f"{package.stat().st_size / 1e6:.1f} MB"
+    print_status(f"{package.name}: {size}, aligned, signed, with all classes and {describe_models()}.")
     return 0 if not plant or check_planted_mistakes(tools, modules, PROJECT) else 1
 
 
 def build_package(tools: Toolchain, modules: CompiledModules) -> Path:
-    """The app's package, looked into."""
+    """Build and check the app's package; return its path."""
     script = (PROJECT / "app/build.gradle.kts").read_text()
-    told = {name: read_setting(script, name) for name in PACKAGE_SETTINGS}
+    settings = {name: read_setting(script, name) for name in PACKAGE_SETTINGS}
     jars = (tools.library("kotlin-stdlib"), install_executorch())
-    made = package_app(tools, modules.app.resources, modules.code, jars, told["minSdk"], BUILD / "package")
+    package = package_app(tools, modules.app.resources, modules.code, jars, settings["minSdk"], BUILD / "package")
     needed = {*list_compiled_classes(modules.code), *modules.app.resources.classes, "org.pytorch.executorch.Module"}
-    check_package(tools, made, ASSETS, needed, told)
-    return made
+    check_package(tools, package, ASSETS, needed, settings)
+    return package
 
 
 def describe_models() -> str:
-    """How many models the package holds.
+    """Return the number of models in the package as text.
 
     Raises:
-        ShvitError: there is none, and one is required.
+        ShvitError: If there is none, but one is required.
     """
     count = len(list(ASSETS.glob("models/*/*.pte")))
     if count == 0 and os.environ.get("SHVIT_EMBEDDED") == "required":
-        raise ShvitError("The package holds no model.", why="One is required.", hint="make app-goldens")
+        raise ShvitError("The package contains no model.", why="One is required.", hint="make app-goldens")
     return f"{count} model{'' if count == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""The modules of the Android project, compiled: the core, the library, the app, and the app's test on a phone."""
+"""Compiles the modules of the Android project: the core, the library, the app, and the app's test on a phone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ public final class BuildConfig {{
 
 
 class CompileFailed(Exception):
-    """A compiler refused sources; it has said why."""
+    """A compiler rejected sources and printed why."""
 
     def __init__(self, what: str, status: int) -> None:
         super().__init__(f"{what} does not compile.")
@@ -31,11 +31,12 @@ class CompileFailed(Exception):
 
 @dataclass(frozen=True)
 class CompiledApp:
-    """The app, compiled against a library and one of ExecuTorch's APIs.
+    """The app, compiled against the library and one of ExecuTorch's APIs.
 
     Attributes:
-        resources: linked.
-        ids: its class `R`; classes: its own.
+        resources: The linked resources.
+        ids: The folder of its class `R`.
+        classes: The folder of its own classes.
     """
 
     resources: LinkedResources
@@ -48,11 +49,12 @@ class CompiledModules:
     """The compiled modules of the project.
 
     Attributes:
-        core, generated: classes of `shvit-core`, and what Gradle would generate.
-        library: classes of `shvit`, against the newest ExecuTorch.
-        app: likewise.
-        known: what the library sees besides ExecuTorch, in the order of a class path.
-        apis: ExecuTorch's classes, by the names of their APIs.
+        core: The classes of `shvit-core`.
+        generated: The classes that Gradle would generate.
+        library: The classes of `shvit`, compiled against the newest ExecuTorch.
+        app: The app, compiled against the newest ExecuTorch.
+        known: The library's class path without ExecuTorch.
+        apis: ExecuTorch's classes by API.
     """
 
     core: Path
@@ -64,17 +66,17 @@ class CompiledModules:
 
     @property
     def code(self) -> tuple[Path, ...]:
-        """All that a phone runs, but for Kotlin's library and ExecuTorch."""
+        """The folders of all classes in the package, without Kotlin's library and ExecuTorch."""
         return self.core, self.generated, self.library, self.app.ids, self.app.classes
 
 
 def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledModules:
-    """The project's modules, compiled into a folder of which nothing that was there is left.
+    """Compile the project's modules into a folder, which is cleared first.
 
     Raises:
-        CompileFailed: a compiler found an error, or something to warn of.
-        BadResources: aapt2 refuses the app's resources.
-        ToolMissing, InstallFailed: what they are compiled against cannot be had.
+        CompileFailed: If a compiler reports an error or a warning.
+        BadResources: If aapt2 rejects the app's resources.
+        ToolMissing, InstallFailed: If a tool or library is not available.
     """
     shutil.rmtree(build, ignore_errors=True)
     android = (merge_overlay(tools, build), install_framework())
@@ -93,11 +95,11 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
 
 
 def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> CompiledApp:
-    """The app's classes and resources, held against each other.
+    """Compile the app's classes and resources, and check that they fit together.
 
     Raises:
-        BadResources: they do not fit together.
-        CompileFailed: a compiler refuses the sources.
+        BadResources: If they do not fit together.
+        CompileFailed: If a compiler rejects the sources.
     """
     resources = link_resources(module, into / "resources")
     ids = into / "R"
@@ -109,7 +111,7 @@ def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *
 
 
 def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into: Path) -> None:
-    """Compiles the app's test that runs on a phone, which sees what is internal to the app."""
+    """Compile the app's test that runs on a phone, which uses internals of the app."""
     junit = [jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")]
     stubs, app = into / "androidx", modules.app
     check_status(
@@ -130,7 +132,7 @@ def compile_module(tools: Toolchain, module: Path, into: Path, known: list[Path]
 
 
 def merge_overlay(tools: Toolchain, build: Path) -> Path:
-    """The framework classes that have newer members, with them."""
+    """Merge the newer members of `overlay/` into the framework classes; return the folder of merged classes."""
     newer, merged = build / "overlay", build / "android"
     framework = install_framework()
     check_status("The overlay", tools.javac(list_java_sources(HERE / "overlay"), newer, [framework]))
@@ -140,7 +142,7 @@ def merge_overlay(tools: Toolchain, build: Path) -> Path:
 
 
 def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
-    """The classes of ExecuTorch's newest API, without code."""
+    """Compile the stub of ExecuTorch's newest API."""
     into, sources = build / "executorch-stub", HERE / "executorch-stub"
     what = "ExecuTorch's stub"
     options = ("-module-name", "executorch")
@@ -152,7 +154,7 @@ def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
 
 
 def write_build_config(project: Path, build: Path) -> Path:
-    """The class that Gradle would generate of the version catalog."""
+    """Write the class that Gradle would generate from the version catalog."""
     catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text())
     source = build / "generated-sources" / "BuildConfig.java"
     source.parent.mkdir(parents=True)

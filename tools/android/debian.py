@@ -1,6 +1,6 @@
-"""Debian's packages, downloaded and verified by apt and unpacked into a folder: no root, nothing installed.
+"""Downloads and verifies Debian packages with apt and unpacks them into a folder, without root and without installing.
 
-What this machine's own release no longer has comes from an older one, by the mirrors that apt is configured with.
+Packages that this machine's release no longer has come from an older release of the configured mirrors.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.processes import InstallFailed, format_last_error, run_command
 
-# Lists and archives of its own, so that a machine whose lists are empty or old serves too. Sources, keys and proxies
-# stay the machine's, and so does the record of what is installed: what is there already is not downloaded. Nothing is
-# installed, so that record needs no lock, which only root could take.
+# Separate lists and archives, so that it works with empty or old lists. Sources, keys and proxies are the machine's. So
+# is the record of installed packages, which are not downloaded again. Nothing is installed, so apt needs no lock, which
+# only root can take.
 APT_CONFIG = """\
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
@@ -26,7 +26,7 @@ Debug::NoLocking "true";
 Dir::State::lists "{folder}/lists";
 Dir::Cache "{folder}/cache";
 """
-# Another release than the machine's: sources of its own, and a record by which nothing is installed.
+# For another release than the machine's: separate sources, and an empty record of installed packages.
 RELEASE_CONFIG = """\
 Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -38,24 +38,24 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 def unpack_packages(
     packages: Iterable[str], into: Path, *, dependencies: bool = False, release: str | None = None
 ) -> None:
-    """Unpacks packages into a folder, and, if asked, those they depend on that this machine does not have.
+    """Unpack packages into a folder.
 
     Args:
-        packages: their names.
-        into: the folder, which is there.
-        dependencies: whether to unpack what they depend on, too.
-        release: Debian's release that has them; the machine's own otherwise.
+        packages: The packages' names.
+        into: An existing folder.
+        dependencies: Whether to unpack dependencies that this machine does not have (default: False).
+        release: The Debian release that has them (default: the machine's own).
 
     Raises:
-        ToolMissing: there is no apt or dpkg.
-        InstallFailed: apt does not have them, or cannot download them.
+        ToolMissing: If there is no apt or dpkg.
+        InstallFailed: If apt does not have them, or cannot download them.
     """
     names = list(packages)
     missing = [tool for tool in ("apt-get", "dpkg-deb") if not shutil.which(tool)]
     if missing:
         raise ToolMissing(
             f"{' and '.join(missing)} cannot be found on this machine.",
-            why=f"From Debian come {', '.join(names)}, which apt downloads and verifies.",
+            why=f"apt downloads and verifies these Debian packages: {', '.join(names)}.",
             hint="Use a Debian machine or container.",
         )
     with tempfile.TemporaryDirectory(prefix="shvit-apt-") as temporary:
@@ -72,23 +72,23 @@ def download_packages(names: list[str], folder: Path, dependencies: bool, releas
     if release:
         restrict_to_release(release, config)
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
-    # A source that is not Debian's may fail without harm: whether the packages are there is what counts.
+    # A source other than Debian may fail: only the packages matter.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
     what = f"apt cannot download {', '.join(names)}{f' of Debian {release}' if release else ''}."
     why = f"They come from the Debian mirror that apt is configured with. {format_last_error(updated)}".strip()
-    # Reinstalled: where a JDK is recorded as installed and cannot be found, it is to be downloaded all the same.
+    # `--reinstall` also downloads packages that are recorded as installed, such as a JDK that cannot be found.
     with_others = ["install", "--reinstall", "--yes", "--download-only"]
     wanted = with_others if dependencies else ["download"]
     run_command(["apt-get", "--quiet=2", *wanted, *names], environment, folder, (what, why))
     archives = [*folder.glob("*.deb"), *(folder / "cache/archives").glob("*.deb")]
     if not archives:
-        raise InstallFailed(what, why="apt ended well and left no archive.")
+        raise InstallFailed(what, why="apt succeeded, but there is no archive.")
     return archives
 
 
 def restrict_to_release(release: str, config: Path) -> None:
-    """Makes apt, as `config` sets it up, see one release of Debian and nothing else."""
+    """Restrict the apt configuration to one Debian release."""
     folder = config.parent
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
@@ -98,8 +98,8 @@ def restrict_to_release(release: str, config: Path) -> None:
 
 
 def list_mirrors() -> list[str]:
-    """Where this machine gets Debian's packages from, and whatever else it gets by apt."""
-    about = "apt does not tell its mirrors.", ""
+    """Return the mirrors that apt is configured with."""
+    about = "apt does not list its mirrors.", ""
     listed = run_command(["apt-get", "--print-uris", "update"], failure=about)
     uris = [line.split("'")[1] for line in listed.splitlines() if line.startswith("'")]
     return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))

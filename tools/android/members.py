@@ -1,7 +1,7 @@
-"""Holds what compiled classes name of Android against the signatures of a recent API level, and against minSdk.
+"""Checks the Android members that compiled classes name against the signatures of a recent API level and minSdk.
 
-The framework classes that the apps are compiled against are old, and `overlay/` is written by hand. This catches a
-member that Android does not have, has no longer or has not had from minSdk on, unless the level is checked around it.
+The app is compiled against old framework classes and a hand-written `overlay/`. This check finds members that Android
+does not have, or that are newer than minSdk and not guarded by a check of the API level.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ MODULE = re.compile(r"(?:declare|export) module ([\w.]+) \{")
 CLASS = re.compile(r"export (?:abstract )?(?:class|interface) (\w+)(?:<.*?>)?\s*(.*)\{$")
 MEMBER = re.compile(r"public (?:static |abstract )*(\w+)(\(|[?]?:)")
 SUPER = re.compile(r"[a-z]\w*(?:\.\w+)+")
-# In a descriptor: arrays and names of classes count as one.
+# A parameter in a descriptor; arrays and class names count as one.
 PARAMETER = re.compile(r"\[*(?:L[^;]+;|[BCDFIJSZ])")
-# What every object has, and every enumeration.
+# The members of every object and enumeration.
 COMMON = {"equals", "hashCode", "toString", "getClass", "ordinal", "name", "compareTo"}
 
 
 @dataclass(frozen=True)
 class MemberUse:
-    """A member that compiled classes name.
+    """A use of a member in compiled classes.
 
     Attributes:
-        where: source file and line.
-        owner: its class as they name it, with dots.
-        name: of the member; `<init>` for a constructor.
-        parameters: how many it takes; None for a field.
-        level: the API level that is sure there; 0 where none is checked.
+        where: The source file and line.
+        owner: The member's class, with dots.
+        name: The member's name; `<init>` for a constructor.
+        parameters: The number of parameters; None for a field.
+        level: The API level that the code checks; 0 if it checks none.
     """
 
     where: str
@@ -47,12 +47,12 @@ class MemberUse:
 
 @dataclass
 class ClassSignatures:
-    """A class of the framework.
+    """The signatures of a framework class.
 
     Attributes:
-        since: the API level that it came with; 0 where it is not told, which is 21 or earlier.
-        supers: the classes and interfaces that it inherits from.
-        members: by name and number of parameters, the API levels that they came with.
+        since: The API level of the class; 0 if unknown, which means 21 or earlier.
+        supers: The classes and interfaces that it inherits from.
+        members: The API level of each member, by name and number of parameters.
     """
 
     since: int
@@ -61,36 +61,36 @@ class ClassSignatures:
 
 
 def parse_uses(printed: str) -> list[MemberUse]:
-    """What `Members.java` has printed."""
-    found = []
+    """Parse the output of `Members.java`."""
+    uses = []
     for line in printed.splitlines():
         where, owner, name, descriptor, level = line.split("\t")
         count = len(PARAMETER.findall(descriptor.partition(")")[0])) if descriptor else None
-        found.append(MemberUse(where, owner.replace("/", ".").replace("$", "."), name, count, int(level)))
-    return found
+        uses.append(MemberUse(where, owner.replace("/", ".").replace("$", "."), name, count, int(level)))
+    return uses
 
 
 def find_misused_members(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
-    """What is wrong with the members of Android's that compiled classes name."""
-    named = parse_uses(tools.told("-cp", join_paths(tools.asm), HERE / "Members.java", *folders))
+    """Return a sentence for each misused Android member in compiled classes."""
+    uses = parse_uses(tools.run_java("-cp", join_paths(tools.asm), HERE / "Members.java", *folders))
     least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text())[0])
-    return list(find_faults(named, parse_signatures(install.install_signatures()), least))
+    return list(find_faults(uses, parse_signatures(install.install_signatures()), least))
 
 
 def parse_signatures(declarations: Path) -> dict[str, ClassSignatures]:
-    """The classes of NativeScript's declarations, by their names."""
+    """Parse NativeScript's declarations into classes by name."""
     classes: dict[str, ClassSignatures] = {}
     names: list[str] = []
     since = 0
     with declarations.open() as lines:
         for line in map(str.strip, lines):
-            if told := SINCE.search(line):
-                since = int(told[1])
-            elif opened := MODULE.match(line):
-                names.append(opened[1])
-            elif opened := CLASS.match(line):
-                names.append(opened[1])
-                classes[".".join(names)] = ClassSignatures(since, tuple(SUPER.findall(opened[2])))
+            if match := SINCE.search(line):
+                since = int(match[1])
+            elif match := MODULE.match(line):
+                names.append(match[1])
+            elif match := CLASS.match(line):
+                names.append(match[1])
+                classes[".".join(names)] = ClassSignatures(since, tuple(SUPER.findall(match[2])))
                 since = 0
             elif line == "}":
                 names.pop()
@@ -107,7 +107,7 @@ def add_member(owner: ClassSignatures, member: re.Match[str], rest: str, since: 
 
 
 def count_parameters(rest: str) -> int:
-    """How many parameters stand before the parenthesis that closes them."""
+    """Return the number of parameters before the closing parenthesis."""
     depth, commas = 0, 0
     for place, char in enumerate(rest):
         if char == ")" and depth == 0:
@@ -117,20 +117,19 @@ def count_parameters(rest: str) -> int:
     return 1
 
 
-def find_faults(found: Iterable[MemberUse], classes: dict[str, ClassSignatures], least: int) -> Iterator[str]:
-    """What is wrong with the members named: those that are nowhere, and those that are newer than `least` unguarded."""
-    for use in found:
+def find_faults(uses: Iterable[MemberUse], classes: dict[str, ClassSignatures], least: int) -> Iterator[str]:
+    """Yield a sentence for each member that does not exist, or that is newer than `least` and not guarded."""
+    for use in uses:
         member = f"{use.owner}.{use.name}"
         since = find_level(use.owner, use, classes)
         if since is None:
-            yield f"{use.where}: Android has no {member} of {use.parameters or 'no'} parameters."
+            yield f"{use.where}: Android has no {member} with {use.parameters or 'no'} parameters."
         elif since > max(least, use.level):
-            sure = use.level or least
-            yield f"{use.where}: {member} came with API {since}, and only {sure} is sure here."
+            yield f"{use.where}: {member} needs API {since}, but only {use.level or least} is guaranteed here."
 
 
 def find_level(owner: str, use: MemberUse, classes: dict[str, ClassSignatures]) -> int | None:
-    """The API level that a member came with, in a class or what it inherits from; None where it has no such member."""
+    """Return a member's API level in a class or its supertypes; None if there is no such member."""
     signatures = classes.get(owner)
     if signatures is None:
         return None

@@ -1,4 +1,4 @@
-"""Mistakes that a person could make in the Android project, for the checks to be tried on."""
+"""Plants mistakes in copies of the Android project to test the checks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RESOURCES = "app/src/main/res"
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake.
+    """A mistake to plant.
 
     Attributes:
-        what: it is, in words.
-        file: of the project.
-        right: what stands there once.
-        wrong: what stands there instead.
+        what: A description.
+        file: The file in the project.
+        right: The correct text, which occurs once.
+        wrong: The text that replaces it.
     """
 
     what: str
@@ -35,37 +35,41 @@ class Mistake:
     wrong: str
 
     def plant(self, project: Path) -> None:
-        """Makes the mistake.
+        """Plant the mistake in a project.
 
         Raises:
-            ValueError: the project no longer holds what it changes.
+            ValueError: If the project does not contain the correct text once.
         """
         path = project / self.file
         text = path.read_text()
         if text.count(self.right) != 1:
-            raise ValueError(f"{self.file} does not hold '{self.right}' once.")
+            raise ValueError(f"{self.file} does not contain '{self.right}' once.")
         path.write_text(text.replace(self.right, self.wrong))
 
 
 def check_planted_mistakes(tools: Toolchain, modules: CompiledModules, project: Path) -> bool:
-    """Plants each mistake in a copy of the project, and tells who notices it; True where at most one goes unnoticed."""
+    """Plant each mistake in a copy of the project and print the check that finds it.
+
+    Returns:
+        Whether at most one mistake stays undetected.
+    """
     caught = 0
     for mistake in MISTAKES:
         with tempfile.TemporaryDirectory(prefix="shvit-planted-") as temporary:
             copy = Path(temporary) / "project"
-            # What is embedded is large, and no mistake is in it.
+            # The embedded models are large, and no mistake is in them.
             shutil.copytree(project, copy, ignore=shutil.ignore_patterns("assets", "build", "shvit-core"))
             shutil.copytree(project / "shvit-core", copy / "shvit-core", ignore=shutil.ignore_patterns("src", "build"))
             mistake.plant(copy)
-            noticed = find_noticing_check(mistake, tools, modules, copy)
-        print(f"{mistake.what}: {noticed or 'not noticed'}", flush=True)
-        caught += noticed is not None
-    print(f"{caught} of {len(MISTAKES)} planted mistakes are caught.")
+            finding = find_noticing_check(mistake, tools, modules, copy)
+        print(f"{mistake.what}: {finding or 'not detected'}", flush=True)
+        caught += finding is not None
+    print(f"{caught} of {len(MISTAKES)} planted mistakes are detected.")
     return caught >= len(MISTAKES) - 1
 
 
 def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: CompiledModules, project: Path) -> str | None:
-    """Which check notices a mistake in a copy of the project; None where none does."""
+    """Return the finding of the check that detects a mistake in a copy of the project; None if none does."""
     try:
         if mistake.file.startswith(LIBRARY):
             for name, api in modules.apis.items():
@@ -91,64 +95,66 @@ def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: CompiledMod
 
 MISTAKES = (
     Mistake(
-        "The level of a newer member is not checked",
+        "The API level of a newer member is not checked",
         f"{LIBRARY}/AndroidPhone.kt",
         "        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) return null\n",
         "",
     ),
     Mistake(
-        "The level is checked the wrong way round",
+        "The check of the API level is inverted",
         f"{LIBRARY}/AndroidPhone.kt",
         "if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return null",
         "if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) return null",
     ),
     Mistake("A member is misspelled", f"{LIBRARY}/AndroidPhone.kt", "isPowerSaveMode", "isPowerSavingMode"),
-    Mistake("A float is taken for a double", f"{LIBRARY}/AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
+    Mistake("A float is used as a double", f"{LIBRARY}/AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
     Mistake(
-        "What only the newest ExecuTorch has is called",
+        "A method that only the newest ExecuTorch has is called",
         f"{LIBRARY}/ShvitClassifier.kt",
         "        module.destroy()\n        place",
         "        module.close()\n        place",
     ),
     Mistake(
-        "What only older ones return is used",
+        "A result that only older ExecuTorch versions return is used",
         f"{LIBRARY}/ShvitClassifier.kt",
         "status(module.loadMethod(METHOD))",
         "module.loadMethod(METHOD)",
     ),
-    Mistake("A shape is of 32 bits", f"{LIBRARY}/ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"),
     Mistake(
-        "An interface is not implemented as it is declared",
+        "A shape has 32-bit numbers", f"{LIBRARY}/ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"
+    ),
+    Mistake(
+        "A method does not match its interface",
         f"{LIBRARY}/AssetFiles.kt",
         "InputStream = assets.open(place(file))",
         "InputStream? = assets.open(place(file))",
     ),
     Mistake(
-        "Something deprecated is used",
+        "A deprecated member is used",
         f"{LIBRARY}/AndroidPhone.kt",
         "power?.isPowerSaveMode",
         "power?.let { it.isScreenOn && it.isPowerSaveMode }",
     ),
     Mistake(
-        "Two numbers are exchanged",
+        "Two numbers are swapped",
         f"{LIBRARY}/ShvitClassifier.kt",
         "Module.LOAD_MODE_MMAP, threads)",
         "threads, Module.LOAD_MODE_MMAP)",
     ),
     Mistake(
-        "A text is named that is not there",
+        "A missing text is named",
         f"{APP}/PhotoActivity.kt",
         "setText(R.string.no_picker)",
         "setText(R.string.no_pickers)",
     ),
     Mistake(
-        "What only a newer Android has is called by the app",
+        "The app calls a method of a newer Android",
         f"{APP}/LiveActivity.kt",
         "        super.onPause()\n",
         "        super.onPause()\n        getSystemService(android.os.PowerManager::class.java).currentThermalStatus\n",
     ),
     Mistake(
-        "A layout shows a text that is not there",
+        "A layout names a missing text",
         f"{RESOURCES}/layout/live.xml",
         "@string/waiting_for_camera",
         "@string/waiting_for_cameras",
@@ -160,37 +166,37 @@ MISTAKES = (
         "android:adjustViewBound",
     ),
     Mistake(
-        "A permission is asked for at run time and not in the manifest",
+        "The manifest lacks a permission that the code requests",
         "app/src/main/AndroidManifest.xml",
         '    <uses-permission android:name="android.permission.CAMERA" />\n',
         "",
     ),
     Mistake(
-        "The manifest names a screen that nobody wrote",
+        "The manifest names a missing activity",
         "app/src/main/AndroidManifest.xml",
         'android:name=".PhotoActivity"',
         'android:name=".PhotosActivity"',
     ),
     Mistake(
-        "An alias is used that the catalog does not define",
+        "An undefined alias of the catalog is used",
         "app/build.gradle.kts",
         "libs.androidx.test.runner",
         "libs.androidx.test.runners",
     ),
     Mistake(
-        "The catalog defines what nothing uses",
+        "The catalog defines an unused alias",
         "app/build.gradle.kts",
         "    androidTestImplementation(libs.androidx.test.junit)\n",
         "",
     ),
     Mistake(
-        "A property of the Android plugin is called by its Groovy name",
+        "A property of the Android plugin has its Groovy name",
         "app/build.gradle.kts",
         "isMinifyEnabled",
         "minifyEnabled",
     ),
     Mistake(
-        "The wrapper's Gradle is older than the Android plugin takes",
+        "The wrapper's Gradle is too old for the Android plugin",
         "gradle/wrapper/gradle-wrapper.properties",
         "gradle-9.6.1-bin",
         "gradle-9.4.1-bin",

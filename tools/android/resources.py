@@ -1,8 +1,8 @@
 """Compiles and links the app's resources and manifest with aapt2, as Gradle would.
 
-A misspelled attribute, a text that is not there or a class that the manifest names and nobody wrote is an error.
+Misspelled attributes, missing texts, and missing classes that the manifest names are errors.
 
-aapt2 and the framework's own resources are Debian's, of Android 10: what is newer than that no resource here may name.
+aapt2 and the framework's resources come from Debian and are those of Android 10, so resources must not use newer ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shvit_mobile.errors import ShvitError
 
 PACKAGES = ("aapt", "android-framework-res")
 FRAMEWORK = "usr/share/android-framework-res/framework-res.apk"
-# Debian's programs look for these in the machine's root.
+# The folders of the shared libraries that Debian's programs need.
 LIBRARIES = ("usr/lib", "usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/android", "usr/lib/p7zip")
 ANDROID = "http://schemas.android.com/apk/res/android"
 NAME = f"{{{ANDROID}}}name"
@@ -31,18 +31,18 @@ COMPONENTS = ("activity", "provider", "service", "receiver")
 
 
 class BadResources(ShvitError):
-    """Resources or a manifest that Gradle would refuse, too."""
+    """Resources or a manifest that Gradle would reject."""
 
 
 @dataclass(frozen=True)
 class LinkedResources:
-    """An app's resources, linked.
+    """An app's linked resources.
 
     Attributes:
-        package: the app's own files without code.
-        java: the source of its class `R`.
-        classes: what the manifest and the layouts name, in full.
-        permissions: what the manifest asks for, in full.
+        package: The package without code.
+        java: The source of the class `R`.
+        classes: The full names of classes in the manifest and the layouts.
+        permissions: The full names of permissions in the manifest.
     """
 
     package: Path
@@ -52,7 +52,7 @@ class LinkedResources:
 
 
 def install_aapt2() -> Path:
-    """The folder that holds aapt2 and all it needs; downloaded where it is not there."""
+    """Return the folder of aapt2 and its dependencies; download it if needed."""
     place = get_toolchain_folder() / "aapt2"
     if not place.exists():
         print_status("Downloading aapt2 and Android's resources")
@@ -63,11 +63,11 @@ def install_aapt2() -> Path:
 
 
 def link_resources(app: Path, into: Path) -> LinkedResources:
-    """Compiles and links the resources of a Gradle module of an app.
+    """Compile and link the resources of an app's Gradle module.
 
     Raises:
-        BadResources: aapt2 refuses them; its words say where and why.
-        ToolMissing, InstallFailed: there is no aapt2 to be had.
+        BadResources: If aapt2 rejects them; the error has its output.
+        ToolMissing, InstallFailed: If aapt2 is not available.
     """
     tools = install_aapt2()
     into.mkdir(parents=True)
@@ -95,19 +95,19 @@ def link_resources(app: Path, into: Path) -> LinkedResources:
 
 
 def read_setting(script: str, name: str) -> str:
-    """A text or number that a Gradle file sets.
+    """Return a text or number that a Gradle file sets.
 
     Raises:
-        BadResources: it does not.
+        BadResources: If it does not set it.
     """
     found = re.search(rf'^\s*{name} = "?([\w.]+)"?$', script, re.MULTILINE)
     if found is None:
-        raise BadResources(f"build.gradle.kts sets no {name}.", why="Android's Gradle plugin needs it.")
+        raise BadResources(f"build.gradle.kts does not set {name}.", why="Android's Gradle plugin needs it.")
     return found[1]
 
 
 def merge_manifest(source: Path, namespace: str, into: Path) -> Path:
-    """The manifest as Gradle hands it to aapt2: with the package's name, and placeholders filled in."""
+    """Write the manifest as Gradle passes it to aapt2: with the package's name, and without placeholders."""
     ET.register_namespace("android", ANDROID)
     manifest = ET.fromstring(source.read_text().replace("${applicationId}", namespace))
     manifest.set("package", namespace)
@@ -116,48 +116,48 @@ def merge_manifest(source: Path, namespace: str, into: Path) -> Path:
 
 
 def dump_badging(package: Path) -> str:
-    """What aapt2 reads in a package of its manifest."""
+    """Return the values that aapt2 reads from a package's manifest."""
     return run_aapt2(install_aapt2(), "dump", "badging", package)
 
 
 def run_aapt2(tools: Path, *arguments: str | Path) -> str:
-    """What aapt2 prints.
+    """Run aapt2 and return its output.
 
     Raises:
-        BadResources: it refuses.
+        BadResources: If it fails.
     """
     found = [str(path) for pattern in LIBRARIES for path in sorted(tools.glob(pattern))]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(found)}
     command = [tools / "usr/bin/aapt2", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BadResources("aapt2 refuses the app's resources.", why=done.stderr.strip() or done.stdout.strip())
+        raise BadResources("aapt2 rejects the app's resources.", why=done.stderr.strip() or done.stdout.strip())
     return done.stdout
 
 
 def list_components(manifest: Path, namespace: str) -> list[str]:
-    """The classes that a manifest names."""
+    """Return the classes that a manifest names."""
     root = ET.parse(manifest).getroot()
     names = [element.get(NAME, "") for tag in (*COMPONENTS, "application") for element in root.iter(tag)]
     return [f"{namespace}{name}" if name.startswith(".") else name for name in names if name]
 
 
 def list_permissions(manifest: Path) -> list[str]:
-    """What a manifest asks for."""
+    """Return the permissions in a manifest."""
     return [element.get(NAME, "") for element in ET.parse(manifest).getroot().iter("uses-permission")]
 
 
 def list_view_classes(resources: Path) -> list[str]:
-    """The classes that layouts name: elements with a dot."""
+    """Return the classes that layouts name: elements with a dot."""
     layouts = resources.glob("layout*/*.xml")
     return [element.tag for layout in layouts for element in ET.parse(layout).getroot().iter() if "." in element.tag]
 
 
 def check_classes(resources: LinkedResources, classes: Path) -> None:
-    """Refuses a manifest or layout that names a class which is not among the compiled ones.
+    """Check that the classes in manifest and layouts exist.
 
     Raises:
-        BadResources: it does.
+        BadResources: If one does not exist.
     """
     missing = [name for name in resources.classes if not (classes / f"{name.replace('.', '/')}.class").exists()]
     if missing:
@@ -165,13 +165,13 @@ def check_classes(resources: LinkedResources, classes: Path) -> None:
 
 
 def check_permissions(resources: LinkedResources, classes: Path) -> None:
-    """Refuses classes that name a permission which the manifest does not ask for: the system would deny it unasked.
+    """Check that the manifest contains the permissions in the code; otherwise the system denies them without asking.
 
     Raises:
-        BadResources: they do.
+        BadResources: If it lacks one.
     """
     files = sorted(classes.rglob("*.class"))
     named = {name.decode() for path in files for name in PERMISSION.findall(path.read_bytes())}
     missing = sorted(named - set(resources.permissions))
     if missing:
-        raise BadResources(f"The manifest does not ask for {', '.join(missing)}.", why="The app's code names it.")
+        raise BadResources(f"The manifest lacks {', '.join(missing)}.", why="The app's code names it.")

@@ -1,4 +1,4 @@
-"""Kotlin's and Java's compilers and a Java machine, as the checks of the Android code start them."""
+"""Runs Kotlin's and Java's compilers and Java for the checks of the Android code."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The bytecode that a phone of Android 8 takes; every warning is an error.
+# Bytecode for Android 8; every warning is an error.
 FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
-# In seconds of work the Java machine's best compiler costs more than it brings: with it a module takes 1.8 times as
-# long.
+# For runs of a few seconds, the JVM's second compiler costs more than it gains: a module takes 1.8 times as long.
 SHORT_RUN = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-# The JVM's class library of that age; Android's modules have the framework's instead.
+# The JVM's class library of Java 8. Android's modules use the framework's instead.
 JVM = ("-Xjdk-release=8",)
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """What compiles and tests.
+    """The tools that compile and test.
 
     Attributes:
-        java_home: of a whole JDK: the compiler reads its record of older class libraries.
-        native: folders of shared libraries that the JDK needs and the machine lacks; mostly empty.
-        kotlin: the compiler's jars.
-        jars: JUnit's, JaCoCo's and those that they need.
+        java_home: The home of a full JDK, whose record of older class libraries the compiler reads.
+        native: Folders of shared libraries that the JDK needs and the machine lacks; usually empty.
+        kotlin: The folder of the compiler's jars.
+        jars: The jars of JUnit, JaCoCo and their dependencies.
     """
 
     java_home: Path
@@ -39,24 +38,32 @@ class Toolchain:
         return [jar for jar in self.jars if jar.stem in ("asm", "asm-tree")]
 
     def java(self, *arguments: str | Path) -> int:
-        """Runs Java and returns its exit status; what it says goes where this program's words go."""
+        """Run Java and return its exit status; its output is passed on."""
         return self._run("java", *arguments)
 
-    def told(self, *arguments: str | Path) -> str:
-        """What a Java program prints; raises `CalledProcessError` where it fails."""
+    def run_java(self, *arguments: str | Path) -> str:
+        """Run Java and return its output.
+
+        Raises:
+            CalledProcessError: If it fails.
+        """
         command = [self.java_home / "bin/java", *arguments]
         return subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def keytool(self, *arguments: str | Path) -> None:
-        """Works on a store of keys; raises `CalledProcessError` where it fails."""
+        """Run keytool.
+
+        Raises:
+            CalledProcessError: If it fails.
+        """
         subprocess.run(
             [self.java_home / "bin/keytool", *arguments], env=self._environment(), check=True, stderr=subprocess.DEVNULL
         )
 
     def _run(self, program: str, *arguments: str | Path, quiet: bool = False) -> int:
         command = [self.java_home / "bin" / program, *arguments]
-        words = subprocess.DEVNULL if quiet else None
-        return subprocess.run(command, env=self._environment(), check=False, stdout=words, stderr=words).returncode
+        output = subprocess.DEVNULL if quiet else None
+        return subprocess.run(command, env=self._environment(), check=False, stdout=output, stderr=output).returncode
 
     def _environment(self) -> dict[str, str] | None:
         libraries = [*map(str, self.native), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
@@ -65,9 +72,9 @@ class Toolchain:
     def kotlinc(
         self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
     ) -> int:
-        """Compiles sources against the JVM's class library into a folder of classes and returns the exit status.
+        """Compile sources against the JVM's class library into a folder and return the exit status.
 
-        `quiet` drops the compiler's words.
+        `quiet` hides the compiler's output.
         """
         home = ("-jdk-home", str(self.java_home))
         return self._kotlinc(sources, into, classpath, *JVM, *home, *options, quiet=quiet)
@@ -75,7 +82,7 @@ class Toolchain:
     def kotlinc_android(
         self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
     ) -> int:
-        """As `kotlinc`, with no class library but what the class path holds."""
+        """Compile like `kotlinc`, with only the class path as class library."""
         return self._kotlinc(sources, into, classpath, "-no-jdk", *options, quiet=quiet)
 
     def _kotlinc(
@@ -87,12 +94,12 @@ class Toolchain:
         return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)
 
     def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
-        """Compiles Java sources into a folder of classes and returns the exit status."""
+        """Compile Java sources into a folder and return the exit status."""
         options = ("--release", "8", "-Xlint:all,-options", "-Werror", "-proc:none")
         return self._run("javac", *options, "-cp", join_paths(classpath), "-d", into, *sources)
 
     def library(self, name: str) -> Path:
-        """A library that comes with the compiler."""
+        """Return the jar of a library that comes with the compiler."""
         return self.kotlin / f"{name}.jar"
 
 

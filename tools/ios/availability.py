@@ -1,8 +1,8 @@
-"""What only a newer system has, used where nothing has asked for that system: Linux's compiler checks no availability.
+"""Finds unguarded uses of types that need a newer iOS, which the Linux compiler does not check.
 
-The interfaces in `stubs/` mark what is newer than the app's iOS. A use counts as guarded inside a declaration or a
-block that names a system at least as new, and after a `guard` that does. Sources are read line by line, as `swift
-format` leaves them; members of marked types are not looked for.
+The interfaces in `stubs/` mark types that are newer than the app's iOS. A use is guarded inside a declaration or block
+with an availability check for that version or a newer one, and after such a `guard`. Sources are read line by line, as
+`swift format` writes them. Members of marked types are not checked.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class UnguardedUse:
-    """A use that an older system could not make.
+    """A use of a type without an availability check.
 
     Attributes:
-        line: from 1.
-        name: of the type.
-        system: that it needs, as "17.4".
+        line: The line, from 1.
+        name: The type.
+        system: The version of iOS that it needs, such as "17.4".
     """
 
     line: int
@@ -36,37 +36,38 @@ class UnguardedUse:
 
 
 def find_marked_types(stubs: Path) -> dict[str, str]:
-    """The types that the interfaces in a folder mark, with the version of iOS that has them."""
+    """Return the marked types in a folder of interfaces, with the version of iOS that they need."""
     texts = (path.read_text() for path in sorted(stubs.glob("*.swiftinterface")))
     return {name: system for text in texts for system, name in MARKED_TYPE.findall(text)}
 
 
 def find_unguarded(source: str, types: Mapping[str, str]) -> Iterator[UnguardedUse]:
-    """Each use of marked types in a source that nothing guards, in the order of lines.
+    """Yield the unguarded uses of marked types in a source, by line.
 
     Args:
-        types: as `find_marked_types` gives them.
+        source: The text of a Swift source.
+        types: The result of `find_marked_types`.
     """
-    # By depth, the system that the block there is known to have; of a guard, the rest of its block.
+    # The guaranteed version of each open block, by depth; a guard applies to the rest of its block.
     known: dict[int, Version] = {}
     waiting: Version = ()
     depth = 0
     for number, line in enumerate(source.splitlines(), start=1):
         code = line.partition("//")[0]
-        asked = AVAILABILITY_CHECK.search(code)
-        if asked and asked[1] != "guard #":
-            waiting = parse_version(asked[2])
-        has = max((waiting, *known.values()))
+        check = AVAILABILITY_CHECK.search(code)
+        if check and check[1] != "guard #":
+            waiting = parse_version(check[2])
+        guaranteed = max((waiting, *known.values()))
         for name, system in types.items():
-            if re.search(rf"\b{name}\b", code) and parse_version(system) > has:
+            if re.search(rf"\b{name}\b", code) and parse_version(system) > guaranteed:
                 yield UnguardedUse(number, name, system)
         for brace in re.findall(r"[{}]", code):
             depth += 1 if brace == "{" else -1
             if brace == "{" and waiting:
                 known[depth], waiting = waiting, ()
             known = {at: system for at, system in known.items() if at <= depth}
-        if asked and asked[1] == "guard #":
-            known[depth] = parse_version(asked[2])
+        if check and check[1] == "guard #":
+            known[depth] = parse_version(check[2])
 
 
 def parse_version(text: str) -> Version:

@@ -2,7 +2,7 @@
 
     python tools/ios/check_project.py [PROJECT.xcodeproj]
 
-It prints a sentence for each thing that is wrong, and exits with 1 where there is one.
+It prints a sentence for each problem and exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shvit_mobile.errors import ShvitError
 
 PROJECT = Path(__file__).resolve().parents[2] / "ios_demo" / "SHViTDemo.xcodeproj"
 IDENTIFIER = re.compile(r"[0-9A-F]{24}")
-# What the system shows where the app asks for permission; without one it ends the app.
+# The texts of permission requests; without them, the system terminates the app.
 PRIVACY = ("INFOPLIST_KEY_NSCameraUsageDescription", "INFOPLIST_KEY_NSPhotoLibraryUsageDescription")
 ICON_SIDE = 1024
 
@@ -30,17 +30,17 @@ Objects = dict[str, dict[str, Any]]
 
 
 def find_problems(project: Path) -> list[str]:
-    """A sentence for each thing that is wrong.
+    """Return a sentence for each problem of a project.
 
     Raises:
-        NotAProject: the file cannot be read at all.
+        NotAProject: If the project file cannot be parsed.
     """
     content = parse_project((project / "project.pbxproj").read_text())
     objects: Objects = content["objects"]
     root = content["rootObject"]
     missing = [*find_undefined(objects, root)]
     if missing:
-        # The rest follows references.
+        # The other checks follow references.
         return missing
     return [
         *find_unused(objects, root),
@@ -53,12 +53,12 @@ def find_problems(project: Path) -> list[str]:
 
 
 def find_objects(objects: Objects, kind: str) -> Iterator[dict[str, Any]]:
-    """All objects of a class."""
-    return (found for found in objects.values() if found["isa"] == kind)
+    """Return all objects of a class."""
+    return (content for content in objects.values() if content["isa"] == kind)
 
 
 def find_references(value: Any) -> Iterator[str]:
-    """The identifiers in a value."""
+    """Yield the identifiers in a value."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -72,21 +72,21 @@ def find_undefined(objects: Objects, root: str) -> Iterator[str]:
     for owner, content in {"the project": {"rootObject": root}, **objects}.items():
         for identifier in find_references(content):
             if identifier not in objects:
-                yield f"{owner} names {identifier}, which is not there."
+                yield f"{owner} names {identifier}, which does not exist."
 
 
 def find_unused(objects: Objects, root: str) -> Iterator[str]:
-    """What nothing that is used names."""
+    """Find objects that cannot be reached from the root."""
     used, waiting = {root}, [root]
     while waiting:
-        found = set(find_references(objects[waiting.pop()])) - used
-        used |= found
-        waiting += found
+        reached = set(find_references(objects[waiting.pop()])) - used
+        used |= reached
+        waiting += reached
     return (f"Nothing uses {identifier}, a {objects[identifier]['isa']}." for identifier in objects.keys() - used)
 
 
 def find_absent_folders(objects: Objects, folder: Path) -> Iterator[str]:
-    """Of the buildable folders, and of the folders in them that are copied as they are."""
+    """Find missing buildable folders, and missing folders in them that are copied as they are."""
     for group in find_objects(objects, "PBXFileSystemSynchronizedRootGroup"):
         for place in ("", *group.get("explicitFolders", [])):
             if not (folder / group["path"] / place).is_dir():
@@ -94,7 +94,7 @@ def find_absent_folders(objects: Objects, folder: Path) -> Iterator[str]:
 
 
 def find_absent_products(objects: Objects, folder: Path) -> Iterator[str]:
-    """Of the Swift packages in folders."""
+    """Find missing Swift packages and products."""
     offered: set[str] = set()
     for package in find_objects(objects, "XCLocalSwiftPackageReference"):
         source = folder / package["relativePath"] / "Package.swift"
@@ -108,31 +108,33 @@ def find_absent_products(objects: Objects, folder: Path) -> Iterator[str]:
 
 
 def get_configurations(objects: Objects, owner: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The build settings of a target, or of the project, by configuration."""
-    listed = objects[owner["buildConfigurationList"]]["buildConfigurations"]
-    return {objects[found]["name"]: objects[found]["buildSettings"] for found in listed}
+    """Return the build settings of a target, or of the project, by configuration."""
+    configurations = objects[owner["buildConfigurationList"]]["buildConfigurations"]
+    return {objects[key]["name"]: objects[key]["buildSettings"] for key in configurations}
 
 
 def find_scheme_problems(objects: Objects, project: Path) -> Iterator[str]:
-    """What shared schemes name that the project has not."""
+    """Find names in shared schemes that the project does not have, and tests that no scheme runs."""
     schemes = sorted((project / "xcshareddata" / "xcschemes").glob("*.xcscheme"))
     if not schemes:
         yield "There is no shared scheme."
-    targets = {key: found for key, found in objects.items() if found["isa"] == "PBXNativeTarget"}
+    targets = {key: content for key, content in objects.items() if content["isa"] == "PBXNativeTarget"}
     (owner,) = find_objects(objects, "PBXProject")
     for scheme in schemes:
         tree = ElementTree.parse(scheme)
         for action in tree.iterfind("./*[@buildConfiguration]"):
             if action.get("buildConfiguration") not in get_configurations(objects, owner):
-                yield f"{scheme.name}: {action.tag} wants the configuration {action.get('buildConfiguration')}."
-        tested = {found.get("BlueprintName") for found in tree.iterfind(".//TestableReference/BuildableReference")}
+                yield f"{scheme.name}: {action.tag} names the configuration {action.get('buildConfiguration')}."
+        tested = {
+            reference.get("BlueprintName") for reference in tree.iterfind(".//TestableReference/BuildableReference")
+        }
         for reference in tree.iterfind(".//BuildableReference"):
             name = reference.get("BlueprintName")
             target = targets.get(reference.get("BlueprintIdentifier", ""))
             if target is None or target["name"] != name:
-                yield f"{scheme.name}: {name} is no target of the project."
+                yield f"{scheme.name}: {name} is not a target of the project."
             elif objects[target["productReference"]]["path"] != reference.get("BuildableName"):
-                yield f"{scheme.name}: {name} does not make {reference.get('BuildableName')}."
+                yield f"{scheme.name}: {name} does not build {reference.get('BuildableName')}."
             if reference.get("ReferencedContainer") != f"container:{project.name}":
                 yield f"{scheme.name}: {name} is in {reference.get('ReferencedContainer')}."
         for target in targets.values():
@@ -141,7 +143,7 @@ def find_scheme_problems(objects: Objects, project: Path) -> Iterator[str]:
 
 
 def find_app_targets(objects: Objects) -> Iterator[dict[str, Any]]:
-    """The targets that make an app."""
+    """Return the targets that build an app."""
     return (
         target
         for target in find_objects(objects, "PBXNativeTarget")
@@ -158,16 +160,16 @@ def find_missing_settings(objects: Objects) -> Iterator[str]:
 
 
 def find_icon_problems(objects: Objects, folder: Path) -> Iterator[str]:
-    """What the App Store's icon must be: a square of 1024 pixels without transparency."""
+    """Check that the icon is a square of 1024 pixels without transparency, as the App Store requires."""
     for target in find_app_targets(objects):
         for settings in get_configurations(objects, target).values():
             name = f"{settings.get('ASSETCATALOG_COMPILER_APPICON_NAME')}.appiconset"
-            found = next((folder / target["name"]).glob(f"*.xcassets/{name}/Contents.json"), None)
-            if found is None:
+            contents = next((folder / target["name"]).glob(f"*.xcassets/{name}/Contents.json"), None)
+            if contents is None:
                 yield f"{target['name']} has no icon {name}."
                 continue
-            for image in json.loads(found.read_text())["images"]:
-                with Image.open(found.parent / image["filename"]) as picture:
+            for image in json.loads(contents.read_text())["images"]:
+                with Image.open(contents.parent / image["filename"]) as picture:
                     if picture.size != (ICON_SIDE, ICON_SIDE) or picture.mode != "RGB":
                         yield f"{image['filename']} is {picture.size} and {picture.mode}, not an opaque square."
 
@@ -175,14 +177,14 @@ def find_icon_problems(objects: Objects, folder: Path) -> Iterator[str]:
 def main() -> None:
     project = Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT
     try:
-        wrong = find_problems(project)
+        problems = find_problems(project)
     except ShvitError as reason:
         sys.exit(f"error: {project.name}: {reason}")
-    for sentence in wrong:
-        print(f"error: {project.name}: {sentence}", file=sys.stderr)
-    if wrong:
+    for problem in problems:
+        print(f"error: {project.name}: {problem}", file=sys.stderr)
+    if problems:
         sys.exit(1)
-    print(f"{project.name}: objects, folders, packages, schemes, privacy strings and icon agree.")
+    print(f"{project.name}: objects, folders, packages, schemes, privacy strings and icon are consistent.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Decodes the pictures of goldens for Swift's tests on Linux, where Swift has no decoder of JPEG.
+"""Decodes the goldens' pictures for the Swift tests on Linux, where Swift has no JPEG decoder.
 
     python tools/ios/decode_pictures.py OUT FOLDER...
 
-Each JPEG in a folder of goldens under FOLDER becomes OUT/SHA256.ppm, named by the SHA-256 of the JPEG: upright RGB, as
-`shvit_mobile.images.decode` gives it.
+Each JPEG in a folder of goldens under FOLDER becomes OUT/SHA256.ppm, named by the SHA-256 of the JPEG: upright RGB,
+decoded by `shvit_mobile.images.decode`.
 """
 
 from __future__ import annotations

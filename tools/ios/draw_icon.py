@@ -1,4 +1,4 @@
-"""Draws the demo app's icon: `python tools/ios/draw_icon.py`. One attention head looks at some patches of a grid."""
+"""Draws the demo app's icon: `python tools/ios/draw_icon.py`. The icon shows an attention head on a grid of patches."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def main() -> None:
     for row in range(CELLS):
         for column in range(CELLS):
             left, top = MARGIN + column * (width + GAP), MARGIN + row * (width + GAP)
-            colour = ATTENDED_COLOR if (row, column) in ATTENDED else PATCH_COLOR
-            draw.rounded_rectangle((left, top, left + width, top + width), 32, fill=colour)
+            color = ATTENDED_COLOR if (row, column) in ATTENDED else PATCH_COLOR
+            draw.rounded_rectangle((left, top, left + width, top + width), 32, fill=color)
     ICON.parent.mkdir(parents=True, exist_ok=True)
     picture.save(ICON, optimize=True)
     print(f"{ICON.name}: {ICON.stat().st_size} bytes")

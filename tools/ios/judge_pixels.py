@@ -1,10 +1,10 @@
-"""Judges the pixels that Swift made of goldens' pictures by the ONNX artifact's answers, beside Python's own pixels.
+"""Compares Swift's and Python's pixels of the goldens' pictures, and the ONNX artifact's logits for them.
 
     python tools/ios/judge_pixels.py PIXELS MODELS ARTIFACT.onnx
 
-PIXELS/MODEL/PICTURE.jpg.rgb is what Swift's `Preprocessor` made of a picture of MODELS/MODEL/MODEL.goldens, which
-Python decoded for it; Python prepares the same. It fails where the pixels of a picture differ by more than 1/255 on
-average, where the artifact, given one and the other, chooses another class, or where Swift's pixels are missing.
+PIXELS/MODEL/PICTURE.jpg.rgb contains the pixels that Swift's `Preprocessor` computed for a picture of
+MODELS/MODEL/MODEL.goldens, which Python decoded. The check fails if the mean difference of a picture's pixels exceeds
+1/255, if the artifact chooses another class for Swift's pixels, or if Swift's pixels are missing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
 
-# Mean absolute difference of a picture, in steps of 0 to 255: 1/255 where pixels are of 0 to 1.
+# The mean absolute difference of a picture, in steps of 0 to 255.
 MAX_DIFFERENCE = 1.0
 
 
 @dataclass(frozen=True)
 class PixelComparison:
-    """What was found of a picture.
+    """The comparison of a picture.
 
     Attributes:
-        difference: mean, of pixels, in steps of 0 to 255.
-        logits: the largest difference of any.
-        swift, python: the class that the artifact chooses for the pixels of each.
+        name: The model and the picture.
+        difference: The mean difference of the pixels, in steps of 0 to 255.
+        logits: The largest difference of a logit.
+        swift: The class for Swift's pixels.
+        python: The class for Python's pixels.
     """
 
     name: str
@@ -49,18 +51,18 @@ class PixelComparison:
 
 
 def compare_pixels(pixels: Path, models: Path, judge: Runner) -> Iterator[PixelComparison]:
-    """Each golden picture of each model.
+    """Compare each golden of each model.
 
     Raises:
-        ShvitError: goldens cannot be read.
-        FileNotFoundError: Swift made nothing of a picture.
+        ShvitError: If goldens cannot be read.
+        FileNotFoundError: If Swift's pixels of a picture are missing.
     """
     for folder in sorted(models.glob("*/*.goldens")):
         goldens, model = Goldens.load(folder / "goldens.json"), folder.parent.name
         for golden in goldens.images:
             ours = goldens.preprocessing.preprocess_image(decode_image(folder / golden.image))
-            made = (pixels / model / f"{golden.image}.rgb").read_bytes()
-            theirs = np.frombuffer(made, np.uint8).reshape(ours.shape)
+            data = (pixels / model / f"{golden.image}.rgb").read_bytes()
+            theirs = np.frombuffer(data, np.uint8).reshape(ours.shape)
             logits = judge.run(np.stack([theirs, ours]))
             yield PixelComparison(
                 name=f"{model}, {golden.image}",
@@ -74,19 +76,19 @@ def compare_pixels(pixels: Path, models: Path, judge: Runner) -> Iterator[PixelC
 def main() -> None:
     pixels, models, artifact = map(Path, sys.argv[1:])
     try:
-        found = list(compare_pixels(pixels, models, open_runner(Artifact.open(artifact))))
+        comparisons = list(compare_pixels(pixels, models, open_runner(Artifact.open(artifact))))
     except (ShvitError, FileNotFoundError) as reason:
         sys.exit(f"error: {reason}")
-    if not found:
-        sys.exit(f"error: {models} holds no goldens.")
-    worst = max(found, key=lambda one: one.difference)
-    same = sum(one.swift == one.python for one in found)
+    if not comparisons:
+        sys.exit(f"error: {models} contains no goldens.")
+    worst = max(comparisons, key=lambda one: one.difference)
+    same = sum(one.swift == one.python for one in comparisons)
     print(
-        f"Swift's pixels of {len(found)} golden pictures: the worst differs by {worst.difference:.4f} of 255 on "
-        f"average, and {MAX_DIFFERENCE:g} is allowed; {artifact.name} chooses the same class for {same}, "
-        f"and no logit differs by more than {max(one.logits for one in found):.2g}."
+        f"Swift's pixels of {len(comparisons)} goldens: largest mean difference {worst.difference:.4f} of 255 "
+        f"(limit {MAX_DIFFERENCE:g}). {artifact.name}: same class for {same}, "
+        f"largest logit difference {max(one.logits for one in comparisons):.2g}."
     )
-    if failed := [one for one in found if not one.passed]:
+    if failed := [one for one in comparisons if not one.passed]:
         sys.exit("\n".join(f"error: {one.name}: {one}" for one in failed))
 
 

@@ -1,10 +1,10 @@
-"""Has `shvit-mobile devices` judge the device reports of Swift's simulated benchmark, as a person would have it do.
+"""Runs `shvit-mobile devices` on the reports of Swift's simulated benchmark and checks its result.
 
     python tools/ios/judge_reports.py REPORTS MODELS
 
-REPORTS holds earlier.json; now.json, as fast; slower.json, 20% slower. The command has to take them with the artifacts
-in MODELS, which they name by SHA-256, and with a gate of 5%: end with 0 for the one, with 1 and a sentence a row for
-the other, and leave no row open, for which a report needs enough rounds.
+REPORTS contains earlier.json, the equally fast now.json, and slower.json, which is 20% slower. The command must accept
+them with the artifacts in MODELS and a gate of 5%: exit with 0 for now.json, and with 1 and a violation per row for
+slower.json. The reports must have enough rounds to decide every row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_SLOWDOWN = "5%"
 
 
 def run_devices_command(report: Path, earlier: Path, models: Path) -> tuple[int, dict[str, Any], str]:
-    """The command's exit status, what it says as JSON, and its words."""
+    """Return the command's exit status, its JSON output, and its messages."""
     program = Path(sys.executable).with_name("shvit-mobile")
     options = ["--artifacts", models, "--baseline", earlier, "--max-slowdown", MAX_SLOWDOWN, "--json"]
     command = [str(part) for part in (program, "devices", report, *options)]
@@ -28,33 +28,33 @@ def run_devices_command(report: Path, earlier: Path, models: Path) -> tuple[int,
 
 
 def find_faults(report: Path, models: Path, status: int) -> list[str]:
-    """What is not as it has to be of a report that is to end with a status."""
-    ended, told, words = run_devices_command(report, report.with_name("earlier.json"), models)
-    if ended != status:
-        return [f"it ends with {ended}, not with {status}.", words]
-    rows, gate = told["rows"], told["gate"]
-    strange = [row["artifact"] for row in rows if not row["known"]]
+    """Return what is wrong with the command's result for a report that must give an exit status."""
+    actual, output, messages = run_devices_command(report, report.with_name("earlier.json"), models)
+    if actual != status:
+        return [f"the exit status is {actual}, not {status}.", messages]
+    rows, gate = output["rows"], output["gate"]
+    unknown = [row["artifact"] for row in rows if not row["known"]]
     unchecked = [row["artifact"] for row in rows if not (row["preprocessing_passed"] and row["inference_passed"])]
     slower = [row["artifact"] for row in rows] if status else []
     return [
-        *(f"{name} is not among the artifacts." for name in strange),
-        *(f"{name} has no golden check that passed." for name in unchecked),
-        *(f"left open: {sentence}" for sentence in gate["caveats"]),
+        *(f"{name} is not among the artifacts." for name in unknown),
+        *(f"{name} has no passed golden check." for name in unchecked),
+        *(f"undecided: {sentence}" for sentence in gate["caveats"]),
         *(
-            [f"{len(gate['violations'])} of {len(slower)} are slower."]
+            [f"{len(gate['violations'])} of {len(slower)} are reported as slower."]
             if len(gate["violations"]) != len(slower)
             else []
         ),
-        *(["a row has no earlier one."] if len(told["comparisons"]) != len(rows) else []),
+        *(["a row has no earlier result."] if len(output["comparisons"]) != len(rows) else []),
     ]
 
 
 def main() -> None:
     reports, models = map(Path, sys.argv[1:])
     for name, status in {"now": 0, "slower": 1}.items():
-        if found := find_faults(reports / f"{name}.json", models, status):
-            sys.exit("\n".join(f"error: shvit-mobile devices {name}.json: {fault}" for fault in found))
-        print(f"shvit-mobile devices takes Swift's {name}.json, and ends with {status}.")
+        if faults := find_faults(reports / f"{name}.json", models, status):
+            sys.exit("\n".join(f"error: shvit-mobile devices {name}.json: {fault}" for fault in faults))
+        print(f"shvit-mobile devices accepts Swift's {name}.json and exits with {status}.")
 
 
 if __name__ == "__main__":

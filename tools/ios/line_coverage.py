@@ -1,8 +1,8 @@
-"""Prints the line coverage of each source of a Swift package, and fails where the whole is below what is asked.
+"""Prints the line coverage of a Swift package's sources, and fails if the total is below a limit.
 
-    python tools/ios/line_coverage.py COVERAGE.json SOURCES LEAST
+    python tools/ios/line_coverage.py COVERAGE.json SOURCES MINIMUM
 
-COVERAGE.json is what `swift test --enable-code-coverage` writes (llvm-cov's export); SOURCES the folder that counts.
+COVERAGE.json is the output of `swift test --enable-code-coverage` (llvm-cov's export). Only files in SOURCES count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def count_lines(export: dict[str, Any], sources: Path) -> dict[str, tuple[int, int]]:
-    """(covered, counted) lines of each file below `sources`, by its relative name."""
+    """Return the (covered, total) lines of each file in `sources`, by its relative name."""
     files = export["data"][0]["files"]
     return {
         Path(file["filename"]).relative_to(sources).as_posix(): (
@@ -33,9 +33,9 @@ def main() -> None:
         print(f"{100 * covered / counted:6.1f}%  {counted:4d} lines  {name}")
     counted = sum(count for _, count in lines.values())
     share = 100 * sum(covered for covered, _ in lines.values()) / counted if counted else 0.0
-    print(f"{share:6.1f}%  {counted:4d} lines  in all; at least {least:g}% are asked")
+    print(f"{share:6.1f}%  {counted:4d} lines  in total, at least {least:g}% required")
     if share < least:
-        sys.exit(f"error: {share:.1f}% of the lines in {sources.name} are covered, and {least:g}% are asked.")
+        sys.exit(f"error: {share:.1f}% of the lines in {sources.name} are covered, but {least:g}% are required.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Plants mistakes in the kit and in the app, one at a time, and counts how many `typecheck.py` finds.
+"""Plants mistakes in the kit and in the app, one at a time, and counts how many `typecheck.py` detects.
 
     python tools/ios/mistakes.py
 
-It fails where fewer than nine of ten are found, or where a mistake can no longer be planted. Both pass as they are, and
-the app needs what the kit has left: run `typecheck.py` before.
+It fails if fewer than 90% are detected, or if a mistake can no longer be planted. Run `typecheck.py` first: the app
+needs the kit's compiled interface.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ KIT, APP = MODULES_BY_NAME["SHViTKit"], MODULES_BY_NAME["SHViTDemo"]
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something that a person could have written.
+    """A mistake to plant.
 
     Attributes:
-        what: in words.
-        source: in which, below the module's folder.
-        right: what stands there, once.
-        wrong: what is planted.
-        module: in which.
+        what: A description.
+        source: The source, relative to the module's folder.
+        right: The correct text, which occurs once.
+        wrong: The text that replaces it.
+        module: The module.
     """
 
     what: str
@@ -91,7 +91,7 @@ MISTAKES = (
     ),
     Mistake("a missing import", "Apple/Decoding.swift", "    import ImageIO\n", ""),
     Mistake(
-        "a value that a screen cannot bind to",
+        "a value without a binding",
         "Catalog/CatalogScreen.swift",
         "selection: $catalog.chosenName",
         "selection: catalog.chosenName",
@@ -106,14 +106,14 @@ MISTAKES = (
         APP,
     ),
     Mistake(
-        "the camera's frames for the main actor alone",
+        "camera frames isolated to the main actor",
         "Camera/Camera.swift",
         "final class Camera: NSObject, @unchecked Sendable",
         "@MainActor final class Camera: NSObject",
         APP,
     ),
     Mistake(
-        "what only a newer iOS has, unguarded",
+        "an unguarded use of a newer iOS",
         "Apple/CoreMLSource.swift",
         "            guard #available(iOS 17.4, macOS 14.4, *) else { return nil }\n",
         "",
@@ -122,13 +122,14 @@ MISTAKES = (
 
 
 def is_found(mistake: Mistake, folder: Path) -> bool:
-    """Whether the check finds a mistake in the source in which it is planted.
+    """Plant a mistake and return whether the check reports an error in that source.
 
     Args:
-        folder: for the module with the mistake, which is written anew.
+        mistake: The mistake.
+        folder: The folder for a copy of the module, which is cleared first.
 
     Raises:
-        ValueError: what is to be replaced does not stand there once.
+        ValueError: If the correct text does not occur once.
     """
     shutil.rmtree(folder, ignore_errors=True)
     sources = folder / "sources"
@@ -136,15 +137,15 @@ def is_found(mistake: Mistake, folder: Path) -> bool:
         copy = sources / source.relative_to(mistake.module.folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, copy)
-    place = sources / mistake.source
-    text = place.read_text()
+    path = sources / mistake.source
+    text = path.read_text()
     if text.count(mistake.right) != 1:
-        raise ValueError(f"{mistake.source} has {text.count(mistake.right)} times, not once: {mistake.right}")
-    place.write_text(text.replace(mistake.right, mistake.wrong))
+        raise ValueError(f"{mistake.source} contains {text.count(mistake.right)} times, not once: {mistake.right}")
+    path.write_text(text.replace(mistake.right, mistake.wrong))
     answer = check_module(replace(mistake.module, folder=sources), folder / "build")
     lines = (answer.stdout + answer.stderr).splitlines()
-    # A compiler that fails for another reason, as one that is not there, has found nothing.
-    return answer.returncode != 0 and any(line.startswith(f"{place}:") and "error:" in line for line in lines)
+    # A compiler that fails for another reason, such as a missing one, has not detected the mistake.
+    return answer.returncode != 0 and any(line.startswith(f"{path}:") and "error:" in line for line in lines)
 
 
 def main() -> None:
@@ -154,10 +155,10 @@ def main() -> None:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)
     for mistake, is_one in zip(MISTAKES, found, strict=True):
-        print(f"{'found ' if is_one else 'missed'}  {mistake.what}")
-    print(f"{sum(found)} of {len(found)} planted mistakes are found; at least {MIN_FOUND_SHARE:.0%} have to be.")
+        print(f"{'detected' if is_one else 'missed  '}  {mistake.what}")
+    print(f"{sum(found)} of {len(found)} planted mistakes are detected; at least {MIN_FOUND_SHARE:.0%} must be.")
     if sum(found) < MIN_FOUND_SHARE * len(found):
-        sys.exit("error: The check finds too few mistakes.")
+        sys.exit("error: The check detects too few mistakes.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads Xcode's project files: NeXT's old property lists of texts, lists and dictionaries, with comments."""
+"""Parses Xcode's project files: OpenStep property lists of texts, lists and dictionaries, with comments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ESCAPES = {"n": "\n", "t": "\t"}
 
 
 class NotAProject(ShvitError):
-    """A project file that cannot be read."""
+    """A project file that cannot be parsed."""
 
 
 class Token(NamedTuple):
-    """A piece of a file: a mark of its grammar, or a text."""
+    """A token: punctuation, or a text."""
 
     kind: str
     text: str
@@ -26,48 +26,48 @@ class Token(NamedTuple):
 
 
 def parse_project(source: str) -> dict[str, Any]:
-    """The dictionary that a project file is.
+    """Parse a project file into a dictionary.
 
     Raises:
-        NotAProject: it breaks the grammar, or has a key twice; names the line.
+        NotAProject: If the syntax is invalid, or a key occurs twice; names the line.
     """
     tokens = iter([*tokenize(source), Token("end", "the end", source.count("\n") + 1)])
     value = parse_value(next(tokens), tokens)
     expect_token(next(tokens), "end", "the end")
     if not isinstance(value, dict):
-        raise NotAProject("The file is no dictionary.")
+        raise NotAProject("The file is not a dictionary.")
     return value
 
 
 def tokenize(source: str) -> Iterator[Token]:
-    """All but blanks and comments."""
+    """Yield the tokens without whitespace and comments."""
     place = 0
     while place < len(source):
-        found = TOKEN.match(source, place)
+        match = TOKEN.match(source, place)
         line = source.count("\n", 0, place) + 1
-        if not found or not found.lastgroup:
-            raise NotAProject(f"Line {line} has {source[place]!r}, which means nothing there.", why="Quote it.")
-        if found.lastgroup != "blank":
-            text = found[found.lastgroup]
-            if found.lastgroup == "text":
+        if not match or not match.lastgroup:
+            raise NotAProject(f"Line {line} has an unexpected {source[place]!r}.", why="It must be quoted.")
+        if match.lastgroup != "blank":
+            text = match[match.lastgroup]
+            if match.lastgroup == "text":
                 text = re.sub(r"\\(.)", lambda escape: ESCAPES.get(escape[1], escape[1]), text)
-            yield Token("mark" if found.lastgroup == "mark" else "text", text, line)
-        place = found.end()
+            yield Token("mark" if match.lastgroup == "mark" else "text", text, line)
+        place = match.end()
 
 
 def parse_value(first: Token, rest: Iterator[Token]) -> Any:
-    """The value that begins with a token."""
+    """Parse the value that begins with a token."""
     if first.kind == "text":
         return first.text
     if first.text == "(":
         return parse_list(rest)
     if first.text == "{":
         return parse_dictionary(rest)
-    raise NotAProject(f"Line {first.line} has {first.text!r} in place of a value.")
+    raise NotAProject(f"Line {first.line} has {first.text!r} instead of a value.")
 
 
 def parse_list(rest: Iterator[Token]) -> list[Any]:
-    """What stands before the closing parenthesis; a comma follows each but perhaps the last."""
+    """Parse a list up to the closing parenthesis; a comma after the last value is optional."""
     values: list[Any] = []
     token = next(rest)
     while token.text != ")" or token.kind != "mark":
@@ -81,13 +81,13 @@ def parse_list(rest: Iterator[Token]) -> list[Any]:
 
 
 def parse_dictionary(rest: Iterator[Token]) -> dict[str, Any]:
-    """What stands before the closing brace: keys, each with its value."""
+    """Parse a dictionary up to the closing brace."""
     values: dict[str, Any] = {}
     while (key := next(rest)) != ("mark", "}", key.line):
         if key.kind != "text":
-            raise NotAProject(f"Line {key.line} has {key.text!r} in place of a key.")
+            raise NotAProject(f"Line {key.line} has {key.text!r} instead of a key.")
         if key.text in values:
-            raise NotAProject(f"Line {key.line} has the key {key.text} for the second time.")
+            raise NotAProject(f"Line {key.line} has a duplicate key {key.text}.")
         expect_token(next(rest), "mark", "=")
         values[key.text] = parse_value(next(rest), rest)
         expect_token(next(rest), "mark", ";")
@@ -95,6 +95,6 @@ def parse_dictionary(rest: Iterator[Token]) -> dict[str, Any]:
 
 
 def expect_token(token: Token, kind: str, text: str) -> None:
-    """Raises `NotAProject` where a token is another one."""
+    """Raise `NotAProject` if a token is not the expected one."""
     if (token.kind, token.text) != (kind, text):
-        raise NotAProject(f"Line {token.line} has {token.text!r} in place of {text!r}.")
+        raise NotAProject(f"Line {token.line} has {token.text!r} instead of {text!r}.")

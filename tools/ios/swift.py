@@ -1,11 +1,11 @@
-"""Runs `swift` with the arguments given: the machine's own where there is one, else Debian's, which it unpacks first.
+"""Runs `swift` with the given arguments: the installed one, or Debian's, which it downloads on first use.
 
     python tools/ios/swift.py test --package-path ios_demo/SHViTKit
 
-Debian 13 has Swift 6. Its packages are downloaded and verified by apt, from the mirror that apt is configured with, and
-unpacked into a folder of the cache ($SHVIT_SWIFT overrides which), 1.3 GB; neither root nor the machine's own packages
-are touched. Swift then runs with that folder as its root directory and with this repository mounted in it, in a mount
-namespace of its own: when it ends, every mount is gone.
+Debian 13 has Swift 6. apt downloads and verifies its packages from the configured mirrors. They are unpacked into a
+cache folder of 1.3 GB (set $SHVIT_SWIFT to choose another one); installed packages do not change. Swift then runs with
+that folder as its root directory and this repository mounted in it, in a separate mount namespace, which leaves no
+mounts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGES = ("swiftlang", "libstdc++-14-dev", "libc6-dev")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 BIN = "usr/libexec/swift/bin"
 
-# A world of apt's own, as of the release that has Swift. Proxies stay the machine's.
+# A separate apt configuration for the release that has Swift. The machine's proxies still apply.
 APT_CONFIG = """\
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
@@ -45,10 +45,10 @@ Dir::Etc::sourceparts "/dev/null";
 """
 DOWNLOAD_FAILURE = (
     f"apt cannot download Swift {VERSION}.",
-    f"It is in Debian 13 ({RELEASE}), and comes from the Debian mirror that apt is configured with.",
+    f"It is in Debian 13 ({RELEASE}), and comes from apt's configured mirrors.",
 )
 
-# Static libraries, other platforms, debugger, editors' servers and gcc's own compiler: 1.2 GB that tests never touch.
+# Static libraries, other platforms, debugger, language servers and gcc's compiler: 1.2 GB that the tests do not need.
 UNUSED = (
     "usr/libexec/swift/lib/swift_static",
     "usr/libexec/swift/lib/swift/embedded",
@@ -79,25 +79,25 @@ PATH=/{BIN}:/usr/bin HOME=/root LC_ALL=C.UTF-8 exec "$enter" --root="$root" --wd
 
 
 def build_command(arguments: Sequence[str]) -> list[str]:
-    """The command line that runs a program of the toolchain ("swift", "swiftc", "llvm-cov") here.
+    """Return the command line that runs a program of the toolchain ("swift", "swiftc", "llvm-cov").
 
     Raises:
-        ToolMissing, InstallFailed: the toolchain cannot be had on this machine.
+        ToolMissing, InstallFailed: If the toolchain cannot be installed.
     """
     return list(arguments) if has_swift() else build_enter_command(install_toolchain(), arguments)
 
 
 def has_swift() -> bool:
-    """Whether this machine has a Swift of its own that is new enough; OpenStack's client has the same name."""
+    """Return whether a recent Swift is installed. OpenStack's client has the same name."""
     if not shutil.which("swift"):
         return False
-    said = subprocess.run(["swift", "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"Swift version (\d+)\.", said)
-    return found is not None and int(found[1]) >= int(VERSION.partition(".")[0])
+    output = subprocess.run(["swift", "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"Swift version (\d+)\.", output)
+    return match is not None and int(match[1]) >= int(VERSION.partition(".")[0])
 
 
 def install_toolchain() -> Path:
-    """The folder of Debian's toolchain, which is downloaded and unpacked if it is not there; whole or not at all."""
+    """Return the folder of Debian's toolchain; download and unpack it atomically if needed."""
     folder = get_toolchain_folder()
     if folder.exists():
         return folder
@@ -112,36 +112,37 @@ def install_toolchain() -> Path:
 
 
 def check_starts(root: Path) -> None:
-    """Raises `InstallFailed` where what was unpacked is not Swift of the version wanted."""
-    tried = subprocess.run(
+    """Raise `InstallFailed` if the unpacked toolchain does not start with the expected version."""
+    result = subprocess.run(
         build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False
     )
-    if f"version {VERSION} " not in tried.stdout:
+    if f"version {VERSION} " not in result.stdout:
         raise InstallFailed(
-            f"What Debian has does not start as Swift {VERSION}.", why=tried.stdout.strip() or format_last_error(tried)
+            f"Debian's Swift does not start as version {VERSION}.",
+            why=result.stdout.strip() or format_last_error(result),
         )
 
 
 def get_toolchain_folder() -> Path:
-    """Where the toolchain is, or will be: $SHVIT_SWIFT, or a folder of its version in the cache."""
+    """Return the toolchain's folder: $SHVIT_SWIFT, or a folder of its version in the cache."""
     return resolve_cache_folder(FOLDER_VARIABLE, f"swift-{VERSION}")
 
 
 def check_tools() -> None:
-    """Raises `ToolMissing` where the toolchain cannot be made on this machine."""
+    """Raise `ToolMissing` if this machine cannot install the toolchain."""
     if missing := [tool for tool in ("apt-get", "dpkg-deb", "unshare") if not shutil.which(tool)]:
         raise ToolMissing(
-            f"There is no swift on this machine, and no {' and no '.join(missing)} to get it with.",
-            why=f"Without a swift of its own, a machine gets that of Debian 13 ({RELEASE}).",
+            f"There is no swift on this machine, and no {' and no '.join(missing)} to install it.",
+            why=f"Without an installed Swift, the one of Debian 13 ({RELEASE}) is used.",
             hint="Install Swift 6 (on a Mac: Xcode 16), or use a Debian machine or container.",
         )
 
 
 def download_packages(folder: Path) -> list[Path]:
-    """The packages of the toolchain and of all that it needs.
+    """Download the packages of the toolchain and its dependencies; return their paths.
 
     Raises:
-        InstallFailed: apt has none, or cannot download them.
+        InstallFailed: If apt does not have them, or cannot download them.
     """
     for place in ("state/lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True, exist_ok=True)
@@ -153,13 +154,13 @@ def download_packages(folder: Path) -> list[Path]:
     config.write_text(APT_CONFIG.format(folder=folder))
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
 
-    # Not every mirror of this machine holds that release: whether the packages are there is what counts.
+    # Some mirrors may lack that release: only the packages matter.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
     about = DOWNLOAD_FAILURE[0], f"{DOWNLOAD_FAILURE[1]} {format_last_error(updated)}".strip()
-    # An interrupted attempt may have left versions that are no longer the newest.
+    # An interrupted download may have left older versions.
     run_command(["apt-get", "--quiet=2", "autoclean"], environment, failure=about)
-    # base-files makes /lib a link to /usr/lib, and has to be unpacked before what is linked to from there.
+    # base-files links /lib to /usr/lib, so it must be unpacked first.
     wanted = ["base-files", *PACKAGES]
     run_command(["apt-get", "--quiet=2", "install", "--yes", "--download-only", *wanted], environment, failure=about)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
@@ -167,14 +168,14 @@ def download_packages(folder: Path) -> list[Path]:
 
 
 def list_mirrors() -> list[str]:
-    """Where this machine gets Debian's packages from."""
-    listed = run_command(["apt-get", "--print-uris", "update"], failure=DOWNLOAD_FAILURE)
-    uris = [line.split("'")[1] for line in listed.splitlines() if line.startswith("'")]
+    """Return the mirrors that apt is configured with."""
+    output = run_command(["apt-get", "--print-uris", "update"], failure=DOWNLOAD_FAILURE)
+    uris = [line.split("'")[1] for line in output.splitlines() if line.startswith("'")]
     return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))
 
 
 def unpack(packages: Sequence[Path], root: Path) -> None:
-    """Fills `root`, without what is not needed. No script of a package is run."""
+    """Unpack packages into `root` without the unused files. Package scripts do not run."""
     root.mkdir()
     for package in packages:
         run_command(["dpkg-deb", "--extract", str(package), str(root)], failure=DOWNLOAD_FAILURE)
@@ -187,17 +188,17 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
 
 
 def build_enter_command(root: Path, arguments: Sequence[str]) -> list[str]:
-    """The command line that runs a program with `root` as its root directory, where the repository is mounted.
+    """Return the command line that runs a program with `root` as its root directory and the repository mounted.
 
     Raises:
-        ToolMissing: this machine allows no mounts of one's own.
+        ToolMissing: If this machine does not allow mount namespaces.
     """
     namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-    tried = subprocess.run([*namespace, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
+    result = subprocess.run([*namespace, "true"], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
         raise ToolMissing(
-            "This machine lets no program have mounts of its own.",
-            why=f"Debian's Swift runs in them. {format_last_error(tried)}",
+            "This machine does not allow mount namespaces.",
+            why=f"Debian's Swift runs in one. {format_last_error(result)}",
             hint="Run as root, or start the container with --cap-add SYS_ADMIN; or install Swift 6.",
         )
     directory = Path.cwd() if Path.cwd().is_relative_to(REPOSITORY) else REPOSITORY

@@ -1,11 +1,11 @@
-"""Checks the Swift that only Apple's systems compile, on Linux: the kit, and the app where it has sources.
+"""Checks the types of Swift code for Apple's frameworks on Linux: the kit and the app.
 
     python tools/ios/typecheck.py
 
-Apple's frameworks are stood in for by `stubs/`, interfaces written from Apple's documented declarations, so that
-`#if canImport(CoreML)` holds. Every function is checked as for a build, up to where code would be generated, in Swift 6
-mode with warnings as errors; `availability.py` adds what Linux's compiler leaves out. What the stubs say wrongly, this
-cannot find; nothing is linked or run.
+The interfaces in `stubs/`, written from Apple's documentation, replace Apple's frameworks, so that
+`#if canImport(CoreML)` is true. Every function is checked as in a build without code generation, in Swift 6 mode with
+warnings as errors. `availability.py` adds the availability checks that the Linux compiler lacks. Errors in the stubs
+stay hidden; nothing is linked or run.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
 
 @dataclass(frozen=True)
 class SwiftModule:
-    """A module to be checked.
+    """A module to check.
 
     Attributes:
-        name: what others import it as.
-        folder: of its sources, in folders of any depth.
-        options: that its target has, beside those of all.
+        name: The module's name.
+        folder: The folder of its sources, including subfolders.
+        options: Further compiler options of its target.
     """
 
     name: str
@@ -44,9 +44,9 @@ class SwiftModule:
         return sorted(self.folder.rglob("*.swift"))
 
 
-# XCTest with what Apple's has beyond Linux's.
+# Adds what Apple's XCTest has and Linux's lacks.
 TESTS = ("-Xfrontend", "-import-module", "-Xfrontend", "AppleXCTest")
-# In an order in which each comes after what it imports.
+# Each module follows those that it imports.
 MODULES = (
     SwiftModule("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
     SwiftModule("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
@@ -58,14 +58,14 @@ MODULES = (
 
 
 def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
-    """The compiler's answer to a module, whose interface it leaves in `build` for those that import it.
+    """Check a module, write its interface to `build`, and return the compiler's result.
 
-    What it imports itself lies there too, or in `BUILD`. Where the compiler finds nothing, uses of what is newer than
-    the app's iOS are errors in its form.
+    The interfaces that it imports are in `build` or `BUILD`. If the compiler reports nothing, unguarded uses of a newer
+    iOS are returned as errors in the compiler's format.
     """
     build.mkdir(parents=True, exist_ok=True)
     command = [
-        # Into a file that nobody reads: the compiler deletes what it was to write where it fails, a device too.
+        # Not /dev/null: a failing compiler deletes its output file, even a device.
         *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
         *("-swift-version", "6", "-warnings-as-errors", *module.options),
@@ -73,32 +73,32 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]
-    answer = subprocess.run(swift.build_command(command), capture_output=True, text=True, check=False)
-    if answer.returncode == 0 and (told := find_too_new(module)):
-        return subprocess.CompletedProcess(answer.args, 1, answer.stdout, "\n".join([*told, ""]))
-    return answer
+    result = subprocess.run(swift.build_command(command), capture_output=True, text=True, check=False)
+    if result.returncode == 0 and (errors := find_too_new(module)):
+        return subprocess.CompletedProcess(result.args, 1, result.stdout, "\n".join([*errors, ""]))
+    return result
 
 
 def find_too_new(module: SwiftModule) -> list[str]:
-    """An error for each unguarded use of what only a newer iOS has."""
+    """Return an error for each unguarded use of a type that needs a newer iOS."""
     types = find_marked_types(STUBS)
     return [
-        f"{path}:{found.line}:1: error: {found.name} is of iOS {found.system}, and nothing here asks for that"
+        f"{path}:{use.line}:1: error: {use.name} needs iOS {use.system}, but no availability check guards it"
         for path in module.sources()
-        for found in find_unguarded(path.read_text(), types)
+        for use in find_unguarded(path.read_text(), types)
     ]
 
 
 def check_all(modules: Sequence[SwiftModule]) -> None:
-    """Prints what is wrong, and exits with 1 at the first module in which something is."""
+    """Check modules in order; print the errors of the first one that fails and exit with 1."""
     for module in modules:
         if not module.sources():
             print(f"{module.name}: no sources")
             continue
-        answer = check_module(module)
-        if answer.returncode != 0:
-            sys.exit(f"{answer.stdout}{answer.stderr}error: {module.name} does not pass against {STUBS.name}/.")
-        print(f"{module.name}: {len(module.sources())} sources are right against {STUBS.name}/", flush=True)
+        result = check_module(module)
+        if result.returncode != 0:
+            sys.exit(f"{result.stdout}{result.stderr}error: {module.name} fails the type check against {STUBS.name}/.")
+        print(f"{module.name}: {len(module.sources())} sources pass the type check against {STUBS.name}/", flush=True)
 
 
 def main() -> None:

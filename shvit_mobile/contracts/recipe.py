@@ -1,7 +1,7 @@
-"""The recipe: what precision where, and the ranges behind it; one recipe serves every target.
+"""The recipe: the precision of each layer, and the ranges of int8; one recipe suits every target.
 
-It is written beside each artifact as `recipe.json` and, with the checkpoint, is enough to build the artifact again:
-lowering reads ranges from the recipe and never looks at an image.
+It is written beside each artifact. With its overrides and the checkpoint it is enough to build the artifact again:
+lowering reads ranges from the recipe and needs no images.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from shvit_mobile.errors import BadRecipe, parse_choice
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-# Those whose layers multiply int8 by int8.
+# The precisions whose layers multiply int8 by int8.
 INT8_ARITHMETIC: tuple[Precision, ...] = ("int8", "int8-dynamic")
-# What static int8 is called where a recipe makes exceptions of some layers.
+# The name of static int8 if the recipe keeps some layers in float.
 MIXED = "mixed"
 PALETTE_PRECISIONS: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
-# How the range of a value follows from what was seen of it: see `shvit_mobile.quantize.observers`.
+# How a range is derived from the observed values: see `shvit_mobile.quantize.observers`.
 ObserverName = Literal["min-max", "percentile", "mse"]
 OBSERVERS: tuple[ObserverName, ...] = get_args(ObserverName)
-# How int8 spreads over a range: from end to end, or to either side of zero alike.
+# How int8 divides a range: from end to end, or symmetrically around zero.
 ActivationScheme = Literal["affine", "symmetric"]
 ACTIVATION_SCHEMES: tuple[ActivationScheme, ...] = get_args(ActivationScheme)
-# What may be done for a better int8 before any layer is given up; see `shvit_mobile.quantize.passes`.
+# Improvements of int8 that keep no layer in float: see `shvit_mobile.quantize.passes`.
 PTQPassName = Literal["whole-pixels", "equalise", "clip", "round", "bias"]
 PTQ_PASSES: tuple[PTQPassName, ...] = get_args(PTQPassName)
-# What people call the passes; recipes keep the names above, which the phone apps and earlier recipes know.
+# The names that people read and type. Recipes keep the names above, which earlier recipes and the phone apps have.
 PASS_NAMES: dict[PTQPassName, str] = {
     "whole-pixels": "exact-input",
     "equalise": "equalize",
@@ -40,32 +40,32 @@ PASS_NAMES: dict[PTQPassName, str] = {
     "bias": "bias-correction",
 }
 
-# Why these stay float: on a trained SHViT they cost 20 dB of the logits for 0.6% of the multiply-adds. A depthwise
-# convolution carries the residual stream with its outliers in and out, and the head's folded BatchNorm gives nearly
-# dead channels huge weights.
+# These stay float: on a trained SHViT int8 would lose 20 dB of the logits for 0.6% of the multiply-adds. Input and
+# output of a depthwise convolution hold the outliers of the residual stream, and the head's folded BatchNorm gives
+# nearly constant channels huge weights.
 FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention", "norm", "squeeze-excite-gate")
 
 # A depthwise weight with its identity has one element far from all others, and a head's channels differ a hundredfold:
-# one palette for all serves neither. On the demo model they cost 3 dB under palette-4 and are 1% of the bytes.
+# one palette suits neither. On the demo model they would lose 3 dB under palette-4, for 1% of the bytes.
 PALETTE_FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise")
 
 
 class ActivationRange(Contract):
-    """What a layer's input and output (after its relu, where it has one) are to hold; zero is held besides."""
+    """The ranges of a layer's input and output (after its relu, if it has one); int8 always represents zero too."""
 
     input: tuple[float, float]
     output: tuple[float, float]
 
 
 class CalibrationImages(Contract):
-    """Which images the ranges were measured on.
+    """The images that the ranges were measured on.
 
     Attributes:
-        source: the folder's name, without its path.
-        count: how many images.
-        sha256: over the bytes of the chosen files, in order.
-        seed: of the choice.
-        variants: how many variants of them were looked at besides, where they are few.
+        source: The folder's name, without its path.
+        count: The number of images.
+        sha256: Of the bytes of the sampled files, in order.
+        seed: The seed of the sampling.
+        variants: The number of variants that were added to a few images.
     """
 
     source: str
@@ -76,12 +76,12 @@ class CalibrationImages(Contract):
 
 
 class PTQPassGain(Contract):
-    """One step towards a better int8, and what it gained on calibration images that it did not see.
+    """A PTQ pass, and its gain on calibration images that it did not learn from.
 
     Attributes:
-        step: its name in `PTQ_PASSES`.
-        before_db, after_db: SQNR of the logits without it and with it.
-        kept: whether it is in the recipe.
+        step: Its name, one of `PTQ_PASSES`.
+        before_db, after_db: SQNR of the logits without and with it.
+        kept: Whether it is part of the recipe.
     """
 
     step: PTQPassName
@@ -91,12 +91,12 @@ class PTQPassGain(Contract):
 
 
 class EvalMetrics(Contract):
-    """How near int8 is to the float model on some images.
+    """The drift of int8 from the float model on some images.
 
     Attributes:
-        agreement: the share of images on which both choose the same class.
-        sqnr_db: of the logits.
-        top1: the share of images on which int8 chooses the right class.
+        agreement: The share of images for which both predict the same class.
+        sqnr_db: SQNR of the logits.
+        top1: The share of images for which int8 predicts the right class.
     """
 
     agreement: Proportion
@@ -104,19 +104,19 @@ class EvalMetrics(Contract):
     top1: Proportion
 
     def is_better_than(self, other: EvalMetrics) -> bool:
-        """By agreement, and by SQNR where that is equal."""
+        """Compare agreement, and SQNR if that is equal."""
         return (self.agreement, self.sqnr_db) > (other.agreement, other.sqnr_db)
 
 
 class FineTuning(Contract):
-    """How the corrections were trained.
+    """How the overrides were trained.
 
     Attributes:
-        images: what they were trained on.
-        held_out: how many images judged, which were not trained on.
-        epochs: how often all images had been seen by then.
-        learning_rate: at the start, in int8 steps an update.
-        before, after: how near int8 was to the float model without the training and with it.
+        images: The images they were trained on.
+        held_out: The number of further images that chose the epoch.
+        epochs: The number of epochs.
+        learning_rate: The initial learning rate, in int8 steps per update.
+        before, after: The metrics on the held-out images before and after training.
     """
 
     images: CalibrationImages
@@ -128,22 +128,22 @@ class FineTuning(Contract):
 
 
 class Recipe(Document):
-    """What precision where.
+    """The precision of each layer, and the ranges of int8.
 
     Attributes:
-        precision: of everything that is not an exception. "int8" is static: weights per output channel, symmetric,
-            in -127..127; activations per tensor. "int8-dynamic" has the same weights, and takes the range of an
-            activation from each image anew. "int8-weights" quantizes weights alone; "palette-4" and its kin store a
-            weight as indices of so many bits into a palette of its values.
-        float_kinds: kinds of operator that stay float under int8, or whose weights stay as they are.
-        float_layers: further layers, by their names in the deploy form, that stay float under int8.
-        observer: how ranges come from values; None where there are none.
+        precision: The precision of all layers that are no exception. "int8" is static: weights per output channel,
+            symmetric, in -127..127; activations per tensor. "int8-dynamic" has the same weights, and measures the range
+            of an activation on each image. "int8-weights" quantizes weights only; "palette-4" and its kin store weights
+            as indices of 4 (6, 8) bits into a palette of values.
+        float_kinds: Kinds of operators that stay float under int8, or whose weights are not compressed.
+        float_layers: Further layers that stay float under int8, by their names in the deploy form.
+        observer: How ranges were derived from values; None if there are none.
         activations: "affine" for static int8 in -128..127 with a zero point, "symmetric" for one without.
-        ranges: of every layer that int8 quantizes, by its name in the deploy form.
-        calibration: the images behind `ranges`; None where the precision needs none.
-        corrections: the SHA-256 of the file beside the recipe with changed parameters; None where none are.
-        steps: what was tried for a better int8, in order, and what came of it.
-        finetuning: how the corrections were trained; None where they were not.
+        ranges: The ranges of all layers that int8 quantizes, by their names in the deploy form.
+        calibration: The images behind `ranges`; None if the precision needs none.
+        corrections: The SHA-256 of the parameter overrides, a file beside the recipe; None if it has none.
+        steps: The PTQ passes that were tried, in order, with their gains.
+        finetuning: How the overrides were trained; None if they were not.
     """
 
     NAME = "recipe"
@@ -164,12 +164,12 @@ class Recipe(Document):
 
     @property
     def precision_name(self) -> str:
-        """What files, tables and reports call it: "mixed" for static int8 with layers in float, else the precision."""
+        """The name in files, tables and reports: "mixed" for static int8 with layers in float, or the precision."""
         return MIXED if self.precision == "int8" and self.float_layers else self.precision
 
     @property
     def sha256(self) -> str:
-        """Of what is written of it."""
+        """The SHA-256 of its JSON."""
         return sha256(self.to_json().encode()).hexdigest()
 
 
@@ -179,9 +179,5 @@ def get_overrides_path(recipe: Path) -> Path:
 
 
 def parse_precision(name: str) -> Precision:
-    """`name` as a precision.
-
-    Raises:
-        UnknownChoice: it is not one.
-    """
+    """Return the precision `name`, or raise `UnknownChoice`."""
     return parse_choice(name, PRECISIONS, "precision")

@@ -63,7 +63,8 @@ def benchmark(
 ) -> None:
     """Measure latency on this machine.
 
-    Artifacts and peers are measured side by side. Each contestant runs in its own process. They take turns in random order, so that ratios hold on a noisy machine.
+    Artifacts and peers are measured side by side, each in its own process. They take turns in random order, so that
+    ratios hold on a noisy machine.
     """
     if on_device is not None:
         benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
@@ -91,12 +92,14 @@ def benchmark(
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
             from shvit_mobile.bench.contestant import ENGINES
+            from shvit_mobile.pipeline.defaults import default_calibration_images
         result = run_benchmark(
             opened,
             settings=settings,
             peer_checkpoint=trained,
             models=names,
             engines=[name for name in ENGINES if name in (engine or [])],
+            calibration=default_calibration_images(),
             roofs=roofline,
             progress=steps.follow,
         )

@@ -1,6 +1,6 @@
-"""What is printed and where: tables and data on stdout, everything else on stderr.
+"""Prints tables and data on stdout, and everything else on stderr.
 
-Here and in the modules beside it Rich is imported where it is used: `--help` has no use for it, and is quicker without.
+The command line imports Rich only where it is used, because the list of commands is printed faster without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_WIDTH = 100
 
 
 def print_table(*renderables: Any) -> None:
-    """Prints tables and texts on stdout, at most as wide as the terminal, or 100 columns where there is none."""
+    """Print tables and texts on stdout, as wide as the terminal, or 100 columns if there is none."""
     from rich.console import Console
 
     console = Console(width=find_width(sys.stdout), markup=False, highlight=False)
@@ -30,15 +30,15 @@ def print_table(*renderables: Any) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Prints JSON on stdout."""
+    """Print JSON on stdout."""
     typer.echo(json.dumps(value, indent=1))
 
 
 def print_note(message: str) -> None:
-    """Prints a sentence on stderr."""
+    """Print a sentence on stderr."""
     typer.echo(escape_unprintable(message), err=True)
 
 
 def find_width(stream: TextIO) -> int | None:
-    """None where the terminal knows it itself."""
+    """Return the width of the output; None if the terminal knows it."""
     return None if stream.isatty() or "COLUMNS" in os.environ else DEFAULT_WIDTH

@@ -323,7 +323,7 @@ OverwriteOption = Annotated[bool, option(OUTPUT_PANEL, "Replace existing files."
 # Benchmarks
 ContestantsArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[ARTIFACT]...", help="Artifacts to measure; the others are compared with the first."),
+    typer.Argument(metavar="ARTIFACT", help="Artifacts to measure; the others are compared with the first."),
 ]
 PeersOption = Annotated[
     bool, option(CONTESTANTS_PANEL, "Also measure PyTorch and stock exports of the checkpoint.", "--peers")
@@ -429,7 +429,7 @@ KeepAnywayOption = Annotated[
 # Device reports and the report
 ReportsArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="REPORT...", help="Device reports: files, folders, or a .zip from a phone's share sheet."),
+    typer.Argument(metavar="REPORT", help="Device reports: files, folders, or a .zip from a phone's share sheet."),
 ]
 KnownArtifactsOption = Annotated[
     list[Path] | None,
@@ -460,7 +460,7 @@ CsvOption = Annotated[Path | None, option(OUTPUT_PANEL, "Write one line per resu
 InputsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="INPUT...",
+        metavar="INPUT",
         help="Artifacts, drift reports (validate --out), sensitivity reports (calibrate), device reports (benchmark "
         "--out, or a phone's), and folders of them.",
     ),
@@ -486,7 +486,7 @@ GoldensOption = Annotated[
 ]
 EmbeddedArtifactsArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[ARTIFACT]...", help="Files (.mlpackage, .pte) to embed. With --undo: default is all."),
+    typer.Argument(metavar="ARTIFACT", help="Files (.mlpackage, .pte) to embed. With --undo: default is all."),
 ]
 AppOption = Annotated[
     Path | None, option(None, "The app's source tree.", "--into", metavar="ios_demo|android_demo|PATH")
@@ -499,7 +499,3 @@ InstallOption = Annotated[
     Literal["arm64"] | None,
     option(None, "First install the optional ARM64 emulator, from Debian's packages and ARM64 wheels."),
 ]
-
-# Compatibility of the commands that do not use `PassesOption` yet.
-INT8_PANEL = CALIBRATION_PANEL
-StepOption = Annotated[list[str] | None, option(CALIBRATION_PANEL, "PTQ pass to try; repeatable.", "--step")]

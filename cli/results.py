@@ -1,9 +1,9 @@
-"""What came of a job: its gate's verdict, the exit status, and the JSON of artifacts and drift."""
+"""Prints verdicts, writes outputs, and converts results to JSON values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +16,6 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.document import Contract
     from shvit_mobile.contracts.drift_report import GateVerdict
-    from shvit_mobile.contracts.drift_row import DriftRow
-    from shvit_mobile.drift.gates import Gate
-
-
-def apply_gate(rows: Iterable[DriftRow], gate: Gate | None) -> GateVerdict | None:
-    """The verdict of `gate`; None where there is no gate."""
-    if gate is None:
-        return None
-
-    from shvit_mobile.drift.gates import evaluate_gate
-
-    return evaluate_gate(rows, gate)
-
-
-def add_delegation_violations(
-    verdict: GateVerdict | None, artifacts: Iterable[Artifact], required: float
-) -> GateVerdict | None:
-    """The verdict, failed as well where a backend took less of an artifact than `required`, a share of 0 to 1."""
-    from shvit_mobile.contracts.drift_report import GateVerdict
-    from shvit_mobile.targets.delegation import describe_delegation_shortfall
-
-    found = [sentence for artifact in artifacts for sentence in describe_delegation_shortfall(artifact, required)]
-    return (verdict or GateVerdict.from_findings()).extend(found) if found else verdict
 
 
 def write_outputs(*outputs: tuple[Path | None, str], overwrite: bool) -> None:
@@ -52,7 +29,7 @@ def write_outputs(*outputs: tuple[Path | None, str], overwrite: bool) -> None:
 
 
 def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:
-    """Tells the verdict on stderr; ends with status 1 where the gate failed, after `kept`, a word on the files."""
+    """Print the verdict on stderr; exit with status 1 after `kept`, a note on the files, if the gate failed."""
     if verdict is None:
         return
     for sentence in verdict.caveats:
@@ -66,7 +43,7 @@ def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:
 
 
 def to_artifact_json(artifact: Artifact) -> dict[str, Any]:
-    """Where an artifact is, and its manifest, drift included."""
+    """Return the paths of an artifact and its manifest."""
     from shvit_mobile.contracts.artifact import get_goldens_path, get_manifest_path, get_recipe_path
 
     return {
@@ -79,10 +56,10 @@ def to_artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def to_contract_json(contract: Contract) -> Any:
-    """A contract as plain JSON values; infinities are texts."""
+    """Return a contract as plain JSON values; infinities are strings."""
     return json.loads(contract.to_json())
 
 
 def collect_sizes(artifacts: Sequence[Artifact]) -> dict[str, int]:
-    """Bytes by file name."""
+    """Return the bytes of artifacts by file name."""
     return {artifact.path.name: artifact.manifest.artifact.bytes for artifact in artifacts}

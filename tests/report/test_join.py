@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.errors import BadArtifact, BadReport, ShvitError
+from shvit_mobile.errors import BadArtifact, ShvitError
 from shvit_mobile.report.join import build_report
 from tests.report.builders import (
     DRIFT,

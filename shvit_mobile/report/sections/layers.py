@@ -43,7 +43,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class ArtifactLayers:
-    """An artifact."""
+    """The layers of one artifact."""
 
     label: str
     file: str

@@ -21,10 +21,10 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
+from shvit_mobile.quantize.sensitivity import SensitivityRow
 
 # Increase it when the same settings give other results.
 CACHE_VERSION = 1
-SensitivityRow = LayerSensitivity | BlockSensitivity
 
 
 @dataclass(frozen=True)

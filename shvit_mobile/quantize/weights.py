@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.contracts.recipe import PALETTE_PRECISIONS, Precision, Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import dequantize_weight, quantize_weight
@@ -16,7 +16,7 @@ from shvit_mobile.quantize.palette import palettize
 
 # Weights up to this size stay fp16: scales and the alignment of another blob cost most of what int8 saves.
 MAX_UNCOMPRESSED_ELEMENTS = 2048
-PALETTE_BITS: dict[Precision, int] = {"palette-8": 8, "palette-6": 6, "palette-4": 4}
+PALETTE_BITS: dict[Precision, int] = {name: int(name.removeprefix("palette-")) for name in PALETTE_PRECISIONS}
 WEIGHT_ONLY_PRECISIONS: tuple[Precision, ...] = ("int8-weights", *PALETTE_BITS)
 
 

@@ -13,9 +13,9 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.quantize.calibrate import run_ptq_passes
-from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings, SensitivityRow
+from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe
-from shvit_mobile.quantize.sensitivity import measure_sensitivity
+from shvit_mobile.quantize.sensitivity import SensitivityRow, measure_sensitivity
 from tests.builders import (
     add_outliers,
     build_random_shvit,

@@ -44,7 +44,7 @@ def test_a_measurement_is_skipped_off_the_mac(device):
 
 @elsewhere
 def test_coremltools_itself_looks_for_an_iphone_and_says_what_it_lacks():
-    with pytest.raises(ToolMissing, match="No iPhone can be looked for: The 'devicectl' command is required"):
+    with pytest.raises(ToolMissing, match="cannot look for an iPhone: The 'devicectl' command is required"):
         find_connected_iphone()
 
 

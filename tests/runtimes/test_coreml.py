@@ -1,4 +1,4 @@
-"""The Core ML runner: the logits of images, as the manifest says that the artifact takes them."""
+"""The Core ML runner prepares images as the manifest says, and returns their logits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import coremltools as ct
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from shvit_mobile.bench.contestant import BenchmarkSubject
+from shvit_mobile.bench.engines import load_coreml
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.manifest import (
@@ -24,6 +27,7 @@ from shvit_mobile.contracts.manifest import (
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
+from shvit_mobile.runtimes import coreml
 from shvit_mobile.runtimes.coreml import CoreMLRunner
 from shvit_mobile.runtimes.mil.workers import WorkerPool
 from tests.runtimes.mil.packages import convert_module, save_model
@@ -165,3 +169,33 @@ def test_images_of_another_size_are_refused(packages):
 def test_a_package_that_is_not_its_manifests_is_refused(packages, wrong, says):
     with pytest.raises(BadArtifact, match=says):
         CoreMLRunner(build_artifact(packages["tensor"], **wrong)).run(draw_pictures(1))
+
+
+class FakeMLModel:
+    """Core ML's model, which records its inputs and returns one logit."""
+
+    def __init__(self) -> None:
+        self.inputs = []
+
+    def predict(self, inputs):
+        self.inputs.append(inputs["x"])
+        return {"y": np.zeros((1, 1), np.float32)}
+
+
+@pytest.mark.parametrize("kind", ["image", "tensor"])
+def test_core_ml_predicts_one_image_at_a_time_in_the_runner_and_the_benchmark(kind, packages, monkeypatch):
+    model = FakeMLModel()
+    monkeypatch.setattr(coreml, "CORE_ML_AVAILABLE", True)
+    monkeypatch.setattr(coreml, "load_mlmodel", lambda package: model)
+    package = packages["rgb" if kind == "image" else "tensor"]
+    logits = CoreMLRunner(build_artifact(package, kind=kind, classes=1)).run(draw_pictures(2))
+    assert logits.shape == (2, 1)
+    dtype = "uint8" if kind == "image" else "float32"
+    load_coreml(BenchmarkSubject("a", "coreml", "fp32", str(package), SHAPE, dtype, "x"), threads=1)()
+    assert len(model.inputs) == 3
+    for value in model.inputs:
+        if kind == "image":
+            assert isinstance(value, Image.Image)
+            assert (value.size, value.mode) == ((WIDTH, HEIGHT), "RGB")
+        else:
+            assert value.shape == SHAPE

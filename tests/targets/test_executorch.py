@@ -1,5 +1,4 @@
-"""Programs lowered to ExecuTorch compute what the checkpoint does, hold the dtypes of their recipe, and tell the truth
-about what was delegated."""
+"""ExecuTorch programs give the checkpoint's logits, have the dtypes of their recipe, and report their delegation."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_byt
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe, InvalidConfig
+from shvit_mobile.errors import BadRecipe, ConflictingParameters, UnknownChoice
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
@@ -31,7 +30,7 @@ FP32 = Recipe(precision="fp32")
 
 
 def check_logits(deployed: DeployForm, folder: Path) -> None:
-    """Lowers to fp32 and compares what the program answers with what the checkpoint does."""
+    """Lower to fp32 and compare the logits with the checkpoint's."""
     pixels = draw_pictures(2, deployed.trained.preprocessing.size)
     actual = ExecuTorchRunner(lower(deployed, FP32, "executorch", folder)).run(pixels)
     reference = compute_float_logits(deployed, pixels)
@@ -66,37 +65,37 @@ def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
     assert manifest.versions["executorch"].startswith("1.")
 
 
-def test_fp32_holds_the_weights_as_float32_and_nothing_else() -> None:
+def test_fp32_stores_the_weights_as_float32_and_nothing_else() -> None:
     lowered = lower_program("fp32")
-    held = lowered.artifact.manifest.inventory
+    inventory = lowered.artifact.manifest.inventory
     parameters = sum(4 * parameter.numel() for parameter in lowered.deployed.module.parameters())
-    assert set(held.weight_bytes) == {"float32"}
-    assert parameters <= held.weight_bytes["float32"] <= 1.02 * parameters
-    assert held.weight_bytes["float32"] < compute_size_bytes(lowered.artifact.path)
-    assert held.quantized_layers == 0
+    assert set(inventory.weight_bytes) == {"float32"}
+    assert parameters <= inventory.weight_bytes["float32"] <= 1.02 * parameters
+    assert inventory.weight_bytes["float32"] < compute_size_bytes(lowered.artifact.path)
+    assert inventory.quantized_layers == 0
 
 
-def test_int8_holds_dense_convolutions_as_int8_and_the_rest_as_float32() -> None:
+def test_int8_stores_dense_convolutions_as_int8_and_the_rest_as_float32() -> None:
     lowered = lower_program("int8")
-    held = lowered.artifact.manifest.inventory
+    inventory = lowered.artifact.manifest.inventory
     dense = dict(find_dense_convolutions(lowered.deployed.module))
     assert FLOAT_LAYER in dense
     quantized = [layer for name, layer in dense.items() if name != FLOAT_LAYER]
-    assert held.quantized_layers == len(quantized)
-    assert held.weight_bytes["int8"] == sum(layer.weight.numel() for layer in quantized)
-    assert held.weight_bytes["int32"] == sum(4 * layer.out_channels for layer in quantized), "biases"
+    assert inventory.quantized_layers == len(quantized)
+    assert inventory.weight_bytes["int8"] == sum(layer.weight.numel() for layer in quantized)
+    assert inventory.weight_bytes["int32"] == sum(4 * layer.out_channels for layer in quantized), "biases"
     layers = [m for m in lowered.deployed.module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    assert held.weight_bytes["float32"] >= sum(4 * m.weight.numel() for m in layers if m not in quantized)
+    assert inventory.weight_bytes["float32"] >= sum(4 * m.weight.numel() for m in layers if m not in quantized)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_one_delegate_takes_everything(precision: Precision) -> None:
-    found = lower_program(precision).artifact.manifest.delegation
-    assert found is not None
-    assert found.backend == "XnnpackBackend"
-    assert found.delegates == 1
-    assert not found.left_operators
-    assert found.share == 1
+def test_one_delegate_runs_every_operator(precision: Precision) -> None:
+    delegation = lower_program(precision).artifact.manifest.delegation
+    assert delegation is not None
+    assert delegation.backend == "XnnpackBackend"
+    assert delegation.delegates == 1
+    assert not delegation.left_operators
+    assert delegation.share == 1
 
 
 def test_convolutions_are_delegated_one_for_one() -> None:
@@ -118,27 +117,25 @@ def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
-def test_other_precisions_are_refused_with_those_there_are(precision: str, tmp_path: Path) -> None:
+def test_other_precisions_are_rejected_with_the_supported_ones(precision: str, tmp_path: Path) -> None:
     assert precision not in PRECISIONS
     recipe = Recipe(precision=precision)  # type: ignore[arg-type]
-    with pytest.raises(BadRecipe, match=rf"no {precision}.\nIts precisions: fp32, int8, int8-dynamic"):
+    with pytest.raises(BadRecipe, match="Its precisions: fp32, int8, int8-dynamic"):
         build(lower_program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_recipe_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_of_another_model_is_rejected(tmp_path: Path) -> None:
     another = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 64)))
     with pytest.raises(BadRecipe, match="does not fit"):
         build(another, lower_program("int8").recipe, tmp_path / "m.pte", ExecuTorchOptions())
 
 
 def test_options_are_checked_and_frozen() -> None:
-    with pytest.raises(InvalidConfig, match="xnnpack"):
-        ExecuTorchOptions(backend="vulkan")  # type: ignore[arg-type]
-    with pytest.raises(InvalidConfig, match="space-to-depth"):
-        ExecuTorchOptions(stem="patchify")  # type: ignore[arg-type]
-    with pytest.raises(InvalidConfig, match="int8-dynamic"):
-        ExecuTorchOptions(head="int4")  # type: ignore[arg-type]
+    for options in ({"backend": "vulkan"}, {"stem": "patchify"}, {"head": "int4"}):
+        with pytest.raises(UnknownChoice) as error:
+            ExecuTorchOptions(**options)  # type: ignore[arg-type]
+        assert {error.value.parameter: error.value.value} == options
     with pytest.raises(FrozenInstanceError):
         ExecuTorchOptions().backend = "xnnpack"  # type: ignore[misc]
 
@@ -156,7 +153,7 @@ def test_int8_dynamic_needs_no_images_and_stays_closer_than_int8() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_stem_on_blocks_answers_as_the_plain_one(precision: Precision) -> None:
+def test_a_stem_on_blocks_gives_the_logits_of_the_plain_one(precision: Precision) -> None:
     plain, blocks = lower_program(precision), lower_program(precision, "space-to-depth")
     pixels = draw_pictures(8)
     manifest = blocks.artifact.manifest
@@ -187,9 +184,10 @@ def test_an_int8_head_has_its_weights_in_int8_and_loses_little() -> None:
     assert distance > sqnr(reference, ExecuTorchRunner(plain.artifact).run(pixels)) - 4
 
 
-def test_an_int8_head_without_int8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match="An int8 head was asked for, but the precision is fp32"):
+def test_an_int8_head_without_int8_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ConflictingParameters) as error:
         build(lower_program("fp32").deployed, FP32, tmp_path / "m.pte", ExecuTorchOptions(head="int8-dynamic"))
+    assert error.value.parameter == "head"
     assert not list(tmp_path.iterdir())
 
 
@@ -204,8 +202,8 @@ def test_a_large_head_is_int8_unless_it_is_to_stay_float(monkeypatch: pytest.Mon
     lowered = lower_program("int8")
     for head, is_int8 in (("auto", True), ("float", False)):
         options = ExecuTorchOptions(head=head)  # type: ignore[arg-type]
-        found = build_graph(lowered.deployed, lowered.recipe, options)
-        weights = [value for name, value in found.named_buffers() if value.dtype == torch.int8]
+        graph = build_graph(lowered.deployed, lowered.recipe, options)
+        weights = [value for name, value in graph.named_buffers() if value.dtype == torch.int8]
         shape = lowered.deployed.module.head.weight.shape
         assert any(weight.shape == shape for weight in weights) is is_int8
 
@@ -216,9 +214,9 @@ def test_every_variant_gives_its_logits_in_one_delegate(variant: str, tmp_path: 
     deployed = to_deploy_form(build_trained_model(build_random_shvit(variant, classes=10), size=(71, 64)))
     check_logits(deployed, tmp_path)
     for recipe in (FP32, calibrate_recipe(deployed)):
-        found = lower(deployed, recipe, "executorch", tmp_path, overwrite=True).manifest.delegation
-        assert found is not None
-        assert (found.delegates, found.left_operators) == (1, {})
+        delegation = lower(deployed, recipe, "executorch", tmp_path, overwrite=True).manifest.delegation
+        assert delegation is not None
+        assert (delegation.delegates, delegation.left_operators) == (1, {})
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_it_says_what_was_emulated() -> None:
 def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     artifact = lower_program("fp32").artifact
     onnx = Artifact(tmp_path / "m.onnx", artifact.manifest.model_copy(update={"target": "onnx"}))
-    with pytest.raises(BadArtifact, match="cannot be run on emulated ARM64"):
+    with pytest.raises(BadArtifact, match="cannot run on the emulated ARM64 CPU"):
         ARM64Runner(onnx)
     half = tmp_path / "half.pte"
     half.write_bytes(artifact.path.read_bytes()[:20_000])
@@ -138,7 +138,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
     deployed = to_deploy_form(load_checkpoint(CHECKPOINT))
 
     def lowered(precision: Precision) -> Artifact:
-        recipe = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), precision=precision, count=CALIBRATION_COUNT)[0]
+        images = open_images(CALIBRATION_IMAGES)
+        recipe = calibrate_recipe(deployed, images, precision=precision, count=CALIBRATION_COUNT)[0]
         return lower(deployed, recipe, "executorch", folder)
 
     return lowered

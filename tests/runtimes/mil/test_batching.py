@@ -15,7 +15,7 @@ from torch import nn
 
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import InvalidConfig, ShapeMismatch
+from shvit_mobile.errors import InvalidValue, ShapeMismatch
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
@@ -239,7 +239,7 @@ REFUSED = build_operator_table(
     ("sums over the rows of its 'y' (1, 4)", lambda x: mb.matmul(x=draw_array(2, 1), y=x), (1, 4)),
     ("sums over the rows of its 'x' (1, 4)", lambda x: mb.matmul(x=x, y=draw_array(1, 2), transpose_x=True), (1, 4)),
     ("computes its 'weight' from the image", lambda x: mb.conv(x=draw_array(1, 1, 5, 5), weight=x), (1, 1, 3, 3)),
-    ("has rows in the midst of 'abc,cbd->abd'", contract_rows, (1, 1, 1)),
+    ("has rows within 'abc,cbd->abd'", contract_rows, (1, 1, 1)),
 )
 
 
@@ -326,7 +326,7 @@ def test_an_observer_sees_the_values_of_many_images(classifier):
 
 def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
     program = CoreMLProgram(classifier)
-    with pytest.raises(ShapeMismatch, match="hold no image"):
+    with pytest.raises(ShapeMismatch, match="have no image"):
         program(draw_pictures(0))
     with pytest.raises(ShapeMismatch, match=r"takes \(1, 3, 66, 98\), not \(2, 3, 98, 66\)"):
         program(draw_pictures(2).transpose(0, 2, 1, 3))
@@ -334,5 +334,5 @@ def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
     two = CoreMLProgram(save_cases({"s": add}, tmp_path / "two.mlpackage"))
     with pytest.raises(ShapeMismatch, match="different numbers of images: 2, 3"):
         two({"s_0": draw_array(2, 4), "s_1": draw_array(3, 4)})
-    with pytest.raises(InvalidConfig, match=r"have no names.\n.*takes s_0, s_1"):
+    with pytest.raises(InvalidValue, match=r"have no names.\n.*takes s_0, s_1"):
         two(draw_array(2, 4))

@@ -199,9 +199,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "source lost": (
         damage_model(lambda m: setattr(find_operation(m, "relu").inputs["x"].arguments[0], "name", "gone")),
-        "relu '.*takes 'gone', which nothing before it makes",
+        "relu '.*takes 'gone', which no operation before it computes",
     ),
-    "output lost": (damage_model(lambda m: get_block(m).outputs.append("gone")), "makes no gone"),
+    "output lost": (damage_model(lambda m: get_block(m).outputs.append("gone")), "computes no gone"),
     "operator fails": (
         damage_model(lambda m: setattr(find_operation(m, "linear").inputs["x"].arguments[0], "name", "x")),
         "linear '.*mat1 and mat2 shapes cannot be multiplied",
@@ -256,7 +256,7 @@ def test_an_unknown_form_of_a_known_operator_is_refused_before_anything_runs(pac
         conv.inputs["sparsity"].CopyFrom(conv.inputs["weight"])
 
     edit(package, strange_input)
-    with pytest.raises(UnsupportedOperator, match=r"conv '.*has the inputs sparsity"):
+    with pytest.raises(UnsupportedOperator, match=r"conv '.*has the unknown inputs sparsity"):
         CoreMLProgram(package)
 
     def computed(x: Any) -> Any:

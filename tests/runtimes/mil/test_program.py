@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import InvalidConfig, ShapeMismatch
+from shvit_mobile.errors import InvalidValue, ShapeMismatch
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from tests.builders import TINY, build_random_shvit, build_trained_model
 from tests.runtimes.mil.packages import (
@@ -229,9 +229,9 @@ def test_wrong_inputs_are_refused(fp32, fp16):
     program, images = CoreMLProgram(fp32), CoreMLProgram(fp16)
     with pytest.raises(ShapeMismatch, match=r"'x' takes \(1, 3, 64, 96\), not \(1, 3, 64, 64\)"):
         program({"x": np.zeros((1, 3, 64, 64), np.float32)})
-    with pytest.raises(InvalidConfig, match=r"lack x and hold image.*\n.*fp32.mlpackage takes x"):
+    with pytest.raises(InvalidValue, match=r"lack x and contain image.*\n.*fp32.mlpackage takes x"):
         program({"image": np.zeros((1, 3, *SIZE), np.float32)})
-    with pytest.raises(InvalidConfig, match="'image' is of float32"):
+    with pytest.raises(InvalidValue, match="'image' has the dtype float32"):
         images({"image": draw_pixels().astype(np.float32)})
     with pytest.raises(ShapeMismatch, match=r"takes \(1, 3, 64, 96\), not \(1, 3, 96, 64\)"):
         images({"image": draw_pixels().transpose(1, 0, 2)})

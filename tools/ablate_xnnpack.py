@@ -1,9 +1,9 @@
-"""Measures what each choice in the int8 program for XNNPACK costs or saves: the second table of docs/benchmarks.md.
+"""Measure what each choice in the int8 program for XNNPACK costs or saves, for docs/benchmarks.md.
 
     python tools/ablate_xnnpack.py --variant shvit_s1 --out runs/ablation
 
-Each contestant is the program as it is exported with one thing changed. Most changes keep the logits; those called
-"without" do not, and show what is to be gained at most. Weights are random.
+Each contestant is the exported program with one change. Most changes keep the logits. Those called "without" do not;
+they show the largest possible gain. Weights are random.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from shvit_mobile.targets.executorch import lower_to_program
 
 
 class AttentionWithoutProduct(XnnpackAttention):
-    """Attention that passes its values on."""
+    """Attention that returns its values without the product."""
 
     def forward(self, x: Tensor) -> Tensor:
         attending, passing = x[:, : self.partial_dim], x[:, self.partial_dim :]
@@ -77,10 +77,10 @@ def keep_unchanged(model: SHViT) -> None:
     pass
 
 
-# What is done to the form for XNNPACK, and which layers the recipe keeps float.
+# The change to the form for XNNPACK, and the layers that the recipe keeps in float.
 CHANGES: dict[str, tuple[Callable[[SHViT], None], str]] = {
     "as exported": (keep_unchanged, ""),
-    "image turned as int8": (permute_in_int8, ""),
+    "image converted in int8": (permute_in_int8, ""),
     "head in int8": (quantize_head, ""),
     "qkv in float": (keep_unchanged, ".qkv"),
     "squeeze-excite in float": (keep_unchanged, ".se."),
@@ -91,9 +91,9 @@ CHANGES: dict[str, tuple[Callable[[SHViT], None], str]] = {
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the programs.")],
-    variant: Annotated[str, typer.Option(help="Which one.")] = "shvit_s1",
-    rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 31,
+    out: Annotated[Path, typer.Option(help="The folder for the checkpoint and the programs.")],
+    variant: Annotated[str, typer.Option(help="The variant to measure.")] = "shvit_s1",
+    rounds: Annotated[int, typer.Option(help="The number of turns of each contestant.")] = 31,
 ) -> None:
     trained = create_random_checkpoint(variant, out / variant)
     deployed = to_deploy_form(trained)
@@ -114,7 +114,7 @@ def main(
 
 
 def lower_program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Path:
-    """The program with one change; made only where it is not there yet."""
+    """Return the program with one change; build it unless it exists."""
     path = folder / f"{name.replace(' ', '-')}.pte"
     if path.exists():
         return path

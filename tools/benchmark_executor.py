@@ -1,11 +1,11 @@
-"""How much longer Core ML packages take in the reference executor than their checkpoint takes in eager torch.
+"""Measure how much longer Core ML packages take in the reference executor than their checkpoint in eager PyTorch.
 
-    shvit-mobile export --target coreml --precision fp32 --out artifacts/executor       # and fp16, int8-weights, int8
+    shvit-mobile export --target coreml --quantize fp32 --quantize fp16 --quantize int8 --out artifacts/executor
     python tools/benchmark_executor.py artifacts/executor/*.mlpackage
 
-All run in one process on the same threads, batch by batch, each batch in an order of its own; so the machine is the
-same for all. The eager model is the checkpoint as it was trained, BatchNorms and all, and gets tensors; the executor
-gets pictures and makes its tensors itself. Prints a table in Markdown.
+All run in one process on the same threads, batch by batch, in a random order per batch, so that conditions are the same
+for all. The eager model is the checkpoint as it was trained, with its BatchNorms, and gets tensors. The executor gets
+pictures and makes its tensors itself. The result is a table in Markdown.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ EAGER = "eager torch"
 
 def main(
     artifacts: Annotated[list[Path], typer.Argument(help="Core ML packages of the checkpoint.")],
-    checkpoint: Annotated[str, typer.Option(help="What they were made from.")] = str(CHECKPOINT),
-    folder: Annotated[Path, typer.Option(help="Images; used again and again where they are fewer.")] = TEST_IMAGES,
-    images: Annotated[int, typer.Option(min=1, help="Images in all.")] = 1000,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
-    threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 1,
+    checkpoint: Annotated[str, typer.Option(help="The checkpoint that they were exported from.")] = str(CHECKPOINT),
+    folder: Annotated[Path, typer.Option(help="Images; repeated if there are too few.")] = TEST_IMAGES,
+    images: Annotated[int, typer.Option(min=1, help="The number of images.")] = 1000,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 32,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of PyTorch.")] = 1,
 ) -> None:
     torch.set_num_threads(threads)
     trained = load_checkpoint(checkpoint)
@@ -53,20 +53,22 @@ def main(
         tensors = torch.from_numpy(preprocessing.normalize(pixels))
         jobs: list[tuple[str, Callable[[Any], object], Any]] = [(EAGER, eager, tensors)]
         jobs += [(name, runner.run, pixels) for name, runner in runners.items()]
-        for name, run, given in random.Random(turn).sample(jobs, len(jobs)):
-            begun = time.perf_counter()
-            run(given)
+        for name, run, inputs in random.Random(turn).sample(jobs, len(jobs)):
+            start = time.perf_counter()
+            run(inputs)
             if turn > 0:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.perf_counter() - start)
     print(format_table(seconds, images))
 
 
 def iterate_pictures(folder: Path, preprocessing: Preprocessing, images: int, batch: int) -> Iterator[Pixels]:
-    """So many images, a batch at a time."""
-    some = np.concatenate([found.pixels for found in iterate_batches(open_images(folder), preprocessing)])
-    order = np.fromiter(islice(cycle(range(len(some))), images), int)
+    """Yield `images` images, a batch at a time."""
+    pixels = np.concatenate(
+        [batch_images.pixels for batch_images in iterate_batches(open_images(folder), preprocessing)]
+    )
+    order = np.fromiter(islice(cycle(range(len(pixels))), images), int)
     for first in range(0, images, batch):
-        yield some[order[first : first + batch]]
+        yield pixels[order[first : first + batch]]
 
 
 def add_warm_up(turns: Iterator[Pixels]) -> Iterator[Pixels]:
@@ -77,14 +79,14 @@ def add_warm_up(turns: Iterator[Pixels]) -> Iterator[Pixels]:
 
 
 def format_table(seconds: dict[str, list[float]], images: int) -> str:
-    """The whole time of each, and how many times as long as eager torch, with the interval of the batches' ratios."""
+    """Format the total time of each, and its ratio to eager PyTorch with the interval of the batches' ratios."""
     lines = [f"| {images:,} images | s | times as long |", "|---|---:|---:|"]
-    for name, taken in seconds.items():
+    for name, times_taken in seconds.items():
         times = ""
         if name != EAGER:
-            by_batch = compute_speed_ratio(taken, seconds[EAGER])
-            times = f"{sum(taken) / sum(seconds[EAGER]):.2f} ({by_batch.low:.2f}–{by_batch.high:.2f})"
-        lines.append(f"| {name} | {sum(taken):.1f} | {times} |")
+            by_batch = compute_speed_ratio(times_taken, seconds[EAGER])
+            times = f"{sum(times_taken) / sum(seconds[EAGER]):.2f} ({by_batch.low:.2f}–{by_batch.high:.2f})"
+        lines.append(f"| {name} | {sum(times_taken):.1f} | {times} |")
     return "\n".join(lines)
 
 

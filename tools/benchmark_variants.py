@@ -1,10 +1,10 @@
-"""Measures all four variants against the stock exports of the same checkpoints: the tables of docs/benchmarks.md.
+"""Compare all four variants with stock exports of the same checkpoints, for docs/benchmarks.md.
 
     python tools/benchmark_variants.py --out runs/variants
 
-Weights are random, with BatchNorms and norms that do something: what they are changes no latency. For each variant the
-checkpoint is made, exported in every form, raced against its peers on one thread, and the report kept in `--out`; what
-is there already is not measured again.
+Weights are random, because their values do not change latency. For each variant, this tool creates a checkpoint,
+exports it in every form, measures it in turns with its peers on one thread, and writes the report to `--out`. Existing
+reports are not measured again.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, create_shvit
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.defaults import default_calibration_images
 from shvit_mobile.pipeline.lower import lower, plan_artifact_path
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions
 
 CALIBRATION_COUNT = 8
-# The first is what others are compared with: what a stock exporter makes of the checkpoint in float.
+# The contestant that others are compared with.
 BASELINE = "ExecuTorch stock fp32"
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, artifacts and reports.")],
-    variants: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(VARIANTS),
-    rounds: Annotated[int, typer.Option(help="Turns of each contestant.")] = 15,
-    race: Annotated[bool, typer.Option(help="Measure too, or only make what will be measured.")] = True,
-    cpus: Annotated[str, typer.Option(help="Processors to pin to, separated by commas; any if empty.")] = "",
+    out: Annotated[Path, typer.Option(help="The folder for checkpoints, artifacts and reports.")],
+    variants: Annotated[str, typer.Option(help="The variants, separated by commas.")] = ",".join(VARIANTS),
+    rounds: Annotated[int, typer.Option(help="The number of turns of each contestant.")] = 15,
+    race: Annotated[bool, typer.Option(help="Measure, or only export.")] = True,
+    cpus: Annotated[str, typer.Option(help="Processors to pin to, separated by commas (default: any).")] = "",
 ) -> None:
     settings = BenchmarkSettings(
         threads=1,
@@ -64,7 +65,9 @@ def main(
             artifacts = export_artifacts(trained, place)
             if not race:
                 continue
-            found = run_benchmark(artifacts, settings=settings, peer_checkpoint=trained)
+            found = run_benchmark(
+                artifacts, settings=settings, peer_checkpoint=trained, calibration=default_calibration_images()
+            )
             for sentence in found.skipped:
                 print(f"note: {sentence}")
             report.write_text(found.report.to_json())
@@ -76,7 +79,7 @@ def main(
 
 
 def create_random_checkpoint(variant: str, place: Path) -> TrainedModel:
-    """A checkpoint of a variant at its own size, whose norms are far from the identity."""
+    """Create a checkpoint of a variant at its native size, whose norms are far from the identity."""
     path = place / f"{variant}.safetensors"
     place.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -110,7 +113,7 @@ def randomize_norms(model: SHViT) -> SHViT:
 
 
 def export_artifacts(trained: TrainedModel, place: Path) -> list[Artifact]:
-    """This project's artifacts of a checkpoint, in every form that is measured; those that are there stay."""
+    """Export a checkpoint in every form that is measured; keep existing artifacts."""
     deployed = to_deploy_form(trained)
     blocks = ExecuTorchOptions(stem="space-to-depth")
     wanted: list[tuple[Target, Precision, ExecuTorchOptions | ONNXOptions]] = [

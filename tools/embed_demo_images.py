@@ -1,8 +1,8 @@
-"""Chooses the demo's images: 500 of CIFAR-10's test images to measure on, 200 training images to calibrate on.
+"""Choose the demo's images: 500 of CIFAR-10's test images to measure on, 200 training images to calibrate on.
 
     python tools/embed_demo_images.py --train cifar10-train.tar.gz --test cifar10-test.tar.gz
 
-The files are copied as they are, the same number of every class, evenly spaced over the sorted names.
+The files are copied unchanged, the same number per class, evenly spaced over the sorted names.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ IMAGES = Path(__file__).parent.parent / "shvit_mobile" / "demo" / "images"
 
 
 def main(
-    train: Annotated[Path, typer.Option(help="Archive of the training images, in class folders.")],
-    test: Annotated[Path, typer.Option(help="Archive of the test images, in class folders.")],
-    out: Annotated[Path, typer.Option(help="Where the folders `test` and `calibration` go.")] = IMAGES,
+    train: Annotated[Path, typer.Option(help="The archive of the training images, in class folders.")],
+    test: Annotated[Path, typer.Option(help="The archive of the test images, in class folders.")],
+    out: Annotated[Path, typer.Option(help="The folder for `test` and `calibration`.")] = IMAGES,
 ) -> None:
     copy_images(test, out / "test", per_class=50)
     copy_images(train, out / "calibration", per_class=20)

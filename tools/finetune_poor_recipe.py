@@ -1,9 +1,9 @@
-"""Measures what fine-tuning makes of a recipe that is poor on purpose: the table of docs/quantization.md.
+"""Measure what fine-tuning gains on a recipe that is poor on purpose, for docs/quantization.md.
 
     python tools/finetune_poor_recipe.py cifar10/train --count 400 --out runs/finetune
 
-The ranges are what one image shows, and only a share of that, so that most large values are cut off. Before and after,
-int8 is compared with the float model on the 500 embedded test images, simulated and as an ONNX artifact.
+The ranges come from one image and are then shortened, so that most large values are cut off. Before and after, int8 is
+compared with the float model on the 500 embedded test images, simulated and as an ONNX artifact.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from shvit_mobile.quantize.overrides import CalibratedRecipe, save_recipe
 
 def main(
     images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to learn from, in a folder for each class.")],
-    share: Annotated[float, typer.Option(help="How much of each range is left.")] = 0.3,
-    count: Annotated[int, typer.Option(help="Images to learn from and to judge by.")] = 400,
+    share: Annotated[float, typer.Option(help="The share of each range to keep.")] = 0.3,
+    count: Annotated[int, typer.Option(help="The number of images, a fifth of them held out.")] = 400,
     epochs: int = 3,
-    learning_rate: Annotated[float, typer.Option(help="At the start, in int8 steps an update.")] = 0.1,
+    learning_rate: Annotated[
+        float, typer.Option(help="The learning rate at the start, in int8 steps per update.")
+    ] = 0.1,
     out: Path = Path("runs/finetune"),
 ) -> None:
     trained = load_checkpoint(CHECKPOINT)
@@ -44,9 +46,9 @@ def main(
     tests = open_images(TEST_IMAGES, labels=trained.labels)
     measured, _ = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), count=1)
     poor = narrow_ranges(measured, share)
-    learnt = open_images(images, labels=trained.labels)
+    training_images = open_images(images, labels=trained.labels)
     settings = FinetuneSettings(count=count, epochs=epochs, learning_rate=learning_rate)
-    tuned = finetune_recipe(deployed, poor, learnt, settings, progress=print_progress)
+    tuned = finetune_recipe(deployed, poor, training_images, settings, progress=print_progress)
     typer.echo(f"Held out, before: {tuned.before}; after: {tuned.after}", err=True)
     reference = compute_float_reference(trained, tests)
     print("| recipe | | top-1 % | drop, points | agreement % | SQNR dB |\n|---|---|---|---|---|---|")
@@ -58,7 +60,7 @@ def main(
 
 
 def narrow_ranges(recipe: Recipe, share: float) -> Recipe:
-    """The recipe with a share of each range; pixels keep theirs."""
+    """Return the recipe with a share of each range; the range of pixels stays."""
 
     def shorter(name: str, seen: ActivationRange) -> ActivationRange:
         low, high = (share * end for end in seen.input)

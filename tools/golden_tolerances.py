@@ -1,10 +1,10 @@
-"""Measures what the goldens' tolerances rest on: how far right kernels are apart, and what a fault moves.
+"""Measure what the goldens' tolerances are based on: how far correct kernels differ, and how far a fault moves logits.
 
     make demo
     python tools/golden_tolerances.py artifacts/demo [--arch arm64]
 
-Both as a share of the largest logit of four pictures: the kernels' on draws of four of the demo's test images, of which
-the median and the worst of 20,000 are printed; the faults' on the goldens themselves.
+Both are shares of the largest logit of four pictures. Kernels are compared on draws of four of the demo's test images;
+the median and the worst of 20,000 draws are printed. Faults are measured on the goldens themselves.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ Logits = NDArray[np.float32]
 ModelFunction = Callable[[Pixels], Logits]
 STEM = "shvit_s1-224"
 DRAWS, IMAGES_PER_DRAW, BATCH_SIZE = 20_000, 4, 16
-HALF_SUMS = 8  # input channels that are summed up before a sum is rounded to fp16
+HALF_SUMS = 8  # input channels that are added before the sum is rounded to fp16
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where `make demo` wrote the artifacts.")],
-    count: Annotated[int, typer.Option(help="Test images.")] = 500,
-    arch: Annotated[str, typer.Option(help="arm64: compare with the emulation too.")] = "",
+    folder: Annotated[Path, typer.Argument(help="The folder that `make demo` wrote.")],
+    count: Annotated[int, typer.Option(help="The number of test images.")] = 500,
+    arch: Annotated[str, typer.Option(help="arm64: compare with emulated ARM64 too.")] = "",
 ) -> None:
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(count, 0)
@@ -59,7 +59,7 @@ def main(
         print(f"| {name} | {middle:.1e} | {worst:.1e} |", flush=True)
     goldens = preprocess_golden_images(load_default_golden_images(), trained.preprocessing)
     moved = measure_weight_faults(deployed, goldens)
-    print("\n| tolerance | layers of which 1.05 times the weights shows |\n|---|---|")
+    print("\n| tolerance | layers where scaling the weights by 1.05 is detected |\n|---|---|")
     for share in sorted({*TOLERANCE_SHARES.values(), *INT8_TOLERANCE_SHARES.values()}):
         print(f"| {share:g} | {sum(one > share for one in moved)} of {len(moved)} |")
     expected = deployed.run(goldens).numpy()
@@ -70,7 +70,7 @@ def main(
 def list_kernel_pairs(
     folder: Path, deployed: DeployForm, *, arm64: bool
 ) -> Iterator[tuple[str, ModelFunction, ModelFunction]]:
-    """Two right ways each to compute the same, by name."""
+    """Yield pairs of correct kernels for the same computation, by name."""
 
     def opened(what: str) -> Artifact:
         return Artifact.open(next(path for path in folder.glob(f"{STEM}-{what}.*") if path.suffix[1] in "opm"))
@@ -98,7 +98,7 @@ def list_kernel_pairs(
 
 
 def make_reference_function(artifact: Artifact, mode: ComputeMode) -> ModelFunction:
-    """A package in the reference executor, with fp16's roundings or without."""
+    """Return a function that runs a package in the reference executor, with the rounding of fp16 or without."""
     loaded, manifest = CoreMLProgram(artifact.path, mode=mode), artifact.manifest
 
     def answer(pixels: Pixels) -> Logits:
@@ -123,7 +123,7 @@ def make_unfused_function(artifact: Artifact) -> ModelFunction:
 
 
 def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
-    """The deploy form as a processor might run it that adds up in fp16."""
+    """Return a function that runs the deploy form like a processor that accumulates in fp16."""
 
     def dense(layer: nn.Conv2d, values: torch.Tensor) -> torch.Tensor:
         weight, values = layer.weight.half().float(), values.half().float()
@@ -141,9 +141,7 @@ def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
         hooks = [layer.register_forward_hook(lambda one, given, _: dense(one, given[0])) for layer in layers]
         try:
             starts = range(0, len(pixels), BATCH_SIZE)
-            return np.concatenate(
-                [deployed.run(pixels[first : first + BATCH_SIZE]).numpy() for first in starts]
-            )
+            return np.concatenate([deployed.run(pixels[first : first + BATCH_SIZE]).numpy() for first in starts])
         finally:
             for hook in hooks:
                 hook.remove()
@@ -152,7 +150,7 @@ def make_fp16_sum_function(deployed: DeployForm) -> ModelFunction:
 
 
 def measure_divergence(first: Logits, second: Logits) -> tuple[float, float]:
-    """The median and the largest share of many draws of four images."""
+    """Return the median and the largest share over many draws of four images."""
     differences, sizes = np.abs(first - second).max(axis=1), np.abs(first).max(axis=1)
     drawn = np.random.default_rng(0).integers(0, len(first), (DRAWS, IMAGES_PER_DRAW))
     shares = differences[drawn].max(axis=1) / sizes[drawn].max(axis=1)
@@ -165,7 +163,7 @@ def compute_share(expected: Logits, actual: Logits) -> float:
 
 @torch.inference_mode()
 def measure_weight_faults(deployed: DeployForm, pixels: Pixels) -> list[float]:
-    """How far the logits move when the weights of one layer are 1.05 times what they should be; for each layer."""
+    """Measure, for each layer, how far the logits move if its weights are scaled by 1.05."""
     expected = deployed.run(pixels).numpy()
     moved = []
     layers: list[Any] = [one for one in deployed.module.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
@@ -178,10 +176,10 @@ def measure_weight_faults(deployed: DeployForm, pixels: Pixels) -> list[float]:
 
 
 def list_input_faults(pixels: Pixels, deployed: DeployForm) -> Iterator[tuple[str, Pixels]]:
-    """What an app may do wrong with right pixels."""
-    yield "colours in the wrong order", np.ascontiguousarray(pixels[..., ::-1])
-    normalised = deployed.trained.preprocessing.normalize(pixels).transpose(0, 2, 3, 1)
-    yield "normalised twice", np.clip(normalised, 0, 255).astype(np.uint8)
+    """Yield what an app may do wrong with correct pixels."""
+    yield "color channels swapped", np.ascontiguousarray(pixels[..., ::-1])
+    normalized = deployed.trained.preprocessing.normalize(pixels).transpose(0, 2, 3, 1)
+    yield "normalized twice", np.clip(normalized, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Makes a checkpoint that is hard to quantize on purpose: same answers, but some channels are 50 times as large.
+"""Make a checkpoint that is hard to quantize: the same answers, but some channels are 50 times as large.
 
     python tools/hard_checkpoint.py hard.safetensors
     shvit-mobile export --checkpoint hard.safetensors --target onnx --quantize int8 --calibration DIR --validate DIR
 
-In each pair of convolutions with a relu between them, the BatchNorm of one channel is multiplied by a factor and the
-weights that take it are divided by it. One int8 scale for the whole value then leaves next to nothing of the others.
+In each pair of convolutions with a ReLU between them, the BatchNorm of one channel is multiplied by a factor and the
+weights that read it are divided by it. One int8 scale for all channels then hardly represents the others.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FACTOR = 50.0
 
 @torch.no_grad()
 def add_outliers(model: SHViT, factor: float = FACTOR) -> SHViT:
-    """A copy of a trained SHViT that answers as it does, with one channel of each pair `factor` times as large.
+    """Return a copy of a trained SHViT with the same answers, and one channel of each pair `factor` times as large.
 
     Pairs are the stem's convolutions, those of every feed-forward part, and the first two of every patch merging. The
-    channel is the one that is largest as it is.
+    channel is the largest one.
     """
     hard = deepcopy(model)
     for first, second in find_convolution_pairs(hard):
@@ -45,7 +45,7 @@ def add_outliers(model: SHViT, factor: float = FACTOR) -> SHViT:
 
 
 def find_convolution_pairs(model: SHViT) -> list[tuple[ConvNorm, ConvNorm]]:
-    """Convolutions behind each other, with a relu between them."""
+    """Find pairs of consecutive convolutions with a ReLU between them."""
     stem = [layer for layer in model.patch_embed if isinstance(layer, ConvNorm)]
     found = list(pairwise(stem))
     for part in model.modules():
@@ -57,9 +57,9 @@ def find_convolution_pairs(model: SHViT) -> list[tuple[ConvNorm, ConvNorm]]:
 
 
 def main(
-    out: Annotated[Path, typer.Argument(help="The checkpoint to write, .safetensors.")],
-    checkpoint: Annotated[Path, typer.Option(help="What to start from.")] = CHECKPOINT,
-    factor: Annotated[float, typer.Option(help="How many times as large a channel is made.")] = FACTOR,
+    out: Annotated[Path, typer.Argument(help="The checkpoint to write (.safetensors).")],
+    checkpoint: Annotated[Path, typer.Option(help="The checkpoint to start from.")] = CHECKPOINT,
+    factor: Annotated[float, typer.Option(help="The factor by which a channel grows.")] = FACTOR,
 ) -> None:
     trained = load_checkpoint(checkpoint)
     save_checkpoint(replace(trained, model=add_outliers(trained.model, factor)), out)

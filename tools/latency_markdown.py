@@ -1,4 +1,4 @@
-"""A benchmark's report as the Markdown table of docs/benchmarks.md.
+"""Format a benchmark's report as a Markdown table for docs/benchmarks.md.
 
 shvit-mobile benchmark a.pte b.onnx --json > report.json
 python tools/latency_markdown.py report.json
@@ -21,18 +21,18 @@ Column = Callable[[DeviceResult], str]
 
 
 def main(
-    report: Annotated[Path, typer.Argument(help="What `shvit-mobile benchmark --json` printed.")],
-    first: Annotated[str, typer.Option(help="Whom to compare with; the first in the report if not given.")] = "",
+    report: Annotated[Path, typer.Argument(help="The output of `shvit-mobile benchmark --json`.")],
+    first: Annotated[str, typer.Option(help="The contestant to compare with (default: the first in the report).")] = "",
 ) -> None:
     print(format_table(DeviceReport.load(report), first))
 
 
 def format_table(report: DeviceReport, first: str = "") -> str:
-    """One line a contestant, fastest first.
+    """Format one line per contestant, fastest first.
 
     Args:
-        report: of any race.
-        first: the name of the one that others are compared with; the first in the report if empty.
+        report: The report of a benchmark.
+        first: The contestant that others are compared with (default: the first in the report).
     """
     base = next(result for result in report.results if result.name == first) if first else report.results[0]
     columns: dict[str, Column] = {
@@ -54,8 +54,8 @@ def format_table(report: DeviceReport, first: str = "") -> str:
 
 
 def format_speedup(base: DeviceResult, result: DeviceResult) -> str:
-    found = compute_speed_ratio(compute_round_medians(base), compute_round_medians(result))
-    return "1" if result is base else f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
+    ratio = compute_speed_ratio(compute_round_medians(base), compute_round_medians(result))
+    return "1" if result is base else f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
 
 def compute_round_medians(result: DeviceResult) -> list[float]:
@@ -63,7 +63,7 @@ def compute_round_medians(result: DeviceResult) -> list[float]:
 
 
 def format_name(name: str) -> str:
-    """A contestant's name; our artifacts by target, precision and options, and in bold."""
+    """Format a contestant's name; artifacts of this project by target, precision and options, in bold."""
     path = Path(name)
     return f"**{path.stem.split('-', 2)[2]}**" if path.suffix in TARGET_SUFFIXES.values() else name
 

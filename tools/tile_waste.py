@@ -1,9 +1,9 @@
-"""How much more XNNPACK's int8 kernel multiplies than a variant asks for, since it works in whole tiles.
+"""Compute how many multiplications XNNPACK's int8 kernel adds to a variant, because it works in whole tiles.
 
     python tools/tile_waste.py
 
-On an x86 with VNNI a tile is 7 positions by 16 output channels, and inputs come in groups of 8. The first figure counts
-the channels that fill up tiles, which padding the model could not save; the second the positions too.
+On x86 with VNNI, a tile is 7 positions by 16 output channels, and inputs come in groups of 8. The first figure counts
+the channels that fill up tiles, which padding the model could not save. The second counts the positions too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
 
 @torch.no_grad()
 def measure_waste(variant: str) -> tuple[float, float]:
-    """The products of whole channels, and those of whole tiles, over those that the dense convolutions need."""
+    """Return the products of whole channels and of whole tiles, each divided by those that dense convolutions need."""
     model = create_shvit(variant).eval()
     needed, channels, tiles = 0, 0, 0
 
@@ -46,7 +46,7 @@ def measure_waste(variant: str) -> tuple[float, float]:
 
 
 def round_up(count: int, step: int) -> int:
-    """The next multiple of `step`."""
+    """Return the next multiple of `step`."""
     return ceil(count / step) * step
 
 

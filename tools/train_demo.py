@@ -1,12 +1,12 @@
-"""Trains the demo model: SHViT-S1 on CIFAR-10's training images, at small sizes first, finishing at 224x224.
+"""Train the demo model: SHViT-S1 on the training images of CIFAR-10, first at small sizes, finally at 224x224.
 
-Another `--variant`, with `--phases` that end at a small size, gives models for trials of quantization.
+Another `--variant`, with `--phases` that end at a small size, gives models for experiments with quantization.
 
     torchrun --nproc-per-node 2 tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
-One process a core is faster than one process with all cores; `python tools/train_demo.py` alone suits a GPU.
-Resumable (run the same command again), seeded, and in mixed precision where there is a GPU or, with `--bfloat16`, a CPU
-that multiplies bfloat16. The test images are never read here: `shvit-mobile validate` measures the result.
+One process per core is faster than one process with all cores; on a GPU, run `python tools/train_demo.py` alone. To
+resume, run the same command again. Training is seeded, and uses mixed precision on a GPU or, with `--bfloat16`, on a
+CPU that multiplies bfloat16. The test images are never read here; `shvit-mobile validate` measures the result.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from shvit_mobile.families.shvit import ConvNorm, SHViT, create_shvit
 from shvit_mobile.families.trained_model import TrainedModel
 
 RESULT = "{variant}-cifar10.safetensors"
-# Of the moving average, a step. The last phase is short and at another size: what came before has to be forgotten.
+# Decay of the moving average per step. The last phase is short and at another size, so it forgets faster.
 DECAY, LAST_DECAY = 0.996, 0.98
-# This process and how many train together: `torchrun` says so.
+# The rank of this process and the number of processes, from `torchrun`.
 RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-# What Muon turns a kernel by, as a multiple of AdamW's learning rate.
+# The learning rate of Muon, as a multiple of AdamW's.
 MUON_RATE_FACTOR = 40.0
 
 
 @dataclass(frozen=True)
 class TrainingPhase:
-    """Some epochs at one image size, the learning rate following a cosine between two values."""
+    """Some epochs at one image size, with a learning rate that follows a cosine between two values."""
 
     size: int
     epochs: int
@@ -54,14 +54,14 @@ class TrainingPhase:
 
     @classmethod
     def parse(cls, text: str) -> TrainingPhase:
-        """`96x20:1e-3..2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
+        """Parse a phase: `96x20:1e-3..2e-4` is 20 epochs at 96x96, from 1e-3 down to 2e-4."""
         shape, _, rates = text.partition(":")
         size, _, epochs = shape.partition("x")
         start, _, end = rates.partition("..")
         return cls(int(size), int(epochs), float(start), float(end))
 
     def rate(self, done: float) -> float:
-        """The learning rate after the share `done` of the phase."""
+        """Return the learning rate after the share `done` of the phase."""
         return self.end_rate + (self.start_rate - self.end_rate) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -82,21 +82,19 @@ class Float32Conv2d(nn.Conv2d):
 
 def main(
     data: Annotated[Path, typer.Option(help="cifar10-train.tar.gz: JPEGs in class folders.")],
-    out: Annotated[Path, typer.Option(help="Folder for the state of the training and its result.")],
+    out: Annotated[Path, typer.Option(help="The folder for the state and the result.")],
     phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
         "64x6:1.5e-3..1.2e-3,96x8:1.2e-3..6e-4,128x16:6e-4..2.5e-4,224x4:3.5e-4..1e-6"
     ),
     variant: Annotated[str, typer.Option(help="shvit_s1 to shvit_s4.")] = "shvit_s1",
-    batch: Annotated[int, typer.Option(help="Images a step.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of the first weights, the order of images and their augmentation.")] = 0,
-    start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of a checkpoint.")] = None,
-    mixup: Annotated[float, typer.Option(help="Share of batches that are mixed (CutMix).")] = 0.0,
-    held_out: Annotated[int, typer.Option(help="Training images kept apart to watch progress.")] = 1000,
-    limit: Annotated[int, typer.Option(help="Use only so many training images (0: all); to try the script.")] = 0,
-    bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 on a CPU too; on a GPU always.")] = False,
-    compile: Annotated[
-        bool, typer.Option(help="Train through torch.compile, where a C++ compiler is present.")
-    ] = False,
+    batch: Annotated[int, typer.Option(help="Images per step.")] = 256,
+    seed: Annotated[int, typer.Option(help="The seed of weights, order and augmentation.")] = 0,
+    start_from: Annotated[Path | None, typer.Option(help="The checkpoint to start from.")] = None,
+    mixup: Annotated[float, typer.Option(help="The share of batches to mix (CutMix).")] = 0.0,
+    held_out: Annotated[int, typer.Option(help="Training images held out to watch progress.")] = 1000,
+    limit: Annotated[int, typer.Option(help="The number of training images to use (0: all).")] = 0,
+    bfloat16: Annotated[bool, typer.Option(help="Use bfloat16 on a CPU too (on a GPU: always).")] = False,
+    compile: Annotated[bool, typer.Option(help="Use torch.compile; needs a C++ compiler.")] = False,
 ) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if RANKS > 1:
@@ -142,7 +140,7 @@ def main(
                 group["lr"] = rate * warm
             for group in muon.param_groups:
                 group["lr"] = MUON_RATE_FACTOR * rate * warm
-            # The last phase sees the images whole: what the model meets when it is used.
+            # The last phase uses whole images, as the model does when it is used.
             gentle = phase is plan[-1]
             average.decay = LAST_DECAY if gentle else DECAY
             inputs = augment(images[chosen], phase.size, generator, gentle).to(device)
@@ -190,7 +188,7 @@ def main(
 
 
 def sum_across_ranks(tensors: list[Tensor], scale: float = 1.0) -> None:
-    """Puts the sum over all processes, times `scale`, in the place of each tensor."""
+    """Replace each tensor by its sum over all processes, times `scale`."""
     if RANKS == 1:
         return
     flat = torch.cat([t.reshape(-1) for t in tensors])
@@ -200,7 +198,7 @@ def sum_across_ranks(tensors: list[Tensor], scale: float = 1.0) -> None:
 
 
 def to_trained_model(model: SHViT, variant: str, classes: list[str], size: int) -> TrainedModel:
-    """The averaged model as its checkpoint will describe it: used at the last phase's size, on whole images."""
+    """Return the averaged model with its metadata: used at the size of the last phase, on whole images."""
     return TrainedModel(
         model=model,
         variant=variant,
@@ -213,7 +211,7 @@ def to_trained_model(model: SHViT, variant: str, classes: list[str], size: int) 
 
 
 def load_training_images(data: Path, out: Path) -> tuple[Tensor, Tensor, list[str]]:
-    """Images (n, 32, 32, 3) in uint8, labels (n,) and class names; decoded once and kept beside the state."""
+    """Return images (n, 32, 32, 3) in uint8, labels (n,) and class names; decode once and cache beside the state."""
     out.mkdir(parents=True, exist_ok=True)
     cache = out / "images.npz"
     if not cache.exists():
@@ -230,13 +228,13 @@ def load_training_images(data: Path, out: Path) -> tuple[Tensor, Tensor, list[st
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator, gentle: bool) -> Tensor:
-    """A random crop and flip of each image, resized to `size`, and unless `gentle`, its contrast and light changed.
+    """Crop, flip and resize each image at random, and unless `gentle`, change its contrast and brightness.
 
     Args:
         pixels: uint8, shape (n, h, w, 3).
 
     Returns:
-        Normalised float32, shape (n, 3, size, size), channels last.
+        Normalized float32, shape (n, 3, size, size), channels last.
     """
     n, side = pixels.shape[0], pixels.shape[1]
     x = pixels.permute(0, 3, 1, 2).float() / 255
@@ -267,9 +265,9 @@ def normalize(x: Tensor) -> Tensor:
 
 
 def build_resampling_matrices(start: Tensor, extent: Tensor, side: int, size: int) -> Tensor:
-    """Bicubic resampling of `extent` pixels from `start` on to `size`, a matrix an image: (n, size, side).
+    """Return matrices that resample `extent` pixels from `start` on to `size`, bicubic, one per image: (n, size, side).
 
-    Pillow's kernel (a = -0.5); it is not widened where an image shrinks, since here all grow.
+    The kernel is Pillow's (a = -0.5). It is never widened, because all images grow.
     """
     centre = start[:, None] + (torch.arange(size) + 0.5) * extent[:, None] / size - 0.5
     distance = (centre[:, :, None] - torch.arange(side)).abs()
@@ -280,7 +278,7 @@ def build_resampling_matrices(start: Tensor, extent: Tensor, side: int, size: in
 
 
 def apply_cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
-    """For a `sum_across_ranks` of batches, one box of each image comes from another one, and so does that share of its target."""
+    """Mix a share of batches: paste a box of another image into each image, and mix the targets alike."""
     if torch.rand((), generator=generator) >= share:
         return x, target
     size, other = x.shape[-1], torch.randperm(len(x), generator=generator)
@@ -312,7 +310,7 @@ class MovingAverage:
 
 
 def optimize_for_cpu(model: nn.Module, bfloat16: bool) -> None:
-    """Gives the convolutions that oneDNN is slow at another way through."""
+    """Replace the convolutions that are slow in oneDNN."""
     for module in model.modules():
         if type(module) is nn.Conv2d and module.kernel_size == (1, 1):
             module.__class__ = PointwiseAsMatmul
@@ -321,14 +319,14 @@ def optimize_for_cpu(model: nn.Module, bfloat16: bool) -> None:
 
 
 def set_relus_in_place(model: nn.Module) -> None:
-    """Relus write over their input: less memory to go through."""
+    """Let ReLUs overwrite their input, to save memory traffic."""
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = True
 
 
 class Muon(torch.optim.Optimizer):
-    """Turns each kernel along its orthogonalised momentum (Jordan et al., 2024, "Muon").
+    """An optimizer that moves each kernel along its orthogonalized momentum (Jordan et al., 2024, "Muon").
 
     Meant for kernels with a BatchNorm behind them, whose length does not matter: the step is `lr` times a kernel's
     length, and the length is kept.
@@ -354,7 +352,7 @@ class Muon(torch.optim.Optimizer):
                 kernel.mul_(length / kernel.norm())
 
     def turn(self, kernel: Tensor, mine: bool) -> Tensor:
-        """The direction to go; zero where another process works it out."""
+        """Return the direction of the update; zero where another process computes it."""
         state = self.state[kernel]
         if not state:
             state["momentum"], state["length"] = torch.zeros_like(kernel), kernel.norm()
@@ -366,7 +364,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
-    """`matrix` with singular values near one, in `dtype`: Newton and Schulz's iteration, Jordan's coefficients."""
+    """Return `matrix` with singular values near one, in `dtype`: Newton-Schulz iteration, Jordan's coefficients."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = (wide / (wide.norm() + 1e-7)).to(dtype)
     for _ in range(steps):
@@ -376,7 +374,7 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
 
 
 def collect_dense_kernels(model: nn.Module) -> list[Tensor]:
-    """The kernels of all convolutions with a BatchNorm but the depthwise ones."""
+    """Collect the kernels of all convolutions with a BatchNorm, except the depthwise ones."""
     return [m.c.weight for m in model.modules() if isinstance(m, ConvNorm) and m.c.groups == 1]
 
 
@@ -386,7 +384,7 @@ def collect_other_parameters(model: nn.Module) -> list[Tensor]:
 
 
 def group_by_decay(parameters: list[Tensor], decay: float) -> list[dict[str, object]]:
-    """Matrices and kernels decay; norms and biases do not."""
+    """Group parameters: matrices and kernels decay, norms and biases do not."""
     matrices = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
@@ -394,7 +392,7 @@ def group_by_decay(parameters: list[Tensor], decay: float) -> list[dict[str, obj
 
 @torch.no_grad()
 def compute_accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int, device: torch.device) -> float:
-    """Top-1 in percent on whole images, resized as `shvit_mobile.images` would but for its rounding to bytes."""
+    """Return top-1 in percent on whole images, resized like `shvit_mobile.images` but not rounded to bytes."""
     model.eval()
     right = 0
     for some, truth in zip(pixels.split(200), labels.split(200), strict=True):
@@ -425,7 +423,7 @@ def save_state(
 
 
 def resume_state(out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer]) -> int:
-    """Takes up the saved state, if there is one, and returns how many epochs it has behind it."""
+    """Load the saved state, if there is one, and return the number of epochs it has completed."""
     path = out / "state.pth"
     if not path.exists():
         return 0

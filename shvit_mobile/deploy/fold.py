@@ -138,7 +138,7 @@ def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
     fused = deepcopy(attention)
     norm, qkv = attention.pre_norm, fused.qkv
     if not isinstance(qkv, nn.Conv2d) or qkv.bias is None:
-        raise TypeError("the projection is fused before the norm goes into it")
+        raise TypeError("the projection is folded before the norm goes into it")
     if norm.affine:
         qkv.bias += qkv.weight[:, :, 0, 0] @ norm.bias
         qkv.weight *= norm.weight[:, None, None]
@@ -152,7 +152,7 @@ def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
 def average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
     """Return the linear layer equal to the mean of two."""
     if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
-        raise TypeError("heads are fused before they are averaged")
+        raise TypeError("heads are folded before they are averaged")
     fused = deepcopy(first)
     fused.weight.copy_((first.weight + second.weight) / 2)
     fused.bias.copy_((first.bias + second.bias) / 2)
@@ -169,7 +169,7 @@ def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
     stem = dict(fused.patch_embed.named_children())
     first = stem["0"]
     if not isinstance(first, nn.Conv2d):
-        raise TypeError("the stem is fused before the normalisation is baked in")
+        raise TypeError("the stem is folded before the normalization is baked in")
     std = torch.tensor(preprocessing.std, dtype=first.weight.dtype, device=first.weight.device)
     first.weight.div_(255 * std[:, None, None])
     mean = torch.tensor(preprocessing.mean, dtype=first.weight.dtype, device=first.weight.device)

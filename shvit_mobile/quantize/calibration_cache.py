@@ -98,7 +98,7 @@ class CalibrationCache:
     def load_rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
         """Load the sensitivity rows, by layer and by block; ignore incomplete lines."""
         file = self.get_rows_path(recipe, images)
-        found: dict[str, SensitivityRow] = {}
+        rows: dict[str, SensitivityRow] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
             try:
                 values = json.loads(line)
@@ -109,8 +109,8 @@ class CalibrationCache:
                 )
             except ValueError:
                 continue
-            found[get_row_name(row)] = row
-        return found
+            rows[get_row_name(row)] = row
+        return rows
 
     def append_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +122,9 @@ class CalibrationCache:
         file = self.get_rows_path(recipe, images).with_suffix(".json")
         return SensitivityReport.load(file) if file.exists() else None
 
-    def save_sensitivity(self, recipe: Recipe, found: SensitivityReport, images: int) -> None:
+    def save_sensitivity(self, recipe: Recipe, report: SensitivityReport, images: int) -> None:
         with write_atomically(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
-            path.write_text(found.to_json())
+            path.write_text(report.to_json())
 
     def get_points_path(self, recipe: Recipe, images: ImageSet) -> Path:
         return self.folder / f"points-{recipe.sha256[:16]}-{images.compute_sha256()[:16]}.jsonl"

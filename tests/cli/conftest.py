@@ -1,4 +1,4 @@
-"""A tiny checkpoint, pictures, and what one export makes of them; made once for all tests of the command line."""
+"""A tiny checkpoint, pictures, and one export of them, shared by all tests of the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Call = Callable[..., Result]
 
 @dataclass(frozen=True)
 class ExportedFiles:
-    """What the program wrote into `folder` and printed; `stderr` begins with its exit status."""
+    """The output of an export: its folder, and its streams in files; `stderr` begins with the exit status."""
 
     folder: Path
     stdout: Path
@@ -40,7 +40,7 @@ class ExportedFiles:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all the processes that run these tests: what is slow to make is made once."""
+    """A folder that all test processes share, so that slow fixtures are built once."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cli"
     folder.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """While open, no other process is inside."""
+    """Keep other processes out of a folder."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -60,12 +60,12 @@ class SharedFiles:
     """Checkpoints and pictures.
 
     Attributes:
-        root: the folder of it all.
-        checkpoint: of seven classes, at 64x48.
-        pictures: in folders of some of the seven classes.
-        unlabelled: pictures without labels.
-        species: a checkpoint of 37 classes, at 192x160.
-        specimens: in folders of some of the 37 classes.
+        root: The folder of all files.
+        checkpoint: A checkpoint of 7 classes at 64x48.
+        pictures: Pictures in a folder for each of the 7 classes.
+        unlabelled: Pictures without labels.
+        species: A checkpoint of 37 classes at 192x160.
+        specimens: Pictures in folders for some of the 37 classes.
     """
 
     root: Path
@@ -95,19 +95,19 @@ def world(shared: Path) -> SharedFiles:
 
 @pytest.fixture(scope="session")
 def call() -> Call:
-    """Runs `shvit-mobile` with some arguments, in this process."""
+    """Return a function that runs `shvit-mobile` with arguments, in this process."""
     return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def run_executable(*args: object) -> subprocess.CompletedProcess[str]:
-    """Runs the installed `shvit-mobile` as a person does."""
+    """Run the installed `shvit-mobile` in a process of its own."""
     program = Path(sys.executable).with_name("shvit-mobile")
     return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.fixture(scope="session")
 def exported(world: SharedFiles) -> ExportedFiles:
-    """37 classes at 192x160 to every target in int8, validated."""
+    """Export 37 classes at 192x160 to every target in int8, and validate."""
     made = ExportedFiles(world.root / "exported", world.root / "stdout.json", world.root / "stderr.txt")
     with lock_folder(world.root):
         if not made.stderr.exists():

@@ -1,21 +1,24 @@
-"""`calibrate` makes a recipe that export takes, goes on where it was left, and holds a budget or says why not."""
+"""`calibrate` writes a recipe that `export` accepts, continues from its cache, and holds a budget or fails."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from shvit_mobile.contracts.recipe import PTQ_PASSES, Recipe
+from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationRange, Recipe
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.calibrate import CalibrateConfig, calibrate
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.calibration_cache import CalibrationCache
-from shvit_mobile.quantize.overrides import load_overrides
+from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe
 from tests.builders import write_picture_folder
 from tests.cli.conftest import LABELS, Call, SharedFiles
 
@@ -27,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undecided(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A checkpoint that gives the pictures of a folder many classes, each by little; and the folder."""
+    """A checkpoint that predicts many classes for the pictures of a folder, each by a small margin; and the folder."""
     folder = tmp_path_factory.mktemp("undecided")
     write_picture_folder(folder / "pictures", count=28, classes=LABELS, size=(70, 50))
     model = load_checkpoint(world.checkpoint)
@@ -43,23 +46,23 @@ def build_args(world: SharedFiles, cache: Path, *more: object) -> tuple[object, 
     return "calibrate", world.pictures, "--checkpoint", world.checkpoint, "--count", 10, "--cache", cache, *more
 
 
-def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
+def test_the_recipe_has_its_overrides_beside_it_and_export_accepts_it(
     world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
-    result = call(*build_args(world, cache, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, "--out", tmp_path / "calibration"))
     assert result.exit_code == 0, result.output
-    assert {file.name for file in (tmp_path / "made").iterdir()} >= {"recipe.json", "sensitivity.json"}
-    recipe = Recipe.load(tmp_path / "made" / "recipe.json")
+    assert {file.name for file in (tmp_path / "calibration").iterdir()} >= {"recipe.json", "sensitivity.json"}
+    recipe = Recipe.load(tmp_path / "calibration" / "recipe.json")
     assert tuple(gain.step for gain in recipe.steps) == PTQ_PASSES
-    assert all(gain.step in result.stdout for gain in recipe.steps)
+    assert all(PASS_NAMES[gain.step] in result.stdout for gain in recipe.steps)
     assert recipe.calibration is not None
     assert (recipe.calibration.count, recipe.calibration.variants) == (10, 22)
     assert any(gain.kept for gain in recipe.steps)
-    assert load_overrides(tmp_path / "made" / "recipe.json", recipe) is not None
-    sensitivity = SensitivityReport.load(tmp_path / "made" / "sensitivity.json")
+    assert load_recipe(tmp_path / "calibration" / "recipe.json")[1] is not None
+    sensitivity = SensitivityReport.load(tmp_path / "calibration" / "sensitivity.json")
     assert {row.layer for row in sensitivity.layers} == set(recipe.ranges)
     out = tmp_path / "artifacts"
-    recipe_file = tmp_path / "made" / "recipe.json"
+    recipe_file = tmp_path / "calibration" / "recipe.json"
     exported = call(
         "export", "--checkpoint", world.checkpoint, "--target", "onnx", "--recipe", recipe_file, "--out", out
     )
@@ -67,92 +70,115 @@ def test_the_recipe_has_its_corrections_beside_it_and_export_takes_it(
     assert Recipe.load(next(out.glob("*.recipe.json"))) == recipe
 
 
-def test_the_second_run_takes_what_the_first_has_found(
+def test_the_second_run_reuses_the_results_of_the_first(
     world: SharedFiles, cache: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = call(*build_args(world, cache, "--out", tmp_path / "first", "--json"))
     assert first.exit_code == 0, first.output
 
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("made again what was kept")
+        raise AssertionError("computed again what is in the cache")
 
-    monkeypatch.setattr("shvit_mobile.quantize.calibrate.run_ptq_passes", never)
-    monkeypatch.setattr("shvit_mobile.quantize.sensitivity.measure_sensitivity", never)
+    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.run_ptq_passes", never)
+    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.measure_sensitivity", never)
     second = call(*build_args(world, cache, "--out", tmp_path / "second", "--json"))
     assert second.exit_code == 0, second.output
     assert json.loads(second.stdout) == json.loads(first.stdout)
 
 
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_continues(
     world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = call(*build_args(world, tmp_path / "one", "--out", tmp_path / "whole", "--no-sensitivity", "--json"))
-    kept = CalibrationCache.save_recipe
+    save_recipe = CalibrationCache.save_recipe
 
-    def interrupted(study: CalibrationCache, recipe: Recipe) -> None:
-        kept(study, recipe)
+    def interrupt(cache: CalibrationCache, recipe: Recipe, overrides: ParameterOverrides | None) -> None:
+        save_recipe(cache, recipe, overrides)
         if len(recipe.steps) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(CalibrationCache, "keep_recipe", interrupted)
-    broken = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    monkeypatch.setattr(CalibrationCache, "save_recipe", interrupt)
+    broken = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "calibration", "--no-sensitivity", "--json"))
     assert broken.exit_code != 0
-    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "calibration").exists()
     monkeypatch.undo()
-    again = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "made", "--no-sensitivity", "--json"))
+    again = call(*build_args(world, tmp_path / "two", "--out", tmp_path / "calibration", "--no-sensitivity", "--json"))
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout) == json.loads(whole.stdout)
     for name in ("recipe.json", "recipe.safetensors"):
-        assert (tmp_path / "made" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "calibration" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_budget_is_held_with_layers_in_float_and_a_wider_one_needs_fewer(
-    undecided: tuple[Path, Path], cache: Path, tmp_path: Path, call: Call
+def test_python_and_the_command_line_find_the_same_layers_and_a_looser_budget_runs_nothing_again(
+    undecided: tuple[Path, Path], tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint, pictures = undecided
-    floats = []
-    for agreement in (100, 2):
-        out = tmp_path / str(agreement)
-        result = call(
-            *("calibrate", pictures, "--checkpoint", checkpoint, "--count", 2, "--step", "none", "--cache", cache),
-            *("--min-agreement", agreement, "--validate", pictures, "--out", out, "--json"),
-        )
-        assert result.exit_code == 0, result.output
-        told = json.loads(result.stdout)
-        recipe = Recipe.load(out / "recipe.json")
-        assert list(recipe.float_layers) == told["search"]["float_layers"]
-        taken = next(point for point in told["search"]["points"] if point["float_layers"] == list(recipe.float_layers))
-        assert taken["row"]["agreement"]["value"] >= agreement / 100
-        assert json.loads((out / "search.json").read_text()) == told["search"]
-        floats.append(len(recipe.float_layers))
-    assert floats[1] == 0 < floats[0]
+    command = call(
+        *("calibrate", pictures, "--checkpoint", checkpoint, "--count", 2, "--pass", "none", "--validate", pictures),
+        *("--min-agreement", 100, "--cache", tmp_path / "cache", "--out", tmp_path / "command", "--json"),
+    )
+    assert command.exit_code == 0, command.output
+    config = CalibrateConfig(
+        checkpoint=checkpoint,
+        calibration=pictures,
+        calibration_count=2,
+        passes=(),
+        validation=pictures,
+        min_agreement=1.0,
+        cache=tmp_path / "another cache",
+        out=tmp_path / "python",
+    )
+    result = calibrate(config)
+    assert result.search is not None
+    assert result.search.chosen.row.agreement.value == 1
+    assert result.recipe.float_layers == result.search.float_layers != ()
+    assert len(result.search.notes) >= 1
+    for name, document in json.loads(command.stdout).items():
+        file = tmp_path / "python" / f"{name}.json"
+        assert json.loads(file.read_text()) == document
+        assert file.read_bytes() == (tmp_path / "command" / file.name).read_bytes()
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("ran again what is in the cache")
+
+    monkeypatch.setattr("shvit_mobile.pipeline.budget_search.lower", never)
+    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.measure_sensitivity", never)
+    looser = calibrate(replace(config, min_agreement=0.02, out=tmp_path / "looser"))
+    assert looser.search is not None
+    assert (looser.recipe.float_layers, looser.search.notes) == ((), ())
+    assert looser.search.points[0].row == result.search.points[0].row
 
 
-def test_a_budget_is_not_verified_on_what_the_recipe_was_made_of(
+def test_a_budget_is_not_verified_on_the_calibration_images(
     world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
-    result = call(*build_args(world, cache, "--max-drop", 1, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, "--max-drop", 1, "--out", tmp_path / "calibration"))
     assert result.exit_code == 2
-    assert "calibration leaves 4 of 14 images to verify it on" in result.stderr
-    assert "--validate DIR" in result.stderr
+    assert "calibration leaves 4 of 14 images" in result.stderr
+    assert "--validate" in result.stderr
 
 
-def test_what_calibration_leaves_serves_where_it_is_enough(world: SharedFiles, tmp_path: Path, call: Call) -> None:
+def test_a_budget_is_verified_on_the_images_that_calibration_leaves_if_they_are_enough(
+    world: SharedFiles, tmp_path: Path, call: Call
+) -> None:
     pictures = tmp_path / "many"
     write_picture_folder(pictures, count=112, classes=LABELS, size=(20, 16))
-    made = call(
+    result = call(
         *("calibrate", pictures, "--checkpoint", world.checkpoint, "--count", 8, "--cache", tmp_path / "cache"),
-        *("--step", "none", "--max-drop", 100, "--out", tmp_path / "made", "--json"),
+        *("--step", "none", "--max-drop", 100, "--out", tmp_path / "calibration", "--json"),
     )
-    assert made.exit_code == 0, made.output
-    assert json.loads(made.stdout)["search"]["images"]["count"] == 104
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["search"]["images"]["count"] == 104
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
-        (("--step", "polish"), "'polish' is not a step.*whole-pixels, equalise, clip, round, bias, none"),
-        (("--step", "none", "--step", "round"), "--step none is given with other steps"),
+        (
+            ("--pass", "polish"),
+            "'polish' is not a PTQ pass.*exact-input, equalize, clip-weights, gptq, bias-correction, none",
+        ),
+        (("--pass", "none", "--step", "round"), "--pass none is given with other passes"),
         (("--sampling", "sorted"), "'sorted' is not a sampling.*balanced, random"),
         (("--observer", "mean"), "'mean' is not an observer"),
         (("--cost", "price", "--max-drop", 1), "'price' is not a cost.*bytes, macs, latency"),
@@ -160,54 +186,51 @@ def test_what_calibration_leaves_serves_where_it_is_enough(world: SharedFiles, t
         (("--max-drop", 1, "--no-sensitivity"), "--no-sensitivity"),
     ],
 )
-def test_wrong_options_are_told(
-    world: SharedFiles, cache: Path, tmp_path: Path, call: Call, more: tuple[object, ...], told: str
+def test_wrong_options_are_refused(
+    world: SharedFiles, cache: Path, tmp_path: Path, call: Call, more: tuple[object, ...], message: str
 ) -> None:
     verifying = ("--validate", world.pictures) if "--max-drop" in more else ()
-    result = call(*build_args(world, cache, *more, *verifying, "--out", tmp_path / "made"))
+    result = call(*build_args(world, cache, *more, *verifying, "--out", tmp_path / "calibration"))
     assert result.exit_code == 2
-    assert re.search(told, " ".join(result.stderr.split())), result.stderr
-    assert not (tmp_path / "made").exists()
+    assert re.search(message, " ".join(result.stderr.split())), result.stderr
+    assert not (tmp_path / "calibration").exists()
 
 
-def test_a_checkpoint_without_images_and_a_recipe_that_is_there_are_refused(
+def test_a_checkpoint_without_images_and_an_existing_recipe_are_refused(
     world: SharedFiles, cache: Path, tmp_path: Path, call: Call
 ) -> None:
-    nothing = call("calibrate", "--checkpoint", world.checkpoint, "--out", tmp_path / "made")
+    nothing = call("calibrate", "--checkpoint", world.checkpoint, "--out", tmp_path / "calibration")
     assert nothing.exit_code == 2
     assert "No images are given." in nothing.stderr
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "recipe.json").write_text("mine")
-    there = call(*build_args(world, cache, "--out", tmp_path / "made"))
-    assert there.exit_code == 2
-    assert (tmp_path / "made" / "recipe.json").read_text() == "mine"
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration" / "recipe.json").write_text("mine")
+    existing = call(*build_args(world, cache, "--out", tmp_path / "calibration"))
+    assert existing.exit_code == 2
+    assert (tmp_path / "calibration" / "recipe.json").read_text() == "mine"
 
 
-def test_export_gives_up_layers_for_a_budget_that_int8_does_not_hold(
+def test_export_keeps_layers_in_float_for_a_budget_that_int8_misses(
     undecided: tuple[Path, Path], tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stem's ranges are so wide that int8 tells nothing apart there; the budget is held all the same."""
-    from shvit_mobile.contracts.recipe import ActivationRange
-    from shvit_mobile.quantize import calibrate as module
-
+    """The ranges of the stem are so wide that int8 loses everything there; the budget holds all the same."""
     checkpoint, pictures = undecided
-    honest, spoilt = module.calibrate, ("patch_embed.0", "patch_embed.2")
+    ruined = ("patch_embed.0", "patch_embed.2")
 
-    def coarse(*given: object, **options: object) -> Recipe:
-        recipe = honest(*given, **options)  # type: ignore[arg-type]
+    def ruin(*given: object, **options: object) -> CalibratedRecipe:
+        recipe, overrides = calibrate_recipe(*given, **options)  # type: ignore[arg-type]
         ranges = dict(recipe.ranges)
-        for name in spoilt:
+        for name in ruined:
             low, high = ranges[name].output
             ranges[name] = ActivationRange(input=ranges[name].input, output=(1e4 * low, 1e4 * high))
-        return recipe.model_copy(update={"ranges": ranges})
+        return recipe.model_copy(update={"ranges": ranges}), overrides
 
-    monkeypatch.setattr(module, "calibrate", coarse)
+    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.calibrate_recipe", ruin)
     result = call(
         *("export", "--checkpoint", checkpoint, "--target", "onnx", "--quantize", "int8", "--step", "none"),
         *("--calibration", pictures, "--validate", pictures, "--min-agreement", 75),
         *("--out", tmp_path),
     )
     assert result.exit_code == 0, result.output
-    (made,) = tmp_path.glob("*.recipe.json")
-    assert set(Recipe.load(made).float_layers) & set(spoilt)
-    assert "-mixed" in made.name
+    (recipe_file,) = tmp_path.glob("*.recipe.json")
+    assert set(Recipe.load(recipe_file).float_layers) & set(ruined)
+    assert "-mixed" in recipe_file.name

@@ -1,4 +1,4 @@
-"""A checkpoint goes in at the command line and proven artifacts come out, for every target."""
+"""`export` turns a checkpoint into verified artifacts for every target."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.cli.arguments import build_target_options, parse_share
-from shvit_mobile.cli.results import add_delegation_violations
 from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
-from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.drift.compare import compute_float_reference
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.export import ExportConfig, ExportPlan, conclude
+from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.targets.coreml import CoreMLOptions
 from tests.cli.conftest import SPECIES, Call, ExportedFiles, SharedFiles
 
@@ -33,9 +33,9 @@ def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: Exp
     assert exported.stderr.read_text().startswith("0\n"), exported.stderr.read_text()
     artifacts = [path.name for path in exported.folder.iterdir() if path.suffix in TARGET_SUFFIXES.values()]
     assert sorted(artifacts) == sorted(NAMES.values())
-    told = json.loads(exported.stdout.read_text())
-    assert [Path(artifact["path"]).name for artifact in told["artifacts"]] == list(NAMES.values())
-    for artifact in told["artifacts"]:
+    output = json.loads(exported.stdout.read_text())
+    assert [Path(artifact["path"]).name for artifact in output["artifacts"]] == list(NAMES.values())
+    for artifact in output["artifacts"]:
         manifest = json.loads(Path(artifact["manifest_path"]).read_text())
         assert manifest == artifact["manifest"]
         assert json.loads(Path(artifact["recipe_path"]).read_text()) == manifest["recipe"]
@@ -54,12 +54,12 @@ def test_validate_measures_what_export_recorded(exported: ExportedFiles, world: 
     images = ("--images", world.specimens)
     result = call("validate", *artifacts, "--checkpoint", world.species, *images, "--max-drop", 100, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert told["rows"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
-    assert told["gate"]["passed"] is True
+    output = json.loads(result.stdout)
+    assert output["rows"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
+    assert output["gate"]["passed"] is True
 
 
-def test_a_recipe_from_before_makes_the_same_artifact(
+def test_a_recipe_of_an_earlier_export_makes_the_same_artifact(
     exported: ExportedFiles, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     out = exported.folder
@@ -69,7 +69,7 @@ def test_a_recipe_from_before_makes_the_same_artifact(
     assert (tmp_path / NAMES["onnx"]).read_bytes() == (out / NAMES["onnx"]).read_bytes()
 
 
-def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_told(
+def test_a_recipe_with_layers_in_float_is_mixed_and_a_note_names_what_the_target_does_not_do(
     exported: ExportedFiles, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
@@ -88,7 +88,7 @@ def test_a_recipe_with_layers_in_float_is_mixed_and_what_no_target_follows_is_to
 
 @pytest.fixture(scope="module")
 def coarse(exported: ExportedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe whose ranges are a thousand times too wide, so that int8 has nothing left to tell values apart with."""
+    """A recipe whose ranges are a thousand times too wide, so that int8 cannot tell values apart."""
     recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
     for layer in recipe["ranges"].values():
         for end in layer.values():
@@ -101,7 +101,7 @@ def coarse(exported: ExportedFiles, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def answers(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CSV that gives each picture the label that the float model gives it, so that only an artifact can be wrong."""
+    """A CSV of the float model's predictions, so that only an artifact can be wrong."""
     model = load_checkpoint(world.species)
     images = open_images(world.specimens)
     chosen = compute_float_reference(model, images).logits.argmax(1)
@@ -123,7 +123,7 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
     result = call(*what, "--validate", world.specimens, *images)
     assert result.exit_code == 1, result.output
     assert f"gate failed: {NAMES['onnx']}: {sentence}" in result.stderr
-    assert f"What was written stays in {tmp_path}" in result.stderr
+    assert f"stay in {tmp_path}" in " ".join(result.stderr.split())
     manifest = json.loads((tmp_path / "custom-192x160-onnx-int8.manifest.json").read_text())
     assert manifest["drift"]["float_top1"]["value"] == 1
     assert manifest["drift"]["top1_drop"] > 0.5
@@ -134,7 +134,7 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
     assert sentence in json.loads(result.stdout)["gate"]["violations"][0]
 
 
-def test_validate_writes_into_the_manifest_only_when_asked(
+def test_validate_updates_the_manifest_only_with_write(
     exported: ExportedFiles, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
     for path in list_artifact_files(exported.artifact("onnx"))[:2]:
@@ -153,26 +153,26 @@ def test_dry_run_lists_the_files_and_writes_nothing(world: SharedFiles, tmp_path
     args = ("export", "--checkpoint", world.checkpoint, "--target", "all", "--out", out, "--dry-run")
     result = call(*args, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
+    output = json.loads(result.stdout)
     names = ("custom-64x48-coreml-fp16.mlpackage", "custom-64x48-executorch-fp32.pte", "custom-64x48-onnx-fp32.onnx")
-    assert [file for file in told["files"] if Path(file).suffix in TARGET_SUFFIXES.values()] == [
+    assert [file for file in output["files"] if Path(file).suffix in TARGET_SUFFIXES.values()] == [
         str(out / n) for n in names
     ]
-    assert len(told["files"]) == 12
-    assert (told["variant"], told["classes"], told["image_size"]) == ("custom", 7, "64x48")
+    assert len(output["files"]) == 12
+    assert (output["variant"], output["classes"], output["image_size"]) == ("custom", 7, "64x48")
     for_people = call(*args)
     assert for_people.exit_code == 0
     assert all(name in for_people.stdout for name in names)
     assert not out.exists()
 
 
-def test_without_a_checkpoint_the_demo_model_and_its_images_serve(tmp_path: Path, call: Call) -> None:
+def test_without_a_checkpoint_the_demo_model_and_its_images_are_used(tmp_path: Path, call: Call) -> None:
     args = ("export", *ONNX, "--quantize", "int8", "--max-drop", 0.5, "--out", tmp_path / "out", "--dry-run", "--json")
     result = call(*args)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["variant"], told["classes"]) == ("shvit_s1", 10)
-    assert (told["calibration"], told["validation"]) == ("128 images", "500 images")
+    output = json.loads(result.stdout)
+    assert (output["variant"], output["classes"]) == ("shvit_s1", 10)
+    assert (output["calibration"], output["validation"]) == ("200 images", "500 images")
     assert "No --checkpoint is given: this is the embedded demo model." in result.stderr
 
 
@@ -189,7 +189,7 @@ def test_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Ca
     preprocessing = manifest["preprocessing"]
     assert (preprocessing["size"], preprocessing["crop_ratio"]) == ([32, 32], 1)
     assert (preprocessing["mean"], preprocessing["std"]) == ([0.5, 0.5, 0.25], [0.5, 1, 0.5])
-    # Brackets are markup to Rich; here they are labels.
+    # Rich would read these labels as markup.
     assert "7: [bold], [/b], c, d, e, …" in call("inspect", tmp_path / "custom-32-onnx-fp32.onnx").stdout
 
 
@@ -207,21 +207,24 @@ def test_coreml_and_calibration_options_reach_the_manifest(world: SharedFiles, t
     assert (recipe["observer"], recipe["activations"]) == ("mse", "symmetric")
 
 
-def test_what_was_delegated_is_told(exported: ExportedFiles, call: Call) -> None:
+def test_inspect_describes_the_delegation(exported: ExportedFiles, call: Call) -> None:
     shown = call("inspect", exported.folder / NAMES["executorch"])
     assert re.search(r"XnnpackBackend runs all \d+ operators, in one delegate", " ".join(shown.stdout.split()))
 
 
-def test_too_little_delegated_fails_the_gate(exported: ExportedFiles) -> None:
+def test_too_few_delegated_operators_fail_the_gate(exported: ExportedFiles, world: SharedFiles) -> None:
     artifact = Artifact.open(exported.folder / NAMES["executorch"])
     assert artifact.manifest.delegation is not None
-    assert add_delegation_violations(None, [artifact], 1.0) is None
+    trained = load_checkpoint(world.species)
+    plan = ExportPlan(ExportConfig(), trained, (), None, None, None, None, (), None)
+    assert conclude(plan, [artifact], Steps(None)).verdict is None
     left = artifact.manifest.delegation.model_copy(update={"left_operators": {"aten::native_group_norm.out": 1}})
     short = Artifact(artifact.path, artifact.manifest.model_copy(update={"delegation": left}))
-    verdict = add_delegation_violations(GateVerdict.from_findings(["one"], ["two"]), [short], 1.0)
-    assert verdict is not None
-    assert (verdict.violations[0], verdict.caveats) == ("one", ("two",))
-    assert "XNNPACK has no group norm" in verdict.violations[1]
+    result = conclude(plan, [short], Steps(None))
+    assert not result.passed
+    assert result.verdict is not None
+    (violation,) = result.verdict.violations
+    assert "XNNPACK has no group norm" in violation
 
 
 @pytest.mark.parametrize(("text", "share"), [("100%", 1.0), ("0", 0.0), (" 97.5 % ", 0.975)])
@@ -229,15 +232,15 @@ def test_a_share_is_in_percent(text: str, share: float) -> None:
     assert parse_share("--require-delegated", text) == pytest.approx(share)
 
 
-def test_coreml_options_become_the_targets_own() -> None:
-    typed = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
-    assert build_target_options(["coreml"], {"coreml": typed}) == {
+def test_flags_become_the_options_of_their_target() -> None:
+    flags = {"input": ("--input", "tensor"), "classifier": ("--no-classifier", False), "x": ("--x", None)}
+    assert build_target_options(["coreml"], {"coreml": flags}) == {
         "coreml": CoreMLOptions(input="tensor", classifier=False)
     }
     assert build_target_options(["coreml"], {"onnx": {"opset": ("--opset", None)}}) == {}
 
 
-def test_a_model_card_tells_what_was_exported_and_measured(world: SharedFiles, tmp_path: Path, call: Call) -> None:
+def test_a_model_card_lists_the_artifacts_and_their_drift(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     out, card = tmp_path / "out", tmp_path / "out" / "README.md"
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out, "--card", "--license", "apache-2.0")
     planned = call(*args, "--dry-run", "--json")
@@ -246,23 +249,23 @@ def test_a_model_card_tells_what_was_exported_and_measured(world: SharedFiles, t
     result = call(*args, "--validate", world.pictures)
     assert result.exit_code == 0, result.output
     assert f"The model card is {card}." in result.stdout
-    told = card.read_text()
-    assert "\nlicense: apache-2.0\n" in told
-    assert "name: pictures (14 images)" in told
+    text = card.read_text()
+    assert "\nlicense: apache-2.0\n" in text
+    assert "name: pictures (14 images)" in text
     (artifact,) = out.glob("*.onnx")
-    assert f"| `{artifact.name}` | native | " in told
-    assert Artifact.open(artifact).manifest.artifact.sha256 in told
+    assert f"| `{artifact.name}` | native | " in text
+    assert Artifact.open(artifact).manifest.artifact.sha256 in text
 
 
-def test_a_card_is_not_written_over_a_readme_of_ones_own(world: SharedFiles, tmp_path: Path, call: Call) -> None:
+def test_a_card_does_not_replace_your_own_readme(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     (tmp_path / "README.md").write_text("# Mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
     result = call(*args, "--card", "--overwrite")
     assert result.exit_code == 2
-    assert "is no model card of shvit-mobile" in result.stderr
+    assert f"{tmp_path / 'README.md'}" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
-    for more, says in (
+    for more, message in (
         (("--license", "mit"), "without --card"),
         (("--card", "--license", "MIT"), "--license is 'MIT'"),
     ):
-        assert says in call(*args, *more).stderr
+        assert message in call(*args, *more).stderr

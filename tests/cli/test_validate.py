@@ -1,4 +1,4 @@
-"""`validate` tells what changed and writes it all into one report; `export` writes the same."""
+"""`validate` shows which predictions changed and writes one report; `export` writes the same; so does Python."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,15 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from shvit_mobile.cli.changes import describe_mcnemar, describe_needed_images
 from shvit_mobile.contracts.drift_report import DriftReport, NeededImages
-from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.drift.compare import compute_float_reference
-from shvit_mobile.drift.gates import images_for_drop
-from shvit_mobile.drift.intervals import compute_mcnemar_test, compute_wilson_interval
+from shvit_mobile.drift.intervals import estimate_images_for_drop
+from shvit_mobile.errors import MissingParameter
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.validate import ValidateConfig, validate
 from tests.cli.conftest import LABELS, Call, ExportedFiles, SharedFiles
 
 NAME = "custom-64x48-onnx-fp32.onnx"
@@ -47,7 +47,7 @@ COUNT = 60
 
 @pytest.fixture(scope="module")
 def swapped(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model with two classes of its head exchanged, and the hash in its manifest made to fit."""
+    """The demo model with two classes of its head exchanged, and a manifest that fits the changed file."""
     out: Path = tmp_path_factory.mktemp("swapped")
     made = call("export", "--target", "onnx", "--out", out)
     assert made.exit_code == 0, made.output
@@ -68,7 +68,7 @@ def swapped(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_two_classes_that_were_exchanged_are_found(swapped: Path, call: Call, tmp_path: Path) -> None:
+def test_two_exchanged_classes_are_found(swapped: Path, call: Call, tmp_path: Path) -> None:
     trained = load_checkpoint(CHECKPOINT)
     images = open_images(TEST_IMAGES, labels=trained.labels).sample(COUNT, 0)
     answers = compute_float_reference(trained, images).logits.argmax(1).tolist()
@@ -82,7 +82,7 @@ def test_two_classes_that_were_exchanged_are_found(swapped: Path, call: Call, tm
     out = tmp_path / "reports" / "report.json"
     result = call("validate", swapped, "--count", COUNT, "--out", out)
     assert result.exit_code == 0, result.output
-    (changed,) = DriftReport.read(out).changed
+    (changed,) = DriftReport.load(out).changed
     assert {(each.label, each.before, each.after): each.images for each in changed.confusions} == moved
     assert [each.images for each in changed.confusions] == sorted(moved.values(), reverse=True)
     assert (changed.artifact, changed.images) == (swapped.name, sum(moved.values()))
@@ -104,47 +104,56 @@ def test_two_classes_that_were_exchanged_are_found(swapped: Path, call: Call, tm
         assert np.abs(difference).mean() < 10, "it shows another picture"
 
     lines = result.stdout.splitlines()
-    assert f"{swapped.name}: {changed.images} of {COUNT} answers changed" in lines
+    assert f"{swapped.name}: {changed.images} of {COUNT} predictions changed" in lines
     rows = [line.split() for line in lines if line.split()[1:3] in (["cat", "dog"], ["dog", "cat"])]
     assert [tuple(row[:3]) for row in rows] == [
         (each.label, each.before, each.after) for each in changed.confusions[:5]
     ]
-    assert "evidence that the artifact is worse in top-1." in " ".join(result.stdout.split())
+    assert "The difference is significant" in " ".join(result.stdout.split())
     assert max(map(len, lines)) <= 100
 
 
-def test_the_report_says_what_was_compared_and_json_is_the_same(
+def test_the_report_describes_the_comparison_and_json_and_python_are_the_same(
     sound: Path, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     args = ("validate", sound, "--checkpoint", world.checkpoint, "--images", world.pictures, "--max-drop", 0.5)
     out = tmp_path / "report.json"
     result = call(*args, "--out", out, "--json")
     assert result.exit_code == 0, result.output
-    report = DriftReport.read(out)
+    report = DriftReport.load(out)
     assert json.loads(result.stdout) == json.loads(out.read_text())
+    config = ValidateConfig(artifacts=[sound], checkpoint=world.checkpoint, validation=world.pictures, max_drop=0.5)
+    python = validate(config)
+    assert python.report.model_copy(update={"created": report.created}) == report
+    assert python.passed
     trained, images = load_checkpoint(world.checkpoint), open_images(world.pictures)
     assert (report.checkpoint.sha256, report.checkpoint.classes) == (trained.sha256, 7)
-    seen = report.images
-    assert (seen.source, seen.count, seen.labelled, seen.seed) == ("pictures", 14, True, None)
-    assert seen.sha256 == images.compute_sha256()
+    measured_on = report.images
+    assert (measured_on.source, measured_on.count, measured_on.labelled, measured_on.seed) == (
+        "pictures",
+        14,
+        True,
+        None,
+    )
+    assert measured_on.sha256 == images.compute_sha256()
     assert report.app.endswith(" validate")
     assert {"torch", "onnxruntime", "pillow"} <= report.versions.keys()
     (row,) = report.rows
     assert (row.artifact, row.how, row.artifact_sha256) == (NAME, "native", compute_sha256(sound))
     assert report.changed[0].needed == NeededImages(
-        max_drop=0.5, supported=False, images=images_for_drop(0, 0, 14, 0.5)
+        max_drop=0.5, supported=False, images=estimate_images_for_drop(0, 0, 14, 0.5)
     )
     assert report.gate is not None
     assert report.gate.passed
-    assert "765 would do" in report.gate.caveats[0]
+    assert "765" in report.gate.caveats[0]
 
-    exported = DriftReport.read(sound.parent / "report.json")
+    exported = DriftReport.load(sound.parent / "report.json")
     assert exported.app.endswith(" export")
     assert (exported.rows, exported.changed, exported.gate) == (report.rows, report.changed, report.gate)
     assert (exported.images, exported.checkpoint) == (report.images, report.checkpoint)
 
 
-def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: SharedFiles, call: Call) -> None:
+def test_the_report_has_the_seed_and_the_hash_of_the_sample(sound: Path, world: SharedFiles, call: Call) -> None:
     args = ("validate", sound, "--checkpoint", world.checkpoint, "--images", world.pictures, "--json")
     some = DriftReport.model_validate_json(call(*args, "--count", 5, "--seed", 3).stdout).images
     assert (some.count, some.seed) == (5, 3)
@@ -153,7 +162,7 @@ def test_a_sample_is_told_with_its_seed_and_its_own_hash(sound: Path, world: Sha
     assert whole == DriftReport.model_validate_json(call(*args).stdout).images
 
 
-def test_the_ladder_stands_above_the_artifacts_on_the_same_images(
+def test_the_ladder_comes_before_the_artifacts_on_the_same_images(
     exported: ExportedFiles, world: SharedFiles, call: Call
 ) -> None:
     executorch, coreml, graph = (exported.artifact(target) for target in ("executorch", "coreml", "onnx"))
@@ -181,8 +190,8 @@ def test_the_ladder_stands_above_the_artifacts_on_the_same_images(
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     command: str, sound: Path, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
-    there, folder = tmp_path / "there.json", tmp_path / "folder"
-    there.write_text("precious")
+    existing, folder = tmp_path / "there.json", tmp_path / "folder"
+    existing.write_text("precious")
     folder.mkdir()
     (folder / "precious").touch()
     if command == "validate":
@@ -190,18 +199,18 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     else:
         new = ("--target", "onnx", "--out", tmp_path / "new", "--validate", world.pictures)
         args = ("export", "--checkpoint", world.checkpoint, *new, "--report")
-    for place, more, said in (
-        (there, (), "is already there."),
+    for place, more, message in (
+        (existing, (), "already exists."),
         (folder, ("--overwrite",), f"{folder} is a folder."),
-        (there / "report.json", (), "is a file."),
+        (existing / "report.json", (), "is a file."),
     ):
         result = call(*args, place, *more)
         assert result.exit_code == 2
-        assert said in result.stderr
-    assert there.read_text() == "precious"
+        assert message in result.stderr
+    assert existing.read_text() == "precious"
     assert {path.name for path in tmp_path.rglob("*")} == {"there.json", "folder", "precious"}
-    assert call(*args, there, "--overwrite").exit_code == 0
-    assert DriftReport.read(there).rows
+    assert call(*args, existing, "--overwrite").exit_code == 0
+    assert DriftReport.load(existing).rows
 
 
 def test_a_folder_is_never_overwritten_by_a_device_report(sound: Path, call: Call, tmp_path: Path) -> None:
@@ -219,28 +228,24 @@ def test_a_report_of_an_export_needs_images(world: SharedFiles, call: Call, tmp_
     assert "--report is given without --validate." in result.stderr
 
 
-def test_mcnemars_test_is_told_in_words() -> None:
-    assert describe_mcnemar(compute_mcnemar_test(0, 0)) == "Both models are right on the same images."
-    assert "the float model 3, the artifact 2." in describe_mcnemar(compute_mcnemar_test(3, 2))
-    assert describe_mcnemar(compute_mcnemar_test(3, 2)).endswith("p = 1: no evidence of a difference in top-1.")
-    assert describe_mcnemar(compute_mcnemar_test(20, 4)).endswith(
-        "p = 0.0015: evidence that the artifact is worse in top-1."
-    )
-    assert describe_mcnemar(compute_mcnemar_test(4, 20)).endswith("evidence that the artifact is better in top-1.")
+def test_a_validation_notes_that_an_arm64_machine_emulates_nothing(
+    sound: Path, world: SharedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shvit_mobile.pipeline.validate.is_arm64_host", lambda: True)
+    config = ValidateConfig(artifacts=[sound], checkpoint=world.checkpoint, validation=world.pictures)
+    assert validate(config).notes == ()
+    (note,) = validate(replace(config, arch="arm64")).notes
+    assert "ARM64" in note
 
 
-def test_the_images_needed_are_told_in_words() -> None:
-    row = DriftRow(
-        artifact="a", target="onnx", precision="int8", how="native", engine="E", images=2000,
-        agreement=compute_wilson_interval(1, 1), sqnr_db=1, max_abs_error=1, mean_kl=1,
-    )  # fmt: skip
-    wide, narrow, past = (
-        NeededImages(max_drop=0.5, supported=images == 765, images=images) for images in (765, 3358, None)
-    )
-    assert (
-        describe_needed_images(wide, row)
-        == "2,000 images are enough to show that top-1 drops by at most 0.5 points; 765 would have been."
-    )
-    assert "It takes 3,358 images to show" in describe_needed_images(narrow, row)
-    assert describe_needed_images(narrow, row).endswith("these are 2,000.")
-    assert describe_needed_images(past, row).startswith("No number of such images")
+def test_a_validation_of_python_is_refused_with_the_parameter_at_fault(sound: Path, world: SharedFiles) -> None:
+    config = ValidateConfig(artifacts=[sound], checkpoint=world.checkpoint, validation=world.unlabelled)
+    for change, parameter in (
+        ({"artifacts": []}, "artifacts"),
+        ({"validation": None}, "validation"),
+        ({"cpus": ["neon"]}, "arch"),
+        ({"max_drop": 1}, "labels_csv"),
+    ):
+        with pytest.raises(MissingParameter) as error:
+            validate(replace(config, **change))
+        assert error.value.parameter == parameter

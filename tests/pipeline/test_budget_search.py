@@ -1,4 +1,4 @@
-"""The search takes the cheapest recipe that was run and held the budget, and claims no more than its images show."""
+"""The search chooses the cheapest recipe that ran and held the budget, and claims no more than its images show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shvit_mobile.contracts.budget_search import Budget, LayerCosts, SearchPoint, SearchResult
+from shvit_mobile.contracts.budget_search import LayerCosts, SearchPoint, SearchResult
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
@@ -23,7 +23,7 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import FloatReference, compare, compute_float_reference
 from shvit_mobile.drift.gates import Gate
 from shvit_mobile.drift.intervals import compute_wilson_interval
-from shvit_mobile.errors import BudgetMissed, InvalidConfig
+from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingParameter
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
@@ -44,17 +44,17 @@ from shvit_mobile.quantize.sensitivity import measure_sensitivity
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 
 SIZE = (48, 64)
-# Two layers whose range is made so wide that next to nothing of their values is left in int8.
+# Two layers whose ranges are so wide that int8 keeps almost nothing of their values.
 RUINED = ("stages.0.blocks.0.ffn.m.pw2", "stages.1.downsample.2.conv3")
 IMAGES = 24
-ALL = Budget(min_agreement=1.0)
+ALL = Gate(min_agreement=1.0)
 
 
 @dataclass(frozen=True)
 class World:
-    """A small model, a recipe that is ruined in two layers, and images labelled by what the float model says.
+    """A small model, a recipe with two ruined layers, and images whose labels are the float model's predictions.
 
-    The budget is what the recipe loses without its ruined layers, and one image more.
+    The budget is the loss of the recipe without its ruined layers, plus one image.
     """
 
     deployed: DeployForm
@@ -63,16 +63,16 @@ class World:
     sensitivity: SensitivityReport
     images: ImageSet
     reference: FloatReference
-    budget: Budget
+    budget: Gate
 
-    def search(self, budget: Budget, **changes: object) -> SearchResult:
+    def search(self, budget: Gate, **changes: object) -> SearchResult:
         arguments: dict[str, object] = {"reference": self.reference, **changes}
-        recipe, of = arguments.pop("recipe", self.ruined), arguments.pop("sensitivity", self.sensitivity)
+        recipe, report = arguments.pop("recipe", self.ruined), arguments.pop("sensitivity", self.sensitivity)
         costs = compute_byte_costs(self.sensitivity, "onnx")
-        return search_recipe(self.deployed, recipe, of, self.images, budget, costs, **arguments)  # type: ignore[arg-type]
+        return search_recipe(self.deployed, recipe, report, self.images, budget, costs, **arguments)  # type: ignore[arg-type]
 
 
-def widened(recipe: Recipe, layers: Sequence[str]) -> Recipe:
+def widen_ranges(recipe: Recipe, layers: Sequence[str]) -> Recipe:
     ranges = {layer: ActivationRange(input=(-3e3, 3e3), output=(-3e3, 3e3)) for layer in layers}
     return recipe.model_copy(update={"ranges": recipe.ranges | ranges})
 
@@ -80,28 +80,28 @@ def widened(recipe: Recipe, layers: Sequence[str]) -> Recipe:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     pictures = open_images(write_picture_folder(tmp_path_factory.mktemp("pictures"), count=IMAGES))
-    model = build_trained_model(undecided(build_random_shvit(seed=2), pictures), size=SIZE)
+    model = build_trained_model(center_logits(build_random_shvit(seed=2), pictures), size=SIZE)
     deployed, reference = to_deploy_form(model), compute_float_reference(model, pictures)
     labels = tuple(map(int, reference.logits.argmax(1)))
     images = replace(pictures, labels=labels, classes=deployed.trained.labels)
     plain = calibrate_recipe(deployed, images)[0]
-    ruined = widened(plain, RUINED)
-    sensitive = measure_sensitivity(deployed, ruined, pixels_of(images))
+    ruined = widen_ranges(plain, RUINED)
+    sensitive = measure_sensitivity(deployed, ruined, read_pixels(images))
     unruined = lower(deployed, plain, "onnx", tmp_path_factory.mktemp("plain"))
     lost = compare(unruined, model, images, reference=reference).top1_drop or 0.0
-    budget = Budget(max_drop=lost + 100 / IMAGES)
+    budget = Gate(max_drop=lost + 100 / IMAGES)
     return World(deployed, plain, ruined, sensitive, images, reference, budget)
 
 
-def undecided(model: SHViT, pictures: ImageSet) -> SHViT:
-    """`model` with no class that it prefers whatever it sees, so that small errors change its answers."""
+def center_logits(model: SHViT, pictures: ImageSet) -> SHViT:
+    """Remove the model's bias for some classes, so that small errors change its predictions."""
     logits = compute_float_reference(build_trained_model(model, size=SIZE), pictures).logits
     with torch.no_grad():
         model.head.l.bias -= torch.from_numpy(logits.mean(0))  # type: ignore[union-attr, operator]
     return model
 
 
-def pixels_of(images: ImageSet) -> list[Tensor]:
+def read_pixels(images: ImageSet) -> list[Tensor]:
     return [
         torch.from_numpy(convert_to_raw_input(batch.pixels))
         for batch in iterate_batches(images, Preprocessing(size=SIZE))
@@ -109,97 +109,102 @@ def pixels_of(images: ImageSet) -> list[Tensor]:
 
 
 @pytest.fixture(scope="module")
-def mended(world: World) -> SearchResult:
+def repaired(world: World) -> SearchResult:
     return world.search(world.budget)
 
 
-def test_what_ruins_int8_goes_to_float_and_little_else(world: World, mended: SearchResult) -> None:
-    assert mended.points[0].float_layers == ()
-    assert mended.points[0].holds == "not held"
-    assert set(mended.float_layers) & set(RUINED)
-    assert len(mended.float_layers) <= len(RUINED) + 1
-    assert (mended.chosen.row.top1_drop or 0.0) <= (world.budget.max_drop or 0.0)
+def test_the_ruined_layers_move_to_float_and_at_most_one_other_does(world: World, repaired: SearchResult) -> None:
+    assert repaired.points[0].float_layers == ()
+    assert repaired.points[0].holds == "not held"
+    assert set(repaired.float_layers) & set(RUINED)
+    assert len(repaired.float_layers) <= len(RUINED) + 1
+    assert (repaired.chosen.row.top1_drop or 0.0) <= (world.budget.max_drop or 0.0)
 
 
-def test_the_figures_are_those_of_an_artifact_of_the_recipe(world: World, mended: SearchResult, tmp_path: Path) -> None:
-    recipe = world.ruined.model_copy(update={"float_layers": mended.float_layers})
+def test_the_chosen_point_is_the_drift_of_an_artifact_of_the_recipe(
+    world: World, repaired: SearchResult, tmp_path: Path
+) -> None:
+    recipe = world.ruined.model_copy(update={"float_layers": repaired.float_layers})
     artifact = lower(world.deployed, recipe, "onnx", tmp_path)
-    assert compare(artifact, world.deployed.trained, world.images) == mended.chosen.row
-    assert SearchResult.model_validate_json(mended.to_json()) == mended
+    assert compare(artifact, world.deployed.trained, world.images) == repaired.chosen.row
+    assert SearchResult.model_validate_json(repaired.to_json()) == repaired
 
 
-def test_no_layer_can_be_taken_back(world: World, mended: SearchResult) -> None:
-    tried = {frozenset(point.float_layers): point.holds for point in mended.points}
-    chosen = frozenset(mended.float_layers)
+def test_every_layer_in_float_is_needed(world: World, repaired: SearchResult) -> None:
+    tried = {frozenset(point.float_layers): point.holds for point in repaired.points}
+    chosen = frozenset(repaired.float_layers)
     assert [tried[chosen - {layer}] for layer in chosen] == ["not held"] * len(chosen)
 
 
-def test_a_recipe_that_holds_is_taken_without_a_search(world: World, mended: SearchResult) -> None:
-    result = world.search(Budget(max_drop=100))
+def test_a_recipe_that_holds_is_chosen_without_a_search(world: World, repaired: SearchResult) -> None:
+    result = world.search(Gate(max_drop=100))
     assert (result.float_layers, len(result.points), result.holds, result.notes) == ((), 1, "held", ())
     assert result.verdict.passed
     assert not result.verdict.caveats
-    # What was tried for another budget does not flatter a recipe that was not chosen from it.
-    again = world.search(Budget(max_drop=100), known_points=mended.points)
+    # Points of another budget do not flatter a recipe that was not chosen from them.
+    again = world.search(Gate(max_drop=100), known_points=repaired.points)
     assert (again.float_layers, again.notes) == ((), ())
-    assert len(again.points) == len(mended.points)
+    assert len(again.points) == len(repaired.points)
 
 
-def test_what_24_images_cannot_show_is_not_claimed(mended: SearchResult) -> None:
-    assert mended.holds == "unproven"
-    (caveat,) = mended.verdict.caveats
+def test_24_images_do_not_prove_that_the_budget_holds(repaired: SearchResult) -> None:
+    assert repaired.holds == "unproven"
+    (caveat,) = repaired.verdict.caveats
     assert "24 images are too few to be sure" in caveat
-    assert "flatters" in mended.notes[0]
+    assert "flatters" in repaired.notes[0]
 
 
-def test_known_points_are_not_run_again(world: World, mended: SearchResult) -> None:
+def test_known_points_are_not_run_again(world: World, repaired: SearchResult) -> None:
     run: list[SearchPoint] = []
-    again = world.search(world.budget, known_points=mended.points, progress=run.append, reference=None)
-    assert again == mended
+    again = world.search(world.budget, known_points=repaired.points, progress=run.append, reference=None)
+    assert again == repaired
     assert run == []
-    looser = world.search(Budget(max_drop=2 * (world.budget.max_drop or 0)), known_points=mended.points, progress=run.append)
-    known = {point.float_layers for point in mended.points}
+    looser = world.search(
+        Gate(max_drop=2 * (world.budget.max_drop or 0)), known_points=repaired.points, progress=run.append
+    )
+    known = {point.float_layers for point in repaired.points}
     assert not known & {point.float_layers for point in run}
-    assert looser.chosen.cost <= mended.chosen.cost
+    assert looser.chosen.cost <= repaired.chosen.cost
 
 
-def test_layers_that_the_recipe_keeps_in_float_stay_so_and_cost_nothing(world: World) -> None:
+def test_layers_that_the_recipe_keeps_in_float_stay_in_float_and_cost_nothing(world: World) -> None:
     recipe = world.ruined.model_copy(update={"float_layers": RUINED})
-    sensitive = measure_sensitivity(world.deployed, recipe, pixels_of(world.images))
-    result = world.search(Budget(max_drop=0.0), recipe=recipe, sensitivity=sensitive, max_artifacts=1)
+    sensitive = measure_sensitivity(world.deployed, recipe, read_pixels(world.images))
+    result = world.search(Gate(max_drop=0.0), recipe=recipe, sensitivity=sensitive, max_artifacts=1)
     assert all(set(RUINED) <= set(point.float_layers) for point in result.points)
     assert (result.points[0].float_layers, result.points[0].cost) == (RUINED, 0)
     assert result.points[1].cost == result.costs.layers[result.order[0]]
     assert "ended after" in result.notes[1]
 
 
-def test_a_budget_that_float_does_not_hold_either_is_an_error(world: World) -> None:
-    strange = replace(world.reference, logits=-world.reference.logits)
-    with pytest.raises(BudgetMissed, match=r"all .* layers in float") as missed:
-        world.search(Budget(min_agreement=0.9), reference=strange)
+def test_a_budget_that_even_float_misses_is_an_error(world: World) -> None:
+    negated = replace(world.reference, logits=-world.reference.logits)
+    with pytest.raises(BudgetMissed) as missed:
+        world.search(Gate(min_agreement=0.9), reference=negated)
     assert missed.value.why
     assert missed.value.hint
 
 
 @pytest.mark.parametrize(
-    ("budget", "labelled", "wrong"),
-    [
-        (Budget(), True, "sets no limit"),
-        (Budget(max_drop=1), False, "no top-1"),
-    ],
+    ("budget", "labelled", "parameter"),
+    [(Gate(), True, "max_drop"), (Gate(max_drop=1), False, "labels_csv")],
 )
-def test_a_budget_that_cannot_be_judged_is_refused(world: World, budget: Budget, labelled: bool, wrong: str) -> None:
+def test_a_budget_that_cannot_be_evaluated_is_refused(
+    world: World, budget: Gate, labelled: bool, parameter: str
+) -> None:
     images = world.images if labelled else replace(world.images, labels=None, classes=())
-    with pytest.raises(InvalidConfig, match=wrong):
+    with pytest.raises(MissingParameter) as error:
         replace(world, images=images).search(budget)
+    assert error.value.parameter == parameter
 
 
 def test_the_sensitivity_of_another_recipe_is_refused(world: World) -> None:
-    with pytest.raises(InvalidConfig, match="another model or recipe"):
+    with pytest.raises(ConflictingParameters) as error:
         world.search(ALL, recipe=world.plain)
+    assert error.value.parameter == "sensitivity"
 
 
-def test_layers_go_by_error_taken_away_for_what_they_cost(world: World) -> None:
+def test_layers_are_ranked_by_the_error_they_remove_for_their_cost(world: World) -> None:
     free = world.sensitivity.layers[-1].layer
     for costs in (compute_byte_costs(world.sensitivity, "coreml"), compute_mac_costs(world.sensitivity)):
         given_away = costs.model_copy(update={"layers": costs.layers | {free: 0.0}})
@@ -213,17 +218,16 @@ def test_layers_go_by_error_taken_away_for_what_they_cost(world: World) -> None:
 
 LAYERS = tuple("abcdefgh")
 errors = st.tuples(*[st.integers(0, 60)] * len(LAYERS))
-# Where errors of layers cancel, more float is not always better.
+# If the errors of layers cancel, more float is not always better.
 mixed_errors = st.tuples(*[st.integers(-40, 60)] * len(LAYERS))
 prices = st.tuples(*[st.integers(0, 9)] * len(LAYERS))
 
 
-def rows(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
-    """Of 1,000 images, as many change as the layers in int8 have errors together."""
+def run_with_errors(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
+    """Return a run in which the number of changed images, of 1,000, is the sum of the errors of the layers in int8."""
 
     def run(float_layers: tuple[str, ...]) -> DriftRow:
-        left = sum(error for layer, error in zip(LAYERS, noise, strict=True) if layer not in float_layers)
-        changed = max(0, left)
+        changed = max(0, sum(error for layer, error in zip(LAYERS, noise, strict=True) if layer not in float_layers))
         return DriftRow(
             artifact="a",
             target="onnx",
@@ -240,26 +244,26 @@ def rows(noise: Sequence[int]) -> Callable[[tuple[str, ...]], DriftRow]:
     return run
 
 
-def searching(
+def build_trials(
     noise: Sequence[int], price: Sequence[int], limit: float, known: Sequence[SearchPoint] = ()
 ) -> SearchTrials:
     costs = LayerCosts(of="macs", layers=dict(zip(LAYERS, map(float, price), strict=True)))
-    return SearchTrials(rows(noise), LAYERS, Gate(min_agreement=limit), costs, known=known)
+    return SearchTrials(run_with_errors(noise), LAYERS, Gate(min_agreement=limit), costs, known_points=known)
 
 
 @settings(max_examples=300)
 @given(mixed_errors, prices, st.floats(0.6, 1), st.permutations(LAYERS))
-def test_what_is_taken_was_run_and_holds_and_nothing_tried_is_cheaper(
+def test_the_chosen_recipe_ran_and_holds_and_nothing_tried_is_cheaper(
     noise: Sequence[int], price: Sequence[int], limit: float, order: Sequence[str]
 ) -> None:
-    trials = searching(noise, price, limit)
-    taken = select_point(order, trials)
-    assert taken in trials.points.values()
-    assert taken.holds != "not held"
-    assert taken.cost == min(point.cost for point in trials.points.values() if point.holds != "not held")
-    assert trials.costs.sum_over(trials.find_cheapest()) == taken.cost
-    for layer in taken.float_layers:
-        assert not trials.is_within_budget(frozenset(taken.float_layers) - {layer})
+    trials = build_trials(noise, price, limit)
+    chosen = select_point(order, trials)
+    assert chosen in trials.points.values()
+    assert chosen.holds != "not held"
+    assert chosen.cost == min(point.cost for point in trials.points.values() if point.holds != "not held")
+    assert trials.costs.sum_over(trials.find_cheapest()) == chosen.cost
+    for layer in chosen.float_layers:
+        assert not trials.is_within_budget(frozenset(chosen.float_layers) - {layer})
 
 
 @given(errors, prices, st.floats(0.6, 1), st.floats(0.6, 1), st.permutations(LAYERS))
@@ -267,32 +271,30 @@ def test_a_tighter_budget_is_never_cheaper(
     noise: Sequence[int], price: Sequence[int], one: float, other: float, order: Sequence[str]
 ) -> None:
     loose, tight = sorted((one, other))
-    trials = searching(noise, price, tight)
+    trials = build_trials(noise, price, tight)
     strict = select_point(order, trials)
-    knowing = searching(noise, price, loose, known=tuple(trials.points.values()))
+    knowing = build_trials(noise, price, loose, known=tuple(trials.points.values()))
     assert select_point(order, knowing).cost <= strict.cost
 
 
 @given(errors, prices, st.floats(0.6, 1), st.permutations(LAYERS), st.integers(1, 12))
-def test_a_search_that_is_ended_still_takes_what_holds_and_says_so(
+def test_a_search_that_ends_early_still_chooses_a_recipe_that_holds_and_says_so(
     noise: Sequence[int], price: Sequence[int], limit: float, order: Sequence[str], most: int
 ) -> None:
-    free, ended = searching(noise, price, limit), searching(noise, price, limit)
-    ended.most = most
-    cheapest, taken = select_point(order, free), select_point(order, ended)
-    assert taken.holds != "not held"
-    assert taken.cost == min(point.cost for point in ended.points.values() if point.holds != "not held")
-    # Before something holds there is no end: none, then 1, 2, 4 and 8 layers.
+    free, ended = build_trials(noise, price, limit), build_trials(noise, price, limit)
+    ended.max_artifacts = most
+    cheapest, chosen = select_point(order, free), select_point(order, ended)
+    assert chosen.holds != "not held"
+    assert chosen.cost == min(point.cost for point in ended.points.values() if point.holds != "not held")
+    # The limit counts only once a recipe holds; until then it tries 0, 1, 2, 4 and 8 layers.
     assert ended.ran <= max(most, 5)
-    assert ended.ended or taken == cheapest
-    assert any("ended after" in note for note in build_notes(ended, taken)) == ended.ended
+    assert ended.ended or chosen == cheapest
+    assert any("ended after" in note for note in build_notes(ended, chosen)) == ended.ended
 
 
 @given(errors, st.floats(0.6, 1), st.permutations(LAYERS))
-def test_no_shorter_beginning_holds_where_errors_add_up(
-    noise: Sequence[int], limit: float, order: Sequence[str]
-) -> None:
-    trials = searching(noise, [1] * len(LAYERS), limit)
+def test_no_shorter_prefix_holds_if_errors_add_up(noise: Sequence[int], limit: float, order: Sequence[str]) -> None:
+    trials = build_trials(noise, [1] * len(LAYERS), limit)
     holding = [n for n in range(len(LAYERS) + 1) if trials.is_within_budget(frozenset(order[:n]))]
     assert find_shortest_prefix(order, trials.is_within_budget, trials.is_within_budget) == frozenset(
         order[: max(1, holding[0])]
@@ -301,17 +303,19 @@ def test_no_shorter_beginning_holds_where_errors_add_up(
 
 @settings(max_examples=300)
 @given(mixed_errors, st.integers(0, 200), st.permutations(LAYERS))
-def test_however_errors_cancel_what_is_left_is_needed(noise: Sequence[int], limit: int, order: Sequence[str]) -> None:
+def test_every_layer_left_is_needed_however_errors_cancel(
+    noise: Sequence[int], limit: int, order: Sequence[str]
+) -> None:
     def within(layers: frozenset[str]) -> bool:
         return sum(error for layer, error in zip(LAYERS, noise, strict=True) if layer not in layers) <= limit
 
-    taken = drop_unneeded_layers(frozenset(LAYERS), order, within)
-    assert within(taken)
-    assert not any(within(taken - {layer}) for layer in taken)
+    chosen = drop_unneeded_layers(frozenset(LAYERS), order, within)
+    assert within(chosen)
+    assert not any(within(chosen - {layer}) for layer in chosen)
 
 
-@pytest.mark.parametrize(("hits", "says"), [(997, "held"), (991, "unproven"), (989, "not held")])
-def test_a_budget_is_held_only_where_the_interval_is(hits: int, says: str) -> None:
-    row = rows([0] * len(LAYERS))(()).model_copy(update={"agreement": compute_wilson_interval(hits, 1000)})
-    assert evaluate_budget(row, Gate(min_agreement=0.99)) == says
+@pytest.mark.parametrize(("hits", "status"), [(997, "held"), (991, "unproven"), (989, "not held")])
+def test_a_budget_is_held_only_if_the_interval_is_within_it(hits: int, status: str) -> None:
+    row = run_with_errors([0] * len(LAYERS))(()).model_copy(update={"agreement": compute_wilson_interval(hits, 1000)})
+    assert evaluate_budget(row, Gate(min_agreement=0.99)) == status
     assert np.isclose(row.agreement.value, hits / 1000)

@@ -18,44 +18,44 @@ from tests.builders import write_picture_folder
 ORIENTATION, GPS = 0x0112, 0x8825
 
 
-def colours(height: int, width: int) -> Image.Image:
+def draw_gradient(height: int, width: int) -> Image.Image:
     rows, columns = np.mgrid[:height, :width]
     return Image.fromarray(np.stack([rows % 256, columns % 256, (rows + columns) % 256], -1).astype(np.uint8))
 
 
-def test_a_small_jpeg_goes_in_byte_for_byte(tmp_path: Path) -> None:
+def test_a_small_jpeg_is_kept_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    colours(30, 41).save(file)
-    made = load_golden_image(file)
-    assert (made.source, made.jpeg, made.reencoding_reason) == ("a.jpg", file.read_bytes(), "")
+    draw_gradient(30, 41).save(file)
+    golden = load_golden_image(file)
+    assert (golden.source, golden.jpeg, golden.reencoding_reason) == ("a.jpg", file.read_bytes(), "")
 
 
-def test_metadata_stays_outside_and_the_picture_is_upright(tmp_path: Path) -> None:
+def test_metadata_is_removed_and_the_picture_is_upright(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     exif.get_ifd(GPS)[1] = "N"
-    colours(30, 41).save(file, exif=exif)
-    made = load_golden_image(file)
-    assert made.reencoding_reason == "it has metadata"
-    with Image.open(io.BytesIO(made.jpeg)) as opened:
+    draw_gradient(30, 41).save(file, exif=exif)
+    golden = load_golden_image(file)
+    assert golden.reencoding_reason == "it has metadata"
+    with Image.open(io.BytesIO(golden.jpeg)) as opened:
         assert opened.size == (30, 41)
         assert len(opened.getexif()) == 0
-    assert np.abs(np.asarray(decode_image(made.jpeg), int) - np.asarray(decode_image(file), int)).mean() < 3
+    assert np.abs(np.asarray(decode_image(golden.jpeg), int) - np.asarray(decode_image(file), int)).mean() < 3
 
 
 def test_a_large_photo_shrinks_and_another_format_becomes_jpeg(tmp_path: Path) -> None:
-    colours(700, 1500).save(tmp_path / "large.jpg")
-    colours(20, 30).save(tmp_path / "drawing.png")
+    draw_gradient(700, 1500).save(tmp_path / "large.jpg")
+    draw_gradient(20, 30).save(tmp_path / "drawing.png")
     large, drawing = load_golden_image(tmp_path / "large.jpg"), load_golden_image(tmp_path / "drawing.png")
     assert (decode_image(large.jpeg).size, large.reencoding_reason) == ((1024, 478), "it has 1500 x 700 pixels")
     assert (decode_image(drawing.jpeg).size, drawing.reencoding_reason) == ((30, 20), "it is a PNG")
-    for made in (large, drawing):
-        with Image.open(io.BytesIO(made.jpeg)) as opened:
+    for golden in (large, drawing):
+        with Image.open(io.BytesIO(golden.jpeg)) as opened:
             assert opened.format == "JPEG"
 
 
-def test_four_are_chosen_the_same_each_time(tmp_path: Path) -> None:
+def test_a_seed_selects_the_same_four_pictures_each_time(tmp_path: Path) -> None:
     images = open_images(write_picture_folder(tmp_path, count=9))
     chosen = select_golden_images(images)
     assert len({one.source for one in chosen}) == 4
@@ -63,7 +63,7 @@ def test_four_are_chosen_the_same_each_time(tmp_path: Path) -> None:
     assert select_golden_images(images, seed=1) != chosen
 
 
-def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_damaged_picture(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
-    with pytest.raises(BadImages, match=r"broken\.jpg cannot be decoded"):
+    with pytest.raises(BadImages, match=r"broken\.jpg"):
         load_golden_image(tmp_path / "broken.jpg")

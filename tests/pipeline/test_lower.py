@@ -1,4 +1,4 @@
-"""Lowering writes an artifact, its manifest, its recipe and its goldens; all four that belong together, or none."""
+"""Lowering writes an artifact, its manifest, its recipe and its goldens: all four, or none."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path, get_recipe_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.manifest import Manifest, Target
 from shvit_mobile.contracts.recipe import Recipe, parse_precision
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -16,7 +16,7 @@ from shvit_mobile.drift.compare import compare
 from shvit_mobile.errors import BadArtifact, BadRecipe, OutputExists, UnknownChoice, VerificationFailed
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.images.ramp import draw_ramp
-from shvit_mobile.pipeline.lower import lower, parse_target, update_manifest
+from shvit_mobile.pipeline.lower import lower, update_manifest
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.report.display_names import format_label
 from shvit_mobile.runtimes import open_runner
@@ -36,13 +36,13 @@ def artifact(deployed: DeployForm, tmp_path_factory: pytest.TempPathFactory) -> 
     return lower(deployed, FP32, "onnx", tmp_path_factory.mktemp("artifacts"))
 
 
-def test_all_that_belongs_together_appears_under_one_name(artifact: Artifact) -> None:
+def test_all_files_of_an_artifact_share_one_name(artifact: Artifact) -> None:
     names = sorted(path.name for path in artifact.path.parent.iterdir())
     stem = "custom-48x64-onnx-fp32"
     assert names == [f"{stem}.goldens", f"{stem}.manifest.json", f"{stem}.onnx", f"{stem}.recipe.json"]
 
 
-def test_the_manifest_says_what_is_there(artifact: Artifact, deployed: DeployForm) -> None:
+def test_the_manifest_describes_the_artifact(artifact: Artifact, deployed: DeployForm) -> None:
     manifest = Manifest.load(get_manifest_path(artifact.path))
     assert manifest == artifact.manifest
     assert manifest.artifact.sha256 == compute_sha256(artifact.path)
@@ -54,7 +54,7 @@ def test_the_manifest_says_what_is_there(artifact: Artifact, deployed: DeployFor
     assert manifest.versions["torch"] == torch.__version__
 
 
-def test_the_golden_answer_is_the_artifacts(artifact: Artifact, deployed: DeployForm) -> None:
+def test_the_golden_logits_are_those_of_the_artifact(artifact: Artifact, deployed: DeployForm) -> None:
     golden = artifact.manifest.golden
     assert golden is not None
     assert golden.how == "native"
@@ -69,22 +69,22 @@ def test_the_ramp_is_drawn_by_its_formula() -> None:
     assert picture[0, 4, 89, 2] == (7 * 4 + 3 * 89 + 50 * 2) % 256
 
 
-def test_nothing_is_overwritten_unasked(artifact: Artifact, deployed: DeployForm) -> None:
+def test_nothing_is_overwritten_by_default(artifact: Artifact, deployed: DeployForm) -> None:
     before = compute_sha256(artifact.path.parent)
-    with pytest.raises(OutputExists, match="already exists"):
+    with pytest.raises(OutputExists):
         lower(deployed, FP32, "onnx", artifact.path.parent)
     assert compute_sha256(artifact.path.parent) == before
     assert lower(deployed, FP32, "onnx", artifact.path.parent, overwrite=True).manifest == artifact.manifest
     assert compute_sha256(artifact.path.parent) == before, "the same checkpoint and recipe give the same bytes"
 
 
-def test_an_artifact_that_answers_wrongly_is_not_written(
+def test_an_artifact_with_wrong_logits_is_not_written(
     deployed: DeployForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = to_deploy_form(build_trained_model(build_random_shvit(seed=1), size=(48, 64)))
     build = onnx_target.build
     monkeypatch.setattr(onnx_target, "build", lambda _, *rest: build(other, *rest))
-    with pytest.raises(VerificationFailed, match="away from the checkpoint"):
+    with pytest.raises(VerificationFailed, match="differ from the checkpoint"):
         lower(deployed, FP32, "onnx", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -99,16 +99,19 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", ["executorch", "onnx"])
-def test_a_precision_the_target_lacks_is_refused(deployed: DeployForm, target: str, tmp_path: Path) -> None:
+def test_a_precision_that_the_target_lacks_is_refused(deployed: DeployForm, target: Target, tmp_path: Path) -> None:
     for precision in ("fp16", "int8-weights", "palette-4"):
-        with pytest.raises(BadRecipe, match=f"The target {target} has no {precision}"):
-            lower(deployed, Recipe(precision=parse_precision(precision)), parse_target(target), tmp_path / "new")
+        with pytest.raises(BadRecipe) as error:
+            lower(deployed, Recipe(precision=parse_precision(precision)), target, tmp_path / "new")
+        assert error.value.parameter == "precision"
     assert not (tmp_path / "new").exists()
 
 
-def test_an_unknown_target_is_named_with_its_neighbour() -> None:
-    with pytest.raises(UnknownChoice, match=r"'corelm' is not a target\.[\s\S]*Did you mean coreml\?"):
-        parse_target("corelm")
+def test_an_unknown_target_is_refused_with_the_closest_match(deployed: DeployForm, tmp_path: Path) -> None:
+    with pytest.raises(UnknownChoice) as error:
+        lower(deployed, FP32, "corelm", tmp_path)  # type: ignore[arg-type]
+    assert (error.value.value, error.value.choices) == ("corelm", ("coreml", "executorch", "onnx"))
+    assert error.value.hint == "Did you mean coreml?"
 
 
 def test_a_changed_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> None:
@@ -117,18 +120,18 @@ def test_a_changed_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> No
     data[len(data) // 2] ^= 1
     copy.write_bytes(data)
     get_manifest_path(copy).write_text(get_manifest_path(artifact.path).read_text())
-    with pytest.raises(BadArtifact, match="not the file its manifest describes"):
+    with pytest.raises(BadArtifact):
         Artifact.open(copy)
 
 
-def test_a_missing_manifest_is_named(artifact: Artifact, tmp_path: Path) -> None:
+def test_an_error_names_a_missing_manifest(artifact: Artifact, tmp_path: Path) -> None:
     copy = tmp_path / artifact.path.name
     copy.write_bytes(artifact.path.read_bytes())
-    with pytest.raises(BadArtifact, match=r"manifest\.json cannot be read"):
+    with pytest.raises(BadArtifact, match=r"manifest\.json"):
         Artifact.open(copy)
 
 
-def test_fields_of_a_manifest_can_be_added(artifact: Artifact) -> None:
+def test_a_manifest_on_disk_can_be_updated(artifact: Artifact) -> None:
     changed = update_manifest(artifact, versions={**artifact.manifest.versions, "ruler": "1"})
     assert Artifact.open(artifact.path).manifest == changed.manifest
     update_manifest(changed, versions=artifact.manifest.versions)

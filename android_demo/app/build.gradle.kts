@@ -15,11 +15,11 @@ android {
         versionCode = 1
         versionName = "0.1.0"
         testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
-        // The processors that ExecuTorch's library is built for.
+        // The architectures of ExecuTorch's library.
         ndk.abiFilters += listOf("arm64-v8a", "x86_64")
     }
 
-    // A measurement of a debug build measures the debugger's hooks, too; this one installs without a key of one's own.
+    // Benchmarks need a release build. The debug key makes it installable without a key of your own.
     buildTypes {
         release {
             isMinifyEnabled = true
@@ -29,7 +29,7 @@ android {
         }
     }
 
-    // Programs do not compress, and an asset that is not compressed is copied faster.
+    // Programs hardly compress, and uncompressed assets are copied faster.
     androidResources {
         noCompress += "pte"
     }

@@ -4,7 +4,7 @@ plugins {
     alias(libs.plugins.kotlin.jvm)
 }
 
-// The bytecode and class library that every phone from Android 8 on has.
+// The bytecode and class library of Android 8.
 kotlin {
     compilerOptions {
         jvmTarget.set(JvmTarget.JVM_1_8)

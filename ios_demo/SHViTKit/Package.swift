@@ -10,15 +10,15 @@ let package = Package(
     ],
     targets: [
         .target(name: "SHViTKit"),
-        // What the demo app decides; an app of one's own does without it.
+        // The demo app's logic; your own app does not need it.
         .target(name: "SHViTDemoCore", dependencies: ["SHViTKit"]),
         .testTarget(name: "SHViTKitTests", dependencies: ["SHViTKit", "SHViTDemoCore"]),
     ],
     swiftLanguageModes: [.v6]
 )
 
-// ExecuTorch comes as XCFrameworks, which only Apple's systems link; elsewhere the package is its core alone. The version
-// is that of the exporter, and `shvit-mobile embed` reads it here.
+// ExecuTorch's XCFrameworks only link on Apple's systems; elsewhere the package consists of its core. The version equals
+// the exporter's, and `shvit-mobile embed` reads it here.
 #if os(macOS)
     package.dependencies += [
         .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.4.1")

@@ -18,13 +18,13 @@ import org.objectweb.asm.tree.MethodInsnNode;
 import org.objectweb.asm.tree.MethodNode;
 
 /**
- * Prints each member of Android's that compiled classes name: `Members FOLDER...`, a line each, with tabs between where
- * it is named, its class, its name, its descriptor, and the API level that is sure there (0 where none is).
+ * Prints each Android member that compiled classes name: `Members FOLDER...`. A line has, separated by tabs, the
+ * location, the class, the name, the descriptor, and the API level that is guaranteed there (0 if none is).
  *
- * A level is sure inside `if (SDK_INT >= level)`, and after `if (SDK_INT < level)` whose body ends the method.
+ * A level is guaranteed inside `if (SDK_INT >= level)`, and after `if (SDK_INT < level)` whose body ends the method.
  */
 public final class Members {
-    /** Instructions, from the first up to the last, that run only on this level and above. */
+    /** A range of instructions that only run on this API level and above. */
     private record Guard(int first, int last, int level) {}
 
     private final Map<String, ClassNode> classes = new TreeMap<>();
@@ -62,7 +62,7 @@ public final class Members {
         System.out.println(String.join("\t", where, owner, name, descriptor, String.valueOf(level)));
     }
 
-    /** The first class above one of our own that is not, where the member is not our own either. */
+    /** Returns the first superclass outside this project, if the member is not the project's own. */
     private String inherited(String owner, String name, String descriptor) {
         String above = owner;
         while (classes.containsKey(above) && !declares(classes.get(above), name, descriptor)) {
@@ -81,7 +81,7 @@ public final class Members {
         return around.mapToInt(Guard::level).max().orElse(0);
     }
 
-    /** SDK_INT, a constant, and a jump: over the guarded part where the level is too low, or to it where it is not. */
+    /** Matches SDK_INT, a constant and a jump: over the guarded part if the level is too low, or to it otherwise. */
     private static List<Guard> guards(MethodNode method) {
         List<Guard> guards = new ArrayList<>();
         for (AbstractInsnNode node : method.instructions) {

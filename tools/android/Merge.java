@@ -15,9 +15,9 @@ import org.objectweb.asm.tree.ClassNode;
 /**
  * Merges newer members into older framework classes: `Merge OVERLAY JAR INTO`.
  *
- * OVERLAY holds compiled classes that declare no more than what is newer than JAR, each class or member with the API
- * level that it came with (`overlay.Since`). INTO receives the classes of JAR with these members added, and those
- * that are new as a whole; it is to precede JAR on a class path. A member that JAR has already is an error.
+ * OVERLAY contains compiled classes that declare only what is newer than JAR, each class or member with its API level
+ * (`overlay.Since`). INTO receives the classes of JAR with these members added, and the new classes. Put it before JAR
+ * on the class path. A member that JAR already has is an error.
  */
 public final class Merge {
     private static final String SINCE = "Loverlay/Since;";
@@ -54,7 +54,7 @@ public final class Merge {
         }
     }
 
-    /** Kotlin's compiler looks for the classes within a class where that class is, and nowhere else. */
+    /** Kotlin's compiler only looks for nested classes beside their outer class. */
     private void copyNested(String name) throws IOException {
         String prefix = name.replaceFirst("(\\$.*)?\\.class$", "\\$");
         for (ZipEntry entry : framework.stream().filter(it -> it.getName().startsWith(prefix)).toList()) {

@@ -17,12 +17,12 @@ import org.objectweb.asm.ClassWriter
 import org.objectweb.asm.Opcodes
 
 /**
- * Runs every test class of a package and says which lines of the package the tests never ran.
+ * Runs every test class of a package and lists the lines of the package that the tests do not cover.
  *
- * Arguments: the folder of the classes that are measured, that of their sources, the package, the least share of lines
- * in percent, and a part of the names of the test classes to run, or nothing. Test classes are on the class path, the
- * measured ones are not: they are loaded here, with JaCoCo's probes in them. Exit status 1: a test failed, or too few
- * lines ran.
+ * Arguments: the folder of the measured classes, the folder of their sources, the package, the minimum coverage in
+ * percent, and a part of the names of the test classes to run (empty for all). The class path contains the test
+ * classes but not the measured ones, which are loaded here with JaCoCo's probes. Exits with 1 if a test fails, or the
+ * coverage is too low.
  */
 fun main(arguments: Array<String>) {
     val (classes, sources) = arguments.map(::File)
@@ -42,7 +42,7 @@ fun main(arguments: Array<String>) {
     val coverage = CoverageBuilder()
     val analyzer = Analyzer(executed, coverage)
     classes.walk().filter { it.extension == "class" }.forEach { analyzer.analyzeClass(plain(it), it.name) }
-    // What is inlined from the standard library can become a class of its own, with the library's source.
+    // Code inlined from the standard library can become a separate class, with the library's source.
     val files = coverage.sourceFiles.map { it to sources.resolve(it.packageName).resolve(it.name) }
         .filter { (_, source) -> source.exists() }.map { (file, source) -> Lines(file, source) }
     files.filter { it.never.isNotEmpty() }.sortedBy { it.name }.forEach { println("${it.name} never ran: ${it.never}") }
@@ -52,17 +52,17 @@ fun main(arguments: Array<String>) {
     if (share < floor.toDouble()) exitProcess(1)
 }
 
-/** The lines of a source file that hold code, and those of them that never ran. */
+/** The lines with code in a source file, and those that are not covered. */
 private class Lines(coverage: ISourceFileCoverage, source: File) {
     val name: String = source.name
 
-    // The compiler numbers what it inlines from other files past the end of this one.
+    // The compiler numbers lines inlined from other files past the end of this one.
     private val coded = (1..source.readLines().size).filter { coverage.getLine(it).status != ICounter.EMPTY }
     val all = coded.size
     val never = coded.filter { coverage.getLine(it).status == ICounter.NOT_COVERED }
 }
 
-/** A class without its map of inlined lines, whose newer form Debian's JaCoCo cannot read. */
+/** Removes a class's map of inlined lines, whose newer format Debian's JaCoCo cannot read. */
 private fun plain(file: File): ByteArray {
     val reader = ClassReader(file.readBytes())
     val writer = ClassWriter(reader, 0)
@@ -73,7 +73,7 @@ private fun plain(file: File): ByteArray {
     return writer.toByteArray()
 }
 
-/** Loads a package's classes itself, child first: those of a folder with probes, the tests' as they are. */
+/** Loads a package's classes child first: measured ones with probes, tests unchanged. */
 private class ProbedClasses(val folder: File, val packageName: String, val instrumenter: Instrumenter) :
     ClassLoader(Instrumenter::class.java.classLoader) {
 
@@ -92,7 +92,7 @@ private class ProbedClasses(val folder: File, val packageName: String, val instr
     }
 }
 
-/** The names of the package's classes that end in `Test`, from the folder that this program is in. */
+/** Returns the names of the package's classes that end in `Test`, from this program's folder. */
 private fun testClasses(packageName: String): List<String> {
     val root = File(ProbedClasses::class.java.protectionDomain.codeSource.location.toURI())
     return root.resolve(packageName.replace('.', '/')).walk()

@@ -1,4 +1,4 @@
-// Of Gradle's, the Android plugin's and the Kotlin plugin's languages what a build of this kind says, written from
+// The part of Gradle's, the Android plugin's and the Kotlin plugin's API that this kind of build uses, written from
 // docs.gradle.org (Project, Settings), developer.android.com/reference/tools/gradle-api (ApplicationExtension,
 // LibraryExtension) and kotlinlang.org/api/kotlin-gradle-plugin (compiler options). Scripts are compiled against it.
 package gradle
@@ -6,7 +6,7 @@ package gradle
 import java.io.File
 import org.jetbrains.kotlin.gradle.dsl.JvmTarget
 
-// What the version catalog's accessors give.
+// The types of the version catalog's accessors.
 
 class Library(val coordinates: String)
 
@@ -16,7 +16,7 @@ class Provider<T>(private val value: T) {
     fun get(): T = value
 }
 
-// Gradle's own.
+// Gradle's API.
 
 interface Property<T> {
     fun set(value: T)
@@ -75,7 +75,7 @@ interface SettingsScript {
     fun include(vararg paths: String)
 }
 
-/** `build.gradle.kts` of the folder that holds the modules. */
+/** The root `build.gradle.kts`. */
 interface RootScript {
     val rootDir: File
 
@@ -142,7 +142,7 @@ interface JvmScript : ModuleScript<Dependencies> {
     fun java(block: JavaExtension.() -> Unit)
 }
 
-// The Android plugin's.
+// The Android plugin's API.
 
 interface SigningConfig
 

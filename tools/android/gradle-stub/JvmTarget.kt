@@ -1,4 +1,4 @@
 package org.jetbrains.kotlin.gradle.dsl
 
-/** As the reference of the Kotlin Gradle plugin has it; the targets that may be used here. */
+/** The targets of the Kotlin Gradle plugin that this project may use. */
 enum class JvmTarget { JVM_1_8, JVM_11, JVM_17 }

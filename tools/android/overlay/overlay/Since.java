@@ -1,6 +1,6 @@
 package overlay;
 
-/** The API level that a class or member came with, as Android's reference tells it. */
+/** The API level of a class or member in Android's reference. */
 public @interface Since {
     int value();
 }

@@ -9,7 +9,7 @@ public class Build {
     @Since(31)
     public static final String SOC_MODEL = value();
 
-    /** So that the compiler takes none of the texts above for constants. */
+    /** Keeps the compiler from inlining the texts above as constants. */
     private static String value() {
         throw new RuntimeException();
     }

@@ -2,7 +2,7 @@ package org.pytorch.executorch
 
 import java.io.Closeable
 
-/** The public API of ExecuTorch's newest Java library, as far as apps need it: signatures without code. */
+/** The part of ExecuTorch's newest Java API that apps need: signatures without code. */
 open class Module private constructor() : Closeable {
     open fun forward(vararg inputs: EValue): Array<EValue> = TODO()
 

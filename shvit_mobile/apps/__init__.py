@@ -1,1 +1,1 @@
-"""Putting artifacts into an app, with all that it needs to run and to check them, and taking them out again."""
+"""Embed artifacts into apps, and compare the device reports that the apps write."""

@@ -1,4 +1,4 @@
-"""Device reports from wherever they lie: a file, a folder, or the archive that a phone's share sheet makes."""
+"""Reads device reports from files, folders, and the archives that a phone's share sheet writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_DOCUMENTS = {"manifest", "recipe", "goldens", "drift_report"}
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """A device report and where it came from."""
+    """A device report and its source."""
 
     source: str
     report: DeviceReport
@@ -35,29 +35,29 @@ class DeviceRun:
 
 
 def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
-    """Every device report in some files, folders and archives, each once, in the order given.
+    """Read every device report in files, folders and archives once, in the order given.
 
-    In folders and archives the project's other documents are passed by; any other JSON has to be a device report, so
-    that a broken one is not overlooked.
+    Other documents of this project are skipped in folders and archives. All other JSON must be a device report, so that
+    a damaged one is not overlooked.
 
     Raises:
-        BadReport: a path holds no report; one cannot be read, is too large, or is not of the schema; its figures do not
-            follow from its samples; an archive is damaged, too large, or holds a name that leads out of it.
+        BadReport: If a path contains no report; if a report cannot be read, is too large, violates the schema, or
+            contradicts its samples; or if an archive is damaged, too large, or has an entry that leads out of it.
     """
     runs: list[DeviceRun] = []
     for path in map(Path, paths):
-        found = [parse_run(text, source) for text, source in iterate_report_texts(path)]
-        if not found:
+        loaded = [parse_run(text, source) for text, source in iterate_report_texts(path)]
+        if not loaded:
             raise BadReport(
-                f"{path} holds no device report.",
-                why="A report is JSON that one of the apps shared, or that `shvit-mobile benchmark --out` wrote.",
+                f"{path} contains no device report.",
+                why="A report is JSON that one of the apps shared, or that a benchmark wrote.",
             )
-        runs += found
+        runs += loaded
     return [run for index, run in enumerate(runs) if run.report not in (other.report for other in runs[:index])]
 
 
 def parse_run(text: str, source: str) -> DeviceRun:
-    """The report in a text, once all in it agrees with itself."""
+    """Parse a report and check that it is consistent."""
     report = DeviceReport.parse(text, source)
     check_time(report, source)
     for result in report.results:
@@ -66,7 +66,7 @@ def parse_run(text: str, source: str) -> DeviceRun:
 
 
 def iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """The text of each report under a path, with its source in words."""
+    """Yield the text of each report under a path, with its source."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file() and is_json(file.name):
@@ -91,14 +91,14 @@ def read_report_text(file: Path) -> str:
 
 
 def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """As `iterate_report_texts`, of an archive. Nothing is unpacked to disk, and nothing read past the limits, whatever it claims."""
+    """Yield the text of each report in an archive, without unpacking to disk or reading past the limits."""
     left = MAX_ARCHIVE_BYTES
     try:
         with ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > MAX_ARCHIVE_ENTRIES:
                 raise BadReport(
-                    f"{path} holds {len(entries)} entries.",
+                    f"{path} has {len(entries)} entries.",
                     why=f"An archive of reports has at most {MAX_ARCHIVE_ENTRIES}.",
                 )
             for entry in entries:
@@ -126,23 +126,23 @@ def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def check_archive_entry(entry: ZipInfo, path: Path) -> None:
-    """Raises `BadReport` for a name that is absolute or climbs, although nothing is unpacked: no app writes one."""
+    """Raise `BadReport` for an entry whose name is absolute or leads out of the archive."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
         raise BadReport(
-            f"{path} holds an entry named {entry.filename!r}, which leads out of the archive.",
-            why="No app of this project writes such an archive; nothing in it was read.",
+            f"{path} has an entry named {entry.filename!r}, which leads out of the archive.",
+            why="The apps of this project write no such archive. Nothing in it was read.",
         )
 
 
 def is_json(name: str) -> bool:
-    """Whether a file may be a report: JSON, and none of the files that macOS hides beside others."""
+    """Return whether a file may be a report: JSON, and not a hidden file of macOS."""
     path = PurePosixPath(name)
     return path.suffix.lower() == ".json" and not path.name.startswith("._")
 
 
 def is_other_document(text: str) -> bool:
-    """Whether a text is another of the project's documents."""
+    """Return whether a text is another document of this project."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -151,7 +151,7 @@ def is_other_document(text: str) -> bool:
 
 
 def decode_text(content: bytes, source: str) -> str:
-    """UTF-8, with a mark of its order or without."""
+    """Decode UTF-8, with or without a byte order mark."""
     if len(content) > MAX_REPORT_BYTES:
         raise create_size_error(source, MAX_REPORT_BYTES)
     try:
@@ -161,4 +161,4 @@ def decode_text(content: bytes, source: str) -> str:
 
 
 def create_size_error(source: str, limit: int) -> BadReport:
-    return BadReport(f"{source} is larger than {limit // 1024**2} MB.", why="No device report is.")
+    return BadReport(f"{source} is larger than {limit // 1024**2} MB.", why="No device report is that large.")

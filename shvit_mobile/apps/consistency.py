@@ -1,4 +1,4 @@
-"""Whether a device report agrees with itself: what it concludes follows from the raw figures beside it."""
+"""Checks that the summaries of a device report follow from its samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult, LatencySummary
 from shvit_mobile.errors import BadReport
 
-# A phone's arithmetic may differ in the last digits, or its JSON round to a nanosecond.
+# A phone may compute other last digits, or round to a nanosecond.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE_MS = 1e-6, 1e-6
 
 
 def check_time(report: DeviceReport, source: str) -> None:
-    """Raises `BadReport` where nobody can tell when the report was made."""
+    """Raise `BadReport` if the time of the report is unknown."""
     try:
         known = datetime.fromisoformat(report.created).tzinfo is not None
     except ValueError:
@@ -23,37 +23,37 @@ def check_time(report: DeviceReport, source: str) -> None:
     if not known:
         raise BadReport(
             f"{source} says that it was created '{report.created[:40]}'.",
-            why="It is to be a time with the offset from UTC, such as 2025-02-14T09:30:00+01:00: runs have an order.",
+            why="It must be a time with its offset from UTC, such as 2025-02-14T09:30:00+01:00.",
         )
 
 
 def check_result(result: DeviceResult, source: str) -> None:
-    """Raises `BadReport` where a summary does not follow from the samples, or a golden check from its figures."""
+    """Raise `BadReport` if a summary does not follow from the samples, or a golden check from its differences."""
     samples = [sample for samples in result.samples_ms for sample in samples]
     whose = f"{source}: {result.name}"
     if not all(isfinite(sample) and sample > 0 for sample in samples):
-        raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Every inference takes time.")
-    for name, told, found in find_disagreements(result.latency, summarize_latency(samples)):
+        raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Samples are in milliseconds.")
+    for name, stated, computed in find_disagreements(result.latency, summarize_latency(samples)):
         raise BadReport(
-            f"{whose} says that {name} is {told:g}, but its samples give {found:g}.",
-            why="A summary is computed from the samples beside it; this report was edited, or its app has a fault.",
+            f"{whose} says that {name} is {stated:g}, but its samples give {computed:g}.",
+            why="The report was edited, or its app has a bug.",
             hint="Measure again, and share the report as the app writes it.",
         )
     golden = result.golden
     if golden and (golden.inference_passed != (golden.largest_difference <= golden.tolerance)):
-        said = "passed" if golden.inference_passed else "failed"
+        outcome = "passed" if golden.inference_passed else "failed"
         raise BadReport(
-            f"{whose} says that its golden check {said}, with a largest difference of {golden.largest_difference:g} "
+            f"{whose} says that its golden check {outcome}, with a largest difference of {golden.largest_difference:g} "
             f"and a tolerance of {golden.tolerance:g}.",
-            why="It passes where the difference is within the tolerance; this was edited, or its app has a fault.",
+            why="It passes if the difference is within the tolerance. The report was edited, or its app has a bug.",
         )
     if golden and golden.same_class > golden.images:
         raise BadReport(f"{whose} chose the same class on {golden.same_class} of {golden.images} goldens.")
 
 
 def find_disagreements(stated: LatencySummary, computed: LatencySummary) -> Iterator[tuple[str, float, float]]:
-    """Each figure of a summary that is not what the samples give: its name, as told, as found."""
+    """Yield the name, stated and computed value of each figure of a summary that contradicts the samples."""
     for name in LatencySummary.model_fields:
-        said, is_so = getattr(stated, name), getattr(computed, name)
-        if not isclose(said, is_so, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE_MS):
-            yield name, said, is_so
+        first, second = getattr(stated, name), getattr(computed, name)
+        if not isclose(first, second, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE_MS):
+            yield name, first, second

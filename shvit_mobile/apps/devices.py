@@ -1,4 +1,4 @@
-"""Device reports side by side: device by device, against earlier runs, and against the drift of their artifacts."""
+"""Compares device reports with each other, with earlier runs, and with the drift of their artifacts."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "criti
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What two runs must share to be compared.
+    """The properties that two comparable runs share.
 
-    A report names the model of a phone and not the single phone: two of one model are the same device here. What was
-    made up is never held against what was measured.
+    A report names the model of a phone, so that two phones of one model count as the same device. Fixtures are never
+    compared with measurements.
     """
 
     fixture: bool
@@ -47,19 +47,20 @@ class DeviceRow(Contract):
     """One artifact on one compute unit of one device, in one run.
 
     Attributes:
-        source: the file that it came from.
-        fixture: made up, not measured.
-        device: what people call it; model: its maker's code.
-        unit: the compute units allowed, or the number of threads, in words.
-        threads: None where the engine decided.
-        known: whether its artifact is among those given.
-        p50, p90, p95, p99, least: of all samples, in milliseconds.
-        typical, typical_low, typical_high: the median of the rounds' medians with its 95% interval.
-        fastest, slowest: within this run, among the units of this artifact.
-        worst_thermal: the hottest that the phone was.
-        sustained: how many times as long an inference took at the end of a sustained run as at its beginning.
-        preprocessing_passed, inference_passed: of the golden check.
-        placement: operators by processor, in words.
+        source: The file of the report.
+        fixture: Whether the values are invented, for tests.
+        device, model: The device's usual name, and its maker's code.
+        precision: "mixed" for an int8 artifact that is known to keep layers in float.
+        unit: The allowed compute units, or the number of threads, as text.
+        threads: None if the engine decides.
+        known: Whether its artifact is among those given.
+        p50, p90, p95, p99, least: Of all samples, in milliseconds.
+        typical, typical_low, typical_high: The median of the rounds' medians with its 95% interval.
+        fastest, slowest: Within this run, among the units of this artifact.
+        worst_thermal: The worst thermal state of the run.
+        sustained: Latency at the end of a sustained run relative to its beginning.
+        preprocessing_passed, inference_passed: The two parts of the golden check.
+        placement: Operators by processor, as text.
     """
 
     source: str
@@ -108,10 +109,10 @@ class RunComparison(Contract):
     """A run beside an earlier one of the same device, artifact name, compute units, threads and batch.
 
     Attributes:
-        earlier_ms, later_ms: the typical round of each.
-        slowdown: of the later one, with its interval.
-        same_artifact: whether both measured the same bytes.
-        differences: what else was not alike, in words.
+        earlier_ms, later_ms: The median round of each.
+        slowdown: The slowdown of the later one, with its interval.
+        same_artifact: Whether both measured the same bytes.
+        differences: Other differences, as text.
     """
 
     device: str
@@ -131,13 +132,13 @@ class RunComparison(Contract):
 
 
 class DriftPair(Contract):
-    """What the artifact did here against the float model, and what the device did against the artifact here.
+    """Drift of the artifact here from the float model, and of the device from the artifact here.
 
     Attributes:
-        source: the device report's file.
-        how, engine: what ran it here.
-        host_sqnr_db, host_max_abs_error, host_agreement, host_images: against the float model, on many images.
-        device: the goldens as the device answered them, against the logits that the artifact gave here.
+        source: The file of the device report.
+        how, engine: The execution mode and the runtime here.
+        host_sqnr_db, host_max_abs_error, host_agreement, host_images: Drift here from the float model, on many images.
+        golden: The golden check on the device, against the artifact's logits here.
     """
 
     source: str
@@ -171,23 +172,22 @@ class DeviceComparison(Contract):
 def compare_devices(
     runs: Sequence[DeviceRun], *, manifests: Sequence[Manifest] = (), baseline: Sequence[DeviceRun] = ()
 ) -> DeviceComparison:
-    """Every run as rows, each newest one beside an earlier run, and beside the drift of its artifact.
+    """Compare runs with earlier runs and with the drift of their artifacts.
 
     Args:
-        runs: checked, as `collect` gives them.
-        manifests: of the artifacts that were measured; their drift is the host's.
-        baseline: the earlier runs, whatever their time, since clocks of phones may be wrong. Without any, a run is held
-            against the one before it among `runs`.
+        runs: Checked runs, as `collect_device_reports` returns them.
+        manifests: Manifests of the measured artifacts, with their drift here.
+        baseline: Earlier runs, whatever their clocks say (default: the previous run of the same kind in `runs`).
 
     Raises:
-        BadReport: see `check_artifacts`.
+        BadReport: As `check_artifacts`.
     """
     check_artifacts((*runs, *baseline), manifests)
     known = {manifest.artifact.sha256: manifest for manifest in manifests}
     pairs, missing = pair_with_earlier(runs, baseline)
     return DeviceComparison(
         rows=tuple(row for run in runs for row in build_device_rows(run, known)),
-        comparisons=tuple(compare_runs(*pair) for pair in pairs),
+        comparisons=tuple(compare_runs(*pair, known) for pair in pairs),
         drift=tuple(pair for run in runs for pair in build_drift_pairs(run, known)),
         missing=tuple(missing) if baseline else (),
     )
@@ -209,7 +209,7 @@ def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
             model=report.device.model,
             system=report.device.system,
             artifact=result.name,
-            precision=result.precision,
+            precision=get_precision_name(result, known),
             engine=result.engine,
             unit=format_compute_unit(report, result),
             compute=result.compute,
@@ -259,28 +259,28 @@ class RunResult:
 def pair_with_earlier(
     runs: Sequence[DeviceRun], baseline: Sequence[DeviceRun]
 ) -> tuple[list[tuple[RunResult, RunResult]], list[str]]:
-    """Pairs of an earlier and a later result of the same identity, and in words what has no earlier one."""
+    """Pair each latest result with an earlier one of the same identity; also describe those without an earlier one."""
     now, before = group_by_identity(runs), group_by_identity(baseline)
-    found: list[tuple[RunResult, RunResult]] = []
+    pairs: list[tuple[RunResult, RunResult]] = []
     missing: dict[str, int] = {}
     for identity, entries in now.items():
         later = entries[-1]
         others = before.get(identity, []) if baseline else [one for one in entries if one.run is not later.run]
         if others:
-            found.append((others[-1], later))
+            pairs.append((others[-1], later))
         else:
             device = get_device_name(later.run.report)
             missing[device] = missing.get(device, 0) + 1
-    return found, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
+    return pairs, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
 
 
 def group_by_identity(runs: Sequence[DeviceRun]) -> dict[RunIdentity, list[RunResult]]:
-    """All results of the same identity in the order of time."""
-    found: dict[RunIdentity, list[RunResult]] = {}
+    """Group results by identity, in the order of time."""
+    groups: dict[RunIdentity, list[RunResult]] = {}
     for run in sorted(runs, key=lambda run: run.created):
         for result in run.report.results:
-            found.setdefault(get_identity(run.report, result), []).append(RunResult(run, result))
-    return found
+            groups.setdefault(get_identity(run.report, result), []).append(RunResult(run, result))
+    return groups
 
 
 def get_identity(report: DeviceReport, result: DeviceResult) -> RunIdentity:
@@ -295,12 +295,12 @@ def get_identity(report: DeviceReport, result: DeviceResult) -> RunIdentity:
     )
 
 
-def compare_runs(before: RunResult, after: RunResult) -> RunComparison:
+def compare_runs(before: RunResult, after: RunResult, known: Mapping[str, Manifest]) -> RunComparison:
     earlier, later = before.run.report, after.run.report
     return RunComparison(
         device=get_device_name(later),
         artifact=after.result.name,
-        precision=after.result.precision,
+        precision=get_precision_name(after.result, known),
         unit=after.unit,
         fixture=later.fixture,
         earlier=before.run.source,
@@ -316,7 +316,7 @@ def compare_runs(before: RunResult, after: RunResult) -> RunComparison:
 
 
 def describe_differences(before: RunResult, after: RunResult) -> Iterator[str]:
-    """What was not alike in two runs besides what is compared."""
+    """Describe how the conditions of two runs differ."""
     earlier, later = before.run.report, after.run.report
     facts = {
         "system": (earlier.device.system, later.device.system),
@@ -331,7 +331,7 @@ def describe_differences(before: RunResult, after: RunResult) -> Iterator[str]:
 
 
 def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
-    """The results that checked goldens, of artifacts whose drift is known: the manifest's row, else the report's."""
+    """Yield the results with a golden check and known drift, from the manifest or else from the report."""
     for result in run.report.results:
         manifest = known.get(result.artifact_sha256 or "")
         drift: DriftRow | None = (manifest and manifest.drift) or result.drift
@@ -341,7 +341,7 @@ def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
             source=run.source,
             device=get_device_name(run.report),
             artifact=result.name,
-            precision=result.precision,
+            precision=get_precision_name(result, known),
             unit=format_compute_unit(run.report, result),
             fixture=run.report.fixture,
             how=drift.how,
@@ -354,17 +354,24 @@ def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
         )
 
 
+def get_precision_name(result: DeviceResult, known: Mapping[str, Manifest]) -> str:
+    """Return the precision of a result; "mixed" if its manifest or drift row says that int8 has exceptions."""
+    if manifest := known.get(result.artifact_sha256 or ""):
+        return manifest.precision_name
+    return result.drift.precision if result.drift else result.precision
+
+
 def get_device_name(report: DeviceReport) -> str:
     return report.device.name or report.device.model
 
 
 def get_threads(report: DeviceReport, result: DeviceResult) -> int | None:
-    """Those that a person chose; None where the engine decided."""
+    """Return the chosen number of threads; None if the engine decides."""
     return result.threads or report.settings.threads
 
 
 def format_compute_unit(report: DeviceReport, result: DeviceResult) -> str:
-    """What Core ML may use, or how many threads another engine was given; the processor where it decided itself."""
+    """Return the compute units that Core ML may use, or the number of threads of another engine."""
     threads = get_threads(report, result)
     if threads is None or result.compute != "cpu" or result.name.endswith(TARGET_SUFFIXES["coreml"]):
         return result.compute
@@ -381,7 +388,7 @@ def find_worst_thermal(conditions: DeviceConditions | None) -> ThermalState | No
 
 
 def compute_sustained_slowdown(result: DeviceResult) -> float | None:
-    """The last quarter of a sustained run's windows over the first; None where there was no such run."""
+    """Divide the latency in the last quarter of a sustained run by that in the first; None without such a run."""
     quarter = (len(result.windows) + 3) // 4
     if len(result.windows) < 2:
         return None
@@ -392,6 +399,6 @@ def compute_sustained_slowdown(result: DeviceResult) -> float | None:
 
 
 def format_fact(value: object) -> str:
-    """A fact in words."""
+    """Return a fact as text."""
     words: dict[object, str] = {True: "on", False: "off", None: "unknown"}
     return words[value] if value is None or isinstance(value, bool) else str(value)

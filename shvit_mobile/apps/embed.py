@@ -1,4 +1,4 @@
-"""Embedding: artifacts copied into an app with manifest, goldens and labels; checked before, and undone by record."""
+"""Copies artifacts into an app with manifest, goldens and labels, and removes them again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ RUNNABLE_TARGETS: dict[AppKind, tuple[Target, ...]] = {"ios": ("coreml", "execut
 
 @dataclass(frozen=True)
 class EmbedPlan:
-    """One artifact on its way into an app.
+    """An artifact to embed.
 
     Attributes:
-        artifact: with its goldens beside it.
-        folder: where it goes.
-        size_bytes: of all that goes there.
+        artifact: The artifact, with its goldens.
+        folder: The folder to create.
+        size_bytes: The size of all files to copy.
     """
 
     artifact: Artifact
@@ -43,34 +43,34 @@ class EmbedPlan:
 
 
 def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = False) -> tuple[EmbedPlan, ...]:
-    """The artifacts, once each is known to be whole and to run in `app`.
+    """Check that artifacts are complete and run in `app`.
 
     Args:
-        artifacts: from `Artifact.open`.
-        app: from `open_app`.
-        any_version: let the app's ExecuTorch be another than the exporter's.
+        artifacts: Artifacts from `Artifact.open`.
+        app: An app from `open_app`.
+        any_version: Whether the app's ExecuTorch may differ from the exporter's (default: False).
 
     Raises:
-        BadArtifact: one has no goldens, or not its own, or the app's system cannot run it, or two have one name.
-        BadApp: the app links another ExecuTorch than the one that made a program, or none.
+        BadArtifact: If one has no goldens or wrong ones, if the app's system cannot run it, or if two have one name.
+        BadApp: If the app links another ExecuTorch than the exporter's, or none.
     """
-    parcels = [plan_embed(artifact, app) for artifact in artifacts]
-    for index, one in enumerate(parcels):
-        if any(other.folder == one.folder for other in parcels[:index]):
-            raise BadArtifact(f"{one.artifact.path.name} is given twice.", why="Each model has a folder by its name.")
+    plans = [plan_embed(artifact, app) for artifact in artifacts]
+    for index, one in enumerate(plans):
+        if any(other.folder == one.folder for other in plans[:index]):
+            raise BadArtifact(f"{one.artifact.path.name} is given twice.", why="Each model has a folder of its name.")
         if one.artifact.manifest.target == "executorch" and not any_version:
             check_executorch_version(one.artifact, app)
-    return tuple(parcels)
+    return tuple(plans)
 
 
 def plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
     path, manifest = artifact.path, artifact.manifest
     if manifest.target not in RUNNABLE_TARGETS[app.kind]:
-        other = " For iOS: shvit-mobile embed --into ios_demo" if manifest.target == "coreml" else ""
+        system = SYSTEM_NAMES[app.kind]
         raise BadArtifact(
-            f"{path.name} cannot go into an {SYSTEM_NAMES[app.kind]} app: {manifest.target} artifacts do not run there.",
-            why=f"There run: {', '.join(RUNNABLE_TARGETS[app.kind])}.",
-            hint=f"Make one: shvit-mobile export --target {RUNNABLE_TARGETS[app.kind][0]}.{other}",
+            f"{path.name} cannot go into an {system} app: {manifest.target} artifacts do not run there.",
+            why=f"Targets that run there: {', '.join(RUNNABLE_TARGETS[app.kind])}.",
+            hint=f"Export the model for the target {RUNNABLE_TARGETS[app.kind][0]}.",
         )
     read_goldens(artifact)
     size = sum(map(compute_size_bytes, (path, get_manifest_path(path), get_goldens_path(path))))
@@ -78,28 +78,28 @@ def plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
 
 
 def check_executorch_version(artifact: Artifact, app: App) -> None:
-    """Raises `BadApp` unless the app links the ExecuTorch that wrote the program."""
-    name, wrote = artifact.path.name, artifact.manifest.versions.get("executorch", "unknown")
-    how = {"ios": "swiftpm-{0} in Package.swift", "android": 'executorch = "{0}" in gradle/libs.versions.toml'}
-    wanted = how[app.kind].format(wrote)
+    """Raise `BadApp` unless the app links the ExecuTorch version that wrote the program."""
+    name, writer = artifact.path.name, artifact.manifest.versions.get("executorch", "unknown")
+    declarations = {"ios": "swiftpm-{0} in Package.swift", "android": 'executorch = "{0}" in gradle/libs.versions.toml'}
+    declaration = declarations[app.kind].format(writer)
     if not app.pins:
         raise BadApp(
-            f"{app.root} names no version of ExecuTorch, and {name} needs {wrote}.",
-            why="A program runs for certain only with the version that wrote it.",
-            hint=f"Write {wanted}, or add --any-version.",
+            f"{app.root} names no version of ExecuTorch, and {name} needs {writer}.",
+            why="A program is only guaranteed to run with the version that wrote it.",
+            hint=f"Write {declaration}, or set `any_version=True`.",
         )
     for pin in app.pins:
-        if not is_same_version(pin, wrote):
+        if not is_same_version(pin, writer):
             raise BadApp(
                 f"The app links ExecuTorch {pin.version} ({pin.file.relative_to(app.root)}), {name} was written by "
-                f"{wrote}.",
-                why="A program runs for certain only with the version that wrote it.",
-                hint=f"Write {wanted}, or export it again with executorch=={pin.version}, or add --any-version.",
+                f"{writer}.",
+                why="A program is only guaranteed to run with the version that wrote it.",
+                hint=f"Write {declaration}, export it again with executorch=={pin.version}, or set `any_version=True`.",
             )
 
 
 def is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
-    """Whether both are one version, whatever stands behind a plus."""
+    """Return whether both versions are equal, apart from a local suffix after a plus."""
     try:
         return Version(pin.version).public == Version(exporter_version).public
     except InvalidVersion:
@@ -107,75 +107,75 @@ def is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
 
 
 def format_labels(artifact: Artifact) -> str:
-    """The class names in the order of the logits, one a line."""
+    """Return the class names in the order of the logits, one per line."""
     return "".join(" ".join(label.splitlines()) + "\n" for label in artifact.manifest.labels)
 
 
-def check_embed_overwrite(parcels: Sequence[EmbedPlan], app: App, *, overwrite: bool) -> None:
-    """Raises `OutputExists` where something is in the way: what `embed_artifacts` put there may be replaced if asked, no more."""
+def check_embed_overwrite(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool) -> None:
+    """Raise `OutputExists` if a folder exists; `overwrite` only allows to replace what `embed_artifacts` wrote."""
     record = EmbedRecord.read(app.models)
-    for one in parcels:
+    for one in plans:
         if not one.folder.exists():
             continue
         known = record.find_model(one.name)
         if known is None:
             raise OutputExists(
-                f"{one.folder} is already there, and embed did not put it there.",
-                why="What is not embed's own is never replaced.",
+                f"{one.folder} already exists, and embed did not write it.",
+                why="Embed never replaces files that it did not write.",
                 hint="Move it away.",
             )
         if any(differing := find_changed_files(one.folder, known)):
             first = next(name for names in differing for name in names)
             raise OutputExists(
-                f"{one.folder} was changed since it was embedded, the first file is {first}.",
-                why="It would be lost.",
-                hint=f"Move it away, or take it out: {format_undo_command(app)} --overwrite",
+                f"{one.folder} was changed since it was embedded; the first file is {first}.",
+                why="The changes would be lost.",
+                hint="Move it away, or remove the embedded model with `overwrite=True`.",
             )
         if not overwrite:
-            raise OutputExists(f"{one.folder} is already there.", hint="Add --overwrite to replace it.")
+            raise OutputExists(f"{one.folder} already exists.", hint="Set `overwrite=True` to replace it.")
 
 
 def format_undo_command(app: App) -> str:
     return f"shvit-mobile embed --into {app.root} --undo"
 
 
-def embed_artifacts(parcels: Sequence[EmbedPlan], app: App, *, overwrite: bool = False) -> EmbedRecord:
-    """Copies all parcels into the app, or none of them.
+def embed_artifacts(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool = False) -> EmbedRecord:
+    """Copy all artifacts into the app, or none of them.
 
     Args:
-        parcels: from `plan_embeds`.
-        app: for which they were packed.
-        overwrite: replace what was embedded before.
+        plans: Plans from `plan_embeds`.
+        app: The app of these plans.
+        overwrite: Whether to replace models that were embedded before (default: False).
 
     Returns:
-        what is embedded now.
+        The record of all embedded models.
 
     Raises:
-        OutputExists: something is in the way.
-        BadApp: the record of what was embedded cannot be read.
+        OutputExists: If a folder already exists.
+        BadApp: If the record cannot be read.
     """
-    check_embed_overwrite(parcels, app, overwrite=overwrite)
+    check_embed_overwrite(plans, app, overwrite=overwrite)
     before = EmbedRecord.read(app.models)
     made = before.made or len(list_missing_folders(app.models))
-    finals = (*(one.folder for one in parcels), app.models / RECORD_NAME)
-    ours = {one.folder: LABELS_NAME for one in parcels}
+    finals = (*(one.folder for one in plans), app.models / RECORD_NAME)
+    ours = {one.folder: LABELS_NAME for one in plans}
     with write_atomically(*finals, folders=ours, overwrite=True) as (*folders, record):
-        new = tuple(copy_artifact(one, folder) for one, folder in zip(parcels, folders, strict=True))
+        new = tuple(copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
         kept = before.drop_models({model.name for model in new})
         after = EmbedRecord(made=made, models=(*kept.models, *new))
-        record.write_text(after.to_json())
+        record.write_text(after.to_json(), encoding="utf-8")
     return after
 
 
 def copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
-    """Writes a parcel into a new folder."""
+    """Copy an artifact into a new folder."""
     folder.mkdir()
     path = one.artifact.path
     for source in (path, get_manifest_path(path), get_goldens_path(path)):
         copy = folder / source.name
         shutil.copytree(source, copy) if source.is_dir() else shutil.copyfile(source, copy)
     (folder / LABELS_NAME).write_text(format_labels(one.artifact), encoding="utf-8")
-    Artifact.open(folder / path.name)  # what was copied, and not what was there a moment ago
+    Artifact.open(folder / path.name)  # checks the copy
     return EmbeddedModel(
         name=one.name,
         artifact=path.name,
@@ -186,16 +186,16 @@ def copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
 
 
 def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool = False) -> tuple[EmbeddedModel, ...]:
-    """What `remove_models` would take out.
+    """Return the embedded models to remove.
 
     Args:
-        app: from `open_app`.
-        names: of the models; all that were embedded if empty.
-        overwrite: those too whose files were changed since.
+        app: An app from `open_app`.
+        names: Names of models (default: all that were embedded).
+        overwrite: Whether to include models whose files were changed since (default: False).
 
     Raises:
-        BadApp: nothing was embedded, or nothing of that name.
-        OutputExists: a file was changed since, and `overwrite` is not asked for.
+        BadApp: If nothing was embedded, or nothing of that name.
+        OutputExists: If a file was changed since, and `overwrite` is False.
     """
     record = EmbedRecord.read(app.models)
     for name in names:
@@ -210,21 +210,21 @@ def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool =
         if changed and not overwrite:
             raise OutputExists(
                 f"{app.models / model.name / changed[0]} was changed since it was embedded.",
-                why="What someone changed is not deleted unasked.",
-                hint="Add --overwrite to delete it.",
+                why="The changes would be lost.",
+                hint="Set `overwrite=True` to delete it.",
             )
     return chosen
 
 
 def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]:
-    """Takes out what was embedded, and the folders that were made for it.
+    """Remove embedded models, and the folders that were created for them.
 
     Args:
-        app: from `open_app`.
-        models: from `select_removable_models`.
+        app: An app from `open_app`.
+        models: Models from `select_removable_models`.
 
     Returns:
-        the folders that stay, since someone put files into them.
+        The folders that stay because they contain other files.
     """
     before = EmbedRecord.read(app.models)
     after = before.drop_models({model.name for model in models})
@@ -235,7 +235,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
         remove_empty_subfolders(folder)
     if after.models:
         with write_atomically(app.models / RECORD_NAME, overwrite=True) as (record,):
-            record.write_text(after.to_json())
+            record.write_text(after.to_json(), encoding="utf-8")
     else:
         (app.models / RECORD_NAME).unlink()
         remove_folders_if_empty([app.models, *app.models.parents][: before.made])
@@ -243,7 +243,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
 
 
 def remove_empty_subfolders(folder: Path) -> None:
-    """Removes a folder and those in it, but for what still holds files."""
+    """Remove a folder and its subfolders, except those that contain files."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

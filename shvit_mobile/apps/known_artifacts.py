@@ -1,4 +1,4 @@
-"""The artifacts that device reports are joined with: known by their SHA-256, or refused."""
+"""Reads the manifests of artifacts, and checks by SHA-256 that device reports measured them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MANIFEST_SUFFIX = ".manifest.json"
 
 
 def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
-    """The manifests of some artifacts, and of all artifacts in some folders; where an artifact is there, it is hashed.
+    """Read the manifests of artifacts, and of all artifacts in folders; artifacts that are present are hashed.
 
     Raises:
-        BadArtifact: a path holds none; an artifact is missing, damaged, or not what its manifest says.
+        BadArtifact: If a path contains none; if an artifact is missing, damaged, or not what its manifest says.
     """
-    found: list[Manifest] = []
+    manifests: list[Manifest] = []
     for path in map(Path, paths):
         files = (
             sorted(path.rglob(f"*{MANIFEST_SUFFIX}"))
@@ -29,16 +29,16 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
         )
         if not files:
             raise BadArtifact(
-                f"{path} holds no manifest of an artifact.",
+                f"{path} contains no manifest of an artifact.",
                 why="A device report is joined with an artifact by the SHA-256 in its manifest.",
-                hint="Give artifacts, or the folder that `shvit-mobile export` wrote.",
+                hint="Give artifacts, or the folder of an export.",
             )
-        found += [read_manifest(file) for file in files]
-    return found
+        manifests += [read_manifest(file) for file in files]
+    return manifests
 
 
 def read_manifest(file: Path) -> Manifest:
-    """The manifest in a file, or of an artifact; checked against the artifact where that is there."""
+    """Read a manifest from its file or from its artifact; an artifact that is present is checked."""
     if not file.name.endswith(MANIFEST_SUFFIX):
         return Artifact.open(file).manifest
     manifest = Manifest.load(file)
@@ -48,24 +48,24 @@ def read_manifest(file: Path) -> Manifest:
 
 
 def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) -> None:
-    """Raises `BadReport` where a report measured another file under the name of an artifact that is given."""
+    """Raise `BadReport` if a report measured another file with the name of a given artifact."""
     known: dict[str, set[str]] = {}
     for manifest in manifests:
         known.setdefault(manifest.artifact.name, set()).add(manifest.artifact.sha256)
     for run in runs:
         for result in run.report.results:
-            right = known.get(result.name)
-            if right is None or result.artifact_sha256 in right:
+            expected = known.get(result.name)
+            if expected is None or result.artifact_sha256 in expected:
                 continue
             if result.artifact_sha256 is None:
                 raise BadReport(
                     f"{run.source} names {result.name} without its SHA-256.",
-                    why="Nobody can tell whether it measured the artifact that is given.",
+                    why="It may have measured another artifact.",
                     hint="Measure again with an app of this version.",
                 )
             raise BadReport(
                 f"{run.source} measured another {result.name} than the one given.",
                 why=f"The SHA-256 in the report is {result.artifact_sha256[:12]}…, the manifest's is "
-                f"{' or '.join(sorted(f'{one[:12]}…' for one in right))}: the app holds another export of that name.",
-                hint="Embed the one given and measure again, or give the one that was measured with --artifacts.",
+                f"{' or '.join(sorted(f'{one[:12]}…' for one in expected))}: the app contains another export.",
+                hint="Embed the given one and measure again, or give the measured one as `artifacts`.",
             )

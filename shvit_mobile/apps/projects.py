@@ -1,4 +1,4 @@
-"""What kind of app lies in a folder, where it keeps its models, and which ExecuTorch it links."""
+"""Recognizes an app's source tree: its system, its folder of models, and the ExecuTorch version it links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRADLE_BUILD_NAMES = ("build.gradle.kts", "build.gradle")
 GRADLE_CATALOG_NAME = "libs.versions.toml"
 
 VERSION_PATTERN = r"v?(?:swiftpm-)?(\d[\w.]*)"
-# In Package.swift and, as Xcode writes it, in project.pbxproj: the repository, and further on its version.
+# The repository and then its version, in Package.swift and in Xcode's project.pbxproj.
 REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
 SWIFT_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{VERSION_PATTERN}')
 XCODE_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{VERSION_PATTERN}')
@@ -31,7 +31,7 @@ ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
 
 @dataclass(frozen=True)
 class ExecuTorchPin:
-    """Where an app says which ExecuTorch it links, and which."""
+    """An ExecuTorch version that an app links, and the file that names it."""
 
     file: Path
     version: str
@@ -42,10 +42,10 @@ class App:
     """An app's source tree.
 
     Attributes:
-        root: its folder.
-        kind: which system it is for.
-        models: the folder for a folder of each artifact; need not be there yet.
-        pins: every place that names a version of ExecuTorch; empty where it links none.
+        root: Its folder.
+        kind: Its system.
+        models: The folder for models; it may not exist yet.
+        pins: Every file that names a version of ExecuTorch; empty if the app links none.
     """
 
     root: Path
@@ -76,10 +76,10 @@ def find_app_folder(app: AnyPath) -> Path:
 
 
 def open_app(root: AnyPath) -> App:
-    """The app in a folder.
+    """Open the app in a folder.
 
     Raises:
-        BadApp: there is none, or it is not clear which.
+        BadApp: If there is none, or its system or models folder is ambiguous.
     """
     root = Path(root)
     if not root.is_dir():
@@ -91,7 +91,7 @@ def open_app(root: AnyPath) -> App:
             f"{root} is {'both an iOS and an Android app' if ios else 'no app'}.",
             why="An iOS app has NAME.xcodeproj there, or Package.swift there or in a folder of it; an Android app has "
             f"{' or '.join(GRADLE_SETTINGS_NAMES)}.",
-            hint="Give the folder that holds one of them.",
+            hint="Give the folder that contains one of them.",
         )
     if android:
         return App(root, "android", find_android_models_folder(root), tuple(find_android_pins(root)))
@@ -99,28 +99,28 @@ def open_app(root: AnyPath) -> App:
 
 
 def find_nearby_files(root: Path, name: str) -> Iterator[Path]:
-    """The files of a name in a folder and in the folders in it, hidden ones left out."""
+    """Yield the files of a name in a folder and in its visible subfolders."""
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")):
         if (folder / name).is_file():
             yield folder / name
 
 
 def find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
-    """`Models` beside the app's sources: one that is there, or else in the folder that bears the project's name."""
-    there = sorted(path for path in root.glob("*/Models") if path.is_dir())
+    """Return an existing `Models` folder beside the app's sources, or one in the folder with the project's name."""
+    existing = sorted(path for path in root.glob("*/Models") if path.is_dir())
     named = [root / project.stem for project in projects if (root / project.stem).is_dir()]
-    candidates = there or [folder / "Models" for folder in named] or [root / "Models"]
+    candidates = existing or [folder / "Models" for folder in named] or [root / "Models"]
     if len(candidates) > 1:
         raise BadApp(
             f"It is not clear where {root} keeps its models: {' or '.join(map(str, candidates))}.",
-            why="A folder Models beside the app's sources holds them.",
+            why="A folder Models beside the app's sources contains them.",
             hint="Keep one of them.",
         )
     return candidates[0]
 
 
 def find_android_models_folder(root: Path) -> Path:
-    """The assets of the app's module: `app`, or else the only one that builds an application."""
+    """Return the assets of the app's module: `app`, or the only module that builds an application."""
     modules = [
         path.parent for name in GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}")) if is_app_build_file(path)
     ]
@@ -150,7 +150,7 @@ def find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Ite
 
 
 def read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
-    """What Swift's package manager has resolved ExecuTorch to."""
+    """Yield the version that Swift's package manager resolved."""
     try:
         pins = json.loads(read_source(file) or "{}").get("pins", [])
         for pin in pins:
@@ -159,7 +159,7 @@ def read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
                 if match := re.fullmatch(VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
                     yield ExecuTorchPin(file, match[1])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadApp(f"{file} cannot be read.", why="It should be what Swift's package manager writes.") from None
+        raise BadApp(f"{file} cannot be read.", why="It should be a file of Swift's package manager.") from None
 
 
 def find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
@@ -170,28 +170,28 @@ def find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
 
 
 def read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
-    """The versions of ExecuTorch in Gradle's catalog: that by its name, and those of its libraries however written."""
+    """Yield the versions of ExecuTorch in Gradle's catalog."""
     try:
         catalog = tomllib.loads(read_source(file))
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
-        found = [get_library_version(library, versions) for library in libraries]
+        pinned = [get_library_version(library, versions) for library in libraries]
         named = versions.get("executorch")
     except (ValueError, AttributeError):
-        raise BadApp(f"{file} cannot be read.", why="It should be Gradle's catalog of versions, in TOML.") from None
-    for version in dict.fromkeys(version for version in (*found, named) if isinstance(version, str)):
+        raise BadApp(f"{file} cannot be read.", why="It should be Gradle's version catalog in TOML.") from None
+    for version in dict.fromkeys(version for version in (*pinned, named) if isinstance(version, str)):
         yield ExecuTorchPin(file, version)
 
 
 def get_library_version(library: Any, versions: dict[str, Any]) -> str | None:
-    """The version of one of the catalog's libraries where it is ExecuTorch."""
+    """Return the version of a library in the catalog if it is ExecuTorch."""
     if isinstance(library, str):
         return match[1] if (match := GRADLE_PIN.fullmatch(library)) else None
     module = library.get("module") or f"{library.get('group')}:{library.get('name')}"
     if not ANDROID_MODULE.fullmatch(module):
         return None
     version = library.get("version")
-    referred = versions.get(str(version.get("ref"))) if isinstance(version, dict) else version
-    return referred if isinstance(referred, str) else None
+    resolved = versions.get(str(version.get("ref"))) if isinstance(version, dict) else version
+    return resolved if isinstance(resolved, str) else None
 
 
 def match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
@@ -200,7 +200,7 @@ def match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
 
 
 def read_source(file: Path) -> str:
-    """The text of a file, without line comments; empty where there is none."""
+    """Return the text of a file without line comments; empty if it does not exist."""
     if not file.is_file():
         return ""
     return re.sub(r"(?m)^\s*//.*$", "", file.read_text(encoding="utf-8", errors="replace"))

@@ -1,4 +1,4 @@
-"""What `embed` put into an app: a file beside the models, by which it can be taken out again."""
+"""Records which models were embedded into an app, so that they can be removed again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RECORD_NAME = "embedded.json"
 
 
 class EmbeddedModel(Contract):
-    """One artifact.
+    """An embedded artifact.
 
     Attributes:
-        name: of its folder among the models.
-        artifact: the name of its file.
-        created: when it was embedded, in ISO 8601 with the offset from UTC.
-        size_bytes: of all its files.
-        files: the SHA-256 of each, by its place in the folder, with slashes.
+        name: The name of its folder.
+        artifact: The name of its file.
+        created: When it was embedded, in ISO 8601 with the offset from UTC.
+        size_bytes: The size of all its files.
+        files: The SHA-256 of each file, by its path in the folder, with slashes.
     """
 
     name: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
@@ -33,11 +33,11 @@ class EmbeddedModel(Contract):
 
 
 class EmbedRecord(JsonFile):
-    """All of them.
+    """All embedded artifacts of an app.
 
     Attributes:
-        made: how many folders were made to hold the models: the one they lie in, and so many above it less one.
-        models: in the order in which they came.
+        made: The number of folders that were created for the models: their own and its parents.
+        models: The artifacts, in the order in which they were embedded.
     """
 
     ERROR = BadApp
@@ -48,10 +48,10 @@ class EmbedRecord(JsonFile):
 
     @classmethod
     def read(cls, models: Path) -> EmbedRecord:
-        """The record in a folder of models; an empty one where there is none.
+        """Read the record in a folder of models; return an empty one if there is none.
 
         Raises:
-            BadApp: it cannot be read.
+            BadApp: If it cannot be read.
         """
         path = models / RECORD_NAME
         return cls.load(path) if path.exists() else cls()
@@ -64,13 +64,13 @@ class EmbedRecord(JsonFile):
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file under a folder, by its place in it, with slashes."""
+    """Return the SHA-256 of every file under a folder, by its path in the folder, with slashes."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     return {path.relative_to(folder).as_posix(): compute_sha256(path) for path in files}
 
 
 def find_changed_files(folder: Path, model: EmbeddedModel) -> tuple[list[str], list[str]]:
-    """What happened to an embedded model since: files changed, and files added; those that are gone do not count."""
-    there = hash_files(folder)
-    changed = [name for name, known in model.files.items() if there.get(name, known) != known]
-    return changed, [name for name in there if name not in model.files]
+    """Return the files that changed and the files that were added since the model was embedded."""
+    current = hash_files(folder)
+    changed = [name for name, known in model.files.items() if current.get(name, known) != known]
+    return changed, [name for name in current if name not in model.files]

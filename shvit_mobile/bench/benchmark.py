@@ -1,8 +1,8 @@
-"""The benchmark: artifacts, the peers of their checkpoint and models from elsewhere in one race, as a device report."""
+"""Measures artifacts, stock exports of a checkpoint and timm models side by side, as a device report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,25 +21,27 @@ from shvit_mobile.bench.timm_models import create_timm_model
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BenchmarkFailed, InvalidConfig
+from shvit_mobile.errors import BenchmarkFailed, MissingParameter
 from shvit_mobile.families.checkpoints import save_checkpoint
+from shvit_mobile.progress import StepCallback
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
 if TYPE_CHECKING:
+    from shvit_mobile.contracts.paths import AnyPath
     from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
 
-ProgressCallback = Callable[[str, int, int], None]
 PACKAGES = (
     *("shvit-mobile", "torch", "executorch", "onnxruntime", "coremltools"),
     *("openvino", "MNN", "ai-edge-litert", "litert-torch", "timm"),
 )
-# Enough to give a stock quantizer plausible ranges; how accurate it then is does not matter to a clock.
+# Enough for plausible ranges; accuracy does not affect latency.
 CALIBRATION_COUNT = 4
 
 
 @dataclass(frozen=True)
 class BenchmarkOutcome:
-    """The report, and a sentence on each contestant that could not take part."""
+    """The report, and a sentence about each contestant that could not run."""
 
     report: DeviceReport
     skipped: tuple[str, ...]
@@ -52,42 +54,58 @@ def run_benchmark(
     peer_checkpoint: TrainedModel | None = None,
     models: Sequence[str] = (),
     engines: Sequence[Engine] = (),
+    calibration: AnyPath | ImageSet | None = None,
     roofs: bool = True,
-    progress: ProgressCallback | None = None,
+    progress: StepCallback | None = None,
 ) -> BenchmarkOutcome:
-    """Measures everything in one interleaved race on this machine; the first is what others are compared with.
+    """Measure all contestants on this machine, interleaved, and compare each with the first.
 
     Args:
-        artifacts: of any target that runs here.
-        settings: threads, batch, rounds and the like.
-        peers_of: a checkpoint whose stock exports take part.
-        models: names of timm models whose stock exports take part.
-        engines: the only ones to use for peers and models; all that are installed if empty.
-        roofs: also find the machine's roofs, and say which share of them each reaches.
-        told: called with what is done, and how far it is.
+        artifacts: Artifacts of any target that runs here.
+        settings: Threads, batch, rounds and so on.
+        peer_checkpoint: A checkpoint whose stock exports are measured too.
+        models: Names of timm models whose stock exports are measured too.
+        engines: The engines for peers and models (default: all that are installed).
+        calibration: Images on which stock quantizers calibrate peers and models.
+        roofs: Whether to measure the machine's rooflines, and each contestant's share of them (default: True).
+        progress: Called with the step, what is done of it, and how much there is in all.
 
     Raises:
-        InvalidConfig: there is nothing to measure, or an artifact takes another batch.
-        ToolMissing: an artifact's engine is not installed here.
-        BenchmarkFailed: an artifact does not load or run, or nothing that was wanted does.
+        MissingParameter: If there is nothing to measure, or `calibration` is needed.
+        InvalidValue: If an artifact takes another batch.
+        ToolMissing: If an artifact's engine is not installed here.
+        BenchmarkFailed: If an artifact does not load or run, or no contestant does.
     """
-    say = progress or (lambda *_: None)
+    report_step = progress or (lambda *_: None)
+    if not (artifacts or peer_checkpoint or models):
+        raise MissingParameter(
+            "There is nothing to benchmark.",
+            hint="Give artifacts, `peer_checkpoint`, or `models`.",
+            parameter="artifacts",
+        )
+    if (peer_checkpoint or models) and calibration is None:
+        raise MissingParameter(
+            "`calibration` is missing.", why="Stock quantizers need images.", parameter="calibration"
+        )
+    images = None if calibration is None else sample_calibration_images(calibration)
     own = disambiguate_names([create_subject(artifact, settings.batch) for artifact in artifacts])
     with TemporaryDirectory() as folder:
-        say("Making the peers", 0, 1)
-        peers = export_checkpoint_peers(peer_checkpoint, Path(folder), settings, engines)
-        peers += export_timm_peers(models, Path(folder), settings, engines)
+        report_step("Exporting the peers", 0, 1)
+        peers = []
+        if images:
+            peers += export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings, engines)
+            peers += export_timm_peers(models, images, Path(folder), settings, engines)
         if not own and not peers:
-            raise InvalidConfig(
-                "There is nothing to benchmark.", hint="Give artifacts, --peers, or --models mobilevitv2_100."
+            raise BenchmarkFailed(
+                "No contestant could take part.", why="None of the engines for peers and models is installed."
             )
         products = build_roofline_subjects(Path(folder)) if roofs else []
         optional = frozenset(subject.name for subject in (*peers, *products))
         run = run_interleaved(
-            [*own, *peers, *products], settings, optional=optional, progress=lambda *at: say("Measuring", *at)
+            [*own, *peers, *products], settings, optional=optional, progress=lambda *at: report_step("Measuring", *at)
         )
-        found = find_rooflines([one for one in run.runs if one.subject in products])
-        results = build_results([one for one in run.runs if one.subject not in products], settings, found)
+        rooflines = find_rooflines([one for one in run.runs if one.subject in products])
+        results = build_results([one for one in run.runs if one.subject not in products], settings, rooflines)
     absent = tuple(f"{subject.name} did not take part: {why}" for subject, why in run.skipped)
     if not results:
         raise BenchmarkFailed("No contestant could take part.", why=" ".join(absent))
@@ -97,56 +115,64 @@ def run_benchmark(
         versions=get_package_versions(*PACKAGES),
         device=describe_host(),
         settings=settings,
-        roofs=found,
+        roofs=rooflines,
         results=results,
     )
     return BenchmarkOutcome(report, absent)
 
 
 def disambiguate_names(subjects: list[BenchmarkSubject]) -> list[BenchmarkSubject]:
-    """The subjects, those that share a file name with another under their whole path."""
+    """Return the subjects, with the whole path as the name of those that share a file name."""
     names = [subject.name for subject in subjects]
     return [replace(one, name=one.source) if names.count(one.name) > 1 else one for one in subjects]
 
 
 def export_checkpoint_peers(
-    trained: TrainedModel | None, folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]
+    trained: TrainedModel | None,
+    images: ImageSet,
+    folder: Path,
+    settings: BenchmarkSettings,
+    engines: Sequence[Engine],
 ) -> list[BenchmarkSubject]:
-    """The stock exports of a checkpoint, at its size."""
+    """Export a checkpoint with stock exporters, at its input size."""
     if trained is None:
         return []
-    place = folder / "peers"
-    place.mkdir()
-    source = place / "checkpoint.safetensors"
+    out = folder / "peers"
+    out.mkdir()
+    source = out / "checkpoint.safetensors"
     save_checkpoint(trained, source)
     model = deepcopy(trained.model).float().eval()
-    return export_stock_peers(
-        model, load_calibration_images(trained.preprocessing), place, str(source), batch=settings.batch, engines=engines
-    )
+    inputs = load_calibration_inputs(images, trained.preprocessing)
+    return export_stock_peers(model, inputs, out, str(source), batch=settings.batch, engines=engines)
 
 
 def export_timm_peers(
-    models: Sequence[str], folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]
+    models: Sequence[str], images: ImageSet, folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]
 ) -> list[BenchmarkSubject]:
-    """The stock exports of timm models, each at the size it is made for."""
-    found: list[BenchmarkSubject] = []
+    """Export timm models with stock exporters, each at its default input size."""
+    peers: list[BenchmarkSubject] = []
     for name in models:
-        there = create_timm_model(name)
-        place = folder / name.replace("/", "_")
-        place.mkdir()
-        images = load_calibration_images(Preprocessing(size=there.size))
-        found += export_stock_peers(
-            there.module, images, place, f"timm:{name}", batch=settings.batch, engines=engines, prefix=f"{name}, "
+        model = create_timm_model(name)
+        out = folder / name.replace("/", "_")
+        out.mkdir()
+        inputs = load_calibration_inputs(images, Preprocessing(size=model.size))
+        peers += export_stock_peers(
+            model.module, inputs, out, f"timm:{name}", batch=settings.batch, engines=engines, prefix=f"{name}, "
         )
-    return found
+    return peers
 
 
-def load_calibration_images(preprocessing: Preprocessing) -> list[torch.Tensor]:
-    """A few of the embedded photographs, as a model of this preprocessing sees them: normalised, (1, 3, h, w) each."""
-    from shvit_mobile.demo import CALIBRATION_IMAGES as FOLDER
+def sample_calibration_images(calibration: AnyPath | ImageSet) -> ImageSet:
+    """Return a few of the images."""
+    from shvit_mobile.images.image_set import ImageSet, open_images
+
+    images = calibration if isinstance(calibration, ImageSet) else open_images(calibration)
+    return images.sample(CALIBRATION_COUNT, 0)
+
+
+def load_calibration_inputs(images: ImageSet, preprocessing: Preprocessing) -> list[torch.Tensor]:
+    """Return the images as normalised tensors, each of shape (1, 3, height, width)."""
     from shvit_mobile.images.batches import iterate_batches
-    from shvit_mobile.images.image_set import open_images
 
-    chosen = open_images(FOLDER).sample(CALIBRATION_COUNT, 0)
-    pixels = np.concatenate([batch.pixels for batch in iterate_batches(chosen, preprocessing)])
+    pixels = np.concatenate([batch.pixels for batch in iterate_batches(images, preprocessing)])
     return [torch.from_numpy(image[None]) for image in preprocessing.normalize(pixels)]

@@ -1,4 +1,4 @@
-"""A chart of latencies as one SVG file: a bar to the median of each contestant, a line on to its 99th percentile."""
+"""Draws latencies as one SVG file: a bar to the median of each contestant, a line to its 99th percentile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import floor, log10
 from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 
 WIDTH, LABEL_WIDTH, FIGURE_WIDTH, ROW_HEIGHT, TOP_MARGIN, BOTTOM_MARGIN = 860, 270, 150, 30, 64, 44
-# One colour for what is int8 and one for what is not, readable on white and on black.
+# For int8 and for other precisions, readable on white and on black.
 INT8_COLOR, FLOAT_COLOR = "#2a9d8f", "#8d99ae"
 STYLE = """text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-weight: 600; font-size: 15px }
 .faint { fill: #666 } .grid { stroke: #ddd } .line { stroke: #222; stroke-width: 1.5 } .page { fill: #fff }
@@ -17,7 +17,7 @@ STYLE = """text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-w
 
 
 def render_latency_chart(report: DeviceReport) -> str:
-    """The chart of a report: readable alone, in light and in dark."""
+    """Return the chart of a report, for light and dark pages."""
     results = report.results
     height = TOP_MARGIN + ROW_HEIGHT * len(results) + BOTTOM_MARGIN
     most = max(result.latency.p99 for result in results)
@@ -27,7 +27,7 @@ def render_latency_chart(report: DeviceReport) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Latencies">',
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-        f'<text class="title" x="16" y="26">Milliseconds an inference, {escape(format_conditions(report))}</text>',
+        f'<text class="title" x="16" y="26">Milliseconds per inference, {escape(format_conditions(report))}</text>',
         f'<text class="faint" x="16" y="46">{escape(report.device.model)}: bar to the median, line to p99</text>',
     ]
     value = 0.0
@@ -47,15 +47,15 @@ def render_latency_chart(report: DeviceReport) -> str:
 
 def draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
     latency, middle = result.latency, top + ROW_HEIGHT / 2
-    colour = INT8_COLOR if result.precision.startswith("int8") else FLOAT_COLOR
-    faster = "" if result.ratio is None else f" · {result.ratio.value:.2f}×"
+    color = INT8_COLOR if result.precision.startswith("int8") else FLOAT_COLOR
+    ratio = "" if result.ratio is None else f" · {result.ratio.value:.2f}×"
     return [
         f'<text x="{LABEL_WIDTH - 8}" y="{middle + 4}" text-anchor="end">{escape(shorten_name(result.name))}</text>',
         f'<rect x="{LABEL_WIDTH}" y="{top + 6}" width="{latency.p50 * scale:.1f}" height="{ROW_HEIGHT - 12}" rx="2" '
-        f'fill="{colour}"/>',
+        f'fill="{color}"/>',
         f'<line class="line" x1="{LABEL_WIDTH + latency.p50 * scale:.1f}" x2="{LABEL_WIDTH + latency.p99 * scale:.1f}" '
         f'y1="{middle}" y2="{middle}"/>',
-        f'<text x="{LABEL_WIDTH + latency.p99 * scale + 8:.1f}" y="{middle + 4}">{latency.p50:.2f}{faster}</text>',
+        f'<text x="{LABEL_WIDTH + latency.p99 * scale + 8:.1f}" y="{middle + 4}">{latency.p50:.2f}{ratio}</text>',
     ]
 
 
@@ -68,6 +68,6 @@ def shorten_name(name: str, most: int = 38) -> str:
 
 
 def choose_tick_step(most: float) -> float:
-    """A round step that divides `most` into four to ten parts."""
+    """Return a round step that divides `most` into four to ten parts."""
     power = 10.0 ** floor(log10(most))
     return next(power * part for part in (0.1, 0.2, 0.5, 1.0, 2.0) if most / (power * part) <= 10)

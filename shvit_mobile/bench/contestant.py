@@ -1,4 +1,4 @@
-"""What takes part in a benchmark: described by text and numbers alone, so that a process of its own can load it."""
+"""Describes the contestants of a benchmark by text and numbers, so that a worker process can load them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from shvit_mobile.errors import InvalidConfig
+from shvit_mobile.errors import InvalidValue
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
@@ -24,16 +24,16 @@ class BenchmarkSubject:
     """One contestant.
 
     Attributes:
-        name: for people; different from all others'.
-        engine: what runs it.
-        precision: as an artifact's, or "fp32" or "int8" of something that is none.
-        source: the file; for "torch" engines a checkpoint, or "timm:" and the name of a model.
-        shape: of the input, the batch first.
-        dtype: of the input: "float32", "uint8" for pictures, or "int8" where a quantizer made the input so.
-        input_name: of the input, where the engine asks for it by name.
-        macs: multiply-adds of one image; None where they are not known.
-        sha256: of the artifact; None where it is none of ours.
-        drift: what the artifact's manifest says of it.
+        name: A unique name.
+        engine: The engine that runs it.
+        precision: The precision as in the manifest, "int8" for an artifact with some layers in float too.
+        source: The file; for "torch" engines a checkpoint, or "timm:" and the name of a model.
+        shape: The shape of the input, with the batch first.
+        dtype: The dtype of the input: "float32", "uint8" for images, or "int8" for a quantized input.
+        input_name: The name of the input, for engines that need it.
+        macs: Multiply-adds per image; None if they are unknown.
+        sha256: The SHA-256 of the artifact; None if shvit-mobile did not export it.
+        drift: The drift in the artifact's manifest.
     """
 
     name: str
@@ -49,18 +49,19 @@ class BenchmarkSubject:
 
 
 def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
-    """An artifact as a contestant.
+    """Return an artifact as a contestant.
 
     Raises:
-        InvalidConfig: it is made for another batch.
+        InvalidValue: If it takes another batch.
     """
     manifest = artifact.manifest
-    made_for, *rest = manifest.input.shape
-    if batch != made_for and made_for:
-        raise InvalidConfig(
-            f"{artifact.path.name} takes a batch of {made_for}, not {batch}.",
-            why="Its batch was fixed when it was exported.",
-            hint="Only ONNX artifacts exported without --static-batch take any batch; else use --batch 1.",
+    fixed_batch, *rest = manifest.input.shape
+    if batch != fixed_batch and fixed_batch:
+        raise InvalidValue(
+            f"{artifact.path.name} takes a batch of {fixed_batch}, not {batch}.",
+            why="The export fixed its batch. Only ONNX artifacts with a dynamic batch take any batch.",
+            hint=f"Set `batch={fixed_batch}`.",
+            parameter="batch",
         )
     return BenchmarkSubject(
         name=artifact.path.name,
@@ -78,7 +79,7 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
 
 @cache
 def count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
-    """The multiply-adds of a variant for one image; None for a model that is none."""
+    """Return the multiply-adds of a variant for one image; None for other models."""
     from shvit_mobile.families.shvit import VARIANTS, create_shvit
 
     if variant not in VARIANTS:
@@ -90,7 +91,7 @@ def count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int
 
 
 def measure_file_size(source: str) -> int | None:
-    """Bytes of a file or folder; None where there is none."""
+    """Return the bytes of a file or folder; None if it does not exist."""
     from shvit_mobile.contracts.fingerprints import compute_size_bytes
 
     path = Path(source)

@@ -1,6 +1,6 @@
-"""Loading a contestant: each engine gives a function that runs one inference and waits for its end.
+"""Loads contestants: each engine returns a function that runs one inference and waits until it ends.
 
-What an engine needs is imported when it is asked for; input is made once, outside of what is measured.
+An engine's libraries are imported on demand; the input is created once, outside the measurement.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Inference = Callable[[], object]
 
 
 def load_subject(subject: BenchmarkSubject, threads: int) -> Inference:
-    """The subject ready to run on so many threads.
+    """Load a subject for a number of threads.
 
     Raises:
-        ToolMissing: its engine is not of this system.
-        BadArtifact: its engine refuses it.
+        ToolMissing: If its engine does not run on this system.
+        BadArtifact: If its engine rejects it.
     """
     return LOADERS[subject.engine](subject, threads)
 
 
 def import_engine(subject: BenchmarkSubject) -> None:
-    """Imports all that `load_subject` will need.
+    """Import everything that `load_subject` needs.
 
     Raises:
-        ToolMissing: something of it is not installed.
+        ToolMissing: If a library is not installed.
     """
     try:
         with silence_libraries():
@@ -49,12 +49,12 @@ def import_engine(subject: BenchmarkSubject) -> None:
 
 
 def is_installed(engine: Engine) -> bool:
-    """Whether an engine's libraries are here, without importing them."""
+    """Return whether an engine's libraries are installed, without importing them."""
     return all(find_spec(module.partition(".")[0]) for module in LIBRARIES[engine])
 
 
 def create_input(subject: BenchmarkSubject) -> NDArray[Any]:
-    """An input of pixel-like values; what they are does not change how long a network takes."""
+    """Create an input of random pixel values; values do not affect latency."""
     generator = np.random.default_rng(0)
     if subject.dtype in ("uint8", "int8"):
         bounds = np.iinfo(subject.dtype)
@@ -76,7 +76,7 @@ def load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
     image = torch.from_numpy(create_input(subject)).contiguous()
 
     def run() -> object:
-        # The program is named so that it lives as long as its method.
+        # `program` must live as long as its method.
         return program and method.execute([image])
 
     return run
@@ -88,7 +88,7 @@ def load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    # Threads that spin after their work is done would take the processor from the next contestant.
+    # Threads that spin after their work would slow the next contestant.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = ort.InferenceSession(subject.source, options, providers=["CPUExecutionProvider"])
@@ -104,7 +104,7 @@ def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
     if not CORE_ML_AVAILABLE:
         raise ToolMissing(
             f"{subject.name} cannot be timed here.",
-            why="Core ML runs on Apple's systems only; the reference executor's speed says nothing about it.",
+            why="Core ML runs on Apple's systems only; the speed of the reference executor says nothing about it.",
             hint="Benchmark it on a Mac, or with the app on a phone.",
         )
     from shvit_mobile.runtimes.coreml import make_native_predictor
@@ -177,7 +177,7 @@ def load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
 
 
 def load_torch_module(subject: BenchmarkSubject) -> Any:
-    """The module behind a checkpoint, fused as its deploy form, or a timm model; channels last, which is faster."""
+    """Load a checkpoint with folded BatchNorms, or a timm model; channels last is faster."""
     import torch
 
     from shvit_mobile.bench.timm_models import create_timm_module

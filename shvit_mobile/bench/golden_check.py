@@ -1,4 +1,4 @@
-"""An artifact against its goldens, as the phone apps do it: preprocessing apart from inference."""
+"""Checks an artifact against its goldens as the phone apps do: preprocessing and inference separately."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shvit_mobile.runtimes.runner import Runner
 
 
 def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:
-    """What comes of the artifact's goldens here: of their pictures our own pixels, of their pixels the runner's logits.
+    """Compare the pixels of the golden images and the logits for the golden pixels with the stored ones.
 
     Args:
-        artifact: with its goldens beside it.
-        runner: what is to answer; of this artifact, or of one that should do as well.
+        artifact: An artifact with its goldens.
+        runner: The loaded artifact, or one that should return the same logits.
 
     Raises:
-        BadArtifact: the goldens are missing, were changed, are another artifact's, or of another size or other classes.
+        BadArtifact: If the goldens are missing, changed, of another artifact, or of another size or other classes.
     """
     goldens, folder = read_goldens(artifact), get_goldens_path(artifact.path)
     stored = [read_stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
@@ -38,16 +38,16 @@ def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:
 def build_golden_check(
     goldens: Goldens, pixels_difference: float, expected: NDArray[np.float32], logits: NDArray[np.float32]
 ) -> GoldenCheck:
-    """The check, of what was found.
+    """Build the check from the differences.
 
     Args:
-        goldens: with the tolerances.
-        pixels_difference: of the worst picture, in steps of 0 to 255.
-        expected: the goldens' logits, shape (images, classes).
-        logits: what came here, of the same shape.
+        goldens: The goldens, with their tolerances.
+        pixels_difference: The mean difference of the worst image, in steps of 0 to 255.
+        expected: The goldens' logits, shape (images, classes).
+        logits: The artifact's logits, same shape.
     """
     if not np.isfinite(logits).all():
-        raise BadArtifact("The artifact gives logits that are not finite.", why="Its goldens are.")
+        raise BadArtifact("The artifact's logits are not finite.", why="Its goldens are finite.")
     largest = float(np.abs(logits - expected).max())
     return GoldenCheck(
         images=len(goldens.images),
@@ -62,10 +62,10 @@ def build_golden_check(
 
 
 def read_stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The pixels in a file of the goldens: uint8, shape (height, width, 3).
+    """Read the pixels of a golden: uint8, shape (height, width, 3).
 
     Raises:
-        BadArtifact: they are not as many as `preprocessing` makes.
+        BadArtifact: If their number is wrong.
     """
     shape = (*preprocessing.size, 3)
     flat = np.fromfile(folder / image.pixels, np.uint8)
@@ -75,15 +75,14 @@ def read_stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preproce
 
 
 def compute_mean_difference(own: NDArray[np.uint8], stored: NDArray[np.uint8]) -> float:
-    """The mean absolute difference of some pixels, in steps of 0 to 255."""
+    """Compute the mean absolute difference of pixels, in steps of 0 to 255."""
     return float(np.abs(own.astype(np.int16) - stored).mean())
 
 
 def format_golden_check(check: GoldenCheck) -> str:
-    """The check in a line: what is off, if anything is."""
+    """Return the check in one line."""
     pixels = "equal" if check.pixels_difference == 0 else f"{check.pixels_difference:.2g} of 255 apart on average"
-    marks = [("pixels", pixels, check.preprocessing_passed)]
-    largest = f"largest difference {check.largest_difference:.2g} of {check.tolerance:.2g} allowed"
-    marks.append(("logits", largest, check.inference_passed))
-    told = "; ".join(f"{name} {words}{'' if passed else ' (failed)'}" for name, words, passed in marks)
-    return f"{told}; the same class on {check.same_class} of {check.images}"
+    logits = f"largest difference {check.largest_difference:.2g} of {check.tolerance:.2g} allowed"
+    parts = (("pixels", pixels, check.preprocessing_passed), ("logits", logits, check.inference_passed))
+    text = "; ".join(f"{name} {words}{'' if passed else ' (failed)'}" for name, words, passed in parts)
+    return f"{text}; the same class on {check.same_class} of {check.images}"

@@ -1,4 +1,4 @@
-"""This machine, in words."""
+"""Describes this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shvit_mobile.processes import count_processors
 
 
 def describe_host() -> DeviceInfo:
-    """The machine that this process runs on."""
+    """Describe the machine of this process."""
     return DeviceInfo(
         kind="host",
         model=read_processor_name(),
@@ -22,12 +22,12 @@ def describe_host() -> DeviceInfo:
 
 
 def read_processor_name() -> str:
-    """The processor's name, as the system tells it, or its architecture."""
+    """Return the name of the processor, or its architecture if the system does not tell."""
     try:
-        told = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 

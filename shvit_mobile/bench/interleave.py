@@ -1,13 +1,13 @@
-"""The race: contestants take turns in random order, round after round, each in a process of its own.
+"""Times contestants in turns, in random order in each round, each in its own process.
 
-Interleaved, because a machine is faster in one minute than in the next: what slows a round slows all of it, and ratios
-taken within rounds do not see it.
+A machine is faster in one minute than in the next. What slows a round slows all contestants in it, so that it cancels
+in the ratios within rounds.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -17,14 +17,13 @@ from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
 from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceResult, Roofline
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
-from shvit_mobile.errors import BenchmarkFailed, InvalidConfig, ToolMissing
-
-ProgressCallback = Callable[[int, int], None]
+from shvit_mobile.errors import BenchmarkFailed, InvalidValue, MissingParameter, ToolMissing
+from shvit_mobile.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
 class TimedRun:
-    """What came of one contestant: how it loaded, and its samples in milliseconds, a list a round."""
+    """One contestant's load metrics, and its samples in milliseconds by round."""
 
     subject: BenchmarkSubject
     load_metrics: LoadMetrics
@@ -32,7 +31,7 @@ class TimedRun:
 
     @property
     def round_medians(self) -> list[float]:
-        """The median of each round."""
+        """Median of each round."""
         return [median(samples) for samples in self.rounds]
 
     @property
@@ -42,7 +41,7 @@ class TimedRun:
 
 @dataclass(frozen=True)
 class InterleavedRuns:
-    """Who ran, and who could not, each with the reason."""
+    """The contestants that ran, and those that could not, each with the reason."""
 
     runs: tuple[TimedRun, ...]
     skipped: tuple[tuple[BenchmarkSubject, str], ...]
@@ -55,25 +54,29 @@ def run_interleaved(
     optional: frozenset[str] = frozenset(),
     progress: ProgressCallback | None = None,
 ) -> InterleavedRuns:
-    """Loads all contestants and lets them take turns.
+    """Load all contestants and time them in turns.
 
     Args:
-        subjects: with different names; the first is the one that others are compared with.
-        settings: threads, rounds and the like.
-        optional: names of those that may be absent, where their engine is not installed or refuses them.
-        progress: called with the number of rounds done and their total.
+        subjects: Contestants with unique names; the others are compared with the first.
+        settings: Threads, rounds and so on.
+        optional: Names of contestants that may be absent, if their engine is not installed or rejects them.
+        progress: Called with the rounds done and all rounds.
 
     Raises:
-        ToolMissing: the engine of one that is not optional is not installed.
-        BenchmarkFailed: one that is not optional did not load, or one failed under way.
-        InvalidConfig: two have the same name, or there is none; no number of threads is given.
+        ToolMissing: If the engine of a required contestant is not installed.
+        BenchmarkFailed: If a required contestant does not load, or a contestant fails later.
+        InvalidValue: If two contestants have the same name.
+        MissingParameter: If there is no contestant, or no number of threads.
     """
     names = [subject.name for subject in subjects]
-    if not names or len(set(names)) < len(names):
-        twice = next((name for name in names if names.count(name) > 1), None)
-        raise InvalidConfig(f"{twice} is given twice." if twice else "There is nothing to benchmark.")
+    if not names:
+        raise MissingParameter("There is nothing to benchmark.", parameter="subjects")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidValue(f"{duplicate} is given twice.", parameter="subjects")
     if settings.threads is None:
-        raise InvalidConfig("A race needs a number of threads.", why="Each engine on its own would choose another one.")
+        raise MissingParameter(
+            "`threads` is missing.", why="Each engine would choose another number.", parameter="threads"
+        )
     absent: list[tuple[BenchmarkSubject, str]] = []
     with ExitStack() as stack:
         workers = []
@@ -94,12 +97,12 @@ def run_interleaved(
 def time_rounds(
     workers: Sequence[BenchmarkWorker], settings: BenchmarkSettings, progress: ProgressCallback | None
 ) -> dict[str, list[tuple[float, ...]]]:
-    """The samples of each round by name."""
+    """Return the samples of each round by name."""
     generator = random.Random(settings.seed)
     samples: dict[str, list[tuple[float, ...]]] = {worker.subject.name: [] for worker in workers}
     for done in range(settings.rounds):
         for worker in generator.sample(list(workers), len(workers)):
-            # The one before has filled the caches with its own weights.
+            # The previous contestant has filled the caches with its own weights.
             worker.run(settings.warm_up)
             samples[worker.subject.name].append(tuple(worker.run(settings.iterations)))
         if progress:
@@ -108,7 +111,7 @@ def time_rounds(
 
 
 def find_rooflines(runs: Sequence[TimedRun]) -> dict[str, Roofline]:
-    """The best of some products of matrices for each precision."""
+    """Return the fastest matrix product of each precision."""
     best: dict[str, Roofline] = {}
     for run in runs:
         gops = compute_gops(run.subject.macs or 0, summarize_latency(run.samples).p50)
@@ -120,7 +123,7 @@ def find_rooflines(runs: Sequence[TimedRun]) -> dict[str, Roofline]:
 def build_results(
     runs: Sequence[TimedRun], settings: BenchmarkSettings, roofs: dict[str, Roofline]
 ) -> tuple[DeviceResult, ...]:
-    """The runs as the report has them, each compared with the first."""
+    """Return the results for the report, each compared with the first."""
     return tuple(build_result(run, runs[0], settings, roofs) for run in runs)
 
 
@@ -129,7 +132,7 @@ def build_result(
 ) -> DeviceResult:
     subject, latency = run.subject, summarize_latency(run.samples)
     roof = roofs.get(select_roofline_precision(subject.precision))
-    reached = compute_gops(settings.batch * (subject.macs or 0), latency.p50)
+    gops = compute_gops(settings.batch * (subject.macs or 0), latency.p50)
     return DeviceResult(
         name=subject.name,
         engine=subject.engine,
@@ -144,16 +147,16 @@ def build_result(
         running_memory_bytes=run.load_metrics.running_bytes,
         size_bytes=measure_file_size(subject.source),
         macs=subject.macs,
-        roof_share=reached / roof.gops if roof and subject.macs else None,
+        roof_share=gops / roof.gops if roof and subject.macs else None,
         drift=subject.drift,
     )
 
 
 def select_roofline_precision(precision: str) -> str:
-    """Whose roof counts: that of int8 where activations are int8, else that of fp32."""
+    """Return the precision of the roofline: int8 if activations are int8, else fp32."""
     return "int8" if precision in INT8_ARITHMETIC else "fp32"
 
 
 def compute_gops(macs: int, milliseconds: float) -> float:
-    """Billions of operations a second, two a multiply-add."""
+    """Return billions of operations per second, two per multiply-add."""
     return 2 * macs / milliseconds / 1e6

@@ -1,4 +1,4 @@
-"""How much arithmetic a model does."""
+"""Counts the multiply-adds of a model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-adds of convolutions, linear layers and matrix products for one input of `shape`.
+    """Count the multiply-adds of convolutions, linear layers and matrix products for one input of `shape`.
 
-    Counted on PyTorch's meta device: nothing is computed. What is done element by element does not count.
+    It runs on PyTorch's meta device, which computes nothing. Element-wise operations do not count.
     """
     counted = deepcopy(module).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -1,7 +1,7 @@
-"""The roofs of this machine: the most arithmetic a second that the installed libraries reach, in fp32 and in int8.
+"""Measures the rooflines of this machine: the peak throughput of the installed libraries in fp32 and in int8.
 
-A product of square matrices that fit the cache, by each library that has one. It is no bound in principle, only the
-best of what is installed; shares of it are said with its name beside them.
+Each library multiplies square matrices that fit the cache. The fastest is not a hard limit, only the best of what is
+installed; reports name it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MACS = SIDE**3
 
 
 def build_roofline_subjects(folder: Path) -> list[BenchmarkSubject]:
-    """Products of matrices as contestants; their files are written into `folder`."""
+    """Return matrix products as contestants; their files are written into `folder`."""
     subjects = [
         create_matmul_subject("ONNX Runtime MatMul", "fp32", write_matmul_onnx(folder / "matmul.onnx", int8=False)),
         create_matmul_subject(
@@ -54,7 +54,7 @@ def create_matmul_subject(name: str, precision: str, path: Path) -> BenchmarkSub
 
 
 def write_matmul_onnx(path: Path, *, int8: bool) -> Path:
-    """A product with a constant matrix; in int8 both sides and the result are 8-bit integers."""
+    """Write a product with a constant matrix; in int8 both sides and the result are 8-bit integers."""
     generator = np.random.default_rng(0)
     side = helper.make_tensor_value_info
     if int8:
@@ -77,7 +77,7 @@ def write_matmul_onnx(path: Path, *, int8: bool) -> Path:
 
 
 def write_linear_program(path: Path, precision: str) -> Path:
-    """A linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
+    """Write a linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
     from shvit_mobile.bench.stock import quantize_with_xnnpack
     from shvit_mobile.targets.executorch import lower_to_program
 

@@ -1,4 +1,4 @@
-"""What is said of latencies: percentiles by one rule, and a ratio with its interval."""
+"""Computes percentiles of latencies, and ratios and medians with their intervals."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CONFIDENCE = 0.95
 
 
 class MedianEstimate(Contract):
-    """The typical round of a run, in milliseconds.
+    """The median round of a run, in milliseconds.
 
     Attributes:
-        value: the median of the medians of its rounds.
-        low, high: the interval that holds it; None where there are too few rounds for one.
-        rounds: how many there were.
+        value: The median of the medians of its rounds.
+        low, high: The interval of the median; None with too few rounds.
+        rounds: The number of rounds.
     """
 
     value: Milliseconds
@@ -31,18 +31,18 @@ class MedianEstimate(Contract):
 
 
 def summarize_latency(samples: Sequence[float]) -> LatencySummary:
-    """The summary of at least one sample, in milliseconds."""
+    """Summarize at least one sample, in milliseconds."""
     p50, p90, p95, p99 = (compute_percentile(samples, share) for share in (50, 90, 95, 99))
     return LatencySummary(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
 
 
 def compute_percentile(samples: Sequence[float], share: float) -> float:
-    """The percentile by linear interpolation between the two samples around it, NumPy's default and R's type 7.
+    """Compute a percentile by linear interpolation between two samples, as NumPy does by default (R's type 7).
 
-    The apps on the phone compute the same: `schemas/vectors/percentiles.json` holds cases for every language.
+    The phone apps compute the same: `schemas/vectors/percentiles.json` has cases for every language.
 
     Raises:
-        ValueError: there are no samples, or `share` is not in 0 to 100.
+        ValueError: If there are no samples, or `share` is not in 0 to 100.
     """
     if not samples or not 0 <= share <= 100:
         raise ValueError(f"no {share}th percentile of {len(samples)} samples")
@@ -54,17 +54,17 @@ def compute_percentile(samples: Sequence[float], share: float) -> float:
 
 
 def compute_speed_ratio(first: Sequence[float], this: Sequence[float]) -> SpeedRatio:
-    """The speed of `this` over that of `first`, from their latencies in the same rounds.
+    """Compute the speed of `this` relative to `first`, from their latencies in the same rounds.
 
-    Rounds are paired, so that what slows the whole machine for a moment slows both and cancels. The interval is that of
-    the sign test: it assumes nothing of the distribution but that rounds are independent. The app for Android computes
-    the same: `schemas/vectors/ratios.json` holds cases for every language.
+    Rounds are paired, so that a slow moment of the machine cancels. The interval is that of the sign test, which only
+    assumes that rounds are independent. The Android app computes the same: `schemas/vectors/ratios.json` has cases for
+    every language.
 
     Args:
-        first, this: one latency a round, in the same order; above 0.
+        first, this: One latency per round, in the same order, above 0.
 
     Raises:
-        ValueError: there are no rounds, or not as many of one as of the other.
+        ValueError: If there are no rounds, or the numbers of rounds differ.
     """
     if not first or len(first) != len(this):
         raise ValueError(f"{len(first)} rounds beside {len(this)}")
@@ -76,20 +76,19 @@ def compute_speed_ratio(first: Sequence[float], this: Sequence[float]) -> SpeedR
 
 
 def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> MedianEstimate:
-    """The median of the rounds' medians, and its interval.
+    """Estimate the median of the rounds' medians, with its interval.
 
-    Inferences of one round follow each other within milliseconds and share what the machine was like, so that a hundred
-    of them tell hardly more of the next round than ten do. A round therefore counts once, by its median. The interval
-    is that of the sign test, from order statistics; it assumes nothing of the distribution but that rounds are
-    independent draws of it. Source: W. R. Thompson, On confidence ranges for the median and other expectation
+    Inferences of one round follow each other within milliseconds under the same conditions. A round therefore counts
+    once, by its median. The interval is that of the sign test, from order statistics; it only assumes that rounds are
+    independent. Source: W. R. Thompson, On confidence ranges for the median and other expectation
     distributions for populations of unknown distribution form, Annals of Mathematical Statistics 7 (1936) 122-128.
 
     Args:
-        rounds: samples of each round; empty ones do not count.
-        confidence: of the interval, 0 to 1.
+        rounds: Samples of each round; empty ones do not count.
+        confidence: The confidence of the interval, 0 to 1 (default: 0.95).
 
     Raises:
-        ValueError: there are no samples.
+        ValueError: If there are no samples.
     """
     ordered = sorted(median(samples) for samples in rounds if samples)
     if not ordered:
@@ -100,10 +99,9 @@ def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFI
 
 
 def find_interval_rank(count: int, confidence: float = CONFIDENCE) -> int:
-    """The k for which the k-th smallest and k-th largest of `count` values enclose the median with this confidence.
+    """Return the k for which the k-th smallest and k-th largest of `count` values enclose the median.
 
-    The greatest k with P(Binomial(count, 1/2) < k) at most (1 - confidence) / 2, which is 2.5% unless told otherwise; 0
-    where even the extremes are not enough.
+    It is the largest k with P(Binomial(count, 1/2) < k) <= (1 - confidence) / 2; 0 if even the extremes do not.
     """
     tail, weight, k = 0.0, 0.5**count, 0
     while tail + weight <= (1 - confidence) / 2:

@@ -1,7 +1,6 @@
-"""What people get by pointing a stock exporter at the same checkpoint: the peers that an artifact is measured against.
+"""Exports a model with stock exporters and quantizers, as peers of this project's artifacts.
 
-Nothing of this project is in them but the architecture: BatchNorms stay for the exporter to fold, the graph is as the
-model is written, and the quantizers are those of ExecuTorch and ONNX Runtime with their own defaults.
+The peers use the model as it is written: exporters fold BatchNorms themselves, and quantizers keep their defaults.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ def export_stock_peers(
     engines: Sequence[Engine] = (),
     prefix: str = "",
 ) -> list[BenchmarkSubject]:
-    """Every peer of a model that this machine has the engine for; their files are written into `folder`.
+    """Export every peer of a model whose engine is installed.
 
     Args:
-        module: in eval mode, float32.
-        images: normalised, each of shape (1, 3, height, width), to calibrate int8 on; at least one.
-        folder: for the files; it must exist.
-        source: of the module itself, as `Subject.source` of a "torch" engine.
-        batch: images an inference; ExecuTorch takes part with a batch of one only.
-        engines: the only ones wanted; all if empty.
-        prefix: of all names.
+        module: The model, in eval mode and float32.
+        images: At least one normalized image of shape (1, 3, height, width), to calibrate int8.
+        folder: An existing folder for the files.
+        source: The source of the module for "torch" engines, as in `BenchmarkSubject`.
+        batch: Images per inference (default: 1); ExecuTorch only takes a batch of 1.
+        engines: The engines to use (default: all that are installed).
+        prefix: A prefix of all names.
     """
     shape = (batch, *images[0].shape[1:])
     macs = count_macs(module, (1, *shape[1:]))
@@ -105,7 +104,7 @@ def export_executorch_int8(module: nn.Module, images: Sequence[Tensor], folder: 
 
 
 def quantize_with_xnnpack(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
-    """`module` through ExecuTorch's XNNPACKQuantizer: static, a scale a channel, its own observers."""
+    """Quantize with ExecuTorch's XNNPACKQuantizer: static, per channel, with its own observers."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -122,7 +121,7 @@ def quantize_with_xnnpack(module: nn.Module, images: Sequence[Tensor]) -> nn.Mod
 
 
 def export_onnx_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
-    """The model through `torch.onnx.export`, which folds BatchNorms itself; by tracing, which needs nothing further."""
+    """Export with the tracing exporter of `torch.onnx.export`, which folds BatchNorms itself."""
     path = folder / "stock-fp32.onnx"
     with silence_libraries(), torch.no_grad():
         torch.onnx.export(
@@ -138,7 +137,7 @@ def export_onnx_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) ->
 
 
 def quantize_onnx(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
-    """The file through ONNX Runtime's own static quantization: QDQ, a scale a channel."""
+    """Quantize with ONNX Runtime: static, QDQ, per channel."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -161,9 +160,9 @@ def quantize_onnx(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
 
 
 def convert_to_mnn(onnx: Path, bits: int) -> Path:
-    """The file through MNN's converter; with `bits`, its weights are stored in so many.
+    """Convert with MNN's converter; with `bits`, its weights are stored in this number of bits.
 
-    In a process of its own, and past the package's Python wrapper: that installs a telemetry library when imported.
+    It runs in its own process, without the package's Python wrapper, which installs a telemetry library on import.
     """
     path = onnx.with_name(f"stock-{bits}.mnn")
     options = ["-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "peer"]
@@ -175,12 +174,12 @@ def convert_to_mnn(onnx: Path, bits: int) -> Path:
 
 
 def can_export_litert() -> bool:
-    """Whether the converter and the quantizer of LiteRT are here beside its interpreter."""
+    """Return whether the converter and the quantizer of LiteRT are installed."""
     return all(find_spec(module) for module in ("litert_torch", "ai_edge_quantizer"))
 
 
 def export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
-    """The model through LiteRT's own converter for PyTorch."""
+    """Convert with LiteRT's converter for PyTorch."""
     with suppress_output():
         import litert_torch
 
@@ -190,7 +189,7 @@ def export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) 
 
 
 def quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
-    """The file through AI Edge Quantizer's recipe of static int8."""
+    """Quantize with AI Edge Quantizer's recipe for static int8."""
     with suppress_output():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer.quantizer import Quantizer
@@ -199,18 +198,18 @@ def quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
         ((signature, names),) = Interpreter(str(fp32)).get_signature_list().items()
         quantizer, path = Quantizer(str(fp32)), fp32.with_name("stock-int8.tflite")
         quantizer.load_quantization_recipe(static_wi8_ai8())
-        seen = quantizer.calibrate({signature: [{names["inputs"][0]: image.numpy()} for image in images]})
-        quantizer.quantize(seen).export_model(str(path))
+        ranges = quantizer.calibrate({signature: [{names["inputs"][0]: image.numpy()} for image in images]})
+        quantizer.quantize(ranges).export_model(str(path))
     return path
 
 
 @contextmanager
 def suppress_output() -> Iterator[None]:
-    """`silence_libraries`, and nothing on stdout: LiteRT's tools tell their steps there."""
+    """Silence libraries and standard output, where LiteRT's tools log."""
     with silence_libraries(), redirect_stdout(io.StringIO()):
         yield
 
 
 def has_compiler() -> bool:
-    """Whether torch.compile finds a C++ compiler."""
+    """Return whether torch.compile finds a C++ compiler."""
     return any(shutil.which(name) for name in ("g++", "clang++", "c++"))

@@ -1,4 +1,4 @@
-"""Models from elsewhere, to be measured through the same path: any of timm's, with random weights."""
+"""Creates timm models with random weights as peers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from shvit_mobile.errors import InvalidConfig, ToolMissing
+from shvit_mobile.errors import InvalidValue, ToolMissing
 
 
 @dataclass(frozen=True)
 class TimmModel:
-    """A model and the size of image it is made for."""
+    """A model and its default input size."""
 
     name: str
     module: nn.Module
@@ -19,13 +19,13 @@ class TimmModel:
 
 
 def create_timm_model(name: str) -> TimmModel:
-    """A timm model by its name, reparameterised where it can be, in eval mode.
+    """Create a timm model by its name, reparameterized if possible, in eval mode.
 
-    Weights are random: what they are does not change how long a network takes.
+    Weights are random, which does not affect latency.
 
     Raises:
-        ToolMissing: timm is not installed.
-        InvalidConfig: timm knows no such model.
+        ToolMissing: If timm is not installed.
+        InvalidValue: If timm has no such model.
     """
     module = create_timm_module(name)
     _, height, width = module.default_cfg["input_size"]  # type: ignore[index]
@@ -33,16 +33,17 @@ def create_timm_model(name: str) -> TimmModel:
 
 
 def create_timm_module(name: str) -> nn.Module:
-    """As `create_timm_model`, the module alone."""
+    """Create the module of `create_timm_model`."""
     try:
         import timm
         from timm.utils.model import reparameterize_model
     except ImportError:
         raise ToolMissing(
-            "timm is not installed.", why="--models measures its models.", hint="pip install 'shvit-mobile[models]'"
+            "timm is not installed.", why="`models` names its models.", hint="pip install 'shvit-mobile[models]'"
         ) from None
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise InvalidConfig(f"timm knows no model '{name}'.", hint=f"Near it: {', '.join(near)}." if near else "")
+        hint = f"Similar: {', '.join(near)}." if near else ""
+        raise InvalidValue(f"timm has no model '{name}'.", hint=hint, parameter="models")
     module: nn.Module = reparameterize_model(timm.create_model(name, pretrained=False).eval())
     return module

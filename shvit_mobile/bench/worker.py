@@ -1,4 +1,4 @@
-"""A process of its own for each contestant: pinned, measured from its birth, and idle while others run."""
+"""Runs each contestant in its own process: pinned, measured from the start, and idle while others run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from typing import Self
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
 
+STDERR = 2
 PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
 class LoadMetrics:
-    """What loading took.
+    """Time and memory of loading.
 
     Attributes:
-        load_ms: from the file to a program that is ready.
-        first_ms: the first inference.
-        peak_bytes: what the process grew by, at most, while it loaded and ran the first inference; None where the
-            system does not tell.
-        running_bytes: the same during an inference once it is loaded.
+        load_ms: From the file to a loaded program.
+        first_ms: The first inference.
+        peak_bytes: The peak growth of the process during loading and the first inference; None if unknown.
+        running_bytes: The peak growth during a later inference.
     """
 
     load_ms: float
@@ -40,27 +40,27 @@ class LoadMetrics:
 
 
 class BenchmarkWorker:
-    """A contestant in its process; a context manager that ends it.
+    """A contestant in its process; as a context manager it ends the process.
 
     Attributes:
-        subject: who runs there.
-        loaded: what loading took.
+        subject: The contestant.
+        load_metrics: Time and memory of loading.
     """
 
     subject: BenchmarkSubject
     load_metrics: LoadMetrics
 
     def __init__(self, subject: BenchmarkSubject, *, threads: int, cpus: Sequence[int] = ()) -> None:
-        """Starts the process and loads the subject there.
+        """Start the process and load the subject in it.
 
         Args:
-            subject: the contestant.
-            threads: of its engine.
-            cpus: the only processors it may use; any if empty.
+            subject: The contestant.
+            threads: Threads of its engine.
+            cpus: The processors that it may use (default: all).
 
         Raises:
-            ToolMissing: its engine is not installed here.
-            BenchmarkFailed: it did not load, or its process died.
+            ToolMissing: If its engine is not installed here.
+            BenchmarkFailed: If it does not load, or its process dies.
         """
         self.subject = subject
         context = get_context("spawn")
@@ -75,10 +75,10 @@ class BenchmarkWorker:
         self.load_metrics = answer
 
     def run(self, count: int) -> list[float]:
-        """The milliseconds that each of `count` inferences took.
+        """Return the milliseconds of each of `count` inferences.
 
         Raises:
-            BenchmarkFailed: one of them failed, or the process died.
+            BenchmarkFailed: If one of them fails, or the process dies.
         """
         with suppress(OSError):
             self._pipe.send(count)
@@ -114,7 +114,10 @@ class BenchmarkWorker:
 
 
 def serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpus: tuple[int, ...]) -> None:
-    """What the process does: load, tell what it took, and run as often as it is told to, until the pipe closes."""
+    """Load the subject, send its load metrics, and run it as often as requested until the pipe closes."""
+    # Engines log to standard error from C++; errors reach the parent through the pipe.
+    with open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), STDERR)
     with suppress(KeyboardInterrupt):
         try:
             if cpus:
@@ -124,14 +127,14 @@ def serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpu
             return
         except ShvitError as reason:
             pipe.send(reason if isinstance(reason, ToolMissing) else BenchmarkFailed(str(reason)))
-        except Exception as reason:  # whatever an engine raises, the parent has to hear of it
+        except Exception as reason:  # an engine may raise anything; the parent reports it
             pipe.send(BenchmarkFailed(f"{subject.name} cannot be run: {type(reason).__name__}: {reason}"))
 
 
 def load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> None:
     from shvit_mobile.bench.engines import import_engine, load_subject
 
-    # Beforehand: what a library takes to be imported is not what a model takes to be loaded.
+    # Importing a library is not part of loading a model.
     import_engine(subject)
     before = reset_peak_memory()
     begun = time.perf_counter()
@@ -161,39 +164,40 @@ def load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> 
 
 
 def pin_process(cpus: Sequence[int]) -> None:
-    """Keeps this process, and all threads it will start, on some processors.
+    """Pin this process and its threads to some processors.
 
     Raises:
-        BenchmarkFailed: there are no such processors, or the system has no way to pin.
+        BenchmarkFailed: If they do not exist, or the system cannot pin processes.
     """
     if not hasattr(os, "sched_setaffinity"):
-        raise BenchmarkFailed("Processes cannot be pinned on this system.", hint="Leave out --cpus.")
+        raise BenchmarkFailed("Processes cannot be pinned on this system.", hint="Leave out `cpus`.", parameter="cpus")
     try:
         os.sched_setaffinity(0, cpus)
     except OSError as reason:
         raise BenchmarkFailed(
             f"Processors {', '.join(map(str, cpus))} cannot be used: {reason.strerror}.",
             hint=f"There are {sorted(os.sched_getaffinity(0))}.",
+            parameter="cpus",
         ) from None
 
 
 def reset_peak_memory() -> int | None:
-    """Bytes of memory that this process holds; from here on its peak is measured anew."""
+    """Return the bytes of memory of this process, and reset its peak."""
     try:
-        PROC_CLEAR_REFS.write_text("5")
+        PROC_CLEAR_REFS.write_text("5", encoding="utf-8")
         return read_status_bytes("VmRSS")
     except OSError:
         return None
 
 
 def measure_memory_growth(before: int | None) -> int | None:
-    """How far the last peak is above `before`, in bytes."""
+    """Return how far the peak is above `before`, in bytes."""
     peak = read_peak_memory()
     return None if before is None or peak is None else max(0, peak - before)
 
 
 def read_peak_memory() -> int | None:
-    """The most memory it has held since `reset_peak_memory`, in bytes."""
+    """Return the peak since `reset_peak_memory`, in bytes."""
     try:
         return read_status_bytes("VmHWM")
     except OSError:
@@ -202,7 +206,7 @@ def read_peak_memory() -> int | None:
 
 
 def read_status_bytes(field: str) -> int:
-    for line in PROC_STATUS.read_text().splitlines():
+    for line in PROC_STATUS.read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return 1024 * int(value.split()[0])

@@ -1,4 +1,4 @@
-"""What changed between a float model and an artifact: which answers, on which pictures, and what that can show."""
+"""Finds the predictions that differ between the float model and an artifact, and the images on which they do."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def find_prediction_changes(
     worst: int = WORST_COUNT,
     max_drop: float | None = None,
 ) -> PredictionChanges:
-    """What changed between the float model and an artifact.
+    """Return the predictions that changed.
 
     Args:
-        compared: what both said.
-        labels: the names of the classes, in the order of the logits.
-        root: the folder that the names of files are told from.
-        worst: how many pictures to show.
-        max_drop: the budget of top-1, in points; `needed` says what it takes to support it, where there are labels.
+        compared: The logits of both models.
+        labels: The class names, in the order of the logits.
+        root: The folder to which file names are relative.
+        worst: How many images to show (default: 12).
+        max_drop: A budget in points of top-1; with labels, `needed` says how many images support it.
     """
     return PredictionChanges(
         artifact=compared.row.artifact,
@@ -54,17 +54,18 @@ def find_prediction_changes(
 def count_confusions(
     float_logits: Logits, logits: Logits, classes: Labels | None, labels: Sequence[str]
 ) -> tuple[Confusion, ...]:
-    """Every change of answer, the most frequent first, then in the order of the classes.
+    """Count the changed predictions, the most frequent first, then in the order of the classes.
 
     Args:
-        float_logits, logits: of the float model and of the artifact, shape (images, classes).
-        classes: the right ones, shape (images,); None where nobody knows them.
-        labels: the names of the classes.
+        float_logits: Logits of the float model, shape (images, classes).
+        logits: Logits of the artifact, same shape.
+        classes: The labels of the images, shape (images,); None if they have none.
+        labels: The class names.
     """
     before, after = float_logits.argmax(1), logits.argmax(1)
-    moved = np.flatnonzero(before != after)
-    counts = Counter((None if classes is None else int(classes[i]), int(before[i]), int(after[i])) for i in moved)
-    ranked = sorted(counts.items(), key=lambda counted: (-counted[1], *(index or 0 for index in counted[0])))
+    changed = np.flatnonzero(before != after)
+    counts = Counter((None if classes is None else int(classes[i]), int(before[i]), int(after[i])) for i in changed)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], *(index or 0 for index in item[0])))
     return tuple(
         Confusion(
             label=None if right is None else labels[right], before=labels[first], after=labels[second], images=count
@@ -76,9 +77,9 @@ def count_confusions(
 def select_worst_images(
     compared: ArtifactComparison, labels: Sequence[str], root: Path, most: int
 ) -> tuple[ChangedImage, ...]:
-    """The pictures with the largest divergence among those whose answer changed, then among the others.
+    """Return the images with the largest KL divergence: those with a changed prediction first.
 
-    Those on which nothing differs at all are left out.
+    Images on which the models do not differ at all are left out.
     """
     kl = compute_kl_divergence(compared.float_logits, compared.logits)
     same = compared.float_logits.argmax(1) == compared.logits.argmax(1)
@@ -91,7 +92,6 @@ def select_worst_images(
 def build_changed_image(
     compared: ArtifactComparison, labels: Sequence[str], root: Path, index: int, kl: float
 ) -> ChangedImage:
-    """One picture, by its place among the logits."""
     file = compared.files[index]
     return ChangedImage(
         file=replace_invalid_utf8(file.relative_to(root).as_posix()),
@@ -104,25 +104,25 @@ def build_changed_image(
 
 
 def build_prediction(logits: NDArray[np.float32], labels: Sequence[str]) -> Prediction:
-    """The choice that one picture's logits make, shape (classes,)."""
+    """Return the predicted class for logits of shape (classes,)."""
     chosen = int(logits.argmax())
     return Prediction(label=labels[chosen], probability=float(np.exp(log_softmax(logits.astype(np.float64))[chosen])))
 
 
 def encode_thumbnail(file: Path) -> str | None:
-    """The upright picture as a JPEG of at most 128 pixels a side, in base64; None where it is gone by now."""
+    """Return the upright image as a JPEG of at most 128 pixels per side, in base64; None if it cannot be read."""
     try:
-        picture = decode_image(file)
+        image = decode_image(file)
     except BadImages:
         return None
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
+    image.save(encoded, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
     return base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 def estimate_needed_images(row: DriftRow, max_drop: float) -> NeededImages | None:
-    """Whether a row's images show a drop within `max_drop` points, and how many would; None without labels."""
+    """Estimate how many images show that the drop is within `max_drop` points; None without labels."""
     if row.mcnemar is None:
         return None
     lost, gained = row.mcnemar.lost, row.mcnemar.gained

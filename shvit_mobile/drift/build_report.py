@@ -68,7 +68,7 @@ def build_drift_report(
 
 
 def describe_images(images: ImageSet, count: int) -> EvaluationImages:
-    """Return the document's description of the images that something was measured on, of which `count` could be read."""
+    """Describe the images of a measurement, of which `count` could be read."""
     return EvaluationImages(
         source=replace_invalid_utf8(images.root.absolute().name),
         count=count,

@@ -1,4 +1,4 @@
-"""Runs an artifact and its float checkpoint on the same pixels, and makes one row of the drift table."""
+"""Runs an artifact and its float checkpoint on the same pixels and measures the drift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidConfig
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ConflictingParameters
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.class_names import format_list
@@ -32,22 +32,22 @@ from shvit_mobile.metrics import (
     find_topk_hits,
     sqnr,
 )
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
 
-ProgressCallback = Callable[[int, int], None]
 LogitsFunction = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class FloatReference:
-    """The float model's answers on some images, kept so that many artifacts can be compared with them.
+    """The float model's logits, with which many artifacts can be compared.
 
     Attributes:
         logits: float32, shape (images, classes).
-        files: the images, in the order of `logits`.
-        preprocessing: how the images became pixels.
-        checkpoint_sha256: of the checkpoint that answered.
+        files: The images, in the order of `logits`.
+        preprocessing: The preprocessing of the images.
+        checkpoint_sha256: The SHA-256 of the float checkpoint.
     """
 
     logits: NDArray[np.float32]
@@ -58,13 +58,13 @@ class FloatReference:
 
 @dataclass(frozen=True)
 class ArtifactComparison:
-    """What an artifact and its float model said to the same images, and the row that comes of it.
+    """The logits of an artifact and of its float model for the same images, and the drift between them.
 
     Attributes:
-        row: the figures.
-        logits, float_logits: the artifact's and the float model's, float32, shape (images, classes).
-        labels: the right classes, int64, shape (images,); None where nobody knows them.
-        files: the images, in the order of the logits.
+        row: The drift.
+        logits, float_logits: Logits of the artifact and of the float model, float32, shape (images, classes).
+        labels: The labels, int64, shape (images,); None if the images have none.
+        files: The images, in the order of the logits.
     """
 
     row: DriftRow
@@ -84,29 +84,28 @@ def compare(
     batch: int = 32,
     progress: ProgressCallback | None = None,
 ) -> DriftRow:
-    """The drift of `artifact` against the float checkpoint it was made from, both run here on the same pixels.
+    """Compare an artifact with the float checkpoint it was exported from, on the same pixels.
 
-    The pixels are made as the artifact's manifest says, once for both. Only logits are kept, so memory does not grow
-    with the size of the images.
+    The artifact's manifest defines the preprocessing for both. Only logits are kept in memory.
 
     Args:
-        artifact: what to prove.
-        trained: the float checkpoint.
-        images: without labels, or opened with the model's: `open_images(path, labels=trained.labels)`.
-        runner: the artifact, already loaded; opened here otherwise.
-        reference: what `compute_float_reference` gave for the same checkpoint, images and preprocessing; saves running the
-            float model again for each of several artifacts.
-        batch: images at a time.
-        progress: told (files done, files in all) after each batch.
+        artifact: The artifact.
+        trained: The float checkpoint.
+        images: Images without labels, or with the model's: `open_images(path, labels=trained.labels)`.
+        runner: The loaded artifact (default: it is loaded here).
+        reference: The result of `compute_float_reference` for the same checkpoint, images and preprocessing; with it,
+            the float model does not run again for each artifact.
+        batch: Images per batch (default: 32).
+        progress: Called with the files done and all files after each batch.
 
     Raises:
-        BadArtifact: it was made from another checkpoint, has other classes, or answers with another shape or with
-            logits that are not finite, or its runtime refuses it.
-        BadCheckpoint: the float model's logits are not finite.
-        BadImages: no image could be decoded, the labels are not of the model's classes, or `reference` is of other
+        BadArtifact: If it was exported from another checkpoint, if its logits have the wrong shape or are not finite,
+            or if its runtime rejects it.
+        BadCheckpoint: If the float model's logits are not finite.
+        BadImages: If no image can be decoded, the labels are not the model's classes, or `reference` contains other
             images.
-        ToolMissing: its runtime is not installed.
-        InvalidConfig: `reference` is of another checkpoint or preprocessing.
+        ToolMissing: If its runtime is not installed.
+        ConflictingParameters: If `reference` is of another checkpoint or preprocessing.
     """
     return compare_with_logits(
         artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress
@@ -123,7 +122,7 @@ def compare_with_logits(
     batch: int = 32,
     progress: ProgressCallback | None = None,
 ) -> ArtifactComparison:
-    """The row that `compare` gives, with the answers behind it; arguments and errors are the same."""
+    """Do the same as `compare`, and return the logits too."""
     check_origin(artifact, trained)
     check_classes(images, artifact, trained)
     preprocessing = artifact.manifest.preprocessing
@@ -163,18 +162,18 @@ def compute_float_reference(
     batch: int = 32,
     progress: ProgressCallback | None = None,
 ) -> FloatReference:
-    """The float model's answers on `images`, for `compare`.
+    """Compute the float model's logits for `compare`.
 
     Args:
-        trained: the float checkpoint.
-        images: with labels, which are not looked at, or without.
-        preprocessing: that of the artifacts to compare; the checkpoint's own otherwise.
-        batch: images at a time.
-        progress: told (files done, files in all) after each batch.
+        trained: The float checkpoint.
+        images: The images; labels are ignored.
+        preprocessing: The preprocessing of the artifacts (default: that of the checkpoint).
+        batch: Images per batch (default: 32).
+        progress: Called with the files done and all files after each batch.
 
     Raises:
-        BadCheckpoint: a logit is not finite.
-        BadImages: no image could be decoded.
+        BadCheckpoint: If a logit is not finite.
+        BadImages: If no image can be decoded.
     """
     preprocessing = preprocessing or trained.preprocessing
     answers = collect_logits([wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
@@ -196,20 +195,20 @@ def build_drift_row(
     artifact_sha256: str | None = None,
     skipped: int = 0,
 ) -> DriftRow:
-    """One row of the drift table from the answers of both models.
+    """Compute the drift row from the logits of both models.
 
     Args:
-        float_logits: the float model's, shape (images, classes).
-        logits: the artifact's, same shape.
-        labels: the right classes, shape (images,); None where nobody knows them.
-        artifact: the artifact's file name.
-        target, precision, how, engine, artifact_sha256, skipped: as in `DriftRow`.
+        float_logits: Logits of the float model, shape (images, classes).
+        logits: Logits of the artifact, same shape.
+        labels: The labels, shape (images,); None if the images have none.
+        artifact: The artifact's file name.
+        target, precision, execution, engine, artifact_sha256, skipped: As in `DriftRow`.
 
     Raises:
-        ShapeMismatch: the shapes differ.
-        BadArtifact: a logit of the artifact is not finite.
-        BadCheckpoint: a logit of the float model is not finite.
-        BadImages: there are no images, or a label is not a class.
+        ShapeMismatch: If the shapes differ.
+        BadArtifact: If a logit of the artifact is not finite.
+        BadCheckpoint: If a logit of the float model is not finite.
+        BadImages: If there are no images, or a label is not a class.
     """
     check_logits(logits, f"The logits of {artifact}", BadArtifact)
     unlabelled = DriftRow(
@@ -230,7 +229,7 @@ def build_drift_row(
 
 
 def add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
-    """`unlabelled` with the figures that need labels; top-5 only where there are more than five classes to choose."""
+    """Return the row with the figures that need labels; top-5 only with more than five classes."""
     float_hits, hits = find_topk_hits(float_logits, labels, 1), find_topk_hits(logits, labels, 1)
     lost = int(np.count_nonzero(float_hits & ~hits))
     gained = int(np.count_nonzero(hits & ~float_hits))
@@ -249,7 +248,7 @@ def add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, lab
 
 @dataclass(frozen=True)
 class CollectedLogits:
-    """What some models said to the same images: `logits` holds one array (images, classes) for each of them."""
+    """The logits of some models for the same images: one array (images, classes) for each model."""
 
     logits: list[NDArray[np.float32]]
     labels: NDArray[np.int64] | None
@@ -264,22 +263,22 @@ def collect_logits(
     batch: int,
     progress: ProgressCallback | None,
 ) -> CollectedLogits:
-    """The answers of all `models` in one pass over `images`; keeps no pixels.
+    """Run all `models` in one pass over `images`.
 
     Raises:
-        BadImages: no image could be decoded.
+        BadImages: If no image can be decoded.
     """
     parts: list[list[NDArray[np.float32]]] = [[] for _ in models]
     labels: list[NDArray[np.int64]] = []
     files: list[Path] = []
     skipped = 0
-    for some in iterate_batches(images, preprocessing, size=batch):
+    for chunk in iterate_batches(images, preprocessing, size=batch):
         for model, part in zip(models, parts, strict=True):
-            part.append(model(some.pixels))
-        if some.labels is not None:
-            labels.append(some.labels)
-        files += some.files
-        skipped += len(some.skipped)
+            part.append(model(chunk.pixels))
+        if chunk.labels is not None:
+            labels.append(chunk.labels)
+        files += chunk.files
+        skipped += len(chunk.skipped)
         if progress is not None:
             progress(len(files) + skipped, len(images))
     return CollectedLogits(
@@ -291,7 +290,7 @@ def collect_logits(
 
 
 def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> LogitsFunction:
-    """The float checkpoint as pixels (images, height, width, 3) to float32 logits (images, classes)."""
+    """Return a function from pixels (images, height, width, 3) to the float model's logits (images, classes)."""
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with use_eval_mode(trained.model), torch.inference_mode():
@@ -303,7 +302,7 @@ def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Log
 
 @contextmanager
 def use_eval_mode(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, and each of its modules back in its own mode afterwards: the model is the caller's."""
+    """Put the model into eval mode inside the context, and restore the mode of each module afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -314,14 +313,14 @@ def use_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
-    """`runner.run`, with answers of another shape than (images, classes) refused at the first batch."""
+    """Return `runner.run` with a check that its logits have the shape (images, classes)."""
     classes = artifact.manifest.model.classes
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits = runner.run(pixels)
         if logits.shape != (len(pixels), classes):
             raise BadArtifact(
-                f"{artifact.path.name} answers {len(pixels)} images with an output of shape {logits.shape}.",
+                f"{artifact.path.name} returns an output of shape {logits.shape} for {len(pixels)} images.",
                 why=f"Its manifest says {classes} classes, so it should be ({len(pixels)}, {classes}).",
                 hint="Export it again.",
             )
@@ -331,57 +330,60 @@ def wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
 
 
 def check_origin(artifact: Artifact, trained: TrainedModel) -> None:
-    """Raises `BadArtifact` where `artifact` was not made from `trained`: its drift from it would mean nothing."""
-    made_from, name = artifact.manifest.model, artifact.path.name
-    if made_from.checkpoint_sha256 != trained.sha256:
+    """Raise `BadArtifact` unless `artifact` was exported from `trained`."""
+    exported_from, name = artifact.manifest.model, artifact.path.name
+    if exported_from.checkpoint_sha256 != trained.sha256:
         raise BadArtifact(
-            f"{name} was made from another checkpoint.",
-            why=f"Its manifest names {made_from.source} with SHA-256 {made_from.checkpoint_sha256[:12]}…; "
+            f"{name} was exported from another checkpoint.",
+            why=f"Its manifest names {exported_from.source} with SHA-256 {exported_from.checkpoint_sha256[:12]}…; "
             f"{trained.source} has {trained.sha256[:12]}….",
-            hint="Give the checkpoint it was made from, or export it again from this one.",
+            hint="Give the checkpoint it was exported from, or export it again from this one.",
         )
-    if made_from.classes != trained.model.config.classes:
+    if exported_from.classes != trained.model.config.classes:
         raise BadArtifact(
-            f"{name} has {made_from.classes} classes, {trained.source} has {trained.model.config.classes}.",
-            why="Their logits cannot be compared one by one.",
+            f"{name} has {exported_from.classes} classes, {trained.source} has {trained.model.config.classes}.",
+            why="Their logits cannot be compared.",
             hint="Export it again from this checkpoint.",
         )
 
 
 def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -> None:
-    """Raises `BadImages` where the labels of `images` are indices into other classes than the model's."""
+    """Raise `BadImages` if the labels of `images` refer to other classes than the model's."""
     if images.labels is None:
         return
     if images.classes and images.classes not in (trained.labels, artifact.manifest.labels):
         raise BadImages(
-            f"The labels of the images are of other classes than the model's: {format_list(images.classes)}.",
-            why=f"The model's: {format_list(trained.labels)}. The same index would mean one class here and another there.",
-            hint="Open the images with the model's labels: open_images(path, labels=trained.labels)",
+            f"The images have other classes than the model: {format_list(images.classes)}.",
+            why=f"The model's: {format_list(trained.labels)}. The same index would mean different classes.",
+            hint="Open the images with the model's labels: open_images(path, labels=trained.labels).",
         )
     check_labels(np.array(images.labels), len(images), trained.model.config.classes)
 
 
 def check_reference(reference: FloatReference, trained: TrainedModel, preprocessing: Preprocessing) -> None:
-    """Raises `InvalidConfig` where `reference` holds the answers of another model, or to other pixels."""
+    """Raise `ConflictingParameters` if `reference` is of another checkpoint or preprocessing."""
     if reference.checkpoint_sha256 != trained.sha256:
-        raise InvalidConfig(
-            "The reference holds the answers of another checkpoint.",
+        raise ConflictingParameters(
+            "`reference` contains the logits of another checkpoint.",
             why=f"Its SHA-256 is {reference.checkpoint_sha256[:12]}…; {trained.source} has {trained.sha256[:12]}….",
-            hint="Make it again: float_reference(trained, images)",
+            hint="Compute it again: compute_float_reference(trained, images).",
+            parameter="reference",
         )
     if reference.preprocessing != preprocessing:
-        raise InvalidConfig(
-            "The reference was made with another preprocessing than the artifact's.",
+        raise ConflictingParameters(
+            "`reference` was computed with another preprocessing than the artifact's.",
             why=f"It is {reference.preprocessing}, the artifact's manifest says {preprocessing}.",
-            hint="Make it again: float_reference(trained, images, preprocessing=artifact.manifest.preprocessing)",
+            hint="Compute it again with `preprocessing=artifact.manifest.preprocessing`.",
+            parameter="reference",
         )
 
 
 def check_same_images(reference: FloatReference, answers: CollectedLogits) -> None:
-    """Raises `BadImages` where the float model answered other files than the artifact, or in another order."""
+    """Raise `BadImages` if the float model saw other images than the artifact, or in another order."""
     if reference.files != answers.files:
         raise BadImages(
-            f"The reference holds {len(reference.files)} images and the artifact saw {len(answers.files)} others.",
-            why="Both models must answer the same images in the same order.",
-            hint="Make it again from these images: float_reference(trained, images)",
+            f"`reference` contains {len(reference.files)} images; the artifact saw {len(answers.files)}, not the same.",
+            why="Both models must see the same images in the same order.",
+            hint="Compute it again from these images: compute_float_reference(trained, images).",
+            parameter="reference",
         )

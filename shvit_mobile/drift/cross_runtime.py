@@ -1,15 +1,16 @@
-"""One program on two instruction sets: its drift on emulated ARM64, and how far that is from its answers here."""
+"""Compares one program on emulated ARM64 with the float model and with the same program on this machine."""
 
 from __future__ import annotations
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.drift.compare import ArtifactComparison, FloatReference, ProgressCallback, compare_with_logits
+from shvit_mobile.drift.compare import ArtifactComparison, FloatReference, compare_with_logits
 from shvit_mobile.drift.intervals import estimate_proportion
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import compare_top1_classes, compute_max_abs_error, sqnr
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes.arm64.cpus import CPU
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 
@@ -25,18 +26,18 @@ def compare_on_arm64(
     processes: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[DriftRow, CrossRuntimeDivergence]:
-    """The drift of an ExecuTorch artifact on emulated ARM64, and how far it is from its answers on this machine.
+    """Run an ExecuTorch artifact on emulated ARM64, and compare it with the float model and with its logits here.
 
     Args:
-        artifact, trained, images, reference, progress: as `compare` takes them.
-        cpu: what to emulate.
-        native: its answers to the same images on this machine.
-        processes: emulated processes at most; one a core if None.
+        artifact, trained, images, reference, progress: As in `compare`.
+        cpu: The CPU to emulate.
+        native: The artifact's logits for the same images on this machine.
+        processes: Emulated processes at most (default: one per core).
 
     Raises:
-        ToolMissing: the emulation is not set up.
-        EmulatorFailed: the program does not run on emulated ARM64.
-        ShvitError: as `compare`.
+        ToolMissing: If the emulator is not installed.
+        EmulatorFailed: If the program does not run on emulated ARM64.
+        ShvitError: As `compare`.
     """
     with ARM64Runner(artifact, cpu, processes=processes) as runner:
         emulated = compare_with_logits(artifact, trained, images, runner=runner, reference=reference, progress=progress)
@@ -44,10 +45,10 @@ def compare_on_arm64(
 
 
 def compare_executions(first: ArtifactComparison, second: ArtifactComparison) -> CrossRuntimeDivergence:
-    """How far `second` is from `first`, the same artifact's answers to the same images.
+    """Compare the logits of one artifact for the same images in two runtimes.
 
     Raises:
-        ShapeMismatch: they answered others.
+        ShapeMismatch: If the numbers of images differ.
     """
     return CrossRuntimeDivergence(
         artifact=first.row.artifact,

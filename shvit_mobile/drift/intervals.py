@@ -1,7 +1,4 @@
-"""What so many images can say: 95% intervals for shares and for a paired difference, and McNemar's exact test.
-
-And the other way round: how many images it takes until an interval lies inside a limit.
-"""
+"""Computes 95% intervals for proportions and paired differences, McNemar's exact test, and the images they need."""
 
 from __future__ import annotations
 
@@ -13,32 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.drift_row import McNemar, ProportionEstimate
-from shvit_mobile.errors import BadImages, InvalidConfig
+from shvit_mobile.errors import BadImages, InvalidValue
 
 Z95 = NormalDist().inv_cdf(0.975)
-# Shares nearer to each other than this are equal: 0.3% of a limit and 3 of 1000 images differ by less.
+# Closer proportions are equal: 0.3% of a limit and 3 of 1000 images differ by less.
 ROUNDING_TOLERANCE = 1e-12
 
 
 def estimate_proportion(hits: NDArray[np.bool_]) -> ProportionEstimate:
-    """The share of `hits`, booleans of shape (images,), with its Wilson interval.
+    """Return the share of `hits`, booleans of shape (images,), with its Wilson interval.
 
     Raises:
-        BadImages: there are no images.
+        BadImages: If there are no images.
     """
     return compute_wilson_interval(int(np.count_nonzero(hits)), len(hits))
 
 
 def compute_wilson_interval(hits: int, images: int) -> ProportionEstimate:
-    """`hits` out of `images` with the 95% score interval, without correction for continuity.
+    """Return `hits` out of `images` with the 95% score interval, without continuity correction.
 
-    It stays inside 0 to 1 and has a width at 0 and at 1, where a normal interval would have none. Source: E. B. Wilson,
+    It stays within 0 to 1 and has a width at 0 and at 1, where a normal interval has none. Source: E. B. Wilson,
     Probable inference, the law of succession, and statistical inference, JASA 22 (1927) 209-212; method 3 of
     R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872.
 
     Raises:
-        BadImages: there are no images.
-        InvalidConfig: `hits` is not in 0 to `images`.
+        BadImages: If there are no images.
+        InvalidValue: If `hits` is not in 0 to `images`.
     """
     check_counts(hits, images=images)
     value = hits / images
@@ -52,7 +49,7 @@ def compute_wilson_interval(hits: int, images: int) -> ProportionEstimate:
 
 
 def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
-    """McNemar's exact conditional test, two-sided.
+    """Compute McNemar's exact conditional test, two-sided.
 
     If neither model were better, each image that only one of them got right would fall to either with probability 1/2.
     The p-value is twice the probability that a binomial (lost + gained, 1/2) is at most the smaller count, and at most
@@ -60,11 +57,11 @@ def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
     220-226.
 
     Args:
-        lost: images that only the float model got right.
-        gained: images that only the artifact got right.
+        lost: Images that only the float model gets right.
+        gained: Images that only the artifact gets right.
 
     Raises:
-        InvalidConfig: a count is negative.
+        InvalidValue: If a count is negative.
     """
     check_counts(lost, gained)
     p_value = min(1.0, 2 * compute_binomial_tail(min(lost, gained), lost + gained))
@@ -72,47 +69,47 @@ def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
 
 
 def compute_drop_interval(lost: int, gained: int, images: int) -> tuple[float, float]:
-    """The 95% interval of the top-1 drop, 100 (lost - gained) / images, in points, from paired answers.
+    """Compute the 95% interval of the top-1 drop, 100 (lost - gained) / images, in points, from paired predictions.
 
     Tango's score interval: all differences that a score test of the paired table does not reject. Unlike Newcombe's it
-    does not depend on how many images both models got right, and unlike a normal interval it has a width when no image
-    was lost or gained. Source: T. Tango, Equivalence test and confidence interval for the difference in proportions for
+    does not depend on how many images both models get right, and unlike a normal interval it has a width if no image
+    is lost or gained. Source: T. Tango, Equivalence test and confidence interval for the difference in proportions for
     the paired-sample design, Statistics in Medicine 17 (1998) 891-908; recommended by M. W. Fagerland, S. Lydersen and
     P. Laake, Statistics in Medicine 33 (2014) 2850-2875.
 
     Args:
-        lost: images that only the float model got right.
-        gained: images that only the artifact got right.
-        images: all images, also those that both got right or wrong.
+        lost: Images that only the float model gets right.
+        gained: Images that only the artifact gets right.
+        images: All images.
 
     Returns:
         (low, high), in -100 to 100; positive is worse than the float model.
 
     Raises:
-        BadImages: there are no images.
-        InvalidConfig: a count is negative, or `lost` + `gained` is above `images`.
+        BadImages: If there are no images.
+        InvalidValue: If a count is negative, or `lost` + `gained` is above `images`.
     """
     check_counts(lost, gained, images=images)
-    # Exchanging the two models turns the sign of the difference, so the lower end is the upper end of the exchange.
+    # Exchanging the two models changes the sign of the difference.
     return -100 * find_upper_difference(gained, lost, images), 100 * find_upper_difference(lost, gained, images)
 
 
 def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) -> int | None:
-    """How many images put the upper end of `compute_drop_interval` at `limit` or below, if the counts grew with them.
+    """Estimate how many images put the upper end of `compute_drop_interval` at `limit` or below.
 
-    An interval ends where the score test begins to reject. At n images it rejects the limit d where
-    n (observed - d)^2 > z^2 v(d), with v the variance of one image, which stays as it is while the shares do; so the
-    answer is z^2 v(d) / (observed - d)^2, rounded up.
+    The counts are assumed to grow with the images. An interval ends where the score test begins to reject. With n
+    images it rejects the limit d if n (observed - d)^2 > z^2 v(d), with v the variance of one image, which does not
+    depend on n; the result is z^2 v(d) / (observed - d)^2, rounded up.
 
     Args:
-        lost, gained, images: as `compute_drop_interval` takes them.
-        limit: points of top-1, -100 to 100.
+        lost, gained, images: As in `compute_drop_interval`.
+        limit: Points of top-1, -100 to 100.
 
     Returns:
-        at least 1; None where the drop observed is at the limit or past it, which more images of the kind only confirm.
+        At least 1; None if the observed drop is at the limit or above it.
 
     Raises:
-        BadImages, InvalidConfig: as `compute_drop_interval`.
+        BadImages, InvalidValue: As `compute_drop_interval`.
     """
     check_counts(lost, gained, images=images)
     return estimate_images_to_reject(
@@ -121,30 +118,30 @@ def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) 
 
 
 def estimate_images_for_proportion(hits: int, images: int, limit: float) -> int | None:
-    """How many images put the lower end of `compute_wilson_interval` at `limit` or above, if the hits grew with them.
+    """Estimate how many images put the lower end of `compute_wilson_interval` at `limit` or above.
 
-    As `estimate_images_for_drop`; the variance of one image under a share p is p (1 - p).
+    As `estimate_images_for_drop`; the variance of one image is p (1 - p) for a proportion p.
 
     Args:
-        hits, images: as `compute_wilson_interval` takes them.
-        limit: a share, 0 to 1.
+        hits, images: As in `compute_wilson_interval`.
+        limit: A share, 0 to 1.
 
     Raises:
-        BadImages, InvalidConfig: as `compute_wilson_interval`.
+        BadImages, InvalidValue: As `compute_wilson_interval`.
     """
     check_counts(hits, images=images)
     return estimate_images_to_reject(-hits / images, -limit, limit * (1 - limit))
 
 
 def estimate_images_to_reject(observed: float, limit: float, variance: float) -> int | None:
-    """The images at which a score test rejects a `limit` above `observed`; `variance` is that of one of them."""
+    """Return the number of images at which a score test rejects `limit`; `variance` is that of one image."""
     if limit - observed < ROUNDING_TOLERANCE:
         return None
     return max(1, ceil(Z95**2 * variance / (observed - limit) ** 2))
 
 
 def find_upper_difference(lost: int, gained: int, images: int) -> float:
-    """The largest difference (lost - gained) / images, in -1 to 1, that Tango's score test at Z95 does not reject."""
+    """Find the largest difference (lost - gained) / images, in -1 to 1, that Tango's score test does not reject."""
     observed = (lost - gained) / images
 
     def accepted(difference: float) -> bool:
@@ -156,9 +153,9 @@ def find_upper_difference(lost: int, gained: int, images: int) -> float:
 
 
 def compute_score_variance(lost: int, gained: int, images: int, difference: float) -> float:
-    """The variance of `lost` - `gained` if the true difference were `difference`.
+    """Compute the variance of `lost` - `gained` under a true difference `difference`.
 
-    Tango's n (2 q + d (1 - d)), where q is the likeliest probability of a gained image given the difference d: the
+    Tango's n (2 q + d (1 - d)), where q is the most likely probability of a gained image given the difference d: the
     larger root of 2 n q^2 + ((2 n - lost + gained) d - lost - gained) q - gained d (1 - d) = 0.
     """
     linear = (2 * images - lost + gained) * difference - lost - gained
@@ -168,7 +165,7 @@ def compute_score_variance(lost: int, gained: int, images: int, difference: floa
 
 
 def find_largest_accepted(accepted: Callable[[float], bool], low: float, high: float) -> float:
-    """The end of the stretch from `low` that is `accepted`, by halving; `high` where all of it is."""
+    """Find by bisection the largest accepted value between `low` and `high`."""
     if accepted(high):
         return high
     for _ in range(60):
@@ -178,10 +175,9 @@ def find_largest_accepted(accepted: Callable[[float], bool], low: float, high: f
 
 
 def compute_binomial_tail(most: int, trials: int) -> float:
-    """The probability that a fair coin falls heads at most `most` times in `trials`.
+    """Compute P(Binomial(trials, 1/2) <= most).
 
-    Summed from the largest term down, each from the one before, until terms vanish: as quick for a million images as
-    for ten, good to about 1e-9 relative there.
+    It is summed from the largest term down until terms vanish; the relative error for a million trials is about 1e-9.
     """
     term = exp(lgamma(trials + 1) - lgamma(most + 1) - lgamma(trials - most + 1) - trials * log(2))
     total = 0.0
@@ -198,7 +194,7 @@ def check_counts(*counts: int, images: int | None = None) -> None:
         raise BadImages("There are no images to compare on.", why="A share needs at least one image.")
     if min(counts) < 0 or (images is not None and sum(counts) > images):
         of = "" if images is None else f" of {images} images"
-        raise InvalidConfig(
+        raise InvalidValue(
             f"{' and '.join(map(str, counts))}{of} is not possible.",
-            why="Counts are at least 0 and at most all images.",
+            why="Counts are at least 0, and together at most the number of images.",
         )

@@ -1,7 +1,7 @@
-"""The ladder: what PyTorch makes of the deploy form and of each recipe, so that a person sees where drift enters.
+"""Simulates the deploy form and each recipe in PyTorch, to show at which step accuracy is lost.
 
-From rung to rung one thing changes: the float model is folded to the deploy form, gets a recipe's numbers, and is then
-lowered to each target. The first two are computed here, without an artifact; their rows say "simulated".
+Each rung of the ladder changes one thing: the float model becomes the deploy form, is quantized by a recipe, and is
+lowered to each target. The first two are simulated here; their execution is "simulated".
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import (
     FloatReference,
     LogitsFunction,
-    ProgressCallback,
     build_drift_row,
     check_reference,
     check_same_images,
@@ -31,25 +30,26 @@ from shvit_mobile.drift.compare import (
 )
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 
-# In which artifacts stand below what is simulated.
+# The order of artifacts, below the simulated rungs.
 TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
 
-# The precisions whose numbers PyTorch can compute; what fp32 and fp16 change is up to the runtime.
+# The precisions that PyTorch can simulate; what fp32 and fp16 change depends on the runtime.
 SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
 
 
 @dataclass(frozen=True)
 class SimulatedRung:
-    """Something that PyTorch computes and no artifact.
+    """A step that PyTorch computes without an artifact.
 
     Attributes:
-        name: for people.
-        preprocessing: how it sees pictures.
-        recipe: whose numbers it computes with; None for the deploy form in float32.
-        overrides: the recipe's overrides, if it has any.
+        name: The name in the table.
+        preprocessing: The preprocessing of images.
+        recipe: The recipe to simulate; None for the deploy form in float32.
+        overrides: The recipe's overrides, if it has any.
     """
 
     name: str
@@ -68,8 +68,8 @@ def list_simulated_rungs(artifacts: Iterable[Artifact]) -> tuple[SimulatedRung, 
         BadRecipe: If a recipe's overrides are not beside its artifact.
     """
     artifacts = list(artifacts)
-    ways = dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts)
-    forms = [SimulatedRung("deploy form", preprocessing) for preprocessing in ways]
+    preprocessings = dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts)
+    forms = [SimulatedRung("deploy form", preprocessing) for preprocessing in preprocessings]
     simulated: list[SimulatedRung] = []
     for artifact in artifacts:
         recipe, preprocessing = artifact.manifest.recipe, artifact.manifest.preprocessing
@@ -80,12 +80,12 @@ def list_simulated_rungs(artifacts: Iterable[Artifact]) -> tuple[SimulatedRung, 
 
 
 def name_simulation(recipe: Recipe) -> str:
-    """What PyTorch does with a recipe."""
+    """Return what PyTorch does with a recipe."""
     return "fake-quant" if recipe.precision in INT8_ARITHMETIC else "rounded"
 
 
 def number_duplicates(rungs: Sequence[SimulatedRung]) -> list[SimulatedRung]:
-    """The rungs, the second and later ones of a name with their number."""
+    """Return the rungs, with a number after the second and later ones of a name."""
     names = [rung.name for rung in rungs]
     before = [names[:place].count(name) for place, name in enumerate(names)]
     return [
@@ -103,20 +103,20 @@ def compare_simulated_rung(
     batch: int = 32,
     progress: ProgressCallback | None = None,
 ) -> DriftRow:
-    """The drift of a rung against the float model, on the same images.
+    """Compare a rung with the float model on the same images.
 
     Args:
-        rung: one of `list_simulated_rungs`.
-        trained: the float checkpoint.
-        images: as `compare` takes them.
-        reference: the float model's answers to them.
-        batch: images at a time; the graph of int8 takes them one by one all the same.
-        progress: told (files done, files in all) after each batch.
+        rung: One of `list_simulated_rungs`.
+        trained: The float checkpoint.
+        images: As in `compare`.
+        reference: The float model's logits for them.
+        batch: Images per batch (default: 32); the int8 graph takes them one by one.
+        progress: Called with the files done and all files after each batch.
 
     Raises:
-        BadRecipe: the recipe is of another model.
-        ProofFailed: the deploy form is not equal to the float model.
-        BadImages, InvalidConfig: as `compare`.
+        BadRecipe: If the recipe is of another model.
+        VerificationFailed: If the deploy form is not equal to the float model.
+        BadImages, ConflictingParameters: As `compare`.
     """
     check_reference(reference, trained, rung.preprocessing)
     deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
@@ -139,13 +139,13 @@ def compare_simulated_rung(
 def build_simulation(
     deployed: DeployForm, recipe: Recipe | None, overrides: ParameterOverrides | None = None
 ) -> LogitsFunction:
-    """Pixels (images, height, width, 3) to float32 logits (images, classes), as a recipe would have it, in PyTorch.
+    """Return a function from pixels (images, height, width, 3) to logits (images, classes) that simulates a recipe.
 
-    int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e`); a recipe of small
-    weights computes in float32 with what is left of them.
+    int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e_graph`); a recipe that
+    compresses weights only computes in float32 with the compressed weights.
 
     Raises:
-        BadRecipe: the recipe is of another model.
+        BadRecipe: If the recipe is of another model.
     """
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
         return build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
@@ -154,21 +154,19 @@ def build_simulation(
 
 
 def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
-    """The quantized graph, which takes one image at a time."""
+    """Return the quantized graph, which takes one image at a time."""
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
     graph = build_quantized_graph(deployed, recipe)
 
     @torch.inference_mode()
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = torch.cat(
-            [graph(image[None]) for image in deployed.prepare(pixels)]
-        ).numpy()
+        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in deployed.prepare(pixels)]).numpy()
         return logits
 
     return answer
 
 
 def sort_by_target(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """The artifacts by target, in the order of the ladder; those of one target in the order they were given."""
+    """Sort artifacts by target, in the order of the ladder."""
     return sorted(artifacts, key=lambda artifact: TARGET_ORDER.index(artifact.manifest.target))

@@ -1,14 +1,13 @@
-"""Whether fp16 holds a model: the largest and smallest magnitude of every intermediate value, and what went silent.
+"""Measures the range of every intermediate value and finds those that overflow or vanish in fp16.
 
-fp16 overflows without a word. Where the square inside an attention's norm becomes infinite, the branch becomes x / inf,
-which is zero and no NaN: attention is dead, the residual stream goes on, and the logits look like logits. Only the
-values themselves show it, so each is seen twice: computed in float32, for the magnitude it should have, and rounded to
-fp16 on its way, for what becomes of it.
+fp16 overflows without an error. If the square inside a norm becomes infinite, the branch becomes x / inf, which is zero
+and not NaN: attention has no effect, and the logits look normal. Only the values themselves show it. Each is therefore
+computed twice: in float32, and rounded to fp16 at every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, log2
 
@@ -25,64 +24,62 @@ from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.drift.layer_drift import iterate_single_images
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes.probes.protocols import ActivationObserver, ObservedValue
 from shvit_mobile.runtimes.probes.registry import open_activation_observer
 
-ProgressCallback = Callable[[int, int], None]
-
-# fp16's largest number, its smallest with all its digits, and below what it rounds to zero (IEEE 754, binary16).
+# The largest number of fp16, its smallest normal number, and the limit below which it rounds to zero (IEEE 754).
 FP16_MAX, FP16_MIN_NORMAL, FP16_ZERO_LIMIT = 65504.0, 2.0**-14, 2.0**-25
-# A value is silent where less than this share of its size is left. Values of a few elements are not judged: those may
-# be near zero by chance.
+# A value is silent if less than this share of its magnitude remains. Values of few elements may be near zero by chance.
 SILENT_SHARE, MIN_ELEMENTS = 1e-3, 16
 
 
 def measure_ranges(
     artifact: Artifact, trained: TrainedModel, images: ImageSet, *, progress: ProgressCallback | None = None
 ) -> RangeReport:
-    """The range of every float value of `artifact` over `images`, held against fp16.
+    """Measure the range of every float value of `artifact` over `images`, and compare it with the range of fp16.
 
-    A Core ML program is run by the reference executor. An artifact for another target computes in float32 or int8 and
-    has nothing to overflow; of it the report is on the float model in its deploy form, with fp16's roundings.
+    The reference executor runs a Core ML program. Artifacts for other targets compute in float32 or int8, which do not
+    overflow; for them the report describes the float model in its deploy form, rounded to fp16.
 
     Args:
-        artifact: what to look into.
-        trained: the checkpoint it was made from.
-        images: the more the better, since the largest counts.
-        progress: told (files done, files in all).
+        artifact: The artifact.
+        trained: The checkpoint from which it was exported.
+        images: The images; more images find larger values.
+        progress: Called with the files done and all files.
 
     Raises:
-        BadArtifact: it was made from another checkpoint, is damaged, or its layers are not the checkpoint's.
-        BadImages: no image could be decoded.
+        BadArtifact: If it was exported from another checkpoint, is damaged, or its layers are not the checkpoint's.
+        BadImages: If no image can be decoded.
     """
     check_origin(artifact, trained)
     deployed = to_deploy_form(trained, normalise=artifact.manifest.input.values == "pixels")
-    watch = open_activation_observer(artifact, deployed, tuple(find_comparison_points(deployed.module)))
+    observer = open_activation_observer(artifact, deployed, tuple(find_comparison_points(deployed.module)))
     known: dict[ObservedValue, RangeAccumulator] = {}
-    seen = 0
+    count = 0
     for image in iterate_single_images(images, artifact.manifest.preprocessing, progress):
-        observe_image(watch, image, known)
-        seen += 1
+        observe_image(observer, image, known)
+        count += 1
     in_order = [extent.to_value_range(value) for value, extent in known.items()]
     return RangeReport(
         artifact=artifact.path.name,
-        engine=watch.engine,
-        computes_in_half=watch.computes_in_fp16,
-        images=seen,
+        engine=observer.engine,
+        computes_in_half=observer.computes_in_fp16,
+        images=count,
         values=tuple(sorted(in_order, key=lambda row: -row.largest)),
         flags=(
             *describe_overflows(in_order),
-            *describe_non_finite(in_order, seen),
-            *describe_silent_layers(in_order, seen),
+            *describe_non_finite(in_order, count),
+            *describe_silent_layers(in_order, count),
         ),
         notes=(*describe_large_sums(in_order), *describe_subnormals(in_order)),
     )
 
 
 def observe_image(
-    watch: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]
+    observer: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]
 ) -> None:
-    """One image more: in float32, then in fp16, held against the first."""
+    """Add one image: its values in float32, then in fp16."""
     sizes: dict[ObservedValue, float] = {}
 
     def exact(value: ObservedValue, tensor: Tensor) -> None:
@@ -98,13 +95,13 @@ def observe_image(
         elif sizes.get(value, 0.0) >= FP16_MIN_NORMAL and compute_rms(tensor) < SILENT_SHARE * sizes[value]:
             known[value].silent += 1
 
-    watch.run(image, exact, round_to_fp16=False)
-    watch.run(image, half, round_to_fp16=True)
+    observer.run(image, exact, round_to_fp16=False)
+    observer.run(image, half, round_to_fp16=True)
 
 
 @dataclass
 class RangeAccumulator:
-    """A value as images widen it."""
+    """The range of a value over images."""
 
     size: int = 0
     largest: float = 0.0
@@ -119,10 +116,10 @@ class RangeAccumulator:
         magnitudes, self.size = tensor.abs(), tensor.numel()
         peak = float(magnitudes.max())
         self.largest, self.smallest_peak = max(self.largest, peak), min(self.smallest_peak, peak)
-        there = magnitudes > 0
-        self.elements += int(there.sum())
-        self.subnormal += int((there & (magnitudes < FP16_MIN_NORMAL)).sum())
-        self.vanished += int((there & (magnitudes < FP16_ZERO_LIMIT)).sum())
+        nonzero = magnitudes > 0
+        self.elements += int(nonzero.sum())
+        self.subnormal += int((nonzero & (magnitudes < FP16_MIN_NORMAL)).sum())
+        self.vanished += int((nonzero & (magnitudes < FP16_ZERO_LIMIT)).sum())
 
     def to_value_range(self, value: ObservedValue) -> ValueRange:
         return ValueRange(
@@ -146,7 +143,7 @@ def compute_rms(tensor: Tensor) -> float:
 
 
 def describe_overflows(rows: Sequence[ValueRange]) -> list[str]:
-    """A sentence for each layer that has values, or squares within a norm, past fp16's largest number."""
+    """Describe each layer with values, or squares inside a norm, above the largest number of fp16."""
     outputs = [row for row in rows if row.part is None and row.largest > FP16_MAX]
     squares = [row for row in rows if row.part == "squares" and row.largest > FP16_MAX]
     return [
@@ -154,61 +151,60 @@ def describe_overflows(rows: Sequence[ValueRange]) -> list[str]:
         for row in select_largest_by_layer(outputs)
     ] + [
         f"{row.layer}: the squares inside {row.operator} reach {row.largest:.3g}, {row.largest / FP16_MAX:.2g} times "
-        "what fp16 holds. A kernel that squares in fp16 overflows there and its result becomes zero; whether a device "
-        "has such a kernel, only that device tells."
+        "what fp16 holds. A kernel that squares in fp16 overflows and returns zero; run it on the device to know."
         for row in select_largest_by_layer(squares)
     ]
 
 
 def describe_non_finite(rows: Sequence[ValueRange], images: int) -> list[str]:
-    """A sentence on the first value that is infinite or NaN in fp16, in the order of the data."""
-    found = [row for row in rows if row.not_finite]
-    if not found:
+    """Describe the first value that is infinite or NaN in fp16."""
+    broken = [row for row in rows if row.not_finite]
+    if not broken:
         return []
-    first = found[0]
+    first = broken[0]
     return [
         f"{first.layer}: in fp16 {first.operator} is infinite or NaN for {first.not_finite} of {images} images; "
-        f"{len(found)} values are, this is the first."
+        f"{len(broken)} values are, this is the first."
     ]
 
 
 def describe_silent_layers(rows: Sequence[ValueRange], images: int) -> list[str]:
-    """A sentence for each layer that fp16 leaves nothing of."""
+    """Describe each layer whose value vanishes in fp16."""
     return [
-        f"{row.layer}: silent in fp16 for {row.silent} of {images} images: {row.operator} is zero, or nearly, where it "
-        "should not be, and nothing says so."
+        f"{row.layer}: silent in fp16 for {row.silent} of {images} images: {row.operator} becomes zero, or "
+        "nearly zero, without an error."
         for row in select_first_by_layer(row for row in rows if row.silent)
     ]
 
 
 def describe_large_sums(rows: Sequence[ValueRange]) -> list[str]:
-    """A sentence on sums that only a kernel with a wider accumulator forms."""
-    found = [row for row in rows if row.part == "sum" and row.largest > FP16_MAX]
-    if not found:
+    """Describe sums that need a wider accumulator than fp16."""
+    large = [row for row in rows if row.part == "sum" and row.largest > FP16_MAX]
+    if not large:
         return []
-    worst = max(found, key=lambda row: row.largest)
+    worst = max(large, key=lambda row: row.largest)
     return [
-        f"{len(found)} operators form sums past what fp16 holds, the largest {worst.largest:.3g} inside "
-        f"{worst.operator} of {worst.layer}. It depends on the kernel: one that adds up in float32, or divides first, "
-        "is not harmed; one that adds up in fp16 is."
+        f"{len(large)} operators compute sums above what fp16 holds, the largest {worst.largest:.3g} inside "
+        f"{worst.operator} of {worst.layer}. A kernel that sums in float32, or divides first, is safe; one that sums "
+        "in fp16 overflows."
     ]
 
 
 def describe_subnormals(rows: Sequence[ValueRange]) -> list[str]:
-    """A sentence on values that lie below fp16's normal numbers as a whole, for an image at least."""
-    judged = [row for row in rows if row.part is None and row.size >= MIN_ELEMENTS]
-    found = [row for row in judged if 0 < row.smallest_peak < FP16_MIN_NORMAL]
-    if not found:
+    """Describe values that are, for at least one image, entirely below the normal numbers of fp16."""
+    outputs = [row for row in rows if row.part is None and row.size >= MIN_ELEMENTS]
+    small = [row for row in outputs if 0 < row.smallest_peak < FP16_MIN_NORMAL]
+    if not small:
         return []
-    first = found[0]
+    first = small[0]
     return [
-        f"{len(found)} values lie for some image below {FP16_MIN_NORMAL:.2g}, where fp16 has fewer digits and some "
-        f"devices have zero; the first is {first.operator} of {first.layer}, at most {first.smallest_peak:.2g}."
+        f"{len(small)} values are below {FP16_MIN_NORMAL:.2g} for some image, where fp16 has fewer digits and some "
+        f"devices round to zero; the first is {first.operator} of {first.layer}, at most {first.smallest_peak:.2g}."
     ]
 
 
 def select_largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
-    """The largest of each layer, in the order of the data."""
+    """Return the largest of each layer, in the order of the data."""
     chosen: dict[str, ValueRange] = {}
     for row in rows:
         if row.layer not in chosen or row.largest > chosen[row.layer].largest:

@@ -102,7 +102,7 @@ def test_what_unpacks_to_more_than_the_limit_is_not_unpacked(tmp_path: Path, mon
 def test_an_archive_of_many_reports_is_limited_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = archive(tmp_path / "many.zip", **{f"{index}.json": PIXEL.read_bytes() for index in range(4)})
     monkeypatch.setattr(module, "MAX_ARCHIVE_ENTRIES", 3)
-    with pytest.raises(BadReport, match="holds 4 entries"):
+    with pytest.raises(BadReport, match="has 4 entries"):
         collect_device_reports([shared])
     monkeypatch.setattr(module, "MAX_ARCHIVE_ENTRIES", 4)
     monkeypatch.setattr(module, "MAX_ARCHIVE_BYTES", 3 * PIXEL.stat().st_size)
@@ -149,7 +149,7 @@ def test_what_is_no_report_is_refused(content: bytes, says: str, tmp_path: Path)
 
 
 def test_a_path_without_reports_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadReport, match="holds no device report"):
+    with pytest.raises(BadReport, match="contains no device report"):
         collect_device_reports([tmp_path])
     with pytest.raises(BadReport, match=r"nothing\.json cannot be read: No such file"):
         collect_device_reports([tmp_path / "nothing.json"])

@@ -16,7 +16,7 @@ from shvit_mobile.apps.findings import check_comparable, describe_failed_goldens
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.regression import SlowdownGate
 from shvit_mobile.contracts.device_report import DeviceReport, SustainedWindow
-from shvit_mobile.errors import BadArtifact, BadReport, InvalidConfig
+from shvit_mobile.errors import BadArtifact, BadReport, MissingParameter
 from tests.fixtures import FIXTURES
 
 EARLIER = FIXTURES / "device_report_earlier" / "pixel-8.json"
@@ -62,7 +62,7 @@ def test_every_result_is_a_row_with_what_its_report_says() -> None:
     row = next(
         row for row in found.rows if row.device == "Pixel 8" and row.unit == "4 threads" and row.artifact == INT8
     )
-    report = DeviceReport.read(LATER)
+    report = DeviceReport.load(LATER)
     result = next(one for one in report.results if one.name == INT8 and one.threads == 4)
     assert (row.p50, row.p99, row.load_ms) == (result.latency.p50, result.latency.p99, result.load_ms)
     assert (row.fixture, row.known, row.worst_thermal, row.low_power) == (True, True, "fair", False)
@@ -121,7 +121,7 @@ def test_one_report_alone_is_not_held_against_itself() -> None:
     twice = run(LATER)
     doubled = twice.report.model_copy(update={"results": twice.report.results * 2})
     assert compare_devices([DeviceRun("doubled", doubled)]).comparisons == ()
-    with pytest.raises(InvalidConfig, match="no report has an earlier run"):
+    with pytest.raises(MissingParameter, match="no report has an earlier run"):
         check_comparable(compare_devices([twice]))
 
 
@@ -140,7 +140,7 @@ def test_only_like_is_compared_with_like(other: DeviceRun) -> None:
     found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     assert INT8 not in {one.artifact for one in found.comparisons}
     gate = SlowdownGate(0.05)
-    assert any(sentence.endswith("no earlier run to be held against.") for sentence in describe_undecided(found, gate))
+    assert any(sentence.endswith("no earlier run to compare with.") for sentence in describe_undecided(found, gate))
 
 
 def test_threads_that_an_engine_chose_are_like_those_it_chose_before_and_like_no_others() -> None:
@@ -161,7 +161,7 @@ def test_what_else_was_not_alike_is_said() -> None:
         "low-power mode unknown before, off now",
         "worst thermal state unknown before, fair now",
     )
-    assert "not alike: system Android 14 before" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
+    assert "other differences: system Android 14 before" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
 
 
 def test_another_export_of_the_same_name_is_compared_and_said_to_be_one() -> None:
@@ -182,6 +182,19 @@ def test_another_file_under_the_name_of_an_artifact_is_refused() -> None:
         compare_devices([with_results(LATER, {"artifact_sha256": None})], manifests=manifests())
     with pytest.raises(BadReport, match="measured another"):
         compare_devices(collect_device_reports([LATER]), manifests=manifests(), baseline=[wrong])
+
+
+def test_an_int8_artifact_with_layers_in_float_is_called_mixed() -> None:
+    given = manifests()
+    index = next(index for index, one in enumerate(given) if one.artifact.name == INT8)
+    recipe = given[index].recipe.model_copy(update={"float_layers": ("head",)})
+    given[index] = given[index].model_copy(update={"recipe": recipe})
+    assert given[index].precision == "int8"
+    earlier, later = collect_device_reports([EARLIER]), collect_device_reports([LATER])
+    found = compare_devices(later, manifests=given, baseline=earlier)
+    for rows in (found.rows, found.comparisons, found.drift):
+        assert {row.precision for row in rows if row.artifact == INT8} == {"mixed"}
+        assert {row.precision for row in rows if row.artifact == FP32} == {"fp32"}
 
 
 def test_an_artifact_that_is_not_given_is_unknown_and_not_refused() -> None:
@@ -221,7 +234,7 @@ def test_an_artifact_beside_its_manifest_is_hashed(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_manifests_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadArtifact, match="holds no manifest"):
+    with pytest.raises(BadArtifact, match="contains no manifest"):
         open_manifests([tmp_path])
 
 

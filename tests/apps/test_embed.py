@@ -60,9 +60,9 @@ def tree(root: Path) -> dict[str, bytes | None]:
 
 
 def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact], ios: App) -> None:
-    parcels = plan_embeds([exported["coreml"], exported["executorch"]], ios)
-    embed_artifacts(parcels, ios)
-    for artifact, one in zip((exported["coreml"], exported["executorch"]), parcels, strict=True):
+    plans = plan_embeds([exported["coreml"], exported["executorch"]], ios)
+    embed_artifacts(plans, ios)
+    for artifact, one in zip((exported["coreml"], exported["executorch"]), plans, strict=True):
         folder = ios.models / artifact.path.stem
         copy = Artifact.open(folder / artifact.path.name)
         assert copy.manifest == artifact.manifest
@@ -76,7 +76,7 @@ def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact]
         }
         assert compute_size_bytes(folder) == one.size_bytes
     assert [model.artifact for model in EmbedRecord.read(ios.models).models] == [
-        one.artifact.path.name for one in parcels
+        one.artifact.path.name for one in plans
     ]
     assert str(exported["coreml"].path.parent) not in (ios.models / RECORD_NAME).read_text(), "no path of this machine"
 
@@ -116,14 +116,14 @@ def test_when_a_copy_fails_nothing_changes(
     exported: dict[str, Artifact], ios: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tree(ios.root)
-    parcels = plan_embeds([exported["coreml"], exported["executorch"]], ios)
+    plans = plan_embeds([exported["coreml"], exported["executorch"]], ios)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space"):
-        embed_artifacts(parcels, ios)
+        embed_artifacts(plans, ios)
     assert tree(ios.root) == before
 
 
@@ -142,7 +142,7 @@ def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Ar
         app = open_app(make(tmp_path / file, version="1.3.0"))
         with pytest.raises(BadApp, match=rf"links ExecuTorch 1\.3\.0 \(.*{file}\), .* written by {wrote}") as refused:
             plan_embeds([program], app)
-        assert "--any-version" in str(refused.value)
+        assert "`any_version=True`" in str(refused.value)
         assert len(plan_embeds([program], app, any_version=True)) == 1
         bare = open_app(make(tmp_path / f"bare-{file}", version=None))
         with pytest.raises(BadApp, match="names no version of ExecuTorch"):
@@ -168,25 +168,25 @@ def test_one_model_is_not_embedded_twice_at_once(exported: dict[str, Artifact], 
 
 
 def test_what_embed_put_there_is_replaced_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:
-    before, parcels = tree(ios.root), plan_embeds([exported["executorch"]], ios)
-    embed_artifacts(parcels, ios)
-    with pytest.raises(OutputExists, match="Add --overwrite"):
-        embed_artifacts(parcels, ios)
-    embed_artifacts(parcels, ios, overwrite=True)
+    before, plans = tree(ios.root), plan_embeds([exported["executorch"]], ios)
+    embed_artifacts(plans, ios)
+    with pytest.raises(OutputExists, match="overwrite=True"):
+        embed_artifacts(plans, ios)
+    embed_artifacts(plans, ios, overwrite=True)
     remove_models(ios, select_removable_models(ios, []))
     assert tree(ios.root) == before
 
 
 @pytest.mark.parametrize("what", ["foreign", "changed", "added"])
 def test_what_someone_else_put_there_is_never_replaced(exported: dict[str, Artifact], ios: App, what: str) -> None:
-    parcels = plan_embeds([exported["executorch"]], ios)
-    folder = parcels[0].folder
+    plans = plan_embeds([exported["executorch"]], ios)
+    folder = plans[0].folder
     if what != "foreign":
-        embed_artifacts(parcels, ios)
+        embed_artifacts(plans, ios)
     written(folder / ("labels.txt" if what == "changed" else "notes.txt"), "mine")
     before = tree(ios.root)
     with pytest.raises(OutputExists):
-        embed_artifacts(parcels, ios, overwrite=True)
+        embed_artifacts(plans, ios, overwrite=True)
     assert tree(ios.root) == before
 
 

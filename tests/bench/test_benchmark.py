@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from shvit_mobile.bench.benchmark import load_calibration_images, run_benchmark
+from shvit_mobile.bench.benchmark import load_calibration_inputs, run_benchmark, sample_calibration_images
 from shvit_mobile.bench.chart import choose_tick_step, render_latency_chart
 from shvit_mobile.bench.contestant import create_subject
 from shvit_mobile.bench.host import describe_host
@@ -18,8 +18,9 @@ from shvit_mobile.bench.stock import export_executorch_fp32, export_executorch_i
 from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, DeviceResult
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import BadReport, InvalidConfig
+from shvit_mobile.errors import BadReport, InvalidValue, MissingParameter
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.pipeline.lower import lower
@@ -52,7 +53,12 @@ def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     model = load_checkpoint(checkpoint)
     artifact = lower(to_deploy_form(model), Recipe(precision="fp32"), "onnx", tmp_path)
     found = run_benchmark(
-        [artifact], settings=QUICK, peer_checkpoint=model, engines=("onnxruntime", "torch"), roofs=False
+        [artifact],
+        settings=QUICK,
+        peer_checkpoint=model,
+        engines=("onnxruntime", "torch"),
+        calibration=CALIBRATION_IMAGES,
+        roofs=False,
     )
     assert not found.skipped
     report = found.report
@@ -68,27 +74,37 @@ def test_an_artifact_and_its_peers_in_one_report(tmp_path: Path) -> None:
     assert all(other.ratio and other.ratio.value > 0 and other.artifact_sha256 is None for other in others)
     assert report.device == describe_host()
     path = tmp_path / "report.json"
-    path.write_text(report.to_json())
-    assert DeviceReport.read(path) == report
+    path.write_text(report.to_json(), encoding="utf-8")
+    assert DeviceReport.load(path) == report
 
 
-def test_an_executorch_program_can_be_timed() -> None:
+def test_an_executorch_program_is_timed_without_log_lines(capfd: pytest.CaptureFixture[str]) -> None:
     lowered = lower_program("fp32")
+    capfd.readouterr()
     report = run_benchmark([lowered.artifact], settings=QUICK, roofs=False).report
     assert report.results[0].engine == "executorch"
     assert report.results[0].latency.samples == QUICK.rounds * QUICK.iterations
+    assert capfd.readouterr() == ("", "")
 
 
 def test_there_has_to_be_something_to_measure() -> None:
-    with pytest.raises(InvalidConfig, match="nothing to benchmark"):
+    with pytest.raises(MissingParameter) as refused:
         run_benchmark(settings=QUICK)
+    assert refused.value.parameter == "artifacts"
+
+
+def test_stock_quantizers_need_calibration_images() -> None:
+    with pytest.raises(MissingParameter) as refused:
+        run_benchmark(settings=QUICK, models=["resnet18"])
+    assert refused.value.parameter == "calibration"
 
 
 def test_a_batch_that_an_artifact_does_not_take(tmp_path: Path) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=(64, 48)))
     fixed = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path, options=ONNXOptions(dynamic_batch=False))
-    with pytest.raises(InvalidConfig, match="takes a batch of 1, not 4"):
+    with pytest.raises(InvalidValue) as refused:
         create_subject(fixed, batch=4)
+    assert refused.value.parameter == "batch"
     free = lower(deployed, Recipe(precision="fp32"), "onnx", tmp_path / "free")
     assert create_subject(free, batch=4).shape == (4, 3, 64, 48)
 
@@ -120,7 +136,7 @@ def test_stock_programs_fall_into_many_delegates(tmp_path: Path) -> None:
 
 
 def test_calibration_images_are_normalised_pictures_of_the_size() -> None:
-    images = load_calibration_images(Preprocessing(size=(40, 56)))
+    images = load_calibration_inputs(sample_calibration_images(CALIBRATION_IMAGES), Preprocessing(size=(40, 56)))
     assert len(images) == 4
     assert {tuple(image.shape) for image in images} == {(1, 3, 40, 56)}
     assert all(0.3 < float(image.std()) < 3 for image in images)
@@ -167,6 +183,6 @@ def test_ticks_divide_the_axis_into_a_few_parts(most: float) -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"kind": "recipe"}'])
 def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(BadReport, match="is not a device report"):
-        DeviceReport.read(path)
+        DeviceReport.load(path)

@@ -16,7 +16,7 @@ from shvit_mobile.bench.interleave import (
 from shvit_mobile.bench.roofline import build_roofline_subjects
 from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
 from shvit_mobile.contracts.device_report import Roofline
-from shvit_mobile.errors import BenchmarkFailed, InvalidConfig, ToolMissing
+from shvit_mobile.errors import BenchmarkFailed, InvalidValue, MissingParameter, ToolMissing
 from tests.bench.builders import QUICK, write_matmul_subject
 
 
@@ -74,12 +74,14 @@ def test_a_library_that_is_missing_stops_the_race_unless_it_is_optional(tmp_path
 
 def test_names_are_different_and_there_is_at_least_one(tmp_path: Path) -> None:
     subject = write_matmul_subject(tmp_path, "twin")
-    with pytest.raises(InvalidConfig, match="twin is given twice"):
+    with pytest.raises(InvalidValue, match="twin"):
         run_interleaved([subject, subject], QUICK)
-    with pytest.raises(InvalidConfig, match="number of threads"):
+    with pytest.raises(MissingParameter) as refused:
         run_interleaved([subject], QUICK.model_copy(update={"threads": None}))
-    with pytest.raises(InvalidConfig, match="nothing to benchmark"):
+    assert refused.value.parameter == "threads"
+    with pytest.raises(MissingParameter) as refused:
         run_interleaved([], QUICK)
+    assert refused.value.parameter == "subjects"
 
 
 def test_the_roofs_of_this_machine(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.drift.compare import compare, compute_float_reference
 from shvit_mobile.drift.intervals import compute_mcnemar_test, compute_wilson_interval
-from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidConfig
+from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ConflictingParameters
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
@@ -117,7 +117,7 @@ class TorchRunner:
     model: SHViT
     manifest: Manifest
     planted: dict[int, np.ndarray] = field(default_factory=dict)
-    how: str = "reference"
+    execution: str = "reference"
     engine: str = "torch"
     seen: int = 0
     largest: int = 0
@@ -240,7 +240,7 @@ def test_class_folders_are_matched_by_name_with_the_models_labels(model, folder,
     assert row.float_top1 == compute_wilson_interval(PICTURES, PICTURES)
     found = open_images(tmp_path)
     assert len(found.classes) < 7, "otherwise the folders alone would do"
-    with pytest.raises(BadImages, match="other classes than the model's") as refused:
+    with pytest.raises(BadImages, match="other classes than the model") as refused:
         compare(artifact, names, found, runner=build_runner(artifact, names))
     assert "open_images(path, labels=trained.labels)" in refused.value.hint
 
@@ -324,13 +324,14 @@ def test_a_reference_of_something_else_is_refused(model, labelled):
     reference = compute_float_reference(model, labelled)
     fewer = replace(labelled, files=labelled.files[1:], labels=labelled.labels[1:])
     for wrong, error in (
-        (replace(reference, checkpoint_sha256="cd" * 32), InvalidConfig),
-        (replace(reference, preprocessing=Preprocessing(size=SIZE)), InvalidConfig),
+        (replace(reference, checkpoint_sha256="cd" * 32), ConflictingParameters),
+        (replace(reference, preprocessing=Preprocessing(size=SIZE)), ConflictingParameters),
         (compute_float_reference(model, fewer), BadImages),
         (compute_float_reference(model, replace(labelled, files=labelled.files[::-1])), BadImages),
     ):
-        with pytest.raises(error, match="reference"):
+        with pytest.raises(error) as refused:
             compare(artifact, model, labelled, runner=build_runner(artifact, model), reference=wrong)
+        assert refused.value.parameter == "reference"
 
 
 def test_pictures_of_which_none_can_be_decoded_are_refused(model, tmp_path):

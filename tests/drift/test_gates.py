@@ -17,7 +17,7 @@ from shvit_mobile.drift.intervals import (
     estimate_images_for_drop,
     estimate_images_for_proportion,
 )
-from shvit_mobile.errors import InvalidConfig
+from shvit_mobile.errors import InvalidValue, MissingParameter
 
 
 def build_row(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
@@ -65,31 +65,17 @@ def test_limits_typed_in_decimals_are_met_exactly():
     ]
 
 
-@pytest.mark.parametrize(
-    ("good", "bad", "gate", "words"),
-    [
-        ({"max_abs_error": 1e-3}, {"max_abs_error": 1.1e-3}, Gate(max_error=1e-3), "0.0011, more than 0.001"),
-        ({"sqnr_db": 20.0}, {"sqnr_db": 19.9}, Gate(min_sqnr_db=20), "19.9 dB, less than 20 dB"),
-        ({"mean_kl": 0.02}, {"mean_kl": 0.03}, Gate(max_mean_kl=0.02), "0.03 nats, more than 0.02"),
-        ({"sqnr_db": math.inf}, {"sqnr_db": -math.inf}, Gate(min_sqnr_db=20), "-inf dB"),
-        ({}, {"max_abs_error": math.nan}, Gate(max_error=1e3), "nan"),
-        ({}, {"sqnr_db": math.nan}, Gate(min_sqnr_db=1), "nan"),
-        ({}, {"mean_kl": math.nan}, Gate(max_mean_kl=1), "nan"),
-        ({}, {"top1_drop": math.nan}, Gate(max_drop=100), "nan"),
-    ],
-)
-def test_each_limit_holds_its_own_figure_and_nan_never_passes(good, bad, gate, words):
-    assert find_violations(build_row(**good), gate) == []
-    (sentence,) = find_violations(build_row(**bad), gate)
-    assert words in sentence
+def test_nan_never_passes():
+    assert find_violations(build_row(), Gate(max_drop=100)) == []
+    (sentence,) = find_violations(build_row(top1_drop=math.nan), Gate(max_drop=100))
+    assert "nan" in sentence
 
 
 def test_every_failing_figure_gets_its_sentence_and_no_limit_fails_nothing():
-    row = build_row(lost=100, agreeing=400, sqnr_db=3, max_abs_error=9, mean_kl=2)
-    gate = Gate(max_drop=0.5, min_agreement=0.985, max_error=1, min_sqnr_db=10, max_mean_kl=0.1)
-    assert len(find_violations(row, gate)) == 5
+    row = build_row(lost=100, agreeing=400)
+    assert len(find_violations(row, Gate(max_drop=0.5, min_agreement=0.985))) == 2
     assert find_violations(row, Gate()) == []
-    assert find_caveats(row, gate) == []
+    assert find_caveats(row, Gate()) == []
 
 
 def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations():
@@ -107,9 +93,10 @@ def test_a_verdict_has_the_sentences_of_every_row_and_passes_without_violations(
 def test_a_gate_on_top1_without_labels_is_an_error_that_points_to_agreement():
     row = build_row(labelled=False)
     for ask in (find_violations, find_caveats):
-        with pytest.raises(InvalidConfig, match="no labels") as refused:
+        with pytest.raises(MissingParameter) as refused:
             ask(row, Gate(max_drop=0.5))
-        assert "--min-agreement" in refused.value.hint
+        assert refused.value.parameter == "max_drop"
+        assert "min_agreement" in refused.value.hint
     assert find_violations(row, Gate(min_agreement=0.9)) == []
 
 
@@ -120,9 +107,9 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
     assert "200 images are too few to be sure" in drop
     assert "agreement is 100% (95% interval 98.12% to 100.00%" in agreement
     assert drop.endswith(
-        f"{estimate_images_for_drop(0, 0, 200, 0.5)} would do, if the models went on differing as often."
+        f"{estimate_images_for_drop(0, 0, 200, 0.5)} would be enough, if the models continue to differ as often."
     )
-    assert f"; {estimate_images_for_proportion(200, 200, 0.985)} would do" in agreement
+    assert f"; {estimate_images_for_proportion(200, 200, 0.985)} would be enough" in agreement
     (exact,) = find_caveats(build_row(images=200, lost=1), Gate(max_drop=0.5))
     assert exact.endswith("200 images are too few to be sure."), "at the limit itself no number would do"
     assert find_caveats(build_row(images=50_000), gate) == []
@@ -137,13 +124,11 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
         {"max_drop": math.nan},
         {"min_agreement": 98.5},
         {"min_agreement": -0.1},
-        {"max_error": -1},
-        {"max_error": math.inf},
-        {"min_sqnr_db": math.nan},
-        {"max_mean_kl": -1e-9},
+        {"max_drop": math.inf},
     ],
 )
 def test_a_limit_that_no_figure_could_meet_or_miss_is_refused(limit):
     (name,) = limit
-    with pytest.raises(InvalidConfig, match=name.replace("_", "-")):
+    with pytest.raises(InvalidValue) as refused:
         Gate(**limit)
+    assert refused.value.parameter == name

@@ -20,7 +20,7 @@ from shvit_mobile.drift.intervals import (
     estimate_images_for_proportion,
     estimate_proportion,
 )
-from shvit_mobile.errors import BadImages, InvalidConfig
+from shvit_mobile.errors import BadImages, InvalidValue
 
 
 @st.composite
@@ -70,7 +70,7 @@ def test_share_counts_the_hits():
     with pytest.raises(BadImages):
         estimate_proportion(np.array([], dtype=bool))
     for hits in (-1, 5):
-        with pytest.raises(InvalidConfig):
+        with pytest.raises(InvalidValue):
             compute_wilson_interval(hits, 4)
 
 
@@ -167,11 +167,11 @@ def test_more_images_of_the_same_kind_narrow_the_interval():
 def test_impossible_counts_are_refused():
     with pytest.raises(BadImages):
         compute_drop_interval(0, 0, 0)
-    with pytest.raises(InvalidConfig, match="6 and 5 of 10 images"):
+    with pytest.raises(InvalidValue, match="6 and 5 of 10 images"):
         compute_drop_interval(6, 5, 10)
-    with pytest.raises(InvalidConfig):
+    with pytest.raises(InvalidValue):
         compute_drop_interval(-1, 0, 10)
-    with pytest.raises(InvalidConfig):
+    with pytest.raises(InvalidValue):
         compute_mcnemar_test(3, -1)
 
 
@@ -208,7 +208,7 @@ def test_the_images_that_a_drop_of_half_a_point_takes():
     assert estimate_images_for_drop(5, 0, 1000, 0.5) is None, "the drop is the budget: more images never leave room"
     assert estimate_images_for_drop(0, 9, 1000, 0.0) is not None, "a gain may be shown to be no loss"
     assert estimate_images_for_drop(0, 0, 1, 100.0) == 1
-    with pytest.raises(InvalidConfig):
+    with pytest.raises(InvalidValue):
         estimate_images_for_drop(6, 5, 10, 0.5)
 
 

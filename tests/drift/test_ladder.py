@@ -13,7 +13,7 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
 from shvit_mobile.drift.ladder import build_simulation, compare_simulated_rung, list_simulated_rungs, sort_by_target
-from shvit_mobile.errors import BadRecipe, InvalidConfig
+from shvit_mobile.errors import BadRecipe, ConflictingParameters
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
@@ -162,9 +162,9 @@ def test_a_batch_is_answered_as_its_images_alone(model, images, recipe):
 
 def test_what_does_not_belong_together_is_refused(model, images, reference, onnx, recipe):
     (rung, fake_quant) = list_simulated_rungs([onnx])
-    with pytest.raises(InvalidConfig, match="another checkpoint"):
+    with pytest.raises(ConflictingParameters, match="another checkpoint"):
         compare_simulated_rung(rung, model, images, replace(reference, checkpoint_sha256="1" * 64))
-    with pytest.raises(InvalidConfig, match="another preprocessing"):
+    with pytest.raises(ConflictingParameters, match="another preprocessing"):
         compare_simulated_rung(replace(rung, preprocessing=Preprocessing(size=SIZE)), model, images, reference)
     strange = recipe.model_copy(update={"float_layers": ("no.layer",)})
     with pytest.raises(BadRecipe, match=r"no\.layer"):

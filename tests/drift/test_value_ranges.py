@@ -13,7 +13,8 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.drift.layer_drift import iterate_single_images, record_outputs
+from shvit_mobile.deploy.layers import hook_layers
+from shvit_mobile.drift.layer_drift import iterate_single_images
 from shvit_mobile.drift.value_ranges import measure_ranges
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.shvit import SHViT
@@ -76,7 +77,7 @@ def test_attention_that_went_silent_is_told(precision, images, tmp_path, monkeyp
 
     Of a norm that is one operator, as in our own packages, only the squares can be held against fp16.
     """
-    monkeypatch.setattr(graph, "for_coreml", lambda deployed, layout: deepcopy(deployed.module))
+    monkeypatch.setattr(graph, "rewrite_for_coreml", lambda deployed, layout: deepcopy(deployed.module))
     report = measured(swollen, "coreml", precision, images, tmp_path)
     assert f"{NORM}: silent in fp16 for 4 of 4 images" in " ".join(report.flags)
     assert f"{NORM}: in fp16 square is infinite or NaN for 4 of 4 images" in " ".join(report.flags)
@@ -110,13 +111,14 @@ def test_a_sound_model_has_no_flags_and_its_true_magnitudes(target, precision, i
 
 
 def float_magnitudes(whole, images) -> dict[str, float]:
-    """The largest magnitude of each landmark in the deploy form, which takes the pixels that the artifact takes."""
+    """Return the largest magnitude at each comparison point of the deploy form."""
     deployed = to_deploy_form(whole)
     found: dict[str, float] = {}
     wanted = list(find_comparison_points(deployed.module))
     for image in iterate_single_images(images, whole.preprocessing, None):
         values: dict[str, torch.Tensor] = {}
-        with record_outputs(deployed.module, wanted, values):
+        layers = [(point.name, deployed.module.get_submodule(point.name)) for point in wanted]
+        with hook_layers(layers, lambda name, _, __, output: values.update({name: output})):  # noqa: B023
             deployed.run(image)
         for name, value in values.items():
             found[name] = max(found.get(name, 0.0), float(value.abs().max()))

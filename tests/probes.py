@@ -1,4 +1,4 @@
-"""Artifacts with a planted fault: written by a target's own builder, without the proof that would refuse them."""
+"""Artifacts with a planted fault, written by a target's builder without the verification that would reject them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.pipeline.lower import TARGET_MODULES, build_manifest, plan_artifact_path
 from tests.builders import build_random_shvit, build_trained_model
 
-# A stage of convolutions and two of attention; the second attention block of stage 1 has one before and behind it.
+# One stage of convolutions and two of attention; stage 1 has an attention block between two others.
 CONFIG = SHViTConfig(dims=(16, 24, 32), partial_dims=(8, 9, 12), qk_dims=(8, 8, 8), depths=(1, 3, 1), classes=7)
 SIZE = (80, 112)
 
 
 def build_model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTConfig = CONFIG) -> TrainedModel:
-    """A trained model at an odd number of positions; `plant` changes its weights."""
+    """Build a trained model with an odd number of positions; `plant` changes its weights."""
     network = build_random_shvit(config, seed=3)
     if plant:
         with torch.no_grad():
@@ -38,7 +38,7 @@ def build_model(plant: Callable[[SHViT], None] | None = None, *, config: SHViTCo
 def write_unverified_artifact(
     model: TrainedModel | DeployForm, target: Target, recipe: Recipe, folder: Path
 ) -> Artifact:
-    """An artifact as `lower` writes it, unproven."""
+    """Write an artifact like `lower`, without verification."""
     deployed = model if isinstance(model, DeployForm) else to_deploy_form(model)
     module = import_module(TARGET_MODULES[target][0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def write_unverified_artifact(
 
 
 def plant_fault(model: TrainedModel, layer: str, factor: float) -> DeployForm:
-    """The deploy form with the weights of one layer multiplied."""
+    """Multiply the weights of one layer of the deploy form by `factor`."""
     deployed = to_deploy_form(model)
     module = deepcopy(deployed.module)
     faulty = module.get_submodule(layer)

@@ -1,4 +1,4 @@
-"""ExecuTorch programs that tests share, each lowered once a process: lowering takes seconds."""
+"""ExecuTorch programs that tests share; each is lowered once per process, because lowering takes seconds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
-# One stage without attention and one with it are all kinds of operators there are; the rest is repetition.
+# One stage without attention and one with it contain every type of operator.
 SMALL = SHViTConfig(
     dims=(32, 48), partial_dims=(12, 17), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
 )
 SIZE = (65, 97)
-# The int8 program keeps this layer float, as a recipe may ask.
+# The int8 program keeps this layer in float.
 FLOAT_LAYER = "stages.1.blocks.0.mixer.m.qkv"
 
 
@@ -46,7 +46,7 @@ def lower_program(
     stem: Literal["plain", "space-to-depth"] = "plain",
     head: Literal["auto", "float", "int8-dynamic"] = "auto",
 ) -> LoweredProgram:
-    """The small model at an odd size, lowered to ExecuTorch in one precision."""
+    """Lower the small model at an odd size to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
     deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
@@ -59,14 +59,14 @@ def lower_program(
 
 
 def draw_pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """Pixels as runners take them: uint8, shape (count, height, width, 3)."""
+    """Draw images for runners: uint8, shape (count, height, width, 3)."""
     pixels: NDArray[np.uint8] = draw_smooth_pixels(count, size, seed=3).permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return pixels
 
 
 @torch.no_grad()
 def compute_float_logits(deployed: DeployForm, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the trained model itself answers, BatchNorms and all."""
+    """Compute the logits of the trained model before its BatchNorms are folded."""
     images = torch.from_numpy(deployed.trained.preprocessing.normalize(pixels))
     logits: NDArray[np.float32] = deployed.trained.model(images).numpy()
     return logits

@@ -43,7 +43,7 @@ def test_a_measurement_is_skipped_off_the_mac(device):
 
 
 @elsewhere
-def test_coremltools_itself_looks_for_an_iphone_and_says_what_it_lacks():
+def test_coremltools_looks_for_an_iphone_and_names_the_missing_tool():
     with pytest.raises(ToolMissing, match="cannot look for an iPhone: The 'devicectl' command is required"):
         find_connected_iphone()
 
@@ -57,7 +57,7 @@ def test_the_devices_are_named_as_coremltools_has_them():
 
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
-def test_blank_inputs_are_what_the_package_takes(kind):
+def test_blank_inputs_match_the_package(kind):
     shape = (1, 3, 12, 20)
     given = ct.ImageType("x", shape=shape) if kind == "image" else ct.TensorType("x", shape=shape)
     (value,) = make_blank_inputs(convert_module(nn.Conv2d(3, 2, 3), *shape, inputs=[given]).get_spec()).values()

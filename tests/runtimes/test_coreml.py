@@ -153,7 +153,7 @@ def test_on_the_mac_core_ml_itself_runs(packages):
     assert runner.engine.startswith("Core ML on macOS ")
 
 
-def test_images_of_another_size_are_refused(packages):
+def test_images_of_another_size_are_rejected(packages):
     with pytest.raises(ShapeMismatch, match=r"\(20, 12, 3\), tensor.mlpackage takes \(12, 20, 3\)"):
         CoreMLRunner(build_artifact(packages["tensor"])).run(draw_pictures().transpose(0, 2, 1, 3))
 
@@ -166,7 +166,7 @@ def test_images_of_another_size_are_refused(packages):
         ({"name": "image"}, "takes x, no 'image'"),
     ],
 )
-def test_a_package_that_is_not_its_manifests_is_refused(packages, wrong, says):
+def test_a_package_that_differs_from_its_manifest_is_rejected(packages, wrong, says):
     with pytest.raises(BadArtifact, match=says):
         CoreMLRunner(build_artifact(packages["tensor"], **wrong)).run(draw_pictures(1))
 

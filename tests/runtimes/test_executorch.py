@@ -25,7 +25,7 @@ def open_program(path: Path) -> ExecuTorchRunner:
     return ExecuTorchRunner(Artifact(path, lower_program("fp32").artifact.manifest))
 
 
-def test_it_says_which_engine_ran_and_that_it_is_the_real_one() -> None:
+def test_the_engine_is_named_and_the_execution_is_native() -> None:
     runner = open_runner(lower_program("fp32").artifact)
     assert isinstance(runner, ExecuTorchRunner)
     assert runner.execution == "native"
@@ -59,13 +59,13 @@ def test_no_images_give_no_logits() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 97, 65, 3), (1, 64, 96, 3), (1, 65, 97, 1), (*SIZE, 3)])
-def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeMismatch, match=r"takes \(65, 97, 3\)"):
         ExecuTorchRunner(lower_program("fp32").artifact).run(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("field", ["shape", "classes"])
-def test_a_manifest_of_another_artifact_is_refused(field: str) -> None:
+def test_a_manifest_of_another_artifact_is_rejected(field: str) -> None:
     artifact = lower_program("fp32").artifact
     manifest = artifact.manifest
     changed = (
@@ -85,13 +85,13 @@ def test_bytes_without_the_magic_never_reach_the_runtime(content: bytes, tmp_pat
         open_program(path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_rejected(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.pte"):
         with pytest.raises(BadArtifact, match="cannot be read"):
             open_program(path)
 
 
-def test_damaged_programs_are_refused_without_a_word_from_the_library(tmp_path: Path) -> None:
+def test_damaged_programs_are_rejected_without_output_from_the_library(tmp_path: Path) -> None:
     """In a process of its own, because a runtime that trusted one of these files would abort it."""
     artifact = lower_program("fp32").artifact
     good = artifact.path.read_bytes()

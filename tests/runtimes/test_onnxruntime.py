@@ -63,7 +63,7 @@ def test_logits_are_those_of_the_trained_model(
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
 
 
-def test_it_says_which_engine_ran_and_that_it_is_the_real_one(artifact: Artifact) -> None:
+def test_the_engine_is_named_and_the_execution_is_native(artifact: Artifact) -> None:
     runner = ONNXRuntimeRunner(artifact)
     assert runner.execution == "native"
     assert runner.engine.startswith("ONNX Runtime 1.")
@@ -75,20 +75,20 @@ def test_no_images_give_no_logits(artifact: Artifact, pixels: NDArray[np.uint8])
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 64, 3), (1, 64, 48, 1), (64, 48, 3)])
-def test_images_of_another_shape_are_refused(artifact: Artifact, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_rejected(artifact: Artifact, shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeMismatch, match=r"takes \(64, 48, 3\)"):
         ONNXRuntimeRunner(artifact).run(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", b"\xff" * 64, None])
-def test_a_damaged_file_is_refused(artifact: Artifact, content: bytes | None, tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected(artifact: Artifact, content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(artifact.path.read_bytes()[:30_000] if content is None else content)
     with pytest.raises(BadArtifact, match="ONNX Runtime cannot load"):
         ONNXRuntimeRunner(Artifact(path, artifact.manifest))
 
 
-def test_a_file_of_a_later_opset_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+def test_a_file_of_a_later_opset_is_rejected(artifact: Artifact, tmp_path: Path) -> None:
     model = onnx.load(artifact.path)
     model.opset_import[0].version = 99
     onnx.save(model, tmp_path / "m.onnx")
@@ -97,21 +97,21 @@ def test_a_file_of_a_later_opset_is_refused(artifact: Artifact, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("part", "field"), [("input", "name"), ("output", "logits")])
-def test_a_manifest_with_another_name_is_refused(artifact: Artifact, part: str, field: str) -> None:
+def test_a_manifest_with_another_name_is_rejected(artifact: Artifact, part: str, field: str) -> None:
     contract = getattr(artifact.manifest, part).model_copy(update={field: "elsewhere"})
     manifest = artifact.manifest.model_copy(update={part: contract})
     with pytest.raises(BadArtifact, match="no 'elsewhere'"):
         ONNXRuntimeRunner(Artifact(artifact.path, manifest))
 
 
-def test_a_manifest_with_another_number_of_classes_is_refused(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
+def test_a_manifest_with_another_number_of_classes_is_rejected(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
     model = artifact.manifest.model.model_copy(update={"classes": 9})
     runner = ONNXRuntimeRunner(replace(artifact, manifest=artifact.manifest.model_copy(update={"model": model})))
     with pytest.raises(BadArtifact, match=r"\(5, 7\) for 5 images and 9 classes"):
         runner.run(pixels)
 
 
-def test_a_manifest_with_another_size_is_refused(artifact: Artifact) -> None:
+def test_a_manifest_with_another_size_is_rejected(artifact: Artifact) -> None:
     contract = artifact.manifest.input.model_copy(update={"shape": (0, 3, 80, 80)})
     preprocessing = replace(artifact.manifest.preprocessing, size=(80, 80))
     changed = artifact.manifest.model_copy(update={"input": contract, "preprocessing": preprocessing})

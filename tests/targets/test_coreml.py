@@ -114,7 +114,7 @@ def read_output_types(path: Path) -> dict[str, str]:
     return {output.name: output.type.WhichOneof("Type") for output in read_description(path).output}
 
 
-def test_fp32_package_answers_as_torch(packages: BuiltPackages, deployed: DeployForm, pixels: Tensor) -> None:
+def test_fp32_package_gives_the_logits_of_torch(packages: BuiltPackages, deployed: DeployForm, pixels: Tensor) -> None:
     path, built = packages["fp32"]
     torch.testing.assert_close(compute_logits(path, pixels), deployed.module(pixels), atol=1e-4, rtol=0)
     assert set(built.inventory.weight_bytes) == {"float32"}
@@ -285,7 +285,7 @@ def test_package_without_classifier_gives_logits_alone(one_stage: DeployForm, tm
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-def test_tensor_input_takes_what_the_deploy_form_takes(normalise: bool, tmp_path: Path) -> None:
+def test_tensor_input_has_the_domain_of_the_deploy_form(normalise: bool, tmp_path: Path) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(ONE_STAGE), size=(32, 32)), normalise=normalise)
     path = tmp_path / "a.mlpackage"
     built = build(deployed, Recipe(precision="fp32"), path, CoreMLOptions(input="tensor"))
@@ -307,7 +307,7 @@ def test_blue_first_model_takes_blue_first_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", DEPLOYMENT_TARGETS)
-def test_every_deployment_target_answers_as_torch(one_stage: DeployForm, target: str, tmp_path: Path) -> None:
+def test_every_deployment_target_gives_the_logits_of_torch(one_stage: DeployForm, target: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mlpackage"
     build(one_stage, Recipe(precision="fp16"), path, CoreMLOptions(deployment_target=target))
     assert MLPackage(path).model.specificationVersion == import_coremltools().target[target].value
@@ -377,7 +377,7 @@ def test_distinct_labels_stay_as_they_are_and_never_collide() -> None:
     assert result[1] == "crane (0)"
 
 
-def test_package_holds_a_manifest_a_model_and_weights_and_nothing_else(packages: BuiltPackages) -> None:
+def test_package_contains_only_a_manifest_a_model_and_weights(packages: BuiltPackages) -> None:
     for path, _ in packages.values():
         files = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
         assert files == {
@@ -551,7 +551,7 @@ def test_the_matmul_layout_leaves_few_operators_and_no_transposes(variant: str, 
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_the_einsum_layout_answers_as_the_other(
+def test_the_einsum_layout_gives_the_logits_of_the_matmul_layout(
     packages: BuiltPackages, deployed: DeployForm, recipe: Recipe, pixels: Tensor, precision: Precision, tmp_path: Path
 ) -> None:
     options, path = CoreMLOptions(layout="einsum"), tmp_path / "a.mlpackage"

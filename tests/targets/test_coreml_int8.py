@@ -132,7 +132,7 @@ def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Int8Ru
         assert made_by[get_argument(operator, "input")].type == ("relu" if layer in behind else "conv"), layer
 
 
-def test_what_the_recipe_keeps_float_is_float(deployed: DeployForm, run: Int8Run) -> None:
+def test_layers_that_the_recipe_keeps_in_float_are_float(deployed: DeployForm, run: Int8Run) -> None:
     made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
     for operator in list_operators(run.path):
         if operator.type == "linear" or (

@@ -30,7 +30,7 @@ def test_all_in_one_sentence() -> None:
     assert describe_delegation(WHOLE) == ["XnnpackBackend runs all 90 operators, in one delegate."]
 
 
-def test_what_was_left_and_why_the_most_first() -> None:
+def test_operators_that_are_not_delegated_come_with_reasons_most_frequent_first() -> None:
     assert describe_delegation(PARTS) == [
         "XnnpackBackend runs 90 of 100 operators, in 4 delegates.",
         "aten::split_with_sizes_copy.out, 8 times: XNNPACK has no split; slices are delegated.",
@@ -46,7 +46,7 @@ def test_a_share_is_enough_or_not(required: float, enough: bool) -> None:
     assert all("90.0% of the operators are delegated" in sentence for sentence in told)
 
 
-def test_what_has_no_delegates_passes() -> None:
+def test_an_artifact_without_delegation_passes() -> None:
     assert not describe_delegation_shortfall(set_delegation(None), 1.0)
     assert not describe_delegation_shortfall(set_delegation(WHOLE), 1.0)
 

@@ -101,7 +101,7 @@ def test_float_files_answer_as_torch_at_any_size(size: tuple[int, int], normalis
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_answers_as_torch(variant: str, s1: DeployForm, tmp_path: Path) -> None:
+def test_every_variant_gives_the_logits_of_torch(variant: str, s1: DeployForm, tmp_path: Path) -> None:
     deployed = (
         s1 if variant == "shvit_s1" else to_deploy_form(build_trained_model(build_random_shvit(variant, classes=5)))
     )

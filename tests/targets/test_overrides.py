@@ -79,7 +79,7 @@ def chosen(overrides: ParameterOverrides) -> dict[str, Tensor]:
     return {name: integers for name, integers in overrides.integers.items() if name != KEPT}
 
 
-def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, overrides: ParameterOverrides) -> None:
+def test_onnx_stores_the_chosen_integers_scales_and_biases(artifacts, overrides: ParameterOverrides) -> None:
     held = {each.name: numpy_helper.to_array(each) for each in onnx.load(artifacts("onnx").path).graph.initializer}
     for name, integers in chosen(overrides).items():
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], integers.numpy())
@@ -90,7 +90,7 @@ def test_onnx_holds_the_chosen_integers_scales_and_biases(artifacts, overrides: 
     assert f"{KEPT}.weight.int8" not in held
 
 
-def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, overrides: ParameterOverrides) -> None:
+def test_core_ml_stores_the_chosen_integers_and_scales(artifacts, overrides: ParameterOverrides) -> None:
     package = MLPackage(artifacts("coreml").path)
     held = {
         each.outputs[0].name: each
@@ -106,7 +106,7 @@ def test_core_ml_holds_the_chosen_integers_and_scales(artifacts, overrides: Para
         assert torch.equal(scales, overrides.scales[name].half().float())
 
 
-def test_executorch_holds_the_chosen_integers(artifacts, overrides: ParameterOverrides) -> None:
+def test_executorch_stores_the_chosen_integers(artifacts, overrides: ParameterOverrides) -> None:
     program = artifacts("executorch").path.read_bytes()
     for name, integers in chosen(overrides).items():
         # Channels last, as XNNPACK wants them.
@@ -116,7 +116,7 @@ def test_executorch_holds_the_chosen_integers(artifacts, overrides: ParameterOve
 
 
 @pytest.mark.parametrize("target", TARGET_SUFFIXES)
-def test_every_target_answers_as_the_simulation(
+def test_every_target_agrees_with_the_simulation(
     target: Target, artifacts, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides
 ) -> None:
     pixels = draw_pictures(6, SIZE)

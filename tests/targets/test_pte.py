@@ -15,7 +15,7 @@ from shvit_mobile.targets.pte import inspect_program, normalize_infinities
 from tests.programs import lower_program
 
 
-def test_a_bare_file_tells_what_its_manifest_does(tmp_path: Path) -> None:
+def test_a_file_without_manifest_has_the_inventory_of_its_manifest(tmp_path: Path) -> None:
     artifact = lower_program("int8").artifact
     (tmp_path / "bare.pte").write_bytes(artifact.path.read_bytes())
     found = inspect_program(tmp_path / "bare.pte")
@@ -46,21 +46,21 @@ def test_every_operator_of_the_program_is_counted_once() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"short", b"\0\0\0\0ET1", random.Random(0).randbytes(5000), b"PK\3\4" + bytes(100)]
 )
-def test_what_is_no_program_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_program_is_rejected(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m.pte"
     path.write_bytes(content)
     with pytest.raises(BadArtifact, match="is not an ExecuTorch program"):
         inspect_program(path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_rejected(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.pte"):
         with pytest.raises(BadArtifact, match="cannot be read"):
             inspect_program(path)
 
 
 @pytest.mark.parametrize("keep", [8, 20, 40, 500, 5000, -50_000])
-def test_a_truncated_program_is_refused(keep: int, tmp_path: Path) -> None:
+def test_a_truncated_program_is_rejected(keep: int, tmp_path: Path) -> None:
     path = tmp_path / "m.pte"
     path.write_bytes(lower_program("fp32").artifact.path.read_bytes()[:keep])
     with pytest.raises(BadArtifact, match="is damaged"):
@@ -68,7 +68,7 @@ def test_a_truncated_program_is_refused(keep: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_bytes_behind_the_magic_are_refused(seed: int, tmp_path: Path) -> None:
+def test_random_bytes_after_the_magic_are_rejected(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "m.pte"
     path.write_bytes(b"\0\0\0\0ET12" + random.Random(seed).randbytes(20_000))
     with pytest.raises(BadArtifact, match="is damaged"):
@@ -76,7 +76,7 @@ def test_random_bytes_behind_the_magic_are_refused(seed: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_program_with_flipped_bytes_is_read_or_refused_and_nothing_worse(seed: int, tmp_path: Path) -> None:
+def test_a_program_with_flipped_bytes_is_read_or_rejected(seed: int, tmp_path: Path) -> None:
     data, rng = bytearray(lower_program("fp32").artifact.path.read_bytes()), random.Random(seed)
     for _ in range(40):
         data[rng.randrange(40, 12_000)] ^= rng.randrange(1, 256)

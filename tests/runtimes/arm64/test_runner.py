@@ -46,7 +46,7 @@ FP32_IMAGES = 100
     ("precision", "stem"),
     [("fp32", "plain"), ("int8", "plain"), ("int8-dynamic", "plain"), ("int8", "space-to-depth")],
 )
-def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, stem: str) -> None:
+def test_every_kind_of_program_gives_the_logits_of_this_machine(precision: Precision, stem: str) -> None:
     artifact, pixels = lower_program(precision, stem).artifact, draw_pictures(5)  # type: ignore[arg-type]
     with ARM64Runner(artifact, processes=1) as runner:
         emulated = runner.run(pixels)
@@ -55,7 +55,7 @@ def test_every_kind_of_program_answers_as_it_does_here(precision: Precision, ste
     np.testing.assert_allclose(emulated, here, atol=1e-4)
 
 
-def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
+def test_each_image_gets_its_own_logits_in_any_process() -> None:
     artifact, pixels = lower_program("fp32").artifact, draw_pictures(7)
     with ARM64Runner(artifact, processes=3) as shared, ARM64Runner(artifact, processes=1) as alone:
         together = shared.run(pixels)
@@ -66,7 +66,7 @@ def test_each_image_gets_its_own_logits_however_they_are_shared_out() -> None:
             shared.run(np.zeros((1, 97, 65, 3), np.uint8))
 
 
-def test_it_says_what_was_emulated() -> None:
+def test_the_engine_names_the_emulated_cpu() -> None:
     with ARM64Runner(lower_program("fp32").artifact, CPUS["dotprod"]) as runner:
         assert runner.execution == "emulated"
         assert re.fullmatch(
@@ -77,7 +77,7 @@ def test_it_says_what_was_emulated() -> None:
         assert "i8mm" not in runner.cpu.features
 
 
-def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+def test_other_artifacts_and_damaged_ones_are_rejected(tmp_path: Path) -> None:
     artifact = lower_program("fp32").artifact
     onnx = Artifact(tmp_path / "m.onnx", artifact.manifest.model_copy(update={"target": "onnx"}))
     with pytest.raises(BadArtifact, match="cannot run on the emulated ARM64 CPU"):
@@ -88,7 +88,7 @@ def test_other_artifacts_and_damaged_ones_are_refused(tmp_path: Path) -> None:
         ARM64Runner(Artifact(half, artifact.manifest))
 
 
-def test_a_process_that_is_killed_is_told_and_none_is_left() -> None:
+def test_a_killed_process_is_reported_and_none_is_left() -> None:
     with ARM64Runner(lower_program("fp32").artifact, processes=2) as runner:
         runner.run(draw_pictures(2))
         pids = [process._process.pid for process in runner._processes]

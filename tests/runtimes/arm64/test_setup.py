@@ -40,7 +40,7 @@ def build_sysroot(does: str, folder: Path) -> Sysroot:
     return made
 
 
-def test_an_unknown_cpu_is_told_which_there_are() -> None:
+def test_the_error_for_an_unknown_cpu_lists_the_cpus() -> None:
     with pytest.raises(UnknownChoice, match=r"'i8m' is not a CPU\.\nCPUs: neon, dotprod, i8mm\.\nDid you mean i8mm\?"):
         find_cpu("i8m")
 
@@ -77,9 +77,7 @@ def test_a_sysroot_whose_emulator_has_gone_counts_as_none(folder: Path) -> None:
 
 
 @linux
-def test_a_machine_without_debians_tools_is_told_what_is_needed(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_debian_tools_are_listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match="apt-get, dpkg, dpkg-deb cannot be found"):
         install()
@@ -87,7 +85,7 @@ def test_a_machine_without_debians_tools_is_told_what_is_needed(
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="needs apt")
-def test_a_failed_download_is_told_in_apts_words_and_leaves_no_sysroot(
+def test_a_failed_download_quotes_apt_and_leaves_no_sysroot(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The machine's own apt and dpkg, in a world where no source is configured."""

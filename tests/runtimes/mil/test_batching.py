@@ -74,7 +74,7 @@ MODELS = ["small", *(pytest.param(variant, marks=slow) for variant in VARIANTS)]
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("variant", MODELS)
-def test_each_operator_gives_many_images_what_it_gives_each(lowered, variant, precision):
+def test_a_batch_gives_the_values_of_single_images(lowered, variant, precision):
     program = CoreMLProgram(lowered(variant, precision))
     assert program.not_batchable_reason is None
     with torch.inference_mode():
@@ -202,7 +202,7 @@ def test_an_operator_runs_on_many_images_at_once(many_operators, name):
     np.testing.assert_allclose(many[name], expected, rtol=2e-6, atol=2e-6)
 
 
-def test_only_those_round_trips_are_joined_whose_steps_nobody_else_takes(many_operators):
+def test_only_pairs_without_other_users_are_fused(many_operators):
     program, _, _ = many_operators
     joined = [step.title for step in program._batched_steps if step.operator is QUANTIZE_DEQUANTIZE]
     left = [step.title for step in program._batched_steps if step.operator.function is quantize]
@@ -244,7 +244,7 @@ REFUSED = build_operator_table(
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, reason):
+def test_a_program_that_cannot_be_batched_says_why_and_runs_single_images(tmp_path, reason):
     build, shape = REFUSED[reason]
     program = CoreMLProgram(
         save_cases({"y": OperatorCase(build, None, (draw_array(*shape),))}, tmp_path / "r.mlpackage")
@@ -258,7 +258,7 @@ def test_what_cannot_run_on_many_images_says_why_and_runs_one_by_one(tmp_path, r
         np.testing.assert_array_equal(actual.reshape(-1), np.concatenate([one.reshape(-1) for one in expected]))
 
 
-def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
+def test_an_output_that_depends_on_no_image_is_rejected(tmp_path):
     cases = {
         "x": OperatorCase(lambda x: mb.relu(x=x), None, (draw_array(1, 4),)),
         "c": OperatorCase(lambda: mb.square(x=draw_array(1, 3)), None),
@@ -269,7 +269,7 @@ def test_an_output_that_depends_on_no_image_is_refused(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 @pytest.mark.parametrize("half", [False, True])
-def test_a_round_trip_is_exactly_there_and_back(dtype, half):
+def test_a_fused_pair_gives_the_same_bits_as_two_steps(dtype, half):
     generator = torch.Generator().manual_seed(0)
     scale, zero = torch.tensor(0.0371), torch.tensor(7, dtype=getattr(torch, dtype))
     x = torch.randn(BLOCK_ELEMENTS + 1000, generator=generator) * 8
@@ -324,7 +324,7 @@ def test_an_observer_sees_the_values_of_many_images(classifier):
     assert "image" in seen
 
 
-def test_wrong_numbers_of_images_are_refused(classifier, tmp_path):
+def test_wrong_numbers_of_images_are_rejected(classifier, tmp_path):
     program = CoreMLProgram(classifier)
     with pytest.raises(ShapeMismatch, match="have no image"):
         program(draw_pictures(0))

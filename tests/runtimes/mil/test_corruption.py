@@ -108,7 +108,7 @@ def test_no_corruption_passes_unseen_and_none_crashes(whole, tmp_path):
 
 
 @pytest.mark.parametrize("left", [None, 0, 0.1, 0.5, 0.9, 0.999])
-def test_a_manifest_that_is_missing_or_cut_is_told(whole, tmp_path, left):
+def test_a_missing_or_truncated_manifest_is_rejected(whole, tmp_path, left):
     package = Path(shutil.copytree(whole, tmp_path / whole.name))
     content = get_manifest_path(whole).read_bytes()
     if left is not None:

@@ -220,7 +220,7 @@ def test_the_undamaged_package_runs(package):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_package_is_refused_at_its_exact_place(package, damage):
+def test_a_damaged_package_is_rejected_with_the_location(package, damage):
     do, says = DAMAGES[damage]
     do(package)
     with pytest.raises(BadArtifact, match=f"(?s){says}") as caught:
@@ -241,7 +241,7 @@ def test_random_damage_never_crashes(package, file):
             assert run_package(package)  # nothing else may be raised
 
 
-def test_unknown_operators_are_told_all_at_once_with_their_counts(tmp_path):
+def test_all_unknown_operators_are_listed_with_their_counts(tmp_path):
     def build(x: Any) -> Any:
         return mb.relu(x=mb.cumsum(x=mb.erf(x=mb.erf(x=mb.erf(x=x))), axis=0))
 
@@ -250,7 +250,7 @@ def test_unknown_operators_are_told_all_at_once_with_their_counts(tmp_path):
         CoreMLProgram(path)
 
 
-def test_an_unknown_form_of_a_known_operator_is_refused_before_anything_runs(package, tmp_path):
+def test_an_unknown_form_of_an_operator_is_rejected_before_anything_runs(package, tmp_path):
     def strange_input(model: Any) -> None:
         conv = find_operation(model, "conv")
         conv.inputs["sparsity"].CopyFrom(conv.inputs["weight"])

@@ -44,7 +44,7 @@ def programs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("group", INFERRED)
-def test_operators_give_what_coremltools_infers(programs, group):
+def test_operators_give_the_values_that_coremltools_infers(programs, group):
     results = programs[group](collect_inputs(GROUPS[group]))
     for name in INFERRED[group]:
         expected = infer_value(GROUPS[group][name])

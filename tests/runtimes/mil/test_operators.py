@@ -379,7 +379,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
 
 
 @pytest.mark.parametrize(("group", "name"), EVERY)
-def test_operator_does_what_the_specification_says(results, group, name):
+def test_the_operator_follows_the_specification(results, group, name):
     case = GROUPS[group][name]
     expected = np.asarray(case.expected(*case.inputs), np.float32)
     actual = results(group)[name]

@@ -206,7 +206,7 @@ def test_values_are_freed_when_they_are_last_used(fp32):
     assert most < 8
 
 
-def test_what_depends_on_constants_alone_is_computed_once(tmp_path):
+def test_values_that_depend_only_on_constants_are_computed_once(tmp_path):
     weight = np.arange(-12, 12, dtype=np.int8).reshape(4, 6)
 
     def build(x):
@@ -225,7 +225,7 @@ def test_a_program_runs_again_with_the_same_result(fp16):
     np.testing.assert_array_equal(program({"image": draw_pixels()})["y"], first["y"])
 
 
-def test_wrong_inputs_are_refused(fp32, fp16):
+def test_wrong_inputs_are_rejected(fp32, fp16):
     program, images = CoreMLProgram(fp32), CoreMLProgram(fp16)
     with pytest.raises(ShapeMismatch, match=r"'x' takes \(1, 3, 64, 96\), not \(1, 3, 64, 64\)"):
         program({"x": np.zeros((1, 3, 64, 64), np.float32)})

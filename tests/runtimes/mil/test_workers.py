@@ -36,7 +36,7 @@ def workers(program):
         yield made
 
 
-def test_the_processes_give_what_the_program_gives(program, workers):
+def test_the_processes_give_the_values_of_the_program(program, workers):
     assert program.one_at_a_time.startswith("reshape '")
     for count in (1, 2, 5):
         many = workers(IMAGES[:count])["y"]
@@ -56,7 +56,7 @@ def test_the_processes_live_until_they_are_closed(program):
     assert not any(process.is_alive() for process in processes)
 
 
-def test_what_fails_in_a_process_is_told_as_here(program, workers, tmp_path):
+def test_an_error_in_a_process_is_raised_here(program, workers, tmp_path):
     model = Model_pb2.Model()
     package = save_cases({"y": OperatorCase(build_unbatchable, None, (IMAGES[:1],))}, tmp_path / "wrong.mlpackage")
     model.ParseFromString((package / MODEL).read_bytes())
@@ -71,7 +71,7 @@ def test_what_fails_in_a_process_is_told_as_here(program, workers, tmp_path):
         assert caught.value.why or caught.value.what
 
 
-def test_a_process_that_dies_is_told(program):
+def test_a_process_that_dies_is_reported(program):
     with WorkerPool(program, processes=1) as workers:
         workers(IMAGES)
         (process,) = workers._pool._processes.values()

@@ -62,7 +62,7 @@ def test_the_squares_inside_a_layer_norm_are_seen(network, made):
     assert float(seen["layer_norm", None].square().mean()) == pytest.approx(1, rel=1e-2)
 
 
-def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
+def test_later_layers_compute_with_a_forced_value(network, made):
     probe, pixels = CoreMLActivationProbe(made, LANDMARKS), draw_pictures(1)
     own = probe.run_free(pixels)
     torch.testing.assert_close(own["stem"], stem_of(network, pixels), rtol=1e-2, atol=0.5)
@@ -75,13 +75,13 @@ def test_a_value_that_is_given_is_what_the_rest_computes_with(network, made):
     assert not torch.allclose(forced["head"], own["head"], atol=0.1)
 
 
-def test_a_layer_more_or_fewer_is_refused(made):
+def test_a_missing_or_additional_layer_is_rejected(made):
     with pytest.raises(BadArtifact, match="2 of 3"):
         CoreMLActivationProbe(made, (*LANDMARKS, ComparisonPoint("more", "conv", (1, 1, 1, 1))))
     with pytest.raises(BadArtifact, match=r"stem is \('conv', \(5, 3, 1, 1\)\)"):
         CoreMLActivationProbe(made, (ComparisonPoint("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
 
 
-def test_a_missing_residual_sum_is_refused(made):
+def test_a_missing_residual_sum_is_rejected(made):
     with pytest.raises(BadArtifact, match="adds nothing to the output of stem"):
         CoreMLActivationProbe(made, (LANDMARKS[0], ComparisonPoint("residual", "residual", ()), LANDMARKS[1]))

@@ -1,18 +1,22 @@
-"""Where this project keeps what it has downloaded."""
+"""The cache of downloads."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import platformdirs
+
 
 def get_cache_folder() -> Path:
-    """`shvit-mobile` in $XDG_CACHE_HOME, or in ~/.cache; absolute, and perhaps not there yet."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    return home.absolute() / "shvit-mobile"
+    """Return the cache folder of this program: on Linux `shvit-mobile` in $XDG_CACHE_HOME or ~/.cache.
+
+    The path is absolute; the folder may not exist yet.
+    """
+    return platformdirs.user_cache_path("shvit-mobile", appauthor=False).absolute()
 
 
 def resolve_cache_folder(variable: str, name: str) -> Path:
-    """The folder that an environment variable names, or else `name` in the cache; absolute."""
-    chosen = os.environ.get(variable)
-    return Path(chosen).absolute() if chosen else get_cache_folder() / name
+    """Return the folder in an environment variable or, if it is not set, `name` in the cache; absolute."""
+    value = os.environ.get(variable)
+    return Path(value).absolute() if value else get_cache_folder() / name

@@ -1,4 +1,4 @@
-"""When, by what and with which versions of packages: what every report says of itself."""
+"""The time, program and package versions in every report."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def get_package_versions(*packages: str) -> dict[str, str]:
-    """The version of each package that is installed here."""
-    found = {}
+    """Return the version of each package that is installed."""
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def format_measured_by(command: str) -> str:
-    """This program, its version and the command that measured."""
+    """Return the name and version of this program, and the command that measured."""
     return f"shvit-mobile {version('shvit-mobile')} {command}"
 
 
 def get_timestamp() -> str:
-    """The moment, in ISO 8601, in UTC."""
+    """Return the current time in ISO 8601, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,7 @@
-"""From a checkpoint in any of the three layouts to a trained model, and from a trained model to our own layout.
+"""Loading of checkpoints in any of three layouts, and saving in this project's own layout.
 
-Nothing about the file has to be said: its container is told by its first bytes, its layout by its tensors' names, and
-the SHViT by their shapes.
+Checkpoints are recognized by content: the container by its first bytes, the layout by the names of the tensors, and the
+SHViT by their shapes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, InvalidConfig, OutputExists, UnknownChoice
-from shvit_mobile.families.containers import FLOAT_DTYPES, MAX_CHECKPOINT_BYTES, format_first_few, parse_checkpoint_file
+from shvit_mobile.errors import BadCheckpoint, InvalidValue, OutputExists, parse_choice
+from shvit_mobile.families.containers import FLOAT_DTYPES, MAX_CHECKPOINT_BYTES, format_faults, parse_checkpoint_file
 from shvit_mobile.families.hub import HUB_ID, OFFICIAL_RELEASE, fetch_hub_files, fetch_official_checkpoint
 from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
 from shvit_mobile.families.metadata import (
@@ -44,13 +44,13 @@ from shvit_mobile.families.shvit_config import (
     fit_config,
     infer_config,
 )
-from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel
+from shvit_mobile.families.trained_model import TrainedModel
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
 POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
 SOURCE_FORMS = (
     "A source is the path of a .pth or .safetensors file, a hub id such as timm/shvit_s1.in1k, "
-    f"or a variant to take from the authors' release: {', '.join(OFFICIAL_RELEASE)}."
+    f"or a variant of the authors' release: {', '.join(OFFICIAL_RELEASE)}."
 )
 
 
@@ -61,49 +61,46 @@ def load_checkpoint(
     labels: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> TrainedModel:
-    """The trained model in a checkpoint of the authors, of timm or of ours; which of them, and which SHViT, it tells.
+    """Load the trained model in a checkpoint of SHViT's authors, of timm or of this project.
 
     Args:
-        source: a file; or an id on the model hub ("timm/shvit_s1.in1k", "hf-hub:timm/shvit_s1.in1k"); or the name of a
-            variant ("shvit_s1"), for the authors' release. What exists as a path is a path.
-        variant: the variant that it must be; found out where it is not given.
-        labels: a name for each class; else the checkpoint's own, else "class 0", "class 1" and so on.
-        preprocessing: how the model expects its pictures; else as the checkpoint says, else as SHViT was trained: the
-            variant's native size, crop ratio 0.875, bicubic, ImageNet's mean and std.
+        source: A file, an id on the model hub ("timm/shvit_s1.in1k", "hf-hub:timm/shvit_s1.in1k"), or a variant of the
+            authors' release ("shvit_s1"). Existing files come first.
+        variant: The expected variant (default: any).
+        labels: A name for each class (default: those in the checkpoint, or "class 0", "class 1" and so on).
+        preprocessing: The preprocessing of the model (default: that of the checkpoint, or that of SHViT's training: the
+            variant's native size, crop ratio 0.875, bicubic, ImageNet's mean and std).
 
     Returns:
-        A float32 model on the CPU in eval mode; no code from the file was executed.
+        A float32 model on the CPU in eval mode. No code from the file is executed.
 
     Raises:
-        BadCheckpoint: the file is missing, damaged, not a SHViT's or not the variant asked for, or says nonsense.
-        HubUnavailable: it had to be downloaded and could not be.
-        UnknownChoice: `variant` is not one of `VARIANTS`.
-        InvalidConfig: `labels` are not one for each class.
+        BadCheckpoint: If the file is missing, damaged, contradictory, not of a SHViT or not of `variant`.
+        HubUnavailable: If a download is necessary and fails.
+        UnknownChoice: If `variant` is not one of `VARIANTS`.
+        InvalidValue: If there is not one label for each class.
     """
-    if variant is not None and variant not in VARIANTS:
-        raise UnknownChoice(variant, VARIANTS, "variant")
-    found = locate_checkpoint(source)
-    data = read_checkpoint_bytes(found.path)
-    container = parse_checkpoint_file(data, found.display_name)
-    layout = detect_layout(container.tensors, found.display_name)
-    card = (
-        parse_checkpoint_metadata(container.metadata, found.display_name)
-        if has_shvit_mobile_metadata(container.metadata)
-        else CheckpointDescription()
-    )
-    tensors = {to_timm_key(name): tensor for name, tensor in container.tensors.items()}
-    model = build_model(restore_kernel_dimensions(tensors), layout, card.config, variant, found.display_name)
+    if variant is not None:
+        parse_choice(variant, VARIANTS, "variant")
+    file = locate_checkpoint(source)
+    data = read_checkpoint_bytes(file.path)
+    contents = parse_checkpoint_file(data, file.display_name)
+    layout = detect_layout(contents.tensors, file.display_name)
+    is_own = has_shvit_mobile_metadata(contents.metadata)
+    description = parse_checkpoint_metadata(contents.metadata, file.display_name) if is_own else CheckpointDescription()
+    tensors = {to_timm_key(name): tensor for name, tensor in contents.tensors.items()}
+    model = build_model(restore_kernel_dimensions(tensors), layout, description.config, variant, file.display_name)
     name = find_variant(model.config)
-    usual = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
-    if found.config and not has_shvit_mobile_metadata(container.metadata) and (labels is None or preprocessing is None):
-        card = read_hub_config(found.config, found.display_name, usual)
+    default = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
+    if file.config and not is_own and (labels is None or preprocessing is None):
+        description = read_hub_config(file.config, file.display_name, default)
     return TrainedModel(
         model=model,
         variant=name,
-        dialect=get_dialect(layout, has_own_metadata=has_shvit_mobile_metadata(container.metadata)),
-        labels=choose_class_names(labels, card.labels, model.config.classes, found.display_name),
-        preprocessing=preprocessing or card.preprocessing or usual,
-        source=found.source,
+        dialect="shvit-mobile" if is_own else layout,
+        labels=choose_class_names(labels, description.labels, model.config.classes, file.display_name),
+        preprocessing=preprocessing or description.preprocessing or default,
+        source=file.source,
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
@@ -111,27 +108,27 @@ def load_checkpoint(
 def save_checkpoint(
     trained: TrainedModel, path: AnyPath, *, dtype: torch.dtype = torch.float32, overwrite: bool = False
 ) -> None:
-    """Writes our own layout: safetensors under timm's names, with configuration, labels and preprocessing as metadata.
+    """Save a model as safetensors with timm's names, and its configuration, labels and preprocessing as metadata.
 
     Args:
-        trained: what to write.
-        path: the file, which appears whole or not at all.
-        dtype: float32 or float16. Of the kernels and matrices; the norms and biases, a hundredth of the bytes, stay
-            float32, for running variances leave the range of float16.
-        overwrite: whether to replace a file that is there.
+        trained: The model.
+        path: The file; it is written whole or not at all.
+        dtype: torch.float32 or torch.float16, for kernels and matrices. Norms and biases (1% of the bytes) stay float32
+            because running variances exceed the range of float16.
+        overwrite: Replace an existing file.
 
     Raises:
-        OutputExists: a file is there and `overwrite` is not asked for, or a folder is there.
-        InvalidConfig: another dtype, weights past the range of float16, or labels that are not one for each class.
+        OutputExists: If a file exists and `overwrite` is not set, or `path` is a folder.
+        InvalidValue: If `dtype` is another one, a weight exceeds its range, or there is not one label for each class.
     """
     path = Path(path)
     if dtype not in (torch.float32, torch.float16):
-        raise InvalidConfig(f"dtype is {dtype}.", why="Checkpoints are written in torch.float32 or torch.float16.")
+        raise InvalidValue(f"`dtype` is {dtype}.", why="It is torch.float32 or torch.float16.", parameter="dtype")
     if path.is_dir():
         raise OutputExists(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
         )
-    labels = check_labels(trained.labels, trained.model.config.classes, InvalidConfig, "There are")
+    labels = check_labels(trained.labels, trained.model.config.classes, InvalidValue, "There are")
     state = {name: prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
     metadata = build_checkpoint_metadata(trained.model.config, trained.variant, labels, trained.preprocessing)
     with write_atomically(path, overwrite=overwrite) as (part,):
@@ -140,13 +137,13 @@ def save_checkpoint(
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A checkpoint as a file here.
+    """A checkpoint on this machine.
 
     Attributes:
-        path: the file.
-        shown: what errors call it: as the user gave it.
-        source: what the trained model says of it: the file's name or the id.
-        config: the config.json that came with it from the hub.
+        path: The file.
+        display_name: Its name in errors: the source as the user typed it.
+        source: Its name in the trained model: the file name or the id.
+        config: The config.json beside it on the hub.
     """
 
     path: Path
@@ -156,7 +153,7 @@ class CheckpointFile:
 
 
 def locate_checkpoint(source: AnyPath) -> CheckpointFile:
-    """The file that a path, a hub id or the name of a variant leads to; a path goes before the others."""
+    """Find the file of a path, a hub id or a variant, in this order; download it if necessary."""
     text = os.fspath(source)
     path = Path(os.path.expanduser(text))
     if text and os.path.lexists(path):
@@ -177,29 +174,29 @@ def locate_checkpoint(source: AnyPath) -> CheckpointFile:
 
 
 def build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
-    """The error for a file that is not there; names the one beside it whose name is nearest."""
-    beside = os.listdir(path.parent) if path.parent.is_dir() and os.access(path.parent, os.R_OK) else []
-    near = get_close_matches(path.name, beside, n=1)
-    why = "" if path.parent.is_dir() else f"There is no folder {path.parent} either."
+    """Return the error for a missing file, with the closest name in its folder."""
+    siblings = os.listdir(path.parent) if path.parent.is_dir() and os.access(path.parent, os.R_OK) else []
+    near = get_close_matches(path.name, siblings, n=1)
+    why = "" if path.parent.is_dir() else f"The folder {path.parent} does not exist either."
     return BadCheckpoint(
         f"There is no file {text}.", why=why, hint=f"Did you mean {path.parent / near[0]}?" if near else ""
     )
 
 
 def read_checkpoint_bytes(path: Path) -> bytes:
-    """The bytes of a regular file of a size that a checkpoint can have."""
+    """Read a regular file of the size of a checkpoint."""
     try:
         if path.is_dir():
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in CHECKPOINT_SUFFIXES)
-            hint = f"Did you mean {inside[0]}?" if inside else "Give the file inside it."
+            hint = f"Did you mean {inside[0]}?" if inside else "Pass the file inside it."
             raise BadCheckpoint(f"{path} is a folder.", why="A checkpoint is one file.", hint=hint)
         if path.exists() and not path.is_file():
-            raise BadCheckpoint(f"{path} is no regular file.", why="A checkpoint is read whole, and hashed.")
+            raise BadCheckpoint(f"{path} is not a regular file.", why="A checkpoint is one file.")
         size = path.stat().st_size
         if size > MAX_CHECKPOINT_BYTES:
             raise BadCheckpoint(
                 f"{path} has {size / 1024**3:.1f} GiB.",
-                why="The largest SHViT has a few hundred MB with all its training state.",
+                why="The largest SHViT has a few hundred MB, including its training state.",
             )
         return path.read_bytes()
     except OSError as reason:
@@ -207,7 +204,7 @@ def read_checkpoint_bytes(path: Path) -> bytes:
 
 
 def detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLayout:
-    """The one layout that the tensors are named in."""
+    """Return the layout of the tensors' names."""
     layouts = detect_layouts(tensors)
     if len(layouts) == 1:
         return layouts.pop()
@@ -215,17 +212,13 @@ def detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLa
         raise build_unknown_model_error({name: tuple(tensor.shape) for name, tensor in tensors.items()}, display_name)
     firsts = [next(name for name in tensors if detect_layouts([name]) == {layout}) for layout in ("official", "timm")]
     raise BadCheckpoint(
-        f"{display_name} mixes two layouts: {firsts[0]} is the authors', {firsts[1]} is timm's.",
-        why="A checkpoint is in one layout or the other.",
+        f"{display_name} mixes two layouts: {firsts[0]} is a name of the authors, {firsts[1]} of timm.",
+        why="A checkpoint has one layout.",
     )
 
 
-def get_dialect(layout: CheckpointLayout, *, has_own_metadata: bool) -> CheckpointDialect:
-    return "shvit-mobile" if has_own_metadata else layout
-
-
 def restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, where weights of 1x1 convolutions that are stored as matrices have their two missing dimensions."""
+    """Return the tensors with weights of 1x1 convolutions that are stored as matrices reshaped to four dimensions."""
     return {
         name: tensor[:, :, None, None] if tensor.ndim == 2 and POINTWISE_WEIGHT_KEY.fullmatch(name) else tensor
         for name, tensor in tensors.items()
@@ -239,39 +232,39 @@ def build_model(
     variant: str | None,
     display_name: str,
 ) -> SHViT:
-    """The SHViT that the tensors, under our names, are all of.
+    """Build the SHViT of a checkpoint's tensors, which have timm's names.
 
     Args:
         tensors: float32, on the CPU.
-        layout: whose names to use in errors.
-        told: the configuration that the file gives of itself.
-        variant: the variant that it must be, if one was asked for.
-        shown: what errors call the file.
+        layout: The layout whose names errors use.
+        declared_config: The configuration in the checkpoint's metadata, if any.
+        variant: The expected variant, if any.
+        display_name: The file's name in errors.
 
     Raises:
-        BadCheckpoint: they are not, or are none of the variant asked for, or contradict what the file says of itself.
+        BadCheckpoint: If the tensors are not exactly those of a SHViT, of `variant` or of the declared configuration.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    named: Callable[[str], str] = partial(from_timm_key, layout=layout)
-    read = infer_config(shapes)
-    own = fit_config(shapes, read, named) if read else None
+    rename: Callable[[str], str] = partial(from_timm_key, layout=layout)
+    config = infer_config(shapes)
+    inferred = fit_config(shapes, config, rename) if config else None
     if variant is not None:
-        wanted = fit_config(shapes, adapt_variant(variant, shapes), named)
+        wanted = fit_config(shapes, adapt_variant(variant, shapes), rename)
         if wanted.misfits:
-            raise build_wrong_variant_error(variant, wanted, own, display_name)
+            raise build_wrong_variant_error(variant, wanted, inferred, display_name)
         return create_model_from_tensors(wanted.config, tensors)
-    if own is None or own.misfits:
-        raise build_incomplete_model_error(own, shapes, named, display_name)
-    if declared_config is not None and (wrong := find_contradictions(shapes, declared_config, own.config)):
+    if inferred is None or inferred.misfits:
+        raise build_incomplete_model_error(inferred, shapes, rename, display_name)
+    if declared_config is not None and (faults := find_contradictions(shapes, declared_config, inferred.config)):
         raise BadCheckpoint(
-            f"{display_name} says of itself {format_first_few(wrong)}.",
-            why="Its metadata is damaged or was made by hand.",
+            f"The metadata of {display_name} does not fit its tensors: {format_faults(faults)}.",
+            why="The metadata is damaged or was edited by hand.",
         )
-    return create_model_from_tensors(declared_config or own.config, tensors)
+    return create_model_from_tensors(declared_config or inferred.config, tensors)
 
 
 def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
-    """A SHViT in eval mode that owns the tensors; made without drawing the random weights they would replace."""
+    """Create a SHViT in eval mode that owns the tensors, without initializing random weights first."""
     with torch.device("meta"):
         model = SHViT(config)
     model.load_state_dict(tensors, assign=True)
@@ -281,22 +274,23 @@ def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -
 def build_wrong_variant_error(
     requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str
 ) -> BadCheckpoint:
-    """The error for a checkpoint that is not of the variant asked for; says which it looks like."""
+    """Return the error for a checkpoint of another variant, with the variant it looks like."""
     why = hint = ""
     if inferred and not inferred.misfits:
         name = find_variant(inferred.config)
         if name in VARIANTS:
-            why, hint = f"It looks like {name}.", f"Try: shvit-mobile export --model {name} --checkpoint {display_name}"
+            why, hint = f"It looks like {name}.", f"Set `variant` to '{name}', or leave it out."
         else:
-            why = f"It looks like a SHViT of its own kind, with dims {inferred.config.dims} and depths {inferred.config.depths}."
-            hint = f"Try: shvit-mobile export --checkpoint {display_name}"
-    return BadCheckpoint(f"{display_name} {describe_fit(requested, wanted)}", why=why, hint=hint)
+            config = inferred.config
+            why = f"It looks like a custom SHViT with dims {config.dims} and depths {config.depths}."
+            hint = "Leave `variant` out."
+    return BadCheckpoint(f"{display_name} {describe_fit(requested, wanted)}", why=why, hint=hint, parameter="variant")
 
 
 def build_incomplete_model_error(
     inferred: ConfigFit | None, shapes: dict[str, tuple[int, ...]], rename: Callable[[str], str], display_name: str
 ) -> BadCheckpoint:
-    """The error for tensors that make no SHViT; compares them with the one that they miss by the least."""
+    """Return the error for tensors of an incomplete SHViT, compared with the closest configuration."""
     name, nearest = find_nearest_variant(shapes, rename)
     if inferred and len(inferred.misfits) < len(nearest.misfits):
         name, nearest = find_variant(inferred.config), inferred
@@ -304,25 +298,26 @@ def build_incomplete_model_error(
         return build_unknown_model_error(shapes, display_name)
     why = ""
     if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
-        why = "Its BatchNorms are folded into its convolutions already; the checkpoint as it was trained is needed."
+        why = "Its BatchNorms are folded into its convolutions. Use the checkpoint as it was trained."
     elif "head.l.weight" not in shapes:
-        why = "It has no classifier, only features."
-    return BadCheckpoint(f"{display_name} is no whole SHViT: it {describe_fit(name, nearest)}", why=why)
+        why = "It has features, but no classifier."
+    return BadCheckpoint(f"{display_name} is not a complete SHViT: it {describe_fit(name, nearest)}", why=why)
 
 
-def describe_fit(name: str, found: ConfigFit) -> str:
-    whole_name = "a SHViT of its shapes" if name not in VARIANTS else name
+def describe_fit(name: str, fit: ConfigFit) -> str:
+    """Describe how many tensors fit a variant, as the end of a sentence."""
+    model = name if name in VARIANTS else "a SHViT of its shapes"
     return (
-        f"holds {found.fitting} of the {found.expected} tensors of {whole_name}; "
-        f"the first that do not fit: {format_first_few(list(found.misfits))}."
+        f"contains {fit.fitting} of the {fit.expected} tensors of {model}; "
+        f"the first that do not fit: {format_faults(fit.misfits)}."
     )
 
 
 def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: str) -> BadCheckpoint:
-    """The error for a checkpoint of some other network."""
+    """Return the error for a checkpoint of another network."""
     firsts = [f"{name} {shape}" for name, shape in list(shapes.items())[:3]]
     return BadCheckpoint(
-        f"{display_name} is not a SHViT's: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
+        f"{display_name} is not of a SHViT: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
         why="A SHViT has patch_embed.0.c.weight, blocks1 to blocks3 (authors) or stages (timm), and head.l.weight.",
     )
 
@@ -330,23 +325,24 @@ def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: 
 def choose_class_names(
     given: Sequence[str] | None, stored_labels: tuple[str, ...] | None, classes: int, display_name: str
 ) -> tuple[str, ...]:
-    """The labels: those given, else the checkpoint's own, else numbered ones."""
+    """Return the given labels, those of the checkpoint, or generic ones."""
     if given is not None:
-        return check_labels(given, classes, InvalidConfig, "There are")
+        return check_labels(given, classes, InvalidValue, "There are")
     if stored_labels is not None:
-        return check_labels(stored_labels, classes, BadCheckpoint, f"{display_name} gives")
+        return check_labels(stored_labels, classes, BadCheckpoint, f"{display_name} has")
     return tuple(f"class {index}" for index in range(classes))
 
 
 def prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """A tensor as it is written; the kernels and matrices in `dtype`."""
+    """Convert a tensor for saving; kernels and matrices become `dtype`."""
     if tensor.dtype not in FLOAT_DTYPES:
         return tensor.detach().cpu()
     kept = tensor.detach().cpu().to(dtype if tensor.ndim > 1 else torch.float32).contiguous()
     if not kept.isfinite().all():
-        raise InvalidConfig(
-            f"{name} cannot be written as {str(dtype).removeprefix('torch.')}.",
+        raise InvalidValue(
+            f"{name} cannot be saved as {str(dtype).removeprefix('torch.')}.",
             why=f"Its largest value is {float(tensor.abs().max()):.3g}.",
-            hint="Write it as float32.",
+            hint="Set `dtype` to torch.float32.",
+            parameter="dtype",
         )
     return kept

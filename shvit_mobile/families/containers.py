@@ -1,4 +1,4 @@
-"""What is inside a checkpoint file: its tensors and its metadata, read by its first bytes and without executing any."""
+"""Checkpoint files: reading of tensors and metadata, by content and without executing code from the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,55 +18,56 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shvit_mobile.errors import BadCheckpoint
+from shvit_mobile.errors import BadCheckpoint, get_first_line
+from shvit_mobile.images.class_names import format_list
 
-# The largest SHViT is 66 MB in float32, and its training state with optimizer and averages about 270 MB.
+# The largest SHViT has 66 MB in float32; with optimizer and averages, its training state has about 270 MB.
 MAX_CHECKPOINT_BYTES = 2 * 1024**3
 
-# Where training scripts put the weights, first choice first: the authors' `model`; timm's `state_dict_ema`, which timm
-# itself prefers to its `find_state_dict`; and an average that was saved alone.
+# The keys of the weights in files of training scripts, by priority: `model` of the authors; `state_dict_ema` of timm,
+# which timm prefers to `state_dict`; and an average that was saved alone.
 STATE_DICT_KEYS = ("model", "state_dict_ema", "state_dict", "model_ema")
 
-# What wrappers of modules put before every name: DataParallel, torch.compile, Lightning.
+# Prefixes that module wrappers add to every name: DataParallel, torch.compile, Lightning.
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
 
 FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 DOWNLOAD_AGAIN_HINT = "Copy or download it again."
 
-# The beginnings (in lower case) of files that people take for checkpoints; what each is, and what to do about it.
+# The first bytes (in lower case) of files that are often mistaken for checkpoints; what each is, and what to do.
 LOOKALIKES: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     (
         (b"<!doctype", b"<html", b"<?xml", b"<head"),
         "a web page",
-        "The download met an error or a login page. Download the file itself, and look at its size.",
+        "The download returned an error or a login page. Download the file itself, and check its size.",
     ),
     ((b"version https://git-lfs",), "a Git LFS pointer, not the file it points to", "Try: git lfs pull"),
     ((b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"7z\xbc\xaf"), "compressed", "Unpack it first."),
-    ((b"\x89hdf",), "an HDF5 file", "Keras and TensorFlow write those; a PyTorch state dict is needed."),
+    ((b"\x89hdf",), "an HDF5 file", "Keras and TensorFlow write these files. Use a PyTorch state dict."),
 )
 
 
 @dataclass(frozen=True)
 class CheckpointContents:
-    """The tensors of a checkpoint by name, as stored, and the metadata that only safetensors has."""
+    """The tensors of a checkpoint by name, and its metadata, which only safetensors has."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 def parse_checkpoint_file(data: bytes, name: str) -> CheckpointContents:
-    """The tensors in the bytes of a .pth or .safetensors file, whatever its suffix.
+    """Parse the bytes of a .pth or .safetensors file, whatever its suffix.
 
     Args:
-        data: the whole file.
-        name: what to call it in errors.
+        data: The whole file.
+        name: The file's name in errors.
 
     Returns:
         Tensors on the CPU, float32 (converted from any float dtype), contiguous, all finite; names without the prefixes
-        that module wrappers add, and without the `num_batches_tracked` counters, which inference never reads.
+        of module wrappers, and without the `num_batches_tracked` counters, which inference does not use.
 
     Raises:
-        BadCheckpoint: it is no such file, is damaged, would run code, or holds what is no float tensor.
+        BadCheckpoint: If it is not such a file, is damaged, would run code, or contains other than float tensors.
     """
     if not data:
         raise BadCheckpoint(f"{name} is empty.", why="It has 0 bytes.", hint=DOWNLOAD_AGAIN_HINT)
@@ -81,7 +82,7 @@ def parse_checkpoint_file(data: bytes, name: str) -> CheckpointContents:
     elif data[0] == 0x80 and data[1:2] <= b"\x05":
         state, metadata = find_state_dict(unpickle_checkpoint(data, name), name), {}
     else:
-        nature = "it is text" if is_text(data[:512]) else f"it begins with the bytes {data[:8].hex(' ')}"
+        nature = "it is text" if is_text(data[:512]) else f"it starts with the bytes {data[:8].hex(' ')}"
         raise BadCheckpoint(
             f"{name} is not a checkpoint: {nature}.",
             why="Checkpoints are .pth files (written by torch.save) or .safetensors files.",
@@ -90,7 +91,7 @@ def parse_checkpoint_file(data: bytes, name: str) -> CheckpointContents:
 
 
 def is_text(data: bytes) -> bool:
-    """Whether the bytes are UTF-8, perhaps cut within their last character, without control characters."""
+    """Return whether the bytes are UTF-8 without control characters; the last character may be cut."""
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
@@ -115,7 +116,7 @@ def parse_torch_zip(data: bytes, name: str) -> dict[str, Any]:
     except Exception:  # BadZipFile, and whatever else made-up bytes bring the parser to
         raise BadCheckpoint(
             f"{name} is cut short or damaged.",
-            why="It begins as torch.save's files do and has no end.",
+            why="It starts like a file of torch.save, but is not complete.",
             hint=DOWNLOAD_AGAIN_HINT,
         ) from None
     files = [entry.filename for entry in entries]
@@ -128,8 +129,8 @@ def parse_torch_zip(data: bytes, name: str) -> dict[str, Any]:
     if any(file.rpartition("/")[2] == "constants.pkl" for file in files):
         raise BadCheckpoint(
             f"{name} is a TorchScript program, not a checkpoint.",
-            why="It holds code beside the weights.",
-            hint="Save the weights alone: torch.save(model.state_dict(), 'weights.pth')",
+            why="It contains code.",
+            hint="Save only the weights: torch.save(model.state_dict(), 'weights.pth')",
         )
     if sum(entry.file_size for entry in entries) > max(4 * len(data), 1024**2):
         raise BadCheckpoint(f"{name} unpacks to far more than its size.", why="torch.save does not compress.")
@@ -137,32 +138,31 @@ def parse_torch_zip(data: bytes, name: str) -> dict[str, Any]:
 
 
 def unpickle_checkpoint(data: bytes, name: str) -> object:
-    """What torch.save wrote, where it is made of tensors, plain Python values and the authors' argparse.Namespace."""
+    """Load a file of torch.save that contains only tensors, plain Python values and the authors' argparse.Namespace."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols, which is no one's to mend
+            warnings.simplefilter("ignore")  # about pickle protocols
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as reason:  # the bytes are anyone's, and the unpickler raises what they bring it to
+    except Exception as reason:  # the unpickler raises errors of any type for damaged files
         wanted = re.search(r"GLOBAL (\S+)", str(reason))
         if wanted:
             raise BadCheckpoint(
-                f"{name} asks for {wanted[1]}, and a checkpoint that asks for code is not opened.",
+                f"{name} needs the code of {wanted[1]}, so it is not opened.",
                 why="Only tensors and plain values are read; nothing in the file was executed.",
-                hint="If you made the file, save the weights alone: torch.save(model.state_dict(), 'weights.pth')",
+                hint="If the file is yours, save only the weights: torch.save(model.state_dict(), 'weights.pth')",
             ) from None
-        first = str(reason).strip().partition("\n")[0] or type(reason).__name__
         raise BadCheckpoint(
-            f"{name} cannot be read as a checkpoint: {first.removesuffix('.')}.",
-            why="It is damaged, cut short, or not written by torch.save.",
+            f"{name} cannot be read as a checkpoint: {get_first_line(reason)}.",
+            why="It is damaged, truncated, or not written by torch.save.",
             hint=DOWNLOAD_AGAIN_HINT,
         ) from None
 
 
 def find_state_dict(payload: object, name: str) -> dict[str, Any]:
-    """The state dict in what a training script saved: under one of `STATE_DICT_KEYS`, or the whole of it."""
+    """Return the state dict in what a training script saved: under one of `STATE_DICT_KEYS`, or the whole."""
     if not isinstance(payload, Mapping):
         raise BadCheckpoint(
-            f"{name} holds a {type(payload).__name__}, not a state dict.",
+            f"{name} contains a {type(payload).__name__}, not a state dict.",
             hint="Save the weights by name: torch.save(model.state_dict(), 'weights.pth')",
         )
     wrapped = (payload[key] for key in STATE_DICT_KEYS if isinstance(payload.get(key), Mapping) and payload[key])
@@ -170,14 +170,14 @@ def find_state_dict(payload: object, name: str) -> dict[str, Any]:
     if not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(str(key)[:40] for key in list(state)[:5]) or "nothing"
         raise BadCheckpoint(
-            f"{name} holds no tensors; it holds {keys}.",
-            why=f"The weights are looked for under {', '.join(STATE_DICT_KEYS)}, or as the whole file.",
+            f"{name} contains no tensors; it contains {keys}.",
+            why=f"Weights are expected under {', '.join(STATE_DICT_KEYS)}, or as the whole file.",
         )
     return {str(key): value for key, value in state.items()}
 
 
 def strip_wrapper_prefixes(state: dict[str, Any]) -> dict[str, Any]:
-    """The state without what module wrappers put before all of its names, however many there were."""
+    """Remove the prefixes that module wrappers added to all names."""
     for prefix in WRAPPER_PREFIXES:
         if state and all(name.startswith(prefix) for name in state):
             return strip_wrapper_prefixes({name.removeprefix(prefix): value for name, value in state.items()})
@@ -185,57 +185,53 @@ def strip_wrapper_prefixes(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_tensors(state: dict[str, Any], file_bytes: int, name: str) -> dict[str, Tensor]:
-    """The state's tensors as float32, once each has been found to be one that a model can run with."""
+    """Return the tensors of a state dict as float32, or raise `BadCheckpoint` if a model cannot run with them."""
     kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     faults = [fault for key, value in kept.items() if (fault := describe_type_fault(key, value))]
     if faults:
-        raise BadCheckpoint(
-            f"{name}: {format_first_few(faults)}.",
-            why="The weights of a SHViT are float tensors, and all of them count.",
-        )
-    # A view can claim any number of elements of a small storage; no honest file holds more of them than it has bytes.
+        raise BadCheckpoint(f"{name}: {format_faults(faults)}.", why="All weights of a SHViT are float tensors.")
+    # A view can claim any number of elements of a small storage; a sound file has fewer elements than bytes.
     if sum(tensor.numel() for tensor in kept.values()) > file_bytes:
         raise BadCheckpoint(
-            f"{name} claims more weights than its {file_bytes} bytes can hold.", hint=DOWNLOAD_AGAIN_HINT
+            f"{name} claims more weights than fit into its {file_bytes} bytes.", hint=DOWNLOAD_AGAIN_HINT
         )
     tensors = {key: copy_to_float32(tensor) for key, tensor in kept.items()}
     faults = [fault for key, tensor in tensors.items() if (fault := describe_value_fault(key, tensor))]
     if faults:
         raise BadCheckpoint(
-            f"{name}: {format_first_few(faults)}.",
-            why="Every output of the model would be wrong; the training diverged, or the file is damaged.",
-            hint="Take an earlier checkpoint of that training.",
+            f"{name}: {format_faults(faults)}.",
+            why="Every output of the model would be wrong: the training diverged, or the file is damaged.",
+            hint="Use an earlier checkpoint of that training.",
         )
     return tensors
 
 
 def copy_to_float32(tensor: Tensor) -> Tensor:
-    """A float32 copy, contiguous and with memory of its own."""
+    """Return a contiguous float32 copy."""
     return tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
 
 
 def describe_type_fault(key: str, value: object) -> str:
-    """What keeps a value from being a weight, apart from its numbers; empty if nothing does."""
+    """Describe why a value cannot be a weight, apart from its numbers; empty if it can."""
     if not isinstance(value, Tensor):
         return f"{key} is a {type(value).__name__}, not a tensor"
     if value.dtype not in FLOAT_DTYPES:
         return f"{key} is {str(value.dtype).removeprefix('torch.')}, not float"
     if value.layout is not torch.strided or value.device.type != "cpu":
         return f"{key} has no dense values"
-    return f"{key} has the shape {tuple(value.shape)}, which holds nothing" if not value.numel() else ""
+    return f"{key} has the shape {tuple(value.shape)} without elements" if not value.numel() else ""
 
 
 def describe_value_fault(key: str, tensor: Tensor) -> str:
-    """What is wrong with a weight's numbers; empty if nothing is."""
-    least, most = tensor.aminmax()  # NaN passes through both, and it takes a third of isfinite's time
+    """Describe what is wrong with the numbers of a weight; empty if nothing is."""
+    least, most = tensor.aminmax()  # both propagate NaN, in a third of the time of isfinite
     if not (least.isfinite() and most.isfinite()):
-        return f"{key} holds NaN or infinity ({int((~tensor.isfinite()).sum())} of {tensor.numel()} values)"
+        return f"{key} contains NaN or infinity ({int((~tensor.isfinite()).sum())} of {tensor.numel()} values)"
     if key.endswith("running_var") and least < 0:
-        return f"{key} holds a variance below 0"
+        return f"{key} contains a variance below 0"
     return ""
 
 
-def format_first_few(sentences: list[str], max_items: int = 3) -> str:
-    """The first of many, and how many more there are."""
-    rest = len(sentences) - max_items
-    return "; ".join(sentences[:max_items]) + (f"; and {rest} more" if rest > 0 else "")
+def format_faults(faults: Sequence[str]) -> str:
+    """Return the first three faults as text, and the number of further ones."""
+    return format_list(faults, separator="; ", max_items=3)

@@ -1,7 +1,7 @@
-"""The layouts that SHViT checkpoints come in, and how their tensors' names translate into ours.
+"""The two layouts of SHViT checkpoints, and the translation of tensor names between them.
 
-Ours are timm's. The authors number a stage's downsampling and its blocks in one row: `blocks2.0` to `blocks2.2` lead
-from the first stage into the second, whose blocks begin at `blocks2.3`.
+This project uses timm's names. The authors number the downsampling and the blocks of a stage in one sequence:
+`blocks2.0` to `blocks2.2` are the downsampling before the second stage, whose blocks start at `blocks2.3`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 CheckpointLayout = Literal["official", "timm"]
 
-# Where the five parts of our `downsample` stand in the authors' row.
+# The positions of the five parts of `downsample` in the authors' sequence.
 DOWNSAMPLE_POSITIONS = ("0.0", "0.1", "1", "2.0", "2.1")
 FIRST_BLOCK_POSITION = 3
 
@@ -21,18 +21,18 @@ TIMM_KEY = re.compile(r"stages\.(\d{1,2})\.(downsample|blocks)\.(\d{1,4})\.(.+)"
 
 
 def detect_layouts(names: Iterable[str]) -> set[CheckpointLayout]:
-    """The layouts that the names speak of: one for a checkpoint, two for a mixture, none where no stage is named."""
-    found: set[CheckpointLayout] = set()
+    """Return the layouts of the names: one for a checkpoint, two for a mixture, none if no name is of a stage."""
+    layouts: set[CheckpointLayout] = set()
     for name in names:
         if OFFICIAL_KEY.fullmatch(name):
-            found.add("official")
+            layouts.add("official")
         elif name.startswith("stages."):
-            found.add("timm")
-    return found
+            layouts.add("timm")
+    return layouts
 
 
 def to_timm_key(name: str) -> str:
-    """Our name of a tensor in either layout; a name that is in neither comes back as it is."""
+    """Return timm's name of a tensor in either layout; other names are returned unchanged."""
     official = OFFICIAL_KEY.fullmatch(name)
     if not official:
         return name
@@ -47,11 +47,11 @@ def to_timm_key(name: str) -> str:
 
 
 def from_timm_key(name: str, layout: CheckpointLayout) -> str:
-    """The name that one of our tensors has in `layout`; the inverse of `to_timm_key`."""
-    own = TIMM_KEY.fullmatch(name)
-    if layout == "timm" or not own:
+    """Return the name in `layout` of a tensor with timm's name; the inverse of `to_timm_key`."""
+    match = TIMM_KEY.fullmatch(name)
+    if layout == "timm" or not match:
         return name
-    stage, part, index, inside = int(own[1]), own[2], int(own[3]), own[4]
+    stage, part, index, inside = int(match[1]), match[2], int(match[3]), match[4]
     if part == "downsample":
         place = DOWNSAMPLE_POSITIONS[index] if index < len(DOWNSAMPLE_POSITIONS) else f"downsample.{index}"
     else:

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: the metadata in our safetensors, and the config.json of timm's repositories."""
+"""Metadata of checkpoints: in this project's safetensors, and in the config.json of timm's repositories."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, ShvitError
+from shvit_mobile.errors import BadCheckpoint, ShvitError, get_first_line
 from shvit_mobile.families.shvit import SHViTConfig
 
-# Its major part changes when older versions of this package could no longer read a file rightly.
+# The major part changes when older versions of this package can no longer read a file.
 FORMAT_VERSION = "1.0"
 METADATA_KEY = "shvit_mobile"
 MAX_CONFIG_BYTES = 16 * 1024**2
@@ -24,7 +24,7 @@ MAX_CONFIG_BYTES = 16 * 1024**2
 
 @dataclass(frozen=True)
 class CheckpointDescription:
-    """What a checkpoint says about itself; None where it says nothing."""
+    """The configuration, labels and preprocessing in a checkpoint's metadata; None if it does not contain them."""
 
     config: SHViTConfig | None = None
     labels: tuple[str, ...] | None = None
@@ -32,10 +32,10 @@ class CheckpointDescription:
 
 
 class CheckpointMetadata(BaseModel):
-    """What our safetensors hold as metadata, as JSON in one string.
+    """The metadata of this project's safetensors, as JSON in one string.
 
-    One string and not five, because safetensors writes several in a random order, and the same model should be the same
-    bytes. `variant` is for people; the configuration says it all.
+    One string, because safetensors writes several in random order, and the same model must give the same bytes.
+    `variant` is for readers only; `config` contains everything.
     """
 
     format: str = Field(pattern=r"^\d+\.\d+$")
@@ -46,7 +46,7 @@ class CheckpointMetadata(BaseModel):
 
 
 class TimmPretrainedConfig(BaseModel):
-    """The fields of timm's `pretrained_cfg` that matter here."""
+    """The fields of timm's `pretrained_cfg` that are used here."""
 
     input_size: tuple[int, int, int] | None = None
     crop_pct: float | None = None
@@ -58,132 +58,141 @@ class TimmPretrainedConfig(BaseModel):
 
 
 class TimmHubConfig(BaseModel):
-    """timm's config.json; labels in the outer part go before those in the inner."""
+    """timm's config.json; outer labels take precedence over inner ones."""
 
     pretrained_cfg: TimmPretrainedConfig
     label_names: tuple[str, ...] | None = None
 
 
 def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
-    """Whether safetensors metadata was written by `build_checkpoint_metadata`."""
+    """Return whether `build_checkpoint_metadata` built this safetensors metadata."""
     return METADATA_KEY in metadata
 
 
 def build_checkpoint_metadata(
     config: SHViTConfig, variant: str, labels: tuple[str, ...], preprocessing: Preprocessing
 ) -> dict[str, str]:
-    """The metadata that `parse_checkpoint_metadata` reads back."""
-    told = CheckpointMetadata(
+    """Build the metadata that `parse_checkpoint_metadata` reads."""
+    content = CheckpointMetadata(
         format=FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
     )
-    return {METADATA_KEY: told.model_dump_json()}
+    return {METADATA_KEY: content.model_dump_json()}
 
 
 def parse_checkpoint_metadata(metadata: Mapping[str, str], name: str) -> CheckpointDescription:
-    """The card in our metadata, which anyone may have written.
+    """Parse the metadata of this project's safetensors.
 
     Raises:
-        BadCheckpoint: it is of a newer major version, or its fields are missing or make no sense.
+        BadCheckpoint: If it has a newer major version, or a field is missing or invalid.
     """
     try:
         content = json.loads(metadata[METADATA_KEY])
         check_format_version(content, name)
-        told = CheckpointMetadata.model_validate(content)
+        known = CheckpointMetadata.model_validate(content)
     except BadCheckpoint:
         raise
     except (ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"{name}: its metadata is wrong: {describe_first_fault(reason)}.", why="It is damaged or was made by hand."
+            f"The metadata of {name} is invalid: {describe_first_fault(reason)}.",
+            why="It is damaged or was edited by hand.",
         ) from None
-    return CheckpointDescription(told.config, told.labels, check_finite_preprocessing(told.preprocessing, name))
+    return CheckpointDescription(known.config, known.labels, check_finite_preprocessing(known.preprocessing, name))
 
 
 def check_format_version(content: Any, name: str) -> None:
-    """Raises `BadCheckpoint` for metadata of a newer major version, before anything else in it is looked at."""
+    """Raise `BadCheckpoint` for metadata of a newer major version."""
     version = str(content["format"]) if isinstance(content, dict) and "format" in content else FORMAT_VERSION
     major = version.partition(".")[0]
     if major.isascii() and major.isdigit() and int(major[:9]) > int(FORMAT_VERSION.partition(".")[0]):
         raise BadCheckpoint(
             f"{name} was written by a newer shvit-mobile, in format {version[:40]}.",
-            why=f"This one reads formats up to {FORMAT_VERSION}.",
+            why=f"This version reads formats up to {FORMAT_VERSION}.",
             hint="Try: pip install --upgrade shvit-mobile",
         )
 
 
 def read_hub_config(path: Path, name: str, default: Preprocessing) -> CheckpointDescription:
-    """The card in a config.json that timm wrote; `usual` fills the gaps of its preprocessing.
+    """Read a config.json of timm; `default` completes its preprocessing.
 
     Raises:
-        BadCheckpoint: it cannot be read or asks for what this package does not do.
+        BadCheckpoint: If it cannot be read or needs preprocessing that is not supported.
     """
     place = f"The config.json of {name}"
     try:
-        told = parse_hub_config(json.loads(path.read_bytes()[:MAX_CONFIG_BYTES]))
-        given = told.pretrained_cfg
-        if given.crop_mode not in (None, "center"):
-            raise BadCheckpoint(f"{place} asks for crop_mode {given.crop_mode!r}.", why="Only 'center' is known here.")
+        content = parse_hub_config(json.loads(path.read_bytes()[:MAX_CONFIG_BYTES]))
+        config = content.pretrained_cfg
+        if config.crop_mode not in (None, "center"):
+            raise BadCheckpoint(f"{place} has crop_mode {config.crop_mode!r}.", why="Only 'center' is supported.")
         fields: dict[str, Any] = {
-            "size": given.input_size and given.input_size[1:],
-            "crop_ratio": given.crop_pct,
-            "interpolation": given.interpolation,
-            "mean": given.mean,
-            "std": given.std,
+            "size": config.input_size and config.input_size[1:],
+            "crop_ratio": config.crop_pct,
+            "interpolation": config.interpolation,
+            "mean": config.mean,
+            "std": config.std,
         }
         preprocessing = replace(default, **{key: value for key, value in fields.items() if value is not None})
     except BadCheckpoint:
         raise
     except (OSError, ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"{place} is wrong: {describe_first_fault(reason)}.", why="It tells the labels and the image size."
+            f"{place} is invalid: {describe_first_fault(reason)}.", why="It contains the labels and the image size."
         ) from None
     return CheckpointDescription(
-        None, told.label_names or given.label_names, check_finite_preprocessing(preprocessing, name)
+        None, content.label_names or config.label_names, check_finite_preprocessing(preprocessing, name)
     )
 
 
 def parse_hub_config(content: Any) -> TimmHubConfig:
-    """The configuration in parsed JSON; old files have the inner part alone, and call its labels `labels`."""
+    """Parse the configuration; old files have only the inner part, with the labels under `labels`."""
     if isinstance(content, dict) and "pretrained_cfg" not in content:
         content = {"pretrained_cfg": content, "label_names": content.get("labels")}
     return TimmHubConfig.model_validate(content)
 
 
 def check_finite_preprocessing(preprocessing: Preprocessing, name: str) -> Preprocessing:
-    """`preprocessing`, whose numbers are finite: JSON as Python reads it may hold NaN."""
+    """Return `preprocessing`, or raise `BadCheckpoint` if a number is not finite, which Python's JSON allows."""
     numbers = (preprocessing.crop_ratio, *preprocessing.mean, *preprocessing.std)
     if not all(map(math.isfinite, numbers)):
         raise BadCheckpoint(
-            f"{name}: its preprocessing holds {', '.join(map(str, numbers))}.", why="They must be finite."
+            f"The preprocessing of {name} contains {', '.join(map(str, numbers))}.", why="Its numbers must be finite."
         )
     return preprocessing
 
 
 def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], source: str) -> tuple[str, ...]:
-    """The labels as a tuple, one a class.
+    """Check that there is one label for each class.
 
     Args:
-        labels: the names of the classes.
-        classes: how many there are.
-        error: the class of the error to raise.
-        whose: where the labels come from, for the error's words.
+        labels: The names of the classes.
+        classes: The number of classes.
+        error: The class of the error to raise.
+        source: The subject and verb of the error: "There are", "model.pth has".
+
+    Returns:
+        The labels as a tuple.
 
     Raises:
-        error: they are not as many as the classes, or one is empty or holds control characters such as a line break.
+        error: If the number of labels differs, or a label is empty or contains control characters.
     """
     if len(labels) != classes:
         raise error(
             f"{source} {len(labels)} labels, but the model has {classes} classes.",
-            why="One name for each class, in the order of the logits.",
+            why="Each class has one label, in the order of the logits.",
+            parameter="labels",
         )
     for index, label in enumerate(labels):
         if not label.strip() or any(unicodedata.category(character) == "Cc" for character in label):
-            raise error(f"{source} {label[:60]!r} as the label of class {index}.", why="A label is one line of text.")
+            raise error(
+                f"{source} {label[:60]!r} as the label of class {index}.",
+                why="A label is one line of text.",
+                parameter="labels",
+            )
     return tuple(labels)
 
 
 def describe_first_fault(reason: Exception) -> str:
-    """The first thing that an error says, with its place where it has one; without a full stop."""
+    """Return the first message of an error, with its place if it has one, without a full stop."""
     if isinstance(reason, ValidationError):
         first = reason.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".removesuffix(".")
-    return (reason.what if isinstance(reason, ShvitError) else str(reason)).removesuffix(".")
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removesuffix("."))))
+    return get_first_line(reason)

@@ -1,8 +1,7 @@
 """SHViT, the Single-Head Vision Transformer (Yun and Ro, CVPR 2024, arXiv 2401.16456), in one file.
 
-Memory-efficient in space: a stride-16 convolutional stem leaves few tokens. Memory-efficient in time: each attention
-block attends with a single head over part of the channels and passes the rest through. Every convolution carries its
-own BatchNorm, which `shvit_mobile.deploy` folds away.
+A stride-16 convolutional stem leaves few tokens. Attention has a single head on part of the channels; the others pass
+through. Every convolution has its own BatchNorm, which `shvit_mobile.deploy` folds into it.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.errors import InvalidConfig, UnknownChoice
+from shvit_mobile.errors import InvalidValue, parse_choice
 
 
 @dataclass(frozen=True)
 class SHViTConfig:
-    """The numbers that make one SHViT out of many.
+    """The hyperparameters of a SHViT.
 
     Attributes:
-        dims: channels of each stage.
-        partial_dims: channels that attention sees in each stage; the others pass through.
-        qk_dims: channels of the queries and keys in each stage.
-        depths: blocks in each stage.
+        dims: Channels of each stage.
+        partial_dims: Channels of each stage that attention uses; the others pass through.
+        qk_dims: Channels of queries and keys in each stage.
+        depths: Blocks in each stage.
         block_types: "i" for a stage of convolution blocks, "s" for one with single-head attention.
-        classes: outputs of the head.
-        in_channels: channels of the input image.
-        kernel_size: side of the square depthwise kernels; odd.
-        mlp_ratio: hidden channels of a feed-forward part, as a multiple of its input's.
-        distilled: whether a second head is averaged with the first.
+        classes: Outputs of the head.
+        in_channels: Channels of the input image.
+        kernel_size: Side of the square depthwise kernels; odd.
+        mlp_ratio: Hidden channels of a feed-forward part, divided by its input channels.
+        distilled: Whether a second head is averaged with the first.
     """
 
     dims: tuple[int, ...]
@@ -45,35 +44,23 @@ class SHViTConfig:
     distilled: bool = False
 
     def __post_init__(self) -> None:
-        per_stage = ("partial_dims", "qk_dims", "depths", "block_types")
-        lengths = {name: len(getattr(self, name)) for name in per_stage}
-        uneven = {name: n for name, n in lengths.items() if n != len(self.dims)}
-        if uneven:
-            raise InvalidConfig(
-                f"dims has {len(self.dims)} stages, but {', '.join(f'{k} has {v}' for k, v in uneven.items())}.",
-                why="Each stage needs one number of each.",
-            )
-        if not self.dims or any(d % 8 for d in self.dims[:1]):
-            raise InvalidConfig(
-                f"dims is {self.dims}.", why="The stem halves channels three times: dims[0] divides by 8."
-            )
-        if any(not 0 < p < d for p, d in zip(self.partial_dims, self.dims, strict=True)):
-            raise InvalidConfig(
-                f"partial_dims is {self.partial_dims} of dims {self.dims}.",
-                why="Attention sees some of a stage's channels: more than none and fewer than all.",
-            )
-        if set(self.block_types) - {"i", "s"}:
-            raise InvalidConfig(
-                f"block_types is {self.block_types}.", why="'i' is a convolution block, 's' has attention."
-            )
-        if self.kernel_size % 2 == 0:
-            raise InvalidConfig(
-                f"kernel_size is {self.kernel_size}.", why="Only an odd kernel keeps the size of its input."
-            )
-        if self.classes < 1 or self.in_channels < 1:
-            raise InvalidConfig(
-                f"classes is {self.classes}, in_channels {self.in_channels}.", why="Both are at least 1."
-            )
+        stages = len(self.dims)
+        for name in ("partial_dims", "qk_dims", "depths", "block_types"):
+            values = getattr(self, name)
+            self._check(name, len(values) == stages, f"It has one entry for each of the {stages} stages of dims.")
+        self._check("dims", stages > 0 and self.dims[0] % 8 == 0, "The stem needs dims[0] to be a multiple of 8.")
+        partial = all(0 < part < dim for part, dim in zip(self.partial_dims, self.dims, strict=True))
+        self._check("partial_dims", partial, f"Each is above 0 and below the same stage of dims, {self.dims}.")
+        self._check(
+            "block_types", set(self.block_types) <= {"i", "s"}, "'i' is a convolution block, 's' has attention."
+        )
+        self._check("kernel_size", self.kernel_size % 2 == 1, "Only odd kernels keep the size of their input.")
+        self._check("classes", self.classes >= 1, "It is at least 1.")
+        self._check("in_channels", self.in_channels >= 1, "It is at least 1.")
+
+    def _check(self, name: str, valid: bool, why: str) -> None:
+        if not valid:
+            raise InvalidValue(f"`{name}` is {getattr(self, name)}.", why=why, parameter=name)
 
 
 VARIANTS: dict[str, SHViTConfig] = {
@@ -86,21 +73,19 @@ NATIVE_SIZES: dict[str, int] = {"shvit_s1": 224, "shvit_s2": 224, "shvit_s3": 22
 
 
 def create_shvit(variant: str, *, classes: int = 1000, distilled: bool = False) -> SHViT:
-    """A freshly initialised SHViT by the name of its variant.
+    """Create a SHViT with random weights by the name of its variant.
 
     Raises:
-        UnknownChoice: `variant` is not one of `VARIANTS`.
+        UnknownChoice: If `variant` is not one of `VARIANTS`.
     """
-    if variant not in VARIANTS:
-        raise UnknownChoice(variant, VARIANTS, "variant")
-    return SHViT(replace(VARIANTS[variant], classes=classes, distilled=distilled))
+    return SHViT(replace(VARIANTS[parse_choice(variant, VARIANTS, "variant")], classes=classes, distilled=distilled))
 
 
 class SHViT(nn.Module):
-    """An image classifier: a stem, stages of blocks, a mean over the positions and a linear head.
+    """An image classifier: a stem, stages of blocks, global average pooling and a linear head.
 
-    Input: float images, shape (batch, in_channels, height, width), normalised; both sides any positive size.
-    Output: logits, shape (batch, classes). With a distillation head the two heads are averaged.
+    Input: normalized float images, shape (batch, in_channels, height, width), of any size.
+    Output: logits, shape (batch, classes); with a distillation head, the average of both heads.
     """
 
     def __init__(self, config: SHViTConfig) -> None:
@@ -112,7 +97,7 @@ class SHViT(nn.Module):
         self.head_dist: nn.Module | None = NormLinear(config.dims[-1], config.classes) if config.distilled else None
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """The last stage's output, shape (batch, dims[-1], height / 64, width / 64), rounded up."""
+        """Return the output of the last stage, shape (batch, dims[-1], ceil(height / 64), ceil(width / 64))."""
         return self.stages(self.patch_embed(images))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -135,7 +120,7 @@ class ConvNorm(nn.Sequential):
 
 
 class NormLinear(nn.Sequential):
-    """A BatchNorm over pooled features and the linear layer after it, `bn` and `l`."""
+    """A BatchNorm of pooled features and a linear layer, `bn` and `l`."""
 
     def __init__(self, dim: int, out: int) -> None:
         super().__init__()
@@ -167,7 +152,7 @@ class FeedForward(nn.Sequential):
 
 
 class SingleHeadAttention(nn.Module):
-    """Self-attention with one head over the first `partial_dim` channels; the others join before the projection."""
+    """Self-attention with one head on the first `partial_dim` channels; the others join before the projection."""
 
     def __init__(self, dim: int, qk_dim: int, partial_dim: int) -> None:
         super().__init__()
@@ -187,7 +172,7 @@ class SingleHeadAttention(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gates from the mean over the positions."""
+    """Channel gates, computed from the mean over all positions."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -201,7 +186,7 @@ class SqueezeExcite(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halves both sides: widen, depthwise at stride 2, gate, narrow to the next stage's channels."""
+    """Downsampling by 2: expand, depthwise convolution with stride 2, gate, project to the next stage's channels."""
 
     def __init__(self, dim: int, out: int, kernel: int) -> None:
         super().__init__()
@@ -215,7 +200,7 @@ class PatchMerging(nn.Module):
 
 
 class Block(nn.Module):
-    """A depthwise convolution, single-head attention where the stage has it, and a feed-forward part; all residual."""
+    """A depthwise convolution, single-head attention (in "s" stages) and a feed-forward part, all residual."""
 
     def __init__(self, config: SHViTConfig, stage: int) -> None:
         super().__init__()
@@ -233,7 +218,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """The downsampling from the stage before, where there is one, and this stage's blocks."""
+    """The downsampling before the stage (except the first), and its blocks."""
 
     def __init__(self, config: SHViTConfig, index: int) -> None:
         super().__init__()
@@ -245,7 +230,7 @@ class Stage(nn.Module):
 
 
 def build_stem(in_channels: int, dim: int) -> nn.Sequential:
-    """Four 3x3 convolutions at stride 2, each doubling the channels, with relus between them."""
+    """Build four 3x3 convolutions with stride 2, each doubling the channels, with ReLUs between them."""
     return nn.Sequential(
         ConvNorm(in_channels, dim // 8, 3, stride=2),
         nn.ReLU(),
@@ -258,7 +243,7 @@ def build_stem(in_channels: int, dim: int) -> nn.Sequential:
 
 
 def build_downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
-    """The way from the stage before `stage` into it: a convolution block on either side of the merging."""
+    """Build the downsampling before `stage`: patch merging with a convolution and feed-forward part on either side."""
     dim, out = config.dims[stage - 1], config.dims[stage]
     return nn.Sequential(
         build_residual_depthwise(dim, config.kernel_size),
@@ -278,5 +263,5 @@ def build_residual_feed_forward(dim: int, ratio: float) -> Residual:
 
 
 def round_to_multiple(value: float, of: int) -> int:
-    """`value` rounded to the nearest multiple of `of`, halves upwards, and at least `of`."""
+    """Round `value` to the nearest multiple of `of`, halves up, and to at least `of`."""
     return max(of, int(value + of / 2) // of * of)

@@ -1,4 +1,4 @@
-"""A trained model and what belongs to it: where it came from, what its classes are called, how it sees pictures."""
+"""A trained model with its labels, preprocessing and origin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ CheckpointDialect = Literal["official", "timm", "shvit-mobile"]
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What `load_checkpoint` returns.
+    """A trained model, as `load_checkpoint` returns it.
 
     Attributes:
-        model: the float32 SHViT, in eval mode, on the CPU.
+        model: The float32 SHViT, in eval mode, on the CPU.
         variant: "shvit_s1" to "shvit_s4", or "custom".
-        dialect: the layout the checkpoint was in.
-        labels: a name for every class, in the order of the logits.
-        preprocessing: how the model expects its pictures.
-        source: the file's name or the hub's id.
-        sha256: of the checkpoint file.
+        dialect: The layout of the checkpoint.
+        labels: A name for each class, in the order of the logits.
+        preprocessing: The preprocessing of the model.
+        source: The name of the file, or the hub id.
+        sha256: The SHA-256 of the checkpoint file.
     """
 
     model: SHViT

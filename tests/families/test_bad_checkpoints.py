@@ -72,8 +72,8 @@ FILES = {
     "lfs pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
     "gzip": (gzip.compress(b"weights"), "is compressed"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
-    "noise": (bytes(range(128, 256)) * 9, "begins with the bytes 80 81 82 83"),
-    "zeros": (bytes(4096), "begins with the bytes 00 00"),
+    "noise": (bytes(range(128, 256)) * 9, "starts with the bytes 80 81 82 83"),
+    "zeros": (bytes(4096), "starts with the bytes 00 00"),
     "one byte": (b"\x80", "cannot be read as a checkpoint"),
     "json": (b'{"model": [1, 2, 3]}', "it is text"),
     "json with a brace": (b'{"abc": {"def": 1}}', "it is text"),
@@ -138,7 +138,7 @@ def test_torchscript_is_refused(tmp_path):
 
 
 def test_a_whole_module_is_refused(tmp_path):
-    refused(saved(tmp_path, tiny()), "asks for shvit_mobile.families.shvit.SHViT", "save the weights alone")
+    refused(saved(tmp_path, tiny()), "needs the code of shvit_mobile.families.shvit.SHViT", "save only the weights")
 
 
 def test_a_folder_names_the_checkpoint_in_it(tmp_path):
@@ -151,12 +151,12 @@ def test_a_missing_file_names_the_nearest(tmp_path):
     refused(tmp_path / "shvit_s1.pth", "There is no file")
     written(tmp_path, b"x", "shvit-s1.pth")
     assert refused(tmp_path / "shvit_s1.pth").hint == f"Did you mean {tmp_path / 'shvit-s1.pth'}?"
-    refused(tmp_path / "no" / "shvit_s1.pth", f"There is no folder {tmp_path / 'no'} either")
+    refused(tmp_path / "no" / "shvit_s1.pth", f"The folder {tmp_path / 'no'} does not exist")
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
-    refused(tmp_path / "pipe.pth", "no regular file")
+    refused(tmp_path / "pipe.pth", "not a regular file")
     os.symlink(tmp_path / "gone", tmp_path / "link.pth")
     refused(tmp_path / "link.pth", "cannot be read: No such file")
 
@@ -228,7 +228,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_is_executed(bomb, write, hidd
 def test_a_pickle_with_code_is_told_what_it_asks_for(sentinel, tmp_path):
     refused(
         saved(tmp_path, Bomb(os.system, f"touch {sentinel}")),
-        "asks for posix.system",
+        "needs the code of posix.system",
         "nothing in the file was executed",
     )
 
@@ -250,21 +250,21 @@ def without(*names):
 
 RESNET = {"conv1.weight": torch.ones(64, 3, 7, 7), "bn1.weight": torch.ones(64), "fc.bias": torch.ones(9)}
 STATES = {
-    "a resnet": (RESNET, ["is not a SHViT's", "conv1.weight (64, 3, 7, 7)"]),
-    "a resnet under model": ({"model": RESNET}, ["is not a SHViT's", "bn1.weight (64,)"]),
-    "names of a SHViT alone": ({"stages.0.x": torch.ones(1)}, ["is not a SHViT's", "stages.0.x (1,)"]),
-    "nothing": ({}, ["holds no tensors", "it holds nothing"]),
-    "no tensors": ({"epoch": 3, "best": 0.5}, ["holds no tensors; it holds epoch, best"]),
-    "a list": ([torch.ones(3)], ["holds a list, not a state dict"]),
-    "a tensor": (torch.ones(3), ["holds a Tensor, not a state dict"]),
-    "a Namespace": (argparse.Namespace(model=1), ["holds a Namespace"]),
-    "an empty model": ({"model": {}, "epoch": 1}, ["holds no tensors; it holds model, epoch"]),
+    "a resnet": (RESNET, ["is not of a SHViT", "conv1.weight (64, 3, 7, 7)"]),
+    "a resnet under model": ({"model": RESNET}, ["is not of a SHViT", "bn1.weight (64,)"]),
+    "names of a SHViT alone": ({"stages.0.x": torch.ones(1)}, ["is not of a SHViT", "stages.0.x (1,)"]),
+    "nothing": ({}, ["contains no tensors", "it contains nothing"]),
+    "no tensors": ({"epoch": 3, "best": 0.5}, ["contains no tensors; it contains epoch, best"]),
+    "a list": ([torch.ones(3)], ["contains a list, not a state dict"]),
+    "a tensor": (torch.ones(3), ["contains a Tensor, not a state dict"]),
+    "a Namespace": (argparse.Namespace(model=1), ["contains a Namespace"]),
+    "an empty model": ({"model": {}, "epoch": 1}, ["contains no tensors; it contains model, epoch"]),
     "a missing tensor": (
         without("stages.1.blocks.0.mixer.m.qkv.bn.bias"),
-        ["no whole SHViT", "stages.1.blocks.0.mixer.m.qkv.bn.bias is missing"],
+        ["not a complete SHViT", "stages.1.blocks.0.mixer.m.qkv.bn.bias is missing"],
     ),
     "no head": (without("head.l.weight", "head.l.bias"), ["head.l.weight is missing", "no classifier"]),
-    "an extra tensor": (changed(extra=torch.ones(3)), ["extra (3,) has no place"]),
+    "an extra tensor": (changed(extra=torch.ones(3)), ["extra (3,) is unexpected"]),
     "a wrong shape": (
         changed(**{"stages.2.blocks.0.conv.m.bn.bias": torch.ones(33)}),
         ["stages.2.blocks.0.conv.m.bn.bias is (33,), expected (32,)"],
@@ -275,17 +275,17 @@ STATES = {
     ),
     "a missing block": (
         {name: value for name, value in tiny_state().items() if not name.startswith("stages.1.blocks.0.")},
-        ["no whole SHViT"],
+        ["not a complete SHViT"],
     ),
     "folded norms": (
         {"patch_embed.0.weight": torch.ones(2, 3, 3, 3), **without("patch_embed.0.c.weight")},
-        ["folded into its convolutions already"],
+        ["folded into its convolutions"],
     ),
     "both layouts": (
         changed(**{"blocks1.0.conv.m.bn.bias": torch.ones(16)}),
         [
             "mixes two layouts",
-            "blocks1.0.conv.m.bn.bias is the authors'",
+            "blocks1.0.conv.m.bn.bias is a name of the authors",
             "stages.0.blocks.0.conv.m.c.weight is timm's",
         ],
     ),
@@ -305,26 +305,29 @@ STATES = {
     ),
     "an empty weight": (changed(**{"head.l.weight": torch.ones(0, 32)}), ["head.l.weight has the shape (0, 32)"]),
     "a number": (changed(epoch=3), ["epoch is a int, not a tensor"]),
-    "NaN": (changed(**{"head.l.bias": torch.full((7,), float("nan"))}), ["head.l.bias holds NaN or infinity (7 of 7"]),
+    "NaN": (
+        changed(**{"head.l.bias": torch.full((7,), float("nan"))}),
+        ["head.l.bias contains NaN or infinity (7 of 7"],
+    ),
     "infinity": (
         changed(**{"patch_embed.0.bn.weight": torch.tensor([1, float("inf")])}),
-        ["patch_embed.0.bn.weight holds NaN or"],
+        ["patch_embed.0.bn.weight contains NaN or"],
     ),
     "past float32": (
         changed(**{"head.l.bias": torch.full((7,), 1e300, dtype=torch.float64)}),
-        ["head.l.bias holds NaN or infinity"],
+        ["head.l.bias contains NaN or infinity"],
     ),
     "a variance below 0": (
         changed(**{"head.bn.running_var": -torch.ones(32)}),
-        ["head.bn.running_var holds a variance below 0"],
+        ["head.bn.running_var contains a variance below 0"],
     ),
     "a claim of a huge view": (
         changed(**{"head.l.weight": torch.ones(1).expand(10**9, 32)}),
-        ["claims more weights than its"],
+        ["claims more weights than fit into its"],
     ),
     "one tensor of a variant": (
         {"stages.0.blocks.0.conv.m.c.weight": torch.ones(128, 1, 3, 3)},
-        ["holds 1 of the", "tensors of shvit_s1"],
+        ["contains 1 of the", "tensors of shvit_s1"],
     ),
 }
 
@@ -350,7 +353,7 @@ def test_a_variant_with_one_fault_is_compared_with_that_variant(tmp_path):
     del state["stages.2.blocks.1.conv.m.c.weight"]
     refused(
         saved(tmp_path, state),
-        "holds 438 of the 439 tensors of shvit_s3",
+        "contains 438 of the 439 tensors of shvit_s3",
         "stages.2.blocks.1.conv.m.c.weight is missing",
     )
 
@@ -382,28 +385,31 @@ def seen(**fields):
 
 
 METADATA = {
-    "no JSON": (lambda told: "{", ["its metadata is wrong"]),
-    "no object": (lambda told: "[1]", ["its metadata is wrong"]),
-    "nested deeply": (lambda told: "[" * 100_000, ["its metadata is wrong"]),
-    "no fields": (lambda told: "{}", ["its metadata is wrong: format: Field required"]),
+    "no JSON": (lambda told: "{", ["is invalid"]),
+    "no object": (lambda told: "[1]", ["is invalid"]),
+    "nested deeply": (lambda told: "[" * 100_000, ["is invalid"]),
+    "no fields": (lambda told: "{}", ["is invalid: format: Field required"]),
     "a newer major format": (
         telling(format="2.0"),
         ["was written by a newer shvit-mobile, in format 2.0", "pip install --upgrade"],
     ),
     "a newer major format of other fields": (lambda told: '{"format": "3.1", "all": "new"}', ["newer shvit-mobile"]),
-    "no version": (telling(format="one"), ["its metadata is wrong: format"]),
+    "no version": (telling(format="one"), ["is invalid: format"]),
     "no depths": (configured(depths="many"), ["config.depths"]),
-    "a million blocks": (configured(depths=[10**6, 2, 1]), ["depths (1000000, 2, 1) where its tensors have (1, 2, 1)"]),
+    "a million blocks": (
+        configured(depths=[10**6, 2, 1]),
+        ["depths is (1000000, 2, 1), but the tensors have (1, 2, 1)"],
+    ),
     "other widths": (
         configured(dims=[16, 24, 10**9]),
-        ["dims (16, 24, 1000000000) where its tensors have (16, 24, 32)"],
+        ["dims is (16, 24, 1000000000), but the tensors have (16, 24, 32)"],
     ),
-    "an impossible configuration": (configured(partial_dims=[99, 9, 12]), ["partial_dims is (99, 9, 12)"]),
-    "another ratio": (configured(mlp_ratio=2.5), ["mlp_ratio 2.5 where its tensors have 2.0"]),
-    "an infinite ratio": (configured(mlp_ratio=float("inf")), ["mlp_ratio inf where"]),
-    "attention where there is none": (configured(block_types=["s", "s", "s"]), ["block_types ('s', 's', 's')"]),
-    "more classes": (configured(classes=8), ["classes 8 where its tensors have 7"]),
-    "few labels": (telling(labels=["a"]), ["gives 1 labels, but the model has 7 classes"]),
+    "an impossible configuration": (configured(partial_dims=[99, 9, 12]), ["`partial_dims` is (99, 9, 12)"]),
+    "another ratio": (configured(mlp_ratio=2.5), ["mlp_ratio is 2.5, but the tensors have 2.0"]),
+    "an infinite ratio": (configured(mlp_ratio=float("inf")), ["mlp_ratio is inf, but"]),
+    "attention where there is none": (configured(block_types=["s", "s", "s"]), ["block_types is ('s', 's', 's')"]),
+    "more classes": (configured(classes=8), ["classes is 8, but the tensors have 7"]),
+    "few labels": (telling(labels=["a"]), ["has 1 labels, but the model has 7 classes"]),
     "labels of lines": (telling(labels=[*"abcdef", "g\nh"]), ["as the label of class 6"]),
     "labels of numbers": (telling(labels=[1, 2]), ["labels.0"]),
     "no size": (seen(size=[0, 10]), ["`size` is (0, 10)"]),

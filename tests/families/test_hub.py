@@ -168,14 +168,14 @@ def test_our_own_metadata_go_before_a_hub_config(repository):
 
 
 BAD_CONFIGS = {
-    "text": ("no json", "is wrong"),
-    "nested deeply": ("[" * 100_000, "is wrong"),
-    "a list": ([1], "is wrong"),
+    "text": ("no json", "is invalid"),
+    "nested deeply": ("[" * 100_000, "is invalid"),
+    "a list": ([1], "is invalid"),
     "a bad size": ({"pretrained_cfg": {"input_size": [3, 0, 9]}}, "`size` is (0, 9)"),
     "a filter of no name": ({"pretrained_cfg": {"interpolation": "random"}}, "'random' is not an interpolation"),
     "NaN": ('{"pretrained_cfg": {"mean": [NaN, 0, 0]}}', "nan"),
     "another crop": ({"pretrained_cfg": {"crop_mode": "squash"}}, "crop_mode 'squash'"),
-    "few labels": ({**TIMM_CONFIG, "label_names": ["a"]}, "gives 1 labels, but the model has 7 classes"),
+    "few labels": ({**TIMM_CONFIG, "label_names": ["a"]}, "has 1 labels, but the model has 7 classes"),
 }
 
 
@@ -189,7 +189,7 @@ def test_a_hub_config_that_makes_no_sense_is_refused(config, part, repository):
 
 
 def test_a_repository_without_weights_is_told(repository):
-    with pytest.raises(HubUnavailable, match=r"holds no weights.\nLooked for: model.safetensors, pytorch_model.bin"):
+    with pytest.raises(HubUnavailable, match=r"contains no weights.\nLooked for: model.safetensors, pytorch_model.bin"):
         load_checkpoint("someone/birds")
 
 
@@ -297,8 +297,8 @@ def test_an_official_checkpoint_is_downloaded_once(official, monkeypatch, tmp_pa
     ("cut", "part"),
     [
         (lambda data: Server(data[:1000], len(data)), "broke off after 1000 of"),
-        (lambda data: Server(b"<html>log in</html>"), "gave something that is no PyTorch checkpoint"),
-        (lambda data: Server(b"", 0), "gave something that is no PyTorch checkpoint"),
+        (lambda data: Server(b"<html>log in</html>"), "did not return a PyTorch checkpoint"),
+        (lambda data: Server(b"", 0), "did not return a PyTorch checkpoint"),
         (lambda data: Server(data + bytes(2 * 1024**2)), "is longer than"),
     ],
     ids=["cut short", "login page", "nothing", "too long"],

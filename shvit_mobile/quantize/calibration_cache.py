@@ -7,6 +7,7 @@ budget, are cheap to compute again from the cached ones.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -100,16 +101,10 @@ class CalibrationCache:
         file = self.get_rows_path(recipe, images)
         rows: dict[str, SensitivityRow] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
-            try:
-                values = json.loads(line)
-                row: SensitivityRow = (
-                    BlockSensitivity.model_validate(values)
-                    if "block" in values
-                    else LayerSensitivity.model_validate(values)
-                )
-            except ValueError:
-                continue
-            rows[get_row_name(row)] = row
+            row_type = BlockSensitivity if '"block":' in line else LayerSensitivity
+            with suppress(ValueError):
+                row = row_type.model_validate_json(line)
+                rows[get_row_name(row)] = row
         return rows
 
     def append_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:

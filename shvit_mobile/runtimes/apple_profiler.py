@@ -38,7 +38,7 @@ class SkippedMeasurement:
     command: str
 
     def __str__(self) -> str:
-        return f"skipped: {self.reason}; there: {self.command}"
+        return f"skipped: {self.reason}; on a Mac: {self.command}"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def test_on_device_says_that_it_needs_a_mac(device: str, exported: ExportedFiles
     command = f"shvit-mobile benchmark {package} --on-device {device}"
     shown = call("benchmark", package, "--on-device", device)
     assert (shown.exit_code, shown.stdout) == (0, "")
-    assert f"skipped: needs macOS; there: {command}" in shown.stderr.replace("\n", "")
+    assert f"skipped: needs macOS; on a Mac: {command}" in shown.stderr.replace("\n", "")
     told = json.loads(call("benchmark", package, "--on-device", device, "--json").stdout)
     assert told == [{"path": str(package), "skipped": {"reason": "needs macOS", "command": command}}]
 

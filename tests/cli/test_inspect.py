@@ -142,7 +142,7 @@ def test_a_compute_plan_says_that_it_needs_a_mac(exported: ExportedFiles, call: 
     command = f"shvit-mobile inspect {artifact} --compute-plan"
     shown = call("inspect", artifact, "--compute-plan")
     assert (shown.exit_code, shown.stdout) == (0, "")
-    assert f"skipped: needs macOS; there: {command}" in shown.stderr.replace("\n", "")
+    assert f"skipped: needs macOS; on a Mac: {command}" in shown.stderr.replace("\n", "")
     told = json.loads(call("inspect", artifact, "--compute-plan", "--json").stdout)
     assert told == {"path": str(artifact), "skipped": {"reason": "needs macOS", "command": command}}
 

@@ -32,7 +32,7 @@ PACKAGE = Path("model.mlpackage")
 def test_a_compute_plan_is_skipped_off_the_mac():
     plan = load_compute_plan(PACKAGE)
     assert plan == SkippedMeasurement("needs macOS", "shvit-mobile inspect model.mlpackage --compute-plan")
-    assert str(plan) == "skipped: needs macOS; there: shvit-mobile inspect model.mlpackage --compute-plan"
+    assert str(plan) == "skipped: needs macOS; on a Mac: shvit-mobile inspect model.mlpackage --compute-plan"
 
 
 @elsewhere

@@ -128,8 +128,8 @@ def matches_shape(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     return len(shape) == len(declared) and all(expected in (UNKNOWN_DIMENSION, size) for size, expected in pairs)
 
 
-def describe_name_mismatch(given: Mapping[str, Any], inputs: Mapping[str, ProgramInput]) -> str:
+def describe_name_mismatch(values: Mapping[str, Any], inputs: Mapping[str, ProgramInput]) -> str:
     """Describe missing and unknown names of inputs; empty if there are none."""
-    missing, unknown = sorted(inputs.keys() - given.keys()), sorted(given.keys() - inputs.keys())
+    missing, unknown = sorted(inputs.keys() - values.keys()), sorted(values.keys() - inputs.keys())
     parts = (missing and f"lack {', '.join(missing)}", unknown and f"contain {', '.join(unknown)}")
     return " and ".join(part for part in parts if part)

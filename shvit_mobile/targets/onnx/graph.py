@@ -92,7 +92,7 @@ class GraphBuilder:
     def _append(
         self, op: str, name: str, inputs: Sequence[GraphValue | str], outputs: list[str], attributes: dict[str, Any]
     ) -> None:
-        names = [given if isinstance(given, str) else given.name for given in inputs]
+        names = [value if isinstance(value, str) else value.name for value in inputs]
         self._nodes.append(helper.make_node(op, names, outputs, name, **attributes))
 
 

@@ -13,7 +13,6 @@ import pytest
 import safetensors.torch
 import torch
 
-from shvit_mobile.deploy import fold as fuse
 from tests.builders import build_random_shvit
 from tests.cli.conftest import Call, SharedFiles
 
@@ -116,7 +115,7 @@ def test_all_is_checked_before_any_work(
     def reached(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("the work has begun")
 
-    monkeypatch.setattr(fuse, "to_deploy_form", reached)
+    monkeypatch.setattr("shvit_mobile.pipeline.export.to_deploy_form", reached)
     mine = tmp_path / "custom-64x48-onnx-fp32.onnx"
     mine.write_text("mine")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
@@ -216,7 +215,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     ),
     "int8 without images": (
         ("export", "--checkpoint", "$", *ONNX, "--quantize", "int8"),
-        "needs --calibration.*Add --calibration DIR",
+        "needs images for --calibration",
     ),
     "images without int8": (
         ("export", "--checkpoint", "$", *ONNX, "--calibration", "pictures"),
@@ -237,7 +236,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "recipe that is missing": (("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json"), "r.json cannot be read"),
     "gate without images": (
         ("export", "--checkpoint", "$", *ONNX, "--max-drop", 1),
-        "gate is given without --validate.*Add --validate DIR",
+        "gate is set without --validate",
     ),
     "gate as a share": (
         ("export", *ONNX, "--min-agreement", 0.985),
@@ -277,7 +276,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     ),
     "activations from nowhere": (
         ("export", *ONNX, "--quantize", "int8", "--activations", "afine"),
-        "'afine' is not an activation range.*Did you mean affine",
+        "'afine' is not an activation scheme.*Did you mean affine",
     ),
     "an observer of nothing": (
         ("export", *ONNX, "--observer", "mse"),
@@ -287,7 +286,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
     "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),
     "nothing to validate": (("validate",), "Missing argument 'ARTIFACT"),
-    "no images to validate on": (("validate", "a.onnx", "--checkpoint", "$"), "No --images are given.*--images DIR"),
+    "no images to validate on": (("validate", "a.onnx", "--checkpoint", "$"), "No images are given for --images"),
     "artifact that is missing": (
         ("validate", "a.onnx", "--checkpoint", "$", "--images", "pictures"),
         "a.onnx does not exist",
@@ -309,7 +308,7 @@ LABEL_FILES = {
     "ant\nbee\n": "There are 2 labels, but the model has 7 classes",
     "": "is empty",
     '["ant", 2]': "not a list of names",
-    '["ant",': "begins like JSON and is not",
+    '["ant",': "starts like JSON but is not JSON",
 }
 
 
@@ -326,7 +325,7 @@ def test_bad_labels(content: str, world: SharedFiles, tmp_path: Path, call: Call
     [
         ("{", "is not a recipe"),
         ('{"precision": "int7"}', "is not a recipe: precision"),
-        ('{"schema_version": "1.0", "precision": "fp32"}', "is not a recipe: .*'kind' is a required property"),
+        ('{"schema_version": "1.0", "precision": "fp32"}', "is not a recipe: kind"),
         ('{"schema_version": "2.0", "kind": "recipe"}', "is a recipe of version 2.0"),
         (
             json.dumps(
@@ -402,7 +401,7 @@ def test_validate_refuses_an_artifact_without_manifest(
 def test_validate_refuses_another_checkpoint(artifact: Path, world: SharedFiles, call: Call) -> None:
     args = ("validate", artifact, "--images", world.pictures)
     # Without --checkpoint, the demo model is meant.
-    assert_refused(call, args, None, "was made from another checkpoint")
+    assert_refused(call, args, None, "was exported from another checkpoint")
 
 
 def assert_refused(call: Call, args: Args, out: Path | None, sentence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shvit_mobile.contracts.drift_report import NeededImages
 from shvit_mobile.drift.intervals import compute_mcnemar_test
+from shvit_mobile.report.formatting import pluralize
 from shvit_mobile.report.sentences import describe_mcnemar, describe_needed_images
 
 
@@ -25,6 +26,6 @@ def test_the_number_of_images_that_a_budget_needs_is_described() -> None:
         describe_needed_images(NeededImages(max_drop=0.5, supported=images == 765, images=images), 2000)
         for images in (765, 3358, None)
     )
-    assert "2,000 images are enough" in enough
-    assert "3,358 images would be needed" in more
+    assert f"{pluralize(2000, 'image')} are enough" in enough
+    assert f"{pluralize(3358, 'image')} would be needed" in more
     assert "No number of images" in never

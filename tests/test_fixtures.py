@@ -21,7 +21,7 @@ from shvit_mobile.contracts.sensitivity import SensitivityReport
 # The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
 READABLE = {document.NAME: document for document in DOCUMENT_TYPES if document is not ModelReport}
 KINDS = {name: document for name, document in READABLE.items() if document is not SensitivityReport}
-CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text())["cases"]
+CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text(encoding="utf-8"))["cases"]
 
 
 SCHEMAS = {
@@ -73,7 +73,7 @@ def test_every_kind_has_valid_invalid_and_newer_ones() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_fields_of_a_newer_minor_version_are_kept(kind: str) -> None:
     path = FOLDER / "newer_minor" / f"{kind}.json"
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     assert "added_later" in value
     assert json.loads(READABLE[kind].load(path).to_json()) == value
 

@@ -1,4 +1,4 @@
-"""Writes `schemas/*.schema.json` from the documents: run it after a contract has changed, and read what it changed."""
+"""Write `schemas/*.schema.json` from the documents: run it after a contract has changed, and read what it changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent.parent / "schemas"
 def main() -> None:
     for document in DOCUMENT_TYPES:
         path = FOLDER / f"{document.NAME}.schema.json"
-        path.write_text(json.dumps(build_json_schema(document), indent=1) + "\n")
+        path.write_text(json.dumps(build_json_schema(document), indent=1) + "\n", encoding="utf-8")
         print(path.relative_to(FOLDER.parent))
 
 

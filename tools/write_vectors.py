@@ -1,4 +1,4 @@
-"""Writes `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
+"""Write `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
 
 `percentiles.json` holds NumPy's percentiles, `ratios.json` ratios of latencies with intervals that are counted out,
 `preprocessing/` pictures and the pixels that Pillow makes of them, so that no implementation is its own judge. Pictures
@@ -97,7 +97,7 @@ def write_preprocessing(folder: Path) -> None:
         "pixels equal Pillow's, or differ by 1 in few places and by less than 0.05 on average; `normalised` holds the "
         "first values of (pixel / 255 - mean) / std in the order channels, rows, columns, equal within 1e-6"
     )
-    (folder / "cases.json").write_text(json.dumps({"rule": rule, "cases": cases}, indent=1) + "\n")
+    (folder / "cases.json").write_text(json.dumps({"rule": rule, "cases": cases}, indent=1) + "\n", encoding="utf-8")
 
 
 def build_ratio_cases() -> list[dict[str, object]]:
@@ -119,10 +119,10 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
     text = json.dumps({"rule": rule, "cases": build_percentile_cases()}, indent=1)
-    (FOLDER / "percentiles.json").write_text(text + "\n")
+    (FOLDER / "percentiles.json").write_text(text + "\n", encoding="utf-8")
     rule = "the median of first / other, and the interval of the sign test with 95%; equal within 1e-9 relative"
     text = json.dumps({"rule": rule, "cases": build_ratio_cases()}, indent=1)
-    (FOLDER / "ratios.json").write_text(text + "\n")
+    (FOLDER / "ratios.json").write_text(text + "\n", encoding="utf-8")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
 

@@ -30,7 +30,7 @@ def written(tmp_path: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("document", DOCUMENT_TYPES, ids=lambda document: document.NAME)
 def test_the_schemas_are_those_of_the_documents(document: type[Document]) -> None:
-    stored = json.loads((SCHEMAS / f"{document.NAME}.schema.json").read_text())
+    stored = json.loads((SCHEMAS / f"{document.NAME}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(stored)
     assert stored == json.loads(json.dumps(build_json_schema(document))), "run: .venv/bin/python tools/write_schemas.py"
 

@@ -286,7 +286,7 @@ STATES = {
         [
             "mixes two layouts",
             "blocks1.0.conv.m.bn.bias is a name of the authors",
-            "stages.0.blocks.0.conv.m.c.weight is timm's",
+            "stages.0.blocks.0.conv.m.c.weight of timm",
         ],
     ),
     "an int8 weight": (

@@ -13,7 +13,7 @@ from PIL import Image
 from shvit_mobile.contracts.preprocessing import Preprocessing
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "vectors" / "preprocessing"
-CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]
+CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

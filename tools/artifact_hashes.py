@@ -10,8 +10,8 @@ recipe and of its corrections without their names, and stay the same where a fie
 two models' recipes have every kind of correction: the demo's calibration keeps other steps than S4's.
 
 S4 leaves out what the demo covers and what its size does not change: palette-8, blocks, symmetric activations, plain
-mixed, opsets; and space-to-depth under int8-steps, which fails where whole pixels were kept: the border of the blocks
-is the usual mean, not the recipe's. Where two processes have a core each, all of it takes about 8 minutes.
+mixed, opsets; and space-to-depth under int8-steps. Where two processes have a core each, all of it takes about 8
+minutes.
 """
 
 from __future__ import annotations

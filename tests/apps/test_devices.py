@@ -214,7 +214,7 @@ def test_drift_here_stands_beside_drift_there() -> None:
 
 def test_a_failed_golden_check_says_which_half_is_off() -> None:
     (sentence,) = describe_failed_goldens(collect_device_reports([FIXTURES / "device_report"]))
-    assert sentence.startswith("Galaxy A14: preprocessing is off in 6 of 6 golden checks.")
+    assert sentence.startswith("Galaxy A14: preprocessing is off in 6 of 6 golden checks")
     golden = run(LATER).report.results[0].golden
     assert golden is not None
     wrong = golden.model_copy(update={"inference_passed": False, "largest_difference": 7.5})

@@ -58,8 +58,8 @@ OVERRIDES_SUFFIX = ".safetensors"
 
 MODELS = ("demo", "s4")
 IMAGES = 32
-# Recipes without images come from `calibrate_recipe` each time; these are read. The layers kept in float are every n-th,
-# from the first or the second on: the first layer is special.
+# Recipes without images come from `calibrate_recipe` each time; these are read. Every n-th layer stays float, starting
+# with the first or the second, because the first layer is special.
 INT8_RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"observer": "mse"},
     "int8-symmetric": {"observer": "percentile", "activations": "symmetric"},

@@ -126,7 +126,7 @@ def finetune(
 def build_epoch_table(result: FinetuneResult) -> Table:
     """Build a table with a line for the recipe before training, and one for each epoch."""
     held = result.recipe.finetuning.held_out if result.recipe.finetuning else 0
-    table = create_table(f"int8 compared with the float model on {held} held-out images", "epoch")
+    table = create_table(f"int8 compared with float on {held} held-out images", "epoch")
     for heading in ("loss", "agreement %", "SQNR dB", "top-1 %", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row("before", "", *format_metrics(result.before), "")

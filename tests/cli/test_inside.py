@@ -34,10 +34,10 @@ def test_the_tables_name_every_layer_and_the_nearest_values(folder: Path, world:
     assert result.exit_code == 0, result.output
     for layer in ("patch_embed.0", "stages.1.blocks.1.mixer.m.proj.1", "stages.2.blocks.0.ffn", "head"):
         assert layer in result.stdout
-    assert "First below 90 dB: none." in result.stdout
-    assert "Nothing overflows and no branch is silent." in result.stdout
+    assert "No layer is below 90 dB." in result.stdout
+    assert "No value overflows, and no branch is silent." in result.stdout
     assert "5 images" in result.stdout
-    assert max(map(len, result.stdout.split("Run by")[0].splitlines())) <= 100
+    assert max(map(len, result.stdout.split("No layer is below")[0].splitlines())) <= 100
 
 
 def test_json_has_all_of_it_and_nothing_unasked(folder: Path, world: SharedFiles, call: Call) -> None:

@@ -110,10 +110,10 @@ def test_the_drift_table_fits_100_columns_and_loses_nothing() -> None:
         "66.2",
         "98.77",
         "97.1–100.0",
-        "-0.42",
+        "−0.42",
     ):
         assert value in text
-    for value in ("100.00", "38.2", "∞", "130", "0.00098", "3e-14"):
+    for value in ("100.00", "38.2", "∞", "130", "0.00098", "3e−14"):
         assert value in text
 
 

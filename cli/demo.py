@@ -14,7 +14,7 @@ from .tables import build_drift_table
 def demo(
     out: OutFolderOption = Path("artifacts/demo"), overwrite: OverwriteOption = False, as_json: JsonOption = False
 ) -> None:
-    """Export the embedded demo model to every target, run each artifact, and print how far it is from the checkpoint."""
+    """Export the embedded demo model to every target, run each artifact, and print its drift from the checkpoint."""
     with JobProgress("Demo") as progress:
         with progress.step("Loading the tools"):
             from shvit_mobile.pipeline.demo import REPORT_FILE, run_demo

@@ -63,7 +63,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
         jobs: The target and the precision of each artifact, instead of `targets` and `precisions`.
         recipe: A recipe file, instead of `precisions` and a calibration.
         options: The options object of a target, by its name.
-        require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1.
+        require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1 (default: 1).
         golden_images: A folder of images to make goldens of (default: three photos and a drawing).
         out: The folder to write into.
         overwrite: Replace what is there.
@@ -78,7 +78,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     jobs: Sequence[tuple[Target, Precision]] = ()
     recipe: AnyPath | None = None
     options: Mapping[Target, TargetOptions] = field(default_factory=dict)
-    require_delegated: float = 1.0
+    require_delegated: float | None = None
     golden_images: AnyPath | None = None
     out: AnyPath = "artifacts"
     overwrite: bool = False
@@ -221,6 +221,8 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     check_output_folder(config.out)
     card = check_card_options(config)
     check_output_file(config.report, overwrite=config.overwrite)
+    calibrates = config.recipe is None and any(precision == "int8" for _, precision in jobs)
+    check_calibration_options(config, calibrates=calibrates)
     recipe = None if config.recipe is None else load_recipe(config.recipe)
     if recipe is not None:
         jobs = tuple((target, recipe[0].precision) for target, _ in jobs)
@@ -240,8 +242,6 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     )
     for path in paths:
         check_artifact_overwrite(path, overwrite=config.overwrite)
-    calibrates = recipe is None and any(precision == "int8" for _, precision in jobs)
-    check_calibration_options(config, calibrates=calibrates)
     with steps.step("Listing the images"):
         calibration = config.open_calibration_images(demo=demo) if calibrates else None
         goldens = None if config.golden_images is None else select_golden_images(open_given(config.golden_images))
@@ -262,8 +262,15 @@ def check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]])
     for target in config.options:
         if target not in targets:
             raise ConflictingParameters(f"Options for {target} are given, but {target} is not among the targets.")
-    if not 0 <= config.require_delegated <= 1:
-        raise InvalidValue(f"`require_delegated` is {config.require_delegated:g}.", why="It is a share, 0 to 1.")
+    if config.require_delegated is not None:
+        if "executorch" not in targets:
+            raise ConflictingParameters(
+                "`require_delegated` is given without `target=executorch`.",
+                why="Other targets have no delegates.",
+                parameter="require_delegated",
+            )
+        if not 0 <= config.require_delegated <= 1:
+            raise InvalidValue(f"`require_delegated` is {config.require_delegated:g}.", why="It is a share, 0 to 1.")
     check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
     if config.recipe is not None and config.precisions:
         raise ConflictingParameters(
@@ -346,11 +353,8 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
             update_manifest(artifact, drift=row) for artifact, row in zip(artifacts, measured.rows, strict=True)
         ]
         verdict = evaluate_gate(measured.rows, config.gate) if config.gate else None
-    shortfalls = [
-        sentence
-        for artifact in artifacts
-        for sentence in describe_delegation_shortfall(artifact, config.require_delegated)
-    ]
+    required = 1.0 if config.require_delegated is None else config.require_delegated
+    shortfalls = [sentence for artifact in artifacts for sentence in describe_delegation_shortfall(artifact, required)]
     if shortfalls:
         verdict = (verdict or GateVerdict.from_findings()).extend(shortfalls)
     if images is not None:

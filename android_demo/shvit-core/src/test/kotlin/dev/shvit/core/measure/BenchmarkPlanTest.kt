@@ -32,7 +32,7 @@ class BenchmarkPlanTest {
 
     private fun plan(request: BenchmarkRequest, vararg stored: Stored) = BenchmarkPlan.of(request, stored.toList(), 8)
 
-    private fun told(request: BenchmarkRequest, vararg stored: Stored): ShvitException =
+    private fun failure(request: BenchmarkRequest, vararg stored: Stored): ShvitException =
         assertFailsWith<ShvitException> { plan(request, *stored) }
 
     @Test
@@ -47,18 +47,18 @@ class BenchmarkPlanTest {
     fun `a named model must exist and be usable`() {
         assertEquals(stem, plan(BenchmarkRequest(listOf(stem)), whole, broken).subjects.single().model.stem)
         assertTrue(plan(BenchmarkRequest(listOf(stem)), whole, broken).leftOut.isEmpty())
-        assertSame(broken.reason, told(BenchmarkRequest(listOf("broken")), whole, broken))
-        assertEquals("$stem is for coreml.", told(BenchmarkRequest(listOf(stem)), apples).what)
-        val missing = told(BenchmarkRequest(listOf("shvit_s9")), whole, broken)
+        assertSame(broken.reason, failure(BenchmarkRequest(listOf("broken")), whole, broken))
+        assertEquals("$stem is for coreml.", failure(BenchmarkRequest(listOf(stem)), apples).what)
+        val missing = failure(BenchmarkRequest(listOf("shvit_s9")), whole, broken)
         assertEquals("There is no model 'shvit_s9' in this app.", missing.what)
         assertEquals("Models: $stem, broken.", missing.why)
     }
 
     @Test
     fun `an app without a usable model is an error`() {
-        assertEquals("This app contains no model.", told(BenchmarkRequest()).what)
-        assertEquals("This app contains no model.", told(BenchmarkRequest(listOf("a"))).what)
-        assertSame(broken.reason, told(BenchmarkRequest(), broken))
+        assertEquals("This app contains no model.", failure(BenchmarkRequest()).what)
+        assertEquals("This app contains no model.", failure(BenchmarkRequest(listOf("a"))).what)
+        assertSame(broken.reason, failure(BenchmarkRequest(), broken))
     }
 
     @Test

@@ -146,12 +146,12 @@ class ProfilerTest {
 
     @Test
     fun `progress is reported before each step and at the end`() {
-        val told = ArrayList<Progress>()
+        val reported = ArrayList<Progress>()
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 0.1)
-        Profiler(protocol, phone, phone, progress = told::add)
+        Profiler(protocol, phone, phone, progress = reported::add)
             .report(reportContext, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
-        assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), told.map { it.what })
-        assertEquals(listOf(0.0, 0.25, 0.5, 0.75, 1.0), told.map { it.done })
+        assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), reported.map { it.what })
+        assertEquals(listOf(0.0, 0.25, 0.5, 0.75, 1.0), reported.map { it.done })
     }
 
     @Test

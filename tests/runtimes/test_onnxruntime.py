@@ -128,9 +128,9 @@ def test_the_library_says_nothing_itself(artifact: Artifact, tmp_path: Path) -> 
     onnx.save(model, strange)  # ONNX Runtime warns of what is never used
     script = (
         "import sys; from pathlib import Path; from shvit_mobile.errors import BadArtifact\n"
-        "from shvit_mobile.runtimes.onnxruntime import loaded\n"
+        "from shvit_mobile.runtimes.onnxruntime import open_session\n"
         "for path in sys.argv[1:]:\n"
-        "    try: loaded(Path(path)).get_inputs()\n"
+        "    try: open_session(Path(path)).get_inputs()\n"
         "    except BadArtifact: pass"
     )
     command = [sys.executable, "-c", script, damaged, strange, artifact.path]

@@ -106,7 +106,7 @@ def test_recipes(as_given: Kind, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["device_report", "goldens"])
 def test_documents(name: str, as_given: Kind, tmp_path: Path) -> None:
-    document = next(one for one in DOCUMENT_TYPES if one.NAME == name)
+    document = next(one for one in DOCUMENT_TYPES if name == one.NAME)
     file = next((FIXTURES / name).rglob("goldens.json" if name == "goldens" else "*.json"))
     loaded = document.load(as_given(file))
     loaded.save(as_given(tmp_path / "again.json"))

@@ -11,9 +11,7 @@ from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.errors import MissingParameter
 
 
-def evaluate_devices(
-    runs: Sequence[DeviceRun], comparison: DeviceComparison, gate: SlowdownGate | None
-) -> GateVerdict:
+def evaluate_devices(runs: Sequence[DeviceRun], comparison: DeviceComparison, gate: SlowdownGate | None) -> GateVerdict:
     """Return the verdict on golden checks and, with a gate, on slowdowns.
 
     Raises:

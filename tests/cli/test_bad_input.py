@@ -264,7 +264,10 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "a stem from nowhere": (("export", "--target", "executorch", "--stem", "patches"), "'patches' is not a stem"),
     "a head from nowhere": (("export", "--target", "executorch", "--head", "int4"), "'int4' is not a head"),
     "system from nowhere": (("export", "--target", "coreml", "--deployment-target", "iOS9"), "iOS9"),
-    "a layout from nowhere": (("export", "--target", "coreml", "--layout", "sdpa"), "'sdpa' is not an attention layout"),
+    "a layout from nowhere": (
+        ("export", "--target", "coreml", "--layout", "sdpa"),
+        "'sdpa' is not an attention layout",
+    ),
     "a layout of another target": (
         ("export", *ONNX, "--layout", "einsum"),
         "--layout is given without --target coreml",

@@ -9,7 +9,7 @@ from shvit_mobile.cli.tables import build_sensitivity_table
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from tests.fixtures import FIXTURES
 
-DOCUMENT = SensitivityReport.read(FIXTURES / "sensitivity" / "small.json")
+DOCUMENT = SensitivityReport.load(FIXTURES / "sensitivity" / "small.json")
 
 
 def render_sensitivity_table(document: SensitivityReport, most: int) -> list[str]:

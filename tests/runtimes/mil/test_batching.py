@@ -196,7 +196,7 @@ def cast_to_float(build: Any) -> Any:
 @pytest.mark.parametrize("name", RUN_AT_ONCE)
 def test_an_operator_runs_on_many_images_at_once(many_operators, name):
     program, alone, many = many_operators
-    assert program.one_at_a_time is None
+    assert program.not_batchable_reason is None
     expected = np.concatenate([outputs[name] for outputs in alone])
     assert not np.array_equal(expected[0], expected[1])
     np.testing.assert_allclose(many[name], expected, rtol=2e-6, atol=2e-6)

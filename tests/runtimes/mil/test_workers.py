@@ -37,7 +37,7 @@ def workers(program):
 
 
 def test_the_processes_give_the_values_of_the_program(program, workers):
-    assert program.one_at_a_time.startswith("reshape '")
+    assert program.not_batchable_reason.startswith("reshape '")
     for count in (1, 2, 5):
         many = workers(IMAGES[:count])["y"]
         expected = [program(IMAGES[index : index + 1])["y"] for index in range(count)]

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def drop_none(**values: Any) -> dict[str, Any]:
     """Return the options that were given, by the library's names; choices become plain names."""
-    return {name: to_plain(value) for name, value in values.items() if value is not None}
+    return {name: _to_plain(value) for name, value in values.items() if value is not None}
 
 
-def to_plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
-    return [to_plain(one) for one in value] if isinstance(value, list) else value
+    return [_to_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def model_options(
@@ -43,8 +43,8 @@ def model_options(
     return drop_none(
         checkpoint=checkpoint,
         variant=model,
-        labels=None if labels is None else read_class_names(labels),
-        size=None if size is None else parse_image_size(size),
+        labels=None if labels is None else _read_class_names(labels),
+        size=None if size is None else _parse_image_size(size),
         crop=crop,
         mean=mean,
         std=std,
@@ -82,7 +82,7 @@ def calibration_options(
         calibration_count=count,
         observer=observer,
         activations=activations,
-        passes=None if passes is None else parse_passes(to_plain(list(passes))),
+        passes=None if passes is None else _parse_passes(_to_plain(list(passes))),
         seed=seed,
         balanced=None if sampling is None else sampling == "balanced",
     )
@@ -125,11 +125,11 @@ def target_options(
         target: The targets, "all" among them.
         given: By target and field of its options, the flag and its value; None is not given.
     """
-    targets = expand_targets(target or [])
+    targets = _expand_targets(target or [])
     return {"targets": targets, "options": build_target_options(targets, given)}
 
 
-def expand_targets(names: Iterable[str]) -> list[Target]:
+def _expand_targets(names: Iterable[str]) -> list[Target]:
     """Return the targets by name, each once; 'all' stands for all of them."""
     from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 
@@ -157,7 +157,7 @@ def build_target_options(
     return built
 
 
-def parse_passes(names: list[str]) -> list[str]:
+def _parse_passes(names: list[str]) -> list[str]:
     """Return the PTQ passes by name; 'none' stands for plain int8."""
     if "none" not in names:
         return names
@@ -168,7 +168,7 @@ def parse_passes(names: list[str]) -> list[str]:
     return []
 
 
-def parse_image_size(text: str) -> tuple[int, int]:
+def _parse_image_size(text: str) -> tuple[int, int]:
     """Return (height, width) of '224' or '192x160'."""
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip(), re.ASCII)
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -187,7 +187,7 @@ def parse_share(option: str, text: str) -> float:
     return float(match[1]) / 100
 
 
-def read_class_names(path: Path) -> list[str]:
+def _read_class_names(path: Path) -> list[str]:
     """Read the class names in a file: a JSON list, or one per line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -197,13 +197,13 @@ def read_class_names(path: Path) -> list[str]:
         raise InvalidConfig(
             f"{path} is not text.", why="Class names: one per line, or a JSON list, in UTF-8."
         ) from None
-    names = parse_json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
+    names = _parse_json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
     if not names:
         raise InvalidConfig(f"{path} is empty.", why="It should hold class names, one per line, or as a JSON list.")
     return [name.strip() for name in names]
 
 
-def parse_json_list(text: str, path: Path) -> list[str]:
+def _parse_json_list(text: str, path: Path) -> list[str]:
     try:
         names = json.loads(text)
     except (ValueError, RecursionError) as reason:

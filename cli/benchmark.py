@@ -67,10 +67,10 @@ def benchmark(
     ratios hold on a noisy machine.
     """
     if on_device is not None:
-        benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
+        _benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
         return
-    names = parse_names(models)
-    check_contestants(bool(artifacts), peers, bool(names), (checkpoint, size), engine)
+    names = _parse_names(models)
+    _check_contestants(bool(artifacts), peers, bool(names), (checkpoint, size), engine)
 
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.device_report import BenchmarkSettings
@@ -82,7 +82,7 @@ def benchmark(
         rounds=rounds,
         warm_up=warm_up,
         iterations=iterations,
-        cpus=parse_cpus(cpus),
+        cpus=_parse_cpus(cpus),
         seed=seed,
     )
     with JobProgress("Benchmark") as steps:
@@ -112,7 +112,7 @@ def benchmark(
         print_table(build_latency_table(result.report), "", *describe_rooflines(result.report))
 
 
-def check_contestants(
+def _check_contestants(
     artifacts: bool, peers: bool, models: bool, peer_options: tuple[str | None, ...], engine: object
 ) -> None:
     """Raise where there is nothing to measure, or where options say something about peers that are not measured."""
@@ -132,7 +132,7 @@ def check_contestants(
         )
 
 
-def benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: int, as_json: bool) -> None:
+def _benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: int, as_json: bool) -> None:
     """Print Core ML's own times of some packages, or why this machine cannot measure them."""
     if not packages or any(path.suffix != ".mlpackage" for path in packages):
         raise ConflictingParameters(
@@ -160,10 +160,10 @@ def benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: in
         if isinstance(timing, SkippedMeasurement):
             print_note(f"{path.name} on {'an iPhone' if device == 'iphone' else 'a Mac'} {timing}")
         else:
-            print_table(build_timing_table(path.name, timing))
+            print_table(_build_timing_table(path.name, timing))
 
 
-def build_timing_table(name: str, timing: CoreMLTiming) -> Table:
+def _build_timing_table(name: str, timing: CoreMLTiming) -> Table:
     """Build a table of the percentiles of loading and prediction in milliseconds."""
     from shvit_mobile.bench.statistics import summarize_latency
 
@@ -174,7 +174,7 @@ def build_timing_table(name: str, timing: CoreMLTiming) -> Table:
     return table
 
 
-def parse_cpus(text: str | None) -> tuple[int, ...]:
+def _parse_cpus(text: str | None) -> tuple[int, ...]:
     """Return the processors in '0,2'."""
     if text is None:
         return ()
@@ -188,6 +188,6 @@ def parse_cpus(text: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in text.split(",")))
 
 
-def parse_names(text: str | None) -> tuple[str, ...]:
+def _parse_names(text: str | None) -> tuple[str, ...]:
     """Return the names in 'a, b'."""
     return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))

@@ -105,26 +105,26 @@ def calibrate(
             from shvit_mobile.pipeline.calibrate import CalibrateConfig, calibrate
 
         result = calibrate(CalibrateConfig(**options), progress.follow)
-    print_calibration(result, as_json)
+    _print_calibration(result, as_json)
 
 
-def print_calibration(result: CalibrateResult, as_json: bool) -> None:
+def _print_calibration(result: CalibrateResult, as_json: bool) -> None:
     """Print what each pass gained, what each layer costs, and what the search tried."""
     if as_json:
         documents = {"recipe": result.recipe, "sensitivity": result.sensitivity, "search": result.search}
         print_json({name: document and to_contract_json(document) for name, document in documents.items()})
         return
-    print_table(build_pass_table(result.recipe))
+    print_table(_build_pass_table(result.recipe))
     if result.sensitivity is not None:
         print_table("", build_sensitivity_table(result.sensitivity))
     if result.search is not None:
-        print_table("", build_search_table(result.search))
+        print_table("", _build_search_table(result.search))
         for sentence in (*result.search.notes, *result.search.verdict.caveats):
             print_note(f"note: {sentence}")
     print_table("", f"The recipe is {result.path}. Next: shvit-mobile export --target all --recipe {result.path}")
 
 
-def build_pass_table(recipe: Recipe) -> Table:
+def _build_pass_table(recipe: Recipe) -> Table:
     """Build a row for each PTQ pass: what it gained on images that it did not see."""
     from shvit_mobile.contracts.recipe import PASS_NAMES
 
@@ -137,7 +137,7 @@ def build_pass_table(recipe: Recipe) -> Table:
     return table
 
 
-def build_search_table(search: SearchResult) -> Table:
+def _build_search_table(search: SearchResult) -> Table:
     """Build a row for each recipe that was tried, the cheapest first."""
     unit, scale = {"bytes": ("MB more", 1e-6), "macs": ("million\nMACs more", 1e-6), "latency": ("ms more", 1.0)}[
         search.costs.of

@@ -14,14 +14,14 @@ import typer
 
 from .errors import escape_unprintable
 
-DEFAULT_WIDTH = 100
+_DEFAULT_WIDTH = 100
 
 
 def print_table(*renderables: Any) -> None:
     """Print tables and texts on stdout, as wide as the terminal, or 100 columns if there is none."""
     from rich.console import Console
 
-    console = Console(width=find_width(sys.stdout), markup=False, highlight=False)
+    console = Console(width=_find_width(sys.stdout), markup=False, highlight=False)
     for renderable in renderables:
         if isinstance(renderable, str):
             console.print(escape_unprintable(renderable), soft_wrap=True)  # a path stays one line, to be copied
@@ -39,6 +39,6 @@ def print_note(message: str) -> None:
     typer.echo(escape_unprintable(message), err=True)
 
 
-def find_width(stream: TextIO) -> int | None:
+def _find_width(stream: TextIO) -> int | None:
     """Return the width of the output; None if the terminal knows it."""
-    return None if stream.isatty() or "COLUMNS" in os.environ else DEFAULT_WIDTH
+    return None if stream.isatty() or "COLUMNS" in os.environ else _DEFAULT_WIDTH

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shvit_mobile.apps.devices import DeviceComparison, DeviceRow, DriftPair, RunComparison
     from shvit_mobile.apps.regression import SlowdownGate
 
-FIXTURE_NOTICE = "FIXTURE, not measured"
+_FIXTURE_NOTICE = "FIXTURE, not measured"
 
 
 def devices(
@@ -75,40 +75,40 @@ def devices(
     verdict = evaluate_devices(runs, comparison, gate)
     values = {**to_contract_json(comparison), "gate": to_contract_json(verdict)}
     write_outputs((out, json.dumps(values, indent=1) + "\n"), (table, format_csv(comparison)), overwrite=overwrite)
-    print_row_notes(comparison, bool(artifacts))
+    _print_row_notes(comparison, bool(artifacts))
     if as_json:
         print_json(values)
     else:
-        print_devices(comparison, gate)
+        _print_devices(comparison, gate)
     print_verdict(verdict)
 
 
-def print_row_notes(found: DeviceComparison, joined: bool) -> None:
+def _print_row_notes(found: DeviceComparison, joined: bool) -> None:
     """Print which rows are fixtures, and which belong to none of the artifacts that were given."""
     for source in dict.fromkeys(row.source for row in found.rows if row.fixture):
-        print_note(f"note: {source} is a {FIXTURE_NOTICE}.")
+        print_note(f"note: {source} is a {_FIXTURE_NOTICE}.")
     if joined:
         for name in dict.fromkeys(row.artifact for row in found.rows if not row.known):
             print_note(f"note: {name} is not one of the artifacts you gave; its SHA-256 was not checked.")
 
 
-def print_devices(found: DeviceComparison, gate: SlowdownGate | None) -> None:
+def _print_devices(found: DeviceComparison, gate: SlowdownGate | None) -> None:
     """Print a table of each run, then tables across runs."""
     for _, rows in groupby(found.rows, key=lambda row: row.source):
         run = list(rows)
-        print_table(build_run_table(run), *describe_run(run), "")
+        print_table(_build_run_table(run), *_describe_run(run), "")
     if len({row.source for row in found.rows}) > 1:
-        print_table(build_fastest_table(found.rows), "")
+        print_table(_build_fastest_table(found.rows), "")
     if found.comparisons:
-        print_table(build_comparison_table(found.comparisons, gate), "")
+        print_table(_build_comparison_table(found.comparisons, gate), "")
     if found.drift:
-        print_table(build_drift_pair_table(found.drift))
+        print_table(_build_drift_pair_table(found.drift))
 
 
-def build_run_table(rows: Sequence[DeviceRow]) -> Table:
+def _build_run_table(rows: Sequence[DeviceRow]) -> Table:
     """Build the table of one run, with a line for each artifact on each compute unit."""
     first = rows[0]
-    mark = f" · {FIXTURE_NOTICE}" if first.fixture else ""
+    mark = f" · {_FIXTURE_NOTICE}" if first.fixture else ""
     model = f" ({first.model})" if first.model != first.device else ""
     table = create_table(f"{first.device}{model}, {first.system}, {first.created[:10]}{mark}", gap=1)
     for heading in ("artifact", "unit"):
@@ -121,22 +121,22 @@ def build_run_table(rows: Sequence[DeviceRow]) -> Table:
         for index, row in enumerate(group):
             table.add_row(
                 format_cell(break_before_precision(name, row.precision)) if index == 0 else "",
-                format_cell(format_unit(row.unit)),
+                format_cell(_format_unit(row.unit)),
                 format_milliseconds(row.p50),
-                format_interval(row),
+                _format_interval(row),
                 format_milliseconds(row.p90),
                 format_milliseconds(row.p99),
                 format_number(row.load_ms, 0),
                 NO_VALUE if row.compile_ms is None else format_number(row.compile_ms, 0),
                 NO_VALUE if row.peak_memory_bytes is None else format_number(row.peak_memory_bytes / 1e6, 0),
-                format_golden_outcome(row.preprocessing_passed, row.inference_passed),
-                format_speed_rank(row),
+                _format_golden_outcome(row.preprocessing_passed, row.inference_passed),
+                _format_speed_rank(row),
                 style="green" if row.fastest else "red" if row.slowest else None,
             )
     return table
 
 
-def describe_run(rows: Sequence[DeviceRow]) -> list[str]:
+def _describe_run(rows: Sequence[DeviceRow]) -> list[str]:
     """Describe the state of the phone and its sustained run, in one line or none."""
     first = rows[0]
     sentences = [
@@ -151,7 +151,7 @@ def describe_run(rows: Sequence[DeviceRow]) -> list[str]:
     return [" ".join(sentences)] if sentences else []
 
 
-def build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
+def _build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
     """Build a table of each artifact's fastest compute unit on each device, the fastest device first."""
     table = create_table("Fastest compute unit of each artifact on each device", gap=1)
     table.add_column("artifact", no_wrap=True)
@@ -168,17 +168,17 @@ def build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
             for source in dict.fromkeys(row.source for row in of_artifact)
         ]
         best = sorted(
-            ((min(run, key=get_p50), max(run, key=get_p50)) for run in runs), key=lambda pair: get_p50(pair[0])
+            ((min(run, key=_get_p50), max(run, key=_get_p50)) for run in runs), key=lambda pair: _get_p50(pair[0])
         )
         for index, (fastest, slowest) in enumerate(best):
             table.add_row(
                 format_cell(break_before_precision(name, fastest.precision)) if index == 0 else "",
-                format_cell(format_dated_device(fastest)),
-                format_cell(format_unit(fastest.unit)),
+                format_cell(_format_dated_device(fastest)),
+                format_cell(_format_unit(fastest.unit)),
                 format_milliseconds(fastest.p50),
-                format_interval(fastest),
+                _format_interval(fastest),
                 f"{fastest.p50 / best[0][0].p50:.2f}",
-                format_cell(f"{format_unit(slowest.unit)}: {format_milliseconds(slowest.p50)}")
+                format_cell(f"{_format_unit(slowest.unit)}: {format_milliseconds(slowest.p50)}")
                 if slowest is not fastest
                 else NO_VALUE,
                 fastest.worst_thermal or NO_VALUE,
@@ -186,7 +186,7 @@ def build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
     return table
 
 
-def build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownGate | None) -> Table:
+def _build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownGate | None) -> Table:
     """Build a table of runs and their earlier runs; medians of rounds, in milliseconds."""
     table = create_table("Comparison with earlier runs", "device", gap=1)
     for heading in ("artifact", "unit"):
@@ -199,9 +199,9 @@ def build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownG
         slowdown = one.slowdown
         verdict = gate.evaluate(slowdown) if gate else "within"
         table.add_row(
-            format_cell(f"{one.device}\nsince {one.earlier_created[:10]}{format_fixture_mark(one.fixture)}"),
+            format_cell(f"{one.device}\nsince {one.earlier_created[:10]}{_format_fixture_mark(one.fixture)}"),
             format_cell(break_before_precision(one.artifact, one.precision)),
-            format_cell(format_unit(one.unit)),
+            format_cell(_format_unit(one.unit)),
             format_milliseconds(one.earlier_ms),
             format_milliseconds(one.later_ms),
             f"{100 * (slowdown.value - 1):+.1f}",
@@ -214,7 +214,7 @@ def build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownG
     return table
 
 
-def build_drift_pair_table(pairs: Sequence[DriftPair]) -> Table:
+def _build_drift_pair_table(pairs: Sequence[DriftPair]) -> Table:
     """Build a table with a line for each artifact on each device: the compute unit with the worst goldens."""
     table = create_table(
         "Drift here (artifact and float model) and on the device (its worst unit and the artifact here)",
@@ -238,32 +238,32 @@ def build_drift_pair_table(pairs: Sequence[DriftPair]) -> Table:
                 format_cell(f"{break_before_precision(artifact, worst.precision)}\n({worst.how})")
                 if index == 0
                 else "",
-                format_cell(worst.device + format_fixture_mark(worst.fixture)),
-                format_cell(format_unit(worst.unit)),
+                format_cell(worst.device + _format_fixture_mark(worst.fixture)),
+                format_cell(_format_unit(worst.unit)),
                 format_decibels(worst.host_sqnr_db),
                 format_decibels(check.sqnr_db),
                 format_significant(worst.host_max_abs_error, 2),
                 format_significant(check.largest_difference, 2),
                 f"{format_percent(worst.host_agreement)}%",
                 f"{check.same_class}/{check.images}",
-                format_golden_outcome(check.preprocessing_passed, check.inference_passed),
+                _format_golden_outcome(check.preprocessing_passed, check.inference_passed),
                 style=None if check.passed else "red",
             )
     return table
 
 
-def get_p50(row: DeviceRow) -> float:
+def _get_p50(row: DeviceRow) -> float:
     return row.p50
 
 
-def format_interval(row: DeviceRow) -> str:
+def _format_interval(row: DeviceRow) -> str:
     """Return the interval of the median of the rounds' medians."""
     if row.typical_low is None or row.typical_high is None:
         return f"{pluralize(row.rounds, 'round')}: {NO_VALUE}"
     return f"{format_milliseconds(row.typical_low)}–{format_milliseconds(row.typical_high)}"
 
 
-def format_golden_outcome(preprocessing_passed: bool | None, inference_passed: bool | None) -> str:
+def _format_golden_outcome(preprocessing_passed: bool | None, inference_passed: bool | None) -> str:
     """Return the outcome of the golden check: which part of it failed."""
     if preprocessing_passed is None:
         return NO_VALUE
@@ -272,18 +272,18 @@ def format_golden_outcome(preprocessing_passed: bool | None, inference_passed: b
     return f"{' and '.join(wrong)} wrong" if wrong else "passed"
 
 
-def format_speed_rank(row: DeviceRow) -> str:
+def _format_speed_rank(row: DeviceRow) -> str:
     return "fastest" if row.fastest else "slowest" if row.slowest else ""
 
 
-def format_dated_device(row: DeviceRow) -> str:
-    return f"{row.device}\n{row.created[:10]}{format_fixture_mark(row.fixture)}"
+def _format_dated_device(row: DeviceRow) -> str:
+    return f"{row.device}\n{row.created[:10]}{_format_fixture_mark(row.fixture)}"
 
 
-def format_fixture_mark(fixture: bool) -> str:
+def _format_fixture_mark(fixture: bool) -> str:
     return "\nFIXTURE" if fixture else ""
 
 
-def format_unit(name: str) -> str:
+def _format_unit(name: str) -> str:
     """Return a short name of compute units."""
     return name.replace("cpu-and-neural-engine", "cpu + NE").replace("cpu-and-gpu", "cpu + gpu")

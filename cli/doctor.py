@@ -19,7 +19,7 @@ def doctor(install: InstallOption = None, as_json: JsonOption = False) -> None:
     Compares versions with the tested set, and loads every engine. Needs no network, except with --install.
     """
     if install is not None:
-        install_emulator()
+        _install_emulator()
     with JobProgress("Doctor") as progress:
         from shvit_mobile.runtimes.installation import run_checks
 
@@ -40,7 +40,7 @@ def doctor(install: InstallOption = None, as_json: JsonOption = False) -> None:
     print_note("Everything works.")
 
 
-def install_emulator() -> None:
+def _install_emulator() -> None:
     """Download what the ARM64 emulator needs, unless it is already installed."""
     from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
     from shvit_mobile.runtimes.arm64.install import install

@@ -50,7 +50,7 @@ def embed(
 
     app = open_app(find_app_folder(into))
     if undo:
-        remove_models(
+        _remove_models(
             app, [path.stem for path in artifacts or []], overwrite=overwrite, dry_run=dry_run, as_json=as_json
         )
         return
@@ -68,12 +68,12 @@ def embed(
         total = sum(one.size_bytes for one in plans)
         print_json({"dry_run": dry_run, "app": app.kind, "models": models, "size_bytes": total})
         return
-    print_plans(plans, app, dry_run=dry_run)
+    _print_plans(plans, app, dry_run=dry_run)
     if not dry_run:
-        print_table("", *(f"{number}. {step}" for number, step in enumerate(describe_next_steps(app), 1)))
+        print_table("", *(f"{number}. {step}" for number, step in enumerate(_describe_next_steps(app), 1)))
 
 
-def print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
+def _print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
     table = create_table("", "artifact", "precision")
     table.add_column("MB", justify="right", no_wrap=True)
     for one in plans:
@@ -89,7 +89,7 @@ def print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
     )
 
 
-def describe_next_steps(app: App) -> list[str]:
+def _describe_next_steps(app: App) -> list[str]:
     """Return what the user has to do next."""
     from shvit_mobile.apps.embed import format_undo_command
 
@@ -113,7 +113,7 @@ def describe_next_steps(app: App) -> list[str]:
     ]
 
 
-def remove_models(app: App, names: Sequence[str], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
+def _remove_models(app: App, names: Sequence[str], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
     """Remove embedded models, or print what would be removed."""
     from shvit_mobile.apps.embed import remove_models, select_removable_models
 
@@ -123,9 +123,9 @@ def remove_models(app: App, names: Sequence[str], *, overwrite: bool, dry_run: b
         removed = [{"name": model.name, "size_bytes": model.size_bytes} for model in models]
         print_json({"dry_run": dry_run, "app": app.kind, "removed": removed, "kept": [str(folder) for folder in kept]})
         return
-    print_table(*(f"{'Would be removed' if dry_run else 'Removed'}: {describe_model(model)}" for model in models))
+    print_table(*(f"{'Would be removed' if dry_run else 'Removed'}: {_describe_model(model)}" for model in models))
     print_table(*(f"{folder} stays: it contains files that embed did not copy." for folder in kept))
 
 
-def describe_model(model: EmbeddedModel) -> str:
+def _describe_model(model: EmbeddedModel) -> str:
     return f"{model.name}, {format_megabytes(model.size_bytes)} MB, embedded {model.created}"

@@ -22,10 +22,10 @@ from shvit_mobile.errors import ShvitError, UnknownChoice
 
 GATE_FAILED, INVALID_INPUT, INTERNAL_ERROR, INTERRUPTED = 1, 2, 70, 130
 DEBUG_VARIABLE = "SHVIT_DEBUG"
-INDENT = " " * len("error: ")
+_INDENT = " " * len("error: ")
 
 # What the system says about the user's own paths and disk; any other OSError is a bug.
-FILE_ERRNOS = {
+_FILE_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
@@ -37,7 +37,7 @@ FILE_ERRNOS = {
     errno.EMFILE,
 }
 # The library's parameters whose options have another name: the first that the running command has.
-OPTION_NAMES = {
+_OPTION_NAMES = {
     "precision": ("quantize",),
     "precisions": ("quantize",),
     "targets": ("target",),
@@ -60,11 +60,11 @@ OPTION_NAMES = {
     "app": ("into",),
 }
 # Shares of 0 to 1 in the library, percent on the command line.
-PERCENT_PARAMETERS = ("min_agreement", "require_delegated", "min_delegated")
-PARAMETER = re.compile(r"([a-z][a-z0-9_]*)(?:=(.+))?", re.DOTALL)
-NOT_A_CHOICE = re.compile(r"'([^']*)' is not (?:one of )?('.*')\.")
+_PERCENT_PARAMETERS = ("min_agreement", "require_delegated", "min_delegated")
+_PARAMETER = re.compile(r"([a-z][a-z0-9_]*)(?:=(.+))?", re.DOTALL)
+_NOT_A_CHOICE = re.compile(r"'([^']*)' is not (?:one of )?('.*')\.")
 # What the choices of an option are called, where its name does not say it.
-CHOICE_KINDS = {
+_CHOICE_KINDS = {
     "quantize": "precision",
     "activations": "activation scheme",
     "step": "PTQ pass",
@@ -96,9 +96,9 @@ class ErrorReportingGroup(TyperGroup):
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
         except Exception as reason:
-            status = report_error(reason)
+            status = _report_error(reason)
         if status == INTERRUPTED:
-            print_error("Interrupted. No unfinished files were left behind.")
+            _print_error("Interrupted. No unfinished files were left behind.")
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -115,19 +115,19 @@ def replace_parameters(error: ShvitError, options: Iterable[Any]) -> None:
     known = {option.name: option for option in options}
 
     def replace(match: re.Match[str]) -> str:
-        parsed = PARAMETER.fullmatch(match[1])
-        names = (parsed[1], *OPTION_NAMES.get(parsed[1], ())) if parsed else ()
+        parsed = _PARAMETER.fullmatch(match[1])
+        names = (parsed[1], *_OPTION_NAMES.get(parsed[1], ())) if parsed else ()
         option = next((known[name] for name in names if name in known), None)
-        return format_option(option, names[0], parsed[2]) if parsed and option else match[1]
+        return _format_option(option, names[0], parsed[2]) if parsed and option else match[1]
 
     for part in ("what", "why", "hint"):
         setattr(error, part, re.sub(r"`([^`]+)`", replace, getattr(error, part)))
 
 
-def format_option(option: Any, parameter: str, value: str | None) -> str:
+def _format_option(option: Any, parameter: str, value: str | None) -> str:
     """Return what to type for a parameter of the library, with its value in Python if there is one."""
     if option.param_type_name == "argument":
-        return format_value(parameter, value) if value else str(option.metavar or option.name.upper()).strip("[]")
+        return _format_value(parameter, value) if value else str(option.metavar or option.name.upper()).strip("[]")
     flag = max(option.opts, key=len)
     if parameter == "balanced":
         return flag if value is None else f"{flag} {'balanced' if value == 'True' else 'random'}"
@@ -135,10 +135,10 @@ def format_option(option: Any, parameter: str, value: str | None) -> str:
         return flag
     if option.is_flag:
         return max(option.secondary_opts, key=len, default=flag)
-    return f"{flag} {format_value(parameter, value)}"
+    return f"{flag} {_format_value(parameter, value)}"
 
 
-def format_value(parameter: str, text: str) -> str:
+def _format_value(parameter: str, text: str) -> str:
     """Return a value in Python as it is typed after an option."""
     try:
         value = ast.literal_eval(text)
@@ -146,27 +146,27 @@ def format_value(parameter: str, text: str) -> str:
         value = text
     if isinstance(value, tuple):
         return ("x" if parameter == "size" else " ").join(map(str, value))
-    if parameter in PERCENT_PARAMETERS and isinstance(value, int | float):
+    if parameter in _PERCENT_PARAMETERS and isinstance(value, int | float):
         return f"{100 * value:g}"
     # Names in capitals stand for something that the user knows: DIR, FILE.
     return shlex.quote(str(value))
 
 
-def report_error(reason: Exception) -> int:
+def _report_error(reason: Exception) -> int:
     """Print what went wrong and return the exit status."""
     if os.environ.get(DEBUG_VARIABLE):
-        print_error(traceback.format_exc())
+        _print_error(traceback.format_exc())
     match reason:
         case ShvitError():
-            print_error(format_error(reason))
-        case OSError() if reason.errno in FILE_ERRNOS:
-            print_error(format_error(ShvitError(f"{reason.filename or 'A file'}: {str(reason.strerror).lower()}.")))
+            _print_error(format_error(reason))
+        case OSError() if reason.errno in _FILE_ERRNOS:
+            _print_error(format_error(ShvitError(f"{reason.filename or 'A file'}: {str(reason.strerror).lower()}.")))
         case typer.Abort():
-            print_error(format_error(ShvitError("The input ended early.")))
+            _print_error(format_error(ShvitError("The input ended early.")))
         case _ if hasattr(reason, "format_message"):
-            print_error(format_error(convert_usage_error(reason)))
+            _print_error(format_error(convert_usage_error(reason)))
         case _:
-            print_error(format_error(convert_unexpected_error(reason)))
+            _print_error(format_error(_convert_unexpected_error(reason)))
             return INTERNAL_ERROR
     return INVALID_INPUT
 
@@ -174,7 +174,7 @@ def report_error(reason: Exception) -> int:
 def format_error(error: ShvitError) -> str:
     """Return the three parts: what on the first line, why and the hint on the second."""
     more = " ".join(part for part in (error.why, error.hint) if part)
-    lines = [f"error: {error.what}", *([INDENT + more] if more else [])]
+    lines = [f"error: {error.what}", *([_INDENT + more] if more else [])]
     return escape_unprintable("\n".join(lines))
 
 
@@ -182,15 +182,15 @@ def convert_usage_error(reason: Any) -> ShvitError:
     """Return an error of the argument parser in this project's form."""
     message = str(reason.format_message()).strip().replace("Value error, ", "")
     name = getattr(getattr(reason, "param", None), "name", "") or ""
-    if name and (choice := NOT_A_CHOICE.search(message)):
-        kind = CHOICE_KINDS.get(name, name.replace("_", " "))
+    if name and (choice := _NOT_A_CHOICE.search(message)):
+        kind = _CHOICE_KINDS.get(name, name.replace("_", " "))
         return UnknownChoice(choice[1], re.findall(r"'([^']*)'", choice[2]), kind)
     context = getattr(reason, "ctx", None)
     hint = f"Try: {context.command_path} --help" if context else ""
     return ShvitError(message if message.endswith((".", "?", ")")) else f"{message}.", hint=hint)
 
 
-def convert_unexpected_error(reason: Exception) -> ShvitError:
+def _convert_unexpected_error(reason: Exception) -> ShvitError:
     first_line = str(reason).strip().partition("\n")[0]
     return ShvitError(
         f"shvit-mobile failed: {type(reason).__name__}{f': {first_line}' if first_line else ''}",
@@ -204,5 +204,5 @@ def escape_unprintable(message: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
 
 
-def print_error(message: str) -> None:
+def _print_error(message: str) -> None:
     typer.echo(message, err=True)

@@ -127,10 +127,10 @@ def export(
         | drop_none(precisions=quantize, recipe=recipe, require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
-    run_export(options | given, dry_run=dry_run, as_json=as_json)
+    _run_export(options | given, dry_run=dry_run, as_json=as_json)
 
 
-def run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> None:
+def _run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> None:
     """Run the export, or plan it, and print the outcome; exit with status 1 if a gate fails."""
     if "checkpoint" not in options:
         print_note("No --checkpoint is given: this is the embedded demo model.")
@@ -143,12 +143,12 @@ def run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> N
         plan = plan_export(config, Steps(progress.follow)) if dry_run else None
         result = None if dry_run else export(config, progress.follow)
     if plan is not None:
-        print_plan(plan, as_json)
+        _print_plan(plan, as_json)
     if result is not None:
-        print_export(result, Path(config.out), as_json)
+        _print_export(result, Path(config.out), as_json)
 
 
-def print_plan(plan: ExportPlan, as_json: bool) -> None:
+def _print_plan(plan: ExportPlan, as_json: bool) -> None:
     """Print what would be written."""
     trained, config = plan.trained, plan.config
     calibrated = plan.calibration and f"{min(config.calibration_count, len(plan.calibration))} images"
@@ -171,17 +171,17 @@ def print_plan(plan: ExportPlan, as_json: bool) -> None:
         print_table(
             build_pairs_table("Input", source), "", "Files that would be written", *(f"  {file}" for file in files)
         )
-    print_golden_notes(plan)
+    _print_golden_notes(plan)
 
 
-def print_golden_notes(plan: ExportPlan) -> None:
+def _print_golden_notes(plan: ExportPlan) -> None:
     """Print which golden images are encoded again, and why."""
     for golden in plan.goldens or ():
         if golden.reencoding_reason:
             print_note(f"note: {golden.source} is encoded again for the goldens: {golden.reencoding_reason}.")
 
 
-def print_export(result: ExportResult, out: Path, as_json: bool) -> None:
+def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:
     """Print what was written and how far it is from the checkpoint; exit with status 1 if a gate failed."""
     from shvit_mobile.targets.delegation import describe_delegation
 

@@ -117,26 +117,26 @@ def finetune(
     if written := result.is_improvement or keep_anyway:
         save_recipe(out, result.recipe, result.overrides, overwrite=overwrite)
     if as_json:
-        print_json(to_json_values(result, out if written else None))
+        print_json(_to_json_values(result, out if written else None))
     else:
-        print_table(build_epoch_table(result))
-    print_outcome(result, out, weights, written=written)
+        print_table(_build_epoch_table(result))
+    _print_outcome(result, out, weights, written=written)
 
 
-def build_epoch_table(result: FinetuneResult) -> Table:
+def _build_epoch_table(result: FinetuneResult) -> Table:
     """Build a table with a line for the recipe before training, and one for each epoch."""
     held = result.recipe.finetuning.held_out if result.recipe.finetuning else 0
     table = create_table(f"int8 compared with float on {held} held-out images", "epoch")
     for heading in ("loss", "agreement %", "SQNR dB", "top-1 %", ""):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("before", "", *format_metrics(result.before), "")
+    table.add_row("before", "", *_format_metrics(result.before), "")
     for number, epoch in enumerate(result.epochs):
         chosen = "best" if number == result.best else ""
-        table.add_row(f"{number + 1}", format_number(epoch.loss, 3), *format_metrics(epoch.metrics), chosen)
+        table.add_row(f"{number + 1}", format_number(epoch.loss, 3), *_format_metrics(epoch.metrics), chosen)
     return table
 
 
-def format_metrics(metrics: EvalMetrics) -> tuple[str, str, str]:
+def _format_metrics(metrics: EvalMetrics) -> tuple[str, str, str]:
     return (
         format_percent(metrics.agreement, 2),
         format_decibels(metrics.sqnr_db),
@@ -144,12 +144,12 @@ def format_metrics(metrics: EvalMetrics) -> tuple[str, str, str]:
     )
 
 
-def describe_metrics(metrics: EvalMetrics) -> str:
-    agreement, sqnr, _ = format_metrics(metrics)
+def _describe_metrics(metrics: EvalMetrics) -> str:
+    agreement, sqnr, _ = _format_metrics(metrics)
     return f"{agreement}% agreement with the float model and {sqnr} dB"
 
 
-def to_json_values(result: FinetuneResult, written: Path | None) -> dict[str, Any]:
+def _to_json_values(result: FinetuneResult, written: Path | None) -> dict[str, Any]:
     return {
         "recipe": None if written is None else str(written),
         "helped": result.is_improvement,
@@ -160,14 +160,14 @@ def to_json_values(result: FinetuneResult, written: Path | None) -> dict[str, An
     }
 
 
-def print_outcome(result: FinetuneResult, out: Path, weights: Path, *, written: bool) -> None:
+def _print_outcome(result: FinetuneResult, out: Path, weights: Path, *, written: bool) -> None:
     """Print what was written, or why nothing was; exit with status 1 in that case."""
     if result.skipped:
         print_note(f"note: {pluralize(result.skipped, 'image')} could not be decoded.")
     if not result.is_improvement:
         print_note(
-            f"Training did not help: on held-out images, int8 had {describe_metrics(result.before)} before, and has "
-            f"{describe_metrics(result.after)} after the best epoch."
+            f"Training did not help: on held-out images, int8 had {_describe_metrics(result.before)} before, and has "
+            f"{_describe_metrics(result.after)} after the best epoch."
         )
     if written:
         print_note(f"Wrote {out}, and the trained weights to {weights.name} beside it.")

@@ -42,39 +42,39 @@ def inspect(
 
     file = Path(path)
     if compute_plan:
-        print_compute_plan(file, as_json)
+        _print_compute_plan(file, as_json)
     elif goldens:
-        print_golden_check(Artifact.open(file), as_json)
+        _print_golden_check(Artifact.open(file), as_json)
     elif file.suffix not in TARGET_SUFFIXES.values():
-        print_checkpoint(path, as_json)
+        _print_checkpoint(path, as_json)
     elif file.exists() and not get_manifest_path(file).exists():
-        print_bare_artifact(file, as_json)
+        _print_bare_artifact(file, as_json)
     else:
-        print_artifact(Artifact.open(file), as_json)
+        _print_artifact(Artifact.open(file), as_json)
 
 
-def print_artifact(artifact: Artifact, as_json: bool) -> None:
+def _print_artifact(artifact: Artifact, as_json: bool) -> None:
     """Print an artifact with its manifest."""
     manifest = artifact.manifest
     if as_json:
         print_json({"path": str(artifact.path), "manifest": to_contract_json(manifest)})
         return
     print_table(
-        build_pairs_table(artifact.path.name, describe_manifest(manifest)),
+        build_pairs_table(artifact.path.name, _describe_manifest(manifest)),
         "",
-        build_operator_table(manifest.inventory),
+        _build_operator_table(manifest.inventory),
         "",
-        build_dtype_table(manifest.inventory),
+        _build_dtype_table(manifest.inventory),
     )
     if manifest.delegation and manifest.delegation.left_operators:
         print_table(
-            "", build_count_table("Not delegated: run by the portable kernels", manifest.delegation.left_operators)
+            "", _build_count_table("Not delegated: run by the portable kernels", manifest.delegation.left_operators)
         )
     if manifest.drift:
         print_table("", build_drift_table([manifest.drift], collect_sizes([artifact])))
 
 
-def print_golden_check(artifact: Artifact, as_json: bool) -> None:
+def _print_golden_check(artifact: Artifact, as_json: bool) -> None:
     """Run the artifact on its goldens on this machine; exit with status 1 if it fails them."""
     from shvit_mobile.bench.golden_check import check_goldens, format_golden_check
     from shvit_mobile.runtimes import open_runner
@@ -91,7 +91,7 @@ def print_golden_check(artifact: Artifact, as_json: bool) -> None:
         raise typer.Exit(GATE_FAILED)
 
 
-def print_compute_plan(path: Path, as_json: bool) -> None:
+def _print_compute_plan(path: Path, as_json: bool) -> None:
     """Print the device on which Core ML plans to run each operator of a package."""
     if path.suffix != ".mlpackage":
         raise NotSupported(
@@ -113,10 +113,10 @@ def print_compute_plan(path: Path, as_json: bool) -> None:
     elif isinstance(plan, SkippedMeasurement):
         print_note(f"compute plan {plan}")
     else:
-        print_table(build_compute_plan_table(plan))
+        print_table(_build_compute_plan_table(plan))
 
 
-def build_compute_plan_table(plan: Sequence[OperatorPlacement]) -> Table:
+def _build_compute_plan_table(plan: Sequence[OperatorPlacement]) -> Table:
     """Build a table of the operators, without constants, in the order of the program."""
     table = create_table("Compute plan", "operator", "value", "device", "could run on")
     table.add_column("cost", justify="right")
@@ -128,7 +128,7 @@ def build_compute_plan_table(plan: Sequence[OperatorPlacement]) -> Table:
     return table
 
 
-def print_bare_artifact(path: Path, as_json: bool) -> None:
+def _print_bare_artifact(path: Path, as_json: bool) -> None:
     """Print an artifact that has no manifest."""
     from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
     from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
@@ -150,11 +150,11 @@ def print_bare_artifact(path: Path, as_json: bool) -> None:
             "int8 layers": inventory.quantized_layers,
             "delegation": delegation and " ".join(describe_delegation(delegation)),
         }
-        tables = (build_pairs_table(path.name, facts), build_operator_table(inventory), build_dtype_table(inventory))
+        tables = (build_pairs_table(path.name, facts), _build_operator_table(inventory), _build_dtype_table(inventory))
         print_table(tables[0], "", tables[1], "", tables[2])
 
 
-def print_checkpoint(source: str, as_json: bool) -> None:
+def _print_checkpoint(source: str, as_json: bool) -> None:
     """Print a checkpoint, in any layout."""
     from shvit_mobile.families.checkpoints import load_checkpoint
 
@@ -175,12 +175,12 @@ def print_checkpoint(source: str, as_json: bool) -> None:
     print_table(
         build_pairs_table(
             trained.source,
-            {**known, "labels": format_labels(trained.labels), **describe_preprocessing(trained.preprocessing)},
+            {**known, "labels": _format_labels(trained.labels), **_describe_preprocessing(trained.preprocessing)},
         )
     )
 
 
-def describe_manifest(manifest: Manifest) -> dict[str, object]:
+def _describe_manifest(manifest: Manifest) -> dict[str, object]:
     """Return the fields of a manifest as text."""
     from shvit_mobile.targets.delegation import describe_delegation
 
@@ -192,8 +192,8 @@ def describe_manifest(manifest: Manifest) -> dict[str, object]:
         "SHA-256": manifest.artifact.sha256,
         "made from": f"{manifest.model.variant} in {manifest.model.source} ({manifest.model.dialect} layout)",
         "checkpoint": manifest.model.checkpoint_sha256,
-        "labels": format_labels(manifest.labels),
-        **describe_preprocessing(manifest.preprocessing),
+        "labels": _format_labels(manifest.labels),
+        **_describe_preprocessing(manifest.preprocessing),
         "input": f"{inputs.name}: {inputs.kind}, {inputs.values}, {inputs.dtype} {tuple(inputs.shape)}",
         "outputs": ", ".join(name for name in (outputs.logits, outputs.probabilities, outputs.label) if name),
         "int8 layers": manifest.inventory.quantized_layers,
@@ -201,12 +201,12 @@ def describe_manifest(manifest: Manifest) -> dict[str, object]:
         "golden": golden
         and f"logits of the picture '{golden.picture}' ({golden.how}), within {format_significant(golden.tolerance)}",
         "goldens": manifest.goldens and manifest.goldens.name,
-        "options": format_values(manifest.options),
-        "versions": format_values(manifest.versions),
+        "options": _format_values(manifest.options),
+        "versions": _format_values(manifest.versions),
     }
 
 
-def describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
+def _describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
     """Return the preprocessing as text."""
     return {
         "image size": format_size(preprocessing.size),
@@ -216,39 +216,39 @@ def describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
     }
 
 
-def build_operator_table(inventory: Inventory) -> Table:
-    return build_count_table("Operators", inventory.operators)
+def _build_operator_table(inventory: Inventory) -> Table:
+    return _build_count_table("Operators", inventory.operators)
 
 
-def build_dtype_table(inventory: Inventory) -> Table:
+def _build_dtype_table(inventory: Inventory) -> Table:
     """Build a table of the bytes of the weights in each dtype."""
     table = create_table("Weights", "dtype")
     table.add_column("bytes", justify="right")
     table.add_column("share", justify="right")
     total = sum(inventory.weight_bytes.values()) or 1
-    for dtype, size in sort_descending(inventory.weight_bytes):
+    for dtype, size in _sort_descending(inventory.weight_bytes):
         table.add_row(format_cell(dtype), f"{size:,}", f"{format_percent(size / total)}%")
     return table
 
 
-def build_count_table(title: str, numbers: Mapping[str, int]) -> Table:
+def _build_count_table(title: str, numbers: Mapping[str, int]) -> Table:
     """Build a table of counts, the largest first."""
     table = create_table(title, "operator")
     table.add_column("count", justify="right")
-    for name, count in sort_descending(numbers):
+    for name, count in _sort_descending(numbers):
         table.add_row(format_cell(name), str(count))
     return table
 
 
-def sort_descending(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+def _sort_descending(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
 
 
-def format_labels(labels: Sequence[str]) -> str:
+def _format_labels(labels: Sequence[str]) -> str:
     """Return the number of labels, and the first of them."""
     more = ", …" if len(labels) > 5 else ""
     return f"{len(labels)}: {', '.join(labels[:5])}{more}"
 
 
-def format_values(values: Mapping[str, Any]) -> str | None:
+def _format_values(values: Mapping[str, Any]) -> str | None:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or None

@@ -23,7 +23,7 @@ from .report import report
 from .validate import validate
 
 
-class PanelCommand(TyperCommand):
+class _PanelCommand(TyperCommand):
     """A command, whose options are shown in panels.
 
     The list of commands needs no panels, and is printed in half the time without Rich: see `rich_markup_mode` below.
@@ -44,7 +44,7 @@ app = typer.Typer(
 )
 
 
-def print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -53,11 +53,11 @@ def print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def set_global_options(
+def _set_global_options(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help=f"Print tracebacks, as with {DEBUG_VARIABLE}=1.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Convert trained SHViT models for phones: Core ML, ExecuTorch and ONNX.
@@ -72,4 +72,4 @@ def set_global_options(
 
 
 for command in (export, calibrate, finetune, validate, benchmark, devices, report, inspect, embed, doctor, demo):
-    app.command(cls=PanelCommand, context_settings={"token_normalize_func": replace_old_choice})(command)
+    app.command(cls=_PanelCommand, context_settings={"token_normalize_func": replace_old_choice})(command)

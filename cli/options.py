@@ -10,7 +10,7 @@ import typer
 
 MODEL_PANEL, TARGET_PANEL, IMAGES_PANEL, OUTPUT_PANEL = "Model", "Target", "Images", "Output"
 PRECISION_PANEL, CALIBRATION_PANEL = "Precision", "Calibration"
-GATES_PANEL = "Gates (exit status 1 if one fails)"
+_GATES_PANEL = "Gates (exit status 1 if one fails)"
 INSPECTION_PANEL, CPU_PANEL = "Inside the artifacts", "Instruction sets"
 CONTESTANTS_PANEL, TIMING_PANEL, TRAINING_PANEL, COMPARISON_PANEL = "Contestants", "Timing", "Training", "Comparison"
 ChannelValues = tuple[float, float, float]
@@ -192,7 +192,7 @@ SensitivityOption = Annotated[
 CostOption = Annotated[
     Literal["bytes", "macs", "latency"] | None,
     option(
-        GATES_PANEL,
+        _GATES_PANEL,
         "What a layer costs when it stays in float to hold the budget: bytes in the file, multiply-adds outside int8, "
         "or time on this machine (default: bytes).",
     ),
@@ -207,15 +207,15 @@ CacheOption = Annotated[
 ]
 
 
-def count_option(panel: str, what: str, default: str) -> Any:
+def _count_option(panel: str, what: str, default: str) -> Any:
     """Return an option for a number of images."""
     return option(panel, f"{what} (default: {default}).", metavar="N", min=1)
 
 
 CalibrationCountOption = Annotated[
-    int | None, count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "256")
+    int | None, _count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "256")
 ]
-CountOption = Annotated[int | None, count_option(IMAGES_PANEL, "Number of images to use", "all")]
+CountOption = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of images to use", "all")]
 SeedOption = Annotated[int | None, option(IMAGES_PANEL, "Seed for sampling images (default: 0).", metavar="N")]
 
 # Images to compare on, and gates
@@ -234,7 +234,7 @@ ValidateOption = Annotated[
 LabelsCsvOption = Annotated[
     Path | None, option(IMAGES_PANEL, "CSV of file and label for these images.", metavar="FILE")
 ]
-ValidateCountOption = Annotated[int | None, count_option(IMAGES_PANEL, "Number of these images to use", "all")]
+ValidateCountOption = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of these images to use", "all")]
 GoldenImagesOption = Annotated[
     Path | None,
     option(
@@ -244,19 +244,19 @@ GoldenImagesOption = Annotated[
     ),
 ]
 MaxDropOption = Annotated[
-    float | None, option(GATES_PANEL, "Points of top-1 that may be lost; needs labels.", metavar="POINTS")
+    float | None, option(_GATES_PANEL, "Points of top-1 that may be lost; needs labels.", metavar="POINTS")
 ]
 MinAgreementOption = Annotated[
     float | None,
     option(
-        GATES_PANEL,
+        _GATES_PANEL,
         "Share of images on which artifact and float model must choose the same class.",
         metavar="PERCENT",
     ),
 ]
 RequireDelegatedOption = Annotated[
     str | None,
-    option(GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),
+    option(_GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),
 ]
 
 # Inspection of artifacts
@@ -451,7 +451,7 @@ BaselineOption = Annotated[
 MaxSlowdownOption = Annotated[
     str | None,
     option(
-        GATES_PANEL,
+        _GATES_PANEL,
         "How much longer an inference may take than in the earlier run; decided by the 95% interval.",
         metavar="PERCENT",
     ),

@@ -49,10 +49,10 @@ def report(
     if as_json:
         print_json(to_contract_json(joined))
     else:
-        print_table(build_verdict_table(joined), "", *(f"Written: {file}" for file in (out, json_out) if file))
+        print_table(_build_verdict_table(joined), "", *(f"Written: {file}" for file in (out, json_out) if file))
 
 
-def build_verdict_table(joined: ModelReport) -> Table:
+def _build_verdict_table(joined: ModelReport) -> Table:
     """Build a table with a line for each artifact."""
     table = create_table(joined.title, "artifact", "verdict")
     for heading in ("MB", "agreement %", "drop, points"):

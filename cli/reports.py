@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from shvit_mobile.contracts.drift_report import LayerReport, RangeReport, ValueRange
 
-SHOWN_VALUES = 20
+_SHOWN_VALUES = 20
 
 
 def print_layers_and_ranges(layers: Sequence[LayerReport], ranges: Sequence[RangeReport]) -> None:
     for layered in layers:
-        print_table("", build_layer_table(layered), describe_layers(layered))
+        print_table("", _build_layer_table(layered), describe_layers(layered))
     for ranged in ranges:
-        print_table("", build_range_table(ranged), describe_ranges(ranged))
-        if (left := len(ranged.values) - SHOWN_VALUES) > 0:
+        print_table("", _build_range_table(ranged), describe_ranges(ranged))
+        if (left := len(ranged.values) - _SHOWN_VALUES) > 0:
             print_table(f"{left} smaller values are not shown; --json prints all.")
 
 
-def build_layer_table(report: LayerReport) -> Table:
+def _build_layer_table(report: LayerReport) -> Table:
     """Build a table with a line for each layer, in the order of the data."""
     table = create_table(f"Layers of {report.artifact}, SQNR in dB, {report.images} images")
     for heading in ("layer", "kind"):
@@ -51,7 +51,7 @@ def build_layer_table(report: LayerReport) -> Table:
     return table
 
 
-def build_range_table(report: RangeReport) -> Table:
+def _build_range_table(report: RangeReport) -> Table:
     """Build a table of the values that are nearest to the largest number of fp16, or above it."""
     table = create_table(f"Values of {report.artifact} against fp16's range, {report.images} images", gap=1)
     table.add_column("layer", no_wrap=True)
@@ -59,7 +59,7 @@ def build_range_table(report: RangeReport) -> Table:
     for heading in ("largest", "headroom,\nbits", "smallest\npeak", "sub-\nnormal %"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("in fp16", no_wrap=True)
-    for row in report.values[:SHOWN_VALUES]:
+    for row in report.values[:_SHOWN_VALUES]:
         table.add_row(
             format_cell(row.layer),
             format_cell(f"{row.part} in {row.operator}" if row.part else row.operator),
@@ -67,13 +67,13 @@ def build_range_table(report: RangeReport) -> Table:
             format_number(row.headroom_bits, 1),
             format_significant(row.smallest_peak, 2),
             format_percent(min(row.subnormal, 1.0)),
-            format_range_outcome(row),
+            _format_range_outcome(row),
             style="bold red" if row.headroom_bits < 0 or row.silent or row.not_finite else None,
         )
     return table
 
 
-def format_range_outcome(row: ValueRange) -> str:
+def _format_range_outcome(row: ValueRange) -> str:
     if row.not_finite:
         return "not finite"
     return "silent" if row.silent else ""

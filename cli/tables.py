@@ -37,7 +37,7 @@ def build_drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Tab
         rows: Drift, all measured on the same images.
         sizes: The bytes of each artifact, by its file name.
     """
-    table = create_table(f"Drift from the float model, {format_image_count(rows)}", "artifact", gap=1)
+    table = create_table(f"Drift from the float model, {_format_image_count(rows)}", "artifact", gap=1)
     for heading in ("preci-\nsion", "execution"):
         table.add_column(heading, no_wrap=True)
     for heading in ("MB", "top-1 %", "drop,\npoints", "agree-\nment %", "SQNR\ndB", "max\nerror", "mean\nKL"):
@@ -182,7 +182,7 @@ def break_before_precision(name: str, precision: str) -> str:
     return f"{head}-\n{precision}{tail}" if found else name
 
 
-def format_image_count(rows: Sequence[DriftRow]) -> str:
+def _format_image_count(rows: Sequence[DriftRow]) -> str:
     skipped = rows[0].skipped
     return f"{pluralize(rows[0].images, 'image')}{f', {skipped} skipped' if skipped else ''}"
 

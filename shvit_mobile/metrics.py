@@ -35,7 +35,7 @@ def sqnr(reference: Logits, actual: Logits) -> float:
         BadArtifact: If a logit of the artifact is not finite.
     """
     signal = noise = 0.0
-    for r, a in iterate_blocks(reference, actual):
+    for r, a in _iterate_blocks(reference, actual):
         signal += float(np.sum(r * r))
         noise += float(np.sum((r - a) ** 2))
     return compute_ratio_db(signal, noise)
@@ -52,7 +52,7 @@ def compute_ratio_db(signal: float, noise: float) -> float:
 
 def compute_max_abs_error(reference: Logits, actual: Logits) -> float:
     """Compute the largest difference of a logit; arguments and errors as for `sqnr`."""
-    return max(float(np.max(np.abs(r - a))) for r, a in iterate_blocks(reference, actual))
+    return max(float(np.max(np.abs(r - a))) for r, a in _iterate_blocks(reference, actual))
 
 
 def compute_mean_kl(reference: Logits, actual: Logits) -> float:
@@ -66,7 +66,7 @@ def compute_kl_divergence(reference: Logits, actual: Logits) -> NDArray[np.float
     It is never negative: an image that rounding puts below zero counts as zero.
     """
     parts = []
-    for r, a in iterate_blocks(reference, actual):
+    for r, a in _iterate_blocks(reference, actual):
         log_p, log_q = log_softmax(r), log_softmax(a)
         parts.append(np.maximum(np.sum(np.exp(log_p) * (log_p - log_q), axis=1), 0))
     return np.concatenate(parts)
@@ -74,7 +74,7 @@ def compute_kl_divergence(reference: Logits, actual: Logits) -> NDArray[np.float
 
 def compare_top1_classes(reference: Logits, actual: Logits) -> NDArray[np.bool_]:
     """Return for each image whether both predict the same class (of equal logits the first); errors as for `sqnr`."""
-    check_pair(reference, actual)
+    _check_pair(reference, actual)
     same: NDArray[np.bool_] = reference.argmax(axis=1) == actual.argmax(axis=1)
     return same
 
@@ -138,7 +138,7 @@ def check_logits(logits: Logits, whose: str, error: type[ShvitError]) -> None:
         )
 
 
-def check_pair(reference: Logits, actual: Logits) -> None:
+def _check_pair(reference: Logits, actual: Logits) -> None:
     """Raise the errors of `sqnr` if two arrays of logits cannot be compared."""
     if reference.shape != actual.shape:
         raise ShapeMismatch(
@@ -172,9 +172,9 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def iterate_blocks(reference: Logits, actual: Logits) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _iterate_blocks(reference: Logits, actual: Logits) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Check both arrays and yield them in float64, one block of images at a time."""
-    check_pair(reference, actual)
+    _check_pair(reference, actual)
     for start in range(0, len(reference), BLOCK):
         rows = slice(start, start + BLOCK)
         yield reference[rows].astype(np.float64), actual[rows].astype(np.float64)

@@ -17,16 +17,16 @@ REQUIREMENTS = {
     "executorch": "executorch==1.4.1",
     "onnxruntime": "'onnxruntime>=1.23,<2'",
 }
-NOISY_LOGGERS = ("root", "torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
+_NOISY_LOGGERS = ("root", "torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
 
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Drop warnings, and log records of `NOISY_LOGGERS` below the level ERROR, inside the context.
+    """Drop warnings, and log records of `_NOISY_LOGGERS` below the level ERROR, inside the context.
 
     The libraries warn about their own deprecations and about hardware that is not here; the user cannot act on it.
     """
-    loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

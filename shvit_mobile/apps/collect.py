@@ -19,7 +19,7 @@ from shvit_mobile.errors import BadReport
 MAX_REPORT_BYTES = 64 * 1024**2
 MAX_ARCHIVE_BYTES = 512 * 1024**2
 MAX_ARCHIVE_ENTRIES = 1000
-OTHER_DOCUMENTS = {"manifest", "recipe", "goldens", "drift_report"}
+_OTHER_DOCUMENTS = {"manifest", "recipe", "goldens", "drift_report"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
     """
     runs: list[DeviceRun] = []
     for path in map(Path, paths):
-        loaded = [parse_run(text, source) for text, source in iterate_report_texts(path)]
+        loaded = [_parse_run(text, source) for text, source in _iterate_report_texts(path)]
         if not loaded:
             raise BadReport(
                 f"{path} contains no device report.",
@@ -56,7 +56,7 @@ def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
     return [run for index, run in enumerate(runs) if run.report not in (other.report for other in runs[:index])]
 
 
-def parse_run(text: str, source: str) -> DeviceRun:
+def _parse_run(text: str, source: str) -> DeviceRun:
     """Parse a report and check that it is consistent."""
     report = DeviceReport.parse(text, source)
     check_time(report, source)
@@ -65,24 +65,24 @@ def parse_run(text: str, source: str) -> DeviceRun:
     return DeviceRun(source, report)
 
 
-def iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
+def _iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the text of each report under a path, with its source."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.is_file() and is_json(file.name):
-                text = read_report_text(file)
-                if not is_other_document(text):
+            if file.is_file() and _is_json(file.name):
+                text = _read_report_text(file)
+                if not _is_other_document(text):
                     yield text, str(file)
     elif path.suffix.lower() == ".zip":
-        yield from iterate_archive_texts(path)
+        yield from _iterate_archive_texts(path)
     else:
-        yield read_report_text(path), str(path)
+        yield _read_report_text(path), str(path)
 
 
-def read_report_text(file: Path) -> str:
+def _read_report_text(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            return decode_text(opened.read(MAX_REPORT_BYTES + 1), str(file))
+            return _decode_text(opened.read(MAX_REPORT_BYTES + 1), str(file))
     except OSError as reason:
         raise BadReport(
             f"{file} cannot be read: {reason.strerror}.",
@@ -90,7 +90,7 @@ def read_report_text(file: Path) -> str:
         ) from None
 
 
-def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
+def _iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the text of each report in an archive, without unpacking to disk or reading past the limits."""
     left = MAX_ARCHIVE_BYTES
     try:
@@ -102,9 +102,9 @@ def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
                     why=f"An archive of reports has at most {MAX_ARCHIVE_ENTRIES}.",
                 )
             for entry in entries:
-                check_archive_entry(entry, path)
+                _check_archive_entry(entry, path)
             for entry in entries:
-                if entry.is_dir() or not is_json(entry.filename):
+                if entry.is_dir() or not _is_json(entry.filename):
                     continue
                 source = f"{path}: {entry.filename}"
                 if entry.flag_bits & 1:
@@ -113,9 +113,9 @@ def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
                     content = opened.read(min(MAX_REPORT_BYTES, left) + 1)
                 left -= len(content)
                 if left < 0:
-                    raise create_size_error(str(path), MAX_ARCHIVE_BYTES)
-                text = decode_text(content, source)
-                if not is_other_document(text):
+                    raise _create_size_error(str(path), MAX_ARCHIVE_BYTES)
+                text = _decode_text(content, source)
+                if not _is_other_document(text):
                     yield text, source
     except OSError as reason:
         raise BadReport(
@@ -125,7 +125,7 @@ def iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
         raise BadReport(f"{path} is not an archive that can be read: {reason}.", why="Share it again.") from None
 
 
-def check_archive_entry(entry: ZipInfo, path: Path) -> None:
+def _check_archive_entry(entry: ZipInfo, path: Path) -> None:
     """Raise `BadReport` for an entry whose name is absolute or leads out of the archive."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
@@ -135,30 +135,30 @@ def check_archive_entry(entry: ZipInfo, path: Path) -> None:
         )
 
 
-def is_json(name: str) -> bool:
+def _is_json(name: str) -> bool:
     """Return whether a file may be a report: JSON, and not a hidden file of macOS."""
     path = PurePosixPath(name)
     return path.suffix.lower() == ".json" and not path.name.startswith("._")
 
 
-def is_other_document(text: str) -> bool:
+def _is_other_document(text: str) -> bool:
     """Return whether a text is another document of this project."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and value.get("kind") in OTHER_DOCUMENTS
+    return isinstance(value, dict) and value.get("kind") in _OTHER_DOCUMENTS
 
 
-def decode_text(content: bytes, source: str) -> str:
+def _decode_text(content: bytes, source: str) -> str:
     """Decode UTF-8, with or without a byte order mark."""
     if len(content) > MAX_REPORT_BYTES:
-        raise create_size_error(source, MAX_REPORT_BYTES)
+        raise _create_size_error(source, MAX_REPORT_BYTES)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadReport(f"{source} is not a device report: it is not text.", why="It should be JSON.") from None
 
 
-def create_size_error(source: str, limit: int) -> BadReport:
+def _create_size_error(source: str, limit: int) -> BadReport:
     return BadReport(f"{source} is larger than {limit // 1024**2} MB.", why="No device report is that large.")

@@ -33,7 +33,7 @@ def check_result(result: DeviceResult, source: str) -> None:
     whose = f"{source}: {result.name}"
     if not all(isfinite(sample) and sample > 0 for sample in samples):
         raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Samples are in milliseconds.")
-    for name, stated, computed in find_disagreements(result.latency, summarize_latency(samples)):
+    for name, stated, computed in _find_disagreements(result.latency, summarize_latency(samples)):
         raise BadReport(
             f"{whose} says that {name} is {stated:g}, but its samples give {computed:g}.",
             why="The report was edited, or its app has a bug.",
@@ -51,7 +51,7 @@ def check_result(result: DeviceResult, source: str) -> None:
         raise BadReport(f"{whose} chose the same class on {golden.same_class} of {golden.images} goldens.")
 
 
-def find_disagreements(stated: LatencySummary, computed: LatencySummary) -> Iterator[tuple[str, float, float]]:
+def _find_disagreements(stated: LatencySummary, computed: LatencySummary) -> Iterator[tuple[str, float, float]]:
     """Yield the name, stated and computed value of each figure of a summary that contradicts the samples."""
     for name in LatencySummary.model_fields:
         first, second = getattr(stated, name), getattr(computed, name)

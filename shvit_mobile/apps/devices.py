@@ -23,11 +23,11 @@ from shvit_mobile.contracts.document import Contract, JsonFloat
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 
-THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
+_THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
 
 
 @dataclass(frozen=True)
-class RunIdentity:
+class _RunIdentity:
     """The properties that two comparable runs share.
 
     A report names the model of a phone, so that two phones of one model count as the same device. Fixtures are never
@@ -184,16 +184,16 @@ def compare_devices(
     """
     check_artifacts((*runs, *baseline), manifests)
     known = {manifest.artifact.sha256: manifest for manifest in manifests}
-    pairs, missing = pair_with_earlier(runs, baseline)
+    pairs, missing = _pair_with_earlier(runs, baseline)
     return DeviceComparison(
-        rows=tuple(row for run in runs for row in build_device_rows(run, known)),
-        comparisons=tuple(compare_runs(*pair, known) for pair in pairs),
-        drift=tuple(pair for run in runs for pair in build_drift_pairs(run, known)),
+        rows=tuple(row for run in runs for row in _build_device_rows(run, known)),
+        comparisons=tuple(_compare_runs(*pair, known) for pair in pairs),
+        drift=tuple(pair for run in runs for pair in _build_drift_pairs(run, known)),
         missing=tuple(missing) if baseline else (),
     )
 
 
-def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
+def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
     report = run.report
     medians = {(result.name, format_compute_unit(report, result)): result.latency.p50 for result in report.results}
     for result in report.results:
@@ -209,7 +209,7 @@ def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
             model=report.device.model,
             system=report.device.system,
             artifact=result.name,
-            precision=get_precision_name(result, known),
+            precision=_get_precision_name(result, known),
             engine=result.engine,
             unit=format_compute_unit(report, result),
             compute=result.compute,
@@ -235,9 +235,9 @@ def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
             peak_memory_bytes=result.peak_memory_bytes,
             running_memory_bytes=result.running_memory_bytes,
             size_bytes=result.size_bytes,
-            worst_thermal=find_worst_thermal(report.conditions),
-            low_power=get_low_power(report.conditions),
-            sustained=compute_sustained_slowdown(result),
+            worst_thermal=_find_worst_thermal(report.conditions),
+            low_power=_get_low_power(report.conditions),
+            sustained=_compute_sustained_slowdown(result),
             preprocessing_passed=golden.preprocessing_passed if golden else None,
             inference_passed=golden.inference_passed if golden else None,
             placement=", ".join(f"{unit} {count}" for unit, count in (result.placement or {}).items()) or None,
@@ -245,7 +245,7 @@ def build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
 
 
 @dataclass(frozen=True)
-class RunResult:
+class _RunResult:
     """A result and the run that it belongs to."""
 
     run: DeviceRun
@@ -256,12 +256,12 @@ class RunResult:
         return format_compute_unit(self.run.report, self.result)
 
 
-def pair_with_earlier(
+def _pair_with_earlier(
     runs: Sequence[DeviceRun], baseline: Sequence[DeviceRun]
-) -> tuple[list[tuple[RunResult, RunResult]], list[str]]:
+) -> tuple[list[tuple[_RunResult, _RunResult]], list[str]]:
     """Pair each latest result with an earlier one of the same identity; also describe those without an earlier one."""
-    now, before = group_by_identity(runs), group_by_identity(baseline)
-    pairs: list[tuple[RunResult, RunResult]] = []
+    now, before = _group_by_identity(runs), _group_by_identity(baseline)
+    pairs: list[tuple[_RunResult, _RunResult]] = []
     missing: dict[str, int] = {}
     for identity, entries in now.items():
         later = entries[-1]
@@ -274,17 +274,17 @@ def pair_with_earlier(
     return pairs, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
 
 
-def group_by_identity(runs: Sequence[DeviceRun]) -> dict[RunIdentity, list[RunResult]]:
+def _group_by_identity(runs: Sequence[DeviceRun]) -> dict[_RunIdentity, list[_RunResult]]:
     """Group results by identity, in the order of time."""
-    groups: dict[RunIdentity, list[RunResult]] = {}
+    groups: dict[_RunIdentity, list[_RunResult]] = {}
     for run in sorted(runs, key=lambda run: run.created):
         for result in run.report.results:
-            groups.setdefault(get_identity(run.report, result), []).append(RunResult(run, result))
+            groups.setdefault(_get_identity(run.report, result), []).append(_RunResult(run, result))
     return groups
 
 
-def get_identity(report: DeviceReport, result: DeviceResult) -> RunIdentity:
-    return RunIdentity(
+def _get_identity(report: DeviceReport, result: DeviceResult) -> _RunIdentity:
+    return _RunIdentity(
         fixture=report.fixture,
         kind=report.device.kind,
         model=report.device.model,
@@ -295,12 +295,12 @@ def get_identity(report: DeviceReport, result: DeviceResult) -> RunIdentity:
     )
 
 
-def compare_runs(before: RunResult, after: RunResult, known: Mapping[str, Manifest]) -> RunComparison:
+def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Manifest]) -> RunComparison:
     earlier, later = before.run.report, after.run.report
     return RunComparison(
         device=get_device_name(later),
         artifact=after.result.name,
-        precision=get_precision_name(after.result, known),
+        precision=_get_precision_name(after.result, known),
         unit=after.unit,
         fixture=later.fixture,
         earlier=before.run.source,
@@ -311,26 +311,26 @@ def compare_runs(before: RunResult, after: RunResult, known: Mapping[str, Manife
         later_ms=estimate_median(after.result.samples_ms).value,
         slowdown=estimate_slowdown(before.result.samples_ms, after.result.samples_ms),
         same_artifact=before.result.artifact_sha256 == after.result.artifact_sha256,
-        differences=tuple(describe_differences(before, after)),
+        differences=tuple(_describe_differences(before, after)),
     )
 
 
-def describe_differences(before: RunResult, after: RunResult) -> Iterator[str]:
+def _describe_differences(before: _RunResult, after: _RunResult) -> Iterator[str]:
     """Describe how the conditions of two runs differ."""
     earlier, later = before.run.report, after.run.report
     facts = {
         "system": (earlier.device.system, later.device.system),
         "engine": (before.result.engine, after.result.engine),
         "app": (earlier.app, later.app),
-        "low-power mode": (get_low_power(earlier.conditions), get_low_power(later.conditions)),
-        "worst thermal state": (find_worst_thermal(earlier.conditions), find_worst_thermal(later.conditions)),
+        "low-power mode": (_get_low_power(earlier.conditions), _get_low_power(later.conditions)),
+        "worst thermal state": (_find_worst_thermal(earlier.conditions), _find_worst_thermal(later.conditions)),
     }
     for name, (was, is_now) in facts.items():
         if was != is_now:
-            yield f"{name} {format_fact(was)} before, {format_fact(is_now)} now"
+            yield f"{name} {_format_fact(was)} before, {_format_fact(is_now)} now"
 
 
-def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
+def _build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
     """Yield the results with a golden check and known drift, from the manifest or else from the report."""
     for result in run.report.results:
         manifest = known.get(result.artifact_sha256 or "")
@@ -341,7 +341,7 @@ def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
             source=run.source,
             device=get_device_name(run.report),
             artifact=result.name,
-            precision=get_precision_name(result, known),
+            precision=_get_precision_name(result, known),
             unit=format_compute_unit(run.report, result),
             fixture=run.report.fixture,
             how=drift.how,
@@ -354,7 +354,7 @@ def build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator
         )
 
 
-def get_precision_name(result: DeviceResult, known: Mapping[str, Manifest]) -> str:
+def _get_precision_name(result: DeviceResult, known: Mapping[str, Manifest]) -> str:
     """Return the precision of a result; "mixed" if its manifest or drift row says that int8 has exceptions."""
     if manifest := known.get(result.artifact_sha256 or ""):
         return manifest.precision_name
@@ -378,16 +378,16 @@ def format_compute_unit(report: DeviceReport, result: DeviceResult) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def get_low_power(conditions: DeviceConditions | None) -> bool | None:
+def _get_low_power(conditions: DeviceConditions | None) -> bool | None:
     return conditions.low_power if conditions else None
 
 
-def find_worst_thermal(conditions: DeviceConditions | None) -> ThermalState | None:
+def _find_worst_thermal(conditions: DeviceConditions | None) -> ThermalState | None:
     states = [sample.state for sample in conditions.thermal] if conditions else []
-    return max(states, key=THERMAL_STATES.index, default=None)
+    return max(states, key=_THERMAL_STATES.index, default=None)
 
 
-def compute_sustained_slowdown(result: DeviceResult) -> float | None:
+def _compute_sustained_slowdown(result: DeviceResult) -> float | None:
     """Divide the latency in the last quarter of a sustained run by that in the first; None without such a run."""
     quarter = (len(result.windows) + 3) // 4
     if len(result.windows) < 2:
@@ -398,7 +398,7 @@ def compute_sustained_slowdown(result: DeviceResult) -> float | None:
     return last / first if first else None
 
 
-def format_fact(value: object) -> str:
+def _format_fact(value: object) -> str:
     """Return a fact as text."""
     words: dict[object, str] = {True: "on", False: "off", None: "unknown"}
     return words[value] if value is None or isinstance(value, bool) else str(value)

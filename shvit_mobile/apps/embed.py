@@ -19,8 +19,8 @@ from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.outputs import list_missing_folders, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 
-LABELS_NAME = "labels.txt"
-RUNNABLE_TARGETS: dict[AppKind, tuple[Target, ...]] = {"ios": ("coreml", "executorch"), "android": ("executorch",)}
+_LABELS_NAME = "labels.txt"
+_RUNNABLE_TARGETS: dict[AppKind, tuple[Target, ...]] = {"ios": ("coreml", "executorch"), "android": ("executorch",)}
 
 
 @dataclass(frozen=True)
@@ -54,30 +54,30 @@ def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = 
         BadArtifact: If one has no goldens or wrong ones, if the app's system cannot run it, or if two have one name.
         BadApp: If the app links another ExecuTorch than the exporter's, or none.
     """
-    plans = [plan_embed(artifact, app) for artifact in artifacts]
+    plans = [_plan_embed(artifact, app) for artifact in artifacts]
     for index, one in enumerate(plans):
         if any(other.folder == one.folder for other in plans[:index]):
             raise BadArtifact(f"{one.artifact.path.name} is given twice.", why="Each model has a folder of its name.")
         if one.artifact.manifest.target == "executorch" and not any_version:
-            check_executorch_version(one.artifact, app)
+            _check_executorch_version(one.artifact, app)
     return tuple(plans)
 
 
-def plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
+def _plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
     path, manifest = artifact.path, artifact.manifest
-    if manifest.target not in RUNNABLE_TARGETS[app.kind]:
+    if manifest.target not in _RUNNABLE_TARGETS[app.kind]:
         system = SYSTEM_NAMES[app.kind]
         raise BadArtifact(
             f"{path.name} cannot go into an {system} app: {manifest.target} artifacts do not run there.",
-            why=f"Targets that run there: {', '.join(RUNNABLE_TARGETS[app.kind])}.",
-            hint=f"Export the model for the target {RUNNABLE_TARGETS[app.kind][0]}.",
+            why=f"Targets that run there: {', '.join(_RUNNABLE_TARGETS[app.kind])}.",
+            hint=f"Export the model for the target {_RUNNABLE_TARGETS[app.kind][0]}.",
         )
     read_goldens(artifact)
     size = sum(map(compute_size_bytes, (path, get_manifest_path(path), get_goldens_path(path))))
-    return EmbedPlan(artifact, app.models / path.stem, size + len(format_labels(artifact).encode()))
+    return EmbedPlan(artifact, app.models / path.stem, size + len(_format_labels(artifact).encode()))
 
 
-def check_executorch_version(artifact: Artifact, app: App) -> None:
+def _check_executorch_version(artifact: Artifact, app: App) -> None:
     """Raise `BadApp` unless the app links the ExecuTorch version that wrote the program."""
     name, writer = artifact.path.name, artifact.manifest.versions.get("executorch", "unknown")
     declarations = {"ios": "swiftpm-{0} in Package.swift", "android": 'executorch = "{0}" in gradle/libs.versions.toml'}
@@ -89,7 +89,7 @@ def check_executorch_version(artifact: Artifact, app: App) -> None:
             hint=f"Write {declaration}, or set `any_version=True`.",
         )
     for pin in app.pins:
-        if not is_same_version(pin, writer):
+        if not _is_same_version(pin, writer):
             raise BadApp(
                 f"The app links ExecuTorch {pin.version} ({pin.file.relative_to(app.root)}), {name} was written by "
                 f"{writer}.",
@@ -98,7 +98,7 @@ def check_executorch_version(artifact: Artifact, app: App) -> None:
             )
 
 
-def is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
+def _is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
     """Return whether both versions are equal, apart from a local suffix after a plus."""
     try:
         return Version(pin.version).public == Version(exporter_version).public
@@ -106,7 +106,7 @@ def is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
         return pin.version == exporter_version
 
 
-def format_labels(artifact: Artifact) -> str:
+def _format_labels(artifact: Artifact) -> str:
     """Return the class names in the order of the logits, one per line."""
     return "".join(" ".join(label.splitlines()) + "\n" for label in artifact.manifest.labels)
 
@@ -158,23 +158,23 @@ def embed_artifacts(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool = F
     before = EmbedRecord.read(app.models)
     made = before.made or len(list_missing_folders(app.models))
     finals = (*(one.folder for one in plans), app.models / RECORD_NAME)
-    ours = {one.folder: LABELS_NAME for one in plans}
+    ours = {one.folder: _LABELS_NAME for one in plans}
     with write_atomically(*finals, folders=ours, overwrite=True) as (*folders, record):
-        new = tuple(copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
+        new = tuple(_copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
         kept = before.drop_models({model.name for model in new})
         after = EmbedRecord(made=made, models=(*kept.models, *new))
         record.write_text(after.to_json(), encoding="utf-8")
     return after
 
 
-def copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
+def _copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
     """Copy an artifact into a new folder."""
     folder.mkdir()
     path = one.artifact.path
     for source in (path, get_manifest_path(path), get_goldens_path(path)):
         copy = folder / source.name
         shutil.copytree(source, copy) if source.is_dir() else shutil.copyfile(source, copy)
-    (folder / LABELS_NAME).write_text(format_labels(one.artifact), encoding="utf-8")
+    (folder / _LABELS_NAME).write_text(_format_labels(one.artifact), encoding="utf-8")
     Artifact.open(folder / path.name)  # checks the copy
     return EmbeddedModel(
         name=one.name,
@@ -232,7 +232,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
         folder = app.models / model.name
         for name in hash_files(folder).keys() & model.files.keys():
             (folder / name).unlink()
-        remove_empty_subfolders(folder)
+        _remove_empty_subfolders(folder)
     if after.models:
         with write_atomically(app.models / RECORD_NAME, overwrite=True) as (record,):
             record.write_text(after.to_json(), encoding="utf-8")
@@ -242,7 +242,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
     return tuple(app.models / model.name for model in models if (app.models / model.name).exists())
 
 
-def remove_empty_subfolders(folder: Path) -> None:
+def _remove_empty_subfolders(folder: Path) -> None:
     """Remove a folder and its subfolders, except those that contain files."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):

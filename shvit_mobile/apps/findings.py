@@ -48,7 +48,7 @@ def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
 def describe_slowdowns(comparisons: Iterable[RunComparison], gate: SlowdownGate) -> list[str]:
     """Describe each comparison whose whole interval is above the limit."""
     return [
-        f"{format_comparison(one)}, more than {100 * gate.limit:g}%{format_differences(one)}."
+        f"{_format_comparison(one)}, more than {100 * gate.limit:g}%{_format_differences(one)}."
         for one in comparisons
         if gate.evaluate(one.slowdown) == "slower"
     ]
@@ -64,11 +64,11 @@ def describe_undecided(comparison: DeviceComparison, gate: SlowdownGate) -> list
             reason = f"too few rounds for an interval: both runs need {MIN_ROUNDS}"
         else:
             reason = f"the interval contains {100 * gate.limit:g}%; more rounds would decide"
-        sentences.append(f"{format_comparison(one)}: {reason}{format_differences(one)}.")
+        sentences.append(f"{_format_comparison(one)}: {reason}{_format_differences(one)}.")
     return [*sentences, *(f"{rows}: no earlier run to compare with." for rows in comparison.missing)]
 
 
-def format_comparison(one: RunComparison) -> str:
+def _format_comparison(one: RunComparison) -> str:
     """Return a comparison as text."""
     change, low, high = one.slowdown.value, one.slowdown.low, one.slowdown.high
     interval = ""
@@ -78,7 +78,7 @@ def format_comparison(one: RunComparison) -> str:
     return f"{one.device}, {one.artifact}, {one.unit}: {100 * (change - 1):+.1f}% in time since {since}{interval}"
 
 
-def format_differences(one: RunComparison) -> str:
+def _format_differences(one: RunComparison) -> str:
     """Return what else differs, in parentheses."""
     others = [*(() if one.same_artifact else ("another export of the artifact",)), *one.differences]
     return f" (other differences: {'; '.join(others)})" if others else ""

@@ -11,7 +11,7 @@ from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
 
-MANIFEST_SUFFIX = ".manifest.json"
+_MANIFEST_SUFFIX = ".manifest.json"
 
 
 def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
@@ -23,7 +23,7 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     manifests: list[Manifest] = []
     for path in map(Path, paths):
         files = (
-            sorted(path.rglob(f"*{MANIFEST_SUFFIX}"))
+            sorted(path.rglob(f"*{_MANIFEST_SUFFIX}"))
             if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values()
             else [path]
         )
@@ -33,13 +33,13 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
                 why="A device report is joined with an artifact by the SHA-256 in its manifest.",
                 hint="Give artifacts, or the folder of an export.",
             )
-        manifests += [read_manifest(file) for file in files]
+        manifests += [_read_manifest(file) for file in files]
     return manifests
 
 
-def read_manifest(file: Path) -> Manifest:
+def _read_manifest(file: Path) -> Manifest:
     """Read a manifest from its file or from its artifact; an artifact that is present is checked."""
-    if not file.name.endswith(MANIFEST_SUFFIX):
+    if not file.name.endswith(_MANIFEST_SUFFIX):
         return Artifact.open(file).manifest
     manifest = Manifest.load(file)
     artifact = file.with_name(Path(manifest.artifact.name).name)

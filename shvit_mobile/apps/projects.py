@@ -14,19 +14,19 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
 
 AppKind = Literal["ios", "android"]
-BUNDLED_APPS = ("ios_demo", "android_demo")
+_BUNDLED_APPS = ("ios_demo", "android_demo")
 SYSTEM_NAMES: dict[AppKind, str] = {"ios": "iOS", "android": "Android"}
-GRADLE_SETTINGS_NAMES = ("settings.gradle.kts", "settings.gradle")
-GRADLE_BUILD_NAMES = ("build.gradle.kts", "build.gradle")
-GRADLE_CATALOG_NAME = "libs.versions.toml"
+_GRADLE_SETTINGS_NAMES = ("settings.gradle.kts", "settings.gradle")
+_GRADLE_BUILD_NAMES = ("build.gradle.kts", "build.gradle")
+_GRADLE_CATALOG_NAME = "libs.versions.toml"
 
-VERSION_PATTERN = r"v?(?:swiftpm-)?(\d[\w.]*)"
+_VERSION_PATTERN = r"v?(?:swiftpm-)?(\d[\w.]*)"
 # The repository and then its version, in Package.swift and in Xcode's project.pbxproj.
-REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
-SWIFT_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{VERSION_PATTERN}')
-XCODE_PIN = re.compile(rf'{REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{VERSION_PATTERN}')
-GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
-ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
+_REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
+_SWIFT_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{_VERSION_PATTERN}')
+_XCODE_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{_VERSION_PATTERN}')
+_GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
+_ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find_app_folder(app: AnyPath) -> Path:
         BadApp: If the project's own app is not in the source tree, nor above the current folder.
     """
     path = Path(app)
-    if path.exists() or str(path) not in BUNDLED_APPS:
+    if path.exists() or str(path) not in _BUNDLED_APPS:
         return path
     source = Path(__file__).resolve().parents[2]
     candidates = (folder / path for folder in (Path.cwd(), *Path.cwd().parents, source))
@@ -84,28 +84,28 @@ def open_app(root: AnyPath) -> App:
     root = Path(root)
     if not root.is_dir():
         raise BadApp(f"There is no folder {root}.", why="An app's source tree should be there.")
-    projects, packages = sorted(root.glob("*.xcodeproj")), [*find_nearby_files(root, "Package.swift")]
-    ios, android = bool(projects or packages), any((root / name).is_file() for name in GRADLE_SETTINGS_NAMES)
+    projects, packages = sorted(root.glob("*.xcodeproj")), [*_find_nearby_files(root, "Package.swift")]
+    ios, android = bool(projects or packages), any((root / name).is_file() for name in _GRADLE_SETTINGS_NAMES)
     if ios == android:
         raise BadApp(
             f"{root} is {'both an iOS and an Android app' if ios else 'no app'}.",
             why="An iOS app has NAME.xcodeproj there, or Package.swift there or in a folder of it; an Android app has "
-            f"{' or '.join(GRADLE_SETTINGS_NAMES)}.",
+            f"{' or '.join(_GRADLE_SETTINGS_NAMES)}.",
             hint="Give the folder that contains one of them.",
         )
     if android:
-        return App(root, "android", find_android_models_folder(root), tuple(find_android_pins(root)))
-    return App(root, "ios", find_ios_models_folder(root, projects), tuple(find_ios_pins(root, projects, packages)))
+        return App(root, "android", _find_android_models_folder(root), tuple(_find_android_pins(root)))
+    return App(root, "ios", _find_ios_models_folder(root, projects), tuple(_find_ios_pins(root, projects, packages)))
 
 
-def find_nearby_files(root: Path, name: str) -> Iterator[Path]:
+def _find_nearby_files(root: Path, name: str) -> Iterator[Path]:
     """Yield the files of a name in a folder and in its visible subfolders."""
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")):
         if (folder / name).is_file():
             yield folder / name
 
 
-def find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
+def _find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
     """Return an existing `Models` folder beside the app's sources, or one in the folder with the project's name."""
     existing = sorted(path for path in root.glob("*/Models") if path.is_dir())
     named = [root / project.stem for project in projects if (root / project.stem).is_dir()]
@@ -119,62 +119,65 @@ def find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
     return candidates[0]
 
 
-def find_android_models_folder(root: Path) -> Path:
+def _find_android_models_folder(root: Path) -> Path:
     """Return the assets of the app's module: `app`, or the only module that builds an application."""
     modules = [
-        path.parent for name in GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}")) if is_app_build_file(path)
+        path.parent
+        for name in _GRADLE_BUILD_NAMES
+        for path in sorted(root.glob(f"*/{name}"))
+        if _is_app_build_file(path)
     ]
     if root / "app" in modules or (not modules and (root / "app").is_dir()):
         modules = [root / "app"]
     if len(modules) != 1:
         raise BadApp(
             f"It is not clear which module of {root} is the app: {', '.join(path.name for path in modules) or 'none'}.",
-            why=f"A folder app, or one whose {GRADLE_BUILD_NAMES[0]} applies com.android.application.",
+            why=f"A folder app, or one whose {_GRADLE_BUILD_NAMES[0]} applies com.android.application.",
         )
     return modules[0] / "src" / "main" / "assets" / "models"
 
 
-def is_app_build_file(build: Path) -> bool:
-    return bool(re.search(r"com\.android\.application|plugins\.android\.application", read_source(build)))
+def _is_app_build_file(build: Path) -> bool:
+    return bool(re.search(r"com\.android\.application|plugins\.android\.application", _read_source(build)))
 
 
-def find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:
+def _find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:
     for package in packages:
-        yield from match_pins(package, SWIFT_PIN)
+        yield from _match_pins(package, _SWIFT_PIN)
     for project in projects:
-        yield from match_pins(project / "project.pbxproj", XCODE_PIN)
+        yield from _match_pins(project / "project.pbxproj", _XCODE_PIN)
     resolved = [root / "Package.resolved", *(path.parent / "Package.resolved" for path in packages)]
     shared = Path("project.xcworkspace", "xcshareddata", "swiftpm", "Package.resolved")
     for file in dict.fromkeys([*resolved, *(project / shared for project in projects)]):
-        yield from read_resolved_pins(file)
+        yield from _read_resolved_pins(file)
 
 
-def read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
+def _read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
     """Yield the version that Swift's package manager resolved."""
     try:
-        pins = json.loads(read_source(file) or "{}").get("pins", [])
+        pins = json.loads(_read_source(file) or "{}").get("pins", [])
         for pin in pins:
             if re.search(r"pytorch/executorch(\.git)?$", pin["location"]):
                 state = pin["state"]
-                if match := re.fullmatch(VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
+                if match := re.fullmatch(_VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
                     yield ExecuTorchPin(file, match[1])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadApp(f"{file} cannot be read.", why="It should be a file of Swift's package manager.") from None
 
 
-def find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
-    yield from read_catalog_pins(root / "gradle" / GRADLE_CATALOG_NAME)
-    for name in GRADLE_BUILD_NAMES:
-        for build in find_nearby_files(root, name):
-            yield from match_pins(build, GRADLE_PIN)
+def _find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
+    yield from _read_catalog_pins(root / "gradle" / _GRADLE_CATALOG_NAME)
+    for name in _GRADLE_BUILD_NAMES:
+        for build in _find_nearby_files(root, name):
+            yield from _match_pins(build, _GRADLE_PIN)
 
 
-def read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
+def _read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
     """Yield the versions of ExecuTorch in Gradle's catalog."""
     try:
-        catalog = tomllib.loads(read_source(file))
+        catalog = tomllib.loads(_read_source(file))
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
-        pinned = [get_library_version(library, versions) for library in libraries]
+        pinned = [_get_library_version(library, versions) for library in libraries]
         named = versions.get("executorch")
     except (ValueError, AttributeError):
         raise BadApp(f"{file} cannot be read.", why="It should be Gradle's version catalog in TOML.") from None
@@ -182,24 +185,24 @@ def read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
         yield ExecuTorchPin(file, version)
 
 
-def get_library_version(library: Any, versions: dict[str, Any]) -> str | None:
+def _get_library_version(library: Any, versions: dict[str, Any]) -> str | None:
     """Return the version of a library in the catalog if it is ExecuTorch."""
     if isinstance(library, str):
-        return match[1] if (match := GRADLE_PIN.fullmatch(library)) else None
+        return match[1] if (match := _GRADLE_PIN.fullmatch(library)) else None
     module = library.get("module") or f"{library.get('group')}:{library.get('name')}"
-    if not ANDROID_MODULE.fullmatch(module):
+    if not _ANDROID_MODULE.fullmatch(module):
         return None
     version = library.get("version")
     resolved = versions.get(str(version.get("ref"))) if isinstance(version, dict) else version
     return resolved if isinstance(resolved, str) else None
 
 
-def match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
-    for match in pattern.finditer(read_source(file)):
+def _match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
+    for match in pattern.finditer(_read_source(file)):
         yield ExecuTorchPin(file, match[1].rstrip("."))
 
 
-def read_source(file: Path) -> str:
+def _read_source(file: Path) -> str:
     """Return the text of a file without line comments; empty if it does not exist."""
     if not file.is_file():
         return ""

@@ -12,8 +12,8 @@ from shvit_mobile.contracts.document import Contract
 from shvit_mobile.errors import InvalidValue
 
 # Two independent intervals of this confidence both hold with `CONFIDENCE`.
-PER_RUN_CONFIDENCE = sqrt(CONFIDENCE)
-MIN_ROUNDS = next(count for count in range(1, 100) if find_interval_rank(count, PER_RUN_CONFIDENCE))
+_PER_RUN_CONFIDENCE = sqrt(CONFIDENCE)
+MIN_ROUNDS = next(count for count in range(1, 100) if find_interval_rank(count, _PER_RUN_CONFIDENCE))
 
 SlowdownVerdict = Literal["within", "slower", "open"]
 
@@ -74,7 +74,7 @@ def estimate_slowdown(earlier: Sequence[Sequence[float]], later: Sequence[Sequen
     Raises:
         ValueError: If a run has no samples.
     """
-    before, after = estimate_median(earlier, PER_RUN_CONFIDENCE), estimate_median(later, PER_RUN_CONFIDENCE)
+    before, after = estimate_median(earlier, _PER_RUN_CONFIDENCE), estimate_median(later, _PER_RUN_CONFIDENCE)
     value = after.value / before.value
     if before.low is None or before.high is None or after.low is None or after.high is None:
         return Slowdown(value=value, low=None, high=None)

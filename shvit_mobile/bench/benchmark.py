@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
 
-PACKAGES = (
+_PACKAGES = (
     *("shvit-mobile", "torch", "executorch", "onnxruntime", "coremltools"),
     *("openvino", "MNN", "ai-edge-litert", "litert-torch", "timm"),
 )
@@ -40,7 +40,7 @@ CALIBRATION_COUNT = 4
 
 
 @dataclass(frozen=True)
-class BenchmarkOutcome:
+class _BenchmarkOutcome:
     """The report, and a sentence about each contestant that could not run."""
 
     report: DeviceReport
@@ -57,7 +57,7 @@ def run_benchmark(
     calibration: AnyPath | ImageSet | None = None,
     roofs: bool = True,
     progress: StepCallback | None = None,
-) -> BenchmarkOutcome:
+) -> _BenchmarkOutcome:
     """Measure all contestants on this machine, interleaved, and compare each with the first.
 
     Args:
@@ -88,13 +88,13 @@ def run_benchmark(
             "`calibration` is missing.", why="Stock quantizers need images.", parameter="calibration"
         )
     images = None if calibration is None else sample_calibration_images(calibration)
-    own = disambiguate_names([create_subject(artifact, settings.batch) for artifact in artifacts])
+    own = _disambiguate_names([create_subject(artifact, settings.batch) for artifact in artifacts])
     with TemporaryDirectory() as folder:
         report_step("Exporting the peers", 0, 1)
         peers = []
         if images:
-            peers += export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings, engines)
-            peers += export_timm_peers(models, images, Path(folder), settings, engines)
+            peers += _export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings, engines)
+            peers += _export_timm_peers(models, images, Path(folder), settings, engines)
         if not own and not peers:
             raise BenchmarkFailed(
                 "No contestant could take part.", why="None of the engines for peers and models is installed."
@@ -112,22 +112,22 @@ def run_benchmark(
     report = DeviceReport(
         created=get_timestamp(),
         app=format_measured_by("benchmark"),
-        versions=get_package_versions(*PACKAGES),
+        versions=get_package_versions(*_PACKAGES),
         device=describe_host(),
         settings=settings,
         roofs=rooflines,
         results=results,
     )
-    return BenchmarkOutcome(report, absent)
+    return _BenchmarkOutcome(report, absent)
 
 
-def disambiguate_names(subjects: list[BenchmarkSubject]) -> list[BenchmarkSubject]:
+def _disambiguate_names(subjects: list[BenchmarkSubject]) -> list[BenchmarkSubject]:
     """Return the subjects, with the whole path as the name of those that share a file name."""
     names = [subject.name for subject in subjects]
     return [replace(one, name=one.source) if names.count(one.name) > 1 else one for one in subjects]
 
 
-def export_checkpoint_peers(
+def _export_checkpoint_peers(
     trained: TrainedModel | None,
     images: ImageSet,
     folder: Path,
@@ -146,7 +146,7 @@ def export_checkpoint_peers(
     return export_stock_peers(model, inputs, out, str(source), batch=settings.batch, engines=engines)
 
 
-def export_timm_peers(
+def _export_timm_peers(
     models: Sequence[str], images: ImageSet, folder: Path, settings: BenchmarkSettings, engines: Sequence[Engine]
 ) -> list[BenchmarkSubject]:
     """Export timm models with stock exporters, each at its default input size."""

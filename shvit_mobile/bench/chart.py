@@ -10,7 +10,7 @@ from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 WIDTH, LABEL_WIDTH, FIGURE_WIDTH, ROW_HEIGHT, TOP_MARGIN, BOTTOM_MARGIN = 860, 270, 150, 30, 64, 44
 # For int8 and for other precisions, readable on white and on black.
 INT8_COLOR, FLOAT_COLOR = "#2a9d8f", "#8d99ae"
-STYLE = """text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-weight: 600; font-size: 15px }
+_STYLE = """text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-weight: 600; font-size: 15px }
 .faint { fill: #666 } .grid { stroke: #ddd } .line { stroke: #222; stroke-width: 1.5 } .page { fill: #fff }
 @media (prefers-color-scheme: dark) { text { fill: #eee } .faint { fill: #aaa } .grid { stroke: #444 }
 .line { stroke: #eee } .page { fill: #16181d } }"""
@@ -25,9 +25,9 @@ def render_latency_chart(report: DeviceReport) -> str:
     scale = (WIDTH - LABEL_WIDTH - FIGURE_WIDTH) / most
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Latencies">',
-        f"<style>{STYLE}</style>",
+        f"<style>{_STYLE}</style>",
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-        f'<text class="title" x="16" y="26">Milliseconds per inference, {escape(format_conditions(report))}</text>',
+        f'<text class="title" x="16" y="26">Milliseconds per inference, {escape(_format_conditions(report))}</text>',
         f'<text class="faint" x="16" y="46">{escape(report.device.model)}: bar to the median, line to p99</text>',
     ]
     value = 0.0
@@ -41,16 +41,16 @@ def render_latency_chart(report: DeviceReport) -> str:
         )
         value = round(value + step, 9)
     for index, result in enumerate(results):
-        parts += draw_row(result, TOP_MARGIN + ROW_HEIGHT * index, scale)
+        parts += _draw_row(result, TOP_MARGIN + ROW_HEIGHT * index, scale)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
+def _draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
     latency, middle = result.latency, top + ROW_HEIGHT / 2
     color = INT8_COLOR if result.precision.startswith("int8") else FLOAT_COLOR
     ratio = "" if result.ratio is None else f" · {result.ratio.value:.2f}×"
     return [
-        f'<text x="{LABEL_WIDTH - 8}" y="{middle + 4}" text-anchor="end">{escape(shorten_name(result.name))}</text>',
+        f'<text x="{LABEL_WIDTH - 8}" y="{middle + 4}" text-anchor="end">{escape(_shorten_name(result.name))}</text>',
         f'<rect x="{LABEL_WIDTH}" y="{top + 6}" width="{latency.p50 * scale:.1f}" height="{ROW_HEIGHT - 12}" rx="2" '
         f'fill="{color}"/>',
         f'<line class="line" x1="{LABEL_WIDTH + latency.p50 * scale:.1f}" x2="{LABEL_WIDTH + latency.p99 * scale:.1f}" '
@@ -59,11 +59,11 @@ def draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
     ]
 
 
-def format_conditions(report: DeviceReport) -> str:
+def _format_conditions(report: DeviceReport) -> str:
     return f"{report.settings.threads_text}, batch {report.settings.batch}"
 
 
-def shorten_name(name: str, most: int = 38) -> str:
+def _shorten_name(name: str, most: int = 38) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "litert", "torch", "torch-compile"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
-ENGINE_BY_TARGET: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
+_ENGINE_BY_TARGET: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
         )
     return BenchmarkSubject(
         name=artifact.path.name,
-        engine=ENGINE_BY_TARGET[manifest.target],
+        engine=_ENGINE_BY_TARGET[manifest.target],
         precision=manifest.precision,
         source=str(artifact.path),
         shape=(batch, *rest),
         dtype=manifest.input.dtype,
         input_name=manifest.input.name,
-        macs=count_variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
+        macs=_count_variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
         sha256=manifest.artifact.sha256,
         drift=manifest.drift,
     )
 
 
 @cache
-def count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
+def _count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
     """Return the multiply-adds of a variant for one image; None for other models."""
     from shvit_mobile.families.shvit import VARIANTS, create_shvit
 

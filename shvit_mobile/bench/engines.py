@@ -28,7 +28,7 @@ def load_subject(subject: BenchmarkSubject, threads: int) -> Inference:
         ToolMissing: If its engine does not run on this system.
         BadArtifact: If its engine rejects it.
     """
-    return LOADERS[subject.engine](subject, threads)
+    return _LOADERS[subject.engine](subject, threads)
 
 
 def import_engine(subject: BenchmarkSubject) -> None:
@@ -39,7 +39,7 @@ def import_engine(subject: BenchmarkSubject) -> None:
     """
     try:
         with silence_libraries():
-            for module in LIBRARIES[subject.engine]:
+            for module in _LIBRARIES[subject.engine]:
                 import_module(module)
     except ImportError as reason:
         missing = reason.name or subject.engine
@@ -50,10 +50,10 @@ def import_engine(subject: BenchmarkSubject) -> None:
 
 def is_installed(engine: Engine) -> bool:
     """Return whether an engine's libraries are installed, without importing them."""
-    return all(find_spec(module.partition(".")[0]) for module in LIBRARIES[engine])
+    return all(find_spec(module.partition(".")[0]) for module in _LIBRARIES[engine])
 
 
-def create_input(subject: BenchmarkSubject) -> NDArray[Any]:
+def _create_input(subject: BenchmarkSubject) -> NDArray[Any]:
     """Create an input of random pixel values; values do not affect latency."""
     generator = np.random.default_rng(0)
     if subject.dtype in ("uint8", "int8"):
@@ -62,7 +62,7 @@ def create_input(subject: BenchmarkSubject) -> NDArray[Any]:
     return generator.uniform(0, 255, subject.shape).astype(np.float32)
 
 
-def load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
     from shvit_mobile.runtimes.executorch import load_program
@@ -73,7 +73,7 @@ def load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
     torch.set_num_threads(threads)
     _portable_lib._unsafe_reset_threadpool(threads)
     program, method = load_program(Path(subject.source))
-    image = torch.from_numpy(create_input(subject)).contiguous()
+    image = torch.from_numpy(_create_input(subject)).contiguous()
 
     def run() -> object:
         # `program` must live as long as its method.
@@ -82,7 +82,7 @@ def load_executorch(subject: BenchmarkSubject, threads: int) -> Inference:
     return run
 
 
-def load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -94,7 +94,7 @@ def load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
         session = ort.InferenceSession(subject.source, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # ONNX Runtime's errors have no base of their own
         raise BadArtifact(f"ONNX Runtime cannot load {subject.source}: {reason}") from reason
-    name, image = session.get_inputs()[0].name, create_input(subject)
+    name, image = session.get_inputs()[0].name, _create_input(subject)
     return lambda: session.run(None, {name: image})
 
 
@@ -110,12 +110,12 @@ def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
     from shvit_mobile.runtimes.coreml import make_native_predictor
 
     predict = make_native_predictor(Path(subject.source))
-    values = create_input(subject)
+    values = _create_input(subject)
     images = values.transpose(0, 2, 3, 1) if subject.dtype == "uint8" else values
     return lambda: predict({subject.input_name: images})
 
 
-def load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:
     import openvino
 
     core = openvino.Core()
@@ -124,34 +124,34 @@ def load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:
     compiled = core.compile_model(
         model, "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     )
-    request, image = compiled.create_infer_request(), create_input(subject)
+    request, image = compiled.create_infer_request(), _create_input(subject)
     return lambda: request.infer([image], share_inputs=True)
 
 
-def load_mnn(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_mnn(subject: BenchmarkSubject, threads: int) -> Inference:
     import MNN
 
     manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "normal"},))
     network = MNN.nn.load_module_from_file(subject.source, [subject.input_name], ["logits"], runtime_manager=manager)
-    image = MNN.expr.const(create_input(subject), list(subject.shape), MNN.expr.NCHW)
+    image = MNN.expr.const(_create_input(subject), list(subject.shape), MNN.expr.NCHW)
     return lambda: network.forward([image])[0].read()
 
 
-def load_litert(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_litert(subject: BenchmarkSubject, threads: int) -> Inference:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(subject.source, num_threads=threads)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], create_input(subject))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], _create_input(subject))
     return interpreter.invoke  # type: ignore[no-any-return]
 
 
-def load_torch_eager(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_torch_eager(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
     torch.set_num_threads(threads)
-    module = load_torch_module(subject)
-    image = torch.from_numpy(create_input(subject)).contiguous(memory_format=torch.channels_last)
+    module = _load_torch_module(subject)
+    image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def run() -> object:
@@ -160,12 +160,12 @@ def load_torch_eager(subject: BenchmarkSubject, threads: int) -> Inference:
     return run
 
 
-def load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
+def _load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
     import torch
 
     torch.set_num_threads(threads)
-    module: Any = torch.compile(load_torch_module(subject), dynamic=False)
-    image = torch.from_numpy(create_input(subject)).contiguous(memory_format=torch.channels_last)
+    module: Any = torch.compile(_load_torch_module(subject), dynamic=False)
+    image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def run() -> object:
@@ -176,7 +176,7 @@ def load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
     return run
 
 
-def load_torch_module(subject: BenchmarkSubject) -> Any:
+def _load_torch_module(subject: BenchmarkSubject) -> Any:
     """Load a checkpoint with folded BatchNorms, or a timm model; channels last is faster."""
     import torch
 
@@ -190,7 +190,7 @@ def load_torch_module(subject: BenchmarkSubject) -> Any:
     return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-LIBRARIES: dict[Engine, tuple[str, ...]] = {
+_LIBRARIES: dict[Engine, tuple[str, ...]] = {
     "executorch": ("torch", "executorch.runtime", "shvit_mobile.runtimes.executorch"),
     "onnxruntime": ("onnxruntime",),
     "coreml": ("shvit_mobile.runtimes.coreml",),
@@ -205,13 +205,13 @@ LIBRARIES: dict[Engine, tuple[str, ...]] = {
     ),
     "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.timm_models"),
 }
-LOADERS: dict[Engine, Callable[[BenchmarkSubject, int], Inference]] = {
-    "executorch": load_executorch,
-    "onnxruntime": load_onnxruntime,
+_LOADERS: dict[Engine, Callable[[BenchmarkSubject, int], Inference]] = {
+    "executorch": _load_executorch,
+    "onnxruntime": _load_onnxruntime,
     "coreml": load_coreml,
-    "openvino": load_openvino,
-    "mnn": load_mnn,
-    "litert": load_litert,
-    "torch": load_torch_eager,
-    "torch-compile": load_torch_compiled,
+    "openvino": _load_openvino,
+    "mnn": _load_mnn,
+    "litert": _load_litert,
+    "torch": _load_torch_eager,
+    "torch-compile": _load_torch_compiled,
 }

@@ -28,7 +28,7 @@ def check_goldens(artifact: Artifact, runner: Runner) -> GoldenCheck:
         BadArtifact: If the goldens are missing, changed, of another artifact, or of another size or other classes.
     """
     goldens, folder = read_goldens(artifact), get_goldens_path(artifact.path)
-    stored = [read_stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
+    stored = [_read_stored_pixels(folder, image, goldens.preprocessing) for image in goldens.images]
     expected = np.array([image.logits for image in goldens.images], np.float32)
     own = [goldens.preprocessing.preprocess_image(decode_image(folder / image.image)) for image in goldens.images]
     logits = np.concatenate([runner.run(pixels[None]) for pixels in stored])
@@ -61,7 +61,7 @@ def build_golden_check(
     )
 
 
-def read_stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _read_stored_pixels(folder: Path, image: GoldenImage, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Read the pixels of a golden: uint8, shape (height, width, 3).
 
     Raises:

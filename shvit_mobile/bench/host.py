@@ -14,14 +14,14 @@ def describe_host() -> DeviceInfo:
     """Describe the machine of this process."""
     return DeviceInfo(
         kind="host",
-        model=read_processor_name(),
+        model=_read_processor_name(),
         system=f"{platform.system()} {platform.release()}",
         cores=count_processors(),
-        memory_bytes=read_memory_bytes(),
+        memory_bytes=_read_memory_bytes(),
     )
 
 
-def read_processor_name() -> str:
+def _read_processor_name() -> str:
     """Return the name of the processor, or its architecture if the system does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -31,7 +31,7 @@ def read_processor_name() -> str:
     return names[0] if names else platform.machine()
 
 
-def read_memory_bytes() -> int | None:
+def _read_memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

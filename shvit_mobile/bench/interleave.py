@@ -40,7 +40,7 @@ class TimedRun:
 
 
 @dataclass(frozen=True)
-class InterleavedRuns:
+class _InterleavedRuns:
     """The contestants that ran, and those that could not, each with the reason."""
 
     runs: tuple[TimedRun, ...]
@@ -53,7 +53,7 @@ def run_interleaved(
     *,
     optional: frozenset[str] = frozenset(),
     progress: ProgressCallback | None = None,
-) -> InterleavedRuns:
+) -> _InterleavedRuns:
     """Load all contestants and time them in turns.
 
     Args:
@@ -89,12 +89,12 @@ def run_interleaved(
                 if subject.name not in optional:
                     raise
                 absent.append((subject, reason.what))
-        rounds = time_rounds(workers, settings, progress)
+        rounds = _time_rounds(workers, settings, progress)
         runs = [TimedRun(worker.subject, worker.load_metrics, tuple(rounds[worker.subject.name])) for worker in workers]
-    return InterleavedRuns(tuple(runs), tuple(absent))
+    return _InterleavedRuns(tuple(runs), tuple(absent))
 
 
-def time_rounds(
+def _time_rounds(
     workers: Sequence[BenchmarkWorker], settings: BenchmarkSettings, progress: ProgressCallback | None
 ) -> dict[str, list[tuple[float, ...]]]:
     """Return the samples of each round by name."""
@@ -124,10 +124,10 @@ def build_results(
     runs: Sequence[TimedRun], settings: BenchmarkSettings, roofs: dict[str, Roofline]
 ) -> tuple[DeviceResult, ...]:
     """Return the results for the report, each compared with the first."""
-    return tuple(build_result(run, runs[0], settings, roofs) for run in runs)
+    return tuple(_build_result(run, runs[0], settings, roofs) for run in runs)
 
 
-def build_result(
+def _build_result(
     run: TimedRun, first: TimedRun, settings: BenchmarkSettings, roofs: dict[str, Roofline]
 ) -> DeviceResult:
     subject, latency = run.subject, summarize_latency(run.samples)

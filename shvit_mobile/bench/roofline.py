@@ -18,57 +18,57 @@ from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.bench.engines import is_installed
 from shvit_mobile.quiet import silence_libraries
 
-SIDE = 512
-MACS = SIDE**3
+_SIDE = 512
+_MACS = _SIDE**3
 
 
 def build_roofline_subjects(folder: Path) -> list[BenchmarkSubject]:
     """Return matrix products as contestants; their files are written into `folder`."""
     subjects = [
-        create_matmul_subject("ONNX Runtime MatMul", "fp32", write_matmul_onnx(folder / "matmul.onnx", int8=False)),
-        create_matmul_subject(
-            "ONNX Runtime QLinearMatMul", "int8", write_matmul_onnx(folder / "qlinear.onnx", int8=True)
+        _create_matmul_subject("ONNX Runtime MatMul", "fp32", _write_matmul_onnx(folder / "matmul.onnx", int8=False)),
+        _create_matmul_subject(
+            "ONNX Runtime QLinearMatMul", "int8", _write_matmul_onnx(folder / "qlinear.onnx", int8=True)
         ),
     ]
     if is_installed("executorch"):
         subjects += [
-            create_matmul_subject(
-                "XNNPACK linear", precision, write_linear_program(folder / f"linear-{precision}.pte", precision)
+            _create_matmul_subject(
+                "XNNPACK linear", precision, _write_linear_program(folder / f"linear-{precision}.pte", precision)
             )
             for precision in ("fp32", "int8")
         ]
     return subjects
 
 
-def create_matmul_subject(name: str, precision: str, path: Path) -> BenchmarkSubject:
+def _create_matmul_subject(name: str, precision: str, path: Path) -> BenchmarkSubject:
     engine = "executorch" if path.suffix == ".pte" else "onnxruntime"
     return BenchmarkSubject(
         name=f"{name} in {precision}",
         engine=engine,  # type: ignore[arg-type]
         precision=precision,
         source=str(path),
-        shape=(SIDE, SIDE),
+        shape=(_SIDE, _SIDE),
         dtype="uint8" if engine == "onnxruntime" and precision == "int8" else "float32",
-        macs=MACS,
+        macs=_MACS,
     )
 
 
-def write_matmul_onnx(path: Path, *, int8: bool) -> Path:
+def _write_matmul_onnx(path: Path, *, int8: bool) -> Path:
     """Write a product with a constant matrix; in int8 both sides and the result are 8-bit integers."""
     generator = np.random.default_rng(0)
     side = helper.make_tensor_value_info
     if int8:
-        weight = numpy_helper.from_array(generator.integers(-127, 127, (SIDE, SIDE), dtype=np.int8), "w")
+        weight = numpy_helper.from_array(generator.integers(-127, 127, (_SIDE, _SIDE), dtype=np.int8), "w")
         scale = numpy_helper.from_array(np.float32(0.01), "scale")
         zero, signed = numpy_helper.from_array(np.uint8(128), "zero"), numpy_helper.from_array(np.int8(0), "signed")
         node = helper.make_node("QLinearMatMul", ["x", "scale", "zero", "w", "scale", "signed", "scale", "zero"], ["y"])
         constants, dtype = [weight, scale, zero, signed], TensorProto.UINT8
     else:
-        weight = numpy_helper.from_array(generator.standard_normal((SIDE, SIDE)).astype(np.float32), "w")
+        weight = numpy_helper.from_array(generator.standard_normal((_SIDE, _SIDE)).astype(np.float32), "w")
         node = helper.make_node("MatMul", ["x", "w"], ["y"])
         constants, dtype = [weight], TensorProto.FLOAT
     graph = helper.make_graph(
-        [node], "product", [side("x", dtype, [SIDE, SIDE])], [side("y", dtype, [SIDE, SIDE])], constants
+        [node], "product", [side("x", dtype, [_SIDE, _SIDE])], [side("y", dtype, [_SIDE, _SIDE])], constants
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -76,15 +76,15 @@ def write_matmul_onnx(path: Path, *, int8: bool) -> Path:
     return path
 
 
-def write_linear_program(path: Path, precision: str) -> Path:
+def _write_linear_program(path: Path, precision: str) -> Path:
     """Write a linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
     from shvit_mobile.bench.stock import quantize_with_xnnpack
     from shvit_mobile.targets.executorch import lower_to_program
 
     torch.manual_seed(0)
-    module: nn.Module = nn.Linear(SIDE, SIDE).eval()
+    module: nn.Module = nn.Linear(_SIDE, _SIDE).eval()
     if precision == "int8":
         with silence_libraries():
-            module = quantize_with_xnnpack(module, [torch.rand(SIDE, SIDE)])
-    lower_to_program(module, (SIDE, SIDE), path)
+            module = quantize_with_xnnpack(module, [torch.rand(_SIDE, _SIDE)])
+    lower_to_program(module, (_SIDE, _SIDE), path)
     return path

@@ -15,7 +15,7 @@ from shvit_mobile.contracts.document import Contract, Milliseconds
 CONFIDENCE = 0.95
 
 
-class MedianEstimate(Contract):
+class _MedianEstimate(Contract):
     """The median round of a run, in milliseconds.
 
     Attributes:
@@ -75,7 +75,7 @@ def compute_speed_ratio(first: Sequence[float], this: Sequence[float]) -> SpeedR
     return SpeedRatio(value=exp(median(logs)), low=exp(logs[outside - 1]), high=exp(logs[-outside]))
 
 
-def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> MedianEstimate:
+def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> _MedianEstimate:
     """Estimate the median of the rounds' medians, with its interval.
 
     Inferences of one round follow each other within milliseconds under the same conditions. A round therefore counts
@@ -95,7 +95,7 @@ def estimate_median(rounds: Sequence[Sequence[float]], confidence: float = CONFI
         raise ValueError("no median of no samples")
     outside = find_interval_rank(len(ordered), confidence)
     ends = (ordered[outside - 1], ordered[-outside]) if outside else (None, None)
-    return MedianEstimate(value=median(ordered), low=ends[0], high=ends[1], rounds=len(ordered))
+    return _MedianEstimate(value=median(ordered), low=ends[0], high=ends[1], rounds=len(ordered))
 
 
 def find_interval_rank(count: int, confidence: float = CONFIDENCE) -> int:

@@ -23,7 +23,7 @@ from shvit_mobile.bench.engines import is_installed
 from shvit_mobile.bench.macs import count_macs
 from shvit_mobile.quiet import silence_libraries
 
-ONNX_ENGINES: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
+_ONNX_ENGINES: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
 
 
 def export_stock_peers(
@@ -59,16 +59,16 @@ def export_stock_peers(
 
     if wanted("torch"):
         add("PyTorch", "torch", "fp32", source)
-    if wanted("torch-compile") and has_compiler():
+    if wanted("torch-compile") and _has_compiler():
         add("PyTorch compiled", "torch-compile", "fp32", source)
     if wanted("executorch") and batch == 1:
         add("ExecuTorch stock fp32", "executorch", "fp32", export_executorch_fp32(module, images, folder))
         add("ExecuTorch stock int8", "executorch", "int8", export_executorch_int8(module, images, folder))
-    if wanted("litert") and can_export_litert():
-        tflite = export_litert_fp32(module, shape, folder)
+    if wanted("litert") and _can_export_litert():
+        tflite = _export_litert_fp32(module, shape, folder)
         add("LiteRT fp32", "litert", "fp32", tflite)
-        add("LiteRT int8", "litert", "int8", quantize_litert(tflite, images), "int8")
-    if not any(wanted(engine) for engine in ONNX_ENGINES):
+        add("LiteRT int8", "litert", "int8", _quantize_litert(tflite, images), "int8")
+    if not any(wanted(engine) for engine in _ONNX_ENGINES):
         return peers
     fp32 = export_onnx_fp32(module, shape, folder)
     if wanted("onnxruntime") or wanted("openvino"):
@@ -80,8 +80,8 @@ def export_stock_peers(
         add("OpenVINO fp32", "openvino", "fp32", fp32)
         add("OpenVINO int8", "openvino", "int8", int8)
     if wanted("mnn"):
-        add("MNN fp32", "mnn", "fp32", convert_to_mnn(fp32, 0))
-        add("MNN 8-bit weights", "mnn", "int8-weights", convert_to_mnn(fp32, 8))
+        add("MNN fp32", "mnn", "fp32", _convert_to_mnn(fp32, 0))
+        add("MNN 8-bit weights", "mnn", "int8-weights", _convert_to_mnn(fp32, 8))
     return peers
 
 
@@ -159,7 +159,7 @@ def quantize_onnx(fp32: Path, images: Sequence[Tensor], folder: Path) -> Path:
     return path
 
 
-def convert_to_mnn(onnx: Path, bits: int) -> Path:
+def _convert_to_mnn(onnx: Path, bits: int) -> Path:
     """Convert with MNN's converter; with `bits`, its weights are stored in this number of bits.
 
     It runs in its own process, without the package's Python wrapper, which installs a telemetry library on import.
@@ -173,14 +173,14 @@ def convert_to_mnn(onnx: Path, bits: int) -> Path:
     return path
 
 
-def can_export_litert() -> bool:
+def _can_export_litert() -> bool:
     """Return whether the converter and the quantizer of LiteRT are installed."""
     return all(find_spec(module) for module in ("litert_torch", "ai_edge_quantizer"))
 
 
-def export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
+def _export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
     """Convert with LiteRT's converter for PyTorch."""
-    with suppress_output():
+    with _suppress_output():
         import litert_torch
 
         path = folder / "stock-fp32.tflite"
@@ -188,9 +188,9 @@ def export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) 
     return path
 
 
-def quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
+def _quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
     """Quantize with AI Edge Quantizer's recipe for static int8."""
-    with suppress_output():
+    with _suppress_output():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer.quantizer import Quantizer
         from ai_edge_quantizer.recipe import static_wi8_ai8
@@ -204,12 +204,12 @@ def quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
 
 
 @contextmanager
-def suppress_output() -> Iterator[None]:
+def _suppress_output() -> Iterator[None]:
     """Silence libraries and standard output, where LiteRT's tools log."""
     with silence_libraries(), redirect_stdout(io.StringIO()):
         yield
 
 
-def has_compiler() -> bool:
+def _has_compiler() -> bool:
     """Return whether torch.compile finds a C++ compiler."""
     return any(shutil.which(name) for name in ("g++", "clang++", "c++"))

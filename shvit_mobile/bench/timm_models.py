@@ -10,7 +10,7 @@ from shvit_mobile.errors import InvalidValue, ToolMissing
 
 
 @dataclass(frozen=True)
-class TimmModel:
+class _TimmModel:
     """A model and its default input size."""
 
     name: str
@@ -18,7 +18,7 @@ class TimmModel:
     size: tuple[int, int]
 
 
-def create_timm_model(name: str) -> TimmModel:
+def create_timm_model(name: str) -> _TimmModel:
     """Create a timm model by its name, reparameterized if possible, in eval mode.
 
     Weights are random, which does not affect latency.
@@ -29,7 +29,7 @@ def create_timm_model(name: str) -> TimmModel:
     """
     module = create_timm_module(name)
     _, height, width = module.default_cfg["input_size"]  # type: ignore[index]
-    return TimmModel(name, module, (height, width))
+    return _TimmModel(name, module, (height, width))
 
 
 def create_timm_module(name: str) -> nn.Module:

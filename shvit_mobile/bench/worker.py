@@ -18,7 +18,7 @@ from typing import Self
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
 
-STDERR = 2
+_STDERR = 2
 PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -65,7 +65,9 @@ class BenchmarkWorker:
         self.subject = subject
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve_subject, args=(theirs, subject, threads, tuple(cpus)), daemon=True)
+        self._process = context.Process(
+            target=_serve_subject, args=(theirs, subject, threads, tuple(cpus)), daemon=True
+        )
         self._process.start()
         theirs.close()
         answer = self._answer()
@@ -113,16 +115,16 @@ class BenchmarkWorker:
         self.close()
 
 
-def serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpus: tuple[int, ...]) -> None:
+def _serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpus: tuple[int, ...]) -> None:
     """Load the subject, send its load metrics, and run it as often as requested until the pipe closes."""
     # Engines log to standard error from C++; errors reach the parent through the pipe.
     with open(os.devnull, "wb") as devnull:
-        os.dup2(devnull.fileno(), STDERR)
+        os.dup2(devnull.fileno(), _STDERR)
     with suppress(KeyboardInterrupt):
         try:
             if cpus:
-                pin_process(cpus)
-            load_and_time(pipe, subject, threads)
+                _pin_process(cpus)
+            _load_and_time(pipe, subject, threads)
         except EOFError:
             return
         except ShvitError as reason:
@@ -131,26 +133,26 @@ def serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpu
             pipe.send(BenchmarkFailed(f"{subject.name} cannot be run: {type(reason).__name__}: {reason}"))
 
 
-def load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> None:
+def _load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> None:
     from shvit_mobile.bench.engines import import_engine, load_subject
 
     # Importing a library is not part of loading a model.
     import_engine(subject)
-    before = reset_peak_memory()
+    before = _reset_peak_memory()
     begun = time.perf_counter()
     run = load_subject(subject, threads)
     ready = time.perf_counter()
     run()
     done = time.perf_counter()
-    peak = measure_memory_growth(before)
-    reset_peak_memory()
+    peak = _measure_memory_growth(before)
+    _reset_peak_memory()
     run()
     pipe.send(
         LoadMetrics(
             load_ms=1000 * (ready - begun),
             first_ms=1000 * (done - ready),
             peak_bytes=peak,
-            running_bytes=measure_memory_growth(before),
+            running_bytes=_measure_memory_growth(before),
         )
     )
     while True:
@@ -163,7 +165,7 @@ def load_and_time(pipe: Connection, subject: BenchmarkSubject, threads: int) -> 
         pipe.send(samples)
 
 
-def pin_process(cpus: Sequence[int]) -> None:
+def _pin_process(cpus: Sequence[int]) -> None:
     """Pin this process and its threads to some processors.
 
     Raises:
@@ -181,31 +183,31 @@ def pin_process(cpus: Sequence[int]) -> None:
         ) from None
 
 
-def reset_peak_memory() -> int | None:
+def _reset_peak_memory() -> int | None:
     """Return the bytes of memory of this process, and reset its peak."""
     try:
         PROC_CLEAR_REFS.write_text("5", encoding="utf-8")
-        return read_status_bytes("VmRSS")
+        return _read_status_bytes("VmRSS")
     except OSError:
         return None
 
 
-def measure_memory_growth(before: int | None) -> int | None:
+def _measure_memory_growth(before: int | None) -> int | None:
     """Return how far the peak is above `before`, in bytes."""
-    peak = read_peak_memory()
+    peak = _read_peak_memory()
     return None if before is None or peak is None else max(0, peak - before)
 
 
-def read_peak_memory() -> int | None:
-    """Return the peak since `reset_peak_memory`, in bytes."""
+def _read_peak_memory() -> int | None:
+    """Return the peak since `_reset_peak_memory`, in bytes."""
     try:
-        return read_status_bytes("VmHWM")
+        return _read_status_bytes("VmHWM")
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else 1024 * most
 
 
-def read_status_bytes(field: str) -> int:
+def _read_status_bytes(field: str) -> int:
     for line in PROC_STATUS.read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name == field:

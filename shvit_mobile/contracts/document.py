@@ -18,19 +18,19 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import ShvitError
 
 SCHEMA_VERSION = "1.0"
-DAMAGED_REASON = "The file may be damaged or edited by hand."
+_DAMAGED_REASON = "The file may be damaged or edited by hand."
 # JSON has no numbers for these values, so they are strings.
-NON_FINITE_TEXTS = ("Infinity", "-Infinity", "NaN")
+_NON_FINITE_TEXTS = ("Infinity", "-Infinity", "NaN")
 
 
 def _parse_non_finite(value: Any) -> Any:
-    return float(value) if isinstance(value, str) and value in NON_FINITE_TEXTS else value
+    return float(value) if isinstance(value, str) and value in _NON_FINITE_TEXTS else value
 
 
 JsonFloat = Annotated[
     float,
     BeforeValidator(_parse_non_finite),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE_TEXTS)}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(_NON_FINITE_TEXTS)}]}),
 ]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -98,9 +98,9 @@ class JsonFile(Contract):
         except ValidationError as reason:
             first = reason.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise cls.ERROR(f"{source} is not {cls.TITLE}: {place}: {first['msg']}.", why=DAMAGED_REASON) from None
+            raise cls.ERROR(f"{source} is not {cls.TITLE}: {place}: {first['msg']}.", why=_DAMAGED_REASON) from None
         except ShvitError as reason:  # of a dataclass in the file
-            raise cls.ERROR(f"{source} is not {cls.TITLE}: {reason.what}", why=DAMAGED_REASON) from None
+            raise cls.ERROR(f"{source} is not {cls.TITLE}: {reason.what}", why=_DAMAGED_REASON) from None
 
 
 class Document(JsonFile):
@@ -129,7 +129,7 @@ class Document(JsonFile):
     def parse(cls, text: str, source: str) -> Self:
         """Parse JSON text that came from `source`, with the errors of `load`."""
         known = parse_version(SCHEMA_VERSION)
-        version = read_schema_version(text) or known
+        version = _read_schema_version(text) or known
         if version[0] > known[0]:
             raise cls.ERROR(
                 f"{source} is {cls.TITLE} of version {version[0]}.{version[1]}.",
@@ -140,11 +140,11 @@ class Document(JsonFile):
         # Python code may leave them out, a file may not.
         for field in ("schema_version", "kind"):
             if field not in document.model_fields_set:
-                raise cls.ERROR(f"{source} is not {cls.TITLE}: {field}: Field required.", why=DAMAGED_REASON)
+                raise cls.ERROR(f"{source} is not {cls.TITLE}: {field}: Field required.", why=_DAMAGED_REASON)
         return document
 
 
-def read_schema_version(text: str) -> tuple[int, int] | None:
+def _read_schema_version(text: str) -> tuple[int, int] | None:
     """Return (major, minor) of a JSON document, or None if it is not JSON or has no version."""
     try:
         return parse_version(json.loads(text)["schema_version"])

@@ -11,12 +11,12 @@ from types import MappingProxyType
 
 from shvit_mobile.errors import OutputExists
 
-NO_FOLDERS: Mapping[Path, str] = MappingProxyType({})
+_NO_FOLDERS: Mapping[Path, str] = MappingProxyType({})
 
 
 @contextmanager
 def write_atomically(
-    *paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool = False
+    *paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, overwrite: bool = False
 ) -> Iterator[tuple[Path, ...]]:
     """Yield temporary paths that move to `paths` when the block succeeds and are deleted when it fails.
 
@@ -40,18 +40,18 @@ def write_atomically(
         parts = tuple(temporary_folder / path.name for path in paths)
         yield parts
         for part, path in zip(parts, paths, strict=True):
-            move_into_place(part, path, temporary_folder)
+            _move_into_place(part, path, temporary_folder)
     finally:
         shutil.rmtree(temporary_folder, ignore_errors=True)
         if not any(path.exists() for path in paths):
             remove_folders_if_empty(missing)
 
 
-def check_overwrite(*paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, overwrite: bool) -> None:
+def check_overwrite(*paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, overwrite: bool) -> None:
     """Raise `OutputExists` if `write_atomically` would; call it before expensive work."""
     existing = [path for path in paths if path.exists()]
     for path in existing:
-        check_replaceable(path, folders.get(path))
+        _check_replaceable(path, folders.get(path))
     if existing and not overwrite:
         raise OutputExists(
             f"{existing[0]} already exists.",
@@ -61,7 +61,7 @@ def check_overwrite(*paths: Path, folders: Mapping[Path, str] = NO_FOLDERS, over
         )
 
 
-def check_replaceable(existing: Path, marker_name: str | None) -> None:
+def _check_replaceable(existing: Path, marker_name: str | None) -> None:
     """Raise `OutputExists` if an existing path is not of the kind that is written.
 
     Args:
@@ -104,7 +104,7 @@ def remove_folders_if_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def move_into_place(temporary: Path, final: Path, temporary_folder: Path) -> None:
+def _move_into_place(temporary: Path, final: Path, temporary_folder: Path) -> None:
     """Move `temporary` to `final`.
 
     A folder cannot be replaced in one step, so the old one first moves to `temporary_folder`. The system refuses to

@@ -17,10 +17,10 @@ from shvit_mobile.errors import BadImages, InvalidValue, parse_choice
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 ChannelOrder = Literal["rgb", "bgr"]
-CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
+_CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-RESAMPLING: dict[Interpolation, Image.Resampling] = {
+_RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -28,7 +28,7 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
 }
 
 # Resizing an image that is more than this many times longer than its crop would take gigabytes.
-MAX_OVERSIZE = 64
+_MAX_OVERSIZE = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Preprocessing:
             raise InvalidValue(
                 f"`crop_ratio` is {self.crop_ratio}.", why="It is above 0 and at most 1.", parameter="crop_ratio"
             )
-        parse_choice(self.interpolation, RESAMPLING, "interpolation")
+        parse_choice(self.interpolation, _RESAMPLING, "interpolation")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(map(isfinite, values)):
                 raise InvalidValue(
@@ -70,7 +70,7 @@ class Preprocessing:
                 )
         if min(self.std) <= 0:
             raise InvalidValue(f"`std` is {self.std}.", why="Its numbers are above 0.", parameter="std")
-        parse_choice(self.channel_order, CHANNEL_ORDERS, "channel_order")
+        parse_choice(self.channel_order, _CHANNEL_ORDERS, "channel_order")
 
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Compute (height, width), in pixels, to which an image of `height` x `width` is resized before the crop.
@@ -98,7 +98,7 @@ class Preprocessing:
                 f"The mode of the image is {image.mode}, not RGB.",
                 hint="Open it with `shvit_mobile.images.decode.decode_image`.",
             )
-        (height, width), resampling = self.size, RESAMPLING[self.interpolation]
+        (height, width), resampling = self.size, _RESAMPLING[self.interpolation]
         image = self._crop_middle(image)
         resized_height, resized_width = self.compute_resized_size(image.height, image.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
@@ -131,8 +131,8 @@ class Preprocessing:
     def _crop_middle(self, image: Image.Image) -> Image.Image:
         """Crop an image that is too long to its middle."""
         cover_height, cover_width = self._compute_cover_size()
-        height = _limit_length(image.height, -(-MAX_OVERSIZE * cover_height * image.width // cover_width))
-        width = _limit_length(image.width, -(-MAX_OVERSIZE * cover_width * image.height // cover_height))
+        height = _limit_length(image.height, -(-_MAX_OVERSIZE * cover_height * image.width // cover_width))
+        width = _limit_length(image.width, -(-_MAX_OVERSIZE * cover_width * image.height // cover_height))
         top, left = (image.height - height) // 2, (image.width - width) // 2
         whole = (height, width) == (image.height, image.width)
         return image if whole else image.crop((left, top, left + width, top + height))

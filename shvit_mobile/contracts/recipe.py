@@ -20,7 +20,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # The precisions whose layers multiply int8 by int8.
 INT8_ARITHMETIC: tuple[Precision, ...] = ("int8", "int8-dynamic")
 # The name of static int8 if the recipe keeps some layers in float.
-MIXED = "mixed"
+_MIXED = "mixed"
 PALETTE_PRECISIONS: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
 # How a range is derived from the observed values: see `shvit_mobile.quantize.observers`.
 ObserverName = Literal["min-max", "percentile", "mse"]
@@ -165,7 +165,7 @@ class Recipe(Document):
     @property
     def precision_name(self) -> str:
         """The name in files, tables and reports: "mixed" for static int8 with layers in float, or the precision."""
-        return MIXED if self.precision == "int8" and self.float_layers else self.precision
+        return _MIXED if self.precision == "int8" and self.float_layers else self.precision
 
     @property
     def sha256(self) -> str:

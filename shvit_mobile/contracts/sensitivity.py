@@ -11,7 +11,7 @@ from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat
 from shvit_mobile.errors import BadReport
 
 # SQNR is clamped to these limits, in dB, to rank noise: beyond them there is only noise, or none.
-DECIBEL_LIMITS = (-100.0, 300.0)
+_DECIBEL_LIMITS = (-100.0, 300.0)
 KLDivergence = Annotated[float, Field(ge=0)]
 
 
@@ -94,7 +94,7 @@ def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT
 
     Noise is measured as power, so the noise of single layers adds up to about the noise of all together.
     """
-    powers = [10 ** (-min(max(row.quantized_db, DECIBEL_LIMITS[0]), DECIBEL_LIMITS[1]) / 10) for row in rows]
+    powers = [10 ** (-min(max(row.quantized_db, _DECIBEL_LIMITS[0]), _DECIBEL_LIMITS[1]) / 10) for row in rows]
     total = sum(powers)
     shares = [(row, power / total) for row, power in zip(rows, powers, strict=True)]
     return sorted(shares, key=lambda pair: -pair[1])

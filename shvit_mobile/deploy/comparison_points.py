@@ -15,7 +15,7 @@ from torch import nn
 from shvit_mobile.families.shvit import Residual
 
 ComparisonPointKind = Literal["conv", "linear", "residual"]
-COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {
+_COMPARISON_POINT_KINDS: dict[type[nn.Module], ComparisonPointKind] = {
     nn.Conv2d: "conv",
     nn.Linear: "linear",
     Residual: "residual",
@@ -41,6 +41,8 @@ def find_comparison_points(module: nn.Module, name: str = "") -> Iterator[Compar
     """Yield the comparison points of a deploy form in execution order."""
     for child, layer in module.named_children():
         yield from find_comparison_points(layer, f"{name}.{child}" if name else child)
-    if type(module) in COMPARISON_POINT_KINDS:
+    if type(module) in _COMPARISON_POINT_KINDS:
         weight = getattr(module, "weight", None)
-        yield ComparisonPoint(name, COMPARISON_POINT_KINDS[type(module)], () if weight is None else tuple(weight.shape))
+        yield ComparisonPoint(
+            name, _COMPARISON_POINT_KINDS[type(module)], () if weight is None else tuple(weight.shape)
+        )

@@ -39,13 +39,13 @@ def rewrite_for_coreml(deployed: DeployForm, layout: AttentionLayout = "matmul")
         VerificationFailed: If the result differs from the deploy form by more than 1e-9 relative, in float64.
     """
     original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
-    replace_attention(rewritten, partial(CoreMLAttention, layout=layout), "Core ML")
+    replace_attention(rewritten, partial(_CoreMLAttention, layout=layout), "Core ML")
     pixels = generate_pixels(deployed.trained)[:1]
     verify_error("the form for Core ML", compute_relative_error(original(pixels), rewritten(pixels)))
     return rewritten.float()
 
 
-class CoreMLAttention(nn.Module):
+class _CoreMLAttention(nn.Module):
     """A folded `SingleHeadAttention` in Core ML's operators.
 
     Input and output: shape (batch, channels, height, width).
@@ -65,7 +65,7 @@ class CoreMLAttention(nn.Module):
         return self.proj(torch.cat([attended, passing], dim=1))
 
 
-def attend_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
+def _attend_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
     """Compute attention with matrix products, shape (batch, channels, queries).
 
     Args:
@@ -78,11 +78,11 @@ def attend_by_matmul(qkv: Tensor, parts: list[int]) -> Tensor:
     return value @ weights
 
 
-def attend_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
+def _attend_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
     """Compute attention with the two products that Core ML has einsum for, shape (batch, channels, 1, queries).
 
     Args:
-        qkv, parts: As for `attend_by_matmul`.
+        qkv, parts: As for `_attend_by_matmul`.
     """
     batch, channels, height, width = qkv.shape
     query, key, value = torch.split(qkv.reshape(batch, channels, 1, height * width), parts, dim=1)
@@ -91,8 +91,8 @@ def attend_by_einsum(qkv: Tensor, parts: list[int]) -> Tensor:
 
 
 ATTENTION_BY_LAYOUT: dict[AttentionLayout, Callable[[Tensor, list[int]], Tensor]] = {
-    "matmul": attend_by_matmul,
-    "einsum": attend_by_einsum,
+    "matmul": _attend_by_matmul,
+    "einsum": _attend_by_einsum,
 }
 
 

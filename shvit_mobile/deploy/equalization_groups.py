@@ -108,15 +108,15 @@ def scale_channels(module: SHViT, exponents: Mapping[str, Tensor]) -> SHViT:
     for group in groups:
         if group.name in exponents:
             factors = torch.exp2(exponents[group.name].double())
-            scale_output_channels(changed, group.producer, factors)
+            _scale_output_channels(changed, group.producer, factors)
             for part in group.inverse_producers:
-                scale_output_channels(changed, part, 1 / factors)
+                _scale_output_channels(changed, part, 1 / factors)
             for part in group.consumers:
-                scale_input_channels(changed, part, 1 / factors)
+                _scale_input_channels(changed, part, 1 / factors)
     return changed
 
 
-def scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
+def _scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
     layer = get_convolution(module, part.layer)
     rows = factors.to(layer.weight)
     layer.weight[part.channels] *= rows[:, None, None, None]
@@ -124,7 +124,7 @@ def scale_output_channels(module: nn.Module, part: ChannelSlice, factors: Tensor
         layer.bias[part.channels] *= rows
 
 
-def scale_input_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
+def _scale_input_channels(module: nn.Module, part: ChannelSlice, factors: Tensor) -> None:
     layer = get_convolution(module, part.layer)
     columns = factors.to(layer.weight)
     if layer.groups == 1:

@@ -73,48 +73,48 @@ def fold_batchnorm(model: SHViT) -> SHViT:
     """
     example = next(model.parameters())
     fused = copy_to_float64(model)
-    fold_children(fused)
+    _fold_children(fused)
     if fused.head_dist is not None:
         fused.head, fused.head_dist = (
-            verify_fold(average_heads(fused.head, fused.head_dist), HeadAverage(fused.head, fused.head_dist)),
+            _verify_fold(_average_heads(fused.head, fused.head_dist), _HeadAverage(fused.head, fused.head_dist)),
             None,
         )
     return fused.to(dtype=example.dtype, device=example.device).eval()
 
 
-def fold_children(module: nn.Module) -> None:
+def _fold_children(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, Residual) and is_depthwise(child.m):
-            setattr(module, name, verify_fold(fold_identity(fold_layer(child.m)), child))
+        if isinstance(child, Residual) and _is_depthwise(child.m):
+            setattr(module, name, _verify_fold(_fold_identity(_fold_layer(child.m)), child))
         elif isinstance(child, ConvNorm | NormLinear):
-            setattr(module, name, verify_fold(fold_layer(child), child))
+            setattr(module, name, _verify_fold(_fold_layer(child), child))
         elif isinstance(child, SingleHeadAttention):
             fused = deepcopy(child)
-            fold_children(fused)
-            setattr(module, name, verify_fold(fold_attention_norm(fused), child))
+            _fold_children(fused)
+            setattr(module, name, _verify_fold(fold_attention_norm(fused), child))
         else:
-            fold_children(child)
+            _fold_children(child)
 
 
-def fold_layer(layer: nn.Module) -> nn.Module:
+def _fold_layer(layer: nn.Module) -> nn.Module:
     """Fold a layer and its BatchNorm into one layer; return a layer without one as it is."""
     if isinstance(layer, ConvNorm):
-        return fold_conv_batchnorm(layer.c, layer.bn)
+        return _fold_conv_batchnorm(layer.c, layer.bn)
     if isinstance(layer, NormLinear):
-        return fold_batchnorm_linear(layer.bn, layer.l)
+        return _fold_batchnorm_linear(layer.bn, layer.l)
     return layer
 
 
-def fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """Return the convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
     scale, shift = compute_scale_and_shift(norm)
-    fused = create_conv_like(conv)
+    fused = _create_conv_like(conv)
     fused.weight.copy_(conv.weight * scale[:, None, None, None])
     fused.bias = nn.Parameter(shift if conv.bias is None else shift + conv.bias * scale)
     return fused
 
 
-def fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
+def _fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
     """Return the linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shifted bias."""
     scale, shift = compute_scale_and_shift(norm)
     fused = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
@@ -123,7 +123,7 @@ def fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
     return fused
 
 
-def fold_identity(conv: nn.Module) -> nn.Module:
+def _fold_identity(conv: nn.Module) -> nn.Module:
     """Return the depthwise convolution equal to `x + conv(x)`: add 1 at the center of each kernel."""
     if not isinstance(conv, nn.Conv2d):
         raise TypeError(f"{type(conv).__name__} is no convolution")
@@ -149,7 +149,7 @@ def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
     return fused
 
 
-def average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
+def _average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
     """Return the linear layer equal to the mean of two."""
     if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
         raise TypeError("heads are folded before they are averaged")
@@ -176,7 +176,7 @@ def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
     fused.patch_embed = nn.Sequential(OrderedDict(centre=MeanSubtraction(255 * mean), **stem))
 
 
-class HeadAverage(nn.Module):
+class _HeadAverage(nn.Module):
     """The mean of the outputs of two modules."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -187,7 +187,7 @@ class HeadAverage(nn.Module):
         return (self.first(x) + self.second(x)) / 2
 
 
-def is_depthwise(layer: nn.Module) -> bool:
+def _is_depthwise(layer: nn.Module) -> bool:
     conv = layer.c if isinstance(layer, ConvNorm) else layer
     return (
         isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1, 1)
@@ -204,7 +204,7 @@ def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tens
     return scale, norm.bias - norm.running_mean * scale
 
 
-def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
+def _create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
     """Create a convolution of the same shape with a bias."""
     return nn.Conv2d(
         conv.in_channels,
@@ -217,7 +217,7 @@ def create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
     ).to(conv.weight)
 
 
-def verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
+def _verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
     """Return `fused` after verifying that its outputs on random inputs are those of `original`."""
     inputs = generate_layer_inputs(fused)
     verify_error(f"a fold of {type(original).__name__}", compute_relative_error(original(inputs), fused(inputs)))

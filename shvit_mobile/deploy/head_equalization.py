@@ -14,7 +14,7 @@ from shvit_mobile.deploy.verification import compute_relative_error, generate_la
 
 # How much of a channel's magnitude moves, as a power of its largest weight. At 1 the inputs would be as uneven as the
 # weights were; between a half and 1 the head's own int8 error on the demo model stays within 1 dB of its least.
-BALANCE_POWER = 0.75
+_BALANCE_POWER = 0.75
 
 
 class EqualizedHead(nn.Module):
@@ -45,7 +45,7 @@ def equalize_head(head: nn.Linear) -> EqualizedHead:
     exact.load_state_dict(head.state_dict())
     largest = exact.weight.abs().amax(0)
     # A channel without weights may have any scale.
-    scale = torch.where(largest > 0, largest, 1.0) ** BALANCE_POWER
+    scale = torch.where(largest > 0, largest, 1.0) ** _BALANCE_POWER
     balanced = nn.Linear(head.in_features, head.out_features).to(exact.weight)
     balanced.weight.copy_(exact.weight / scale)
     balanced.bias.copy_(exact.bias)

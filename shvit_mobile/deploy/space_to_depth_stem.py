@@ -44,7 +44,7 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         raise NotSupported(
             "The model's stem cannot be converted to space-to-depth.", why="Only a 3x3 convolution at stride 2 can be."
         )
-    layers["0"] = convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
+    layers["0"] = _convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
     rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
 
     values = generate_pixels(deployed.trained)[:1]
@@ -58,7 +58,7 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
     return rewritten.to(next(model.parameters()))
 
 
-def convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
+def _convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     """Convert a 3x3 convolution at stride 2 to one on 2x2 blocks, with a border of one block above and on the left.
 
     Args:

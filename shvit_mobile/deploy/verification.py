@@ -11,7 +11,7 @@ from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
-MAX_RELATIVE_ERROR = 1e-9
+_MAX_RELATIVE_ERROR = 1e-9
 
 
 def copy_to_float64(model: SHViT) -> SHViT:
@@ -21,9 +21,9 @@ def copy_to_float64(model: SHViT) -> SHViT:
 
 def verify_error(description: str, error: float) -> None:
     """Raise `VerificationFailed` unless `error` is within tolerance; NaN is not."""
-    if not error <= MAX_RELATIVE_ERROR:
+    if not error <= _MAX_RELATIVE_ERROR:
         raise VerificationFailed(
-            f"{description} differs from its original by {error:.1e}, relative; {MAX_RELATIVE_ERROR:.0e} is allowed.",
+            f"{description} differs from its original by {error:.1e}, relative; {_MAX_RELATIVE_ERROR:.0e} is allowed.",
             why="An exact rewrite has the outputs of its original; weights or statistics may hold infinities or NaN.",
         )
 

@@ -28,14 +28,14 @@ def rewrite_for_xnnpack(deployed: DeployForm) -> SHViT:
     """
     original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
     replace_attention(rewritten, XnnpackAttention, "XNNPACK", batch=1)
-    rewritten.patch_embed = insert_channels_last(rewritten.patch_embed)
+    rewritten.patch_embed = _insert_channels_last(rewritten.patch_embed)
     shape = (1, original.config.in_channels, *deployed.trained.preprocessing.size)
     image = 255 * torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     verify_error("the form for XNNPACK", compute_relative_error(original(image), rewritten(image)))
     return rewritten.float()
 
 
-def insert_channels_last(stem: nn.Sequential) -> nn.Sequential:
+def _insert_channels_last(stem: nn.Sequential) -> nn.Sequential:
     """Insert `ChannelsLast` before the first convolution of the stem; layers keep their names."""
     permuted = nn.Sequential()
     for name, layer in stem.named_children():

@@ -21,7 +21,7 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import replace_invalid_utf8
 from shvit_mobile.metrics import Labels, Logits, compute_kl_divergence, log_softmax
 
-WORST_COUNT = 12
+_WORST_COUNT = 12
 THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 128, 80
 
 
@@ -30,7 +30,7 @@ def find_prediction_changes(
     labels: Sequence[str],
     root: Path,
     *,
-    worst: int = WORST_COUNT,
+    worst: int = _WORST_COUNT,
     max_drop: float | None = None,
 ) -> PredictionChanges:
     """Return the predictions that changed.
@@ -46,7 +46,7 @@ def find_prediction_changes(
         artifact=compared.row.artifact,
         images=int(np.count_nonzero(compared.logits.argmax(1) != compared.float_logits.argmax(1))),
         confusions=count_confusions(compared.float_logits, compared.logits, compared.labels, labels),
-        worst=select_worst_images(compared, labels, root, worst),
+        worst=_select_worst_images(compared, labels, root, worst),
         needed=None if max_drop is None else estimate_needed_images(compared.row, max_drop),
     )
 
@@ -74,7 +74,7 @@ def count_confusions(
     )
 
 
-def select_worst_images(
+def _select_worst_images(
     compared: ArtifactComparison, labels: Sequence[str], root: Path, most: int
 ) -> tuple[ChangedImage, ...]:
     """Return the images with the largest KL divergence: those with a changed prediction first.
@@ -85,25 +85,27 @@ def select_worst_images(
     same = compared.float_logits.argmax(1) == compared.logits.argmax(1)
     ranked = np.lexsort((-kl, same))
     return tuple(
-        build_changed_image(compared, labels, root, int(i), float(kl[i])) for i in ranked[:most] if not same[i] or kl[i]
+        _build_changed_image(compared, labels, root, int(i), float(kl[i]))
+        for i in ranked[:most]
+        if not same[i] or kl[i]
     )
 
 
-def build_changed_image(
+def _build_changed_image(
     compared: ArtifactComparison, labels: Sequence[str], root: Path, index: int, kl: float
 ) -> ChangedImage:
     file = compared.files[index]
     return ChangedImage(
         file=replace_invalid_utf8(file.relative_to(root).as_posix()),
         label=None if compared.labels is None else labels[compared.labels[index]],
-        float_answer=build_prediction(compared.float_logits[index], labels),
-        answer=build_prediction(compared.logits[index], labels),
+        float_answer=_build_prediction(compared.float_logits[index], labels),
+        answer=_build_prediction(compared.logits[index], labels),
         kl=kl,
         thumbnail=encode_thumbnail(file),
     )
 
 
-def build_prediction(logits: NDArray[np.float32], labels: Sequence[str]) -> Prediction:
+def _build_prediction(logits: NDArray[np.float32], labels: Sequence[str]) -> Prediction:
     """Return the predicted class for logits of shape (classes,)."""
     chosen = int(logits.argmax())
     return Prediction(label=labels[chosen], probability=float(np.exp(log_softmax(logits.astype(np.float64))[chosen])))

@@ -20,7 +20,7 @@ from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
 # The packages that decode, compute and run: their versions can change the results.
-PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
+_PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
 
 
 def build_drift_report(
@@ -50,7 +50,7 @@ def build_drift_report(
     return DriftReport(
         created=get_timestamp(),
         app=format_measured_by(command),
-        versions=get_package_versions(*PACKAGES),
+        versions=get_package_versions(*_PACKAGES),
         checkpoint=CheckpointInfo(
             variant=trained.variant,
             classes=trained.model.config.classes,

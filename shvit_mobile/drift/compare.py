@@ -129,10 +129,10 @@ def compare_with_logits(
     if reference is not None:
         check_reference(reference, trained, preprocessing)
     runner = runner or open_runner(artifact)
-    run = wrap_runner(runner, artifact)
+    run = _wrap_runner(runner, artifact)
     if reference is None:
         answers = collect_logits(
-            [run, wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress
+            [run, _wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress
         )
         float_logits = answers.logits[1]
     else:
@@ -176,7 +176,7 @@ def compute_float_reference(
         BadImages: If no image can be decoded.
     """
     preprocessing = preprocessing or trained.preprocessing
-    answers = collect_logits([wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
+    answers = collect_logits([_wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
     (logits,) = answers.logits
     check_logits(logits, "The float model's logits", BadCheckpoint)
     return FloatReference(logits, answers.files, preprocessing, trained.sha256)
@@ -225,10 +225,10 @@ def build_drift_row(
         max_abs_error=compute_max_abs_error(float_logits, logits),
         mean_kl=compute_mean_kl(float_logits, logits),
     )
-    return unlabelled if labels is None else add_accuracy(unlabelled, float_logits, logits, labels)
+    return unlabelled if labels is None else _add_accuracy(unlabelled, float_logits, logits, labels)
 
 
-def add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
+def _add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
     """Return the row with the figures that need labels; top-5 only with more than five classes."""
     float_hits, hits = find_topk_hits(float_logits, labels, 1), find_topk_hits(logits, labels, 1)
     lost = int(np.count_nonzero(float_hits & ~hits))
@@ -247,7 +247,7 @@ def add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, lab
 
 
 @dataclass(frozen=True)
-class CollectedLogits:
+class _CollectedLogits:
     """The logits of some models for the same images: one array (images, classes) for each model."""
 
     logits: list[NDArray[np.float32]]
@@ -262,7 +262,7 @@ def collect_logits(
     preprocessing: Preprocessing,
     batch: int,
     progress: ProgressCallback | None,
-) -> CollectedLogits:
+) -> _CollectedLogits:
     """Run all `models` in one pass over `images`.
 
     Raises:
@@ -281,7 +281,7 @@ def collect_logits(
         skipped += len(chunk.skipped)
         if progress is not None:
             progress(len(files) + skipped, len(images))
-    return CollectedLogits(
+    return _CollectedLogits(
         logits=[np.concatenate(part) for part in parts],
         labels=np.concatenate(labels) if labels else None,
         files=tuple(files),
@@ -289,11 +289,11 @@ def collect_logits(
     )
 
 
-def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> LogitsFunction:
+def _wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> LogitsFunction:
     """Return a function from pixels (images, height, width, 3) to the float model's logits (images, classes)."""
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with use_eval_mode(trained.model), torch.inference_mode():
+        with _use_eval_mode(trained.model), torch.inference_mode():
             logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalize(pixels))).numpy()
         return logits
 
@@ -301,7 +301,7 @@ def wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Log
 
 
 @contextmanager
-def use_eval_mode(model: nn.Module) -> Iterator[None]:
+def _use_eval_mode(model: nn.Module) -> Iterator[None]:
     """Put the model into eval mode inside the context, and restore the mode of each module afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -312,7 +312,7 @@ def use_eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
+def _wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
     """Return `runner.run` with a check that its logits have the shape (images, classes)."""
     classes = artifact.manifest.model.classes
 
@@ -378,7 +378,7 @@ def check_reference(reference: FloatReference, trained: TrainedModel, preprocess
         )
 
 
-def check_same_images(reference: FloatReference, answers: CollectedLogits) -> None:
+def check_same_images(reference: FloatReference, answers: _CollectedLogits) -> None:
     """Raise `BadImages` if the float model saw other images than the artifact, or in another order."""
     if reference.files != answers.files:
         raise BadImages(

@@ -41,10 +41,10 @@ def compare_on_arm64(
     """
     with ARM64Runner(artifact, cpu, processes=processes) as runner:
         emulated = compare_with_logits(artifact, trained, images, runner=runner, reference=reference, progress=progress)
-    return emulated.row.model_copy(update={"cpu": runner.cpu}), compare_executions(native, emulated)
+    return emulated.row.model_copy(update={"cpu": runner.cpu}), _compare_executions(native, emulated)
 
 
-def compare_executions(first: ArtifactComparison, second: ArtifactComparison) -> CrossRuntimeDivergence:
+def _compare_executions(first: ArtifactComparison, second: ArtifactComparison) -> CrossRuntimeDivergence:
     """Compare the logits of one artifact for the same images in two runtimes.
 
     Raises:

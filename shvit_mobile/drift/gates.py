@@ -53,11 +53,11 @@ def find_violations(row: DriftRow, gate: Gate) -> list[str]:
         MissingParameter: If the gate limits top-1 and the row has no labels.
     """
     violations = []
-    drop, drop_text = describe_top1_drop(row, gate)
+    drop, drop_text = _describe_top1_drop(row, gate)
     if gate.max_drop is not None and not drop <= gate.max_drop:
         violations.append(f"{drop_text}, more than {gate.max_drop:g}.")
     if gate.min_agreement is not None and not row.agreement.value >= gate.min_agreement:
-        violations.append(f"{format_agreement(row)}, less than {format_percent(gate.min_agreement)}.")
+        violations.append(f"{_format_agreement(row)}, less than {_format_percent(gate.min_agreement)}.")
     return [f"{row.artifact}: {sentence}" for sentence in violations]
 
 
@@ -70,19 +70,19 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
         MissingParameter: If the gate limits top-1 and the row has no labels.
     """
     caveats = []
-    drop, drop_text = describe_top1_drop(row, gate)
+    drop, drop_text = _describe_top1_drop(row, gate)
     high = row.top1_drop_interval[1] if row.top1_drop_interval else drop
     if gate.max_drop is not None and drop <= gate.max_drop < high:
-        needed = estimate_images_for_gate(row, gate.max_drop)
-        caveats.append(f"{drop_text}, within {gate.max_drop:g}, but {format_sample_warning(row, needed)}.")
+        needed = _estimate_images_for_gate(row, gate.max_drop)
+        caveats.append(f"{drop_text}, within {gate.max_drop:g}, but {_format_sample_warning(row, needed)}.")
     if gate.min_agreement is not None and row.agreement.low < gate.min_agreement <= row.agreement.value:
         needed = estimate_images_for_proportion(round(row.agreement.value * row.images), row.images, gate.min_agreement)
-        limit = format_percent(gate.min_agreement)
-        caveats.append(f"{format_agreement(row)}, at least {limit}, but {format_sample_warning(row, needed)}.")
+        limit = _format_percent(gate.min_agreement)
+        caveats.append(f"{_format_agreement(row)}, at least {limit}, but {_format_sample_warning(row, needed)}.")
     return [f"{row.artifact}: {sentence}" for sentence in caveats]
 
 
-def describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
+def _describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     """Return the top-1 drop in points and its description; (0, "") if the gate does not limit it.
 
     Raises:
@@ -102,23 +102,23 @@ def describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     return row.top1_drop, f"the top-1 drop is {row.top1_drop:.4g} points{within}"
 
 
-def format_agreement(row: DriftRow) -> str:
+def _format_agreement(row: DriftRow) -> str:
     share = row.agreement
     interval = f"95% interval {100 * share.low:.2f}% to {100 * share.high:.2f}%"
-    return f"agreement is {format_percent(share.value)} ({interval}, {row.images} images)"
+    return f"agreement is {_format_percent(share.value)} ({interval}, {row.images} images)"
 
 
-def estimate_images_for_gate(row: DriftRow, max_drop: float) -> int | None:
+def _estimate_images_for_gate(row: DriftRow, max_drop: float) -> int | None:
     """Return how many images put the interval of the drop within `max_drop`; None if no number does."""
     return estimate_images_for_drop(row.mcnemar.lost, row.mcnemar.gained, row.images, max_drop) if row.mcnemar else None
 
 
-def format_sample_warning(row: DriftRow, needed: int | None) -> str:
+def _format_sample_warning(row: DriftRow, needed: int | None) -> str:
     enough = f"; {needed:,} would be enough, if the models continue to differ as often" if needed else ""
     return f"the interval reaches past it: {row.images} images are too few to be sure{enough}"
 
 
-def format_percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     """Return a share in percent with six digits: a figure just short of a limit must not read as the limit."""
     return f"{100 * share:.6g}%"
 

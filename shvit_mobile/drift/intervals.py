@@ -14,7 +14,7 @@ from shvit_mobile.errors import BadImages, InvalidValue
 
 Z95 = NormalDist().inv_cdf(0.975)
 # Closer proportions are equal: 0.3% of a limit and 3 of 1000 images differ by less.
-ROUNDING_TOLERANCE = 1e-12
+_ROUNDING_TOLERANCE = 1e-12
 
 
 def estimate_proportion(hits: NDArray[np.bool_]) -> ProportionEstimate:
@@ -37,7 +37,7 @@ def compute_wilson_interval(hits: int, images: int) -> ProportionEstimate:
         BadImages: If there are no images.
         InvalidValue: If `hits` is not in 0 to `images`.
     """
-    check_counts(hits, images=images)
+    _check_counts(hits, images=images)
     value = hits / images
     denominator = 1 + Z95**2 / images
     centre = (value + Z95**2 / (2 * images)) / denominator
@@ -63,8 +63,8 @@ def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
     Raises:
         InvalidValue: If a count is negative.
     """
-    check_counts(lost, gained)
-    p_value = min(1.0, 2 * compute_binomial_tail(min(lost, gained), lost + gained))
+    _check_counts(lost, gained)
+    p_value = min(1.0, 2 * _compute_binomial_tail(min(lost, gained), lost + gained))
     return McNemar(lost=lost, gained=gained, p_value=p_value)
 
 
@@ -89,9 +89,9 @@ def compute_drop_interval(lost: int, gained: int, images: int) -> tuple[float, f
         BadImages: If there are no images.
         InvalidValue: If a count is negative, or `lost` + `gained` is above `images`.
     """
-    check_counts(lost, gained, images=images)
+    _check_counts(lost, gained, images=images)
     # Exchanging the two models changes the sign of the difference.
-    return -100 * find_upper_difference(gained, lost, images), 100 * find_upper_difference(lost, gained, images)
+    return -100 * _find_upper_difference(gained, lost, images), 100 * _find_upper_difference(lost, gained, images)
 
 
 def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) -> int | None:
@@ -111,8 +111,8 @@ def estimate_images_for_drop(lost: int, gained: int, images: int, limit: float) 
     Raises:
         BadImages, InvalidValue: As `compute_drop_interval`.
     """
-    check_counts(lost, gained, images=images)
-    return estimate_images_to_reject(
+    _check_counts(lost, gained, images=images)
+    return _estimate_images_to_reject(
         (lost - gained) / images, limit / 100, compute_score_variance(lost, gained, images, limit / 100) / images
     )
 
@@ -129,18 +129,18 @@ def estimate_images_for_proportion(hits: int, images: int, limit: float) -> int 
     Raises:
         BadImages, InvalidValue: As `compute_wilson_interval`.
     """
-    check_counts(hits, images=images)
-    return estimate_images_to_reject(-hits / images, -limit, limit * (1 - limit))
+    _check_counts(hits, images=images)
+    return _estimate_images_to_reject(-hits / images, -limit, limit * (1 - limit))
 
 
-def estimate_images_to_reject(observed: float, limit: float, variance: float) -> int | None:
+def _estimate_images_to_reject(observed: float, limit: float, variance: float) -> int | None:
     """Return the number of images at which a score test rejects `limit`; `variance` is that of one image."""
-    if limit - observed < ROUNDING_TOLERANCE:
+    if limit - observed < _ROUNDING_TOLERANCE:
         return None
     return max(1, ceil(Z95**2 * variance / (observed - limit) ** 2))
 
 
-def find_upper_difference(lost: int, gained: int, images: int) -> float:
+def _find_upper_difference(lost: int, gained: int, images: int) -> float:
     """Find the largest difference (lost - gained) / images, in -1 to 1, that Tango's score test does not reject."""
     observed = (lost - gained) / images
 
@@ -149,7 +149,7 @@ def find_upper_difference(lost: int, gained: int, images: int) -> float:
             lost, gained, images, difference
         )
 
-    return find_largest_accepted(accepted, observed, 1.0)
+    return _find_largest_accepted(accepted, observed, 1.0)
 
 
 def compute_score_variance(lost: int, gained: int, images: int, difference: float) -> float:
@@ -164,7 +164,7 @@ def compute_score_variance(lost: int, gained: int, images: int, difference: floa
     return max(0.0, images * (2 * root + difference * (1 - difference)))
 
 
-def find_largest_accepted(accepted: Callable[[float], bool], low: float, high: float) -> float:
+def _find_largest_accepted(accepted: Callable[[float], bool], low: float, high: float) -> float:
     """Find by bisection the largest accepted value between `low` and `high`."""
     if accepted(high):
         return high
@@ -174,7 +174,7 @@ def find_largest_accepted(accepted: Callable[[float], bool], low: float, high: f
     return low
 
 
-def compute_binomial_tail(most: int, trials: int) -> float:
+def _compute_binomial_tail(most: int, trials: int) -> float:
     """Compute P(Binomial(trials, 1/2) <= most).
 
     It is summed from the largest term down until terms vanish; the relative error for a million trials is about 1e-9.
@@ -189,7 +189,7 @@ def compute_binomial_tail(most: int, trials: int) -> float:
     return total
 
 
-def check_counts(*counts: int, images: int | None = None) -> None:
+def _check_counts(*counts: int, images: int | None = None) -> None:
     if images is not None and images < 1:
         raise BadImages("There are no images to compare on.", why="A share needs at least one image.")
     if min(counts) < 0 or (images is not None and sum(counts) > images):

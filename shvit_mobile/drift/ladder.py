@@ -35,10 +35,10 @@ from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides,
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 
 # The order of artifacts, below the simulated rungs.
-TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
+_TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
 
 # The precisions that PyTorch can simulate; what fp32 and fp16 change depends on the runtime.
-SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
+_SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ def list_simulated_rungs(artifacts: Iterable[Artifact]) -> tuple[SimulatedRung, 
     simulated: list[SimulatedRung] = []
     for artifact in artifacts:
         recipe, preprocessing = artifact.manifest.recipe, artifact.manifest.preprocessing
-        rung = SimulatedRung(f"{name_simulation(recipe)} {recipe.precision_name}", preprocessing, recipe)
-        if recipe.precision in SIMULATED_PRECISIONS and rung not in simulated:
+        rung = SimulatedRung(f"{_name_simulation(recipe)} {recipe.precision_name}", preprocessing, recipe)
+        if recipe.precision in _SIMULATED_PRECISIONS and rung not in simulated:
             simulated.append(replace(rung, overrides=load_artifact_overrides(artifact)))
-    return tuple(number_duplicates([*forms, *simulated]))
+    return tuple(_number_duplicates([*forms, *simulated]))
 
 
-def name_simulation(recipe: Recipe) -> str:
+def _name_simulation(recipe: Recipe) -> str:
     """Return what PyTorch does with a recipe."""
     return "fake-quant" if recipe.precision in INT8_ARITHMETIC else "rounded"
 
 
-def number_duplicates(rungs: Sequence[SimulatedRung]) -> list[SimulatedRung]:
+def _number_duplicates(rungs: Sequence[SimulatedRung]) -> list[SimulatedRung]:
     """Return the rungs, with a number after the second and later ones of a name."""
     names = [rung.name for rung in rungs]
     before = [names[:place].count(name) for place, name in enumerate(names)]
@@ -148,12 +148,12 @@ def build_simulation(
         BadRecipe: If the recipe is of another model.
     """
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
-        return build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
+        return _build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
     form = deployed if recipe is None else replace(deployed, module=compress_weights(deployed, recipe))
     return lambda pixels: form.run(pixels).numpy()
 
 
-def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
+def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
     """Return the quantized graph, which takes one image at a time."""
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
@@ -169,4 +169,4 @@ def build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
 
 def sort_by_target(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Sort artifacts by target, in the order of the ladder."""
-    return sorted(artifacts, key=lambda artifact: TARGET_ORDER.index(artifact.manifest.target))
+    return sorted(artifacts, key=lambda artifact: _TARGET_ORDER.index(artifact.manifest.target))

@@ -28,8 +28,8 @@ from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.runtimes.probes.registry import open_activation_probe
 
 # A layer below this SQNR in dB has diverged: well below what each precision gives a correct layer.
-DIVERGENCE_THRESHOLDS_DB: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
-QUANTIZED_THRESHOLD_DB = 15.0
+_DIVERGENCE_THRESHOLDS_DB: dict[Precision, float] = {"fp32": 90.0, "fp16": 40.0}
+_QUANTIZED_THRESHOLD_DB = 15.0
 
 
 def compare_layers(
@@ -59,19 +59,19 @@ def compare_layers(
     folded = to_deploy_form(trained, normalise=manifest.input.values == "pixels")
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
-    free, forced = ([SQNRAccumulator() for _ in probe.locations] for _ in range(2))
+    free, forced = ([_SQNRAccumulator() for _ in probe.locations] for _ in range(2))
     count = 0
     for image in iterate_single_images(images, manifest.preprocessing, progress):
-        expected = compute_expected_values(deployed, image, probe.locations)
-        accumulate_layers(free, expected, probe.run_free(image))
-        accumulate_layers(forced, expected, probe.run_teacher_forced(image, expected))
+        expected = _compute_expected_values(deployed, image, probe.locations)
+        _accumulate_layers(free, expected, probe.run_free(image))
+        _accumulate_layers(forced, expected, probe.run_teacher_forced(image, expected))
         count += 1
     rows = tuple(
         LayerDrift(layer=place.point.name, kind=place.point.kind, free_db=own.sqnr_db, forced_db=alone.sqnr_db)
         for place, own, alone in zip(probe.locations, free, forced, strict=True)
     )
     threshold = (
-        DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, QUANTIZED_THRESHOLD_DB)
+        _DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, _QUANTIZED_THRESHOLD_DB)
         if threshold_db is None
         else threshold_db
     )
@@ -84,11 +84,11 @@ def compare_layers(
         threshold_db=threshold,
         rows=rows,
         first=next((row.layer for row in rows if row.free_db < threshold), None),
-        worst=select_worst_layers(rows, threshold),
+        worst=_select_worst_layers(rows, threshold),
     )
 
 
-def select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: int = 3) -> tuple[str, ...]:
+def _select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: int = 3) -> tuple[str, ...]:
     """Return the layers with the lowest teacher-forced SQNR: all below the threshold, and at least `minimum`."""
     ordered = sorted(rows, key=lambda row: row.forced_db)
     below = sum(row.forced_db < threshold for row in rows)
@@ -96,7 +96,7 @@ def select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: i
 
 
 @dataclass
-class SQNRAccumulator:
+class _SQNRAccumulator:
     """Signal and noise summed over images, in float64."""
 
     signal: float = 0.0
@@ -112,15 +112,15 @@ class SQNRAccumulator:
         return compute_ratio_db(self.signal, self.noise)
 
 
-def accumulate_layers(
-    ratios: Sequence[SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]
+def _accumulate_layers(
+    ratios: Sequence[_SQNRAccumulator], expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]
 ) -> None:
     """Add one image to every layer's ratio; the ratios are in the order of `expected`."""
     for ratio, (name, reference) in zip(ratios, expected.items(), strict=True):
         ratio.update(reference, actual[name])
 
 
-def compute_expected_values(
+def _compute_expected_values(
     deployed: DeployForm, image: NDArray[np.uint8], locations: Sequence[PointLocation]
 ) -> dict[str, Tensor]:
     """Compute the float model's value at each location."""

@@ -55,10 +55,10 @@ def measure_ranges(
     check_origin(artifact, trained)
     deployed = to_deploy_form(trained, normalise=artifact.manifest.input.values == "pixels")
     observer = open_activation_observer(artifact, deployed, tuple(find_comparison_points(deployed.module)))
-    known: dict[ObservedValue, RangeAccumulator] = {}
+    known: dict[ObservedValue, _RangeAccumulator] = {}
     count = 0
     for image in iterate_single_images(images, artifact.manifest.preprocessing, progress):
-        observe_image(observer, image, known)
+        _observe_image(observer, image, known)
         count += 1
     in_order = [extent.to_value_range(value) for value, extent in known.items()]
     return RangeReport(
@@ -68,31 +68,31 @@ def measure_ranges(
         images=count,
         values=tuple(sorted(in_order, key=lambda row: -row.largest)),
         flags=(
-            *describe_overflows(in_order),
-            *describe_non_finite(in_order, count),
-            *describe_silent_layers(in_order, count),
+            *_describe_overflows(in_order),
+            *_describe_non_finite(in_order, count),
+            *_describe_silent_layers(in_order, count),
         ),
-        notes=(*describe_large_sums(in_order), *describe_subnormals(in_order)),
+        notes=(*_describe_large_sums(in_order), *_describe_subnormals(in_order)),
     )
 
 
-def observe_image(
-    observer: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, RangeAccumulator]
+def _observe_image(
+    observer: ActivationObserver, image: NDArray[np.uint8], known: dict[ObservedValue, _RangeAccumulator]
 ) -> None:
     """Add one image: its values in float32, then in fp16."""
     sizes: dict[ObservedValue, float] = {}
 
     def exact(value: ObservedValue, tensor: Tensor) -> None:
-        known.setdefault(value, RangeAccumulator()).update(tensor)
+        known.setdefault(value, _RangeAccumulator()).update(tensor)
         if value.part is None and tensor.numel() >= MIN_ELEMENTS:
-            sizes[value] = compute_rms(tensor)
+            sizes[value] = _compute_rms(tensor)
 
     def half(value: ObservedValue, tensor: Tensor) -> None:
         if value.part is not None:
             return
         if not bool(torch.isfinite(tensor).all()):
             known[value].not_finite += 1
-        elif sizes.get(value, 0.0) >= FP16_MIN_NORMAL and compute_rms(tensor) < SILENT_SHARE * sizes[value]:
+        elif sizes.get(value, 0.0) >= FP16_MIN_NORMAL and _compute_rms(tensor) < SILENT_SHARE * sizes[value]:
             known[value].silent += 1
 
     observer.run(image, exact, round_to_fp16=False)
@@ -100,7 +100,7 @@ def observe_image(
 
 
 @dataclass
-class RangeAccumulator:
+class _RangeAccumulator:
     """The range of a value over images."""
 
     size: int = 0
@@ -138,25 +138,25 @@ class RangeAccumulator:
         )
 
 
-def compute_rms(tensor: Tensor) -> float:
+def _compute_rms(tensor: Tensor) -> float:
     return float(tensor.square().mean().sqrt())
 
 
-def describe_overflows(rows: Sequence[ValueRange]) -> list[str]:
+def _describe_overflows(rows: Sequence[ValueRange]) -> list[str]:
     """Describe each layer with values, or squares inside a norm, above the largest number of fp16."""
     outputs = [row for row in rows if row.part is None and row.largest > FP16_MAX]
     squares = [row for row in rows if row.part == "squares" and row.largest > FP16_MAX]
     return [
         f"{row.layer}: {row.operator} reaches {row.largest:.3g}, {row.largest / FP16_MAX:.2g} times what fp16 holds."
-        for row in select_largest_by_layer(outputs)
+        for row in _select_largest_by_layer(outputs)
     ] + [
         f"{row.layer}: the squares inside {row.operator} reach {row.largest:.3g}, {row.largest / FP16_MAX:.2g} times "
         "what fp16 holds. A kernel that squares in fp16 overflows and returns zero; run it on the device to know."
-        for row in select_largest_by_layer(squares)
+        for row in _select_largest_by_layer(squares)
     ]
 
 
-def describe_non_finite(rows: Sequence[ValueRange], images: int) -> list[str]:
+def _describe_non_finite(rows: Sequence[ValueRange], images: int) -> list[str]:
     """Describe the first value that is infinite or NaN in fp16."""
     broken = [row for row in rows if row.not_finite]
     if not broken:
@@ -168,16 +168,16 @@ def describe_non_finite(rows: Sequence[ValueRange], images: int) -> list[str]:
     ]
 
 
-def describe_silent_layers(rows: Sequence[ValueRange], images: int) -> list[str]:
+def _describe_silent_layers(rows: Sequence[ValueRange], images: int) -> list[str]:
     """Describe each layer whose value vanishes in fp16."""
     return [
         f"{row.layer}: silent in fp16 for {row.silent} of {images} images: {row.operator} becomes zero, or "
         "nearly zero, without an error."
-        for row in select_first_by_layer(row for row in rows if row.silent)
+        for row in _select_first_by_layer(row for row in rows if row.silent)
     ]
 
 
-def describe_large_sums(rows: Sequence[ValueRange]) -> list[str]:
+def _describe_large_sums(rows: Sequence[ValueRange]) -> list[str]:
     """Describe sums that need a wider accumulator than fp16."""
     large = [row for row in rows if row.part == "sum" and row.largest > FP16_MAX]
     if not large:
@@ -190,7 +190,7 @@ def describe_large_sums(rows: Sequence[ValueRange]) -> list[str]:
     ]
 
 
-def describe_subnormals(rows: Sequence[ValueRange]) -> list[str]:
+def _describe_subnormals(rows: Sequence[ValueRange]) -> list[str]:
     """Describe values that are, for at least one image, entirely below the normal numbers of fp16."""
     outputs = [row for row in rows if row.part is None and row.size >= MIN_ELEMENTS]
     small = [row for row in outputs if 0 < row.smallest_peak < FP16_MIN_NORMAL]
@@ -203,7 +203,7 @@ def describe_subnormals(rows: Sequence[ValueRange]) -> list[str]:
     ]
 
 
-def select_largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
+def _select_largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     """Return the largest of each layer, in the order of the data."""
     chosen: dict[str, ValueRange] = {}
     for row in rows:
@@ -212,7 +212,7 @@ def select_largest_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     return list(chosen.values())
 
 
-def select_first_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
+def _select_first_by_layer(rows: Iterable[ValueRange]) -> list[ValueRange]:
     chosen: dict[str, ValueRange] = {}
     for row in rows:
         chosen.setdefault(row.layer, row)

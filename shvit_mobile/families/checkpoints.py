@@ -46,9 +46,9 @@ from shvit_mobile.families.shvit_config import (
 )
 from shvit_mobile.families.trained_model import TrainedModel
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
-POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
-SOURCE_FORMS = (
+_CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
+_POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
+_SOURCE_FORMS = (
     "A source is the path of a .pth or .safetensors file, a hub id such as timm/shvit_s1.in1k, "
     f"or a variant of the authors' release: {', '.join(OFFICIAL_RELEASE)}."
 )
@@ -82,14 +82,14 @@ def load_checkpoint(
     """
     if variant is not None:
         parse_choice(variant, VARIANTS, "variant")
-    file = locate_checkpoint(source)
-    data = read_checkpoint_bytes(file.path)
+    file = _locate_checkpoint(source)
+    data = _read_checkpoint_bytes(file.path)
     contents = parse_checkpoint_file(data, file.display_name)
-    layout = detect_layout(contents.tensors, file.display_name)
+    layout = _detect_layout(contents.tensors, file.display_name)
     is_own = has_shvit_mobile_metadata(contents.metadata)
     description = parse_checkpoint_metadata(contents.metadata, file.display_name) if is_own else CheckpointDescription()
     tensors = {to_timm_key(name): tensor for name, tensor in contents.tensors.items()}
-    model = build_model(restore_kernel_dimensions(tensors), layout, description.config, variant, file.display_name)
+    model = build_model(_restore_kernel_dimensions(tensors), layout, description.config, variant, file.display_name)
     name = find_variant(model.config)
     default = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
     if file.config and not is_own and (labels is None or preprocessing is None):
@@ -98,7 +98,7 @@ def load_checkpoint(
         model=model,
         variant=name,
         dialect="shvit-mobile" if is_own else layout,
-        labels=choose_class_names(labels, description.labels, model.config.classes, file.display_name),
+        labels=_choose_class_names(labels, description.labels, model.config.classes, file.display_name),
         preprocessing=preprocessing or description.preprocessing or default,
         source=file.source,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -129,14 +129,14 @@ def save_checkpoint(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
         )
     labels = check_labels(trained.labels, trained.model.config.classes, InvalidValue, "There are")
-    state = {name: prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
+    state = {name: _prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
     metadata = build_checkpoint_metadata(trained.model.config, trained.variant, labels, trained.preprocessing)
     with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_bytes(safetensors.torch.save(state, metadata))
 
 
 @dataclass(frozen=True)
-class CheckpointFile:
+class _CheckpointFile:
     """A checkpoint on this machine.
 
     Attributes:
@@ -152,28 +152,28 @@ class CheckpointFile:
     config: Path | None = None
 
 
-def locate_checkpoint(source: AnyPath) -> CheckpointFile:
+def _locate_checkpoint(source: AnyPath) -> _CheckpointFile:
     """Find the file of a path, a hub id or a variant, in this order; download it if necessary."""
     text = os.fspath(source)
     path = Path(os.path.expanduser(text))
     if text and os.path.lexists(path):
-        return CheckpointFile(path, text, path.name)
+        return _CheckpointFile(path, text, path.name)
     if text in OFFICIAL_RELEASE:
-        return CheckpointFile(fetch_official_checkpoint(text), text, text)
-    if path.suffix.lower() in CHECKPOINT_SUFFIXES or path.is_absolute():
-        raise build_missing_file_error(path, text)
+        return _CheckpointFile(fetch_official_checkpoint(text), text, text)
+    if path.suffix.lower() in _CHECKPOINT_SUFFIXES or path.is_absolute():
+        raise _build_missing_file_error(path, text)
     if HUB_ID.fullmatch(text):
         files = fetch_hub_files(text)
-        return CheckpointFile(files.weights, text, text, files.config)
+        return _CheckpointFile(files.weights, text, text, files.config)
     near = get_close_matches(text, [*OFFICIAL_RELEASE, *(f"timm/{name}.in1k" for name in OFFICIAL_RELEASE)], n=1)
     raise BadCheckpoint(
         f"'{text}' is neither a file nor the id of a model.",
-        why=SOURCE_FORMS,
+        why=_SOURCE_FORMS,
         hint=f"Did you mean {near[0]}?" if near else "",
     )
 
 
-def build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
+def _build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
     """Return the error for a missing file, with the closest name in its folder."""
     siblings = os.listdir(path.parent) if path.parent.is_dir() and os.access(path.parent, os.R_OK) else []
     near = get_close_matches(path.name, siblings, n=1)
@@ -183,11 +183,11 @@ def build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
     )
 
 
-def read_checkpoint_bytes(path: Path) -> bytes:
+def _read_checkpoint_bytes(path: Path) -> bytes:
     """Read a regular file of the size of a checkpoint."""
     try:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in CHECKPOINT_SUFFIXES)
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in _CHECKPOINT_SUFFIXES)
             hint = f"Did you mean {inside[0]}?" if inside else "Pass the file inside it."
             raise BadCheckpoint(f"{path} is a folder.", why="A checkpoint is one file.", hint=hint)
         if path.exists() and not path.is_file():
@@ -203,13 +203,13 @@ def read_checkpoint_bytes(path: Path) -> bytes:
         raise BadCheckpoint(f"{path} cannot be read: {reason.strerror}.") from None
 
 
-def detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLayout:
+def _detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLayout:
     """Return the layout of the tensors' names."""
     layouts = detect_layouts(tensors)
     if len(layouts) == 1:
         return layouts.pop()
     if not layouts:
-        raise build_unknown_model_error({name: tuple(tensor.shape) for name, tensor in tensors.items()}, display_name)
+        raise _build_unknown_model_error({name: tuple(tensor.shape) for name, tensor in tensors.items()}, display_name)
     firsts = [next(name for name in tensors if detect_layouts([name]) == {layout}) for layout in ("official", "timm")]
     raise BadCheckpoint(
         f"{display_name} mixes two layouts: {firsts[0]} is a name of the authors, {firsts[1]} of timm.",
@@ -217,10 +217,10 @@ def detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLa
     )
 
 
-def restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors with weights of 1x1 convolutions that are stored as matrices reshaped to four dimensions."""
     return {
-        name: tensor[:, :, None, None] if tensor.ndim == 2 and POINTWISE_WEIGHT_KEY.fullmatch(name) else tensor
+        name: tensor[:, :, None, None] if tensor.ndim == 2 and _POINTWISE_WEIGHT_KEY.fullmatch(name) else tensor
         for name, tensor in tensors.items()
     }
 
@@ -251,19 +251,19 @@ def build_model(
     if variant is not None:
         wanted = fit_config(shapes, adapt_variant(variant, shapes), rename)
         if wanted.misfits:
-            raise build_wrong_variant_error(variant, wanted, inferred, display_name)
-        return create_model_from_tensors(wanted.config, tensors)
+            raise _build_wrong_variant_error(variant, wanted, inferred, display_name)
+        return _create_model_from_tensors(wanted.config, tensors)
     if inferred is None or inferred.misfits:
-        raise build_incomplete_model_error(inferred, shapes, rename, display_name)
+        raise _build_incomplete_model_error(inferred, shapes, rename, display_name)
     if declared_config is not None and (faults := find_contradictions(shapes, declared_config, inferred.config)):
         raise BadCheckpoint(
             f"The metadata of {display_name} does not fit its tensors: {format_faults(faults)}.",
             why="The metadata is damaged or was edited by hand.",
         )
-    return create_model_from_tensors(declared_config or inferred.config, tensors)
+    return _create_model_from_tensors(declared_config or inferred.config, tensors)
 
 
-def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
+def _create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
     """Create a SHViT in eval mode that owns the tensors, without initializing random weights first."""
     with torch.device("meta"):
         model = SHViT(config)
@@ -271,7 +271,7 @@ def create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -
     return model.eval()
 
 
-def build_wrong_variant_error(
+def _build_wrong_variant_error(
     requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str
 ) -> BadCheckpoint:
     """Return the error for a checkpoint of another variant, with the variant it looks like."""
@@ -284,10 +284,10 @@ def build_wrong_variant_error(
             config = inferred.config
             why = f"It looks like a custom SHViT with dims {config.dims} and depths {config.depths}."
             hint = "Leave `variant` out."
-    return BadCheckpoint(f"{display_name} {describe_fit(requested, wanted)}", why=why, hint=hint, parameter="variant")
+    return BadCheckpoint(f"{display_name} {_describe_fit(requested, wanted)}", why=why, hint=hint, parameter="variant")
 
 
-def build_incomplete_model_error(
+def _build_incomplete_model_error(
     inferred: ConfigFit | None, shapes: dict[str, tuple[int, ...]], rename: Callable[[str], str], display_name: str
 ) -> BadCheckpoint:
     """Return the error for tensors of an incomplete SHViT, compared with the closest configuration."""
@@ -295,16 +295,16 @@ def build_incomplete_model_error(
     if inferred and len(inferred.misfits) < len(nearest.misfits):
         name, nearest = find_variant(inferred.config), inferred
     if not nearest.fitting:
-        return build_unknown_model_error(shapes, display_name)
+        return _build_unknown_model_error(shapes, display_name)
     why = ""
     if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
         why = "Its BatchNorms are folded into its convolutions. Use the checkpoint as it was trained."
     elif "head.l.weight" not in shapes:
         why = "It has features, but no classifier."
-    return BadCheckpoint(f"{display_name} is not a complete SHViT: it {describe_fit(name, nearest)}", why=why)
+    return BadCheckpoint(f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest)}", why=why)
 
 
-def describe_fit(name: str, fit: ConfigFit) -> str:
+def _describe_fit(name: str, fit: ConfigFit) -> str:
     """Describe how many tensors fit a variant, as the end of a sentence."""
     model = name if name in VARIANTS else "a SHViT of its shapes"
     return (
@@ -313,7 +313,7 @@ def describe_fit(name: str, fit: ConfigFit) -> str:
     )
 
 
-def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: str) -> BadCheckpoint:
+def _build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: str) -> BadCheckpoint:
     """Return the error for a checkpoint of another network."""
     firsts = [f"{name} {shape}" for name, shape in list(shapes.items())[:3]]
     return BadCheckpoint(
@@ -322,7 +322,7 @@ def build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: 
     )
 
 
-def choose_class_names(
+def _choose_class_names(
     given: Sequence[str] | None, stored_labels: tuple[str, ...] | None, classes: int, display_name: str
 ) -> tuple[str, ...]:
     """Return the given labels, those of the checkpoint, or generic ones."""
@@ -333,7 +333,7 @@ def choose_class_names(
     return tuple(f"class {index}" for index in range(classes))
 
 
-def prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert a tensor for saving; kernels and matrices become `dtype`."""
     if tensor.dtype not in FLOAT_DTYPES:
         return tensor.detach().cpu()

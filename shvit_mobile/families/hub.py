@@ -20,24 +20,24 @@ from shvit_mobile.errors import HubUnavailable, get_first_line
 OFFICIAL_RELEASE: dict[str, str] = {
     f"shvit_s{n}": f"https://github.com/ysj9909/SHViT/releases/download/v1.0/shvit_s{n}.pth" for n in (1, 2, 3, 4)
 }
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_ID = re.compile(r"(?:hf[-_]hub:)?([\w][\w.-]*/[\w][\w.-]*)(?:@([\w][\w./-]*))?", re.ASCII)
 
 MAX_DOWNLOAD_BYTES = 512 * 1024**2
-TIMEOUT_SECONDS = 10
-CHUNK_BYTES = 1024**2
-TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
+_TIMEOUT_SECONDS = 10
+_CHUNK_BYTES = 1024**2
+_TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
 
 
 @dataclass(frozen=True)
-class HubFiles:
+class _HubFiles:
     """The downloaded weights of a repository, and its config.json if it has one."""
 
     weights: Path
     config: Path | None
 
 
-def fetch_hub_files(source: str) -> HubFiles:
+def fetch_hub_files(source: str) -> _HubFiles:
     """Download the files of "org/name", "hf-hub:org/name" or "org/name@revision" from the model hub.
 
     If the hub cannot be reached, its cache on this machine is used.
@@ -50,28 +50,30 @@ def fetch_hub_files(source: str) -> HubFiles:
         raise HubUnavailable(f"'{source}' is not a hub id.", why="A hub id looks like timm/shvit_s1.in1k.")
     repository, revision = parsed[1], parsed[2]
     offline = not is_hub_reachable()
-    for name in WEIGHT_FILES:
-        weights = fetch_hub_file(repository, name, revision, offline)
+    for name in _WEIGHT_FILES:
+        weights = _fetch_hub_file(repository, name, revision, offline)
         if weights:
-            return HubFiles(weights, fetch_hub_file(repository, "config.json", revision, offline))
+            return _HubFiles(weights, _fetch_hub_file(repository, "config.json", revision, offline))
     if offline:
         raise HubUnavailable(
-            f"{repository} could not be downloaded: {get_hub_endpoint()} cannot be reached.",
+            f"{repository} could not be downloaded: {_get_hub_endpoint()} cannot be reached.",
             why="It is not in the hub's cache on this machine either.",
-            hint=f"Download {get_hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{WEIGHT_FILES[0]} "
+            hint=f"Download {_get_hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{_WEIGHT_FILES[0]} "
             "by hand and pass the path of the file.",
         )
-    raise HubUnavailable(f"{repository} contains no weights.", why=f"Looked for: {', '.join(WEIGHT_FILES)}.")
+    raise HubUnavailable(f"{repository} contains no weights.", why=f"Looked for: {', '.join(_WEIGHT_FILES)}.")
 
 
-def fetch_hub_file(repository: str, name: str, revision: str | None, offline: bool) -> Path | None:
+def _fetch_hub_file(repository: str, name: str, revision: str | None, offline: bool) -> Path | None:
     """Return a file of a repository, downloaded if necessary; None if the repository or the cache has no such file."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(
-            hf_hub_download(repository, name, revision=revision, local_files_only=offline, etag_timeout=TIMEOUT_SECONDS)
+            hf_hub_download(
+                repository, name, revision=revision, local_files_only=offline, etag_timeout=_TIMEOUT_SECONDS
+            )
         )
     except EntryNotFoundError:
         return None
@@ -85,12 +87,12 @@ def fetch_hub_file(repository: str, name: str, revision: str | None, offline: bo
         raise HubUnavailable(f"{repository} has no revision '{revision}'.", hint=f"Try: {repository}") from None
     except Exception as reason:  # versions of the hub's client raise errors of different HTTP libraries
         raise HubUnavailable(
-            f"{name} of {repository} could not be downloaded: {describe_failure(reason)}.",
-            hint=f"Download {get_hub_endpoint()}/{repository} by hand and pass the path of {name}.",
+            f"{name} of {repository} could not be downloaded: {_describe_failure(reason)}.",
+            hint=f"Download {_get_hub_endpoint()}/{repository} by hand and pass the path of {name}.",
         ) from None
 
 
-def get_hub_endpoint() -> str:
+def _get_hub_endpoint() -> str:
     """Return the address of the model hub."""
     from huggingface_hub import constants
 
@@ -105,7 +107,7 @@ def is_hub_reachable() -> bool:
         return False
     try:
         urllib.request.urlopen(
-            urllib.request.Request(get_hub_endpoint(), method="HEAD"), timeout=TIMEOUT_SECONDS
+            urllib.request.Request(_get_hub_endpoint(), method="HEAD"), timeout=_TIMEOUT_SECONDS
         ).close()
     except urllib.error.HTTPError:
         return True
@@ -130,7 +132,7 @@ def fetch_official_checkpoint(variant: str) -> Path:
             download(url, final)
         except (OSError, http.client.HTTPException) as reason:
             raise HubUnavailable(
-                f"{variant} could not be downloaded: {describe_failure(reason)}.",
+                f"{variant} could not be downloaded: {_describe_failure(reason)}.",
                 why=f"It is in the authors' release: {url}",
                 hint="Download it by hand and pass the path of the file.",
             ) from None
@@ -148,20 +150,20 @@ def download(url: str, final: Path) -> None:
         raise HubUnavailable(f"{url} is not an https address.", why="Downloads use https only.")
     opener = urllib.request.build_opener(HttpsOnly)
     with (
-        opener.open(url, timeout=TIMEOUT_SECONDS) as response,
+        opener.open(url, timeout=_TIMEOUT_SECONDS) as response,
         write_atomically(final, overwrite=True) as (part,),
         part.open("wb") as file,
     ):
         announced = response.headers.get("Content-Length")
-        received = copy_limited(response, file, url)
+        received = _copy_limited(response, file, url)
         if announced is not None and announced.strip() != str(received):
             raise HubUnavailable(f"{url} broke off after {received} of {announced} bytes.", hint="Try again.")
 
 
-def copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
+def _copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
     """Copy a checkpoint and return its size; stop if it is too long or does not start like a checkpoint."""
-    chunk = response.read(CHUNK_BYTES)
-    if not chunk.startswith(TORCH_MAGIC):
+    chunk = response.read(_CHUNK_BYTES)
+    if not chunk.startswith(_TORCH_MAGIC):
         raise HubUnavailable(
             f"{url} did not return a PyTorch checkpoint.",
             why="A proxy or a login page may have responded instead.",
@@ -175,7 +177,7 @@ def copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
                 f"{url} is longer than {MAX_DOWNLOAD_BYTES} bytes.", why="The largest SHViT has a fifth of that."
             )
         file.write(chunk)
-        chunk = response.read(CHUNK_BYTES)
+        chunk = response.read(_CHUNK_BYTES)
     return received
 
 
@@ -196,7 +198,7 @@ class HttpsOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def describe_failure(reason: Exception) -> str:
+def _describe_failure(reason: Exception) -> str:
     """Return the first line of the cause of a failed download, without a full stop."""
     cause = reason.reason if isinstance(reason, urllib.error.URLError) else reason
     cause = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause

@@ -13,18 +13,18 @@ from typing import Literal
 CheckpointLayout = Literal["official", "timm"]
 
 # The positions of the five parts of `downsample` in the authors' sequence.
-DOWNSAMPLE_POSITIONS = ("0.0", "0.1", "1", "2.0", "2.1")
-FIRST_BLOCK_POSITION = 3
+_DOWNSAMPLE_POSITIONS = ("0.0", "0.1", "1", "2.0", "2.1")
+_FIRST_BLOCK_POSITION = 3
 
-OFFICIAL_KEY = re.compile(r"blocks([1-9]\d?)\.(.+)", re.DOTALL)
-TIMM_KEY = re.compile(r"stages\.(\d{1,2})\.(downsample|blocks)\.(\d{1,4})\.(.+)", re.DOTALL)
+_OFFICIAL_KEY = re.compile(r"blocks([1-9]\d?)\.(.+)", re.DOTALL)
+_TIMM_KEY = re.compile(r"stages\.(\d{1,2})\.(downsample|blocks)\.(\d{1,4})\.(.+)", re.DOTALL)
 
 
 def detect_layouts(names: Iterable[str]) -> set[CheckpointLayout]:
     """Return the layouts of the names: one for a checkpoint, two for a mixture, none if no name is of a stage."""
     layouts: set[CheckpointLayout] = set()
     for name in names:
-        if OFFICIAL_KEY.fullmatch(name):
+        if _OFFICIAL_KEY.fullmatch(name):
             layouts.add("official")
         elif name.startswith("stages."):
             layouts.add("timm")
@@ -33,27 +33,27 @@ def detect_layouts(names: Iterable[str]) -> set[CheckpointLayout]:
 
 def to_timm_key(name: str) -> str:
     """Return timm's name of a tensor in either layout; other names are returned unchanged."""
-    official = OFFICIAL_KEY.fullmatch(name)
+    official = _OFFICIAL_KEY.fullmatch(name)
     if not official:
         return name
     stage, rest = int(official[1]) - 1, official[2]
     if stage:
-        for part, place in enumerate(DOWNSAMPLE_POSITIONS):
+        for part, place in enumerate(_DOWNSAMPLE_POSITIONS):
             if rest.startswith(f"{place}."):
                 return f"stages.{stage}.downsample.{part}.{rest.removeprefix(f'{place}.')}"
     block, _, inside = rest.partition(".")
-    index = int(block) - (FIRST_BLOCK_POSITION if stage else 0) if block.isascii() and block.isdigit() else -1
+    index = int(block) - (_FIRST_BLOCK_POSITION if stage else 0) if block.isascii() and block.isdigit() else -1
     return f"stages.{stage}.blocks.{index}.{inside}" if index >= 0 else name
 
 
 def from_timm_key(name: str, layout: CheckpointLayout) -> str:
     """Return the name in `layout` of a tensor with timm's name; the inverse of `to_timm_key`."""
-    match = TIMM_KEY.fullmatch(name)
+    match = _TIMM_KEY.fullmatch(name)
     if layout == "timm" or not match:
         return name
     stage, part, index, inside = int(match[1]), match[2], int(match[3]), match[4]
     if part == "downsample":
-        place = DOWNSAMPLE_POSITIONS[index] if index < len(DOWNSAMPLE_POSITIONS) else f"downsample.{index}"
+        place = _DOWNSAMPLE_POSITIONS[index] if index < len(_DOWNSAMPLE_POSITIONS) else f"downsample.{index}"
     else:
-        place = str(index + (FIRST_BLOCK_POSITION if stage else 0))
+        place = str(index + (_FIRST_BLOCK_POSITION if stage else 0))
     return f"blocks{stage + 1}.{place}.{inside}"

@@ -17,9 +17,9 @@ from shvit_mobile.errors import BadCheckpoint, ShvitError, get_first_line
 from shvit_mobile.families.shvit import SHViTConfig
 
 # The major part changes when older versions of this package can no longer read a file.
-FORMAT_VERSION = "1.0"
-METADATA_KEY = "shvit_mobile"
-MAX_CONFIG_BYTES = 16 * 1024**2
+_FORMAT_VERSION = "1.0"
+_METADATA_KEY = "shvit_mobile"
+_MAX_CONFIG_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CheckpointDescription:
     preprocessing: Preprocessing | None = None
 
 
-class CheckpointMetadata(BaseModel):
+class _CheckpointMetadata(BaseModel):
     """The metadata of this project's safetensors, as JSON in one string.
 
     One string, because safetensors writes several in random order, and the same model must give the same bytes.
@@ -45,7 +45,7 @@ class CheckpointMetadata(BaseModel):
     preprocessing: Preprocessing
 
 
-class TimmPretrainedConfig(BaseModel):
+class _TimmPretrainedConfig(BaseModel):
     """The fields of timm's `pretrained_cfg` that are used here."""
 
     input_size: tuple[int, int, int] | None = None
@@ -57,26 +57,26 @@ class TimmPretrainedConfig(BaseModel):
     label_names: tuple[str, ...] | None = None
 
 
-class TimmHubConfig(BaseModel):
+class _TimmHubConfig(BaseModel):
     """timm's config.json; outer labels take precedence over inner ones."""
 
-    pretrained_cfg: TimmPretrainedConfig
+    pretrained_cfg: _TimmPretrainedConfig
     label_names: tuple[str, ...] | None = None
 
 
 def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
     """Return whether `build_checkpoint_metadata` built this safetensors metadata."""
-    return METADATA_KEY in metadata
+    return _METADATA_KEY in metadata
 
 
 def build_checkpoint_metadata(
     config: SHViTConfig, variant: str, labels: tuple[str, ...], preprocessing: Preprocessing
 ) -> dict[str, str]:
     """Build the metadata that `parse_checkpoint_metadata` reads."""
-    content = CheckpointMetadata(
-        format=FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
+    content = _CheckpointMetadata(
+        format=_FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
     )
-    return {METADATA_KEY: content.model_dump_json()}
+    return {_METADATA_KEY: content.model_dump_json()}
 
 
 def parse_checkpoint_metadata(metadata: Mapping[str, str], name: str) -> CheckpointDescription:
@@ -86,27 +86,27 @@ def parse_checkpoint_metadata(metadata: Mapping[str, str], name: str) -> Checkpo
         BadCheckpoint: If it has a newer major version, or a field is missing or invalid.
     """
     try:
-        content = json.loads(metadata[METADATA_KEY])
-        check_format_version(content, name)
-        known = CheckpointMetadata.model_validate(content)
+        content = json.loads(metadata[_METADATA_KEY])
+        _check_format_version(content, name)
+        known = _CheckpointMetadata.model_validate(content)
     except BadCheckpoint:
         raise
     except (ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"The metadata of {name} is invalid: {describe_first_fault(reason)}.",
+            f"The metadata of {name} is invalid: {_describe_first_fault(reason)}.",
             why="It is damaged or was edited by hand.",
         ) from None
-    return CheckpointDescription(known.config, known.labels, check_finite_preprocessing(known.preprocessing, name))
+    return CheckpointDescription(known.config, known.labels, _check_finite_preprocessing(known.preprocessing, name))
 
 
-def check_format_version(content: Any, name: str) -> None:
+def _check_format_version(content: Any, name: str) -> None:
     """Raise `BadCheckpoint` for metadata of a newer major version."""
-    version = str(content["format"]) if isinstance(content, dict) and "format" in content else FORMAT_VERSION
+    version = str(content["format"]) if isinstance(content, dict) and "format" in content else _FORMAT_VERSION
     major = version.partition(".")[0]
-    if major.isascii() and major.isdigit() and int(major[:9]) > int(FORMAT_VERSION.partition(".")[0]):
+    if major.isascii() and major.isdigit() and int(major[:9]) > int(_FORMAT_VERSION.partition(".")[0]):
         raise BadCheckpoint(
             f"{name} was written by a newer shvit-mobile, in format {version[:40]}.",
-            why=f"This version reads formats up to {FORMAT_VERSION}.",
+            why=f"This version reads formats up to {_FORMAT_VERSION}.",
             hint="Try: pip install --upgrade shvit-mobile",
         )
 
@@ -119,7 +119,7 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
     """
     place = f"The config.json of {name}"
     try:
-        content = parse_hub_config(json.loads(path.read_bytes()[:MAX_CONFIG_BYTES]))
+        content = _parse_hub_config(json.loads(path.read_bytes()[:_MAX_CONFIG_BYTES]))
         config = content.pretrained_cfg
         if config.crop_mode not in (None, "center"):
             raise BadCheckpoint(f"{place} has crop_mode {config.crop_mode!r}.", why="Only 'center' is supported.")
@@ -135,21 +135,21 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
         raise
     except (OSError, ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
-            f"{place} is invalid: {describe_first_fault(reason)}.", why="It contains the labels and the image size."
+            f"{place} is invalid: {_describe_first_fault(reason)}.", why="It contains the labels and the image size."
         ) from None
     return CheckpointDescription(
-        None, content.label_names or config.label_names, check_finite_preprocessing(preprocessing, name)
+        None, content.label_names or config.label_names, _check_finite_preprocessing(preprocessing, name)
     )
 
 
-def parse_hub_config(content: Any) -> TimmHubConfig:
+def _parse_hub_config(content: Any) -> _TimmHubConfig:
     """Parse the configuration; old files have only the inner part, with the labels under `labels`."""
     if isinstance(content, dict) and "pretrained_cfg" not in content:
         content = {"pretrained_cfg": content, "label_names": content.get("labels")}
-    return TimmHubConfig.model_validate(content)
+    return _TimmHubConfig.model_validate(content)
 
 
-def check_finite_preprocessing(preprocessing: Preprocessing, name: str) -> Preprocessing:
+def _check_finite_preprocessing(preprocessing: Preprocessing, name: str) -> Preprocessing:
     """Return `preprocessing`, or raise `BadCheckpoint` if a number is not finite, which Python's JSON allows."""
     numbers = (preprocessing.crop_ratio, *preprocessing.mean, *preprocessing.std)
     if not all(map(math.isfinite, numbers)):
@@ -190,7 +190,7 @@ def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], s
     return tuple(labels)
 
 
-def describe_first_fault(reason: Exception) -> str:
+def _describe_first_fault(reason: Exception) -> str:
     """Return the first message of an error, with its place if it has one, without a full stop."""
     if isinstance(reason, ValidationError):
         first = reason.errors()[0]

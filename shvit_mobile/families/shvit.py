@@ -91,7 +91,7 @@ class SHViT(nn.Module):
     def __init__(self, config: SHViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = build_stem(config.in_channels, config.dims[0])
+        self.patch_embed = _build_stem(config.in_channels, config.dims[0])
         self.stages = nn.Sequential(*(Stage(config, index) for index in range(len(config.dims))))
         self.head: nn.Module = NormLinear(config.dims[-1], config.classes)
         self.head_dist: nn.Module | None = NormLinear(config.dims[-1], config.classes) if config.distilled else None
@@ -205,13 +205,13 @@ class Block(nn.Module):
     def __init__(self, config: SHViTConfig, stage: int) -> None:
         super().__init__()
         dim = config.dims[stage]
-        self.conv = build_residual_depthwise(dim, config.kernel_size)
+        self.conv = _build_residual_depthwise(dim, config.kernel_size)
         self.mixer = (
             Residual(SingleHeadAttention(dim, config.qk_dims[stage], config.partial_dims[stage]))
             if config.block_types[stage] == "s"
             else nn.Identity()
         )
-        self.ffn = build_residual_feed_forward(dim, config.mlp_ratio)
+        self.ffn = _build_residual_feed_forward(dim, config.mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.ffn(self.mixer(self.conv(x)))
@@ -222,14 +222,14 @@ class Stage(nn.Module):
 
     def __init__(self, config: SHViTConfig, index: int) -> None:
         super().__init__()
-        self.downsample = build_downsampling(config, index) if index else nn.Identity()
+        self.downsample = _build_downsampling(config, index) if index else nn.Identity()
         self.blocks = nn.Sequential(*(Block(config, index) for _ in range(config.depths[index])))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(self.downsample(x))
 
 
-def build_stem(in_channels: int, dim: int) -> nn.Sequential:
+def _build_stem(in_channels: int, dim: int) -> nn.Sequential:
     """Build four 3x3 convolutions with stride 2, each doubling the channels, with ReLUs between them."""
     return nn.Sequential(
         ConvNorm(in_channels, dim // 8, 3, stride=2),
@@ -242,23 +242,23 @@ def build_stem(in_channels: int, dim: int) -> nn.Sequential:
     )
 
 
-def build_downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
+def _build_downsampling(config: SHViTConfig, stage: int) -> nn.Sequential:
     """Build the downsampling before `stage`: patch merging with a convolution and feed-forward part on either side."""
     dim, out = config.dims[stage - 1], config.dims[stage]
     return nn.Sequential(
-        build_residual_depthwise(dim, config.kernel_size),
-        build_residual_feed_forward(dim, config.mlp_ratio),
+        _build_residual_depthwise(dim, config.kernel_size),
+        _build_residual_feed_forward(dim, config.mlp_ratio),
         PatchMerging(dim, out, config.kernel_size),
-        build_residual_depthwise(out, config.kernel_size),
-        build_residual_feed_forward(out, config.mlp_ratio),
+        _build_residual_depthwise(out, config.kernel_size),
+        _build_residual_feed_forward(out, config.mlp_ratio),
     )
 
 
-def build_residual_depthwise(dim: int, kernel: int) -> Residual:
+def _build_residual_depthwise(dim: int, kernel: int) -> Residual:
     return Residual(ConvNorm(dim, dim, kernel, groups=dim, norm_weight=0.0))
 
 
-def build_residual_feed_forward(dim: int, ratio: float) -> Residual:
+def _build_residual_feed_forward(dim: int, ratio: float) -> Residual:
     return Residual(FeedForward(dim, int(dim * ratio)))
 
 

@@ -13,15 +13,15 @@ from shvit_mobile.errors import InvalidConfig, InvalidValue
 from shvit_mobile.families.shvit import VARIANTS, SHViT, SHViTConfig
 
 TensorShapes = Mapping[str, tuple[int, ...]]
-CUSTOM_VARIANT = "custom"
+_CUSTOM_VARIANT = "custom"
 
 # S4 has 17. A forged file must not make this program build a model with a million blocks.
-MAX_BLOCKS = 1000
+_MAX_BLOCKS = 1000
 
-STAGE_KEY = re.compile(r"stages\.(\d+)\.")
-BLOCK_KEY = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
-DEPTHWISE_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.conv|downsample\.[03])\.m\.c\.weight")
-MLP_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.ffn|downsample\.[14])\.m\.pw1\.c\.weight")
+_STAGE_KEY = re.compile(r"stages\.(\d+)\.")
+_BLOCK_KEY = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
+_DEPTHWISE_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.conv|downsample\.[03])\.m\.c\.weight")
+_MLP_WEIGHT_KEY = re.compile(r"stages\.\d+\.(blocks\.\d+\.ffn|downsample\.[14])\.m\.pw1\.c\.weight")
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class ConfigFit:
 def find_variant(config: SHViTConfig) -> str:
     """Return the variant of `config`, ignoring classes and heads; "custom" if there is none."""
     plain = replace(config, classes=1000, distilled=False)
-    return next((name for name, numbers in VARIANTS.items() if numbers == plain), CUSTOM_VARIANT)
+    return next((name for name, numbers in VARIANTS.items() if numbers == plain), _CUSTOM_VARIANT)
 
 
 def adapt_variant(name: str, shapes: TensorShapes) -> SHViTConfig:
     """Return the configuration of a variant with the classes and heads of a checkpoint."""
     return replace(
         VARIANTS[name],
-        classes=count_classes(shapes),
+        classes=_count_classes(shapes),
         distilled=any(name.startswith("head_dist.") for name in shapes),
     )
 
@@ -66,12 +66,13 @@ def infer_config(shapes: TensorShapes) -> SHViTConfig | None:
         The configuration; None if a necessary tensor is missing, or the shapes are contradictory.
     """
     try:
-        config = read_config_from_shapes(shapes)
+        config = _read_config_from_shapes(shapes)
     except (KeyError, IndexError, ValueError, InvalidConfig):
         return None
     named = (adapt_variant(name, shapes) for name in VARIANTS)
     return next(
-        (variant for variant in named if mask_unobservable_fields(variant) == mask_unobservable_fields(config)), config
+        (variant for variant in named if _mask_unobservable_fields(variant) == _mask_unobservable_fields(config)),
+        config,
     )
 
 
@@ -80,19 +81,19 @@ def find_contradictions(shapes: TensorShapes, declared: SHViTConfig, inferred: S
     pairs = [
         (
             field.name,
-            getattr(mask_unobservable_fields(declared), field.name),
-            getattr(mask_unobservable_fields(inferred), field.name),
+            getattr(_mask_unobservable_fields(declared), field.name),
+            getattr(_mask_unobservable_fields(inferred), field.name),
         )
         for field in fields(declared)
     ]
     return [
         f"{name} is {stated}, but the tensors have {actual}"
         for name, stated, actual in pairs
-        if stated != actual and not (name == "mlp_ratio" and matches_ratio(stated, collect_mlp_widths(shapes)))
+        if stated != actual and not (name == "mlp_ratio" and _matches_ratio(stated, _collect_mlp_widths(shapes)))
     ]
 
 
-def mask_unobservable_fields(config: SHViTConfig) -> SHViTConfig:
+def _mask_unobservable_fields(config: SHViTConfig) -> SHViTConfig:
     """Replace the fields of `config` that have no effect on the tensors by 1 and "i"."""
     attends = [kind == "s" and depth > 0 for kind, depth in zip(config.block_types, config.depths, strict=True)]
     return replace(
@@ -103,12 +104,12 @@ def mask_unobservable_fields(config: SHViTConfig) -> SHViTConfig:
     )
 
 
-def read_config_from_shapes(shapes: TensorShapes) -> SHViTConfig:
+def _read_config_from_shapes(shapes: TensorShapes) -> SHViTConfig:
     """Read the configuration from shapes, or raise an error if that fails."""
     # Stages and blocks are counted, so that a forged number in a name has no effect.
-    stages = range(len({match[1] for name in shapes if (match := STAGE_KEY.match(name))}))
-    blocks = {(int(match[1]), int(match[2])) for name in shapes if (match := BLOCK_KEY.match(name))}
-    if len(blocks) > MAX_BLOCKS:
+    stages = range(len({match[1] for name in shapes if (match := _STAGE_KEY.match(name))}))
+    blocks = {(int(match[1]), int(match[2])) for name in shapes if (match := _BLOCK_KEY.match(name))}
+    if len(blocks) > _MAX_BLOCKS:
         raise InvalidValue(f"There are {len(blocks)} blocks.")
     dims = [shapes[f"stages.{i}.downsample.3.m.c.weight" if i else "patch_embed.6.c.weight"][0] for i in stages]
     norms = [f"stages.{i}.blocks.0.mixer.m.pre_norm.weight" for i in stages]
@@ -121,20 +122,20 @@ def read_config_from_shapes(shapes: TensorShapes) -> SHViTConfig:
         qk_dims=tuple((both - own) // 2 for both, own in zip(qkv, partial, strict=True)),
         depths=tuple(sum(stage == i for stage, _ in blocks) for i in stages),
         block_types=tuple("s" if attending else "i" for attending in attends),
-        classes=count_classes(shapes),
+        classes=_count_classes(shapes),
         in_channels=shapes["patch_embed.0.c.weight"][1],
-        kernel_size=next((shape[2] for name, shape in shapes.items() if DEPTHWISE_WEIGHT_KEY.fullmatch(name)), 3),
-        mlp_ratio=find_simplest_ratio(collect_mlp_widths(shapes)),
+        kernel_size=next((shape[2] for name, shape in shapes.items() if _DEPTHWISE_WEIGHT_KEY.fullmatch(name)), 3),
+        mlp_ratio=find_simplest_ratio(_collect_mlp_widths(shapes)),
         distilled=any(name.startswith("head_dist.") for name in shapes),
     )
 
 
-def collect_mlp_widths(shapes: TensorShapes) -> list[tuple[int, int]]:
+def _collect_mlp_widths(shapes: TensorShapes) -> list[tuple[int, int]]:
     """Return (dim, hidden) of every feed-forward part."""
-    return [(shape[1], shape[0]) for name, shape in shapes.items() if MLP_WEIGHT_KEY.fullmatch(name)]
+    return [(shape[1], shape[0]) for name, shape in shapes.items() if _MLP_WEIGHT_KEY.fullmatch(name)]
 
 
-def matches_ratio(ratio: float, pairs: list[tuple[int, int]]) -> bool:
+def _matches_ratio(ratio: float, pairs: list[tuple[int, int]]) -> bool:
     """Return whether int(dim * ratio) is the hidden width in every (dim, hidden)."""
     return math.isfinite(ratio) and all(int(dim * ratio) == hidden for dim, hidden in pairs)
 
@@ -143,7 +144,7 @@ def find_simplest_ratio(pairs: list[tuple[int, int]]) -> float:
     """Return the shortest decimal that matches every (dim, hidden), or the largest quotient (2 without pairs)."""
     lowest = max((hidden / dim for dim, hidden in pairs), default=2.0)
     candidates = (math.ceil(lowest * 10**digits) / 10**digits for digits in range(9))
-    return next((ratio for ratio in candidates if matches_ratio(ratio, pairs)), lowest)
+    return next((ratio for ratio in candidates if _matches_ratio(ratio, pairs)), lowest)
 
 
 def fit_config(shapes: TensorShapes, config: SHViTConfig, rename: Callable[[str], str]) -> ConfigFit:
@@ -165,7 +166,7 @@ def find_nearest_variant(shapes: TensorShapes, rename: Callable[[str], str]) -> 
     return min(fits.items(), key=lambda item: len(item[1].misfits))
 
 
-def count_classes(shapes: TensorShapes) -> int:
+def _count_classes(shapes: TensorShapes) -> int:
     """Return the classes of the head; 1000 without a head, so that the rest can be compared."""
     return next(iter(shapes.get("head.l.weight", ())), 1000)
 

@@ -20,7 +20,7 @@ from shvit_mobile.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
-class SkippedImage:
+class _SkippedImage:
     """An image file that could not be decoded, and the reason in a sentence."""
 
     file: Path
@@ -28,7 +28,7 @@ class SkippedImage:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageBatch:
+class _ImageBatch:
     """A batch of preprocessed images.
 
     Attributes:
@@ -42,7 +42,7 @@ class ImageBatch:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
     files: tuple[Path, ...]
-    skipped: tuple[SkippedImage, ...]
+    skipped: tuple[_SkippedImage, ...]
 
 
 def iterate_batches(
@@ -52,7 +52,7 @@ def iterate_batches(
     size: int = 32,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
-) -> Iterator[ImageBatch]:
+) -> Iterator[_ImageBatch]:
     """Yield the images in order, in batches of `size`; only the last batch may be smaller.
 
     The batches do not depend on `workers`. Only a few decoded images are in memory at a time.
@@ -83,12 +83,12 @@ def _generate_batches(
     size: int,
     workers: int,
     progress: ProgressCallback | None,
-) -> Iterator[ImageBatch]:
+) -> Iterator[_ImageBatch]:
     batch = _BatchBuilder()
-    first_skipped: SkippedImage | None = None
+    first_skipped: _SkippedImage | None = None
     any_decoded = False
     for index, result in enumerate(_decode_in_order(images.files, preprocessing, workers)):
-        if isinstance(result, SkippedImage):
+        if isinstance(result, _SkippedImage):
             first_skipped = first_skipped or result
             batch.skipped.append(result)
         else:
@@ -115,21 +115,21 @@ class _BatchBuilder:
 
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
-    skipped: list[SkippedImage] = field(default_factory=list)
+    skipped: list[_SkippedImage] = field(default_factory=list)
 
-    def build(self, images: ImageSet) -> ImageBatch:
+    def build(self, images: ImageSet) -> _ImageBatch:
         labels = None if images.labels is None else np.array([images.labels[i] for i in self.indices], dtype=np.int64)
-        return ImageBatch(
+        return _ImageBatch(
             np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped)
         )
 
 
 def _decode_in_order(
     files: tuple[Path, ...], preprocessing: Preprocessing, workers: int
-) -> Iterator[NDArray[np.uint8] | SkippedImage]:
+) -> Iterator[NDArray[np.uint8] | _SkippedImage]:
     """Yield the pixels of each file or the reason to skip it; at most three files per worker are in memory."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[NDArray[np.uint8] | SkippedImage]] = deque()
+    waiting: deque[Future[NDArray[np.uint8] | _SkippedImage]] = deque()
     try:
         for file in files:
             if len(waiting) == 3 * workers:
@@ -141,11 +141,11 @@ def _decode_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | SkippedImage:
+def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | _SkippedImage:
     try:
         return preprocessing.preprocess_image(decode_image(file))
     except BadImages as reason:
-        return SkippedImage(file, reason.what)
+        return _SkippedImage(file, reason.what)
     except Exception as reason:
         # One bad image must not end a long run; a bug here fails for all images, which is an error at the end.
-        return SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")
+        return _SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")

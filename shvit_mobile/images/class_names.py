@@ -12,8 +12,8 @@ from typing import TypeVar
 from unicodedata import normalize
 
 T = TypeVar("T")
-GENERIC_LABEL = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
-WORDNET_ID = re.compile(r"n\d{8}")
+_GENERIC_LABEL = re.compile(r"class[\s_-]*\d+", re.IGNORECASE)
+_WORDNET_ID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class ClassNames:
         names = list(names)
         if any(self.find(name) for name in names):
             return False
-        generic = all(GENERIC_LABEL.fullmatch(label) for label in self.labels)
-        return generic or (len(self.labels) == 1000 and all(WORDNET_ID.fullmatch(name) for name in names))
+        generic = all(_GENERIC_LABEL.fullmatch(label) for label in self.labels)
+        return generic or (len(self.labels) == 1000 and all(_WORDNET_ID.fullmatch(name) for name in names))
 
     def describe_mismatch(self, name: str) -> str:
         """Return `name` in quotes, with the closest label."""

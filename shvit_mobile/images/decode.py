@@ -32,7 +32,7 @@ IMAGE_SUFFIXES = frozenset(
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 100_000_000
 
-TRANSPOSE_BY_ORIENTATION = {
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -146,7 +146,7 @@ def _convert_to_uint8(image: Image.Image) -> NDArray[np.uint8]:
 def _read_orientation(image: Image.Image) -> Image.Transpose | None:
     """Return the transposition that makes the image upright; None if its metadata is damaged."""
     try:
-        return TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(0x0112, 1))
+        return _TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(0x0112, 1))
     except Exception:
         return None
 

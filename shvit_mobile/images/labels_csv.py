@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from shvit_mobile.errors import BadImages
 
-FILE_HEADERS = frozenset(
+_FILE_HEADERS = frozenset(
     {"file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "path", "img"}
 )
-LABEL_HEADERS = frozenset({"label", "labels", "class", "classname", "classindex", "classid", "category", "target"})
+_LABEL_HEADERS = frozenset({"label", "labels", "class", "classname", "classindex", "classid", "category", "target"})
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
 def _find_columns(path: Path, first: list[str]) -> tuple[int, int, int]:
     """Return the columns of file and label, and the number of header rows."""
     words = [re.sub(r"[\s_-]+", "", cell.casefold()) for cell in first]
-    file = next((column for column, word in enumerate(words) if word in FILE_HEADERS), None)
-    label = next((column for column, word in enumerate(words) if word in LABEL_HEADERS), None)
+    file = next((column for column, word in enumerate(words) if word in _FILE_HEADERS), None)
+    label = next((column for column, word in enumerate(words) if word in _LABEL_HEADERS), None)
     if file is None and (label is None or "." in first[0]):
         return 0, 1, 0
     if (file is None or label is None) and len(words) == 2:

@@ -71,9 +71,9 @@ def search_recipe(
         BudgetMissed: If the budget does not hold even with all layers in float.
         BadImages, BadRecipe: As `compare` and `lower`.
     """
-    check_search_inputs(gate, images, recipe, sensitivity, deployed)
+    _check_search_inputs(gate, images, recipe, sensitivity, deployed)
     trials = SearchTrials(
-        ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift,
+        _ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift,
         tuple(name for name, _ in find_dense_convolutions(deployed.module)),
         gate,
         costs,
@@ -136,12 +136,12 @@ def evaluate_recipe(
         InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
         BadImages, BadRecipe: As `compare` and `lower`.
     """
-    row = ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift(recipe.float_layers)
+    row = _ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift(recipe.float_layers)
     return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate), row=row)
 
 
 @dataclass
-class ArtifactEvaluator:
+class _ArtifactEvaluator:
     """Lowers variants of one recipe, runs each on the same images, and keeps no artifact."""
 
     deployed: DeployForm
@@ -301,7 +301,7 @@ def build_notes(trials: SearchTrials, chosen: SearchPoint) -> Iterator[str]:
         yield f"The search ended after {trials.ran} artifacts: a cheaper recipe may hold the budget too."
 
 
-def check_search_inputs(
+def _check_search_inputs(
     gate: Gate, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm
 ) -> None:
     """Raise if the arguments of `search_recipe` do not fit together."""

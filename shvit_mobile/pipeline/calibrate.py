@@ -100,7 +100,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         ShvitError: If anything else is in the way.
     """
     steps, demo, gate = Steps(progress), config.checkpoint is None, config.gate
-    check_calibrate_config(config)
+    _check_calibrate_config(config)
     out = Path(config.out)
     recipe_path = out / RECIPE_FILE
     files = (recipe_path, get_overrides_path(recipe_path), out / SENSITIVITY_FILE, out / SEARCH_FILE)
@@ -111,7 +111,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
     chosen = images.sample(config.calibration_count, config.seed, balanced=config.balanced)
-    verification = open_verification_images(config, trained, images, chosen) if gate else None
+    verification = _open_verification_images(config, trained, images, chosen) if gate else None
     with steps.step("Folding BatchNorms and verifying each fold"):
         deployed = to_deploy_form(trained)
     settings = CalibrationSettings(config.choose_observer(len(chosen)), config.activations, config.resolve_passes())
@@ -134,7 +134,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     return CalibrateResult(result.recipe, result.overrides, result.sensitivity, result.search, recipe_path)
 
 
-def check_calibrate_config(config: CalibrateConfig) -> None:
+def _check_calibrate_config(config: CalibrateConfig) -> None:
     """Raise where the options alone decide that the calibration makes no sense."""
     parse_choice(config.cost, COST_NAMES, "cost")
     check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
@@ -159,7 +159,7 @@ def check_calibrate_config(config: CalibrateConfig) -> None:
             )
 
 
-def open_verification_images(
+def _open_verification_images(
     config: CalibrateConfig, trained: TrainedModel, images: ImageSet, chosen: ImageSet
 ) -> ImageSet:
     """Return the images that verify the budget: given ones, the demo's, or those that calibration leaves over."""
@@ -216,7 +216,7 @@ def build_recipe(
     if calibration is None:
         raise BadRecipe("Static int8 needs images to calibrate on.", why="Its ranges are measured on real images.")
     chosen = calibration.sample(options.calibration_count, options.seed, balanced=options.balanced)
-    recipe, overrides = calibrate_on(deployed, chosen, options, cache, steps)
+    recipe, overrides = _calibrate_on(deployed, chosen, options, cache, steps)
     points: list[SearchPoint] = []
     if gate and verification and not sensitivity:
         with steps.step("Checking int8 against the budget"):
@@ -225,7 +225,7 @@ def build_recipe(
             return CalibrateResult(recipe, overrides)
     elif not sensitivity:
         return CalibrateResult(recipe, overrides)
-    report = measure_layers(deployed, recipe, overrides, chosen, options, cache, steps)
+    report = _measure_layers(deployed, recipe, overrides, chosen, options, cache, steps)
     if not (gate and verification):
         return CalibrateResult(recipe, overrides, report)
     if cache is not None:
@@ -247,7 +247,7 @@ def build_recipe(
     return CalibrateResult(searched, overrides, report, search)
 
 
-def calibrate_on(
+def _calibrate_on(
     deployed: DeployForm, chosen: ImageSet, options: CalibrationOptions, cache: CalibrationCache | None, steps: Steps
 ) -> tuple[Recipe, ParameterOverrides | None]:
     """Return the recipe of static int8, continued from the cache."""
@@ -283,7 +283,7 @@ def calibrate_on(
     return found
 
 
-def measure_layers(
+def _measure_layers(
     deployed: DeployForm,
     recipe: Recipe,
     overrides: ParameterOverrides | None,

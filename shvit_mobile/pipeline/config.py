@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shvit_mobile.images.image_set import ImageSet
 
 # The percentile and mse observers cut off outliers; too few images do not tell which values are outliers.
-MIN_IMAGES_FOR_MSE = 32
+_MIN_IMAGES_FOR_MSE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class CalibrationOptions:
 
     def choose_observer(self, images: int) -> ObserverName:
         """Return `observer`, or the one that suits a number of images."""
-        return self.observer or ("mse" if images >= MIN_IMAGES_FOR_MSE else "min-max")
+        return self.observer or ("mse" if images >= _MIN_IMAGES_FOR_MSE else "min-max")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -178,7 +178,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
     steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
     with steps.step("Folding BatchNorms and verifying each fold"):
         deployed = to_deploy_form(plan.trained)
-    recipes = {precision: make_recipe(plan, deployed, precision, steps) for precision in precisions}
+    recipes = {precision: _make_recipe(plan, deployed, precision, steps) for precision in precisions}
     artifacts = []
     for target, precision in plan.jobs:
         recipe, overrides = recipes[precision]
@@ -197,7 +197,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
             )
     result = conclude(plan, artifacts, steps)
     if plan.card is not None:
-        write_card(plan.card, plan, result)
+        _write_card(plan.card, plan, result)
     return result
 
 
@@ -210,7 +210,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     steps = steps or Steps(None)
     demo = config.checkpoint is None
     jobs = config.resolve_jobs()
-    check_config(config, jobs)
+    _check_config(config, jobs)
     validation = config.resolve_validation(demo=demo)
     if config.report is not None and validation is None:
         raise MissingParameter(
@@ -219,10 +219,10 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
             parameter="validation",
         )
     check_output_folder(config.out)
-    card = check_card_options(config)
+    card = _check_card_options(config)
     check_output_file(config.report, overwrite=config.overwrite)
     calibrates = config.recipe is None and any(precision == "int8" for _, precision in jobs)
-    check_calibration_options(config, calibrates=calibrates)
+    _check_calibration_options(config, calibrates=calibrates)
     recipe = None if config.recipe is None else load_recipe(config.recipe)
     if recipe is not None:
         jobs = tuple((target, recipe[0].precision) for target, _ in jobs)
@@ -249,7 +249,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card)
 
 
-def check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]) -> None:
+def _check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]) -> None:
     """Raise where the options alone decide that the export makes no sense."""
     if not jobs:
         raise MissingParameter(
@@ -278,7 +278,7 @@ def check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]])
         )
 
 
-def check_calibration_options(config: ExportConfig, *, calibrates: bool) -> None:
+def _check_calibration_options(config: ExportConfig, *, calibrates: bool) -> None:
     """Raise `ConflictingParameters` for a calibration option that nothing follows."""
     given = [
         option.name
@@ -301,7 +301,7 @@ def check_calibration_options(config: ExportConfig, *, calibrates: bool) -> None
     )
 
 
-def check_card_options(config: ExportConfig) -> Path | None:
+def _check_card_options(config: ExportConfig) -> Path | None:
     """Return where the model card will be, once nothing is in its way; None where none is asked for."""
     if config.license is not None and not config.card:
         raise MissingParameter("`license` is given without `card`.", why="It is a field of the model card.")
@@ -314,7 +314,7 @@ def check_card_options(config: ExportConfig) -> Path | None:
     return path
 
 
-def make_recipe(
+def _make_recipe(
     plan: ExportPlan, deployed: DeployForm, precision: Precision, steps: Steps
 ) -> tuple[Recipe, ParameterOverrides | None]:
     """Return the given recipe, once it fits the model, or make one."""
@@ -368,7 +368,7 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
     )
 
 
-def write_card(path: Path, plan: ExportPlan, result: ExportResult) -> None:
+def _write_card(path: Path, plan: ExportPlan, result: ExportResult) -> None:
     """Write the model card of all artifacts beside them."""
     license = plan.config.license or ("mit" if plan.config.checkpoint is None else UNKNOWN_LICENSE)
     images = "images" if plan.validation is None else plan.validation.root.resolve().name

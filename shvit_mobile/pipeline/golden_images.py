@@ -15,10 +15,10 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.defaults import default_golden_images
 
-GOLDEN_COUNT = 4
+_GOLDEN_COUNT = 4
 # A photo of this size takes a few hundred kilobytes, so apps stay small.
-MAX_SIDE = 1024
-JPEG_QUALITY = 90
+_MAX_SIDE = 1024
+_JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def load_default_golden_images() -> tuple[GoldenSource, ...]:
     return select_golden_images(open_images(default_golden_images()))
 
 
-def select_golden_images(images: ImageSet, *, count: int = GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:
+def select_golden_images(images: ImageSet, *, count: int = _GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:
     """Sample some of `images` at random; return them sorted by name.
 
     Raises:
@@ -64,28 +64,28 @@ def load_golden_image(file: AnyPath) -> GoldenSource:
         encoded = file.read_bytes()
     except OSError as error:
         raise BadImages(f"{file} cannot be read: {error.strerror}.") from None
-    reason = explain_reencoding(encoded)
-    return GoldenSource(file.name, encode_jpeg(upright) if reason else encoded, reason)
+    reason = _explain_reencoding(encoded)
+    return GoldenSource(file.name, _encode_jpeg(upright) if reason else encoded, reason)
 
 
-def explain_reencoding(encoded: bytes) -> str:
+def _explain_reencoding(encoded: bytes) -> str:
     """Return why a picture cannot go into an app as it is; empty if it can."""
     with Image.open(io.BytesIO(encoded)) as opened:
         if opened.format != "JPEG":
             return f"it is a {opened.format}"
         if opened.mode not in ("RGB", "L"):
             return f"its color mode is {opened.mode}"
-        if max(opened.size) > MAX_SIDE:
+        if max(opened.size) > _MAX_SIDE:
             return f"it has {opened.width} x {opened.height} pixels"
         if {"exif", "xmp", "icc_profile", "photoshop"} & opened.info.keys():
             return "it has metadata"
     return ""
 
 
-def encode_jpeg(upright: Image.Image) -> bytes:
+def _encode_jpeg(upright: Image.Image) -> bytes:
     """Encode an upright RGB picture as a JPEG of at most 1024 pixels a side."""
     small = upright.copy()
-    small.thumbnail((MAX_SIDE, MAX_SIDE))
+    small.thumbnail((_MAX_SIDE, _MAX_SIDE))
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=JPEG_QUALITY)
+    small.save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()

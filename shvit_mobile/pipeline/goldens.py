@@ -21,7 +21,7 @@ from shvit_mobile.pipeline.verify import VerificationResult
 # The mean difference that is allowed, in pixel values. Another JPEG decoder may round colors differently; the apps'
 # resampling equals Pillow's to the last bit. Another filter, crop or channel order, or bicubic without antialiasing,
 # differs by 1.9 or more even on the default picture that shows it least.
-PIXEL_TOLERANCE = 1.0
+_PIXEL_TOLERANCE = 1.0
 
 
 def preprocess_golden_images(sources: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -72,7 +72,7 @@ def write_goldens(
         how=result.execution,
         engine=result.engine,
         tolerance=result.tolerance,
-        pixels_tolerance=PIXEL_TOLERANCE,
+        pixels_tolerance=_PIXEL_TOLERANCE,
         images=tuple(images),
     )
     (folder / GOLDENS_NAME).write_text(goldens.to_json(), encoding="utf-8")

@@ -10,12 +10,12 @@ from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import MissingParameter
 
 # Bytes of a weight that the target keeps in float. In int8 it takes one byte.
-FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
+_FLOAT_BYTES: dict[Target, int] = {"coreml": 2, "executorch": 4, "onnx": 4}
 
 
 def compute_byte_costs(sensitivity: SensitivityReport, target: Target) -> LayerCosts:
     """Return the bytes that the weights of each layer add to the artifact of a target."""
-    added = FLOAT_BYTES[target] - 1
+    added = _FLOAT_BYTES[target] - 1
     return LayerCosts(of="bytes", layers={row.layer: float(added * row.weights) for row in sensitivity.layers})
 
 

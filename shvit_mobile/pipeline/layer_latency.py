@@ -22,9 +22,9 @@ from shvit_mobile.runtimes.onnxruntime import make_session_options, open_session
 from shvit_mobile.targets.onnx import ONNXOptions, build
 from shvit_mobile.targets.onnx.build import IMAGES
 
-KERNEL_SUFFIX = "_kernel_time"
+_KERNEL_SUFFIX = "_kernel_time"
 # ONNX Runtime fuses a convolution with the sigmoid after it, and names the result after the sigmoid.
-FUSED_GATE = (".se.gate", ".se.fc2")
+_FUSED_GATE = (".se.gate", ".se.fc2")
 
 
 def measure_layer_latencies(
@@ -56,7 +56,7 @@ def measure_layer_latencies(
     int8_form = apply_overrides(deployed, recipe, overrides)
     with TemporaryDirectory() as folder:
         profilers = [
-            LayerProfiler(form, precision_recipe, Path(folder) / precision_recipe.precision)
+            _LayerProfiler(form, precision_recipe, Path(folder) / precision_recipe.precision)
             for form, precision_recipe in ((deployed, Recipe(precision="fp32")), (int8_form, recipe))
         ]
         for _ in range(warm_up + runs):
@@ -70,7 +70,7 @@ def measure_layer_latencies(
     )
 
 
-class LayerProfiler:
+class _LayerProfiler:
     """An ONNX artifact of a recipe, in a folder of its own, that runs with a profile of each node."""
 
     def __init__(self, deployed: DeployForm, recipe: Recipe, folder: Path) -> None:
@@ -104,7 +104,7 @@ def iterate_weighted_layers(module: nn.Module) -> Iterator[str]:
 def group_kernels_by_run(events: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Yield the kernels of each run, in the order in which they ran."""
     kernels = sorted(
-        (event for event in events if event["cat"] == "Node" and event["name"].endswith(KERNEL_SUFFIX)),
+        (event for event in events if event["cat"] == "Node" and event["name"].endswith(_KERNEL_SUFFIX)),
         key=lambda event: event["ts"],
     )
     for run in sorted((event for event in events if event["name"] == "model_run"), key=lambda event: event["ts"]):
@@ -120,7 +120,7 @@ def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) ->
     times: dict[str, float] = defaultdict(float)
     current: str | None = None
     for kernel in kernels:
-        name = kernel["name"].removesuffix(KERNEL_SUFFIX)
+        name = kernel["name"].removesuffix(_KERNEL_SUFFIX)
         if not name.startswith(kernel["args"]["op_name"]):
             current = find_layer(name, layers)
         if current is not None:
@@ -130,6 +130,6 @@ def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) ->
 
 def find_layer(node: str, layers: Sequence[str]) -> str | None:
     """Return the layer that a node, fused or not, comes from; None if it comes from no layer."""
-    node = node.replace(*FUSED_GATE)
+    node = node.replace(*_FUSED_GATE)
     matches = [layer for layer in layers if node == layer or node.startswith((f"{layer}.", f"{layer}_", f"{layer}/"))]
     return max(matches, key=len, default=None)

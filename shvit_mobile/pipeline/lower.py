@@ -95,12 +95,12 @@ def lower(
     check_overrides(recipe, overrides)
     overrides_path = get_overrides_path(get_recipe_path(final))
     files = list_artifact_files(final) if overrides is None else (*list_artifact_files(final), overrides_path)
-    written = write_atomically(*files, folders=get_artifact_folders(final), overwrite=overwrite)
+    written = write_atomically(*files, folders=_get_artifact_folders(final), overwrite=overwrite)
     with written as (path, manifest_file, recipe_file, goldens_folder, *overrides_file):
         built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
         sources = goldens or load_default_golden_images()
-        manifest = add_goldens(Artifact(path, manifest), deployed, sources, goldens_folder)
+        manifest = _add_goldens(Artifact(path, manifest), deployed, sources, goldens_folder)
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in overrides_file:
@@ -111,7 +111,7 @@ def lower(
     return Artifact(final, manifest)
 
 
-def add_goldens(artifact: Artifact, deployed: DeployForm, sources: Sequence[GoldenSource], folder: Path) -> Manifest:
+def _add_goldens(artifact: Artifact, deployed: DeployForm, sources: Sequence[GoldenSource], folder: Path) -> Manifest:
     """Verify the artifact on the ramp and the golden pictures, write its goldens, and return its manifest with them.
 
     Raises:
@@ -136,10 +136,10 @@ def plan_artifact_path(
 def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExists` if `lower` would refuse to write `path`; call it before the work begins."""
     files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)))
-    check_overwrite(*files, folders=get_artifact_folders(path), overwrite=overwrite)
+    check_overwrite(*files, folders=_get_artifact_folders(path), overwrite=overwrite)
 
 
-def get_artifact_folders(path: Path) -> Mapping[Path, str]:
+def _get_artifact_folders(path: Path) -> Mapping[Path, str]:
     """Return the folders among an artifact's files, each with the name of a file that it always contains."""
     goldens = {get_goldens_path(path): GOLDENS_NAME}
     return {path: "Manifest.json", **goldens} if path.suffix == TARGET_SUFFIXES["coreml"] else goldens

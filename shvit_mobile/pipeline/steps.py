@@ -21,10 +21,11 @@ class Steps:
 
     def __init__(self, progress: StepCallback | None) -> None:
         self._progress = progress or (lambda *_: None)
-        self._done = 0
+        self._done, self._total = 0, 0
 
     def expect(self, count: int) -> None:
-        """Report how many steps there are in all."""
+        """Report how many steps there are in all; a workflow that needs more of them reports more."""
+        self._total = count
         self._progress("", self._done, count)
 
     @contextmanager
@@ -33,3 +34,6 @@ class Steps:
         self._progress(name, 0, 0)
         yield partial(self._progress, name)
         self._done += 1
+        if self._total:
+            self._total = max(self._done, self._total)
+            self._progress("", self._done, self._total)

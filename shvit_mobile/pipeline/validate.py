@@ -33,7 +33,7 @@ from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU, is_arm64_ho
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.probes.registry import OPAQUE_TARGETS, check_probe_support
 
-ARCHITECTURES = ("arm64",)
+_ARCHITECTURES = ("arm64",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +100,12 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         ShvitError: If anything is in the way.
     """
     steps, notes, gate = Steps(progress), list[str](), config.gate
-    check_validate_config(config)
-    cpus = choose_cpus(config, notes)
+    _check_validate_config(config)
+    cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
         artifacts = [Artifact.open(path) for path in config.artifacts]
     if config.layers:
-        check_layer_support(artifacts)
+        _check_layer_support(artifacts)
     with steps.step("Loading the checkpoint"):
         trained = ModelOptions(checkpoint=config.checkpoint).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
@@ -115,9 +115,11 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     inside = (config.layers + config.ranges) * len(artifacts)
     steps.expect(3 + count_steps(artifacts, rungs, cpus) + inside)
     measured = measure(artifacts, trained, sets, steps, rungs=rungs, cpus=cpus, max_drop=config.max_drop)
-    layers = compare_all_layers(artifacts, trained, sets, config.validation_seed, steps, notes) if config.layers else []
-    ranges = measure_all_ranges(artifacts, trained, sets, steps) if config.ranges else []
-    verdict = add_range_violations(evaluate_gate(measured.rows, gate) if gate else None, ranges)
+    layers = (
+        _compare_all_layers(artifacts, trained, sets, config.validation_seed, steps, notes) if config.layers else []
+    )
+    ranges = _measure_all_ranges(artifacts, trained, sets, steps) if config.ranges else []
+    verdict = _add_range_violations(evaluate_gate(measured.rows, gate) if gate else None, ranges)
     with steps.step("Building the report"):
         report = build_drift_report(
             "validate",
@@ -144,7 +146,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     return ValidateResult(tuple(artifacts), report, measured, verdict, tuple(notes))
 
 
-def check_validate_config(config: ValidateConfig) -> None:
+def _check_validate_config(config: ValidateConfig) -> None:
     """Raise where the options alone decide that the validation makes no sense."""
     if not config.artifacts:
         raise MissingParameter("No artifacts are given.", parameter="artifacts")
@@ -159,7 +161,7 @@ def check_validate_config(config: ValidateConfig) -> None:
         )
 
 
-def choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:
+def _choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:
     """Return the CPUs to emulate: none without `arch`, and none where this machine is ARM64 itself.
 
     Raises:
@@ -174,7 +176,7 @@ def choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:
         )
     if config.arch is None:
         return []
-    parse_choice(config.arch, ARCHITECTURES, "architecture")
+    parse_choice(config.arch, _ARCHITECTURES, "architecture")
     chosen = [CPUS[parse_choice(name, CPUS, "CPU")] for name in dict.fromkeys(config.cpus or [DEFAULT_CPU])]
     if is_arm64_host():
         notes.append("This machine is ARM64 itself: nothing is emulated, and 'native' is ARM64.")
@@ -183,13 +185,13 @@ def choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:
     return chosen
 
 
-def check_layer_support(artifacts: Sequence[Artifact]) -> None:
+def _check_layer_support(artifacts: Sequence[Artifact]) -> None:
     """Raise `NotSupported` where the layers of no artifact can be compared."""
     if all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
         check_probe_support(artifacts[0])
 
 
-def compare_all_layers(
+def _compare_all_layers(
     artifacts: Sequence[Artifact],
     trained: TrainedModel,
     image_sets: Sequence[ImageSet],
@@ -209,7 +211,7 @@ def compare_all_layers(
     return reports
 
 
-def measure_all_ranges(
+def _measure_all_ranges(
     artifacts: Sequence[Artifact], trained: TrainedModel, image_sets: Sequence[ImageSet], steps: Steps
 ) -> list[RangeReport]:
     """Measure the range of every value of each artifact."""
@@ -220,7 +222,7 @@ def measure_all_ranges(
     return reports
 
 
-def add_range_violations(verdict: GateVerdict | None, reports: Sequence[RangeReport]) -> GateVerdict | None:
+def _add_range_violations(verdict: GateVerdict | None, reports: Sequence[RangeReport]) -> GateVerdict | None:
     """Return the verdict, failed as well where a value overflows or goes silent, with a caveat for each remark."""
     if not reports:
         return verdict

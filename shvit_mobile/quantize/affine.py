@@ -50,13 +50,13 @@ def choose_affine_parameters(low: float, high: float, activations: ActivationSch
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if activations == "symmetric":
-        return AffineParameters(round_scale_to_fp32(max(-low, high) / ACTIVATION_MAX), 0)
-    scale = round_scale_to_fp32((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN))
+        return AffineParameters(_round_scale_to_fp32(max(-low, high) / ACTIVATION_MAX), 0)
+    scale = _round_scale_to_fp32((high - low) / (ACTIVATION_MAX - ACTIVATION_MIN))
     zero_point = round(ACTIVATION_MIN - low / scale)
     return AffineParameters(scale, min(max(zero_point, ACTIVATION_MIN), ACTIVATION_MAX))
 
 
-def round_scale_to_fp32(scale: float) -> float:
+def _round_scale_to_fp32(scale: float) -> float:
     """Round a scale to float32, as runtimes store it: the zero point depends on the scale that is used."""
     return float(torch.tensor(max(scale, MIN_SCALE)).float())
 

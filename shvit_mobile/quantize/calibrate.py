@@ -30,7 +30,7 @@ from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 from shvit_mobile.quantize.passes import PTQPassManager, QuantState
 
 # PTQ passes get at least this many images; variants of the images make up for missing ones.
-MIN_IMAGES_WITHOUT_VARIANTS = 32
+_MIN_IMAGES_WITHOUT_VARIANTS = 32
 
 
 def calibrate_recipe(
@@ -89,7 +89,7 @@ def calibrate_recipe(
         for batch in iterate_batches(sample, deployed.trained.preprocessing, size=8, progress=progress):
             deployed.run(batch.pixels)
             used += len(batch.pixels)
-    source = describe_calibration_images(sample, used, seed)
+    source = _describe_calibration_images(sample, used, seed)
     return recipe.model_copy(update={"ranges": ranges, "calibration": source}), None
 
 
@@ -120,13 +120,13 @@ def run_ptq_passes(
         BadImages: If none of the images can be decoded.
     """
     pixels = np.concatenate([batch.pixels for batch in iterate_batches(images, deployed.trained.preprocessing, size=8)])
-    variants = max(0, MIN_IMAGES_WITHOUT_VARIANTS - len(pixels))
-    source = describe_calibration_images(images, len(pixels), seed, variants)
+    variants = max(0, _MIN_IMAGES_WITHOUT_VARIANTS - len(pixels))
+    source = _describe_calibration_images(images, len(pixels), seed, variants)
     recipe, overrides = previous or (base_recipe, None)
     before = None if previous is None else QuantState(recipe.ranges, overrides or ParameterOverrides())
     manager = PTQPassManager(
         deployed,
-        augment_images(pixels, MIN_IMAGES_WITHOUT_VARIANTS, seed),
+        augment_images(pixels, _MIN_IMAGES_WITHOUT_VARIANTS, seed),
         observer=base_recipe.observer or "min-max",
         activations=base_recipe.activations,
     )
@@ -141,7 +141,7 @@ def run_ptq_passes(
     return recipe, overrides
 
 
-def describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
+def _describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
     return CalibrationImages(
         source=images.root.name, count=used, sha256=images.compute_sha256(), seed=seed, variants=variants
     )

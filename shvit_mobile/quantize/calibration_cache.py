@@ -25,7 +25,7 @@ from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 from shvit_mobile.quantize.sensitivity import SensitivityRow
 
 # Increase it when the same settings give other results.
-CACHE_VERSION = 1
+_CACHE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CalibrationCache:
     ) -> CalibrationCache:
         """Return the cache of a model, its calibration images and settings (default of `home`: the user's cache)."""
         inputs = {
-            "edition": CACHE_VERSION,
+            "edition": _CACHE_VERSION,
             "package": version("shvit-mobile"),
             "checkpoint": deployed.trained.sha256,
             "takes": deployed.input_domain,

@@ -16,7 +16,7 @@ from shvit_mobile.deploy.equalization_groups import ChannelSlice, EqualizationGr
 from shvit_mobile.families.shvit import SHViT
 
 # How much of a channel's distance from the others is removed, as a power: half of it moves to the weights.
-BALANCE_POWER = 0.5
+_BALANCE_POWER = 0.5
 # The distance, a power of two, up to which that holds; a channel beyond it is an outlier, and loses all of the excess.
 OUTLIER_LOG2_DISTANCE = 3.0
 MAX_EXPONENT = 30
@@ -35,21 +35,21 @@ def compute_equalization_exponents(module: SHViT, magnitudes: Mapping[str, Tenso
 
 def compute_group_exponents(group: EqualizationGroup, magnitudes: Mapping[str, Tensor]) -> Tensor:
     """Compute the exponents of a group, int8, shape (channels,)."""
-    producer = select_magnitudes(group.producer, magnitudes)
+    producer = _select_magnitudes(group.producer, magnitudes)
     if group.inverse_producers:
-        other = select_magnitudes(group.inverse_producers[0], magnitudes)
-        return round_exponents(torch.where((producer > 0) & (other > 0), (other / producer).log2() / 2, 0.0))
+        other = _select_magnitudes(group.inverse_producers[0], magnitudes)
+        return _round_exponents(torch.where((producer > 0) & (other > 0), (other / producer).log2() / 2, 0.0))
     moving = producer > 0
     if not moving.any():
-        return round_exponents(torch.zeros_like(producer))
+        return _round_exponents(torch.zeros_like(producer))
     distance = torch.where(moving, (producer / producer[moving].median()).log2(), -OUTLIER_LOG2_DISTANCE)
     usual = distance.clamp(-OUTLIER_LOG2_DISTANCE, OUTLIER_LOG2_DISTANCE)
-    return round_exponents(-(BALANCE_POWER * usual + (distance - OUTLIER_LOG2_DISTANCE).clamp(min=0)))
+    return _round_exponents(-(_BALANCE_POWER * usual + (distance - OUTLIER_LOG2_DISTANCE).clamp(min=0)))
 
 
-def select_magnitudes(part: ChannelSlice, magnitudes: Mapping[str, Tensor]) -> Tensor:
+def _select_magnitudes(part: ChannelSlice, magnitudes: Mapping[str, Tensor]) -> Tensor:
     return magnitudes[part.layer][part.channels].double()
 
 
-def round_exponents(exponents: Tensor) -> Tensor:
+def _round_exponents(exponents: Tensor) -> Tensor:
     return exponents.nan_to_num(0.0).round().clamp(-MAX_EXPONENT, MAX_EXPONENT).to(torch.int8)

@@ -70,11 +70,11 @@ def fake_quantize(
             layer.weight.copy_(dequantize_weight(*quantize_weight(layer.weight, get_weight_scales(layer))))
         # The output of an int8 layer is not rounded a second time.
         if wiring.sources.get(name) not in ranges:
-            layer.register_forward_pre_hook(partial(round_input, choose_affine_parameters(*seen.input, activations)))
+            layer.register_forward_pre_hook(partial(_round_input, choose_affine_parameters(*seen.input, activations)))
         low, high = seen.output
         relu = name in wiring.relus
         output = choose_affine_parameters(0.0 if relu else low, high, activations)
-        layer.register_forward_hook(partial(round_output, output, relu))
+        layer.register_forward_hook(partial(_round_output, output, relu))
     return simulation
 
 
@@ -103,28 +103,28 @@ def find_source_layers(module: SHViT) -> dict[str, str]:
         if node.op != "call_module" or not isinstance(layers[str(node.target)], nn.Conv2d):
             continue
         source = node.args[0]
-        while is_relu(source, layers):
+        while _is_relu(source, layers):
             source = source.args[0]
         if source.op == "call_module" and isinstance(layers[str(source.target)], nn.Conv2d):
             sources[str(node.target)] = str(source.target)
     return sources
 
 
-def is_relu(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
+def _is_relu(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
     return node.target == "relu" or (node.op == "call_module" and isinstance(layers[str(node.target)], nn.ReLU))
 
 
-def round_input(parameters: AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (quantize_dequantize(inputs[0], parameters),)
+def _round_input(parameters: AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (_quantize_dequantize(inputs[0], parameters),)
 
 
-def round_output(
+def _round_output(
     parameters: AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
-    return quantize_dequantize(output.relu() if relu else output, parameters)
+    return _quantize_dequantize(output.relu() if relu else output, parameters)
 
 
-def quantize_dequantize(values: Tensor, parameters: AffineParameters) -> Tensor:
+def _quantize_dequantize(values: Tensor, parameters: AffineParameters) -> Tensor:
     """Round values to the nearest numbers that `parameters` represent."""
     steps = (values * (1 / parameters.scale)).round_().add_(parameters.zero_point)
     return steps.clamp_(ACTIVATION_MIN, ACTIVATION_MAX).sub_(parameters.zero_point).mul_(parameters.scale)

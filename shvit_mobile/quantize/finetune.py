@@ -32,11 +32,11 @@ from shvit_mobile.quantize.qat_graph import TrainingGraph, build_training_graph
 # The share of the images that is held out, at most how many; and the fewest images that are enough.
 HELD_OUT_SHARE, MAX_HELD_OUT, MIN_IMAGES = 0.2, 500, 10
 # The weight of the labels in the loss: the float model's logits hold more information, and int8 is compared with them.
-LABEL_LOSS_WEIGHT = 0.2
+_LABEL_LOSS_WEIGHT = 0.2
 # Logits are divided by it in the loss, so that unlikely classes count (Hinton et al., 2015).
-TEMPERATURE = 2.0
+_TEMPERATURE = 2.0
 # Suits a recipe that loses little; one that loses much needs ten times as much.
-LEARNING_RATE = 0.01
+_LEARNING_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FinetuneSettings:
     epochs: int = 3
     count: int = 1000
     batch: int = 16
-    learning_rate: float = LEARNING_RATE
+    learning_rate: float = _LEARNING_RATE
     flip: bool = False
     seed: int = 0
     device: str | None = None
@@ -72,13 +72,13 @@ class FinetuneSettings:
             raise InvalidValue(
                 f"`learning_rate` is {self.learning_rate:g}.",
                 why=f"It is in int8 steps per update: above 0 and at most {WEIGHT_MAX}, the whole range of a weight.",
-                hint=f"Try `learning_rate={LEARNING_RATE:g}`.",
+                hint=f"Try `learning_rate={_LEARNING_RATE:g}`.",
                 parameter="learning_rate",
             )
 
 
 @dataclass(frozen=True)
-class EpochResult:
+class _EpochResult:
     """The mean loss of an epoch, and the metrics on the held-out images after it."""
 
     loss: float
@@ -101,7 +101,7 @@ class FinetuneResult:
     recipe: Recipe
     overrides: ParameterOverrides
     before: EvalMetrics
-    epochs: tuple[EpochResult, ...]
+    epochs: tuple[_EpochResult, ...]
     best: int
     skipped: int
 
@@ -140,13 +140,13 @@ def finetune_recipe(
         NotSupported: If the device is not available.
     """
     settings = settings or FinetuneSettings()
-    check_recipe(deployed, recipe)
-    check_images(deployed, images)
+    _check_recipe(deployed, recipe)
+    _check_images(deployed, images)
     sample = images.sample(settings.count, settings.seed)
-    return FinetuneTrainer(deployed, recipe, overrides, sample, settings, progress).train()
+    return _FinetuneTrainer(deployed, recipe, overrides, sample, settings, progress).train()
 
 
-class FinetuneTrainer:
+class _FinetuneTrainer:
     """A fine-tuning in progress."""
 
     def __init__(
@@ -160,9 +160,9 @@ class FinetuneTrainer:
     ) -> None:
         self.deployed, self.recipe, self.settings, self.progress = deployed, recipe, settings, progress
         self.train_images, self.held_out_images = split_held_out(images)
-        self.device = select_device(settings.device)
+        self.device = _select_device(settings.device)
         self.student: TrainingGraph = build_training_graph(deployed, recipe, overrides, self.device)
-        self.teacher = copy_to_device(deployed.module, self.device)
+        self.teacher = _copy_to_device(deployed.module, self.device)
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.train_images) // settings.batch)
         self.update = 0
@@ -171,12 +171,12 @@ class FinetuneTrainer:
     def train(self) -> FinetuneResult:
         """Train all epochs."""
         before = self.evaluate("Measuring the recipe as it is")
-        epochs: list[EpochResult] = []
+        epochs: list[_EpochResult] = []
         best, kept = 0, ParameterOverrides()
         for number in range(self.settings.epochs):
             name = f"Epoch {number + 1} of {self.settings.epochs}"
             loss = self.train_epoch(number, name)
-            epochs.append(EpochResult(loss, self.evaluate(f"{name}, measured")))
+            epochs.append(_EpochResult(loss, self.evaluate(f"{name}, measured")))
             if number == 0 or epochs[number].metrics.is_better_than(epochs[best].metrics):
                 best, kept = number, self.student.export_overrides()
         finetuning = FineTuning(
@@ -215,7 +215,7 @@ class FinetuneTrainer:
         rate = self.settings.learning_rate * (1 + cos(pi * self.update / self.updates)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = compute_loss(self.student.module(pixels), expected, labels)
+        loss = _compute_loss(self.student.module(pixels), expected, labels)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -241,11 +241,11 @@ class FinetuneTrainer:
             yield self.deployed.prepare(batch.pixels).to(self.device), torch.from_numpy(batch.labels).to(self.device)
 
 
-def compute_loss(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:
+def _compute_loss(logits: Tensor, expected: Tensor, labels: Tensor) -> Tensor:
     """Compute the training loss: the divergence from the float model's logits, and the cross-entropy of the labels."""
-    soft = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(expected / TEMPERATURE, 1)
-    distance = F.kl_div(*soft, reduction="batchmean", log_target=True) * TEMPERATURE**2
-    return (1 - LABEL_LOSS_WEIGHT) * distance + LABEL_LOSS_WEIGHT * F.cross_entropy(logits, labels)
+    soft = F.log_softmax(logits / _TEMPERATURE, 1), F.log_softmax(expected / _TEMPERATURE, 1)
+    distance = F.kl_div(*soft, reduction="batchmean", log_target=True) * _TEMPERATURE**2
+    return (1 - _LABEL_LOSS_WEIGHT) * distance + _LABEL_LOSS_WEIGHT * F.cross_entropy(logits, labels)
 
 
 def compute_metrics(actual: Tensor, expected: Tensor, labels: Tensor) -> EvalMetrics:
@@ -266,7 +266,7 @@ def split_held_out(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     return images.select(range(held, len(images))), images.select(range(held))
 
 
-def check_recipe(deployed: DeployForm, recipe: Recipe) -> None:
+def _check_recipe(deployed: DeployForm, recipe: Recipe) -> None:
     """Raise `BadRecipe` if there is nothing to train."""
     if recipe.precision != "int8":
         raise BadRecipe(
@@ -279,7 +279,7 @@ def check_recipe(deployed: DeployForm, recipe: Recipe) -> None:
         raise BadRecipe("The recipe keeps every layer in float.", why="Fine-tuning trains int8 layers.")
 
 
-def check_images(deployed: DeployForm, images: ImageSet) -> None:
+def _check_images(deployed: DeployForm, images: ImageSet) -> None:
     """Raise `BadImages` if the images cannot be trained on."""
     if images.labels is None:
         raise BadImages(
@@ -300,7 +300,7 @@ def check_images(deployed: DeployForm, images: ImageSet) -> None:
         )
 
 
-def select_device(name: str | None) -> torch.device:
+def _select_device(name: str | None) -> torch.device:
     """Return the device of that name (default: a GPU if there is one, or the CPU).
 
     Raises:
@@ -315,6 +315,6 @@ def select_device(name: str | None) -> torch.device:
     return device
 
 
-def copy_to_device(module: nn.Module, device: torch.device) -> nn.Module:
+def _copy_to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy of a module on a device; on the CPU, the module itself."""
     return module if device.type == "cpu" else deepcopy(module).to(device)

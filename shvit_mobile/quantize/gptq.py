@@ -13,7 +13,7 @@ from torch import Tensor
 from shvit_mobile.quantize.affine import WEIGHT_MAX
 
 # Added to the diagonal, relative to its mean: inputs that were almost constant must not compensate for others.
-DAMPING = 0.01
+_DAMPING = 0.01
 # Columns whose errors are collected before they are applied to the rest.
 BLOCK = 64
 
@@ -35,7 +35,7 @@ def round_with_gptq(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
         raise ValueError(f"moments are {tuple(moments.shape)} for {count} columns")
     order = moments.diagonal().argsort(descending=True, stable=True)
     free = free[:, order]
-    factor = compute_inverse_factor(moments.double()[order][:, order])
+    factor = _compute_inverse_factor(moments.double()[order][:, order])
     chosen = torch.empty_like(free)
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
@@ -51,9 +51,9 @@ def round_with_gptq(weight: Tensor, scales: Tensor, moments: Tensor) -> Tensor:
     return integers.reshape(weight.shape).to(torch.int8)
 
 
-def compute_inverse_factor(moments: Tensor) -> Tensor:
+def _compute_inverse_factor(moments: Tensor) -> Tensor:
     """Compute the upper Cholesky factor of the inverse of the damped moments, float64."""
     mean = moments.diagonal().mean()
-    damping = torch.where(mean > 0, DAMPING * mean, 1.0)
+    damping = torch.where(mean > 0, _DAMPING * mean, 1.0)
     damped = moments + damping * torch.eye(len(moments), dtype=moments.dtype)
     return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)

@@ -17,14 +17,14 @@ from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_
 ObservedRange = tuple[float, float]
 # Bins on each side of zero. At least half of them are below the largest magnitude: four or more per int8 step.
 BINS = 4096
-MIN_REACH = 2.0**-32
+_MIN_REACH = 2.0**-32
 # The share of all values that may be cut off at each end.
 PERCENTILE_TAIL = 5e-5
 # The smallest share of the full range that is tried for each end, and how many shares are tried.
 MIN_RANGE_SHARE, RANGE_CANDIDATES = 0.2, 81
 
 
-class Observer(Protocol):
+class _Observer(Protocol):
     """An observer of an activation."""
 
     def update(self, values: Tensor) -> None:
@@ -34,17 +34,17 @@ class Observer(Protocol):
         """Return (low, high) of all observed values."""
 
 
-def create_observer(name: ObserverName, activations: ActivationScheme = "affine") -> Observer:
+def create_observer(name: ObserverName, activations: ActivationScheme = "affine") -> _Observer:
     """Create an observer by name, whose range is used with `activations`."""
-    factories: dict[ObserverName, Callable[[], Observer]] = {
-        "min-max": MinMaxObserver,
-        "percentile": PercentileObserver,
-        "mse": lambda: MSEObserver(activations),
+    factories: dict[ObserverName, Callable[[], _Observer]] = {
+        "min-max": _MinMaxObserver,
+        "percentile": _PercentileObserver,
+        "mse": lambda: _MSEObserver(activations),
     }
     return factories[name]()
 
 
-class MinMaxObserver:
+class _MinMaxObserver:
     """The range from the smallest to the largest value."""
 
     def __init__(self) -> None:
@@ -69,8 +69,8 @@ class Histogram:
 
     def __init__(self) -> None:
         self.counts = torch.zeros(2 * BINS, dtype=torch.float64)
-        self.reach = MIN_REACH
-        self.extent = MinMaxObserver()
+        self.reach = _MIN_REACH
+        self.extent = _MinMaxObserver()
 
     def update(self, values: Tensor) -> None:
         self.extent.update(values)
@@ -92,7 +92,7 @@ class Histogram:
         return torch.arange(-BINS, BINS + 1, dtype=torch.float64) * (self.reach / BINS)
 
 
-class PercentileObserver:
+class _PercentileObserver:
     """The range without a share of `PERCENTILE_TAIL` of the values at each end, to the precision of a bin."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class PercentileObserver:
         return max(smallest, float(edges[first])), min(largest, float(edges[last + 1]))
 
 
-class MSEObserver:
+class _MSEObserver:
     """The range at which int8 has the least mean squared error, searched one end at a time."""
 
     def __init__(self, activations: ActivationScheme) -> None:

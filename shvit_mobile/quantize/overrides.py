@@ -33,7 +33,7 @@ from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_d
 
 # The prefixes of the tensors' names in a file; an equalization group or a layer of the deploy form follows.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
-RECALIBRATE_HINT = "Calibrate again."
+_RECALIBRATE_HINT = "Calibrate again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +81,18 @@ class ParameterOverrides:
             raise BadRecipe(
                 f"The recipe's parameter overrides are missing: there is no {path}.",
                 why="The recipe was calibrated together with changed weights, which are in a file beside it.",
-                hint=f"Copy that file here. Or: {RECALIBRATE_HINT}",
+                hint=f"Copy that file here. Or: {_RECALIBRATE_HINT}",
             ) from None
         if sha256(data).hexdigest() != expected:
             raise BadRecipe(
                 f"{path} is not the file that its recipe describes.",
                 why="Its SHA-256 differs: it was changed or damaged, or belongs to another recipe.",
-                hint=RECALIBRATE_HINT,
+                hint=_RECALIBRATE_HINT,
             )
         try:
             return cls.from_tensors(load(data))
         except (SafetensorError, ValueError) as reason:
-            raise BadRecipe(f"{path} holds no parameter overrides: {reason}.", hint=RECALIBRATE_HINT) from None
+            raise BadRecipe(f"{path} holds no parameter overrides: {reason}.", hint=_RECALIBRATE_HINT) from None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ParameterOverrides:
@@ -207,7 +207,7 @@ def apply_equalization(deployed: DeployForm, recipe: Recipe, overrides: Paramete
     check_overrides(recipe, overrides)
     if overrides is None or not overrides.exponents:
         return deployed
-    return replace(deployed, module=apply_checked(scale_channels, deployed.module, overrides.exponents))
+    return replace(deployed, module=_apply_checked(scale_channels, deployed.module, overrides.exponents))
 
 
 @torch.no_grad()
@@ -225,7 +225,7 @@ def apply_overrides(deployed: DeployForm, recipe: Recipe, overrides: ParameterOv
         return deployed
     module = apply_equalization(deployed, recipe, overrides).module
     layers = select_int8_layers(deployed, recipe)
-    return replace(deployed, module=apply_checked(override_parameters, module, overrides, layers))
+    return replace(deployed, module=_apply_checked(override_parameters, module, overrides, layers))
 
 
 def override_parameters(module: SHViT, overrides: ParameterOverrides, layers: Iterable[str]) -> SHViT:
@@ -251,7 +251,7 @@ def override_parameters(module: SHViT, overrides: ParameterOverrides, layers: It
     return changed
 
 
-def apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
+def _apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
     """Call `change` and turn its errors into `BadRecipe`: missing tensors, or tensors of other shapes."""
     try:
         return change(*arguments)
@@ -259,5 +259,5 @@ def apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
         raise BadRecipe(
             f"The recipe's parameter overrides do not fit the model: {reason}.",
             why="Overrides belong to the checkpoint they were calibrated for.",
-            hint=RECALIBRATE_HINT,
+            hint=_RECALIBRATE_HINT,
         ) from None

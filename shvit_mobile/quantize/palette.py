@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ITERATIONS = 200
+_MAX_ITERATIONS = 200
 
 
 def palettize(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -30,13 +30,13 @@ def palettize(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np
     if len(distinct) <= size:
         centers = np.pad(distinct, (0, size - len(distinct)), mode="edge")
     else:
-        centers = cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
+        centers = _cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
     # Rounding to the weight's dtype has moved the entries, so values are assigned again.
-    indices = assign_to_centers(distinct.astype(np.float64), centers.astype(np.float64))
+    indices = _assign_to_centers(distinct.astype(np.float64), centers.astype(np.float64))
     return centers, indices.astype(np.uint8)[inverse.reshape(-1)]
 
 
-def cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Compute the centers of intervals, each the mean of its values, by Lloyd's iteration (1957).
 
     Args:
@@ -46,8 +46,8 @@ def cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], siz
     """
     total = np.concatenate([[0.0], np.cumsum(values * counts)])
     number = np.concatenate([[0.0], np.cumsum(counts)])
-    centers, before = initialize_centers(values, counts, size), None
-    for _ in range(MAX_ITERATIONS):
+    centers, before = _initialize_centers(values, counts, size), None
+    for _ in range(_MAX_ITERATIONS):
         cuts = np.searchsorted(values, (centers[1:] + centers[:-1]) / 2)
         if before is not None and np.array_equal(cuts, before):
             break
@@ -59,7 +59,7 @@ def cluster_values(values: NDArray[np.float64], counts: NDArray[np.float64], siz
     return centers
 
 
-def initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Compute initial centers, as dense as the cube root of the values' density, which is optimal for many centers.
 
     (Panter and Dite, 1951, "Quantization distortion in pulse-count modulation with nonuniform spacing of levels".)
@@ -69,6 +69,6 @@ def initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64],
     return np.interp((np.arange(size) + 0.5) / size * share[-1], share, values)
 
 
-def assign_to_centers(values: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.intp]:
+def _assign_to_centers(values: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the index of the nearest of ascending centers for each value."""
     return np.searchsorted((centers[1:] + centers[:-1]) / 2, values)

@@ -36,16 +36,16 @@ from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 
 # The most positions of a batch that a layer's moments are computed from: more of them add nothing.
-MAX_POSITIONS = 16_384
+_MAX_POSITIONS = 16_384
 # The most images that are held out, and the fewest of which any are.
 MAX_HELD_OUT, MIN_IMAGES_TO_SPLIT = 64, 8
 # What a pass has to gain, in dB: less may be chance.
 MIN_GAIN_DB = 0.05
-BATCH = 16
+_BATCH = 16
 # Passes that change which integers weights become.
-WEIGHT_PASSES: tuple[PTQPassName, ...] = ("clip", "round", "bias")
+_WEIGHT_PASSES: tuple[PTQPassName, ...] = ("clip", "round", "bias")
 # Scales that are tried, relative to the one that holds the channel's largest weight.
-CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+_CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class QuantState:
 
 
 @dataclass(frozen=True, eq=False)
-class InputMoments:
+class _InputMoments:
     """The moments of a layer's input x over calibration images, x being what one output value is computed from.
 
     Attributes:
@@ -89,11 +89,11 @@ class PTQPassManager:
     ) -> None:
         self.deployed, self.observer, self.activations = deployed, observer, activations
         fit_pixels, held_out_pixels = split_calibration_pixels(pixels)
-        self.fit_images = InputBatches(deployed, fit_pixels)
-        self.held_out_images = InputBatches(deployed, held_out_pixels)
-        self.reference_logits = compute_logits(deployed.module, self.held_out_images)
+        self.fit_images = _InputBatches(deployed, fit_pixels)
+        self.held_out_images = _InputBatches(deployed, held_out_pixels)
+        self.reference_logits = _compute_logits(deployed.module, self.held_out_images)
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module))
-        self.moments_cache: tuple[str, dict[str, InputMoments]] | None = None
+        self.moments_cache: tuple[str, dict[str, _InputMoments]] | None = None
         self.passes: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
             "whole-pixels": self.make_input_exact,
             "equalise": self.equalize,
@@ -110,7 +110,7 @@ class PTQPassManager:
         """Compute the SQNR of the logits on the images held out, in dB; if not `weights`, with float weights."""
         form, ranges = self.build_quantized_form(state), dict(state.ranges)
         simulation = fake_quantize(form, ranges, self.activations, weights=weights)
-        return sqnr(self.reference_logits.numpy(), compute_logits(simulation, self.held_out_images).numpy())
+        return sqnr(self.reference_logits.numpy(), _compute_logits(simulation, self.held_out_images).numpy())
 
     def run_passes(
         self, steps: Sequence[PTQPassName], state: QuantState | None = None, gains: Sequence[PTQPassGain] = ()
@@ -127,7 +127,7 @@ class PTQPassManager:
         levels = {weights: self.evaluate(state, weights=weights) for weights in (False, True)}
         for step in steps[len(gains) :]:
             # The rounding of weights is chosen later, so passes that change activations are evaluated without it.
-            weights = step in WEIGHT_PASSES
+            weights = step in _WEIGHT_PASSES
             changed, before = self.passes[step](state), levels[weights]
             after = before if changed is state else self.evaluate(changed, weights=weights)
             kept = after > before + MIN_GAIN_DB
@@ -154,7 +154,7 @@ class PTQPassManager:
         """Measure the ranges of `layers` (default: all)."""
         ranges: dict[str, ActivationRange] = {}
         with observe_ranges(module, ranges, self.observer, self.activations, layers=layers):
-            compute_logits(module, self.fit_images)
+            _compute_logits(module, self.fit_images)
         return ranges
 
     def make_input_exact(self, state: QuantState) -> QuantState:
@@ -211,7 +211,7 @@ class PTQPassManager:
         before, after = self.scale_channels(state), scale_channels(self.deployed.module, overrides.exponents)
         return {
             name: bias
-            * compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
+            * _compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
             for name, bias in state.overrides.biases.items()
         }
 
@@ -220,7 +220,7 @@ class PTQPassManager:
         module, scales, integers = self.build_unrounded_form(state), {}, {}
         for name, inputs in self.collect_input_moments(state).items():
             weight = get_convolution(module, name).weight
-            scales[name] = search_clipped_scales(weight, inputs.moments.diagonal())
+            scales[name] = _search_clipped_scales(weight, inputs.moments.diagonal())
             integers[name] = quantize_weight(weight, scales[name])[0]
         return replace(state, overrides=replace(state.overrides, scales=scales, integers=integers))
 
@@ -245,11 +245,11 @@ class PTQPassManager:
             biases[name] = (get_bias(layer).double() - error.flatten(1).double() @ inputs.mean).float()
         return replace(state, overrides=replace(state.overrides, biases=biases))
 
-    def collect_input_moments(self, state: QuantState) -> dict[str, InputMoments]:
+    def collect_input_moments(self, state: QuantState) -> dict[str, _InputMoments]:
         """Measure the input moments of each layer in float, once for all passes that only change the rounding."""
         key = replace(state.overrides, integers={}, scales={}, biases={}).sha256
         if self.moments_cache is None or self.moments_cache[0] != key:
-            self.moments_cache = key, measure_input_moments(self.build_unrounded_form(state), self.fit_images)
+            self.moments_cache = key, _measure_input_moments(self.build_unrounded_form(state), self.fit_images)
         return self.moments_cache[1]
 
 
@@ -262,19 +262,19 @@ def split_calibration_pixels(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint
 
 
 @dataclass(frozen=True, eq=False)
-class InputBatches:
+class _InputBatches:
     """The input of a deploy form in batches: float32, shape (batch, 3, height, width)."""
 
     deployed: DeployForm
     pixels: NDArray[np.uint8]
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.pixels), BATCH):
-            yield self.deployed.prepare(self.pixels[start : start + BATCH])
+        for start in range(0, len(self.pixels), _BATCH):
+            yield self.deployed.prepare(self.pixels[start : start + _BATCH])
 
 
 @torch.inference_mode()
-def compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
+def _compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Compute logits, shape (images, classes)."""
     return torch.cat([module(batch) for batch in images])
 
@@ -290,28 +290,28 @@ def measure_output_magnitudes(module: SHViT, images: Iterable[Tensor]) -> dict[s
 
     convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     with hook_layers(convolutions, update_magnitudes):
-        compute_logits(module, images)
+        _compute_logits(module, images)
     return magnitudes
 
 
-def measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str, InputMoments]:
+def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str, _InputMoments]:
     """Measure the input moments of each dense convolution."""
     moments: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 
     def add_moments(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        rows = unfold_input(layer, inputs[0])  # type: ignore[arg-type]
+        rows = _unfold_input(layer, inputs[0])  # type: ignore[arg-type]
         moments[name] = moments.get(name, 0) + (rows.T @ rows).double()
         sums[name] = sums.get(name, 0) + rows.sum(0).double()
         counts[name] = counts.get(name, 0) + len(rows)
 
     with hook_layers(find_dense_convolutions(module), add_moments):
-        compute_logits(module, images)
-    return {name: InputMoments(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
+        _compute_logits(module, images)
+    return {name: _InputMoments(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
 
 
-def unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
+def _unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     """Return the rows that a convolution multiplies by its weights, shape (positions, elements of a weight row)."""
     if layer.kernel_size == (1, 1):
         rows = inputs.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -320,10 +320,10 @@ def unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
             raise TypeError("a convolution of the deploy form does not pad by name")
         columns = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
         rows = columns.transpose(1, 2).flatten(0, 1)
-    return rows[:: max(1, len(rows) // MAX_POSITIONS)]
+    return rows[:: max(1, len(rows) // _MAX_POSITIONS)]
 
 
-def search_clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
+def _search_clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
     """Return the scale of each output channel that minimizes the sum of squared weight errors times `energy`.
 
     Args:
@@ -331,12 +331,12 @@ def search_clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
         energy: E x^2 of the input of each weight, shape (n,).
     """
     rows, usual = weight.detach().flatten(1).double(), compute_channel_scales(weight)
-    scales = torch.stack([(usual * share).float() for share in CLIP_RATIOS])
+    scales = torch.stack([(usual * share).float() for share in _CLIP_RATIOS])
     steps = scales.double()[:, :, None]
     errors = ((rows / steps).round().clamp(-WEIGHT_MAX, WEIGHT_MAX) * steps - rows).square() @ energy
     return scales.gather(0, errors.argmin(0)[None])[0]
 
 
-def compute_bias_ratio(after: Tensor, before: Tensor) -> Tensor:
+def _compute_bias_ratio(after: Tensor, before: Tensor) -> Tensor:
     """Return the factor between two biases; 1 if there is no bias."""
     return torch.where(before != 0, after / before, 1.0)

@@ -37,7 +37,7 @@ with silence_libraries():
     )
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-ATEN = torch.ops.aten
+_ATEN = torch.ops.aten
 
 
 def build_quantized_graph(
@@ -64,7 +64,7 @@ def build_quantized_graph(
     """
     form = module or deployed.module
     quantizer = RecipeQuantizer(
-        select_int8_layers(deployed, recipe), recipe, find_equalized_heads(form), collect_weight_scales(form)
+        select_int8_layers(deployed, recipe), recipe, _find_equalized_heads(form), _collect_weight_scales(form)
     )
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
@@ -86,47 +86,47 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
             name = find_layer_name(node)
-            if node.target in (ATEN.conv2d.default, ATEN.convolution.default) and name in self.layers:
+            if node.target in (_ATEN.conv2d.default, _ATEN.convolution.default) and name in self.layers:
                 weight = self.create_weight_qspec(name)
                 if name in self.ranges:
-                    annotate_static(node, self.ranges[name], self.activations, weight)
+                    _annotate_static(node, self.ranges[name], self.activations, weight)
                 else:
-                    annotate_dynamic(node, weight)
-            elif node.target == ATEN.linear.default and name in self.heads:
-                annotate_dynamic(node, WEIGHT_QSPEC)
+                    _annotate_dynamic(node, weight)
+            elif node.target == _ATEN.linear.default and name in self.heads:
+                _annotate_dynamic(node, _WEIGHT_QSPEC)
         return model
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
         """Return how a layer's weight is rounded."""
-        return create_weight_qspec(self.scales[layer]) if layer in self.scales else WEIGHT_QSPEC
+        return create_weight_qspec(self.scales[layer]) if layer in self.scales else _WEIGHT_QSPEC
 
     def validate(self, model: fx.GraphModule) -> None:
         """Do nothing: all annotations come from this class."""
 
 
-def find_equalized_heads(form: nn.Module) -> set[str]:
+def _find_equalized_heads(form: nn.Module) -> set[str]:
     """Return the names of the linear layers of equalized heads."""
     return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
 
 
-def collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:
+def _collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:
     """Return, by layer, the scales that layers hold for their weights."""
     carried = {name: get_weight_scales(layer) for name, layer in form.named_modules()}
     return {name: scales for name, scales in carried.items() if scales is not None}
 
 
-def annotate_static(
+def _annotate_static(
     node: fx.Node, activation_range: ActivationRange, activations: ActivationScheme, weight_qspec: QuantizationSpec
 ) -> None:
     image, weight = node.args[0], node.args[1]
     last, low = node, activation_range.output[0]
     followers = list(node.users)
-    if len(followers) == 1 and followers[0].target in (ATEN.relu.default, ATEN.relu_.default):
+    if len(followers) == 1 and followers[0].target in (_ATEN.relu.default, _ATEN.relu_.default):
         last, low = followers[0], 0.0
-    output = create_activation_qspec(low, activation_range.output[1], activations)
+    output = _create_activation_qspec(low, activation_range.output[1], activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
         input_qspec_map={
-            image: find_producer_qspec(image) or create_activation_qspec(*activation_range.input, activations),
+            image: _find_producer_qspec(image) or _create_activation_qspec(*activation_range.input, activations),
             weight: weight_qspec,
         },
         output_qspec=output if last is node else None,
@@ -136,19 +136,19 @@ def annotate_static(
         last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
 
 
-def find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:
+def _find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:
     """Return the parameters with which a value was quantized as an output: it is not rounded a second time."""
     annotation = value.meta.get(Q_ANNOTATION_KEY)
     return annotation.output_qspec if annotation else None
 
 
-def annotate_dynamic(node: fx.Node, weight_qspec: QuantizationSpec) -> None:
+def _annotate_dynamic(node: fx.Node, weight_qspec: QuantizationSpec) -> None:
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-        input_qspec_map={node.args[0]: DYNAMIC_ACTIVATION_QSPEC, node.args[1]: weight_qspec}, _annotated=True
+        input_qspec_map={node.args[0]: _DYNAMIC_ACTIVATION_QSPEC, node.args[1]: weight_qspec}, _annotated=True
     )
 
 
-def create_activation_qspec(low: float, high: float, activations: ActivationScheme) -> FixedQParamsQuantizationSpec:
+def _create_activation_qspec(low: float, high: float, activations: ActivationScheme) -> FixedQParamsQuantizationSpec:
     parameters = choose_affine_parameters(low, high, activations)
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8,
@@ -172,11 +172,11 @@ class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
 
 
 def create_weight_qspec(scales: Tensor) -> QuantizationSpec:
-    """Return `WEIGHT_QSPEC` with fixed scales, float32, shape (out channels,)."""
-    return replace(WEIGHT_QSPEC, observer_or_fake_quant_ctr=FixedScalesObserver.with_args(scales=scales))
+    """Return `_WEIGHT_QSPEC` with fixed scales, float32, shape (out channels,)."""
+    return replace(_WEIGHT_QSPEC, observer_or_fake_quant_ctr=FixedScalesObserver.with_args(scales=scales))
 
 
-WEIGHT_QSPEC = QuantizationSpec(
+_WEIGHT_QSPEC = QuantizationSpec(
     dtype=torch.int8,
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
     quant_min=-WEIGHT_MAX,
@@ -186,7 +186,7 @@ WEIGHT_QSPEC = QuantizationSpec(
 )
 
 
-DYNAMIC_ACTIVATION_QSPEC = QuantizationSpec(
+_DYNAMIC_ACTIVATION_QSPEC = QuantizationSpec(
     dtype=torch.int8,
     observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=MIN_SCALE),
     quant_min=ACTIVATION_MIN,

@@ -53,7 +53,7 @@ class TrainingGraph:
         """Return the integers, scales and biases that the graph now computes with."""
         integers, biases = {}, {}
         for name, scales in self.scales.items():
-            integers[name] = round_like_fake_quant(self.compute_parameter(name, "weight"), scales).cpu()
+            integers[name] = _round_like_fake_quant(self.compute_parameter(name, "weight"), scales).cpu()
             biases[name] = self.compute_parameter(name, "bias").cpu()
         return replace(
             self.base_overrides,
@@ -69,7 +69,7 @@ class TrainingGraph:
         return steps * self.module.get_buffer(f"{place}.0.scale")
 
 
-class Int8StepParametrization(nn.Module):
+class _Int8StepParametrization(nn.Module):
     """A parameter that is trained in int8 steps, as a multiple of `scale`.
 
     After folding, some channels and layers are thousands of times larger than others. In steps they are alike, so that
@@ -89,7 +89,7 @@ class Int8StepParametrization(nn.Module):
         return values / self.scale
 
 
-class TrainingQuantizer(RecipeQuantizer):
+class _TrainingQuantizer(RecipeQuantizer):
     """A quantizer that keeps weights rounded in training; torchao does so for activations."""
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
@@ -128,15 +128,15 @@ def build_training_graph(
         scales[name] = (compute_channel_scales(layer.weight) if carried is None else carried).clone()
         step = choose_affine_parameters(*seen.output, recipe.activations).scale
         layer.requires_grad_(True)
-        register_parametrization(layer, "weight", Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
+        register_parametrization(layer, "weight", _Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
         bias_steps = torch.full_like(get_bias(layer).detach(), step)
-        register_parametrization(layer, "bias", Int8StepParametrization(bias_steps))
-    quantizer = TrainingQuantizer(set(ranges), recipe, set(), scales)
-    graph = insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size)
+        register_parametrization(layer, "bias", _Int8StepParametrization(bias_steps))
+    quantizer = _TrainingQuantizer(set(ranges), recipe, set(), scales)
+    graph = _insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size)
     return TrainingGraph(graph, scales, overrides or ParameterOverrides())
 
 
-def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
+def _insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequence[int]) -> fx.GraphModule:
     """Convert the form to torchao's graph, with a fake-quant module at each annotation, for any batch."""
     # A batch of one would become a constant of the graph.
     example = next(form.parameters()).new_zeros(2, 3, *size)
@@ -150,7 +150,7 @@ def insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequenc
     return graph
 
 
-def round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
+def _round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
     """Round a weight to integers, int8, with torchao's own operator, so that ties are rounded the same way."""
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     values = torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)

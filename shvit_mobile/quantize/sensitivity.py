@@ -29,7 +29,7 @@ from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_d
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
 
 # Images in a batch: few enough for a processor's cache, and always the same number, so that results are reproducible.
-BATCH = 8
+_BATCH = 8
 
 SensitivityRow = LayerSensitivity | BlockSensitivity
 
@@ -60,7 +60,7 @@ def measure_sensitivity(
         BadRecipe: If the recipe has another precision or belongs to another model.
         BadImages: If there are no images.
     """
-    trials, rows = SensitivityTrials(deployed, recipe, overrides, images), dict(known_rows or {})
+    trials, rows = _SensitivityTrials(deployed, recipe, overrides, images), dict(known_rows or {})
     for done, name in enumerate(trials.names):
         if progress is not None:
             progress(done, len(trials.names))
@@ -82,14 +82,14 @@ def measure_sensitivity(
 
 
 @dataclass(frozen=True)
-class LogitDistance:
+class _LogitDistance:
     """The distance of logits from the float model's: SQNR in dB, and mean KL divergence in nats."""
 
     db: float
     kl: float
 
 
-class ActivationStream:
+class _ActivationStream:
     """The values of all images, which pass through the units of a module."""
 
     def __init__(self, module: SHViT, images: Sequence[Tensor]) -> None:
@@ -105,7 +105,7 @@ class ActivationStream:
         return self.values
 
 
-class SensitivityTrials:
+class _SensitivityTrials:
     """The trials of a sensitivity measurement.
 
     The values of all images are held in memory, in float and in int8: at most, after the stem's first layer, twice
@@ -127,25 +127,25 @@ class SensitivityTrials:
         self.deployed, self.recipe, self.overrides = deployed, recipe, overrides
         chosen = select_int8_ranges(deployed, recipe)
         self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
-        self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=get_block_name)}
+        self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=_get_block_name)}
         self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.find_first_unit(self.get_layers(name)))
         self.wiring = LayerConnections.from_module(deployed.module)
-        self.costs = count_macs_and_weights(deployed.module, images[0].shape[1:])
-        batches = torch.split(torch.cat(list(images)), BATCH)
+        self.costs = _count_macs_and_weights(deployed.module, images[0].shape[1:])
+        batches = torch.split(torch.cat(list(images)), _BATCH)
         module, int8 = apply_equalization(deployed, recipe, overrides).module, self.build_variant(self.layers)
-        self.reference_logits = compute_logits_from(module, batches).numpy()
-        self.int8 = self.measure_distance(compute_logits_from(int8, batches))
-        self.float_values, self.int8_values = ActivationStream(module, batches), ActivationStream(int8, batches)
+        self.reference_logits = _compute_logits_from(module, batches).numpy()
+        self.int8 = self.measure_distance(_compute_logits_from(int8, batches))
+        self.float_values, self.int8_values = _ActivationStream(module, batches), _ActivationStream(int8, batches)
 
     def measure_row(self, name: str) -> SensitivityRow:
         """Measure a layer or a block."""
         layers = self.get_layers(name)
         start, others = self.find_first_unit(layers), tuple(other for other in self.layers if other not in layers)
         alone = self.measure_distance(
-            compute_logits_from(self.build_variant(layers), self.float_values.advance_to(start), start)
+            _compute_logits_from(self.build_variant(layers), self.float_values.advance_to(start), start)
         )
         without = self.measure_distance(
-            compute_logits_from(self.build_variant(others), self.int8_values.advance_to(start), start)
+            _compute_logits_from(self.build_variant(others), self.int8_values.advance_to(start), start)
         )
         figures: dict[str, Any] = {
             "quantized_db": alone.db,
@@ -177,12 +177,12 @@ class SensitivityTrials:
         module = apply_overrides(self.deployed, recipe, self.overrides).module
         return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
 
-    def measure_distance(self, logits: Tensor) -> LogitDistance:
+    def measure_distance(self, logits: Tensor) -> _LogitDistance:
         """Compare `logits` with the float model's."""
-        return LogitDistance(*(compare(self.reference_logits, logits.numpy()) for compare in (sqnr, compute_mean_kl)))
+        return _LogitDistance(*(compare(self.reference_logits, logits.numpy()) for compare in (sqnr, compute_mean_kl)))
 
 
-def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
+def _compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
     """Compute logits, shape (images, classes), from batches of the input of the unit at `start`."""
     units = [unit for _, unit in iterate_units(module)][start:]
     logits = []
@@ -193,7 +193,7 @@ def compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0)
     return torch.cat(logits)
 
 
-def count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
+def _count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
     """Count, for each dense convolution, the multiply-adds of an image of `shape`, and the elements of the weight."""
     copy = deepcopy(module).to("meta")
     counts: dict[str, tuple[int, int]] = {}
@@ -207,7 +207,7 @@ def count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tup
     return counts
 
 
-def get_block_name(layer: str) -> str:
+def _get_block_name(layer: str) -> str:
     """Return the block of a layer: the stem, the downsampling before a stage, or a block of a stage."""
     parts = layer.split(".")
     if parts[0] != "stages":

@@ -27,12 +27,12 @@ def compress_weights(deployed: DeployForm, recipe: Recipe) -> SHViT:
     Each output channel has a scale, or each weight a palette, computed from the weight in fp16, as it is stored.
     """
     module = deepcopy(deployed.module).float()
-    for layer in select_compressed_layers(module, recipe):
-        layer.weight.copy_(quantize_dequantize_weight(layer.weight.half(), recipe.precision))
+    for layer in _select_compressed_layers(module, recipe):
+        layer.weight.copy_(_quantize_dequantize_weight(layer.weight.half(), recipe.precision))
     return module
 
 
-def select_compressed_layers(module: nn.Module, recipe: Recipe) -> Iterator[nn.Conv2d | nn.Linear]:
+def _select_compressed_layers(module: nn.Module, recipe: Recipe) -> Iterator[nn.Conv2d | nn.Linear]:
     """Yield the layers whose weights a recipe compresses: large ones, of kinds that it does not keep float."""
     for layer in module.modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight.numel() <= MAX_UNCOMPRESSED_ELEMENTS:
@@ -42,7 +42,7 @@ def select_compressed_layers(module: nn.Module, recipe: Recipe) -> Iterator[nn.C
             yield layer
 
 
-def quantize_dequantize_weight(weight: Tensor, precision: Precision) -> Tensor:
+def _quantize_dequantize_weight(weight: Tensor, precision: Precision) -> Tensor:
     """Compress a weight in fp16 and return its values as float32 of the same shape."""
     if precision == "int8-weights":
         return dequantize_weight(*quantize_weight(weight))

@@ -25,7 +25,7 @@ PRECISION_ORDER = (
 )
 # The order of targets on the ladder.
 TARGET_ORDER = ("onnx", "coreml", "executorch")
-TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}
+_TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}
 COMPUTE_NAMES = {
     "cpu": "CPU",
     "cpu-and-gpu": "CPU + GPU",
@@ -132,7 +132,7 @@ def format_timestamp(created: str) -> str:
 
 
 def format_target(target: str | None) -> str:
-    return TARGET_NAMES.get(target or "", target or NO_VALUE)
+    return _TARGET_NAMES.get(target or "", target or NO_VALUE)
 
 
 def abbreviate_sha256(sha256: str | None) -> str:

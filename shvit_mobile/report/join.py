@@ -23,7 +23,7 @@ FirstValue = TypeVar("FirstValue")
 
 
 @dataclass(frozen=True)
-class ReportDocuments:
+class _ReportDocuments:
     """The input documents by kind, in the order of their files."""
 
     manifests: tuple[Manifest, ...]
@@ -41,21 +41,21 @@ def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> Mode
     Raises:
         ShvitError: As `read_all`.
     """
-    return join_documents(read_all([Path(path) for path in inputs]), title)
+    return _join_documents(read_all([Path(path) for path in inputs]), title)
 
 
-def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) -> ModelReport:
+def _join_documents(reads: Sequence[LoadedDocument], title: str | None = None) -> ModelReport:
     """Join documents into a report."""
     named = [(read.source.file, read.document) for read in reads]
     manifests = [document for _, document in named if isinstance(document, Manifest)]
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
     devices = [(file, document) for file, document in named if isinstance(document, DeviceReport)]
-    documents = ReportDocuments(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
+    documents = _ReportDocuments(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
     artifacts = tuple(
-        sorted((join_artifact(sha256, documents) for sha256 in collect_hashes(documents)), key=rank_artifact)
+        sorted((_join_artifact(sha256, documents) for sha256 in _collect_hashes(documents)), key=_rank_artifact)
     )
     return ModelReport(
-        title=title or format_default_title(documents),
+        title=title or _format_default_title(documents),
         sources=tuple(read.source for read in reads),
         artifacts=artifacts,
         remarks=collect_remarks(manifests, drift, devices),
@@ -67,7 +67,7 @@ def join_documents(reads: Sequence[LoadedDocument], title: str | None = None) ->
     )
 
 
-def collect_hashes(documents: ReportDocuments) -> list[str]:
+def _collect_hashes(documents: _ReportDocuments) -> list[str]:
     """Return the SHA-256 of every artifact in the documents."""
     found = [manifest.artifact.sha256 for manifest in documents.manifests]
     found += [row.artifact_sha256 for report in documents.drift for row in report.rows if row.artifact_sha256]
@@ -75,9 +75,9 @@ def collect_hashes(documents: ReportDocuments) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
+def _join_artifact(sha256: str, documents: _ReportDocuments) -> ReportArtifact:
     """Join everything about the artifact with this SHA-256."""
-    known = find_manifest(sha256, documents.manifests)
+    known = _find_manifest(sha256, documents.manifests)
     manifest = None if known is None else documents.manifests[known]
     rows = [
         (EntryReference(report=number, entry=entry), row)
@@ -93,7 +93,7 @@ def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
     ]
     measured = [one for *_, one in results]
     compared = max((row for _, row in rows), key=lambda row: (row.images, row.how != "emulated"), default=None)
-    recorded = find_first([manifest.drift if manifest else None, *(one.drift for one in measured)])
+    recorded = _find_first([manifest.drift if manifest else None, *(one.drift for one in measured)])
     drift = compared or recorded
     name, target, precision = (
         (manifest.artifact.name, manifest.target, manifest.precision_name)
@@ -107,7 +107,7 @@ def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
         sha256=sha256,
         target=target,
         precision=precision,
-        size_bytes=manifest.artifact.bytes if manifest else find_first([one.size_bytes for one in measured]),
+        size_bytes=manifest.artifact.bytes if manifest else _find_first([one.size_bytes for one in measured]),
         manifest=known,
         rows=tuple(place for place, _ in rows),
         results=tuple(place for place, *_ in results),
@@ -121,22 +121,22 @@ def join_artifact(sha256: str, documents: ReportDocuments) -> ReportArtifact:
     )
 
 
-def find_manifest(sha256: str, manifests: Sequence[Manifest]) -> int | None:
+def _find_manifest(sha256: str, manifests: Sequence[Manifest]) -> int | None:
     """Return the position of an artifact's manifest; of several, the first with drift."""
     places = [number for number, manifest in enumerate(manifests) if manifest.artifact.sha256 == sha256]
     return min(places, key=lambda number: manifests[number].drift is None, default=None)
 
 
-def find_first(values: Sequence[FirstValue | None]) -> FirstValue | None:
+def _find_first(values: Sequence[FirstValue | None]) -> FirstValue | None:
     return next((value for value in values if value is not None), None)
 
 
-def rank_artifact(one: ReportArtifact) -> tuple[float, float, str, str]:
+def _rank_artifact(one: ReportArtifact) -> tuple[float, float, str, str]:
     """Rank by target and precision, then by name."""
     return find_rank(one.target, TARGET_ORDER), find_rank(one.precision, PRECISION_ORDER), one.name, one.sha256
 
 
-def format_default_title(documents: ReportDocuments) -> str:
+def _format_default_title(documents: _ReportDocuments) -> str:
     """Return a title that names the models."""
     variants = [manifest.model.variant for manifest in documents.manifests]
     variants += [report.checkpoint.variant for report in documents.drift]

@@ -23,13 +23,13 @@ DOCUMENT_KINDS: dict[DocumentKind, type[ReadableDocument]] = {
     "device_report": DeviceReport,
     "sensitivity": SensitivityReport,
 }
-EXPECTED_INPUTS = (
+_EXPECTED_INPUTS = (
     "Inputs are manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
     "sensitivity reports (calibrate)."
 )
-MANIFEST_SUFFIX = ".manifest.json"
+_MANIFEST_SUFFIX = ".manifest.json"
 # Folders that belong to an artifact and hold JSON of their own.
-ARTIFACT_FOLDER_SUFFIXES = (".mlpackage", ".goldens")
+_ARTIFACT_FOLDER_SUFFIXES = (".mlpackage", ".goldens")
 
 
 @dataclass(frozen=True)
@@ -50,52 +50,52 @@ def read_all(inputs: Sequence[Path]) -> list[LoadedDocument]:
         BadReport: If an input is missing, a folder contains no document, or a file has an unknown kind.
         ShvitError: If a document is invalid, or an artifact is not what its manifest describes.
     """
-    found = {read.source.sha256: read for path in inputs for read in read_input(path)}
+    found = {read.source.sha256: read for path in inputs for read in _read_input(path)}
     return sorted(found.values(), key=lambda read: (list(DOCUMENT_KINDS).index(read.source.kind), read.source.file))
 
 
-def read_input(path: Path) -> Iterator[LoadedDocument]:
+def _read_input(path: Path) -> Iterator[LoadedDocument]:
     """Load the documents in a file or a folder, or beside an artifact."""
     if not path.exists():
-        raise BadReport(f"{path} does not exist.", why=EXPECTED_INPUTS)
+        raise BadReport(f"{path} does not exist.", why=_EXPECTED_INPUTS)
     if path.suffix in TARGET_SUFFIXES.values():
         yield read_file(get_manifest_path(path))
     elif path.is_dir():
-        yield from read_folder(path)
+        yield from _read_folder(path)
     else:
         yield read_file(path)
 
 
-def read_folder(folder: Path) -> Iterator[LoadedDocument]:
+def _read_folder(folder: Path) -> Iterator[LoadedDocument]:
     """Load the documents in a folder and its subfolders; skip other JSON."""
     empty = True
     for path in sorted(folder.rglob("*.json")):
-        outside = not any(part.endswith(ARTIFACT_FOLDER_SUFFIXES) for part in path.relative_to(folder).parts[:-1])
-        if outside and path.is_file() and detect_kind(path) in DOCUMENT_KINDS:
+        outside = not any(part.endswith(_ARTIFACT_FOLDER_SUFFIXES) for part in path.relative_to(folder).parts[:-1])
+        if outside and path.is_file() and _detect_kind(path) in DOCUMENT_KINDS:
             empty = False
             yield read_file(path)
     if empty:
-        raise BadReport(f"{folder} contains no manifest and no report.", why=EXPECTED_INPUTS)
+        raise BadReport(f"{folder} contains no manifest and no report.", why=_EXPECTED_INPUTS)
 
 
 def read_file(path: Path) -> LoadedDocument:
     """Load the document in a file."""
-    kind = detect_kind(path)
+    kind = _detect_kind(path)
     known = next((known for known in DOCUMENT_KINDS if known == kind), None)
     if known is None:
         fault = "does not state its kind" if kind is None else f"is of the kind '{kind[:40]}'"
         again = " This is a finished report: give the documents that it was made from." if kind == "report" else ""
-        raise BadReport(f"{path} {fault}.", why=f"{EXPECTED_INPUTS}{again}")
+        raise BadReport(f"{path} {fault}.", why=f"{_EXPECTED_INPUTS}{again}")
     read = DOCUMENT_KINDS[known].load(path)
     if isinstance(read, Manifest):
-        check_artifact(path, read)
+        _check_artifact(path, read)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return LoadedDocument(SourceFile(file=path.name, kind=known, sha256=digest), read)
 
 
-def detect_kind(path: Path) -> str | None:
+def _detect_kind(path: Path) -> str | None:
     """Return the kind that a JSON file states, or that its name implies; None if unknown."""
-    if path.name.endswith(MANIFEST_SUFFIX):
+    if path.name.endswith(_MANIFEST_SUFFIX):
         return "manifest"
     try:
         kind = json.loads(path.read_text())["kind"]
@@ -104,7 +104,7 @@ def detect_kind(path: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def check_artifact(path: Path, manifest: Manifest) -> None:
+def _check_artifact(path: Path, manifest: Manifest) -> None:
     """Raise `BadArtifact` if the artifact beside a manifest is not the one that it describes."""
     name = manifest.artifact.name
     artifact = path.with_name(name) if Path(name).name == name else path

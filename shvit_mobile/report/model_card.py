@@ -61,20 +61,20 @@ def render_model_card(
             why="Drift is measured from one float model.",
         )
     parts = [
-        format_front_matter(manifests, license, images),
+        _format_front_matter(manifests, license, images),
         CARD_MARKER,
-        f"# {format_title(manifests[0])}",
-        format_introduction(manifests[0]),
+        f"# {_format_title(manifests[0])}",
+        _format_introduction(manifests[0]),
         "## Artifacts",
-        *format_artifacts(manifests),
+        *_format_artifacts(manifests),
         "## Drift from the float model",
-        *format_drift(manifests),
+        *_format_drift(manifests),
         "## On devices",
-        *format_device_results(manifests, reports),
+        *_format_device_results(manifests, reports),
         "## Usage",
-        *format_usage(manifests),
+        *_format_usage(manifests),
         "## Provenance",
-        *format_provenance(manifests),
+        *_format_provenance(manifests),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -103,7 +103,7 @@ def check_card(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def format_front_matter(manifests: Sequence[Manifest], license: str, images: str) -> str:
+def _format_front_matter(manifests: Sequence[Manifest], license: str, images: str) -> str:
     """Return Hugging Face's metadata in YAML, with accuracy and agreement of each artifact that was compared."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -129,7 +129,7 @@ def format_front_matter(manifests: Sequence[Manifest], license: str, images: str
         license=license,
         library_name="shvit-mobile",
         pipeline_tag="image-classification",
-        tags=collect_tags(manifests),
+        tags=_collect_tags(manifests),
         metrics=["accuracy"] if any(row.top1 for row in rows) else None,
         model_name=first.model.variant if results else None,
         eval_results=results or None,
@@ -137,48 +137,48 @@ def format_front_matter(manifests: Sequence[Manifest], license: str, images: str
     return f"---\n{metadata.to_yaml()}\n---"
 
 
-def collect_tags(manifests: Iterable[Manifest]) -> list[str]:
+def _collect_tags(manifests: Iterable[Manifest]) -> list[str]:
     found = [value for manifest in manifests for value in (manifest.target, manifest.precision_name)]
     return list(dict.fromkeys(["shvit", "vision-transformer", "image-classification", "mobile", *found]))
 
 
-def format_title(manifest: Manifest) -> str:
+def _format_title(manifest: Manifest) -> str:
     height, width = manifest.preprocessing.size
     name = format_model_name(manifest.model.variant)
     name = "SHViT" if name == manifest.model.variant else name
     return f"{name} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
 
 
-def format_introduction(manifest: Manifest) -> str:
-    version = escape_text(manifest.versions.get("shvit-mobile", ""))
+def _format_introduction(manifest: Manifest) -> str:
+    version = _escape_text(manifest.versions.get("shvit-mobile", ""))
     return (
-        f"A [SHViT](https://arxiv.org/abs/2401.16456) ({format_code(manifest.model.variant)}) that classifies images, "
-        f"exported from {format_code(manifest.model.source)} by shvit-mobile {version}. "
+        f"A [SHViT](https://arxiv.org/abs/2401.16456) ({_format_code(manifest.model.variant)}) that classifies images, "
+        f"exported from {_format_code(manifest.model.source)} by shvit-mobile {version}. "
         "Each artifact was run once on the machine that exported it."
     )
 
 
-def format_artifacts(manifests: Iterable[Manifest]) -> Iterator[str]:
-    yield format_table(
+def _format_artifacts(manifests: Iterable[Manifest]) -> Iterator[str]:
+    yield _format_table(
         ("file", "target", "precision", "MB", "int8 layers", "SHA-256"),
         (
             (
-                format_code(manifest.artifact.name),
+                _format_code(manifest.artifact.name),
                 format_target(manifest.target),
                 manifest.precision_name,
                 format_megabytes(manifest.artifact.bytes),
                 str(manifest.inventory.quantized_layers),
-                format_code(manifest.artifact.sha256),
+                _format_code(manifest.artifact.sha256),
             )
             for manifest in manifests
         ),
     )
     for manifest in manifests:
         if manifest.delegation:
-            yield f"{format_code(manifest.artifact.name)}: {' '.join(describe_delegation(manifest.delegation))}"
+            yield f"{_format_code(manifest.artifact.name)}: {' '.join(describe_delegation(manifest.delegation))}"
 
 
-def format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
+def _format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
     """Yield the table, the meaning of its executions, and the artifacts that were not compared."""
     rows = [manifest.drift for manifest in manifests if manifest.drift]
     if rows:
@@ -188,27 +188,27 @@ def format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
             "shares and Tango's for the paired drop."
         )
         headings = ("file", "execution", "engine", "images", *(("top-1 %", "drop, points") if labelled else ()))
-        yield format_table(
+        yield _format_table(
             (*headings, "agreement %", "SQNR dB", "max error", "mean KL"),
-            (format_drift_cells(row, labelled) for row in rows),
+            (_format_drift_cells(row, labelled) for row in rows),
         )
         yield "\n".join(
             f"- `{how}`: {sentence}"
             for how, sentence in EXECUTION_DESCRIPTIONS.items()
             if how in {row.how for row in rows}
         )
-    without = [format_code(manifest.artifact.name) for manifest in manifests if manifest.drift is None]
+    without = [_format_code(manifest.artifact.name) for manifest in manifests if manifest.drift is None]
     if without:
         yield f"Not compared with the float model on images: {', '.join(without)}."
 
 
-def format_drift_cells(row: DriftRow, labelled: bool) -> tuple[str, ...]:
+def _format_drift_cells(row: DriftRow, labelled: bool) -> tuple[str, ...]:
     return (
-        format_code(row.artifact),
+        _format_code(row.artifact),
         row.how,
-        escape_text(row.engine),
+        _escape_text(row.engine),
         str(row.images),
-        *((format_share(row.top1), format_drop(row)) if labelled else ()),
+        *((format_share(row.top1), _format_drop(row)) if labelled else ()),
         format_share(row.agreement),
         format_decibels(row.sqnr_db),
         format_significant(row.max_abs_error),
@@ -216,7 +216,7 @@ def format_drift_cells(row: DriftRow, labelled: bool) -> tuple[str, ...]:
     )
 
 
-def format_device_results(manifests: Sequence[Manifest], reports: Iterable[DeviceReport]) -> Iterator[str]:
+def _format_device_results(manifests: Sequence[Manifest], reports: Iterable[DeviceReport]) -> Iterator[str]:
     """Yield the results of devices on these files; fixtures are marked."""
     known = {manifest.artifact.sha256: manifest.artifact.name for manifest in manifests}
     found = [(report, result) for report in reports for result in report.results if result.artifact_sha256 in known]
@@ -224,13 +224,13 @@ def format_device_results(manifests: Sequence[Manifest], reports: Iterable[Devic
         yield "These artifacts were not measured on a device, so their latency is unknown."
         return
     yield "Milliseconds per inference of the files above. `golden`: whether the device reproduces known logits."
-    yield format_table(
+    yield _format_table(
         ("device", "system", "file", "unit", "p50", "p99", "golden"),
         (
             (
-                escape_text(get_device_name(report)) + (" **(fixture, not measured)**" if report.fixture else ""),
-                escape_text(report.device.system),
-                format_code(known[result.artifact_sha256 or ""]),
+                _escape_text(get_device_name(report)) + (" **(fixture, not measured)**" if report.fixture else ""),
+                _escape_text(report.device.system),
+                _format_code(known[result.artifact_sha256 or ""]),
                 format_compute_unit(report, result),
                 format_milliseconds(result.latency.p50),
                 format_milliseconds(result.latency.p99),
@@ -241,7 +241,7 @@ def format_device_results(manifests: Sequence[Manifest], reports: Iterable[Devic
     )
 
 
-def format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
+def _format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
     """Yield preprocessing, inputs and labels."""
     first = manifests[0]
     height, width = first.preprocessing.size
@@ -251,14 +251,14 @@ def format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
         f"{100 * first.preprocessing.crop_ratio:g}% of its tighter side{order}."
     )
     yield "\n".join(
-        f"- {format_code(manifest.artifact.name)} takes {describe_input(manifest)}." for manifest in manifests
+        f"- {_format_code(manifest.artifact.name)} takes {_describe_input(manifest)}." for manifest in manifests
     )
-    shown = ", ".join(escape_text(label) for label in first.labels[:10])
+    shown = ", ".join(_escape_text(label) for label in first.labels[:10])
     more = ", …" if len(first.labels) > 10 else ""
     yield f"Classes in the order of the logits: {shown}{more}. The manifests list all of them."
 
 
-def describe_input(manifest: Manifest) -> str:
+def _describe_input(manifest: Manifest) -> str:
     inputs, model = manifest.input, manifest.preprocessing
     shape = " x ".join(str(side) if side else "any" for side in inputs.shape)
     values = (
@@ -270,23 +270,24 @@ def describe_input(manifest: Manifest) -> str:
     return f"the {inputs.kind} `{inputs.name}`, {inputs.dtype} {shape}{blocks}, {values}"
 
 
-def format_provenance(manifests: Sequence[Manifest]) -> Iterator[str]:
+def _format_provenance(manifests: Sequence[Manifest]) -> Iterator[str]:
     first = manifests[0]
     yield (
-        f"Checkpoint: {format_code(first.model.source)} ({escape_text(first.model.dialect)} layout), SHA-256 "
-        f"{format_code(first.model.checkpoint_sha256)}. BatchNorm is folded, and the folding is verified in float64."
+        f"Checkpoint: {_format_code(first.model.source)} ({_escape_text(first.model.dialect)} layout), SHA-256 "
+        f"{_format_code(first.model.checkpoint_sha256)}. BatchNorm is folded, and the folding is verified in float64."
     )
-    yield "\n".join(f"- {format_code(manifest.artifact.name)}: {describe_recipe(manifest)}" for manifest in manifests)
+    yield "\n".join(f"- {_format_code(manifest.artifact.name)}: {_describe_recipe(manifest)}" for manifest in manifests)
     versions = {name: version for manifest in manifests for name, version in manifest.versions.items()}
-    yield f"Versions: {', '.join(f'{escape_text(name)} {escape_text(version)}' for name, version in versions.items())}."
+    pairs = ", ".join(f"{_escape_text(name)} {_escape_text(version)}" for name, version in versions.items())
+    yield f"Versions: {pairs}."
 
 
-def describe_recipe(manifest: Manifest) -> str:
+def _describe_recipe(manifest: Manifest) -> str:
     recipe, images = manifest.recipe, manifest.recipe.calibration
     kept = f", {', '.join(recipe.float_kinds)} in float" if recipe.float_kinds else ""
-    besides = f", also in float: {', '.join(map(format_code, recipe.float_layers))}" if recipe.float_layers else ""
+    besides = f", also in float: {', '.join(map(_format_code, recipe.float_layers))}" if recipe.float_layers else ""
     calibrated = (
-        f", calibrated ({recipe.observer}) on {pluralize(images.count, 'image')} of {format_code(images.source)}, "
+        f", calibrated ({recipe.observer}) on {pluralize(images.count, 'image')} of {_format_code(images.source)}, "
         f"SHA-256 {abbreviate_sha256(images.sha256)}"
         if images
         else ""
@@ -294,25 +295,25 @@ def describe_recipe(manifest: Manifest) -> str:
     return f"{recipe.precision_name}{kept}{besides}{calibrated}."
 
 
-def format_drop(row: DriftRow) -> str:
+def _format_drop(row: DriftRow) -> str:
     interval = format_drop_interval(row)
     return f"{format_points(row.top1_drop)} ({interval})" if interval else NO_VALUE
 
 
-def format_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _format_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def escape_text(value: str) -> str:
+def _escape_text(value: str) -> str:
     """Escape Markdown and HTML in a text, and put it on one line."""
-    return re.sub(r"([\\`*_{}\[\]|!~])", r"\\\1", escape(collapse_whitespace(value), quote=False))
+    return re.sub(r"([\\`*_{}\[\]|!~])", r"\\\1", escape(_collapse_whitespace(value), quote=False))
 
 
-def format_code(value: str) -> str:
+def _format_code(value: str) -> str:
     """Format a text as code on one line; a backtick or a bar would end the code or its cell."""
-    return f"`{collapse_whitespace(value).replace('`', chr(39)).replace('|', '¦')}`"
+    return f"`{_collapse_whitespace(value).replace('`', chr(39)).replace('|', '¦')}`"
 
 
-def collapse_whitespace(value: str) -> str:
+def _collapse_whitespace(value: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())

@@ -56,7 +56,7 @@ def render_page(report: ModelReport) -> str:
     rendered = [(one, Markup(environment.get_template(f"{one.name}.html").render(one.data))) for one in found]
     return environment.get_template("page.html").render(
         report=report,
-        fixtures=describe_fixtures(report),
+        fixtures=_describe_fixtures(report),
         lead=format_lead(report),
         tiles=build_tiles(report),
         sections=rendered,
@@ -64,7 +64,7 @@ def render_page(report: ModelReport) -> str:
     )
 
 
-def describe_fixtures(report: ModelReport) -> str:
+def _describe_fixtures(report: ModelReport) -> str:
     """Describe how many device reports are fixtures; empty if none is."""
     made_up = sum(device.fixture for device in report.devices)
     if not made_up:

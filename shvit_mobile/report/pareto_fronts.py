@@ -25,13 +25,13 @@ def build_pareto_fronts(
     sizes = {one.sha256: float(one.size_bytes) for one in artifacts if one.size_bytes is not None}
     found: list[ParetoFront] = []
     for drift in DISTANCES:
-        found += build_pareto_front(artifacts, drift, sizes, device=None)
+        found += _build_pareto_front(artifacts, drift, sizes, device=None)
         for number, device in enumerate(devices):
-            found += build_pareto_front(artifacts, drift, find_fastest_latencies(device), device=number)
+            found += _build_pareto_front(artifacts, drift, find_fastest_latencies(device), device=number)
     return tuple(found)
 
 
-def build_pareto_front(
+def _build_pareto_front(
     artifacts: Sequence[ReportArtifact], drift: DriftMetric, costs: Mapping[str, float], *, device: int | None
 ) -> Iterator[ParetoFront]:
     """Build the front of artifacts with known drift and cost, if there are at least two."""

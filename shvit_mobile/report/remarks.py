@@ -22,16 +22,16 @@ def collect_remarks(
 ) -> tuple[Remark, ...]:
     """Return all remarks, the grave ones first."""
     found = [
-        *find_name_clashes(manifests),
-        *find_hash_mismatches(manifests, drift, devices),
-        *find_checkpoint_mismatches(manifests, drift),
-        *find_unidentified_rows(drift),
-        *find_image_set_differences(drift),
+        *_find_name_clashes(manifests),
+        *_find_hash_mismatches(manifests, drift, devices),
+        *_find_checkpoint_mismatches(manifests, drift),
+        *_find_unidentified_rows(drift),
+        *_find_image_set_differences(drift),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda remark: not remark.grave))
 
 
-def find_name_clashes(manifests: Sequence[Manifest]) -> Iterator[Remark]:
+def _find_name_clashes(manifests: Sequence[Manifest]) -> Iterator[Remark]:
     """Find different files of the same name."""
     for name in dict.fromkeys(manifest.artifact.name for manifest in manifests):
         hashes = list(dict.fromkeys(one.artifact.sha256 for one in manifests if one.artifact.name == name))
@@ -44,20 +44,20 @@ def find_name_clashes(manifests: Sequence[Manifest]) -> Iterator[Remark]:
             )
 
 
-def find_hash_mismatches(
+def _find_hash_mismatches(
     manifests: Sequence[Manifest], drift: NamedDriftReports, devices: NamedDeviceReports
 ) -> Iterator[Remark]:
     """Find results of a file that has the name of an artifact and other bytes."""
     for file, report in drift:
         for row in report.rows:
-            yield from compare_with_manifests(manifests, row.artifact, row.artifact_sha256, f"The drift report {file}")
+            yield from _compare_with_manifests(manifests, row.artifact, row.artifact_sha256, f"The drift report {file}")
     for file, device in devices:
         where = f"{get_device_name(device)} ({file})"
         for result in device.results:
-            yield from compare_with_manifests(manifests, result.name, result.artifact_sha256, where)
+            yield from _compare_with_manifests(manifests, result.name, result.artifact_sha256, where)
 
 
-def compare_with_manifests(
+def _compare_with_manifests(
     manifests: Sequence[Manifest], name: str, sha256: str | None, where: str
 ) -> Iterator[Remark]:
     """Return a remark if no manifest of this name has this `sha256`."""
@@ -71,7 +71,7 @@ def compare_with_manifests(
         )
 
 
-def find_checkpoint_mismatches(manifests: Sequence[Manifest], drift: NamedDriftReports) -> Iterator[Remark]:
+def _find_checkpoint_mismatches(manifests: Sequence[Manifest], drift: NamedDriftReports) -> Iterator[Remark]:
     """Find artifacts that were compared with another checkpoint than their own."""
     made_from = {one.artifact.sha256: (one.artifact.name, one.model.checkpoint_sha256) for one in manifests}
     for file, report in drift:
@@ -86,7 +86,7 @@ def find_checkpoint_mismatches(manifests: Sequence[Manifest], drift: NamedDriftR
                 )
 
 
-def find_unidentified_rows(drift: NamedDriftReports) -> Iterator[Remark]:
+def _find_unidentified_rows(drift: NamedDriftReports) -> Iterator[Remark]:
     """Find rows without the SHA-256 of their artifact."""
     for file, report in drift:
         lacking = [row.artifact for row in report.rows if row.how != "simulated" and row.artifact_sha256 is None]
@@ -97,7 +97,7 @@ def find_unidentified_rows(drift: NamedDriftReports) -> Iterator[Remark]:
             )
 
 
-def find_image_set_differences(drift: NamedDriftReports) -> Iterator[Remark]:
+def _find_image_set_differences(drift: NamedDriftReports) -> Iterator[Remark]:
     """Find drift reports that were measured on different images."""
     sets = list(dict.fromkeys((one.images.sha256, one.images.source, one.images.count) for _, one in drift))
     if len(sets) > 1:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, LayerReport, NeededImages, RangeReport
     from shvit_mobile.contracts.drift_row import McNemar
 
-SIGNIFICANCE_LEVEL = 0.05
+_SIGNIFICANCE_LEVEL = 0.05
 NAMED_LAYERS = 5
 
 
@@ -42,7 +42,7 @@ def describe_mcnemar(test: McNemar) -> str:
         return "No prediction changed from right to wrong or from wrong to right."
     digits = 3 if test.p_value < 0.1 else 2
     p_value = "p < 0.001" if test.p_value < 0.001 else f"p = {format_number(test.p_value, digits)}"
-    significant = "significant" if test.p_value < SIGNIFICANCE_LEVEL else "not significant"
+    significant = "significant" if test.p_value < _SIGNIFICANCE_LEVEL else "not significant"
     return (
         f"{pluralize(test.lost, 'right prediction')} became wrong, and {pluralize(test.gained, 'wrong one')} became "
         f"right. The difference is {significant} (McNemar's exact test, {p_value})."

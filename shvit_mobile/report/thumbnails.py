@@ -8,7 +8,7 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-MAX_SIDE = 512
+_MAX_SIDE = 512
 
 
 def to_data_url(thumbnail: str | None) -> str | None:
@@ -18,7 +18,7 @@ def to_data_url(thumbnail: str | None) -> str | None:
     try:
         encoded = base64.b64decode(thumbnail, validate=True)
         with Image.open(BytesIO(encoded), formats=["JPEG"]) as opened:
-            if max(opened.size) > MAX_SIDE:
+            if max(opened.size) > _MAX_SIDE:
                 return None
             opened.load()
     except (binascii.Error, ValueError, OSError, UnidentifiedImageError, Image.DecompressionBombError):

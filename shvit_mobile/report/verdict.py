@@ -17,7 +17,7 @@ from shvit_mobile.report.formatting import (
     pluralize,
 )
 
-NOT_COMPARED = "Not compared with the float model."
+_NOT_COMPARED = "Not compared with the float model."
 
 
 def build_verdict(
@@ -31,19 +31,19 @@ def build_verdict(
         results: Its results on devices; fixtures do not count.
     """
     if drift is None:
-        return ArtifactVerdict(status="unproven", sentence=NOT_COMPARED)
+        return ArtifactVerdict(status="unproven", sentence=_NOT_COMPARED)
     reports = list(gates)
-    faults = [fault for report in reports for fault in find_faults(drift.artifact, report)]
+    faults = [fault for report in reports for fault in _find_faults(drift.artifact, report)]
     faults += [
-        fault for device, result in results if not device.fixture for fault in find_golden_faults(device, result)
+        fault for device, result in results if not device.fixture for fault in _find_golden_faults(device, result)
     ]
     if faults:
         return ArtifactVerdict(status="failed", sentence=" ".join(map(capitalize_sentence, dict.fromkeys(faults))))
     gated = any(report.gate for report in reports)
-    return ArtifactVerdict(status="passed" if gated else "measured", sentence=describe_drift(drift))
+    return ArtifactVerdict(status="passed" if gated else "measured", sentence=_describe_drift(drift))
 
 
-def find_faults(artifact: str, report: DriftReport) -> list[str]:
+def _find_faults(artifact: str, report: DriftReport) -> list[str]:
     """Return the violations of a drift report's gate, and the fp16 faults, of an artifact."""
     gate = report.gate.violations if report.gate else ()
     start = f"{artifact}: "
@@ -51,7 +51,7 @@ def find_faults(artifact: str, report: DriftReport) -> list[str]:
     return [*(sentence.removeprefix(start) for sentence in gate if sentence.startswith(start)), *overflows]
 
 
-def find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]:
+def _find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]:
     """Return whether a device failed the goldens, and in which part."""
     if result.golden is None or result.golden.passed:
         return []
@@ -59,15 +59,15 @@ def find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]:
     return [f"{part} on {get_device_name(device)} fails the golden check."]
 
 
-def describe_drift(row: DriftRow) -> str:
+def _describe_drift(row: DriftRow) -> str:
     """Describe agreement, drop and execution."""
     agreement = (
         f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"
     )
-    return f"{agreement}{describe_drop(row)}. {capitalize_sentence(EXECUTION_PHRASES[row.how])}."
+    return f"{agreement}{_describe_drop(row)}. {capitalize_sentence(EXECUTION_PHRASES[row.how])}."
 
 
-def describe_drop(row: DriftRow) -> str:
+def _describe_drop(row: DriftRow) -> str:
     """Describe the drop of top-1 with its interval; nothing without labels."""
     if row.top1_drop is None:
         return ""

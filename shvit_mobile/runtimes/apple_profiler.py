@@ -94,18 +94,18 @@ def load_compute_plan(package: AnyPath) -> tuple[OperatorPlacement, ...] | Skipp
     program = plan.model_structure.program
     if program is None:
         raise BadArtifact(f"{package} is not an ML Program.", why="Compute plans exist for ML Programs only.")
-    return tuple(read_placement(plan, operation) for operation in iterate_operations(program.functions["main"].block))
+    return tuple(_read_placement(plan, operation) for operation in _iterate_operations(program.functions["main"].block))
 
 
-def iterate_operations(block: Any) -> Iterator[Any]:
+def _iterate_operations(block: Any) -> Iterator[Any]:
     """Yield the operators of a block and of its nested blocks, in order."""
     for operation in block.operations:
         yield operation
         for nested in operation.blocks:
-            yield from iterate_operations(nested)
+            yield from _iterate_operations(nested)
 
 
-def read_placement(plan: Any, operation: Any) -> OperatorPlacement:
+def _read_placement(plan: Any, operation: Any) -> OperatorPlacement:
     usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
     cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
     return OperatorPlacement(

@@ -46,7 +46,7 @@ class CoreMLRunner:
             self._predict = make_native_predictor(artifact.path)
         else:
             self.execution, self.engine = "reference", REFERENCE_ENGINE
-            self._predict = make_reference_predictor(artifact)
+            self._predict = _make_reference_predictor(artifact)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the logits of images; see `Runner.run`. Core ML predicts one image at a time."""
@@ -73,7 +73,7 @@ def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any
     return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
 
 
-def make_reference_predictor(artifact: Artifact) -> PredictFunction:
+def _make_reference_predictor(artifact: Artifact) -> PredictFunction:
     program = CoreMLProgram(artifact.path)
     if artifact.manifest.input.name not in program.inputs:
         raise build_mismatch_error(

@@ -24,9 +24,9 @@ from shvit_mobile.quiet import import_library
 from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
 from shvit_mobile.targets.pte import read_program_bytes
 
-STDERR = 2
-FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
-LOG_PREFIX = re.compile(r"\[\w+\.\w+:\d+\] ?")  # "[program.cpp:1] "
+_STDERR = 2
+_FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
+_LOG_PREFIX = re.compile(r"\[\w+\.\w+:\d+\] ?")  # "[program.cpp:1] "
 
 
 class ExecuTorchRunner:
@@ -87,7 +87,7 @@ def load_program(path: Path) -> tuple[Any, Any]:
             return program, program.load_method("forward")
         except (RuntimeError, KeyError) as reason:
             raise BadArtifact(
-                f"ExecuTorch cannot load {path}: {extract_error_message(reason, read_stderr())}",
+                f"ExecuTorch cannot load {path}: {_extract_error_message(reason, read_stderr())}",
                 why="It may be damaged, or made for a newer ExecuTorch.",
                 hint="Export it again.",
             ) from reason
@@ -95,23 +95,23 @@ def load_program(path: Path) -> tuple[Any, Any]:
 
 def check_contract(artifact: Artifact, metadata: Any) -> None:
     """Raise `BadArtifact` unless the program's input and output are those of the manifest."""
-    actual, expected = format_signature(metadata), format_expected_signature(artifact.manifest)
+    actual, expected = _format_signature(metadata), _format_expected_signature(artifact.manifest)
     if actual != expected:
         raise build_mismatch_error(f"{artifact.path} takes and gives {actual}, its manifest says {expected}.")
 
 
-def format_signature(metadata: Any) -> str:
-    inputs = [format_tensor_type(metadata.input_tensor_meta(index)) for index in range(metadata.num_inputs())]
-    outputs = [format_tensor_type(metadata.output_tensor_meta(index)) for index in range(metadata.num_outputs())]
+def _format_signature(metadata: Any) -> str:
+    inputs = [_format_tensor_type(metadata.input_tensor_meta(index)) for index in range(metadata.num_inputs())]
+    outputs = [_format_tensor_type(metadata.output_tensor_meta(index)) for index in range(metadata.num_outputs())]
     return f"{', '.join(inputs)} -> {', '.join(outputs)}"
 
 
-def format_tensor_type(tensor: Any) -> str:
-    dtype = "float32" if tensor.dtype() == FLOAT32_CODE else f"dtype {tensor.dtype()}"
+def _format_tensor_type(tensor: Any) -> str:
+    dtype = "float32" if tensor.dtype() == _FLOAT32_CODE else f"dtype {tensor.dtype()}"
     return f"{dtype} {tuple(tensor.sizes())}"
 
 
-def format_expected_signature(manifest: Manifest) -> str:
+def _format_expected_signature(manifest: Manifest) -> str:
     return f"{manifest.input.dtype} {manifest.input.shape} -> float32 {(1, manifest.model.classes)}"
 
 
@@ -124,7 +124,7 @@ def capture_native_stderr() -> Iterator[Callable[[], str]]:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     try:
-        saved_stderr = os.dup(STDERR)
+        saved_stderr = os.dup(_STDERR)
     except OSError:  # the process has no standard error
         yield lambda: ""
         return
@@ -134,15 +134,15 @@ def capture_native_stderr() -> Iterator[Callable[[], str]]:
             captured.seek(0)
             return captured.read().decode(errors="replace")
 
-        os.dup2(captured.fileno(), STDERR)
+        os.dup2(captured.fileno(), _STDERR)
         try:
             yield read_stderr
         finally:
-            os.dup2(saved_stderr, STDERR)
+            os.dup2(saved_stderr, _STDERR)
             os.close(saved_stderr)
 
 
-def extract_error_message(reason: Exception, stderr_text: str) -> str:
+def _extract_error_message(reason: Exception, stderr_text: str) -> str:
     """Return the runtime's last message without its source location, or the exception's if there is none."""
-    lines = [LOG_PREFIX.sub("", line, count=1) for line in stderr_text.splitlines() if LOG_PREFIX.match(line)]
+    lines = [_LOG_PREFIX.sub("", line, count=1) for line in stderr_text.splitlines() if _LOG_PREFIX.match(line)]
     return lines[-1] if lines else str(reason).strip()

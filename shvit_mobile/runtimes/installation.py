@@ -13,8 +13,8 @@ from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quiet import silence_libraries
 
-PACKAGE = "shvit-mobile"
-REINSTALL_HINT = f"Try: pip install --force-reinstall {PACKAGE}"
+_PACKAGE = "shvit-mobile"
+_REINSTALL_HINT = f"Try: pip install --force-reinstall {_PACKAGE}"
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,26 @@ def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[Installatio
     total = 2 + len(ENGINE_CHECKS)
     yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     progress("Looking up the packages", 0, total)
-    yield from check_packages()
+    yield from _check_packages()
     for number, (name, engine) in enumerate(ENGINE_CHECKS.items(), 1):
         progress(f"Loading {name}", number, total)
         yield check_engine(name, engine)
     progress("Starting the ARM64 emulator", total - 1, total)
-    yield check_arm64()
+    yield _check_arm64()
 
 
-def check_packages() -> Iterator[InstallationCheck]:
+def _check_packages() -> Iterator[InstallationCheck]:
     """Compare Python and each package with the versions that this project declares."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
     try:
-        declared = [Requirement(line) for line in requires(PACKAGE) or []]
-        python = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
+        declared = [Requirement(line) for line in requires(_PACKAGE) or []]
+        python = SpecifierSet(metadata(_PACKAGE)["Requires-Python"])
     except PackageNotFoundError:
-        yield InstallationCheck(PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
+        yield InstallationCheck(_PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
         return
-    yield InstallationCheck(PACKAGE, version(PACKAGE))
+    yield InstallationCheck(_PACKAGE, version(_PACKAGE))
     installed = platform.python_version()
     yield InstallationCheck(
         "Python", installed, str(python), python.contains(installed), f"Create an environment with Python {python}."
@@ -87,10 +87,10 @@ def check_engine(name: str, engine: Callable[[], str]) -> InstallationCheck:
             return InstallationCheck(name, engine())
     except Exception as reason:
         message = str(reason).strip().partition("\n")[0]
-        return InstallationCheck(name, f"{type(reason).__name__}: {message}", good=False, hint=REINSTALL_HINT)
+        return InstallationCheck(name, f"{type(reason).__name__}: {message}", good=False, hint=_REINSTALL_HINT)
 
 
-def check_arm64() -> InstallationCheck:
+def _check_arm64() -> InstallationCheck:
     """Start the optional ARM64 emulator once."""
     from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
     from shvit_mobile.runtimes.arm64.process import EmulatedProcess
@@ -113,14 +113,14 @@ def check_arm64() -> InstallationCheck:
     return InstallationCheck(name, f"emulated: {engine}; CPUs {', '.join(CPUS)}; {DEFAULT_CPU} has {features}")
 
 
-def check_coreml_writer() -> str:
+def _check_coreml_writer() -> str:
     """Load the libraries that coremltools writes packages with; its wheels for some systems lack them."""
     for library in ("libmilstoragepython", "libmodelpackage"):
         import_module(f"coremltools.{library}")
     return "its libraries load"
 
 
-def check_coreml_runtime() -> str:
+def _check_coreml_runtime() -> str:
     if sys.platform == "darwin":
         import_module("coremltools.libcoremlpython")
         return f"native, macOS {platform.mac_ver()[0]}"
@@ -128,7 +128,7 @@ def check_coreml_runtime() -> str:
     return "reference executor (Core ML itself needs macOS)"
 
 
-def check_executorch() -> str:
+def _check_executorch() -> str:
     from executorch.runtime import Runtime
 
     backends = Runtime.get().backend_registry.registered_backend_names
@@ -137,7 +137,7 @@ def check_executorch() -> str:
     return "native, with XNNPACK"
 
 
-def check_onnxruntime() -> str:
+def _check_onnxruntime() -> str:
     import onnxruntime
 
     providers = onnxruntime.get_available_providers()
@@ -146,7 +146,7 @@ def check_onnxruntime() -> str:
     return "native, on the CPU"
 
 
-def check_torch() -> str:
+def _check_torch() -> str:
     import torch
 
     if torch.ones(2, 2).sum().item() != 4:
@@ -155,9 +155,9 @@ def check_torch() -> str:
 
 
 ENGINE_CHECKS: dict[str, Callable[[], str]] = {
-    "PyTorch": check_torch,
-    "Core ML writer": check_coreml_writer,
-    "Core ML runtime": check_coreml_runtime,
-    "ExecuTorch runtime": check_executorch,
-    "ONNX Runtime": check_onnxruntime,
+    "PyTorch": _check_torch,
+    "Core ML writer": _check_coreml_writer,
+    "Core ML runtime": _check_coreml_runtime,
+    "ExecuTorch runtime": _check_executorch,
+    "ONNX Runtime": _check_onnxruntime,
 }

@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_PRECISIONS, Precision, Recipe
 
-ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
-ONLY_STATIC_RANGES = "its int8 ranges are fixed in the file, not computed from each image"
-NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
+_ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
+_ONLY_STATIC_RANGES = "its int8 ranges are fixed in the file, not computed from each image"
+_NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
 
 # The nearest supported precision for each unsupported one, and why it is not supported.
 NEAREST_PRECISIONS: dict[Target, dict[Precision, tuple[Precision, str]]] = {
-    "coreml": {"int8-dynamic": ("int8", ONLY_STATIC_RANGES)},
+    "coreml": {"int8-dynamic": ("int8", _ONLY_STATIC_RANGES)},
     "executorch": {
         "fp16": ("fp32", "its programs for XNNPACK compute in float32"),
         "int8-weights": ("int8-dynamic", "XNNPACK multiplies int8 weights by int8 activations"),
-        **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", NO_PALETTES)),
+        **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", _NO_PALETTES)),
     },
     "onnx": {
         "fp16": ("fp32", "ONNX Runtime's CPU kernels compute in float32"),
-        "int8-dynamic": ("int8", ONLY_STATIC_RANGES),
+        "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
         "int8-weights": ("int8", "ONNX Runtime multiplies int8 weights by int8 activations"),
-        **dict.fromkeys(PALETTE_PRECISIONS, ("int8", NO_PALETTES)),
+        **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
     },
 }
 
 # Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).
-FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
+_FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
     ("executorch", "attention"): "XNNPACK has no int8 softmax",
     ("executorch", "head"): "an int8 head is a separate option, head int8-dynamic",
 }
@@ -36,15 +36,15 @@ FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
 
 def list_unsupported(recipe: Recipe, target: Target) -> tuple[str, ...]:
     """Return one sentence for each part of a recipe that a target does not support."""
-    return tuple(iterate_unsupported(recipe, target))
+    return tuple(_iterate_unsupported(recipe, target))
 
 
-def iterate_unsupported(recipe: Recipe, target: Target) -> Iterator[str]:
+def _iterate_unsupported(recipe: Recipe, target: Target) -> Iterator[str]:
     if recipe.precision in NEAREST_PRECISIONS[target]:
         nearest, why = NEAREST_PRECISIONS[target][recipe.precision]
         yield f"{target} has no {recipe.precision}: {why}. The nearest is {nearest}."
     elif recipe.precision in INT8_ARITHMETIC:
-        yield from explain_float_kinds(recipe, target)
+        yield from _explain_float_kinds(recipe, target)
     elif recipe.float_layers:
         yield (
             f"{target} does not keep {', '.join(recipe.float_layers)} in float: under {recipe.precision} only whole "
@@ -52,11 +52,11 @@ def iterate_unsupported(recipe: Recipe, target: Target) -> Iterator[str]:
         )
 
 
-def explain_float_kinds(recipe: Recipe, target: Target) -> Iterator[str]:
+def _explain_float_kinds(recipe: Recipe, target: Target) -> Iterator[str]:
     """Yield a sentence for each reason why a target keeps kinds in float that the recipe has in int8."""
     reasons: dict[str, list[str]] = {}
     for kind in FLOAT_KINDS:
         if kind not in recipe.float_kinds:
-            reasons.setdefault(FLOAT_KIND_REASONS.get((target, kind), ONLY_CONVOLUTION_RANGES), []).append(kind)
+            reasons.setdefault(_FLOAT_KIND_REASONS.get((target, kind), _ONLY_CONVOLUTION_RANGES), []).append(kind)
     for why, kinds in reasons.items():
         yield f"{target} keeps {', '.join(kinds)} in float, although the recipe has {recipe.precision}: {why}."

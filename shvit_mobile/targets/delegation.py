@@ -6,7 +6,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Delegation
 
 # Why XNNPACK does not delegate an operator, by the start of its name.
-NOT_DELEGATED_REASONS = {
+_NOT_DELEGATED_REASONS = {
     "aten::native_group_norm": "XNNPACK has no group norm",
     "aten::native_layer_norm": "XNNPACK has no layer norm",
     "aten::split": "XNNPACK has no split; slices are delegated",
@@ -37,7 +37,7 @@ def describe_delegation(delegation: Delegation) -> list[str]:
 
 def explain_not_delegated(operator: str) -> str:
     """Return why ExecuTorch's portable kernels run an operator."""
-    return next((why for start, why in NOT_DELEGATED_REASONS.items() if operator.startswith(start)), DEFAULT_REASON)
+    return next((why for start, why in _NOT_DELEGATED_REASONS.items() if operator.startswith(start)), DEFAULT_REASON)
 
 
 def describe_delegation_shortfall(artifact: Artifact, required: float) -> list[str]:

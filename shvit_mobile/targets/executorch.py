@@ -27,7 +27,7 @@ from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
-BACKENDS = ("xnnpack",)
+_BACKENDS = ("xnnpack",)
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
 # Above this share of the weights, a float head shows in the file size and the latency. A thousand classes take 3 to 5%.
@@ -54,7 +54,7 @@ class ExecuTorchOptions(TargetOptions):
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
 
     def __post_init__(self) -> None:
-        parse_choice(self.backend, BACKENDS, "backend")
+        parse_choice(self.backend, _BACKENDS, "backend")
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
 
@@ -114,7 +114,7 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
     module = rewrite_for_xnnpack(deployed)
     if options.stem == "space-to-depth":
         module = convert_stem_to_space_to_depth(module, deployed)
-        recipe = set_pixel_input_range(recipe, deployed)
+        recipe = _set_pixel_input_range(recipe, deployed)
     if recipe.precision not in INT8_ARITHMETIC:
         if options.head == "int8-dynamic":
             raise ConflictingParameters(
@@ -136,7 +136,7 @@ def has_large_head(module: SHViT) -> bool:
     return head >= LARGE_HEAD_SHARE * total
 
 
-def set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
+def _set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     """Set the first layer's input range to 0 to 255, because the stem on blocks takes pixels, each exact in int8."""
     first = FIRST_LAYERS[0]
     if deployed.input_domain == "normalised" or first not in recipe.ranges:

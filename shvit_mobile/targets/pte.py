@@ -26,12 +26,12 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
 
-XNNPACK_BACKEND = "XnnpackBackend"
-PROGRAM_MAGIC = slice(4, 8), b"ET12"
-FLATC_TIMEOUT_SECONDS = 60
+_XNNPACK_BACKEND = "XnnpackBackend"
+_PROGRAM_MAGIC = slice(4, 8), b"ET12"
+_FLATC_TIMEOUT_SECONDS = 60
 
 # The dtypes of the two schemas; XNNPACK's names also describe the scales.
-PROGRAM_DTYPES = {
+_PROGRAM_DTYPES = {
     "BYTE": ("uint8", 1),
     "CHAR": ("int8", 1),
     "SHORT": ("int16", 2),
@@ -43,7 +43,7 @@ PROGRAM_DTYPES = {
     "BOOL": ("bool", 1),
     "BFLOAT16": ("bfloat16", 2),
 }
-XNNPACK_DTYPES = {
+_XNNPACK_DTYPES = {
     "fp32": "float32",
     "pfp32": "float32",
     "fp16": "float16",
@@ -61,11 +61,11 @@ XNNPACK_DTYPES = {
 }
 # The XNNPACK dtypes that int8 kernels take.
 INT8_WEIGHT_DTYPES, INT8_ACTIVATION_DTYPES = {"qint8", "qcint8"}, {"qint8", "quint8", "qdint8", "qpint8"}
-LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
+_LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
 
 
 @dataclass(frozen=True)
-class ProgramContents:
+class _ProgramContents:
     """The contents of a program.
 
     Attributes:
@@ -80,7 +80,7 @@ class ProgramContents:
     delegation: Delegation
 
 
-def inspect_program(path: AnyPath) -> ProgramContents:
+def inspect_program(path: AnyPath) -> _ProgramContents:
     """Read a .pte file without running it.
 
     Raises:
@@ -90,8 +90,8 @@ def inspect_program(path: AnyPath) -> ProgramContents:
     path = Path(path)
     data = read_program_bytes(path)
     try:
-        return summarize_program(ParsedProgram.parse(data))
-    except (DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
+        return _summarize_program(_ParsedProgram.parse(data))
+    except (_DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
         raise BadArtifact(
             f"{path} is damaged.",
             why="It starts like an ExecuTorch program, but the rest is inconsistent.",
@@ -111,7 +111,7 @@ def read_program_bytes(path: Path) -> bytes:
         raise BadArtifact(
             f"{path} cannot be read: {reason.strerror}.", why="It should be an ExecuTorch program, one file."
         ) from None
-    position, magic = PROGRAM_MAGIC
+    position, magic = _PROGRAM_MAGIC
     if data[position] != magic:
         raise BadArtifact(
             f"{path} is not an ExecuTorch program.",
@@ -121,12 +121,12 @@ def read_program_bytes(path: Path) -> bytes:
     return data
 
 
-class DamagedError(Exception):
+class _DamagedError(Exception):
     """A flatbuffer that flatc cannot read, or an offset outside the file."""
 
 
 @dataclass(frozen=True)
-class ParsedProgram:
+class _ParsedProgram:
     """A program's flatbuffer and those of its XNNPACK delegates, as JSON.
 
     Attributes:
@@ -140,40 +140,40 @@ class ParsedProgram:
     graphs: dict[int, dict[str, Any]]
 
     @classmethod
-    def parse(cls, data: bytes) -> ParsedProgram:
-        """Parse a program; raise `DamagedError`, or any error of reading a broken structure."""
-        program_size, base = read_extended_header(data)
-        root = find_executorch_folder()
-        fields = convert_to_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
+    def parse(cls, data: bytes) -> _ParsedProgram:
+        """Parse a program; raise `_DamagedError`, or any error of reading a broken structure."""
+        program_size, base = _read_extended_header(data)
+        root = _find_executorch_folder()
+        fields = _convert_to_json(root / "exir/_serialize/program.fbs", [data[:program_size]])[0]
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
-            raise DamagedError("a segment is outside the file")
+            raise _DamagedError("a segment is outside the file")
         payloads = {
-            index: extract_xnnpack_flatbuffer(get_delegate_payload(data, fields, segments, delegate))
-            for index, delegate in enumerate(get_execution_plan(fields)["delegates"])
-            if delegate["id"] == XNNPACK_BACKEND
+            index: _extract_xnnpack_flatbuffer(_get_delegate_payload(data, fields, segments, delegate))
+            for index, delegate in enumerate(_get_execution_plan(fields)["delegates"])
+            if delegate["id"] == _XNNPACK_BACKEND
         }
-        graphs = convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(payloads.values()))
+        graphs = _convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(payloads.values()))
         return cls(fields, segments, dict(zip(payloads, graphs, strict=True)))
 
 
-def get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
+def _get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the plan of the only method."""
     plan: dict[str, Any] = fields["execution_plan"][0]
     return plan
 
 
-def read_extended_header(data: bytes) -> tuple[int, int]:
+def _read_extended_header(data: bytes) -> tuple[int, int]:
     """Return the length of the program's flatbuffer, and the offset of the segments."""
     magic, _, program_size, base = struct.unpack_from("<4sIQQ", data, 8)
     if magic != b"eh00":
         return len(data), 0
     if not 0 < program_size <= len(data):
-        raise DamagedError("the program is longer than the file")
+        raise _DamagedError("the program is longer than the file")
     return program_size, base
 
 
-def get_delegate_payload(
+def _get_delegate_payload(
     data: bytes, fields: dict[str, Any], segments: Sequence[tuple[int, int]], delegate: dict[str, Any]
 ) -> bytes:
     payload = delegate["processed"]
@@ -183,26 +183,28 @@ def get_delegate_payload(
     return data[begin:end]
 
 
-def extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
+def _extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
     """Return the flatbuffer in a delegate's payload, which starts with XNNPACK's header."""
     magic, _, offset, size = struct.unpack_from("<4x4sHII", processed)
     if magic != b"XH00":
-        raise DamagedError("a delegate's payload is not XNNPACK's")
+        raise _DamagedError("a delegate's payload is not XNNPACK's")
     if offset + size > len(processed):
-        raise DamagedError("a delegate's graph is longer than its payload")
+        raise _DamagedError("a delegate's graph is longer than its payload")
     return processed[offset : offset + size]
 
 
-def summarize_program(program: ParsedProgram) -> ProgramContents:
-    plan = get_execution_plan(program.fields)
+def _summarize_program(program: _ParsedProgram) -> _ProgramContents:
+    plan = _get_execution_plan(program.fields)
     calls = [step["instr_args"] for chain in plan["chains"] for step in chain["instructions"]]
-    kernels = Counter(format_operator_name(plan["operators"][call["op_index"]]) for call in calls if "op_index" in call)
+    kernels = Counter(
+        _format_operator_name(plan["operators"][call["op_index"]]) for call in calls if "op_index" in call
+    )
     backends = Counter(plan["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
     inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
-        weight_bytes=dict(sorted(count_weight_bytes(program).items())),
-        quantized_layers=sum(map(count_quantized_layers, program.graphs.values())),
+        weight_bytes=dict(sorted(_count_weight_bytes(program).items())),
+        quantized_layers=sum(map(_count_quantized_layers, program.graphs.values())),
     )
     delegation = Delegation(
         backend=", ".join(sorted(backends)) or "none",
@@ -210,19 +212,19 @@ def summarize_program(program: ParsedProgram) -> ProgramContents:
         delegated_operators=inside.total(),
         left_operators=dict(sorted(kernels.items())),
     )
-    return ProgramContents(inventory, delegation)
+    return _ProgramContents(inventory, delegation)
 
 
-def format_operator_name(operator: dict[str, Any]) -> str:
+def _format_operator_name(operator: dict[str, Any]) -> str:
     return f"{operator['name']}.{operator['overload']}" if operator["overload"] else str(operator["name"])
 
 
-def count_weight_bytes(program: ParsedProgram) -> Counter[str]:
+def _count_weight_bytes(program: _ParsedProgram) -> Counter[str]:
     """Count the bytes of constants by dtype, in delegates and in ExecuTorch's own kernels."""
     segment_of = {named["key"]: named["segment_index"] for named in program.fields.get("named_data", [])}
-    sizes: dict[object, tuple[str, int]] = dict(iterate_kernel_constants(get_execution_plan(program.fields)))
+    sizes: dict[object, tuple[str, int]] = dict(_iterate_kernel_constants(_get_execution_plan(program.fields)))
     for index, graph in program.graphs.items():
-        for dtype, constant in iterate_graph_constants(graph):
+        for dtype, constant in _iterate_graph_constants(graph):
             key = constant["named_key"]
             location = ("segment", segment_of[key]) if key else ("delegate", index, constant["offset"])
             sizes[location] = dtype, constant["size"]
@@ -232,7 +234,7 @@ def count_weight_bytes(program: ParsedProgram) -> Counter[str]:
     return by_dtype
 
 
-def iterate_kernel_constants(plan: dict[str, Any]) -> Iterator[tuple[object, tuple[str, int]]]:
+def _iterate_kernel_constants(plan: dict[str, Any]) -> Iterator[tuple[object, tuple[str, int]]]:
     """Yield the location and the (dtype, bytes) of each tensor with data among a method's values."""
     for value in plan["values"]:
         if value["val_type"] != "Tensor":
@@ -240,46 +242,46 @@ def iterate_kernel_constants(plan: dict[str, Any]) -> Iterator[tuple[object, tup
         tensor = value["val"]
         # Buffer 0 means no data; data with an allocation is the initial value of a mutable buffer.
         if tensor["data_buffer_idx"] and tensor.get("allocation_info") is None:
-            dtype, size = PROGRAM_DTYPES.get(tensor["scalar_type"], (tensor["scalar_type"].lower(), 1))
+            dtype, size = _PROGRAM_DTYPES.get(tensor["scalar_type"], (tensor["scalar_type"].lower(), 1))
             yield ("constant", tensor["data_buffer_idx"]), (dtype, size * prod(tensor["sizes"]))
 
 
-def iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _iterate_graph_constants(graph: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the constants of an XNNPACK graph with their dtypes: weights, biases and channel scales."""
     constants = graph["constant_data"]
     for value in graph["xvalues"]:
-        tensor, quantization = unwrap_tensor_value(value)
+        tensor, quantization = _unwrap_tensor_value(value)
         if tensor["constant_buffer_idx"]:
-            dtype = get_xnnpack_dtype(tensor)
-            yield XNNPACK_DTYPES.get(dtype, dtype), constants[tensor["constant_buffer_idx"]]
+            dtype = _get_xnnpack_dtype(tensor)
+            yield _XNNPACK_DTYPES.get(dtype, dtype), constants[tensor["constant_buffer_idx"]]
         if quantization.get("scale_buffer_idx"):
             yield "float32", constants[quantization["scale_buffer_idx"]]
 
 
-def count_quantized_layers(graph: dict[str, Any]) -> int:
+def _count_quantized_layers(graph: dict[str, Any]) -> int:
     """Count the layers of an XNNPACK graph with int8 inputs and int8 weights."""
     dtypes = {
-        tensor["id_out"]: get_xnnpack_dtype(tensor)
-        for tensor, _ in (unwrap_tensor_value(value) for value in graph["xvalues"])
+        tensor["id_out"]: _get_xnnpack_dtype(tensor)
+        for tensor, _ in (_unwrap_tensor_value(value) for value in graph["xvalues"])
     }
-    layers = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] in LAYER_TYPES]
+    layers = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] in _LAYER_TYPES]
     return sum(
         dtypes[layer["input1_id"]] in INT8_ACTIVATION_DTYPES and dtypes[layer["filter_id"]] in INT8_WEIGHT_DTYPES
         for layer in layers
     )
 
 
-def unwrap_tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _unwrap_tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a value's tensor and its quantization parameters, empty if it has none."""
     inner = value["xvalue_union"]
     return (inner, {}) if "tensor_value" not in inner else (inner["tensor_value"], inner.get("quant_params", {}))
 
 
-def get_xnnpack_dtype(tensor: dict[str, Any]) -> str:
+def _get_xnnpack_dtype(tensor: dict[str, Any]) -> str:
     return str(tensor["datatype"]).removeprefix("xnn_datatype_")
 
 
-def find_executorch_folder() -> Path:
+def _find_executorch_folder() -> Path:
     """Return ExecuTorch's folder without importing it.
 
     Raises:
@@ -291,13 +293,13 @@ def find_executorch_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def find_flatc() -> Path:
+def _find_flatc() -> Path:
     """Return the flatbuffer compiler that comes with ExecuTorch, or the machine's.
 
     Raises:
         ToolMissing: If there is neither.
     """
-    bundled = shutil.which("flatc", path=str(find_executorch_folder() / "data/bin"))
+    bundled = shutil.which("flatc", path=str(_find_executorch_folder() / "data/bin"))
     flatc = bundled or shutil.which("flatc")
     if flatc is None:
         hint = f"pip install --force-reinstall {REQUIREMENTS['executorch']}"
@@ -305,7 +307,7 @@ def find_flatc() -> Path:
     return Path(flatc)
 
 
-def convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
+def _convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str, Any]]:
     """Convert flatbuffers of one schema to JSON objects with all fields, including defaults.
 
     Raises:
@@ -318,16 +320,16 @@ def convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[str
         for binary, flatbuffer in zip(binaries, flatbuffers, strict=True):
             binary.write_bytes(flatbuffer)
         options = ["--json", "--strict-json", "--defaults-json", "-o", folder]
-        command = [str(find_flatc()), *options, str(schema), "--", *map(str, binaries)]
+        command = [str(_find_flatc()), *options, str(schema), "--", *map(str, binaries)]
         try:
             # In the temporary folder, which also removes the core dump of a crash.
             completed = subprocess.run(
-                command, cwd=folder, capture_output=True, timeout=FLATC_TIMEOUT_SECONDS, check=False
+                command, cwd=folder, capture_output=True, timeout=_FLATC_TIMEOUT_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DamagedError("flatc does not finish") from None
+            raise _DamagedError("flatc does not finish") from None
         if completed.returncode:
-            raise DamagedError(f"flatc ended with {completed.returncode}")
+            raise _DamagedError(f"flatc ended with {completed.returncode}")
         return [json.loads(normalize_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
 
 

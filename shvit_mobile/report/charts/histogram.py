@@ -10,7 +10,7 @@ from markupsafe import Markup
 from shvit_mobile.contracts.device_report import LatencySummary
 from shvit_mobile.report.charts.svg import AxisScale, create_chart, create_element, format_position
 
-BINS = 100
+_BINS = 100
 # The base of the bars, and the position of the percentiles below them.
 FLOOR, MIDDLE = 0.7, 0.86
 
@@ -19,13 +19,13 @@ def draw_histogram(
     samples: Sequence[float], latency: LatencySummary, scale: AxisScale, *, made_up: bool, label: str
 ) -> Markup:
     """Draw bars relative to the highest; below them a dot at p50, and a line to p90 and p99."""
-    counts = Counter(min(int(BINS * scale.share(sample)), BINS - 1) for sample in samples)
+    counts = Counter(min(int(_BINS * scale.share(sample)), _BINS - 1) for sample in samples)
     most = max(counts.values(), default=1)
     bars = [
         create_element(
             "rect",
-            x=format_position(place / BINS),
-            width=format_position(1 / BINS),
+            x=format_position(place / _BINS),
+            width=format_position(1 / _BINS),
             y=format_position(FLOOR * (1 - count / most)),
             height=format_position(FLOOR * count / most),
             class_="bar made-up" if made_up else "bar",

@@ -61,11 +61,11 @@ def draw_line_chart(
     """
     ticks, below = y.ticks(5), x.ticks(6) if x_ticks else []
     return create_chart(
-        *(draw_band(one, x) for one in bands),
+        *(_draw_band(one, x) for one in bands),
         *(draw_grid_line(y.share(value), "grid") for value in ticks),
         Markup("") if limit is None else draw_grid_line(y.share(limit), "limit"),
-        *(draw_path(line, x, y) for line in drawn if line.joined),
-        *(draw_dot(point, x, y, line.style) for line in drawn for point in line.points),
+        *(_draw_path(line, x, y) for line in drawn if line.joined),
+        *(_draw_dot(point, x, y, line.style) for line in drawn for point in line.points),
         *(draw_y_tick(value, y, unit if value == ticks[-1] else "") for value in ticks),
         *(draw_x_tick(value, x, x_ticks or "" if value == below[-1] else "") for value in below),
         kind="lines numbered" if x_ticks else "lines",
@@ -77,7 +77,7 @@ def draw_band_strip(bands: Sequence[Band], x: AxisScale, unit: str, label: str) 
     """Draw bands over an axis, without lines."""
     ticks = x.ticks(6)
     return create_chart(
-        *(draw_band(one, x) for one in bands),
+        *(_draw_band(one, x) for one in bands),
         *(draw_x_tick(value, x, unit if value == ticks[-1] else "") for value in ticks),
         kind="strip numbered",
         label=label,
@@ -102,7 +102,7 @@ def draw_x_tick(value: float, x: AxisScale, unit: str) -> Markup:
     )
 
 
-def draw_band(one: Band, x: AxisScale) -> Markup:
+def _draw_band(one: Band, x: AxisScale) -> Markup:
     start, end = x.share(one.start), x.share(one.end)
     name = (
         create_element("text", one.name, x=format_position(start), y=0, dy=-6, class_="band-name")
@@ -120,7 +120,7 @@ def draw_band(one: Band, x: AxisScale) -> Markup:
     return join_markup([rect, name])
 
 
-def draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
+def _draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
     """Draw the line in a square of 1000 that is stretched to the chart without its stroke width."""
     steps = " L".join(f"{1000 * x.share(a):.1f} {1000 * (1 - y.share(b)):.1f}" for a, b, _ in line.points)
     drawn = create_element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
@@ -135,7 +135,7 @@ def draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
     )
 
 
-def draw_dot(point: tuple[float, float, str], x: AxisScale, y: AxisScale, style: str) -> Markup:
+def _draw_dot(point: tuple[float, float, str], x: AxisScale, y: AxisScale, style: str) -> Markup:
     a, b, words = point
     return create_element(
         "circle",

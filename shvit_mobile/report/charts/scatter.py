@@ -19,7 +19,7 @@ from shvit_mobile.report.charts.svg import (
 from shvit_mobile.report.dominance import find_pareto_front
 
 # Points closer than these shares of the width and the height share a label.
-LABEL_MERGE_DISTANCE = (0.05, 0.1)
+_LABEL_MERGE_DISTANCE = (0.05, 0.1)
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ def draw_scatter(
         *(draw_grid_line(y.share(value), "grid") for value in ticks),
         *(draw_y_tick(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
         *(draw_x_tick(value, x, units[0] if value == below[-1] else "") for value in below),
-        draw_front_steps(best, x, y),
-        *(draw_point(one, x, y, one in best) for one in points),
-        *(draw_group_label(group, x, y) for group in group_nearby_points(points, x, y)),
+        _draw_front_steps(best, x, y),
+        *(_draw_point(one, x, y, one in best) for one in points),
+        *(_draw_group_label(group, x, y) for group in group_nearby_points(points, x, y)),
         kind="scatter numbered",
         label=label,
     )
 
 
-def draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
+def _draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
     """Draw the front: from each point to the right, then down to the next."""
     corners = [(1000 * x.share(one.x), 1000 * (1 - y.share(one.y))) for one in best]
     turns = [f"H{right:.1f} V{down:.1f}" for right, down in corners[1:]]
@@ -72,7 +72,7 @@ def draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -
     )
 
 
-def draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Markup:
+def _draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Markup:
     cx = format_position(x.share(one.x))
     return join_markup(
         [
@@ -96,7 +96,7 @@ def draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Mar
     )
 
 
-def draw_group_label(group: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
+def _draw_group_label(group: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
     right = max(x.share(one.x) for one in group)
     turned = right > 0.9
     return create_element(
@@ -118,8 +118,8 @@ def group_nearby_points(points: Sequence[ScatterPoint], x: AxisScale, y: AxisSca
         for group in groups:
             first = group[0]
             if (
-                abs(x.share(one.x) - x.share(first.x)) < LABEL_MERGE_DISTANCE[0]
-                and abs(y.share(one.y) - y.share(first.y)) < LABEL_MERGE_DISTANCE[1]
+                abs(x.share(one.x) - x.share(first.x)) < _LABEL_MERGE_DISTANCE[0]
+                and abs(y.share(one.y) - y.share(first.y)) < _LABEL_MERGE_DISTANCE[1]
             ):
                 group.append(one)
                 break

@@ -65,13 +65,13 @@ class AxisScale:
     def ticks(self, most: int = 6) -> list[float]:
         """Return round values on the axis, at most `most` on a linear one."""
         return (
-            compute_log_ticks(self.low, self.high, most)
+            _compute_log_ticks(self.low, self.high, most)
             if self.log
-            else compute_linear_ticks(self.low, self.high, most)
+            else _compute_linear_ticks(self.low, self.high, most)
         )
 
 
-def compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
+def _compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
     if high <= low:
         return [low]
     power = 10.0 ** floor(log10((high - low) / most))
@@ -79,7 +79,7 @@ def compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(count * step, 10) for count in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-def compute_log_ticks(low: float, high: float, most: int) -> list[float]:
+def _compute_log_ticks(low: float, high: float, most: int) -> list[float]:
     """Return 1, 2 and 5 times each power of ten, or fewer if these are too many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     for parts in ((1, 2, 5), (1, 3), (1,)):

@@ -25,7 +25,7 @@ def draw_whisker(value: float, low: float, high: float, scale: AxisScale, *, zer
     """
     start, middle, end = (format_position(scale.share(one)) for one in (low, value, high))
     return create_chart(
-        draw_origin(zero, scale),
+        _draw_origin(zero, scale),
         create_element("line", x1=start, x2=end, y1="50%", y2="50%", class_="interval"),
         *(create_element("line", x1=x, x2=x, y1="30%", y2="70%", class_="interval") for x in (start, end)),
         create_element("circle", cx=middle, cy="50%", r=4, class_="dot"),
@@ -34,7 +34,7 @@ def draw_whisker(value: float, low: float, high: float, scale: AxisScale, *, zer
     )
 
 
-def draw_origin(zero: float | None, scale: AxisScale) -> Markup:
+def _draw_origin(zero: float | None, scale: AxisScale) -> Markup:
     if zero is None or not scale.low <= zero <= scale.high:
         return Markup("")
     x = format_position(scale.share(zero))
@@ -44,10 +44,10 @@ def draw_origin(zero: float | None, scale: AxisScale) -> Markup:
 def draw_axis(scale: AxisScale, most: int = 4) -> Markup:
     """Draw the ticks of a column of whiskers or histograms, for its head."""
     ticks = scale.ticks(most)
-    return create_chart(join_markup(draw_tick(value, scale) for value in ticks), kind="axis", label=None)
+    return create_chart(join_markup(_draw_tick(value, scale) for value in ticks), kind="axis", label=None)
 
 
-def draw_tick(value: float, scale: AxisScale) -> Markup:
+def _draw_tick(value: float, scale: AxisScale) -> Markup:
     share = scale.share(value)
     return join_markup(
         [

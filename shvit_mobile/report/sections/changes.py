@@ -19,11 +19,11 @@ from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_mcnemar, describe_needed_images
 from shvit_mobile.report.thumbnails import to_data_url
 
-SHOWN_CONFUSIONS = 8
+_SHOWN_CONFUSIONS = 8
 
 
 @dataclass(frozen=True)
-class FormattedAnswer:
+class _FormattedAnswer:
     """A prediction, and whether it is right; None if the label is unknown."""
 
     label: str
@@ -32,20 +32,20 @@ class FormattedAnswer:
 
 
 @dataclass(frozen=True)
-class ChangedPicture:
+class _ChangedPicture:
     """An image with both predictions."""
 
     file: str
     label: str | None
     thumbnail: str | None
-    before: FormattedAnswer
-    after: FormattedAnswer
+    before: _FormattedAnswer
+    after: _FormattedAnswer
     changed: bool
     kl: str
 
 
 @dataclass(frozen=True)
-class ArtifactChanges:
+class _ArtifactChanges:
     """The changes of one artifact.
 
     Attributes:
@@ -60,31 +60,31 @@ class ArtifactChanges:
     confusions: tuple[Confusion, ...]
     more: tuple[Confusion, ...]
     labelled: bool
-    pictures: tuple[ChangedPicture, ...]
-    unchanged: tuple[ChangedPicture, ...]
+    pictures: tuple[_ChangedPicture, ...]
+    unchanged: tuple[_ChangedPicture, ...]
 
 
 def build_changes_section(report: ModelReport) -> PageSection | None:
-    found = [build_artifact_changes(one, changed) for one in report.drift for changed in one.changed]
+    found = [_build_artifact_changes(one, changed) for one in report.drift for changed in one.changed]
     return PageSection("changes", "Changed predictions", "Changes", {"changes": found}) if found else None
 
 
-def build_artifact_changes(report: DriftReport, changed: PredictionChanges) -> ArtifactChanges:
+def _build_artifact_changes(report: DriftReport, changed: PredictionChanges) -> _ArtifactChanges:
     row = next((row for row in report.rows if row.artifact == changed.artifact), None)
-    pictures = [build_changed_picture(image) for image in changed.worst]
-    return ArtifactChanges(
+    pictures = [_build_changed_picture(image) for image in changed.worst]
+    return _ArtifactChanges(
         label=format_label(changed.artifact, row.target, row.precision) if row else changed.artifact,
         file=changed.artifact,
-        sentences=tuple(describe_changes(report, changed, row)),
-        confusions=changed.confusions[:SHOWN_CONFUSIONS],
-        more=changed.confusions[SHOWN_CONFUSIONS:],
+        sentences=tuple(_describe_changes(report, changed, row)),
+        confusions=changed.confusions[:_SHOWN_CONFUSIONS],
+        more=changed.confusions[_SHOWN_CONFUSIONS:],
         labelled=any(confusion.label is not None for confusion in changed.confusions),
         pictures=tuple(one for one in pictures if one.changed),
         unchanged=tuple(one for one in pictures if not one.changed),
     )
 
 
-def describe_changes(report: DriftReport, changed: PredictionChanges, row: DriftRow | None) -> list[str]:
+def _describe_changes(report: DriftReport, changed: PredictionChanges, row: DriftRow | None) -> list[str]:
     count = row.images if row else report.images.count
     found = [f"{format_thousands(changed.images)} of {pluralize(count, 'prediction')} differ from the float model."]
     if row and row.mcnemar:
@@ -94,19 +94,19 @@ def describe_changes(report: DriftReport, changed: PredictionChanges, row: Drift
     return found
 
 
-def build_changed_picture(image: ChangedImage) -> ChangedPicture:
-    return ChangedPicture(
+def _build_changed_picture(image: ChangedImage) -> _ChangedPicture:
+    return _ChangedPicture(
         file=image.file,
         label=image.label,
         thumbnail=to_data_url(image.thumbnail),
-        before=format_answer(image.float_answer, image.label),
-        after=format_answer(image.answer, image.label),
+        before=_format_answer(image.float_answer, image.label),
+        after=_format_answer(image.answer, image.label),
         changed=image.float_answer.label != image.answer.label,
         kl=format_significant(image.kl),
     )
 
 
-def format_answer(answer: Prediction, truth: str | None) -> FormattedAnswer:
-    return FormattedAnswer(
+def _format_answer(answer: Prediction, truth: str | None) -> _FormattedAnswer:
+    return _FormattedAnswer(
         answer.label, format_percent(answer.probability, 0), None if truth is None else answer.label == truth
     )

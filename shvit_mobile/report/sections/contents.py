@@ -16,12 +16,12 @@ from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.targets.delegation import describe_delegation
 
 # The color class of each dtype.
-DTYPE_COLORS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}
+_DTYPE_COLORS = {"int8": "c1", "uint8": "c1", "int4": "c3", "uint4": "c3", "float16": "c2", "float32": "c4"}
 OTHER_COLOR, REST_COLOR = "c5", "c6"
 
 
 @dataclass(frozen=True)
-class ArtifactContents:
+class _ArtifactContents:
     """The contents of one artifact."""
 
     label: str
@@ -42,30 +42,30 @@ def build_contents_section(report: ModelReport) -> PageSection | None:
     most = max(manifest.artifact.bytes for _, manifest in known)
     dtypes = dict.fromkeys(dtype for _, manifest in known for dtype in manifest.inventory.weight_bytes)
     data = {
-        "artifacts": [build_artifact_contents(one, manifest, most) for one, manifest in known],
-        "legend": build_legend(dtypes),
+        "artifacts": [_build_artifact_contents(one, manifest, most) for one, manifest in known],
+        "legend": _build_legend(dtypes),
         "delegation": any(manifest.delegation for _, manifest in known),
     }
     return PageSection("contents", "Contents of the artifacts", "Contents", data)
 
 
-def build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
+def _build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
     """Return each color once, with its dtypes."""
     found: dict[str, list[str]] = {}
     for dtype in sorted(dtypes):
-        found.setdefault(choose_color(dtype), []).append(dtype)
+        found.setdefault(_choose_color(dtype), []).append(dtype)
     return [*((style, join_words(names)) for style, names in found.items()), (REST_COLOR, "program and other data")]
 
 
-def build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) -> ArtifactContents:
+def _build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) -> _ArtifactContents:
     inventory, size = manifest.inventory, manifest.artifact.bytes
     operators = sorted(inventory.operators.items(), key=lambda item: (-item[1], item[0]))
-    return ArtifactContents(
+    return _ArtifactContents(
         label=format_artifact_label(one),
         file=one.name,
-        graphic=draw_size_bar(manifest, most),
+        graphic=_draw_size_bar(manifest, most),
         size=format_megabytes(size),
-        weights=format_weights(manifest),
+        weights=_format_weights(manifest),
         quantized=inventory.quantized_layers,
         operators=pluralize(sum(inventory.operators.values()), "operator"),
         most=tuple(operators),
@@ -73,20 +73,22 @@ def build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) 
     )
 
 
-def draw_size_bar(manifest: Manifest, most: int) -> Markup:
+def _draw_size_bar(manifest: Manifest, most: int) -> Markup:
     """Draw the bytes of weights by dtype, then the rest of the file."""
     bytes_by = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: -item[1])
     rest = max(manifest.artifact.bytes - sum(count for _, count in bytes_by), 0)
-    parts = {f"{dtype}: {format_megabytes(count)} MB": (float(count), choose_color(dtype)) for dtype, count in bytes_by}
+    parts = {
+        f"{dtype}: {format_megabytes(count)} MB": (float(count), _choose_color(dtype)) for dtype, count in bytes_by
+    }
     parts[f"program and other data: {format_megabytes(rest)} MB"] = (float(rest), REST_COLOR)
     return draw_stacked_bar(parts, most, ", ".join(parts))
 
 
-def format_weights(manifest: Manifest) -> str:
+def _format_weights(manifest: Manifest) -> str:
     """Return the bytes of weights by dtype as text."""
     found = sorted(manifest.inventory.weight_bytes.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{dtype} {format_megabytes(count)}" for dtype, count in found)
 
 
-def choose_color(dtype: str) -> str:
-    return DTYPE_COLORS.get(dtype, OTHER_COLOR)
+def _choose_color(dtype: str) -> str:
+    return _DTYPE_COLORS.get(dtype, OTHER_COLOR)

@@ -13,7 +13,7 @@ from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class GoldenSummary:
+class _GoldenSummary:
     """The worst checks of one artifact over all processors."""
 
     label: str
@@ -27,34 +27,34 @@ class GoldenSummary:
 
 
 @dataclass(frozen=True)
-class DeviceGoldens:
+class _DeviceGoldens:
     """The golden checks of one device."""
 
     name: str
     fixture: bool
-    checks: tuple[GoldenSummary, ...]
+    checks: tuple[_GoldenSummary, ...]
 
 
 def build_goldens_section(report: ModelReport) -> PageSection | None:
-    found = [build_device_goldens(report, device) for device in report.devices]
+    found = [_build_device_goldens(report, device) for device in report.devices]
     data = {"devices": [device for device in found if device.checks]}
     return PageSection("goldens", "Golden checks on devices", "Goldens", data) if data["devices"] else None
 
 
-def build_device_goldens(report: ModelReport, device: DeviceReport) -> DeviceGoldens:
+def _build_device_goldens(report: ModelReport, device: DeviceReport) -> _DeviceGoldens:
     """Summarize the checks of one report by artifact."""
     checks: dict[str, list[GoldenCheck]] = {}
     for result in device.results:
         if result.golden:
             checks.setdefault(format_result_label(report, result), []).append(result.golden)
-    rows = tuple(summarize_checks(label, made) for label, made in checks.items())
-    return DeviceGoldens(format_device_label(device.device), device.fixture, rows)
+    rows = tuple(_summarize_checks(label, made) for label, made in checks.items())
+    return _DeviceGoldens(format_device_label(device.device), device.fixture, rows)
 
 
-def summarize_checks(label: str, checks: Sequence[GoldenCheck]) -> GoldenSummary:
+def _summarize_checks(label: str, checks: Sequence[GoldenCheck]) -> _GoldenSummary:
     furthest = max(checks, key=lambda check: (not check.inference_passed, check.largest_difference))
     fewest = min(checks, key=lambda check: check.same_class / check.images)
-    return GoldenSummary(
+    return _GoldenSummary(
         label=label,
         preprocessing_passed=all(check.preprocessing_passed for check in checks),
         pixels=format_number(max(check.pixels_difference for check in checks), 2),

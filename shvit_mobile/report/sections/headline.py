@@ -21,11 +21,11 @@ from shvit_mobile.report.formatting import (
 )
 from shvit_mobile.report.sections.section import PageSection
 
-STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "not compared"}
+_STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "not compared"}
 
 
 @dataclass(frozen=True)
-class FastestRun:
+class _FastestRun:
     """The fastest run of an artifact on computers, or on phones."""
 
     p50: str
@@ -34,7 +34,7 @@ class FastestRun:
 
 
 @dataclass(frozen=True)
-class VerdictLine:
+class _VerdictLine:
     """An artifact in the list of verdicts."""
 
     label: str
@@ -42,12 +42,12 @@ class VerdictLine:
     verdict: ArtifactVerdict
     word: str
     size: str
-    host: FastestRun | None
-    phone: FastestRun | None
+    host: _FastestRun | None
+    phone: _FastestRun | None
 
 
 @dataclass(frozen=True)
-class Tile:
+class _Tile:
     """One large number."""
 
     name: str
@@ -60,7 +60,7 @@ def build_headline_section(report: ModelReport) -> PageSection:
     data = {
         "lead": format_lead(report),
         "tiles": build_tiles(report),
-        "lines": [build_verdict_line(report, one) for one in report.artifacts],
+        "lines": [_build_verdict_line(report, one) for one in report.artifacts],
         "remarks": report.remarks,
     }
     return PageSection("headline", "Verdicts", "Verdicts", data)
@@ -68,10 +68,12 @@ def build_headline_section(report: ModelReport) -> PageSection:
 
 def format_lead(report: ModelReport) -> str:
     """Summarize the report in two or three sentences."""
-    return " ".join(filter(None, (describe_artifacts(report), describe_comparison(report), describe_devices(report))))
+    return " ".join(
+        filter(None, (_describe_artifacts(report), _describe_comparison(report), _describe_devices(report)))
+    )
 
 
-def describe_artifacts(report: ModelReport) -> str:
+def _describe_artifacts(report: ModelReport) -> str:
     manifests = report.manifests
     if not manifests:
         return f"{pluralize(len(report.artifacts), 'artifact')} without manifests." if report.artifacts else ""
@@ -86,7 +88,7 @@ def describe_artifacts(report: ModelReport) -> str:
     return f"{names}, in {pluralize(len(report.artifacts), 'artifact')} for {targets}."
 
 
-def describe_comparison(report: ModelReport) -> str:
+def _describe_comparison(report: ModelReport) -> str:
     """Describe how many artifacts were compared, and on how many images."""
     compared = [one for one in report.artifacts if one.drift]
     if not compared:
@@ -97,7 +99,7 @@ def describe_comparison(report: ModelReport) -> str:
     return f"{share} run and compared with the float model on {images}."
 
 
-def describe_devices(report: ModelReport) -> str:
+def _describe_devices(report: ModelReport) -> str:
     measured = [one for one in report.devices if not one.fixture]
     phones = {format_device_label(one.device) for one in measured if one.device.kind == "phone"}
     hosts = {format_device_label(one.device) for one in measured if one.device.kind == "host"}
@@ -105,17 +107,22 @@ def describe_devices(report: ModelReport) -> str:
     return f"Latency was measured on {join_words(kinds)}." if kinds else ""
 
 
-def build_tiles(report: ModelReport) -> list[Tile]:
+def build_tiles(report: ModelReport) -> list[_Tile]:
     """Return the numbers that readers look for first."""
     return list(
         filter(
             None,
-            (build_passing_tile(report), build_drop_tile(report), build_size_tile(report), build_latency_tile(report)),
+            (
+                _build_passing_tile(report),
+                _build_drop_tile(report),
+                _build_size_tile(report),
+                _build_latency_tile(report),
+            ),
         )
     )
 
 
-def build_passing_tile(report: ModelReport) -> Tile | None:
+def _build_passing_tile(report: ModelReport) -> _Tile | None:
     if not report.artifacts:
         return None
     counts = Counter(one.verdict.status for one in report.artifacts)
@@ -123,35 +130,35 @@ def build_passing_tile(report: ModelReport) -> Tile | None:
     if judged:
         rest = len(report.artifacts) - judged
         note = f"{rest} more without a gate" if rest else "all gates and golden checks"
-        return Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
+        return _Tile("Artifacts that pass", str(counts["passed"]), f"of {judged}", note)
     compared = counts["measured"]
-    return Tile("Artifacts compared", str(compared), f"of {len(report.artifacts)}", "no gate was set")
+    return _Tile("Artifacts compared", str(compared), f"of {len(report.artifacts)}", "no gate was set")
 
 
-def build_drop_tile(report: ModelReport) -> Tile | None:
+def _build_drop_tile(report: ModelReport) -> _Tile | None:
     """Return the largest drop of top-1, or the lowest agreement if there are no labels."""
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
     dropped = [(row.top1_drop, one) for one, row in rows if row.top1_drop is not None]
     if dropped:
         drop, worst = max(dropped, key=lambda found: found[0])
-        return Tile("Largest top-1 drop", format_points(drop), "points", format_artifact_label(worst))
+        return _Tile("Largest top-1 drop", format_points(drop), "points", format_artifact_label(worst))
     if rows:
         one, row = min(rows, key=lambda found: found[1].agreement.value)
-        return Tile("Lowest agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
+        return _Tile("Lowest agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
     return None
 
 
-def build_size_tile(report: ModelReport) -> Tile | None:
+def _build_size_tile(report: ModelReport) -> _Tile | None:
     sized = [(one.size_bytes, one) for one in report.artifacts if one.size_bytes]
     if not sized:
         return None
     size, one = min(sized, key=lambda found: found[0])
     most = max(size for size, _ in sized)
     times = f", {format_number(size / most * 100, 0)}% of the largest" if most > size else ""
-    return Tile("Smallest file", format_megabytes(size), "MB", f"{format_artifact_label(one)}{times}")
+    return _Tile("Smallest file", format_megabytes(size), "MB", f"{format_artifact_label(one)}{times}")
 
 
-def build_latency_tile(report: ModelReport) -> Tile | None:
+def _build_latency_tile(report: ModelReport) -> _Tile | None:
     """Return the fastest median of a phone, or of a computer if there is no phone; fixtures do not count."""
     measured = [one for one in report.devices if not one.fixture]
     phones = [one for one in measured if one.device.kind == "phone"] or measured
@@ -161,34 +168,34 @@ def build_latency_tile(report: ModelReport) -> Tile | None:
     p50, device, result = min(runs, key=lambda run: run[0])
     known = report.find_artifact(result.artifact_sha256)
     where = f"{format_artifact_label(known) if known else result.name} on {format_device_label(device.device)}"
-    return Tile("Fastest median", format_milliseconds(p50), "ms", where)
+    return _Tile("Fastest median", format_milliseconds(p50), "ms", where)
 
 
-def build_verdict_line(report: ModelReport, one: ReportArtifact) -> VerdictLine:
-    return VerdictLine(
+def _build_verdict_line(report: ModelReport, one: ReportArtifact) -> _VerdictLine:
+    return _VerdictLine(
         label=format_artifact_label(one),
         file=one.name,
         verdict=one.verdict,
-        word=STATUS_WORDS[one.verdict.status],
+        word=_STATUS_WORDS[one.verdict.status],
         size=format_megabytes(one.size_bytes),
-        host=find_fastest_run(report, one, "host"),
-        phone=find_fastest_run(report, one, "phone"),
+        host=_find_fastest_run(report, one, "host"),
+        phone=_find_fastest_run(report, one, "phone"),
     )
 
 
-def find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> FastestRun | None:
+def _find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> _FastestRun | None:
     """Return the fastest run on a kind of device; a measurement takes precedence over a fixture."""
     runs = [(report.devices[place.report], report.get_result(place)) for place in one.results]
     there = [run for run in runs if run[0].device.kind == kind]
     if not there:
         return None
     device, result = min(there, key=lambda run: (run[0].fixture, run[1].latency.p50))
-    return FastestRun(
+    return _FastestRun(
         format_milliseconds(result.latency.p50),
-        format_run_label(device, describe_configuration(device, result)),
+        _format_run_label(device, describe_configuration(device, result)),
         device.fixture,
     )
 
 
-def format_run_label(device: DeviceReport, setting: str) -> str:
+def _format_run_label(device: DeviceReport, setting: str) -> str:
     return f"{format_device_label(device.device)}, {setting}"

@@ -23,7 +23,7 @@ from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class TimeTrace:
+class _TimeTrace:
     """A chart over time."""
 
     device: str
@@ -35,23 +35,23 @@ class TimeTrace:
 
 def build_heat_section(report: ModelReport) -> PageSection | None:
     sustained = [
-        build_sustained_trace(report, device, result)
+        _build_sustained_trace(report, device, result)
         for device in report.devices
         for result in device.results
         if result.windows
     ]
-    ordered = sorted(report.devices, key=lambda device: not has_headroom(device))
-    thermal = [found for device in ordered if (found := build_thermal_trace(device))]
+    ordered = sorted(report.devices, key=lambda device: not _has_headroom(device))
+    thermal = [found for device in ordered if (found := _build_thermal_trace(device))]
     if not sustained and not thermal:
         return None
     data = {"sustained": sustained, "thermal": thermal}
     return PageSection("heat", "Heat and sustained load", "Heat", data)
 
 
-def build_sustained_trace(report: ModelReport, device: DeviceReport, result: DeviceResult) -> TimeTrace:
+def _build_sustained_trace(report: ModelReport, device: DeviceReport, result: DeviceResult) -> _TimeTrace:
     """Build the chart of the median of each window of a sustained run."""
     windows = result.windows
-    ends = [*(window.start_s for window in windows[1:]), estimate_last_end(windows)]
+    ends = [*(window.start_s for window in windows[1:]), _estimate_last_end(windows)]
     points = tuple(
         (
             (window.start_s + end) / 2,
@@ -62,13 +62,13 @@ def build_sustained_trace(report: ModelReport, device: DeviceReport, result: Dev
         for window, end in zip(windows, ends, strict=True)
     )
     slowest = max(window.p50 for window in windows)
-    sentence = describe_slowdown(windows, ends[-1])
+    sentence = _describe_slowdown(windows, ends[-1])
     states = [(window.start_s, end, window.thermal) for window, end in zip(windows, ends, strict=True)]
     where, what = (
         format_device_label(device.device),
         f"{format_result_label(report, result)}, {describe_configuration(device, result)}",
     )
-    return TimeTrace(
+    return _TimeTrace(
         where,
         what,
         device.fixture,
@@ -78,19 +78,19 @@ def build_sustained_trace(report: ModelReport, device: DeviceReport, result: Dev
             AxisScale(0, slowest * 1.3 or 1.0),
             label=f"{format_fixture_prefix(device)}Sustained run of {what} on {where}. {sentence}",
             unit="ms",
-            bands=merge_thermal_bands(states),
+            bands=_merge_thermal_bands(states),
             x_ticks="s",
         ),
         sentence,
     )
 
 
-def estimate_last_end(windows: Sequence[SustainedWindow]) -> float:
+def _estimate_last_end(windows: Sequence[SustainedWindow]) -> float:
     """Estimate the end of the last window: it is as long as the one before it."""
     return 2 * windows[-1].start_s - windows[-2].start_s if len(windows) > 1 else windows[-1].start_s + 1.0
 
 
-def describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> str:
+def _describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> str:
     first, last = windows[0].p50, windows[-1].p50
     change = (
         "" if not first else f", {format_number(abs(last / first - 1) * 100, 0)}% {'more' if last >= first else 'less'}"
@@ -103,7 +103,7 @@ def describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> str
     )
 
 
-def merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> list[Band]:
+def _merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> list[Band]:
     """Merge consecutive intervals of the same thermal state into bands."""
     found: list[Band] = []
     for start, end, state in states:
@@ -115,7 +115,7 @@ def merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> li
     return found
 
 
-def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
+def _build_thermal_trace(device: DeviceReport) -> _TimeTrace | None:
     """Build the chart of thermal states during the measurement, with Android's headroom if it is known."""
     samples = device.conditions.thermal if device.conditions else ()
     if len(samples) < 2:
@@ -130,15 +130,15 @@ def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
         for one in samples
         if one.headroom is not None
     )
-    sentence, where = describe_thermal_states(samples), format_device_label(device.device)
+    sentence, where = _describe_thermal_states(samples), format_device_label(device.device)
     label = f"{format_fixture_prefix(device)}Thermal trace of {where}. {sentence}"
     x = AxisScale(samples[0].seconds, samples[-1].seconds)
     if not points:
-        return TimeTrace(
+        return _TimeTrace(
             where,
             "thermal state",
             device.fixture,
-            draw_band_strip(merge_thermal_bands(states), x, "s", label),
+            draw_band_strip(_merge_thermal_bands(states), x, "s", label),
             sentence,
         )
     chart = draw_line_chart(
@@ -147,18 +147,18 @@ def build_thermal_trace(device: DeviceReport) -> TimeTrace | None:
         AxisScale(0, 1.3 * max(1.0, *(headroom for _, headroom, _ in points))),
         label=label,
         unit="",
-        bands=merge_thermal_bands(states),
+        bands=_merge_thermal_bands(states),
         limit=1.0,
         x_ticks="s",
     )
-    return TimeTrace(where, "thermal headroom; at 1 the phone throttles severely", device.fixture, chart, sentence)
+    return _TimeTrace(where, "thermal headroom; at 1 the phone throttles severely", device.fixture, chart, sentence)
 
 
-def has_headroom(device: DeviceReport) -> bool:
+def _has_headroom(device: DeviceReport) -> bool:
     return device.conditions is not None and any(one.headroom is not None for one in device.conditions.thermal)
 
 
-def describe_thermal_states(samples: Sequence[ThermalSample]) -> str:
+def _describe_thermal_states(samples: Sequence[ThermalSample]) -> str:
     """Describe when each thermal state began."""
     begun = [
         one

@@ -34,7 +34,7 @@ from shvit_mobile.report.verdict import capitalize_sentence
 
 
 @dataclass(frozen=True)
-class LadderRow:
+class _LadderRow:
     """One row; a graphic is None if there is no value."""
 
     label: str
@@ -55,7 +55,7 @@ class LadderRow:
 
 
 @dataclass(frozen=True)
-class Ladder:
+class _Ladder:
     """Rows that were measured on the same images.
 
     Attributes:
@@ -68,7 +68,7 @@ class Ladder:
 
     caption: str
     assurance: str
-    rungs: tuple[LadderRow, ...]
+    rungs: tuple[_LadderRow, ...]
     drop_axis: Markup | None
     agreement_axis: Markup
     gates: tuple[GateVerdict, ...] = ()
@@ -77,8 +77,8 @@ class Ladder:
 
 def build_ladder_section(report: ModelReport) -> PageSection | None:
     found = [
-        *(build_measured_ladder(reports) for reports in group_by_images(report.drift)),
-        *build_recorded_ladders(report),
+        *(_build_measured_ladder(reports) for reports in _group_by_images(report.drift)),
+        *_build_recorded_ladders(report),
     ]
     used = {rung.how for one in found for rung in one.rungs}
     data = {
@@ -88,7 +88,7 @@ def build_ladder_section(report: ModelReport) -> PageSection | None:
     return PageSection("ladder", "Drift ladder", "Drift", data) if found else None
 
 
-def group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
+def _group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
     """Group reports that measured the same images with the same float model."""
     groups: dict[tuple[str, str], list[DriftReport]] = {}
     for one in drift:
@@ -96,7 +96,7 @@ def group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
     return list(groups.values())
 
 
-def build_measured_ladder(reports: Sequence[DriftReport]) -> Ladder:
+def _build_measured_ladder(reports: Sequence[DriftReport]) -> _Ladder:
     """Build the ladder of drift reports that measured the same images."""
     images, checkpoint = reports[0].images, reports[0].checkpoint
     rows: list[DriftRow] = []
@@ -104,7 +104,7 @@ def build_measured_ladder(reports: Sequence[DriftReport]) -> Ladder:
         rows += [row for row in report.rows if row not in rows]
     together = f" in all {len(reports)} drift reports" if len(reports) > 1 else ""
     sampled = f", sampled with seed {images.seed}" if images.seed is not None else ""
-    return build_ladder(
+    return _build_ladder(
         rows,
         source=checkpoint.source,
         caption=f"{pluralize(images.count, 'image')} of “{images.source}”{sampled}"
@@ -114,7 +114,7 @@ def build_measured_ladder(reports: Sequence[DriftReport]) -> Ladder:
         gates=tuple(dict.fromkeys(report.gate for report in reports if report.gate)),
         divergences=tuple(
             describe_cross_runtime_divergence(
-                one, format_label(one.artifact, *find_target_and_precision(rows, one.artifact))
+                one, format_label(one.artifact, *_find_target_and_precision(rows, one.artifact))
             )
             for report in reports
             for one in report.apart
@@ -122,18 +122,18 @@ def build_measured_ladder(reports: Sequence[DriftReport]) -> Ladder:
     )
 
 
-def find_target_and_precision(rows: Sequence[DriftRow], artifact: str) -> tuple[str | None, str | None]:
+def _find_target_and_precision(rows: Sequence[DriftRow], artifact: str) -> tuple[str | None, str | None]:
     return next(((row.target, row.precision) for row in rows if row.artifact == artifact), (None, None))
 
 
-def build_recorded_ladders(report: ModelReport) -> list[Ladder]:
+def _build_recorded_ladders(report: ModelReport) -> list[_Ladder]:
     """Build a ladder of the recorded drift of artifacts that are in no drift report."""
     rows = [one.drift for one in report.artifacts if one.drift and one.recorded]
     if not rows:
         return []
     sources = {one.model.source for one in report.manifests}
     return [
-        build_ladder(
+        _build_ladder(
             rows,
             source=next(iter(sources)) if len(sources) == 1 else "one for each artifact",
             caption="As recorded at export",
@@ -143,7 +143,7 @@ def build_recorded_ladders(report: ModelReport) -> list[Ladder]:
     ]
 
 
-def build_ladder(
+def _build_ladder(
     rows: Sequence[DriftRow],
     *,
     source: str,
@@ -151,16 +151,19 @@ def build_ladder(
     assurance: str,
     gates: tuple[GateVerdict, ...] = (),
     divergences: tuple[str, ...] = (),
-) -> Ladder:
+) -> _Ladder:
     """Build a ladder with the float model above the other rows."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
     drop_scale = fit_scale(drops, least=0.1) if drops else None
     agreement_scale = AxisScale(min([0.99, *(row.agreement.low for row in rows)]) * 100 - 0.1, 100.1)
-    ordered = sorted(rows, key=rank_drift_row)
-    return Ladder(
+    ordered = sorted(rows, key=_rank_drift_row)
+    return _Ladder(
         caption=caption,
         assurance=assurance,
-        rungs=(build_float_row(rows, source), *(build_ladder_row(row, drop_scale, agreement_scale) for row in ordered)),
+        rungs=(
+            _build_float_row(rows, source),
+            *(_build_ladder_row(row, drop_scale, agreement_scale) for row in ordered),
+        ),
         drop_axis=draw_axis(drop_scale, 3) if drop_scale else None,
         agreement_axis=draw_axis(agreement_scale, 3),
         gates=gates,
@@ -168,7 +171,7 @@ def build_ladder(
     )
 
 
-def rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
+def _rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
     """Rank simulated rows first, in their given order; then by target."""
     simulated = row.how == "simulated"
     return (
@@ -180,10 +183,10 @@ def rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
     )
 
 
-def build_float_row(rows: Sequence[DriftRow], source: str) -> LadderRow:
+def _build_float_row(rows: Sequence[DriftRow], source: str) -> _LadderRow:
     """Build the first row, with which all others are compared."""
     top1 = next((row.float_top1 for row in rows if row.float_top1), None)
-    return LadderRow(
+    return _LadderRow(
         label="Float model",
         file=source,
         how="float",
@@ -202,12 +205,12 @@ def build_float_row(rows: Sequence[DriftRow], source: str) -> LadderRow:
     )
 
 
-def build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisScale) -> LadderRow:
+def _build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisScale) -> _LadderRow:
     name, graphic = format_label(row.artifact, row.target, row.precision), None
     if drops and row.top1_drop is not None and row.top1_drop_interval:
         graphic = draw_whisker(row.top1_drop, *row.top1_drop_interval, drops, zero=0.0)
     share = row.agreement
-    return LadderRow(
+    return _LadderRow(
         label=capitalize_sentence(name) if row.how == "simulated" else name,
         file=row.artifact if name != row.artifact else row.precision,
         how=row.how,

@@ -37,7 +37,7 @@ from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class LatencyRow:
+class _LatencyRow:
     """One result."""
 
     setting: str
@@ -53,25 +53,25 @@ class LatencyRow:
 
 
 @dataclass(frozen=True)
-class DeviceLatencies:
+class _DeviceLatencies:
     """The results of one report, ordered by processors and threads."""
 
     name: str
     fixture: bool
-    runs: tuple[LatencyRow, ...]
+    runs: tuple[_LatencyRow, ...]
 
 
 @dataclass(frozen=True)
-class ArtifactLatencies:
+class _ArtifactLatencies:
     """The results of one artifact, or of another contestant."""
 
     label: str
     file: str
-    devices: tuple[DeviceLatencies, ...]
+    devices: tuple[_DeviceLatencies, ...]
 
 
 @dataclass(frozen=True)
-class MeasuredDevice:
+class _MeasuredDevice:
     """A device, and how it was measured."""
 
     name: str
@@ -86,30 +86,30 @@ class MeasuredDevice:
 def build_latency_section(report: ModelReport) -> PageSection | None:
     if not report.devices:
         return None
-    scale = fit_common_scale(report)
+    scale = _fit_common_scale(report)
     data = {
         "axis": draw_axis(scale, 6),
-        "groups": group_by_artifact(report, scale),
-        "devices": [build_measured_device(one) for one in sorted(report.devices, key=rank_device)],
+        "groups": _group_by_artifact(report, scale),
+        "devices": [_build_measured_device(one) for one in sorted(report.devices, key=_rank_device)],
         "ratios": any(result.ratio for device in report.devices for result in device.results),
     }
     return PageSection("latency", "Latency", "Latency", data)
 
 
-def fit_common_scale(report: ModelReport) -> AxisScale:
+def _fit_common_scale(report: ModelReport) -> AxisScale:
     """Fit one logarithmic axis to all results."""
     results = [result for device in report.devices for result in device.results]
     low = min(max(result.latency.least, 1e-3) for result in results)
     return AxisScale(low / 1.15, max(max(result.latency.p99, low) for result in results) * 1.15, log=True)
 
 
-def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLatencies]:
+def _group_by_artifact(report: ModelReport, scale: AxisScale) -> list[_ArtifactLatencies]:
     """Group results by artifact in the order of the report, then those of other contestants by name."""
     found = []
     for one in report.artifacts:
         runs = [(report.devices[spot.report], report.get_result(spot)) for spot in one.results]
         if runs:
-            found.append(ArtifactLatencies(format_artifact_label(one), one.name, group_by_device(runs, scale)))
+            found.append(_ArtifactLatencies(format_artifact_label(one), one.name, _group_by_device(runs, scale)))
     others: dict[str, list[tuple[DeviceReport, DeviceResult]]] = {}
     for device in report.devices:
         for result in device.results:
@@ -118,35 +118,37 @@ def group_by_artifact(report: ModelReport, scale: AxisScale) -> list[ArtifactLat
     return [
         *found,
         *(
-            ArtifactLatencies(name, "not exported by shvit-mobile", group_by_device(runs, scale))
+            _ArtifactLatencies(name, "not exported by shvit-mobile", _group_by_device(runs, scale))
             for name, runs in others.items()
         ),
     ]
 
 
-def group_by_device(runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: AxisScale) -> tuple[DeviceLatencies, ...]:
+def _group_by_device(
+    runs: Sequence[tuple[DeviceReport, DeviceResult]], scale: AxisScale
+) -> tuple[_DeviceLatencies, ...]:
     """Group runs by device; those of one report stay together."""
-    ordered = sorted(runs, key=lambda found: (rank_device(found[0]), rank_configuration(*found)))
+    ordered = sorted(runs, key=lambda found: (_rank_device(found[0]), _rank_configuration(*found)))
     return tuple(
-        DeviceLatencies(name, fixture, tuple(build_latency_row(device, result, scale) for device, result in found))
-        for (fixture, _, name, _), found in groupby(ordered, key=lambda found: rank_device(found[0]))
+        _DeviceLatencies(name, fixture, tuple(_build_latency_row(device, result, scale) for device, result in found))
+        for (fixture, _, name, _), found in groupby(ordered, key=lambda found: _rank_device(found[0]))
     )
 
 
-def rank_configuration(device: DeviceReport, result: DeviceResult) -> tuple[float, int]:
+def _rank_configuration(device: DeviceReport, result: DeviceResult) -> tuple[float, int]:
     """Rank by processors, then by threads."""
     return find_rank(result.compute, tuple(COMPUTE_NAMES)), get_threads(device, result) or 0
 
 
-def rank_device(device: DeviceReport) -> tuple[bool, bool, str, str]:
+def _rank_device(device: DeviceReport) -> tuple[bool, bool, str, str]:
     """Rank measurements before fixtures, computers before phones, then by name and time."""
     return device.fixture, device.device.kind != "host", format_device_label(device.device), device.created
 
 
-def build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisScale) -> LatencyRow:
+def _build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisScale) -> _LatencyRow:
     latency, name = result.latency, describe_configuration(device, result)
     typical = estimate_median(result.samples_ms)
-    return LatencyRow(
+    return _LatencyRow(
         setting=name,
         graphic=draw_histogram(
             [sample for turn in result.samples_ms for sample in turn],
@@ -170,9 +172,9 @@ def build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSca
     )
 
 
-def build_measured_device(report: DeviceReport) -> MeasuredDevice:
+def _build_measured_device(report: DeviceReport) -> _MeasuredDevice:
     settings = report.settings
-    return MeasuredDevice(
+    return _MeasuredDevice(
         name=format_device_label(report.device),
         fixture=report.fixture,
         facts=describe_device(report.device),

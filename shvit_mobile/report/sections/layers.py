@@ -18,12 +18,12 @@ from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_layers
 
 # Higher values are drawn at the upper end of the chart: differences there do not matter.
-HIGHEST_DB = 100.0
-STEM = "patch_embed"
+_HIGHEST_DB = 100.0
+_STEM = "patch_embed"
 
 
 @dataclass(frozen=True)
-class NetworkPart:
+class _NetworkPart:
     """Consecutive layers of one part of the network, and their share of the axis."""
 
     name: str
@@ -31,7 +31,7 @@ class NetworkPart:
 
 
 @dataclass(frozen=True)
-class LayerRow:
+class _LayerRow:
     """A layer in the table."""
 
     layer: str
@@ -42,43 +42,43 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class ArtifactLayers:
+class _ArtifactLayers:
     """The layers of one artifact."""
 
     label: str
     file: str
     chart: Markup
-    parts: tuple[NetworkPart, ...]
+    parts: tuple[_NetworkPart, ...]
     sentence: str
-    rows: tuple[LayerRow, ...]
+    rows: tuple[_LayerRow, ...]
 
 
 def build_layers_section(report: ModelReport) -> PageSection | None:
     found = [one for drift in report.drift for one in drift.layers if one.rows]
     if not found:
         return None
-    figures = [clamp_db(row.free_db) for one in found for row in one.rows]
-    figures += [clamp_db(row.forced_db) for one in found for row in one.rows]
+    figures = [_clamp_db(row.free_db) for one in found for row in one.rows]
+    figures += [_clamp_db(row.forced_db) for one in found for row in one.rows]
     scale = AxisScale(min(0.0, *figures), max(figures) * 1.08)
     return PageSection(
-        "layers", "Drift of each layer", "Layers", {"reports": [build_artifact_layers(one, scale) for one in found]}
+        "layers", "Drift of each layer", "Layers", {"reports": [_build_artifact_layers(one, scale) for one in found]}
     )
 
 
-def clamp_db(value: float) -> float:
+def _clamp_db(value: float) -> float:
     """Return decibels within the chart; an infinite value lies at an end."""
-    return min(max(value, 0.0), HIGHEST_DB) if isfinite(value) or value > 0 else 0.0
+    return min(max(value, 0.0), _HIGHEST_DB) if isfinite(value) or value > 0 else 0.0
 
 
-def build_artifact_layers(report: LayerReport, scale: AxisScale) -> ArtifactLayers:
+def _build_artifact_layers(report: LayerReport, scale: AxisScale) -> _ArtifactLayers:
     name = format_label(report.artifact, report.target, report.precision)
-    return ArtifactLayers(
+    return _ArtifactLayers(
         label=name,
         file=report.artifact,
         chart=draw_line_chart(
             (
-                build_layer_line(report, "forced"),
-                build_layer_line(report, "free"),
+                _build_layer_line(report, "forced"),
+                _build_layer_line(report, "free"),
             ),
             AxisScale(-0.5, len(report.rows) - 0.5),
             scale,
@@ -86,19 +86,19 @@ def build_artifact_layers(report: LayerReport, scale: AxisScale) -> ArtifactLaye
             unit="dB",
             limit=report.threshold_db,
         ),
-        parts=group_into_parts(report.rows),
+        parts=_group_into_parts(report.rows),
         sentence=describe_layers(report),
-        rows=tuple(build_layer_row(report, one) for one in report.rows),
+        rows=tuple(_build_layer_row(report, one) for one in report.rows),
     )
 
 
-def build_layer_line(report: LayerReport, style: str) -> ChartLine:
+def _build_layer_line(report: LayerReport, style: str) -> ChartLine:
     free = style == "free"
     values = [one.free_db if free else one.forced_db for one in report.rows]
     words = "free-running" if free else "teacher-forced"
     return ChartLine(
         tuple(
-            (place, clamp_db(value), f"{one.layer} {words}: {format_decibels(value)} dB")
+            (place, _clamp_db(value), f"{one.layer} {words}: {format_decibels(value)} dB")
             for place, (one, value) in enumerate(zip(report.rows, values, strict=True))
         ),
         style,
@@ -106,18 +106,18 @@ def build_layer_line(report: LayerReport, style: str) -> ChartLine:
     )
 
 
-def group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[NetworkPart, ...]:
+def _group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[_NetworkPart, ...]:
     """Group layers by stem, stage and head."""
-    names = [get_part_name(row.layer) for row in rows]
-    return tuple(NetworkPart(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
+    names = [_get_part_name(row.layer) for row in rows]
+    return tuple(_NetworkPart(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
 
 
-def get_part_name(layer: str) -> str:
+def _get_part_name(layer: str) -> str:
     first, *rest = layer.split(".")
-    return "stem" if first == STEM else f"stage {rest[0]}" if first == "stages" and rest else first
+    return "stem" if first == _STEM else f"stage {rest[0]}" if first == "stages" and rest else first
 
 
-def build_layer_row(report: LayerReport, one: LayerDrift) -> LayerRow:
+def _build_layer_row(report: LayerReport, one: LayerDrift) -> _LayerRow:
     below = min(one.free_db, one.forced_db) < report.threshold_db
     remark = "first divergence" if one.layer == report.first else "below" if below else ""
-    return LayerRow(one.layer, one.kind, format_decibels(one.free_db), format_decibels(one.forced_db), remark)
+    return _LayerRow(one.layer, one.kind, format_decibels(one.free_db), format_decibels(one.forced_db), remark)

@@ -13,14 +13,14 @@ from shvit_mobile.report.display_names import describe_configuration, format_dev
 from shvit_mobile.report.formatting import find_rank, format_thousands, join_words, pluralize
 from shvit_mobile.report.sections.section import PageSection
 
-PROCESSORS = {"cpu": "CPU", "gpu": "GPU", "neural-engine": "Neural Engine"}
-PROCESSOR_COLORS = {"cpu": "c4", "gpu": "c2", "neural-engine": "c1"}
+_PROCESSORS = {"cpu": "CPU", "gpu": "GPU", "neural-engine": "Neural Engine"}
+_PROCESSOR_COLORS = {"cpu": "c4", "gpu": "c2", "neural-engine": "c1"}
 # Operators by processor.
 OperatorCounts = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
-class PlacementPlan:
+class _PlacementPlan:
     """One plan, and the devices that have it."""
 
     setting: str
@@ -30,12 +30,12 @@ class PlacementPlan:
 
 
 @dataclass(frozen=True)
-class ArtifactPlacement:
+class _ArtifactPlacement:
     """The plans of one artifact; those of fixtures are separate."""
 
     label: str
     fixture: bool
-    plans: tuple[PlacementPlan, ...]
+    plans: tuple[_PlacementPlan, ...]
 
 
 def build_placement_section(report: ModelReport) -> PageSection | None:
@@ -44,45 +44,45 @@ def build_placement_section(report: ModelReport) -> PageSection | None:
         for result in device.results:
             if result.placement:
                 plans = found.setdefault((format_result_label(report, result), device.fixture), {})
-                plan = describe_configuration(device, result), order_counts(result.placement)
+                plan = describe_configuration(device, result), _order_counts(result.placement)
                 plans.setdefault(plan, []).append(format_device_label(device.device))
     data = {
         "artifacts": [
-            ArtifactPlacement(label, fixture, build_plans(plans)) for (label, fixture), plans in found.items()
+            _ArtifactPlacement(label, fixture, _build_plans(plans)) for (label, fixture), plans in found.items()
         ],
-        "legend": [(PROCESSOR_COLORS[name], PROCESSORS[name]) for name in PROCESSORS],
+        "legend": [(_PROCESSOR_COLORS[name], _PROCESSORS[name]) for name in _PROCESSORS],
     }
     return PageSection("placement", "Operators by processor", "Placement", data) if found else None
 
 
-def order_counts(placement: Mapping[str, int]) -> OperatorCounts:
+def _order_counts(placement: Mapping[str, int]) -> OperatorCounts:
     """Order counts by processor: CPU, GPU, Neural Engine, others."""
-    return tuple(sorted(placement.items(), key=lambda item: (find_rank(item[0], tuple(PROCESSORS)), item[0])))
+    return tuple(sorted(placement.items(), key=lambda item: (find_rank(item[0], tuple(_PROCESSORS)), item[0])))
 
 
-def build_plans(plans: Mapping[tuple[str, OperatorCounts], list[str]]) -> tuple[PlacementPlan, ...]:
+def _build_plans(plans: Mapping[tuple[str, OperatorCounts], list[str]]) -> tuple[_PlacementPlan, ...]:
     return tuple(
-        PlacementPlan(
+        _PlacementPlan(
             setting,
             join_words(list(dict.fromkeys(devices))),
-            draw_placement_bar(dict(counts)),
-            format_counts(dict(counts)),
+            _draw_placement_bar(dict(counts)),
+            _format_counts(dict(counts)),
         )
         for (setting, counts), devices in plans.items()
     )
 
 
-def draw_placement_bar(counts: dict[str, int]) -> Markup:
+def _draw_placement_bar(counts: dict[str, int]) -> Markup:
     parts = {
-        f"{format_processor(name)}: {pluralize(count, 'operator')}": (float(count), PROCESSOR_COLORS.get(name, "c5"))
+        f"{_format_processor(name)}: {pluralize(count, 'operator')}": (float(count), _PROCESSOR_COLORS.get(name, "c5"))
         for name, count in counts.items()
     }
-    return draw_stacked_bar(parts, sum(counts.values()), format_counts(counts))
+    return draw_stacked_bar(parts, sum(counts.values()), _format_counts(counts))
 
 
-def format_counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{format_processor(name)} {format_thousands(count)}" for name, count in counts.items())
+def _format_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{_format_processor(name)} {format_thousands(count)}" for name, count in counts.items())
 
 
-def format_processor(processor: str) -> str:
-    return PROCESSORS.get(processor, processor)
+def _format_processor(processor: str) -> str:
+    return _PROCESSORS.get(processor, processor)

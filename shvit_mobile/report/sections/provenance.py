@@ -14,7 +14,7 @@ from shvit_mobile.report.display_names import format_artifact_label
 from shvit_mobile.report.formatting import format_timestamp, join_words, pluralize
 from shvit_mobile.report.sections.section import PageSection
 
-KIND_NAMES: dict[DocumentKind, str] = {
+_KIND_NAMES: dict[DocumentKind, str] = {
     "manifest": "manifest",
     "drift_report": "drift report",
     "device_report": "device report",
@@ -23,7 +23,7 @@ KIND_NAMES: dict[DocumentKind, str] = {
 
 
 @dataclass(frozen=True)
-class ArtifactOrigin:
+class _ArtifactOrigin:
     """The facts about an artifact, and the command that reproduces it."""
 
     label: str
@@ -33,7 +33,7 @@ class ArtifactOrigin:
 
 
 @dataclass(frozen=True)
-class ReportInput:
+class _ReportInput:
     """An input file of the page."""
 
     file: str
@@ -47,34 +47,34 @@ class ReportInput:
 def build_provenance_section(report: ModelReport) -> PageSection:
     known = [(one, manifest) for one in report.artifacts if (manifest := report.get_manifest(one))]
     data = {
-        "origins": [build_artifact_origin(one, manifest) for one, manifest in known],
-        "inputs": build_report_inputs(report),
+        "origins": [_build_artifact_origin(one, manifest) for one, manifest in known],
+        "inputs": _build_report_inputs(report),
     }
     return PageSection("provenance", "Provenance", "Provenance", data)
 
 
-def build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> ArtifactOrigin:
+def _build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> _ArtifactOrigin:
     made_from, shape = manifest.model, "×".join(map(str, manifest.input.shape))
     facts = {
         "SHA-256": one.sha256,
         "Checkpoint": f"{made_from.source} ({made_from.variant}, {made_from.dialect})",
         "Checkpoint SHA-256": made_from.checkpoint_sha256,
-        "Recipe": format_recipe(manifest),
-        "Calibration": format_calibration(manifest),
+        "Recipe": _format_recipe(manifest),
+        "Calibration": _format_calibration(manifest),
         "Input": f"{manifest.input.name}, {manifest.input.dtype} {shape}, {manifest.input.values}",
-        "Preprocessing": format_preprocessing(manifest),
+        "Preprocessing": _format_preprocessing(manifest),
         "Options": ", ".join(f"{name} {value}" for name, value in manifest.options.items() if value not in ("", 0)),
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }
-    return ArtifactOrigin(
+    return _ArtifactOrigin(
         format_artifact_label(one),
         one.name,
         {name: value for name, value in facts.items() if value},
-        format_export_command(manifest),
+        _format_export_command(manifest),
     )
 
 
-def format_recipe(manifest: Manifest) -> str:
+def _format_recipe(manifest: Manifest) -> str:
     told = manifest.recipe
     ranges = f"{pluralize(len(told.ranges), 'layer')} with ranges by {told.observer}" if told.ranges else ""
     stays = f"float: {join_words(list(told.float_kinds))}" if told.float_kinds else ""
@@ -83,7 +83,7 @@ def format_recipe(manifest: Manifest) -> str:
     return "; ".join(filter(None, (told.precision_name, ranges, symmetric, stays, besides)))
 
 
-def format_calibration(manifest: Manifest) -> str:
+def _format_calibration(manifest: Manifest) -> str:
     images = manifest.recipe.calibration
     return (
         f"{pluralize(images.count, 'image')} of “{images.source}”, seed {images.seed}, SHA-256 {images.sha256}"
@@ -92,27 +92,27 @@ def format_calibration(manifest: Manifest) -> str:
     )
 
 
-def format_preprocessing(manifest: Manifest) -> str:
+def _format_preprocessing(manifest: Manifest) -> str:
     told = manifest.preprocessing
     height, width = told.size
     return (
         f"{height}×{width}, {told.interpolation}, crop {told.crop_ratio:g}, {told.channel_order.upper()}, "
-        f"mean {format_numbers(told.mean)}, std {format_numbers(told.std)}"
+        f"mean {_format_numbers(told.mean)}, std {_format_numbers(told.std)}"
     )
 
 
-def format_numbers(values: tuple[float, ...]) -> str:
+def _format_numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
-def format_export_command(manifest: Manifest) -> str:
+def _format_export_command(manifest: Manifest) -> str:
     """Return the command that reproduces the artifact from its checkpoint and recipe."""
     recipe_file = get_recipe_path(Path(manifest.artifact.name)).name
     words = ("shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source)
     return shlex.join([*words, "--recipe", recipe_file])
 
 
-def build_report_inputs(report: ModelReport) -> list[ReportInput]:
+def _build_report_inputs(report: ModelReport) -> list[_ReportInput]:
     """List the input files, and what made them."""
     found = []
     places: dict[DocumentKind, int] = {}
@@ -127,5 +127,5 @@ def build_report_inputs(report: ModelReport) -> list[ReportInput]:
         elif source.kind == "device_report":
             device = report.devices[number]
             created, app, fixture = format_timestamp(device.created), device.app, device.fixture
-        found.append(ReportInput(source.file, KIND_NAMES[source.kind], fixture, created, app, source.sha256))
+        found.append(_ReportInput(source.file, _KIND_NAMES[source.kind], fixture, created, app, source.sha256))
     return found

@@ -15,15 +15,15 @@ from shvit_mobile.report.formatting import format_number, format_percent, format
 from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_ranges
 
-FP16_MAX = 65504.0
-FP16_SMALLEST_NORMAL = 2.0**-14
+_FP16_MAX = 65504.0
+_FP16_SMALLEST_NORMAL = 2.0**-14
 # The ends of the axis, in powers of two: from fp16's smallest normal number to beyond its largest.
-AXIS_LIMITS = (-14.0, 20.0)
-SHOWN_VALUES = 6
+_AXIS_LIMITS = (-14.0, 20.0)
+_SHOWN_VALUES = 6
 
 
 @dataclass(frozen=True)
-class RangeRow:
+class _RangeRow:
     """A value of the program."""
 
     layer: str
@@ -37,7 +37,7 @@ class RangeRow:
 
 
 @dataclass(frozen=True)
-class ArtifactRanges:
+class _ArtifactRanges:
     """The values of an artifact that are nearest to the limit, and the number of the others."""
 
     label: str
@@ -45,36 +45,36 @@ class ArtifactRanges:
     sentence: str
     flags: tuple[str, ...]
     notes: tuple[str, ...]
-    rows: tuple[RangeRow, ...]
+    rows: tuple[_RangeRow, ...]
     more: int
 
 
 def build_ranges_section(report: ModelReport) -> PageSection | None:
-    found = [build_artifact_ranges(report, one) for drift in report.drift for one in drift.ranges]
+    found = [_build_artifact_ranges(report, one) for drift in report.drift for one in drift.ranges]
     return PageSection("ranges", "Range of values in fp16", "fp16 range", {"reports": found}) if found else None
 
 
-def build_artifact_ranges(report: ModelReport, one: RangeReport) -> ArtifactRanges:
+def _build_artifact_ranges(report: ModelReport, one: RangeReport) -> _ArtifactRanges:
     known = next((artifact for artifact in report.artifacts if artifact.name == one.artifact), None)
-    return ArtifactRanges(
+    return _ArtifactRanges(
         label=format_artifact_label(known) if known else one.artifact,
         file=one.artifact,
         sentence=describe_ranges(one),
         flags=one.flags,
         notes=one.notes,
-        rows=tuple(build_range_row(value) for value in one.values[:SHOWN_VALUES]),
-        more=max(len(one.values) - SHOWN_VALUES, 0),
+        rows=tuple(_build_range_row(value) for value in one.values[:_SHOWN_VALUES]),
+        more=max(len(one.values) - _SHOWN_VALUES, 0),
     )
 
 
-def build_range_row(value: ValueRange) -> RangeRow:
+def _build_range_row(value: ValueRange) -> _RangeRow:
     fault = "not finite" if value.not_finite else "silent" if value.silent else ""
     past = bool(fault) or value.headroom_bits < 0
-    low, high = clamp_log2(value.smallest_peak), clamp_log2(value.largest)
-    return RangeRow(
+    low, high = _clamp_log2(value.smallest_peak), _clamp_log2(value.largest)
+    return _RangeRow(
         layer=value.layer,
         value=f"{value.part} in {value.operator}" if value.part else value.operator,
-        graphic=draw_range_bar(low, high, log2(FP16_MAX), AXIS_LIMITS, past=past),
+        graphic=draw_range_bar(low, high, log2(_FP16_MAX), _AXIS_LIMITS, past=past),
         largest=format_significant(value.largest, 3),
         headroom=format_number(value.headroom_bits, 1),
         subnormal=format_percent(min(value.subnormal, 1.0)),
@@ -83,8 +83,8 @@ def build_range_row(value: ValueRange) -> RangeRow:
     )
 
 
-def clamp_log2(value: float) -> float:
+def _clamp_log2(value: float) -> float:
     """Return the power of two within the axis."""
     if not isfinite(value):
-        return AXIS_LIMITS[1]
-    return min(max(log2(value), AXIS_LIMITS[0]), AXIS_LIMITS[1]) if value > 0 else AXIS_LIMITS[0]
+        return _AXIS_LIMITS[1]
+    return min(max(log2(value), _AXIS_LIMITS[0]), _AXIS_LIMITS[1]) if value > 0 else _AXIS_LIMITS[0]

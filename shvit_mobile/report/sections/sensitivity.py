@@ -29,11 +29,11 @@ from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import NAMED_LAYERS
 
 # Layers that are shown at first; a model has sixty or more.
-SHOWN_LAYERS = 12
+_SHOWN_LAYERS = 12
 
 
 @dataclass(frozen=True)
-class SensitivityRow:
+class _SensitivityRow:
     """A layer or a block."""
 
     name: str
@@ -47,53 +47,53 @@ class SensitivityRow:
 
 
 @dataclass(frozen=True)
-class RecipeSensitivity:
+class _RecipeSensitivity:
     """The sensitivity of one recipe."""
 
     recipe: str
     sentence: str
-    blocks: tuple[SensitivityRow, ...]
-    layers: tuple[SensitivityRow, ...]
-    rest: tuple[SensitivityRow, ...]
+    blocks: tuple[_SensitivityRow, ...]
+    layers: tuple[_SensitivityRow, ...]
+    rest: tuple[_SensitivityRow, ...]
 
 
 def build_sensitivity_section(report: ModelReport) -> PageSection | None:
-    found = [build_recipe_sensitivity(one) for one in report.sensitivity if one.layers]
+    found = [_build_recipe_sensitivity(one) for one in report.sensitivity if one.layers]
     return PageSection("sensitivity", "Sensitivity to int8", "Sensitivity", {"recipes": found}) if found else None
 
 
-def build_recipe_sensitivity(one: SensitivityReport) -> RecipeSensitivity:
+def _build_recipe_sensitivity(one: SensitivityReport) -> _RecipeSensitivity:
     macs = {row.layer: row.macs for row in one.layers}
     total = sum(macs.values())
-    layers = build_sensitivity_rows(
-        one, one.layers, {name: compute_share(count, total) for name, count in macs.items()}
+    layers = _build_sensitivity_rows(
+        one, one.layers, {name: _compute_share(count, total) for name, count in macs.items()}
     )
     in_blocks = {
-        block.block: compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks
+        block.block: _compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks
     }
-    return RecipeSensitivity(
+    return _RecipeSensitivity(
         recipe=abbreviate_sha256(one.recipe_sha256),
-        sentence=describe_sensitivity(one),
-        blocks=build_sensitivity_rows(one, one.blocks, in_blocks),
-        layers=layers[:SHOWN_LAYERS],
-        rest=layers[SHOWN_LAYERS:],
+        sentence=_describe_sensitivity(one),
+        blocks=_build_sensitivity_rows(one, one.blocks, in_blocks),
+        layers=layers[:_SHOWN_LAYERS],
+        rest=layers[_SHOWN_LAYERS:],
     )
 
 
-def compute_share(part: int, total: int) -> float:
+def _compute_share(part: int, total: int) -> float:
     return part / total if total else 0.0
 
 
-def build_sensitivity_rows(
+def _build_sensitivity_rows(
     one: SensitivityReport, found: Sequence[LayerSensitivity | BlockSensitivity], macs: dict[str, float]
-) -> tuple[SensitivityRow, ...]:
+) -> tuple[_SensitivityRow, ...]:
     """Build rows whose bars share one axis, which ends at the worst."""
     ranked = rank_by_noise(found)
     most = max((noise for _, noise in ranked), default=0.0)
     return tuple(
-        SensitivityRow(
+        _SensitivityRow(
             name=get_row_name(row),
-            graphic=draw_noise_bar(row, noise, most),
+            graphic=_draw_noise_bar(row, noise, most),
             share=format_percent(noise),
             alone=format_decibels(row.quantized_db),
             kl=format_significant(row.quantized_kl),
@@ -105,12 +105,12 @@ def build_sensitivity_rows(
     )
 
 
-def draw_noise_bar(row: LayerSensitivity | BlockSensitivity, noise: float, most: float) -> Markup:
+def _draw_noise_bar(row: LayerSensitivity | BlockSensitivity, noise: float, most: float) -> Markup:
     words = f"{get_row_name(row)}: {format_percent(noise)}% of the noise"
     return draw_stacked_bar({words: (noise, "c1")}, most, words)
 
 
-def describe_sensitivity(one: SensitivityReport) -> str:
+def _describe_sensitivity(one: SensitivityReport) -> str:
     """Describe int8 as a whole, and the layers that cause half of its noise."""
     ranked, worst, share = rank_by_noise(one.layers), list[str](), 0.0
     for row, noise in ranked:

@@ -29,7 +29,7 @@ from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
-class ComparedArtifact:
+class _ComparedArtifact:
     """An artifact and the row of its drift."""
 
     letter: str
@@ -38,7 +38,7 @@ class ComparedArtifact:
 
 
 @dataclass(frozen=True)
-class LegendEntry:
+class _LegendEntry:
     """An artifact in the legend of the charts."""
 
     letter: str
@@ -50,7 +50,7 @@ class LegendEntry:
 
 
 @dataclass(frozen=True)
-class TradeoffChart:
+class _TradeoffChart:
     """One trade-off, with a sentence on its Pareto front."""
 
     title: str
@@ -60,7 +60,7 @@ class TradeoffChart:
 
 
 @dataclass(frozen=True)
-class DriftAxis:
+class _DriftAxis:
     """A measure of the distance from the float model.
 
     Attributes:
@@ -77,53 +77,53 @@ class DriftAxis:
     words: Callable[[float], str]
 
 
-def get_drop(row: DriftRow) -> tuple[float, float, float]:
+def _get_drop(row: DriftRow) -> tuple[float, float, float]:
     low, high = row.top1_drop_interval or (0.0, 0.0)
     return row.top1_drop or 0.0, low, high
 
 
-def get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
+def _get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
     """Return changed predictions in percent."""
     share = row.agreement
     return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
 
 
-DROP_AXIS = DriftAxis(
-    "Top-1 drop", "points", "more accurate", get_drop, lambda value: f"{format_points(value)} points of top-1 lost"
+_DROP_AXIS = _DriftAxis(
+    "Top-1 drop", "points", "more accurate", _get_drop, lambda value: f"{format_points(value)} points of top-1 lost"
 )
-CHANGED_AXIS = DriftAxis(
+_CHANGED_AXIS = _DriftAxis(
     "Changed predictions",
     "% of images",
     "closer to the float model",
-    get_changed_percent,
+    _get_changed_percent,
     lambda value: f"{format_number(value, 1)}% of predictions changed",
 )
 
 
 def build_tradeoffs_section(report: ModelReport) -> PageSection | None:
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
-    known = [ComparedArtifact(format_letter(number), one, row) for number, (one, row) in enumerate(rows)]
-    charts = [build_size_chart(known), *(build_latency_chart(known, device) for device in report.devices)]
+    known = [_ComparedArtifact(_format_letter(number), one, row) for number, (one, row) in enumerate(rows)]
+    charts = [_build_size_chart(known), *(_build_latency_chart(known, device) for device in report.devices)]
     drawn = [chart for chart in charts if chart]
     measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
-    data = {"charts": measured, "fixtures": fixtures, "entries": [build_legend_entry(one) for one in known]}
+    data = {"charts": measured, "fixtures": fixtures, "entries": [_build_legend_entry(one) for one in known]}
     return PageSection("tradeoffs", "Accuracy, size and latency", "Trade-offs", data) if drawn else None
 
 
-def format_letter(number: int) -> str:
+def _format_letter(number: int) -> str:
     """Return A to Z, then A2."""
     turn, place = divmod(number, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")
 
 
-def build_size_chart(known: Sequence[ComparedArtifact]) -> TradeoffChart | None:
+def _build_size_chart(known: Sequence[_ComparedArtifact]) -> _TradeoffChart | None:
     sizes = {one.artifact.sha256: one.artifact.size_bytes / 1e6 for one in known if one.artifact.size_bytes}
-    return build_chart(known, sizes, "size", "MB", fixture=False)
+    return _build_chart(known, sizes, "size", "MB", fixture=False)
 
 
-def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport) -> TradeoffChart | None:
+def _build_latency_chart(known: Sequence[_ComparedArtifact], device: DeviceReport) -> _TradeoffChart | None:
     """Build the chart of the median of the fastest setting on one device."""
-    return build_chart(
+    return _build_chart(
         known,
         find_fastest_latencies(device),
         f"latency on {format_device_label(device.device)}",
@@ -132,15 +132,15 @@ def build_latency_chart(known: Sequence[ComparedArtifact], device: DeviceReport)
     )
 
 
-def build_chart(
-    known: Sequence[ComparedArtifact], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
-) -> TradeoffChart | None:
+def _build_chart(
+    known: Sequence[_ComparedArtifact], costs: Mapping[str, float], against: str, unit: str, *, fixture: bool
+) -> _TradeoffChart | None:
     """Build the chart of artifacts with a known cost; None if there are fewer than two."""
     shown = [one for one in known if one.artifact.sha256 in costs]
     if len(shown) < 2:
         return None
-    figure = DROP_AXIS if all(one.row.top1_drop_interval for one in shown) else CHANGED_AXIS
-    marks = [build_point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
+    figure = _DROP_AXIS if all(one.row.top1_drop_interval for one in shown) else _CHANGED_AXIS
+    marks = [_build_point(one, costs[one.artifact.sha256], unit, figure) for one in shown]
     x = AxisScale(0, max(one.x for one in marks) * 1.08)
     top, bottom = max(1.0, *(one.high for one in marks)), min(0.0, *(one.low for one in marks))
     front = find_pareto_front([(mark.x, mark.y) for mark in marks])
@@ -148,10 +148,10 @@ def build_chart(
     better = "smaller" if unit == "MB" else "faster"
     sentence = (
         f"On the Pareto front, where no artifact is both {figure.nearer} and {better}: {join_words(labels)}."
-        f"{describe_dominated(marks)}"
+        f"{_describe_dominated(marks)}"
     )
     title = f"{figure.name} against {against}"
-    return TradeoffChart(
+    return _TradeoffChart(
         title,
         draw_scatter(
             marks,
@@ -165,7 +165,7 @@ def build_chart(
     )
 
 
-def describe_dominated(marks: Sequence[ScatterPoint]) -> str:
+def _describe_dominated(marks: Sequence[ScatterPoint]) -> str:
     """Describe which artifacts are dominated, by their letters."""
     dominated = [
         f"{mark.letter} by {marks[by].letter}"
@@ -175,7 +175,7 @@ def describe_dominated(marks: Sequence[ScatterPoint]) -> str:
     return f" Dominated: {join_words(dominated)}." if dominated else ""
 
 
-def build_point(one: ComparedArtifact, cost: float, unit: str, figure: DriftAxis) -> ScatterPoint:
+def _build_point(one: _ComparedArtifact, cost: float, unit: str, figure: _DriftAxis) -> ScatterPoint:
     value, low, high = figure.values(one.row)
     spent = format_megabytes(1e6 * cost) if unit == "MB" else format_milliseconds(cost)
     return ScatterPoint(
@@ -184,20 +184,20 @@ def build_point(one: ComparedArtifact, cost: float, unit: str, figure: DriftAxis
         y=value,
         low=low,
         high=high,
-        style=choose_style(one.artifact),
+        style=_choose_style(one.artifact),
         words=f"{format_artifact_label(one.artifact)}: {spent} {unit}, {figure.words(value)}",
     )
 
 
-def choose_style(one: ReportArtifact) -> str:
+def _choose_style(one: ReportArtifact) -> str:
     return f"target-{one.target}" if one.target in ("coreml", "executorch", "onnx") else "target-other"
 
 
-def build_legend_entry(one: ComparedArtifact) -> LegendEntry:
-    return LegendEntry(
+def _build_legend_entry(one: _ComparedArtifact) -> _LegendEntry:
+    return _LegendEntry(
         one.letter,
         format_artifact_label(one.artifact),
-        choose_style(one.artifact),
+        _choose_style(one.artifact),
         format_megabytes(one.artifact.size_bytes),
         format_percent(1 - one.row.agreement.value),
         format_points(one.row.top1_drop),

@@ -30,15 +30,15 @@ from shvit_mobile.runtimes.arm64.sysroot import (
 )
 
 # Debian's default Python, and the libraries that the wheels link to. ctypes is in libpython3-stdlib.
-DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
+_DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
 # The emulator's package and the program in it. From Debian 13 on the first is empty and the second is static.
-EMULATOR_PACKAGES = (
+_EMULATOR_PACKAGES = (
     ("qemu-user-static", "./usr/bin/qemu-aarch64-static"),
     ("qemu-user", "./usr/bin/qemu-aarch64"),
 )
 # The files needed from the wheels: PyTorch's libraries, for ExecuTorch's tensors, and ExecuTorch's Python binding.
-WHEEL_PATTERNS = ("torch/_C.*.so", "torch/lib/*.so*", "executorch/extension/pybindings/*.so")
-WHEEL_PLATFORM = "manylinux_2_28_aarch64"
+_WHEEL_PATTERNS = ("torch/_C.*.so", "torch/lib/*.so*", "executorch/extension/pybindings/*.so")
+_WHEEL_PLATFORM = "manylinux_2_28_aarch64"
 
 # Separate state and cache for apt, so that it needs no root and leaves the machine's package database alone. Sources,
 # keys and proxies are the machine's.
@@ -55,13 +55,13 @@ Dir::Cache "{folder}/cache";
 
 
 # What failed, and what the download needs.
-DEBIAN_DOWNLOAD_ERROR = (
+_DEBIAN_DOWNLOAD_ERROR = (
     "apt cannot download the ARM64 packages.",
     "They come from the Debian mirror in apt's configuration; mirrors of other systems may have no ARM64 packages.",
 )
-PYPI_DOWNLOAD_ERROR = (
+_PYPI_DOWNLOAD_ERROR = (
     "pip cannot download the ARM64 wheels.",
-    f"Needed: {', '.join(WHEELS)} for {WHEEL_PLATFORM}, from the index in pip's configuration.",
+    f"Needed: {', '.join(WHEELS)} for {_WHEEL_PLATFORM}, from the index in pip's configuration.",
 )
 
 
@@ -89,13 +89,13 @@ def install(progress: StepCallback | None = None) -> Sysroot:
         report("Downloading Debian's packages", 0, 5)
         packages, emulator = download_debian_packages(downloads / "apt")
         report("Unpacking them", 1, 5)
-        unpack_packages(packages, emulator, sysroot)
+        _unpack_packages(packages, emulator, sysroot)
         report("Downloading PyTorch and ExecuTorch for ARM64", 2, 5)
-        wheels = download_wheels(downloads / "wheels", read_python_version(sysroot))
+        wheels = _download_wheels(downloads / "wheels", _read_python_version(sysroot))
         report("Unpacking them", 3, 5)
-        unpack_wheels(wheels, sysroot.site)
+        _unpack_wheels(wheels, sysroot.site)
         report("Starting Python on ARM64", 4, 5)
-        versions = verify_sysroot(sysroot, packages)
+        versions = _verify_sysroot(sysroot, packages)
         sysroot.versions_file.write_text(versions.to_json())
     shutil.rmtree(downloads, ignore_errors=True)
     report("Starting Python on ARM64", 5, 5)
@@ -137,65 +137,65 @@ def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     # Other sources than Debian's may fail without harm, so the status is ignored; a missing package fails below.
     command = ["apt-get", "--quiet=2", "update"]
     update = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    what, why = DEBIAN_DOWNLOAD_ERROR
+    what, why = _DEBIAN_DOWNLOAD_ERROR
     failure = what, f"{why} {format_last_error(update)}".strip()
 
     def apt(*arguments: str) -> None:
         run_command(["apt-get", "--quiet=2", *arguments], environment, folder, failure)
 
     apt("autoclean")  # outdated versions from an interrupted attempt
-    apt("install", "--yes", "--download-only", *DEBIAN_PACKAGES)
+    apt("install", "--yes", "--download-only", *_DEBIAN_PACKAGES)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
-    if find_installed_emulator():
+    if _find_installed_emulator():
         return archives, None
-    for package, program in EMULATOR_PACKAGES:
+    for package, program in _EMULATOR_PACKAGES:
         apt("download", f"{package}:{host}")
         archive = max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
-        if contains_file(archive, program):
+        if _contains_file(archive, program):
             return archives, archive
     raise InstallFailed("No Debian package contains an ARM64 emulator.", why="apt offers no qemu-user.")
 
 
-def unpack_packages(packages: Sequence[Path], emulator: Path | None, sysroot: Sysroot) -> None:
+def _unpack_packages(packages: Sequence[Path], emulator: Path | None, sysroot: Sysroot) -> None:
     """Unpack the packages into the sysroot's `root`, and put the emulator beside it."""
     sysroot.root.mkdir(parents=True)
     for package in packages:
-        run_command(["dpkg-deb", "--extract", str(package), str(sysroot.root)], failure=DEBIAN_DOWNLOAD_ERROR)
+        run_command(["dpkg-deb", "--extract", str(package), str(sysroot.root)], failure=_DEBIAN_DOWNLOAD_ERROR)
     if emulator is None:
-        sysroot.qemu.symlink_to(find_installed_emulator() or "")
+        sysroot.qemu.symlink_to(_find_installed_emulator() or "")
         return
-    program = next(program for package, program in EMULATOR_PACKAGES if emulator.name.startswith(f"{package}_"))
+    program = next(program for package, program in _EMULATOR_PACKAGES if emulator.name.startswith(f"{package}_"))
     sysroot.qemu.write_bytes(read_member(emulator, program) or b"")
     sysroot.qemu.chmod(0o755)
 
 
-def download_wheels(folder: Path, version: str) -> list[Path]:
+def _download_wheels(folder: Path, version: str) -> list[Path]:
     """Download the ARM64 wheels for one version of Python, as '3.11'.
 
     Raises:
         InstallFailed: If pip cannot download them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    choice = ["--platform", WHEEL_PLATFORM, "--python-version", version, "--only-binary=:all:", "--no-deps"]
+    choice = ["--platform", _WHEEL_PLATFORM, "--python-version", version, "--only-binary=:all:", "--no-deps"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    run_command([*pip, *choice, "--dest", str(folder), *WHEELS], failure=PYPI_DOWNLOAD_ERROR)
+    run_command([*pip, *choice, "--dest", str(folder), *WHEELS], failure=_PYPI_DOWNLOAD_ERROR)
     return sorted(folder.glob("*.whl"))
 
 
-def unpack_wheels(wheels: Sequence[Path], site: Path) -> None:
+def _unpack_wheels(wheels: Sequence[Path], site: Path) -> None:
     """Unpack the needed files of the wheels into `site`."""
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
-                if any(fnmatch(name, pattern) for pattern in WHEEL_PATTERNS):
+                if any(fnmatch(name, pattern) for pattern in _WHEEL_PATTERNS):
                     archive.extract(name, site)
 
 
-def verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersions:
+def _verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersions:
     """Start Python, PyTorch and ExecuTorch in a sysroot, and return its versions."""
     with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
         return SysrootVersions(
-            emulator=read_emulator_version(sysroot.qemu),
+            emulator=_read_emulator_version(sysroot.qemu),
             python=process.handshake.python,
             executorch=EXECUTORCH_VERSION,
             torch=TORCH_VERSION,
@@ -203,21 +203,21 @@ def verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersion
         )
 
 
-def find_installed_emulator() -> str | None:
+def _find_installed_emulator() -> str | None:
     return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
-def read_emulator_version(qemu: Path) -> str:
+def _read_emulator_version(qemu: Path) -> str:
     """Return '7.2.22' from 'qemu-aarch64 version 7.2.22 (Debian …)'."""
     return run_command([str(qemu), "--version"]).partition(" version ")[2].split()[0]
 
 
-def read_python_version(sysroot: Sysroot) -> str:
+def _read_python_version(sysroot: Sysroot) -> str:
     """Return '3.11': Debian's python3 is a link to python3.11."""
     return os.readlink(sysroot.python).removeprefix("python")
 
 
-def contains_file(archive: Path, program: str) -> bool:
+def _contains_file(archive: Path, program: str) -> bool:
     return bool(read_member(archive, program))
 
 

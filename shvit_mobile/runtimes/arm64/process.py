@@ -18,7 +18,7 @@ from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPU
 from shvit_mobile.runtimes.arm64.sysroot import INSTALL_COMMAND, Sysroot
 
-EXIT_TIMEOUT_SECONDS = 5
+_EXIT_TIMEOUT_SECONDS = 5
 
 
 class EmulatorFailed(ShvitError):
@@ -26,7 +26,7 @@ class EmulatorFailed(ShvitError):
 
 
 @dataclass(frozen=True)
-class Handshake:
+class _Handshake:
     """The first message of an emulated process.
 
     Attributes:
@@ -58,7 +58,7 @@ class EmulatedProcess:
         """
         self._hint = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL_COMMAND}"
         self._stderr = TemporaryFile()  # noqa: SIM115  open as long as the process
-        self._handshake: Handshake | None = None
+        self._handshake: _Handshake | None = None
         try:
             # In a new session, so that Ctrl-C reaches only this process, which then ends the other.
             self._process = subprocess.Popen(
@@ -75,7 +75,7 @@ class EmulatedProcess:
         self._stdin, self._stdout = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     @property
-    def handshake(self) -> Handshake:
+    def handshake(self) -> _Handshake:
         """The first message; waits until the process is ready.
 
         Raises:
@@ -83,7 +83,7 @@ class EmulatedProcess:
         """
         if self._handshake is None:
             message = json.loads(self._receive())
-            self._handshake = Handshake(message["python"], tuple(message["features"]))
+            self._handshake = _Handshake(message["python"], tuple(message["features"]))
         return self._handshake
 
     def compute_logits(self, values: bytes) -> bytes:
@@ -114,7 +114,7 @@ class EmulatedProcess:
 
     def _wait_for_exit(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_TIMEOUT_SECONDS)
+            self._process.wait(_EXIT_TIMEOUT_SECONDS)
         return self._process.returncode
 
     def _format_last_output(self) -> str:

@@ -14,7 +14,7 @@ from shvit_mobile.errors import BadArtifact, ToolMissing
 # older PyTorch. PyTorch 2.10.0 is the newest whose ARM64 wheel does not need CUDA's libraries.
 EXECUTORCH_VERSION, TORCH_VERSION = "1.3.1", "2.10.0"
 WHEELS = (f"torch=={TORCH_VERSION}", f"executorch=={EXECUTORCH_VERSION}")
-SYSROOT_VARIABLE = "SHVIT_ARM64"
+_SYSROOT_VARIABLE = "SHVIT_ARM64"
 INSTALL_COMMAND = "shvit-mobile doctor --install arm64"
 
 
@@ -69,7 +69,7 @@ class Sysroot:
 
 def find_sysroot_folder() -> Path:
     """Return the folder of the sysroot: $SHVIT_ARM64, or a folder in the cache that its versions name."""
-    return resolve_cache_folder(SYSROOT_VARIABLE, f"arm64-executorch-{EXECUTORCH_VERSION}-torch-{TORCH_VERSION}")
+    return resolve_cache_folder(_SYSROOT_VARIABLE, f"arm64-executorch-{EXECUTORCH_VERSION}-torch-{TORCH_VERSION}")
 
 
 def open_sysroot() -> Sysroot:

@@ -28,16 +28,16 @@ DONE, FAILED = b"+", b"!"
 
 # The offset of each feature's byte in `struct cpuinfo_arm_isa` of an ARM64 build (cpuinfo.h of 2025-03 to 2026-07), and
 # the kernel's bit for the same feature: in AT_HWCAP, or from 64 on in AT_HWCAP2 (asm/hwcap.h).
-ISA = ctypes.c_uint8 * 32
-ISA_OFFSETS = {"rdm": 20, "fp16": 21, "dotprod": 22, "bf16": 1, "i8mm": 4, "sve": 2, "sme": 5}
-HWCAP_BITS = {"rdm": 12, "fp16": 10, "dotprod": 20, "bf16": 64 + 14, "i8mm": 64 + 13, "sve": 22, "sme": 64 + 23}
+_ISA = ctypes.c_uint8 * 32
+_ISA_OFFSETS = {"rdm": 20, "fp16": 21, "dotprod": 22, "bf16": 1, "i8mm": 4, "sve": 2, "sme": 5}
+_HWCAP_BITS = {"rdm": 12, "fp16": 10, "dotprod": 20, "bf16": 64 + 14, "i8mm": 64 + 13, "sve": 22, "sme": 64 + 23}
 AT_HWCAP, AT_HWCAP2 = 16, 26
 
 CPU_DEVICE, FLOAT_CODE, FLOAT_BITS = 1, 2, 32  # DLPack's numbers
-KEPT_ALIVE: list[Any] = []
+_KEPT_ALIVE: list[Any] = []
 
 
-class DLManagedTensor(ctypes.Structure):
+class _DLManagedTensor(ctypes.Structure):
     """DLPack's description of a tensor (dlpack.h), with which PyTorch uses our memory as a tensor."""
 
     _fields_ = (
@@ -62,43 +62,43 @@ def main(site: str, hidden: str, program: str = "", sizes: str = "") -> None:
     os.dup2(2, 1)  # so that libraries cannot print between the frames
     try:
         sys.path.insert(0, site)
-        torch_c = import_bare_torch(site)
+        torch_c = _import_bare_torch(site)
         cpu = f"{site}/torch/lib/libtorch_cpu.so"
-        features = hide_features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
-        answer = load_program(torch_c, program, [int(size) for size in sizes.split(",") if size])
+        features = _hide_features(ctypes.CDLL(cpu), [name for name in hidden.split(",") if name])
+        answer = _load_program(torch_c, program, [int(size) for size in sizes.split(",") if size])
         handshake = {"python": platform.python_version(), "features": features}
-        send_frame(frames_out, DONE, json.dumps(handshake).encode())
+        _send_frame(frames_out, DONE, json.dumps(handshake).encode())
     except Exception as reason:
-        send_frame(frames_out, FAILED, encode_error(reason))
+        _send_frame(frames_out, FAILED, _encode_error(reason))
         return
     while head := frames_in.read(FRAME_HEADER.size):
         values = frames_in.read(FRAME_HEADER.unpack(head)[1])
         try:
-            send_frame(frames_out, DONE, answer(values))
+            _send_frame(frames_out, DONE, answer(values))
         except Exception as reason:
-            send_frame(frames_out, FAILED, encode_error(reason))
+            _send_frame(frames_out, FAILED, _encode_error(reason))
 
 
-def import_bare_torch(site: str) -> Any:
+def _import_bare_torch(site: str) -> Any:
     """Import PyTorch's library without its Python code, which would take three quarters of the startup time.
 
     ExecuTorch's binding needs the tensor class that PyTorch's Python declares, so this declares it, and the few other
     names that the library looks up.
     """
-    declare_module("torch", f"{site}/torch")
+    _declare_module("torch", f"{site}/torch")
     torch_c = import_module("torch._C")
 
     tensor = type("Tensor", (torch_c.TensorBase,), {"__module__": "torch"})
-    declare_module("torch._tensor").Tensor = tensor
-    declare_module("torch.autograd").Function = object
-    declare_module("torch.autograd.graph").GradientEdge = tuple
-    declare_module("torch.nn")
-    declare_module("torch.nn.parameter").Parameter = tensor
+    _declare_module("torch._tensor").Tensor = tensor
+    _declare_module("torch.autograd").Function = object
+    _declare_module("torch.autograd.graph").GradientEdge = tuple
+    _declare_module("torch.nn")
+    _declare_module("torch.nn.parameter").Parameter = tensor
     torch_c._autograd_init()
     return torch_c
 
 
-def declare_module(name: str, *folders: str) -> Any:
+def _declare_module(name: str, *folders: str) -> Any:
     """Create an empty module under a name that others import."""
     module: Any = ModuleType(name)
     module.__path__ = list(folders)
@@ -106,7 +106,7 @@ def declare_module(name: str, *folders: str) -> Any:
     return module
 
 
-def hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
+def _hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
     """Hide features of this CPU from XNNPACK, and return those that it will find.
 
     XNNPACK asks cpuinfo, whose only copy is in PyTorch's library; this overwrites its answers before XNNPACK asks.
@@ -116,19 +116,19 @@ def hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
     """
     if not library.cpuinfo_initialize():
         raise RuntimeError("cpuinfo cannot identify this CPU")
-    isa = ISA.in_dll(library, "cpuinfo_isa")
+    isa = _ISA.in_dll(library, "cpuinfo_isa")
     auxiliary = ctypes.CDLL(None).getauxval
     auxiliary.restype, auxiliary.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
     bits = auxiliary(AT_HWCAP) | auxiliary(AT_HWCAP2) << 64
-    for name, offset in ISA_OFFSETS.items():
-        if isa[offset] != bits >> HWCAP_BITS[name] & 1:
+    for name, offset in _ISA_OFFSETS.items():
+        if isa[offset] != bits >> _HWCAP_BITS[name] & 1:
             raise RuntimeError(f"cpuinfo says {isa[offset]} for {name}, and the kernel disagrees")
     for name in hidden:
-        isa[ISA_OFFSETS[name]] = 0
-    return [name for name, offset in ISA_OFFSETS.items() if isa[offset]]
+        isa[_ISA_OFFSETS[name]] = 0
+    return [name for name, offset in _ISA_OFFSETS.items() if isa[offset]]
 
 
-def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
+def _load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
     """Load a program and return a function from an image's bytes to its logits; without one, load only the binding."""
     binding: Any = import_module("executorch.extension.pybindings._portable_lib")
     binding._unsafe_reset_threadpool(1)  # each process runs other images
@@ -138,7 +138,7 @@ def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[
 
     # One tensor for all images: PyTorch reads its description again when it frees a tensor.
     memory = (ctypes.c_float * prod(sizes))()
-    image = wrap_memory(torch_c, memory, sizes)
+    image = _wrap_memory(torch_c, memory, sizes)
 
     def answer(values: bytes) -> bytes:
         ctypes.memmove(memory, values, ctypes.sizeof(memory))
@@ -148,10 +148,10 @@ def load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[
     return answer
 
 
-def wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
+def _wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
     """Return a float32 tensor that uses `memory`, and lives as long as this process."""
     shape = (ctypes.c_int64 * len(sizes))(*sizes)
-    description = DLManagedTensor(
+    description = _DLManagedTensor(
         data=ctypes.addressof(memory),
         device_type=CPU_DEVICE,
         ndim=len(sizes),
@@ -160,18 +160,18 @@ def wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:
         lanes=1,
         shape=shape,
     )
-    KEPT_ALIVE.append((memory, shape, description))
+    _KEPT_ALIVE.append((memory, shape, description))
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     return torch_c._from_dlpack(capsule(ctypes.addressof(description), b"dltensor", None))
 
 
-def send_frame(frames: BinaryIO, kind: bytes, payload: bytes) -> None:
+def _send_frame(frames: BinaryIO, kind: bytes, payload: bytes) -> None:
     frames.write(FRAME_HEADER.pack(kind, len(payload)) + payload)
     frames.flush()
 
 
-def encode_error(reason: Exception) -> bytes:
+def _encode_error(reason: Exception) -> bytes:
     return f"{type(reason).__name__}: {reason}".encode(errors="replace")
 
 

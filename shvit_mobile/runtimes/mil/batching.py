@@ -33,13 +33,13 @@ def batch_steps(
     """
     if fixed := [name for name in outputs if name in constants]:
         raise NotBatchable(f"The output '{fixed[0]}' depends on no input.")
-    shapes: ShapesByName = {name: check_single_row(shape, f"The input '{name}'") for name, shape in inputs.items()}
+    shapes: ShapesByName = {name: _check_single_row(shape, f"The input '{name}'") for name, shape in inputs.items()}
     batched = []
     for step in steps:
         try:
-            batched.append(replace(step, fixed=step.fixed | apply_batching_rule(step, shapes, constants)))
+            batched.append(replace(step, fixed=step.fixed | _apply_batching_rule(step, shapes, constants)))
             shapes |= {
-                output.name: check_single_row(output.shape, f"Its result '{output.name}'")
+                output.name: _check_single_row(output.shape, f"Its result '{output.name}'")
                 for output in step.outputs
                 if output.dtype is not None
             }
@@ -48,17 +48,17 @@ def batch_steps(
     return tuple(batched)
 
 
-def apply_batching_rule(
+def _apply_batching_rule(
     step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the constants that a step's operator changes."""
     rule = step.operator.batching_rule
     if rule is None:
         raise NotBatchable("It has no rule for many images.")
-    return rule(describe_use(step, batched_shapes, constants))
+    return rule(_describe_use(step, batched_shapes, constants))
 
 
-def describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> OperatorUse:
+def _describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> OperatorUse:
     operands: dict[str, tuple[BatchOperand, ...]] = {
         name: (BatchOperand(tuple(value.shape), False),)
         for name, value in step.fixed.items()
@@ -76,7 +76,7 @@ def describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Map
     return OperatorUse(keywords, operands, tuple(output.shape for output in step.outputs))
 
 
-def check_single_row(shape: tuple[int, ...], subject: str) -> tuple[int, ...]:
+def _check_single_row(shape: tuple[int, ...], subject: str) -> tuple[int, ...]:
     """Return `shape`; raise `NotBatchable` unless it has one row."""
     if shape[:1] != (1,):
         raise NotBatchable(f"{subject} has the shape {shape}, without a first axis of one.")

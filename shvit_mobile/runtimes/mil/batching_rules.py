@@ -53,13 +53,13 @@ class OperatorUse:
     @property
     def main_operand(self) -> BatchOperand:
         """The tensor that the operator transforms; the others are its parameters."""
-        return next(self.operands[name][0] for name in MAIN_INPUTS if name in self.operands)
+        return next(self.operands[name][0] for name in _MAIN_INPUTS if name in self.operands)
 
 
 # Returns the constants to change; raises `NotBatchable`.
 BatchingRule = Callable[[OperatorUse], dict[str, Any]]
-ALL_AXES = None
-MAIN_INPUTS = ("x", "input")
+_ALL_AXES = None
+_MAIN_INPUTS = ("x", "input")
 
 
 def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
 def batch_main_input(use: OperatorUse) -> dict[str, Any]:
     """Allow operators on the axes after the first, if only the main input depends on the image."""
     for name in use.operands:
-        if name not in MAIN_INPUTS and use.is_batched(name):
+        if name not in _MAIN_INPUTS and use.is_batched(name):
             raise NotBatchable(f"computes its '{name}' from the image")
     return {}
 
@@ -88,14 +88,14 @@ def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
     return batch_main_input(use)
 
 
-def make_axis_rule(keyword: str, default: Sequence[int] | None = ALL_AXES) -> BatchingRule:
+def make_axis_rule(keyword: str, default: Sequence[int] | None = _ALL_AXES) -> BatchingRule:
     """Return a rule for operators along the axes in `keyword`: the first axis must not be among them."""
 
     def rule(use: OperatorUse) -> dict[str, Any]:
         given = use.keywords.get(keyword)
         axes = default if given is None else [given] if isinstance(given, int) else given
         rank = len(use.main_operand.shape)
-        if axes is ALL_AXES or any(axis % rank == 0 for axis in axes):
+        if axes is _ALL_AXES or any(axis % rank == 0 for axis in axes):
             raise NotBatchable(f"works along the rows: its {keyword} is {given}")
         return batch_main_input(use)
 

@@ -29,8 +29,8 @@ def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor 
     """scale * (data - offset), with one scale and offset per block along each axis."""
     steps = data.to(scale.dtype)
     if offset is not None:
-        steps = steps - expand_blocks(offset, data.shape)
-    return steps * expand_blocks(scale, data.shape)
+        steps = steps - _expand_blocks(offset, data.shape)
+    return steps * _expand_blocks(scale, data.shape)
 
 
 def constexpr_lut_to_dense(
@@ -39,10 +39,10 @@ def constexpr_lut_to_dense(
     """Indices into a palette; iOS18's palettes may differ by block, and may contain vectors along an axis."""
     if shape is not None:
         count, bits = prod(shape), int(log2(lut.numel()))
-        return lut[unpack_tensor(indices, bits, count).long()].reshape(shape)
+        return lut[_unpack_tensor(indices, bits, count).long()].reshape(shape)
     palettes, vector = lut.shape[-2:]
     blocks = torch.arange(prod(lut.shape[:-2])).reshape(lut.shape[:-2])
-    rows = expand_blocks(blocks, indices.shape) * palettes + indices
+    rows = _expand_blocks(blocks, indices.shape) * palettes + indices
     vectors = lut.reshape(-1, vector)[rows]
     if vector_axis is None or vector == 1:
         return vectors.squeeze(-1)
@@ -53,7 +53,7 @@ def constexpr_lut_to_dense(
 def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, *, shape: list[int] | None = None) -> Tensor:
     """The nonzero elements where the mask is 1, and zeros elsewhere."""
     if shape is not None:
-        mask = unpack_tensor(mask, 1, prod(shape)).reshape(shape)
+        mask = _unpack_tensor(mask, 1, prod(shape)).reshape(shape)
     dense = torch.zeros(mask.shape, dtype=nonzero_data.dtype)
     dense[mask.bool()] = nonzero_data
     return dense
@@ -79,7 +79,7 @@ def constexpr_sparse_blockwise_shift_scale(
     return data_mask, constexpr_blockwise_shift_scale(dense, scale, offset)[data_mask.bool()]
 
 
-def expand_blocks(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
+def _expand_blocks(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """Repeat the elements of `parameter` along each axis, block by block, up to `shape`."""
     for axis, (blocks, size) in enumerate(zip(parameter.shape, shape, strict=True)):
         if blocks == 1:
@@ -89,5 +89,5 @@ def expand_blocks(parameter: Tensor, shape: tuple[int, ...] | torch.Size) -> Ten
     return parameter
 
 
-def unpack_tensor(packed: Tensor, bits: int, count: int) -> Tensor:
+def _unpack_tensor(packed: Tensor, bits: int, count: int) -> Tensor:
     return torch.from_numpy(unpack_bits(packed.numpy().astype(np.uint8), bits, count))

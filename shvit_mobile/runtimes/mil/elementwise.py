@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shvit_mobile.errors import UnsupportedOperator
 
-CAST_DTYPES = {
+_CAST_DTYPES = {
     "int8": torch.int8,
     "uint8": torch.uint8,
     "int16": torch.int16,
@@ -90,6 +90,6 @@ def cast(x: Tensor, *, dtype: str, real: torch.dtype) -> Tensor:
     """iOS15 and iOS17/elementwise_unary.py; to integers it rounds toward zero. The executor rounds to fp16."""
     if dtype in ("fp16", "fp32"):
         return x.to(real)
-    if dtype not in CAST_DTYPES:
-        raise UnsupportedOperator(f"cast to {dtype}", why=f"Supported: fp16, fp32, {', '.join(CAST_DTYPES)}.")
-    return x.to(CAST_DTYPES[dtype])
+    if dtype not in _CAST_DTYPES:
+        raise UnsupportedOperator(f"cast to {dtype}", why=f"Supported: fp16, fp32, {', '.join(_CAST_DTYPES)}.")
+    return x.to(_CAST_DTYPES[dtype])

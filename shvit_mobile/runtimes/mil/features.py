@@ -17,7 +17,7 @@ from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.targets.coreml.spec.values import UNKNOWN_DIMENSION, read_shape
 
-COLOR_SPACES = ("RGB", "BGR", "GRAYSCALE")
+_COLOR_SPACES = ("RGB", "BGR", "GRAYSCALE")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ProgramInput:
             tensor = torch.as_tensor(array)
         else:
             tensor = torch.from_numpy(
-                convert_to_planes(np.asarray(array), self.color_space, self.name, many=count is not None)
+                _convert_to_planes(np.asarray(array), self.color_space, self.name, many=count is not None)
             )
         if not matches_shape(tuple(tensor.shape), self.shape if count is None else (count, *self.shape[1:])):
             raise ShapeMismatch(
@@ -81,10 +81,10 @@ class ProgramInput:
 def read_inputs(model: Any, function: Any) -> dict[str, ProgramInput]:
     """Return the inputs of a program's function by name; `model` says which are images."""
     feature_types = {feature.name: feature.type for feature in model.description.input}
-    return {value.name: read_input(value, feature_types.get(value.name)) for value in function.inputs}
+    return {value.name: _read_input(value, feature_types.get(value.name)) for value in function.inputs}
 
 
-def read_input(value: Any, feature_type: Any | None) -> ProgramInput:
+def _read_input(value: Any, feature_type: Any | None) -> ProgramInput:
     if value.type.WhichOneof("type") != "tensorType":
         raise BadArtifact(f"The input '{value.name}' is not a tensor.", why="Inputs are tensors and images.")
     color_space = None
@@ -92,16 +92,16 @@ def read_input(value: Any, feature_type: Any | None) -> ProgramInput:
         code = feature_type.imageType.colorSpace
         spaces = import_messages("FeatureTypes_pb2").ImageFeatureType.ColorSpace
         color_space = {number: name for name, number in spaces.items()}.get(code, str(code))
-        if color_space not in COLOR_SPACES:
+        if color_space not in _COLOR_SPACES:
             raise BadArtifact(
                 f"The input '{value.name}' has the color space {color_space}.",
-                why=f"Supported: {', '.join(COLOR_SPACES)}.",
+                why=f"Supported: {', '.join(_COLOR_SPACES)}.",
             )
     tensor_type = value.type.tensorType
     return ProgramInput(value.name, read_shape(tensor_type), find_dtype(tensor_type.dataType).name, color_space)
 
 
-def convert_to_planes(array: NDArray[Any], color_space: str, name: str, *, many: bool) -> NDArray[np.uint8]:
+def _convert_to_planes(array: NDArray[Any], color_space: str, name: str, *, many: bool) -> NDArray[np.uint8]:
     """Convert images to Core ML's planes: 0 to 255, shape (images, 3 or 1, height, width).
 
     Pillow converts color to gray, as in coremltools' own `predict`.

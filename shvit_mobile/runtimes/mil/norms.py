@@ -25,7 +25,7 @@ def instance_norm(
 ) -> Tensor:
     """iOS15 and iOS17/normalization.py; over all axes but the first two."""
     per_channel = [-1] + [1] * (x.ndim - 2)
-    return apply_affine(standardize(x, list(range(2, x.ndim)), epsilon), gamma, beta, per_channel)
+    return _apply_affine(_standardize(x, list(range(2, x.ndim)), epsilon), gamma, beta, per_channel)
 
 
 def layer_norm(
@@ -41,33 +41,33 @@ def layer_norm(
     if over == list(range(over[0], x.ndim)):
         return F.layer_norm(x, x.shape[over[0] :], gamma, beta, epsilon)
     shape = [size if axis in over else 1 for axis, size in enumerate(x.shape)]
-    return apply_affine(standardize(x, over, epsilon), gamma, beta, shape)
+    return _apply_affine(_standardize(x, over, epsilon), gamma, beta, shape)
 
 
 def reduce_mean(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
     """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.mean(x, resolve_axes(axes, x), keepdim=keep_dims)
+    return torch.mean(x, _resolve_axes(axes, x), keepdim=keep_dims)
 
 
 def reduce_sum(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
     """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.sum(x, resolve_axes(axes, x), keepdim=keep_dims, dtype=x.dtype)
+    return torch.sum(x, _resolve_axes(axes, x), keepdim=keep_dims, dtype=x.dtype)
 
 
 def reduce_max(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
     """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.amax(x, resolve_axes(axes, x), keepdim=keep_dims)
+    return torch.amax(x, _resolve_axes(axes, x), keepdim=keep_dims)
 
 
-def resolve_axes(axes: list[int] | None, x: Tensor) -> list[int]:
+def _resolve_axes(axes: list[int] | None, x: Tensor) -> list[int]:
     return list(range(x.ndim)) if axes is None else axes
 
 
-def standardize(x: Tensor, axes: list[int], epsilon: float) -> Tensor:
+def _standardize(x: Tensor, axes: list[int], epsilon: float) -> Tensor:
     variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
     return (x - mean) / torch.sqrt(variance + epsilon)
 
 
-def apply_affine(x: Tensor, gamma: Tensor | None, beta: Tensor | None, shape: list[int]) -> Tensor:
+def _apply_affine(x: Tensor, gamma: Tensor | None, beta: Tensor | None, shape: list[int]) -> Tensor:
     scaled = x if gamma is None else x * gamma.reshape(shape)
     return scaled if beta is None else scaled + beta.reshape(shape)

@@ -20,7 +20,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class StepOutput:
+class _StepOutput:
     """A result of a step, as the program declares it.
 
     Attributes:
@@ -69,7 +69,7 @@ class ProgramStep:
     operator: Operator
     fixed: dict[str, Any]
     inputs: tuple[tuple[str, str | tuple[str, ...]], ...]
-    outputs: tuple[StepOutput, ...]
+    outputs: tuple[_StepOutput, ...]
     dead: tuple[str, ...] = ()
 
     def run(self, values: Values, rows: int | None = None) -> None:
@@ -83,14 +83,14 @@ class ProgramStep:
             BadArtifact: If the operator fails, or its result does not have the declared shape and dtype.
         """
         try:
-            arguments = {name: collect_arguments(values, source) for name, source in self.inputs}
+            arguments = {name: _collect_arguments(values, source) for name, source in self.inputs}
             results = self.operator.function(**arguments, **self.fixed)
             if not isinstance(results, tuple | list):
                 results = (results,)
             for output, result in zip(self.outputs, results, strict=True):
                 values[output.name] = output.check(result, rows)
         except Exception as reason:
-            raise add_error_location(self.location, reason) from reason
+            raise _add_error_location(self.location, reason) from reason
 
     @property
     def uses(self) -> set[str]:
@@ -117,7 +117,7 @@ class StepBinder:
             BadArtifact: If an input or constant is missing or damaged.
             UnsupportedOperator: If a parameter is unknown, or computed although it must be a constant.
         """
-        title = format_title(operation)
+        title = _format_title(operation)
         location = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
@@ -125,7 +125,7 @@ class StepBinder:
                 return None
             step = self._build_step(operation, title, location)
         except Exception as reason:
-            raise add_error_location(location, reason) from reason
+            raise _add_error_location(location, reason) from reason
         if step.uses <= self.constants.keys():
             step.run(self.constants)
             return None
@@ -135,7 +135,7 @@ class StepBinder:
     def _build_step(self, operation: Any, title: str, location: str) -> ProgramStep:
         operator = OPERATORS[operation.type]
         sources, literals = self._read_arguments(operation)
-        check_input_names(operator, sources.keys() | literals.keys())
+        _check_input_names(operator, sources.keys() | literals.keys())
         keywords = {name: to_python(value) for name, value in literals.items() if name in operator.keywords}
         keywords |= {name: self._read_keyword(name, sources.pop(name)) for name in operator.keywords & sources.keys()}
         tensors = {name: value for name, value in literals.items() if name in operator.tensors}
@@ -156,7 +156,7 @@ class StepBinder:
         for name, argument in operation.inputs.items():
             bindings = argument.arguments
             names = [self._resolve_name(binding, name) for binding in bindings]
-            sources[name] = tuple(names) if name == "values" else require_single(names, name)
+            sources[name] = tuple(names) if name == "values" else _require_single(names, name)
         return sources, literals
 
     def _resolve_name(self, binding: Any, input_name: str) -> str:
@@ -177,13 +177,13 @@ class StepBinder:
     def _decode_constant(self, value: Any) -> Constant:
         return decode_constant(value, self._package, self._real)
 
-    def _declare_output(self, value: Any, operator: Operator) -> StepOutput:
+    def _declare_output(self, value: Any, operator: Operator) -> _StepOutput:
         kind = value.type.WhichOneof("type")
         if kind != "tensorType" or value.type.tensorType.dataType == import_messages("MIL_pb2").STRING:
-            return StepOutput(value.name, None, (), rounded=False)
+            return _StepOutput(value.name, None, (), rounded=False)
         dtype = find_dtype(value.type.tensorType.dataType)
         rounded = self._rounding and dtype.name == "FLOAT16" and not operator.exact
-        return StepOutput(value.name, dtype.to_torch_dtype(self._real), read_shape(value.type.tensorType), rounded)
+        return _StepOutput(value.name, dtype.to_torch_dtype(self._real), read_shape(value.type.tensorType), rounded)
 
 
 def assign_lifetimes(steps: list[ProgramStep], kept: Iterable[str]) -> tuple[ProgramStep, ...]:
@@ -196,19 +196,19 @@ def assign_lifetimes(steps: list[ProgramStep], kept: Iterable[str]) -> tuple[Pro
     return tuple(reversed(result))
 
 
-def add_error_location(location: str, reason: Exception) -> BadArtifact:
+def _add_error_location(location: str, reason: Exception) -> BadArtifact:
     """Convert any exception to `BadArtifact` with its location; a damaged program can make torch raise anything."""
     if isinstance(reason, BadArtifact):
         return type(reason)(f"{location}: {reason.what}", why=reason.why, hint=reason.hint)
     return BadArtifact(f"{location}: {reason}", why="The program is damaged, or does not follow the specification.")
 
 
-def format_title(operation: Any) -> str:
+def _format_title(operation: Any) -> str:
     names = ", ".join(output.name for output in operation.outputs)
     return f"{operation.type} '{names}'"
 
 
-def check_input_names(operator: Operator, given_names: set[str]) -> None:
+def _check_input_names(operator: Operator, given_names: set[str]) -> None:
     unknown = given_names - operator.tensors - operator.keywords
     if unknown:
         raise UnsupportedOperator(f"has the unknown inputs {', '.join(sorted(unknown))}")
@@ -217,11 +217,11 @@ def check_input_names(operator: Operator, given_names: set[str]) -> None:
         raise BadArtifact(f"lacks its inputs {', '.join(sorted(missing))}", why="The program is damaged.")
 
 
-def require_single(names: list[str], input_name: str) -> str:
+def _require_single(names: list[str], input_name: str) -> str:
     if len(names) != 1:
         raise BadArtifact(f"has {len(names)} values for its input '{input_name}'", why="It takes one.")
     return names[0]
 
 
-def collect_arguments(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
+def _collect_arguments(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
     return values[source] if isinstance(source, str) else [values[name] for name in source]

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from shvit_mobile.errors import UnsupportedOperator
 
-MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 PadType = Literal["valid", "custom", "same", "same_lower"]
 Padding = list[tuple[int, int]]
 
@@ -31,10 +31,10 @@ def max_pool(
     axes = len(kernel_sizes)
     strides = strides or [1] * axes
     padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
-    if (before := get_torch_pool_padding(padding, kernel_sizes)) is not None:
-        return MAX_POOLS[axes](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
-    reject_ceil_mode(ceil_mode, padding)
-    return MAX_POOLS[axes](F.pad(x, flatten_padding(padding), value=-inf), kernel_sizes, strides)
+    if (before := _get_torch_pool_padding(padding, kernel_sizes)) is not None:
+        return _MAX_POOLS[axes](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
+    _reject_ceil_mode(ceil_mode, padding)
+    return _MAX_POOLS[axes](F.pad(x, flatten_padding(padding), value=-inf), kernel_sizes, strides)
 
 
 def avg_pool(
@@ -49,11 +49,11 @@ def avg_pool(
 ) -> Tensor:
     """iOS15/pool.py; with `exclude_padding_from_average` only the window's own elements count."""
     axes = len(kernel_sizes)
-    strides, pool = strides or [1] * axes, AVG_POOLS[axes]
+    strides, pool = strides or [1] * axes, _AVG_POOLS[axes]
     padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
-    if (before := get_torch_pool_padding(padding, kernel_sizes)) is not None:
+    if (before := _get_torch_pool_padding(padding, kernel_sizes)) is not None:
         return pool(x, kernel_sizes, strides, before, ceil_mode, not exclude_padding_from_average)
-    reject_ceil_mode(ceil_mode, padding)
+    _reject_ceil_mode(ceil_mode, padding)
     around = flatten_padding(padding)
     means = pool(F.pad(x, around), kernel_sizes, strides)
     if not exclude_padding_from_average:
@@ -96,13 +96,13 @@ def flatten_padding(padding: Padding) -> list[int]:
     return [side for sides in reversed(padding) for side in sides]
 
 
-def get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
+def _get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:
     """Return the padding for torch's pools: equal on both sides and at most half the kernel; None if it is not."""
     before = get_symmetric_padding(padding)
     return before if before is not None and all(2 * b <= k for b, k in zip(before, kernel, strict=True)) else None
 
 
-def reject_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
+def _reject_ceil_mode(ceil_mode: bool, padding: Padding) -> None:
     if ceil_mode:
         raise UnsupportedOperator(
             f"ceil_mode with the padding {padding}", why="At most half a kernel per side is supported."

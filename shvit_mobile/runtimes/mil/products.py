@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from shvit_mobile.runtimes.mil.pooling import compute_explicit_padding, flatten_padding, get_symmetric_padding
 
-CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 def conv(
@@ -29,7 +29,7 @@ def conv(
     before = get_symmetric_padding(padding)
     if before is None:
         x, before = F.pad(x, flatten_padding(padding)), [0] * axes
-    return CONVOLUTIONS[axes](x, weight, bias, strides, before, dilations, groups)
+    return _CONVOLUTIONS[axes](x, weight, bias, strides, before, dilations, groups)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

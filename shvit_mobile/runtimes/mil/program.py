@@ -61,7 +61,7 @@ class CoreMLProgram:
         function, block = find_entry_block(package)
         operations = list(block.operations)
         self.operators = Counter(operation.type for operation in operations if operation.type != "const")
-        check_operators(self.operators, package.path)
+        _check_operators(self.operators, package.path)
         self.mode: ComputeMode = mode or ("fp16" if declares_fp16(operations) else "fp32")
         self.inputs: dict[str, ProgramInput] = read_inputs(package.model, function)
         self.outputs: tuple[str, ...] = tuple(block.outputs)
@@ -144,14 +144,14 @@ class CoreMLProgram:
     ) -> dict[str, Any]:
         values: dict[str, Any] = self._constants | self._prepare_inputs(named)
         if observe:
-            observe_values(self.inputs, values, self._real, observe)
+            _observe_values(self.inputs, values, self._real, observe)
         for step in steps:
             step.run(values, rows)
             if observe:
-                observe_values((output.name for output in step.outputs), values, self._real, observe)
+                _observe_values((output.name for output in step.outputs), values, self._real, observe)
             for name in step.dead:
                 del values[name]
-        return {name: copy_output(values[name]) for name in self.outputs}
+        return {name: _copy_output(values[name]) for name in self.outputs}
 
     @torch.inference_mode()
     def _bind_steps(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
@@ -183,7 +183,7 @@ class CoreMLProgram:
         return tensors
 
 
-def check_operators(operators: Counter[str], path: Path) -> None:
+def _check_operators(operators: Counter[str], path: Path) -> None:
     unknown = {name: count for name, count in operators.most_common() if name not in OPERATORS}
     if unknown:
         names = ", ".join(f"{name} ({count})" for name, count in unknown.items())
@@ -198,7 +198,7 @@ def declares_fp16(operations: Iterable[Any]) -> bool:
     return any(output.type.tensorType.dataType == fp16 for operation in operations for output in operation.outputs)
 
 
-def observe_values(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: ValueHook) -> None:
+def _observe_values(names: Iterable[str], values: dict[str, Any], real: torch.dtype, observe: ValueHook) -> None:
     """Call `observe` with each named float value, and store the replacements that it returns."""
     for name in names:
         if isinstance(values[name], Tensor) and values[name].dtype == real:
@@ -213,6 +213,6 @@ def join_outputs(parts: list[Any]) -> Any:
     return np.concatenate(parts)
 
 
-def copy_output(value: Any) -> Any:
+def _copy_output(value: Any) -> Any:
     """Return an output for the caller: a tensor becomes an array with its own memory."""
     return value.numpy().copy() if isinstance(value, Tensor) else value

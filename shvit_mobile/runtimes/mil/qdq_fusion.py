@@ -16,7 +16,7 @@ from shvit_mobile.runtimes.mil.quantization import QUANTIZED_DTYPES
 
 # The number of elements that stay in the caches between operations.
 BLOCK_ELEMENTS = 1 << 18
-SCALARS = ("scale", "zero_point")
+_SCALARS = ("scale", "zero_point")
 
 
 def quantize_dequantize(input: Tensor, *, scale: Tensor, zero_point: Tensor, output_dtype: str, fp16: bool) -> Tensor:
@@ -61,23 +61,24 @@ def fuse_quantize_dequantize(
     fused = set()
     for step in steps:
         source = quantize_steps.get(str(dict(step.inputs).get("input")))
-        if step.operator is OPERATORS["dequantize"] and source and have_same_scalars(source, step, constants):
-            result.append(fuse_pair(source, step, constants))
+        if step.operator is OPERATORS["dequantize"] and source and _have_same_scalars(source, step, constants):
+            result.append(_fuse_pair(source, step, constants))
             fused.add(source.outputs[0].name)
         else:
             result.append(step)
     return [step for step in result if step.outputs[0].name not in fused]
 
 
-def have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> bool:
+def _have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> bool:
     """Return whether both steps have the same parameters, and these are scalars."""
     pairs = [
-        (get_scalar(quantize_step, name, constants), get_scalar(dequantize_step, name, constants)) for name in SCALARS
+        (_get_scalar(quantize_step, name, constants), _get_scalar(dequantize_step, name, constants))
+        for name in _SCALARS
     ]
     return all(a is not None and b is not None and torch.equal(a, b) for a, b in pairs)
 
 
-def get_scalar(step: ProgramStep, name: str, constants: Mapping[str, Any]) -> Tensor | None:
+def _get_scalar(step: ProgramStep, name: str, constants: Mapping[str, Any]) -> Tensor | None:
     """Return a scalar parameter, integers as int64; None if it is computed or has an axis."""
     source = dict(step.inputs).get(name)
     value = constants.get(str(source)) if source else step.fixed.get(name, torch.tensor(0))
@@ -86,9 +87,9 @@ def get_scalar(step: ProgramStep, name: str, constants: Mapping[str, Any]) -> Te
     return value if value.is_floating_point() else value.long()
 
 
-def fuse_pair(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> ProgramStep:
+def _fuse_pair(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> ProgramStep:
     (output,) = dequantize_step.outputs
-    scalars = {name: get_scalar(dequantize_step, name, constants) for name in SCALARS}
+    scalars = {name: _get_scalar(dequantize_step, name, constants) for name in _SCALARS}
     return replace(
         dequantize_step,
         operator=QUANTIZE_DEQUANTIZE,

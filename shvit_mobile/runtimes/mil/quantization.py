@@ -21,9 +21,9 @@ def quantize(
         raise UnsupportedOperator(f"quantize to {output_dtype}", why=f"Supported: {', '.join(QUANTIZED_DTYPES)}.")
     integer = QUANTIZED_DTYPES[output_dtype]
     limits = torch.iinfo(integer)
-    steps = (input / reshape_along_axis(scale, input, axis)).round_()
+    steps = (input / _reshape_along_axis(scale, input, axis)).round_()
     if zero_point is not None:
-        steps = steps.add_(reshape_along_axis(zero_point, input, axis))
+        steps = steps.add_(_reshape_along_axis(zero_point, input, axis))
     return steps.clamp_(limits.min, limits.max).to(integer)
 
 
@@ -31,11 +31,11 @@ def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, *
     """scale * (input - zero_point)."""
     steps = input.to(scale.dtype)
     if zero_point is not None:
-        steps = steps - reshape_along_axis(zero_point, input, axis)
-    return steps * reshape_along_axis(scale, input, axis)
+        steps = steps - _reshape_along_axis(zero_point, input, axis)
+    return steps * _reshape_along_axis(scale, input, axis)
 
 
-def reshape_along_axis(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
+def _reshape_along_axis(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
     """Return a scalar, or a vector along `axis` of `x`, in a shape that broadcasts with `x`."""
     if axis is None or parameter.ndim == 0:
         return parameter

@@ -65,7 +65,7 @@ def slice_by_index(
             continue
         first = None if from_start[axis] else begin[axis]
         last = None if to_end[axis] else end[axis]
-        x = slice_axis(x, axis, slice(first, last, strides[axis]))
+        x = _slice_axis(x, axis, slice(first, last, strides[axis]))
     return x
 
 
@@ -77,7 +77,7 @@ def slice_by_size(x: Tensor, *, begin: list[int], size: list[int]) -> Tensor:
     return x
 
 
-def slice_axis(x: Tensor, axis: int, part: slice) -> Tensor:
+def _slice_axis(x: Tensor, axis: int, part: slice) -> Tensor:
     indices = range(*part.indices(x.shape[axis]))
     if indices.step < 0:  # torch has no negative steps
         return x.index_select(axis, torch.tensor(indices, dtype=torch.int64))

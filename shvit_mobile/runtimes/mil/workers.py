@@ -37,7 +37,7 @@ class WorkerPool:
         self._pool = ProcessPoolExecutor(
             processes or count_processors(),
             mp_context=get_context("spawn"),  # a fork would inherit torch's locks without its threads
-            initializer=load_worker_program,
+            initializer=_load_worker_program,
             initargs=(program.path, program.mode),
         )
 
@@ -53,7 +53,7 @@ class WorkerPool:
             return self._program(named)
         single = [{name: array[index : index + 1] for name, array in named.items()} for index in range(images or 0)]
         try:
-            parts = list(self._pool.map(run_worker, single))
+            parts = list(self._pool.map(_run_worker, single))
         except BrokenProcessPool:
             raise BadArtifact(
                 f"A process that ran {self._program.path} died.",
@@ -73,13 +73,13 @@ class WorkerPool:
         self.close()
 
 
-def load_worker_program(path: Path, mode: ComputeMode) -> None:
+def _load_worker_program(path: Path, mode: ComputeMode) -> None:
     global _program
     torch.set_num_threads(1)
     _program = CoreMLProgram(path, mode=mode)
 
 
-def run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:
+def _run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:
     if _program is None:
         raise BadArtifact("The process has no program.", why="`WorkerPool` did not start it.")
     return _program.run_batch(image)

@@ -18,11 +18,11 @@ from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.targets.coreml.spec.package import get_input_name, iterate_input_names
 from shvit_mobile.targets.coreml.spec.values import read_shape
 
-LAYER_KINDS: dict[str, ComparisonPointKind] = {"conv": "conv", "linear": "linear"}
+_LAYER_KINDS: dict[str, ComparisonPointKind] = {"conv": "conv", "linear": "linear"}
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
-PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
+_PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
 # The layer that computes the input of a comparison point, by the end of the point's name.
-INPUT_PRODUCERS = {
+_INPUT_PRODUCERS = {
     "patch_embed.0": "patch_embed.centre",
     ".mixer.m.qkv": ".mixer.m.pre_norm",
     ".mixer.m.proj.1": ".mixer.m",
@@ -46,16 +46,16 @@ def locate_points(
     Raises:
         BadArtifact: If its convolutions and linear layers are not those of the deploy form.
     """
-    points, users = list(points), map_users(operations)
-    layers = find_layers(operations)
-    check_layers(layers, points, collect_shapes(operations), path)
+    points, users = list(points), _map_users(operations)
+    layers = _find_layers(operations)
+    _check_layers(layers, points, _collect_shapes(operations), path)
     locations: list[PointLocation] = []
     remaining = iter(layers)
     for point in points:
         if point.kind == "residual":
-            locations.append(PointLocation(point, find_residual_sum(locations[-1], users, path), rectified=False))
+            locations.append(PointLocation(point, _find_residual_sum(locations[-1], users, path), rectified=False))
         else:
-            value, rectified = follow_pass_through(next(remaining).outputs[0].name, users)
+            value, rectified = _follow_pass_through(next(remaining).outputs[0].name, users)
             locations.append(PointLocation(point, value, rectified))
     return tuple(locations)
 
@@ -73,39 +73,39 @@ def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLoc
     layer_of: dict[str, str] = {}
     for operation in operations:
         outputs = [output.name for output in operation.outputs]
-        source = get_data_input_name(operation)
+        source = _get_data_input_name(operation)
         if outputs[0] in sums:
             layer = sums[outputs[0]]
-        elif operation.type in LAYER_KINDS:
+        elif operation.type in _LAYER_KINDS:
             layer = last = upcoming
             upcoming = next(layers, "")
-        elif operation.type in PASS_THROUGH_OPERATORS and source in layer_of:
+        elif operation.type in _PASS_THROUGH_OPERATORS and source in layer_of:
             layer = layer_of[source]
         else:
-            layer = name_input_producer(upcoming) if upcoming else last
+            layer = _name_input_producer(upcoming) if upcoming else last
         layer_of |= dict.fromkeys(outputs, layer)
     return layer_of
 
 
-def name_input_producer(layer: str) -> str:
+def _name_input_producer(layer: str) -> str:
     """Return the name of the layer that computes the input of `layer`."""
-    for end, name in INPUT_PRODUCERS.items():
+    for end, name in _INPUT_PRODUCERS.items():
         if layer.endswith(end):
             return layer.removesuffix(end) + name
     return f"before {layer}"
 
 
-def find_layers(operations: Iterable[Any]) -> list[Any]:
-    return [operation for operation in operations if operation.type in LAYER_KINDS]
+def _find_layers(operations: Iterable[Any]) -> list[Any]:
+    return [operation for operation in operations if operation.type in _LAYER_KINDS]
 
 
-def check_layers(
+def _check_layers(
     layers: Sequence[Any], points: Sequence[ComparisonPoint], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     """Raise `BadArtifact` unless the layers of a program have the kinds and shapes of the deploy form's."""
     layer_points = [point for point in points if point.kind != "residual"]
     expected = [(point.kind, point.weight_shape) for point in layer_points]
-    actual = [(LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
+    actual = [(_LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
     if actual == expected:
         return
     pairs = zip(layer_points, expected, actual, strict=False)
@@ -117,7 +117,7 @@ def check_layers(
     )
 
 
-def find_residual_sum(location: PointLocation, users: UserMap, path: Path) -> str:
+def _find_residual_sum(location: PointLocation, users: UserMap, path: Path) -> str:
     """Return the name of the residual sum that takes a layer's output."""
     for operation in users[location.value]:
         if operation.type == "add":
@@ -129,10 +129,10 @@ def find_residual_sum(location: PointLocation, users: UserMap, path: Path) -> st
     )
 
 
-def follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
+def _follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
     """Return the last float value that only passes `value` on, and whether a ReLU lies between."""
     last, rectified = value, False
-    while len(users[value]) == 1 and users[value][0].type in PASS_THROUGH_OPERATORS:
+    while len(users[value]) == 1 and users[value][0].type in _PASS_THROUGH_OPERATORS:
         operation = users[value][0]
         rectified = rectified or operation.type == "relu"
         value = operation.outputs[0].name
@@ -140,7 +140,7 @@ def follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
     return last, rectified
 
 
-def map_users(operations: Iterable[Any]) -> UserMap:
+def _map_users(operations: Iterable[Any]) -> UserMap:
     """Map each value to the operations that take it."""
     users: UserMap = defaultdict(list)
     for operation in operations:
@@ -149,7 +149,7 @@ def map_users(operations: Iterable[Any]) -> UserMap:
     return users
 
 
-def collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
+def _collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
     """Return the declared shape of each tensor by name."""
     return {
         output.name: read_shape(output.type.tensorType)
@@ -159,6 +159,6 @@ def collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def get_data_input_name(operation: Any) -> str:
+def _get_data_input_name(operation: Any) -> str:
     """Return the value that a pass-through operation takes: `x`, or `input` where it rounds."""
     return get_input_name(operation, "x") or get_input_name(operation, "input")

@@ -24,8 +24,8 @@ from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, 
 from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
 
 # They sum the squares of their input over `axes`.
-NORM_OPERATORS = ("layer_norm", "instance_norm")
-REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum")
+_NORM_OPERATORS = ("layer_norm", "instance_norm")
+_REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum")
 
 
 class CoreMLActivationProbe:
@@ -88,7 +88,7 @@ class CoreMLActivationObserver:
             for output in operation.outputs
         }
         self._norms, self._sums = (
-            find_reductions(operations, types, package) for types in (NORM_OPERATORS, REDUCTION_OPERATORS)
+            _find_reductions(operations, types, package) for types in (_NORM_OPERATORS, _REDUCTION_OPERATORS)
         )
 
     def run(self, pixels: NDArray[np.uint8], on_value: ValueCallback, *, round_to_fp16: bool) -> None:
@@ -110,26 +110,26 @@ class CoreMLActivationObserver:
         if name in self._norms:
             result, axes = self._norms[name]
             on_value(self._values[result].with_part("squares"), value.square())
-            on_value(self._values[result].with_part("sum"), sum_over_axes(value.square(), axes))
+            on_value(self._values[result].with_part("sum"), _sum_over_axes(value.square(), axes))
         if name in self._sums:
             result, axes = self._sums[name]
-            on_value(self._values[result].with_part("sum"), sum_over_axes(value, axes))
+            on_value(self._values[result].with_part("sum"), _sum_over_axes(value, axes))
         return value if rounds else None
 
 
-def find_reductions(
+def _find_reductions(
     operations: Sequence[Any], types: Sequence[str], package: MLPackage
 ) -> dict[str, tuple[str, list[int] | None]]:
     """Map the input of each operation of `types` to its result and the axes that it sums over; None means all."""
     producers = map_producers(operations)
     return {
-        get_input_name(operation, "x"): (operation.outputs[0].name, read_axes(operation, producers, package))
+        get_input_name(operation, "x"): (operation.outputs[0].name, _read_axes(operation, producers, package))
         for operation in operations
         if operation.type in types
     }
 
 
-def read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) -> list[int] | None:
+def _read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) -> list[int] | None:
     if operation.type == "instance_norm":  # it has no `axes`
         return [2, 3]
     if "axes" not in operation.inputs:
@@ -140,5 +140,5 @@ def read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) 
     return axes if isinstance(axes, list) else None
 
 
-def sum_over_axes(value: Tensor, axes: list[int] | None) -> Tensor:
+def _sum_over_axes(value: Tensor, axes: list[int] | None) -> Tensor:
     return value.sum(list(range(value.ndim)) if axes is None else axes)

@@ -35,13 +35,13 @@ class DeployFormActivationObserver:
         on_value(ObservedValue("input", "input", "input"), image)
         with (
             torch.no_grad(),
-            track_module_path(deployed.module, path),
-            ActivationDispatchMode(on_value, path, round_to_fp16),
+            _track_module_path(deployed.module, path),
+            _ActivationDispatchMode(on_value, path, round_to_fp16),
         ):
             deployed.module(image)
 
 
-class ActivationDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _ActivationDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context that reports each float value torch computes, rounded to fp16 first if asked."""
 
     def __init__(self, on_value: ValueCallback, path: list[str], round_to_fp16: bool) -> None:
@@ -54,48 +54,48 @@ class ActivationDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         if self._round_to_fp16:
-            result = tree_map_only(Tensor, round_tensor_to_fp16, result)
+            result = tree_map_only(Tensor, _round_tensor_to_fp16, result)
         operator, layer = function.overloadpacket.__name__.removeprefix("native_"), self._path[-1] or "pooling"
         name = f"{layer}: {operator}"
         self._counts[name] += 1
         value = ObservedValue(f"{name} {self._counts[name]}", layer, operator)
         first = result[0] if operator == NORM else result
-        if operator in INTERNAL_OBSERVERS:
-            INTERNAL_OBSERVERS[operator](self._on_value, value, args)
+        if operator in _INTERNAL_OBSERVERS:
+            _INTERNAL_OBSERVERS[operator](self._on_value, value, args)
         for tensor in first if isinstance(first, list | tuple) else [first]:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._on_value(value, tensor)
         return result
 
 
-def round_tensor_to_fp16(tensor: Tensor) -> Tensor:
+def _round_tensor_to_fp16(tensor: Tensor) -> Tensor:
     return tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
 
 
-def observe_norm_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
+def _observe_norm_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
     """Report the squares of a norm over one group, and their sum."""
     squares = args[0].square()
     on_value(value.with_part("squares"), squares)
     on_value(value.with_part("sum"), squares.sum())
 
 
-def observe_mean_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
+def _observe_mean_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
     on_value(value.with_part("sum"), args[0].sum(args[1]))
 
 
-INTERNAL_OBSERVERS: dict[str, Callable[[ValueCallback, ObservedValue, tuple[Any, ...]], None]] = {
-    NORM: observe_norm_internals,
-    MEAN: observe_mean_internals,
+_INTERNAL_OBSERVERS: dict[str, Callable[[ValueCallback, ObservedValue, tuple[Any, ...]], None]] = {
+    NORM: _observe_norm_internals,
+    MEAN: _observe_mean_internals,
 }
 
 
 @contextmanager
-def track_module_path(module: nn.Module, path: list[str]) -> Iterator[None]:
+def _track_module_path(module: nn.Module, path: list[str]) -> Iterator[None]:
     """Keep the name of the running module as the last item of `path` inside the context."""
     hooks = []
     for name, layer in module.named_modules():
         hooks.append(layer.register_forward_pre_hook(lambda _, __, name=name: path.append(name)))
-        hooks.append(layer.register_forward_hook(lambda _, __, ___: pop_module_path(path)))
+        hooks.append(layer.register_forward_hook(lambda _, __, ___: _pop_module_path(path)))
     try:
         yield
     finally:
@@ -103,5 +103,5 @@ def track_module_path(module: nn.Module, path: list[str]) -> Iterator[None]:
             hook.remove()
 
 
-def pop_module_path(path: list[str]) -> None:
+def _pop_module_path(path: list[str]) -> None:
     path.pop()

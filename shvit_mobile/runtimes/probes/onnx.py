@@ -27,7 +27,7 @@ from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.onnx.inventory import read_onnx_model
 
-FLOAT = onnx.TensorProto.FLOAT
+_FLOAT = onnx.TensorProto.FLOAT
 
 
 class ONNXActivationProbe:
@@ -43,12 +43,12 @@ class ONNXActivationProbe:
         """
         self._artifact = artifact
         model = read_onnx_model(artifact.path)
-        self.locations = locate_points(model.graph, points, artifact)
+        self.locations = _locate_points(model.graph, points, artifact)
         self._names = [location.value for location in self.locations]
-        extended = add_outputs(model, self._names)
+        extended = _add_outputs(model, self._names)
         self._free, self._forced = (
-            open_unoptimized_session(extended, artifact),
-            open_unoptimized_session(cut_graph(extended, self._names), artifact),
+            _open_unoptimized_session(extended, artifact),
+            _open_unoptimized_session(_cut_graph(extended, self._names), artifact),
         )
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -56,7 +56,8 @@ class ONNXActivationProbe:
 
     def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         feed = self._prepare_feed(pixels) | {
-            name_forced_input(location.value): forced_values[location.point.name].numpy() for location in self.locations
+            _name_forced_input(location.value): forced_values[location.point.name].numpy()
+            for location in self.locations
         }
         names = [value.name for value in self._forced.get_inputs()]
         return self._run(self._forced, {name: feed[name] for name in names})
@@ -74,7 +75,7 @@ class ONNXActivationProbe:
         return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
 
 
-def locate_points(
+def _locate_points(
     graph: onnx.GraphProto, points: Sequence[ComparisonPoint], artifact: Artifact
 ) -> tuple[PointLocation, ...]:
     """Locate each comparison point by the name of its node."""
@@ -94,34 +95,34 @@ def locate_points(
     return tuple(locations)
 
 
-def add_outputs(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
+def _add_outputs(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
     """Return a copy of `model` with `values` as additional outputs."""
     extended = deepcopy(model)
     known = {output.name for output in extended.graph.output}
-    extended.graph.output.extend(make_unshaped_value_info(value) for value in values if value not in known)
+    extended.graph.output.extend(_make_unshaped_value_info(value) for value in values if value not in known)
     return extended
 
 
-def cut_graph(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
+def _cut_graph(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
     """Return a copy of `model` in which each use of `values` is a new input."""
     cut = deepcopy(model)
     wanted, used = set(values), set[str]()
     for node in cut.graph.node:
         used |= wanted & set(node.input)
-        node.input[:] = [name_forced_input(name) if name in wanted else name for name in node.input]
-    cut.graph.input.extend(make_unshaped_value_info(name_forced_input(value)) for value in values if value in used)
+        node.input[:] = [_name_forced_input(name) if name in wanted else name for name in node.input]
+    cut.graph.input.extend(_make_unshaped_value_info(_name_forced_input(value)) for value in values if value in used)
     return cut
 
 
-def name_forced_input(value: str) -> str:
+def _name_forced_input(value: str) -> str:
     return f"{value} (given)"
 
 
-def make_unshaped_value_info(name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, FLOAT, None)
+def _make_unshaped_value_info(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, _FLOAT, None)
 
 
-def open_unoptimized_session(model: onnx.ModelProto, artifact: Artifact) -> onnxruntime.InferenceSession:
+def _open_unoptimized_session(model: onnx.ModelProto, artifact: Artifact) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_LEVEL_FATAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

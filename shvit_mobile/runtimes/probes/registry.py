@@ -14,7 +14,7 @@ from shvit_mobile.runtimes.probes.deploy_form import DeployFormActivationObserve
 from shvit_mobile.runtimes.probes.protocols import ActivationObserver, ActivationProbe
 
 # Modules and classes as text, so that probing an ONNX file does not import the Core ML executor, nor the reverse.
-PROBE_CLASSES: dict[Target, tuple[str, str]] = {
+_PROBE_CLASSES: dict[Target, tuple[str, str]] = {
     "coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLActivationProbe"),
     "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXActivationProbe"),
 }
@@ -36,7 +36,7 @@ def open_activation_probe(artifact: Artifact, points: Sequence[ComparisonPoint])
         NotSupported: If the values of this target's artifacts are not visible.
     """
     check_probe_support(artifact)
-    module, name = PROBE_CLASSES[artifact.manifest.target]
+    module, name = _PROBE_CLASSES[artifact.manifest.target]
     probe: ActivationProbe = getattr(import_module(module), name)(artifact, points)
     return probe
 

@@ -45,7 +45,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         ToolMissing: If coremltools is not installed.
     """
     check_deployment_target(options, recipe.precision)
-    check_input(deployed, options)
+    _check_input(deployed, options)
     check_overwrite(path, overwrite=False)
     with silence_libraries():
         program = export_torch_program(deployed, recipe.precision, options)
@@ -54,14 +54,14 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         write_package(converted.model, converted.weights, path)
     return BuildResult(
         input=build_input_contract(deployed, INPUT_NAMES[options.input], kind=options.input),
-        output=build_output_contract(options),
+        output=_build_output_contract(options),
         inventory=read_inventory(path),
         versions={"coremltools": version("coremltools")},
         options=asdict(options),
     )
 
 
-def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
+def _check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
     if options.input != "image":
         return
     if deployed.input_domain != "pixels":
@@ -80,7 +80,7 @@ def check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
         )
 
 
-def build_output_contract(options: CoreMLOptions) -> OutputContract:
+def _build_output_contract(options: CoreMLOptions) -> OutputContract:
     if not options.classifier:
         return OutputContract(logits=LOGITS)
     return OutputContract(logits=LOGITS, probabilities=PROBABILITIES, label=LABEL)

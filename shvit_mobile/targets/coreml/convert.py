@@ -24,10 +24,10 @@ from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives this name from the label's.
 PROBABILITIES = f"{LABEL}_probs"
-DEAD_CODE_PASS = "common::dead_code_elimination"
+_DEAD_CODE_PASS = "common::dead_code_elimination"
 # Replaces dequantize -> reshape -> quantize by a reshape of integers without comparing the two scales, which multiplies
 # the values by their ratio (coremltools 9.0; not reported yet).
-FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
+_FAULTY_PASSES = frozenset({"common::int_op_canonicalization"})
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def convert_program(
         "minimum_deployment_target": getattr(ct.target, options.deployment_target),
         "compute_precision": ct.precision.FLOAT32 if recipe.precision == "fp32" else ct.precision.FLOAT16,
     }
-    with silence_libraries(), hide_progress_bars():
+    with silence_libraries(), _hide_progress_bars():
         mil = ct.convert(
             program,
             convert_to="milinternal",
-            inputs=[build_input_type(ct, deployed, options)],
-            outputs=build_output_types(ct, options),
+            inputs=[_build_input_type(ct, deployed, options)],
+            outputs=_build_output_types(ct, options),
             pass_pipeline=build_pass_pipeline(ct),
             **common,
         )
@@ -70,8 +70,8 @@ def convert_program(
         model = ct.convert(
             mil,
             convert_to="mlprogram",
-            pass_pipeline=build_final_pass_pipeline(ct, mil, recipe, options),
-            classifier_config=build_classifier_config(ct, deployed) if options.classifier else None,
+            pass_pipeline=_build_final_pass_pipeline(ct, mil, recipe, options),
+            classifier_config=_build_classifier_config(ct, deployed) if options.classifier else None,
             skip_model_load=True,
             **common,
         )
@@ -87,7 +87,7 @@ def import_coremltools() -> Any:
     return import_library("coremltools", "It writes Core ML packages.")
 
 
-def build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
+def _build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
     preprocessing = deployed.trained.preprocessing
     shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
     if options.input == "tensor":
@@ -96,13 +96,13 @@ def build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> A
     return ct.ImageType(name, shape=shape, color_layout=getattr(ct.colorlayout, preprocessing.channel_order.upper()))
 
 
-def build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
+def _build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
     """Return float32 outputs for every precision; the default from iOS 16 on is fp16."""
     names = [LOGITS, PROBABILITIES] if options.classifier else [LOGITS]
     return [ct.TensorType(name, dtype=np.float32) for name in names]
 
 
-def build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
+def _build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
     return ct.ClassifierConfig(
         make_labels_unique(deployed.trained.labels),
         predicted_feature_name=LABEL,
@@ -112,22 +112,22 @@ def build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
 
 def build_pass_pipeline(ct: Any) -> Any:
     pipeline = ct.PassPipeline.DEFAULT
-    pipeline.remove_passes(FAULTY_PASSES)
+    pipeline.remove_passes(_FAULTY_PASSES)
     return pipeline
 
 
-def build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
+def _build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreMLOptions) -> Any:
     """Return the passes on the finished program, which compress weights or remove those that int8 has replaced."""
     if recipe.precision in WEIGHT_ONLY_PRECISIONS:
         return build_compression_pipeline(ct, mil, recipe, options.block)
     pipeline = ct.PassPipeline.EMPTY
     if recipe.precision == "int8":
-        pipeline.append_pass(DEAD_CODE_PASS)
+        pipeline.append_pass(_DEAD_CODE_PASS)
     return pipeline
 
 
 @contextmanager
-def hide_progress_bars() -> Iterator[None]:
+def _hide_progress_bars() -> Iterator[None]:
     """Disable tqdm's progress bars inside the context; coremltools has no option for it."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 

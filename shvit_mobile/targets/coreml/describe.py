@@ -13,8 +13,8 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, ConvertedModel
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 
-PROVENANCE_KEY = "shvit-mobile"
-PREVIEW_KEY = "com.apple.coreml.model.preview.type"
+_PROVENANCE_KEY = "shvit-mobile"
+_PREVIEW_KEY = "com.apple.coreml.model.preview.type"
 
 
 def write_model_descriptions(
@@ -23,17 +23,17 @@ def write_model_descriptions(
     """Write descriptions and metadata into the model, and remove coremltools' own metadata, which contains a date."""
     description = converted.model.description
     for feature in (*description.input, *description.output):
-        feature.shortDescription = build_feature_descriptions(deployed)[feature.name]
+        feature.shortDescription = _build_feature_descriptions(deployed)[feature.name]
     metadata = description.metadata
     metadata.author = options.author
     metadata.license = options.license
     metadata.versionString = options.version or deployed.trained.sha256[:12]
-    metadata.shortDescription = options.description or format_short_description(deployed, recipe)
+    metadata.shortDescription = options.description or _format_short_description(deployed, recipe)
     metadata.userDefined.clear()
-    metadata.userDefined.update(build_user_metadata(deployed, recipe, options))
+    metadata.userDefined.update(_build_user_metadata(deployed, recipe, options))
 
 
-def build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
+def _build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
     """Return a sentence for every input and output that a package may have."""
     preprocessing = deployed.trained.preprocessing
     height, width = preprocessing.size
@@ -51,7 +51,7 @@ def build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
     }
 
 
-def format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
+def _format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
     trained = deployed.trained
     size = "x".join(map(str, trained.preprocessing.size))
     return (
@@ -59,7 +59,7 @@ def format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
     )
 
 
-def build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
+def _build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:
     trained = deployed.trained
     provenance = {
         "checkpoint_sha256": trained.sha256,
@@ -73,11 +73,11 @@ def build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOpt
         "variant": trained.variant,
     }
     texts = {
-        PROVENANCE_KEY: json.dumps(provenance, sort_keys=True),
+        _PROVENANCE_KEY: json.dumps(provenance, sort_keys=True),
         "com.github.apple.coremltools.version": version("coremltools"),
         "com.github.apple.coremltools.source": f"torch=={torch.__version__}",
     }
     # Xcode previews only image classifiers: an image in, a label and probabilities out.
     if options.input == "image" and options.classifier:
-        texts[PREVIEW_KEY] = "imageClassifier"
+        texts[_PREVIEW_KEY] = "imageClassifier"
     return texts

@@ -27,13 +27,13 @@ def export_torch_program(
         module = rewrite_for_fp16(module)
     example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
     with torch.no_grad():
-        program = torch.export.export(WithProbabilities(module) if options.classifier else module, (example,))
+        program = torch.export.export(_WithProbabilities(module) if options.classifier else module, (example,))
         # Without decompositions the program has the training dialect, which coremltools rejects.
         decomposed: torch.export.ExportedProgram = program.run_decompositions({})
         return decomposed
 
 
-class WithProbabilities(nn.Module):
+class _WithProbabilities(nn.Module):
     """Logits and their softmax."""
 
     def __init__(self, module: nn.Module) -> None:

@@ -42,22 +42,22 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
     """
     ranges = select_int8_ranges(deployed, recipe)
     function = mil.functions["main"]
-    convolutions = find_convolutions(function, program)
+    convolutions = _find_convolutions(function, program)
     if missing := sorted(ranges.keys() - convolutions.keys()):
         raise VerificationFailed(
             f"coremltools' program has no operator for {missing[0]}.",
             why="shvit-mobile writes int8 layer by layer, by their names.",
             hint="Report it with the output of: shvit-mobile doctor --json",
         )
-    with function, open_unknown_scope():
+    with function, _open_unknown_scope():
         for name, conv in convolutions.items():
             if name in ranges:
-                writer = Int8LayerWriter(function, conv, name)
+                writer = _Int8LayerWriter(function, conv, name)
                 writer.write_weight(deployed.module.get_submodule(name))
                 writer.write_activations(ranges[name], recipe)
 
 
-def open_unknown_scope() -> Any:
+def _open_unknown_scope() -> Any:
     """Mark new operators as without a torch source inside the context; coremltools requires a source for each."""
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
@@ -66,20 +66,20 @@ def open_unknown_scope() -> Any:
     return Builder.scope(*(ScopeInfo(source=source, data=[None]) for source in sources))
 
 
-def find_convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
+def _find_convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
     """Return the convolutions of a converted program by the names of their layers, in execution order."""
-    layers = map_nodes_to_layers(program)
+    layers = _map_nodes_to_layers(program)
     named = ((operator.name.removesuffix(FP16_NAME_SUFFIX), operator) for operator in function.operations)
     return {layers[name]: operator for name, operator in named if operator.op_type == "conv" and name in layers}
 
 
-def map_nodes_to_layers(program: torch.export.ExportedProgram) -> Mapping[str, str]:
+def _map_nodes_to_layers(program: torch.export.ExportedProgram) -> Mapping[str, str]:
     """Map each node of an exported program to its layer in the deploy form."""
     calls = (node for node in program.graph.nodes if node.op == "call_function")
     return {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
 
 
-class Int8LayerWriter:
+class _Int8LayerWriter:
     """Writes int8 around one convolution; enter the function as a context first."""
 
     def __init__(self, function: Any, conv: Any, name: str) -> None:

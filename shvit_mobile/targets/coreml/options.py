@@ -16,7 +16,7 @@ INPUT_NAMES: dict[InputKind, str] = {"image": "image", "tensor": "images"}
 DEPLOYMENT_TARGETS: tuple[str, ...] = ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26")
 # The first release with the operators of a precision: compressed constants need iOS 16; `quantize` and `dequantize`,
 # iOS 17.
-MIN_DEPLOYMENT_TARGETS: dict[Precision, str] = {
+_MIN_DEPLOYMENT_TARGETS: dict[Precision, str] = {
     "fp32": "iOS15",
     "fp16": "iOS15",
     "int8-weights": "iOS16",
@@ -26,7 +26,7 @@ MIN_DEPLOYMENT_TARGETS: dict[Precision, str] = {
     "int8": "iOS17",
 }
 # The first with several scales per row of a weight, and several palettes per weight.
-MIN_DEPLOYMENT_TARGET_FOR_BLOCKS = "iOS18"
+_MIN_DEPLOYMENT_TARGET_FOR_BLOCKS = "iOS18"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def check_deployment_target(options: CoreMLOptions, precision: Precision) -> Non
             hint="Export those with `block`, and the other precisions separately.",
             parameter="block",
         )
-    first = MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if options.block else MIN_DEPLOYMENT_TARGETS[precision]
+    first = _MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if options.block else _MIN_DEPLOYMENT_TARGETS[precision]
     if DEPLOYMENT_TARGETS.index(options.deployment_target) < DEPLOYMENT_TARGETS.index(first):
         raise NotSupported(
             f"{precision}{' in blocks' if options.block else ''} does not run on {options.deployment_target}.",

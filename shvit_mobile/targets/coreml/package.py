@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-UNNAMED_VALUE = re.compile(r"(const|cast)_\d+")
-VENDOR = "com.apple.CoreML"
-MODEL_ITEM, WEIGHTS_ITEM = f"{VENDOR}/model.mlmodel", f"{VENDOR}/weights"
+_UNNAMED_VALUE = re.compile(r"(const|cast)_\d+")
+_VENDOR = "com.apple.CoreML"
+MODEL_ITEM, WEIGHTS_ITEM = f"{_VENDOR}/model.mlmodel", f"{_VENDOR}/weights"
 
 
 def write_package(model: Any, weights: Path, path: Path) -> None:
@@ -29,25 +29,25 @@ def write_package(model: Any, weights: Path, path: Path) -> None:
     """
     data = path / "Data"
     (data / WEIGHTS_ITEM).mkdir(parents=True)
-    number_unnamed(model)
+    _number_unnamed(model)
     (data / MODEL_ITEM).write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(weights / "weight.bin", data / WEIGHTS_ITEM / "weight.bin")
     # Sorted like coremltools, which rewrites the manifest whenever it opens a package.
-    (path / "Manifest.json").write_text(json.dumps(build_package_manifest(), indent=4, sort_keys=True) + "\n")
+    (path / "Manifest.json").write_text(json.dumps(_build_package_manifest(), indent=4, sort_keys=True) + "\n")
 
 
-def number_unnamed(model: Any) -> None:
+def _number_unnamed(model: Any) -> None:
     """Renumber, in place, the values that coremltools names after their operator and a number."""
     for function in model.mlProgram.functions.values():
         for block in function.block_specializations.values():
             outputs = [output.name for operation in block.operations for output in operation.outputs]
-            unnamed = (name for name in outputs if UNNAMED_VALUE.fullmatch(name) and name not in block.outputs)
+            unnamed = (name for name in outputs if _UNNAMED_VALUE.fullmatch(name) and name not in block.outputs)
             names = {name: f"{name.split('_')[0]}_{number}" for number, name in enumerate(unnamed)}
             for operation in block.operations:
-                rename_values(operation, names)
+                _rename_values(operation, names)
 
 
-def rename_values(operation: Any, names: Mapping[str, str]) -> None:
+def _rename_values(operation: Any, names: Mapping[str, str]) -> None:
     for output in operation.outputs:
         if output.name in names:
             operation.attributes["name"].immediateValue.tensor.strings.values[0] = names[output.name]
@@ -58,16 +58,16 @@ def rename_values(operation: Any, names: Mapping[str, str]) -> None:
                 binding.name = names[binding.name]
 
 
-def build_package_manifest() -> dict[str, Any]:
+def _build_package_manifest() -> dict[str, Any]:
     items = {
-        create_item_identifier(MODEL_ITEM): {
-            "author": VENDOR,
+        _create_item_identifier(MODEL_ITEM): {
+            "author": _VENDOR,
             "description": "CoreML Model Specification",
             "name": "model.mlmodel",
             "path": MODEL_ITEM,
         },
-        create_item_identifier(WEIGHTS_ITEM): {
-            "author": VENDOR,
+        _create_item_identifier(WEIGHTS_ITEM): {
+            "author": _VENDOR,
             "description": "CoreML Model Weights",
             "name": "weights",
             "path": WEIGHTS_ITEM,
@@ -76,9 +76,9 @@ def build_package_manifest() -> dict[str, Any]:
     return {
         "fileFormatVersion": "1.0.0",
         "itemInfoEntries": items,
-        "rootModelIdentifier": create_item_identifier(MODEL_ITEM),
+        "rootModelIdentifier": _create_item_identifier(MODEL_ITEM),
     }
 
 
-def create_item_identifier(item: str) -> str:
+def _create_item_identifier(item: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"shvit-mobile:{item}")).upper()

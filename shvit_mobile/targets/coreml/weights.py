@@ -30,16 +30,16 @@ def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) ->
     from coremltools.optimize import coreml as cto
 
     name, config = (
-        (QUANTIZE_PASS, create_quantizer_config)
+        (QUANTIZE_PASS, _create_quantizer_config)
         if recipe.precision == "int8-weights"
-        else (PALETTIZE_PASS, create_palettizer_config)
+        else (PALETTIZE_PASS, _create_palettizer_config)
     )
     whole = config(cto, recipe.precision, 0)
-    exceptions = dict.fromkeys(iterate_float_operators(mil, recipe))
+    exceptions = dict.fromkeys(_iterate_float_operators(mil, recipe))
     if block:
         blocks = config(cto, recipe.precision, block)
         exceptions = (
-            dict.fromkeys(iterate_divisible_operators(mil, block, 1 if name == QUANTIZE_PASS else 0), blocks)
+            dict.fromkeys(_iterate_divisible_operators(mil, block, 1 if name == QUANTIZE_PASS else 0), blocks)
             | exceptions
         )
     pipeline = ct.PassPipeline.EMPTY
@@ -48,7 +48,7 @@ def build_compression_pipeline(ct: Any, mil: Any, recipe: Recipe, block: int) ->
     return pipeline
 
 
-def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
+def _create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
     """Return symmetric int8 with one scale per output channel, or per block of its input channels."""
     blocks = {"granularity": "per_block", "block_size": block} if block else {"granularity": "per_channel"}
     return cto.OpLinearQuantizerConfig(
@@ -56,7 +56,7 @@ def create_quantizer_config(cto: Any, _: Precision, block: int) -> Any:
     )
 
 
-def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
+def _create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
     """Return one palette per weight or group of output channels; coremltools' own palettes are random."""
     groups = {"granularity": "per_grouped_channel", "group_size": block, "channel_axis": 0} if block else {}
     chosen: Callable[[Any], Any] = partial(palettize, bits=PALETTE_BITS[precision])
@@ -65,7 +65,7 @@ def create_palettizer_config(cto: Any, precision: Precision, block: int) -> Any:
     )
 
 
-def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
+def _iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
     """Yield the operators whose weights the recipe's `float_kinds` leave uncompressed."""
     for operator in mil.functions["main"].operations:
         head = operator.op_type == "linear"
@@ -74,7 +74,7 @@ def iterate_float_operators(mil: Any, recipe: Recipe) -> Iterator[str]:
             yield operator.name
 
 
-def iterate_divisible_operators(mil: Any, block: int, axis: int) -> Iterator[str]:
+def _iterate_divisible_operators(mil: Any, block: int, axis: int) -> Iterator[str]:
     """Yield the operators whose weights divide into blocks; the others have one scale per channel or one palette."""
     for operator in mil.functions["main"].operations:
         if operator.op_type in ("linear", "conv") and operator.weight.shape[axis] % block == 0:

@@ -73,7 +73,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
             why=f"Its precisions: {', '.join(PRECISIONS)}.",
             parameter="precision",
         )
-    model = build_onnx_model(deployed, recipe, options)
+    model = _build_onnx_model(deployed, recipe, options)
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(path, full_check=True)
     return BuildResult(
@@ -85,7 +85,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
     )
 
 
-def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
+def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
     """Build the ONNX model of a deploy form."""
     trained = deployed.trained
     shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
@@ -94,7 +94,7 @@ def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions)
     logits = ModuleWriter(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
     model = graph.build_model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
     model.producer_name = "shvit-mobile"
-    model.doc_string = format_doc_string(deployed, recipe)
+    model.doc_string = _format_doc_string(deployed, recipe)
     helper.set_model_props(
         model,
         {
@@ -108,7 +108,7 @@ def build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions)
     return model
 
 
-def format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
+def _format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
     """Describe the model, its input and its output for people who open the file."""
     trained = deployed.trained
     height, width = trained.preprocessing.size

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from shvit_mobile.quantize.affine import AffineParameters
 
-FLOAT_TYPE = onnx.TensorProto.FLOAT
+_FLOAT_TYPE = onnx.TensorProto.FLOAT
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GraphBuilder:
     ) -> GraphValue:
         """Add a node with one output called `name`, of the given shape (default: that of the first input)."""
         self._append(op, name, inputs, [name], attributes)
-        return GraphValue(name, get_shape(inputs[0]) if shape is None else shape)
+        return GraphValue(name, _get_shape(inputs[0]) if shape is None else shape)
 
     def add_split(self, name: str, x: GraphValue, sizes: Sequence[int]) -> list[GraphValue]:
         """Split the channels of `x`."""
@@ -81,8 +81,8 @@ class GraphBuilder:
         graph = helper.make_graph(
             self._nodes,
             self.name,
-            [helper.make_tensor_value_info(self.images.name, FLOAT_TYPE, [batch, *self.images.shape])],
-            [helper.make_tensor_value_info(result.name, FLOAT_TYPE, [batch, *result.shape])],
+            [helper.make_tensor_value_info(self.images.name, _FLOAT_TYPE, [batch, *self.images.shape])],
+            [helper.make_tensor_value_info(result.name, _FLOAT_TYPE, [batch, *result.shape])],
             list(self._constants.values()),
         )
         imports = [helper.make_opsetid("", opset)]
@@ -96,7 +96,7 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op, names, outputs, name, **attributes))
 
 
-def get_shape(value: GraphValue | str) -> tuple[int, ...]:
+def _get_shape(value: GraphValue | str) -> tuple[int, ...]:
     if isinstance(value, str):
         raise TypeError(f"the shape of a node that takes {value} first must be given")
     return value.shape

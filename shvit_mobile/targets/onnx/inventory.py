@@ -15,7 +15,7 @@ from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
 
-LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
+_LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
 def read_inventory(path: AnyPath) -> Inventory:
@@ -26,12 +26,12 @@ def read_inventory(path: AnyPath) -> Inventory:
     """
     graph = read_onnx_model(Path(path)).graph
     sizes: Counter[str] = Counter()
-    for constant in iterate_constants(graph):
+    for constant in _iterate_constants(graph):
         dtype = helper.tensor_dtype_to_np_dtype(constant.data_type)
         sizes[dtype.name] += prod(constant.dims) * dtype.itemsize
     producers = {output: node.op_type for node in graph.node for output in node.output}
     quantized = sum(
-        node.op_type in LAYER_OPERATORS
+        node.op_type in _LAYER_OPERATORS
         and all(producers.get(name) == "DequantizeLinear" for name in node.input if name)
         for node in graph.node
     )
@@ -42,7 +42,7 @@ def read_inventory(path: AnyPath) -> Inventory:
     )
 
 
-def iterate_constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def _iterate_constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield the graph's constants, including those that other exporters write as nodes."""
     yield from graph.initializer
     for node in graph.node:

@@ -18,14 +18,14 @@ from shvit_mobile.quantize.affine import AffineParameters, choose_affine_paramet
 from shvit_mobile.targets.onnx.graph import GraphBuilder, GraphValue
 
 # A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
-MAX_INT32_BIAS = 2**30
+_MAX_INT32_BIAS = 2**30
 
 
 def add_float_convolution(graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, name: str, *, relu: bool) -> GraphValue:
     """Add a convolution in float32, with its ReLU if `relu`."""
     weight = graph.add_constant(f"{name}.weight", convert_to_array(conv.weight))
     bias = graph.add_constant(f"{name}.bias", convert_to_array(get_bias(conv)))
-    return add_convolution(graph, conv, x, weight, bias, name, relu=relu)
+    return _add_convolution(graph, conv, x, weight, bias, name, relu=relu)
 
 
 def add_int8_convolution(
@@ -41,21 +41,21 @@ def add_int8_convolution(
     """Add a convolution in int8, with its ReLU before the output is quantized if `relu`."""
     # A dequantized value is not quantized again.
     parameters = x.affine or choose_affine_parameters(*activation_range.input, activations)
-    x = add_quantize_dequantize(graph, x, parameters, f"{name}.input")
-    weight, scales = quantize_convolution_weight(conv, parameters)
+    x = _add_quantize_dequantize(graph, x, parameters, f"{name}.input")
+    weight, scales = _quantize_convolution_weight(conv, parameters)
     bias_scales = scales * np.float32(parameters.scale)
     bias = np.rint(convert_to_array(get_bias(conv)).astype(np.float64) / bias_scales).astype(np.int32)
-    y = add_convolution(
+    y = _add_convolution(
         graph,
         conv,
         x,
-        add_dequantized_constant(graph, f"{name}.weight", weight, scales),
-        add_dequantized_constant(graph, f"{name}.bias", bias, bias_scales),
+        _add_dequantized_constant(graph, f"{name}.weight", weight, scales),
+        _add_dequantized_constant(graph, f"{name}.bias", bias, bias_scales),
         name,
         relu=relu,
     )
     low, high = activation_range.output
-    return add_quantize_dequantize(
+    return _add_quantize_dequantize(
         graph, y, choose_affine_parameters(0.0 if relu else low, high, activations), f"{name}.output"
     )
 
@@ -73,7 +73,7 @@ def convert_to_array(tensor: Tensor) -> NDArray[Any]:
     return values
 
 
-def add_convolution(
+def _add_convolution(
     graph: GraphBuilder, conv: nn.Conv2d, x: GraphValue, weight: str, bias: str, name: str, *, relu: bool
 ) -> GraphValue:
     if isinstance(conv.padding, str):
@@ -100,7 +100,7 @@ def add_convolution(
     return graph.add_node("Relu", f"{name}.relu", y) if relu else y
 
 
-def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: AffineParameters, name: str) -> GraphValue:
+def _add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: AffineParameters, name: str) -> GraphValue:
     """Quantize and dequantize `x`, unless it already has these parameters."""
     if x.affine == parameters:
         return x
@@ -111,14 +111,14 @@ def add_quantize_dequantize(graph: GraphBuilder, x: GraphValue, parameters: Affi
     return GraphValue(real.name, real.shape, parameters)
 
 
-def add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
+def _add_dequantized_constant(graph: GraphBuilder, name: str, integers: NDArray[Any], scales: NDArray[Any]) -> str:
     """Add constant integers and their dequantization with a scale for each output channel."""
     stored = graph.add_constant(f"{name}.{integers.dtype}", integers)
     scale = graph.add_constant(f"{name}.scale", scales)
     return graph.add_node("DequantizeLinear", name, stored, scale, shape=integers.shape, axis=0).name
 
 
-def quantize_convolution_weight(
+def _quantize_convolution_weight(
     conv: nn.Conv2d, input_parameters: AffineParameters
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the integers of a weight and its scales, shape (out channels,).
@@ -127,7 +127,7 @@ def quantize_convolution_weight(
     the bias needs, at which the weights become zero.
     """
     integers, scales = (part.cpu().numpy() for part in quantize_weight(conv.weight, get_weight_scales(conv)))
-    needed = np.abs(convert_to_array(get_bias(conv))) / np.float32(input_parameters.scale * MAX_INT32_BIAS)
+    needed = np.abs(convert_to_array(get_bias(conv))) / np.float32(input_parameters.scale * _MAX_INT32_BIAS)
     final = np.maximum(scales, needed)
     ratio = (scales / final).reshape(-1, 1, 1, 1)
     return np.rint(integers * ratio).astype(np.int8), final

@@ -42,14 +42,14 @@ class ModuleWriter:
         """Write `module`, called `name` in the deploy form, and return its output for the input `x`.
 
         Raises:
-            TypeError: If `MODULE_WRITERS` has no function for its type.
+            TypeError: If `_MODULE_WRITERS` has no function for its type.
         """
-        if type(module) not in MODULE_WRITERS:
+        if type(module) not in _MODULE_WRITERS:
             raise TypeError(f"{name} is a {type(module).__name__}, which the ONNX target cannot write")
-        return MODULE_WRITERS[type(module)](self, module, x, name)
+        return _MODULE_WRITERS[type(module)](self, module, x, name)
 
 
-def write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> GraphValue:
+def _write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> GraphValue:
     """Write the model; `x` are the images."""
     if model.head_dist is not None:
         raise TypeError("the deploy form has one head")
@@ -60,49 +60,49 @@ def write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> Gr
     return writer.write(model.head, features, "head")
 
 
-def write_stage(writer: ModuleWriter, module: Stage, x: GraphValue, name: str) -> GraphValue:
+def _write_stage(writer: ModuleWriter, module: Stage, x: GraphValue, name: str) -> GraphValue:
     x = writer.write(module.downsample, x, f"{name}.downsample")
     return writer.write(module.blocks, x, f"{name}.blocks")
 
 
-def write_block(writer: ModuleWriter, module: Block, x: GraphValue, name: str) -> GraphValue:
+def _write_block(writer: ModuleWriter, module: Block, x: GraphValue, name: str) -> GraphValue:
     x = writer.write(module.conv, x, f"{name}.conv")
     x = writer.write(module.mixer, x, f"{name}.mixer")
     return writer.write(module.ffn, x, f"{name}.ffn")
 
 
-def write_residual(writer: ModuleWriter, module: Residual, x: GraphValue, name: str) -> GraphValue:
+def _write_residual(writer: ModuleWriter, module: Residual, x: GraphValue, name: str) -> GraphValue:
     return writer.graph.add_node("Add", f"{name}.add", x, writer.write(module.m, x, f"{name}.m"))
 
 
-def write_sequential(writer: ModuleWriter, module: nn.Sequential, x: GraphValue, name: str) -> GraphValue:
+def _write_sequential(writer: ModuleWriter, module: nn.Sequential, x: GraphValue, name: str) -> GraphValue:
     """Write modules in order, a convolution together with the ReLU after it."""
     layers = list(module.named_children())
     while layers:
         child, layer = layers.pop(0)
         if isinstance(layer, nn.Conv2d) and layers and isinstance(layers[0][1], nn.ReLU):
-            x = write_convolution_with_relu(writer, layer, x, f"{name}.{child}")
+            x = _write_convolution_with_relu(writer, layer, x, f"{name}.{child}")
             layers.pop(0)
         else:
             x = writer.write(layer, x, f"{name}.{child}")
     return x
 
 
-def write_patch_merging(writer: ModuleWriter, module: PatchMerging, x: GraphValue, name: str) -> GraphValue:
-    x = write_convolution_with_relu(writer, module.conv1, x, f"{name}.conv1")
-    x = write_convolution_with_relu(writer, module.conv2, x, f"{name}.conv2")
+def _write_patch_merging(writer: ModuleWriter, module: PatchMerging, x: GraphValue, name: str) -> GraphValue:
+    x = _write_convolution_with_relu(writer, module.conv1, x, f"{name}.conv1")
+    x = _write_convolution_with_relu(writer, module.conv2, x, f"{name}.conv2")
     x = writer.write(module.se, x, f"{name}.se")
     return writer.write(module.conv3, x, f"{name}.conv3")
 
 
-def write_squeeze_excite(writer: ModuleWriter, module: SqueezeExcite, x: GraphValue, name: str) -> GraphValue:
+def _write_squeeze_excite(writer: ModuleWriter, module: SqueezeExcite, x: GraphValue, name: str) -> GraphValue:
     pooled = writer.graph.add_node("GlobalAveragePool", f"{name}.pool", x, shape=(x.shape[0], 1, 1))
-    hidden = write_convolution_with_relu(writer, module.fc1, pooled, f"{name}.fc1")
+    hidden = _write_convolution_with_relu(writer, module.fc1, pooled, f"{name}.fc1")
     gate = writer.graph.add_node("Sigmoid", f"{name}.gate", writer.write(module.fc2, hidden, f"{name}.fc2"))
     return writer.graph.add_node("Mul", f"{name}.mul", x, gate)
 
 
-def write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphValue, name: str) -> GraphValue:
+def _write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphValue, name: str) -> GraphValue:
     graph, qk, partial = writer.graph, module.qk_dim, module.partial_dim
     height, width = x.shape[1:]
     positions = height * width
@@ -126,7 +126,7 @@ def write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphV
     return writer.write(module.proj, joined, f"{name}.proj")
 
 
-def write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, name: str) -> GraphValue:
+def _write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, name: str) -> GraphValue:
     """Normalize each image over all channels and positions with an InstanceNormalization of one channel.
 
     GroupNormalization exists only from opset 21 on, and ONNX Runtime has no CPU kernel for it.
@@ -141,7 +141,7 @@ def write_group_norm(writer: ModuleWriter, module: nn.GroupNorm, x: GraphValue, 
     return graph.add_reshape(name, unit, x.shape)
 
 
-def write_convolution(
+def _write_convolution(
     writer: ModuleWriter, module: nn.Conv2d, x: GraphValue, name: str, *, relu: bool = False
 ) -> GraphValue:
     """Write a convolution in the precision of the recipe."""
@@ -150,46 +150,46 @@ def write_convolution(
     return add_float_convolution(writer.graph, module, x, name, relu=relu)
 
 
-def write_convolution_with_relu(writer: ModuleWriter, module: nn.Module, x: GraphValue, name: str) -> GraphValue:
+def _write_convolution_with_relu(writer: ModuleWriter, module: nn.Module, x: GraphValue, name: str) -> GraphValue:
     """Write a convolution and the ReLU after it; int8 quantizes the output after both."""
     if not isinstance(module, nn.Conv2d):
         raise TypeError(f"{name} is a {type(module).__name__}, no convolution of the deploy form")
-    return write_convolution(writer, module, x, name, relu=True)
+    return _write_convolution(writer, module, x, name, relu=True)
 
 
-def write_mean_subtraction(writer: ModuleWriter, module: MeanSubtraction, x: GraphValue, name: str) -> GraphValue:
+def _write_mean_subtraction(writer: ModuleWriter, module: MeanSubtraction, x: GraphValue, name: str) -> GraphValue:
     return writer.graph.add_node(
         "Sub", name, x, writer.graph.add_constant(f"{name}.mean", convert_to_array(module.mean))
     )
 
 
-def write_relu(writer: ModuleWriter, _: nn.ReLU, x: GraphValue, name: str) -> GraphValue:
+def _write_relu(writer: ModuleWriter, _: nn.ReLU, x: GraphValue, name: str) -> GraphValue:
     return writer.graph.add_node("Relu", name, x)
 
 
-def write_linear(writer: ModuleWriter, module: nn.Linear, x: GraphValue, name: str) -> GraphValue:
+def _write_linear(writer: ModuleWriter, module: nn.Linear, x: GraphValue, name: str) -> GraphValue:
     return add_linear(writer.graph, module, x, name)
 
 
-def write_identity(_to: ModuleWriter, _module: nn.Identity, x: GraphValue, _name: str) -> GraphValue:
+def _write_identity(_to: ModuleWriter, _module: nn.Identity, x: GraphValue, _name: str) -> GraphValue:
     return x
 
 
 # By the exact type: a subclass may compute something else.
-MODULE_WRITERS: dict[type[nn.Module], Callable[[ModuleWriter, Any, GraphValue, str], GraphValue]] = {
-    SHViT: write_shvit,
-    Stage: write_stage,
-    Block: write_block,
-    Residual: write_residual,
-    FeedForward: write_sequential,
-    nn.Sequential: write_sequential,
-    PatchMerging: write_patch_merging,
-    SqueezeExcite: write_squeeze_excite,
-    SingleHeadAttention: write_attention,
-    nn.GroupNorm: write_group_norm,
-    nn.Conv2d: write_convolution,
-    nn.Linear: write_linear,
-    nn.ReLU: write_relu,
-    nn.Identity: write_identity,
-    MeanSubtraction: write_mean_subtraction,
+_MODULE_WRITERS: dict[type[nn.Module], Callable[[ModuleWriter, Any, GraphValue, str], GraphValue]] = {
+    SHViT: _write_shvit,
+    Stage: _write_stage,
+    Block: _write_block,
+    Residual: _write_residual,
+    FeedForward: _write_sequential,
+    nn.Sequential: _write_sequential,
+    PatchMerging: _write_patch_merging,
+    SqueezeExcite: _write_squeeze_excite,
+    SingleHeadAttention: _write_attention,
+    nn.GroupNorm: _write_group_norm,
+    nn.Conv2d: _write_convolution,
+    nn.Linear: _write_linear,
+    nn.ReLU: _write_relu,
+    nn.Identity: _write_identity,
+    MeanSubtraction: _write_mean_subtraction,
 }

@@ -18,9 +18,9 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.targets.coreml.spec.bits import unpack_bits
 from shvit_mobile.targets.coreml.spec.dtypes import DTYPES, Dtype
 
-HEADER_BYTES = RECORD_BYTES = ALIGNMENT = 64
-VERSIONS = (1, 2)
-SENTINEL = 0xDEADBEEF
+_HEADER_BYTES = _RECORD_BYTES = _ALIGNMENT = 64
+_VERSIONS = (1, 2)
+_SENTINEL = 0xDEADBEEF
 HEADER, RECORD = struct.Struct("<II"), struct.Struct("<IIQQQ")
 
 
@@ -37,11 +37,11 @@ class BlobFile:
             self._bytes = path.read_bytes()
         except OSError as reason:
             raise BadArtifact(f"{path} cannot be read: {reason.strerror}.", why="It holds the weights.") from None
-        if len(self._bytes) < HEADER_BYTES:
+        if len(self._bytes) < _HEADER_BYTES:
             raise self._build_damage_error(f"has {len(self._bytes)} bytes, fewer than its header")
         _, version = HEADER.unpack_from(self._bytes)
-        if version not in VERSIONS:
-            raise self._build_damage_error(f"has the version {version} in its header, not one of {VERSIONS}")
+        if version not in _VERSIONS:
+            raise self._build_damage_error(f"has the version {version} in its header, not one of {_VERSIONS}")
 
     def read_array(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[np.generic]:
         """Return the constant whose record is at `offset`, in its stored dtype; read-only.
@@ -49,16 +49,16 @@ class BlobFile:
         Raises:
             BadArtifact: If there is no such record, or it has another dtype or size.
         """
-        if offset < HEADER_BYTES or offset % ALIGNMENT or offset + RECORD_BYTES > len(self._bytes):
+        if offset < _HEADER_BYTES or offset % _ALIGNMENT or offset + _RECORD_BYTES > len(self._bytes):
             raise self._build_damage_error(f"has {len(self._bytes)} bytes, and no record can lie at {offset}")
         sentinel, code, size, start, padding_bits = RECORD.unpack_from(self._bytes, offset)
-        if sentinel != SENTINEL:
+        if sentinel != _SENTINEL:
             raise self._build_damage_error(
-                f"has no record at {offset}: {sentinel:#010x} where {SENTINEL:#010x} opens one"
+                f"has no record at {offset}: {sentinel:#010x} where {_SENTINEL:#010x} opens one"
             )
         if code != dtype.blob:
             raise self._build_damage_error(
-                f"has {get_dtype_name(code)} at {offset}, where the program expects {dtype.name}"
+                f"has {_get_dtype_name(code)} at {offset}, where the program expects {dtype.name}"
             )
         if start + size > len(self._bytes):
             raise self._build_damage_error(
@@ -82,5 +82,5 @@ def decode_elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic
     return np.frombuffer(data, dtype.stored)
 
 
-def get_dtype_name(code: int) -> str:
+def _get_dtype_name(code: int) -> str:
     return next((dtype.name for dtype in DTYPES.values() if dtype.blob == code), f"the data type {code}")

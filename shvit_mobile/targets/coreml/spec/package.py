@@ -11,8 +11,8 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.targets.coreml.spec.blobs import BlobFile
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 
-MANIFEST_NAME = "Manifest.json"
-MODEL_PATH = "@model_path/"
+_MANIFEST_NAME = "Manifest.json"
+_MODEL_PATH = "@model_path/"
 
 
 class MLPackage:
@@ -28,8 +28,8 @@ class MLPackage:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._model_path = find_root_model(path)
-        self.model = parse_model(self._model_path)
+        self._model_path = _find_root_model(path)
+        self.model = _parse_model(self._model_path)
         self._blob_files: dict[str, BlobFile] = {}
 
     def open_blob_file(self, name: str) -> BlobFile:
@@ -39,21 +39,21 @@ class MLPackage:
             BadArtifact: If the name leads out of the package, or the file cannot be read.
         """
         if name not in self._blob_files:
-            if not name.startswith(MODEL_PATH):
-                raise BadArtifact(f"{self._model_path} takes weights from '{name}'.", why=f"Expected: {MODEL_PATH}…")
+            if not name.startswith(_MODEL_PATH):
+                raise BadArtifact(f"{self._model_path} takes weights from '{name}'.", why=f"Expected: {_MODEL_PATH}…")
             folder = self._model_path.parent
             self._blob_files[name] = BlobFile(
-                resolve_inside_package(self.path, folder, name.removeprefix(MODEL_PATH), self._model_path)
+                _resolve_inside_package(self.path, folder, name.removeprefix(_MODEL_PATH), self._model_path)
             )
         return self._blob_files[name]
 
 
-def find_root_model(package: Path) -> Path:
+def _find_root_model(package: Path) -> Path:
     """Return the model file that the package's manifest names."""
     if not package.is_dir():
         kind = "is not a folder" if package.exists() else "does not exist"
         raise BadArtifact(f"{package} {kind}.", why="A Core ML package is a folder that ends in .mlpackage.")
-    manifest = package / MANIFEST_NAME
+    manifest = package / _MANIFEST_NAME
     try:
         content = json.loads(manifest.read_text())
         name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
@@ -67,10 +67,10 @@ def find_root_model(package: Path) -> Path:
         ) from None
     if not isinstance(name, str):
         raise BadArtifact(f"{manifest} names {name!r} as its root model.", why="It should be a path.")
-    return resolve_inside_package(package, package / "Data", name, manifest)
+    return _resolve_inside_package(package, package / "Data", name, manifest)
 
 
-def resolve_inside_package(package: Path, folder: Path, name: str, source: Path) -> Path:
+def _resolve_inside_package(package: Path, folder: Path, name: str, source: Path) -> Path:
     """Return `folder / name`; raise `BadArtifact`, which names the file `source`, if it is outside the package."""
     path = folder / name
     if ".." in Path(name).parts or not path.resolve().is_relative_to(package.resolve()):
@@ -78,7 +78,7 @@ def resolve_inside_package(package: Path, folder: Path, name: str, source: Path)
     return path
 
 
-def parse_model(path: Path) -> Any:
+def _parse_model(path: Path) -> Any:
     """Parse the protobuf message in a model file."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

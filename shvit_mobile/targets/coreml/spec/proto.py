@@ -11,7 +11,7 @@ from typing import Any
 
 from shvit_mobile.quiet import build_missing_error
 
-ALIAS = f"{__package__}._coremltools_proto"
+_ALIAS = f"{__package__}._coremltools_proto"
 
 
 @cache
@@ -24,19 +24,19 @@ def import_messages(module: str) -> Any:
     Raises:
         ToolMissing: If coremltools is not installed.
     """
-    if ALIAS not in sys.modules:
-        load_proto_folder()
-    return import_module(f"{ALIAS}.{module}")
+    if _ALIAS not in sys.modules:
+        _load_proto_folder()
+    return import_module(f"{_ALIAS}.{module}")
 
 
-def load_proto_folder() -> None:
+def _load_proto_folder() -> None:
     library = find_spec("coremltools")
     if library is None or library.origin is None:
         raise build_missing_error("coremltools", "Its protobuf messages read Core ML packages.")
     folder = Path(library.origin).parent / "proto"
-    spec = spec_from_file_location(ALIAS, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = spec_from_file_location(_ALIAS, folder / "__init__.py", submodule_search_locations=[str(folder)])
     assert spec is not None
     assert spec.loader is not None
     package = module_from_spec(spec)
-    sys.modules[ALIAS] = package
+    sys.modules[_ALIAS] = package
     spec.loader.exec_module(package)

@@ -18,7 +18,7 @@ from shvit_mobile.targets.coreml.spec.proto import import_messages
 
 UNKNOWN_DIMENSION = -1
 # numpy's kinds of the dtypes that each field of MIL.proto's TensorValue may contain; `bytes` may contain any.
-FIELD_KINDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b"}
+_FIELD_KINDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b"}
 PythonValue = bool | int | float | str | list[Any]
 Constant = Tensor | str | list[Any]
 
@@ -43,11 +43,11 @@ def decode_constant(value: Any, package: MLPackage, real: torch.dtype) -> Consta
     if kind != "tensorType":
         raise BadArtifact(f"It holds a constant of the kind {kind}.", why="Constants are tensors and lists.")
     if value.type.tensorType.dataType == import_messages("MIL_pb2").STRING:
-        return decode_strings(value)
+        return _decode_strings(value)
     dtype, shape = find_dtype(value.type.tensorType.dataType), read_shape(value.type.tensorType)
     if UNKNOWN_DIMENSION in shape:
         raise BadArtifact(f"It holds a constant of the unknown shape {shape}.")
-    return to_tensor(read_elements(value, dtype, shape, package), dtype, real)
+    return to_tensor(_read_elements(value, dtype, shape, package), dtype, real)
 
 
 def to_python(constant: Constant) -> PythonValue:
@@ -63,7 +63,7 @@ def read_shape(tensor_type: Any) -> tuple[int, ...]:
     )
 
 
-def decode_strings(value: Any) -> str | list[str]:
+def _decode_strings(value: Any) -> str | list[str]:
     strings = list(value.immediateValue.tensor.strings.values)
     if value.type.tensorType.dimensions:
         return strings
@@ -72,7 +72,7 @@ def decode_strings(value: Any) -> str | list[str]:
     return str(strings[0])
 
 
-def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLPackage) -> NDArray[np.generic]:
+def _read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLPackage) -> NDArray[np.generic]:
     """Read the elements of a tensor value in their stored dtype."""
     if value.WhichOneof("value") == "blobFileValue":
         blob = value.blobFileValue
@@ -82,7 +82,7 @@ def read_elements(value: Any, dtype: Dtype, shape: tuple[int, ...], package: MLP
     content: Any = getattr(tensor, field).values if field else ()
     count = prod(shape)
     expected = -(-count * dtype.bits // 8) if field == "bytes" else count
-    if field != "bytes" and np.dtype(dtype.stored).kind not in FIELD_KINDS.get(field, ""):
+    if field != "bytes" and np.dtype(dtype.stored).kind not in _FIELD_KINDS.get(field, ""):
         raise BadArtifact(f"It holds {field or 'nothing'} for a constant {dtype.name} {shape}.")
     if len(content) != expected:
         raise BadArtifact(f"It holds {len(content)} {field} for a constant {dtype.name} {shape}, not {expected}.")

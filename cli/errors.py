@@ -46,6 +46,7 @@ _OPTION_NAMES = {
     "input": ("input_kind",),
     "classifier": ("no_classifier",),
     "dynamic_batch": ("static_batch",),
+    "cpus": ("cpu",),
     "passes": ("step", "steps"),
     "balanced": ("sampling",),
     "images": ("validate", "calibration"),

@@ -171,14 +171,8 @@ def _print_plan(plan: ExportPlan, as_json: bool) -> None:
         print_table(
             build_pairs_table("Input", source), "", "Files that would be written", *(f"  {file}" for file in files)
         )
-    _print_golden_notes(plan)
-
-
-def _print_golden_notes(plan: ExportPlan) -> None:
-    """Print which golden images are encoded again, and why."""
-    for golden in plan.goldens or ():
-        if golden.reencoding_reason:
-            print_note(f"note: {golden.source} is encoded again for the goldens: {golden.reencoding_reason}.")
+    for sentence in plan.notes:
+        print_note(f"note: {sentence}")
 
 
 def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:

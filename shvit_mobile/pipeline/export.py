@@ -130,6 +130,15 @@ class ExportPlan:
         more = [Path(path) for path in (self.config.report, self.card) if path is not None]
         return (*(file for path in self.paths for file in list_artifact_files(path)), *more)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which golden images are encoded again, and why, a sentence each."""
+        return tuple(
+            f"{golden.source} is encoded again for the goldens: {golden.reencoding_reason}."
+            for golden in self.goldens or ()
+            if golden.reencoding_reason
+        )
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -338,11 +347,12 @@ def _make_recipe(
 def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> ExportResult:
     """Compare the artifacts where there are images, record their drift, and hold them against the gates."""
     config, images = plan.config, plan.validation
-    notes = tuple(
+    unsupported = (
         f"{artifact.path.name}: {sentence}"
         for artifact in artifacts
         for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.target)
     )
+    notes = (*plan.notes, *unsupported)
     measured, report, verdict = Measurements(), None, None
     if images is not None:
         rungs = list_simulated_rungs(artifacts) if config.ladder else ()

@@ -52,7 +52,7 @@ def test_json_is_the_report_alone(artifact: Path, call: Call) -> None:
     ("args", "words"),
     [
         ((), "nothing to benchmark"),
-        (("--cpus", "a"), "--cpus is 'a'"),
+        (("--peers", "--cpus", "a"), "--cpus is 'a'"),
         (("--engine", "onnx-runtime", "--peers"), "'onnx-runtime' is not an engine. Engines: executorch, onnxruntime,"),
         (("--checkpoint", "x.pth"), "given without --peers"),
         (("missing.onnx",), "missing.onnx does not exist"),

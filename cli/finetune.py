@@ -65,7 +65,7 @@ def finetune(
     learning_rate: LearningRateOption = 0.01,
     seed: TrainingSeedOption = 0,
     device: DeviceOption = None,
-    out: RecipeOutOption = Path("recipe-fineresult.json"),
+    out: RecipeOutOption = Path("recipe-finetuned.json"),
     keep_anyway: KeepAnywayOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,

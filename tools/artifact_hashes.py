@@ -1,7 +1,7 @@
 """Hashes every kind of artifact, to show that a restructuring changes none of them.
 
-    python tools/artifact_hashes.py --recipes /tmp/hashes/recipes --out before.json
-    python tools/artifact_hashes.py --recipes /tmp/hashes/recipes --compare before.json [--only '*int8*'] [--model demo]
+    python tools/artifact_hashes.py --recipes build/recipes --out before.json
+    python tools/artifact_hashes.py --recipes build/recipes --compare before.json [--only '*int8*'] [--model demo]
 
 The models are the embedded demo and a random SHViT-S4 of 1000 classes. The first run writes S4's checkpoint and the
 int8 recipes into the folder of recipes; later runs read them, so that no hash depends on how this machine calibrates.

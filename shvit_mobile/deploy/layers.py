@@ -44,7 +44,7 @@ def hook_layers(layers: Iterable[tuple[str, nn.Module]], callback: LayerCallback
 def replace_attention(
     module: nn.Module, create: Callable[[SingleHeadAttention], nn.Module], runtime: str, *, batch: int = 2
 ) -> None:
-    """Replace every attention in place with what `create` makes of it.
+    """Replace every attention in place with the module that `create` returns for it.
 
     Args:
         module: The form, in float64.

@@ -187,8 +187,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
 def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
     """Change fields of an artifact's manifest, in memory and on disk."""
     manifest = artifact.manifest.model_copy(update=fields)
-    with write_atomically(get_manifest_path(artifact.path), overwrite=True) as (path,):
-        path.write_text(manifest.to_json(), encoding="utf-8")
+    manifest.save(get_manifest_path(artifact.path), overwrite=True)
     return Artifact(artifact.path, manifest)
 
 

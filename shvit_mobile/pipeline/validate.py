@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import (
@@ -13,7 +12,6 @@ from shvit_mobile.contracts.drift_report import (
     LayerReport,
     RangeReport,
 )
-from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
 from shvit_mobile.drift.gates import evaluate_gate
@@ -136,8 +134,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         for artifact, row in zip(artifacts, measured.native_rows, strict=True):
             update_manifest(artifact, drift=row)
     if config.report is not None:
-        with write_atomically(Path(config.report), overwrite=config.overwrite) as (file,):
-            file.write_text(report.to_json(), encoding="utf-8")
+        report.save(config.report, overwrite=config.overwrite)
     notes += [
         f"{artifact.path.name} ran on this machine only: only ExecuTorch artifacts run on emulated ARM64."
         for artifact in artifacts

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from shvit_mobile.cache import get_cache_folder
 from shvit_mobile.contracts.budget_search import SearchPoint
-from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
 from shvit_mobile.deploy.form import DeployForm
@@ -118,8 +117,7 @@ class CalibrationCache:
         return SensitivityReport.load(file) if file.exists() else None
 
     def save_sensitivity(self, recipe: Recipe, report: SensitivityReport, images: int) -> None:
-        with write_atomically(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True) as (path,):
-            path.write_text(report.to_json())
+        report.save(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True)
 
     def get_points_path(self, recipe: Recipe, images: ImageSet) -> Path:
         return self.folder / f"points-{recipe.sha256[:16]}-{images.compute_sha256()[:16]}.jsonl"

@@ -1,4 +1,4 @@
-"""Contestants run in processes of their own, take turns, and their failures are told by name."""
+"""Contestants run in processes of their own, take turns, and an error names the one that failed."""
 
 from dataclasses import replace
 from pathlib import Path

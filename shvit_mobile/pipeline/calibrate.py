@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, SearchPoint, SearchResult
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import FLOAT_KINDS, Precision, Recipe, get_overrides_path
+from shvit_mobile.contracts.recipe import Precision, Recipe, get_overrides_path
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -37,7 +35,7 @@ from shvit_mobile.pipeline.defaults import (
 )
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
-from shvit_mobile.quantize.calibrate import calibrate_recipe, run_ptq_passes
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.calibration_cache import CalibrationCache, CalibrationSettings
 from shvit_mobile.quantize.overrides import ParameterOverrides, save_recipe
 from shvit_mobile.quantize.sensitivity import measure_sensitivity
@@ -110,7 +108,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     steps.expect(3 + config.sensitivity + (gate is not None))
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
-    chosen = images.sample(config.calibration_count, config.seed, balanced=config.balanced)
+    chosen = config.sample_calibration_images(images)
     verification = _open_verification_images(config, trained, images, chosen) if gate else None
     with steps.step("Folding BatchNorms and verifying each fold"):
         deployed = to_deploy_form(trained)
@@ -119,7 +117,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     result = build_recipe(
         deployed,
         "int8",
-        images,
+        chosen,
         config,
         steps,
         gate=gate,
@@ -197,7 +195,7 @@ def build_recipe(
     Args:
         deployed: The model.
         precision: Of everything that is not an exception.
-        calibration: All images to calibrate on; needed for static int8.
+        calibration: The images to calibrate on, as `sample_calibration_images` chose them; needed for static int8.
         options: How to calibrate.
         steps: Reports progress.
         gate: The budget, where there is one.
@@ -215,8 +213,7 @@ def build_recipe(
             return CalibrateResult(*calibrate_recipe(deployed, precision=precision))
     if calibration is None:
         raise BadRecipe("Static int8 needs images to calibrate on.", why="Its ranges are measured on real images.")
-    chosen = calibration.sample(options.calibration_count, options.seed, balanced=options.balanced)
-    recipe, overrides = _calibrate_on(deployed, chosen, options, cache, steps)
+    recipe, overrides = _calibrate_on(deployed, calibration, options, cache, steps)
     points: list[SearchPoint] = []
     if gate and verification and not sensitivity:
         with steps.step("Checking int8 against the budget"):
@@ -225,7 +222,7 @@ def build_recipe(
             return CalibrateResult(recipe, overrides)
     elif not sensitivity:
         return CalibrateResult(recipe, overrides)
-    report = _measure_layers(deployed, recipe, overrides, chosen, options, cache, steps)
+    report = _measure_layers(deployed, recipe, overrides, calibration, options, cache, steps)
     if not (gate and verification):
         return CalibrateResult(recipe, overrides, report)
     if cache is not None:
@@ -254,33 +251,20 @@ def _calibrate_on(
     previous = cache.load_recipe() if cache else None
     if cache and previous and cache.is_done(previous[0]):
         return previous
-    observer = options.choose_observer(len(chosen))
     with steps.step(f"Calibrating int8 on {len(chosen)} images") as progress:
-        if options.passes:
-            base = Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer=observer, activations=options.activations)
-            return run_ptq_passes(
-                deployed,
-                chosen,
-                base,
-                seed=options.seed,
-                steps=options.resolve_passes(),
-                previous=previous,
-                on_recipe=cache.save_recipe if cache else None,
-                progress=progress,
-            )
-        found = calibrate_recipe(
+        return calibrate_recipe(
             deployed,
             chosen,
-            observer=observer,
+            observer=options.choose_observer(len(chosen)),
             activations=options.activations,
             count=len(chosen),
             seed=options.seed,
-            steps=(),
+            balanced=options.balanced,
+            steps=options.resolve_passes(),
+            previous=previous,
+            on_recipe=cache.save_recipe if cache else None,
             progress=progress,
         )
-    if cache is not None:
-        cache.save_recipe(*found)
-    return found
 
 
 def _measure_layers(
@@ -302,7 +286,7 @@ def _measure_layers(
         report = measure_sensitivity(
             deployed,
             recipe,
-            [deployed.prepare(np.asarray(batch.pixels)) for batch in batches],
+            [deployed.prepare(batch.pixels) for batch in batches],
             overrides=overrides,
             known_rows=cache.load_rows(recipe, count) if cache else None,
             on_row=(lambda row: cache.append_row(recipe, count, row)) if cache else None,

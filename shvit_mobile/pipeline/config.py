@@ -114,6 +114,10 @@ class CalibrationOptions:
             )
         return open_given(default_calibration_images() if self.calibration is None else self.calibration)
 
+    def sample_calibration_images(self, images: ImageSet) -> ImageSet:
+        """Return the images to calibrate on, out of all that `calibration` names."""
+        return images.sample(self.calibration_count, self.seed, balanced=self.balanced)
+
     def resolve_passes(self) -> tuple[PTQPassName, ...]:
         """Return `passes` by the names that recipes use, in the order in which they run.
 

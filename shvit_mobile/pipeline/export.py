@@ -335,7 +335,7 @@ def _make_recipe(
     result = build_recipe(
         deployed,
         precision,
-        plan.calibration,
+        None if plan.calibration is None else plan.config.sample_calibration_images(plan.calibration),
         plan.config,
         steps,
         gate=plan.config.gate,
@@ -371,8 +371,7 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
         rows = [*measured.simulated, *measured.rows]
         report = build_drift_report("export", plan.trained, images, rows, changed=measured.changes, gate=verdict)
         if config.report is not None:
-            with write_atomically(Path(config.report), overwrite=config.overwrite) as (file,):
-                file.write_text(report.to_json(), encoding="utf-8")
+            report.save(config.report, overwrite=config.overwrite)
     return ExportResult(
         tuple(artifacts), tuple(measured.rows), tuple(measured.changes), report, verdict, plan.card, notes
     )

@@ -42,7 +42,10 @@ def calibrate_recipe(
     activations: ActivationScheme = "affine",
     count: int = 128,
     seed: int = 0,
+    balanced: bool = True,
     steps: Sequence[PTQPassName] = (),
+    previous: CalibratedRecipe | None = None,
+    on_recipe: Callable[[Recipe, ParameterOverrides | None], None] | None = None,
     progress: ProgressCallback | None = None,
 ) -> CalibratedRecipe:
     """Build the recipe of a precision; for int8, measure the ranges of every dense convolution's input and output.
@@ -53,9 +56,12 @@ def calibrate_recipe(
         precision: The precision of all layers but those of `FLOAT_KINDS`.
         observer: How int8 derives a range from the observed values.
         activations: How int8 divides a range into integers.
-        count: How many of `images` to use, balanced over their classes.
+        count: How many of `images` to use.
         seed: Seed for sampling images.
+        balanced: Sample them evenly over their classes.
         steps: PTQ passes to try in this order; each is kept if it helps. None of them gives plain int8.
+        previous: The recipe after the first of the passes, to continue from.
+        on_recipe: Called with the recipe of int8 after each pass.
         progress: Called with the images, or the passes, that are done and their total.
 
     Returns:
@@ -79,10 +85,19 @@ def calibrate_recipe(
             hint="Give a hundred or more images like those the app will see.",
             parameter="images",
         )
-    sample = images.sample(count, seed)
+    sample = images.sample(count, seed, balanced=balanced)
     recipe = Recipe(precision=precision, float_kinds=FLOAT_KINDS, observer=observer, activations=activations)
     if steps:
-        return run_ptq_passes(deployed, sample, recipe, seed=seed, steps=steps, progress=progress)
+        return run_ptq_passes(
+            deployed,
+            sample,
+            recipe,
+            seed=seed,
+            steps=steps,
+            previous=previous,
+            on_recipe=on_recipe,
+            progress=progress,
+        )
     ranges: dict[str, ActivationRange] = {}
     used = 0
     with observe_ranges(deployed.module, ranges, observer, activations):
@@ -90,7 +105,10 @@ def calibrate_recipe(
             deployed.run(batch.pixels)
             used += len(batch.pixels)
     source = _describe_calibration_images(sample, used, seed)
-    return recipe.model_copy(update={"ranges": ranges, "calibration": source}), None
+    recipe = recipe.model_copy(update={"ranges": ranges, "calibration": source})
+    if on_recipe is not None:
+        on_recipe(recipe, None)
+    return recipe, None
 
 
 def run_ptq_passes(

@@ -79,7 +79,7 @@ def test_the_second_run_reuses_the_results_of_the_first(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again what is in the cache")
 
-    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.run_ptq_passes", never)
+    monkeypatch.setattr("shvit_mobile.pipeline.calibrate.calibrate_recipe", never)
     monkeypatch.setattr("shvit_mobile.pipeline.calibrate.measure_sensitivity", never)
     second = call(*build_args(world, cache, "--out", tmp_path / "second", "--json"))
     assert second.exit_code == 0, second.output

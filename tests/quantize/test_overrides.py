@@ -59,7 +59,7 @@ def overrides(calibrated: tuple[Recipe, ParameterOverrides]) -> ParameterOverrid
 
 
 @pytest.fixture
-def written(recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path) -> Path:
+def recipe_file(recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path) -> Path:
     path = tmp_path / "a.recipe.json"
     save_recipe(path, recipe, overrides)
     return path
@@ -99,8 +99,10 @@ def test_the_file_is_the_same_in_whatever_order_it_was_filled(deployed: DeployFo
     assert turned.file_bytes == first.file_bytes
 
 
-def test_a_recipe_is_loaded_with_its_overrides(recipe: Recipe, overrides: ParameterOverrides, written: Path) -> None:
-    loaded, beside = load_recipe(written)
+def test_a_recipe_is_loaded_with_its_overrides(
+    recipe: Recipe, overrides: ParameterOverrides, recipe_file: Path
+) -> None:
+    loaded, beside = load_recipe(recipe_file)
     assert loaded == recipe
     assert beside is not None
     assert_same(beside, overrides)
@@ -135,21 +137,21 @@ def test_overrides_of_another_recipe_are_not_removed_without_overwrite(deployed:
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"somebody's weights"]
 
 
-def test_a_damaged_overrides_file_is_refused(written: Path) -> None:
-    beside = get_overrides_path(written)
+def test_a_damaged_overrides_file_is_refused(recipe_file: Path) -> None:
+    beside = get_overrides_path(recipe_file)
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)
     with pytest.raises(BadRecipe, match="is not the file that its recipe describes") as refused:
-        load_recipe(written)
+        load_recipe(recipe_file)
     assert str(beside) in refused.value.what
 
 
-def test_a_missing_overrides_file_is_named(written: Path) -> None:
-    beside = get_overrides_path(written)
+def test_a_missing_overrides_file_is_named(recipe_file: Path) -> None:
+    beside = get_overrides_path(recipe_file)
     beside.unlink()
     with pytest.raises(BadRecipe, match="Copy that file here") as refused:
-        load_recipe(written)
+        load_recipe(recipe_file)
     assert str(beside) in refused.value.what
 
 

@@ -75,13 +75,13 @@ def artifacts(
     return cache(lambda target: lower(deployed, recipe, target, tmp_path_factory.mktemp(target), overrides=overrides))
 
 
-def chosen(overrides: ParameterOverrides) -> dict[str, Tensor]:
+def select_integers(overrides: ParameterOverrides) -> dict[str, Tensor]:
     return {name: integers for name, integers in overrides.integers.items() if name != KEPT}
 
 
 def test_onnx_stores_the_chosen_integers_scales_and_biases(artifacts, overrides: ParameterOverrides) -> None:
     held = {each.name: numpy_helper.to_array(each) for each in onnx.load(artifacts("onnx").path).graph.initializer}
-    for name, integers in chosen(overrides).items():
+    for name, integers in select_integers(overrides).items():
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], integers.numpy())
         np.testing.assert_array_equal(held[f"{name}.weight.scale"], overrides.scales[name].numpy())
         steps = held[f"{name}.bias.scale"]
@@ -97,8 +97,8 @@ def test_core_ml_stores_the_chosen_integers_and_scales(artifacts, overrides: Par
         for each in find_entry_block(package)[1].operations
         if each.type.startswith("constexpr")
     }
-    assert len(held) == len(chosen(overrides))
-    for name, integers in chosen(overrides).items():
+    assert len(held) == len(select_integers(overrides))
+    for name, integers in select_integers(overrides).items():
         operation = held[f"{name}.weight".replace(".", "_")]
         stored = decode_constant(operation.attributes["quantized_data"], package, torch.float32)
         assert torch.equal(stored, integers), name
@@ -108,7 +108,7 @@ def test_core_ml_stores_the_chosen_integers_and_scales(artifacts, overrides: Par
 
 def test_executorch_stores_the_chosen_integers(artifacts, overrides: ParameterOverrides) -> None:
     program = artifacts("executorch").path.read_bytes()
-    for name, integers in chosen(overrides).items():
+    for name, integers in select_integers(overrides).items():
         # Channels last, as XNNPACK wants them.
         assert integers.permute(0, 2, 3, 1).contiguous().numpy().tobytes() in program, name
         if integers.numel() > 64:

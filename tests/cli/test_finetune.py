@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
+from shvit_mobile.cli.finetune import finetune
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint
@@ -122,3 +124,8 @@ def test_what_cannot_be_done_is_refused_in_words(
     assert sentence in result.stderr
     assert result.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_trained_recipe_has_a_name_of_its_own_by_default() -> None:
+    default = inspect.signature(finetune).parameters["out"].default
+    assert default == Path("recipe-finetuned.json")

@@ -3,8 +3,6 @@
 The command line imports Rich only where it is used, because the list of commands is printed faster without it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`shvit-mobile demo`: every workflow on the embedded demo model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .console import print_json, print_note, print_table

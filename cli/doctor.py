@@ -1,7 +1,5 @@
 """`shvit-mobile doctor`: checks what works on this machine, and says what to install."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import typer

@@ -3,8 +3,6 @@
 Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import ast
 import errno
 import os

@@ -1,7 +1,5 @@
 """`shvit-mobile`: the commands and their common options."""
 
-from __future__ import annotations
-
 import os
 from typing import Annotated, Any
 

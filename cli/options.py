@@ -1,7 +1,5 @@
 """The options of all commands, as annotated types: one help text each, in the panels of the help."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Prints progress on stderr: a bar for the whole job and one for the running step, with the time left."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic

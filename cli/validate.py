@@ -1,7 +1,5 @@
 """`shvit-mobile validate`: artifacts compared with the checkpoint they were made from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -4,8 +4,6 @@ A text names parameters of the library in backticks, with a value where one is m
 command line replaces them with the flags of the command that ran.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Computes SQNR, KL divergence, agreement and top-k accuracy of logits, in float64 and without torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import inf, isfinite, log10
 from typing import Any

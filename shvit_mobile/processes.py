@@ -1,7 +1,5 @@
 """Programs and processes on this machine: how many run at once, and how to run one."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Sequence

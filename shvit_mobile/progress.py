@@ -1,7 +1,5 @@
 """The two kinds of callback that report progress."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 # Called with what is done and how much there is in all: images, passes, layers.

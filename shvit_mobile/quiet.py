@@ -1,7 +1,5 @@
 """Imports and runs other libraries without their warnings; their exceptions pass through."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator

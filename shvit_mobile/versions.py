@@ -1,7 +1,5 @@
 """The time, program and package versions in every report."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,7 +1,5 @@
 """Reads device reports from files, folders, and the archives that a phone's share sheet writes."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterable, Iterator

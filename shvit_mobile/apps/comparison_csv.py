@@ -1,7 +1,5 @@
 """Writes a comparison of devices as CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 

@@ -1,7 +1,5 @@
 """Checks that the summaries of a device report follow from its samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from math import isclose, isfinite

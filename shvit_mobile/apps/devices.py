@@ -1,7 +1,5 @@
 """Compares device reports with each other, with earlier runs, and with the drift of their artifacts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median

@@ -1,7 +1,5 @@
 """Copies artifacts into an app with manifest, goldens and labels, and removes them again."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

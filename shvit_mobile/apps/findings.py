@@ -1,7 +1,5 @@
 """Describes golden checks that failed on devices, and runs that became slower or need more rounds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 from shvit_mobile.apps.collect import DeviceRun

@@ -1,7 +1,5 @@
 """Reads the manifests of artifacts, and checks by SHA-256 that device reports measured them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

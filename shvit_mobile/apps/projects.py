@@ -1,7 +1,5 @@
 """Recognizes an app's source tree: its system, its folder of models, and the ExecuTorch version it links."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

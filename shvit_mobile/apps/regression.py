@@ -1,7 +1,5 @@
 """Decides with an interval whether a later run is slower than an earlier one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt

@@ -1,7 +1,5 @@
 """Draws latencies as one SVG file: a bar to the median of each contestant, a line to its 99th percentile."""
 
-from __future__ import annotations
-
 from html import escape
 from math import floor, log10
 

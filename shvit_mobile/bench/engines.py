@@ -3,8 +3,6 @@
 An engine's libraries are imported on demand; the input is created once, outside the measurement.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec

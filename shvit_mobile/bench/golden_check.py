@@ -1,7 +1,5 @@
 """Checks an artifact against its goldens as the phone apps do: preprocessing and inference separately."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

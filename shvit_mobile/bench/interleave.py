@@ -4,8 +4,6 @@ A machine is faster in one minute than in the next. What slows a round slows all
 in the ratios within rounds.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Counts the multiply-adds of a model."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 
 import torch

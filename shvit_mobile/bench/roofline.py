@@ -4,8 +4,6 @@ Each library multiplies square matrices that fit the cache. The fastest is not a
 installed; reports name it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

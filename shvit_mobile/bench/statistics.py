@@ -1,7 +1,5 @@
 """Computes percentiles of latencies, and ratios and medians with their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import exp, log
 from statistics import median

@@ -3,8 +3,6 @@
 The peers use the model as it is written: exporters fold BatchNorms themselves, and quantizers keep their defaults.
 """
 
-from __future__ import annotations
-
 import io
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Creates timm models with random weights as peers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Runs each contestant in its own process: pinned, measured from the start, and idle while others run."""
 
-from __future__ import annotations
-
 import os
 import resource
 import sys

@@ -1,7 +1,5 @@
 """The result of a budget search: the recipes it tried, the one it chose, and the confidence in that choice."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 

@@ -1,7 +1,5 @@
 """The device report: latency and memory on one device; the benchmark and the phone apps write it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -5,8 +5,6 @@ that the phone apps follow too. A file of a newer major version is rejected. A f
 fields that are unknown here; they are kept. Any other unknown field is an error.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self

@@ -1,7 +1,5 @@
 """One row of the drift table: the difference between an artifact and its float model on the same images."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

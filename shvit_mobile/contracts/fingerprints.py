@@ -1,7 +1,5 @@
 """SHA-256 and size of files and of folders; the SHA-256 identifies every checkpoint and artifact."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

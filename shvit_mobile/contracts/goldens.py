@@ -5,8 +5,6 @@ preprocesses the encoded image and compares the pixels with the stored ones; the
 pixels and compares the logits. This tells errors of preprocessing from errors of inference.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ The first convolution of the stem has stride 2 and three input channels, which r
 twelve channels it has stride 1 and reads memory in order. The input includes the border, so it needs no padding.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from shvit_mobile.contracts.document import Contract, Count, Document, Sha256

@@ -1,7 +1,5 @@
 """Atomic outputs: files and folders are written to a temporary place, then renamed."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping

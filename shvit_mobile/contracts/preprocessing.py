@@ -3,8 +3,6 @@
 Every manifest contains it, and the phone apps do exactly the same.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, get_args

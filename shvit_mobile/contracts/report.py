@@ -1,7 +1,5 @@
 """The report: documents about artifacts, joined by the SHA-256 of the artifacts."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

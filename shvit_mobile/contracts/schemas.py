@@ -1,7 +1,5 @@
 """All documents of the project and their JSON Schemas; `tools/write_schemas.py` writes these to `schemas/`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema

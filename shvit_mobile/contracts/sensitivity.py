@@ -1,7 +1,5 @@
 """The sensitivity report: how much int8 in each layer and block changes the logits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeVar
 

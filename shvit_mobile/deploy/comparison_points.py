@@ -4,8 +4,6 @@ Each runtime has its own operators for a norm, a split or the attention product.
 the same, so two forms of a model can be compared there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal

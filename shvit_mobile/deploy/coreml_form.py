@@ -5,8 +5,6 @@ channels and positions. Query, key and value are reshaped once, before they are 
 keys along the first axis of their product with the queries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, get_args

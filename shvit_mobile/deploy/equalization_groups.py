@@ -5,8 +5,6 @@ up and the consumers scale it down. That changes nothing in float, and much in i
 activation share one scale. Factors are powers of two: the float model's logits stay the same to the bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ into the projection after them, and two heads into their mean. A fifth, optional
 the graph.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from copy import deepcopy
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The deploy form: a trained model as it is lowered, with BatchNorm folded away, and how to run it on pixels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -5,8 +5,6 @@ not average out. It costs the logits as much as the rounding of all activations 
 its difference from a multiple of 1/8 is exact in fp16's eleven bits.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 
 import torch

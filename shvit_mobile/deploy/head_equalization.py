@@ -5,8 +5,6 @@ and one scale per output then suits none of them. Part of each channel's magnitu
 no product changes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Access to the layers of a deploy form by name: lookup, hooks and replacement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial

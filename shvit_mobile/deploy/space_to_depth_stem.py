@@ -1,7 +1,5 @@
 """The space-to-depth stem: the first convolution at stride 2 becomes one at stride 1 on blocks of twelve channels."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 import torch

@@ -1,7 +1,5 @@
 """The proof of an exact rewrite: it is compared in float64 with what it replaces, on random inputs."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 
 import torch

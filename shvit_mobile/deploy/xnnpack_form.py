@@ -6,8 +6,6 @@ XNNPACK's convolutions need channels last, and images are channels first: permut
 cost in int8, whose kernel is made for more channels than three.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Finds the predictions that differ between the float model and an artifact, and the images on which they do."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections import Counter

@@ -1,7 +1,5 @@
 """Builds the drift report of one run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from shvit_mobile.contracts.drift_report import (

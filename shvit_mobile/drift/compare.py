@@ -1,7 +1,5 @@
 """Runs an artifact and its float checkpoint on the same pixels and measures the drift."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

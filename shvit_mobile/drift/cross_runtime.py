@@ -1,7 +1,5 @@
 """Compares one program on emulated ARM64 with the float model and with the same program on this machine."""
 
-from __future__ import annotations
-
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence
 from shvit_mobile.contracts.drift_row import DriftRow

@@ -1,7 +1,5 @@
 """Checks drift against limits, and describes each figure that fails or that too few images leave open."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

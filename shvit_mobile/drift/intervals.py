@@ -1,7 +1,5 @@
 """Computes 95% intervals for proportions and paired differences, McNemar's exact test, and the images they need."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import ceil, exp, lgamma, log, sqrt
 from statistics import NormalDist

@@ -4,8 +4,6 @@ Each rung of the ladder changes one thing: the float model becomes the deploy fo
 lowered to each target. The first two are simulated here; their execution is "simulated".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 

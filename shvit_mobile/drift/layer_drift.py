@@ -1,7 +1,5 @@
 """Measures the drift of each layer: where the artifact diverges from the float model, and which layer causes it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Checkpoints are recognized by content: the container by its first bytes, the lay
 SHViT by their shapes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

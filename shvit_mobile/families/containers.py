@@ -1,7 +1,5 @@
 """Checkpoint files: reading of tensors and metadata, by content and without executing code from the file."""
 
-from __future__ import annotations
-
 import argparse
 import codecs
 import io

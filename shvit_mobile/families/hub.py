@@ -1,7 +1,5 @@
 """Download of checkpoints from the model hub, and from the release of SHViT's authors."""
 
-from __future__ import annotations
-
 import http.client
 import re
 import ssl

@@ -4,8 +4,6 @@ This project uses timm's names. The authors number the downsampling and the bloc
 `blocks2.0` to `blocks2.2` are the downsampling before the second stage, whose blocks start at `blocks2.3`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Literal

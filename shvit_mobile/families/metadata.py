@@ -1,7 +1,5 @@
 """Metadata of checkpoints: in this project's safetensors, and in the config.json of timm's repositories."""
 
-from __future__ import annotations
-
 import json
 import math
 import unicodedata

@@ -1,7 +1,5 @@
 """The configuration of a checkpoint, inferred from the shapes of its tensors."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

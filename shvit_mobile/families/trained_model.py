@@ -1,7 +1,5 @@
 """A trained model with its labels, preprocessing and origin."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

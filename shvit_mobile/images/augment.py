@@ -3,8 +3,6 @@
 A range measured on a few images is too small for others. Variants show how far the values of other images spread.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image

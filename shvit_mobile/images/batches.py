@@ -1,7 +1,5 @@
 """Batches of images, decoded in parallel and returned in order, with the files that could not be decoded."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

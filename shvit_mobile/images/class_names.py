@@ -1,7 +1,5 @@
 """Class names, matched with the labels of a model."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

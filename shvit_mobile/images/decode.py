@@ -1,7 +1,5 @@
 """Decoding of image files to upright 8-bit RGB."""
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Reading of CSV files of labels."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

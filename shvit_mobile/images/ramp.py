@@ -1,7 +1,5 @@
 """The test image of every export, computed by a formula so that a phone can draw it too."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

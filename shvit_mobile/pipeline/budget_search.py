@@ -1,7 +1,5 @@
 """Searches for the fewest layers in float that hold an accuracy budget; every recipe it tries is lowered and run."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass, field

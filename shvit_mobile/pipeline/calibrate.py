@@ -1,7 +1,5 @@
 """The calibration workflow: images to a recipe that every target takes, within an accuracy budget if one is set."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

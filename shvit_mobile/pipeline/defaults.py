@@ -1,7 +1,5 @@
 """The one set of defaults of all workflows; the embedded demo model and its images among them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from shvit_mobile.contracts.manifest import Target

@@ -1,7 +1,5 @@
 """Exports the embedded demo model to every target and its main precisions, and compares each artifact."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from shvit_mobile.contracts.manifest import Target

@@ -1,7 +1,5 @@
 """The export workflow: a checkpoint to artifacts, each lowered, run, compared with the checkpoint and recorded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Selects and encodes the pictures for goldens: JPEGs that go into an app as they are."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from functools import cache

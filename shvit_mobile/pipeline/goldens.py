@@ -1,7 +1,5 @@
 """Writes the goldens of an artifact: a few pictures, their preprocessed pixels and their logits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path

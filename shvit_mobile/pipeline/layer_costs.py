@@ -1,7 +1,5 @@
 """The cost of a layer in float instead of int8."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from shvit_mobile.contracts.budget_search import LayerCosts, LayerLatency

@@ -1,7 +1,5 @@
 """Measures the latency of each layer in float and in int8 on this machine, from ONNX Runtime's profiles."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

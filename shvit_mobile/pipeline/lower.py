@@ -1,7 +1,5 @@
 """Lowers a deploy form with a recipe to an artifact with its manifest, recipe and goldens: all four or none."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version

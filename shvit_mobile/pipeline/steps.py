@@ -1,7 +1,5 @@
 """Reports the steps of a workflow to one callback."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

@@ -1,7 +1,5 @@
 """The validation workflow: artifacts run on images and compared with the checkpoint they were made from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Every target takes its parameters from here, so that one recipe means the same numbers everywhere.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Calibration: images in, a recipe with the range of every int8 layer out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

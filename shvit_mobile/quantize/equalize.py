@@ -5,8 +5,6 @@ magnitudes of activations on calibration images. Weights have a scale per channe
 what matters is the one scale that all channels of an activation share.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

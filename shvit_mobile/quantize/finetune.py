@@ -3,8 +3,6 @@
 They learn from labels and, with more weight, from the float model's logits. The result is a recipe with overrides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ that are not rounded yet compensate for the error, through the inverse of E x x^
 Hassibi and Stork, 1993). A layer takes a second, not minutes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The layers of a deploy form that int8 quantizes, and the check that a recipe fits them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import fx, nn

@@ -1,7 +1,5 @@
 """The observation of ranges: images pass through the deploy form, and hooks record what each layer takes and gives."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 

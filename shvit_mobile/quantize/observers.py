@@ -3,8 +3,6 @@
 Each sees every value once and stores a fixed amount of data, so that memory does not limit a calibration.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

@@ -4,8 +4,6 @@ In one dimension clusters are intervals, so cumulative sums over sorted values g
 or depends on the number of threads: the same weight has the same palette everywhere.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

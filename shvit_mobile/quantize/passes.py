@@ -5,8 +5,6 @@ Recipes, manifests and the phone apps know the passes by their first names ("who
 JSON, so that a new calibration writes the same recipe, with the same SHA-256; people read the names of `PASS_NAMES`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 

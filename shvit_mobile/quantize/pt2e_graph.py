@@ -4,8 +4,6 @@ Nothing is observed here. Ranges come from the recipe and weights from the model
 same recipe always gives the same graph.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -4,8 +4,6 @@ It is torchao's graph, annotated by the quantizer that lowering uses. It compute
 with its overrides, and what a target then holds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The values before a layer do not depend on whether it is in int8. So the float v
 pass through the network once, unit by unit, and each trial starts at the first unit in which it differs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Weight compression: the weights that a recipe stores as int8 or in a palette, and their values after that."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from copy import deepcopy
 

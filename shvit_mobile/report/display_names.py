@@ -1,7 +1,5 @@
 """Names artifacts, devices and runs on the page."""
 
-from __future__ import annotations
-
 from shvit_mobile.apps.devices import get_threads
 from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, DeviceResult
 from shvit_mobile.contracts.report import ModelReport, ReportArtifact

@@ -1,7 +1,5 @@
 """Pareto dominance of pairs of values; in both, less is better."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 Objectives = tuple[float, float]

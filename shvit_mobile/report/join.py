@@ -1,7 +1,5 @@
 """Joins documents into one report; the SHA-256 identifies an artifact, whatever its file is called."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Loads documents from files, folders and artifacts."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

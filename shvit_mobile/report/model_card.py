@@ -1,7 +1,5 @@
 """Renders a model card in Markdown, with Hugging Face's metadata, from manifests and device reports."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape

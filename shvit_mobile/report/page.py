@@ -1,7 +1,5 @@
 """Renders a report as one HTML page that needs no other file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.metadata import version
 

@@ -1,7 +1,5 @@
 """Builds the Pareto fronts of drift against size and latency."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isnan
 

@@ -1,7 +1,5 @@
 """Finds inconsistencies between inputs: different files of one name, and results that cannot be joined."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 

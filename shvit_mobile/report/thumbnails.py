@@ -1,7 +1,5 @@
 """Checks thumbnails of drift reports, which anyone may write: the page shows small JPEGs only."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from io import BytesIO

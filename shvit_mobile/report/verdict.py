@@ -1,7 +1,5 @@
 """Builds the verdict on one artifact."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from shvit_mobile.apps.devices import get_device_name

@@ -4,8 +4,6 @@ On other systems each function returns `SkippedMeasurement` with the command to 
 coremltools 9.0.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator

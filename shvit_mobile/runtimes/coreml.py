@@ -1,7 +1,5 @@
 """Run Core ML artifacts: with Core ML on macOS, with the reference executor elsewhere."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Run ExecuTorch artifacts with ExecuTorch's own runtime on this machine's CPU."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

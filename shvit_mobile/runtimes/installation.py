@@ -1,7 +1,5 @@
 """Checks this installation: the interpreter, the packages, and every engine by loading it."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Run ONNX artifacts with ONNX Runtime on the CPU."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 

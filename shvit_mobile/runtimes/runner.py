@@ -1,7 +1,5 @@
 """The interface of every runtime: images in, logits out."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

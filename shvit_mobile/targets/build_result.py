@@ -1,7 +1,5 @@
 """The result of a target's `build`, from which `lower` writes the manifest."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

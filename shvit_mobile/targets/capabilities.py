@@ -1,7 +1,5 @@
 """The parts of a recipe that a target does not support, why, and what it does instead."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from shvit_mobile.contracts.manifest import Target

@@ -1,7 +1,5 @@
 """Describe how many of a program's operators its backend runs, and check the share."""
 
-from __future__ import annotations
-
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Delegation
 

@@ -1,7 +1,5 @@
 """The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, ExecuTorch's backend for phone CPUs."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The base class of each target's options."""
 
-from __future__ import annotations
-
 
 class TargetOptions:
     """The base of each target's options."""

@@ -6,8 +6,6 @@ difference was measured between correct kernels (`tools/golden_tolerances.py`, o
 largest logit: the worst of 20,000 draws of four images. The shares below leave room above it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Draws stacked bars and ranges."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from markupsafe import Markup

@@ -1,7 +1,5 @@
 """Draws histograms of latencies on a shared axis."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

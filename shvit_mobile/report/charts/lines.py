@@ -1,7 +1,5 @@
 """Draws lines over layers or time, with bands behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

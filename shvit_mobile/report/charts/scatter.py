@@ -1,7 +1,5 @@
 """Draws points of two values each, and their Pareto front."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

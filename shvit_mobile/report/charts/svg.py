@@ -1,7 +1,5 @@
 """Creates SVG elements, escaped by construction, and the scales of axes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor, log10

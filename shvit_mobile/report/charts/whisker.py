@@ -1,7 +1,5 @@
 """Draws a value as a dot and its interval as a line, for the cell of a table."""
 
-from __future__ import annotations
-
 from markupsafe import Markup
 
 from shvit_mobile.report.charts.svg import (

@@ -1,7 +1,5 @@
 """The section on changed predictions: which, on how many images, and the pictures with the largest KL."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.drift_report import (

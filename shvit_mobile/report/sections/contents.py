@@ -1,7 +1,5 @@
 """The section on contents: bytes by dtype, operators, and delegation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The section on golden checks: preprocessing and inference of each device, checked separately."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The head of the page: the model, its most important numbers, and a verdict for each artifact."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

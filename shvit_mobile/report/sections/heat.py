@@ -1,7 +1,5 @@
 """The section on heat: latency during a sustained run, and the thermal state of the phone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

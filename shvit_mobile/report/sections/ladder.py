@@ -1,7 +1,5 @@
 """The section on the drift ladder: every form of the model, from the float model to what a phone runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

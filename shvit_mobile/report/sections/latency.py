@@ -1,7 +1,5 @@
 """The section on latency: every timed inference, computers and phones on one axis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby

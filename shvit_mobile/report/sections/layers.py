@@ -1,7 +1,5 @@
 """The section on the drift of each layer: free-running, and teacher-forced."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import groupby
 from math import isfinite

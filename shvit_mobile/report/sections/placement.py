@@ -1,7 +1,5 @@
 """The section on placement: the processor of each operator in Core ML's compute plan."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The section on provenance: files, hashes, versions, recipes, and the commands that reproduce artifacts."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The section on the range of every value in fp16."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import isfinite, log2
 

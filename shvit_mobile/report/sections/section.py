@@ -1,7 +1,5 @@
 """Defines a section of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

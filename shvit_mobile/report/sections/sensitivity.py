@@ -1,7 +1,5 @@
 """The section on sensitivity: the layers and blocks that cause the noise of int8, the worst first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

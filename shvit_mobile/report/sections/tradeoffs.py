@@ -1,7 +1,5 @@
 """The section on trade-offs: drift against size, and against latency."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase

@@ -1,7 +1,5 @@
 """The CPUs that can be emulated, by the features from which XNNPACK chooses its kernels."""
 
-from __future__ import annotations
-
 import platform
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Install the ARM64 emulator: packages with apt and wheels with pip, from their configured sources, without root."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

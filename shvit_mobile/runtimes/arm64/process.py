@@ -1,7 +1,5 @@
 """An emulated process and its pipes: the values of an image go in, its logits come out."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Sequence

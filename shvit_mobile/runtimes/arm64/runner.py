@@ -1,7 +1,5 @@
 """Run ExecuTorch artifacts on an emulated ARM64 CPU, in processes that share the images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType

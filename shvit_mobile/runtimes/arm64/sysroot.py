@@ -1,7 +1,5 @@
 """The ARM64 Linux in which programs run: Debian's Python, ExecuTorch's wheel and the emulator, in one folder."""
 
-from __future__ import annotations
-
 import platform
 from dataclasses import dataclass
 from pathlib import Path

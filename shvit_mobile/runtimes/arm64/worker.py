@@ -9,8 +9,6 @@ sends a `+` with the handshake in JSON. It answers each frame of float32 values,
 logits. Instead of either it may send a `!` with an error message.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

@@ -1,7 +1,5 @@
 """Convert a program for one image into one for many, if each of its operators allows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any

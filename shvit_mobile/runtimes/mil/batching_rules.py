@@ -5,8 +5,6 @@ value for image i alone. A rule checks one use of an operator before it runs: ei
 inputs are, perhaps with some constants changed, or it raises `NotBatchable`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

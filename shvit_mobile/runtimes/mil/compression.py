@@ -3,8 +3,6 @@
 Sources: iOS16/constexpr_ops.py and iOS18/compression.py. If both define a name, iOS16's form is the one with `shape`.
 """
 
-from __future__ import annotations
-
 from math import log2, prod
 
 import numpy as np

@@ -4,8 +4,6 @@ In this package, each operator's function has the name that it has in coremltool
 (coremltools/converters/mil/mil/ops/defs/): positional parameters are tensors, keyword parameters are constants.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

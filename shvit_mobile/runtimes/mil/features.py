@@ -1,7 +1,5 @@
 """The inputs of a program: arrays, and images as Core ML converts them to arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

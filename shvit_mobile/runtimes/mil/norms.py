@@ -1,7 +1,5 @@
 """MIL operators that normalize or reduce over axes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The steps of a program: operators bound to their constants, ready to run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """MIL operators that pool over windows, and the padding that they share with convolutions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil, inf
 from typing import Literal

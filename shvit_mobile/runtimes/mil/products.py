@@ -1,7 +1,5 @@
 """MIL operators that multiply and sum: convolution and the products of matrices."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -3,8 +3,6 @@
 It implements the specification, not the kernels of Apple's CPU, GPU or Neural Engine.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path

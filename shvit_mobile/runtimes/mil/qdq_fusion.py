@@ -1,7 +1,5 @@
 """Quantize-dequantize fusion: one pass over memory for a `quantize` whose only user is a `dequantize`, not nine."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

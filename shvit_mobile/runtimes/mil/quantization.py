@@ -1,7 +1,5 @@
 """MIL operators that quantize and dequantize activations; iOS17/quantization_ops.py."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """MIL operators that move elements without computing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Worker processes that run one image each, for programs that cannot run many at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool

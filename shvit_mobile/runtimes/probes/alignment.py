@@ -5,8 +5,6 @@ convolution needs the one before it, so every program has them in the same order
 that none is missing or added.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

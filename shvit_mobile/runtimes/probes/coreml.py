@@ -3,8 +3,6 @@
 They use it on a Mac too, because Core ML itself shows only the outputs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """An observer of the deploy form, for artifacts that compute in float32 or int8."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

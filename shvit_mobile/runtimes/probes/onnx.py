@@ -5,8 +5,6 @@ So int8 layers run between QuantizeLinear and DequantizeLinear as the graph says
 is visible only in the drift of the logits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any

@@ -1,7 +1,5 @@
 """The probe and the observer for each target."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """Build a Core ML package from a deploy form and a recipe."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Convert an exported torch program to an ML Program and its weights with coremltools."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Write what Xcode shows of a package: descriptions, the preview type and the model's provenance."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from importlib.metadata import version

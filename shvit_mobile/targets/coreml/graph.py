@@ -1,7 +1,5 @@
 """Export the torch program to convert: the form for Core ML, with probabilities for a classifier."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

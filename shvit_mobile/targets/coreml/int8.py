@@ -4,8 +4,6 @@ coremltools first converts the program in float, because its passes do not simpl
 transposes and pairs remain. After this module only one pass runs, which removes the unused float weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Read the inventory of a Core ML package: operators, weights and int8 layers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import prod

@@ -1,7 +1,5 @@
 """Unique labels, which Core ML requires."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

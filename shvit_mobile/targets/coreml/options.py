@@ -1,7 +1,5 @@
 """The options of a Core ML package besides its precision."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.recipe import Precision

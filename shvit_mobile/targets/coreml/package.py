@@ -1,7 +1,5 @@
 """Write a package so that the same model gives the same bytes."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -5,8 +5,6 @@ coremltools writes them into the program; this module chooses the weights, group
 coremltools 9.0 takes the largest weight along the wrong axis, and the logits are wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Build an `.onnx` file from a deploy form and a recipe."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

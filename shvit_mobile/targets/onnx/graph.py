@@ -1,7 +1,5 @@
 """Build an ONNX graph: nodes in execution order, constants, and shapes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod

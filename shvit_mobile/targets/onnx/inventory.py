@@ -1,7 +1,5 @@
 """Read the inventory of an `.onnx` file: operators, constants and int8 layers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress

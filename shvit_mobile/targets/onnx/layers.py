@@ -4,8 +4,6 @@ ONNX Runtime fuses int8 in this form: DequantizeLinear produces the activations,
 takes the output, and everything between becomes one QLinearConv.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

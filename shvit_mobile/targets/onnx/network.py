@@ -4,8 +4,6 @@ It does not use `torch.onnx.export`, because the types are few: this takes a thi
 every opset from 13 on, names every node and weight after its layer, and writes int8 layers directly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod

@@ -1,7 +1,5 @@
 """Unpack elements smaller than a byte, which are packed without gaps, least significant bit first."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -5,8 +5,6 @@ starts with the number of blobs and the format version; for each blob a record o
 (sentinel, data type, bytes of data, offset of the data, bits of padding at its end) and its data.
 """
 
-from __future__ import annotations
-
 import struct
 from math import prod
 from pathlib import Path

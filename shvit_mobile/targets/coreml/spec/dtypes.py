@@ -1,7 +1,5 @@
 """The dtypes of MIL values, in a package and in tensors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Read a Core ML package: its manifest, its program and its weights."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

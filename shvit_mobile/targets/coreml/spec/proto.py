@@ -1,7 +1,5 @@
 """Import the protobuf messages of Core ML models without the rest of coremltools."""
 
-from __future__ import annotations
-
 import sys
 from functools import cache
 from importlib import import_module

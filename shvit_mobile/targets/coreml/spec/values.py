@@ -1,7 +1,5 @@
 """Decode MIL values: constants of a program as tensors, strings and lists."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

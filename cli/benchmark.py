@@ -7,29 +7,9 @@ from typing import TYPE_CHECKING
 
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter
 
+from . import options as opt
 from .arguments import check_output_files, load_trained_model
 from .console import print_json, print_note, print_table
-from .options import (
-    BatchOption,
-    ChartOption,
-    CheckpointOption,
-    ContestantsArgument,
-    EngineOption,
-    IterationsOption,
-    JsonOption,
-    OnDeviceOption,
-    OrderSeedOption,
-    OutFileOption,
-    OverwriteOption,
-    PeerSizeOption,
-    PeersOption,
-    PinOption,
-    RooflineOption,
-    RoundsOption,
-    ThreadsOption,
-    TimmModelsOption,
-    WarmUpOption,
-)
 from .progress import JobProgress
 from .results import to_contract_json, write_outputs
 from .tables import build_latency_table, create_table, describe_rooflines
@@ -41,25 +21,25 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    artifacts: ContestantsArgument = None,
-    peers: PeersOption = False,
-    checkpoint: CheckpointOption = None,
-    size: PeerSizeOption = None,
-    models: TimmModelsOption = None,
-    engine: EngineOption = None,
-    on_device: OnDeviceOption = None,
-    roofline: RooflineOption = True,
-    threads: ThreadsOption = 1,
-    batch: BatchOption = 1,
-    rounds: RoundsOption = 15,
-    iterations: IterationsOption = 20,
-    warm_up: WarmUpOption = 5,
-    cpus: PinOption = None,
-    seed: OrderSeedOption = 0,
-    out: OutFileOption = None,
-    chart: ChartOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    artifacts: opt.ContestantsArgument = None,
+    peers: opt.Peers = False,
+    checkpoint: opt.Checkpoint = None,
+    size: opt.PeerSize = None,
+    models: opt.TimmModels = None,
+    engine: opt.Engine = None,
+    on_device: opt.OnDevice = None,
+    roofline: opt.Roofline = True,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    rounds: opt.Rounds = 15,
+    iterations: opt.Iterations = 20,
+    warm_up: opt.WarmUp = 5,
+    cpus: opt.Pin = None,
+    seed: opt.OrderSeed = 0,
+    out: opt.OutFile = None,
+    chart: opt.Chart = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Measure latency on this machine.
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+from . import options as opt
 from .console import print_json, print_note, print_table
-from .options import JsonOption, OutFolderOption, OverwriteOption
 from .progress import JobProgress
 from .results import collect_sizes, to_artifact_json
 from .tables import build_drift_table
 
 
 def demo(
-    out: OutFolderOption = Path("artifacts/demo"), overwrite: OverwriteOption = False, as_json: JsonOption = False
+    out: opt.OutFolder = Path("artifacts/demo"), overwrite: opt.Overwrite = False, as_json: opt.Json = False
 ) -> None:
     """Export the embedded demo model to every target, run each artifact, and print its drift from the checkpoint."""
     with JobProgress("Demo") as progress:

@@ -18,18 +18,9 @@ from shvit_mobile.report.formatting import (
     pluralize,
 )
 
+from . import options as opt
 from .arguments import check_output_files, parse_share
 from .console import print_json, print_note, print_table
-from .options import (
-    BaselineOption,
-    CsvOption,
-    JsonOption,
-    KnownArtifactsOption,
-    MaxSlowdownOption,
-    OutFileOption,
-    OverwriteOption,
-    ReportsArgument,
-)
 from .results import print_verdict, to_contract_json, write_outputs
 from .tables import break_before_precision, create_table, format_cell
 
@@ -43,14 +34,14 @@ _FIXTURE_NOTICE = "FIXTURE, not measured"
 
 
 def devices(
-    reports: ReportsArgument,
-    artifacts: KnownArtifactsOption = None,
-    baseline: BaselineOption = None,
-    max_slowdown: MaxSlowdownOption = None,
-    out: OutFileOption = None,
-    table: CsvOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    reports: opt.ReportsArgument,
+    artifacts: opt.KnownArtifacts = None,
+    baseline: opt.Baseline = None,
+    max_slowdown: opt.MaxSlowdown = None,
+    out: opt.OutFile = None,
+    table: opt.Csv = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Compare what devices measured.
 

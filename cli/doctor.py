@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 import typer
 
+from . import options as opt
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
-from .options import InstallOption, JsonOption
 from .progress import JobProgress
 from .tables import create_table, format_cell
 
 
-def doctor(install: InstallOption = None, as_json: JsonOption = False) -> None:
+def doctor(install: opt.Install = None, as_json: opt.Json = False) -> None:
     """Check what works on this machine, and say what to install.
 
     Compares versions with the tested set, and loads every engine. Needs no network, except with --install.

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 from shvit_mobile.errors import MissingParameter
 from shvit_mobile.report.formatting import format_megabytes
 
+from . import options as opt
 from .console import print_json, print_table
-from .options import (
-    AnyVersionOption,
-    AppOption,
-    DryRunOption,
-    EmbeddedArtifactsArgument,
-    JsonOption,
-    OverwriteOption,
-    UndoOption,
-)
 from .tables import create_table, format_cell
 
 if TYPE_CHECKING:
@@ -27,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def embed(
-    artifacts: EmbeddedArtifactsArgument = None,
-    into: AppOption = None,
-    undo: UndoOption = False,
-    any_version: AnyVersionOption = False,
-    overwrite: OverwriteOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    artifacts: opt.EmbeddedArtifactsArgument = None,
+    into: opt.App = None,
+    undo: opt.Undo = False,
+    any_version: opt.AnyVersion = False,
+    overwrite: opt.Overwrite = False,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Copy artifacts into an iOS or Android app.
 

@@ -10,32 +10,10 @@ import typer
 from shvit_mobile.errors import InvalidValue
 from shvit_mobile.report.formatting import format_decibels, format_number, format_percent, pluralize
 
+from . import options as opt
 from .arguments import check_output_files, load_trained_model
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
-from .options import (
-    CheckpointOption,
-    CropOption,
-    DeviceOption,
-    EpochsOption,
-    FlipOption,
-    JsonOption,
-    KeepAnywayOption,
-    LabelsCsvOption,
-    LabelsOption,
-    LearningRateOption,
-    MeanOption,
-    ModelOption,
-    OverwriteOption,
-    RecipeOutOption,
-    SizeOption,
-    StartRecipeOption,
-    StdOption,
-    TrainingBatchOption,
-    TrainingCountOption,
-    TrainingImagesArgument,
-    TrainingSeedOption,
-)
 from .progress import JobProgress
 from .results import to_contract_json
 from .tables import create_table
@@ -48,27 +26,27 @@ if TYPE_CHECKING:
 
 
 def finetune(
-    images: TrainingImagesArgument,
-    recipe: StartRecipeOption,
-    checkpoint: CheckpointOption = None,
-    model: ModelOption = None,
-    labels: LabelsOption = None,
-    size: SizeOption = None,
-    crop: CropOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    labels_csv: LabelsCsvOption = None,
-    count: TrainingCountOption = 1000,
-    flip: FlipOption = False,
-    epochs: EpochsOption = 3,
-    batch: TrainingBatchOption = 16,
-    learning_rate: LearningRateOption = 0.01,
-    seed: TrainingSeedOption = 0,
-    device: DeviceOption = None,
-    out: RecipeOutOption = Path("recipe-finetuned.json"),
-    keep_anyway: KeepAnywayOption = False,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    images: opt.TrainingImagesArgument,
+    recipe: opt.StartRecipe,
+    checkpoint: opt.Checkpoint = None,
+    model: opt.Model = None,
+    labels: opt.Labels = None,
+    size: opt.Size = None,
+    crop: opt.Crop = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    labels_csv: opt.LabelsCsv = None,
+    count: opt.TrainingCount = 1000,
+    flip: opt.Flip = False,
+    epochs: opt.Epochs = 3,
+    batch: opt.TrainingBatch = 16,
+    learning_rate: opt.LearningRate = 0.01,
+    seed: opt.TrainingSeed = 0,
+    device: opt.Device = None,
+    out: opt.RecipeOut = Path("recipe-finetuned.json"),
+    keep_anyway: opt.KeepAnyway = False,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train the int8 layers of a recipe that loses too much accuracy.
 

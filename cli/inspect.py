@@ -12,9 +12,9 @@ import typer
 from shvit_mobile.errors import NotSupported
 from shvit_mobile.report.formatting import format_megabytes, format_percent, format_significant
 
+from . import options as opt
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
-from .options import ComputePlanOption, GoldensOption, JsonOption, PathArgument
 from .results import collect_sizes, to_contract_json
 from .tables import build_drift_table, build_pairs_table, create_table, format_cell, format_size
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    path: PathArgument,
-    compute_plan: ComputePlanOption = False,
-    goldens: GoldensOption = False,
-    as_json: JsonOption = False,
+    path: opt.PathArgument,
+    compute_plan: opt.ComputePlan = False,
+    goldens: opt.Goldens = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Print what is inside an artifact or a checkpoint.
 

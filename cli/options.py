@@ -42,7 +42,7 @@ def option(panel: str | None, help: str, *names: str, metavar: str | None = None
 
 
 # The model
-CheckpointOption = Annotated[
+Checkpoint = Annotated[
     str | None,
     option(
         MODEL_PANEL,
@@ -51,10 +51,10 @@ CheckpointOption = Annotated[
         metavar="PATH_OR_ID",
     ),
 ]
-ModelOption = Annotated[
+Model = Annotated[
     str | None, option(MODEL_PANEL, "The variant that the checkpoint must be.", "--model", metavar="VARIANT")
 ]
-LabelsOption = Annotated[
+Labels = Annotated[
     Path | None,
     option(
         MODEL_PANEL,
@@ -62,11 +62,11 @@ LabelsOption = Annotated[
         metavar="FILE",
     ),
 ]
-SizeOption = Annotated[
+Size = Annotated[
     str | None,
     option(MODEL_PANEL, "Image size, height x width (default: the checkpoint's own).", metavar="224|192x160"),
 ]
-CropOption = Annotated[
+Crop = Annotated[
     float | None,
     option(
         MODEL_PANEL,
@@ -74,36 +74,34 @@ CropOption = Annotated[
         metavar="SHARE",
     ),
 ]
-MeanOption = Annotated[
+Mean = Annotated[
     ChannelValues | None,
     option(MODEL_PANEL, "Mean of each color, 0 to 1 (default: the checkpoint's own).", metavar="R G B"),
 ]
-StdOption = Annotated[
+Std = Annotated[
     ChannelValues | None,
     option(MODEL_PANEL, "Standard deviation of each color (default: the checkpoint's own).", metavar="R G B"),
 ]
 
 # Targets
-TargetOption = Annotated[
+Target = Annotated[
     list[TargetChoice] | None,
     option(TARGET_PANEL, "Target to export to; repeatable.", metavar="|".join(TargetChoice)),
 ]
-InputOption = Annotated[
+Input = Annotated[
     Literal["image", "tensor"] | None,
     option(TARGET_PANEL, "coreml: type of the model's input (default: image).", "--input"),
 ]
-DeploymentTargetOption = Annotated[
+DeploymentTarget = Annotated[
     Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"] | None,
     option(TARGET_PANEL, "coreml: the oldest system that must run the model (default: iOS17)."),
 ]
-NoClassifierOption = Annotated[
-    bool, option(TARGET_PANEL, "coreml: return logits without class names.", "--no-classifier")
-]
-LayoutOption = Annotated[
+NoClassifier = Annotated[bool, option(TARGET_PANEL, "coreml: return logits without class names.", "--no-classifier")]
+Layout = Annotated[
     Literal["matmul", "einsum"] | None,
     option(TARGET_PANEL, "coreml: how attention multiplies (default: matmul)."),
 ]
-BlockOption = Annotated[
+Block = Annotated[
     int | None,
     option(
         TARGET_PANEL,
@@ -113,18 +111,18 @@ BlockOption = Annotated[
         min=1,
     ),
 ]
-OpsetOption = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version (default: 17).", metavar="N")]
-StaticBatchOption = Annotated[
+Opset = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version (default: 17).", metavar="N")]
+StaticBatch = Annotated[
     bool, option(TARGET_PANEL, "onnx: fix the batch size at 1 (default: any batch size).", "--static-batch")
 ]
-StemOption = Annotated[
+Stem = Annotated[
     Literal["plain", "space-to-depth"] | None,
     option(
         TARGET_PANEL,
         "executorch: the input, an image or its 2x2 blocks as channels, which is faster (default: plain).",
     ),
 ]
-HeadOption = Annotated[
+Head = Annotated[
     Literal["auto", "float", "int8-dynamic"] | None,
     option(
         TARGET_PANEL,
@@ -134,7 +132,7 @@ HeadOption = Annotated[
 ]
 
 # Precision and calibration
-QuantizeOption = Annotated[
+Quantize = Annotated[
     list[PrecisionChoice] | None,
     option(
         PRECISION_PANEL,
@@ -142,10 +140,8 @@ QuantizeOption = Annotated[
         metavar="PRECISION",
     ),
 ]
-RecipeOption = Annotated[
-    Path | None, option(PRECISION_PANEL, "Use this recipe instead of calibrating.", metavar="FILE")
-]
-CalibrationOption = Annotated[
+Recipe = Annotated[Path | None, option(PRECISION_PANEL, "Use this recipe instead of calibrating.", metavar="FILE")]
+Calibration = Annotated[
     Path | None,
     option(
         CALIBRATION_PANEL,
@@ -153,15 +149,15 @@ CalibrationOption = Annotated[
         metavar="DIR",
     ),
 ]
-ObserverOption = Annotated[
+Observer = Annotated[
     Literal["min-max", "percentile", "mse"] | None,
     option(CALIBRATION_PANEL, "How ranges follow from values (default: mse, or min-max for fewer than 32 images)."),
 ]
-ActivationsOption = Annotated[
+Activations = Annotated[
     Literal["affine", "symmetric"] | None,
     option(CALIBRATION_PANEL, "int8 activations with a zero point (affine) or without (default: affine)."),
 ]
-PassesOption = Annotated[
+Passes = Annotated[
     list[PassChoice] | None,
     option(
         CALIBRATION_PANEL,
@@ -172,14 +168,14 @@ PassesOption = Annotated[
         metavar="PASS",
     ),
 ]
-SamplingOption = Annotated[
+Sampling = Annotated[
     Literal["balanced", "random"] | None,
     option(
         CALIBRATION_PANEL,
         "Sample images evenly over the classes, where they lie in a folder for each, or at random (default: balanced).",
     ),
 ]
-SensitivityOption = Annotated[
+Sensitivity = Annotated[
     bool,
     option(
         CALIBRATION_PANEL,
@@ -187,7 +183,7 @@ SensitivityOption = Annotated[
         "--sensitivity/--no-sensitivity",
     ),
 ]
-CostOption = Annotated[
+Cost = Annotated[
     Literal["bytes", "macs", "latency"] | None,
     option(
         _GATES_PANEL,
@@ -195,7 +191,7 @@ CostOption = Annotated[
         "or time on this machine (default: bytes).",
     ),
 ]
-CacheOption = Annotated[
+Cache = Annotated[
     Path | None,
     option(
         OUTPUT_PANEL,
@@ -210,14 +206,12 @@ def _count_option(panel: str, what: str, default: str) -> Any:
     return option(panel, f"{what} (default: {default}).", metavar="N", min=1)
 
 
-CalibrationCountOption = Annotated[
-    int | None, _count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "256")
-]
-CountOption = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of images to use", "all")]
-SeedOption = Annotated[int | None, option(IMAGES_PANEL, "Seed for sampling images (default: 0).", metavar="N")]
+CalibrationCount = Annotated[int | None, _count_option(CALIBRATION_PANEL, "Number of images to calibrate on", "256")]
+Count = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of images to use", "all")]
+Seed = Annotated[int | None, option(IMAGES_PANEL, "Seed for sampling images (default: 0).", metavar="N")]
 
 # Images to compare on, and gates
-ImagesOption = Annotated[
+Images = Annotated[
     Path | None,
     option(
         IMAGES_PANEL,
@@ -225,15 +219,13 @@ ImagesOption = Annotated[
         metavar="DIR",
     ),
 ]
-ValidateOption = Annotated[
+Validate = Annotated[
     Path | None,
     option(IMAGES_PANEL, "Run every artifact on these images and compare it with the checkpoint.", metavar="DIR"),
 ]
-LabelsCsvOption = Annotated[
-    Path | None, option(IMAGES_PANEL, "CSV of file and label for these images.", metavar="FILE")
-]
-ValidateCountOption = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of these images to use", "all")]
-GoldenImagesOption = Annotated[
+LabelsCsv = Annotated[Path | None, option(IMAGES_PANEL, "CSV of file and label for these images.", metavar="FILE")]
+ValidateCount = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of these images to use", "all")]
+GoldenImages = Annotated[
     Path | None,
     option(
         IMAGES_PANEL,
@@ -241,10 +233,10 @@ GoldenImagesOption = Annotated[
         metavar="DIR",
     ),
 ]
-MaxDropOption = Annotated[
+MaxDrop = Annotated[
     float | None, option(_GATES_PANEL, "Points of top-1 that may be lost; needs labels.", metavar="POINTS")
 ]
-MinAgreementOption = Annotated[
+MinAgreement = Annotated[
     float | None,
     option(
         _GATES_PANEL,
@@ -252,13 +244,13 @@ MinAgreementOption = Annotated[
         metavar="PERCENT",
     ),
 ]
-RequireDelegatedOption = Annotated[
+RequireDelegated = Annotated[
     str | None,
     option(_GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),
 ]
 
 # Inspection of artifacts
-LadderOption = Annotated[
+Ladder = Annotated[
     bool,
     option(
         INSPECTION_PANEL,
@@ -267,7 +259,7 @@ LadderOption = Annotated[
         "--ladder",
     ),
 ]
-LayersOption = Annotated[
+Layers = Annotated[
     bool,
     option(
         INSPECTION_PANEL,
@@ -276,7 +268,7 @@ LayersOption = Annotated[
         "--layers",
     ),
 ]
-RangesOption = Annotated[
+Ranges = Annotated[
     bool,
     option(
         INSPECTION_PANEL,
@@ -285,7 +277,7 @@ RangesOption = Annotated[
         "--ranges",
     ),
 ]
-ArchOption = Annotated[
+Arch = Annotated[
     Literal["arm64"] | None,
     option(
         CPU_PANEL,
@@ -293,7 +285,7 @@ ArchOption = Annotated[
         "--install arm64.",
     ),
 ]
-CpuOption = Annotated[
+Cpu = Annotated[
     list[CpuChoice] | None,
     option(
         CPU_PANEL,
@@ -303,38 +295,38 @@ CpuOption = Annotated[
 ]
 
 # Output
-OutFolderOption = Annotated[Path, option(OUTPUT_PANEL, "Folder to write into.", "--out", metavar="DIR")]
-OutFileOption = Annotated[Path | None, option(OUTPUT_PANEL, "Write the report here (JSON).", "--out", metavar="FILE")]
-ReportOption = Annotated[
+OutFolder = Annotated[Path, option(OUTPUT_PANEL, "Folder to write into.", "--out", metavar="DIR")]
+OutFile = Annotated[Path | None, option(OUTPUT_PANEL, "Write the report here (JSON).", "--out", metavar="FILE")]
+Report = Annotated[
     Path | None, option(OUTPUT_PANEL, "With --validate: write the drift report here (JSON).", metavar="FILE")
 ]
-WriteOption = Annotated[bool, option(OUTPUT_PANEL, "Write the drift into each artifact's manifest.", "--write")]
-CardOption = Annotated[bool, option(OUTPUT_PANEL, "Also write a model card, README.md, for all artifacts.", "--card")]
-LicenseOption = Annotated[
+Write = Annotated[bool, option(OUTPUT_PANEL, "Write the drift into each artifact's manifest.", "--write")]
+Card = Annotated[bool, option(OUTPUT_PANEL, "Also write a model card, README.md, for all artifacts.", "--card")]
+License = Annotated[
     str | None,
     option(OUTPUT_PANEL, "License of the weights, for the model card: mit, apache-2.0, …", metavar="ID"),
 ]
-DryRunOption = Annotated[bool, option(OUTPUT_PANEL, "Print what would be done, and do nothing.", "--dry-run")]
-JsonOption = Annotated[bool, option(OUTPUT_PANEL, "Print only JSON on stdout.", "--json")]
-OverwriteOption = Annotated[bool, option(OUTPUT_PANEL, "Replace existing files.", "--overwrite")]
+DryRun = Annotated[bool, option(OUTPUT_PANEL, "Print what would be done, and do nothing.", "--dry-run")]
+Json = Annotated[bool, option(OUTPUT_PANEL, "Print only JSON on stdout.", "--json")]
+Overwrite = Annotated[bool, option(OUTPUT_PANEL, "Replace existing files.", "--overwrite")]
 
 # Benchmarks
 ContestantsArgument = Annotated[
     list[Path] | None,
     typer.Argument(metavar="ARTIFACT", help="Artifacts to measure; the others are compared with the first."),
 ]
-PeersOption = Annotated[
+Peers = Annotated[
     bool, option(CONTESTANTS_PANEL, "Also measure PyTorch and stock exports of the checkpoint.", "--peers")
 ]
-PeerSizeOption = Annotated[
+PeerSize = Annotated[
     str | None,
     option(MODEL_PANEL, "Image size of the peers (default: the checkpoint's own).", "--size", metavar="224|192x160"),
 ]
-TimmModelsOption = Annotated[
+TimmModels = Annotated[
     str | None,
     option(CONTESTANTS_PANEL, "Also measure stock exports of these timm models.", "--models", metavar="NAME,..."),
 ]
-EngineOption = Annotated[
+Engine = Annotated[
     list[EngineChoice] | None,
     option(
         CONTESTANTS_PANEL,
@@ -342,14 +334,14 @@ EngineOption = Annotated[
         metavar="ENGINE",
     ),
 ]
-OnDeviceOption = Annotated[
+OnDevice = Annotated[
     Literal["mac", "iphone"] | None,
     option(
         CONTESTANTS_PANEL,
         "Instead, let Core ML time Core ML packages on this Mac or on a connected iPhone.",
     ),
 ]
-RooflineOption = Annotated[
+Roofline = Annotated[
     bool,
     option(
         CONTESTANTS_PANEL,
@@ -358,29 +350,25 @@ RooflineOption = Annotated[
         "--roofs/--no-roofs",
     ),
 ]
-ThreadsOption = Annotated[int, option(TIMING_PANEL, "Threads of each engine (default: 1).", metavar="N", min=1)]
-BatchOption = Annotated[int, option(TIMING_PANEL, "Images per inference (default: 1).", metavar="N", min=1)]
-RoundsOption = Annotated[
+Threads = Annotated[int, option(TIMING_PANEL, "Threads of each engine (default: 1).", metavar="N", min=1)]
+Batch = Annotated[int, option(TIMING_PANEL, "Images per inference (default: 1).", metavar="N", min=1)]
+Rounds = Annotated[
     int, option(TIMING_PANEL, "Rounds; each contestant runs once in each (default: 15).", metavar="N", min=1)
 ]
-IterationsOption = Annotated[int, option(TIMING_PANEL, "Timed inferences per round (default: 20).", metavar="N", min=1)]
-WarmUpOption = Annotated[int, option(TIMING_PANEL, "Untimed inferences before them (default: 5).", metavar="N", min=0)]
-PinOption = Annotated[
-    str | None, option(TIMING_PANEL, "Pin every contestant to these processors.", "--cpus", metavar="0,1")
-]
-OrderSeedOption = Annotated[
+Iterations = Annotated[int, option(TIMING_PANEL, "Timed inferences per round (default: 20).", metavar="N", min=1)]
+WarmUp = Annotated[int, option(TIMING_PANEL, "Untimed inferences before them (default: 5).", metavar="N", min=0)]
+Pin = Annotated[str | None, option(TIMING_PANEL, "Pin every contestant to these processors.", "--cpus", metavar="0,1")]
+OrderSeed = Annotated[
     int, option(TIMING_PANEL, "Seed for the order in each round (default: 0).", "--seed", metavar="N")
 ]
-ChartOption = Annotated[Path | None, option(OUTPUT_PANEL, "Draw a chart here (SVG).", metavar="FILE")]
+Chart = Annotated[Path | None, option(OUTPUT_PANEL, "Draw a chart here (SVG).", metavar="FILE")]
 
 # Fine-tuning
 TrainingImagesArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Images to train on, in a folder for each class.")
 ]
-StartRecipeOption = Annotated[
-    Path, option(MODEL_PANEL, "The static int8 recipe to start from.", "--recipe", metavar="FILE")
-]
-TrainingCountOption = Annotated[
+StartRecipe = Annotated[Path, option(MODEL_PANEL, "The static int8 recipe to start from.", "--recipe", metavar="FILE")]
+TrainingCount = Annotated[
     int,
     option(
         IMAGES_PANEL,
@@ -390,14 +378,12 @@ TrainingCountOption = Annotated[
         min=1,
     ),
 ]
-FlipOption = Annotated[
-    bool, option(IMAGES_PANEL, "Mirror images at random; do not use it for text or hands.", "--flip")
-]
-EpochsOption = Annotated[int, option(TRAINING_PANEL, "Passes over the images (default: 3).", metavar="N", min=1)]
-TrainingBatchOption = Annotated[
+Flip = Annotated[bool, option(IMAGES_PANEL, "Mirror images at random; do not use it for text or hands.", "--flip")]
+Epochs = Annotated[int, option(TRAINING_PANEL, "Passes over the images (default: 3).", metavar="N", min=1)]
+TrainingBatch = Annotated[
     int, option(TRAINING_PANEL, "Images per update (default: 16).", "--batch", metavar="N", min=1)
 ]
-LearningRateOption = Annotated[
+LearningRate = Annotated[
     float,
     option(
         TRAINING_PANEL,
@@ -405,10 +391,10 @@ LearningRateOption = Annotated[
         metavar="STEPS",
     ),
 ]
-TrainingSeedOption = Annotated[
+TrainingSeed = Annotated[
     int, option(TRAINING_PANEL, "Seed for sampling and ordering images (default: 0).", "--seed", metavar="N")
 ]
-DeviceOption = Annotated[
+Device = Annotated[
     str | None,
     option(
         TRAINING_PANEL,
@@ -417,10 +403,10 @@ DeviceOption = Annotated[
         autocompletion=lambda: ["cpu", "cuda", "mps"],
     ),
 ]
-RecipeOutOption = Annotated[
+RecipeOut = Annotated[
     Path, option(OUTPUT_PANEL, "The recipe to write (default: recipe-finetuned.json).", "--out", metavar="FILE")
 ]
-KeepAnywayOption = Annotated[
+KeepAnyway = Annotated[
     bool, option(OUTPUT_PANEL, "Write the recipe even if it is no better than before.", "--keep-anyway")
 ]
 
@@ -429,7 +415,7 @@ ReportsArgument = Annotated[
     list[Path],
     typer.Argument(metavar="REPORT", help="Device reports: files, folders, or a .zip from a phone's share sheet."),
 ]
-KnownArtifactsOption = Annotated[
+KnownArtifacts = Annotated[
     list[Path] | None,
     option(
         COMPARISON_PANEL,
@@ -438,7 +424,7 @@ KnownArtifactsOption = Annotated[
         metavar="PATH",
     ),
 ]
-BaselineOption = Annotated[
+Baseline = Annotated[
     list[Path] | None,
     option(
         COMPARISON_PANEL,
@@ -446,7 +432,7 @@ BaselineOption = Annotated[
         metavar="REPORT",
     ),
 ]
-MaxSlowdownOption = Annotated[
+MaxSlowdown = Annotated[
     str | None,
     option(
         _GATES_PANEL,
@@ -454,7 +440,7 @@ MaxSlowdownOption = Annotated[
         metavar="PERCENT",
     ),
 ]
-CsvOption = Annotated[Path | None, option(OUTPUT_PANEL, "Write one line per result here.", "--csv", metavar="FILE")]
+Csv = Annotated[Path | None, option(OUTPUT_PANEL, "Write one line per result here.", "--csv", metavar="FILE")]
 InputsArgument = Annotated[
     list[Path],
     typer.Argument(
@@ -463,37 +449,29 @@ InputsArgument = Annotated[
         "--out, or a phone's), and folders of them.",
     ),
 ]
-PageOption = Annotated[
-    Path, option(OUTPUT_PANEL, "The page to write, HTML (default: report.html).", "--out", metavar="FILE")
-]
-PageJsonOption = Annotated[
+Page = Annotated[Path, option(OUTPUT_PANEL, "The page to write, HTML (default: report.html).", "--out", metavar="FILE")]
+PageJson = Annotated[
     Path | None, option(OUTPUT_PANEL, "Also write the report as JSON here.", "--json-out", metavar="FILE")
 ]
-TitleOption = Annotated[
-    str | None, option(OUTPUT_PANEL, "Title of the page (default: the model's name).", metavar="TEXT")
-]
+Title = Annotated[str | None, option(OUTPUT_PANEL, "Title of the page (default: the model's name).", metavar="TEXT")]
 
 # Inspection, embedding and installation
 PathArgument = Annotated[str, typer.Argument(metavar="PATH", help="An artifact or a checkpoint.")]
-ComputePlanOption = Annotated[
+ComputePlan = Annotated[
     bool,
     option(None, "Print the device that runs each operator of a Core ML package. Needs a Mac.", "--compute-plan"),
 ]
-GoldensOption = Annotated[
-    bool, option(None, "Run the artifact on its goldens. Exit status 1 if it fails them.", "--goldens")
-]
+Goldens = Annotated[bool, option(None, "Run the artifact on its goldens. Exit status 1 if it fails them.", "--goldens")]
 EmbeddedArtifactsArgument = Annotated[
     list[Path] | None,
     typer.Argument(metavar="ARTIFACT", help="Files (.mlpackage, .pte) to embed. With --undo: default is all."),
 ]
-AppOption = Annotated[
-    Path | None, option(None, "The app's source tree.", "--into", metavar="ios_demo|android_demo|PATH")
-]
-UndoOption = Annotated[bool, option(None, "Remove what was embedded, and nothing else.", "--undo")]
-AnyVersionOption = Annotated[
+App = Annotated[Path | None, option(None, "The app's source tree.", "--into", metavar="ios_demo|android_demo|PATH")]
+Undo = Annotated[bool, option(None, "Remove what was embedded, and nothing else.", "--undo")]
+AnyVersion = Annotated[
     bool, option(None, "Accept an app that links another ExecuTorch; it may not run the program.", "--any-version")
 ]
-InstallOption = Annotated[
+Install = Annotated[
     Literal["arm64"] | None,
     option(None, "First install the optional ARM64 emulator, from Debian's packages and ARM64 wheels."),
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from shvit_mobile.errors import ConflictingParameters
 from shvit_mobile.report.formatting import NO_VALUE, format_megabytes, format_percent, format_points
 
+from . import options as opt
 from .arguments import check_output_files
 from .console import print_json, print_note, print_table
-from .options import InputsArgument, JsonOption, OverwriteOption, PageJsonOption, PageOption, TitleOption
 from .results import to_contract_json, write_outputs
 from .tables import create_table, format_cell
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def report(
-    inputs: InputsArgument,
-    out: PageOption = Path("report.html"),
-    json_out: PageJsonOption = None,
-    title: TitleOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    inputs: opt.InputsArgument,
+    out: opt.Page = Path("report.html"),
+    json_out: opt.PageJson = None,
+    title: opt.Title = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Put everything that was measured on one page.
 

@@ -7,27 +7,10 @@ import typer
 
 from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 
+from . import options as opt
 from .arguments import drop_none, gate_options
 from .changes import print_changes
 from .console import print_json, print_note, print_table
-from .options import (
-    ArchOption,
-    CheckpointOption,
-    CountOption,
-    CpuOption,
-    ImagesOption,
-    JsonOption,
-    LabelsCsvOption,
-    LadderOption,
-    LayersOption,
-    MaxDropOption,
-    MinAgreementOption,
-    OutFileOption,
-    OverwriteOption,
-    RangesOption,
-    SeedOption,
-    WriteOption,
-)
 from .progress import JobProgress
 from .reports import print_layers_and_ranges
 from .results import collect_sizes, print_verdict, to_contract_json
@@ -38,22 +21,22 @@ def validate(
     artifacts: Annotated[
         list[Path], typer.Argument(metavar="ARTIFACT...", help="One or more .mlpackage, .pte or .onnx.")
     ],
-    checkpoint: CheckpointOption = None,
-    images: ImagesOption = None,
-    labels_csv: LabelsCsvOption = None,
-    count: CountOption = None,
-    seed: SeedOption = None,
-    ladder: LadderOption = False,
-    layers: LayersOption = False,
-    ranges: RangesOption = False,
-    arch: ArchOption = None,
-    cpu: CpuOption = None,
-    max_drop: MaxDropOption = None,
-    min_agreement: MinAgreementOption = None,
-    write: WriteOption = False,
-    out: OutFileOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    checkpoint: opt.Checkpoint = None,
+    images: opt.Images = None,
+    labels_csv: opt.LabelsCsv = None,
+    count: opt.Count = None,
+    seed: opt.Seed = None,
+    ladder: opt.Ladder = False,
+    layers: opt.Layers = False,
+    ranges: opt.Ranges = False,
+    arch: opt.Arch = None,
+    cpu: opt.Cpu = None,
+    max_drop: opt.MaxDrop = None,
+    min_agreement: opt.MinAgreement = None,
+    write: opt.Write = False,
+    out: opt.OutFile = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Run artifacts and their checkpoint on the same images and compare them."""
     options = (

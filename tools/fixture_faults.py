@@ -67,6 +67,9 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("unknown-target", ("target",), "tflite", "target"),
         Fault("unknown-precision", ("precision",), "int3", "precision"),
         Fault("shape-of-three", ("input", "shape"), [3, 224, 224], "input.shape"),
+        Fault("unknown-interpolation", ("preprocessing", "interpolation"), "cubic", "preprocessing.interpolation"),
+        Fault("unknown-channel-order", ("preprocessing", "channel_order"), "grb", "preprocessing.channel_order"),
+        Fault("unknown-resize-mode", ("preprocessing", "resize_mode"), "stretch", "preprocessing.resize_mode"),
     ],
     "recipe": [
         *list_common_faults(("precision",)),

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from itertools import product
 from math import comb
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import Interpolation, Preprocessing, ResizeMode
 from shvit_mobile.demo import TEST_IMAGES
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "vectors"
 SHARES = (0, 1, 5, 25, 50, 75, 90, 95, 99, 99.9, 100)
 NORMALIZED_COUNT = 12
+# Of `build_options_case`.
+OPTIONS = (get_args(Interpolation), get_args(ResizeMode), ("up", "down"))
 
 
 def build_percentile_cases() -> list[dict[str, object]]:
@@ -73,21 +77,39 @@ def build_preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocess
         ),
         "as-it-is": (draw_picture(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
         "one-pixel": (draw_picture(1, 1), Preprocessing(size=(8, 8))),
+        "squashed-needle": (draw_picture(1801, 3), Preprocessing((4, 5), 0.7, "bilinear", resize_mode="squash")),
+        **{"-".join(options): build_options_case(*options) for options in product(*OPTIONS)},
     }
+
+
+def build_options_case(
+    interpolation: Interpolation, resize_mode: ResizeMode, scaling: str
+) -> tuple[NDArray[np.uint8], Preprocessing]:
+    """A picture of odd sides that becomes larger or smaller with these options, in the two channel orders."""
+    preprocessing = Preprocessing(
+        size=(17, 23),
+        crop_ratio=0.81,
+        interpolation=interpolation,
+        channel_order="rgb" if scaling == "up" else "bgr",
+        resize_mode=resize_mode,
+    )
+    return draw_picture(*((13, 7) if scaling == "up" else (55, 101))), preprocessing
 
 
 def write_preprocessing(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = []
+    picture_files: dict[bytes, str] = {}
     for name, (picture, preprocessing) in build_preprocessing_cases().items():
         pixels = preprocessing.preprocess_image(Image.fromarray(picture))
         tensor = preprocessing.normalize(pixels[None])[0]
-        for suffix, values in (("picture", picture), ("pixels", pixels)):
-            (folder / f"{name}.{suffix}.rgb").write_bytes(values.tobytes())
+        picture_file = picture_files.setdefault(picture.tobytes(), f"{name}.picture.rgb")
+        (folder / picture_file).write_bytes(picture.tobytes())
+        (folder / f"{name}.pixels.rgb").write_bytes(pixels.tobytes())
         cases.append(
             {
                 "name": name,
-                "picture": {"file": f"{name}.picture.rgb", "height": picture.shape[0], "width": picture.shape[1]},
+                "picture": {"file": picture_file, "height": picture.shape[0], "width": picture.shape[1]},
                 "preprocessing": vars(preprocessing),
                 "pixels": {"file": f"{name}.pixels.rgb", "sha256": sha256(pixels.tobytes()).hexdigest()},
                 "normalised": [float(value) for value in tensor.ravel()[:NORMALIZED_COUNT]],

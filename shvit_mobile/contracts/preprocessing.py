@@ -14,27 +14,25 @@ from PIL import Image
 from shvit_mobile.errors import BadImages, InvalidValue, parse_choice
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 ChannelOrder = Literal["rgb", "bgr"]
+ResizeMode = Literal["cover", "squash"]
 _CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
+_RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-_RESAMPLING: dict[Interpolation, Image.Resampling] = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-# Resizing an image that is more than this many times longer than its crop would take gigabytes.
+# Covering with an image whose resized side is more than this many times longer than its crop would take gigabytes.
 _MAX_OVERSIZE = 64
+# So would squashing a side that is more than this many times longer than its resized side.
+_MAX_SHRINKING = 256
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the image to cover size / crop_ratio, crop the center, then compute (pixel / 255 - mean) / std.
+    """Resize the image to size / crop_ratio, crop the center, then compute (pixel / 255 - mean) / std.
 
-    For a square size this equals torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)` on a Pillow
-    image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
+    For a square size that is covered, this equals torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)`
+    on a Pillow image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
 
     Attributes:
         size: (height, width) of the model's input, in pixels.
@@ -42,6 +40,8 @@ class Preprocessing:
         interpolation: The resampling filter; widened for downscaling, as in Pillow.
         mean, std: The mean and standard deviation of each channel, for values 0 to 1, in the order of `channel_order`.
         channel_order: The order of the color channels in the model's input.
+        resize_mode: "cover" keeps the aspect ratio; "squash" does not, so that the crop contains the same share of both
+            sides, like timm's crop mode "squash".
     """
 
     size: tuple[int, int] = (224, 224)
@@ -50,6 +50,7 @@ class Preprocessing:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: ChannelOrder = "rgb"
+    resize_mode: ResizeMode = "cover"
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
@@ -60,7 +61,7 @@ class Preprocessing:
             raise InvalidValue(
                 f"`crop_ratio` is {self.crop_ratio}.", why="It is above 0 and at most 1.", parameter="crop_ratio"
             )
-        parse_choice(self.interpolation, _RESAMPLING, "interpolation")
+        parse_choice(self.interpolation, _INTERPOLATIONS, "interpolation")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(map(isfinite, values)):
                 raise InvalidValue(
@@ -69,13 +70,17 @@ class Preprocessing:
         if min(self.std) <= 0:
             raise InvalidValue(f"`std` is {self.std}.", why="Its numbers are above 0.", parameter="std")
         parse_choice(self.channel_order, _CHANNEL_ORDERS, "channel_order")
+        parse_choice(self.resize_mode, _RESIZE_MODES, "resize_mode")
 
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Compute (height, width), in pixels, to which an image of `height` x `width` is resized before the crop.
 
-        The tighter side becomes int(that side of `size` / crop_ratio). The other keeps the aspect ratio, rounded down.
+        The tighter side becomes int(that side of `size` / crop_ratio). The other keeps the aspect ratio, rounded down,
+        or with "squash" is computed like the first.
         """
         cover_height, cover_width = self._compute_cover_size()
+        if self.resize_mode == "squash":
+            return cover_height, cover_width
         if cover_height * width >= cover_width * height:
             return cover_height, cover_height * width // height
         return cover_width * height // width, cover_width
@@ -83,7 +88,8 @@ class Preprocessing:
     def preprocess_image(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop an upright RGB image, as `decode_image` returns it.
 
-        An image whose resized side would be longer than 64 times the side to cover is first cropped to its middle.
+        Some images are first cropped to their middle: with "cover", if the resized side would be longer than 64 times
+        the side to cover; with "squash", if a side is longer than 256 times its resized side.
 
         Returns:
             Pixels, uint8, shape (height, width, 3), channels in `channel_order`; writable and contiguous.
@@ -96,7 +102,7 @@ class Preprocessing:
                 f"The mode of the image is {image.mode}, not RGB.",
                 hint="Open it with `shvit_mobile.images.decode.decode_image`.",
             )
-        (height, width), resampling = self.size, _RESAMPLING[self.interpolation]
+        (height, width), resampling = self.size, Image.Resampling[self.interpolation.upper()]
         image = self._crop_middle(image)
         resized_height, resized_width = self.compute_resized_size(image.height, image.width)
         top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
@@ -129,8 +135,12 @@ class Preprocessing:
     def _crop_middle(self, image: Image.Image) -> Image.Image:
         """Crop an image that is too long to its middle."""
         cover_height, cover_width = self._compute_cover_size()
-        height = _limit_length(image.height, -(-_MAX_OVERSIZE * cover_height * image.width // cover_width))
-        width = _limit_length(image.width, -(-_MAX_OVERSIZE * cover_width * image.height // cover_height))
+        if self.resize_mode == "squash":
+            max_height, max_width = _MAX_SHRINKING * cover_height, _MAX_SHRINKING * cover_width
+        else:
+            max_height = -(-_MAX_OVERSIZE * cover_height * image.width // cover_width)
+            max_width = -(-_MAX_OVERSIZE * cover_width * image.height // cover_height)
+        height, width = _limit_length(image.height, max_height), _limit_length(image.width, max_width)
         top, left = (image.height - height) // 2, (image.width - width) // 2
         whole = (height, width) == (image.height, image.width)
         return image if whole else image.crop((left, top, left + width, top + height))

@@ -118,6 +118,35 @@ def test_cutting_a_needle_first_moves_it_by_less_than_a_pixel(length, monkeypatc
     assert abs(pixels - whole).max() <= 1
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    SIDES,
+    SIDES,
+    st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    RATIOS,
+    st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]),
+)
+def test_a_squashed_picture_is_pillows_whatever_its_proportions(height, width, size, ratio, interpolation):
+    picture = draw_texture(height, width)
+    resized = (int(size[0] / ratio), int(size[1] / ratio))
+    columns = picture.resize((resized[1], height), Image.Resampling[interpolation.upper()])
+    rows = np.asarray(columns.resize(resized[::-1], Image.Resampling[interpolation.upper()]))
+    top, left = round((resized[0] - size[0]) / 2), round((resized[1] - size[1]) / 2)
+    preprocessing = Preprocessing(size, ratio, interpolation, resize_mode="squash")
+    assert preprocessing.compute_resized_size(height, width) == resized
+    assert (preprocessing.preprocess_image(picture) == rows[top : top + size[0], left : left + size[1]]).all()
+
+
+def test_a_squashed_picture_shows_its_whole_length_up_to_256_times_the_resized_side():
+    ramp = np.repeat((np.arange(1024) * 255 // 1023).astype(np.uint8)[:, None, None], 3, axis=2)
+    squash = Preprocessing((4, 4), 1.0, "nearest", resize_mode="squash")
+    whole = squash.preprocess_image(Image.fromarray(ramp))
+    assert whole[:, 0, 0].tolist() == ramp[[128, 384, 640, 896], 0, 0].tolist()
+    needle = np.zeros((9000, 1, 3), np.uint8)
+    needle[4500 - 512 : 4500 + 512] = 200
+    assert (squash.preprocess_image(Image.fromarray(needle)) == 200).all()
+
+
 def test_a_picture_that_is_not_rgb_is_refused():
     with pytest.raises(BadImages, match="CMYK"):
         Preprocessing().preprocess_image(Image.new("CMYK", (300, 300)))
@@ -153,6 +182,7 @@ def test_raw_keeps_the_numbers():
         {"std": (0.2, 0.2, 0.0)},
         {"std": (0.2, 0.2, float("nan"))},
         {"channel_order": "grb"},
+        {"resize_mode": "stretch"},
     ],
     ids=str,
 )

@@ -43,14 +43,10 @@ def describe_configuration(report: DeviceReport, result: DeviceResult) -> str:
     """Describe the processors of a run, with the threads of a CPU if the engine did not choose them itself."""
     compute = COMPUTE_NAMES.get(result.compute, result.compute)
     threads = get_threads(report, result)
-    if threads is None or result.compute != "cpu" or _is_coreml(result):
+    # Core ML chooses threads itself.
+    if threads is None or result.compute != "cpu" or result.engine.lower().startswith(("core ml", "coreml")):
         return compute
     return f"{compute}, {pluralize(threads, 'thread')}"
-
-
-def _is_coreml(result: DeviceResult) -> bool:
-    """Whether Core ML ran it, which chooses threads itself."""
-    return result.engine.lower().startswith(("core ml", "coreml"))
 
 
 def describe_conditions(report: DeviceReport) -> str:

@@ -12,7 +12,7 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.report import EntryReference, ModelReport, ReportArtifact
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.report.formatting import PRECISION_ORDER, TARGET_ORDER, find_rank, format_model_name
-from shvit_mobile.report.load import LoadedDocument, read_all
+from shvit_mobile.report.load import read_all
 from shvit_mobile.report.pareto_fronts import build_pareto_fronts
 from shvit_mobile.report.remarks import collect_remarks
 from shvit_mobile.report.verdict import build_verdict
@@ -39,11 +39,7 @@ def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> Mode
     Raises:
         ShvitError: As `read_all`.
     """
-    return _join_documents(read_all([Path(path) for path in inputs]), title)
-
-
-def _join_documents(reads: Sequence[LoadedDocument], title: str | None = None) -> ModelReport:
-    """Join documents into a report."""
+    reads = read_all([Path(path) for path in inputs])
     named = [(read.source.file, read.document) for read in reads]
     manifests = [document for _, document in named if isinstance(document, Manifest)]
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]

@@ -10,12 +10,12 @@ from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
-from shvit_mobile.contracts.report import DocumentKind, SourceFile
+from shvit_mobile.contracts.report import SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import BadReport
 
 ReadableDocument = Manifest | DriftReport | DeviceReport | SensitivityReport
-DOCUMENT_KINDS: dict[DocumentKind, type[ReadableDocument]] = {
+DOCUMENT_KINDS: dict[str, type[ReadableDocument]] = {
     "manifest": Manifest,
     "drift_report": DriftReport,
     "device_report": DeviceReport,
@@ -79,16 +79,16 @@ def _read_folder(folder: Path) -> Iterator[LoadedDocument]:
 def read_file(path: Path) -> LoadedDocument:
     """Load the document in a file."""
     kind = _detect_kind(path)
-    known = next((known for known in DOCUMENT_KINDS if known == kind), None)
-    if known is None:
+    document_type = DOCUMENT_KINDS.get(kind or "")
+    if document_type is None:
         fault = "does not state its kind" if kind is None else f"is of the kind '{kind[:40]}'"
         again = " This is a finished report: give the documents that it was made from." if kind == "report" else ""
         raise BadReport(f"{path} {fault}.", why=f"{_EXPECTED_INPUTS}{again}")
-    read = DOCUMENT_KINDS[known].load(path)
+    read = document_type.load(path)
     if isinstance(read, Manifest):
         _check_artifact(path, read)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return LoadedDocument(SourceFile(file=path.name, kind=known, sha256=digest), read)
+    return LoadedDocument(SourceFile(file=path.name, kind=read.kind, sha256=digest), read)
 
 
 def _detect_kind(path: Path) -> str | None:

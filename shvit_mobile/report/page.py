@@ -1,44 +1,75 @@
 """Renders a report as one HTML page that needs no other file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.report.formatting import pluralize
-from shvit_mobile.report.sections.changes import build_changes_section
-from shvit_mobile.report.sections.contents import build_contents_section
-from shvit_mobile.report.sections.goldens import build_goldens_section
-from shvit_mobile.report.sections.headline import build_headline_section, build_tiles, format_lead
-from shvit_mobile.report.sections.heat import build_heat_section
-from shvit_mobile.report.sections.ladder import build_ladder_section
-from shvit_mobile.report.sections.latency import build_latency_section
-from shvit_mobile.report.sections.layers import build_layers_section
-from shvit_mobile.report.sections.placement import build_placement_section
-from shvit_mobile.report.sections.provenance import build_provenance_section
-from shvit_mobile.report.sections.ranges import build_ranges_section
-from shvit_mobile.report.sections.section import PageSection
-from shvit_mobile.report.sections.sensitivity import build_sensitivity_section
-from shvit_mobile.report.sections.tradeoffs import build_tradeoffs_section
+from shvit_mobile.report import formatting
+from shvit_mobile.report.sections import (
+    changes,
+    contents,
+    goldens,
+    headline,
+    heat,
+    ladder,
+    latency,
+    layers,
+    placement,
+    provenance,
+    ranges,
+    sensitivity,
+    tradeoffs,
+)
+from shvit_mobile.report.thumbnails import to_data_url
+
+
+@dataclass(frozen=True)
+class _PageSection:
+    """A part of the page.
+
+    Attributes:
+        name: The name of its template and of its anchor.
+        title: Its heading; short: Its name in the list of contents.
+        build_variables: Returns the variables of its template; None leaves the section out.
+    """
+
+    name: str
+    title: str
+    short: str
+    build_variables: Callable[[ModelReport], Mapping[str, object] | None]
+
 
 # In the order of the page: first drift, then speed, then contents.
-SECTIONS: tuple[Callable[[ModelReport], PageSection | None], ...] = (
-    build_headline_section,
-    build_ladder_section,
-    build_changes_section,
-    build_layers_section,
-    build_ranges_section,
-    build_sensitivity_section,
-    build_tradeoffs_section,
-    build_latency_section,
-    build_heat_section,
-    build_placement_section,
-    build_goldens_section,
-    build_contents_section,
-    build_provenance_section,
+SECTIONS = (
+    _PageSection("headline", "Verdicts", "Verdicts", headline.build_variables),
+    _PageSection("ladder", "Drift ladder", "Drift", ladder.build_variables),
+    _PageSection("changes", "Changed predictions", "Changes", changes.build_variables),
+    _PageSection("layers", "Drift of each layer", "Layers", layers.build_variables),
+    _PageSection("ranges", "Range of values in fp16", "fp16 range", ranges.build_variables),
+    _PageSection("sensitivity", "Sensitivity to int8", "Sensitivity", sensitivity.build_variables),
+    _PageSection("tradeoffs", "Accuracy, size and latency", "Trade-offs", tradeoffs.build_variables),
+    _PageSection("latency", "Latency", "Latency", latency.build_variables),
+    _PageSection("heat", "Heat and sustained load", "Heat", heat.build_variables),
+    _PageSection("placement", "Operators by processor", "Placement", placement.build_variables),
+    _PageSection("goldens", "Golden checks on devices", "Goldens", goldens.build_variables),
+    _PageSection("contents", "Contents of the artifacts", "Contents", contents.build_variables),
+    _PageSection("provenance", "Provenance", "Provenance", provenance.build_variables),
 )
+# How templates write the numbers and thumbnails of documents.
+_FILTERS: dict[str, Callable[..., object]] = {
+    "decibels": formatting.format_decibels,
+    "megabytes": formatting.format_megabytes,
+    "milliseconds": formatting.format_milliseconds,
+    "number": formatting.format_number,
+    "percent": formatting.format_percent,
+    "points": formatting.format_points,
+    "significant": formatting.format_significant,
+    "data_url": to_data_url,
+}
 
 
 def render_page(report: ModelReport) -> str:
@@ -50,13 +81,17 @@ def render_page(report: ModelReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found = [section for make in SECTIONS if (section := make(report))]
-    rendered = [(one, Markup(environment.get_template(f"{one.name}.html").render(one.data))) for one in found]
+    environment.filters |= _FILTERS
+    rendered = [
+        (section, Markup(environment.get_template(f"{section.name}.html").render(variables)))
+        for section in SECTIONS
+        if (variables := section.build_variables(report)) is not None
+    ]
     return environment.get_template("page.html").render(
         report=report,
         fixtures=_describe_fixtures(report),
-        lead=format_lead(report),
-        tiles=build_tiles(report),
+        lead=headline.format_lead(report),
+        tiles=headline.build_tiles(report),
         sections=rendered,
         made_with=f"shvit-mobile {version('shvit-mobile')}",
     )
@@ -68,4 +103,4 @@ def _describe_fixtures(report: ModelReport) -> str:
     if not made_up:
         return ""
     are = "is a fixture" if made_up == 1 else "are fixtures"
-    return f"{made_up} of {pluralize(len(report.devices), 'device report')} {are}."
+    return f"{made_up} of {formatting.pluralize(len(report.devices), 'device report')} {are}."

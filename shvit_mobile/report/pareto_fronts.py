@@ -1,4 +1,4 @@
-"""Builds the Pareto fronts of drift against size and latency."""
+"""Finds the artifacts that no other dominates in drift and size, or drift and latency; less is better in all."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isnan
@@ -6,8 +6,8 @@ from math import isnan
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import DominatedArtifact, DriftMetric, ParetoFront, ReportArtifact
-from shvit_mobile.report.dominance import find_dominators
 
+Objectives = tuple[float, float]
 # The distance of an artifact from its float model, smaller is better; None if it is unknown.
 DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
     "drop": lambda row: row.top1_drop,
@@ -62,3 +62,29 @@ def find_fastest_latencies(device: DeviceReport) -> dict[str, float]:
             p50 = result.latency.p50
             times[result.artifact_sha256] = min(p50, times.get(result.artifact_sha256, p50))
     return times
+
+
+def dominates(one: Objectives, other: Objectives) -> bool:
+    """Whether `one` is nowhere worse than `other`, and better somewhere."""
+    return one != other and one[0] <= other[0] and one[1] <= other[1]
+
+
+def find_dominators(values: Sequence[Objectives]) -> list[int | None]:
+    """Return, for each pair, the position of the smallest pair that dominates it; None if it is on the Pareto front.
+
+    The smallest dominator is on the front itself.
+    """
+    return [
+        min(
+            (place for place, other in enumerate(values) if dominates(other, one)),
+            key=lambda place: values[place],
+            default=None,
+        )
+        for one in values
+    ]
+
+
+def find_pareto_front(values: Sequence[Objectives]) -> list[int]:
+    """Return the positions of the pairs that no other dominates, the smallest first."""
+    front = [place for place, dominator in enumerate(find_dominators(values)) if dominator is None]
+    return sorted(front, key=lambda place: values[place])

@@ -8,10 +8,10 @@ from hypothesis import strategies as some
 from markupsafe import Markup
 
 from shvit_mobile.bench.statistics import summarize_latency
-from shvit_mobile.report.charts.histogram import draw_histogram
+from shvit_mobile.report.charts.cells import draw_histogram
 from shvit_mobile.report.charts.scatter import ScatterPoint, group_nearby_points
 from shvit_mobile.report.charts.svg import AxisScale, create_element
-from shvit_mobile.report.dominance import find_pareto_front
+from shvit_mobile.report.pareto_fronts import find_pareto_front
 from tests.report.markup import parse_page
 
 FIGURES = some.floats(0, 100, allow_nan=False)

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from shvit_mobile.contracts.report import ModelReport, ParetoFront
 from shvit_mobile.drift.intervals import compute_wilson_interval
-from shvit_mobile.report.dominance import dominates, find_dominators
 from shvit_mobile.report.join import build_report
 from shvit_mobile.report.page import render_page
-from shvit_mobile.report.pareto_fronts import DISTANCES, find_fastest_latencies
+from shvit_mobile.report.pareto_fronts import DISTANCES, dominates, find_dominators, find_fastest_latencies
 from tests.report.builders import MANIFESTS, PHONES, build_full_report
 from tests.report.markup import parse_page
 

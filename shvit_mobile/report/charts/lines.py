@@ -5,16 +5,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.svg import (
-    AxisScale,
-    choose_text_anchor,
-    create_chart,
-    create_element,
-    create_tooltip,
-    format_position,
-    join_markup,
-)
+from shvit_mobile.report.charts import svg
+from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.formatting import MINUS
+
+_X_TICKS, _Y_TICKS = 6, 5
 
 
 @dataclass(frozen=True)
@@ -57,15 +52,14 @@ def draw_line_chart(
         limit: A value of y to mark.
         x_ticks: The unit of x; None draws no ticks.
     """
-    ticks, below = y.ticks(5), x.ticks(6) if x_ticks else []
-    return create_chart(
+    return svg.create_chart(
         *(_draw_band(one, x) for one in bands),
-        *(draw_grid_line(y.share(value), "grid") for value in ticks),
-        Markup("") if limit is None else draw_grid_line(y.share(limit), "limit"),
+        draw_grid(y),
+        "" if limit is None else svg.draw_grid_line(y.share(limit), "limit"),
         *(_draw_path(line, x, y) for line in drawn if line.joined),
         *(_draw_dot(point, x, y, line.style) for line in drawn for point in line.points),
-        *(draw_y_tick(value, y, unit if value == ticks[-1] else "") for value in ticks),
-        *(draw_x_tick(value, x, x_ticks or "" if value == below[-1] else "") for value in below),
+        draw_y_ticks(y, unit),
+        draw_x_ticks(x, x_ticks) if x_ticks else "",
         kind="lines numbered" if x_ticks else "lines",
         label=label,
     )
@@ -73,73 +67,69 @@ def draw_line_chart(
 
 def draw_band_strip(bands: Sequence[Band], x: AxisScale, unit: str, label: str) -> Markup:
     """Draw bands over an axis, without lines."""
-    ticks = x.ticks(6)
-    return create_chart(
-        *(_draw_band(one, x) for one in bands),
-        *(draw_x_tick(value, x, unit if value == ticks[-1] else "") for value in ticks),
-        kind="strip numbered",
-        label=label,
+    return svg.create_chart(
+        *(_draw_band(one, x) for one in bands), draw_x_ticks(x, unit), kind="strip numbered", label=label
     )
 
 
-def draw_grid_line(share: float, style: str) -> Markup:
-    y = format_position(1 - share)
-    return create_element("line", x1=0, x2="100%", y1=y, y2=y, class_=style)
+def draw_grid(y: AxisScale) -> Markup:
+    """Draw a line at each tick of `draw_y_ticks`."""
+    return svg.join_markup(svg.draw_grid_line(y.share(value)) for value in y.ticks(_Y_TICKS))
 
 
-def draw_y_tick(value: float, y: AxisScale, unit: str) -> Markup:
-    text = f"{value:g}".replace("-", MINUS) + (f" {unit}" if unit else "")
-    return create_element("text", text, x=0, y=format_position(1 - y.share(value)), dy=-4, class_="tick")
-
-
-def draw_x_tick(value: float, x: AxisScale, unit: str) -> Markup:
-    share = x.share(value)
-    text = f"{value:g}" + (f" {unit}" if unit else "")
-    return create_element(
-        "text", text, x=format_position(share), y="100%", dy=16, text_anchor=choose_text_anchor(share), class_="tick"
+def draw_y_ticks(y: AxisScale, unit: str) -> Markup:
+    return svg.join_markup(
+        svg.create_element(
+            "text",
+            f"{value:g}".replace("-", MINUS) + suffix,
+            x=0,
+            y=svg.format_position(1 - y.share(value)),
+            dy=-4,
+            class_="tick",
+        )
+        for value, suffix in _list_ticks(y, _Y_TICKS, unit)
     )
+
+
+def draw_x_ticks(x: AxisScale, unit: str) -> Markup:
+    return svg.join_markup(
+        svg.create_element(
+            "text",
+            f"{value:g}{suffix}",
+            x=svg.format_position(x.share(value)),
+            y="100%",
+            dy=16,
+            text_anchor=svg.choose_text_anchor(x.share(value)),
+            class_="tick",
+        )
+        for value, suffix in _list_ticks(x, _X_TICKS, unit)
+    )
+
+
+def _list_ticks(scale: AxisScale, most: int, unit: str) -> list[tuple[float, str]]:
+    """Return round values, each with the text after it: the last one has the unit."""
+    ticks = scale.ticks(most)
+    return [(value, f" {unit}" if unit and value == ticks[-1] else "") for value in ticks]
 
 
 def _draw_band(one: Band, x: AxisScale) -> Markup:
     start, end = x.share(one.start), x.share(one.end)
-    name = (
-        create_element("text", one.name, x=format_position(start), y=0, dy=-6, class_="band-name")
-        if one.name
-        else Markup("")
-    )
-    rect = create_element(
-        "rect",
-        x=format_position(start),
-        width=format_position(end - start),
-        y=0,
-        height="100%",
-        class_=f"band {one.style}",
-    )
-    return join_markup([rect, name])
+    name = svg.create_element("text", one.name, x=svg.format_position(start), y=0, dy=-6, class_="band-name")
+    return svg.draw_rectangle(start, end - start, f"band {one.style}") + name
 
 
 def _draw_path(line: ChartLine, x: AxisScale, y: AxisScale) -> Markup:
-    """Draw the line in a square of 1000 that is stretched to the chart without its stroke width."""
     steps = " L".join(f"{1000 * x.share(a):.1f} {1000 * (1 - y.share(b)):.1f}" for a, b, _ in line.points)
-    drawn = create_element("path", d=f"M{steps}", vector_effect="non-scaling-stroke", class_=f"line {line.style}")
-    return create_element(
-        "svg",
-        drawn,
-        viewBox="0 0 1000 1000",
-        preserveAspectRatio="none",
-        width="100%",
-        height="100%",
-        overflow="visible",
-    )
+    return svg.draw_stretched_path(f"M{steps}", f"line {line.style}", overflow="visible")
 
 
 def _draw_dot(point: tuple[float, float, str], x: AxisScale, y: AxisScale, style: str) -> Markup:
     a, b, words = point
-    return create_element(
+    return svg.create_element(
         "circle",
-        create_tooltip(words),
-        cx=format_position(x.share(a)),
-        cy=format_position(1 - y.share(b)),
+        svg.create_tooltip(words),
+        cx=svg.format_position(x.share(a)),
+        cy=svg.format_position(1 - y.share(b)),
         r=2.5,
         class_=f"point {style}",
     )

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shvit_mobile.report.charts.lines import draw_grid_line, draw_x_tick, draw_y_tick
-from shvit_mobile.report.charts.svg import (
-    AxisScale,
-    create_chart,
-    create_element,
-    create_tooltip,
-    format_position,
-    join_markup,
-)
-from shvit_mobile.report.dominance import find_pareto_front
+from shvit_mobile.report.charts import svg
+from shvit_mobile.report.charts.lines import draw_grid, draw_x_ticks, draw_y_ticks
+from shvit_mobile.report.charts.svg import AxisScale
+from shvit_mobile.report.pareto_fronts import find_pareto_front
 
 # Points closer than these shares of the width and the height share a label.
 _LABEL_MERGE_DISTANCE = (0.05, 0.1)
@@ -44,11 +38,10 @@ def draw_scatter(
 ) -> Markup:
     """Draw the chart: the front as steps, its points filled, the others hollow."""
     best = [points[place] for place in find_pareto_front([(one.x, one.y) for one in points])]
-    ticks, below = y.ticks(5), x.ticks(6)
-    return create_chart(
-        *(draw_grid_line(y.share(value), "grid") for value in ticks),
-        *(draw_y_tick(value, y, units[1] if value == ticks[-1] else "") for value in ticks),
-        *(draw_x_tick(value, x, units[0] if value == below[-1] else "") for value in below),
+    return svg.create_chart(
+        draw_grid(y),
+        draw_y_ticks(y, units[1]),
+        draw_x_ticks(x, units[0]),
         _draw_front_steps(best, x, y),
         *(_draw_point(one, x, y, one in best) for one in points),
         *(_draw_group_label(group, x, y) for group in group_nearby_points(points, x, y)),
@@ -62,46 +55,27 @@ def _draw_front_steps(best: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) 
     corners = [(1000 * x.share(one.x), 1000 * (1 - y.share(one.y))) for one in best]
     turns = [f"H{right:.1f} V{down:.1f}" for right, down in corners[1:]]
     begin = f"M{corners[0][0]:.1f} 0 V{corners[0][1]:.1f}"
-    drawn = create_element(
-        "path", d=" ".join([begin, *turns, "H1000"]), vector_effect="non-scaling-stroke", class_="front"
-    )
-    return create_element(
-        "svg", drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%"
-    )
+    return svg.draw_stretched_path(" ".join([begin, *turns, "H1000"]), "front")
 
 
 def _draw_point(one: ScatterPoint, x: AxisScale, y: AxisScale, best: bool) -> Markup:
-    cx = format_position(x.share(one.x))
-    return join_markup(
-        [
-            create_element(
-                "line",
-                x1=cx,
-                x2=cx,
-                y1=format_position(1 - y.share(one.low)),
-                y2=format_position(1 - y.share(one.high)),
-                class_="interval faint",
-            ),
-            create_element(
-                "circle",
-                create_tooltip(one.words),
-                cx=cx,
-                cy=format_position(1 - y.share(one.y)),
-                r=6,
-                class_=f"spot {one.style} {'best' if best else 'beaten'}",
-            ),
-        ]
+    share = x.share(one.x)
+    bottom, middle, top = (svg.format_position(1 - y.share(value)) for value in (one.low, one.y, one.high))
+    style = f"spot {one.style} {'best' if best else 'beaten'}"
+    spot = svg.create_element(
+        "circle", svg.create_tooltip(one.words), cx=svg.format_position(share), cy=middle, r=6, class_=style
     )
+    return svg.draw_vertical_line(share, "interval faint", bottom, top) + spot
 
 
 def _draw_group_label(group: Sequence[ScatterPoint], x: AxisScale, y: AxisScale) -> Markup:
     right = max(x.share(one.x) for one in group)
     turned = right > 0.9
-    return create_element(
+    return svg.create_element(
         "text",
         ", ".join(one.letter for one in group),
-        x=format_position(min(x.share(one.x) for one in group) if turned else right),
-        y=format_position(1 - sum(y.share(one.y) for one in group) / len(group)),
+        x=svg.format_position(min(x.share(one.x) for one in group) if turned else right),
+        y=svg.format_position(1 - sum(y.share(one.y) for one in group) / len(group)),
         dx=-11 if turned else 11,
         dy=-8,
         text_anchor="end" if turned else "start",

@@ -47,6 +47,43 @@ def create_tooltip(text: str) -> Markup:
     return create_element("title", text)
 
 
+def draw_rectangle(
+    start: float,
+    width: float,
+    style: str,
+    *children: Markup,
+    y: str | int = 0,
+    height: str = "100%",
+    rx: int | None = None,
+) -> Markup:
+    x, wide = format_position(start), format_position(width)
+    return create_element("rect", *children, x=x, width=wide, y=y, height=height, rx=rx, class_=style)
+
+
+def draw_vertical_line(share: float, style: str, top: str | int = 0, bottom: str | int = "100%") -> Markup:
+    x = format_position(share)
+    return create_element("line", x1=x, x2=x, y1=top, y2=bottom, class_=style)
+
+
+def draw_grid_line(share: float, style: str = "grid") -> Markup:
+    """Draw a horizontal line; a share of 0 is the lower end."""
+    y = format_position(1 - share)
+    return create_element("line", x1=0, x2="100%", y1=y, y2=y, class_=style)
+
+
+def draw_stretched_path(steps: str, style: str, overflow: str | None = None) -> Markup:
+    """Draw a path in a square of 1000 that is stretched to the chart without its stroke width."""
+    return create_element(
+        "svg",
+        create_element("path", d=steps, vector_effect="non-scaling-stroke", class_=style),
+        viewBox="0 0 1000 1000",
+        preserveAspectRatio="none",
+        width="100%",
+        height="100%",
+        overflow=overflow,
+    )
+
+
 @dataclass(frozen=True)
 class AxisScale:
     """An axis from `low` to `high`; a logarithmic one needs both above 0."""
@@ -62,11 +99,8 @@ class AxisScale:
 
     def ticks(self, most: int = 6) -> list[float]:
         """Return round values on the axis, at most `most` on a linear one."""
-        return (
-            _compute_log_ticks(self.low, self.high, most)
-            if self.log
-            else _compute_linear_ticks(self.low, self.high, most)
-        )
+        compute = _compute_log_ticks if self.log else _compute_linear_ticks
+        return compute(self.low, self.high, most)
 
 
 def _compute_linear_ticks(low: float, high: float, most: int) -> list[float]:
@@ -85,11 +119,3 @@ def _compute_log_ticks(low: float, high: float, most: int) -> list[float]:
         if len(found) <= most:
             break
     return found
-
-
-def fit_scale(values: Iterable[float], *, room: float = 0.05, least: float = 1e-9) -> AxisScale:
-    """Fit a linear scale with some room on both sides of the values."""
-    known = list(values)
-    low, high = min(known), max(known)
-    wide = max(high - low, least) * room
-    return AxisScale(low - wide, high + wide)

@@ -1,16 +1,15 @@
 """The section on contents: bytes by dtype, operators, and delegation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.report import ModelReport, ReportArtifact
-from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.charts.cells import draw_stacked_bar
 from shvit_mobile.report.display_names import format_artifact_label
 from shvit_mobile.report.formatting import format_megabytes, join_words, pluralize
-from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.targets.delegation import describe_delegation
 
 # The color class of each dtype.
@@ -23,28 +22,25 @@ class _ArtifactContents:
     """The contents of one artifact."""
 
     label: str
-    file: str
+    manifest: Manifest
     graphic: Markup
-    size: str
     weights: str
-    quantized: int
     operators: str
-    most: tuple[tuple[str, int], ...]
-    delegation: tuple[str, ...]
+    most: list[tuple[str, int]]
+    delegation: Sequence[str]
 
 
-def build_contents_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     known = [(one, manifest) for one in report.artifacts if (manifest := report.get_manifest(one))]
     if not known:
         return None
     most = max(manifest.artifact.bytes for _, manifest in known)
     dtypes = dict.fromkeys(dtype for _, manifest in known for dtype in manifest.inventory.weight_bytes)
-    data = {
+    return {
         "artifacts": [_build_artifact_contents(one, manifest, most) for one, manifest in known],
         "legend": _build_legend(dtypes),
         "delegation": any(manifest.delegation for _, manifest in known),
     }
-    return PageSection("contents", "Contents of the artifacts", "Contents", data)
 
 
 def _build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
@@ -56,18 +52,15 @@ def _build_legend(dtypes: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _build_artifact_contents(one: ReportArtifact, manifest: Manifest, most: int) -> _ArtifactContents:
-    inventory, size = manifest.inventory, manifest.artifact.bytes
-    operators = sorted(inventory.operators.items(), key=lambda item: (-item[1], item[0]))
+    operators = manifest.inventory.operators
     return _ArtifactContents(
         label=format_artifact_label(one),
-        file=one.name,
+        manifest=manifest,
         graphic=_draw_size_bar(manifest, most),
-        size=format_megabytes(size),
         weights=_format_weights(manifest),
-        quantized=inventory.quantized_layers,
-        operators=pluralize(sum(inventory.operators.values()), "operator"),
-        most=tuple(operators),
-        delegation=tuple(describe_delegation(manifest.delegation)) if manifest.delegation else (),
+        operators=pluralize(sum(operators.values()), "operator"),
+        most=sorted(operators.items(), key=lambda item: (-item[1], item[0])),
+        delegation=describe_delegation(manifest.delegation) if manifest.delegation else (),
     )
 
 

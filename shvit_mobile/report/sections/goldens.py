@@ -7,7 +7,6 @@ from shvit_mobile.contracts.device_report import DeviceReport, GoldenCheck
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.display_names import format_device_label, format_result_label
 from shvit_mobile.report.formatting import format_decibels, format_number, format_significant
-from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,10 @@ class _DeviceGoldens:
     checks: tuple[_GoldenSummary, ...]
 
 
-def build_goldens_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found = [_build_device_goldens(report, device) for device in report.devices]
-    data = {"devices": [device for device in found if device.checks]}
-    return PageSection("goldens", "Golden checks on devices", "Goldens", data) if data["devices"] else None
+    checked = [device for device in found if device.checks]
+    return {"devices": checked} if checked else None
 
 
 def _build_device_goldens(report: ModelReport, device: DeviceReport) -> _DeviceGoldens:

@@ -3,9 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.report import ArtifactVerdict, ModelReport, ReportArtifact
-from shvit_mobile.report.display_names import describe_configuration, format_artifact_label, format_device_label
+from shvit_mobile.contracts.report import ModelReport, ReportArtifact
+from shvit_mobile.report.display_names import (
+    describe_configuration,
+    format_artifact_label,
+    format_device_label,
+    format_result_label,
+)
 from shvit_mobile.report.formatting import (
     format_megabytes,
     format_milliseconds,
@@ -17,16 +21,16 @@ from shvit_mobile.report.formatting import (
     join_words,
     pluralize,
 )
-from shvit_mobile.report.sections.section import PageSection
 
 _STATUS_WORDS = {"passed": "passes", "failed": "fails", "measured": "compared", "unproven": "not compared"}
+_KINDS = {"phone": "phone", "host": "computer"}
 
 
 @dataclass(frozen=True)
 class _FastestRun:
     """The fastest run of an artifact on computers, or on phones."""
 
-    p50: str
+    p50: float
     where: str
     fixture: bool
 
@@ -36,10 +40,8 @@ class _VerdictLine:
     """An artifact in the list of verdicts."""
 
     label: str
-    file: str
-    verdict: ArtifactVerdict
+    artifact: ReportArtifact
     word: str
-    size: str
     host: _FastestRun | None
     phone: _FastestRun | None
 
@@ -54,14 +56,11 @@ class _Tile:
     note: str
 
 
-def build_headline_section(report: ModelReport) -> PageSection:
-    data = {
-        "lead": format_lead(report),
-        "tiles": build_tiles(report),
+def build_variables(report: ModelReport) -> dict[str, object]:
+    return {
         "lines": [_build_verdict_line(report, one) for one in report.artifacts],
         "remarks": report.remarks,
     }
-    return PageSection("headline", "Verdicts", "Verdicts", data)
 
 
 def format_lead(report: ModelReport) -> str:
@@ -99,25 +98,15 @@ def _describe_comparison(report: ModelReport) -> str:
 
 def _describe_devices(report: ModelReport) -> str:
     measured = [one for one in report.devices if not one.fixture]
-    phones = {format_device_label(one.device) for one in measured if one.device.kind == "phone"}
-    hosts = {format_device_label(one.device) for one in measured if one.device.kind == "host"}
-    kinds = [pluralize(len(phones), "phone")] * bool(phones) + [pluralize(len(hosts), "computer")] * bool(hosts)
+    labels = {kind: {format_device_label(one.device) for one in measured if one.device.kind == kind} for kind in _KINDS}
+    kinds = [pluralize(len(found), _KINDS[kind]) for kind, found in labels.items() if found]
     return f"Latency was measured on {join_words(kinds)}." if kinds else ""
 
 
 def build_tiles(report: ModelReport) -> list[_Tile]:
     """Return the numbers that readers look for first."""
-    return list(
-        filter(
-            None,
-            (
-                _build_passing_tile(report),
-                _build_drop_tile(report),
-                _build_size_tile(report),
-                _build_latency_tile(report),
-            ),
-        )
-    )
+    tiles = (_build_passing_tile, _build_drop_tile, _build_size_tile, _build_latency_tile)
+    return [tile for build_tile in tiles if (tile := build_tile(report))]
 
 
 def _build_passing_tile(report: ModelReport) -> _Tile | None:
@@ -164,18 +153,15 @@ def _build_latency_tile(report: ModelReport) -> _Tile | None:
     if not runs:
         return None
     p50, device, result = min(runs, key=lambda run: run[0])
-    known = report.find_artifact(result.artifact_sha256)
-    where = f"{format_artifact_label(known) if known else result.name} on {format_device_label(device.device)}"
+    where = f"{format_result_label(report, result)} on {format_device_label(device.device)}"
     return _Tile("Fastest median", format_milliseconds(p50), "ms", where)
 
 
 def _build_verdict_line(report: ModelReport, one: ReportArtifact) -> _VerdictLine:
     return _VerdictLine(
         label=format_artifact_label(one),
-        file=one.name,
-        verdict=one.verdict,
+        artifact=one,
         word=_STATUS_WORDS[one.verdict.status],
-        size=format_megabytes(one.size_bytes),
         host=_find_fastest_run(report, one, "host"),
         phone=_find_fastest_run(report, one, "phone"),
     )
@@ -188,12 +174,5 @@ def _find_fastest_run(report: ModelReport, one: ReportArtifact, kind: str) -> _F
     if not there:
         return None
     device, result = min(there, key=lambda run: (run[0].fixture, run[1].latency.p50))
-    return _FastestRun(
-        format_milliseconds(result.latency.p50),
-        _format_run_label(device, describe_configuration(device, result)),
-        device.fixture,
-    )
-
-
-def _format_run_label(device: DeviceReport, setting: str) -> str:
-    return f"{format_device_label(device.device)}, {setting}"
+    where = f"{format_device_label(device.device)}, {describe_configuration(device, result)}"
+    return _FastestRun(result.latency.p50, where, device.fixture)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
@@ -17,7 +17,6 @@ from shvit_mobile.report.display_names import (
     format_result_label,
 )
 from shvit_mobile.report.formatting import format_milliseconds, format_number, pluralize
-from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class _TimeTrace:
     sentence: str
 
 
-def build_heat_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     sustained = [
         _build_sustained_trace(report, device, result)
         for device in report.devices
@@ -40,10 +39,7 @@ def build_heat_section(report: ModelReport) -> PageSection | None:
     ]
     ordered = sorted(report.devices, key=lambda device: not _has_headroom(device))
     thermal = [found for device in ordered if (found := _build_thermal_trace(device))]
-    if not sustained and not thermal:
-        return None
-    data = {"sustained": sustained, "thermal": thermal}
-    return PageSection("heat", "Heat and sustained load", "Heat", data)
+    return {"sustained": sustained, "thermal": thermal} if sustained or thermal else None
 
 
 def _build_sustained_trace(report: ModelReport, device: DeviceReport, result: DeviceResult) -> _TimeTrace:
@@ -62,10 +58,8 @@ def _build_sustained_trace(report: ModelReport, device: DeviceReport, result: De
     slowest = max(window.p50 for window in windows)
     sentence = _describe_slowdown(windows, ends[-1])
     states = [(window.start_s, end, window.thermal) for window, end in zip(windows, ends, strict=True)]
-    where, what = (
-        format_device_label(device.device),
-        f"{format_result_label(report, result)}, {describe_configuration(device, result)}",
-    )
+    where = format_device_label(device.device)
+    what = f"{format_result_label(report, result)}, {describe_configuration(device, result)}"
     return _TimeTrace(
         where,
         what,
@@ -103,13 +97,10 @@ def _describe_slowdown(windows: Sequence[SustainedWindow], seconds: float) -> st
 
 def _merge_thermal_bands(states: Sequence[tuple[float, float, str | None]]) -> list[Band]:
     """Merge consecutive intervals of the same thermal state into bands."""
-    found: list[Band] = []
-    for start, end, state in states:
-        name = state or "unknown"
-        if found and found[-1].name == name:
-            found[-1] = Band(found[-1].start, end, found[-1].style, name)
-        else:
-            found.append(Band(start, end, f"heat-{state or 'unknown'}", name))
+    found = []
+    for name, group in groupby(states, key=lambda interval: interval[2] or "unknown"):
+        intervals = list(group)
+        found.append(Band(intervals[0][0], intervals[-1][1], f"heat-{name}", name))
     return found
 
 
@@ -131,21 +122,16 @@ def _build_thermal_trace(device: DeviceReport) -> _TimeTrace | None:
     sentence, where = _describe_thermal_states(samples), format_device_label(device.device)
     label = f"{format_fixture_prefix(device)}Thermal trace of {where}. {sentence}"
     x = AxisScale(samples[0].seconds, samples[-1].seconds)
+    bands = _merge_thermal_bands(states)
     if not points:
-        return _TimeTrace(
-            where,
-            "thermal state",
-            device.fixture,
-            draw_band_strip(_merge_thermal_bands(states), x, "s", label),
-            sentence,
-        )
+        return _TimeTrace(where, "thermal state", device.fixture, draw_band_strip(bands, x, "s", label), sentence)
     chart = draw_line_chart(
         [ChartLine(points, "free")],
         x,
         AxisScale(0, 1.3 * max(1.0, *(headroom for _, headroom, _ in points))),
         label=label,
         unit="",
-        bands=_merge_thermal_bands(states),
+        bands=bands,
         limit=1.0,
         x_ticks="s",
     )
@@ -158,9 +144,5 @@ def _has_headroom(device: DeviceReport) -> bool:
 
 def _describe_thermal_states(samples: Sequence[ThermalSample]) -> str:
     """Describe when each thermal state began."""
-    begun = [
-        one
-        for before, one in zip((None, *samples), samples, strict=False)
-        if before is None or before.state != one.state
-    ]
+    begun = [samples[0], *(one for before, one in pairwise(samples) if before.state != one.state)]
     return ", ".join(f"{one.state} from {format_number(one.seconds, 0)} s" for one in begun).capitalize() + "."

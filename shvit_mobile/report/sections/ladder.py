@@ -8,8 +8,8 @@ from markupsafe import Markup
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.report.charts.svg import AxisScale, fit_scale
-from shvit_mobile.report.charts.whisker import draw_axis, draw_whisker
+from shvit_mobile.report.charts.cells import draw_axis, draw_whisker
+from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_label
 from shvit_mobile.report.formatting import (
     EXECUTION_DESCRIPTIONS,
@@ -26,14 +26,13 @@ from shvit_mobile.report.formatting import (
     format_significant,
     pluralize,
 )
-from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 from shvit_mobile.report.verdict import capitalize_sentence
 
 
 @dataclass(frozen=True)
 class _LadderRow:
-    """One row; a graphic is None if there is no value."""
+    """One row; the float model has only top-1, and a graphic is None if there is no value."""
 
     label: str
     file: str
@@ -41,15 +40,15 @@ class _LadderRow:
     engine: str
     top1: str
     top1_interval: str
-    drop: str
-    drop_interval: str
-    drop_graphic: Markup | None
-    agreement: str
-    agreement_interval: str
-    agreement_graphic: Markup | None
-    sqnr: str
-    error: str
-    kl: str
+    drop: str = ""
+    drop_interval: str = ""
+    drop_graphic: Markup | None = None
+    agreement: str = ""
+    agreement_interval: str = ""
+    agreement_graphic: Markup | None = None
+    sqnr: str = ""
+    error: str = ""
+    kl: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,18 @@ class _Ladder:
     divergences: tuple[str, ...] = ()
 
 
-def build_ladder_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found = [
         *(_build_measured_ladder(reports) for reports in _group_by_images(report.drift)),
         *_build_recorded_ladders(report),
     ]
+    if not found:
+        return None
     used = {rung.how for one in found for rung in one.rungs}
-    data = {
+    return {
         "ladders": found,
         "hows": [(how, description) for how, description in EXECUTION_DESCRIPTIONS.items() if how in used],
     }
-    return PageSection("ladder", "Drift ladder", "Drift", data) if found else None
 
 
 def _group_by_images(drift: Sequence[DriftReport]) -> list[list[DriftReport]]:
@@ -152,7 +152,7 @@ def _build_ladder(
 ) -> _Ladder:
     """Build a ladder with the float model above the other rows."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
-    drop_scale = fit_scale(drops, least=0.1) if drops else None
+    drop_scale = _fit_drop_scale(drops) if drops else None
     agreement_scale = AxisScale(min([0.99, *(row.agreement.low for row in rows)]) * 100 - 0.1, 100.1)
     ordered = sorted(rows, key=_rank_drift_row)
     return _Ladder(
@@ -167,6 +167,13 @@ def _build_ladder(
         gates=gates,
         divergences=divergences,
     )
+
+
+def _fit_drop_scale(drops: Sequence[float]) -> AxisScale:
+    """Fit a scale with some room on both sides."""
+    low, high = min(drops), max(drops)
+    room = 0.05 * max(high - low, 0.1)
+    return AxisScale(low - room, high + room)
 
 
 def _rank_drift_row(row: DriftRow) -> tuple[bool, float, float, str, bool]:
@@ -191,15 +198,6 @@ def _build_float_row(rows: Sequence[DriftRow], source: str) -> _LadderRow:
         engine="PyTorch",
         top1=format_percent(top1.value) if top1 else NO_VALUE,
         top1_interval=format_interval(top1) if top1 else "",
-        drop="",
-        drop_interval="",
-        drop_graphic=None,
-        agreement="",
-        agreement_interval="",
-        agreement_graphic=None,
-        sqnr="",
-        error="",
-        kl="",
     )
 
 

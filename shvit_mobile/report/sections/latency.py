@@ -10,9 +10,8 @@ from shvit_mobile.apps.devices import get_threads
 from shvit_mobile.bench.statistics import estimate_median
 from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.report.charts.histogram import draw_histogram
+from shvit_mobile.report.charts.cells import draw_axis, draw_histogram
 from shvit_mobile.report.charts.svg import AxisScale
-from shvit_mobile.report.charts.whisker import draw_axis
 from shvit_mobile.report.display_names import (
     describe_conditions,
     describe_configuration,
@@ -23,31 +22,21 @@ from shvit_mobile.report.display_names import (
 )
 from shvit_mobile.report.formatting import (
     COMPUTE_NAMES,
-    NO_VALUE,
     find_rank,
-    format_megabytes,
     format_milliseconds,
-    format_number,
     format_timestamp,
     pluralize,
 )
-from shvit_mobile.report.sections.section import PageSection
 
 
 @dataclass(frozen=True)
 class _LatencyRow:
-    """One result."""
+    """One result, and the interval of its median."""
 
+    result: DeviceResult
     setting: str
     graphic: Markup
-    p50: str
     interval: str
-    p90: str
-    p99: str
-    load: str
-    first: str
-    memory: str
-    ratio: str
 
 
 @dataclass(frozen=True)
@@ -81,17 +70,16 @@ class _MeasuredDevice:
     charge: str
 
 
-def build_latency_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     if not report.devices:
         return None
     scale = _fit_common_scale(report)
-    data = {
+    return {
         "axis": draw_axis(scale, 6),
         "groups": _group_by_artifact(report, scale),
         "devices": [_build_measured_device(one) for one in sorted(report.devices, key=_rank_device)],
         "ratios": any(result.ratio for device in report.devices for result in device.results),
     }
-    return PageSection("latency", "Latency", "Latency", data)
 
 
 def _fit_common_scale(report: ModelReport) -> AxisScale:
@@ -147,6 +135,7 @@ def _build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSc
     latency, name = result.latency, describe_configuration(device, result)
     typical = estimate_median(result.samples_ms)
     return _LatencyRow(
+        result=result,
         setting=name,
         graphic=draw_histogram(
             [sample for turn in result.samples_ms for sample in turn],
@@ -157,16 +146,9 @@ def _build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSc
             f"{format_device_label(device.device)}, {name}: p50 {format_milliseconds(latency.p50)}, "
             f"p99 {format_milliseconds(latency.p99)} ms",
         ),
-        p50=format_milliseconds(latency.p50),
         interval=""
         if typical.low is None or typical.high is None
         else f"{format_milliseconds(typical.low)}–{format_milliseconds(typical.high)}",
-        p90=format_milliseconds(latency.p90),
-        p99=format_milliseconds(latency.p99),
-        load=format_number(result.load_ms, 0),
-        first=format_milliseconds(result.first_ms),
-        memory=format_megabytes(result.running_memory_bytes or result.peak_memory_bytes),
-        ratio=f"{format_number(result.ratio.value, 2)}×" if result.ratio else NO_VALUE,
     )
 
 

@@ -12,7 +12,6 @@ from shvit_mobile.report.charts.lines import ChartLine, draw_line_chart
 from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_label
 from shvit_mobile.report.formatting import format_decibels, pluralize
-from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_layers
 
 # Higher values are drawn at the upper end of the chart: differences there do not matter.
@@ -21,46 +20,29 @@ _STEM = "patch_embed"
 
 
 @dataclass(frozen=True)
-class _NetworkPart:
-    """Consecutive layers of one part of the network, and their share of the axis."""
-
-    name: str
-    share: str
-
-
-@dataclass(frozen=True)
-class _LayerRow:
-    """A layer in the table."""
-
-    layer: str
-    kind: str
-    free: str
-    forced: str
-    remark: str
-
-
-@dataclass(frozen=True)
 class _ArtifactLayers:
-    """The layers of one artifact."""
+    """The layers of one artifact.
+
+    Attributes:
+        parts: The parts of the network, and the share of the axis that their layers have.
+        rows: The layers, each with a remark.
+    """
 
     label: str
     file: str
     chart: Markup
-    parts: tuple[_NetworkPart, ...]
+    parts: tuple[tuple[str, str], ...]
     sentence: str
-    rows: tuple[_LayerRow, ...]
+    rows: tuple[tuple[LayerDrift, str], ...]
 
 
-def build_layers_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found = [one for drift in report.drift for one in drift.layers if one.rows]
     if not found:
         return None
-    figures = [_clamp_db(row.free_db) for one in found for row in one.rows]
-    figures += [_clamp_db(row.forced_db) for one in found for row in one.rows]
+    figures = [_clamp_db(value) for one in found for row in one.rows for value in (row.free_db, row.forced_db)]
     scale = AxisScale(min(0.0, *figures), max(figures) * 1.08)
-    return PageSection(
-        "layers", "Drift of each layer", "Layers", {"reports": [_build_artifact_layers(one, scale) for one in found]}
-    )
+    return {"reports": [_build_artifact_layers(one, scale) for one in found]}
 
 
 def _clamp_db(value: float) -> float:
@@ -74,10 +56,7 @@ def _build_artifact_layers(report: LayerReport, scale: AxisScale) -> _ArtifactLa
         label=name,
         file=report.artifact,
         chart=draw_line_chart(
-            (
-                _build_layer_line(report, "forced"),
-                _build_layer_line(report, "free"),
-            ),
+            (_build_layer_line(report, "forced"), _build_layer_line(report, "free")),
             AxisScale(-0.5, len(report.rows) - 0.5),
             scale,
             label=f"SQNR of each of {pluralize(len(report.rows), 'layer')} of {name}. {describe_layers(report)}",
@@ -86,7 +65,7 @@ def _build_artifact_layers(report: LayerReport, scale: AxisScale) -> _ArtifactLa
         ),
         parts=_group_into_parts(report.rows),
         sentence=describe_layers(report),
-        rows=tuple(_build_layer_row(report, one) for one in report.rows),
+        rows=tuple((one, _find_remark(report, one)) for one in report.rows),
     )
 
 
@@ -104,10 +83,10 @@ def _build_layer_line(report: LayerReport, style: str) -> ChartLine:
     )
 
 
-def _group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[_NetworkPart, ...]:
+def _group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[tuple[str, str], ...]:
     """Group layers by stem, stage and head."""
     names = [_get_part_name(row.layer) for row in rows]
-    return tuple(_NetworkPart(name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
+    return tuple((name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
 
 
 def _get_part_name(layer: str) -> str:
@@ -115,7 +94,6 @@ def _get_part_name(layer: str) -> str:
     return "stem" if first == _STEM else f"stage {rest[0]}" if first == "stages" and rest else first
 
 
-def _build_layer_row(report: LayerReport, one: LayerDrift) -> _LayerRow:
+def _find_remark(report: LayerReport, one: LayerDrift) -> str:
     below = min(one.free_db, one.forced_db) < report.threshold_db
-    remark = "first divergence" if one.layer == report.first else "below" if below else ""
-    return _LayerRow(one.layer, one.kind, format_decibels(one.free_db), format_decibels(one.forced_db), remark)
+    return "first divergence" if one.layer == report.first else "below" if below else ""

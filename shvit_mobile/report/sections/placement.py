@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.charts.cells import draw_stacked_bar
 from shvit_mobile.report.display_names import describe_configuration, format_device_label, format_result_label
 from shvit_mobile.report.formatting import find_rank, format_thousands, join_words, pluralize
-from shvit_mobile.report.sections.section import PageSection
 
 _PROCESSORS = {"cpu": "CPU", "gpu": "GPU", "neural-engine": "Neural Engine"}
 _PROCESSOR_COLORS = {"cpu": "c4", "gpu": "c2", "neural-engine": "c1"}
@@ -36,7 +35,7 @@ class _ArtifactPlacement:
     plans: tuple[_PlacementPlan, ...]
 
 
-def build_placement_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found: dict[tuple[str, bool], dict[tuple[str, OperatorCounts], list[str]]] = {}
     for device in report.devices:
         for result in device.results:
@@ -44,13 +43,14 @@ def build_placement_section(report: ModelReport) -> PageSection | None:
                 plans = found.setdefault((format_result_label(report, result), device.fixture), {})
                 plan = describe_configuration(device, result), _order_counts(result.placement)
                 plans.setdefault(plan, []).append(format_device_label(device.device))
-    data = {
+    if not found:
+        return None
+    return {
         "artifacts": [
             _ArtifactPlacement(label, fixture, _build_plans(plans)) for (label, fixture), plans in found.items()
         ],
-        "legend": [(_PROCESSOR_COLORS[name], _PROCESSORS[name]) for name in _PROCESSORS],
+        "legend": [(_PROCESSOR_COLORS[name], label) for name, label in _PROCESSORS.items()],
     }
-    return PageSection("placement", "Operators by processor", "Placement", data) if found else None
 
 
 def _order_counts(placement: Mapping[str, int]) -> OperatorCounts:
@@ -63,23 +63,23 @@ def _build_plans(plans: Mapping[tuple[str, OperatorCounts], list[str]]) -> tuple
         _PlacementPlan(
             setting,
             join_words(list(dict.fromkeys(devices))),
-            _draw_placement_bar(dict(counts)),
-            _format_counts(dict(counts)),
+            _draw_placement_bar(counts),
+            _format_counts(counts),
         )
         for (setting, counts), devices in plans.items()
     )
 
 
-def _draw_placement_bar(counts: dict[str, int]) -> Markup:
+def _draw_placement_bar(counts: OperatorCounts) -> Markup:
     parts = {
         f"{_format_processor(name)}: {pluralize(count, 'operator')}": (float(count), _PROCESSOR_COLORS.get(name, "c5"))
-        for name, count in counts.items()
+        for name, count in counts
     }
-    return draw_stacked_bar(parts, sum(counts.values()), _format_counts(counts))
+    return draw_stacked_bar(parts, sum(count for _, count in counts), _format_counts(counts))
 
 
-def _format_counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{_format_processor(name)} {format_thousands(count)}" for name, count in counts.items())
+def _format_counts(counts: OperatorCounts) -> str:
+    return ", ".join(f"{_format_processor(name)} {format_thousands(count)}" for name, count in counts)
 
 
 def _format_processor(processor: str) -> str:

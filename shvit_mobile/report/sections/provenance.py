@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shvit_mobile.contracts.artifact import get_recipe_path
+from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.report import DocumentKind, ModelReport, ReportArtifact
 from shvit_mobile.report.display_names import format_artifact_label
 from shvit_mobile.report.formatting import format_timestamp, join_words, pluralize
-from shvit_mobile.report.sections.section import PageSection
 
 _KIND_NAMES: dict[DocumentKind, str] = {
     "manifest": "manifest",
@@ -42,13 +43,12 @@ class _ReportInput:
     sha256: str
 
 
-def build_provenance_section(report: ModelReport) -> PageSection:
+def build_variables(report: ModelReport) -> dict[str, object]:
     known = [(one, manifest) for one in report.artifacts if (manifest := report.get_manifest(one))]
-    data = {
+    return {
         "origins": [_build_artifact_origin(one, manifest) for one, manifest in known],
         "inputs": _build_report_inputs(report),
     }
-    return PageSection("provenance", "Provenance", "Provenance", data)
 
 
 def _build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> _ArtifactOrigin:
@@ -113,17 +113,12 @@ def _format_export_command(manifest: Manifest) -> str:
 def _build_report_inputs(report: ModelReport) -> list[_ReportInput]:
     """List the input files, and what made them."""
     found = []
-    places: dict[DocumentKind, int] = {}
-    for source in report.sources:
-        number = places.get(source.kind, 0)
-        places[source.kind] = number + 1
-        created, app, fixture = "", "", False
-        if source.kind == "manifest" and (made_by := report.manifests[number].versions.get("shvit-mobile")):
+    documents = (*report.manifests, *report.drift, *report.devices, *report.sensitivity)
+    for source, document in zip(report.sources, documents, strict=True):
+        created, app, fixture = "", "", isinstance(document, DeviceReport) and document.fixture
+        if isinstance(document, Manifest) and (made_by := document.versions.get("shvit-mobile")):
             app = f"shvit-mobile {made_by} export"
-        elif source.kind == "drift_report":
-            created, app = format_timestamp(report.drift[number].created), report.drift[number].app
-        elif source.kind == "device_report":
-            device = report.devices[number]
-            created, app, fixture = format_timestamp(device.created), device.app, device.fixture
+        elif isinstance(document, DriftReport | DeviceReport):
+            created, app = format_timestamp(document.created), document.app
         found.append(_ReportInput(source.file, _KIND_NAMES[source.kind], fixture, created, app, source.sha256))
     return found

@@ -7,14 +7,11 @@ from markupsafe import Markup
 
 from shvit_mobile.contracts.drift_report import RangeReport, ValueRange
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.report.charts.bars import draw_range_bar
+from shvit_mobile.report.charts.cells import draw_range_bar
 from shvit_mobile.report.display_names import format_artifact_label
-from shvit_mobile.report.formatting import format_number, format_percent, format_significant
-from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import describe_ranges
 
 _FP16_MAX = 65504.0
-_FP16_SMALLEST_NORMAL = 2.0**-14
 # The ends of the axis, in powers of two: from fp16's smallest normal number to beyond its largest.
 _AXIS_LIMITS = (-14.0, 20.0)
 _SHOWN_VALUES = 6
@@ -22,14 +19,10 @@ _SHOWN_VALUES = 6
 
 @dataclass(frozen=True)
 class _RangeRow:
-    """A value of the program."""
+    """A value of the program; `past` if fp16 cannot represent it."""
 
-    layer: str
-    value: str
+    value: ValueRange
     graphic: Markup
-    largest: str
-    headroom: str
-    subnormal: str
     outcome: str
     past: bool
 
@@ -39,27 +32,23 @@ class _ArtifactRanges:
     """The values of an artifact that are nearest to the limit, and the number of the others."""
 
     label: str
-    file: str
+    report: RangeReport
     sentence: str
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
     rows: tuple[_RangeRow, ...]
     more: int
 
 
-def build_ranges_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found = [_build_artifact_ranges(report, one) for drift in report.drift for one in drift.ranges]
-    return PageSection("ranges", "Range of values in fp16", "fp16 range", {"reports": found}) if found else None
+    return {"reports": found} if found else None
 
 
 def _build_artifact_ranges(report: ModelReport, one: RangeReport) -> _ArtifactRanges:
     known = next((artifact for artifact in report.artifacts if artifact.name == one.artifact), None)
     return _ArtifactRanges(
         label=format_artifact_label(known) if known else one.artifact,
-        file=one.artifact,
+        report=one,
         sentence=describe_ranges(one),
-        flags=one.flags,
-        notes=one.notes,
         rows=tuple(_build_range_row(value) for value in one.values[:_SHOWN_VALUES]),
         more=max(len(one.values) - _SHOWN_VALUES, 0),
     )
@@ -69,16 +58,8 @@ def _build_range_row(value: ValueRange) -> _RangeRow:
     fault = "not finite" if value.not_finite else "silent" if value.silent else ""
     past = bool(fault) or value.headroom_bits < 0
     low, high = _clamp_log2(value.smallest_peak), _clamp_log2(value.largest)
-    return _RangeRow(
-        layer=value.layer,
-        value=f"{value.part} in {value.operator}" if value.part else value.operator,
-        graphic=draw_range_bar(low, high, log2(_FP16_MAX), _AXIS_LIMITS, past=past),
-        largest=format_significant(value.largest, 3),
-        headroom=format_number(value.headroom_bits, 1),
-        subnormal=format_percent(min(value.subnormal, 1.0)),
-        outcome=fault or ("overflows" if past else "fits"),
-        past=past,
-    )
+    graphic = draw_range_bar(low, high, log2(_FP16_MAX), _AXIS_LIMITS, past=past)
+    return _RangeRow(value, graphic, fault or ("overflows" if past else "fits"), past)
 
 
 def _clamp_log2(value: float) -> float:

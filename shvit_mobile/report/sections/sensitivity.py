@@ -1,6 +1,6 @@
 """The section on sensitivity: the layers and blocks that cause the noise of int8, the worst first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -13,17 +13,15 @@ from shvit_mobile.contracts.sensitivity import (
     get_row_name,
     rank_by_noise,
 )
-from shvit_mobile.report.charts.bars import draw_stacked_bar
+from shvit_mobile.report.charts.cells import draw_stacked_bar
 from shvit_mobile.report.formatting import (
     abbreviate_sha256,
     format_decibels,
-    format_number,
     format_percent,
     format_significant,
     join_words,
     pluralize,
 )
-from shvit_mobile.report.sections.section import PageSection
 from shvit_mobile.report.sentences import NAMED_LAYERS
 
 # Layers that are shown at first; a model has sixty or more.
@@ -32,16 +30,14 @@ _SHOWN_LAYERS = 12
 
 @dataclass(frozen=True)
 class _SensitivityRow:
-    """A layer or a block."""
+    """A layer or a block: its share of the noise, what it gains in float, and its share of the multiply-adds."""
 
     name: str
+    row: LayerSensitivity | BlockSensitivity
     graphic: Markup
-    share: str
-    alone: str
-    kl: str
-    without: str
-    gain: str
-    macs: str
+    noise: float
+    gain: float
+    macs: float
 
 
 @dataclass(frozen=True)
@@ -55,35 +51,27 @@ class _RecipeSensitivity:
     rest: tuple[_SensitivityRow, ...]
 
 
-def build_sensitivity_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     found = [_build_recipe_sensitivity(one) for one in report.sensitivity if one.layers]
-    return PageSection("sensitivity", "Sensitivity to int8", "Sensitivity", {"recipes": found}) if found else None
+    return {"recipes": found} if found else None
 
 
 def _build_recipe_sensitivity(one: SensitivityReport) -> _RecipeSensitivity:
     macs = {row.layer: row.macs for row in one.layers}
+    in_blocks = {block.block: sum(macs.get(name, 0) for name in block.layers) for block in one.blocks}
     total = sum(macs.values())
-    layers = _build_sensitivity_rows(
-        one, one.layers, {name: _compute_share(count, total) for name, count in macs.items()}
-    )
-    in_blocks = {
-        block.block: _compute_share(sum(macs.get(name, 0) for name in block.layers), total) for block in one.blocks
-    }
+    layers = _build_sensitivity_rows(one, one.layers, macs, total)
     return _RecipeSensitivity(
         recipe=abbreviate_sha256(one.recipe_sha256),
         sentence=_describe_sensitivity(one),
-        blocks=_build_sensitivity_rows(one, one.blocks, in_blocks),
+        blocks=_build_sensitivity_rows(one, one.blocks, in_blocks, total),
         layers=layers[:_SHOWN_LAYERS],
         rest=layers[_SHOWN_LAYERS:],
     )
 
 
-def _compute_share(part: int, total: int) -> float:
-    return part / total if total else 0.0
-
-
 def _build_sensitivity_rows(
-    one: SensitivityReport, found: Sequence[LayerSensitivity | BlockSensitivity], macs: dict[str, float]
+    one: SensitivityReport, found: Sequence[LayerSensitivity | BlockSensitivity], macs: Mapping[str, int], total: int
 ) -> tuple[_SensitivityRow, ...]:
     """Build rows whose bars share one axis, which ends at the worst."""
     ranked = rank_by_noise(found)
@@ -91,13 +79,11 @@ def _build_sensitivity_rows(
     return tuple(
         _SensitivityRow(
             name=get_row_name(row),
+            row=row,
             graphic=_draw_noise_bar(row, noise, most),
-            share=format_percent(noise),
-            alone=format_decibels(row.quantized_db),
-            kl=format_significant(row.quantized_kl),
-            without=format_decibels(row.float_db),
-            gain=format_number(row.float_db - one.int8_db, 2),
-            macs=format_percent(macs[get_row_name(row)]),
+            noise=noise,
+            gain=row.float_db - one.int8_db,
+            macs=macs[get_row_name(row)] / total if total else 0.0,
         )
         for row, noise in ranked
     )

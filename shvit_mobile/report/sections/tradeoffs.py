@@ -12,39 +12,27 @@ from shvit_mobile.contracts.report import ModelReport, ReportArtifact
 from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter
 from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_artifact_label, format_device_label
-from shvit_mobile.report.dominance import find_dominators, find_pareto_front
 from shvit_mobile.report.formatting import (
+    TARGET_ORDER,
     format_megabytes,
     format_milliseconds,
     format_number,
-    format_percent,
     format_points,
     join_words,
     pluralize,
 )
-from shvit_mobile.report.pareto_fronts import find_fastest_latencies
-from shvit_mobile.report.sections.section import PageSection
+from shvit_mobile.report.pareto_fronts import find_dominators, find_fastest_latencies, find_pareto_front
 
 
 @dataclass(frozen=True)
 class _ComparedArtifact:
-    """An artifact and the row of its drift."""
-
-    letter: str
-    artifact: ReportArtifact
-    row: DriftRow
-
-
-@dataclass(frozen=True)
-class _LegendEntry:
-    """An artifact in the legend of the charts."""
+    """An artifact, the row of its drift, and how the charts show it."""
 
     letter: str
     label: str
     style: str
-    size: str
-    changed: str
-    drop: str
+    artifact: ReportArtifact
+    row: DriftRow
 
 
 @dataclass(frozen=True)
@@ -98,14 +86,22 @@ _CHANGED_AXIS = _DriftAxis(
 )
 
 
-def build_tradeoffs_section(report: ModelReport) -> PageSection | None:
+def build_variables(report: ModelReport) -> dict[str, object] | None:
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
-    known = [_ComparedArtifact(_format_letter(number), one, row) for number, (one, row) in enumerate(rows)]
+    known = [
+        _ComparedArtifact(
+            _format_letter(number),
+            format_artifact_label(one),
+            f"target-{one.target if one.target in TARGET_ORDER else 'other'}",
+            one,
+            row,
+        )
+        for number, (one, row) in enumerate(rows)
+    ]
     charts = [_build_size_chart(known), *(_build_latency_chart(known, device) for device in report.devices)]
     drawn = [chart for chart in charts if chart]
     measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
-    data = {"charts": measured, "fixtures": fixtures, "entries": [_build_legend_entry(one) for one in known]}
-    return PageSection("tradeoffs", "Accuracy, size and latency", "Trade-offs", data) if drawn else None
+    return {"charts": measured, "fixtures": fixtures, "entries": known} if drawn else None
 
 
 def _format_letter(number: int) -> str:
@@ -142,7 +138,7 @@ def _build_chart(
     x = AxisScale(0, max(one.x for one in marks) * 1.08)
     top, bottom = max(1.0, *(one.high for one in marks)), min(0.0, *(one.low for one in marks))
     front = find_pareto_front([(mark.x, mark.y) for mark in marks])
-    labels = [format_artifact_label(shown[place].artifact) for place in front]
+    labels = [shown[place].label for place in front]
     better = "smaller" if unit == "MB" else "faster"
     sentence = (
         f"On the Pareto front, where no artifact is both {figure.nearer} and {better}: {join_words(labels)}."
@@ -182,21 +178,6 @@ def _build_point(one: _ComparedArtifact, cost: float, unit: str, figure: _DriftA
         y=value,
         low=low,
         high=high,
-        style=_choose_style(one.artifact),
-        words=f"{format_artifact_label(one.artifact)}: {spent} {unit}, {figure.words(value)}",
-    )
-
-
-def _choose_style(one: ReportArtifact) -> str:
-    return f"target-{one.target}" if one.target in ("coreml", "executorch", "onnx") else "target-other"
-
-
-def _build_legend_entry(one: _ComparedArtifact) -> _LegendEntry:
-    return _LegendEntry(
-        one.letter,
-        format_artifact_label(one.artifact),
-        _choose_style(one.artifact),
-        format_megabytes(one.artifact.size_bytes),
-        format_percent(1 - one.row.agreement.value),
-        format_points(one.row.top1_drop),
+        style=one.style,
+        words=f"{one.label}: {spent} {unit}, {figure.words(value)}",
     )

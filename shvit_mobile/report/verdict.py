@@ -15,8 +15,6 @@ from shvit_mobile.report.formatting import (
     pluralize,
 )
 
-_NOT_COMPARED = "Not compared with the float model."
-
 
 def build_verdict(
     drift: DriftRow | None, gates: Iterable[DriftReport], results: Iterable[tuple[DeviceReport, DeviceResult]]
@@ -29,7 +27,7 @@ def build_verdict(
         results: Its results on devices; fixtures do not count.
     """
     if drift is None:
-        return ArtifactVerdict(status="unproven", sentence=_NOT_COMPARED)
+        return ArtifactVerdict(status="unproven", sentence="Not compared with the float model.")
     reports = list(gates)
     faults = [fault for report in reports for fault in _find_faults(drift.artifact, report)]
     faults += [

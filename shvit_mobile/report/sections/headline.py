@@ -65,9 +65,8 @@ def build_variables(report: ModelReport) -> dict[str, object]:
 
 def format_lead(report: ModelReport) -> str:
     """Summarize the report in two or three sentences."""
-    return " ".join(
-        filter(None, (_describe_artifacts(report), _describe_comparison(report), _describe_devices(report)))
-    )
+    sentences = (_describe_artifacts(report), _describe_comparison(report), _describe_devices(report))
+    return " ".join(filter(None, sentences))
 
 
 def _describe_artifacts(report: ModelReport) -> str:

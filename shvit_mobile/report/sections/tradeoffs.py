@@ -6,7 +6,6 @@ from string import ascii_uppercase
 
 from markupsafe import Markup
 
-from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import ModelReport, ReportArtifact
 from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter
@@ -98,7 +97,11 @@ def build_variables(report: ModelReport) -> dict[str, object] | None:
         )
         for number, (one, row) in enumerate(rows)
     ]
-    charts = [_build_size_chart(known), *(_build_latency_chart(known, device) for device in report.devices)]
+    sizes = {one.sha256: one.size_bytes / 1e6 for one in report.artifacts if one.size_bytes}
+    charts = [_build_chart(known, sizes, "size", "MB", fixture=False)]
+    for device in report.devices:
+        against = f"latency on {format_device_label(device.device)}"
+        charts.append(_build_chart(known, find_fastest_latencies(device), against, "ms", fixture=device.fixture))
     drawn = [chart for chart in charts if chart]
     measured, fixtures = ([one for one in drawn if one.fixture is made_up] for made_up in (False, True))
     return {"charts": measured, "fixtures": fixtures, "entries": known} if drawn else None
@@ -108,22 +111,6 @@ def _format_letter(number: int) -> str:
     """Return A to Z, then A2."""
     turn, place = divmod(number, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")
-
-
-def _build_size_chart(known: Sequence[_ComparedArtifact]) -> _TradeoffChart | None:
-    sizes = {one.artifact.sha256: one.artifact.size_bytes / 1e6 for one in known if one.artifact.size_bytes}
-    return _build_chart(known, sizes, "size", "MB", fixture=False)
-
-
-def _build_latency_chart(known: Sequence[_ComparedArtifact], device: DeviceReport) -> _TradeoffChart | None:
-    """Build the chart of the median of the fastest setting on one device."""
-    return _build_chart(
-        known,
-        find_fastest_latencies(device),
-        f"latency on {format_device_label(device.device)}",
-        "ms",
-        fixture=device.fixture,
-    )
 
 
 def _build_chart(

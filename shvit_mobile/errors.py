@@ -136,6 +136,10 @@ class OutputExists(ShvitError):
     """Something is already where an output should go."""
 
 
+class UnwritableOutput(ShvitError):
+    """A place where an output cannot be written: a full disk, a folder without permission, a path through a file."""
+
+
 class ToolMissing(ShvitError):
     """A library or program that this job needs and this machine lacks."""
 

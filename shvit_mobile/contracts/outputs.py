@@ -1,53 +1,101 @@
-"""Atomic outputs: files and folders are written to a temporary place, then renamed."""
+"""Atomic outputs: files and folders are written to a temporary place, then published together under a lock.
 
+The last path of a set is the one without which the others count for nothing: an artifact's manifest. It is the first
+that leaves and the last that comes, so whatever ends the process, a set with a manifest is a whole set.
+"""
+
+import errno
+import os
+import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 
-from shvit_mobile.errors import OutputExists
+from shvit_mobile.errors import OutputExists, UnwritableOutput
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# Windows has no SIGHUP.
+END_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_PREFIX = ".shvit-"
+_STAGING_NAME = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")  # as tempfile forms names
+_ATTEMPTS = 100
 _NO_FOLDERS: Mapping[Path, str] = MappingProxyType({})
+# What the system says about the disk, where the file's name is not in the error.
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextmanager
 def write_atomically(
-    *paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, overwrite: bool = False
+    *paths: Path,
+    folders: Mapping[Path, str] = _NO_FOLDERS,
+    obsolete: Sequence[Path] = (),
+    overwrite: bool = False,
 ) -> Iterator[tuple[Path, ...]]:
     """Yield temporary paths that move to `paths` when the block succeeds and are deleted when it fails.
 
-    All of `paths` are in one folder, which is created.
+    All of `paths` are in one folder, which is created. The last of them, without which the others count for nothing, is
+    published last.
 
     Args:
         paths: Files and folders (packages) to write.
         folders: Those of `paths` that are folders, each with the name of a file that every folder of its kind
             contains.
+        obsolete: Files of an older set, beside `paths`, that the new set does not have; they are removed.
         overwrite: Replace existing outputs. A file replaces only files, a folder only folders of its kind.
 
     Raises:
-        OutputExists: If one of `paths` exists and must not be replaced.
+        OutputExists: If one of `paths` exists and must not be replaced, or appears before the block ends.
+        UnwritableOutput: If the folder cannot be created or written, or the disk is full.
     """
-    check_overwrite(*paths, folders=folders, overwrite=overwrite)
+    _check_existing(paths, folders, overwrite=overwrite)
     folder = paths[0].parent
     missing = list_missing_folders(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary_folder = Path(tempfile.mkdtemp(prefix=".shvit-", dir=folder))
+    with name_unwritable(paths[-1]):
+        staging, lock = _create_staging(folder)
     try:
-        parts = tuple(temporary_folder / path.name for path in paths)
-        yield parts
-        for part, path in zip(parts, paths, strict=True):
-            _move_into_place(part, path, temporary_folder)
+        parts = tuple(staging / path.name for path in paths)
+        with name_unwritable(paths[0], within=staging):
+            yield parts
+        with name_unwritable(paths[-1]), defer_signals(), _lock_folder(folder):
+            _check_existing(paths, folders, overwrite=overwrite)
+            _publish(parts, paths, obsolete, staging / f"{_PREFIX}old")
     finally:
-        shutil.rmtree(temporary_folder, ignore_errors=True)
-        if not any(path.exists() for path in paths):
-            remove_folders_if_empty(missing)
+        with defer_signals():
+            shutil.rmtree(staging, ignore_errors=True)
+            _unlock(lock)
+            if not any(path.exists() for path in paths):
+                remove_folders_if_empty(missing)
 
 
 def check_overwrite(*paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, overwrite: bool) -> None:
-    """Raise `OutputExists` if `write_atomically` would; call it before expensive work."""
-    existing = [path for path in paths if path.exists()]
+    """Raise `OutputExists` or `UnwritableOutput` if `write_atomically` would; call it before expensive work.
+
+    A folder is created where the outputs go, or in the nearest folder that exists, and removed again: only then is it
+    certain what the system grants.
+    """
+    _check_existing(paths, folders, overwrite=overwrite)
+    for folder in dict.fromkeys(path.parent for path in paths):
+        nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+        with name_unwritable(folder):
+            os.rmdir(tempfile.mkdtemp(prefix=_PREFIX, dir=nearest))
+
+
+def _check_existing(paths: Sequence[Path], folders: Mapping[Path, str], *, overwrite: bool) -> None:
+    existing = []
+    for path in paths:
+        with name_unwritable(path), suppress(FileNotFoundError):
+            path.lstat()
+            existing.append(path)
     for path in existing:
         _check_replaceable(path, folders.get(path))
     if existing and not overwrite:
@@ -57,6 +105,161 @@ def check_overwrite(*paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, ove
             hint="Set `overwrite=True`, or choose another `out`.",
             parameter="overwrite",
         )
+
+
+@contextmanager
+def name_unwritable(path: Path, *, within: Path | None = None) -> Iterator[None]:
+    """Raise an `OSError` of the block as `UnwritableOutput` that names `path`.
+
+    Args:
+        path: What was to be written.
+        within: Convert only errors about files in this folder, and about the disk (default: all).
+    """
+    try:
+        yield
+    except OSError as reason:
+        named = reason.filename2 or reason.filename
+        inside = isinstance(named, str) and within is not None and Path(named).is_relative_to(within)
+        if within is not None and not inside and (named is not None or reason.errno not in _DISK_ERRNOS):
+            raise
+        raise UnwritableOutput(
+            f"{path} cannot be written: {reason.strerror or reason}.",
+            hint="Choose another `out`.",
+            parameter="out",
+        ) from reason
+
+
+@contextmanager
+def defer_signals() -> Iterator[None]:
+    """Let the signals that end a program wait until the block ends, where Python handles them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python's handlers run in the main thread only
+        return
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    handlers = {number: signal.getsignal(number) for number in END_SIGNALS}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in handlers:
+            signal.signal(number, remember)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in received[:1]:
+            signal.raise_signal(number)
+
+
+def list_missing_folders(folder: Path) -> list[Path]:
+    """Return `folder` and its parents that do not exist, innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_folders_if_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _publish(parts: Sequence[Path], paths: Sequence[Path], obsolete: Sequence[Path], old: Path) -> None:
+    """Move `parts` to `paths`; what is there, and what is obsolete, first moves to the new folder `old`.
+
+    After an error everything is where it was.
+    """
+    if len(parts) == 1 and not parts[0].is_dir():
+        parts[0].replace(paths[0])
+        return
+    if len(parts) > 1:
+        for part in parts:
+            _sync(part)
+    moves = [(path, old / path.name) for path in (*reversed(paths), *obsolete) if os.path.lexists(path)]
+    moves += zip(parts, paths, strict=True)
+    done: list[tuple[Path, Path]] = []
+    old.mkdir()
+    try:
+        for source, final in moves:
+            source.rename(final)
+            done.append((source, final))
+    except BaseException:
+        for source, final in reversed(done):
+            final.rename(source)
+        raise
+    if len(parts) > 1:
+        _sync(paths[-1].parent, members=False)
+
+
+def _create_staging(folder: Path) -> tuple[Path, int | None]:
+    """Create `folder` and a temporary folder in it; return that and its lock, which the process holds until it dies.
+
+    Temporary folders that nobody holds are removed: a killed process left them.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _lock_folder(folder):
+                _remove_stale(folder)
+                staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+                return staging, _lock(staging, wait=False)
+        except FileNotFoundError:  # another process, which failed, removed the folder that it had created
+            if attempt == _ATTEMPTS - 1 or folder.exists():
+                raise
+    raise AssertionError
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary folders of processes that are dead."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        found = [Path(entry) for entry in entries if _STAGING_NAME.fullmatch(entry.name)]
+        for path in found:
+            if not path.is_symlink() and (lock := _lock(path, wait=False)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                _unlock(lock)
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: publishing takes milliseconds, and only one process at a time does it."""
+    lock = _lock(folder, wait=True)
+    try:
+        yield
+    finally:
+        _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """Return the lock of a folder; None if another process holds it, or if the system has none for it."""
+    if fcntl is None:
+        return None
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        _unlock(descriptor)
+        return None
+    return descriptor
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _sync(path: Path, *, members: bool = True) -> None:
+    """Have the system write a file, or a folder with its members, to the disk, where it can."""
+    if members and path.is_dir():
+        for member in path.iterdir():
+            _sync(member)
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _check_replaceable(existing: Path, marker_name: str | None) -> None:
@@ -88,26 +291,3 @@ def _check_replaceable(existing: Path, marker_name: str | None) -> None:
             why="shvit-mobile replaces only folders of the kind that it writes.",
             hint="Move it away, or choose another path.",
         )
-
-
-def list_missing_folders(folder: Path) -> list[Path]:
-    """Return `folder` and its parents that do not exist, innermost first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
-
-
-def remove_folders_if_empty(folders: list[Path]) -> None:
-    """Remove folders, innermost first, up to the first that is not empty."""
-    with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
-
-
-def _move_into_place(temporary: Path, final: Path, temporary_folder: Path) -> None:
-    """Move `temporary` to `final`.
-
-    A folder cannot be replaced in one step, so the old one first moves to `temporary_folder`. The system refuses to
-    move a file over a folder, should one appear after `check_overwrite`.
-    """
-    if temporary.is_dir() and final.is_dir():
-        final.rename(temporary_folder / f"{final.name}.old")
-    temporary.replace(final)

@@ -2,16 +2,7 @@
 
 from collections.abc import Sequence
 
-from shvit_mobile.contracts.drift_report import (
-    CheckpointInfo,
-    CrossRuntimeDivergence,
-    DriftReport,
-    EvaluationImages,
-    GateVerdict,
-    LayerReport,
-    PredictionChanges,
-    RangeReport,
-)
+from shvit_mobile.contracts import drift_report
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
@@ -27,12 +18,12 @@ def build_drift_report(
     images: ImageSet,
     rows: Sequence[DriftRow],
     *,
-    changed: Sequence[PredictionChanges] = (),
-    apart: Sequence[CrossRuntimeDivergence] = (),
-    layers: Sequence[LayerReport] = (),
-    ranges: Sequence[RangeReport] = (),
-    gate: GateVerdict | None = None,
-) -> DriftReport:
+    changed: Sequence[drift_report.PredictionChanges] = (),
+    apart: Sequence[drift_report.CrossRuntimeDivergence] = (),
+    layers: Sequence[drift_report.LayerReport] = (),
+    ranges: Sequence[drift_report.RangeReport] = (),
+    gate: drift_report.GateVerdict | None = None,
+) -> drift_report.DriftReport:
     """Build the report of a run.
 
     Args:
@@ -45,11 +36,11 @@ def build_drift_report(
     Raises:
         BadImages: If an image can no longer be read.
     """
-    return DriftReport(
+    return drift_report.DriftReport(
         created=get_timestamp(),
         app=format_measured_by(command),
         versions=get_package_versions(*_PACKAGES),
-        checkpoint=CheckpointInfo(
+        checkpoint=drift_report.CheckpointInfo(
             variant=trained.variant,
             classes=trained.model.config.classes,
             source=trained.source,
@@ -65,9 +56,9 @@ def build_drift_report(
     )
 
 
-def describe_images(images: ImageSet, count: int) -> EvaluationImages:
+def describe_images(images: ImageSet, count: int) -> drift_report.EvaluationImages:
     """Describe the images of a measurement, of which `count` could be read."""
-    return EvaluationImages(
+    return drift_report.EvaluationImages(
         source=replace_invalid_utf8(images.root.absolute().name),
         count=count,
         labelled=images.labels is not None,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from shvit_mobile import metrics
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -19,17 +20,6 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.class_names import format_list
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.metrics import (
-    Labels,
-    Logits,
-    check_labels,
-    check_logits,
-    compare_top1_classes,
-    compute_max_abs_error,
-    compute_mean_kl,
-    find_topk_hits,
-    sqnr,
-)
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
@@ -127,16 +117,13 @@ def compare_with_logits(
     if reference is not None:
         check_reference(reference, trained, preprocessing)
     runner = runner or open_runner(artifact)
-    run = _wrap_runner(runner, artifact)
+    models = [_wrap_runner(runner, artifact)]
     if reference is None:
-        answers = collect_logits(
-            [run, _wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress
-        )
-        float_logits = answers.logits[1]
-    else:
-        answers = collect_logits([run], images, preprocessing, batch, progress)
-        float_logits = reference.logits
+        models.append(_wrap_float_model(trained, preprocessing))
+    answers = collect_logits(models, images, preprocessing, batch, progress)
+    if reference is not None:
         check_same_images(reference, answers)
+    float_logits = answers.logits[1] if reference is None else reference.logits
     figures = build_drift_row(
         float_logits,
         answers.logits[0],
@@ -176,14 +163,14 @@ def compute_float_reference(
     preprocessing = preprocessing or trained.preprocessing
     answers = collect_logits([_wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
     (logits,) = answers.logits
-    check_logits(logits, "The float model's logits", BadCheckpoint)
+    metrics.check_logits(logits, "The float model's logits", BadCheckpoint)
     return FloatReference(logits, answers.files, preprocessing, trained.sha256)
 
 
 def build_drift_row(
-    float_logits: Logits,
-    logits: Logits,
-    labels: Labels | None,
+    float_logits: metrics.Logits,
+    logits: metrics.Logits,
+    labels: metrics.Labels | None,
     *,
     artifact: str,
     target: str,
@@ -208,7 +195,7 @@ def build_drift_row(
         BadCheckpoint: If a logit of the float model is not finite.
         BadImages: If there are no images, or a label is not a class.
     """
-    check_logits(logits, f"The logits of {artifact}", BadArtifact)
+    metrics.check_logits(logits, f"The logits of {artifact}", BadArtifact)
     unlabelled = DriftRow(
         artifact=artifact,
         target=target,
@@ -218,25 +205,27 @@ def build_drift_row(
         artifact_sha256=artifact_sha256,
         images=len(logits),
         skipped=skipped,
-        agreement=estimate_proportion(compare_top1_classes(float_logits, logits)),
-        sqnr_db=sqnr(float_logits, logits),
-        max_abs_error=compute_max_abs_error(float_logits, logits),
-        mean_kl=compute_mean_kl(float_logits, logits),
+        agreement=estimate_proportion(metrics.compare_top1_classes(float_logits, logits)),
+        sqnr_db=metrics.sqnr(float_logits, logits),
+        max_abs_error=metrics.compute_max_abs_error(float_logits, logits),
+        mean_kl=metrics.compute_mean_kl(float_logits, logits),
     )
     return unlabelled if labels is None else _add_accuracy(unlabelled, float_logits, logits, labels)
 
 
-def _add_accuracy(unlabelled: DriftRow, float_logits: Logits, logits: Logits, labels: Labels) -> DriftRow:
+def _add_accuracy(
+    unlabelled: DriftRow, float_logits: metrics.Logits, logits: metrics.Logits, labels: metrics.Labels
+) -> DriftRow:
     """Return the row with the figures that need labels; top-5 only with more than five classes."""
-    float_hits, hits = find_topk_hits(float_logits, labels, 1), find_topk_hits(logits, labels, 1)
+    float_hits, hits = metrics.find_topk_hits(float_logits, labels, 1), metrics.find_topk_hits(logits, labels, 1)
     lost = int(np.count_nonzero(float_hits & ~hits))
     gained = int(np.count_nonzero(hits & ~float_hits))
     has_top5 = logits.shape[1] > 5
     accuracy = {
         "top1": estimate_proportion(hits),
         "float_top1": estimate_proportion(float_hits),
-        "top5": estimate_proportion(find_topk_hits(logits, labels, 5)) if has_top5 else None,
-        "float_top5": estimate_proportion(find_topk_hits(float_logits, labels, 5)) if has_top5 else None,
+        "top5": estimate_proportion(metrics.find_topk_hits(logits, labels, 5)) if has_top5 else None,
+        "float_top5": estimate_proportion(metrics.find_topk_hits(float_logits, labels, 5)) if has_top5 else None,
         "top1_drop": 100 * (lost - gained) / len(logits),
         "top1_drop_interval": compute_drop_interval(lost, gained, len(logits)),
         "mcnemar": compute_mcnemar_test(lost, gained),
@@ -355,7 +344,7 @@ def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -
             why=f"The model's: {format_list(trained.labels)}. The same index would mean different classes.",
             hint="Open the images with the model's labels: open_images(path, labels=trained.labels).",
         )
-    check_labels(np.array(images.labels), len(images), trained.model.config.classes)
+    metrics.check_labels(np.array(images.labels), len(images), trained.model.config.classes)
 
 
 def check_reference(reference: FloatReference, trained: TrainedModel, preprocessing: Preprocessing) -> None:

@@ -1,6 +1,5 @@
 """Computes 95% intervals for proportions and paired differences, McNemar's exact test, and the images they need."""
 
-from collections.abc import Callable
 from math import ceil, exp, lgamma, log, sqrt
 from statistics import NormalDist
 
@@ -139,15 +138,20 @@ def _estimate_images_to_reject(observed: float, limit: float, variance: float) -
 
 
 def _find_upper_difference(lost: int, gained: int, images: int) -> float:
-    """Find the largest difference (lost - gained) / images, in -1 to 1, that Tango's score test does not reject."""
+    """Find by bisection the largest difference, in -1 to 1, that Tango's score test does not reject."""
     observed = (lost - gained) / images
 
     def accepted(difference: float) -> bool:
-        return (images * (observed - difference)) ** 2 <= Z95**2 * compute_score_variance(
-            lost, gained, images, difference
-        )
+        variance = compute_score_variance(lost, gained, images, difference)
+        return (images * (observed - difference)) ** 2 <= Z95**2 * variance
 
-    return _find_largest_accepted(accepted, observed, 1.0)
+    low, high = observed, 1.0
+    if accepted(high):
+        return high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if accepted(middle) else (low, middle)
+    return low
 
 
 def compute_score_variance(lost: int, gained: int, images: int, difference: float) -> float:
@@ -160,16 +164,6 @@ def compute_score_variance(lost: int, gained: int, images: int, difference: floa
     constant = -gained * difference * (1 - difference)
     root = (sqrt(max(0.0, linear**2 - 8 * images * constant)) - linear) / (4 * images)
     return max(0.0, images * (2 * root + difference * (1 - difference)))
-
-
-def _find_largest_accepted(accepted: Callable[[float], bool], low: float, high: float) -> float:
-    """Find by bisection the largest accepted value between `low` and `high`."""
-    if accepted(high):
-        return high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if accepted(middle) else (low, middle)
-    return low
 
 
 def _compute_binomial_tail(most: int, trials: int) -> float:

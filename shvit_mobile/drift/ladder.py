@@ -18,14 +18,7 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.drift.compare import (
-    FloatReference,
-    LogitsFunction,
-    build_drift_row,
-    check_reference,
-    check_same_images,
-    collect_logits,
-)
+from shvit_mobile.drift import compare
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
@@ -71,15 +64,11 @@ def list_simulated_rungs(artifacts: Iterable[Artifact]) -> tuple[SimulatedRung, 
     simulated: list[SimulatedRung] = []
     for artifact in artifacts:
         recipe, preprocessing = artifact.manifest.recipe, artifact.manifest.preprocessing
-        rung = SimulatedRung(f"{_name_simulation(recipe)} {recipe.precision_name}", preprocessing, recipe)
+        how = "fake-quant" if recipe.precision in INT8_ARITHMETIC else "rounded"
+        rung = SimulatedRung(f"{how} {recipe.precision_name}", preprocessing, recipe)
         if recipe.precision in _SIMULATED_PRECISIONS and rung not in simulated:
             simulated.append(replace(rung, overrides=load_artifact_overrides(artifact)))
     return tuple(_number_duplicates([*forms, *simulated]))
-
-
-def _name_simulation(recipe: Recipe) -> str:
-    """Return what PyTorch does with a recipe."""
-    return "fake-quant" if recipe.precision in INT8_ARITHMETIC else "rounded"
 
 
 def _number_duplicates(rungs: Sequence[SimulatedRung]) -> list[SimulatedRung]:
@@ -96,7 +85,7 @@ def compare_simulated_rung(
     rung: SimulatedRung,
     trained: TrainedModel,
     images: ImageSet,
-    reference: FloatReference,
+    reference: compare.FloatReference,
     *,
     batch: int = 32,
     progress: ProgressCallback | None = None,
@@ -116,12 +105,12 @@ def compare_simulated_rung(
         VerificationFailed: If the deploy form is not equal to the float model.
         BadImages, ConflictingParameters: As `compare`.
     """
-    check_reference(reference, trained, rung.preprocessing)
+    compare.check_reference(reference, trained, rung.preprocessing)
     deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
     simulation = build_simulation(deployed, rung.recipe, rung.overrides)
-    answers = collect_logits([simulation], images, rung.preprocessing, batch, progress)
-    check_same_images(reference, answers)
-    return build_drift_row(
+    answers = compare.collect_logits([simulation], images, rung.preprocessing, batch, progress)
+    compare.check_same_images(reference, answers)
+    return compare.build_drift_row(
         reference.logits,
         answers.logits[0],
         answers.labels,
@@ -136,7 +125,7 @@ def compare_simulated_rung(
 
 def build_simulation(
     deployed: DeployForm, recipe: Recipe | None, overrides: ParameterOverrides | None = None
-) -> LogitsFunction:
+) -> compare.LogitsFunction:
     """Return a function from pixels (images, height, width, 3) to logits (images, classes) that simulates a recipe.
 
     int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e_graph`); a recipe that
@@ -151,7 +140,7 @@ def build_simulation(
     return lambda pixels: form.run(pixels).numpy()
 
 
-def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> LogitsFunction:
+def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> compare.LogitsFunction:
     """Return the quantized graph, which takes one image at a time."""
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 

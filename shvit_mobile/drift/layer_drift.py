@@ -68,21 +68,18 @@ def compare_layers(
         LayerDrift(layer=place.point.name, kind=place.point.kind, free_db=own.sqnr_db, forced_db=alone.sqnr_db)
         for place, own, alone in zip(probe.locations, free, forced, strict=True)
     )
-    threshold = (
-        _DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, _QUANTIZED_THRESHOLD_DB)
-        if threshold_db is None
-        else threshold_db
-    )
+    if threshold_db is None:
+        threshold_db = _DIVERGENCE_THRESHOLDS_DB.get(manifest.precision, _QUANTIZED_THRESHOLD_DB)
     return LayerReport(
         artifact=artifact.path.name,
         target=manifest.target,
         precision=manifest.precision_name,
         engine=probe.engine,
         images=count,
-        threshold_db=threshold,
+        threshold_db=threshold_db,
         rows=rows,
-        first=next((row.layer for row in rows if row.free_db < threshold), None),
-        worst=_select_worst_layers(rows, threshold),
+        first=next((row.layer for row in rows if row.free_db < threshold_db), None),
+        worst=_select_worst_layers(rows, threshold_db),
     )
 
 

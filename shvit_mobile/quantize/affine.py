@@ -27,16 +27,6 @@ class AffineParameters:
     scale: float
     zero_point: int
 
-    @property
-    def low(self) -> float:
-        """The smallest real number it represents."""
-        return self.scale * (ACTIVATION_MIN - self.zero_point)
-
-    @property
-    def high(self) -> float:
-        """The largest real number it represents."""
-        return self.scale * (ACTIVATION_MAX - self.zero_point)
-
 
 def choose_affine_parameters(low: float, high: float, activations: ActivationScheme = "affine") -> AffineParameters:
     """Return the parameters that divide [low, high], extended to contain zero, into integers; zero is exact.

@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter
 
 from shvit_mobile.cache import get_cache_folder
 from shvit_mobile.contracts.budget_search import SearchPoint
 from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe
-from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport, get_row_name
+from shvit_mobile.contracts.sensitivity import SensitivityReport, get_row_name
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.images.image_set import ImageSet
@@ -25,6 +28,8 @@ from shvit_mobile.quantize.sensitivity import SensitivityRow
 
 # Increase it when the same settings give other results.
 _CACHE_VERSION = 1
+_SENSITIVITY_ROW: TypeAdapter[SensitivityRow] = TypeAdapter(SensitivityRow)
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -97,19 +102,11 @@ class CalibrationCache:
 
     def load_rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
         """Load the sensitivity rows, by layer and by block; ignore incomplete lines."""
-        file = self.get_rows_path(recipe, images)
-        rows: dict[str, SensitivityRow] = {}
-        for line in file.read_text().splitlines() if file.exists() else ():
-            row_type = BlockSensitivity if '"block":' in line else LayerSensitivity
-            with suppress(ValueError):
-                row = row_type.model_validate_json(line)
-                rows[get_row_name(row)] = row
-        return rows
+        rows = _load_lines(self.get_rows_path(recipe, images), _SENSITIVITY_ROW)
+        return {get_row_name(row): row for row in rows}
 
     def append_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.get_rows_path(recipe, images).open("a") as file:
-            file.write(row.model_dump_json() + "\n")
+        _append_line(self.get_rows_path(recipe, images), row)
 
     def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
         """Load the finished report, or return None if there is none."""
@@ -124,17 +121,23 @@ class CalibrationCache:
 
     def load_points(self, recipe: Recipe, images: ImageSet) -> list[SearchPoint]:
         """Load the recipes that a budget search has tried on these images; ignore incomplete lines."""
-        file = self.get_points_path(recipe, images)
-        points = []
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-            try:
-                points.append(SearchPoint.model_validate_json(line))
-            except ValueError:
-                continue
-        return points
+        return _load_lines(self.get_points_path(recipe, images), TypeAdapter(SearchPoint))
 
     def append_point(self, recipe: Recipe, images: ImageSet, point: SearchPoint) -> None:
         """Save a recipe that a budget search has tried."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.get_points_path(recipe, images).open("a", encoding="utf-8") as file:
-            file.write(point.model_dump_json() + "\n")
+        _append_line(self.get_points_path(recipe, images), point)
+
+
+def _append_line(file: Path, row: BaseModel) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(row.model_dump_json() + "\n")
+
+
+def _load_lines(file: Path, row_type: TypeAdapter[_Row]) -> list[_Row]:
+    """Load the rows in a file that may be missing or end in an incomplete line, which is ignored."""
+    rows = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        with suppress(ValueError):
+            rows.append(row_type.validate_json(line))
+    return rows

@@ -13,36 +13,11 @@ from functools import partial
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
-from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.layers import get_convolution
 from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.affine import (
-    ACTIVATION_MAX,
-    ACTIVATION_MIN,
-    AffineParameters,
-    choose_affine_parameters,
-    dequantize_weight,
-    get_weight_scales,
-    quantize_weight,
-)
-from shvit_mobile.quantize.layers import find_layers_before_relu, select_int8_ranges
-from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
-
-
-def simulate_int8(deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None) -> SHViT:
-    """Return a module that simulates int8: float32 images, shape (batch, 3, height, width), to logits.
-
-    Args:
-        deployed: The model.
-        recipe: A recipe of static int8.
-        overrides: The recipe's overrides, if it has any.
-
-    Raises:
-        BadRecipe: If the recipe has another precision or belongs to another model.
-    """
-    ranges = select_int8_ranges(deployed, recipe)
-    return fake_quantize(apply_overrides(deployed, recipe, overrides).module, ranges, recipe.activations)
+from shvit_mobile.quantize import affine
+from shvit_mobile.quantize.layers import find_layers_before_relu
 
 
 @torch.no_grad()
@@ -67,13 +42,15 @@ def fake_quantize(
     for name, seen in ranges.items():
         layer = get_convolution(simulation, name)
         if weights:
-            layer.weight.copy_(dequantize_weight(*quantize_weight(layer.weight, get_weight_scales(layer))))
+            integers, scales = affine.quantize_weight(layer.weight, affine.get_weight_scales(layer))
+            layer.weight.copy_(affine.dequantize_weight(integers, scales))
         # The output of an int8 layer is not rounded a second time.
         if wiring.sources.get(name) not in ranges:
-            layer.register_forward_pre_hook(partial(_round_input, choose_affine_parameters(*seen.input, activations)))
+            parameters = affine.choose_affine_parameters(*seen.input, activations)
+            layer.register_forward_pre_hook(partial(_round_input, parameters))
         low, high = seen.output
         relu = name in wiring.relus
-        output = choose_affine_parameters(0.0 if relu else low, high, activations)
+        output = affine.choose_affine_parameters(0.0 if relu else low, high, activations)
         layer.register_forward_hook(partial(_round_output, output, relu))
     return simulation
 
@@ -114,20 +91,20 @@ def _is_relu(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
     return node.target == "relu" or (node.op == "call_module" and isinstance(layers[str(node.target)], nn.ReLU))
 
 
-def _round_input(parameters: AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _round_input(parameters: affine.AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (_quantize_dequantize(inputs[0], parameters),)
 
 
 def _round_output(
-    parameters: AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
+    parameters: affine.AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
     return _quantize_dequantize(output.relu() if relu else output, parameters)
 
 
-def _quantize_dequantize(values: Tensor, parameters: AffineParameters) -> Tensor:
+def _quantize_dequantize(values: Tensor, parameters: affine.AffineParameters) -> Tensor:
     """Round values to the nearest numbers that `parameters` represent."""
     steps = (values * (1 / parameters.scale)).round_().add_(parameters.zero_point)
-    return steps.clamp_(ACTIVATION_MIN, ACTIVATION_MAX).sub_(parameters.zero_point).mul_(parameters.scale)
+    return steps.clamp_(affine.ACTIVATION_MIN, affine.ACTIVATION_MAX).sub_(parameters.zero_point).mul_(parameters.scale)
 
 
 def iterate_units(module: SHViT) -> Iterator[tuple[str, nn.Module]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
 from shvit_mobile.deploy.form import DeployForm
@@ -160,7 +160,7 @@ class _FinetuneTrainer:
         self.train_images, self.held_out_images = split_held_out(images)
         self.device = _select_device(settings.device)
         self.student: TrainingGraph = build_training_graph(deployed, recipe, overrides, self.device)
-        self.teacher = _copy_to_device(deployed.module, self.device)
+        self.teacher = deepcopy(deployed.module).to(self.device)
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.train_images) // settings.batch)
         self.update = 0
@@ -311,8 +311,3 @@ def _select_device(name: str | None) -> torch.device:
         message = str(reason).partition("\n")[0]
         raise NotSupported(f"`device` is '{name}': {message}", hint="Try `device='cpu'`.", parameter="device") from None
     return device
-
-
-def _copy_to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy of a module on a device; on the CPU, the module itself."""
-    return module if device.type == "cpu" else deepcopy(module).to(device)

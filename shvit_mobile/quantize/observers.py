@@ -90,36 +90,28 @@ class Histogram:
         return torch.arange(-BINS, BINS + 1, dtype=torch.float64) * (self.reach / BINS)
 
 
-class _PercentileObserver:
+class _PercentileObserver(Histogram):
     """The range without a share of `PERCENTILE_TAIL` of the values at each end, to the precision of a bin."""
 
-    def __init__(self) -> None:
-        self.histogram = Histogram()
-
-    def update(self, values: Tensor) -> None:
-        self.histogram.update(values)
-
     def compute_range(self) -> ObservedRange:
-        below, edges = self.histogram.counts.cumsum(0), self.histogram.edges
-        total, (smallest, largest) = float(below[-1]), self.histogram.extent.compute_range()
+        below, edges = self.counts.cumsum(0), self.edges
+        total, (smallest, largest) = float(below[-1]), self.extent.compute_range()
         first = int(torch.searchsorted(below, total * PERCENTILE_TAIL, right=True))
         last = int(torch.searchsorted(below, total * (1 - PERCENTILE_TAIL)))
         return max(smallest, float(edges[first])), min(largest, float(edges[last + 1]))
 
 
-class _MSEObserver:
+class _MSEObserver(Histogram):
     """The range at which int8 has the least mean squared error, searched one end at a time."""
 
     def __init__(self, activations: ActivationScheme) -> None:
-        self.histogram, self.activations = Histogram(), activations
-
-    def update(self, values: Tensor) -> None:
-        self.histogram.update(values)
+        super().__init__()
+        self.activations = activations
 
     def compute_range(self) -> ObservedRange:
-        low, high = self.histogram.extent.compute_range()
-        occupied = self.histogram.counts > 0
-        counts, edges = self.histogram.counts[occupied], self.histogram.edges
+        low, high = self.extent.compute_range()
+        occupied = self.counts > 0
+        counts, edges = self.counts[occupied], self.edges
         centers = ((edges[:-1] + edges[1:]) / 2)[occupied].clamp(low, high)
 
         def compute_error(ends: ObservedRange) -> float:

@@ -30,7 +30,8 @@ def palettize(values: NDArray[Any], bits: int) -> tuple[NDArray[Any], NDArray[np
     else:
         centers = _cluster_values(distinct.astype(np.float64), counts.astype(np.float64), size).astype(values.dtype)
     # Rounding to the weight's dtype has moved the entries, so values are assigned again.
-    indices = _assign_to_centers(distinct.astype(np.float64), centers.astype(np.float64))
+    exact = centers.astype(np.float64)
+    indices = np.searchsorted((exact[1:] + exact[:-1]) / 2, distinct.astype(np.float64))
     return centers, indices.astype(np.uint8)[inverse.reshape(-1)]
 
 
@@ -65,8 +66,3 @@ def _initialize_centers(values: NDArray[np.float64], counts: NDArray[np.float64]
     gaps = np.gradient(values)
     share = np.cumsum((counts / gaps) ** (1 / 3) * gaps)
     return np.interp((np.arange(size) + 0.5) / size * share[-1], share, values)
-
-
-def _assign_to_centers(values: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the index of the nearest of ascending centers for each value."""
-    return np.searchsorted((centers[1:] + centers[:-1]) / 2, values)

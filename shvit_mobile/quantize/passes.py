@@ -207,11 +207,12 @@ class PTQPassManager:
     def rescale_biases(self, state: QuantState, overrides: ParameterOverrides) -> dict[str, Tensor]:
         """Return the overridden biases of a state, scaled as the channels of `overrides` are."""
         before, after = self.scale_channels(state), scale_channels(self.deployed.module, overrides.exponents)
-        return {
-            name: bias
-            * _compute_bias_ratio(get_bias(get_convolution(after, name)), get_bias(get_convolution(before, name)))
-            for name, bias in state.overrides.biases.items()
-        }
+        biases = {}
+        for name, bias in state.overrides.biases.items():
+            old, new = (get_bias(get_convolution(module, name)) for module in (before, after))
+            # Without a bias the ratio is 1.
+            biases[name] = bias * torch.where(old != 0, new / old, 1.0)
+        return biases
 
     def clip_weights(self, state: QuantState) -> QuantState:
         """Choose the scales at which rounding to nearest changes each layer's output least."""
@@ -312,12 +313,12 @@ def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str,
 def _unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     """Return the rows that a convolution multiplies by its weights, shape (positions, elements of a weight row)."""
     if layer.kernel_size == (1, 1):
-        rows = inputs.flatten(2).transpose(1, 2).flatten(0, 1)
+        columns = inputs.flatten(2)
     else:
         if isinstance(layer.padding, str):
             raise TypeError("a convolution of the deploy form does not pad by name")
         columns = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-        rows = columns.transpose(1, 2).flatten(0, 1)
+    rows = columns.transpose(1, 2).flatten(0, 1)
     return rows[:: max(1, len(rows) // _MAX_POSITIONS)]
 
 
@@ -333,8 +334,3 @@ def _search_clipped_scales(weight: Tensor, energy: Tensor) -> Tensor:
     steps = scales.double()[:, :, None]
     errors = ((rows / steps).round().clamp(-WEIGHT_MAX, WEIGHT_MAX) * steps - rows).square() @ energy
     return scales.gather(0, errors.argmin(0)[None])[0]
-
-
-def _compute_bias_ratio(after: Tensor, before: Tensor) -> Tensor:
-    """Return the factor between two biases; 1 if there is no bias."""
-    return torch.where(before != 0, after / before, 1.0)

@@ -13,14 +13,7 @@ from torch import Tensor, fx, nn
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
-from shvit_mobile.quantize.affine import (
-    ACTIVATION_MAX,
-    ACTIVATION_MIN,
-    MIN_SCALE,
-    WEIGHT_MAX,
-    choose_affine_parameters,
-    get_weight_scales,
-)
+from shvit_mobile.quantize import affine
 from shvit_mobile.quantize.layers import find_layer_name, select_int8_layers
 from shvit_mobile.quiet import silence_libraries
 
@@ -61,9 +54,9 @@ def build_quantized_graph(
         BadRecipe: If the recipe has another precision, or its layers are not the model's.
     """
     form = module or deployed.module
-    quantizer = RecipeQuantizer(
-        select_int8_layers(deployed, recipe), recipe, _find_equalized_heads(form), _collect_weight_scales(form)
-    )
+    heads = {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
+    layers = select_int8_layers(deployed, recipe)
+    quantizer = RecipeQuantizer(layers, recipe, heads, _collect_weight_scales(form))
     example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
@@ -96,20 +89,18 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
         """Return how a layer's weight is rounded."""
-        return create_weight_qspec(self.scales[layer]) if layer in self.scales else _WEIGHT_QSPEC
+        if layer not in self.scales:
+            return _WEIGHT_QSPEC
+        observer = _FixedScalesObserver.with_args(scales=self.scales[layer])
+        return replace(_WEIGHT_QSPEC, observer_or_fake_quant_ctr=observer)
 
     def validate(self, model: fx.GraphModule) -> None:
         """Do nothing: all annotations come from this class."""
 
 
-def _find_equalized_heads(form: nn.Module) -> set[str]:
-    """Return the names of the linear layers of equalized heads."""
-    return {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
-
-
 def _collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:
     """Return, by layer, the scales that layers hold for their weights."""
-    carried = {name: get_weight_scales(layer) for name, layer in form.named_modules()}
+    carried = {name: affine.get_weight_scales(layer) for name, layer in form.named_modules()}
     return {name: scales for name, scales in carried.items() if scales is not None}
 
 
@@ -147,18 +138,18 @@ def _annotate_dynamic(node: fx.Node, weight_qspec: QuantizationSpec) -> None:
 
 
 def _create_activation_qspec(low: float, high: float, activations: ActivationScheme) -> FixedQParamsQuantizationSpec:
-    parameters = choose_affine_parameters(low, high, activations)
+    parameters = affine.choose_affine_parameters(low, high, activations)
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8,
         scale=parameters.scale,
         zero_point=parameters.zero_point,
-        quant_min=ACTIVATION_MIN,
-        quant_max=ACTIVATION_MAX,
+        quant_min=affine.ACTIVATION_MIN,
+        quant_max=affine.ACTIVATION_MAX,
         qscheme=torch.per_tensor_affine,
     )
 
 
-class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
+class _FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
     """An observer with fixed scales, those that were chosen with the integers of the weight."""
 
     def __init__(self, scales: Tensor, **settings: Any) -> None:
@@ -169,16 +160,11 @@ class FixedScalesObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
         return self.scales, torch.zeros_like(self.scales, dtype=torch.int64)
 
 
-def create_weight_qspec(scales: Tensor) -> QuantizationSpec:
-    """Return `_WEIGHT_QSPEC` with fixed scales, float32, shape (out channels,)."""
-    return replace(_WEIGHT_QSPEC, observer_or_fake_quant_ctr=FixedScalesObserver.with_args(scales=scales))
-
-
 _WEIGHT_QSPEC = QuantizationSpec(
     dtype=torch.int8,
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
-    quant_min=-WEIGHT_MAX,
-    quant_max=WEIGHT_MAX,
+    quant_min=-affine.WEIGHT_MAX,
+    quant_max=affine.WEIGHT_MAX,
     qscheme=torch.per_channel_symmetric,
     ch_axis=0,
 )
@@ -186,9 +172,9 @@ _WEIGHT_QSPEC = QuantizationSpec(
 
 _DYNAMIC_ACTIVATION_QSPEC = QuantizationSpec(
     dtype=torch.int8,
-    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=MIN_SCALE),
-    quant_min=ACTIVATION_MIN,
-    quant_max=ACTIVATION_MAX,
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=affine.MIN_SCALE),
+    quant_min=affine.ACTIVATION_MIN,
+    quant_max=affine.ACTIVATION_MAX,
     qscheme=torch.per_tensor_affine,
     is_dynamic=True,
 )

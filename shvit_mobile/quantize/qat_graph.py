@@ -18,7 +18,7 @@ from shvit_mobile.deploy.layers import get_bias, get_convolution
 from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
-from shvit_mobile.quantize.pt2e_graph import FixedScalesObserver, RecipeQuantizer, create_weight_qspec
+from shvit_mobile.quantize.pt2e_graph import RecipeQuantizer
 from shvit_mobile.quiet import silence_libraries
 
 with silence_libraries():
@@ -91,11 +91,9 @@ class _TrainingQuantizer(RecipeQuantizer):
     """A quantizer that keeps weights rounded in training; torchao does so for activations."""
 
     def create_weight_qspec(self, layer: str) -> QuantizationSpec:
-        observer = FixedScalesObserver.with_args(scales=self.scales[layer])
-        return replace(
-            create_weight_qspec(self.scales[layer]),
-            observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer),
-        )
+        qspec = super().create_weight_qspec(layer)
+        rounding = FakeQuantize.with_args(observer=qspec.observer_or_fake_quant_ctr)
+        return replace(qspec, observer_or_fake_quant_ctr=rounding)
 
 
 def build_training_graph(

@@ -19,7 +19,7 @@ from shvit_mobile.drift.value_ranges import measure_ranges
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.targets.coreml import graph
+from shvit_mobile.targets.coreml import convert
 from tests.builders import write_picture_folder
 from tests.probes import build_model, write_unverified_artifact
 
@@ -77,7 +77,7 @@ def test_attention_that_went_silent_is_told(precision, images, tmp_path, monkeyp
 
     Of a norm that is one operator, as in our own packages, only the squares can be held against fp16.
     """
-    monkeypatch.setattr(graph, "rewrite_for_coreml", lambda deployed, layout: deepcopy(deployed.module))
+    monkeypatch.setattr(convert, "rewrite_for_coreml", lambda deployed, layout: deepcopy(deployed.module))
     report = measured(swollen, "coreml", precision, images, tmp_path)
     assert f"{NORM}: silent in fp16 for 4 of 4 images" in " ".join(report.flags)
     assert f"{NORM}: in fp16 square is infinite or NaN for 4 of 4 images" in " ".join(report.flags)

@@ -10,9 +10,10 @@ from shvit_mobile.deploy.equalization_groups import find_equalization_groups, sc
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import compute_channel_scales
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.fake_quant import fake_quantize
+from shvit_mobile.quantize.layers import find_dense_convolutions, select_int8_ranges
 from shvit_mobile.quantize.observation import observe_ranges
-from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, override_parameters
 from tests.builders import draw_smooth_pixels
 
 
@@ -40,6 +41,12 @@ def build_overridden_recipe(
     module = scale_channels(deployed.module, overrides.exponents)
     changed = override_parameters(module, overrides, list_layers(module))
     return link_overrides(build_plain_recipe(deployed, changed, activations=activations), overrides), overrides
+
+
+def simulate_int8(deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None = None) -> SHViT:
+    """A module that simulates the recipe: float32 images, shape (batch, 3, height, width), to logits."""
+    ranges = select_int8_ranges(deployed, recipe)
+    return fake_quantize(apply_overrides(deployed, recipe, overrides).module, ranges, recipe.activations)
 
 
 def link_overrides(recipe: Recipe, overrides: ParameterOverrides) -> Recipe:

@@ -13,11 +13,11 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
-from shvit_mobile.quantize.fake_quant import fake_quantize, find_source_layers, iterate_units, simulate_int8
+from shvit_mobile.quantize.fake_quant import fake_quantize, find_source_layers, iterate_units
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, apply_overrides
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
-from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, list_layers, simulate_int8
 
 OTHER_KERNELS = replace(TINY, kernel_size=5, depths=(1, 1, 1), block_types=("s", "i", "s"))
 # Behind a relu, before one, in the middle of the attention, and at the end of a part.

@@ -19,7 +19,6 @@ from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
-from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.quantize.finetune import (
     FinetuneResult,
     FinetuneSettings,
@@ -33,7 +32,7 @@ from shvit_mobile.quantize.passes import PTQPassManager
 from shvit_mobile.quantize.qat_graph import build_training_graph
 from shvit_mobile.runtimes import open_runner
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
-from tests.quantize.builders import link_overrides
+from tests.quantize.builders import link_overrides, simulate_int8
 
 SMALL = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7

@@ -16,10 +16,9 @@ from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.calibrate import calibrate_recipe
-from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.quantize.overrides import CalibratedRecipe
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
-from tests.quantize.builders import link_overrides
+from tests.quantize.builders import link_overrides, simulate_int8
 
 STEPS: tuple[PTQPassName, ...] = ("equalise", "round")
 

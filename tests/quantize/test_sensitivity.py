@@ -20,13 +20,12 @@ from shvit_mobile.errors import BadImages, BadRecipe, BadReport
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.metrics import compute_mean_kl, sqnr
 from shvit_mobile.quantize.affine import compute_channel_scales, quantize_weight
-from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.quantize.layers import find_dense_convolutions
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization
 from shvit_mobile.quantize.sensitivity import SensitivityRow, measure_sensitivity
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
-from tests.quantize.builders import link_overrides
+from tests.quantize.builders import link_overrides, simulate_int8
 
 ODD = (65, 47)
 # Of a layer that a test does not look at.

@@ -27,14 +27,13 @@ from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.errors import BadRecipe, OutputExists
 from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import check_artifact_overwrite, lower
-from shvit_mobile.quantize.fake_quant import simulate_int8
 from shvit_mobile.quantize.overrides import ParameterOverrides, load_artifact_overrides, load_recipe
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
 from shvit_mobile.targets.coreml.spec.values import decode_constant
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.programs import SMALL, draw_pictures
-from tests.quantize.builders import build_overridden_recipe, build_plain_recipe
+from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, simulate_int8
 
 SIZE = (48, 64)
 # As a recipe may ask.

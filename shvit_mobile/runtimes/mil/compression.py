@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shvit_mobile.runtimes.mil.quantization import dequantize
-from shvit_mobile.targets.coreml.spec.bits import unpack_bits
+from shvit_mobile.targets.coreml.spec.blobs import unpack_bits
 
 
 def constexpr_cast(source_val: Tensor, *, output_dtype: str) -> Tensor:

@@ -10,11 +10,9 @@ from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import ConflictingParameters
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
-from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.targets.build_result import BuildResult, build_input_contract
-from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, convert_program
+from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, convert_to_program
 from shvit_mobile.targets.coreml.describe import write_model_descriptions
-from shvit_mobile.targets.coreml.graph import export_torch_program
 from shvit_mobile.targets.coreml.inventory import read_inventory
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_deployment_target
 from shvit_mobile.targets.coreml.package import write_package
@@ -45,9 +43,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
     check_deployment_target(options, recipe.precision)
     _check_input(deployed, options)
     check_overwrite(path, overwrite=False)
-    with silence_libraries():
-        program = export_torch_program(deployed, recipe.precision, options)
-    with convert_program(program, deployed, recipe, options) as converted:
+    with convert_to_program(deployed, recipe, options) as converted:
         write_model_descriptions(converted, deployed, recipe, options)
         write_package(converted.model, converted.weights, path)
     return BuildResult(

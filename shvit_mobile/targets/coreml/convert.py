@@ -1,6 +1,7 @@
-"""Convert an exported torch program to an ML Program and its weights with coremltools."""
+"""Convert a deploy form to an ML Program and its weights: torch exports it, coremltools converts it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
@@ -9,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets.coreml.int8 import write_int8
-from shvit_mobile.targets.coreml.labels import make_labels_unique
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 
@@ -37,10 +40,8 @@ class ConvertedModel:
 
 
 @contextmanager
-def convert_program(
-    program: torch.export.ExportedProgram, deployed: DeployForm, recipe: Recipe, options: CoreMLOptions
-) -> Iterator[ConvertedModel]:
-    """Convert a program; its weights exist inside the context.
+def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> Iterator[ConvertedModel]:
+    """Convert a deploy form; the weights exist inside the context.
 
     Raises:
         BadRecipe: If an int8 recipe does not fit the model.
@@ -52,6 +53,7 @@ def convert_program(
         "compute_precision": ct.precision.FLOAT32 if recipe.precision == "fp32" else ct.precision.FLOAT16,
     }
     with silence_libraries(), _hide_progress_bars():
+        program = _export_torch_program(deployed, recipe.precision, options)
         mil = ct.convert(
             program,
             convert_to="milinternal",
@@ -85,6 +87,37 @@ def import_coremltools() -> Any:
     return import_library("coremltools", "It writes Core ML packages.")
 
 
+def _export_torch_program(
+    deployed: DeployForm, precision: Precision, options: CoreMLOptions
+) -> torch.export.ExportedProgram:
+    """Export a program on the CPU in float32: (1, channels, height, width) in, logits (1, classes) out.
+
+    A classifier has a second output, the probabilities. All precisions but "fp32" compute in fp16, or in fp16 between
+    int8 layers.
+    """
+    module = rewrite_for_coreml(deployed, options.layout)
+    if precision != "fp32":
+        module = rewrite_for_fp16(module)
+    example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
+    with torch.no_grad():
+        program = torch.export.export(_WithProbabilities(module) if options.classifier else module, (example,))
+        # Without decompositions the program has the training dialect, which coremltools rejects.
+        decomposed: torch.export.ExportedProgram = program.run_decompositions({})
+        return decomposed
+
+
+class _WithProbabilities(nn.Module):
+    """Logits and their softmax."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.module(images)
+        return logits, logits.softmax(-1)
+
+
 def _build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
     preprocessing = deployed.trained.preprocessing
     shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
@@ -106,6 +139,24 @@ def _build_classifier_config(ct: Any, deployed: DeployForm) -> Any:
         predicted_feature_name=LABEL,
         predicted_probabilities_output=PROBABILITIES,
     )
+
+
+def make_labels_unique(labels: Sequence[str]) -> list[str]:
+    """Append the class number to labels that several classes share.
+
+    A Core ML classifier returns probabilities by label, so one of two classes with the same label (ImageNet has two
+    cranes and two maillots) would be lost: they become "crane (134)" and "crane (517)".
+    """
+    shared = {label for label, count in Counter(labels).items() if count > 1}
+    used = set(labels)
+    result = []
+    for index, label in enumerate(labels):
+        if label in shared:
+            while label in used:
+                label = f"{label} ({index})"
+            used.add(label)
+        result.append(label)
+    return result
 
 
 def build_pass_pipeline(ct: Any) -> Any:

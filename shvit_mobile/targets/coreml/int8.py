@@ -4,7 +4,6 @@ coremltools first converts the program in float, because its passes do not simpl
 transposes and pairs remain. After this module only one pass runs, which removes the unused float weights.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -66,15 +65,10 @@ def _open_unknown_scope() -> Any:
 
 def _find_convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
     """Return the convolutions of a converted program by the names of their layers, in execution order."""
-    layers = _map_nodes_to_layers(program)
+    calls = (node for node in program.graph.nodes if node.op == "call_function")
+    layers = {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
     named = ((operator.name.removesuffix(FP16_NAME_SUFFIX), operator) for operator in function.operations)
     return {layers[name]: operator for name, operator in named if operator.op_type == "conv" and name in layers}
-
-
-def _map_nodes_to_layers(program: torch.export.ExportedProgram) -> Mapping[str, str]:
-    """Map each node of an exported program to its layer in the deploy form."""
-    calls = (node for node in program.graph.nodes if node.op == "call_function")
-    return {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
 
 
 class _Int8LayerWriter:
@@ -118,7 +112,8 @@ class _Int8LayerWriter:
         if [follower.op_type for follower in last.child_ops] == ["relu"]:
             last, low = last.child_ops[0].outputs[0], 0.0
         parameters = choose_affine_parameters(low, high, recipe.activations)
-        output = self.add_quantize_dequantize(last, parameters, self.find_next_user(last), "output")
+        user = next(operator for operator in self.function.operations if operator in last.child_ops)
+        output = self.add_quantize_dequantize(last, parameters, user, "output")
         self.function.replace_uses_of_var_after_op(anchor_op=output.op, old_var=last, new_var=output)
 
     def add_quantize_dequantize(self, value: Any, parameters: AffineParameters, before: Any, what: str) -> Any:
@@ -134,7 +129,3 @@ class _Int8LayerWriter:
         }
         integers = self.mb.quantize(input=value, output_dtype="int8", before_op=before, name=f"{name}.int8", **common)
         return self.mb.dequantize(input=integers, before_op=before, name=name, **common)
-
-    def find_next_user(self, value: Any) -> Any:
-        """Return the first operator that takes a value."""
-        return next(operator for operator in self.function.operations if operator in value.child_ops)

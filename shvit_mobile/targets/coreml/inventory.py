@@ -8,7 +8,7 @@ from typing import Any
 
 from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.targets.coreml.spec.dtypes import Dtype, find_dtype
+from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
 from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, list_operations, map_producers
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.targets.coreml.spec.values import read_shape
@@ -38,7 +38,7 @@ def _count_weight_bytes(operations: list[Any]) -> dict[str, int]:
         for value in _iterate_constants(operation):
             tensor_type = value.type.tensorType
             dtype = find_dtype(tensor_type.dataType)
-            if _is_weight_dtype(dtype):
+            if dtype.floating or (dtype.bits <= 8 and dtype.name != "BOOL"):
                 counts[dtype.name.lower()] += -(-prod(read_shape(tensor_type)) * dtype.bits // 8)
     return dict(counts.most_common())
 
@@ -52,10 +52,6 @@ def _iterate_constants(operation: Any) -> Iterator[Any]:
             and value.type.tensorType.dataType != import_messages("MIL_pb2").STRING
         ):
             yield value
-
-
-def _is_weight_dtype(dtype: Dtype) -> bool:
-    return dtype.floating or (dtype.bits <= 8 and dtype.name != "BOOL")
 
 
 def _is_quantized_layer(layer: Any, producers: Mapping[str, Any]) -> bool:

@@ -57,19 +57,15 @@ def _rename_values(operation: Any, names: Mapping[str, str]) -> None:
 
 
 def _build_package_manifest() -> dict[str, Any]:
+    descriptions = {MODEL_ITEM: "CoreML Model Specification", WEIGHTS_ITEM: "CoreML Model Weights"}
     items = {
-        _create_item_identifier(MODEL_ITEM): {
+        _create_item_identifier(item): {
             "author": _VENDOR,
-            "description": "CoreML Model Specification",
-            "name": "model.mlmodel",
-            "path": MODEL_ITEM,
-        },
-        _create_item_identifier(WEIGHTS_ITEM): {
-            "author": _VENDOR,
-            "description": "CoreML Model Weights",
-            "name": "weights",
-            "path": WEIGHTS_ITEM,
-        },
+            "description": description,
+            "name": item.removeprefix(f"{_VENDOR}/"),
+            "path": item,
+        }
+        for item, description in descriptions.items()
     }
     return {
         "fileFormatVersion": "1.0.0",

@@ -14,16 +14,7 @@ from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.form import MeanSubtraction
-from shvit_mobile.families.shvit import (
-    Block,
-    FeedForward,
-    PatchMerging,
-    Residual,
-    SHViT,
-    SingleHeadAttention,
-    SqueezeExcite,
-    Stage,
-)
+from shvit_mobile.families import shvit
 from shvit_mobile.targets.onnx.graph import GraphBuilder, GraphValue
 from shvit_mobile.targets.onnx.layers import add_float_convolution, add_int8_convolution, add_linear, convert_to_array
 
@@ -47,7 +38,7 @@ class ModuleWriter:
         return _MODULE_WRITERS[type(module)](self, module, x, name)
 
 
-def _write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> GraphValue:
+def _write_shvit(writer: ModuleWriter, model: shvit.SHViT, x: GraphValue, _: str) -> GraphValue:
     """Write the model; `x` are the images."""
     if model.head_dist is not None:
         raise TypeError("the deploy form has one head")
@@ -58,49 +49,38 @@ def _write_shvit(writer: ModuleWriter, model: SHViT, x: GraphValue, _: str) -> G
     return writer.write(model.head, features, "head")
 
 
-def _write_stage(writer: ModuleWriter, module: Stage, x: GraphValue, name: str) -> GraphValue:
-    x = writer.write(module.downsample, x, f"{name}.downsample")
-    return writer.write(module.blocks, x, f"{name}.blocks")
-
-
-def _write_block(writer: ModuleWriter, module: Block, x: GraphValue, name: str) -> GraphValue:
-    x = writer.write(module.conv, x, f"{name}.conv")
-    x = writer.write(module.mixer, x, f"{name}.mixer")
-    return writer.write(module.ffn, x, f"{name}.ffn")
-
-
-def _write_residual(writer: ModuleWriter, module: Residual, x: GraphValue, name: str) -> GraphValue:
+def _write_residual(writer: ModuleWriter, module: shvit.Residual, x: GraphValue, name: str) -> GraphValue:
     return writer.graph.add_node("Add", f"{name}.add", x, writer.write(module.m, x, f"{name}.m"))
 
 
-def _write_sequential(writer: ModuleWriter, module: nn.Sequential, x: GraphValue, name: str) -> GraphValue:
-    """Write modules in order, a convolution together with the ReLU after it."""
+def _write_children(writer: ModuleWriter, module: nn.Module, x: GraphValue, name: str) -> GraphValue:
+    """Write a chain of modules, a convolution together with the ReLU after it."""
     layers = list(module.named_children())
     while layers:
         child, layer = layers.pop(0)
         if isinstance(layer, nn.Conv2d) and layers and isinstance(layers[0][1], nn.ReLU):
-            x = _write_convolution_with_relu(writer, layer, x, f"{name}.{child}")
+            x = _write_convolution(writer, layer, x, f"{name}.{child}", relu=True)
             layers.pop(0)
         else:
             x = writer.write(layer, x, f"{name}.{child}")
     return x
 
 
-def _write_patch_merging(writer: ModuleWriter, module: PatchMerging, x: GraphValue, name: str) -> GraphValue:
+def _write_patch_merging(writer: ModuleWriter, module: shvit.PatchMerging, x: GraphValue, name: str) -> GraphValue:
     x = _write_convolution_with_relu(writer, module.conv1, x, f"{name}.conv1")
     x = _write_convolution_with_relu(writer, module.conv2, x, f"{name}.conv2")
     x = writer.write(module.se, x, f"{name}.se")
     return writer.write(module.conv3, x, f"{name}.conv3")
 
 
-def _write_squeeze_excite(writer: ModuleWriter, module: SqueezeExcite, x: GraphValue, name: str) -> GraphValue:
+def _write_squeeze_excite(writer: ModuleWriter, module: shvit.SqueezeExcite, x: GraphValue, name: str) -> GraphValue:
     pooled = writer.graph.add_node("GlobalAveragePool", f"{name}.pool", x, shape=(x.shape[0], 1, 1))
     hidden = _write_convolution_with_relu(writer, module.fc1, pooled, f"{name}.fc1")
     gate = writer.graph.add_node("Sigmoid", f"{name}.gate", writer.write(module.fc2, hidden, f"{name}.fc2"))
     return writer.graph.add_node("Mul", f"{name}.mul", x, gate)
 
 
-def _write_attention(writer: ModuleWriter, module: SingleHeadAttention, x: GraphValue, name: str) -> GraphValue:
+def _write_attention(writer: ModuleWriter, module: shvit.SingleHeadAttention, x: GraphValue, name: str) -> GraphValue:
     graph, qk, partial = writer.graph, module.qk_dim, module.partial_dim
     height, width = x.shape[1:]
     positions = height * width
@@ -156,38 +136,25 @@ def _write_convolution_with_relu(writer: ModuleWriter, module: nn.Module, x: Gra
 
 
 def _write_mean_subtraction(writer: ModuleWriter, module: MeanSubtraction, x: GraphValue, name: str) -> GraphValue:
-    return writer.graph.add_node(
-        "Sub", name, x, writer.graph.add_constant(f"{name}.mean", convert_to_array(module.mean))
-    )
-
-
-def _write_relu(writer: ModuleWriter, _: nn.ReLU, x: GraphValue, name: str) -> GraphValue:
-    return writer.graph.add_node("Relu", name, x)
-
-
-def _write_linear(writer: ModuleWriter, module: nn.Linear, x: GraphValue, name: str) -> GraphValue:
-    return add_linear(writer.graph, module, x, name)
-
-
-def _write_identity(_to: ModuleWriter, _module: nn.Identity, x: GraphValue, _name: str) -> GraphValue:
-    return x
+    mean = writer.graph.add_constant(f"{name}.mean", convert_to_array(module.mean))
+    return writer.graph.add_node("Sub", name, x, mean)
 
 
 # By the exact type: a subclass may compute something else.
 _MODULE_WRITERS: dict[type[nn.Module], Callable[[ModuleWriter, Any, GraphValue, str], GraphValue]] = {
-    SHViT: _write_shvit,
-    Stage: _write_stage,
-    Block: _write_block,
-    Residual: _write_residual,
-    FeedForward: _write_sequential,
-    nn.Sequential: _write_sequential,
-    PatchMerging: _write_patch_merging,
-    SqueezeExcite: _write_squeeze_excite,
-    SingleHeadAttention: _write_attention,
+    shvit.SHViT: _write_shvit,
+    shvit.Stage: _write_children,
+    shvit.Block: _write_children,
+    shvit.Residual: _write_residual,
+    shvit.FeedForward: _write_children,
+    nn.Sequential: _write_children,
+    shvit.PatchMerging: _write_patch_merging,
+    shvit.SqueezeExcite: _write_squeeze_excite,
+    shvit.SingleHeadAttention: _write_attention,
     nn.GroupNorm: _write_group_norm,
     nn.Conv2d: _write_convolution,
-    nn.Linear: _write_linear,
-    nn.ReLU: _write_relu,
-    nn.Identity: _write_identity,
+    nn.Linear: lambda writer, module, x, name: add_linear(writer.graph, module, x, name),
+    nn.ReLU: lambda writer, _, x, name: writer.graph.add_node("Relu", name, x),
+    nn.Identity: lambda _writer, _module, x, _name: x,
     MeanSubtraction: _write_mean_subtraction,
 }

@@ -14,7 +14,7 @@ from torch import nn
 
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.quantization import quantize
-from shvit_mobile.targets.coreml.spec.bits import unpack_bits
+from shvit_mobile.targets.coreml.spec.blobs import unpack_bits
 from tests.runtimes.mil.packages import OperatorCase, collect_inputs, convert_module, draw_array, save_cases, save_model
 
 SCALES = np.float32([0.1, 0.03, 2.5])

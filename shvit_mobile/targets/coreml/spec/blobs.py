@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.targets.coreml.spec.bits import unpack_bits
 from shvit_mobile.targets.coreml.spec.dtypes import DTYPES, Dtype
 
 _HEADER_BYTES = _RECORD_BYTES = _ALIGNMENT = 64
@@ -78,6 +77,28 @@ def decode_elements(data: bytes, dtype: Dtype, count: int) -> NDArray[np.generic
     if dtype.bits < 8:
         return unpack_bits(np.frombuffer(data, np.uint8), dtype.bits, count, signed=dtype.signed)
     return np.frombuffer(data, dtype.stored)
+
+
+def unpack_bits(packed: NDArray[np.uint8], bits: int, count: int, *, signed: bool = False) -> NDArray[np.generic]:
+    """Unpack `count` elements of `bits` bits each, packed without gaps, least significant bit first.
+
+    Source: the notes of `constexpr_lut_to_dense`, coremltools, ops/defs/iOS16/constexpr_ops.py.
+
+    Args:
+        packed: At least `count * bits / 8` bytes.
+        bits: 1 to 8.
+        count: The number of elements.
+        signed: Whether they are in two's complement.
+
+    Returns:
+        uint8, or int8 if signed; shape (count,).
+    """
+    single = np.unpackbits(packed, bitorder="little", count=count * bits).reshape(count, bits)
+    values = np.packbits(single, axis=1, bitorder="little")[:, 0]
+    if not signed:
+        return values
+    sign = np.uint8(1 << (bits - 1))
+    return ((values ^ sign).astype(np.int16) - np.int16(sign)).astype(np.int8)
 
 
 def _get_dtype_name(code: int) -> str:

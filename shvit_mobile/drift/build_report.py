@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from shvit_mobile.contracts import drift_report
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.image_set import ImageSet, replace_invalid_utf8
+from shvit_mobile.images.accounting import replace_invalid_utf8
+from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
 # The packages that decode, compute and run: their versions can change the results.

@@ -1,7 +1,7 @@
 """Batches of images, decoded in parallel and returned in order, with the files that could not be decoded."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shvit_mobile.contracts.image_use import SkippedImages, format_skipped
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, InvalidValue
-from shvit_mobile.images.decode import decode_image
+from shvit_mobile.images.accounting import group_skipped
+from shvit_mobile.images.decode import UndecodableImage, decode_image
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.processes import count_processors
 from shvit_mobile.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
-class _SkippedImage:
-    """An image file that could not be decoded, and the reason in a sentence."""
+class SkippedImage:
+    """An image file that could not be decoded, and the reason as a clause: "it is empty"."""
 
     file: Path
     reason: str
@@ -40,7 +42,7 @@ class _ImageBatch:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
     files: tuple[Path, ...]
-    skipped: tuple[_SkippedImage, ...]
+    skipped: tuple[SkippedImage, ...]
 
 
 def iterate_batches(
@@ -63,7 +65,7 @@ def iterate_batches(
         progress: Called after each file, in the thread that consumes the batches.
 
     Raises:
-        BadImages: If there are no images, or none could be decoded.
+        BadImages: If there are no images, or most of them cannot be decoded.
         InvalidValue: If `size` or `workers` is below 1.
     """
     workers = min(count_processors(), 8) if workers is None else workers
@@ -83,28 +85,34 @@ def _generate_batches(
     progress: ProgressCallback | None,
 ) -> Iterator[_ImageBatch]:
     batch = _BatchBuilder()
-    first_skipped: _SkippedImage | None = None
-    any_decoded = False
+    skipped: list[SkippedImage] = []
     for index, result in enumerate(_decode_in_order(images.files, preprocessing, workers)):
-        if isinstance(result, _SkippedImage):
-            first_skipped = first_skipped or result
+        if isinstance(result, SkippedImage):
+            skipped.append(result)
             batch.skipped.append(result)
-        else:
+        elif 2 * len(skipped) <= len(images):
             # A full batch waits for the next image, so that files skipped at the end belong to the last batch.
             if len(batch.pixels) == size:
                 yield batch.build(images)
                 batch = _BatchBuilder()
             batch.pixels.append(result)
             batch.indices.append(index)
-            any_decoded = True
         if progress:
             progress(index + 1, len(images))
-    if not any_decoded:
+    if 2 * len(skipped) > len(images):
+        usable = len(images) - len(skipped)
         raise BadImages(
-            f"None of the {len(images)} images in {images.root} could be decoded.",
-            why=first_skipped.reason if first_skipped else "",
+            f"Only {usable} of {len(images)} images in {images.root} can be used: "
+            f"{format_skipped(group_undecodable(images, skipped))}.",
+            why="Results on a small part of the images would say little about the rest.",
+            hint="Mend these files, or take them out of the folder.",
         )
     yield batch.build(images)
+
+
+def group_undecodable(images: ImageSet, skipped: Iterable[SkippedImage]) -> tuple[SkippedImages, ...]:
+    """Return the files of a set that could not be decoded, by reason."""
+    return group_skipped((image.file.relative_to(images.root).as_posix(), image.reason) for image in skipped)
 
 
 @dataclass
@@ -113,7 +121,7 @@ class _BatchBuilder:
 
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
-    skipped: list[_SkippedImage] = field(default_factory=list)
+    skipped: list[SkippedImage] = field(default_factory=list)
 
     def build(self, images: ImageSet) -> _ImageBatch:
         labels = None if images.labels is None else np.array([images.labels[i] for i in self.indices], dtype=np.int64)
@@ -124,10 +132,10 @@ class _BatchBuilder:
 
 def _decode_in_order(
     files: tuple[Path, ...], preprocessing: Preprocessing, workers: int
-) -> Iterator[NDArray[np.uint8] | _SkippedImage]:
+) -> Iterator[NDArray[np.uint8] | SkippedImage]:
     """Yield the pixels of each file or the reason to skip it; at most three files per worker are in memory."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[NDArray[np.uint8] | _SkippedImage]] = deque()
+    waiting: deque[Future[NDArray[np.uint8] | SkippedImage]] = deque()
     try:
         for file in files:
             if len(waiting) == 3 * workers:
@@ -139,11 +147,13 @@ def _decode_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | _SkippedImage:
+def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | SkippedImage:
     try:
         return preprocessing.preprocess_image(decode_image(file))
+    except UndecodableImage as reason:
+        return SkippedImage(file, reason.reason)
     except BadImages as reason:
-        return _SkippedImage(file, reason.what)
+        return SkippedImage(file, reason.what.removesuffix("."))
     except Exception as reason:
         # One bad image must not end a long run; a bug here fails for all images, which is an error at the end.
-        return _SkippedImage(file, f"{file} cannot be used: {type(reason).__name__}: {reason}.")
+        return SkippedImage(file, f"of {type(reason).__name__}: {reason}".rstrip(": "))

@@ -5,7 +5,10 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, cast
 
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import (
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401, see FORMATS
+    features,
 )
 
 from shvit_mobile.contracts.paths import AnyPath
@@ -28,7 +32,15 @@ IMAGE_SUFFIXES = frozenset(
 # No other formats: some of Pillow's readers start programs (EPS) or are rarely tested. The readers of TIFF and WebP are
 # imported above, so that Pillow does not search all its plugins in several threads at once.
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+# Formats that an optional library decodes.
+_OPTIONAL_SUFFIXES = {".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF"}
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_FORMAT_NAMES = {"HEIF": "HEIC", "AVIF": "AVIF"}
+# Pictures that nothing here decodes.
+_FOREIGN_SUFFIXES = frozenset({".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg"})
 MAX_PIXELS = 100_000_000
+_load_lock = Lock()
 
 _TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,7 +71,7 @@ def decode_image(source: AnyPath | bytes) -> Image.Image:
     name = "The image" if isinstance(source, bytes) else str(source)
     with _silence_pillow():
         try:
-            with _open_source(source) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
+            with _open_source(source) as file, Image.open(file, formats=_choose_formats(file)) as image:
                 _check_pixel_count(image)
                 image.load()
                 rgb = _convert_to_rgb(image)
@@ -67,10 +79,72 @@ def decode_image(source: AnyPath | bytes) -> Image.Image:
         except Exception as reason:
             # Pillow's readers raise many types of errors for damaged files: SyntaxError, struct.error, KeyError, ...
             why = f"Formats: {', '.join(IMAGE_FORMATS)}." if isinstance(reason, UnidentifiedImageError) else ""
-            raise BadImages(f"{name} cannot be decoded: {_describe_error(reason)}.", why=why) from None
+            raise UndecodableImage(name, _describe_error(reason), why) from None
     upright = rgb if turn is None else rgb.transpose(turn)
     upright.info.clear()
     return upright
+
+
+class UndecodableImage(BadImages):
+    """An image that cannot be decoded.
+
+    Attributes:
+        reason: Why, as a clause: "it is empty".
+    """
+
+    def __init__(self, name: str, reason: str, why: str) -> None:
+        self.reason = reason
+        super().__init__(f"{name} cannot be decoded: {reason}.", why=why)
+
+
+def explain_suffix(suffix: str) -> tuple[bool, str]:
+    """Return whether files with a suffix are pictures, and why they cannot be decoded here; empty if they can."""
+    suffix = suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True, ""
+    if format := _OPTIONAL_SUFFIXES.get(suffix):
+        return True, "" if _load_decoder(format) else _explain_missing_decoder(format)
+    if suffix in _FOREIGN_SUFFIXES:
+        return True, f"{suffix} is not a supported format: convert it to JPEG or PNG"
+    return False, f"{suffix} is not the suffix of an image" if suffix else "it has no suffix"
+
+
+def _choose_formats(file: IO[bytes]) -> tuple[str, ...]:
+    """Return Pillow's names of the formats to try: one that an optional library decodes, or the usual ones."""
+    head = file.read(64)
+    file.seek(0)
+    if head[4:8] != b"ftyp":
+        return IMAGE_FORMATS
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))}
+    format = "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else None
+    if format is None:
+        return IMAGE_FORMATS
+    if not _load_decoder(format):
+        raise _UnusableImageError(_explain_missing_decoder(format))
+    return (format,)
+
+
+def _load_decoder(format: str) -> bool:
+    """Return whether the decoder of an optional format is there; threads wait until the first has loaded it."""
+    with _load_lock:
+        return _register_decoder(format)
+
+
+@cache
+def _register_decoder(format: str) -> bool:
+    try:
+        if format == "HEIF":
+            import_module("pillow_heif").register_heif_opener()
+            return True
+        import_module("PIL.AvifImagePlugin")
+        return bool(features.check("avif"))
+    except ImportError:
+        return False
+
+
+def _explain_missing_decoder(format: str) -> str:
+    return f"{_FORMAT_NAMES[format]} needs another library: pip install 'shvit-mobile[heic]'"
 
 
 class _UnusableImageError(Exception):

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from unicodedata import normalize
 
 from shvit_mobile.contracts.fingerprints import compute_sha256
+from shvit_mobile.contracts.image_use import ClassMapping, ImageUse, SkippedImages
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.class_names import ClassNames, format_list
+from shvit_mobile.images.accounting import group_skipped, merge_skipped
+from shvit_mobile.images.class_names import (
+    ClassNames,
+    describe_unmatched,
+    find_shared_class,
+    format_list,
+    is_index,
+    match_folders,
+    match_labels,
+)
 from shvit_mobile.images.decode import IMAGE_SUFFIXES
+from shvit_mobile.images.file_index import FileIndex
 from shvit_mobile.images.labels_csv import LabelRow, read_label_rows
+from shvit_mobile.images.listing import Listing, list_images
+
+# Folders that hold sets of images and are no classes.
+_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "dev"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,10 @@ class ImageSet:
         classes: The class names: the model's labels if they were given, otherwise the names that were found; empty
             without labels.
         seed: The seed of a sample; None if the set is not a sample.
+        mapping: How folders or the labels of a table became classes; None without the model's labels.
+        skipped: The files below `root` that cannot be used.
+        found: The number of files below `root`, those among them; None if it is the number of `files`.
+        requested: The size of the sample that was asked for; None if the set is not a sample.
     """
 
     root: Path
@@ -37,6 +55,10 @@ class ImageSet:
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
     seed: int | None = None
+    mapping: ClassMapping | None = None
+    skipped: tuple[SkippedImages, ...] = ()
+    found: int | None = None
+    requested: int | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.files):
@@ -75,7 +97,7 @@ class ImageSet:
                 turns[index] = counts[self.labels[index]]
                 counts[self.labels[index]] += 1
             drawn.sort(key=turns.__getitem__)  # stable: the random order stays within a turn
-        return replace(self.select(drawn[:count]), seed=seed)
+        return replace(self.select(drawn[:count]), seed=seed, found=self.count_found(), requested=count)
 
     def exclude(self, others: ImageSet) -> ImageSet:
         """Return the images that are not in `others`; the result may be empty."""
@@ -98,13 +120,29 @@ class ImageSet:
                 ) from None
         return digest.hexdigest()
 
+    def count_found(self) -> int:
+        """Return the number of files below `root`, those that cannot be used among them."""
+        return len(self) if self.found is None else self.found
+
+    def account(self, undecodable: Sequence[SkippedImages] = ()) -> ImageUse:
+        """Return the account of these images, of which some turned out to be undecodable."""
+        used = len(self) - sum(group.count for group in undecodable)
+        return ImageUse(
+            requested=self.requested,
+            found=self.count_found(),
+            used=used,
+            skipped=merge_skipped(undecodable, self.skipped),
+        )
+
     def select(self, indices: Sequence[int]) -> ImageSet:
         """Return the images at `indices`, in that order."""
         labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
         return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
 
 
-def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
+def open_images(
+    path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyPath | None = None, parameter: str = "path"
+) -> ImageSet:
     """Open the images in a folder, or a single image.
 
     - With `csv`: the files it lists, under `path`, with its labels.
@@ -113,22 +151,27 @@ def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyP
     - Otherwise: all images, also in sub-folders, without labels. If a sub-folder has the name of a class, images beside
       it are an error.
 
-    Names are matched with `labels` as in `ClassNames`, including class indices. If nothing matches because the labels
-    are generic ("class 0") or the names are 1000 WordNet ids, and there is a folder for each label, the folders are the
-    classes in sorted order, as in torchvision. Without `labels`, the sorted names are the classes.
+    Folders become classes by the first rule that fits all of them: the names in `labels`, as in `ClassNames`; synsets
+    of ImageNet; class indices, if they are exactly 0 to n-1, or 1 to n; sorted order, as in torchvision, if the labels
+    are generic ("class 0") and each has a folder. `ImageSet.mapping` says which. Without `labels`, the sorted names are
+    the classes. The labels in a CSV are matched in the same way; its indices may be a part of 0 to n-1.
 
-    Hidden files and folders, `__MACOSX` and files without the suffix of an image are ignored.
+    Links are followed. Hidden files and folders and `__MACOSX` are ignored; other files that cannot be used are counted
+    in `ImageSet.skipped`.
 
     Args:
         path: A folder or an image.
         labels: The labels of the model, in the order of the logits.
-        csv: A file with the columns file and label, with or without a header, separated by commas, semicolons or tabs.
+        csv: A table of files and labels, with or without a header, separated by commas, semicolons, tabs or spaces. A
+            file is a path below `path`, with or without its suffix, or one that ends like it.
+        parameter: The caller's name of `path`, for errors.
 
     Returns:
         The images, sorted by name; those of a CSV in its order.
 
     Raises:
-        BadImages: If the folder is missing or contains no images, or a name or row is wrong; names the first of them.
+        BadImages: If the folder is missing or contains no images, most of them cannot be used, or a name or row is
+            wrong; names the first of them.
     """
     path, csv = Path(path), None if csv is None else Path(csv)
     if _get_path_kind(path) == "file":
@@ -136,23 +179,22 @@ def open_images(path: AnyPath, *, labels: Sequence[str] | None = None, csv: AnyP
     names = ClassNames(tuple(labels)) if labels else None
     if csv is not None:
         return _open_csv_set(path, csv, names)
-    path, inside = _enter_lone_folders(path, names)
+    listing = list_images(path)
+    listing.check_usable()
+    listing = _enter_lone_folders(listing, names)
+    path, inside = listing.root, listing.group_by_folder()
     loose = inside.pop("", [])
     known = [name for name in inside if names and names.find(name)]
     if loose and known:
         raise BadImages(
-            f"{_format_count(len(loose), 'image')} in {path} beside the class folders; the first is {loose[0].name}.",
+            f"{_format_count(len(loose), 'image')} in {path} beside the class folders; the first is {loose[0]}.",
             why=f"The folders {format_list(known)} are named after classes, so each image should be in such a folder.",
             hint="Move the images into the folders of their classes, or elsewhere.",
         )
+    _check_no_splits(path, inside, known, parameter)
     if loose or not inside:
-        return _build_unlabeled_set(path, [*loose, *(file for files in inside.values() for file in files)])
-    return _build_labeled_set(path, inside, names)
-
-
-def replace_invalid_utf8(name: str) -> str:
-    """Replace bytes of a file name that are not UTF-8, which JSON cannot contain, by replacement characters."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return _build_set(listing, [(name, None) for name in listing.files])
+    return _build_labeled_set(listing, inside, names)
 
 
 def _get_path_kind(path: Path) -> str:
@@ -189,137 +231,158 @@ def _open_single_image(path: Path, csv: Path | None) -> ImageSet:
     )
 
 
-def _enter_lone_folders(path: Path, names: ClassNames | None) -> tuple[Path, dict[str, list[Path]]]:
-    """Enter single folders that an archive adds, and return the innermost with its images by sub-folder."""
-    inside = _group_by_subfolder(path)
-    while len(inside) == 1 and "" not in inside:
-        (lone,) = inside
-        deeper = _group_by_subfolder(path / lone)
-        if "" in deeper or (names and names.find(lone)):
-            break
-        path, inside = path / lone, deeper
-    return path, inside
+def _enter_lone_folders(listing: Listing, names: ClassNames | None) -> Listing:
+    """Enter single folders that an archive adds."""
+    while True:
+        (lone, *others) = listing.group_by_folder() or [""]
+        if others or not lone or (names and names.find(lone)):
+            return listing
+        deeper = listing.enter(lone)
+        if "" in deeper.group_by_folder():
+            return listing
+        listing = deeper
 
 
-def _group_by_subfolder(path: Path) -> dict[str, list[Path]]:
-    """Return the images by the name of their sub-folder of `path` ("" for none); at least one image."""
-    images: dict[str, list[Path]] = {}
-    others: Counter[str] = Counter()
-    try:
-        children = sorted(child for child in path.iterdir() if not _is_ignored(child.name))
-        for child in children:
-            for file in _iterate_files(child) if child.is_dir() else [child]:
-                if file.suffix.lower() not in IMAGE_SUFFIXES:
-                    others[file.suffix.lower() or "no suffix"] += 1
-                elif file.is_file():
-                    images.setdefault(child.name if child.is_dir() else "", []).append(file)
-    except OSError as reason:
-        raise BadImages(f"{reason.filename or path} cannot be read: {reason.strerror}.") from None
-    if not images:
-        raise _build_no_images_error(path, others)
-    return images
-
-
-def _iterate_files(folder: Path) -> Iterable[Path]:
-    def stop(reason: OSError) -> None:
-        raise reason
-
-    for parent, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not _is_ignored(name)]
-        yield from (Path(parent, name) for name in files if not _is_ignored(name))
-
-
-def _is_ignored(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _build_no_images_error(path: Path, others: Mapping[str, int]) -> BadImages:
-    if not others:
-        return BadImages(f"{path} is empty.", why="It should contain images, or one folder of images for each class.")
-    foreign = {".heic", ".heif", ".avif", ".jp2", ".dng", ".cr2", ".nef", ".svg"} & others.keys()
-    listed = ", ".join(f"{count} with {suffix}" for suffix, count in Counter(others).most_common(3))
-    return BadImages(
-        f"There is no image in {path}; it contains {listed}.",
-        why=f"Images end in {_format_suffixes()}.",
-        hint="Convert them to JPEG or PNG first." if foreign else "",
+def _check_no_splits(path: Path, inside: Iterable[str], known: Collection[str], parameter: str) -> None:
+    """Raise `BadImages` for a folder that holds training and validation images, which nobody means as one set."""
+    splits = [name for name in inside if name.lower() in _SPLIT_NAMES and name not in known]
+    if len(splits) < 2:
+        return
+    chosen = next((name for name in splits if name.lower().startswith("val")), splits[0])
+    raise BadImages(
+        f"{path} contains the folders {format_list(splits, repr)}, which are sets of images and no classes.",
+        why="Training images would be mixed with others.",
+        hint=f"Give one of them: `{parameter}={path / chosen}`",
+        parameter=parameter,
     )
 
 
-def _build_unlabeled_set(path: Path, files: list[Path]) -> ImageSet:
-    return ImageSet(path, tuple(sorted(files, key=lambda file: _get_relative_name(file, path))))
+def _build_set(
+    listing: Listing,
+    pairs: Iterable[tuple[str, int | None]],
+    classes: tuple[str, ...] = (),
+    mapping: ClassMapping | None = None,
+) -> ImageSet:
+    """Return files of a listing, with their classes if they have any, sorted by name."""
+    ordered = sorted(pairs, key=lambda pair: normalize("NFC", pair[0]))
+    labels = tuple(label for _, label in ordered if label is not None)
+    return ImageSet(
+        listing.root,
+        tuple(listing.root / name for name, _ in ordered),
+        labels if classes else None,
+        classes,
+        mapping=mapping,
+        skipped=listing.summarize_skipped(),
+        found=len(listing.files) + len(listing.skipped),
+    )
 
 
-def _build_labeled_set(path: Path, inside: Mapping[str, list[Path]], names: ClassNames | None) -> ImageSet:
+def _build_labeled_set(listing: Listing, inside: Mapping[str, list[str]], names: ClassNames | None) -> ImageSet:
     if names is None:
-        classes = _sort_names(inside)
-        indices = {name: index for index, name in enumerate(classes)}
+        classes, mapping = _sort_names(inside), None
+        indices: Mapping[str, int] = {name: index for index, name in enumerate(classes)}
     else:
-        classes, indices = names.labels, _match_folders_to_classes(path, inside, names)
+        classes, (indices, mapping) = names.labels, _match_folders(listing, inside, names)
     pairs = [(file, indices[name]) for name, files in inside.items() for file in files]
-    pairs.sort(key=lambda pair: _get_relative_name(pair[0], path))
-    return ImageSet(path, tuple(file for file, _ in pairs), tuple(index for _, index in pairs), classes)
+    return _build_set(listing, pairs, classes, mapping)
 
 
-def _match_folders_to_classes(path: Path, folders: Iterable[str], names: ClassNames) -> dict[str, int]:
-    """Return the class index of each folder."""
-    matches = {name: names.find(name) for name in folders}
-    if names.match_only_by_order(matches) and len(matches) == len(names.labels):
-        return {name: index for index, name in enumerate(sorted(matches))}
-    wrong = [name for name, indices in matches.items() if len(indices) != 1]
-    if wrong:
+def _match_folders(
+    listing: Listing, inside: Collection[str], names: ClassNames
+) -> tuple[Mapping[str, int], ClassMapping]:
+    """Return the class index of each folder; folders without images count where numbers or their order decide."""
+    path = listing.root
+    match = match_folders(listing.list_subfolders(), names) or match_folders(inside, names)
+    if match is None:
+        what, why = describe_unmatched(inside, names, "folders")
+        numbered = all(map(is_index, inside))
         raise BadImages(
-            f"In {path}, {len(wrong)} of {_format_count(len(matches), 'folder')} cannot be matched with a class of the "
-            f"model: {format_list(wrong, names.describe_mismatch)}.",
-            why=names.describe_classes(),
-            hint=f"If these are images without labels, pass {path / wrong[0]} itself."
-            if len(matches) == 1
-            else "Rename the folders to the model's class names or indices, or use a CSV of labels.",
+            f"In {path}, {what}.",
+            why=why,
+            hint=f"If these are images without labels, pass {path / next(iter(inside))} itself."
+            if len(inside) == 1
+            else "Add an empty folder for each class without images, rename the folders to class names, or use a CSV "
+            "of labels: `labels_csv=FILE`."
+            if numbered
+            else "Rename the folders to the model's class names, or use a CSV of labels: `labels_csv=FILE`.",
         )
-    indices = {name: index for name, (index,) in matches.items()}
-    for index, count in Counter(indices.values()).items():
-        if count > 1:
-            same = [name for name in indices if indices[name] == index]
-            raise BadImages(
-                f"In {path} the folders {format_list(same, repr)} are all class {index}, '{names.labels[index]}'.",
-                why="Each class has one folder.",
-                hint="Merge them, or rename those of another class.",
-            )
-    return indices
+    if shared := find_shared_class(match):
+        raise BadImages(
+            f"In {path} the folders {format_list(shared[1], repr)} are all class {shared[0]}, "
+            f"'{names.labels[shared[0]]}'.",
+            why="Each class has one folder.",
+            hint="Merge them, or rename those of another class.",
+        )
+    subject = f"The {_format_count(len(match.indices), 'folder')} in {path}"
+    return match.indices, match.describe(subject, names, used=inside)
 
 
 def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     """Open the files that a CSV lists."""
-    rows = read_label_rows(csv)
+    listing = list_images(path)
+    index = FileIndex(path, listing.files, csv.parent)
+    known = names or ClassNames(())
+    rows = read_label_rows(csv, index.is_known, lambda cell: len(known.find(cell)) == 1 or cell in known.synsets)
     if names is None:
-        names = ClassNames(_sort_names({row.label for row in rows}), indices=False)
-    row_numbers: dict[Path, int] = {}
-    faults: list[tuple[LabelRow, str]] = []
-    for row in rows:
-        file = path / row.file
-        if file in row_numbers:
-            faults.append((row, f"{row.file} is also in row {row_numbers[file]}"))
-        elif row.file.is_absolute() or ".." in row.file.parts:
-            faults.append((row, f"{row.file} is not a file under {path}"))
-        elif not os.path.isfile(file):  # unlike Path.is_file, it accepts any name
-            faults.append((row, f"there is no {row.file}"))
-        elif len(names.find(row.label)) != 1:
-            faults.append((row, ""))
-        row_numbers.setdefault(file, row.number)
+        names = ClassNames(_sort_names({row.label for row in rows}))
+    files = [index.find(row.file) for row in rows]
+    _check_rows(path, csv, rows, files, listing)
+    labels = dict.fromkeys(row.label for row in rows)
+    match = match_labels(labels, names)
+    if match is None:
+        what, why = describe_unmatched(labels, names, "labels")
+        raise BadImages(f"In {csv}, {what}.", why=why, hint=_name_rows(rows, names), parameter="labels_csv")
+    used = [file for (file,) in files]
+    unlisted = set(listing.files).difference(used)
+    skipped = [(name, reason) for name, reason in listing.skipped if path / name != csv]
+    skipped += [(name, f"it is not in {csv.name}") for name in sorted(unlisted)]
+    return ImageSet(
+        path,
+        tuple(path / file for file in used),
+        tuple(match.indices[row.label] for row in rows),
+        names.labels,
+        mapping=match.describe(f"The labels in {csv.name}", names, used=labels) if known.labels else None,
+        skipped=group_skipped(skipped),
+        found=len(used) + len(skipped),
+    )
+
+
+def _check_rows(
+    path: Path, csv: Path, rows: Sequence[LabelRow], files: Sequence[tuple[str, ...]], listing: Listing
+) -> None:
+    """Check that each row of a table names one image, which no other row names.
+
+    Raises:
+        BadImages: If not; names the first rows.
+    """
+    reasons, first_rows = dict(listing.skipped), dict[str, int]()
+    faults = []
+    for row, found in zip(rows, files, strict=True):
+        if len(found) != 1:
+            fault = (
+                reasons.get(row.file) or f"there is no {row.file[:200]}"
+                if not found
+                else f"{row.file} may be {format_list(found)}"
+            )
+            faults.append(f"row {row.number}: {fault}")
+        elif found[0] in first_rows:
+            faults.append(f"row {row.number}: {found[0]} is also in row {first_rows[found[0]]}")
+        else:
+            first_rows[found[0]] = row.number
     if faults:
-        listed = format_list(faults, lambda fault: _describe_fault(*fault, names), separator="; ")
         raise BadImages(
-            f"{len(faults)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: {listed}.",
-            why=f"Each row is a file in {path} and its class. {names.describe_classes()}",
-            hint="Correct or remove these rows.",
+            f"{len(faults)} of {_format_count(len(rows), 'row')} in {csv} cannot be used: "
+            f"{format_list(faults, separator='; ')}.",
+            why=f"Each row is an image in {path} and its class.",
+            hint="Correct or remove these rows, or give the folder that holds the images.",
+            parameter="labels_csv",
         )
-    files = tuple(path / row.file for row in rows)
-    return ImageSet(path, files, tuple(names.find(row.label)[0] for row in rows), names.labels)
 
 
-def _describe_fault(row: LabelRow, fault: str, names: ClassNames) -> str:
-    """Describe the fault of a row; if empty, its label, whose closest match is slow to find."""
-    fault = fault or f"{names.describe_mismatch(row.label)} cannot be matched with a class of the model"
-    return f"row {row.number}: {fault}"
+def _name_rows(rows: Sequence[LabelRow], names: ClassNames) -> str:
+    """Return where labels are that match no class by name, as a hint."""
+    wrong = [row for row in rows if len(names.find(row.label)) != 1]
+    return f"Correct {format_list(wrong, lambda row: f'row {row.number}')}." if wrong else ""
 
 
 def _sort_names(names: Iterable[str]) -> tuple[str, ...]:

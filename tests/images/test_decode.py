@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, features
 
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images import decode
-from shvit_mobile.images.decode import IMAGE_FORMATS, IMAGE_SUFFIXES, decode_image
+from shvit_mobile.images.decode import IMAGE_FORMATS, IMAGE_SUFFIXES, UndecodableImage, decode_image
 from tests.images.pictures import draw_blocks, draw_texture, encode_picture
 
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "PPM": {}, "WEBP": {"lossless": True}}
@@ -396,3 +396,51 @@ def test_every_suffix_is_one_that_pillow_knows():
     Image.init()
     known = {suffix for suffix, format in Image.registered_extensions().items() if format in IMAGE_FORMATS}
     assert known >= IMAGE_SUFFIXES
+
+
+# -- Formats that other libraries decode -------------------------------------------------------------------------------
+
+
+def encode_heic(picture: Image.Image, **options) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(file, quality=95, **options)
+    return file.getvalue()
+
+
+def encode_avif(picture: Image.Image, **options) -> bytes:
+    if not features.check("avif"):
+        pytest.skip("Pillow decodes no AVIF")
+    return encode_picture(picture, "AVIF", quality=95, **options)
+
+
+@pytest.mark.parametrize("encode", [encode_heic, encode_avif])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_and_avif_are_decoded_upright(encode, orientation):
+    stored, exif = draw_oriented(orientation)
+    picture = decode_image(encode(stored, exif=exif.tobytes()))
+    assert np.abs(get_block_levels(picture) - get_block_levels(draw_blocks())).max() < 12
+
+
+@pytest.mark.parametrize("encode", [encode_heic, encode_avif])
+def test_without_its_library_the_error_names_the_extra(encode, monkeypatch):
+    data = encode(draw_blocks())
+    monkeypatch.setattr(decode, "_register_decoder", lambda format: False)
+    with pytest.raises(UndecodableImage, match=r"pip install 'shvit-mobile\[heic\]'"):
+        decode_image(data)
+    assert decode.explain_suffix(".HEIC")[0]
+    assert "shvit-mobile[heic]" in decode.explain_suffix(".HEIC")[1]
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"avif", b"mif1"])
+def test_a_damaged_heic_or_avif_is_refused(brand):
+    with pytest.raises(UndecodableImage):
+        decode_image(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(2000))
+
+
+def test_suffixes_tell_pictures_from_other_files():
+    assert decode.explain_suffix(".JPG") == (True, "")
+    assert decode.explain_suffix(".dng")[0]
+    assert decode.explain_suffix(".dng")[1]
+    assert not decode.explain_suffix(".txt")[0]
+    assert decode.explain_suffix("")[1]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.images.imagenet import load_imagenet_classes
 from tests.images.pictures import encode_dot, write_files
 
 LABELS = ("airplane", "fire truck", "cat")
@@ -55,8 +56,6 @@ def test_folders_that_are_numbers_are_sorted_as_numbers(tmp_path):
         ("Fire_Truck", 1),
         ("firetruck", 1),
         ("fire-truck", 1),
-        ("2", 2),
-        ("002", 2),
     ],
 )
 def test_folders_are_matched_with_the_models_labels(folder, index, tmp_path):
@@ -80,11 +79,7 @@ def test_the_first_synonym_is_enough(tmp_path):
 def test_a_name_that_two_classes_share_is_refused(tmp_path):
     labels = ("crane", "cat", "crane")
     error = refusal(pictures(tmp_path, "crane/x.png", "cat/x.png"), labels=labels)
-    assert "'crane' (the name of 2 classes: use the index)" in error.what
-    assert found(open_images(pictures(tmp_path / "new", "2/x.png", "cat/x.png"), labels=labels)) == {
-        "2/x.png": 2,
-        "cat/x.png": 1,
-    }
+    assert "'crane' (the name of 2 classes)" in error.what
 
 
 def test_folders_that_are_no_class_are_named_with_the_nearest_label(tmp_path):
@@ -99,8 +94,8 @@ def test_folders_that_are_no_class_are_named_with_the_nearest_label(tmp_path):
 
 
 def test_two_folders_of_one_class_are_refused(tmp_path):
-    error = refusal(pictures(tmp_path, "cat/x.png", "2/x.png"), labels=LABELS)
-    assert "'2'" in error.what
+    error = refusal(pictures(tmp_path, "cat/x.png", "Cat/x.png"), labels=LABELS)
+    assert "'Cat'" in error.what
     assert "'cat'" in error.what
 
 
@@ -110,24 +105,135 @@ def test_generic_labels_take_as_many_folders_in_sorted_order(tmp_path):
     assert images.classes == GENERIC
 
 
-def test_generic_labels_take_indices_and_their_own_names(tmp_path):
-    images = open_images(pictures(tmp_path, "class_2/x.png", "0/x.png"), labels=GENERIC)
-    assert found(images) == {"0/x.png": 0, "class_2/x.png": 2}
+def test_generic_labels_take_their_own_names(tmp_path):
+    images = open_images(pictures(tmp_path, "class_2/x.png", "class 0/x.png"), labels=GENERIC)
+    assert found(images) == {"class 0/x.png": 0, "class_2/x.png": 2}
 
 
-@pytest.mark.parametrize("names", [("ant", "cow"), ("ant", "cow", "1"), ("1", "2", "3")])
+@pytest.mark.parametrize("names", [("ant", "cow"), ("ant", "cow", "class_1"), ("1", "2"), ("0", "2")])
 def test_generic_labels_do_not_guess(names, tmp_path):
     refusal(pictures(tmp_path, *(f"{name}/x.png" for name in names)), labels=GENERIC)
 
 
-def test_all_of_imagenets_wordnet_ids_are_its_classes_in_order(tmp_path):
-    names = [f"n{10_000_000 + 7 * index}" for index in range(1000)]
-    images = open_images(
-        pictures(tmp_path, *(f"{name}/x.png" for name in names)), labels=[f"thing {i}" for i in range(1000)]
-    )
-    assert images.labels == tuple(range(1000))
-    shutil.rmtree(tmp_path / names[3])
-    assert "n10000000" in refusal(tmp_path, labels=[f"thing {i}" for i in range(1000)]).what
+# -- Numbered folders --------------------------------------------------------------------------------------------------
+
+TWELVE = tuple(f"thing {letter}" for letter in "abcdefghijkl")
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_numbers_from_0_to_the_last_class_are_indices(width, tmp_path):
+    images = open_images(pictures(tmp_path, *(f"{i:0{width}}/x.png" for i in range(12))), labels=TWELVE)
+    assert found(images) == {f"{i:0{width}}/x.png": i for i in range(12)}
+    assert images.mapping.rule == "index"
+    # Only without zeros does torchvision sort them in another order.
+    assert ("0, 1, 10, 11" in images.mapping.sentence) == (width == 1)
+
+
+def test_numbers_from_1_to_the_number_of_classes_count_from_1(tmp_path):
+    images = open_images(pictures(tmp_path, *(f"{i}/x.png" for i in range(1, 13))), labels=TWELVE)
+    assert found(images) == {f"{i}/x.png": i - 1 for i in range(1, 13)}
+    assert images.mapping.rule == "one-based"
+
+
+@pytest.mark.parametrize("numbers", [range(1, 12), range(11), (0, 5), range(13), range(1, 14), (7,)])
+def test_other_numbers_are_refused_because_they_may_count_from_0_or_1(numbers, tmp_path):
+    refusal(pictures(tmp_path, *(f"{i}/x.png" for i in numbers)), labels=TWELVE)
+
+
+def test_an_empty_folder_for_a_missing_class_completes_the_numbers(tmp_path):
+    pictures(tmp_path, *(f"{i}/x.png" for i in range(1, 12)))
+    (tmp_path / "12").mkdir()
+    images = open_images(tmp_path, labels=TWELVE)
+    assert images.labels[0] == 0
+    assert "1 of 12 classes" in images.mapping.sentence
+    assert "thing l" in images.mapping.sentence
+
+
+def test_labels_that_are_numbers_are_names(tmp_path):
+    order = sorted(map(str, range(12)))  # as torchvision sorts the folders that the model was trained on
+    images = open_images(pictures(tmp_path, *(f"{i}/x.png" for i in range(12))), labels=order)
+    assert found(images) == {f"{name}/x.png": index for index, name in enumerate(order)}
+    assert images.mapping.rule == "name"
+
+
+def test_numbers_that_contradict_labels_which_are_numbers_are_refused(tmp_path):
+    refusal(pictures(tmp_path, "0/x.png", "1/x.png", "2/x.png"), labels=("1", "2", "3"))
+
+
+def test_a_number_beside_names_is_not_an_index(tmp_path):
+    refusal(pictures(tmp_path, "airplane/x.png", "cat/x.png", "1/x.png"), labels=LABELS)
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels", "rule"),
+    [
+        (("cat", "airplane"), LABELS, "name"),
+        (("ant", "zebra", "cow"), GENERIC, "sorted"),
+        (("100", "20", "3"), GENERIC, "sorted"),
+        (("n01440764", "n01443537"), ("goldfish", "tench", "great white shark"), "synset"),
+    ],
+)
+def test_the_rule_by_which_folders_became_classes_is_told(folders, labels, rule, tmp_path):
+    images = open_images(pictures(tmp_path, *(f"{name}/x.png" for name in folders)), labels=labels)
+    assert images.mapping.rule == rule
+    assert str(tmp_path) in images.mapping.sentence
+
+
+def test_classes_without_images_are_told(tmp_path):
+    images = open_images(pictures(tmp_path, "cat/x.png", "airplane/x.png"), labels=LABELS)
+    assert "1 of 3 classes have no images: 1 'fire truck'" in images.mapping.sentence
+    assert open_images(tmp_path).mapping is None
+
+
+@pytest.mark.parametrize("splits", [("train", "val"), ("Train", "test"), ("training", "validation", "testing")])
+def test_a_folder_of_training_and_validation_images_is_refused(splits, tmp_path):
+    pictures(tmp_path, *(f"{split}/{name}/x.png" for split in splits for name in LABELS))
+    for labels in (LABELS, GENERIC, None):
+        with pytest.raises(BadImages) as caught:
+            open_images(tmp_path, labels=labels, parameter="validation")
+        assert caught.value.parameter == "validation"
+        assert "`validation=" in caught.value.hint
+        assert all(split in caught.value.what for split in splits)
+    chosen = next((split for split in splits if split.startswith("val")), splits[0])
+    assert len(open_images(tmp_path / chosen, labels=LABELS)) == 3
+
+
+def test_classes_may_be_called_train_and_test(tmp_path):
+    assert open_images(pictures(tmp_path, "train/x.png", "test/x.png"), labels=("test", "train")).labels == (0, 1)
+
+
+# -- ImageNet ----------------------------------------------------------------------------------------------------------
+
+SYNSETS = tuple(load_imagenet_classes())
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"class {index}" for index in range(1000)],
+        list(load_imagenet_classes().values()),
+        [names.split(",")[0] for names in load_imagenet_classes().values()],
+        list(SYNSETS),
+        [f"Ding {index}" for index in range(1000)],
+    ],
+    ids=["generic", "names", "first names", "synsets", "another language"],
+)
+def test_a_model_of_imagenet_knows_its_synsets(labels, tmp_path):
+    chosen = (0, 134, 517, 639, 999)
+    pictures(tmp_path, *(f"{SYNSETS[index]}/x.png" for index in chosen))
+    images = open_images(tmp_path, labels=labels)
+    assert images.labels == chosen
+    assert "995 of 1000 classes" in images.mapping.sentence
+
+
+def test_labels_of_imagenet_in_another_order_keep_it(tmp_path):
+    labels = sorted(load_imagenet_classes().values())
+    images = open_images(pictures(tmp_path, "n01440764/x.png"), labels=labels)
+    assert labels[images.labels[0]] == "tench, Tinca tinca"
+
+
+def test_synsets_that_are_not_imagenets_are_unknown(tmp_path):
+    refusal(pictures(tmp_path, "n10000000/x.png"), labels=[f"class {index}" for index in range(1000)])
 
 
 def test_a_few_wordnet_ids_are_not_taken_for_all(tmp_path):
@@ -176,14 +282,56 @@ def test_hidden_files_and_other_files_are_passed_over(tmp_path):
     assert list(found(open_images(tmp_path, labels=LABELS))) == ["cat/a.png"]
 
 
+def test_files_that_cannot_be_used_are_accounted_for(tmp_path):
+    pictures(tmp_path, "cat/a.png", "cat/b.png", "cat/._a.png", ".git/c.png")
+    write_files(tmp_path, {"cat/Thumbs.db": "x", "notes.txt": "x", "cat/b.dng": "x", "cat/a.txt": "x"})
+    use = open_images(tmp_path, labels=LABELS).account()
+    assert (use.requested, use.found, use.used) == (None, 5, 2)
+    assert [(group.count, group.first) for group in use.skipped] == [(2, "cat/a.txt"), (1, "cat/b.dng")]
+    assert "Used 2 of 5 files" in use.describe("x")
+
+
+def test_a_sample_is_accounted_for_with_the_number_that_was_asked_for(tmp_path):
+    images = open_images(pictures(tmp_path, *(f"{i}.png" for i in range(9)), "9.dng"))
+    assert [images.sample(count, 0).account().used for count in (4, 100)] == [4, 9]
+    use = images.sample(100, 0).account()
+    assert (use.requested, use.found, use.skipped_count) == (100, 10, 1)
+    assert "(100 were requested)" in use.describe("x")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_if_most_pictures_cannot_be_used_the_folder_is_refused(tmp_path):
+    pictures(tmp_path, *(f"{i}.png" for i in range(5)))
+    for i in range(95):
+        (tmp_path / f"b{i:02}.jpg").symlink_to(tmp_path / "nothing")
+    error = refusal(tmp_path)
+    assert "5 of 100 images" in error.what
+    assert "95 because" in error.what
+    assert "b00.jpg" in error.what
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_links_are_followed_and_circles_are_reported(tmp_path):
+    pictures(tmp_path / "store", "a.png")
+    pictures(tmp_path / "set", "dog/b.png", "dog/c.png", "dog/d.png")
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "store")
+    (tmp_path / "set" / "cat" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "dog" / "self").symlink_to("self")
+    images = open_images(tmp_path / "set")
+    assert list(found(images)) == ["cat/a.png", "dog/b.png", "dog/c.png", "dog/d.png"]
+    assert {group.first for group in images.skipped} == {"cat/up", "dog/self"}
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes and links")
 def test_links_count_if_they_lead_to_pictures(tmp_path):
-    pictures(tmp_path / "store", "cat/a.png")
+    pictures(tmp_path / "store", "cat/a.png", "cat/b.png")
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "cat").symlink_to(tmp_path / "store" / "cat")
     (tmp_path / "store" / "cat" / "gone.png").symlink_to(tmp_path / "nothing.png")
     os.mkfifo(tmp_path / "store" / "cat" / "pipe.png")
-    assert list(found(open_images(tmp_path / "set"))) == ["cat/a.png"]
+    images = open_images(tmp_path / "set")
+    assert list(found(images)) == ["cat/a.png", "cat/b.png"]
+    assert {group.first for group in images.skipped} == {"cat/gone.png", "cat/pipe.png"}
 
 
 def test_a_single_picture(tmp_path):
@@ -196,14 +344,14 @@ def test_a_single_picture(tmp_path):
     [
         ({}, "", "is empty", ""),
         ({"notes.txt": "x"}, "", "There is no image in .*1 with .txt", ""),
-        ({"a.HEIC": "x", "b.heic": "x"}, "", "2 with .heic", "Convert them to JPEG"),
+        ({"a.DNG": "x", "b.dng": "x"}, "", "0 of 2 images .* convert it to JPEG", ""),
         ({"photos/a.png": "x"}, "photo", "There is no folder of images", "photos"),
         ({"photos.zip": "x"}, "photos.zip", "neither a folder nor an image", "unzip"),
         ({"labels.csv": "x"}, "labels.csv", "neither a folder nor an image", "as `csv`"),
         ({}, "x" * 5000, "cannot be opened", ""),
         ({}, "nul\0byte", "(cannot be opened|no folder)", ""),
     ],
-    ids=["empty", "no images", "heic", "missing", "archive", "csv", "long name", "nul byte"],
+    ids=["empty", "no images", "raw", "missing", "archive", "csv", "long name", "nul byte"],
 )
 def test_what_is_no_folder_of_images_is_refused(files, path, words, hint, tmp_path):
     error = refusal(write_files(tmp_path, files) / path)
@@ -223,16 +371,35 @@ def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
 @pytest.mark.parametrize(
     "text",
     [
-        "a.png,cat\nb c.png,airplane\ndeep/d.png,1\n",
-        "file,label\na.png,Cat\nb c.png,0\ndeep/d.png,fire_truck",
+        "a.png,2\nb c.png,0\ndeep/d.png,1\n",
+        "file,label\na.png,Cat\nb c.png,Airplane\ndeep/d.png,fire_truck",
         "\ufefffilename;class\r\na.png;cat\r\n\r\nb c.png;airplane\r\ndeep\\d.png;fire truck\r\n",
-        "id\tlabel\timage_path\n1\t2\t./a.png\n2\tairplane\tb c.png\n3\t1\tdeep/d.png\n",
+        "id\tlabel\timage_path\n1\t2\t./a.png\n2\t0\tb c.png\n3\t1\tdeep/d.png\n",
         '"a.png", "cat"\n"b c.png", "airplane"\n"deep/d.png", "fire truck"\n',
-        "\ufeffa.png,cat\nb c.png,airplane\ndeep/d.png,1\n",
+        "\ufeffa.png,cat\nb c.png,airplane\ndeep/d.png,firetruck\n",
         "species,file\ncat,a.png\nairplane,b c.png\nfiretruck,deep/d.png\n",
         "photo,label\na.png,cat\nb c.png,airplane\ndeep/d.png,firetruck\n",
+        "what,where\ncat,a.png\nairplane,b c.png\nfiretruck,deep/d.png\n",
+        "image_id,width,category\na,1,cat\nb c,2,airplane\nd,0,firetruck\n",
+        "a.png 2\nb c.png 0\ndeep/d.png 1\n",
+        "a 2\nb c 0\nd 1\n",
+        "file label\na.png cat\nb c.png airplane\ndeep/d.png firetruck\n",
+        "a.png;1,5,2;cat\nb c.png;1;airplane\ndeep/d.png;1;fire truck\n",
+        "images/val/a.png,cat\n./b c.png,airplane\n/data/set/deep/d.png,fire truck\n",
+        "ImageId,PredictionString\na,cat 1 2 3 4\nb c,airplane 1 2 3 4 airplane 5 6.5 7 8 \nd,firetruck 0 0 1 1\n",
     ],
-    ids=["bare", "header", "excel", "tabs", "quoted", "mark of UTF-8", "file word only", "label word only"],
+    ids=[
+        *("indices", "header", "excel", "tabs", "quoted", "mark of UTF-8", "file word only", "label word only"),
+        *(
+            "found by content",
+            "image_id",
+            "val.txt",
+            "val.txt without suffixes",
+            "spaces with header",
+            "commas in cells",
+        ),
+        *("prefixes", "kaggle"),
+    ],
 )
 def test_a_csv_gives_the_labels(text, tmp_path):
     images = open_images(**with_csv(tmp_path, text), labels=LABELS)
@@ -258,11 +425,11 @@ def test_a_csv_leads_to_class_folders_too(tmp_path):
     ("text", "words"),
     [
         ("a.png,cat\ngone.png,cat\n", "1 of 2 rows in .*: row 2: there is no gone.png"),
-        ("file,label\na.png,kat\n", r"1 of 1 row .*row 2: 'kat' \(cat\?\)"),
-        ("a.png,3\n", "row 1: '3'"),
+        ("file,label\na.png,kat\n", r"1 of 1 labels .*'kat' \(cat\?\)"),
+        ("a.png,3\n", "numbers from 3 to 3"),
         ("a.png,cat\n\nb c.png,cat\n./a.png,cat\n", "row 4: a.png is also in row 1"),
-        ("../a.png,cat\n", "row 1: ../a.png is not a file under"),
-        ("/etc/passwd,cat\n", "row 1: /etc/passwd is not a file under"),
+        ("../a.png,cat\n", "row 1: there is no ../a.png"),
+        ("/etc/passwd,cat\n", "row 1: there is no /etc/passwd"),
         ("deep,cat\n", "row 1: there is no deep"),
         ("x" * 5000 + ".png,cat\n", "row 1: there is no xxx"),
         ("a.png\n", "Row 1 of .* lacks a file or a label"),
@@ -271,8 +438,8 @@ def test_a_csv_leads_to_class_folders_too(tmp_path):
         ("\n \n", "has no rows"),
         ("file,label\n", "has a header and no rows"),
         ("file,width,height\na.png,1,2\n", "has the columns file, width, height"),
-        ('a.png,"cat\n', "is not a CSV file"),
-        (b"\xff\xfea\0,\0b\0", "it is not text"),
+        ('a.png,"cat\n', "is not a table of labels"),
+        (b"\xff\xfea\0,\0b\0", "not UTF-8"),
         (b"a.png\0,cat", "it is not text"),
         ("\n".join(f"{i}.png,cat" for i in range(9)), "9 of 9 rows .*4.png and 4 more"),
     ],
@@ -283,8 +450,8 @@ def test_a_wrong_csv_is_refused_with_its_rows(text, words, tmp_path):
 
 def test_a_csv_that_is_missing_or_a_folder_is_refused(tmp_path):
     pictures(tmp_path, "a.png")
-    assert "cannot be read" in refusal(tmp_path, csv=tmp_path / "labels.csv").what
-    assert "cannot be read" in refusal(tmp_path, csv=tmp_path).what
+    assert "does not exist" in refusal(tmp_path, csv=tmp_path / "labels.csv").what
+    assert "is a folder" in refusal(tmp_path, csv=tmp_path).what
     assert "is a file" in refusal(tmp_path / "a.png", csv=tmp_path / "labels.csv").what
 
 

@@ -1,14 +1,12 @@
 """Prints every error as what, why and what to do next on stderr, and ends with an exit status; no traceback by default.
 
-Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug, 130 interrupted.
+Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug; 128 and its number after a signal.
 """
 
 import ast
-import errno
 import os
 import re
 import shlex
-import sys
 import traceback
 from collections.abc import Iterable
 from typing import Any
@@ -18,22 +16,14 @@ from typer.core import TyperGroup
 
 from shvit_mobile.errors import ShvitError, UnknownChoice
 
-GATE_FAILED, INVALID_INPUT, INTERNAL_ERROR, INTERRUPTED = 1, 2, 70, 130
+from .start import end, prepare_process, was_interrupted
+
+GATE_FAILED, INVALID_INPUT, INTERNAL_ERROR = 1, 2, 70
 DEBUG_VARIABLE = "SHVIT_DEBUG"
 _INDENT = " " * len("error: ")
 
-# What the system says about the user's own paths and disk; any other OSError is a bug.
-_FILE_ERRNOS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.EMFILE,
-}
+# How torch and its allocator say that the memory does not suffice.
+_OUT_OF_MEMORY = re.compile(r"not enough memory|can't allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 # The library's parameters whose options have another name: the first that the running command has.
 _OPTION_NAMES = {
     "precision": ("quantize",),
@@ -92,13 +82,13 @@ class ErrorReportingGroup(TyperGroup):
             raise
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        if extra.get("args") is None and not args:  # the program itself, and not a test in another
+            prepare_process()
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
         except Exception as reason:
-            status = _report_error(reason)
-        if status == INTERRUPTED:
-            _print_error("Interrupted. No unfinished files were left behind.")
-        sys.exit(status if isinstance(status, int) else 0)
+            status = 0 if was_interrupted() else _report_error(reason)
+        end(status if isinstance(status, int) else 0)
 
 
 def replace_parameters(error: ShvitError, options: Iterable[Any]) -> None:
@@ -158,8 +148,18 @@ def _report_error(reason: Exception) -> int:
     match reason:
         case ShvitError():
             _print_error(format_error(reason))
-        case OSError() if reason.errno in _FILE_ERRNOS:
-            _print_error(format_error(ShvitError(f"{reason.filename or 'A file'}: {str(reason.strerror).lower()}.")))
+        case OSError():
+            said = str(reason.strerror or reason or type(reason).__name__)
+            name = "The system reports" if reason.filename is None else os.fsdecode(str(reason.filename))
+            _print_error(format_error(ShvitError(f"{name}: {said[:1].lower()}{said[1:]}.")))
+        case MemoryError() | RuntimeError() if isinstance(reason, MemoryError) or _OUT_OF_MEMORY.search(str(reason)):
+            why = "The model, its size or a file is too large for this machine."
+            _print_error(format_error(ShvitError("The memory does not suffice.", why=why)))
+        case UnicodeEncodeError():
+            hint = f"Rename it: {ascii(reason.object)[:200]}"
+            _print_error(format_error(ShvitError("A name is not UTF-8 text.", hint=hint)))
+        case RecursionError():
+            _print_error(format_error(ShvitError("A file is nested too deeply.", why="It may be damaged.")))
         case typer.Abort():
             _print_error(format_error(ShvitError("The input ended early.")))
         case _ if hasattr(reason, "format_message"):

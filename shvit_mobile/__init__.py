@@ -15,10 +15,10 @@ The steps between are functions, too, and you can stop at any of them:
     drift = compare(artifact, trained, open_images("validation", labels=trained.labels))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all this
 if TYPE_CHECKING:
+    from typing import Any
+
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.recipe import Recipe
     from shvit_mobile.deploy.fold import to_deploy_form
@@ -77,7 +77,9 @@ _LAZY_EXPORTS = {
 _MODULES = {name: f"shvit_mobile.{module}" for module, names in _LAZY_EXPORTS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -77,6 +77,10 @@ def build_preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocess
         ),
         "as-it-is": (draw_picture(32, 32), Preprocessing(size=(32, 32), crop_ratio=1.0)),
         "one-pixel": (draw_picture(1, 1), Preprocessing(size=(8, 8))),
+        "squashed-long": (
+            draw_picture(1801, 3),
+            Preprocessing((24, 16), 0.9, "lanczos", resize_mode="squash"),
+        ),
         "squashed-needle": (draw_picture(1801, 3), Preprocessing((4, 5), 0.7, "bilinear", resize_mode="squash")),
         **{"-".join(options): build_options_case(*options) for options in product(*OPTIONS)},
     }

@@ -41,7 +41,9 @@ public struct ManifestFacts: Equatable, Identifiable, Sendable {
                 [
                     "Input size": pixels.size.map(String.init).joined(separator: " x "),
                     "Crop ratio": Wording.percent(pixels.cropRatio, locale: locale),
+                    "Resizing": pixels.resizeMode.rawValue,
                     "Interpolation": pixels.interpolation.rawValue,
+                    "Channel order": pixels.channelOrder.rawValue,
                     "Normalization": manifest.input.values == .pixels ? "inside the model" : "in the app",
                 ]),
             ManifestFacts(

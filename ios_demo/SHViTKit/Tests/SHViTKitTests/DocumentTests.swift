@@ -67,6 +67,56 @@ struct DocumentTests {
                 || message.contains("a fraction for a count") && example.file.contains("fraction"))
     }
 
+    /// Reads a manifest with a changed field, of its own or of its preprocessing; nil removes the field.
+    static func manifest(
+        _ version: String = "1.0", own: [String: String?] = [:], preprocessing: [String: String?] = [:]
+    ) throws -> Document<Manifest> {
+        let url = Repository.fixtures.appending(path: "manifest/shvit_s1-224-coreml-fp16.manifest.json")
+        var fields: [String: JSONValue] = try JSONDecoder().decode(
+            [String: JSONValue].self, from: Data(contentsOf: url))
+        guard case .object(var inner) = fields["preprocessing"] else { throw CocoaError(.coderInvalidValue) }
+        for (name, text) in preprocessing { inner[name] = text.map(JSONValue.text) }
+        for (name, text) in own { fields[name] = text.map(JSONValue.text) }
+        fields["preprocessing"] = .object(inner)
+        fields["schema_version"] = .text(version)
+        return try Document<Manifest>(json: JSONEncoder().encode(fields), source: "a.json")
+    }
+
+    @Test("A manifest without a resize mode covers")
+    func resizeMode() throws {
+        #expect(try Self.manifest(preprocessing: ["resize_mode": nil]).content.preprocessing.resizeMode == .cover)
+        #expect(try Self.manifest(preprocessing: ["resize_mode": "squash"]).content.preprocessing.resizeMode == .squash)
+    }
+
+    @Test(
+        "An unknown value is rejected with the known ones",
+        arguments: [
+            ("resize_mode", "cover, squash"), ("channel_order", "rgb, bgr"),
+            ("interpolation", "nearest, bilinear, bicubic, lanczos"),
+        ])
+    func unknownValue(field: String, known: String) {
+        let message = sentence { _ = try Self.manifest(preprocessing: [field: "other"]) }
+        #expect(message.contains("a.json is not a manifest: preprocessing.\(field) is 'other', not one of \(known)."))
+    }
+
+    @Test("An unknown field of the preprocessing is rejected in a newer version too", arguments: ["1.0", "1.9"])
+    func unknownPreprocessing(version: String) {
+        let message = sentence { _ = try Self.manifest(version, preprocessing: ["gamma_curve": "steep"]) }
+        #expect(message.contains("preprocessing.gamma_curve"))
+    }
+
+    @Test("A manifest may contain the checksum of its content")
+    func contentChecksum() throws {
+        let checksum = String(repeating: "0123456789abcdef", count: 4)
+        let with = try Self.manifest(own: ["content_sha256": checksum])
+        #expect(with.content.contentSha256 == checksum)
+        #expect(String(decoding: try with.json(), as: UTF8.self).contains(checksum))
+        #expect(try Self.manifest(own: ["content_sha256": nil]).content.contentSha256 == nil)
+        for wrong in ["", String(checksum.dropFirst()), checksum.uppercased()] {
+            #expect(sentence { _ = try Self.manifest(own: ["content_sha256": wrong]) }.contains("content_sha256"))
+        }
+    }
+
     static func open(_ url: URL, as kind: String) throws {
         switch kind {
         case DeviceReport.kind: _ = try Document<DeviceReport>(contentsOf: url)

@@ -55,6 +55,22 @@ struct PreprocessorTests {
         }
     }
 
+    @Test("The vectors have every combination of options")
+    func options() throws {
+        let options = try Self.cases().map(\.preprocessing).map {
+            "\($0.interpolation) \($0.resizeMode) \($0.channelOrder)"
+        }
+        #expect(Set(options).count == 4 * 2 * 2)
+    }
+
+    @Test(
+        "A squashed picture has the size to cover, whatever its proportions",
+        arguments: [(1, 1), (9, 4000), (4000, 9)])
+    func squashed(height: Int, width: Int) throws {
+        let preprocessing = Preprocessing(size: [17, 23], cropRatio: 0.81, resizeMode: .squash)
+        #expect(try Preprocessor(preprocessing).resizedSize(height: height, width: width) == (20, 28))
+    }
+
     /// The SHA-256 of Python's `Preprocessing.pixels` for `drawn(height, width)`.
     static let shapes: [(Int, Int, Preprocessing, String)] = [
         (

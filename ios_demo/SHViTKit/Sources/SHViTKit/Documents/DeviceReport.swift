@@ -1,7 +1,7 @@
 /// The measurements of a benchmark, where they were taken, and how. `shvit-mobile devices` reads it.
 public struct DeviceReport: DocumentContent, Checked {
     /// The processors that an inference may use.
-    public enum Compute: String, Codable, Sendable, CaseIterable {
+    public enum Compute: String, Word {
         case cpu
         case cpuAndGPU = "cpu-and-gpu"
         case cpuAndNeuralEngine = "cpu-and-neural-engine"
@@ -9,14 +9,14 @@ public struct DeviceReport: DocumentContent, Checked {
     }
 
     /// The system's thermal state, with Apple's names.
-    public enum ThermalState: String, Codable, Sendable, CaseIterable {
+    public enum ThermalState: String, Word {
         case nominal, fair, serious, critical
     }
 
     /// The device that was measured.
     public struct Device: Codable, Equatable, Sendable, Checked {
         /// A computer, or a phone.
-        public enum Kind: String, Codable, Sendable, CaseIterable {
+        public enum Kind: String, Word {
             case host, phone
         }
 

@@ -110,6 +110,8 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         let content: Content
         do {
             content = try decoder.decode(Content.self, from: json)
+        } catch let fault as Fault {
+            throw fault
         } catch let error as DecodingError {
             throw Fault(error)
         } catch {
@@ -186,25 +188,15 @@ extension Fault {
     fileprivate init(_ error: DecodingError) {
         switch error {
         case .keyNotFound(let key, let context):
-            self.init(Self.place(context.codingPath + [key]), "is missing")
+            self.init(at: context.codingPath + [key], "is missing")
         case .dataCorrupted(let context) where context.codingPath.isEmpty:
             // The text is valid JSON at this point. Foundation on Linux reports an integer that does not fit as
             // corrupt data, without a field.
             self.init("", "contains a number of the wrong type, such as a fraction for a count")
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            self.init(Self.place(context.codingPath), "has the wrong type: \(context.debugDescription)")
+            self.init(at: context.codingPath, "has the wrong type: \(context.debugDescription)")
         @unknown default:
             self.init("", "cannot be decoded: \(error)")
-        }
-    }
-
-    private static func place(_ path: [any CodingKey]) -> String {
-        path.map { $0.intValue.map(String.init) ?? snakeCase($0.stringValue) }.joined(separator: ".")
-    }
-
-    private static func snakeCase(_ name: String) -> String {
-        name.reduce(into: "") { text, letter in
-            text += letter.isUppercase ? "_\(letter.lowercased())" : String(letter)
         }
     }
 }

@@ -1,5 +1,5 @@
 /// How an artifact was executed.
-public enum Execution: String, Codable, Sendable, CaseIterable {
+public enum Execution: String, Word {
     /// By the target's own runtime.
     case native
     /// By a reference executor of the target's specification.

@@ -1,7 +1,7 @@
 /// The description of an artifact, stored beside it: everything that an app needs to run it.
 public struct Manifest: DocumentContent, Checked {
     /// The runtime that an artifact is for.
-    public enum Target: String, Codable, Sendable, CaseIterable {
+    public enum Target: String, Word {
         case coreml, executorch, onnx
     }
 
@@ -41,7 +41,7 @@ public struct Manifest: DocumentContent, Checked {
     /// The artifact's input.
     public struct Input: Codable, Equatable, Sendable, Checked {
         /// The type of the input.
-        public enum Kind: String, Codable, Sendable, CaseIterable {
+        public enum Kind: String, Word {
             /// An image (Core ML).
             case image
             /// A tensor.
@@ -49,7 +49,7 @@ public struct Manifest: DocumentContent, Checked {
         }
 
         /// The range of the input values.
-        public enum Values: String, Codable, Sendable, CaseIterable {
+        public enum Values: String, Word {
             /// From 0 to 255; the artifact normalizes them.
             case pixels
             /// `(pixel
@@ -59,7 +59,7 @@ public struct Manifest: DocumentContent, Checked {
         }
 
         /// The order of the input values.
-        public enum Layout: String, Codable, Sendable, CaseIterable {
+        public enum Layout: String, Word {
             /// Channels, rows, columns.
             case image
             /// 2x2 blocks of the image with a border, stacked into channels.
@@ -192,6 +192,8 @@ public struct Manifest: DocumentContent, Checked {
     public var goldens: GoldensFolder?
     /// The drift from the float model.
     public var drift: DriftRow?
+    /// The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
+    public var contentSha256: String?
 
     func check() throws(Fault) {
         try check(artifact, "artifact")
@@ -201,5 +203,6 @@ public struct Manifest: DocumentContent, Checked {
         try check(recipe, "recipe")
         try check(goldens, "goldens")
         try check(drift, "drift")
+        try check(sha256: contentSha256, "content_sha256")
     }
 }

@@ -1,5 +1,5 @@
 /// The number format of an artifact's weights and activations.
-public enum Precision: String, Codable, Sendable, CaseIterable {
+public enum Precision: String, Word {
     case fp32, fp16, int8
     case int8Dynamic = "int8-dynamic"
     case int8Weights = "int8-weights"
@@ -11,14 +11,14 @@ public enum Precision: String, Codable, Sendable, CaseIterable {
 /// A quantization recipe: precision per layer, and activation ranges. An app only displays it.
 public struct Recipe: DocumentContent, Checked {
     /// How an observer turns values into a range.
-    public enum Observer: String, Codable, Sendable, CaseIterable {
+    public enum Observer: String, Word {
         case minMax = "min-max"
         case percentile
         case mse
     }
 
     /// The int8 scheme of activations.
-    public enum Activations: String, Codable, Sendable, CaseIterable {
+    public enum Activations: String, Word {
         case affine, symmetric
     }
 

@@ -1,23 +1,33 @@
 /// The preprocessing contract of a model: resize, center crop, normalize.
 ///
-/// Every manifest contains it. The picture is resized to cover `size
-/// cropRatio` and cropped to `size` at its center. Values become `(value
-/// 255 - mean)
-/// std`; most artifacts do this step themselves.
+/// Every manifest contains it. The picture is resized to `size / cropRatio` and cropped to `size` at its center. Values
+/// become `(value / 255 - mean) / std`; most artifacts do this step themselves.
 public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     /// A resampling filter, widened when it shrinks a picture.
-    public enum Interpolation: String, Codable, Sendable, CaseIterable {
+    public enum Interpolation: String, Word {
         case nearest, bilinear, bicubic, lanczos
     }
 
     /// The channel order that a model expects.
-    public enum ChannelOrder: String, Codable, Sendable, CaseIterable {
+    public enum ChannelOrder: String, Word {
         case rgb, bgr
+    }
+
+    /// Whether resizing keeps the aspect ratio of a picture.
+    public enum ResizeMode: String, Word {
+        /// Keeps the ratio: the resized picture covers `size / cropRatio`.
+        case cover
+        /// Resizes both sides to `size / cropRatio`, like timm's crop mode "squash".
+        case squash
+    }
+
+    enum CodingKeys: CodingKey, CaseIterable {
+        case size, cropRatio, interpolation, mean, std, channelOrder, resizeMode
     }
 
     /// The (height, width) of the model's input, in pixels.
     public var size: [Int]
-    /// The share of the resized picture's shorter side that the crop keeps, above 0 and at most 1.
+    /// The share of the resized picture's tighter side that the crop keeps, above 0 and at most 1.
     public var cropRatio: Double
     /// The filter that resizes the picture.
     public var interpolation: Interpolation
@@ -27,6 +37,8 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     public var std: [Double]
     /// The channel order of the model's input.
     public var channelOrder: ChannelOrder
+    /// Whether resizing keeps the aspect ratio.
+    public var resizeMode: ResizeMode
 
     /// Creates a preprocessing contract (default: ImageNet's).
     public init(
@@ -35,7 +47,8 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         interpolation: Interpolation = .bicubic,
         mean: [Double] = [0.485, 0.456, 0.406],
         std: [Double] = [0.229, 0.224, 0.225],
-        channelOrder: ChannelOrder = .rgb
+        channelOrder: ChannelOrder = .rgb,
+        resizeMode: ResizeMode = .cover
     ) {
         self.size = size
         self.cropRatio = cropRatio
@@ -43,10 +56,17 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         self.mean = mean
         self.std = std
         self.channelOrder = channelOrder
+        self.resizeMode = resizeMode
     }
 
     /// Decodes a contract. A missing field has ImageNet's value.
+    ///
+    /// Unknown fields are rejected in every version, since they could change the pixels in an unknown way.
     public init(from decoder: any Decoder) throws {
+        let names = Set(CodingKeys.allCases.map(\.stringValue))
+        for key in try decoder.container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
+            throw Fault(at: decoder.codingPath + [key], "is an unknown field, which could change the pixels")
+        }
         let values = try decoder.container(keyedBy: CodingKeys.self)
         let standard = Preprocessing()
         size = try values.decodeIfPresent([Int].self, forKey: .size) ?? standard.size
@@ -55,6 +75,7 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         mean = try values.decodeIfPresent([Double].self, forKey: .mean) ?? standard.mean
         std = try values.decodeIfPresent([Double].self, forKey: .std) ?? standard.std
         channelOrder = try values.decodeIfPresent(ChannelOrder.self, forKey: .channelOrder) ?? standard.channelOrder
+        resizeMode = try values.decodeIfPresent(ResizeMode.self, forKey: .resizeMode) ?? standard.resizeMode
     }
 
     func check() throws(Fault) {
@@ -70,5 +91,19 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         if std.count != 3 || !std.allSatisfy({ $0 > 0 && $0.isFinite }) {
             throw Fault("std", "is \(std), not three finite numbers above 0")
         }
+    }
+}
+
+/// The key of any field.
+private struct AnyKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(stringValue: String) {
+        self.stringValue = stringValue
+    }
+
+    init?(intValue: Int) {
+        return nil
     }
 }

@@ -1,10 +1,12 @@
-/// Turns an upright picture into a model's input, bit-exact with `shvit_mobile.images.preprocessing` in Python.
+/// Turns an upright picture into a model's input, bit-exact with `shvit_mobile.contracts.preprocessing` in Python.
 public struct Preprocessor: Sendable {
     /// The contract that it follows.
     public let preprocessing: Preprocessing
 
-    /// Pictures longer than this many times what the crop needs are cut to their middle before they are resized.
+    /// Pictures longer than this many times what the crop needs are cut to their middle before they cover it.
     private static let longest = 64
+    /// Sides longer than this many times their resized side are cut to their middle before they are squashed.
+    private static let mostShrinking = 256
 
     /// - Throws: `SHViTError` if the contract is invalid.
     public init(_ preprocessing: Preprocessing) throws(SHViTError) {
@@ -34,9 +36,7 @@ public struct Preprocessor: Sendable {
         return preprocessing.channelOrder == .rgb ? cropped : cropped.channelsReversed
     }
 
-    /// Returns `(pixel
-    /// 255 - mean)
-    /// std` in the order channels, rows, columns, for a model that does not normalize.
+    /// Returns `(pixel / 255 - mean) / std` in the order channels, rows, columns, for a model that does not normalize.
     public func normalizedValues(of pixels: RGBImage) -> [Float] {
         planes(of: pixels) { value, channel in
             (Float(value) / 255 - Float(preprocessing.mean[channel])) / Float(preprocessing.std[channel])
@@ -50,9 +50,11 @@ public struct Preprocessor: Sendable {
 
     /// Returns the size to which a picture is resized before the crop.
     ///
-    /// The shorter side becomes exactly what the crop needs. The other side keeps the aspect ratio, rounded down.
+    /// The tighter side becomes exactly what the crop needs. The other side keeps the aspect ratio, rounded down, or with
+    /// `squash` is computed like the first.
     func resizedSize(height: Int, width: Int) -> (height: Int, width: Int) {
         let cover = self.cover
+        if preprocessing.resizeMode == .squash { return cover }
         if cover.height * width >= cover.width * height {
             return (cover.height, cover.height * width / height)
         }
@@ -72,8 +74,18 @@ public struct Preprocessor: Sendable {
     /// Returns the picture, or the middle of one that is too long.
     private func middle(of picture: RGBImage) -> RGBImage {
         let cover = self.cover
-        let height = Self.kept(picture.height, Self.ceiling(Self.longest * cover.height * picture.width, cover.width))
-        let width = Self.kept(picture.width, Self.ceiling(Self.longest * cover.width * picture.height, cover.height))
+        let most =
+            switch preprocessing.resizeMode {
+            case .squash:
+                (height: Self.mostShrinking * cover.height, width: Self.mostShrinking * cover.width)
+            case .cover:
+                (
+                    height: Self.ceiling(Self.longest * cover.height * picture.width, cover.width),
+                    width: Self.ceiling(Self.longest * cover.width * picture.height, cover.height)
+                )
+            }
+        let height = Self.kept(picture.height, most.height)
+        let width = Self.kept(picture.width, most.width)
         if (height, width) == (picture.height, picture.width) { return picture }
         return picture.cropped(
             top: (picture.height - height) / 2, left: (picture.width - width) / 2, height: height, width: width)

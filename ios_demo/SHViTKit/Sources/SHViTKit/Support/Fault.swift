@@ -10,6 +10,18 @@ struct Fault: Error, Equatable {
         self.what = what
     }
 
+    /// Creates a fault at a path of a document that is being decoded.
+    init(at path: [any CodingKey], _ what: String) {
+        let names = path.map { $0.intValue.map(String.init) ?? Self.snakeCase($0.stringValue) }
+        self.init(names.joined(separator: "."), what)
+    }
+
+    private static func snakeCase(_ name: String) -> String {
+        name.reduce(into: "") { text, letter in
+            text += letter.isUppercase ? "_\(letter.lowercased())" : String(letter)
+        }
+    }
+
     /// Returns the fault with the path extended by an outer field.
     func within(_ outer: String) -> Fault {
         Fault(place.isEmpty ? outer : "\(outer).\(place)", what)

@@ -66,6 +66,8 @@ struct ManifestFactsTests {
         #expect(facts["Classes"] == "10")
         #expect(facts["Input size"] == "64 x 64")
         #expect(facts["Crop ratio"] == "100%")
+        #expect(facts["Resizing"] == "cover")
+        #expect(facts["Channel order"] == "rgb")
         #expect(facts["Normalization"] == "inside the model")
         manifest.input.values = .normalized
         let other = ManifestFacts.all(of: manifest, locale: Self.locale).flatMap(\.facts)

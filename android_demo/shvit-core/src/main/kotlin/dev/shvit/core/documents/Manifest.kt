@@ -198,6 +198,7 @@ data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<
  *
  * @property recipe The quantization recipe as JSON; an app does not use it.
  * @property options The options of the export as JSON: texts, whole numbers and flags.
+ * @property contentSha256 The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
  */
 data class Manifest(
     val schemaVersion: String = SCHEMA_VERSION,
@@ -217,6 +218,7 @@ data class Manifest(
     val golden: Golden? = null,
     val goldens: GoldensFolder? = null,
     val drift: DriftRow? = null,
+    val contentSha256: String? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /** Returns the text of the file. */
@@ -239,7 +241,7 @@ data class Manifest(
         "golden" to (golden?.json() ?: Json.Null),
         "goldens" to (goldens?.json() ?: Json.Null),
         "drift" to (drift?.json() ?: Json.Null),
-        unknown = unknown,
+        unknown = contentSha256?.let { unknown + ("content_sha256" to json(it)) } ?: unknown,
     ).text()
 
     companion object {
@@ -271,6 +273,7 @@ data class Manifest(
             golden = fields.childOrNull("golden", Golden::of),
             goldens = fields.childOrNull("goldens", GoldensFolder::of),
             drift = fields.childOrNull("drift", DriftRow::of),
+            contentSha256 = fields.sha256OrNull("content_sha256"),
             unknown = fields.unknown(),
         )
     }

@@ -22,18 +22,26 @@ enum class ChannelOrder(override val word: String) : Word {
     BGR("bgr"),
 }
 
+/** Whether resizing keeps the aspect ratio of a picture. */
+enum class ResizeMode(override val word: String) : Word {
+    /** Keeps the ratio: the resized picture covers size / crop ratio. */
+    COVER("cover"),
+
+    /** Resizes both sides to size / crop ratio, like timm's crop mode "squash". */
+    SQUASH("squash"),
+}
+
 /**
- * The preprocessing contract of a model: resize to cover size
- * cropRatio, center crop, then (pixel
- * 255 - mean)
- * std. The same as `shvit_mobile/images/preprocessing.py`.
+ * The preprocessing contract of a model: resize to size / crop ratio, center crop, then (pixel / 255 - mean) / std. The
+ * same as `shvit_mobile/contracts/preprocessing.py`.
  *
  * @property height The height of the model's input, in pixels.
  * @property width The width of the model's input, in pixels.
- * @property cropRatio The share of the resized picture's shorter side that the crop keeps; in (0, 1].
+ * @property cropRatio The share of the resized picture's tighter side that the crop keeps; in (0, 1].
  * @property interpolation The filter, widened when it shrinks a picture, as in Pillow.
  * @property mean The mean of each channel in the order of [channelOrder], from 0 to 1.
  * @property std The standard deviation of each channel, like [mean]; above 0.
+ * @property resizeMode Whether resizing keeps the aspect ratio.
  * @throws InvalidSettings If a number is out of range.
  */
 data class Preprocessing(
@@ -44,6 +52,7 @@ data class Preprocessing(
     val mean: List<Double> = listOf(0.485, 0.456, 0.406),
     val std: List<Double> = listOf(0.229, 0.224, 0.225),
     val channelOrder: ChannelOrder = ChannelOrder.RGB,
+    val resizeMode: ResizeMode = ResizeMode.COVER,
 ) {
     init {
         if (height < 1 || width < 1) {
@@ -66,6 +75,7 @@ data class Preprocessing(
         "mean" to json(mean) { json(it) },
         "std" to json(std) { json(it) },
         "channel_order" to json(channelOrder),
+        "resize_mode" to json(resizeMode),
     )
 
     companion object {
@@ -87,6 +97,7 @@ data class Preprocessing(
                     mean = fields.orElse("mean", standard.mean) { fields.numbers(it) },
                     std = fields.orElse("std", standard.std) { fields.numbers(it) },
                     channelOrder = fields.orElse("channel_order", standard.channelOrder) { fields.word(it) },
+                    resizeMode = fields.orElse("resize_mode", standard.resizeMode) { fields.word(it) },
                 )
             } catch (reason: InvalidSettings) {
                 fields.refuse(reason.message.orEmpty().replace("\n", " ").removeSuffix("."))

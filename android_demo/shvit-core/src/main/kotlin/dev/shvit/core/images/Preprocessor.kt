@@ -2,11 +2,14 @@ package dev.shvit.core.images
 
 /** Turns pictures into a model's [Pixels]. Thread-safe. */
 class Preprocessor(val preprocessing: Preprocessing) {
+    private val squashes = preprocessing.resizeMode == ResizeMode.SQUASH
+
     /**
      * Returns the pixels that the model sees, bit-exact with the exporter, which resizes with Pillow.
      *
-     * Resizes along the rows, rounds to eight bits, then along the columns. Does not compute what the crop removes. A
-     * picture so long that its resized side would exceed 64 times the needed length is first cut to its middle.
+     * Resizes along the rows, rounds to eight bits, then along the columns. Does not compute what the crop removes.
+     * Some pictures are first cut to their middle: with [ResizeMode.COVER], if the resized side would exceed 64 times
+     * the needed length; with [ResizeMode.SQUASH], if a side is longer than 256 times its resized side.
      */
     fun pixels(picture: Picture): Pixels {
         val part = middle(picture)
@@ -21,15 +24,16 @@ class Preprocessor(val preprocessing: Preprocessing) {
     /**
      * Returns the (height, width) to which a picture is resized before the crop, in pixels.
      *
-     * The shorter side becomes exactly size
-     * crop ratio, rounded down. The other side keeps the aspect ratio.
+     * The tighter side becomes exactly size / crop ratio, rounded down. The other side keeps the aspect ratio, or with
+     * [ResizeMode.SQUASH] is computed like the first.
      */
     internal fun resizedSize(height: Int, width: Int): Pair<Int, Int> {
         val (coverHeight, coverWidth) = cover()
-        return if (coverHeight * width >= coverWidth * height) {
-            coverHeight.toInt() to (coverHeight * width / height).toInt()
-        } else {
-            (coverWidth * height / width).toInt() to coverWidth.toInt()
+        return when {
+            squashes -> coverHeight.toInt() to coverWidth.toInt()
+            coverHeight * width >= coverWidth * height ->
+                coverHeight.toInt() to (coverHeight * width / height).toInt()
+            else -> (coverWidth * height / width).toInt() to coverWidth.toInt()
         }
     }
 
@@ -48,8 +52,14 @@ class Preprocessor(val preprocessing: Preprocessing) {
     /** Returns the part of a picture that is not too long, usually all of it. */
     private fun middle(picture: Picture): Part {
         val (coverHeight, coverWidth) = cover()
-        val height = shorten(picture.height, ceilDiv(LONGEST * coverHeight * picture.width, coverWidth))
-        val width = shorten(picture.width, ceilDiv(LONGEST * coverWidth * picture.height, coverHeight))
+        val (mostHeight, mostWidth) = if (squashes) {
+            MOST_SHRINKING * coverHeight to MOST_SHRINKING * coverWidth
+        } else {
+            ceilDiv(LONGEST * coverHeight * picture.width, coverWidth) to
+                ceilDiv(LONGEST * coverWidth * picture.height, coverHeight)
+        }
+        val height = shorten(picture.height, mostHeight)
+        val width = shorten(picture.width, mostWidth)
         return Part(picture, (picture.height - height) / 2, (picture.width - width) / 2, height, width)
     }
 
@@ -99,8 +109,11 @@ class Preprocessor(val preprocessing: Preprocessing) {
     }
 
     private companion object {
-        /** Beyond this many times what the crop needs, resizing the whole picture would take gigabytes. */
+        /** Beyond this many times what the crop needs, covering with the whole picture would take gigabytes. */
         const val LONGEST = 64L
+
+        /** Squashing a side that is longer than this many times its resized side would take gigabytes. */
+        const val MOST_SHRINKING = 256L
 
         fun ceilDiv(value: Long, divisor: Long): Long = (value + divisor - 1) / divisor
 

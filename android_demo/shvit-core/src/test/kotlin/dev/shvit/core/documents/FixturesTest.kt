@@ -2,7 +2,9 @@ package dev.shvit.core.documents
 
 import dev.shvit.core.BadDocument
 import dev.shvit.core.Shared
+import dev.shvit.core.images.ResizeMode
 import dev.shvit.core.json.Json
+import dev.shvit.core.json.text
 import java.io.File
 import java.math.BigDecimal
 import kotlin.test.Test
@@ -73,6 +75,56 @@ class FixturesTest {
     }
 
     @Test
+    fun `a manifest without a resize mode covers`() {
+        val manifest = readChanged { it - "resize_mode" }
+        assertEquals(ResizeMode.COVER, manifest.preprocessing.resizeMode)
+        assertEquals(ResizeMode.SQUASH, readChanged { it + ("resize_mode" to Json.Text("squash")) }.preprocessing.resizeMode)
+    }
+
+    @Test
+    fun `an unknown resize mode is rejected with the known ones`() {
+        val error = assertFailsWith<BadDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
+        assertEquals(
+            "a.json is not a manifest: preprocessing.resize_mode: 'stretch' is not one of cover, squash.",
+            error.what,
+        )
+    }
+
+    @Test
+    fun `an unknown field of the preprocessing is rejected in a newer version too`() {
+        val error = assertFailsWith<BadDocument> {
+            readChanged({ it + ("schema_version" to Json.Text("1.9")) }) { it + ("gamma" to Json.Number("2.2")) }
+        }
+        assertTrue("preprocessing.gamma" in error.what, error.what)
+    }
+
+    @Test
+    fun `a manifest may contain the checksum of its content`() {
+        fun read(checksum: String) = readChanged({ it + ("content_sha256" to Json.Text(checksum)) }) { it }
+        val checksum = "0123456789abcdef".repeat(4)
+        assertEquals(checksum, read(checksum).contentSha256)
+        assertTrue(checksum in read(checksum).text())
+        val without = readChanged({ it - "content_sha256" }) { it }
+        assertEquals(null, without.contentSha256)
+        assertTrue("content_sha256" !in without.text())
+        for (wrong in listOf("", checksum.drop(1), checksum.uppercase())) {
+            assertTrue("content_sha256" in assertFailsWith<BadDocument> { read(wrong) }.what)
+        }
+    }
+
+    /** Reads a manifest with changed fields: its own, and those of its preprocessing. */
+    private fun readChanged(
+        own: (Map<String, Json>) -> Map<String, Json> = { it },
+        preprocessing: (Map<String, Json>) -> Map<String, Json>,
+    ): Manifest {
+        val file = fixtures.resolve("manifest/shvit_s1-224-executorch-int8.manifest.json")
+        val fields = (Json.parse(file.readText()) as Json.Object).fields
+        val inner = (fields.getValue("preprocessing") as Json.Object).fields
+        val changed = own(fields + ("preprocessing" to Json.Object(preprocessing(inner))))
+        return Manifest.read(Json.Object(changed).text(), "a.json")
+    }
+
+    @Test
     fun `a text that is not a JSON object is rejected`() {
         assertEquals(
             "a.json is not a manifest: line 2: a value is expected.",
@@ -87,9 +139,9 @@ class FixturesTest {
     private fun assertSameJson(file: File, written: String) =
         assertEquals(byValue(Json.parse(file.readText())), byValue(Json.parse(written)), file.path)
 
-    /** Python and Kotlin write some numbers differently: 1e-05 and 1.0E-5. */
+    /** Python and Kotlin write some numbers differently, 1e-05 and 1.0E-5, and may leave null out. */
     private fun byValue(json: Json): Any? = when (json) {
-        is Json.Object -> json.fields.mapValues { byValue(it.value) }
+        is Json.Object -> json.fields.filterValues { it != Json.Null }.mapValues { byValue(it.value) }
         is Json.Array -> json.items.map(::byValue)
         is Json.Number -> BigDecimal(json.literal).stripTrailingZeros()
         else -> json

@@ -1,7 +1,10 @@
 package dev.shvit.core.documents
 
 import dev.shvit.core.Shared
+import dev.shvit.core.images.ChannelOrder
+import dev.shvit.core.images.Interpolation
 import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.images.ResizeMode
 import dev.shvit.core.json.Json
 import dev.shvit.core.measure.Latency
 import kotlin.test.Test
@@ -34,6 +37,10 @@ class SchemasTest {
         val manifest = tree(Shared.schemas.resolve("manifest.schema.json").readText())
         assertEquals(words(manifest, "target"), Target.entries.map { it.word })
         assertEquals(words(manifest, "precision"), Precision.entries.map { it.word })
+        val definitions = tree(manifest, "\$defs")
+        assertEquals(words(definitions, "Preprocessing", "interpolation"), Interpolation.entries.map { it.word })
+        assertEquals(words(definitions, "Preprocessing", "channel_order"), ChannelOrder.entries.map { it.word })
+        assertEquals(words(definitions, "Preprocessing", "resize_mode"), ResizeMode.entries.map { it.word })
     }
 
     private fun words(definitions: Json.Object, part: String, field: String): List<String> =

@@ -26,7 +26,8 @@ class PreprocessorTest {
 
     @Test
     fun `pixels equal Pillow's, bit for bit`() {
-        assertEquals(8, cases.size)
+        val options = cases.map { it.preprocessing }.map { Triple(it.interpolation, it.resizeMode, it.channelOrder) }
+        assertEquals(4 * 2 * 2, options.toSet().size, "the vectors have every combination of options")
         for (case in cases) {
             assertContentEquals(case.pixels, Preprocessor(case.preprocessing).pixels(case.picture).bytes, case.name)
         }
@@ -52,6 +53,14 @@ class PreprocessorTest {
         assertEquals(1999 * 7 % 256, pixels[0, 0, 2])
         assertEquals(2000 * 7 % 256, pixels[0, 1, 2])
         assertEquals(2 to 4000, Preprocessor(small).resizedSize(2, 4000))
+    }
+
+    @Test
+    fun `a squashed picture has the size to cover, whatever its proportions`() {
+        val squash = Preprocessor(Preprocessing(height = 17, width = 23, cropRatio = 0.81, resizeMode = ResizeMode.SQUASH))
+        for ((height, width) in listOf(1 to 1, 9 to 4000, 4000 to 9)) {
+            assertEquals(20 to 28, squash.resizedSize(height, width))
+        }
     }
 
     @Test

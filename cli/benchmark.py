@@ -72,14 +72,14 @@ def benchmark(
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
             from shvit_mobile.bench.contestant import ENGINES
-            from shvit_mobile.pipeline.defaults import default_calibration_images
+            from shvit_mobile.pipeline.defaults import CALIBRATION_IMAGES
         result = run_benchmark(
             opened,
             settings=settings,
             peer_checkpoint=trained,
             models=names,
             engines=[name for name in ENGINES if name in (engine or [])],
-            calibration=default_calibration_images(),
+            calibration=CALIBRATION_IMAGES,
             roofs=roofline,
             progress=steps.follow,
         )

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.apps.devices import DeviceComparison, DeviceRow, DriftPair, RunComparison
-    from shvit_mobile.apps.regression import SlowdownGate
 
 _FIXTURE_NOTICE = "FIXTURE, not measured"
 
@@ -57,20 +56,18 @@ def devices(
     from shvit_mobile.apps.devices import compare_devices
     from shvit_mobile.apps.findings import evaluate_devices
     from shvit_mobile.apps.known_artifacts import open_manifests
-    from shvit_mobile.apps.regression import SlowdownGate
 
     check_output_files(out, table, overwrite=overwrite)
-    gate = None if limit is None else SlowdownGate(limit)
     runs, earlier = collect_device_reports(reports), collect_device_reports(baseline or [])
     comparison = compare_devices(runs, manifests=open_manifests(artifacts or []), baseline=earlier)
-    verdict = evaluate_devices(runs, comparison, gate)
+    verdict = evaluate_devices(runs, comparison, limit)
     values = {**to_contract_json(comparison), "gate": to_contract_json(verdict)}
     write_outputs((out, json.dumps(values, indent=1) + "\n"), (table, format_csv(comparison)), overwrite=overwrite)
     _print_row_notes(comparison, bool(artifacts))
     if as_json:
         print_json(values)
     else:
-        _print_devices(comparison, gate)
+        _print_devices(comparison, limit)
     print_verdict(verdict)
 
 
@@ -83,7 +80,7 @@ def _print_row_notes(found: DeviceComparison, joined: bool) -> None:
             print_note(f"note: {name} is not one of the artifacts you gave; its SHA-256 was not checked.")
 
 
-def _print_devices(found: DeviceComparison, gate: SlowdownGate | None) -> None:
+def _print_devices(found: DeviceComparison, limit: float | None) -> None:
     """Print a table of each run, then tables across runs."""
     for _, rows in groupby(found.rows, key=lambda row: row.source):
         run = list(rows)
@@ -91,7 +88,7 @@ def _print_devices(found: DeviceComparison, gate: SlowdownGate | None) -> None:
     if len({row.source for row in found.rows}) > 1:
         print_table(_build_fastest_table(found.rows), "")
     if found.comparisons:
-        print_table(_build_comparison_table(found.comparisons, gate), "")
+        print_table(_build_comparison_table(found.comparisons, limit), "")
     if found.drift:
         print_table(_build_drift_pair_table(found.drift))
 
@@ -177,8 +174,10 @@ def _build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
     return table
 
 
-def _build_comparison_table(comparisons: Iterable[RunComparison], gate: SlowdownGate | None) -> Table:
+def _build_comparison_table(comparisons: Iterable[RunComparison], limit: float | None) -> Table:
     """Build a table of runs and their earlier runs; medians of rounds, in milliseconds."""
+    from shvit_mobile.apps.regression import evaluate_slowdown
+
     table = create_table("Comparison with earlier runs", "device", gap=1)
     for heading in ("artifact", "unit"):
         table.add_column(heading, no_wrap=True)
@@ -188,7 +187,7 @@ def _build_comparison_table(comparisons: Iterable[RunComparison], gate: Slowdown
     colors = {"slower": "red", "open": "yellow", "within": None}
     for one in comparisons:
         slowdown = one.slowdown
-        verdict = gate.evaluate(slowdown) if gate else "within"
+        verdict = "within" if limit is None else evaluate_slowdown(slowdown, limit)
         table.add_row(
             format_cell(f"{one.device}\nsince {one.earlier_created[:10]}{_format_fixture_mark(one.fixture)}"),
             format_cell(break_before_precision(one.artifact, one.precision)),
@@ -199,7 +198,7 @@ def _build_comparison_table(comparisons: Iterable[RunComparison], gate: Slowdown
             NO_VALUE
             if slowdown.low is None or slowdown.high is None
             else f"{100 * (slowdown.low - 1):+.1f} to {100 * (slowdown.high - 1):+.1f}",
-            "" if gate is None else verdict,
+            "" if limit is None else verdict,
             style=colors[verdict],
         )
     return table

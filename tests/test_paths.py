@@ -26,7 +26,7 @@ from shvit_mobile.errors import OutputExists
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.demo import run_demo
-from shvit_mobile.pipeline.golden_images import load_golden_image
+from shvit_mobile.pipeline.goldens import load_golden_image
 from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 from shvit_mobile.report.join import build_report
 from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan, measure_on_device

@@ -31,7 +31,6 @@ from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, create_shvit
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.defaults import default_calibration_images
 from shvit_mobile.pipeline.lower import lower, plan_artifact_path
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.targets.executorch import ExecuTorchOptions
@@ -65,9 +64,7 @@ def main(
             artifacts = export_artifacts(trained, place)
             if not race:
                 continue
-            found = run_benchmark(
-                artifacts, settings=settings, peer_checkpoint=trained, calibration=default_calibration_images()
-            )
+            found = run_benchmark(artifacts, settings=settings, peer_checkpoint=trained, calibration=CALIBRATION_IMAGES)
             for sentence in found.skipped:
                 print(f"note: {sentence}")
             report.write_text(found.report.to_json())

@@ -27,8 +27,7 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import load_default_golden_images
-from shvit_mobile.pipeline.goldens import preprocess_golden_images
+from shvit_mobile.pipeline.goldens import load_default_golden_images, preprocess_golden_images
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64.cpus import find_cpu
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner

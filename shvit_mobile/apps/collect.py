@@ -4,7 +4,6 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -26,10 +25,6 @@ class DeviceRun:
 
     source: str
     report: DeviceReport
-
-    @property
-    def created(self) -> datetime:
-        return datetime.fromisoformat(self.report.created)
 
 
 def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:

@@ -1,6 +1,5 @@
 """Checks that the summaries of a device report follow from its samples."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from math import isclose, isfinite
 
@@ -31,12 +30,15 @@ def check_result(result: DeviceResult, source: str) -> None:
     whose = f"{source}: {result.name}"
     if not all(isfinite(sample) and sample > 0 for sample in samples):
         raise BadReport(f"{whose} has a sample that is not above 0 and finite.", why="Samples are in milliseconds.")
-    for name, stated, computed in _find_disagreements(result.latency, summarize_latency(samples)):
-        raise BadReport(
-            f"{whose} says that {name} is {stated:g}, but its samples give {computed:g}.",
-            why="The report was edited, or its app has a bug.",
-            hint="Measure again, and share the report as the app writes it.",
-        )
+    summary = summarize_latency(samples)
+    for name in LatencySummary.model_fields:
+        stated, computed = getattr(result.latency, name), getattr(summary, name)
+        if not isclose(stated, computed, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE_MS):
+            raise BadReport(
+                f"{whose} says that {name} is {stated:g}, but its samples give {computed:g}.",
+                why="The report was edited, or its app has a bug.",
+                hint="Measure again, and share the report as the app writes it.",
+            )
     golden = result.golden
     if golden and (golden.inference_passed != (golden.largest_difference <= golden.tolerance)):
         outcome = "passed" if golden.inference_passed else "failed"
@@ -47,11 +49,3 @@ def check_result(result: DeviceResult, source: str) -> None:
         )
     if golden and golden.same_class > golden.images:
         raise BadReport(f"{whose} chose the same class on {golden.same_class} of {golden.images} goldens.")
-
-
-def _find_disagreements(stated: LatencySummary, computed: LatencySummary) -> Iterator[tuple[str, float, float]]:
-    """Yield the name, stated and computed value of each figure of a summary that contradicts the samples."""
-    for name in LatencySummary.model_fields:
-        first, second = getattr(stated, name), getattr(computed, name)
-        if not isclose(first, second, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE_MS):
-            yield name, first, second

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Literal
 
@@ -22,23 +23,6 @@ from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 
 _THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
-
-
-@dataclass(frozen=True)
-class _RunIdentity:
-    """The properties that two comparable runs share.
-
-    A report names the model of a phone, so that two phones of one model count as the same device. Fixtures are never
-    compared with measurements.
-    """
-
-    fixture: bool
-    kind: Literal["host", "phone"]
-    model: str
-    artifact: str
-    compute: ComputeUnits
-    threads: int | None
-    batch: int
 
 
 class DeviceRow(Contract):
@@ -173,7 +157,6 @@ def compare_devices(
     """Compare runs with earlier runs and with the drift of their artifacts.
 
     Args:
-        runs: Checked runs, as `collect_device_reports` returns them.
         manifests: Manifests of the measured artifacts, with their drift here.
         baseline: Earlier runs, whatever their clocks say (default: the previous run of the same kind in `runs`).
 
@@ -192,7 +175,7 @@ def compare_devices(
 
 
 def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
-    report = run.report
+    report, conditions = run.report, run.report.conditions or DeviceConditions()
     medians = {(result.name, format_compute_unit(report, result)): result.latency.p50 for result in report.results}
     for result in report.results:
         rivals = [p50 for (name, _), p50 in medians.items() if name == result.name]
@@ -215,13 +198,8 @@ def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
             batch=report.settings.batch,
             artifact_sha256=result.artifact_sha256,
             known=result.artifact_sha256 in known,
-            samples=latency.samples,
             rounds=typical.rounds,
-            p50=latency.p50,
-            p90=latency.p90,
-            p95=latency.p95,
-            p99=latency.p99,
-            least=latency.least,
+            **vars(latency),
             typical=typical.value,
             typical_low=typical.low,
             typical_high=typical.high,
@@ -233,8 +211,8 @@ def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
             peak_memory_bytes=result.peak_memory_bytes,
             running_memory_bytes=result.running_memory_bytes,
             size_bytes=result.size_bytes,
-            worst_thermal=_find_worst_thermal(report.conditions),
-            low_power=_get_low_power(report.conditions),
+            worst_thermal=_find_worst_thermal(conditions),
+            low_power=conditions.low_power,
             sustained=_compute_sustained_slowdown(result),
             preprocessing_passed=golden.preprocessing_passed if golden else None,
             inference_passed=golden.inference_passed if golden else None,
@@ -248,10 +226,6 @@ class _RunResult:
 
     run: DeviceRun
     result: DeviceResult
-
-    @property
-    def unit(self) -> str:
-        return format_compute_unit(self.run.report, self.result)
 
 
 def _pair_with_earlier(
@@ -272,25 +246,19 @@ def _pair_with_earlier(
     return pairs, [f"{device}, {count} row{'s' if count > 1 else ''}" for device, count in missing.items()]
 
 
-def _group_by_identity(runs: Sequence[DeviceRun]) -> dict[_RunIdentity, list[_RunResult]]:
-    """Group results by identity, in the order of time."""
-    groups: dict[_RunIdentity, list[_RunResult]] = {}
-    for run in sorted(runs, key=lambda run: run.created):
+def _group_by_identity(runs: Sequence[DeviceRun]) -> dict[tuple[object, ...], list[_RunResult]]:
+    """Group results that can be compared, in the order of time.
+
+    A report names the model of a phone, so that two phones of one model count as the same device. Fixtures are never
+    compared with measurements.
+    """
+    groups: dict[tuple[object, ...], list[_RunResult]] = {}
+    for run in sorted(runs, key=lambda run: datetime.fromisoformat(run.report.created)):
+        device, batch = (run.report.fixture, run.report.device.kind, run.report.device.model), run.report.settings.batch
         for result in run.report.results:
-            groups.setdefault(_get_identity(run.report, result), []).append(_RunResult(run, result))
+            identity = (*device, result.name, result.compute, get_threads(run.report, result), batch)
+            groups.setdefault(identity, []).append(_RunResult(run, result))
     return groups
-
-
-def _get_identity(report: DeviceReport, result: DeviceResult) -> _RunIdentity:
-    return _RunIdentity(
-        fixture=report.fixture,
-        kind=report.device.kind,
-        model=report.device.model,
-        artifact=result.name,
-        compute=result.compute,
-        threads=get_threads(report, result),
-        batch=report.settings.batch,
-    )
 
 
 def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Manifest]) -> RunComparison:
@@ -299,7 +267,7 @@ def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Man
         device=get_device_name(later),
         artifact=after.result.name,
         precision=_get_precision_name(after.result, known),
-        unit=after.unit,
+        unit=format_compute_unit(later, after.result),
         fixture=later.fixture,
         earlier=before.run.source,
         later=after.run.source,
@@ -316,16 +284,17 @@ def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Man
 def _describe_differences(before: _RunResult, after: _RunResult) -> Iterator[str]:
     """Describe how the conditions of two runs differ."""
     earlier, later = before.run.report, after.run.report
-    facts = {
+    was, is_now = (report.conditions or DeviceConditions() for report in (earlier, later))
+    facts: dict[str, tuple[str | bool | None, str | bool | None]] = {
         "system": (earlier.device.system, later.device.system),
         "engine": (before.result.engine, after.result.engine),
         "app": (earlier.app, later.app),
-        "low-power mode": (_get_low_power(earlier.conditions), _get_low_power(later.conditions)),
-        "worst thermal state": (_find_worst_thermal(earlier.conditions), _find_worst_thermal(later.conditions)),
+        "low-power mode": (was.low_power, is_now.low_power),
+        "worst thermal state": (_find_worst_thermal(was), _find_worst_thermal(is_now)),
     }
-    for name, (was, is_now) in facts.items():
-        if was != is_now:
-            yield f"{name} {_format_fact(was)} before, {_format_fact(is_now)} now"
+    for name, (first, second) in facts.items():
+        if first != second:
+            yield f"{name} {_format_fact(first)} before, {_format_fact(second)} now"
 
 
 def _build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DriftPair]:
@@ -376,13 +345,8 @@ def format_compute_unit(report: DeviceReport, result: DeviceResult) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def _get_low_power(conditions: DeviceConditions | None) -> bool | None:
-    return conditions.low_power if conditions else None
-
-
-def _find_worst_thermal(conditions: DeviceConditions | None) -> ThermalState | None:
-    states = [sample.state for sample in conditions.thermal] if conditions else []
-    return max(states, key=_THERMAL_STATES.index, default=None)
+def _find_worst_thermal(conditions: DeviceConditions) -> ThermalState | None:
+    return max((sample.state for sample in conditions.thermal), key=_THERMAL_STATES.index, default=None)
 
 
 def _compute_sustained_slowdown(result: DeviceResult) -> float | None:
@@ -396,7 +360,7 @@ def _compute_sustained_slowdown(result: DeviceResult) -> float | None:
     return last / first if first else None
 
 
-def _format_fact(value: object) -> str:
+def _format_fact(value: str | bool | None) -> str:
     """Return a fact as text."""
     words: dict[object, str] = {True: "on", False: "off", None: "unknown"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    return words.get(value, str(value))

@@ -41,12 +41,7 @@ class EmbedPlan:
 
 
 def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = False) -> tuple[EmbedPlan, ...]:
-    """Check that artifacts are complete and run in `app`.
-
-    Args:
-        artifacts: Artifacts from `Artifact.open`.
-        app: An app from `open_app`.
-        any_version: Whether the app's ExecuTorch may differ from the exporter's (default: False).
+    """Check that artifacts are complete and run in `app`; with `any_version` its ExecuTorch may differ.
 
     Raises:
         BadArtifact: If one has no goldens or wrong ones, if the app's system cannot run it, or if two have one name.
@@ -138,15 +133,9 @@ def format_undo_command(app: App) -> str:
 
 
 def embed_artifacts(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool = False) -> EmbedRecord:
-    """Copy all artifacts into the app, or none of them.
+    """Copy all artifacts into the app, or none of them; return the record of all embedded models.
 
-    Args:
-        plans: Plans from `plan_embeds`.
-        app: The app of these plans.
-        overwrite: Whether to replace models that were embedded before (default: False).
-
-    Returns:
-        The record of all embedded models.
+    `overwrite` replaces models that were embedded before.
 
     Raises:
         OutputExists: If a folder already exists.
@@ -184,12 +173,7 @@ def _copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
 
 
 def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool = False) -> tuple[EmbeddedModel, ...]:
-    """Return the embedded models to remove.
-
-    Args:
-        app: An app from `open_app`.
-        names: Names of models (default: all that were embedded).
-        overwrite: Whether to include models whose files were changed since (default: False).
+    """Return the embedded models of these names, or all; `overwrite` includes those whose files were changed since.
 
     Raises:
         BadApp: If nothing was embedded, or nothing of that name.
@@ -217,10 +201,6 @@ def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool =
 def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]:
     """Remove embedded models, and the folders that were created for them.
 
-    Args:
-        app: An app from `open_app`.
-        models: Models from `select_removable_models`.
-
     Returns:
         The folders that stay because they contain other files.
     """
@@ -232,8 +212,7 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
             (folder / name).unlink()
         _remove_empty_subfolders(folder)
     if after.models:
-        with write_atomically(app.models / RECORD_NAME, overwrite=True) as (record,):
-            record.write_text(after.to_json(), encoding="utf-8")
+        after.save(app.models / RECORD_NAME, overwrite=True)
     else:
         (app.models / RECORD_NAME).unlink()
         remove_folders_if_empty([app.models, *app.models.parents][: before.made])
@@ -242,8 +221,6 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
 
 def _remove_empty_subfolders(folder: Path) -> None:
     """Remove a folder and its subfolders, except those that contain files."""
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()

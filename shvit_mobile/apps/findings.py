@@ -1,26 +1,40 @@
 """Describes golden checks that failed on devices, and runs that became slower or need more rounds."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 
 from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.apps.devices import DeviceComparison, RunComparison, format_compute_unit, get_device_name
-from shvit_mobile.apps.regression import MIN_ROUNDS, SlowdownGate
+from shvit_mobile.apps.regression import MIN_ROUNDS, evaluate_slowdown
 from shvit_mobile.contracts.drift_report import GateVerdict
-from shvit_mobile.errors import MissingParameter
+from shvit_mobile.errors import InvalidValue, MissingParameter
 
 
-def evaluate_devices(runs: Sequence[DeviceRun], comparison: DeviceComparison, gate: SlowdownGate | None) -> GateVerdict:
-    """Return the verdict on golden checks and, with a gate, on slowdowns.
+def evaluate_devices(
+    runs: Sequence[DeviceRun], comparison: DeviceComparison, max_slowdown: float | None
+) -> GateVerdict:
+    """Return the verdict on golden checks and, with a limit (a share; 0.05 is 5%), on slowdowns.
 
     Raises:
-        MissingParameter: If there is a gate and no run has an earlier run.
+        InvalidValue: If the limit is negative or not finite.
+        MissingParameter: If there is a limit and no run has an earlier run.
     """
     failures = tuple(describe_failed_goldens(runs))
-    if gate is None:
+    if max_slowdown is None:
         return GateVerdict.from_findings(failures)
-    check_comparable(comparison)
-    slowdowns = describe_slowdowns(comparison.comparisons, gate)
-    return GateVerdict.from_findings((*failures, *slowdowns), describe_undecided(comparison, gate))
+    if not isfinite(max_slowdown) or max_slowdown < 0:
+        raise InvalidValue(
+            f"`max_slowdown` is {max_slowdown:g}.", why="It is a share, at least 0.", parameter="max_slowdown"
+        )
+    if not comparison.comparisons:
+        raise MissingParameter(
+            "`max_slowdown` is given, but no report has an earlier run.",
+            why="An earlier run has the same device, artifact name, compute units, threads and batch.",
+            hint="Give earlier reports as `baseline`.",
+            parameter="baseline",
+        )
+    slowdowns = describe_slowdowns(comparison.comparisons, max_slowdown)
+    return GateVerdict.from_findings((*failures, *slowdowns), describe_undecided(comparison, max_slowdown))
 
 
 def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
@@ -43,25 +57,25 @@ def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
                 )
 
 
-def describe_slowdowns(comparisons: Iterable[RunComparison], gate: SlowdownGate) -> list[str]:
+def describe_slowdowns(comparisons: Iterable[RunComparison], limit: float) -> list[str]:
     """Describe each comparison whose whole interval is above the limit."""
     return [
-        f"{_format_comparison(one)}, more than {100 * gate.limit:g}%{_format_differences(one)}."
+        f"{_format_comparison(one)}, more than {100 * limit:g}%{_format_differences(one)}."
         for one in comparisons
-        if gate.evaluate(one.slowdown) == "slower"
+        if evaluate_slowdown(one.slowdown, limit) == "slower"
     ]
 
 
-def describe_undecided(comparison: DeviceComparison, gate: SlowdownGate) -> list[str]:
+def describe_undecided(comparison: DeviceComparison, limit: float) -> list[str]:
     """Describe each comparison whose interval contains the limit, and the rows without an earlier run."""
     sentences = []
     for one in comparison.comparisons:
-        if gate.evaluate(one.slowdown) != "open":
+        if evaluate_slowdown(one.slowdown, limit) != "open":
             continue
         if one.slowdown.low is None:
             reason = f"too few rounds for an interval: both runs need {MIN_ROUNDS}"
         else:
-            reason = f"the interval contains {100 * gate.limit:g}%; more rounds would decide"
+            reason = f"the interval contains {100 * limit:g}%; more rounds would decide"
         sentences.append(f"{_format_comparison(one)}: {reason}{_format_differences(one)}.")
     return [*sentences, *(f"{rows}: no earlier run to compare with." for rows in comparison.missing)]
 
@@ -80,14 +94,3 @@ def _format_differences(one: RunComparison) -> str:
     """Return what else differs, in parentheses."""
     others = [*(() if one.same_artifact else ("another export of the artifact",)), *one.differences]
     return f" (other differences: {'; '.join(others)})" if others else ""
-
-
-def check_comparable(comparison: DeviceComparison) -> None:
-    """Raise `MissingParameter` if no run has an earlier run."""
-    if not comparison.comparisons:
-        raise MissingParameter(
-            "`max_slowdown` is given, but no report has an earlier run.",
-            why="An earlier run has the same device, artifact name, compute units, threads and batch.",
-            hint="Give earlier reports as `baseline`.",
-            parameter="baseline",
-        )

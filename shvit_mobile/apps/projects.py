@@ -24,6 +24,7 @@ _REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
 _SWIFT_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{_VERSION_PATTERN}')
 _XCODE_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{_VERSION_PATTERN}')
 _GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
+_ANDROID_PLUGIN = re.compile(r"com\.android\.application|plugins\.android\.application")
 _ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
 
 
@@ -119,12 +120,8 @@ def _find_ios_models_folder(root: Path, projects: list[Path]) -> Path:
 
 def _find_android_models_folder(root: Path) -> Path:
     """Return the assets of the app's module: `app`, or the only module that builds an application."""
-    modules = [
-        path.parent
-        for name in _GRADLE_BUILD_NAMES
-        for path in sorted(root.glob(f"*/{name}"))
-        if _is_app_build_file(path)
-    ]
+    builds = [path for name in _GRADLE_BUILD_NAMES for path in sorted(root.glob(f"*/{name}"))]
+    modules = [path.parent for path in builds if _ANDROID_PLUGIN.search(_read_source(path))]
     if root / "app" in modules or (not modules and (root / "app").is_dir()):
         modules = [root / "app"]
     if len(modules) != 1:
@@ -133,10 +130,6 @@ def _find_android_models_folder(root: Path) -> Path:
             why=f"A folder app, or one whose {_GRADLE_BUILD_NAMES[0]} applies com.android.application.",
         )
     return modules[0] / "src" / "main" / "assets" / "models"
-
-
-def _is_app_build_file(build: Path) -> bool:
-    return bool(re.search(r"com\.android\.application|plugins\.android\.application", _read_source(build)))
 
 
 def _find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:

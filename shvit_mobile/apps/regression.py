@@ -1,13 +1,11 @@
 """Decides with an interval whether a later run is slower than an earlier one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Literal
 
 from shvit_mobile.bench.statistics import CONFIDENCE, estimate_median, find_interval_rank
 from shvit_mobile.contracts.document import Contract
-from shvit_mobile.errors import InvalidValue
 
 # Two independent intervals of this confidence both hold with `CONFIDENCE`.
 _PER_RUN_CONFIDENCE = sqrt(CONFIDENCE)
@@ -29,32 +27,13 @@ class Slowdown(Contract):
     high: float | None
 
 
-@dataclass(frozen=True)
-class SlowdownGate:
-    """The allowed slowdown of a later run.
-
-    Attributes:
-        limit: A share; 0.05 for 5%.
-
-    Raises:
-        InvalidValue: If the limit is negative or not finite.
-    """
-
-    limit: float
-
-    def __post_init__(self) -> None:
-        if not isfinite(self.limit) or self.limit < 0:
-            raise InvalidValue(
-                f"`max_slowdown` is {self.limit:g}.", why="It is a share, at least 0.", parameter="max_slowdown"
-            )
-
-    def evaluate(self, slowdown: Slowdown) -> SlowdownVerdict:
-        """Return "slower" if the whole interval is above the limit, "within" if none of it is, otherwise "open"."""
-        if slowdown.low is None or slowdown.high is None:
-            return "open"
-        if slowdown.low > 1 + self.limit:
-            return "slower"
-        return "within" if slowdown.high <= 1 + self.limit else "open"
+def evaluate_slowdown(slowdown: Slowdown, limit: float) -> SlowdownVerdict:
+    """Return "slower" if the whole interval is above the limit (0.05 is 5%), "within" if none is, otherwise "open"."""
+    if slowdown.low is None or slowdown.high is None:
+        return "open"
+    if slowdown.low > 1 + limit:
+        return "slower"
+    return "within" if slowdown.high <= 1 + limit else "open"
 
 
 def estimate_slowdown(earlier: Sequence[Sequence[float]], later: Sequence[Sequence[float]]) -> Slowdown:

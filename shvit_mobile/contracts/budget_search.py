@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from shvit_mobile.contracts.document import Contract, Milliseconds, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Proportion, Sha256
 from shvit_mobile.contracts.drift_report import EvaluationImages, GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
 
@@ -14,14 +14,6 @@ COST_NAMES: tuple[CostName, ...] = get_args(CostName)
 # "held": the 95% interval is inside the budget. "unproven": the figure is, but its interval reaches past the budget, so
 # only more images can decide.
 BudgetStatus = Literal["held", "unproven", "not held"]
-
-
-class LayerLatency(Contract):
-    """The median time of a layer for one image in ms, with its quantize, dequantize and layout operators."""
-
-    layer: str
-    float_ms: Milliseconds
-    int8_ms: Milliseconds
 
 
 class LayerCosts(Contract):

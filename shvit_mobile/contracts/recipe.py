@@ -13,14 +13,12 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
-from shvit_mobile.errors import BadRecipe, parse_choice
+from shvit_mobile.errors import BadRecipe
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # The precisions whose layers multiply int8 by int8.
 INT8_ARITHMETIC: tuple[Precision, ...] = ("int8", "int8-dynamic")
-# The name of static int8 if the recipe keeps some layers in float.
-_MIXED = "mixed"
 PALETTE_PRECISIONS: tuple[Precision, ...] = ("palette-8", "palette-6", "palette-4")
 # How a range is derived from the observed values: see `shvit_mobile.quantize.observers`.
 ObserverName = Literal["min-max", "percentile", "mse"]
@@ -165,7 +163,7 @@ class Recipe(Document):
     @property
     def precision_name(self) -> str:
         """The name in files, tables and reports: "mixed" for static int8 with layers in float, or the precision."""
-        return _MIXED if self.precision == "int8" and self.float_layers else self.precision
+        return "mixed" if self.precision == "int8" and self.float_layers else self.precision
 
     @property
     def sha256(self) -> str:
@@ -176,8 +174,3 @@ class Recipe(Document):
 def get_overrides_path(recipe: Path) -> Path:
     """Return the path of the parameter overrides of the recipe at `recipe`."""
     return recipe.with_suffix(".safetensors")
-
-
-def parse_precision(name: str) -> Precision:
-    """Return the precision `name`, or raise `UnknownChoice`."""
-    return parse_choice(name, PRECISIONS, "precision")

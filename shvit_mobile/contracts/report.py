@@ -144,16 +144,9 @@ class ModelReport(Document):
     def get_manifest(self, artifact: ReportArtifact) -> Manifest | None:
         return None if artifact.manifest is None else self.manifests[artifact.manifest]
 
-    def get_row(self, reference: EntryReference) -> DriftRow:
-        return self.drift[reference.report].rows[reference.entry]
-
     def get_result(self, reference: EntryReference) -> DeviceResult:
         return self.devices[reference.report].results[reference.entry]
 
     def find_artifact(self, sha256: str | None) -> ReportArtifact | None:
         """Return the artifact with this SHA-256, if there is one."""
         return next((one for one in self.artifacts if one.sha256 == sha256), None)
-
-    def get_source(self, kind: DocumentKind, index: int) -> SourceFile:
-        """Return the file of the document of this kind and index."""
-        return [source for source in self.sources if source.kind == kind][index]

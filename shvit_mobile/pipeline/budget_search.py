@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
-from functools import cached_property
+from functools import cache
 from math import inf
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shvit_mobile.contracts.budget_search import Budget, BudgetStatus, CostName, LayerCosts, SearchPoint, SearchResult
@@ -18,8 +17,7 @@ from shvit_mobile.drift.compare import FloatReference, compare, compute_float_re
 from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
 from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingParameter
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.pipeline.golden_images import load_default_golden_images
-from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
+from shvit_mobile.pipeline.goldens import load_default_golden_images
 from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.layers import find_dense_convolutions
@@ -35,7 +33,7 @@ def search_recipe(
     sensitivity: SensitivityReport,
     images: ImageSet,
     gate: Gate,
-    costs: LayerCosts,
+    cost: CostName = "bytes",
     *,
     overrides: ParameterOverrides | None = None,
     known_points: Iterable[SearchPoint] = (),
@@ -51,13 +49,11 @@ def search_recipe(
     measured by its ONNX artifact.
 
     Args:
-        deployed: The model.
         recipe: A static int8 recipe. Layers that it keeps in float stay in float.
         sensitivity: The sensitivity of this recipe.
         images: The images to verify the budget on; with labels if it limits the drop of top-1.
         gate: The budget: `max_drop`, `min_agreement` or both. A value equal to its limit holds it.
-        costs: The cost of each int8 layer in float.
-        overrides: The overrides of the recipe.
+        cost: What a layer in float costs: see `LayerCosts`. Latency is measured on this machine.
         known_points: Points of the same model, recipe and images, which are not run again.
         max_artifacts: Stop looking for a cheaper recipe after this many artifacts, once one holds (default: no limit).
         reference: The logits of the float model for `images`, if you have them.
@@ -70,8 +66,18 @@ def search_recipe(
         BadImages, BadRecipe: As `compare` and `lower`.
     """
     _check_search_inputs(gate, images, recipe, sensitivity, deployed)
+    costs = compute_costs(cost, sensitivity, deployed, recipe, overrides)
+
+    @cache  # once, and only if a recipe runs
+    def compute_reference() -> FloatReference:
+        return reference or compute_float_reference(deployed.trained, images)
+
+    def run(float_layers: tuple[str, ...]) -> DriftRow:
+        tried = recipe.model_copy(update={"float_layers": float_layers})
+        return _measure_drift(deployed, tried, images, overrides, compute_reference())
+
     trials = SearchTrials(
-        _ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift,
+        run,
         tuple(name for name, _ in find_dense_convolutions(deployed.module)),
         gate,
         costs,
@@ -105,28 +111,27 @@ def search_recipe(
 
 
 def compute_costs(
-    name: CostName,
+    of: CostName,
     sensitivity: SensitivityReport,
     deployed: DeployForm,
     recipe: Recipe,
     overrides: ParameterOverrides | None = None,
 ) -> LayerCosts:
     """Return what each int8 layer costs in float; latency is measured on this machine."""
-    if name == "macs":
-        return compute_mac_costs(sensitivity)
-    if name == "bytes":
-        return compute_byte_costs(sensitivity, "onnx")
-    return compute_latency_costs(sensitivity, measure_layer_latencies(deployed, recipe, overrides))
+    if of == "latency":
+        times = measure_layer_latencies(deployed, recipe, overrides)
+        # A layer that is not slower in float costs nothing.
+        layers = {layer: max(0.0, float_ms - int8_ms) for layer, (float_ms, int8_ms) in times.items()}
+    elif of == "macs":
+        layers = {row.layer: float(row.macs) for row in sensitivity.layers}
+    else:
+        # A weight takes four bytes in float, and one in int8.
+        layers = {row.layer: 3.0 * row.weights for row in sensitivity.layers}
+    return LayerCosts(of=of, layers=layers)
 
 
 def evaluate_recipe(
-    deployed: DeployForm,
-    recipe: Recipe,
-    images: ImageSet,
-    gate: Gate,
-    *,
-    overrides: ParameterOverrides | None = None,
-    reference: FloatReference | None = None,
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, gate: Gate, overrides: ParameterOverrides | None = None
 ) -> SearchPoint:
     """Hold the recipe itself against the budget; `search_recipe` takes the point as a known one.
 
@@ -134,32 +139,22 @@ def evaluate_recipe(
         InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
         BadImages, BadRecipe: As `compare` and `lower`.
     """
-    row = _ArtifactEvaluator(deployed, recipe, overrides, images, reference).measure_drift(recipe.float_layers)
+    row = _measure_drift(deployed, recipe, images, overrides)
     return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate), row=row)
 
 
-@dataclass
-class _ArtifactEvaluator:
-    """Lowers variants of one recipe, runs each on the same images, and keeps no artifact."""
-
-    deployed: DeployForm
-    recipe: Recipe
-    overrides: ParameterOverrides | None
-    images: ImageSet
-    known_reference: FloatReference | None
-
-    def measure_drift(self, float_layers: tuple[str, ...]) -> DriftRow:
-        """Measure the drift of the recipe with these layers in float."""
-        recipe = self.recipe.model_copy(update={"float_layers": float_layers})
-        goldens = load_default_golden_images()[:1]
-        with TemporaryDirectory() as folder:
-            artifact = lower(self.deployed, recipe, "onnx", Path(folder), overrides=self.overrides, goldens=goldens)
-            return compare(artifact, self.deployed.trained, self.images, reference=self.reference)
-
-    @cached_property
-    def reference(self) -> FloatReference:
-        """The logits of the float model, computed once and only if a recipe runs."""
-        return self.known_reference or compute_float_reference(self.deployed.trained, self.images)
+def _measure_drift(
+    deployed: DeployForm,
+    recipe: Recipe,
+    images: ImageSet,
+    overrides: ParameterOverrides | None,
+    reference: FloatReference | None = None,
+) -> DriftRow:
+    """Lower a recipe and run its artifact, which is not kept."""
+    goldens = load_default_golden_images()[:1]
+    with TemporaryDirectory() as folder:
+        artifact = lower(deployed, recipe, "onnx", folder, overrides=overrides, goldens=goldens)
+        return compare(artifact, deployed.trained, images, reference=reference)
 
 
 @dataclass
@@ -169,8 +164,6 @@ class SearchTrials:
     Attributes:
         run: Measures the drift of the recipe with these layers in float.
         names: All layers, in the order of the data flow.
-        gate: The budget.
-        costs: The cost of each int8 layer in float.
         kept: The layers that every recipe keeps in float; they cost nothing.
         max_artifacts: The number of artifacts after which `is_worth_trying` runs no more; None is no limit.
         progress: Called with each point that ran.

@@ -15,7 +15,8 @@ from shvit_mobile.errors import BadRecipe, ConflictingParameters, InvalidConfig,
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
-from shvit_mobile.pipeline.budget_search import compute_costs, evaluate_recipe, search_recipe
+from shvit_mobile.pipeline import defaults
+from shvit_mobile.pipeline.budget_search import evaluate_recipe, search_recipe
 from shvit_mobile.pipeline.config import (
     CalibrationOptions,
     GateOptions,
@@ -23,13 +24,6 @@ from shvit_mobile.pipeline.config import (
     check_output_folder,
     check_positive,
     open_given,
-)
-from shvit_mobile.pipeline.defaults import (
-    MAX_SEARCH_ARTIFACTS,
-    MAX_VERIFICATION_COUNT,
-    MIN_VERIFICATION_COUNT,
-    SENSITIVITY_COUNT,
-    default_validation_images,
 )
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
@@ -140,13 +134,8 @@ def _check_calibrate_config(config: CalibrateConfig) -> None:
             why="Sensitivity says which layer to give up first.",
             parameter="sensitivity",
         )
-    named = {
-        "validation": config.validation,
-        "labels_csv": config.labels_csv,
-        "validation_count": config.validation_count,
-    }
-    for name, value in named.items():
-        if config.gate is None and value is not None:
+    for name in ("validation", "labels_csv", "validation_count"):
+        if config.gate is None and getattr(config, name) is not None:
             raise MissingParameter(
                 f"`{name}` is given without a budget.",
                 why="A budget is verified on these images.",
@@ -160,19 +149,19 @@ def _open_verification_images(
 ) -> ImageSet:
     """Return the images that verify the budget: given ones, the demo's, or those that calibration leaves over."""
     if config.validation is not None or config.checkpoint is None:
-        return config.open_validation_images(config.validation or default_validation_images(), trained.labels)
+        return config.open_validation_images(config.validation or defaults.VALIDATION_IMAGES, trained.labels)
     rest = images.exclude(chosen)
-    if len(rest) < MIN_VERIFICATION_COUNT:
+    if len(rest) < defaults.MIN_VERIFICATION_COUNT:
         raise InvalidConfig(
             f"A budget is set, and calibration leaves {len(rest)} of {len(images)} images to verify it on.",
-            why=f"It is verified on images that the recipe has not seen, at least {MIN_VERIFICATION_COUNT}.",
+            why=f"It is verified on images that the recipe has not seen, at least {defaults.MIN_VERIFICATION_COUNT}.",
             hint="Give other images for `validation`, or lower `calibration_count`.",
             parameter="validation",
         )
     # Opened again with the model's labels; agreement needs none, so that folders of any name do.
     labelled = open_given(images.root, trained.labels) if config.max_drop is not None else images
     unseen = config.open_validation_images(labelled, trained.labels).exclude(chosen)
-    return unseen.sample(min(MAX_VERIFICATION_COUNT, len(rest)), 0)
+    return unseen.sample(min(defaults.MAX_VERIFICATION_COUNT, len(rest)), 0)
 
 
 def build_recipe(
@@ -191,13 +180,8 @@ def build_recipe(
     """Make the recipe of a precision; of static int8, with as many layers in float as the budget needs.
 
     Args:
-        deployed: The model.
-        precision: Of everything that is not an exception.
         calibration: The images to calibrate on, as `sample_calibration_images` chose them; needed for static int8.
-        options: How to calibrate.
-        steps: Reports progress.
-        gate: The budget, where there is one.
-        verification: The images to verify it on.
+        gate, verification: The budget, and the images to verify it on.
         cost: By what layers are given up to float.
         cache: What was found before, to continue from and to add to.
         sensitivity: Measure sensitivity even where no budget asks for it.
@@ -232,10 +216,10 @@ def build_recipe(
             report,
             verification,
             gate,
-            compute_costs(cost, report, deployed, recipe, overrides=overrides),
+            cost,
             overrides=overrides,
             known_points=points,
-            max_artifacts=MAX_SEARCH_ARTIFACTS,
+            max_artifacts=defaults.MAX_SEARCH_ARTIFACTS,
             progress=(lambda point: cache.append_point(recipe, verification, point)) if cache else None,
         )
     searched = recipe.model_copy(update={"float_layers": search.float_layers})
@@ -275,7 +259,7 @@ def _measure_layers(
     steps: Steps,
 ) -> SensitivityReport:
     """Return the sensitivity of each layer on some of the calibration images, continued from the cache."""
-    count = min(SENSITIVITY_COUNT, len(chosen))
+    count = min(defaults.SENSITIVITY_COUNT, len(chosen))
     if cache is not None and (known := cache.load_sensitivity(recipe, count)) is not None:
         return known
     images = chosen.sample(count, options.seed, balanced=options.balanced)

@@ -8,15 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName
 from shvit_mobile.errors import InvalidConfig, InvalidValue, MissingParameter, parse_choice
-from shvit_mobile.pipeline.defaults import (
-    CALIBRATION_COUNT,
-    default_calibration_images,
-    default_checkpoint,
-    default_validation_images,
-)
+from shvit_mobile.pipeline import defaults
 
 if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
@@ -65,7 +61,7 @@ class ModelOptions:
 
         from shvit_mobile.families.checkpoints import load_checkpoint
 
-        source = default_checkpoint() if self.checkpoint is None else os.fspath(self.checkpoint)
+        source = defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint)
         trained = load_checkpoint(source, variant=self.variant, labels=self.labels)
         given = {"size": self.size, "crop_ratio": self.crop, "mean": self.mean, "std": self.std}
         changed = {name: value for name, value in given.items() if value is not None}
@@ -88,7 +84,7 @@ class CalibrationOptions:
     """
 
     calibration: AnyPath | ImageSet | None = None
-    calibration_count: int = CALIBRATION_COUNT
+    calibration_count: int = defaults.CALIBRATION_COUNT
     balanced: bool = True
     observer: ObserverName | None = None
     activations: ActivationScheme = "affine"
@@ -96,10 +92,7 @@ class CalibrationOptions:
     seed: int = 0
 
     def open_calibration_images(self, *, demo: bool) -> ImageSet:
-        """Return all images that `calibration` names.
-
-        Args:
-            demo: Whether the model is the embedded demo model, which has images of its own.
+        """Return all images that `calibration` names; the embedded demo model (`demo`) has images of its own.
 
         Raises:
             MissingParameter: If no images are given and the model is not the demo's.
@@ -112,7 +105,7 @@ class CalibrationOptions:
                 hint="Give a folder with a hundred or more images like those the app will see.",
                 parameter="calibration",
             )
-        return open_given(default_calibration_images() if self.calibration is None else self.calibration)
+        return open_given(defaults.CALIBRATION_IMAGES if self.calibration is None else self.calibration)
 
     def sample_calibration_images(self, images: ImageSet) -> ImageSet:
         """Return the images to calibrate on, out of all that `calibration` names."""
@@ -179,7 +172,7 @@ class GateOptions:
         if self.validation is not None:
             return self.validation
         if self.gate and demo:
-            return default_validation_images()
+            return defaults.VALIDATION_IMAGES
         named = {"labels_csv": self.labels_csv, "validation_count": self.validation_count}
         reason = next((f"`{name}` is given" for name, value in named.items() if value is not None), None)
         if reason or self.gate:
@@ -206,7 +199,8 @@ class GateOptions:
                 hint="Put them in a folder for each class, give `labels_csv`, or use `min_agreement`.",
                 parameter="labels_csv",
             )
-        return sample(images, self.validation_count, self.validation_seed)
+        count = self.validation_count
+        return images if count is None or count >= len(images) else images.sample(count, self.validation_seed)
 
 
 def open_given(source: AnyPath | ImageSet, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
@@ -214,11 +208,6 @@ def open_given(source: AnyPath | ImageSet, labels: Sequence[str] | None = None, 
     from shvit_mobile.images.image_set import ImageSet, open_images
 
     return source if isinstance(source, ImageSet) else open_images(source, labels=labels, csv=csv)
-
-
-def sample(images: ImageSet, count: int | None, seed: int) -> ImageSet:
-    """Return `count` of the images, or all of them."""
-    return images if count is None or count >= len(images) else images.sample(count, seed)
 
 
 def check_positive(**counts: int | None) -> None:
@@ -235,23 +224,15 @@ def check_output_file(path: AnyPath | None, *, overwrite: bool) -> None:
         OutputExists: If it is there and `overwrite` is not set, or is not a plain file.
         InvalidConfig: If it lies where nothing can be written.
     """
-    if path is None:
-        return
-
-    from shvit_mobile.contracts.outputs import check_overwrite
-
-    check_output_folder(Path(path).parent)
-    check_overwrite(Path(path), overwrite=overwrite)
+    if path is not None:
+        check_output_folder(Path(path).parent)
+        check_overwrite(Path(path), overwrite=overwrite)
 
 
 def check_output_folder(folder: AnyPath) -> None:
     """Raise `InvalidConfig` where nothing can be written into `folder`, or where it could not be made."""
     nearest = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise InvalidConfig(
-            f"`out` is {folder}, but {nearest} is a file.", hint="Choose another folder.", parameter="out"
-        )
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InvalidConfig(
-            f"`out` is {folder}, but {nearest} cannot be written to.", hint="Choose another folder.", parameter="out"
-        )
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return
+    problem = "cannot be written to" if nearest.is_dir() else "is a file"
+    raise InvalidConfig(f"`out` is {folder}, but {nearest} {problem}.", hint="Choose another folder.", parameter="out")

@@ -1,7 +1,6 @@
 """The one set of defaults of all workflows; the embedded demo model and its images among them."""
 
-from pathlib import Path
-
+from shvit_mobile import demo
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import Precision
 
@@ -16,31 +15,8 @@ MAX_SEARCH_ARTIFACTS = 12
 MIN_VERIFICATION_COUNT, MAX_VERIFICATION_COUNT = 100, 1000
 # Every layer is compared in all its values, so few images are enough.
 LAYER_COUNT = 32
-
-
-def default_checkpoint() -> Path:
-    """Return the embedded demo model's checkpoint."""
-    from shvit_mobile.demo import CHECKPOINT
-
-    return CHECKPOINT
-
-
-def default_calibration_images() -> Path:
-    """Return the demo model's calibration images."""
-    from shvit_mobile.demo import CALIBRATION_IMAGES
-
-    return CALIBRATION_IMAGES
-
-
-def default_validation_images() -> Path:
-    """Return the demo model's test images."""
-    from shvit_mobile.demo import TEST_IMAGES
-
-    return TEST_IMAGES
-
-
-def default_golden_images() -> Path:
-    """Return the demo's pictures for goldens: three photos, which most models enlarge, and a large drawing."""
-    from shvit_mobile.demo import GOLDEN_IMAGES
-
-    return GOLDEN_IMAGES
+CHECKPOINT = demo.CHECKPOINT
+CALIBRATION_IMAGES = demo.CALIBRATION_IMAGES
+VALIDATION_IMAGES = demo.TEST_IMAGES
+# Three photos, which most models enlarge, and a large drawing, which they shrink.
+GOLDEN_IMAGES = demo.GOLDEN_IMAGES

@@ -5,7 +5,7 @@ from pathlib import Path
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.pipeline.defaults import default_validation_images
+from shvit_mobile.pipeline.defaults import VALIDATION_IMAGES
 from shvit_mobile.pipeline.export import ExportConfig, ExportResult, export
 from shvit_mobile.progress import StepCallback
 
@@ -25,17 +25,14 @@ REPORT_FILE = "drift_report.json"
 def run_demo(out: AnyPath, *, overwrite: bool = False, progress: StepCallback | None = None) -> ExportResult:
     """Export the demo model as `DEMO_JOBS`, and compare each artifact with the checkpoint on its 500 test images.
 
-    Args:
-        out: The folder for the artifacts and for `REPORT_FILE`.
-        overwrite: Replace what is there.
-        progress: Called as `Steps` says.
+    The artifacts and `REPORT_FILE` go into `out`; `progress` is called as `Steps` says.
 
     Raises:
         OutputExists: If an artifact or the report is there already, and `overwrite` is not set.
     """
     config = ExportConfig(
         jobs=DEMO_JOBS,
-        validation=default_validation_images(),
+        validation=VALIDATION_IMAGES,
         ladder=True,
         out=out,
         report=Path(out) / REPORT_FILE,

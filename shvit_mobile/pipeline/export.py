@@ -30,7 +30,7 @@ from shvit_mobile.pipeline.config import (
     open_given,
 )
 from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
-from shvit_mobile.pipeline.golden_images import GoldenSource, select_golden_images
+from shvit_mobile.pipeline.goldens import GoldenSource, select_golden_images
 from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
     check_target_precision,
@@ -101,8 +101,6 @@ class ExportPlan:
     """An export that nothing is in the way of.
 
     Attributes:
-        config: What was asked for.
-        trained: The model.
         jobs: Target and precision of each artifact.
         recipe: The recipe of `config.recipe`, with its overrides; None where each precision gets its own.
         calibration: All images to calibrate on; None where nothing is calibrated.

@@ -1,25 +1,104 @@
-"""Writes the goldens of an artifact: a few pictures, their preprocessed pixels and their logits."""
+"""Selects the pictures for goldens, JPEGs that go into an app as they are, and writes the goldens of an artifact."""
 
+import io
 from collections.abc import Sequence
-from hashlib import sha256
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
-from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import GOLDENS_NAME, GoldenImage, Goldens
 from shvit_mobile.contracts.manifest import GoldensFolder
+from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decode_image
-from shvit_mobile.pipeline.golden_images import GoldenSource
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.pipeline.defaults import GOLDEN_IMAGES
 from shvit_mobile.pipeline.verify import VerificationResult
 
+_GOLDEN_COUNT = 4
+# A photo of this size takes a few hundred kilobytes, so apps stay small.
+_MAX_SIDE = 1024
+_JPEG_QUALITY = 90
 # The mean difference that is allowed, in pixel values. Another JPEG decoder may round colors differently; the apps'
 # resampling equals Pillow's to the last bit. Another filter, crop or channel order, or bicubic without antialiasing,
 # differs by 1.9 or more even on the default picture that shows it least.
 _PIXEL_TOLERANCE = 1.0
+
+
+@dataclass(frozen=True)
+class GoldenSource:
+    """A picture for goldens.
+
+    Attributes:
+        source: The name of its file.
+        jpeg: The encoded picture, without EXIF, which reveals where and with what a photo was taken.
+        reencoding_reason: Why `jpeg` is not the file's own bytes; empty if it is.
+    """
+
+    source: str
+    jpeg: bytes
+    reencoding_reason: str = ""
+
+
+@cache
+def load_default_golden_images() -> tuple[GoldenSource, ...]:
+    """Return three of the demo's photos, which most models enlarge, and a large drawing, which they shrink."""
+    return select_golden_images(open_images(GOLDEN_IMAGES))
+
+
+def select_golden_images(images: ImageSet, *, count: int = _GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:
+    """Sample some of `images` at random; return them sorted by name.
+
+    Raises:
+        BadImages: If one of them cannot be decoded.
+    """
+    chosen = images.sample(count, seed, balanced=False)
+    return tuple(load_golden_image(file) for file in sorted(chosen.files))
+
+
+def load_golden_image(file: AnyPath) -> GoldenSource:
+    """Load a picture as a JPEG of at most 1024 pixels a side, without metadata.
+
+    Raises:
+        BadImages: If the file cannot be read or decoded.
+    """
+    file = Path(file)
+    upright = decode_image(file)
+    try:
+        encoded = file.read_bytes()
+    except OSError as error:
+        raise BadImages(f"{file} cannot be read: {error.strerror}.") from None
+    reason = _explain_reencoding(encoded)
+    return GoldenSource(file.name, _encode_jpeg(upright) if reason else encoded, reason)
+
+
+def _explain_reencoding(encoded: bytes) -> str:
+    """Return why a picture cannot go into an app as it is; empty if it can."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        if opened.format != "JPEG":
+            return f"it is a {opened.format}"
+        if opened.mode not in ("RGB", "L"):
+            return f"its color mode is {opened.mode}"
+        if max(opened.size) > _MAX_SIDE:
+            return f"it has {opened.width} x {opened.height} pixels"
+        if {"exif", "xmp", "icc_profile", "photoshop"} & opened.info.keys():
+            return "it has metadata"
+    return ""
+
+
+def _encode_jpeg(upright: Image.Image) -> bytes:
+    """Shrink an upright RGB picture to at most 1024 pixels a side, and encode it as a JPEG."""
+    upright.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    file = io.BytesIO()
+    upright.save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()
 
 
 def preprocess_golden_images(sources: Sequence[GoldenSource], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -34,31 +113,24 @@ def write_goldens(
     pixels: NDArray[np.uint8],
     result: VerificationResult,
 ) -> GoldensFolder:
-    """Write the goldens of an artifact into a new folder.
+    """Write the goldens of an artifact into a new folder; return the manifest's entry for it.
 
     Args:
-        folder: The folder to create; its parent exists.
-        artifact: The artifact.
-        sources: The pictures.
-        pixels: Their pixels, from `preprocess_golden_images`.
+        sources, pixels: The pictures, and their pixels from `preprocess_golden_images`.
         result: The logits for these pixels.
-
-    Returns:
-        The manifest's entry for the folder.
     """
     folder.mkdir()
     images = []
     for number, (source, prepared) in enumerate(zip(sources, pixels, strict=True)):
-        files = {f"{number}.jpg": source.jpeg, f"{number}.rgb": prepared.tobytes()}
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        (image, image_sha256), (stored, stored_sha256) = ((n, sha256(c).hexdigest()) for n, c in files.items())
+        image, stored = folder / f"{number}.jpg", folder / f"{number}.rgb"
+        image.write_bytes(source.jpeg)
+        stored.write_bytes(prepared.tobytes())
         images.append(
             GoldenImage(
-                image=image,
-                image_sha256=image_sha256,
-                pixels=stored,
-                pixels_sha256=stored_sha256,
+                image=image.name,
+                image_sha256=compute_sha256(image),
+                pixels=stored.name,
+                pixels_sha256=compute_sha256(stored),
                 logits=tuple(map(float, result.logits[number])),
                 float_logits=tuple(map(float, result.float_logits[number])),
             )
@@ -74,4 +146,4 @@ def write_goldens(
         images=tuple(images),
     )
     (folder / GOLDENS_NAME).write_text(goldens.to_json(), encoding="utf-8")
-    return GoldensFolder(name=get_goldens_path(artifact.path).name, sha256=fingerprint(folder))
+    return GoldensFolder(name=get_goldens_path(artifact.path).name, sha256=compute_sha256(folder))

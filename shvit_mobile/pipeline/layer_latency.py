@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.ramp import draw_ramp
@@ -32,20 +31,18 @@ def measure_layer_latencies(
     *,
     runs: int = 30,
     warm_up: int = 5,
-) -> tuple[LayerLatency, ...]:
+) -> dict[str, tuple[float, float]]:
     """Measure the median latency of each int8 layer of a recipe, for one image on one thread.
 
     The float and the int8 artifact run in turn, so that other load on the machine affects both.
 
     Args:
-        deployed: The model.
-        recipe: A static int8 recipe.
-        overrides: The overrides of the recipe.
-        runs: The number of measured runs.
-        warm_up: The number of runs before them, which do not count.
+        recipe, overrides: A static int8 recipe, and its overrides.
+        runs, warm_up: The number of measured runs, and of runs before them that do not count.
 
     Returns:
-        The layers in the order of the data flow.
+        Milliseconds in float and in int8 by layer, in the order of the data flow. They include the layer's quantize,
+        dequantize and layout operators.
 
     Raises:
         BadRecipe: If the recipe has another precision or belongs to another model.
@@ -61,11 +58,7 @@ def measure_layer_latencies(
             for profiler in profilers:
                 profiler.run()
         float_times, int8_times = (profiler.read_layer_times(warm_up) for profiler in profilers)
-    return tuple(
-        LayerLatency(layer=name, float_ms=float_times[name], int8_ms=int8_times[name])
-        for name in iterate_weighted_layers(deployed.module)
-        if name in layers
-    )
+    return {name: (time, int8_times[name]) for name, time in float_times.items() if name in layers}
 
 
 class _LayerProfiler:

@@ -35,8 +35,12 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
-from shvit_mobile.pipeline.golden_images import GoldenSource, load_default_golden_images
-from shvit_mobile.pipeline.goldens import preprocess_golden_images, write_goldens
+from shvit_mobile.pipeline.goldens import (
+    GoldenSource,
+    load_default_golden_images,
+    preprocess_golden_images,
+    write_goldens,
+)
 from shvit_mobile.pipeline.verify import verify_artifact
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, check_overrides
 from shvit_mobile.targets.build_result import BuildResult

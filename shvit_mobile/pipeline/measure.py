@@ -10,14 +10,8 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.drift import compare
 from shvit_mobile.drift.answer_changes import find_prediction_changes
-from shvit_mobile.drift.compare import (
-    FloatReference,
-    check_classes,
-    check_origin,
-    compare_with_logits,
-    compute_float_reference,
-)
 from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
@@ -77,10 +71,7 @@ def measure(
     artifact's row and changes are known.
 
     Args:
-        artifacts: What to run.
-        trained: The float model.
         image_sets: The images for each artifact, labelled with its classes.
-        steps: Reports progress.
         rungs: What PyTorch simulates besides.
         cpus: The ARM64 CPUs to emulate for ExecuTorch artifacts.
         max_drop: The budget in points of top-1, for the number of images that would show it.
@@ -89,12 +80,12 @@ def measure(
         ShvitError: As `compare`.
     """
     for artifact, images in zip(artifacts, image_sets, strict=True):
-        check_origin(artifact, trained)
-        check_classes(images, artifact, trained)
-    references: dict[Preprocessing, FloatReference] = {}
+        compare.check_origin(artifact, trained)
+        compare.check_classes(images, artifact, trained)
+    references: dict[Preprocessing, compare.FloatReference] = {}
     for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
         with steps.step("Running the float model") as progress:
-            references[preprocessing] = compute_float_reference(
+            references[preprocessing] = compare.compute_float_reference(
                 trained, image_sets[0], preprocessing=preprocessing, progress=progress
             )
     result = Measurements()
@@ -105,7 +96,7 @@ def measure(
     for artifact, images in zip(artifacts, image_sets, strict=True):
         reference, name = references[artifact.manifest.preprocessing], artifact.path.name
         with steps.step(f"Running {name}") as progress:
-            native = compare_with_logits(artifact, trained, images, reference=reference, progress=progress)
+            native = compare.compare_with_logits(artifact, trained, images, reference=reference, progress=progress)
         result.rows.append(native.row)
         result.changes.append(find_prediction_changes(native, artifact.manifest.labels, images.root, max_drop=max_drop))
         for cpu in cpus if runs_on_arm64(artifact) else ():

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_report import (
-    DriftReport,
-    GateVerdict,
-    LayerReport,
-    RangeReport,
-)
+from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
 from shvit_mobile.drift.gates import evaluate_gate
@@ -20,7 +15,7 @@ from shvit_mobile.errors import MissingParameter, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.config import GateOptions, ModelOptions, check_output_file, check_positive
-from shvit_mobile.pipeline.defaults import LAYER_COUNT, default_validation_images
+from shvit_mobile.pipeline.defaults import LAYER_COUNT, VALIDATION_IMAGES
 from shvit_mobile.pipeline.lower import update_manifest
 from shvit_mobile.pipeline.measure import Measurements, count_steps, measure, runs_on_arm64
 from shvit_mobile.pipeline.steps import Steps
@@ -28,8 +23,6 @@ from shvit_mobile.progress import StepCallback
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU, is_arm64_host
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.probes.registry import OPAQUE_TARGETS, check_probe_support
-
-_ARCHITECTURES = ("arm64",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +93,14 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
         artifacts = [Artifact.open(path) for path in config.artifacts]
-    if config.layers:
-        _check_layer_support(artifacts)
+    # The layers of some artifacts cannot be compared; of all of them, that is an error.
+    if config.layers and all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
+        check_probe_support(artifacts[0])
     with steps.step("Loading the checkpoint"):
         trained = ModelOptions(checkpoint=config.checkpoint).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
-    source = default_validation_images() if config.validation is None else config.validation
+    source = VALIDATION_IMAGES if config.validation is None else config.validation
     sets = [config.open_validation_images(source, artifact.manifest.labels) for artifact in artifacts]
     inside = (config.layers + config.ranges) * len(artifacts)
     steps.expect(3 + count_steps(artifacts, rungs, cpus) + inside)
@@ -171,19 +165,13 @@ def _choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:
         )
     if config.arch is None:
         return []
-    parse_choice(config.arch, _ARCHITECTURES, "architecture")
+    parse_choice(config.arch, ("arm64",), "architecture")
     chosen = [CPUS[parse_choice(name, CPUS, "CPU")] for name in dict.fromkeys(config.cpus or [DEFAULT_CPU])]
     if is_arm64_host():
         notes.append("This machine is ARM64 itself: nothing is emulated, and 'native' is ARM64.")
         return []
     open_sysroot()
     return chosen
-
-
-def _check_layer_support(artifacts: Sequence[Artifact]) -> None:
-    """Raise `NotSupported` where the layers of no artifact can be compared."""
-    if all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
-        check_probe_support(artifacts[0])
 
 
 def _compare_all_layers(

@@ -41,8 +41,6 @@ def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np
     """Run an artifact in its own runtime or the reference executor, and compare it with its deploy form.
 
     Args:
-        artifact: The artifact.
-        deployed: The deploy form that it was lowered from.
         pixels: uint8, shape (images, height, width, 3).
 
     Raises:

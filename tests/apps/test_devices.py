@@ -12,11 +12,16 @@ import pytest
 
 from shvit_mobile.apps.collect import DeviceRun, collect_device_reports
 from shvit_mobile.apps.devices import compare_devices
-from shvit_mobile.apps.findings import check_comparable, describe_failed_goldens, describe_slowdowns, describe_undecided
+from shvit_mobile.apps.findings import (
+    describe_failed_goldens,
+    describe_slowdowns,
+    describe_undecided,
+    evaluate_devices,
+)
 from shvit_mobile.apps.known_artifacts import open_manifests
-from shvit_mobile.apps.regression import SlowdownGate
+from shvit_mobile.apps.regression import evaluate_slowdown
 from shvit_mobile.contracts.device_report import DeviceReport, SustainedWindow
-from shvit_mobile.errors import BadArtifact, BadReport, MissingParameter
+from shvit_mobile.errors import BadArtifact, BadReport, InvalidValue, MissingParameter
 from tests.fixtures import FIXTURES
 
 EARLIER = FIXTURES / "device_report_earlier" / "pixel-8.json"
@@ -89,21 +94,18 @@ def test_what_a_sustained_run_became_is_its_last_quarter_over_its_first() -> Non
 
 
 def test_a_regression_is_found_and_nothing_else_is_called_one() -> None:
-    found, gate = (
-        compare_devices(collect_device_reports([LATER]), baseline=collect_device_reports([EARLIER])),
-        SlowdownGate(0.05),
-    )
-    verdicts = {(one.artifact, one.unit): gate.evaluate(one.slowdown) for one in found.comparisons}
+    found = compare_devices(collect_device_reports([LATER]), baseline=collect_device_reports([EARLIER]))
+    verdicts = {(one.artifact, one.unit): evaluate_slowdown(one.slowdown, 0.05) for one in found.comparisons}
     assert [key for key, verdict in verdicts.items() if verdict == "slower"] == [(INT8, "4 threads")]
     assert verdicts[INT8, "2 threads"] == "open"
-    (sentence,) = describe_slowdowns(found.comparisons, gate)
+    (sentence,) = describe_slowdowns(found.comparisons, 0.05)
     assert sentence.startswith(f"Pixel 8, {INT8}, 4 threads: +15.0% in time since 2025-01-14 (95% interval +")
     assert sentence.endswith("more than 5%.")
     assert any(
         "2 threads" in sentence and "more rounds would decide" in sentence
-        for sentence in describe_undecided(found, gate)
+        for sentence in describe_undecided(found, 0.05)
     )
-    assert describe_slowdowns(found.comparisons, SlowdownGate(0.2)) == []
+    assert describe_slowdowns(found.comparisons, 0.2) == []
 
 
 def test_without_a_baseline_a_run_is_held_against_the_one_before_it() -> None:
@@ -122,7 +124,7 @@ def test_one_report_alone_is_not_held_against_itself() -> None:
     doubled = twice.report.model_copy(update={"results": twice.report.results * 2})
     assert compare_devices([DeviceRun("doubled", doubled)]).comparisons == ()
     with pytest.raises(MissingParameter, match="no report has an earlier run"):
-        check_comparable(compare_devices([twice]))
+        evaluate_devices([twice], compare_devices([twice]), 0.05)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +141,7 @@ def test_one_report_alone_is_not_held_against_itself() -> None:
 def test_only_like_is_compared_with_like(other: DeviceRun) -> None:
     found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     assert INT8 not in {one.artifact for one in found.comparisons}
-    gate = SlowdownGate(0.05)
-    assert any(sentence.endswith("no earlier run to compare with.") for sentence in describe_undecided(found, gate))
+    assert any(sentence.endswith("no earlier run to compare with.") for sentence in describe_undecided(found, 0.05))
 
 
 def test_threads_that_an_engine_chose_are_like_those_it_chose_before_and_like_no_others() -> None:
@@ -161,14 +162,14 @@ def test_what_else_was_not_alike_is_said() -> None:
         "low-power mode unknown before, off now",
         "worst thermal state unknown before, fair now",
     )
-    assert "other differences: system Android 14 before" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
+    assert "other differences: system Android 14 before" in describe_slowdowns(found.comparisons, 0.05)[0]
 
 
 def test_another_export_of_the_same_name_is_compared_and_said_to_be_one() -> None:
     other = with_results(EARLIER, {"artifact_sha256": "0" * 64})
     found = compare_devices(collect_device_reports([LATER]), baseline=[other])
     assert {(one.artifact, one.same_artifact) for one in found.comparisons} == {(INT8, False), (FP32, True)}
-    assert "another export of the artifact" in describe_slowdowns(found.comparisons, SlowdownGate(0.05))[0]
+    assert "another export of the artifact" in describe_slowdowns(found.comparisons, 0.05)[0]
 
 
 def test_another_file_under_the_name_of_an_artifact_is_refused() -> None:
@@ -244,3 +245,10 @@ def test_the_comparison_is_json_with_infinities_as_texts() -> None:
     same = with_results(LATER, {"golden": golden.model_copy(update={"sqnr_db": float("inf")})})
     told = json.loads(compare_devices([same], manifests=manifests()).to_json())
     assert told["drift"][-1]["golden"]["sqnr_db"] == "Infinity"
+
+
+@pytest.mark.parametrize("limit", [-0.01, float("nan"), float("inf")])
+def test_a_limit_is_a_share(limit: float) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        evaluate_devices([], compare_devices([]), limit)
+    assert refused.value.parameter == "max_slowdown"

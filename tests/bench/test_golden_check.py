@@ -30,8 +30,7 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import load_default_golden_images
-from shvit_mobile.pipeline.goldens import preprocess_golden_images
+from shvit_mobile.pipeline.goldens import load_default_golden_images, preprocess_golden_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.runtimes import open_runner

@@ -21,8 +21,7 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import load_default_golden_images, select_golden_images
-from shvit_mobile.pipeline.goldens import preprocess_golden_images
+from shvit_mobile.pipeline.goldens import load_default_golden_images, preprocess_golden_images, select_golden_images
 from shvit_mobile.pipeline.lower import lower, update_manifest
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.tolerances import compute_tolerance

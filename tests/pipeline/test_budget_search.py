@@ -27,9 +27,11 @@ from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingPara
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.pipeline import budget_search
 from shvit_mobile.pipeline.budget_search import (
     SearchTrials,
     build_notes,
+    compute_costs,
     drop_unneeded_layers,
     evaluate_budget,
     find_shortest_prefix,
@@ -37,7 +39,6 @@ from shvit_mobile.pipeline.budget_search import (
     search_recipe,
     select_point,
 )
-from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_mac_costs
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.sensitivity import measure_sensitivity
@@ -68,8 +69,7 @@ class World:
     def search(self, budget: Gate, **changes: object) -> SearchResult:
         arguments: dict[str, object] = {"reference": self.reference, **changes}
         recipe, report = arguments.pop("recipe", self.ruined), arguments.pop("sensitivity", self.sensitivity)
-        costs = compute_byte_costs(self.sensitivity, "onnx")
-        return search_recipe(self.deployed, recipe, report, self.images, budget, costs, **arguments)  # type: ignore[arg-type]
+        return search_recipe(self.deployed, recipe, report, self.images, budget, "bytes", **arguments)  # type: ignore[arg-type]
 
 
 def widen_ranges(recipe: Recipe, layers: Sequence[str]) -> Recipe:
@@ -204,9 +204,22 @@ def test_the_sensitivity_of_another_recipe_is_refused(world: World) -> None:
     assert error.value.parameter == "sensitivity"
 
 
+def test_a_layer_costs_its_multiply_adds_or_three_bytes_for_each_weight(world: World) -> None:
+    inputs, rows = (world.sensitivity, world.deployed, world.ruined), world.sensitivity.layers
+    assert compute_costs("bytes", *inputs).layers == {row.layer: 3 * row.weights for row in rows}
+    assert compute_costs("macs", *inputs).layers == {row.layer: row.macs for row in rows}
+
+
+def test_a_layer_that_is_faster_in_float_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_search, "measure_layer_latencies", lambda *_: {"a": (3.0, 1.0), "b": (1.0, 3.0)})
+    costs = compute_costs("latency", world.sensitivity, world.deployed, world.ruined)
+    assert (costs.of, costs.layers) == ("latency", {"a": 2.0, "b": 0.0})
+
+
 def test_layers_are_ranked_by_the_error_they_remove_for_their_cost(world: World) -> None:
     free = world.sensitivity.layers[-1].layer
-    for costs in (compute_byte_costs(world.sensitivity, "coreml"), compute_mac_costs(world.sensitivity)):
+    for cost in ("bytes", "macs"):
+        costs = compute_costs(cost, world.sensitivity, world.deployed, world.ruined)
         given_away = costs.model_copy(update={"layers": costs.layers | {free: 0.0}})
         order = rank_by_gain(world.sensitivity.layers, given_away)
         powers = {row.layer: 10 ** (-row.quantized_db / 10) for row in world.sensitivity.layers}

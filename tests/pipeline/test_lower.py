@@ -9,7 +9,7 @@ import torch
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path, get_recipe_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import Manifest, Target
-from shvit_mobile.contracts.recipe import Recipe, parse_precision
+from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.compare import compare
@@ -100,9 +100,10 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
 
 @pytest.mark.parametrize("target", ["executorch", "onnx"])
 def test_a_precision_that_the_target_lacks_is_refused(deployed: DeployForm, target: Target, tmp_path: Path) -> None:
-    for precision in ("fp16", "int8-weights", "palette-4"):
+    precisions: tuple[Precision, ...] = ("fp16", "int8-weights", "palette-4")
+    for precision in precisions:
         with pytest.raises(BadRecipe) as error:
-            lower(deployed, Recipe(precision=parse_precision(precision)), target, tmp_path / "new")
+            lower(deployed, Recipe(precision=precision), target, tmp_path / "new")
         assert error.value.parameter == "precision"
     assert not (tmp_path / "new").exists()
 
@@ -141,8 +142,8 @@ def test_a_manifest_on_disk_can_be_updated(artifact: Artifact) -> None:
     ("precision", "kept", "name"),
     [("int8", (), "int8"), ("int8", ("a",), "mixed"), ("int8-dynamic", ("a",), "int8-dynamic"), ("fp32", (), "fp32")],
 )
-def test_static_int8_with_exceptions_is_called_mixed(precision: str, kept: tuple[str, ...], name: str) -> None:
-    assert Recipe(precision=parse_precision(precision), float_layers=kept).precision_name == name
+def test_static_int8_with_exceptions_is_called_mixed(precision: Precision, kept: tuple[str, ...], name: str) -> None:
+    assert Recipe(precision=precision, float_layers=kept).precision_name == name
 
 
 def test_an_artifact_with_layers_in_float_is_mixed_wherever_it_is_named(deployed: DeployForm, tmp_path: Path) -> None:

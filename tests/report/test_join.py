@@ -37,7 +37,7 @@ def test_an_artifact_is_joined_with_its_rows_and_its_results() -> None:
     report = build_full_report()
     int8 = report.find_artifact(load_manifest()["artifact"]["sha256"])
     assert int8
-    assert [report.get_row(place).artifact for place in int8.rows] == [f"{INT8}.mlpackage"]
+    assert [report.drift[place.report].rows[place.entry].artifact for place in int8.rows] == [f"{INT8}.mlpackage"]
     assert len(int8.results) == RESULTS_OF_INT8
     assert {report.get_result(place).artifact_sha256 for place in int8.results} == {int8.sha256}
     known = report.get_manifest(int8)

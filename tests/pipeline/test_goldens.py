@@ -12,7 +12,7 @@ from PIL import Image
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.golden_images import load_golden_image, select_golden_images
+from shvit_mobile.pipeline.goldens import load_golden_image, select_golden_images
 from tests.builders import write_picture_folder
 
 ORIENTATION, GPS = 0x0112, 0x8825

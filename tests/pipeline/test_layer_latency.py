@@ -1,4 +1,4 @@
-"""The cost of a layer in float: bytes of its weights, multiply-adds, and the latency that ONNX Runtime measures."""
+"""The latency of a layer in float and in int8 comes from the profiles of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 
-from shvit_mobile.contracts.budget_search import LayerLatency
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
-from shvit_mobile.contracts.sensitivity import LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.errors import MissingParameter
-from shvit_mobile.pipeline.layer_costs import compute_byte_costs, compute_latency_costs, compute_mac_costs
 from shvit_mobile.pipeline.layer_latency import (
     find_layer,
     group_kernels_by_run,
@@ -22,41 +18,7 @@ from shvit_mobile.pipeline.layer_latency import (
 from shvit_mobile.quantize.layers import find_dense_convolutions
 from tests.builders import build_random_shvit, build_trained_model
 
-FIGURES = {"quantized_db": 30.0, "quantized_kl": 0.1, "float_db": 20.0, "float_kl": 0.1}
 LAYERS = ("patch_embed.0", "stages.0.downsample.2.se.fc2", "stages.0.downsample.2.conv3")
-
-
-def build_sensitivity(*weights: int) -> SensitivityReport:
-    rows = tuple(
-        LayerSensitivity(layer=layer, macs=7 * size, weights=size, **FIGURES)
-        for layer, size in zip(LAYERS, weights, strict=False)
-    )
-    return SensitivityReport(
-        checkpoint_sha256="0" * 64,
-        recipe_sha256="0" * 64,
-        images=1,
-        int8_db=20.0,
-        int8_kl=0.1,
-        layers=rows,
-        blocks=(),
-    )
-
-
-def test_fp32_adds_three_bytes_to_each_weight_and_fp16_one() -> None:
-    assert compute_byte_costs(build_sensitivity(10, 20), "onnx").layers == {LAYERS[0]: 30, LAYERS[1]: 60}
-    assert compute_byte_costs(build_sensitivity(10, 20), "executorch").sum_over(LAYERS[:2]) == 90
-    assert compute_byte_costs(build_sensitivity(10, 20), "coreml").sum_over(LAYERS[:2]) == 30
-    assert compute_mac_costs(build_sensitivity(10, 20)).sum_over(LAYERS[:1]) == 70
-
-
-def test_a_layer_that_is_faster_in_float_costs_nothing() -> None:
-    times = (
-        LayerLatency(layer=LAYERS[0], float_ms=3, int8_ms=1),
-        LayerLatency(layer=LAYERS[1], float_ms=1, int8_ms=3),
-    )
-    assert compute_latency_costs(build_sensitivity(1, 1), times).layers == {LAYERS[0]: 2, LAYERS[1]: 0}
-    with pytest.raises(MissingParameter, match=LAYERS[1]):
-        compute_latency_costs(build_sensitivity(1, 1), times[:1])
 
 
 @pytest.mark.parametrize(
@@ -102,12 +64,8 @@ def test_every_int8_layer_is_measured_in_both_precisions() -> None:
     ranges = {name: ActivationRange(input=(-3, 3), output=(-3, 3)) for name in names}
     recipe = Recipe(precision="int8", ranges=ranges, float_layers=names[1:2])
     times = measure_layer_latencies(deployed, recipe, runs=3, warm_up=1)
-    assert [row.layer for row in times] == [
-        name for name in iterate_weighted_layers(deployed.module) if name in {*names} - {names[1]}
-    ]
+    assert list(times) == [name for name in iterate_weighted_layers(deployed.module) if name in {*names} - {names[1]}]
     # ONNX Runtime counts whole microseconds; the stem takes long enough to count.
-    assert times[0].layer == "patch_embed.0"
-    assert times[0].float_ms > 0
-    assert times[0].int8_ms > 0
-    assert sum(row.float_ms > 0 for row in times) > len(times) // 2
-    assert sum(row.int8_ms > 0 for row in times) > len(times) // 2
+    assert min(times["patch_embed.0"]) > 0
+    assert sum(float_ms > 0 for float_ms, _ in times.values()) > len(times) // 2
+    assert sum(int8_ms > 0 for _, int8_ms in times.values()) > len(times) // 2

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from shvit_mobile.contracts.files import check_file
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest, Target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
 
 EXPORT_AGAIN_HINT = "Export it again."
+MAX_ARTIFACT_BYTES = 2 << 30  # as much as protobuf carries, and more than ten times the largest model
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Artifact:
             raise BadArtifact(
                 f"{path} is not an artifact.", why=f"Artifacts end in {', '.join(TARGET_SUFFIXES.values())}."
             )
+        if not path.is_dir():
+            check_file(path, limit=MAX_ARTIFACT_BYTES, error=BadArtifact, what="an artifact")
         manifest = Manifest.load(get_manifest_path(path))
         actual = compute_sha256(path)
         if actual != manifest.artifact.sha256:

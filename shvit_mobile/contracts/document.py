@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticSerializationError, to_json
 
+from shvit_mobile.contracts.files import read_text
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import ShvitError
@@ -27,6 +29,7 @@ def _parse_non_finite(value: Any) -> Any:
 
 JsonFloat = Annotated[
     float,
+    Field(allow_inf_nan=True),
     BeforeValidator(_parse_non_finite),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(_NON_FINITE_TEXTS)}]}),
 ]
@@ -37,13 +40,31 @@ Proportion = Annotated[float, Field(ge=0, le=1)]
 
 
 class Contract(BaseModel):
-    """A frozen value that is written as indented JSON with a newline at the end."""
+    """A frozen value that is written as indented JSON with a newline at the end.
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=True, ser_json_inf_nan="strings")
+    Numbers are finite, except for those of the type `JsonFloat`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, ser_json_inf_nan="strings")
 
     def to_json(self) -> str:
-        """Return the contract as JSON text."""
-        return self.model_dump_json(indent=1) + "\n"
+        """Return the contract as JSON text; the bytes of a file name that are not UTF-8 are escaped."""
+        try:
+            return self.model_dump_json(indent=1) + "\n"
+        except PydanticSerializationError:
+            value = _escape_surrogates(self.model_dump())
+            return to_json(value, indent=1, inf_nan_mode="strings").decode() + "\n"
+
+
+def _escape_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_escape_surrogates(key): _escape_surrogates(member) for key, member in value.items()}
+        case list() | tuple():
+            return [_escape_surrogates(member) for member in value]
+    return value
 
 
 class JsonFile(Contract):
@@ -65,13 +86,7 @@ class JsonFile(Contract):
             ERROR: If the file cannot be read, is not JSON, has a missing, wrong or unknown field (the error names the
                 first), or is a document of a newer major version.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except OSError as reason:
-            raise cls.ERROR(f"{path} cannot be read: {reason.strerror}.", why=f"It should be {cls.TITLE}.") from None
-        except UnicodeDecodeError:
-            raise cls.ERROR(f"{path} is not {cls.TITLE}: it is not text.", why="It should be JSON.") from None
-        return cls.parse(text, str(path))
+        return cls.parse(read_text(path, error=cls.ERROR, what=cls.TITLE), str(path))
 
     @classmethod
     def parse(cls, text: str, source: str) -> Self:

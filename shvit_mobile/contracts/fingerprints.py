@@ -1,9 +1,12 @@
 """SHA-256 and size of files and of folders; the SHA-256 identifies every checkpoint and artifact."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from shvit_mobile.contracts.paths import AnyPath
+
+_CHUNK_BYTES = 1 << 20
 
 
 def compute_sha256(path: AnyPath) -> str:
@@ -16,13 +19,14 @@ def compute_sha256(path: AnyPath) -> str:
         FileNotFoundError: If `path` does not exist.
     """
     path = Path(path)
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for child in _list_files(path):
-        digest.update(f"{child.relative_to(path).as_posix()}\0{child.stat().st_size}\0".encode())
-        digest.update(child.read_bytes())
+    for file in _list_files(path) if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            if file != path:
+                name, size = file.relative_to(path).as_posix(), os.fstat(opened.fileno()).st_size
+                digest.update(os.fsencode(name) + f"\0{size}\0".encode())
+            while chunk := opened.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

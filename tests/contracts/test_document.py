@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,23 @@ def test_a_document_that_its_own_schema_refuses_is_not_written() -> None:
 
 def test_a_version_is_major_and_minor() -> None:
     assert all(part.isdecimal() for part in SCHEMA_VERSION.split("."))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", '"Infinity"'])
+def test_a_number_of_a_recipe_is_finite(number: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(RECIPE.to_json().replace("-1.0", number))
+    with pytest.raises(BadRecipe, match=r"ranges\.head\.input\.0"):
+        Recipe.load(tmp_path / "recipe.json")
+
+
+def test_half_a_character_and_deep_nesting_are_mistakes(tmp_path: Path) -> None:
+    for text in (RECIPE.to_json().replace('"photos"', r'"\ud800"'), "[" * 100_000):
+        (tmp_path / "recipe.json").write_text(text)
+        with pytest.raises(BadRecipe):
+            Recipe.load(tmp_path / "recipe.json")
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_with_its_bytes_escaped(tmp_path: Path) -> None:
+    images = RECIPE.calibration.model_copy(update={"source": os.fsdecode(b"caf\xe9")})
+    RECIPE.model_copy(update={"calibration": images}).save(tmp_path / "recipe.json")
+    assert Recipe.load(tmp_path / "recipe.json").calibration.source == r"caf\udce9"

@@ -1,6 +1,7 @@
 """Fingerprints change with any byte or name, and with nothing else."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
@@ -39,3 +40,10 @@ def test_a_folder_depends_on_names_bytes_and_where_one_file_ends(tmp_path: Path)
 
 def test_sizes_add_up(tmp_path: Path) -> None:
     assert compute_size_bytes(package(tmp_path / "1", a_x="one", b="four")) == 7
+
+
+def test_a_name_in_a_folder_need_not_be_utf_8(tmp_path: Path) -> None:
+    first, second = package(tmp_path / "1", a="one"), package(tmp_path / "2", a="one")
+    (first / os.fsdecode(b"\xff")).touch()
+    (second / os.fsdecode(b"\xfe")).touch()
+    assert compute_sha256(first) != compute_sha256(second)

@@ -14,7 +14,7 @@ HEAVY = ("torch", "coremltools", "onnx", "onnxruntime", "executorch", "numpy", "
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, shvit_mobile; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"
 
 

@@ -71,7 +71,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_images_and_their_table(as_given: Kind, tmp_path: Path) -> None:
     pictures = write_picture_folder(tmp_path / "photos", count=2)
     table = tmp_path / "labels.csv"
-    table.write_text("".join(f"{file.name},cat\n" for file in sorted(pictures.iterdir())))
+    table.write_text("".join(f"{file.name},cat\n" for file in sorted(pictures.iterdir())), encoding="utf-8")
     images = open_images(as_given(pictures), csv=as_given(table))
     assert len(images) == 2
     assert images.root == pictures

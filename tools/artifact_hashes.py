@@ -162,7 +162,7 @@ def main(
 ) -> None:
     if model not in (*MODELS, "all"):
         raise typer.BadParameter(f"'{model}' is none of {', '.join(MODELS)}, all.")
-    before = json.loads(compare.read_text()) if compare else None
+    before = json.loads(compare.read_text(encoding="utf-8")) if compare else None
     models = MODELS if model == "all" else (model,)
     wanted = [job for name in models for job in list_jobs(name) if fnmatch(job.name, only)]
     if not wanted:
@@ -182,7 +182,7 @@ def main(
     result = {"environment": describe_environment(), "inputs": inputs, "hashes": dict(sorted(hashes.items()))}
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     failed = sorted(name for name, value in hashes.items() if value.startswith(FAILURE_PREFIX))
     for name in failed:
         print(f"FAILED   {name}: {hashes[name].removeprefix(FAILURE_PREFIX)}")
@@ -264,7 +264,7 @@ def hash_calibration(job: HashJob, folder: Path) -> dict[str, str]:
         save_recipe(file, *calibrate_model(job.model, folder, **INT8_RECIPES["int8-steps"]))
         corrections = file.with_suffix(OVERRIDES_SUFFIX)
         tensors = load_file(corrections).values()
-        values = [repr(value) for value in collect_floats(json.loads(file.read_text()))]
+        values = [repr(value) for value in collect_floats(json.loads(file.read_text(encoding="utf-8")))]
         values += [sha256(tensor.contiguous().numpy().tobytes()).hexdigest() for tensor in tensors]
         return {
             f"{job.name}/recipe": fingerprint(file),
@@ -349,7 +349,7 @@ def describe_environment() -> dict[str, Any]:
 def describe_instruction_sets() -> str:
     """The CPU's instruction sets that matter, as Linux names them; nothing elsewhere."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     flags = next((line.split(":")[1].split() for line in lines if line.lower().startswith(("flags", "features"))), [])
     return " ".join(sorted(flag for flag in flags if flag.startswith(INSTRUCTIONS)))
 

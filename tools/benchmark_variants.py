@@ -67,8 +67,8 @@ def main(
             found = run_benchmark(artifacts, settings=settings, peer_checkpoint=trained, calibration=CALIBRATION_IMAGES)
             for sentence in found.skipped:
                 print(f"note: {sentence}")
-            report.write_text(found.report.to_json())
-            (place / "chart.svg").write_text(render_latency_chart(found.report))
+            report.write_text(found.report.to_json(), encoding="utf-8")
+            (place / "chart.svg").write_text(render_latency_chart(found.report), encoding="utf-8")
         print(
             f"### {variant} at {NATIVE_SIZES[variant]}\n\n{format_table(DeviceReport.load(report), BASELINE)}",
             flush=True,

@@ -32,7 +32,7 @@ CODE_BLOCK = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that do not lie in docs/."""
     for source, page in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     files.append(File.generated(config, CLI_PAGE, content=format_cli_page()))
     return files
 

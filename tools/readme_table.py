@@ -32,7 +32,7 @@ def main(
         Path, typer.Argument(help="The drift report that the demo writes beside its artifacts.")
     ] = REPORT,
 ) -> None:
-    README.write_text(replace_table(README.read_text(), format_table(report)))
+    README.write_text(replace_table(README.read_text(encoding="utf-8"), format_table(report)), encoding="utf-8")
 
 
 def format_table(report: Path) -> str:

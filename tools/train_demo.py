@@ -176,7 +176,7 @@ def main(
                 "seconds": round(time.monotonic() - began),
             }
             print(json.dumps(line), flush=True)
-            with (out / "log.jsonl").open("a") as log:
+            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             save_state(out, model, average, optimizers, epoch + 1)
             trained = to_trained_model(average.model, variant, classes, plan[-1].size)

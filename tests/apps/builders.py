@@ -40,7 +40,7 @@ BUILD = """plugins { id("com.android.application") }
 
 def written(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def ios_app(root: Path, *, version: str | None = "1.4.1") -> Path:

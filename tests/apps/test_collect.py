@@ -28,10 +28,10 @@ def archive(path: Path, **entries: str | bytes) -> Path:
 
 
 def changed(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    value = json.loads(PIXEL.read_text())
+    value = json.loads(PIXEL.read_text(encoding="utf-8"))
     change(value)
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
     return path
 
 

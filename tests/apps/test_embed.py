@@ -78,7 +78,9 @@ def test_all_that_an_app_needs_is_there_afterwards(exported: dict[str, Artifact]
     assert [model.artifact for model in EmbedRecord.read(ios.models).models] == [
         one.artifact.path.name for one in plans
     ]
-    assert str(exported["coreml"].path.parent) not in (ios.models / RECORD_NAME).read_text(), "no path of this machine"
+    assert str(exported["coreml"].path.parent) not in (ios.models / RECORD_NAME).read_text(encoding="utf-8"), (
+        "no path of this machine"
+    )
 
 
 @pytest.mark.parametrize("kind", ["ios", "android"])
@@ -214,7 +216,7 @@ def test_undo_deletes_nothing_outside_the_models(exported: dict[str, Artifact], 
     record = EmbedRecord.read(ios.models)
     outside = "../../DemoApp.swift"
     spoilt = record.models[0].model_copy(update={"files": {**record.models[0].files, outside: "0" * 64}})
-    (ios.models / RECORD_NAME).write_text(record.model_copy(update={"models": (spoilt,)}).to_json())
+    (ios.models / RECORD_NAME).write_text(record.model_copy(update={"models": (spoilt,)}).to_json(), encoding="utf-8")
     remove_models(ios, select_removable_models(ios, [], overwrite=True))
     assert (ios.root / "Demo" / "DemoApp.swift").exists()
     written(ios.models / RECORD_NAME, record.to_json().replace(f'"name": "{record.models[0].name}"', '"name": ".."'))

@@ -17,8 +17,8 @@ LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "vectors"
-VECTORS = json.loads((FOLDER / "percentiles.json").read_text())["cases"]
-RATIOS = json.loads((FOLDER / "ratios.json").read_text())["cases"]
+VECTORS = json.loads((FOLDER / "percentiles.json").read_text(encoding="utf-8"))["cases"]
+RATIOS = json.loads((FOLDER / "ratios.json").read_text(encoding="utf-8"))["cases"]
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])

@@ -50,7 +50,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder."""
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -102,7 +102,9 @@ def call() -> Call:
 def run_executable(*args: object) -> subprocess.CompletedProcess[str]:
     """Run the installed `shvit-mobile` in a process of its own."""
     program = Path(sys.executable).with_name("shvit-mobile")
-    return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(
+        [program, *map(str, args)], capture_output=True, text=True, check=False, timeout=600, encoding="utf-8"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +116,6 @@ def exported(world: SharedFiles) -> ExportedFiles:
             images = ("--calibration", world.specimens, "--calibration-count", 7, "--validate", world.specimens)
             args = ("export", "--checkpoint", world.species, "--target", "all", "--quantize", "int8", *images)
             ended = run_executable(*args, "--max-drop", 100, "--out", made.folder, "--json")
-            made.stdout.write_text(ended.stdout)
-            made.stderr.write_text(f"{ended.returncode}\n{ended.stderr}")
+            made.stdout.write_text(ended.stdout, encoding="utf-8")
+            made.stderr.write_text(f"{ended.returncode}\n{ended.stderr}", encoding="utf-8")
     return made

@@ -64,7 +64,7 @@ def test_the_table_says_which_cpu_was_emulated() -> None:
 def test_both_instruction_sets_are_side_by_side(world: SharedFiles, exported: ExportedFiles, call: Call) -> None:
     program, graph = exported.artifact("executorch"), exported.artifact("onnx")
     images = ("--checkpoint", world.species, "--images", world.specimens)
-    before = program.with_suffix(".manifest.json").read_text()
+    before = program.with_suffix(".manifest.json").read_text(encoding="utf-8")
     result = call(
         "validate", program, graph, *images, "--arch", "arm64", "--cpu", "neon", "--cpu", "i8mm", "--write", "--json"
     )
@@ -84,7 +84,7 @@ def test_both_instruction_sets_are_side_by_side(world: SharedFiles, exported: Ex
         assert apart["max_abs_error"] < 0.1
     assert ["neon" in apart["second"] for apart in told["apart"]] == [True, False]
     assert f"{graph.name} ran on this machine only" in result.stderr
-    written = json.loads(program.with_suffix(".manifest.json").read_text())
+    written = json.loads(program.with_suffix(".manifest.json").read_text(encoding="utf-8"))
     assert written["drift"] == told["rows"][0], "the manifest keeps the row of this machine"
     assert written.keys() == json.loads(before).keys()
 

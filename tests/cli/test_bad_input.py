@@ -39,7 +39,7 @@ def write_empty(path: Path) -> None:
 
 
 def write_text(path: Path) -> None:
-    path.write_text("not a checkpoint\n")
+    path.write_text("not a checkpoint\n", encoding="utf-8")
 
 
 def make_folder(path: Path) -> None:
@@ -117,10 +117,10 @@ def test_all_is_checked_before_any_work(
 
     monkeypatch.setattr("shvit_mobile.pipeline.export.to_deploy_form", reached)
     mine = tmp_path / "custom-64x48-onnx-fp32.onnx"
-    mine.write_text("mine")
+    mine.write_text("mine", encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
     assert_refused(call, (*args, *more), None, sentence)
-    assert mine.read_text() == "mine"
+    assert mine.read_text(encoding="utf-8") == "mine"
     assert "the work has begun" in call(*args, "--overwrite").stderr
 
 
@@ -141,7 +141,7 @@ def write_strange_classes(root: Path) -> Path:
 
 def write_text_folder(root: Path) -> Path:
     root.mkdir()
-    (root / "notes.txt").write_text("no pictures here")
+    (root / "notes.txt").write_text("no pictures here", encoding="utf-8")
     return root
 
 
@@ -189,7 +189,7 @@ TABLES = {
 @pytest.mark.parametrize("table", TABLES)
 def test_bad_csv(table: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     csv = tmp_path / "labels.csv"
-    csv.write_text(table)
+    csv.write_text(table, encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--validate", world.unlabelled, "--labels-csv", csv)
     assert_refused(call, args, tmp_path / "out", TABLES[table])
 
@@ -318,7 +318,7 @@ LABEL_FILES = {
 @pytest.mark.parametrize("content", LABEL_FILES)
 def test_bad_labels(content: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     labels = tmp_path / "labels.txt"
-    labels.write_text(content)
+    labels.write_text(content, encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--labels", labels)
     assert_refused(call, args, tmp_path / "out", LABEL_FILES[content])
 
@@ -345,7 +345,7 @@ def test_bad_labels(content: str, world: SharedFiles, tmp_path: Path, call: Call
 )
 def test_bad_recipe(content: str, sentence: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(content)
+    recipe.write_text(content, encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--recipe", recipe)
     assert_refused(call, args, tmp_path / "out", sentence)
 
@@ -357,20 +357,20 @@ def test_gate_on_top1_without_labels(world: SharedFiles, tmp_path: Path, call: C
 
 def test_out_that_is_a_file(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     file = tmp_path / "out"
-    file.write_text("mine")
+    file.write_text("mine", encoding="utf-8")
     for out in (file, file / "deeper"):
         args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out)
         assert_refused(call, args, None, "is a file.*Choose another folder")
-    assert file.read_text() == "mine"
+    assert file.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".manifest.json", ".recipe.json"])
 def test_nothing_is_overwritten_unasked(suffix: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     mine = (tmp_path / "custom-64x48-onnx-fp32.x").with_suffix(suffix)
-    mine.write_text("mine")
+    mine.write_text("mine", encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
     assert_refused(call, args, None, "already exists.*--overwrite")
-    assert mine.read_text() == "mine"
+    assert mine.read_text(encoding="utf-8") == "mine"
     assert list(tmp_path.iterdir()) == [mine]
 
 

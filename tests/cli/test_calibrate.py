@@ -135,7 +135,7 @@ def test_python_and_the_command_line_find_the_same_layers_and_a_looser_budget_ru
     assert len(result.search.notes) >= 1
     for name, document in json.loads(command.stdout).items():
         file = tmp_path / "python" / f"{name}.json"
-        assert json.loads(file.read_text()) == document
+        assert json.loads(file.read_text(encoding="utf-8")) == document
         assert file.read_bytes() == (tmp_path / "command" / file.name).read_bytes()
 
     def never(*_: object, **__: object) -> None:
@@ -203,10 +203,10 @@ def test_a_checkpoint_without_images_and_an_existing_recipe_are_refused(
     assert nothing.exit_code == 2
     assert "No images are given." in nothing.stderr
     (tmp_path / "calibration").mkdir()
-    (tmp_path / "calibration" / "recipe.json").write_text("mine")
+    (tmp_path / "calibration" / "recipe.json").write_text("mine", encoding="utf-8")
     existing = call(*build_args(world, cache, "--out", tmp_path / "calibration"))
     assert existing.exit_code == 2
-    assert (tmp_path / "calibration" / "recipe.json").read_text() == "mine"
+    assert (tmp_path / "calibration" / "recipe.json").read_text(encoding="utf-8") == "mine"
 
 
 def test_export_keeps_layers_in_float_for_a_budget_that_int8_misses(

@@ -24,9 +24,9 @@ def normalize_whitespace(text: str) -> str:
 
 def write_edited_report(tmp_path: Path, old: str, new: str) -> Path:
     path = tmp_path / "edited.json"
-    text = PIXEL.read_text()
+    text = PIXEL.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
     return path
 
 
@@ -76,10 +76,10 @@ def test_json_csv_and_file_say_the_same(call: Call, tmp_path: Path) -> None:
     result = call(*args, "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
-    assert told == json.loads(out.read_text())
+    assert told == json.loads(out.read_text(encoding="utf-8"))
     assert [len(told[name]) for name in ("rows", "comparisons", "drift")] == [6, 6, 6]
     assert told["gate"]["passed"] is False
-    with table.open(newline="") as opened:
+    with table.open(newline="", encoding="utf-8") as opened:
         lines = list(csv.DictReader(opened))
     assert [float(line["p50"]) for line in lines] == [row["p50"] for row in told["rows"]]
     assert [float(line["slowdown_low"]) for line in lines] == [one["slowdown"]["low"] for one in told["comparisons"]]
@@ -90,21 +90,21 @@ def test_nothing_is_overwritten_unasked_and_nothing_written_where_a_report_is_re
     call: Call, tmp_path: Path
 ) -> None:
     out, table = tmp_path / "devices.json", tmp_path / "devices.csv"
-    table.write_text("mine")
+    table.write_text("mine", encoding="utf-8")
     refused = call("devices", PIXEL, "--out", out, "--csv", table)
-    assert (refused.exit_code, table.read_text(), out.exists()) == (2, "mine", False)
+    assert (refused.exit_code, table.read_text(encoding="utf-8"), out.exists()) == (2, "mine", False)
     broken = write_edited_report(tmp_path, '"Pixel 8"', "8")
     assert call("devices", PIXEL, broken, "--out", out, "--csv", table, "--overwrite").exit_code == 2
-    assert (table.read_text(), out.exists()) == ("mine", False)
+    assert (table.read_text(encoding="utf-8"), out.exists()) == ("mine", False)
     assert call("devices", PIXEL, "--out", out, "--csv", table, "--overwrite").exit_code == 0
-    assert table.read_text().startswith("source,created,fixture,device,")
+    assert table.read_text(encoding="utf-8").startswith("source,created,fixture,device,")
 
 
 def test_a_name_is_no_formula_in_the_csv(call: Call, tmp_path: Path) -> None:
     table = tmp_path / "devices.csv"
     hostile = write_edited_report(tmp_path, '"name": "Pixel 8"', '"name": "=cmd|x"')
     assert call("devices", hostile, "--csv", table).exit_code == 0
-    with table.open(newline="") as opened:
+    with table.open(newline="", encoding="utf-8") as opened:
         assert {line["device"] for line in csv.DictReader(opened)} == {"'=cmd|x"}
 
 

@@ -30,15 +30,15 @@ ONNX = ("--target", "onnx")
 
 
 def test_37_classes_at_192x160_export_to_every_target_and_validate(exported: ExportedFiles) -> None:
-    assert exported.stderr.read_text().startswith("0\n"), exported.stderr.read_text()
+    assert exported.stderr.read_text(encoding="utf-8").startswith("0\n"), exported.stderr.read_text(encoding="utf-8")
     artifacts = [path.name for path in exported.folder.iterdir() if path.suffix in TARGET_SUFFIXES.values()]
     assert sorted(artifacts) == sorted(NAMES.values())
-    output = json.loads(exported.stdout.read_text())
+    output = json.loads(exported.stdout.read_text(encoding="utf-8"))
     assert [Path(artifact["path"]).name for artifact in output["artifacts"]] == list(NAMES.values())
     for artifact in output["artifacts"]:
-        manifest = json.loads(Path(artifact["manifest_path"]).read_text())
+        manifest = json.loads(Path(artifact["manifest_path"]).read_text(encoding="utf-8"))
         assert manifest == artifact["manifest"]
-        assert json.loads(Path(artifact["recipe_path"]).read_text()) == manifest["recipe"]
+        assert json.loads(Path(artifact["recipe_path"]).read_text(encoding="utf-8")) == manifest["recipe"]
         assert manifest["recipe"]["calibration"]["count"] == 7
         assert manifest["labels"] == list(SPECIES)
         assert manifest["goldens"]["sha256"] == compute_sha256(Path(artifact["goldens_path"]))
@@ -55,7 +55,9 @@ def test_validate_measures_what_export_recorded(exported: ExportedFiles, world: 
     result = call("validate", *artifacts, "--checkpoint", world.species, *images, "--max-drop", 100, "--json")
     assert result.exit_code == 0, result.output
     output = json.loads(result.stdout)
-    assert output["rows"] == [json.loads(path.with_suffix(".manifest.json").read_text())["drift"] for path in artifacts]
+    assert output["rows"] == [
+        json.loads(path.with_suffix(".manifest.json").read_text(encoding="utf-8"))["drift"] for path in artifacts
+    ]
     assert output["gate"]["passed"] is True
 
 
@@ -72,11 +74,11 @@ def test_a_recipe_of_an_earlier_export_makes_the_same_artifact(
 def test_a_recipe_with_layers_in_float_is_mixed_and_a_note_names_what_the_target_does_not_do(
     exported: ExportedFiles, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
-    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
+    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text(encoding="utf-8"))
     recipe["float_layers"] = ["patch_embed.0"]
     recipe["float_kinds"] = [kind for kind in recipe["float_kinds"] if kind != "attention"]
     path = tmp_path / "mixed.json"
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps(recipe), encoding="utf-8")
     shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", tmp_path / "mixed.safetensors")
     result = call("export", "--checkpoint", world.species, *ONNX, "--recipe", path, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -89,12 +91,12 @@ def test_a_recipe_with_layers_in_float_is_mixed_and_a_note_names_what_the_target
 @pytest.fixture(scope="module")
 def coarse(exported: ExportedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose ranges are a thousand times too wide, so that int8 cannot tell values apart."""
-    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text())
+    recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text(encoding="utf-8"))
     for layer in recipe["ranges"].values():
         for end in layer.values():
             end[:] = [1000 * value for value in end]
     path = tmp_path_factory.mktemp("recipe") / "coarse.json"
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps(recipe), encoding="utf-8")
     shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", path.with_suffix(".safetensors"))
     return path
 
@@ -108,7 +110,7 @@ def answers(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Pat
     names = [file.relative_to(world.specimens).as_posix() for file in images.files]
     rows = [f"{name},{model.labels[index]}" for name, index in zip(names, chosen, strict=True)]
     path = tmp_path_factory.mktemp("answers") / "answers.csv"
-    path.write_text("\n".join(["file,label", *rows]))
+    path.write_text("\n".join(["file,label", *rows]), encoding="utf-8")
     return path
 
 
@@ -124,7 +126,7 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
     assert result.exit_code == 1, result.output
     assert f"gate failed: {NAMES['onnx']}: {sentence}" in result.stderr
     assert f"stay in {tmp_path}" in " ".join(result.stderr.split())
-    manifest = json.loads((tmp_path / "custom-192x160-onnx-int8.manifest.json").read_text())
+    manifest = json.loads((tmp_path / "custom-192x160-onnx-int8.manifest.json").read_text(encoding="utf-8"))
     assert manifest["drift"]["float_top1"]["value"] == 1
     assert manifest["drift"]["top1_drop"] > 0.5
 
@@ -145,7 +147,7 @@ def test_validate_updates_the_manifest_only_with_write(
     assert call(*args, "--count", 5).exit_code == 0
     assert manifest.read_bytes() == before
     assert call(*args, "--count", 5, "--write").exit_code == 0
-    assert json.loads(manifest.read_text())["drift"]["images"] == 5
+    assert json.loads(manifest.read_text(encoding="utf-8"))["drift"]["images"] == 5
 
 
 def test_dry_run_lists_the_files_and_writes_nothing(world: SharedFiles, tmp_path: Path, call: Call) -> None:
@@ -178,12 +180,12 @@ def test_without_a_checkpoint_the_demo_model_and_its_images_are_used(tmp_path: P
 
 def test_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     names = tmp_path / "names.json"
-    names.write_text(json.dumps(["[bold]", "[/b]", "c", "d", "e", "f", "g"]))
+    names.write_text(json.dumps(["[bold]", "[/b]", "c", "d", "e", "f", "g"]), encoding="utf-8")
     pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 15, "--static-batch", *pictures)
     result = call(*args, "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    manifest = json.loads((tmp_path / "custom-32-onnx-fp32.manifest.json").read_text())
+    manifest = json.loads((tmp_path / "custom-32-onnx-fp32.manifest.json").read_text(encoding="utf-8"))
     assert manifest["options"] == {"opset": 15, "dynamic_batch": False}
     assert manifest["labels"][0] == "[bold]"
     preprocessing = manifest["preprocessing"]
@@ -198,12 +200,14 @@ def test_coreml_and_calibration_options_reach_the_manifest(world: SharedFiles, t
     weights = ("--quantize", "int8-weights", "--block", 4, "--deployment-target", "iOS18")
     result = call(*args, *weights)
     assert result.exit_code == 0, result.output
-    manifest = json.loads((tmp_path / "custom-64x48-coreml-int8-weights-block4-einsum.manifest.json").read_text())
+    manifest = json.loads(
+        (tmp_path / "custom-64x48-coreml-int8-weights-block4-einsum.manifest.json").read_text(encoding="utf-8")
+    )
     assert (manifest["options"]["block"], manifest["options"]["layout"]) == (4, "einsum")
     calibrated = ("--quantize", "int8", "--calibration", world.pictures, "--calibration-count", 3)
     result = call(*args, *calibrated, "--observer", "mse", "--activations", "symmetric")
     assert result.exit_code == 0, result.output
-    recipe = json.loads((tmp_path / "custom-64x48-coreml-int8-einsum.recipe.json").read_text())
+    recipe = json.loads((tmp_path / "custom-64x48-coreml-int8-einsum.recipe.json").read_text(encoding="utf-8"))
     assert (recipe["observer"], recipe["activations"]) == ("mse", "symmetric")
 
 
@@ -249,7 +253,7 @@ def test_a_model_card_lists_the_artifacts_and_their_drift(world: SharedFiles, tm
     result = call(*args, "--validate", world.pictures)
     assert result.exit_code == 0, result.output
     assert f"The model card is {card}." in result.stdout
-    text = card.read_text()
+    text = card.read_text(encoding="utf-8")
     assert "\nlicense: apache-2.0\n" in text
     assert "name: pictures (14 images)" in text
     (artifact,) = out.glob("*.onnx")
@@ -258,7 +262,7 @@ def test_a_model_card_lists_the_artifacts_and_their_drift(world: SharedFiles, tm
 
 
 def test_a_card_does_not_replace_your_own_readme(world: SharedFiles, tmp_path: Path, call: Call) -> None:
-    (tmp_path / "README.md").write_text("# Mine")
+    (tmp_path / "README.md").write_text("# Mine", encoding="utf-8")
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", tmp_path)
     result = call(*args, "--card", "--overwrite")
     assert result.exit_code == 2

@@ -24,7 +24,7 @@ QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)
 def good(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     deployed = to_deploy_form(load_checkpoint(world.checkpoint))
     path = tmp_path_factory.mktemp("good") / "recipe.json"
-    path.write_text(calibrate_recipe(deployed, open_images(world.pictures))[0].to_json())
+    path.write_text(calibrate_recipe(deployed, open_images(world.pictures))[0].to_json(), encoding="utf-8")
     return path
 
 
@@ -37,7 +37,7 @@ def poor(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, seen in recipe.ranges.items()
     }
     path = tmp_path_factory.mktemp("poor") / "recipe.json"
-    path.write_text(recipe.model_copy(update={"ranges": ranges}).to_json())
+    path.write_text(recipe.model_copy(update={"ranges": ranges}).to_json(), encoding="utf-8")
     return path
 
 
@@ -112,8 +112,8 @@ def test_what_cannot_be_done_is_refused_in_words(
     monkeypatch.chdir(tmp_path)
     recipe = Recipe.load(good)
     other = recipe.model_copy(update={"ranges": {"other.layer": recipe.ranges["patch_embed.0"]}})
-    Path("dynamic.json").write_text(Recipe(precision="int8-dynamic").to_json())
-    Path("other.json").write_text(other.to_json())
+    Path("dynamic.json").write_text(Recipe(precision="int8-dynamic").to_json(), encoding="utf-8")
+    Path("other.json").write_text(other.to_json(), encoding="utf-8")
     Path("there.json").touch()
     Path("half.safetensors").touch()
     before = sorted(tmp_path.iterdir())

@@ -35,7 +35,7 @@ def test_inspect_says_what_is_inside(target: str, exported: ExportedFiles, call:
     assert ("delegation" in shown.stdout) == (target == "executorch")
     assert max(map(len, shown.stdout.splitlines())) <= 100
     told = json.loads(call("inspect", artifact, "--json").stdout)
-    assert told["manifest"] == json.loads(artifact.with_suffix(".manifest.json").read_text())
+    assert told["manifest"] == json.loads(artifact.with_suffix(".manifest.json").read_text(encoding="utf-8"))
     weights = told["manifest"]["inventory"]["weight_bytes"]
     assert weights["int8"] > 0.3 * sum(weights.values())
 
@@ -48,7 +48,10 @@ def test_inspect_reads_a_bare_artifact(target: str, exported: ExportedFiles, tmp
     result = call("inspect", bare, "--json")
     assert result.exit_code == 0, result.output
     assert "is missing, so labels" in result.stderr
-    told, manifest = json.loads(result.stdout), json.loads(artifact.with_suffix(".manifest.json").read_text())
+    told, manifest = (
+        json.loads(result.stdout),
+        json.loads(artifact.with_suffix(".manifest.json").read_text(encoding="utf-8")),
+    )
     assert told["manifest"] is None
     assert told["inventory"] == manifest["inventory"]
     assert told["sha256"] == manifest["artifact"]["sha256"]

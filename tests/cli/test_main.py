@@ -31,7 +31,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def test_help_imports_no_engine(args: list[str]) -> None:
     program = Path(sys.executable).with_name("shvit-mobile")
     ended = subprocess.run(
-        [sys.executable, "-c", WATCH_IMPORTS, str(program), *args], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WATCH_IMPORTS, str(program), *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     imported = set(ended.stderr.split())
     assert "typer" in imported, ended.stderr

@@ -95,7 +95,7 @@ def test_completion_offers_the_choices() -> None:
         "COMP_WORDS": "shvit-mobile export --observer m",
         "COMP_CWORD": "3",
     }
-    ended = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run([program], env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     assert ended.stdout.split() == ["min-max", "mse"], ended.stderr
 
 
@@ -103,8 +103,13 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("shvit-mobile")
     environment = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     ended = subprocess.run(
-        [program, "--install-completion", "bash"], env=environment, capture_output=True, text=True, check=False
+        [program, "--install-completion", "bash"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert ended.returncode == 0, ended.stderr
     assert "bash completion installed" in ended.stdout
-    assert "_SHVIT_MOBILE_COMPLETE" in (tmp_path / ".bash_completions" / "shvit-mobile.sh").read_text()
+    assert "_SHVIT_MOBILE_COMPLETE" in (tmp_path / ".bash_completions" / "shvit-mobile.sh").read_text(encoding="utf-8")

@@ -67,23 +67,23 @@ def test_a_folder_in_the_way_stays_and_is_named(case: str, world: SharedFiles, t
     arguments, name = COMMANDS[case]
     precious = tmp_path / name / "precious"
     precious.parent.mkdir()
-    precious.write_text("mine")
+    precious.write_text("mine", encoding="utf-8")
     result = call(*arguments(world, tmp_path), "--overwrite")
     assert result.exit_code == 2, result.output
     assert f"error: {precious.parent} is a folder" in result.stderr
     assert "Traceback" not in result.output
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [precious], "nothing is written"
-    assert precious.read_text() == "mine"
+    assert precious.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("suffix", [".mlpackage", ".goldens"])
 def test_a_package_replaces_no_file(suffix: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     file = tmp_path / f"{TINY}-coreml-fp16{suffix}"
-    file.write_text("mine")
+    file.write_text("mine", encoding="utf-8")
     result = call(*exporting("coreml")(world, tmp_path), "--overwrite")
     assert result.exit_code == 2, result.output
     assert f"error: {file} is a file." in result.stderr
-    assert file.read_text() == "mine"
+    assert file.read_text(encoding="utf-8") == "mine"
 
 
 def test_what_is_no_regular_file_stays(tmp_path: Path, call: Call) -> None:
@@ -98,10 +98,10 @@ def test_what_is_no_regular_file_stays(tmp_path: Path, call: Call) -> None:
 def test_files_are_overwritten_as_asked(tmp_path: Path, call: Call) -> None:
     told, table = tmp_path / "a.json", tmp_path / "a.csv"
     for file in (told, table):
-        file.write_text("old")
+        file.write_text("old", encoding="utf-8")
     result = call("devices", PHONES / "iphone-15-pro.json", "--out", told, "--csv", table, "--overwrite")
     assert result.exit_code == 0, result.output
-    assert "old" not in (told.read_text(), table.read_text())
+    assert "old" not in (told.read_text(encoding="utf-8"), table.read_text(encoding="utf-8"))
 
 
 def test_a_package_and_its_goldens_are_overwritten_as_asked(world: SharedFiles, tmp_path: Path, call: Call) -> None:

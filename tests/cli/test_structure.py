@@ -24,7 +24,9 @@ def count_code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
 def test_no_function_is_longer_than_eighty_lines(path: Path) -> None:
-    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    functions = (
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
+    )
     lengths = {function.name: count_code_lines(function) for function in functions}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 

@@ -62,9 +62,9 @@ def swapped(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
         each.CopyFrom(numpy_helper.from_array(values, each.name))
     onnx.save(graph, path)
     manifest = path.with_suffix(".manifest.json")
-    fields = json.loads(manifest.read_text())
+    fields = json.loads(manifest.read_text(encoding="utf-8"))
     fields["artifact"] |= {"sha256": compute_sha256(path), "bytes": path.stat().st_size}
-    manifest.write_text(json.dumps(fields))
+    manifest.write_text(json.dumps(fields), encoding="utf-8")
     return path
 
 
@@ -121,7 +121,7 @@ def test_the_report_describes_the_comparison_and_json_and_python_are_the_same(
     result = call(*args, "--out", out, "--json")
     assert result.exit_code == 0, result.output
     report = DriftReport.load(out)
-    assert json.loads(result.stdout) == json.loads(out.read_text())
+    assert json.loads(result.stdout) == json.loads(out.read_text(encoding="utf-8"))
     config = ValidateConfig(artifacts=[sound], checkpoint=world.checkpoint, validation=world.pictures, max_drop=0.5)
     python = validate(config)
     assert python.report.model_copy(update={"created": report.created}) == report
@@ -191,7 +191,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     command: str, sound: Path, world: SharedFiles, call: Call, tmp_path: Path
 ) -> None:
     existing, folder = tmp_path / "there.json", tmp_path / "folder"
-    existing.write_text("precious")
+    existing.write_text("precious", encoding="utf-8")
     folder.mkdir()
     (folder / "precious").touch()
     if command == "validate":
@@ -207,7 +207,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
         result = call(*args, place, *more)
         assert result.exit_code == 2
         assert message in result.stderr
-    assert existing.read_text() == "precious"
+    assert existing.read_text(encoding="utf-8") == "precious"
     assert {path.name for path in tmp_path.rglob("*")} == {"there.json", "folder", "precious"}
     assert call(*args, existing, "--overwrite").exit_code == 0
     assert DriftReport.load(existing).rows

@@ -25,7 +25,7 @@ RECIPE = Recipe(
 
 def written(tmp_path: Path, **changes: object) -> Path:
     path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(json.loads(RECIPE.to_json()) | changes))
+    path.write_text(json.dumps(json.loads(RECIPE.to_json()) | changes), encoding="utf-8")
     return path
 
 
@@ -85,14 +85,14 @@ def test_a_version_is_major_and_minor() -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", '"Infinity"'])
 def test_a_number_of_a_recipe_is_finite(number: str, tmp_path: Path) -> None:
-    (tmp_path / "recipe.json").write_text(RECIPE.to_json().replace("-1.0", number))
+    (tmp_path / "recipe.json").write_text(RECIPE.to_json().replace("-1.0", number), encoding="utf-8")
     with pytest.raises(BadRecipe, match=r"ranges\.head\.input\.0"):
         Recipe.load(tmp_path / "recipe.json")
 
 
 def test_half_a_character_and_deep_nesting_are_mistakes(tmp_path: Path) -> None:
     for text in (RECIPE.to_json().replace('"photos"', r'"\ud800"'), "[" * 100_000):
-        (tmp_path / "recipe.json").write_text(text)
+        (tmp_path / "recipe.json").write_text(text, encoding="utf-8")
         with pytest.raises(BadRecipe):
             Recipe.load(tmp_path / "recipe.json")
 

@@ -11,7 +11,7 @@ def package(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         path = folder / name.replace("_", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return folder
 
 

@@ -111,7 +111,7 @@ def test_an_artifact_opens_without_its_goldens_but_has_none_then(artifact: Artif
 def test_goldens_of_another_artifact_are_refused(artifact: Artifact) -> None:
     listed = get_goldens_path(artifact.path) / "goldens.json"
     foreign = Goldens.load(listed).model_copy(update={"artifact_sha256": "1" * 64})
-    listed.write_text(foreign.to_json())
+    listed.write_text(foreign.to_json(), encoding="utf-8")
     known = artifact.manifest.goldens
     assert known is not None
     updated = known.model_copy(update={"sha256": compute_sha256(listed.parent)})

@@ -21,12 +21,12 @@ SET = ("model", "package", "manifest")
 def test_files_and_folders_appear_together_when_the_block_ends(tmp_path: Path) -> None:
     finals = (tmp_path / "new" / "a.txt", tmp_path / "new" / "package")
     with write_atomically(*finals, folders={finals[1]: "inside"}) as (file, folder):
-        file.write_text("one")
+        file.write_text("one", encoding="utf-8")
         folder.mkdir()
-        (folder / "inside").write_text("two")
+        (folder / "inside").write_text("two", encoding="utf-8")
         assert not any(final.exists() for final in finals)
-    assert finals[0].read_text() == "one"
-    assert (finals[1] / "inside").read_text() == "two"
+    assert finals[0].read_text(encoding="utf-8") == "one"
+    assert (finals[1] / "inside").read_text(encoding="utf-8") == "two"
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.txt", "package"]
 
 
@@ -44,38 +44,38 @@ def test_folders_made_for_nothing_are_removed(tmp_path: Path) -> None:
 
 def write_half(*finals: Path, overwrite: bool = False) -> None:
     with write_atomically(*finals, overwrite=overwrite) as (first, *_):
-        first.write_text("new")
+        first.write_text("new", encoding="utf-8")
         raise RuntimeError("half-way")
 
 
 def test_what_is_there_stays_unless_overwriting_is_asked_for(tmp_path: Path) -> None:
     final = tmp_path / "a"
-    final.write_text("old")
+    final.write_text("old", encoding="utf-8")
     with pytest.raises(OutputExists, match="already exists"), write_atomically(final):
         pass
-    assert final.read_text() == "old"
+    assert final.read_text(encoding="utf-8") == "old"
     with write_atomically(final, overwrite=True) as (part,):
-        part.write_text("new")
-    assert final.read_text() == "new"
+        part.write_text("new", encoding="utf-8")
+    assert final.read_text(encoding="utf-8") == "new"
 
 
 def test_a_failed_overwrite_leaves_the_old_one(tmp_path: Path) -> None:
     final = tmp_path / "a"
-    final.write_text("old")
+    final.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError, match="half-way"):
         write_half(final, overwrite=True)
-    assert final.read_text() == "old"
+    assert final.read_text(encoding="utf-8") == "old"
 
 
 def test_a_folder_replaces_a_folder_of_its_kind_wholly(tmp_path: Path) -> None:
     final = tmp_path / "package"
     final.mkdir()
-    (final / "stale").write_text("old")
+    (final / "stale").write_text("old", encoding="utf-8")
     (final / "mark").touch()
     with write_atomically(final, folders={final: "mark"}, overwrite=True) as (part,):
         part.mkdir()
         (part / "mark").touch()
-        (part / "fresh").write_text("new")
+        (part / "fresh").write_text("new", encoding="utf-8")
     assert sorted(path.name for path in final.iterdir()) == ["fresh", "mark"]
     assert [path.name for path in tmp_path.iterdir()] == ["package"]
 
@@ -93,7 +93,7 @@ def test_an_empty_folder_may_become_a_package(tmp_path: Path) -> None:
 def test_a_folder_of_another_kind_stays(folders: tuple[str, ...], tmp_path: Path) -> None:
     final = tmp_path / "final"
     final.mkdir()
-    (final / "precious").write_text("mine")
+    (final / "precious").write_text("mine", encoding="utf-8")
     kinds = {tmp_path / name: "mark" for name in folders}
     for overwrite in (False, True):
         with (
@@ -101,21 +101,21 @@ def test_a_folder_of_another_kind_stays(folders: tuple[str, ...], tmp_path: Path
             write_atomically(final, folders=kinds, overwrite=overwrite),
         ):
             pytest.fail("the work begins")
-    assert (final / "precious").read_text() == "mine"
+    assert (final / "precious").read_text(encoding="utf-8") == "mine"
 
 
 def write_while_a_folder_comes(final: Path) -> None:
     with write_atomically(final, overwrite=True) as (part,):
-        part.write_text("new")
+        part.write_text("new", encoding="utf-8")
         final.mkdir()
-        (final / "precious").write_text("mine")
+        (final / "precious").write_text("mine", encoding="utf-8")
 
 
 def test_a_folder_that_comes_during_the_work_stays(tmp_path: Path) -> None:
     final = tmp_path / "final"
     with pytest.raises(OutputExists):
         write_while_a_folder_comes(final)
-    assert (final / "precious").read_text() == "mine"
+    assert (final / "precious").read_text(encoding="utf-8") == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
 
 
@@ -123,15 +123,15 @@ def write_set(folder: Path, content: str, *, overwrite: bool = True) -> None:
     paths = [folder / name for name in SET]
     written = write_atomically(*paths, folders={paths[1]: "mark"}, obsolete=[folder / "extra"], overwrite=overwrite)
     with written as (model, package, manifest):
-        model.write_text(content)
+        model.write_text(content, encoding="utf-8")
         package.mkdir()
-        (package / "mark").write_text(content)
-        manifest.write_text(content)
+        (package / "mark").write_text(content, encoding="utf-8")
+        manifest.write_text(content, encoding="utf-8")
 
 
 def read_set(folder: Path) -> list[str | None]:
     files = (folder / "model", folder / "package" / "mark", folder / "manifest")
-    return [file.read_text() if file.exists() else None for file in files]
+    return [file.read_text(encoding="utf-8") if file.exists() else None for file in files]
 
 
 def run_killed(action: Callable[[], object], renames: int) -> None:
@@ -163,7 +163,7 @@ def test_a_set_that_is_killed_anywhere_has_no_manifest_or_is_whole(old: str, tmp
         folder = tmp_path / str(renames)
         if old == "a set":
             write_set(folder, "old")
-            (folder / "extra").write_text("old")
+            (folder / "extra").write_text("old", encoding="utf-8")
         run_killed(lambda folder=folder: write_set(folder, "new"), renames)  # type: ignore[misc]
         *files, manifest = read_set(folder)
         assert manifest is None or set(files) == {manifest}
@@ -177,11 +177,11 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert len(list(tmp_path.glob(".shvit-*"))) == 1
     (tmp_path / ".shvit-of-somebody").mkdir()
     with write_atomically(tmp_path / "living") as (part,):
-        part.write_text("living")
+        part.write_text("living", encoding="utf-8")
         write_set(tmp_path, "new")
         assert [path.name for path in tmp_path.glob(".shvit-????????")] == [part.parent.name]
     assert [path.name for path in tmp_path.glob(".*")] == [".shvit-of-somebody"]
-    assert (tmp_path / "living").read_text() == "living"
+    assert (tmp_path / "living").read_text(encoding="utf-8") == "living"
 
 
 @pytest.mark.parametrize("moves", range(6))
@@ -213,10 +213,10 @@ def test_one_of_several_writers_succeeds_and_the_others_are_told(tmp_path: Path)
         try:
             with write_atomically(*paths, folders={paths[1]: "mark"}) as (model, package, manifest):
                 barrier.wait(10)
-                model.write_text(str(number))
+                model.write_text(str(number), encoding="utf-8")
                 package.mkdir()
-                (package / "mark").write_text(str(number))
-                manifest.write_text(str(number))
+                (package / "mark").write_text(str(number), encoding="utf-8")
+                manifest.write_text(str(number), encoding="utf-8")
         except OutputExists as reason:
             return str(reason.parameter)
         return "written"
@@ -270,8 +270,8 @@ def test_the_check_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf_8_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe")
     with write_atomically(path) as (part,):
-        part.write_text("new")
-    assert path.read_text() == "new"
+        part.write_text("new", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "new"
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_output(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_output(tmp_path: Path) -> None
 def test_errors_about_other_files_pass_through(tmp_path: Path) -> None:
     def write() -> None:
         with write_atomically(tmp_path / "a"):
-            (tmp_path / "input").read_text()
+            (tmp_path / "input").read_text(encoding="utf-8")
 
     with pytest.raises(FileNotFoundError):
         write()

@@ -20,8 +20,8 @@ SHELL_LANGUAGES = ("bash", "")
 # Commands of other projects, which are not checked.
 FOREIGN = {"cd", "adb", "open", "xcodebuild", "xcrun", "./gradlew", ".venv/bin/pre-commit", "pre-commit"}
 SHELL_WORDS = {"do", "done", "then", "fi"}
-MAKEFILE = (ROOT / "Makefile").read_text()
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Folders of the repository whose files have to be there when a command names them.
 SOURCES = re.compile(r"^(?:\.\./)*((?:shvit_mobile|tools|schemas)/[^*{}]+)$")
@@ -56,7 +56,7 @@ DOCUMENTED = list_documented_commands()
 @cache
 def read_tool(path: str) -> tuple[str, frozenset[str]]:
     """Return the source of a tool and the option names that Typer makes of its main function's parameters."""
-    source = (ROOT / path).read_text()
+    source = (ROOT / path).read_text(encoding="utf-8")
     mains = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
     names = [argument.arg for node in mains for argument in (*node.args.args, *node.args.kwonlyargs)]
     return source, frozenset(f"--{prefix}{name.replace('_', '-')}" for name in names for prefix in ("", "no-"))
@@ -124,7 +124,7 @@ def test_inline_commands_and_options_exist() -> None:
                 assert (ROOT / tools[0]).exists(), f"{tools[0]} does not exist"
             elif words[0].startswith("--") and not page.startswith(("ios_demo", "android_demo")):
                 flags = [word for word in words if word.startswith("--")]
-                in_tools = "".join(path.read_text() for path in (ROOT / "tools").glob("*.py"))
+                in_tools = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("*.py"))
                 for flag in flags:
                     name = flag.removeprefix("--").replace("-", "_")
                     assert flag in options or re.search(rf"^    {name}: ", in_tools, re.MULTILINE), f"no {flag}"

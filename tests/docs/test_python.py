@@ -159,6 +159,6 @@ def test_json_and_toml_blocks_parse() -> None:
 
 
 def test_the_api_reference_lists_every_public_name() -> None:
-    text = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
     documented = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith(":::")}
     assert set(shvit_mobile.__all__) - documented == set()

@@ -16,7 +16,7 @@ QUOTED = re.findall(r'^### "(.+)"$', read(ROOT / "docs/guides/troubleshooting.md
 def read_sources() -> str:
     """Return the library's and the command line's sources, with parameters as the flags that the reader sees."""
     paths = [*(ROOT / "shvit_mobile").rglob("*.py"), *(ROOT / "cli").glob("*.py")]
-    text = "\n".join(path.read_text() for path in paths)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     return re.sub(r"`([a-z_]+)`", lambda name: f"--{name[1].replace('_', '-')}", text)
 
 

@@ -112,7 +112,9 @@ def publish(repository, config=None, name="model.safetensors"):
     else:
         torch.save(model.state_dict(), repository.folder / name)
     if config is not None:
-        (repository.folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+        (repository.folder / "config.json").write_text(
+            config if isinstance(config, str) else json.dumps(config), encoding="utf-8"
+        )
     return model
 
 
@@ -226,7 +228,7 @@ def test_a_copy_in_the_hubs_cache_serves_without_network(tmp_path):
     repository = tmp_path / "hub" / "models--someone--birds"
     (repository / "snapshots" / commit).mkdir(parents=True)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(commit)
+    (repository / "refs" / "main").write_text(commit, encoding="utf-8")
     model = build_random_shvit()
     safetensors.torch.save_file(model.state_dict(), repository / "snapshots" / commit / "model.safetensors")
     assert same(load_checkpoint("someone/birds"), model)
@@ -327,7 +329,7 @@ def test_a_download_stays_on_https():
 def test_a_cache_that_cannot_be_written_is_told(official, monkeypatch, tmp_path):
     monkeypatch.setattr(urllib.request, "build_opener", Server(official))
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-    (tmp_path / "cache").write_text("a file where the folder should be")
+    (tmp_path / "cache").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(HubUnavailable, match="shvit_s1 could not be downloaded"):
         load_checkpoint("shvit_s1")
 

@@ -176,7 +176,7 @@ def test_a_number_beside_names_is_not_an_index(tmp_path):
 def test_the_rule_by_which_folders_became_classes_is_told(folders, labels, rule, tmp_path):
     images = open_images(pictures(tmp_path, *(f"{name}/x.png" for name in folders)), labels=labels)
     assert images.mapping.rule == rule
-    assert str(tmp_path) in images.mapping.sentence
+    assert f"in {tmp_path.name}" in images.mapping.sentence
 
 
 def test_classes_without_images_are_told(tmp_path):
@@ -306,8 +306,7 @@ def test_if_most_pictures_cannot_be_used_the_folder_is_refused(tmp_path):
         (tmp_path / f"b{i:02}.jpg").symlink_to(tmp_path / "nothing")
     error = refusal(tmp_path)
     assert "5 of 100 images" in error.what
-    assert "95 because" in error.what
-    assert "b00.jpg" in error.what
+    assert "95 (first: b00.jpg)" in error.what
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")

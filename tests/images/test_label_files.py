@@ -145,9 +145,9 @@ def test_labels_that_occur_twice_are_told(tmp_path):
 
 def test_what_was_assumed_is_told(tmp_path):
     for content in ("0: cat\n1: dog", "label\ncat\ndog", '{"cat": 0, "dog": 1}'):
-        (tmp_path / "labels").write_text(content)
+        (tmp_path / "labels").write_text(content, encoding="utf-8")
         assert len(read_labels(tmp_path / "labels").notes) == 1
-    (tmp_path / "labels").write_text("cat\ndog")
+    (tmp_path / "labels").write_text("cat\ndog", encoding="utf-8")
     assert read_labels(tmp_path / "labels").notes == ()
 
 

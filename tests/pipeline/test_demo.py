@@ -14,7 +14,7 @@ from shvit_mobile.pipeline.demo import DEMO_JOBS, REPORT_FILE, run_demo
 
 
 def test_the_card_names_the_weights() -> None:
-    assert compute_sha256(CHECKPOINT) in (DEMO_FOLDER / "MODEL_CARD.md").read_text()
+    assert compute_sha256(CHECKPOINT) in (DEMO_FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_the_checkpoint_describes_itself() -> None:

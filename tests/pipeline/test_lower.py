@@ -120,7 +120,7 @@ def test_a_changed_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> No
     data = bytearray(artifact.path.read_bytes())
     data[len(data) // 2] ^= 1
     copy.write_bytes(data)
-    get_manifest_path(copy).write_text(get_manifest_path(artifact.path).read_text())
+    get_manifest_path(copy).write_text(get_manifest_path(artifact.path).read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(BadArtifact):
         Artifact.open(copy)
 

@@ -159,8 +159,8 @@ def test_sensitivity_goes_on_where_it_was_left(deployed: DeployForm, tmp_path: P
     with pytest.raises(Interrupted):
         measure_sensitivity(deployed, recipe, pictures, known_rows=study.load_rows(recipe, 4), on_row=keep)
     # The machine stopped in the middle of a line.
-    line = study.get_rows_path(recipe, 4).read_text().splitlines()[0]
-    with study.get_rows_path(recipe, 4).open("a") as file:
+    line = study.get_rows_path(recipe, 4).read_text(encoding="utf-8").splitlines()[0]
+    with study.get_rows_path(recipe, 4).open("a", encoding="utf-8") as file:
         file.write(line.replace(whole.layers[0].layer, "half")[: len(line) // 2] + "\n")
     known = study.load_rows(recipe, 4)
     assert len(known) == 3

@@ -136,7 +136,7 @@ def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_pat
 
 def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    path.write_text(recipe.to_json())
+    path.write_text(recipe.to_json(), encoding="utf-8")
     assert Recipe.load(path) == recipe
 
 
@@ -175,6 +175,6 @@ def test_symmetric_activations_have_no_zero_point(deployed: DeployForm, recipe: 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"precision": "int3"}', '{"precision": "int8", "colour": 1}'])
 def test_what_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(BadRecipe, match="is not a recipe"):
         Recipe.load(path)

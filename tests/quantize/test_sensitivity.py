@@ -225,9 +225,9 @@ def test_the_document_says_what_it_was_measured_with(tmp_path: Path) -> None:
     )
     assert other.recipe_sha256 != found.recipe_sha256
     file = tmp_path / "sensitivity.json"
-    file.write_text(found.to_json())
+    file.write_text(found.to_json(), encoding="utf-8")
     assert SensitivityReport.load(file) == found
-    file.write_text(found.to_json().replace('"images": 11', '"images": 0'))
+    file.write_text(found.to_json().replace('"images": 11', '"images": 0'), encoding="utf-8")
     with pytest.raises(BadReport, match="images"):
         SensitivityReport.load(file)
 

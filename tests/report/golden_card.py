@@ -22,4 +22,4 @@ def render_golden_card() -> str:
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(render_golden_card())
+    GOLDEN.write_text(render_golden_card(), encoding="utf-8")

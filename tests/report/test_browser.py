@@ -25,7 +25,7 @@ FAULTS = {
 
 def write_page(folder: Path, text: str) -> Path:
     path = folder / "report.html"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -174,7 +174,7 @@ def test_the_json_is_the_same_whatever_the_order_of_the_inputs() -> None:
 
 def test_the_json_is_a_document_that_is_read_back(tmp_path: Path) -> None:
     report = build_full_report()
-    (tmp_path / "report.json").write_text(report.to_json())
+    (tmp_path / "report.json").write_text(report.to_json(), encoding="utf-8")
     assert ModelReport.load(tmp_path / "report.json") == report
 
 
@@ -196,7 +196,7 @@ def test_an_artifact_finds_its_manifest_and_must_be_what_that_says(tmp_path: Pat
 
 
 def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.pte").write_text("not to be read")
+    (tmp_path / "elsewhere.pte").write_text("not to be read", encoding="utf-8")
     told = load_manifest("shvit_s1-224-executorch-fp32")
     told["artifact"]["name"] = "../elsewhere.pte"
     assert build_report([write_json(tmp_path / "in", "elsewhere.manifest.json", told)]).artifacts
@@ -205,7 +205,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
 def test_json_of_other_kinds_in_a_folder_is_skipped(tmp_path: Path) -> None:
     write_json(tmp_path, "package.json", {"name": "x"})
     write_json(tmp_path, "list.json", [])  # type: ignore[arg-type]
-    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     write_json(tmp_path, "report.json", json.loads(build_full_report().to_json()))
     write_json(tmp_path, "x.goldens/m.json", load_manifest())
     write_json(tmp_path, "deep/er/m.json", load_manifest())

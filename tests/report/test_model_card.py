@@ -30,7 +30,9 @@ def metadata(text: str) -> dict[str, Any]:
 
 
 def test_the_card_is_the_golden_one() -> None:
-    assert render_golden_card() == GOLDEN.read_text(), "run: .venv/bin/python -m tests.report.golden_card"
+    assert render_golden_card() == GOLDEN.read_text(encoding="utf-8"), (
+        "run: .venv/bin/python -m tests.report.golden_card"
+    )
 
 
 def test_metadata_is_what_hugging_face_reads() -> None:
@@ -127,11 +129,11 @@ def test_artifacts_of_two_checkpoints_have_no_card_together() -> None:
 def test_a_readme_of_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / CARD_FILE
     check_card(path, overwrite=False)
-    path.write_text("# My project")
+    path.write_text("# My project", encoding="utf-8")
     for overwrite in (False, True):
         with pytest.raises(OutputExists):
             check_card(path, overwrite=overwrite)
-    path.write_text(render_golden_card())
+    path.write_text(render_golden_card(), encoding="utf-8")
     check_card(path, overwrite=True)
     with pytest.raises(OutputExists):
         check_card(path, overwrite=False)

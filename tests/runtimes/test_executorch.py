@@ -116,7 +116,9 @@ def test_damaged_programs_are_rejected_without_output_from_the_library(tmp_path:
         "print(ExecuTorchRunner(good).run(np.zeros((1, 65, 97, 3), np.uint8)).shape)"
     )
     paths = sorted(tmp_path.glob("*.pte"))
-    done = subprocess.run([sys.executable, "-c", script, artifact.path, *paths], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, artifact.path, *paths], capture_output=True, text=True, encoding="utf-8"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     *refusals, last = done.stdout.splitlines()
     assert last == "(1, 7)"

@@ -134,7 +134,7 @@ def test_the_library_says_nothing_itself(artifact: Artifact, tmp_path: Path) -> 
         "    except BadArtifact: pass"
     )
     command = [sys.executable, "-c", script, damaged, strange, artifact.path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -147,7 +147,7 @@ def test_only_x86_without_vnni_may_saturate(
 ) -> None:
     told = tmp_path / "cpuinfo"
     if flags is not None:
-        told.write_text(f"flags : {flags}\n")
+        told.write_text(f"flags : {flags}\n", encoding="utf-8")
     monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
     monkeypatch.setattr(runtime, "CPU_FLAGS", told)
     assert runtime.may_saturate_int8() is answer

@@ -422,11 +422,16 @@ for precision in PRECISIONS:
     recipe = Recipe.load(folder / "recipe.json") if precision == "int8" else Recipe(precision=precision)
     build(deployed, recipe, folder / f"{precision}.mlpackage", CoreMLOptions())
 """
-    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    (tmp_path / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
     # Another order of Python's sets and dictionaries by hash, and more threads.
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        encoding="utf-8",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for precision, (path, _) in packages.items():

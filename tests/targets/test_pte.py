@@ -29,7 +29,7 @@ def test_inspecting_imports_neither_torch_nor_executorch() -> None:
         "inspect_program(Path(sys.argv[1])); print('torch' in sys.modules or 'executorch' in sys.modules)"
     )
     path = lower_program("fp32").artifact.path
-    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, encoding="utf-8")
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

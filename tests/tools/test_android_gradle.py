@@ -46,9 +46,9 @@ def find_faults(folder: Path) -> list[str]:
 
 
 def replace_once(path: Path, right: str, wrong: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(right) == 1
-    path.write_text(text.replace(right, wrong))
+    path.write_text(text.replace(right, wrong), encoding="utf-8")
 
 
 def test_the_project_is_consistent(copy: Path) -> None:

@@ -60,7 +60,7 @@ declare module java {
 
 def find_in_declarations(tmp_path: Path, *uses: MemberUse, least: int = 26) -> list[str]:
     file = tmp_path / "declarations.d.ts"
-    file.write_text(DECLARATIONS)
+    file.write_text(DECLARATIONS, encoding="utf-8")
     return list(find_faults(uses, parse_signatures(file), least))
 
 
@@ -127,12 +127,12 @@ def test_parameters_are_counted_in_a_descriptor() -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
 def test_each_mistake_can_be_planted(mistake, tmp_path: Path) -> None:
-    before = (ROOT / "android_demo" / mistake.file).read_text()
+    before = (ROOT / "android_demo" / mistake.file).read_text(encoding="utf-8")
     (tmp_path / mistake.file).parent.mkdir(parents=True)
-    (tmp_path / mistake.file).write_text(before)
+    (tmp_path / mistake.file).write_text(before, encoding="utf-8")
     mistake.plant(tmp_path)
-    assert (tmp_path / mistake.file).read_text() != before
-    (tmp_path / mistake.file).write_text(before.replace(mistake.right, ""))
+    assert (tmp_path / mistake.file).read_text(encoding="utf-8") != before
+    (tmp_path / mistake.file).write_text(before.replace(mistake.right, ""), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(mistake.file)):
         mistake.plant(tmp_path)
 

@@ -9,18 +9,20 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = ROOT / "android_demo"
 RESOURCES = PROJECT / "app/src/main/res"
-SCRIPTS = {path.parent.name: path.read_text() for path in PROJECT.glob("*/build.gradle.kts")}
-CATALOG = tomllib.loads((ROOT / "android_demo/gradle/libs.versions.toml").read_text())
+SCRIPTS = {path.parent.name: path.read_text(encoding="utf-8") for path in PROJECT.glob("*/build.gradle.kts")}
+CATALOG = tomllib.loads((ROOT / "android_demo/gradle/libs.versions.toml").read_text(encoding="utf-8"))
 
 
 def test_the_app_runs_programs_on_the_executorch_that_they_are_made_with() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     assert f"executorch=={CATALOG['versions']['executorch']}" in dependencies
 
 
 def test_gradle_and_the_tests_use_the_same_compiler() -> None:
-    wanted = json.loads((ROOT / "tools/android/package.json").read_text())["devDependencies"]["kotlin-compiler"]
-    locked = json.loads((ROOT / "tools/android/package-lock.json").read_text())["packages"]
+    wanted = json.loads((ROOT / "tools/android/package.json").read_text(encoding="utf-8"))["devDependencies"][
+        "kotlin-compiler"
+    ]
+    locked = json.loads((ROOT / "tools/android/package-lock.json").read_text(encoding="utf-8"))["packages"]
     assert CATALOG["versions"]["kotlin"] == wanted == locked["node_modules/kotlin-compiler"]["version"]
     assert locked["node_modules/kotlin-compiler"]["integrity"].startswith("sha512-")
 
@@ -33,8 +35,8 @@ def test_modules_have_the_projects_sdk_levels() -> None:
 def test_every_text_is_a_resource_and_every_resource_is_used() -> None:
     strings = ET.parse(RESOURCES / "values/strings.xml").getroot()
     names = {element.get("name", "") for element in strings}
-    kotlin = "".join(path.read_text() for path in (PROJECT / "app/src/main").rglob("*.kt"))
-    xml = {path: path.read_text() for path in (PROJECT / "app/src/main").rglob("*.xml")}
+    kotlin = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "app/src/main").rglob("*.kt"))
+    xml = {path: path.read_text(encoding="utf-8") for path in (PROJECT / "app/src/main").rglob("*.xml")}
     shown = set(re.findall(r"\bR\.(?:string|plurals)\.(\w+)", kotlin))
     shown |= set(re.findall(r"@string/(\w+)", "".join(xml.values())))
     assert names == shown
@@ -46,7 +48,7 @@ def test_every_text_is_a_resource_and_every_resource_is_used() -> None:
 
 def test_text_sizes_follow_the_system_setting() -> None:
     for path in RESOURCES.rglob("*.xml"):
-        sizes = re.findall(r'textSize(?:="|">)([^"<]+)', path.read_text())
+        sizes = re.findall(r'textSize(?:="|">)([^"<]+)', path.read_text(encoding="utf-8"))
         assert all(size.endswith("sp") for size in sizes), path.name
 
 

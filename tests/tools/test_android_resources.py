@@ -26,7 +26,7 @@ SCREENS = {f"dev.shvit.demo.{name}Activity" for name in ("Live", "Photo", "Model
 
 
 def test_settings_come_from_the_gradle_file() -> None:
-    script = (APP / "build.gradle.kts").read_text()
+    script = (APP / "build.gradle.kts").read_text(encoding="utf-8")
     assert read_setting(script, "namespace") == "dev.shvit.demo"
     assert (read_setting(script, "minSdk"), read_setting(script, "targetSdk")) == ("26", "36")
     with pytest.raises(BadResources, match="maxSdk"):
@@ -36,7 +36,7 @@ def test_settings_come_from_the_gradle_file() -> None:
 def test_the_manifest_has_full_package_and_class_names(tmp_path: Path) -> None:
     manifest = merge_manifest(APP / "src/main/AndroidManifest.xml", "dev.shvit.demo", tmp_path / "AndroidManifest.xml")
     assert ET.parse(manifest).getroot().get("package") == "dev.shvit.demo"
-    assert 'android:authorities="dev.shvit.demo.reports"' in manifest.read_text()
+    assert 'android:authorities="dev.shvit.demo.reports"' in manifest.read_text(encoding="utf-8")
     assert set(list_components(manifest, "dev.shvit.demo")) == {*SCREENS, "dev.shvit.demo.ReportProvider"}
 
 

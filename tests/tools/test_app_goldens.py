@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (yesterday, yesterday))
     command = tmp_path / ".venv/bin/shvit-mobile"
-    command.write_text(FAKE_COMMAND)
+    command.write_text(FAKE_COMMAND, encoding="utf-8")
     command.chmod(0o755)
     return tmp_path
 
@@ -47,7 +47,7 @@ def run_make(checkout: Path, *targets: str) -> list[str]:
     calls = checkout / "calls"
     calls.unlink(missing_ok=True)
     subprocess.run(["make", "-o", ".venv/.installed", *targets], cwd=checkout, check=True, capture_output=True)
-    return [line.split()[0] for line in calls.read_text().splitlines()] if calls.exists() else []
+    return [line.split()[0] for line in calls.read_text(encoding="utf-8").splitlines()] if calls.exists() else []
 
 
 def test_the_demo_model_is_exported_and_embedded_once(checkout: Path) -> None:

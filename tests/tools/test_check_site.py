@@ -23,8 +23,8 @@ LAYOUT_FAULTS = {
 def write_site(folder: Path, body: str) -> list[Path]:
     (folder / "sub").mkdir()
     pages = [folder / "index.html", folder / "sub" / "other.html"]
-    pages[0].write_text(PAGE.format(body))
-    pages[1].write_text(PAGE.format('<a href="../index.html#here">x</a>'))
+    pages[0].write_text(PAGE.format(body), encoding="utf-8")
+    pages[1].write_text(PAGE.format('<a href="../index.html#here">x</a>'), encoding="utf-8")
     return pages
 
 

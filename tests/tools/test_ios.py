@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_program(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     (folder / name).chmod(0o755)
 
 
@@ -114,6 +114,7 @@ def test_an_error_has_no_traceback_and_exit_status_2(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert run.returncode == 2
     assert run.stderr.startswith("error: There is no swift on this machine")
@@ -136,9 +137,9 @@ def run_coverage(tmp_path: Path, least: int) -> subprocess.CompletedProcess[str]
     }
     assert count_lines(export, sources) == {"Kit/A.swift": (9, 10), "Kit/B.swift": (1, 10)}
     place = tmp_path / "coverage.json"
-    place.write_text(json.dumps(export))
+    place.write_text(json.dumps(export), encoding="utf-8")
     command = [sys.executable, str(TOOLS / "line_coverage.py"), str(place), str(sources), str(least)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
 
 
 def test_coverage_counts_only_the_sources(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_decoded_pictures_are_named_after_the_jpegs_hash(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
 def test_an_interface_names_its_module_and_its_documentation(stub: Path) -> None:
-    lines = stub.read_text().splitlines()
+    lines = stub.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "// swift-interface-format-version: 1.0"
     assert lines[2].startswith(f"// swift-module-flags: -module-name {stub.stem} ")
     page = r"^// https://(developer\.apple\.com|docs\.pytorch\.org)/\S"
@@ -181,7 +182,7 @@ def write_compiler(programs: Path, script: str) -> None:
 @pytest.fixture
 def module(tmp_path: Path) -> typecheck.SwiftModule:
     (tmp_path / "Kit/Deep").mkdir(parents=True)
-    (tmp_path / "Kit/Deep/A.swift").write_text("let answer = 42\n")
+    (tmp_path / "Kit/Deep/A.swift").write_text("let answer = 42\n", encoding="utf-8")
     return typecheck.SwiftModule("Kit", tmp_path / "Kit", ("-parse-as-library",))
 
 
@@ -217,11 +218,11 @@ def test_a_planted_mistake_counts_if_its_source_has_an_error(
     programs: Path, module: typecheck.SwiftModule, tmp_path: Path, script: str, found: bool
 ) -> None:
     write_compiler(programs, script)
-    (module.folder / "Deep/weights.bin").write_text("no source")
+    (module.folder / "Deep/weights.bin").write_text("no source", encoding="utf-8")
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43", module)
     assert mistakes.is_found(mistake, tmp_path / "planted") == found
     assert [path.name for path in (tmp_path / "planted").rglob("*") if path.is_file()] == ["A.swift"]
-    assert (module.folder / "Deep/A.swift").read_text() == "let answer = 42\n"
+    assert (module.folder / "Deep/A.swift").read_text(encoding="utf-8") == "let answer = 42\n"
 
 
 def test_a_mistake_that_cannot_be_planted_is_an_error(module: typecheck.SwiftModule, tmp_path: Path) -> None:

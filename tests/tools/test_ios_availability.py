@@ -13,7 +13,8 @@ TYPES = {"MLComputePlan": "17.4"}
 def test_marked_types_are_read_from_the_interfaces(tmp_path: Path) -> None:
     (tmp_path / "A.swiftinterface").write_text(
         "@available(iOS 17.4, macOS 14.4, *)\npublic final class MLComputePlan {\n}\n"
-        "public class MLModel {}\n@available(iOS 18.0, *)\nopen class MLState: NSObject {}\n"
+        "public class MLModel {}\n@available(iOS 18.0, *)\nopen class MLState: NSObject {}\n",
+        encoding="utf-8",
     )
     assert find_marked_types(tmp_path) == {"MLComputePlan": "17.4", "MLState": "18.0"}
 

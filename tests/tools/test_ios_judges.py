@@ -98,7 +98,7 @@ def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int 
     report = DeviceReport.load(FIXTURES / "device_report" / "iphone-13.json")
     results = [{**build_steady_result(one, milliseconds, rounds), **changes} for one in report.results]
     path = folder / f"{file}.json"
-    path.write_text(json.dumps({**report.model_dump(mode="json"), "results": results}))
+    path.write_text(json.dumps({**report.model_dump(mode="json"), "results": results}), encoding="utf-8")
     return path
 
 

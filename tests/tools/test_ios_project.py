@@ -35,9 +35,9 @@ def replace(file: str, pattern: str, new: str) -> Change:
     """Return a change that replaces the first match of a pattern."""
 
     def change(project: Path) -> None:
-        text, count = re.subn(pattern, new, (project / file).read_text(), count=1)
+        text, count = re.subn(pattern, new, (project / file).read_text(encoding="utf-8"), count=1)
         assert count == 1
-        (project / file).write_text(text)
+        (project / file).write_text(text, encoding="utf-8")
 
     return change
 
@@ -57,24 +57,25 @@ def test_the_project_has_no_problem() -> None:
 
 def test_versions_in_several_files_are_equal() -> None:
     kit = PROJECT.parent / "SHViTKit"
-    project = tomllib.loads((PROJECT.parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((PROJECT.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     settings = [
-        found.get("buildSettings", {}) for found in parse_project((PROJECT / OBJECTS).read_text())["objects"].values()
+        found.get("buildSettings", {})
+        for found in parse_project((PROJECT / OBJECTS).read_text(encoding="utf-8"))["objects"].values()
     ]
-    own = re.findall(r'text = "(.+)"', (kit / "Sources/SHViTKit/SHViTKitVersion.swift").read_text())
+    own = re.findall(r'text = "(.+)"', (kit / "Sources/SHViTKit/SHViTKitVersion.swift").read_text(encoding="utf-8"))
     marketed = [found["MARKETING_VERSION"] for found in settings if "MARKETING_VERSION" in found]
     assert {*own, *marketed} == {project["version"]}
 
-    fetched = re.findall(r'branch: "swiftpm-(.+)"', (kit / "Package.swift").read_text())
+    fetched = re.findall(r'branch: "swiftpm-(.+)"', (kit / "Package.swift").read_text(encoding="utf-8"))
     linked = re.findall(
-        r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text()
+        r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text(encoding="utf-8")
     )
     (exporter,) = (part for part in project["dependencies"] if part.startswith("executorch"))
     assert [f"executorch=={version}" for version in (*fetched, *linked)] == [exporter] * 2
 
 
 def test_models_are_copied_as_they_are() -> None:
-    objects = parse_project((PROJECT / OBJECTS).read_text())["objects"].values()
+    objects = parse_project((PROJECT / OBJECTS).read_text(encoding="utf-8"))["objects"].values()
     folders = [folder for found in objects for folder in found.get("explicitFolders", [])]
     assert folders == ["Models"]
 
@@ -133,10 +134,10 @@ def test_the_tool_prints_problems_and_exits_with_1(project: Path) -> None:
     tool = [sys.executable, check_project.__file__, str(project)]
     assert subprocess.run(tool, capture_output=True, check=False).returncode == 0
     (project / SCHEME).unlink()
-    broken = subprocess.run(tool, capture_output=True, text=True, check=False)
+    broken = subprocess.run(tool, capture_output=True, text=True, check=False, encoding="utf-8")
     assert broken.returncode == 1
     assert "error: SHViTDemo.xcodeproj: There is no shared scheme." in broken.stderr
-    (project / OBJECTS).write_text("{")
-    unreadable = subprocess.run(tool, capture_output=True, text=True, check=False)
+    (project / OBJECTS).write_text("{", encoding="utf-8")
+    unreadable = subprocess.run(tool, capture_output=True, text=True, check=False, encoding="utf-8")
     assert unreadable.returncode == 1
     assert "Traceback" not in unreadable.stderr

@@ -78,6 +78,6 @@ def test_drift_stands_beside_speed_where_it_was_measured() -> None:
 
 def test_the_script_prints_the_table_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given, path = build_device_report(build_result("one", 3.0), build_result("two", 6.0, ROW)), tmp_path / "report.json"
-    path.write_text(given.to_json())
+    path.write_text(given.to_json(), encoding="utf-8")
     latency_markdown.main(path)
     assert capsys.readouterr().out == f"{latency_markdown.format_table(given)}\n"

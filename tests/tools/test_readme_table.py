@@ -19,7 +19,7 @@ def report(tmp_path: Path) -> Path:
     """A drift report with the manifests of its artifacts beside it."""
     path = tmp_path / "drift_report.json"
     shutil.copy(FIXTURES / "drift_report" / "full.json", path)
-    for row in json.loads(path.read_text())["rows"]:
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
         manifest = (FIXTURES / "manifest" / row["artifact"]).with_suffix(".manifest.json")
         if manifest.exists():
             shutil.copy(manifest, tmp_path)
@@ -27,7 +27,7 @@ def report(tmp_path: Path) -> Path:
 
 
 def test_the_table_shows_the_figures_of_the_report(report: Path) -> None:
-    measured = [row for row in json.loads(report.read_text())["rows"] if row["how"] != "simulated"]
+    measured = [row for row in json.loads(report.read_text(encoding="utf-8"))["rows"] if row["how"] != "simulated"]
     written = list(parse_tables(readme_table.format_table(report)))
     assert [(row["name"], row["precision"]) for row in written] == [(r["target"], r["precision"]) for r in measured]
     for row, expected in zip(written, measured, strict=True):
@@ -37,8 +37,10 @@ def test_the_table_shows_the_figures_of_the_report(report: Path) -> None:
 
 
 def test_a_report_of_other_artifacts_is_refused(report: Path) -> None:
-    measured = next(row for row in json.loads(report.read_text())["rows"] if row["how"] != "simulated")
-    report.write_text(report.read_text().replace(measured["artifact_sha256"], "ab" * 32))
+    measured = next(row for row in json.loads(report.read_text(encoding="utf-8"))["rows"] if row["how"] != "simulated")
+    report.write_text(
+        report.read_text(encoding="utf-8").replace(measured["artifact_sha256"], "ab" * 32), encoding="utf-8"
+    )
     with pytest.raises(BadArtifact):
         readme_table.format_table(report)
 

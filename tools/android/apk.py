@@ -95,7 +95,7 @@ def align(place: Path, *arguments: str | Path) -> None:
     found = [str(path) for pattern in LIBRARIES for path in sorted(place.glob(pattern))]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(found)}
     command = [place / ALIGNER_PROGRAM, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     if done.returncode != 0:
         raise BadPackage("zipalign rejects the package.", why=done.stderr.strip() or done.stdout.strip())
 

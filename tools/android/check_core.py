@@ -86,7 +86,10 @@ def check_simulated_report() -> int:
     )
     if worst > MAX_PIXEL_DIFFERENCE:
         return 1
-    EARLIER.write_text(json.dumps(json.loads(REPORT.read_text()) | {"created": "2025-02-13T09:41:00+01:00"}))
+    EARLIER.write_text(
+        json.dumps(json.loads(REPORT.read_text(encoding="utf-8")) | {"created": "2025-02-13T09:41:00+01:00"}),
+        encoding="utf-8",
+    )
     command: list[str | Path] = [
         Path(sys.executable).with_name("shvit-mobile"),
         "devices",
@@ -96,7 +99,7 @@ def check_simulated_report() -> int:
     ]
     gate = ("--baseline", EARLIER, "--max-slowdown", "5%", "--out", COMPARED)
     status = subprocess.run([*command, *gate], check=False).returncode
-    if status == 0 and is_undecided(json.loads(COMPARED.read_text())):
+    if status == 0 and is_undecided(json.loads(COMPARED.read_text(encoding="utf-8"))):
         print("error: the run has too few rounds to compare it with an earlier one.", file=sys.stderr)
         return 1
     return status

@@ -71,7 +71,7 @@ def check(tools: Toolchain, plant: bool) -> int:
 
 def build_package(tools: Toolchain, modules: CompiledModules) -> Path:
     """Build and check the app's package; return its path."""
-    script = (PROJECT / "app/build.gradle.kts").read_text()
+    script = (PROJECT / "app/build.gradle.kts").read_text(encoding="utf-8")
     settings = {name: read_setting(script, name) for name in PACKAGE_SETTINGS}
     jars = (tools.library("kotlin-stdlib"), install_executorch())
     package = package_app(tools, modules.app.resources, modules.code, jars, settings["minSdk"], BUILD / "package")

@@ -155,10 +155,10 @@ def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
 
 def write_build_config(project: Path, build: Path) -> Path:
     """Write the class that Gradle would generate from the version catalog."""
-    catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text())
+    catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
     source = build / "generated-sources" / "BuildConfig.java"
     source.parent.mkdir(parents=True)
-    source.write_text(BUILD_CONFIG.format(executorch=catalog["versions"]["executorch"]))
+    source.write_text(BUILD_CONFIG.format(executorch=catalog["versions"]["executorch"]), encoding="utf-8")
     return source
 
 

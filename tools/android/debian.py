@@ -68,13 +68,13 @@ def download_packages(names: list[str], folder: Path, dependencies: bool, releas
     for place in ("lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True)
     config = folder / "apt.conf"
-    config.write_text(APT_CONFIG.format(folder=folder))
+    config.write_text(APT_CONFIG.format(folder=folder), encoding="utf-8")
     if release:
         restrict_to_release(release, config)
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
     # A source other than Debian may fail: only the packages matter.
     update = ["apt-get", "--quiet=2", "update"]
-    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
+    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     what = f"apt cannot download {', '.join(names)}{f' of Debian {release}' if release else ''}."
     why = f"They come from the Debian mirror that apt is configured with. {format_last_error(updated)}".strip()
     # `--reinstall` also downloads packages that are recorded as installed, such as a JDK that cannot be found.
@@ -92,8 +92,10 @@ def restrict_to_release(release: str, config: Path) -> None:
     folder = config.parent
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-    (folder / "sources.list").write_text("".join(f"deb {signed}{mirror} {release} main\n" for mirror in list_mirrors()))
-    with config.open("a") as file:
+    (folder / "sources.list").write_text(
+        "".join(f"deb {signed}{mirror} {release} main\n" for mirror in list_mirrors()), encoding="utf-8"
+    )
+    with config.open("a", encoding="utf-8") as file:
         file.write(RELEASE_CONFIG.format(folder=folder))
 
 

@@ -62,11 +62,13 @@ def read_project(folder: Path) -> GradleProject:
         BadGradle: If the catalog is not TOML.
     """
     try:
-        catalog = tomllib.loads((folder / "gradle/libs.versions.toml").read_text())
+        catalog = tomllib.loads((folder / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as reason:
         raise BadGradle("The version catalog is not TOML.", why=str(reason)) from None
-    modules = {path.parent.name: path.read_text() for path in sorted(folder.glob("*/build.gradle.kts"))}
-    settings, root = ((folder / name).read_text() for name in ("settings.gradle.kts", "build.gradle.kts"))
+    modules = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*/build.gradle.kts"))}
+    settings, root = (
+        (folder / name).read_text(encoding="utf-8") for name in ("settings.gradle.kts", "build.gradle.kts")
+    )
     return GradleProject(folder, catalog, settings, root, modules)
 
 
@@ -148,7 +150,7 @@ def find_rule_faults(found: GradleProject) -> Iterator[str]:
 
 def find_wrapper_faults(found: GradleProject) -> Iterator[str]:
     """Find faults of the wrapper: not from Gradle's site, no checksum, or too old for the Android plugin."""
-    lines = (found.folder / WRAPPER).read_text().splitlines()
+    lines = (found.folder / WRAPPER).read_text(encoding="utf-8").splitlines()
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
     distribution = DISTRIBUTION.match(properties.get("distributionUrl", ""))
     if distribution is None:
@@ -174,7 +176,7 @@ def write_kotlin_sources(found: GradleProject, into: Path) -> list[Path]:
         (kind,) = {SCRIPTS[name] for name in SCRIPTS if re.search(rf"alias\(libs\.{re.escape(name)}\)", text)}
         sources[kind] = format_script_function(text, kind, module.replace("-", "_"))
     for name, text in sources.items():
-        (into / f"{name}.kt").write_text(text)
+        (into / f"{name}.kt").write_text(text, encoding="utf-8")
     return sorted(into.glob("*.kt"))
 
 

@@ -31,7 +31,7 @@ from shvit_mobile.processes import InstallFailed, run_command
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
-KOTLIN: str = json.loads((HERE / "package.json").read_text())["devDependencies"]["kotlin-compiler"]
+KOTLIN: str = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["devDependencies"]["kotlin-compiler"]
 FOLDER_VARIABLE = "SHVIT_ANDROID"
 OLDEST_JDK = 17
 JDK = ("openjdk-17-jdk-headless", "openjdk-17-jre-headless")
@@ -195,7 +195,7 @@ def find_machine_jdk() -> Path | None:
     javac = shutil.which("javac", path=str(Path(chosen) / "bin")) if chosen else shutil.which("javac")
     if javac is None:
         return None
-    output = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False)
+    output = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False, encoding="utf-8")
     version = re.search(r"javac (\d+)", output.stdout + output.stderr)
     return Path(javac).resolve().parent.parent if version and int(version[1]) >= OLDEST_JDK else None
 

@@ -73,7 +73,7 @@ def parse_uses(printed: str) -> list[MemberUse]:
 def find_misused_members(tools: Toolchain, folders: Iterable[Path], project: Path) -> list[str]:
     """Return a sentence for each misused Android member in compiled classes."""
     uses = parse_uses(tools.run_java("-cp", join_paths(tools.asm), HERE / "Members.java", *folders))
-    least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text())[0])
+    least = int(re.findall(r"minSdk = (\d+)", (project / "shvit/build.gradle.kts").read_text(encoding="utf-8"))[0])
     return list(find_faults(uses, parse_signatures(install.install_signatures()), least))
 
 
@@ -82,7 +82,7 @@ def parse_signatures(declarations: Path) -> dict[str, ClassSignatures]:
     classes: dict[str, ClassSignatures] = {}
     names: list[str] = []
     since = 0
-    with declarations.open() as lines:
+    with declarations.open(encoding="utf-8") as lines:
         for line in map(str.strip, lines):
             if match := SINCE.search(line):
                 since = int(match[1])

@@ -41,10 +41,10 @@ class Mistake:
             ValueError: If the project does not contain the correct text once.
         """
         path = project / self.file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if text.count(self.right) != 1:
             raise ValueError(f"{self.file} does not contain '{self.right}' once.")
-        path.write_text(text.replace(self.right, self.wrong))
+        path.write_text(text.replace(self.right, self.wrong), encoding="utf-8")
 
 
 def check_planted_mistakes(tools: Toolchain, modules: CompiledModules, project: Path) -> bool:

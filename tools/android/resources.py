@@ -71,7 +71,7 @@ def link_resources(app: Path, into: Path) -> LinkedResources:
     """
     tools = install_aapt2()
     into.mkdir(parents=True)
-    script = (app / "build.gradle.kts").read_text()
+    script = (app / "build.gradle.kts").read_text(encoding="utf-8")
     namespace = read_setting(script, "namespace")
     manifest = merge_manifest(app / "src/main/AndroidManifest.xml", namespace, into / "AndroidManifest.xml")
     archive, package, assets = into / "resources.zip", into / "resources.apk", app / "src/main/assets"
@@ -109,7 +109,7 @@ def read_setting(script: str, name: str) -> str:
 def merge_manifest(source: Path, namespace: str, into: Path) -> Path:
     """Write the manifest as Gradle passes it to aapt2: with the package's name, and without placeholders."""
     ET.register_namespace("android", ANDROID)
-    manifest = ET.fromstring(source.read_text().replace("${applicationId}", namespace))
+    manifest = ET.fromstring(source.read_text(encoding="utf-8").replace("${applicationId}", namespace))
     manifest.set("package", namespace)
     ET.ElementTree(manifest).write(into, encoding="utf-8", xml_declaration=True)
     return into
@@ -129,7 +129,7 @@ def run_aapt2(tools: Path, *arguments: str | Path) -> str:
     found = [str(path) for pattern in LIBRARIES for path in sorted(tools.glob(pattern))]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(found)}
     command = [tools / "usr/bin/aapt2", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     if done.returncode != 0:
         raise BadResources("aapt2 rejects the app's resources.", why=done.stderr.strip() or done.stdout.strip())
     return done.stdout

@@ -48,7 +48,9 @@ class Toolchain:
             CalledProcessError: If it fails.
         """
         command = [self.java_home / "bin/java", *arguments]
-        return subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run(
+            command, env=self._environment(), check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        ).stdout
 
     def keytool(self, *arguments: str | Path) -> None:
         """Run keytool.

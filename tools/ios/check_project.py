@@ -35,7 +35,7 @@ def find_problems(project: Path) -> list[str]:
     Raises:
         NotAProject: If the project file cannot be parsed.
     """
-    content = parse_project((project / "project.pbxproj").read_text())
+    content = parse_project((project / "project.pbxproj").read_text(encoding="utf-8"))
     objects: Objects = content["objects"]
     root = content["rootObject"]
     missing = [*find_undefined(objects, root)]
@@ -99,7 +99,7 @@ def find_absent_products(objects: Objects, folder: Path) -> Iterator[str]:
     for package in find_objects(objects, "XCLocalSwiftPackageReference"):
         source = folder / package["relativePath"] / "Package.swift"
         if source.is_file():
-            offered |= set(re.findall(r'\.library\(name: "(\w+)"', source.read_text()))
+            offered |= set(re.findall(r'\.library\(name: "(\w+)"', source.read_text(encoding="utf-8")))
         else:
             yield f"There is no Swift package in {package['relativePath']}."
     for product in find_objects(objects, "XCSwiftPackageProductDependency"):
@@ -168,7 +168,7 @@ def find_icon_problems(objects: Objects, folder: Path) -> Iterator[str]:
             if contents is None:
                 yield f"{target['name']} has no icon {name}."
                 continue
-            for image in json.loads(contents.read_text())["images"]:
+            for image in json.loads(contents.read_text(encoding="utf-8"))["images"]:
                 with Image.open(contents.parent / image["filename"]) as picture:
                     if picture.size != (ICON_SIDE, ICON_SIDE) or picture.mode != "RGB":
                         yield f"{image['filename']} is {picture.size} and {picture.mode}, not an opaque square."

@@ -23,7 +23,7 @@ def run_devices_command(report: Path, earlier: Path, models: Path) -> tuple[int,
     program = Path(sys.executable).with_name("shvit-mobile")
     options = ["--artifacts", models, "--baseline", earlier, "--max-slowdown", MAX_SLOWDOWN, "--json"]
     command = [str(part) for part in (program, "devices", report, *options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 

@@ -27,7 +27,11 @@ def count_lines(export: dict[str, Any], sources: Path) -> dict[str, tuple[int, i
 
 
 def main() -> None:
-    export, sources, least = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]).resolve(), float(sys.argv[3])
+    export, sources, least = (
+        json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")),
+        Path(sys.argv[2]).resolve(),
+        float(sys.argv[3]),
+    )
     lines = count_lines(export, sources)
     for name, (covered, counted) in sorted(lines.items()):
         print(f"{100 * covered / counted:6.1f}%  {counted:4d} lines  {name}")

@@ -138,10 +138,10 @@ def is_found(mistake: Mistake, folder: Path) -> bool:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, copy)
     path = sources / mistake.source
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if text.count(mistake.right) != 1:
         raise ValueError(f"{mistake.source} contains {text.count(mistake.right)} times, not once: {mistake.right}")
-    path.write_text(text.replace(mistake.right, mistake.wrong))
+    path.write_text(text.replace(mistake.right, mistake.wrong), encoding="utf-8")
     answer = check_module(replace(mistake.module, folder=sources), folder / "build")
     lines = (answer.stdout + answer.stderr).splitlines()
     # A compiler that fails for another reason, such as a missing one, has not detected the mistake.

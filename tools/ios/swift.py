@@ -91,7 +91,9 @@ def has_swift() -> bool:
     """Return whether a recent Swift is installed. OpenStack's client has the same name."""
     if not shutil.which("swift"):
         return False
-    output = subprocess.run(["swift", "--version"], capture_output=True, text=True, check=False).stdout
+    output = subprocess.run(
+        ["swift", "--version"], capture_output=True, text=True, check=False, encoding="utf-8"
+    ).stdout
     match = re.search(r"Swift version (\d+)\.", output)
     return match is not None and int(match[1]) >= int(VERSION.partition(".")[0])
 
@@ -114,7 +116,7 @@ def install_toolchain() -> Path:
 def check_starts(root: Path) -> None:
     """Raise `InstallFailed` if the unpacked toolchain does not start with the expected version."""
     result = subprocess.run(
-        build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False
+        build_enter_command(root, ["swift", "--version"]), capture_output=True, text=True, check=False, encoding="utf-8"
     )
     if f"version {VERSION} " not in result.stdout:
         raise InstallFailed(
@@ -149,14 +151,14 @@ def download_packages(folder: Path) -> list[Path]:
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if Path(KEYRING).exists() else ""
     sources = [f"deb {signed}{mirror} {RELEASE} main\n" for mirror in list_mirrors()]
-    (folder / "sources.list").write_text("".join(sources))
+    (folder / "sources.list").write_text("".join(sources), encoding="utf-8")
     config = folder / "apt.conf"
-    config.write_text(APT_CONFIG.format(folder=folder))
+    config.write_text(APT_CONFIG.format(folder=folder), encoding="utf-8")
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
 
     # Some mirrors may lack that release: only the packages matter.
     update = ["apt-get", "--quiet=2", "update"]
-    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False)
+    updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     about = DOWNLOAD_FAILURE[0], f"{DOWNLOAD_FAILURE[1]} {format_last_error(updated)}".strip()
     # An interrupted download may have left older versions.
     run_command(["apt-get", "--quiet=2", "autoclean"], environment, failure=about)
@@ -194,7 +196,7 @@ def build_enter_command(root: Path, arguments: Sequence[str]) -> list[str]:
         ToolMissing: If this machine does not allow mount namespaces.
     """
     namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-    result = subprocess.run([*namespace, "true"], capture_output=True, text=True, check=False)
+    result = subprocess.run([*namespace, "true"], capture_output=True, text=True, check=False, encoding="utf-8")
     if result.returncode != 0:
         raise ToolMissing(
             "This machine does not allow mount namespaces.",

@@ -73,7 +73,7 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]
-    result = subprocess.run(swift.build_command(command), capture_output=True, text=True, check=False)
+    result = subprocess.run(swift.build_command(command), capture_output=True, text=True, check=False, encoding="utf-8")
     if result.returncode == 0 and (errors := find_too_new(module)):
         return subprocess.CompletedProcess(result.args, 1, result.stdout, "\n".join([*errors, ""]))
     return result
@@ -85,7 +85,7 @@ def find_too_new(module: SwiftModule) -> list[str]:
     return [
         f"{path}:{use.line}:1: error: {use.name} needs iOS {use.system}, but no availability check guards it"
         for path in module.sources()
-        for use in find_unguarded(path.read_text(), types)
+        for use in find_unguarded(path.read_text(encoding="utf-8"), types)
     ]
 
 

@@ -53,7 +53,7 @@ def main() -> None:
             }
         )
     text = "[\n" + ",\n".join(json.dumps(case) for case in golden) + "\n]\n"
-    Path(__file__).with_name("preprocessing.json").write_text(text)
+    Path(__file__).with_name("preprocessing.json").write_text(text, encoding="utf-8")
 
 
 main()

@@ -121,7 +121,8 @@ def test_int8_runs_on_the_instructions_of_the_chosen_cpu(cpu: str, sdot: bool, s
     )
     assert struct.unpack("<7f", ended.stdout[-28:])
     words = {
-        int(line[2], 16) for line in re.finditer(r"^(0x[0-9a-f]+):\s+([0-9a-f]{8})\s", log.read_text(), re.MULTILINE)
+        int(line[2], 16)
+        for line in re.finditer(r"^(0x[0-9a-f]+):\s+([0-9a-f]{8})\s", log.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert len(words) > 10_000, "the log is not what it was taken for"
     assert any(word & mask == bits for word in words for mask, bits in SDOT) == sdot

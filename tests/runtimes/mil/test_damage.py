@@ -86,7 +86,7 @@ def find_blob(model: Any) -> Any:
 
 def change_manifest(package: Path, **changes: Any) -> None:
     file = package / "Manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def change_root_path(package: Path, path: Any) -> None:
@@ -140,11 +140,20 @@ def clear_weight(model: Any) -> None:
 # name: (what happens to the package, what the error must say)
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "package missing": (shutil.rmtree, "small.mlpackage does not exist"),
-    "package a file": (lambda p: (shutil.rmtree(p), p.write_text("x")), "small.mlpackage is not a folder"),
+    "package a file": (
+        lambda p: (shutil.rmtree(p), p.write_text("x", encoding="utf-8")),
+        "small.mlpackage is not a folder",
+    ),
     "manifest missing": (lambda p: (p / "Manifest.json").unlink(), "Manifest.json cannot be read"),
     "manifest garbled": (lambda p: (p / "Manifest.json").write_bytes(b"\xff\xfe{"), "Manifest.json is not JSON"),
-    "manifest cut": (lambda p: (p / "Manifest.json").write_text('{"itemInfo'), "Manifest.json is not JSON"),
-    "manifest a list": (lambda p: (p / "Manifest.json").write_text("[]"), "Manifest.json names no root model"),
+    "manifest cut": (
+        lambda p: (p / "Manifest.json").write_text('{"itemInfo', encoding="utf-8"),
+        "Manifest.json is not JSON",
+    ),
+    "manifest a list": (
+        lambda p: (p / "Manifest.json").write_text("[]", encoding="utf-8"),
+        "Manifest.json names no root model",
+    ),
     "manifest without root": (lambda p: change_manifest(p, rootModelIdentifier="?"), "names no root model: '\\?'"),
     "root not a path": (lambda p: change_root_path(p, 7), "names 7 as its root model"),
     "root outside": (lambda p: change_root_path(p, "../../other"), "Manifest.json leads out of the package"),

@@ -244,6 +244,6 @@ def test_programs_are_read_without_importing_coremltools(fp32):
         "import sys; from pathlib import Path; from shvit_mobile.runtimes.mil.program import CoreMLProgram;"
         f"CoreMLProgram(Path({str(fp32)!r})); print('coremltools' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout == "False\n"
     assert done.stderr == ""

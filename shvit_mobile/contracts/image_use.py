@@ -49,7 +49,7 @@ class ImageUse(Contract):
         """Return a sentence about the images of a folder, and one about those that cannot be used."""
         requested = "" if self.requested in (None, self.used) else f" ({self.requested} were requested)"
         used = f"Used {self.used} of {self.found} files in {source}{requested}."
-        return f"{used} Skipped {self.skipped_count}: {format_skipped(self.skipped)}." if self.skipped else used
+        return f"{used} Skipped {format_skipped(self.skipped)}." if self.skipped else used
 
 
 class ClassMapping(Contract):
@@ -65,5 +65,5 @@ class ClassMapping(Contract):
 
 
 def format_skipped(skipped: tuple[SkippedImages, ...]) -> str:
-    """Return the number, the reason and the first file of each group."""
-    return "; ".join(f"{group.count} because {group.reason} (first: {group.first})" for group in skipped)
+    """Return the number, the first file and the reason of each group."""
+    return "; ".join(f"{group.count} (first: {group.first}): {group.reason}" for group in skipped)

@@ -1,10 +1,12 @@
-"""Groups the files that cannot be used by the reason."""
+"""The account of the files that cannot be used, by reason."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
-from shvit_mobile.contracts.image_use import SkippedImages
+from shvit_mobile.contracts.image_use import SkippedImages, format_skipped
+from shvit_mobile.errors import BadImages
 
 _MAX_GROUPS = 8
 
@@ -37,6 +39,22 @@ def merge_skipped(*accounts: Iterable[SkippedImages]) -> tuple[SkippedImages, ..
         count = sum(group.count for group in rest)
         shown.append(SkippedImages(reason="of other reasons", count=count, first=rest[0].first))
     return tuple(shown)
+
+
+def check_majority(root: Path, usable: int, skipped: Iterable[SkippedImages]) -> None:
+    """Check that at least as many images can be used as not.
+
+    Raises:
+        BadImages: If not; names the reasons and the first file of each.
+    """
+    skipped = tuple(skipped)
+    unusable = sum(group.count for group in skipped)
+    if unusable > usable:
+        raise BadImages(
+            f"Only {usable} of {usable + unusable} images in {root} can be used; skipped {format_skipped(skipped)}.",
+            why="Results on a small part of the images say little about the rest.",
+            hint="Mend these files, or take them out of the folder.",
+        )
 
 
 def replace_invalid_utf8(name: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.image_use import SkippedImages, format_skipped
+from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, InvalidValue
-from shvit_mobile.images.accounting import group_skipped
+from shvit_mobile.images.accounting import check_majority, group_skipped
 from shvit_mobile.images.decode import UndecodableImage, decode_image
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.processes import count_processors
@@ -99,14 +99,7 @@ def _generate_batches(
             batch.indices.append(index)
         if progress:
             progress(index + 1, len(images))
-    if 2 * len(skipped) > len(images):
-        usable = len(images) - len(skipped)
-        raise BadImages(
-            f"Only {usable} of {len(images)} images in {images.root} can be used: "
-            f"{format_skipped(group_undecodable(images, skipped))}.",
-            why="Results on a small part of the images would say little about the rest.",
-            hint="Mend these files, or take them out of the folder.",
-        )
+    check_majority(images.root, len(images) - len(skipped), group_undecodable(images, skipped))
     yield batch.build(images)
 
 

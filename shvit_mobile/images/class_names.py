@@ -73,36 +73,42 @@ class ClassMatch:
     rule: MappingRule
     indices: Mapping[str, int]
 
-    def describe(self, subject: str, model: ClassNames, *, used: Iterable[str]) -> ClassMapping:
+    def describe(self, subject: str, model: ClassNames, *, used: Iterable[str], folders: bool) -> ClassMapping:
         """Say in a few sentences how names became classes.
 
         Args:
             subject: What the names are of: "The 10 folders in val".
             model: The labels of the model.
             used: The names for which there are images.
+            folders: Whether the names are of folders, which some tools sort as text.
         """
+
+        def format_class(index: int) -> str:
+            return str(index) if model.are_generic else f"{index} '{model.labels[index]}'"
+
         ordered = sorted(self.indices, key=self.indices.__getitem__)
-        first, last = (f"{name} is class {self.indices[name]}" for name in (ordered[0], ordered[-1]))
+        first, last = (f"{name} is class {format_class(self.indices[name])}" for name in (ordered[0], ordered[-1]))
         rules: dict[MappingRule, str] = {
             "name": f"{subject} were matched with classes by name.",
-            "synset": f"{subject} were matched with classes by ImageNet synset: {first}, "
-            f"'{model.labels[self.indices[ordered[0]]]}'.",
+            "synset": f"{subject} were matched with classes by ImageNet synset: {first}.",
             "index": f"{subject} were matched with classes by index, from 0.",
             "one-based": f"{subject} count from 1, so {first} and {last}.",
-            "sorted": f"{subject} became classes in sorted order, because the model's labels are generic: "
+            "sorted": f"{subject} became classes in sorted order, as the model has no names for them: "
             f"{first} and {last}.",
         }
         missing = sorted(set(range(len(model.labels))) - {self.indices[name] for name in used})
         sentences = [rules[self.rule]]
         if missing:
-            listed = format_list(missing, lambda index: f"{index} '{model.labels[index]}'")
+            listed = format_list(missing, format_class)
             sentences.append(f"{len(missing)} of {len(model.labels)} classes have no images: {listed}.")
-        if self.rule != "name" and all(map(is_index, ordered)) and sorted(ordered) != sorted(ordered, key=int):
-            other = "by number" if self.rule == "sorted" else "as text"
-            order = sorted(ordered, key=int) if self.rule == "sorted" else sorted(ordered)
+        as_text, numbers = sorted(ordered), all(map(is_index, ordered))
+        if folders and self.rule != "name" and numbers and as_text != (by_number := sorted(ordered, key=int)):
+            other, order = (
+                ("by number", by_number) if self.rule == "sorted" else ("as text, as in torchvision", as_text)
+            )
             sentences.append(
-                f"If the model was trained with them sorted {other} ({', '.join(order[:4])}, ...), as "
-                f"{'some tools do' if self.rule == 'sorted' else 'torchvision does'}, give labels in that order."
+                f"If the folders were sorted {other} when the model was trained ({', '.join(order[:4])}, ...), write "
+                "their names into a labels file in that order."
             )
         return ClassMapping(rule=self.rule, sentence=" ".join(sentences))
 

@@ -14,7 +14,7 @@ from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.image_use import ClassMapping, ImageUse, SkippedImages
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.accounting import group_skipped, merge_skipped
+from shvit_mobile.images.accounting import group_skipped, merge_skipped, replace_invalid_utf8
 from shvit_mobile.images.class_names import (
     ClassNames,
     describe_unmatched,
@@ -313,8 +313,8 @@ def _match_folders(
             why="Each class has one folder.",
             hint="Merge them, or rename those of another class.",
         )
-    subject = f"The {_format_count(len(match.indices), 'folder')} in {path}"
-    return match.indices, match.describe(subject, names, used=inside)
+    subject = f"The {_format_count(len(match.indices), 'folder')} in {replace_invalid_utf8(path.absolute().name)}"
+    return match.indices, match.describe(subject, names, used=inside, folders=True)
 
 
 def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
@@ -341,7 +341,9 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
         tuple(path / file for file in used),
         tuple(match.indices[row.label] for row in rows),
         names.labels,
-        mapping=match.describe(f"The labels in {csv.name}", names, used=labels) if known.labels else None,
+        mapping=match.describe(f"The labels in {csv.name}", names, used=labels, folders=False)
+        if known.labels
+        else None,
         skipped=group_skipped(skipped),
         found=len(used) + len(skipped),
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from shvit_mobile.contracts.image_use import SkippedImages, format_skipped
+from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.accounting import group_skipped
+from shvit_mobile.images.accounting import check_majority, group_skipped
 from shvit_mobile.images.decode import IMAGE_SUFFIXES, explain_suffix
 
 _IGNORED_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -75,14 +75,8 @@ class Listing:
             )
         if not self.files and not self.unusable:
             raise _build_no_images_error(self)
-        if self.unusable > len(self.files):
-            pictures = [(name, reason) for name, reason in self.skipped if (False, reason) != _explain_suffix_of(name)]
-            raise BadImages(
-                f"Only {len(self.files)} of {len(self.files) + self.unusable} images in {self.root} can be used: "
-                f"{format_skipped(group_skipped(pictures))}.",
-                why="Results on a small part of the images would say little about the rest.",
-                hint="Mend these files, or take them out of the folder.",
-            )
+        pictures = ((name, reason) for name, reason in self.skipped if (False, reason) != _explain_suffix_of(name))
+        check_majority(self.root, len(self.files), group_skipped(pictures))
 
 
 def list_images(root: Path) -> Listing:

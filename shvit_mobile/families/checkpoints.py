@@ -1,17 +1,14 @@
 """Loading of checkpoints in any of three layouts, and saving in this project's own layout.
 
-Checkpoints are recognized by content: the container by its first bytes, the layout by the names of the tensors, and the
-SHViT by their shapes.
+Checkpoints are recognized by content: the container by its first bytes, the model by the names and shapes of the
+tensors, wherever they are in the file.
 """
 
-import hashlib
-import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,14 +18,23 @@ from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, InvalidValue, OutputExists, parse_choice
-from shvit_mobile.families.containers import FLOAT_DTYPES, MAX_CHECKPOINT_BYTES, format_faults, parse_checkpoint_file
-from shvit_mobile.families.hub import HUB_ID, OFFICIAL_RELEASE, fetch_hub_files, fetch_official_checkpoint
-from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
+from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults, split_safetensors
+from shvit_mobile.families.discover import (
+    Candidate,
+    Inventory,
+    describe_ignored,
+    find_candidates,
+    get_shape,
+    list_distinct,
+    take_inventory,
+)
+from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile, locate_checkpoint, read_checkpoint
 from shvit_mobile.families.metadata import (
     CheckpointDescription,
     build_checkpoint_metadata,
     check_labels,
     has_shvit_mobile_metadata,
+    is_of_another_model,
     parse_checkpoint_metadata,
     read_hub_config,
 )
@@ -40,16 +46,13 @@ from shvit_mobile.families.shvit_config import (
     find_nearest_variant,
     find_variant,
     fit_config,
-    infer_config,
 )
-from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
+from shvit_mobile.families.training_args import TrainingArguments, complete_preprocessing, read_training_arguments
 
-_CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
-_POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
-_SOURCE_FORMS = (
-    "A source is the path of a .pth or .safetensors file, a hub id such as timm/shvit_s1.in1k, "
-    f"or a variant of the authors' release: {', '.join(OFFICIAL_RELEASE)}."
-)
+_FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+# Trained weights are below a million; the product of two numbers above this overflows float32.
+_MAX_MAGNITUDE = 1e18
 
 
 def load_checkpoint(
@@ -58,55 +61,79 @@ def load_checkpoint(
     variant: str | None = None,
     labels: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
+    weights: str | None = None,
+    sha256: str | None = None,
 ) -> TrainedModel:
-    """Load the trained model in a checkpoint of SHViT's authors, of timm or of this project.
+    """Load the trained model in a checkpoint of SHViT's authors, of timm, of this project or of a training program.
 
     Args:
-        source: A file, an id on the model hub ("timm/shvit_s1.in1k", "hf-hub:timm/shvit_s1.in1k"), or a variant of the
-            authors' release ("shvit_s1"). Existing files come first.
+        source: A file, a folder with a model and its config.json, the index of several files, an https address
+            ("https://example.org/shvit.pth#sha256=..."), an id on the model hub ("timm/shvit_s1.in1k",
+            "hf-hub:timm/shvit_s1.in1k"), or a variant of the authors' release ("shvit_s1"). Existing files come first.
         variant: The expected variant (default: any).
         labels: A name for each class (default: those in the checkpoint, or "class 0", "class 1" and so on).
         preprocessing: The preprocessing of the model (default: that of the checkpoint, or that of SHViT's training: the
             variant's native size, crop ratio 0.875, bicubic, ImageNet's mean and std).
+        weights: Which of several models in the file: the keys that lead to it, "model_ema" (default: the first that is
+            not an average or a copy; a note tells which).
+        sha256: The SHA-256 that the file must have; an https address needs it.
 
     Returns:
-        A float32 model on the CPU in eval mode. No code from the file is executed.
+        A float32 model on the CPU in eval mode, and notes on what was recognized, ignored and assumed. A model with one
+        logit gets two, whose softmax is the sigmoid of the one. No code from the file is executed.
 
     Raises:
         BadCheckpoint: If the file is missing, damaged, contradictory, not of a SHViT or not of `variant`.
         HubUnavailable: If a download is necessary and fails.
+        MissingParameter: If an https address comes without a SHA-256.
         UnknownChoice: If `variant` is not one of `VARIANTS`.
         InvalidValue: If there is not one label for each class.
     """
     if variant is not None:
         parse_choice(variant, VARIANTS, "variant")
-    file = _locate_checkpoint(source)
-    data = _read_checkpoint_bytes(file.path)
-    contents = parse_checkpoint_file(data, file.display_name)
-    layout = _detect_layout(contents.tensors, file.display_name)
-    is_own = has_shvit_mobile_metadata(contents.metadata)
-    description = parse_checkpoint_metadata(contents.metadata, file.display_name) if is_own else CheckpointDescription()
-    tensors = {to_timm_key(name): tensor for name, tensor in contents.tensors.items()}
-    model = build_model(_restore_kernel_dimensions(tensors), layout, description.config, variant, file.display_name)
-    name = find_variant(model.config)
-    default = Preprocessing(size=(NATIVE_SIZES.get(name, 224),) * 2)
-    if file.config and not is_own and (labels is None or preprocessing is None):
-        description = read_hub_config(file.config, file.display_name, default)
-    return TrainedModel(
+    file = locate_checkpoint(source, sha256)
+    read = read_checkpoint(file, sha256)
+    name = file.display_name
+    own = _parse_own_metadata(read, name)
+    inventory = take_inventory(read.contents.payload, name)
+    chosen, found, notes = _choose_candidate(inventory, read.size, weights, variant, name)
+    tensors = _check_tensors(chosen, name)
+    model = build_model(chosen, tensors, own.config if own else None, variant, name)
+    variant = find_variant(model.config)
+    arguments = TrainingArguments() if own else read_training_arguments(inventory.mappings)
+    notes += _list_contradictions(arguments, model.config.classes, variant)
+    default = Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2)
+    default, more_notes = complete_preprocessing(default, arguments)
+    description, config_notes = own or CheckpointDescription(), list[str]()
+    if file.config and not own and (labels is None or preprocessing is None):
+        description, config_notes = _read_config(file, variant, model.config.classes, default, arguments)
+    stored_labels, label_notes = _choose_stored_labels(description.labels, arguments, model.config.classes)
+    if model.config.classes == 1:
+        model, stored_labels = _split_single_logit(model), _name_two_classes(stored_labels)
+        label_notes.append(
+            "The model has one logit z. It gets two, -z/2 and z/2: with softmax, the second class has the sigmoid of z."
+        )
+    trained = TrainedModel(
         model=model,
-        variant=name,
-        dialect="shvit-mobile" if is_own else layout,
-        labels=_choose_class_names(labels, description.labels, model.config.classes, file.display_name),
-        preprocessing=preprocessing or description.preprocessing or default,
-        source=file.source,
-        sha256=hashlib.sha256(data).hexdigest(),
+        variant=variant,
+        dialect="shvit-mobile" if own else chosen.layout,
+        labels=_choose_class_names(labels, stored_labels, model.config.classes, name),
+        preprocessing=description.preprocessing or default,
+        source=f"{file.source}#{chosen.name}" if len(found) > 1 else file.source,
+        sha256=read.sha256,
+        notes=(*file.notes, *notes, *more_notes, *config_notes, *label_notes),
+        weights=chosen.name,
+        weights_found=found,
+        training_arguments=arguments.stated,
+        stated=description.stated | arguments.values.keys() & vars(default).keys(),
     )
+    return trained if preprocessing is None else override_preprocessing(trained, vars(preprocessing))
 
 
 def save_checkpoint(
     trained: TrainedModel, path: AnyPath, *, dtype: torch.dtype = torch.float32, overwrite: bool = False
 ) -> None:
-    """Save a model as safetensors with timm's names, and its configuration, labels and preprocessing as metadata.
+    """Save a model as safetensors with timm's names, and its configuration, labels, preprocessing and checksum.
 
     Args:
         trained: The model.
@@ -128,137 +155,172 @@ def save_checkpoint(
         )
     labels = check_labels(trained.labels, trained.model.config.classes, InvalidValue, "There are")
     state = {name: _prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
-    metadata = build_checkpoint_metadata(trained.model.config, trained.variant, labels, trained.preprocessing)
+    header, tensor_bytes = split_safetensors(safetensors.torch.save(state))
+    metadata = build_checkpoint_metadata(
+        trained.model.config, trained.variant, labels, trained.preprocessing, header, tensor_bytes
+    )
     with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_bytes(safetensors.torch.save(state, metadata))
 
 
-@dataclass(frozen=True)
-class _CheckpointFile:
-    """A checkpoint on this machine.
+def _parse_own_metadata(read: CheckpointBytes, name: str) -> CheckpointDescription | None:
+    """Return what this project's metadata says; None if the file has none."""
+    if not has_shvit_mobile_metadata(read.contents.metadata):
+        return None
+    return parse_checkpoint_metadata(read.contents.metadata, *split_safetensors(read.data), name)
 
-    Attributes:
-        path: The file.
-        display_name: Its name in errors: the source as the user typed it.
-        source: Its name in the trained model: the file name or the id.
-        config: The config.json beside it on the hub.
+
+def _choose_candidate(
+    inventory: Inventory, size: int, weights: str | None, variant: str | None, name: str
+) -> tuple[Candidate, tuple[str, ...], list[str]]:
+    """Return the model to load, the names of all different models in the file, and notes.
+
+    Raises:
+        BadCheckpoint: If the file contains no complete SHViT, or none of the name `weights`.
     """
+    if not inventory.tensors:
+        keys = ", ".join(str(key)[:40] for _, mapping in inventory.mappings[:1] for key in list(mapping)[:5])
+        raise BadCheckpoint(
+            f"{name} contains no tensors; it contains {keys or 'nothing with a name'}.",
+            why="A checkpoint is the state dict of a SHViT, or contains one under any key.",
+            hint="Save the weights by name: torch.save(model.state_dict(), 'weights.pth')",
+        )
+    candidates = find_candidates(inventory.tensors, name)
+    complete = [candidate for candidate in candidates if candidate.is_complete]
+    if not complete:
+        _raise_incomplete(candidates, inventory, size, variant, name)
+    for candidate in complete:
+        _check_claims(candidate, size, name)
+    distinct = list_distinct(complete)
+    names = tuple(candidate.name for candidate in distinct)
+    chosen = distinct[0] if weights is None else _find_weights(weights, complete, name)
+    notes = []
+    if weights is None and len(distinct) > 1:
+        notes.append(
+            f"{name} contains {len(distinct)} models: {', '.join(names)}. The weights of {chosen.name} are used."
+        )
+    rest = [one for one in inventory.tensors if not any(one in candidate.sources for candidate in complete)]
+    notes += filter(None, (chosen.note, describe_ignored(rest, chosen)))
+    if inventory.classes:
+        classes = list(inventory.classes)
+        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
+        notes.append(f"Objects that need code were not read: {', '.join(classes[:3])}{more}.")
+    return chosen, names, notes
 
-    path: Path
-    display_name: str
-    source: str
-    config: Path | None = None
 
-
-def _locate_checkpoint(source: AnyPath) -> _CheckpointFile:
-    """Find the file of a path, a hub id or a variant, in this order; download it if necessary."""
-    text = os.fspath(source)
-    path = Path(os.path.expanduser(text))
-    if text and os.path.lexists(path):
-        return _CheckpointFile(path, text, path.name)
-    if text in OFFICIAL_RELEASE:
-        return _CheckpointFile(fetch_official_checkpoint(text), text, text)
-    if path.suffix.lower() in _CHECKPOINT_SUFFIXES or path.is_absolute():
-        raise _build_missing_file_error(path, text)
-    if HUB_ID.fullmatch(text):
-        files = fetch_hub_files(text)
-        return _CheckpointFile(files.weights, text, text, files.config)
-    near = get_close_matches(text, [*OFFICIAL_RELEASE, *(f"timm/{name}.in1k" for name in OFFICIAL_RELEASE)], n=1)
+def _find_weights(weights: str, complete: Sequence[Candidate], name: str) -> Candidate:
+    """Return the model that `weights` names, in full or by its first or last words."""
+    exact = [one for one in complete if one.name == weights]
+    near = [one for one in complete if f".{weights}." in f".{one.name}."]
+    for matching in (exact, near):
+        if len(matching) == 1:
+            return matching[0]
+    names = [one.name for one in complete]
+    close = get_close_matches(weights, names, n=1)
     raise BadCheckpoint(
-        f"'{text}' is neither a file nor the id of a model.",
-        why=_SOURCE_FORMS,
-        hint=f"Did you mean {near[0]}?" if near else "",
+        f"{name} contains no weights '{weights}'.",
+        why=f"It contains: {', '.join(names)}.",
+        hint=f"Did you mean {close[0]}?" if close else "",
+        parameter="weights",
     )
 
 
-def _build_missing_file_error(path: Path, text: str) -> BadCheckpoint:
-    """Return the error for a missing file, with the closest name in its folder."""
-    siblings = os.listdir(path.parent) if path.parent.is_dir() and os.access(path.parent, os.R_OK) else []
-    near = get_close_matches(path.name, siblings, n=1)
-    why = "" if path.parent.is_dir() else f"The folder {path.parent} does not exist either."
-    return BadCheckpoint(
-        f"There is no file {text}.", why=why, hint=f"Did you mean {path.parent / near[0]}?" if near else ""
-    )
+def _check_claims(candidate: Candidate, size: int, name: str) -> None:
+    """Raise `BadCheckpoint` if a model has more elements than the file has bytes; views can claim any number."""
+    if sum(one.numel() for one in candidate.tensors.values() if isinstance(one, Tensor)) > size:
+        raise BadCheckpoint(f"{name} claims more weights than fit into its {size} bytes.", hint=DOWNLOAD_AGAIN_HINT)
 
 
-def _read_checkpoint_bytes(path: Path) -> bytes:
-    """Read a regular file of the size of a checkpoint."""
-    try:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in _CHECKPOINT_SUFFIXES)
-            hint = f"Did you mean {inside[0]}?" if inside else "Pass the file inside it."
-            raise BadCheckpoint(f"{path} is a folder.", why="A checkpoint is one file.", hint=hint)
-        if path.exists() and not path.is_file():
-            raise BadCheckpoint(f"{path} is not a regular file.", why="A checkpoint is one file.")
-        size = path.stat().st_size
-        if size > MAX_CHECKPOINT_BYTES:
-            raise BadCheckpoint(
-                f"{path} has {size / 1024**3:.1f} GiB.",
-                why="The largest SHViT has a few hundred MB, including its training state.",
-            )
-        return path.read_bytes()
-    except OSError as reason:
-        raise BadCheckpoint(f"{path} cannot be read: {reason.strerror}.") from None
+def _check_types(candidate: Candidate, name: str) -> None:
+    """Raise `BadCheckpoint` if a tensor has no dense float values."""
+    faults = (_describe_type_fault(candidate.rename(key), one) for key, one in candidate.tensors.items())
+    if found := [fault for fault in faults if fault]:
+        raise BadCheckpoint(f"{name}: {format_faults(found)}.", why="All weights of a SHViT are float tensors.")
 
 
-def _detect_layout(tensors: dict[str, Tensor], display_name: str) -> CheckpointLayout:
-    """Return the layout of the tensors' names."""
-    layouts = detect_layouts(tensors)
-    if len(layouts) == 1:
-        return layouts.pop()
-    if not layouts:
-        raise _build_unknown_model_error({name: tuple(tensor.shape) for name, tensor in tensors.items()}, display_name)
-    firsts = [next(name for name in tensors if detect_layouts([name]) == {layout}) for layout in ("official", "timm")]
-    raise BadCheckpoint(
-        f"{display_name} mixes two layouts: {firsts[0]} is a name of the authors, {firsts[1]} of timm.",
-        why="A checkpoint has one layout.",
-    )
+def _check_tensors(candidate: Candidate, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a complete model as float32, or raise `BadCheckpoint` if a model cannot run with them."""
+    _check_types(candidate, name)
+    tensors = {key: _copy_to_float32(one) for key, one in candidate.tensors.items() if isinstance(one, Tensor)}
+    checked = (_describe_value_fault(candidate.rename(key), tensor) for key, tensor in tensors.items())
+    if faults := [fault for fault in checked if fault]:
+        raise BadCheckpoint(
+            f"{name}: {format_faults(faults)}.",
+            why="Every output of the model would be wrong: the training diverged, or the file is damaged.",
+            hint="Use an earlier checkpoint of that training.",
+        )
+    return tensors
 
 
-def _restore_kernel_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with weights of 1x1 convolutions that are stored as matrices reshaped to four dimensions."""
-    return {
-        name: tensor[:, :, None, None] if tensor.ndim == 2 and _POINTWISE_WEIGHT_KEY.fullmatch(name) else tensor
-        for name, tensor in tensors.items()
-    }
+def _copy_to_float32(tensor: Tensor) -> Tensor:
+    """Return a contiguous float32 copy."""
+    return tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
+
+
+def _describe_type_fault(key: str, value: object) -> str:
+    """Describe why a value cannot be a weight, apart from its numbers; empty if it can."""
+    if not isinstance(value, Tensor) or value.is_nested:
+        return f"{key} has no dense values"
+    if value.dtype not in _FLOAT_DTYPES:
+        return f"{key} is {str(value.dtype).removeprefix('torch.')}, not float"
+    if value.layout is not torch.strided or value.device.type != "cpu":
+        return f"{key} has no dense values"
+    return f"{key} has the shape {tuple(value.shape)} without elements" if not value.numel() else ""
+
+
+def _describe_value_fault(key: str, tensor: Tensor) -> str:
+    """Describe what is wrong with the numbers of a weight; empty if nothing is."""
+    least, most = tensor.aminmax()  # both propagate NaN, in a third of the time of isfinite
+    if not (least.isfinite() and most.isfinite()):
+        return f"{key} contains NaN or infinity ({int((~tensor.isfinite()).sum())} of {tensor.numel()} values)"
+    if (largest := max(abs(float(least)), abs(float(most)))) > _MAX_MAGNITUDE:
+        return f"{key} contains {largest:.2g}, with which float32 overflows"
+    if key.endswith("running_var") and least < 0:
+        return f"{key} contains a variance below 0"
+    return ""
 
 
 def build_model(
+    candidate: Candidate,
     tensors: dict[str, Tensor],
-    layout: CheckpointLayout,
     declared_config: SHViTConfig | None,
     variant: str | None,
     display_name: str,
 ) -> SHViT:
-    """Build the SHViT of a checkpoint's tensors, which have timm's names.
+    """Build the SHViT of a complete candidate.
 
     Args:
-        tensors: float32, on the CPU.
-        layout: The layout whose names errors use.
+        candidate: The model that was found.
+        tensors: Its tensors by timm's names, float32, on the CPU.
         declared_config: The configuration in the checkpoint's metadata, if any.
         variant: The expected variant, if any.
         display_name: The file's name in errors.
 
     Raises:
-        BadCheckpoint: If the tensors are not exactly those of a SHViT, of `variant` or of the declared configuration.
+        BadCheckpoint: If the tensors are not of `variant` or of the declared configuration, or not of color images.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    rename: Callable[[str], str] = partial(from_timm_key, layout=layout)
-    config = infer_config(shapes)
-    inferred = fit_config(shapes, config, rename) if config else None
+    if candidate.fit is None:
+        raise ValueError(f"{candidate.name} is not complete")
+    inferred = candidate.fit.config
+    if inferred.in_channels != 3:
+        raise BadCheckpoint(
+            f"{display_name} takes images with {inferred.in_channels} "
+            f"channel{'s' if inferred.in_channels > 1 else ''}: patch_embed.0.c.weight is "
+            f"{shapes['patch_embed.0.c.weight']}.",
+            why="Only models of color images are supported, which have 3 channels.",
+        )
     if variant is not None:
-        wanted = fit_config(shapes, adapt_variant(variant, shapes), rename)
+        wanted = fit_config(shapes, adapt_variant(variant, shapes), candidate.rename)
         if wanted.misfits:
-            raise _build_wrong_variant_error(variant, wanted, inferred, display_name)
+            raise _build_wrong_variant_error(variant, wanted, candidate.fit, display_name)
         return _create_model_from_tensors(wanted.config, tensors)
-    if inferred is None or inferred.misfits:
-        raise _build_incomplete_model_error(inferred, shapes, rename, display_name)
-    if declared_config is not None and (faults := find_contradictions(shapes, declared_config, inferred.config)):
+    if declared_config is not None and (faults := find_contradictions(shapes, declared_config, inferred)):
         raise BadCheckpoint(
             f"The metadata of {display_name} does not fit its tensors: {format_faults(faults)}.",
             why="The metadata is damaged or was edited by hand.",
         )
-    return _create_model_from_tensors(declared_config or inferred.config, tensors)
+    return _create_model_from_tensors(declared_config or inferred, tensors)
 
 
 def _create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) -> SHViT:
@@ -267,6 +329,57 @@ def _create_model_from_tensors(config: SHViTConfig, tensors: dict[str, Tensor]) 
         model = SHViT(config)
     model.load_state_dict(tensors, assign=True)
     return model.eval()
+
+
+def _split_single_logit(model: SHViT) -> SHViT:
+    """Return a model with the logits -z/2 and z/2 of a model with one logit z."""
+    tensors = {
+        name: torch.cat([-tensor / 2, tensor / 2]) if name.endswith((".l.weight", ".l.bias")) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    return _create_model_from_tensors(replace(model.config, classes=2), tensors)
+
+
+def _name_two_classes(labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return two labels for a model with one logit, from the label of its class."""
+    return (f"not {labels[0]}", labels[0]) if labels is not None and len(labels) == 1 else labels
+
+
+def _raise_incomplete(
+    candidates: Sequence[Candidate], inventory: Inventory, size: int, variant: str | None, display_name: str
+) -> None:
+    """Raise the error for a file without a complete SHViT, about the tensors that are closest to one."""
+    if not candidates:
+        raise _build_unknown_model_error(
+            {name: get_shape(tensor) for name, tensor in inventory.tensors.items()}, display_name
+        )
+    candidate = candidates[0]
+    _check_types(candidate, display_name)
+    _check_claims(candidate, size, display_name)
+    shapes = {key: get_shape(tensor) for key, tensor in candidate.tensors.items()}
+    if variant is not None:
+        wanted = fit_config(shapes, adapt_variant(variant, shapes), candidate.rename)
+        raise _build_wrong_variant_error(variant, wanted, candidate.fit, display_name)
+    name, nearest = find_nearest_variant(shapes, candidate.rename)
+    if candidate.fit and len(candidate.fit.misfits) < len(nearest.misfits):
+        name, nearest = find_variant(candidate.fit.config), candidate.fit
+    if not nearest.fitting:
+        raise _build_unknown_model_error(shapes, display_name)
+    why = hint = ""
+    if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
+        why = "Its BatchNorms are folded into its convolutions. Use the checkpoint as it was trained."
+    elif candidate.head_fault:
+        why = f"A SHViT's classifier is a linear layer, with or without a BatchNorm before it; {candidate.head_fault}."
+        hint = "Train such a classifier, or export the features from another program."
+    elif "head.l.weight" not in shapes:
+        why = f"It has features, but no {'linear layer head.l' if 'head.bn.weight' in shapes else 'classifier'}."
+    elif not any(key.startswith("head.bn.") for key in shapes):
+        why = "Its head.l comes after a BatchNorm head.bn in a SHViT."
+        hint = "If it was trained without, name its tensors head.weight and head.bias."
+    where = "" if candidate.name == "root" else f" under {candidate.name}"
+    raise BadCheckpoint(
+        f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest, where)}", why=why, hint=hint
+    )
 
 
 def _build_wrong_variant_error(
@@ -285,28 +398,11 @@ def _build_wrong_variant_error(
     return BadCheckpoint(f"{display_name} {_describe_fit(requested, wanted)}", why=why, hint=hint, parameter="variant")
 
 
-def _build_incomplete_model_error(
-    inferred: ConfigFit | None, shapes: dict[str, tuple[int, ...]], rename: Callable[[str], str], display_name: str
-) -> BadCheckpoint:
-    """Return the error for tensors of an incomplete SHViT, compared with the closest configuration."""
-    name, nearest = find_nearest_variant(shapes, rename)
-    if inferred and len(inferred.misfits) < len(nearest.misfits):
-        name, nearest = find_variant(inferred.config), inferred
-    if not nearest.fitting:
-        return _build_unknown_model_error(shapes, display_name)
-    why = ""
-    if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
-        why = "Its BatchNorms are folded into its convolutions. Use the checkpoint as it was trained."
-    elif "head.l.weight" not in shapes:
-        why = "It has features, but no classifier."
-    return BadCheckpoint(f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest)}", why=why)
-
-
-def _describe_fit(name: str, fit: ConfigFit) -> str:
+def _describe_fit(name: str, fit: ConfigFit, where: str = "") -> str:
     """Describe how many tensors fit a variant, as the end of a sentence."""
     model = name if name in VARIANTS else "a SHViT of its shapes"
     return (
-        f"contains {fit.fitting} of the {fit.expected} tensors of {model}; "
+        f"contains{where} {fit.fitting} of the {fit.expected} tensors of {model}; "
         f"the first that do not fit: {format_faults(fit.misfits)}."
     )
 
@@ -318,6 +414,53 @@ def _build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name:
         f"{display_name} is not of a SHViT: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
         why="A SHViT has patch_embed.0.c.weight, blocks1 to blocks3 (authors) or stages (timm), and head.l.weight.",
     )
+
+
+def _list_contradictions(arguments: TrainingArguments, classes: int, variant: str) -> list[str]:
+    """Return notes on training arguments that contradict the tensors, which count."""
+    actual = {"classes": classes, "variant": variant}
+    names = {"classes": "the classifier has {} classes", "variant": "the tensors are of {}"}
+    return [
+        f"The training arguments name {arguments.values[key]}{' classes' if key == 'classes' else ''}, "
+        f"but {names[key].format(value)}."
+        for key, value in actual.items()
+        if arguments.values.get(key, value) != value and value != "custom"
+    ]
+
+
+def _read_config(
+    file: CheckpointFile, variant: str, classes: int, default: Preprocessing, arguments: TrainingArguments
+) -> tuple[CheckpointDescription, list[str]]:
+    """Read the config.json of a checkpoint, and note where the training arguments contradict it."""
+    if file.config is None:
+        return CheckpointDescription(), []
+    notes = []
+    if not file.belongs:
+        if is_of_another_model(file.config, variant, classes):
+            return CheckpointDescription(), [f"{file.config} is not used: it is not of this model."]
+        notes.append(f"{file.config} beside the checkpoint is read for labels and preprocessing.")
+    description = read_hub_config(file.config, file.display_name, default)
+    stated: dict[str, Any] = vars(description.preprocessing) if description.preprocessing else {}
+    notes += [
+        f"The training arguments say {key} {value}, but {file.config.name} says {stated[key]}; the latter is used."
+        for key, value in arguments.values.items()
+        if key in description.stated and stated[key] != value
+    ]
+    return description, notes
+
+
+def _choose_stored_labels(
+    labels: tuple[str, ...] | None, arguments: TrainingArguments, classes: int
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return the labels of the description, or those of the training arguments if their number fits."""
+    named = arguments.values.get("labels")
+    if labels is not None or named is None:
+        return labels, []
+    if len(named) == classes or (classes == 1 and len(named) == 2):
+        return named, []
+    return None, [
+        f"The training arguments name {len(named)} classes, but the classifier has {classes}; no name is used."
+    ]
 
 
 def _choose_class_names(
@@ -333,7 +476,7 @@ def _choose_class_names(
 
 def _prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert a tensor for saving; kernels and matrices become `dtype`."""
-    if tensor.dtype not in FLOAT_DTYPES:
+    if tensor.dtype not in _FLOAT_DTYPES:
         return tensor.detach().cpu()
     kept = tensor.detach().cpu().to(dtype if tensor.ndim > 1 else torch.float32).contiguous()
     if not kept.isfinite().all():

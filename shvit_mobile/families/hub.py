@@ -1,5 +1,6 @@
 """Download of checkpoints from the model hub, and from the release of SHViT's authors."""
 
+import hashlib
 import http.client
 import re
 import ssl
@@ -11,28 +12,31 @@ from typing import IO
 
 from shvit_mobile.cache import get_cache_folder
 from shvit_mobile.contracts.outputs import write_atomically
-from shvit_mobile.errors import HubUnavailable, get_first_line
+from shvit_mobile.errors import HubUnavailable, UnwritableOutput, get_first_line
 
 # The links in the authors' README. The release has no SHA-256, so a download is checked by its announced length and its
-# first bytes.
+# first bytes. Its SHA-256 is recorded beside it, and the copy is compared with that whenever it is read.
 OFFICIAL_RELEASE: dict[str, str] = {
     f"shvit_s{n}": f"https://github.com/ysj9909/SHViT/releases/download/v1.0/shvit_s{n}.pth" for n in (1, 2, 3, 4)
 }
-_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_ID = re.compile(r"(?:hf[-_]hub:)?([\w][\w.-]*/[\w][\w.-]*)(?:@([\w][\w./-]*))?", re.ASCII)
 
 MAX_DOWNLOAD_BYTES = 512 * 1024**2
 _TIMEOUT_SECONDS = 10
 _CHUNK_BYTES = 1024**2
 _TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class _HubFiles:
-    """The downloaded weights of a repository, and its config.json if it has one."""
+    """The downloaded weights of a repository, its config.json if it has one, and the commit that they are from."""
 
     weights: Path
     config: Path | None
+    revision: str
 
 
 def fetch_hub_files(source: str) -> _HubFiles:
@@ -48,18 +52,20 @@ def fetch_hub_files(source: str) -> _HubFiles:
         raise HubUnavailable(f"'{source}' is not a hub id.", why="A hub id looks like timm/shvit_s1.in1k.")
     repository, revision = parsed[1], parsed[2]
     offline = not is_hub_reachable()
-    for name in _WEIGHT_FILES:
+    for name in WEIGHT_FILES:
         weights = _fetch_hub_file(repository, name, revision, offline)
         if weights:
-            return _HubFiles(weights, _fetch_hub_file(repository, "config.json", revision, offline))
+            # The hub's client keeps files in folders named after commits.
+            commit = weights.parent.name if _COMMIT.fullmatch(weights.parent.name) else ""
+            return _HubFiles(weights, _fetch_hub_file(repository, "config.json", commit or revision, offline), commit)
     if offline:
         raise HubUnavailable(
             f"{repository} could not be downloaded: {_get_hub_endpoint()} cannot be reached.",
             why="It is not in the hub's cache on this machine either.",
-            hint=f"Download {_get_hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{_WEIGHT_FILES[0]} "
+            hint=f"Download {_get_hub_endpoint()}/{repository}/resolve/{revision or 'main'}/{WEIGHT_FILES[0]} "
             "by hand and pass the path of the file.",
         )
-    raise HubUnavailable(f"{repository} contains no weights.", why=f"Looked for: {', '.join(_WEIGHT_FILES)}.")
+    raise HubUnavailable(f"{repository} contains no weights.", why=f"Looked for: {', '.join(WEIGHT_FILES)}.")
 
 
 def _fetch_hub_file(repository: str, name: str, revision: str | None, offline: bool) -> Path | None:
@@ -121,47 +127,119 @@ def fetch_official_checkpoint(variant: str) -> Path:
     """Return the authors' checkpoint of a variant, from the cache or downloaded from their release.
 
     Raises:
-        HubUnavailable: If there is no network, or the download is not a complete checkpoint.
+        HubUnavailable: If there is no network, the download is not a complete checkpoint, or the copy in the cache is
+            not the file that was downloaded.
     """
     url = OFFICIAL_RELEASE[variant]
     final = get_cache_folder() / url.rpartition("/")[2]
+    record = final.with_name(f"{final.name}.sha256")
     if not final.is_file():
-        try:
-            download(url, final)
-        except (OSError, http.client.HTTPException) as reason:
-            raise HubUnavailable(
-                f"{variant} could not be downloaded: {_describe_failure(reason)}.",
-                why=f"It is in the authors' release: {url}",
-                hint="Download it by hand and pass the path of the file.",
-            ) from None
+        _download_or_explain(url, final, variant, record=record, magic=_TORCH_MAGIC)
+    digest = compute_sha256(final)
+    if not record.is_file():  # downloaded by an earlier version
+        with write_atomically(record) as (part,):
+            part.write_text(digest, encoding="ascii")
+    if record.read_text(encoding="ascii", errors="replace").strip() != digest:
+        raise HubUnavailable(
+            f"{final} is not the file that was downloaded: its SHA-256 is {digest}.",
+            why=f"{record.name} beside it has another.",
+            hint=f"Delete both to download {variant} again.",
+        )
     return final
 
 
-def download(url: str, final: Path) -> None:
-    """Download the PyTorch checkpoint at `url` to `final`, whole or not at all; only over https, also after redirects.
+def fetch_url(url: str, sha256: str) -> Path:
+    """Return the file at an https address, from the cache or downloaded.
+
+    Args:
+        url: The address.
+        sha256: The SHA-256 of the file, in lower case; the cache is by it.
+
+    Raises:
+        HubUnavailable: If there is no network, or the file has another SHA-256.
+    """
+    final = get_cache_folder() / "downloads" / sha256
+    if not final.is_file() or compute_sha256(final) != sha256:
+        _download_or_explain(url, final, url, sha256=sha256)
+    return final
+
+
+def compute_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download_or_explain(
+    url: str,
+    final: Path,
+    name: str,
+    *,
+    record: Path | None = None,
+    sha256: str | None = None,
+    magic: tuple[bytes, ...] | None = None,
+) -> None:
+    """Download a checkpoint, and raise `HubUnavailable` with the way to do it by hand if that fails."""
+    try:
+        download(url, final, record=record, sha256=sha256, magic=magic)
+    except (OSError, http.client.HTTPException, UnwritableOutput) as reason:
+        why = f"It is in the authors' release: {url}" if name != url else ""
+        raise HubUnavailable(
+            f"{name} could not be downloaded: {_describe_failure(reason)}.",
+            why=why,
+            hint="Download it by hand and pass the path of the file.",
+        ) from None
+
+
+def download(
+    url: str,
+    final: Path,
+    *,
+    record: Path | None = None,
+    sha256: str | None = None,
+    magic: tuple[bytes, ...] | None = None,
+) -> None:
+    """Download the checkpoint at `url` to `final`, whole or not at all; only over https, also after redirects.
+
+    Args:
+        url: The address.
+        final: The file to write.
+        record: A file beside it that gets its SHA-256.
+        sha256: The SHA-256 that it must have.
+        magic: The first bytes that it may have.
 
     Raises:
         OSError: If the download fails or the file cannot be written.
-        HubUnavailable: If the data are too long, too short or not a checkpoint.
+        HubUnavailable: If the data are too long, too short or not the checkpoint.
     """
     if not url.startswith("https://"):
         raise HubUnavailable(f"{url} is not an https address.", why="Downloads use https only.")
     opener = urllib.request.build_opener(HttpsOnly)
+    outputs = (final,) if record is None else (record, final)
     with (
         opener.open(url, timeout=_TIMEOUT_SECONDS) as response,
-        write_atomically(final, overwrite=True) as (part,),
-        part.open("wb") as file,
+        write_atomically(*outputs, overwrite=True) as parts,
     ):
         announced = response.headers.get("Content-Length")
-        received = _copy_limited(response, file, url)
+        with parts[-1].open("wb") as file:
+            received = _copy_limited(response, file, url, magic)
         if announced is not None and announced.strip() != str(received):
             raise HubUnavailable(f"{url} broke off after {received} of {announced} bytes.", hint="Try again.")
+        digest = compute_sha256(parts[-1])
+        if sha256 is not None and digest != sha256:
+            raise HubUnavailable(
+                f"{url} returned a file with the SHA-256 {digest}.",
+                why=f"Expected: {sha256}.",
+                hint="The file changed, or the SHA-256 is of another one. Nothing was kept.",
+            )
+        if record is not None:
+            parts[0].write_text(digest, encoding="ascii")
 
 
-def _copy_limited(response: IO[bytes], file: IO[bytes], url: str) -> int:
+def _copy_limited(response: IO[bytes], file: IO[bytes], url: str, magic: tuple[bytes, ...] | None) -> int:
     """Copy a checkpoint and return its size; stop if it is too long or does not start like a checkpoint."""
     chunk = response.read(_CHUNK_BYTES)
-    if not chunk.startswith(_TORCH_MAGIC):
+    if magic is not None and not chunk.startswith(magic):
         raise HubUnavailable(
             f"{url} did not return a PyTorch checkpoint.",
             why="A proxy or a login page may have responded instead.",

@@ -1,5 +1,6 @@
 """Metadata of checkpoints: in this project's safetensors, and in the config.json of timm's repositories."""
 
+import hashlib
 import json
 import math
 import unicodedata
@@ -10,9 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from shvit_mobile.contracts.files import parse_json, read_json, read_text
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, ShvitError, get_first_line
 from shvit_mobile.families.shvit import SHViTConfig
+from shvit_mobile.families.training_args import CROP_MODES, parse_label_map
 
 # The major part changes when older versions of this package can no longer read a file.
 _FORMAT_VERSION = "1.0"
@@ -22,18 +25,24 @@ _MAX_CONFIG_BYTES = 16 * 1024**2
 
 @dataclass(frozen=True)
 class CheckpointDescription:
-    """The configuration, labels and preprocessing in a checkpoint's metadata; None if it does not contain them."""
+    """The configuration, labels and preprocessing in a checkpoint's metadata; None if it does not contain them.
+
+    Attributes:
+        stated: The fields of the preprocessing that it contains.
+    """
 
     config: SHViTConfig | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    stated: frozenset[str] = frozenset()
 
 
 class _CheckpointMetadata(BaseModel):
     """The metadata of this project's safetensors, as JSON in one string.
 
     One string, because safetensors writes several in random order, and the same model must give the same bytes.
-    `variant` is for readers only; `config` contains everything.
+    `variant` is for readers only; `config` contains everything. `sha256` is the checksum of everything else in the
+    file; files of earlier versions have none.
     """
 
     format: str = Field(pattern=r"^\d+\.\d+$")
@@ -41,6 +50,7 @@ class _CheckpointMetadata(BaseModel):
     config: SHViTConfig
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    sha256: str | None = None
 
 
 class _TimmPretrainedConfig(BaseModel):
@@ -56,10 +66,13 @@ class _TimmPretrainedConfig(BaseModel):
 
 
 class _TimmHubConfig(BaseModel):
-    """timm's config.json; outer labels take precedence over inner ones."""
+    """timm's config.json; outer labels take precedence over inner ones, and timm's over those of transformers."""
 
     pretrained_cfg: _TimmPretrainedConfig
+    architecture: str | None = None
+    num_classes: int | None = None
     label_names: tuple[str, ...] | None = None
+    id2label: dict[str, str] | None = None
 
 
 def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
@@ -68,25 +81,59 @@ def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
 
 
 def build_checkpoint_metadata(
-    config: SHViTConfig, variant: str, labels: tuple[str, ...], preprocessing: Preprocessing
+    config: SHViTConfig,
+    variant: str,
+    labels: tuple[str, ...],
+    preprocessing: Preprocessing,
+    header: Mapping[str, Any],
+    tensor_bytes: bytes,
 ) -> dict[str, str]:
-    """Build the metadata that `parse_checkpoint_metadata` reads."""
+    """Build the metadata that `parse_checkpoint_metadata` reads.
+
+    Args:
+        config, variant, labels, preprocessing: Of the model.
+        header, tensor_bytes: Those of the same file without metadata, as `split_safetensors` returns them.
+    """
     content = _CheckpointMetadata(
         format=_FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
     )
-    return {_METADATA_KEY: content.model_dump_json()}
+    fields = json.loads(content.model_dump_json(exclude={"sha256"}))
+    fields["sha256"] = _compute_checksum(fields, header, tensor_bytes)
+    return {_METADATA_KEY: json.dumps(fields, ensure_ascii=False, separators=(",", ":"))}
 
 
-def parse_checkpoint_metadata(metadata: Mapping[str, str], name: str) -> CheckpointDescription:
-    """Parse the metadata of this project's safetensors.
+def _compute_checksum(fields: Mapping[str, Any], header: Mapping[str, Any], tensor_bytes: bytes) -> str:
+    """Compute the SHA-256 of everything in a file but the checksum itself, independent of the order of keys."""
+    described = {key: value for key, value in fields.items() if key != "sha256"}
+    tensors = {key: value for key, value in header.items() if key != "__metadata__"}
+    digest = hashlib.sha256(json.dumps([described, tensors], sort_keys=True).encode())
+    digest.update(tensor_bytes)
+    return digest.hexdigest()
+
+
+def parse_checkpoint_metadata(
+    metadata: Mapping[str, str], header: Mapping[str, Any], tensor_bytes: bytes, name: str
+) -> CheckpointDescription:
+    """Parse the metadata of this project's safetensors, and compare the file with the checksum in it, if it has one.
+
+    Args:
+        metadata: The metadata.
+        header, tensor_bytes: Those of the file, as `split_safetensors` returns them.
+        name: The file's name in errors.
 
     Raises:
-        BadCheckpoint: If it has a newer major version, or a field is missing or invalid.
+        BadCheckpoint: If it has a newer major version, a field is missing or invalid, or the checksum does not fit.
     """
     try:
         content = json.loads(metadata[_METADATA_KEY])
         _check_format_version(content, name)
         known = _CheckpointMetadata.model_validate(content)
+        if known.sha256 is not None and known.sha256 != _compute_checksum(content, header, tensor_bytes):
+            raise BadCheckpoint(
+                f"{name} is damaged: its content does not fit its checksum.",
+                why="A weight, a label or another value changed after it was saved.",
+                hint="Copy or download it again, or save the model again.",
+            )
     except BadCheckpoint:
         raise
     except (ValueError, RecursionError, ShvitError) as reason:
@@ -116,19 +163,26 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
         BadCheckpoint: If it cannot be read or needs preprocessing that is not supported.
     """
     place = f"The config.json of {name}"
+    text = read_text(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the config.json of a model")
+    raw = parse_json(text, place, error=BadCheckpoint, what="valid")
     try:
-        content = _parse_hub_config(json.loads(path.read_bytes()[:_MAX_CONFIG_BYTES]))
+        content = _parse_hub_config(raw)
         config = content.pretrained_cfg
-        if config.crop_mode not in (None, "center"):
-            raise BadCheckpoint(f"{place} has crop_mode {config.crop_mode!r}.", why="Only 'center' is supported.")
+        if config.crop_mode not in (None, *CROP_MODES):
+            raise BadCheckpoint(
+                f"{place} has crop_mode {config.crop_mode!r}.", why=f"Supported are: {', '.join(CROP_MODES)}."
+            )
         fields: dict[str, Any] = {
             "size": config.input_size and config.input_size[1:],
             "crop_ratio": config.crop_pct,
             "interpolation": config.interpolation,
             "mean": config.mean,
             "std": config.std,
+            "resize_mode": config.crop_mode and CROP_MODES[config.crop_mode],
         }
-        preprocessing = replace(default, **{key: value for key, value in fields.items() if value is not None})
+        stated = {key: value for key, value in fields.items() if value is not None}
+        preprocessing = replace(default, **stated)
+        labels = content.label_names or config.label_names or (content.id2label and parse_label_map(content.id2label))
     except BadCheckpoint:
         raise
     except (OSError, ValueError, RecursionError, ShvitError) as reason:
@@ -136,14 +190,29 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
             f"{place} is invalid: {_describe_first_fault(reason)}.", why="It contains the labels and the image size."
         ) from None
     return CheckpointDescription(
-        None, content.label_names or config.label_names, _check_finite_preprocessing(preprocessing, name)
+        None, labels or None, _check_finite_preprocessing(preprocessing, name), frozenset(stated)
     )
+
+
+def is_of_another_model(path: Path, variant: str, classes: int) -> bool:
+    """Return whether a config.json that lies beside a checkpoint is not timm's, or describes another model."""
+    try:
+        raw = read_json(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the config.json of a model")
+    except BadCheckpoint:
+        return True
+    if not isinstance(raw, dict) or not {"pretrained_cfg", "input_size"} & raw.keys():
+        return True
+    inner = raw.get("pretrained_cfg")
+    fields = {**(inner if isinstance(inner, dict) else {}), **raw}
+    named, count = str(fields.get("architecture", variant)), fields.get("num_classes", classes)
+    same = named == variant or ("shvit" in named and variant == "custom")
+    return not same or count != classes
 
 
 def _parse_hub_config(content: Any) -> _TimmHubConfig:
     """Parse the configuration; old files have only the inner part, with the labels under `labels`."""
     if isinstance(content, dict) and "pretrained_cfg" not in content:
-        content = {"pretrained_cfg": content, "label_names": content.get("labels")}
+        content = {**content, "pretrained_cfg": content, "label_names": content.get("labels")}
     return _TimmHubConfig.model_validate(content)
 
 
@@ -179,7 +248,7 @@ def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], s
             parameter="labels",
         )
     for index, label in enumerate(labels):
-        if not label.strip() or any(unicodedata.category(character) == "Cc" for character in label):
+        if not label.strip() or any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
             raise error(
                 f"{source} {label[:60]!r} as the label of class {index}.",
                 why="A label is one line of text.",

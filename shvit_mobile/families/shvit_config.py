@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import torch
 
@@ -171,6 +172,11 @@ def _count_classes(shapes: TensorShapes) -> int:
 
 def compute_expected_shapes(config: SHViTConfig) -> dict[str, tuple[int, ...]]:
     """Compute the shapes of a model's parameters and running statistics by name, without batch counters."""
+    return dict(_compute_shapes(config))
+
+
+@lru_cache(maxsize=64)
+def _compute_shapes(config: SHViTConfig) -> tuple[tuple[str, tuple[int, ...]], ...]:
     with torch.device("meta"):
         state = SHViT(config).state_dict()
-    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    return tuple((name, tuple(one.shape)) for name, one in state.items() if not name.endswith("num_batches_tracked"))

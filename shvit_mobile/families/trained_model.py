@@ -1,7 +1,8 @@
 """A trained model with its labels, preprocessing and origin."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.families.shvit import SHViT
@@ -19,8 +20,13 @@ class TrainedModel:
         dialect: The layout of the checkpoint.
         labels: A name for each class, in the order of the logits.
         preprocessing: The preprocessing of the model.
-        source: The name of the file, or the hub id.
-        sha256: The SHA-256 of the checkpoint file.
+        source: The name of the file, or the hub id with the revision.
+        sha256: The SHA-256 of the checkpoint file; of the list of their SHA-256 for a checkpoint of several files.
+        notes: What was recognized, ignored and assumed, a sentence each.
+        weights: The name of this model in the file.
+        weights_found: The names of all complete models in the file that differ.
+        training_arguments: What the file says about preprocessing and classes, by the keys that lead to it.
+        stated: The fields of the preprocessing that the file or a config.json beside it states for this training.
     """
 
     model: SHViT
@@ -30,3 +36,24 @@ class TrainedModel:
     preprocessing: Preprocessing
     source: str
     sha256: str
+    notes: tuple[str, ...] = ()
+    weights: str = "root"
+    weights_found: tuple[str, ...] = ("root",)
+    training_arguments: Mapping[str, Any] = field(default_factory=dict)
+    stated: frozenset[str] = frozenset()
+
+
+def override_preprocessing(trained: TrainedModel, changes: Mapping[str, Any]) -> TrainedModel:
+    """Return the model with some fields of its preprocessing replaced, and a note for each that contradicts the file.
+
+    Raises:
+        InvalidValue: If a value is out of range.
+    """
+    preprocessing = replace(trained.preprocessing, **changes)
+    notes = [
+        f"`{name}` is {getattr(preprocessing, name)}, but the checkpoint was trained with "
+        f"{getattr(trained.preprocessing, name)}."
+        for name in changes
+        if name in trained.stated and getattr(preprocessing, name) != getattr(trained.preprocessing, name)
+    ]
+    return replace(trained, preprocessing=preprocessing, notes=(*trained.notes, *notes))

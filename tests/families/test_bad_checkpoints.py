@@ -137,14 +137,17 @@ def test_torchscript_is_refused(tmp_path):
     refused(tmp_path / "bad.pth", "TorchScript", "state_dict()")
 
 
-def test_a_whole_module_is_refused(tmp_path):
-    refused(saved(tmp_path, tiny()), "needs the code of shvit_mobile.families.shvit.SHViT", "save only the weights")
+def test_an_exported_program_is_refused(tmp_path):
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
+    torch.export.save(program, tmp_path / "bad.pt2")
+    refused(tmp_path / "bad.pt2", "torch.export", "state_dict()")
 
 
-def test_a_folder_names_the_checkpoint_in_it(tmp_path):
-    refused(tmp_path, "is a folder")
-    written(tmp_path, b"x", "model.safetensors")
-    assert refused(tmp_path, "is a folder").hint == f"Did you mean {tmp_path / 'model.safetensors'}?"
+def test_a_folder_without_one_checkpoint_names_what_it_contains(tmp_path):
+    refused(tmp_path, "contains no checkpoint")
+    written(tmp_path, b"x", "last.pth")
+    written(tmp_path, b"x", "model_best.pth")
+    assert refused(tmp_path, "last.pth, model_best.pth").hint == f"Did you mean {tmp_path / 'last.pth'}?"
 
 
 def test_a_missing_file_names_the_nearest(tmp_path):
@@ -156,18 +159,18 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 
 def test_what_is_no_regular_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
-    refused(tmp_path / "pipe.pth", "not a regular file")
+    refused(tmp_path / "pipe.pth", "is a named pipe")
     os.symlink(tmp_path / "gone", tmp_path / "link.pth")
-    refused(tmp_path / "link.pth", "cannot be read: No such file")
+    refused(tmp_path / "link.pth", "broken symbolic link")
 
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "bad.pth").open("wb") as file:
         file.truncate(containers.MAX_CHECKPOINT_BYTES + 1)
-    refused(tmp_path / "bad.pth", "has 2.0 GiB")
+    refused(tmp_path / "bad.pth", "is larger than")
 
 
-@pytest.mark.parametrize("source", ["shvit_s9", "", "a/b/c", "timm/", "https://example.org/shvit.safetensor", "no way"])
+@pytest.mark.parametrize("source", ["shvit_s9", "", "a/b/c", "timm/", "no way"])
 def test_what_is_neither_a_file_nor_an_id_is_told_the_forms(source):
     with pytest.raises(BadCheckpoint, match="is neither a file nor the id of a model") as caught:
         load_checkpoint(source)
@@ -233,13 +236,6 @@ def test_a_pickle_with_code_is_told_what_it_asks_for(sentinel, tmp_path):
     )
 
 
-def test_the_allowance_for_the_namespace_does_not_outlive_the_loading(tmp_path):
-    path = saved(tmp_path, {"model": tiny_state(), "args": argparse.Namespace()})
-    load_checkpoint(path)
-    with pytest.raises(pickle.UnpicklingError, match="Namespace"):
-        torch.load(path, weights_only=True)
-
-
 def changed(**changes):
     return {**tiny_state(), **changes}
 
@@ -255,16 +251,19 @@ STATES = {
     "names of a SHViT alone": ({"stages.0.x": torch.ones(1)}, ["is not of a SHViT", "stages.0.x (1,)"]),
     "nothing": ({}, ["contains no tensors", "it contains nothing"]),
     "no tensors": ({"epoch": 3, "best": 0.5}, ["contains no tensors; it contains epoch, best"]),
-    "a list": ([torch.ones(3)], ["contains a list, not a state dict"]),
-    "a tensor": (torch.ones(3), ["contains a Tensor, not a state dict"]),
-    "a Namespace": (argparse.Namespace(model=1), ["contains a Namespace"]),
+    "a list": ([torch.ones(3)], ["none of its 1 tensors fits"]),
+    "a tensor": (torch.ones(3), ["none of its 1 tensors fits"]),
+    "a Namespace": (argparse.Namespace(model=1), ["contains no tensors; it contains model"]),
     "an empty model": ({"model": {}, "epoch": 1}, ["contains no tensors; it contains model, epoch"]),
     "a missing tensor": (
         without("stages.1.blocks.0.mixer.m.qkv.bn.bias"),
         ["not a complete SHViT", "stages.1.blocks.0.mixer.m.qkv.bn.bias is missing"],
     ),
-    "no head": (without("head.l.weight", "head.l.bias"), ["head.l.weight is missing", "no classifier"]),
-    "an extra tensor": (changed(extra=torch.ones(3)), ["extra (3,) is unexpected"]),
+    "no head": (without("head.l.weight", "head.l.bias"), ["head.l.weight is missing", "no linear layer"]),
+    "an extra tensor": (
+        changed(**{"stages.0.blocks.0.conv.gamma": torch.ones(3)}),
+        ["stages.0.blocks.0.conv.gamma (3,) is unexpected"],
+    ),
     "a wrong shape": (
         changed(**{"stages.2.blocks.0.conv.m.bn.bias": torch.ones(33)}),
         ["stages.2.blocks.0.conv.m.bn.bias is (33,), expected (32,)"],
@@ -304,7 +303,6 @@ STATES = {
         ["head.l.weight has no dense values"],
     ),
     "an empty weight": (changed(**{"head.l.weight": torch.ones(0, 32)}), ["head.l.weight has the shape (0, 32)"]),
-    "a number": (changed(epoch=3), ["epoch is a int, not a tensor"]),
     "NaN": (
         changed(**{"head.l.bias": torch.full((7,), float("nan"))}),
         ["head.l.bias contains NaN or infinity (7 of 7"],
@@ -366,6 +364,7 @@ def own_file(tmp_path, change):
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     told = json.loads(header["__metadata__"]["shvit_mobile"])
+    del told["sha256"]
     header["__metadata__"]["shvit_mobile"] = change(told)
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])

@@ -1,0 +1,318 @@
+"""Search of a checkpoint's content for complete SHViTs, by the names and shapes of its tensors.
+
+Training programs put the weights under keys of their own, and wrappers add prefixes to the names, or insert words into
+them. So only the ends of names count: what comes before `patch_embed`, `blocks1` or `stages` is a prefix, and all
+tensors with the same prefix are compared with a SHViT. Everything else in the file is ignored.
+"""
+
+import re
+import sys
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+from shvit_mobile.errors import BadCheckpoint
+from shvit_mobile.families.containers import build_too_many_error
+from shvit_mobile.families.heads import find_head
+from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
+from shvit_mobile.families.plain_pickle import OpaqueObject, convert_array
+from shvit_mobile.families.shvit_config import ConfigFit, fit_config, infer_config
+
+# A value in the place of a weight; an object of torch that is not dense becomes an `OpaqueObject`.
+StoredTensor = Tensor | OpaqueObject
+
+_MAX_DEPTH, _MAX_CONTAINERS, _MAX_TENSORS = 64, 200_000, 50_000
+# The longest name of a SHViT has 8 words; wrappers may insert some more.
+_MAX_WORDS = 48
+_MAX_CANDIDATES = 32
+_MODULE_PARTS = ("_modules", "_parameters", "_buffers")
+
+_ROOT = re.compile(r"patch_embed|stages|blocks[1-9]\d?")
+_WORDS = (
+    *(
+        "patch_embed",
+        "stages",
+        "blocks",
+        "downsample",
+        "conv",
+        "mixer",
+        "ffn",
+        "m",
+        "c",
+        "bn",
+        "pw1",
+        "pw2",
+        "pre_norm",
+    ),
+    *("qkv", "proj", "se", "fc1", "fc2", "conv1", "conv2", "conv3"),
+)
+_LEAVES = ("weight", "bias", "running_mean", "running_var")
+# Counters of BatchNorm, which inference does not use, and the entries of a profiler (thop).
+_COUNTERS, _PROFILES = ("num_batches_tracked",), ("total_ops", "total_params")
+_POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
+# Words in the name of an average or a copy of the weights that are trained.
+_COPY = re.compile(r"ema|averag|avg|swa|shadow|teacher|target|momentum|best|old|prev", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a checkpoint contains.
+
+    Attributes:
+        tensors: All tensors by name: the keys that lead to them, joined with dots.
+        mappings: All mappings and attributes of objects, with the keys that lead to them.
+        classes: The classes outside of Python, numpy and torch whose objects were not built.
+    """
+
+    tensors: dict[str, StoredTensor] = field(default_factory=dict)
+    mappings: list[tuple[str, Mapping[Any, Any]]] = field(default_factory=list)
+    classes: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Tensors with one prefix, compared with a SHViT.
+
+    Attributes:
+        name: The prefix, without the last dot; "root" if it is empty.
+        layout: The layout of the names.
+        tensors: The tensors by timm's names.
+        sources: The names in the file of the tensors that were compared.
+        fit: The comparison with the configuration that the shapes have; None if they have none.
+        note: What is assumed about the head.
+        head_fault: Why the classifier is not exactly a BatchNorm and a linear layer.
+    """
+
+    name: str
+    layout: CheckpointLayout
+    tensors: dict[str, StoredTensor]
+    sources: frozenset[str]
+    fit: ConfigFit | None
+    note: str = ""
+    head_fault: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the tensors are exactly those of a SHViT."""
+        return self.fit is not None and not self.fit.misfits
+
+    @property
+    def rename(self) -> partial[str]:
+        """The function that returns the name, in this layout, of a tensor with timm's name."""
+        return partial(from_timm_key, layout=self.layout)
+
+
+def take_inventory(payload: object, name: str) -> Inventory:
+    """List what a training program saved, the outermost first.
+
+    Raises:
+        BadCheckpoint: If it contains far more tensors than the training of a SHViT has.
+    """
+    found = Inventory()
+    waiting: deque[tuple[str, int, object]] = deque([("", 0, payload)])
+    containers = 0
+    while waiting and containers < _MAX_CONTAINERS:
+        path, depth, value = waiting.popleft()
+        if _is_tensor(value):
+            found.tensors.setdefault(path or "tensor", value)
+            if len(found.tensors) > _MAX_TENSORS:
+                raise build_too_many_error(len(found.tensors), name)
+            continue
+        if isinstance(value, OpaqueObject):
+            array = convert_array(value)
+            if array is not None:
+                waiting.appendleft((path, depth, array))
+                continue
+            if value.type_name.partition(".")[0] not in (*sys.stdlib_module_names, "numpy", "torch"):
+                found.classes[value.type_name] = None
+            children: Iterable[tuple[Any, Any]] = value.attributes.items()
+        elif isinstance(value, Mapping):
+            children = value.items()
+        elif isinstance(value, list | tuple):
+            children = enumerate(value)
+        else:
+            continue
+        containers += 1
+        if isinstance(value, Mapping | OpaqueObject):
+            found.mappings.append((path, dict(children)))
+        if depth < _MAX_DEPTH:
+            is_module = isinstance(value, OpaqueObject)
+            waiting.extend(
+                (_join(path, key, is_module), depth + 1, child)
+                for key, child in children
+                if isinstance(child, Tensor | OpaqueObject | Mapping | list | tuple)
+            )
+    return found
+
+
+def _join(path: str, key: object, is_module: bool) -> str:
+    """Return the name of what lies under `key`; the parts of a module are not named."""
+    if is_module and key in _MODULE_PARTS:
+        return path
+    word = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+    return f"{path}.{word}" if path else word
+
+
+def _is_tensor(value: object) -> TypeGuard[StoredTensor]:
+    """Return whether a value is a tensor, or a tensor that is not dense."""
+    return isinstance(value, Tensor) or (
+        isinstance(value, OpaqueObject) and value.type_name.startswith("torch._utils._rebuild")
+    )
+
+
+def get_shape(value: StoredTensor) -> tuple[int, ...]:
+    """Return the shape of a tensor; () if it has none, as nested tensors."""
+    return () if isinstance(value, OpaqueObject) or value.is_nested else tuple(value.shape)
+
+
+def find_candidates(tensors: Mapping[str, StoredTensor], display_name: str) -> list[Candidate]:
+    """Return all groups of tensors whose names are like a SHViT's: complete ones first, then by how many fit.
+
+    Raises:
+        BadCheckpoint: If the names of the only group are of both layouts.
+    """
+    groups: dict[str, list[tuple[str, list[str], StoredTensor]]] = defaultdict(list)
+    others: dict[str, StoredTensor] = {}
+    for name, tensor in tensors.items():
+        rest, words = _split_name(name)
+        root = next((i for i in reversed(range(len(words))) if _ROOT.fullmatch(words[i])), None)
+        if root is None:
+            others[name] = tensor
+        else:
+            prefix = "".join(f"{word}." for word in words[:root])
+            groups[rest + prefix].append((name, words[root:], tensor))
+    largest = sorted(groups, key=lambda prefix: -len(groups[prefix]))[:_MAX_CANDIDATES]
+    found = [
+        _build_candidate(prefix, groups[prefix], others, set(groups), display_name)
+        for prefix in groups
+        if prefix in largest
+    ]
+    if len(groups) > 1 and not any(candidate.is_complete for candidate in found):
+        entries = [entry for group in groups.values() for entry in group]
+        merged = _build_candidate(_find_common_prefix(groups), entries, others, set(), display_name)
+        found = [merged] if merged.is_complete else found
+    return sorted(found, key=lambda one: 0 if one.is_complete else 1 / (one.fit.fitting if one.fit else 1) + 1)
+
+
+def _split_name(name: str) -> tuple[str, list[str]]:
+    """Return the last words of a name, and what comes before them."""
+    words = name.rsplit(".", _MAX_WORDS)
+    return (f"{words[0]}.", words[1:]) if len(words) > _MAX_WORDS else ("", words)
+
+
+def _find_common_prefix(prefixes: Iterable[str]) -> str:
+    """Return the words with which all prefixes begin."""
+    split = [prefix.split(".")[:-1] for prefix in prefixes]
+    common = []
+    for words in zip(*split, strict=False):
+        if len(set(words)) > 1:
+            break
+        common.append(words[0])
+    return "".join(f"{word}." for word in common)
+
+
+def _build_candidate(
+    prefix: str,
+    entries: Sequence[tuple[str, list[str], StoredTensor]],
+    others: Mapping[str, StoredTensor],
+    prefixes: Collection[str],
+    display_name: str,
+) -> Candidate:
+    """Compare the tensors with one prefix with a SHViT."""
+    tensors: dict[str, StoredTensor] = {}
+    sources: set[str] = set()
+    layouts: dict[CheckpointLayout, str] = {}
+    # Names without inserted words come first, so that a copy inside a wrapper does not take the place of the original.
+    plain = {name: [word for word in words[:-1] if _is_word(word)] + words[-1:] for name, words, _ in entries}
+    for name, words, tensor in sorted(entries, key=lambda entry: len(entry[1]) - len(plain[entry[0]])):
+        if words[-1] in _COUNTERS + _PROFILES:
+            continue
+        stripped = ".".join(plain[name])
+        key = to_timm_key(stripped if words[-1] in _LEAVES else ".".join(words))
+        key = ".".join(words) if key in tensors else key
+        layouts |= {layout: stripped for layout in detect_layouts([stripped]) if layout not in layouts}
+        tensors[key] = _restore_kernel_dimensions(key, tensor)
+        sources.add(name)
+    if len(layouts) == 2:
+        raise BadCheckpoint(
+            f"{display_name} mixes two layouts: {layouts['official']} is a name of the authors, "
+            f"{layouts['timm']} of timm.",
+            why="A checkpoint has one layout.",
+        )
+    shapes = {key: get_shape(tensor) for key, tensor in tensors.items()}
+    body = infer_config(shapes)
+    head = find_head(prefix, prefixes, others, body.dims[-1] if body else None, get_shape)
+    tensors |= head.tensors
+    shapes |= {key: get_shape(tensor) for key, tensor in head.tensors.items()}
+    layout: CheckpointLayout = "official" if "official" in layouts else "timm"
+    config = infer_config(shapes)
+    return Candidate(
+        name=prefix.rstrip(".") or "root",
+        layout=layout,
+        tensors=tensors,
+        sources=frozenset(sources | head.sources),
+        fit=fit_config(shapes, config, partial(from_timm_key, layout=layout)) if config else None,
+        note=head.note,
+        head_fault=head.fault,
+    )
+
+
+def _is_word(word: str) -> bool:
+    """Return whether a SHViT's names contain a word; wrappers insert others."""
+    return word in _WORDS or word.isdigit() or _ROOT.fullmatch(word) is not None
+
+
+def _restore_kernel_dimensions(key: str, tensor: StoredTensor) -> StoredTensor:
+    """Return the weight of a 1x1 convolution that is stored as a matrix with four dimensions."""
+    if isinstance(tensor, OpaqueObject) or not _POINTWISE_WEIGHT_KEY.fullmatch(key) or len(get_shape(tensor)) != 2:
+        return tensor
+    return tensor[:, :, None, None]
+
+
+def list_distinct(complete: Sequence[Candidate]) -> list[Candidate]:
+    """Return models without copies of an earlier one; weights that are trained come before their averages."""
+    distinct: list[Candidate] = []
+    for candidate in sorted(complete, key=lambda one: bool(_COPY.search(one.name))):
+        if not any(_are_equal(candidate, other) for other in distinct):
+            distinct.append(candidate)
+    return distinct
+
+
+def _are_equal(one: Candidate, other: Candidate) -> bool:
+    """Return whether two complete models have the same weights."""
+    if one.tensors.keys() != other.tensors.keys():
+        return False
+    pairs = ((one.tensors[key], other.tensors[key]) for key in one.tensors)
+    return all(
+        isinstance(a, Tensor)
+        and isinstance(b, Tensor)
+        and a.dtype == b.dtype
+        and a.layout is b.layout is torch.strided
+        and a.shape == b.shape
+        and torch.equal(a, b)
+        for a, b in pairs
+    )
+
+
+def describe_ignored(names: Iterable[str], used: Candidate) -> str:
+    """Return a sentence about the tensors that were not used; empty if there are none but counters."""
+    counts: dict[str, int] = defaultdict(int)
+    above = used.name.split(".") if used.name != "root" else []
+    for name in names:
+        if name in used.sources or name.endswith(_COUNTERS):
+            continue
+        words = name.split(".", len(above) + 1)
+        shared = next((i for i, (a, b) in enumerate(zip(words, above, strict=False)) if a != b), len(above))
+        last = name.rpartition(".")[2]
+        counts[last if last in _PROFILES else words[min(shared, len(words) - 1)]] += 1
+    if not counts:
+        return ""
+    parts = [f"{name} ({count})" if count > 1 else name for name, count in list(counts.items())[:5]]
+    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+    total = sum(counts.values())
+    return f"{total} other tensor{'s are' if total > 1 else ' is'} ignored: {', '.join(parts)}{more}."

@@ -33,6 +33,8 @@ def calibrate(
         ),
     ] = None,
     checkpoint: opt.Checkpoint = None,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     model: opt.Model = None,
     labels: opt.Labels = None,
     size: opt.Size = None,
@@ -74,6 +76,7 @@ def calibrate(
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
         | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
         | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
+        | drop_none(weights=weights, sha256=sha256)
     )
     with JobProgress("Calibrate") as progress:
         with progress.step("Loading the tools"):
@@ -85,16 +88,19 @@ def calibrate(
 
 def _print_calibration(result: CalibrateResult, as_json: bool) -> None:
     """Print what each pass gained, what each layer costs, and what the search tried."""
+    for sentence in result.notes:
+        print_note(f"note: {sentence}")
     if as_json:
         documents = {"recipe": result.recipe, "sensitivity": result.sensitivity, "search": result.search}
-        print_json({name: document and to_contract_json(document) for name, document in documents.items()})
+        found = {name: document and to_contract_json(document) for name, document in documents.items()}
+        print_json(found | {"notes": result.notes})
         return
     print_table(_build_pass_table(result.recipe))
     if result.sensitivity is not None:
         print_table("", build_sensitivity_table(result.sensitivity))
     if result.search is not None:
         print_table("", _build_search_table(result.search))
-        for sentence in (*result.search.notes, *result.search.verdict.caveats):
+        for sentence in result.search.verdict.caveats:
             print_note(f"note: {sentence}")
     print_table("", f"The recipe is {result.path}. Next: shvit-mobile export --target all --recipe {result.path}")
 

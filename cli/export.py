@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def export(
     checkpoint: opt.Checkpoint = None,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     model: opt.Model = None,
     labels: opt.Labels = None,
     size: opt.Size = None,
@@ -86,6 +88,7 @@ def export(
         | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
         | drop_none(precisions=quantize, recipe=recipe, require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
+        | drop_none(weights=weights, sha256=sha256)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)
 
@@ -131,7 +134,7 @@ def _print_plan(plan: ExportPlan, as_json: bool) -> None:
         print_table(
             build_pairs_table("Input", source), "", "Files that would be written", *(f"  {file}" for file in files)
         )
-    for sentence in plan.notes:
+    for sentence in (*plan.image_notes, *plan.notes):
         print_note(f"note: {sentence}")
 
 
@@ -147,6 +150,8 @@ def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:
                 "artifacts": [to_artifact_json(artifact) for artifact in result.artifacts],
                 "gate": result.verdict and to_contract_json(result.verdict),
                 "card": result.card and str(result.card),
+                "images": result.report and to_contract_json(result.report.images),
+                "notes": result.notes,
             }
         )
     else:

@@ -34,6 +34,7 @@ from shvit_mobile.contracts.drift_report import (
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import GoldenImage, Goldens
+from shvit_mobile.contracts.image_use import ClassMapping, ImageUse, SkippedImages
 from shvit_mobile.contracts.manifest import (
     ArtifactFile,
     Delegation,
@@ -140,6 +141,12 @@ def build_recipe(precision: Precision) -> Recipe:
             count=200,
             sha256="aeac714513419772388e5afa6bc991e339972520c0d245f486b7d4ba29e61ed5",
             seed=0,
+            use=ImageUse(
+                requested=256,
+                found=203,
+                used=200,
+                skipped=(SkippedImages(reason="it is a link to nothing", count=3, first="cat/0007.jpg"),),
+            ),
         ),
     )
 
@@ -294,7 +301,12 @@ def build_full_drift_report() -> DriftReport:
             variant="shvit_s1", classes=len(LABELS), source="shvit_s1-cifar10.safetensors", sha256=CHECKPOINT
         ),
         images=EvaluationImages(
-            source="test", count=IMAGES, labelled=True, sha256=sha256(b"500 test images").hexdigest()
+            source="test",
+            count=IMAGES,
+            labelled=True,
+            sha256=sha256(b"500 test images").hexdigest(),
+            use=ImageUse(found=IMAGES, used=IMAGES),
+            mapping=ClassMapping(rule="name", sentence="The 10 folders in test were matched with classes by name."),
         ),
         rows=(
             build_drift_row(fp16).model_copy(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
+from shvit_mobile.contracts.image_use import ClassMapping, ImageUse
 from shvit_mobile.errors import BadReport
 
 
@@ -30,6 +31,8 @@ class EvaluationImages(Contract):
         labelled: Whether their classes are known.
         sha256: The SHA-256 over the files in order; reports with the same value used the same images.
         seed: The seed of the sample; None if all images of the folder were used.
+        use: How many images there were, and which were not used; None in reports of earlier versions.
+        mapping: How folders or the labels of a table became classes; None without labels.
     """
 
     source: str
@@ -37,6 +40,13 @@ class EvaluationImages(Contract):
     labelled: bool
     sha256: Sha256
     seed: int | None = None
+    use: ImageUse | None = None
+    mapping: ClassMapping | None = None
+
+    def list_notes(self) -> tuple[str, ...]:
+        """Return what is worth knowing: a sentence on classes, and one on images that were not used."""
+        mapping = (self.mapping.sentence,) if self.mapping else ()
+        return (*mapping, self.use.describe(self.source)) if self.use and not self.use.is_complete else mapping
 
 
 class Prediction(Contract):

@@ -45,6 +45,11 @@ class ImageUse(Contract):
         """The number of files that cannot be used."""
         return sum(group.count for group in self.skipped)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file was used that was asked for."""
+        return not self.skipped and self.requested in (None, self.used)
+
     def describe(self, source: str) -> str:
         """Return a sentence about the images of a folder, and one about those that cannot be used."""
         requested = "" if self.requested in (None, self.used) else f" ({self.requested} were requested)"

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
+from shvit_mobile.contracts.image_use import ImageUse
 from shvit_mobile.errors import BadRecipe
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palette-8", "palette-6", "palette-4"]
@@ -64,6 +65,7 @@ class CalibrationImages(Contract):
         sha256: Of the bytes of the sampled files, in order.
         seed: The seed of the sampling.
         variants: The number of variants that were added to a few images.
+        use: How many images there were, and which were not used; None in recipes of earlier versions.
     """
 
     source: str
@@ -71,6 +73,7 @@ class CalibrationImages(Contract):
     sha256: Sha256
     seed: int
     variants: Count = 0
+    use: ImageUse | None = None
 
 
 class PTQPassGain(Contract):

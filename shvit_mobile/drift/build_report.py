@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from shvit_mobile.contracts import drift_report
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.accounting import replace_invalid_utf8
 from shvit_mobile.images.image_set import ImageSet
@@ -19,6 +20,7 @@ def build_drift_report(
     images: ImageSet,
     rows: Sequence[DriftRow],
     *,
+    skipped: Sequence[SkippedImages] = (),
     changed: Sequence[drift_report.PredictionChanges] = (),
     apart: Sequence[drift_report.CrossRuntimeDivergence] = (),
     layers: Sequence[drift_report.LayerReport] = (),
@@ -32,6 +34,7 @@ def build_drift_report(
         trained: The float checkpoint.
         images: The images on which all `rows` were measured.
         rows: At least one row.
+        skipped: The images that could not be decoded.
         changed, apart, layers, ranges, gate: As in `DriftReport`.
 
     Raises:
@@ -47,7 +50,7 @@ def build_drift_report(
             source=trained.source,
             sha256=trained.sha256,
         ),
-        images=describe_images(images, rows[0].images),
+        images=describe_images(images, rows[0].images, skipped),
         rows=tuple(rows),
         changed=tuple(changed),
         apart=tuple(apart),
@@ -57,12 +60,16 @@ def build_drift_report(
     )
 
 
-def describe_images(images: ImageSet, count: int) -> drift_report.EvaluationImages:
-    """Describe the images of a measurement, of which `count` could be read."""
+def describe_images(
+    images: ImageSet, count: int, skipped: Sequence[SkippedImages] = ()
+) -> drift_report.EvaluationImages:
+    """Describe the images of a measurement, of which `count` could be read and those in `skipped` not."""
     return drift_report.EvaluationImages(
         source=replace_invalid_utf8(images.root.absolute().name),
         count=count,
         labelled=images.labels is not None,
         sha256=images.compute_sha256(),
         seed=images.seed,
+        use=images.account(skipped),
+        mapping=images.mapping,
     )

@@ -13,11 +13,12 @@ from torch import nn
 from shvit_mobile import metrics
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
+from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
 from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ConflictingParameters
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.images.batches import iterate_batches
+from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
 from shvit_mobile.images.class_names import format_list
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
@@ -36,12 +37,14 @@ class FloatReference:
         files: The images, in the order of `logits`.
         preprocessing: The preprocessing of the images.
         checkpoint_sha256: The SHA-256 of the float checkpoint.
+        skipped: The images that could not be decoded.
     """
 
     logits: NDArray[np.float32]
     files: tuple[Path, ...]
     preprocessing: Preprocessing
     checkpoint_sha256: str
+    skipped: tuple[SkippedImages, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def compare_with_logits(
     if reference is not None:
         check_same_images(reference, answers)
     float_logits = answers.logits[1] if reference is None else reference.logits
-    figures = build_drift_row(
+    row = build_drift_row(
         float_logits,
         answers.logits[0],
         answers.labels,
@@ -134,9 +137,9 @@ def compare_with_logits(
         execution=runner.execution,
         engine=runner.engine,
         artifact_sha256=artifact.manifest.artifact.sha256,
-        skipped=answers.skipped,
+        skipped=answers.skipped_count,
     )
-    return ArtifactComparison(figures, answers.logits[0], float_logits, answers.labels, answers.files)
+    return ArtifactComparison(row, answers.logits[0], float_logits, answers.labels, answers.files)
 
 
 def compute_float_reference(
@@ -164,7 +167,7 @@ def compute_float_reference(
     answers = collect_logits([_wrap_float_model(trained, preprocessing)], images, preprocessing, batch, progress)
     (logits,) = answers.logits
     metrics.check_logits(logits, "The float model's logits", BadCheckpoint)
-    return FloatReference(logits, answers.files, preprocessing, trained.sha256)
+    return FloatReference(logits, answers.files, preprocessing, trained.sha256, answers.skipped)
 
 
 def build_drift_row(
@@ -240,7 +243,11 @@ class _CollectedLogits:
     logits: list[NDArray[np.float32]]
     labels: NDArray[np.int64] | None
     files: tuple[Path, ...]
-    skipped: int
+    skipped: tuple[SkippedImages, ...]
+
+    @property
+    def skipped_count(self) -> int:
+        return sum(group.count for group in self.skipped)
 
 
 def collect_logits(
@@ -258,21 +265,21 @@ def collect_logits(
     parts: list[list[NDArray[np.float32]]] = [[] for _ in models]
     labels: list[NDArray[np.int64]] = []
     files: list[Path] = []
-    skipped = 0
+    skipped: list[SkippedImage] = []
     for chunk in iterate_batches(images, preprocessing, size=batch):
         for model, part in zip(models, parts, strict=True):
             part.append(model(chunk.pixels))
         if chunk.labels is not None:
             labels.append(chunk.labels)
         files += chunk.files
-        skipped += len(chunk.skipped)
+        skipped += chunk.skipped
         if progress is not None:
-            progress(len(files) + skipped, len(images))
+            progress(len(files) + len(skipped), len(images))
     return _CollectedLogits(
         logits=[np.concatenate(part) for part in parts],
         labels=np.concatenate(labels) if labels else None,
         files=tuple(files),
-        skipped=skipped,
+        skipped=group_undecodable(images, skipped),
     )
 
 

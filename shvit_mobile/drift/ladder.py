@@ -119,7 +119,7 @@ def compare_simulated_rung(
         precision=rung.recipe.precision_name if rung.recipe else "fp32",
         execution="simulated",
         engine=f"PyTorch {torch.__version__.partition('+')[0]}",
-        skipped=answers.skipped,
+        skipped=answers.skipped_count,
     )
 
 

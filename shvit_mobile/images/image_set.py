@@ -97,7 +97,9 @@ class ImageSet:
                 turns[index] = counts[self.labels[index]]
                 counts[self.labels[index]] += 1
             drawn.sort(key=turns.__getitem__)  # stable: the random order stays within a turn
-        return replace(self.select(drawn[:count]), seed=seed, found=self.count_found(), requested=count)
+        whole = self.requested is not None and count >= len(self)  # this is a sample, and all of it is taken
+        requested = self.requested if whole else count
+        return replace(self.select(drawn[:count]), seed=seed, found=self.count_found(), requested=requested)
 
     def exclude(self, others: ImageSet) -> ImageSet:
         """Return the images that are not in `others`; the result may be empty."""

@@ -1,6 +1,6 @@
 """The calibration workflow: images to a recipe that every target takes, within an accuracy budget if one is set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, SearchPoint, SearchResult
@@ -67,6 +67,7 @@ class CalibrateResult:
         sensitivity: What int8 costs in each layer and block; None where that was not measured.
         search: The recipes that were tried for a budget; None without one.
         path: The recipe file; None where none was written.
+        notes: What was skipped or assumed, a sentence each.
     """
 
     recipe: Recipe
@@ -74,6 +75,7 @@ class CalibrateResult:
     sensitivity: SensitivityReport | None = None
     search: SearchResult | None = None
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> CalibrateResult:
@@ -121,7 +123,9 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     documents = [(out / SENSITIVITY_FILE, result.sensitivity), (out / SEARCH_FILE, result.search)]
     texts = ((file, document.to_json()) for file, document in documents if document)
     save_recipe(recipe_path, result.recipe, result.overrides, *texts, overwrite=config.overwrite)
-    return CalibrateResult(result.recipe, result.overrides, result.sensitivity, result.search, recipe_path)
+    searched = (*result.search.images.list_notes(), *result.search.notes) if result.search else ()
+    notes = (*config.list_calibration_notes(result.recipe), *searched)
+    return replace(result, path=recipe_path, notes=notes)
 
 
 def _check_calibrate_config(config: CalibrateConfig) -> None:
@@ -233,7 +237,7 @@ def _calibrate_on(
     previous = cache.load_recipe() if cache else None
     if cache and previous and cache.is_done(previous[0]):
         return previous
-    with steps.step(f"Calibrating int8 on {len(chosen)} images") as progress:
+    with steps.step("Calibrating int8") as progress:
         return calibrate_recipe(
             deployed,
             chosen,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName
+from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.errors import InvalidConfig, InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.pipeline import defaults
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The percentile and mse observers cut off outliers; too few images do not tell which values are outliers.
 _MIN_IMAGES_FOR_MSE = 32
+# With fewer, the ranges of other images may be larger.
+_MIN_CALIBRATION_IMAGES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,11 @@ class ModelOptions:
     """Which model, and how it sees pictures.
 
     Attributes:
-        checkpoint: A file, a hub id, or a variant of the authors' release (default: the embedded demo model).
+        checkpoint: A file, a folder, an https address, a hub id, or a variant of the authors' release (default: the
+            embedded demo model).
+        weights: Which of several models in the file, by the keys that lead to it (default: the first that is not an
+            average).
+        sha256: The SHA-256 that the file must have; an https address needs it.
         variant: The variant that the checkpoint must be.
         labels: Class names in the order of the logits (default: the checkpoint's own).
         size: (height, width) in pixels (default: the checkpoint's own).
@@ -37,6 +43,8 @@ class ModelOptions:
     """
 
     checkpoint: AnyPath | None = None
+    weights: str | None = None
+    sha256: str | None = None
     variant: str | None = None
     labels: Sequence[str] | None = None
     size: tuple[int, int] | None = None
@@ -60,12 +68,15 @@ class ModelOptions:
             )
 
         from shvit_mobile.families.checkpoints import load_checkpoint
+        from shvit_mobile.families.trained_model import override_preprocessing
 
         source = defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint)
-        trained = load_checkpoint(source, variant=self.variant, labels=self.labels)
+        trained = load_checkpoint(
+            source, variant=self.variant, labels=self.labels, weights=self.weights, sha256=self.sha256
+        )
         given = {"size": self.size, "crop_ratio": self.crop, "mean": self.mean, "std": self.std}
         changed = {name: value for name, value in given.items() if value is not None}
-        return replace(trained, preprocessing=replace(trained.preprocessing, **changed))  # type: ignore[arg-type]
+        return override_preprocessing(trained, changed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +116,23 @@ class CalibrationOptions:
                 hint="Give a folder with a hundred or more images like those the app will see.",
                 parameter="calibration",
             )
-        return open_given(defaults.CALIBRATION_IMAGES if self.calibration is None else self.calibration)
+        source = defaults.CALIBRATION_IMAGES if self.calibration is None else self.calibration
+        return open_given(source, parameter="calibration")
 
     def sample_calibration_images(self, images: ImageSet) -> ImageSet:
         """Return the images to calibrate on, out of all that `calibration` names."""
         return images.sample(self.calibration_count, self.seed, balanced=self.balanced)
+
+    def list_calibration_notes(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return a sentence if a calibration used fewer images than it was given, or than it should."""
+        images = recipe.calibration
+        if images is None or images.use is None or images.use.is_complete:
+            return ()
+        sentence = f"Calibration: {images.use.describe(images.source)}"
+        if images.count < _MIN_CALIBRATION_IMAGES:
+            return (f"{sentence} Give a hundred or more, so that no range is too small.",)
+        requested = self.calibration_count != defaults.CALIBRATION_COUNT
+        return (sentence,) if images.use.skipped or requested else ()
 
     def resolve_passes(self) -> tuple[PTQPassName, ...]:
         """Return `passes` by the names that recipes use, in the order in which they run.
@@ -191,7 +214,7 @@ class GateOptions:
             MissingParameter: If the gate is on top-1 and the images have no labels.
             BadImages: As `open_images`.
         """
-        images = open_given(source, labels, self.labels_csv)
+        images = open_given(source, labels, self.labels_csv, parameter="validation")
         if self.max_drop is not None and images.labels is None:
             raise MissingParameter(
                 f"`max_drop` is given, but the images in {images.root} have no labels.",
@@ -200,14 +223,22 @@ class GateOptions:
                 parameter="labels_csv",
             )
         count = self.validation_count
-        return images if count is None or count >= len(images) else images.sample(count, self.validation_seed)
+        if count is None:
+            return images
+        return replace(images, requested=count) if count >= len(images) else images.sample(count, self.validation_seed)
 
 
-def open_given(source: AnyPath | ImageSet, labels: Sequence[str] | None = None, csv: AnyPath | None = None) -> ImageSet:
+def open_given(
+    source: AnyPath | ImageSet,
+    labels: Sequence[str] | None = None,
+    csv: AnyPath | None = None,
+    *,
+    parameter: str = "images",
+) -> ImageSet:
     """Return `source` itself if it is an `ImageSet`, else the images in that folder or file."""
     from shvit_mobile.images.image_set import ImageSet, open_images
 
-    return source if isinstance(source, ImageSet) else open_images(source, labels=labels, csv=csv)
+    return source if isinstance(source, ImageSet) else open_images(source, labels=labels, csv=csv, parameter=parameter)
 
 
 def check_positive(**counts: int | None) -> None:

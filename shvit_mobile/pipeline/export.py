@@ -127,6 +127,14 @@ class ExportPlan:
         return (*(file for path in self.paths for file in list_artifact_files(path)), *more)
 
     @property
+    def image_notes(self) -> tuple[str, ...]:
+        """How folders became classes, and which files cannot be used, before any image is decoded, a sentence each."""
+        sets = [images for images in (self.validation, self.calibration) if images is not None]
+        mappings = [images.mapping.sentence for images in sets if images.mapping]
+        uses = [(images.root.name, images.account()) for images in sets]
+        return (*mappings, *(use.describe(source) for source, use in uses if not use.is_complete))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Which golden images are encoded again, and why, a sentence each."""
         return tuple(
@@ -348,7 +356,14 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
         for artifact in artifacts
         for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.target)
     )
-    notes = (*plan.notes, *unsupported)
+    calibrated = {artifact.manifest.recipe.precision: artifact.manifest.recipe for artifact in artifacts}
+    calibration = (
+        sentence
+        for recipe in calibrated.values()
+        if plan.calibration
+        for sentence in config.list_calibration_notes(recipe)
+    )
+    notes = (*plan.notes, *calibration, *unsupported)
     measured, report, verdict = Measurements(), None, None
     if images is not None:
         rungs = list_simulated_rungs(artifacts) if config.ladder else ()
@@ -365,7 +380,16 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
         verdict = (verdict or GateVerdict.from_findings()).extend(shortfalls)
     if images is not None:
         rows = [*measured.simulated, *measured.rows]
-        report = build_drift_report("export", plan.trained, images, rows, changed=measured.changes, gate=verdict)
+        report = build_drift_report(
+            "export",
+            plan.trained,
+            images,
+            rows,
+            skipped=measured.skipped,
+            changed=measured.changes,
+            gate=verdict,
+        )
+        notes = (*report.images.list_notes(), *notes)
         if config.report is not None:
             report.save(config.report, overwrite=config.overwrite)
     return ExportResult(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift import compare
 from shvit_mobile.drift.answer_changes import find_prediction_changes
@@ -30,12 +31,14 @@ class Measurements:
         rows: A row for each artifact, followed by one for each emulated CPU.
         changes: The changed predictions of each artifact.
         divergences: How far each emulated CPU is from this machine.
+        skipped: The images that could not be decoded.
     """
 
     simulated: list[DriftRow] = field(default_factory=list)
     rows: list[DriftRow] = field(default_factory=list)
     changes: list[PredictionChanges] = field(default_factory=list)
     divergences: list[CrossRuntimeDivergence] = field(default_factory=list)
+    skipped: list[SkippedImages] = field(default_factory=list)
 
     @property
     def native_rows(self) -> list[DriftRow]:
@@ -88,7 +91,7 @@ def measure(
             references[preprocessing] = compare.compute_float_reference(
                 trained, image_sets[0], preprocessing=preprocessing, progress=progress
             )
-    result = Measurements()
+    result = Measurements(skipped=list(next((reference.skipped for reference in references.values()), ())))
     for rung in rungs:
         with steps.step(f"Simulating the {rung.name}") as progress:
             reference = references[rung.preprocessing]

@@ -32,6 +32,7 @@ class ValidateConfig(GateOptions):
     Attributes:
         artifacts: Artifacts on disk.
         checkpoint: The checkpoint they were made from (default: the embedded demo model, with its test images).
+        weights, sha256: See `ModelOptions`.
         ladder: Simulate the steps between checkpoint and artifacts, too.
         layers: Compare layer by layer, too.
         ranges: Compare every value with the range of fp16, too; an overflow or a silent branch fails the gate.
@@ -44,6 +45,8 @@ class ValidateConfig(GateOptions):
 
     artifacts: Sequence[AnyPath]
     checkpoint: AnyPath | None = None
+    weights: str | None = None
+    sha256: str | None = None
     ladder: bool = False
     layers: bool = False
     ranges: bool = False
@@ -97,7 +100,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     if config.layers and all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
         check_probe_support(artifacts[0])
     with steps.step("Loading the checkpoint"):
-        trained = ModelOptions(checkpoint=config.checkpoint).load_model()
+        trained = ModelOptions(checkpoint=config.checkpoint, weights=config.weights, sha256=config.sha256).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
     source = VALIDATION_IMAGES if config.validation is None else config.validation
@@ -116,6 +119,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
             trained,
             sets[0],
             [*measured.simulated, *measured.rows],
+            skipped=measured.skipped,
             changed=measured.changes,
             apart=measured.divergences,
             layers=layers,
@@ -132,6 +136,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         for artifact in artifacts
         if cpus and not runs_on_arm64(artifact)
     ]
+    notes = [*trained.notes, *report.images.list_notes(), *notes]
     return ValidateResult(tuple(artifacts), report, measured, verdict, tuple(notes))
 
 

@@ -18,8 +18,9 @@ from shvit_mobile.contracts.recipe import (
 )
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import MissingParameter
+from shvit_mobile.images.accounting import replace_invalid_utf8
 from shvit_mobile.images.augment import augment_images
-from shvit_mobile.images.batches import iterate_batches
+from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.layers import find_dense_convolutions, is_dynamic_by_default
@@ -97,12 +98,12 @@ def calibrate_recipe(
             progress=progress,
         )
     ranges: dict[str, ActivationRange] = {}
-    used = 0
+    skipped: list[SkippedImage] = []
     with observe_ranges(deployed.module, ranges, observer, activations):
         for batch in iterate_batches(sample, deployed.trained.preprocessing, size=8, progress=progress):
             deployed.run(batch.pixels)
-            used += len(batch.pixels)
-    source = _describe_calibration_images(sample, used, seed)
+            skipped += batch.skipped
+    source = _describe_calibration_images(sample, skipped, seed)
     recipe = recipe.model_copy(update={"ranges": ranges, "calibration": source})
     if on_recipe is not None:
         on_recipe(recipe, None)
@@ -135,9 +136,11 @@ def run_ptq_passes(
     Raises:
         BadImages: If none of the images can be decoded.
     """
-    pixels = np.concatenate([batch.pixels for batch in iterate_batches(images, deployed.trained.preprocessing, size=8)])
+    batches = list(iterate_batches(images, deployed.trained.preprocessing, size=8))
+    pixels = np.concatenate([batch.pixels for batch in batches])
     variants = max(0, _MIN_IMAGES_WITHOUT_VARIANTS - len(pixels))
-    source = _describe_calibration_images(images, len(pixels), seed, variants)
+    skipped = [image for batch in batches for image in batch.skipped]
+    source = _describe_calibration_images(images, skipped, seed, variants)
     recipe, overrides = previous or (base_recipe, None)
     before = None if previous is None else QuantState(recipe.ranges, overrides or ParameterOverrides())
     manager = PTQPassManager(
@@ -157,7 +160,15 @@ def run_ptq_passes(
     return recipe, overrides
 
 
-def _describe_calibration_images(images: ImageSet, used: int, seed: int, variants: int = 0) -> CalibrationImages:
+def _describe_calibration_images(
+    images: ImageSet, skipped: Sequence[SkippedImage], seed: int, variants: int = 0
+) -> CalibrationImages:
+    use = images.account(group_undecodable(images, skipped))
     return CalibrationImages(
-        source=images.root.name, count=used, sha256=images.compute_sha256(), seed=seed, variants=variants
+        source=replace_invalid_utf8(images.root.absolute().name),
+        count=use.used,
+        sha256=images.compute_sha256(),
+        seed=seed,
+        variants=variants,
+        use=use,
     )

@@ -27,7 +27,7 @@ from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 from shvit_mobile.quantize.sensitivity import SensitivityRow
 
 # Increase it when the same settings give other results.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _SENSITIVITY_ROW: TypeAdapter[SensitivityRow] = TypeAdapter(SensitivityRow)
 _Row = TypeVar("_Row")
 
@@ -71,6 +71,7 @@ class CalibrationCache:
             "takes": deployed.input_domain,
             "preprocessing": asdict(deployed.trained.preprocessing),
             "images": images.compute_sha256(),
+            "use": images.account().model_dump(),
             **asdict(settings),
         }
         key = sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -133,7 +133,9 @@ def test_python_and_the_command_line_find_the_same_layers_and_a_looser_budget_ru
     assert result.search.chosen.row.agreement.value == 1
     assert result.recipe.float_layers == result.search.float_layers != ()
     assert len(result.search.notes) >= 1
-    for name, document in json.loads(command.stdout).items():
+    found = json.loads(command.stdout)
+    assert tuple(found.pop("notes")) == result.notes
+    for name, document in found.items():
         file = tmp_path / "python" / f"{name}.json"
         assert json.loads(file.read_text(encoding="utf-8")) == document
         assert file.read_bytes() == (tmp_path / "command" / file.name).read_bytes()

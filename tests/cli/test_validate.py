@@ -159,7 +159,8 @@ def test_the_report_has_the_seed_and_the_hash_of_the_sample(sound: Path, world: 
     assert (some.count, some.seed) == (5, 3)
     assert some.sha256 == open_images(world.pictures, labels=LABELS).sample(5, 3).compute_sha256()
     whole = DriftReport.model_validate_json(call(*args, "--count", 100, "--seed", 3).stdout).images
-    assert whole == DriftReport.model_validate_json(call(*args).stdout).images
+    assert (whole.use.requested, whole.use.used, whole.seed) == (100, whole.use.found, None)
+    assert whole.sha256 == DriftReport.model_validate_json(call(*args).stdout).images.sha256
 
 
 def test_the_ladder_comes_before_the_artifacts_on_the_same_images(
@@ -233,8 +234,8 @@ def test_a_validation_notes_that_an_arm64_machine_emulates_nothing(
 ) -> None:
     monkeypatch.setattr("shvit_mobile.pipeline.validate.is_arm64_host", lambda: True)
     config = ValidateConfig(artifacts=[sound], checkpoint=world.checkpoint, validation=world.pictures)
-    assert validate(config).notes == ()
-    (note,) = validate(replace(config, arch="arm64")).notes
+    usual = validate(config).notes
+    (note,) = set(validate(replace(config, arch="arm64")).notes) - set(usual)
     assert "ARM64" in note
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shvit_mobile import ExportConfig, export
+from shvit_mobile import ExportConfig, ExportResult, export
 from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.artifact import list_artifact_files
+from shvit_mobile.contracts.drift_report import EvaluationImages
 from shvit_mobile.errors import (
     BadRecipe,
     ConflictingParameters,
@@ -66,9 +68,49 @@ def test_python_and_the_command_line_write_the_same_bytes(files: tuple[Path, Pat
     outcome = CliRunner().invoke(app, [str(word) for word in command])
     assert outcome.exit_code == 0, outcome.output
     (artifact,) = result.artifacts
-    assert (result.passed, result.notes) == (True, ())
+    assert result.passed
+    mapping, calibration = result.notes
+    assert (mapping, calibration.startswith("Calibration: Used 9 of 9 files")) == (
+        images_of(result).mapping.sentence,
+        True,
+    )
     assert artifact.manifest.drift == result.rows[0]
     assert read_files(artifact.path) == read_files(tmp_path / "command" / artifact.path.name)
+
+
+def images_of(result: ExportResult) -> EvaluationImages:
+    assert result.report is not None
+    return result.report.images
+
+
+def test_images_that_were_not_used_are_in_the_notes_the_recipe_and_the_report(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint, pictures = files
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    damaged, *_ = sorted(folder.rglob("*.*"))
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    (damaged.parent / "notes.txt").write_text("text", encoding="utf-8")
+    config = ExportConfig(
+        checkpoint=checkpoint,
+        targets=["onnx"],
+        precisions=["int8"],
+        calibration=folder,
+        validation=folder,
+        passes=(),
+        out=tmp_path / "out",
+    )
+    result = export(config)
+    use, images = result.artifacts[0].manifest.recipe.calibration, images_of(result)
+    assert use is not None
+    assert use.use is not None
+    assert images.use is not None
+    for account, count in ((use.use, use.count), (images.use, images.count)):
+        assert (account.found, account.used, count) == (10, 8, 8)
+        assert {group.first for group in account.skipped} == {
+            file.relative_to(folder).as_posix() for file in (damaged, damaged.parent / "notes.txt")
+        }
+    assert sum("Used 8 of 10 files" in note for note in result.notes) == 2
 
 
 def test_progress_names_each_step_and_counts_them(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -35,6 +35,41 @@ public struct Recipe: DocumentContent, Checked {
         }
     }
 
+    /// Files that were not used for the same reason.
+    public struct SkippedImages: Codable, Equatable, Sendable, Checked {
+        /// The reason for the first of them.
+        public var reason: String
+        /// The number of files.
+        public var count: Int
+        /// The first of them.
+        public var first: String
+
+        func check() throws(Fault) {
+            try check(count, "count")
+        }
+    }
+
+    /// What became of the files in a folder of images.
+    public struct ImageUse: Codable, Equatable, Sendable, Checked {
+        /// The number of images that were asked for; nil for all.
+        public var requested: Int?
+        /// The number of files in the folder.
+        public var found: Int
+        /// The number of images that were used.
+        public var used: Int
+        /// The files that cannot be used, by reason.
+        @Default<EmptyList<SkippedImages>> public var skipped: [SkippedImages]
+
+        func check() throws(Fault) {
+            try check(requested ?? 0, "requested")
+            try check(found, "found")
+            try check(used, "used")
+            for (index, group) in skipped.enumerated() {
+                try check(group, "skipped.\(index)")
+            }
+        }
+    }
+
     /// The images that were used for calibration.
     public struct CalibrationImages: Codable, Equatable, Sendable, Checked {
         /// The folder's name.
@@ -47,11 +82,14 @@ public struct Recipe: DocumentContent, Checked {
         public var seed: Int
         /// The number of augmented variants per image.
         @Default<Zero> public var variants: Int
+        /// What became of the files in the folder; nil in recipes of earlier versions.
+        public var use: ImageUse?
 
         func check() throws(Fault) {
             try check(count, "count")
             try check(variants, "variants")
             try check(sha256: sha256, "sha256")
+            try check(use, "use")
         }
     }
 

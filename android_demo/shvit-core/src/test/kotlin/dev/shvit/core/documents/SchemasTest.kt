@@ -58,7 +58,10 @@ class SchemasTest {
     private companion object {
         /** The parts of a recipe, which an app does not read. */
         val OF_THE_RECIPE =
-            setOf("Recipe", "ActivationRange", "CalibrationImages", "FineTuning", "EvalMetrics", "PTQPassGain")
+            setOf(
+                *arrayOf("Recipe", "ActivationRange", "CalibrationImages", "FineTuning", "EvalMetrics", "PTQPassGain"),
+                *arrayOf("ImageUse", "SkippedImages"),
+            )
 
         val SHARE = Share(0.5, 0.4, 0.6)
         val ROW = DriftRow(

@@ -25,7 +25,8 @@ def write_outputs(*outputs: tuple[Path | None, str], overwrite: bool) -> None:
     for file, text in outputs:
         if file is not None:
             with write_atomically(file, overwrite=overwrite) as (path,):
-                path.write_text(text, newline="")
+                # A file name that is not UTF-8 is escaped.
+                path.write_text(text, newline="", encoding="utf-8", errors="backslashreplace")
 
 
 def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:

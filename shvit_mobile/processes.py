@@ -34,7 +34,9 @@ def run_command(
     Raises:
         InstallFailed: If the exit status is not 0; the error contains the last line of stderr.
     """
-    completed = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    completed = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, check=False, encoding="utf-8", errors="replace"
+    )
     if completed.returncode != 0:
         what, why = failure
         why = f"{why} {format_last_error(completed)}".strip()

@@ -1,6 +1,5 @@
 """Reads device reports from files, folders, and the archives that a phone's share sheet writes."""
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from shvit_mobile.apps.consistency import check_result, check_time
 from shvit_mobile.contracts.device_report import DeviceReport
+from shvit_mobile.contracts.files import decode_text, list_visible_files, open_file, parse_json, read_text
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadReport
 
@@ -61,8 +61,8 @@ def _parse_run(text: str, source: str) -> DeviceRun:
 def _iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the text of each report under a path, with its source."""
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and _is_json(file.name):
+        for file in list_visible_files(path):
+            if _is_json(file.name):
                 text = _read_report_text(file)
                 if not _is_other_document(text):
                     yield text, str(file)
@@ -73,21 +73,15 @@ def _iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read_report_text(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return _decode_text(opened.read(MAX_REPORT_BYTES + 1), str(file))
-    except OSError as reason:
-        raise BadReport(
-            f"{file} cannot be read: {reason.strerror}.",
-            why="It should be a device report, a folder or a .zip of them.",
-        ) from None
+    what = "a device report, or a folder or .zip of them"
+    return read_text(file, limit=MAX_REPORT_BYTES, error=BadReport, what=what)
 
 
 def _iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the text of each report in an archive, without unpacking to disk or reading past the limits."""
     left = MAX_ARCHIVE_BYTES
     try:
-        with ZipFile(path) as archive:
+        with open_file(path, error=BadReport, what="an archive") as file, ZipFile(file) as archive:
             entries = archive.infolist()
             if len(entries) > MAX_ARCHIVE_ENTRIES:
                 raise BadReport(
@@ -107,7 +101,9 @@ def _iterate_archive_texts(path: Path) -> Iterator[tuple[str, str]]:
                 left -= len(content)
                 if left < 0:
                     raise _create_size_error(str(path), MAX_ARCHIVE_BYTES)
-                text = _decode_text(content, source)
+                if len(content) > MAX_REPORT_BYTES:
+                    raise _create_size_error(source, MAX_REPORT_BYTES)
+                text = decode_text(content, source, error=BadReport, what="a device report")
                 if not _is_other_document(text):
                     yield text, source
     except OSError as reason:
@@ -137,20 +133,10 @@ def _is_json(name: str) -> bool:
 def _is_other_document(text: str) -> bool:
     """Return whether a text is another document of this project."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text, "", error=BadReport, what="")
+    except BadReport:
         return False
     return isinstance(value, dict) and value.get("kind") in _OTHER_DOCUMENTS
-
-
-def _decode_text(content: bytes, source: str) -> str:
-    """Decode UTF-8, with or without a byte order mark."""
-    if len(content) > MAX_REPORT_BYTES:
-        raise _create_size_error(source, MAX_REPORT_BYTES)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadReport(f"{source} is not a device report: it is not text.", why="It should be JSON.") from None
 
 
 def _create_size_error(source: str, limit: int) -> BadReport:

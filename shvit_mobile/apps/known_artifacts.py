@@ -5,6 +5,7 @@ from pathlib import Path
 
 from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.files import list_visible_files
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
@@ -21,7 +22,7 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     manifests: list[Manifest] = []
     for path in map(Path, paths):
         files = (
-            sorted(path.rglob(f"*{_MANIFEST_SUFFIX}"))
+            [file for file in list_visible_files(path) if file.name.endswith(_MANIFEST_SUFFIX)]
             if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values()
             else [path]
         )

@@ -90,11 +90,11 @@ def get_goldens_path(artifact: Path) -> Path:
 
 
 def list_artifact_files(artifact: Path) -> tuple[Path, Path, Path, Path]:
-    """Return what every export writes: the artifact, its manifest, its recipe and its goldens.
+    """Return what every export writes: the artifact, its recipe, its goldens and, last, its manifest.
 
     A recipe with parameter overrides also has the file `shvit_mobile.contracts.recipe.get_overrides_path`.
     """
-    return artifact, get_manifest_path(artifact), get_recipe_path(artifact), get_goldens_path(artifact)
+    return artifact, get_recipe_path(artifact), get_goldens_path(artifact), get_manifest_path(artifact)
 
 
 def format_artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:

@@ -16,6 +16,8 @@ from shvit_mobile.errors import ShvitError
 # Far above every text that is read: a recipe has some hundred kilobytes.
 MAX_TEXT_BYTES = 64 << 20
 _MAX_JSON_DEPTH = 64
+# Folders that belong to an artifact and hold JSON of their own.
+_ARTIFACT_FOLDERS = (".mlpackage", ".goldens")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -47,11 +49,7 @@ def read_bytes(path: AnyPath, *, limit: int, error: type[ShvitError], what: str,
         except OSError as reason:
             raise _build_read_error(path, reason, error, what, parameter) from None
     if data and len(data) > limit:
-        raise error(
-            f"{path} is not {what}: it is larger than {_format_size(limit)}.",
-            why="No such file is that large; it may be another one.",
-            parameter=parameter,
-        )
+        raise _build_size_error(path, limit, error, what, parameter)
     return data or b""
 
 
@@ -150,7 +148,23 @@ def check_file(path: AnyPath, *, limit: int, error: type[ShvitError], what: str,
     """Raise `error` if a file that another library will open cannot be read, is not regular, or is too large."""
     with open_file(path, error=error, what=what, parameter=parameter) as file:
         if os.fstat(file.fileno()).st_size > limit:
-            raise error(f"{path} is not {what}: it is larger than {_format_size(limit)}.", parameter=parameter)
+            raise _build_size_error(path, limit, error, what, parameter)
+
+
+def list_visible_files(folder: AnyPath) -> list[Path]:
+    """Return the regular files in a folder and its subfolders, sorted.
+
+    Hidden files and folders are left out, among them what a killed export left; so is what packages and goldens hold.
+    """
+    found: list[Path] = []
+
+    def fail(reason: OSError) -> None:
+        raise reason
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(_ARTIFACT_FOLDERS)]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())
 
 
 def _check_kind(path: AnyPath, mode: int, error: type[ShvitError], what: str, parameter: str | None) -> None:
@@ -193,8 +207,9 @@ def _check_json(value: Any, depth: int) -> None:
                 _check_json(member, depth - 1)
 
 
-def _format_size(limit: int) -> str:
-    unit, name = next(
-        ((1 << power, name) for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB")) if limit >> power), (1, "bytes")
-    )
-    return f"{limit / unit:g} {name}"
+def _build_size_error(
+    path: AnyPath, limit: int, error: type[ShvitError], what: str, parameter: str | None
+) -> ShvitError:
+    power, unit = next((pair for pair in ((30, "GiB"), (20, "MiB"), (10, "KiB")) if limit >> pair[0]), (0, "bytes"))
+    why = f"It should be {what}, and none is that large."
+    return error(f"{path} is larger than {limit / (1 << power):g} {unit}.", why=why, parameter=parameter)

@@ -32,7 +32,7 @@ from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision, Recipe, get_overrides_path
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe, parse_choice
+from shvit_mobile.errors import BadArtifact, BadRecipe, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.goldens import (
@@ -96,9 +96,15 @@ def lower(
     check_artifact_overwrite(final, overwrite=overwrite)
     check_overrides(recipe, overrides)
     overrides_path = get_overrides_path(get_recipe_path(final))
-    files = list_artifact_files(final) if overrides is None else (*list_artifact_files(final), overrides_path)
-    written = write_atomically(*files, folders=_get_artifact_folders(final), overwrite=overwrite)
-    with written as (path, manifest_file, recipe_file, goldens_folder, *overrides_file):
+    extra = () if overrides is None else (overrides_path,)
+    written = write_atomically(
+        *extra,
+        *list_artifact_files(final),
+        folders=_get_artifact_folders(final),
+        obsolete=() if extra else (overrides_path,),
+        overwrite=overwrite,
+    )
+    with written as (*overrides_file, path, recipe_file, goldens_folder, manifest_file):
         built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
         sources = goldens or load_default_golden_images()
@@ -107,9 +113,6 @@ def lower(
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in overrides_file:
             file.write_bytes(overrides.file_bytes if overrides else b"")
-    if overrides is None:
-        # The overrides of an artifact that this one replaces.
-        overrides_path.unlink(missing_ok=True)
     return Artifact(final, manifest)
 
 
@@ -187,7 +190,14 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
 
 
 def update_manifest(artifact: Artifact, **fields: Any) -> Artifact:
-    """Change fields of an artifact's manifest, in memory and on disk."""
+    """Change fields of an artifact's manifest, in memory and on disk.
+
+    Raises:
+        BadArtifact: If the artifact was replaced by another one in the meantime.
+    """
+    current = Manifest.load(get_manifest_path(artifact.path))
+    if current.artifact.sha256 != artifact.manifest.artifact.sha256:
+        raise BadArtifact(f"{artifact.path} was replaced while it was measured.", hint="Run the command again.")
     manifest = artifact.manifest.model_copy(update=fields)
     manifest.save(get_manifest_path(artifact.path), overwrite=True)
     return Artifact(artifact.path, manifest)

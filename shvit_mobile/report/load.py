@@ -1,7 +1,6 @@
 """Loads documents from files, folders and artifacts."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.files import MAX_TEXT_BYTES, list_visible_files, read_bytes, read_json
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.report import SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
@@ -26,8 +26,6 @@ _EXPECTED_INPUTS = (
     "sensitivity reports (calibrate)."
 )
 _MANIFEST_SUFFIX = ".manifest.json"
-# Folders that belong to an artifact and hold JSON of their own.
-_ARTIFACT_FOLDER_SUFFIXES = (".mlpackage", ".goldens")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,8 @@ def _read_input(path: Path) -> Iterator[LoadedDocument]:
 def _read_folder(folder: Path) -> Iterator[LoadedDocument]:
     """Load the documents in a folder and its subfolders; skip other JSON."""
     empty = True
-    for path in sorted(folder.rglob("*.json")):
-        outside = not any(part.endswith(_ARTIFACT_FOLDER_SUFFIXES) for part in path.relative_to(folder).parts[:-1])
-        if outside and path.is_file() and _detect_kind(path) in DOCUMENT_KINDS:
+    for path in list_visible_files(folder):
+        if path.suffix == ".json" and _detect_kind(path) in DOCUMENT_KINDS:
             empty = False
             yield read_file(path)
     if empty:
@@ -87,7 +84,8 @@ def read_file(path: Path) -> LoadedDocument:
     read = document_type.load(path)
     if isinstance(read, Manifest):
         _check_artifact(path, read)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = read_bytes(path, limit=MAX_TEXT_BYTES, error=BadReport, what="a report")
+    digest = hashlib.sha256(content).hexdigest()
     return LoadedDocument(SourceFile(file=path.name, kind=read.kind, sha256=digest), read)
 
 
@@ -96,8 +94,8 @@ def _detect_kind(path: Path) -> str | None:
     if path.name.endswith(_MANIFEST_SUFFIX):
         return "manifest"
     try:
-        kind = json.loads(path.read_text())["kind"]
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        kind = read_json(path, error=BadReport, what="a report")["kind"]
+    except (BadReport, LookupError, TypeError):
         return None
     return kind if isinstance(kind, str) else None
 

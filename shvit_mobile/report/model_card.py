@@ -93,7 +93,7 @@ def check_card(path: Path, *, overwrite: bool) -> None:
     A README that is not a card of shvit-mobile is never replaced.
     """
     check_overwrite(path, overwrite=overwrite)
-    if path.exists() and (not path.is_file() or CARD_MARKER not in path.read_text(errors="replace")):
+    if path.exists() and (not path.is_file() or CARD_MARKER not in path.read_text(encoding="utf-8", errors="replace")):
         raise OutputExists(
             f"{path} already exists, and is not a model card of shvit-mobile.",
             why="`overwrite` replaces what shvit-mobile wrote, but not your own README.",

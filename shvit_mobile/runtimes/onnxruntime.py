@@ -117,6 +117,6 @@ def may_saturate_int8() -> bool:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:
-        return "vnni" not in CPU_FLAGS.read_text()
+        return "vnni" not in CPU_FLAGS.read_text(encoding="utf-8")
     except OSError:  # only Linux has the file
         return True

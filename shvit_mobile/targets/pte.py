@@ -21,13 +21,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES
+from shvit_mobile.contracts.files import read_bytes
 from shvit_mobile.contracts.manifest import Delegation, Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
 
 _XNNPACK_BACKEND = "XnnpackBackend"
-_PROGRAM_MAGIC = slice(4, 8), b"ET12"
+_PROGRAM_MAGIC = b"ET12"
 _FLATC_TIMEOUT_SECONDS = 60
 
 # The dtypes of the two schemas; XNNPACK's names also describe the scales.
@@ -105,17 +107,12 @@ def read_program_bytes(path: Path) -> bytes:
     Raises:
         BadArtifact: If it cannot be read, or does not start like an ExecuTorch program.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as reason:
-        raise BadArtifact(
-            f"{path} cannot be read: {reason.strerror}.", why="It should be an ExecuTorch program, one file."
-        ) from None
-    position, magic = _PROGRAM_MAGIC
-    if data[position] != magic:
+    data = read_bytes(path, limit=MAX_ARTIFACT_BYTES, error=BadArtifact, what="an ExecuTorch program")
+    magic = data[4:8]
+    if magic != _PROGRAM_MAGIC:
         raise BadArtifact(
             f"{path} is not an ExecuTorch program.",
-            why=f"Its bytes 4 to 7 should be {magic!r}; in this file of {len(data)} bytes they are {data[position]!r}.",
+            why=f"Its bytes 4 to 7 should be {_PROGRAM_MAGIC!r}; in this file of {len(data)} bytes they are {magic!r}.",
             hint="Export one with `target='executorch'`.",
         )
     return data
@@ -282,11 +279,7 @@ def _get_xnnpack_dtype(tensor: dict[str, Any]) -> str:
 
 
 def _find_executorch_folder() -> Path:
-    """Return ExecuTorch's folder without importing it.
-
-    Raises:
-        ToolMissing: If it is not installed.
-    """
+    """Return ExecuTorch's folder without importing it."""
     spec = find_spec("executorch")
     if spec is None or not spec.submodule_search_locations:
         raise build_missing_error("executorch", "Its schemas and flatc read .pte programs.")
@@ -294,11 +287,7 @@ def _find_executorch_folder() -> Path:
 
 
 def _find_flatc() -> Path:
-    """Return the flatbuffer compiler that comes with ExecuTorch, or the machine's.
-
-    Raises:
-        ToolMissing: If there is neither.
-    """
+    """Return the flatbuffer compiler that comes with ExecuTorch, or the machine's."""
     bundled = shutil.which("flatc", path=str(_find_executorch_folder() / "data/bin"))
     flatc = bundled or shutil.which("flatc")
     if flatc is None:
@@ -311,7 +300,7 @@ def _convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[st
     """Convert flatbuffers of one schema to JSON objects with all fields, including defaults.
 
     Raises:
-        DamagedError: If flatc rejects one of them, crashes, or takes longer than a minute.
+        _DamagedError: If flatc rejects one of them, crashes, or takes longer than a minute.
     """
     if not flatbuffers:
         return []
@@ -330,7 +319,10 @@ def _convert_to_json(schema: Path, flatbuffers: Sequence[bytes]) -> list[dict[st
             raise _DamagedError("flatc does not finish") from None
         if completed.returncode:
             raise _DamagedError(f"flatc ended with {completed.returncode}")
-        return [json.loads(normalize_infinities(binary.with_suffix(".json").read_text())) for binary in binaries]
+        return [
+            json.loads(normalize_infinities(binary.with_suffix(".json").read_text(encoding="utf-8")))
+            for binary in binaries
+        ]
 
 
 def normalize_infinities(text: str) -> str:

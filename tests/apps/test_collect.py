@@ -137,7 +137,7 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     [
         (b"", "is not a device report"),
         (b"[" * 100_000, "is not a device report"),
-        (b"\xff\xfe\x00", "it is not text"),
+        (b"\xff\xfe\x00", "not UTF-8"),
         (b"[1, 2]", "is not a device report"),
     ],
 )
@@ -151,9 +151,9 @@ def test_what_is_no_report_is_refused(content: bytes, says: str, tmp_path: Path)
 def test_a_path_without_reports_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadReport, match="contains no device report"):
         collect_device_reports([tmp_path])
-    with pytest.raises(BadReport, match=r"nothing\.json cannot be read: No such file"):
+    with pytest.raises(BadReport, match=r"nothing\.json does not exist"):
         collect_device_reports([tmp_path / "nothing.json"])
-    with pytest.raises(BadReport, match="cannot be read"):
+    with pytest.raises(BadReport, match="does not exist"):
         collect_device_reports([tmp_path / "nothing.zip"])
 
 
@@ -169,7 +169,7 @@ def rounds(*samples: float) -> Callable[[dict[str, Any]], object]:
         (lambda report: report["results"][0]["samples_ms"][3].pop(), "says that samples is 120, but its samples give"),
         (rounds(), "samples_ms.0: Tuple should have at least 1 item"),
         (rounds(1.0, 0.0), "not above 0 and finite"),
-        (rounds(1.0, float("inf")), "not above 0 and finite"),
+        (rounds(1.0, float("inf")), "finite number"),
         (lambda report: report["results"][0]["golden"].update(largest_difference=9.5), "golden check passed, with"),
         (lambda report: report["results"][0]["golden"].update(inference_passed=False), "golden check failed, with"),
         (lambda report: report["results"][0]["golden"].update(same_class=5), "the same class on 5 of 4"),

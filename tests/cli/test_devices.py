@@ -147,7 +147,7 @@ def test_a_report_of_another_schema_is_refused_in_a_clear_sentence(
     ("args", "says"),
     [
         ((), "Missing argument"),
-        (("missing.json",), "missing.json cannot be read: No such file or directory."),
+        (("missing.json",), "missing.json does not exist."),
         ((PIXEL, "--max-slowdown", "5 percent"), "--max-slowdown is '5 percent'. It is in percent"),
         ((PIXEL, "--max-slowdown", "5%"), "no report has an earlier run"),
         ((PIXEL, "--out", "same", "--csv", "same"), "--out and --csv are both same."),

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.contracts.files import check_file, open_file, parse_json, read_bytes, read_json, read_text
+from shvit_mobile.contracts.files import (
+    check_file,
+    list_visible_files,
+    open_file,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_text,
+)
 from shvit_mobile.errors import BadRecipe, BadReport
 
 
@@ -133,3 +141,14 @@ def test_a_file_that_is_opened_can_be_read_in_parts(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     with open_file(tmp_path / "file", error=BadRecipe, what="a recipe") as file:
         assert (file.read(1), file.read()) == (b"a", b"bc")
+
+
+def test_hidden_files_packages_and_pipes_are_not_searched(tmp_path: Path) -> None:
+    packages = ("x.goldens/a.json", "x.mlpackage/a.json")
+    names = ("b.json", "deep/a.json", ".shvit-abcd1234/a.json", ".hidden.json", *packages)
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "deep" / "back").symlink_to(tmp_path)
+    assert list_visible_files(tmp_path) == [tmp_path / "b.json", tmp_path / "deep" / "a.json"]

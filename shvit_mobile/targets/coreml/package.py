@@ -31,7 +31,9 @@ def write_package(model: Any, weights: Path, path: Path) -> None:
     (data / MODEL_ITEM).write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(weights / "weight.bin", data / WEIGHTS_ITEM / "weight.bin")
     # Sorted like coremltools, which rewrites the manifest whenever it opens a package.
-    (path / "Manifest.json").write_text(json.dumps(_build_package_manifest(), indent=4, sort_keys=True) + "\n")
+    (path / "Manifest.json").write_text(
+        json.dumps(_build_package_manifest(), indent=4, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def _number_unnamed(model: Any) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
+from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES
+from shvit_mobile.contracts.files import read_bytes
 from shvit_mobile.contracts.manifest import Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact
@@ -54,10 +56,7 @@ def read_onnx_model(path: Path) -> onnx.ModelProto:
     Raises:
         BadArtifact: If the file cannot be read or is not ONNX.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as reason:
-        raise BadArtifact(f"{path} cannot be read: {reason.strerror}.") from None
+    content = read_bytes(path, limit=MAX_ARTIFACT_BYTES, error=BadArtifact, what="an ONNX model")
     model = onnx.ModelProto()
     # protobuf raises its own error for a file that is no message; another message leaves the graph empty.
     with suppress(Exception):

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_program(path: Path, script: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
 
 
@@ -66,7 +67,8 @@ def test_a_sysroot_whose_emulator_has_gone_counts_as_none(folder: Path) -> None:
     made = Sysroot(folder)
     folder.mkdir(parents=True)
     made.versions_file.write_text(
-        SysrootVersions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).to_json()
+        SysrootVersions(emulator="7.2", python="3.11", executorch="1", torch="2", packages=()).to_json(),
+        encoding="utf-8",
     )
     made.qemu.symlink_to(folder / "uninstalled")
     with pytest.raises(ToolMissing, match="not set up"):
@@ -105,17 +107,18 @@ def test_a_chosen_folder_that_is_no_sysroot_is_not_replaced(folder: Path, monkey
     monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.check_tools", lambda: None)
     monkeypatch.setattr("shvit_mobile.runtimes.arm64.install.download_debian_packages", pytest.fail)
     folder.mkdir(parents=True)
-    (folder / "precious").write_text("mine")
+    (folder / "precious").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputExists, match=r"versions\.json"):
         install()
-    assert (folder / "precious").read_text() == "mine"
+    assert (folder / "precious").read_text(encoding="utf-8") == "mine"
 
 
 def test_one_file_comes_out_of_a_debian_package(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
-        "Package: some\nVersion: 1\nArchitecture: all\nMaintainer: none <none@example.org>\nDescription: some\n"
+        "Package: some\nVersion: 1\nArchitecture: all\nMaintainer: none <none@example.org>\nDescription: some\n",
+        encoding="utf-8",
     )
     (tree / "usr/bin").mkdir(parents=True)
     (tree / "usr/bin/emulator").write_bytes(b"\x7fELF" * 50_000)
@@ -131,7 +134,7 @@ def test_one_file_comes_out_of_a_debian_package(tmp_path: Path) -> None:
 def test_an_emulator_that_dies_is_quoted(tmp_path: Path) -> None:
     dying = build_sysroot("echo before >&2; echo 'uncaught target signal 4' >&2; exit 132", tmp_path)
     with (
-        EmulatedProcess(dying, CPUS[DEFAULT_CPU]) as process,
+        closing(EmulatedProcess(dying, CPUS[DEFAULT_CPU])) as process,
         pytest.raises(EmulatorFailed, match="died with status 132") as failed,
     ):
         _ = process.handshake
@@ -152,4 +155,4 @@ def test_a_closed_process_is_gone_even_while_it_works(tmp_path: Path) -> None:
     assert process._stdout.read(5) == b"said\n"
     process.close()
     with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+        os.kill(int(pid.read_text(encoding="utf-8")), 0)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES
+from shvit_mobile.contracts.files import read_bytes
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.targets.coreml.spec.dtypes import DTYPES, Dtype
 
@@ -30,10 +32,7 @@ class BlobFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._bytes = path.read_bytes()
-        except OSError as reason:
-            raise BadArtifact(f"{path} cannot be read: {reason.strerror}.", why="It holds the weights.") from None
+        self._bytes = read_bytes(path, limit=MAX_ARTIFACT_BYTES, error=BadArtifact, what="a file of weights")
         if len(self._bytes) < _HEADER_BYTES:
             raise self._build_damage_error(f"has {len(self._bytes)} bytes, fewer than its header")
         _, version = HEADER.unpack_from(self._bytes)

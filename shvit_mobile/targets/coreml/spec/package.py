@@ -1,10 +1,11 @@
 """Read a Core ML package: its manifest, its program and its weights."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES
+from shvit_mobile.contracts.files import read_bytes, read_json
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.targets.coreml.spec.blobs import BlobFile
 from shvit_mobile.targets.coreml.spec.proto import import_messages
@@ -53,12 +54,8 @@ def _find_root_model(package: Path) -> Path:
         raise BadArtifact(f"{package} {kind}.", why="A Core ML package is a folder that ends in .mlpackage.")
     manifest = package / _MANIFEST_NAME
     try:
-        content = json.loads(manifest.read_text())
+        content = read_json(manifest, error=BadArtifact, what="the manifest of a package")
         name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
-    except OSError as reason:
-        raise BadArtifact(f"{manifest} cannot be read: {reason.strerror}.", why="It names the model.") from None
-    except ValueError:  # the base of JSON's and Unicode's errors
-        raise BadArtifact(f"{manifest} is not JSON.", why="It is damaged.", hint="Export it again.") from None
     except (KeyError, TypeError) as reason:
         raise BadArtifact(
             f"{manifest} names no root model: {reason}.", why="It is damaged or edited by hand."
@@ -82,9 +79,7 @@ def _parse_model(path: Path) -> Any:
 
     model = import_messages("Model_pb2").Model()
     try:
-        model.ParseFromString(path.read_bytes())
-    except OSError as reason:
-        raise BadArtifact(f"{path} cannot be read: {reason.strerror}.", why="It holds the program.") from None
+        model.ParseFromString(read_bytes(path, limit=MAX_ARTIFACT_BYTES, error=BadArtifact, what="a Core ML model"))
     except DecodeError:
         raise BadArtifact(f"{path} is not a Core ML model.", why="It is damaged.", hint="Export it again.") from None
     kind = model.WhichOneof("Type")

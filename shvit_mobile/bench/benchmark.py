@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from shvit_mobile.bench.host import describe_host
 from shvit_mobile.bench.interleave import build_results, find_rooflines, run_interleaved
 from shvit_mobile.bench.roofline import build_roofline_subjects
 from shvit_mobile.bench.stock import export_stock_peers
-from shvit_mobile.bench.timm_models import create_timm_model
+from shvit_mobile.bench.timm_models import create_timm_module
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -152,12 +152,13 @@ def _export_timm_peers(
     """Export timm models with stock exporters, each at its default input size."""
     peers: list[BenchmarkSubject] = []
     for name in models:
-        model = create_timm_model(name)
+        module: Any = create_timm_module(name)
+        _, height, width = module.default_cfg["input_size"]
         out = folder / name.replace("/", "_")
         out.mkdir()
-        inputs = load_calibration_inputs(images, Preprocessing(size=model.size))
+        inputs = load_calibration_inputs(images, Preprocessing(size=(height, width)))
         peers += export_stock_peers(
-            model.module, inputs, out, f"timm:{name}", batch=settings.batch, engines=engines, prefix=f"{name}, "
+            module, inputs, out, f"timm:{name}", batch=settings.batch, engines=engines, prefix=f"{name}, "
         )
     return peers
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from shvit_mobile.errors import InvalidValue
@@ -88,11 +87,3 @@ def _count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> in
     from shvit_mobile.bench.macs import count_macs
 
     return count_macs(create_shvit(variant, classes=classes), (1, 3, *size))
-
-
-def measure_file_size(source: str) -> int | None:
-    """Return the bytes of a file or folder; None if it does not exist."""
-    from shvit_mobile.contracts.fingerprints import compute_size_bytes
-
-    path = Path(source)
-    return compute_size_bytes(path) if path.exists() else None

@@ -26,7 +26,8 @@ def load_subject(subject: BenchmarkSubject, threads: int) -> Inference:
         ToolMissing: If its engine does not run on this system.
         BadArtifact: If its engine rejects it.
     """
-    return _LOADERS[subject.engine](subject, threads)
+    load, _ = _ENGINES[subject.engine]
+    return load(subject, threads)
 
 
 def import_engine(subject: BenchmarkSubject) -> None:
@@ -37,7 +38,7 @@ def import_engine(subject: BenchmarkSubject) -> None:
     """
     try:
         with silence_libraries():
-            for module in _LIBRARIES[subject.engine]:
+            for module in _ENGINES[subject.engine][1]:
                 import_module(module)
     except ImportError as reason:
         missing = reason.name or subject.engine
@@ -48,7 +49,7 @@ def import_engine(subject: BenchmarkSubject) -> None:
 
 def is_installed(engine: Engine) -> bool:
     """Return whether an engine's libraries are installed, without importing them."""
-    return all(find_spec(module.partition(".")[0]) for module in _LIBRARIES[engine])
+    return all(find_spec(module.partition(".")[0]) for module in _ENGINES[engine][1])
 
 
 def _create_input(subject: BenchmarkSubject) -> NDArray[Any]:
@@ -97,7 +98,7 @@ def _load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
 
 
 def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
-    from shvit_mobile.runtimes.coreml import CORE_ML_AVAILABLE
+    from shvit_mobile.runtimes.coreml import CORE_ML_AVAILABLE, make_native_predictor
 
     if not CORE_ML_AVAILABLE:
         raise ToolMissing(
@@ -105,8 +106,6 @@ def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
             why="Core ML runs on Apple's systems only; the speed of the reference executor says nothing about it.",
             hint="Benchmark it on a Mac, or with the app on a phone.",
         )
-    from shvit_mobile.runtimes.coreml import make_native_predictor
-
     predict = make_native_predictor(Path(subject.source))
     values = _create_input(subject)
     images = values.transpose(0, 2, 3, 1) if subject.dtype == "uint8" else values
@@ -144,37 +143,7 @@ def _load_litert(subject: BenchmarkSubject, threads: int) -> Inference:
     return interpreter.invoke  # type: ignore[no-any-return]
 
 
-def _load_torch_eager(subject: BenchmarkSubject, threads: int) -> Inference:
-    import torch
-
-    torch.set_num_threads(threads)
-    module = _load_torch_module(subject)
-    image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def run() -> object:
-        return module(image)
-
-    return run
-
-
-def _load_torch_compiled(subject: BenchmarkSubject, threads: int) -> Inference:
-    import torch
-
-    torch.set_num_threads(threads)
-    module: Any = torch.compile(_load_torch_module(subject), dynamic=False)
-    image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def run() -> object:
-        return module(image)
-
-    with silence_libraries():
-        run()
-    return run
-
-
-def _load_torch_module(subject: BenchmarkSubject) -> Any:
+def _load_torch(subject: BenchmarkSubject, threads: int) -> Inference:
     """Load a checkpoint with folded BatchNorms, or a timm model; channels last is faster."""
     import torch
 
@@ -182,34 +151,36 @@ def _load_torch_module(subject: BenchmarkSubject) -> Any:
     from shvit_mobile.deploy.fold import fold_batchnorm
     from shvit_mobile.families.checkpoints import load_checkpoint
 
+    torch.set_num_threads(threads)
     kind, _, name = subject.source.partition(":")
-    module = create_timm_module(name) if kind == "timm" else fold_batchnorm(load_checkpoint(subject.source).model)
-    ready: torch.nn.Module = module.float().eval().requires_grad_(False)
-    return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module: Any = create_timm_module(name) if kind == "timm" else fold_batchnorm(load_checkpoint(subject.source).model)
+    module = module.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
+    compiled = subject.engine == "torch-compile"
+    if compiled:
+        module = torch.compile(module, dynamic=False)
+
+    def run() -> object:
+        with torch.no_grad() if compiled else torch.inference_mode():
+            return module(image)
+
+    if compiled:
+        with silence_libraries():
+            run()
+    return run
 
 
-_LIBRARIES: dict[Engine, tuple[str, ...]] = {
-    "executorch": ("torch", "executorch.runtime", "shvit_mobile.runtimes.executorch"),
-    "onnxruntime": ("onnxruntime",),
-    "coreml": ("shvit_mobile.runtimes.coreml",),
-    "openvino": ("openvino",),
-    "mnn": ("MNN", "MNN.nn", "MNN.expr"),
-    "litert": ("ai_edge_litert.interpreter",),
+# The loader of each engine, and the libraries that it needs.
+_ENGINES: dict[Engine, tuple[Callable[[BenchmarkSubject, int], Inference], tuple[str, ...]]] = {
+    "executorch": (_load_executorch, ("torch", "executorch.runtime", "shvit_mobile.runtimes.executorch")),
+    "onnxruntime": (_load_onnxruntime, ("onnxruntime",)),
+    "coreml": (load_coreml, ("shvit_mobile.runtimes.coreml",)),
+    "openvino": (_load_openvino, ("openvino",)),
+    "mnn": (_load_mnn, ("MNN", "MNN.nn", "MNN.expr")),
+    "litert": (_load_litert, ("ai_edge_litert.interpreter",)),
     "torch": (
-        "torch",
-        "shvit_mobile.bench.timm_models",
-        "shvit_mobile.deploy.fold",
-        "shvit_mobile.families.checkpoints",
+        _load_torch,
+        ("torch", *(f"shvit_mobile.{name}" for name in ("bench.timm_models", "deploy.fold", "families.checkpoints"))),
     ),
-    "torch-compile": ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.timm_models"),
-}
-_LOADERS: dict[Engine, Callable[[BenchmarkSubject, int], Inference]] = {
-    "executorch": _load_executorch,
-    "onnxruntime": _load_onnxruntime,
-    "coreml": load_coreml,
-    "openvino": _load_openvino,
-    "mnn": _load_mnn,
-    "litert": _load_litert,
-    "torch": _load_torch_eager,
-    "torch-compile": _load_torch_compiled,
+    "torch-compile": (_load_torch, ("torch", "torch._inductor.compile_fx", "shvit_mobile.bench.timm_models")),
 }

@@ -6,14 +6,16 @@ in the ratios within rounds.
 
 import random
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
-from shvit_mobile.bench.contestant import BenchmarkSubject, measure_file_size
+from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
 from shvit_mobile.bench.worker import BenchmarkWorker, LoadMetrics
 from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceResult, Roofline
+from shvit_mobile.contracts.fingerprints import compute_size_bytes
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC
 from shvit_mobile.errors import BenchmarkFailed, InvalidValue, MissingParameter, ToolMissing
 from shvit_mobile.progress import ProgressCallback
@@ -80,9 +82,8 @@ def run_interleaved(
         workers = []
         for subject in subjects:
             try:
-                workers.append(
-                    stack.enter_context(BenchmarkWorker(subject, threads=settings.threads, cpus=settings.cpus))
-                )
+                worker = BenchmarkWorker(subject, threads=settings.threads, cpus=settings.cpus)
+                workers.append(stack.enter_context(closing(worker)))
             except (ToolMissing, BenchmarkFailed) as reason:
                 if subject.name not in optional:
                     raise
@@ -113,8 +114,8 @@ def find_rooflines(runs: Sequence[TimedRun]) -> dict[str, Roofline]:
     best: dict[str, Roofline] = {}
     for run in runs:
         gops = compute_gops(run.subject.macs or 0, summarize_latency(run.samples).p50)
-        if gops > (best[run.subject.precision].gops if run.subject.precision in best else 0.0):
-            best[run.subject.precision] = Roofline(gops=gops, reached_by=run.subject.name)
+        roofline = Roofline(gops=gops, reached_by=run.subject.name)
+        best[run.subject.precision] = max(best.get(run.subject.precision, roofline), roofline, key=lambda one: one.gops)
     return best
 
 
@@ -128,7 +129,7 @@ def build_results(
 def _build_result(
     run: TimedRun, first: TimedRun, settings: BenchmarkSettings, roofs: dict[str, Roofline]
 ) -> DeviceResult:
-    subject, latency = run.subject, summarize_latency(run.samples)
+    subject, latency, source = run.subject, summarize_latency(run.samples), Path(run.subject.source)
     roof = roofs.get(select_roofline_precision(subject.precision))
     gops = compute_gops(settings.batch * (subject.macs or 0), latency.p50)
     return DeviceResult(
@@ -143,7 +144,7 @@ def _build_result(
         ratio=None if run is first else compute_speed_ratio(first.round_medians, run.round_medians),
         peak_memory_bytes=run.load_metrics.peak_bytes,
         running_memory_bytes=run.load_metrics.running_bytes,
-        size_bytes=measure_file_size(subject.source),
+        size_bytes=compute_size_bytes(source) if source.exists() else None,
         macs=subject.macs,
         roof_share=gops / roof.gops if roof and subject.macs else None,
         drift=subject.drift,

@@ -14,7 +14,7 @@ from torch import nn
 
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.bench.engines import is_installed
-from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.bench.stock import export_xnnpack
 
 _SIDE = 512
 _MACS = _SIDE**3
@@ -29,12 +29,11 @@ def build_roofline_subjects(folder: Path) -> list[BenchmarkSubject]:
         ),
     ]
     if is_installed("executorch"):
-        subjects += [
-            _create_matmul_subject(
-                "XNNPACK linear", precision, _write_linear_program(folder / f"linear-{precision}.pte", precision)
-            )
-            for precision in ("fp32", "int8")
-        ]
+        for precision in ("fp32", "int8"):
+            torch.manual_seed(0)
+            linear, values = nn.Linear(_SIDE, _SIDE).eval(), torch.rand(_SIDE, _SIDE)
+            path = export_xnnpack(linear, [values], folder / f"linear-{precision}.pte", precision)
+            subjects.append(_create_matmul_subject("XNNPACK linear", precision, path))
     return subjects
 
 
@@ -71,18 +70,4 @@ def _write_matmul_onnx(path: Path, *, int8: bool) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return path
-
-
-def _write_linear_program(path: Path, precision: str) -> Path:
-    """Write a linear layer for XNNPACK, in float32 or statically quantized by the stock quantizer."""
-    from shvit_mobile.bench.stock import quantize_with_xnnpack
-    from shvit_mobile.targets.executorch import lower_to_program
-
-    torch.manual_seed(0)
-    module: nn.Module = nn.Linear(_SIDE, _SIDE).eval()
-    if precision == "int8":
-        with silence_libraries():
-            module = quantize_with_xnnpack(module, [torch.rand(_SIDE, _SIDE)])
-    lower_to_program(module, (_SIDE, _SIDE), path)
     return path

@@ -60,8 +60,9 @@ def export_stock_peers(
     if wanted("torch-compile") and _has_compiler():
         add("PyTorch compiled", "torch-compile", "fp32", source)
     if wanted("executorch") and batch == 1:
-        add("ExecuTorch stock fp32", "executorch", "fp32", export_executorch_fp32(module, images, folder))
-        add("ExecuTorch stock int8", "executorch", "int8", export_executorch_int8(module, images, folder))
+        for precision in ("fp32", "int8"):
+            path = export_xnnpack(module, images, folder / f"stock-{precision}.pte", precision)
+            add(f"ExecuTorch stock {precision}", "executorch", precision, path)
     if wanted("litert") and _can_export_litert():
         tflite = _export_litert_fp32(module, shape, folder)
         add("LiteRT fp32", "litert", "fp32", tflite)
@@ -83,25 +84,18 @@ def export_stock_peers(
     return peers
 
 
-def export_executorch_fp32(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
+def export_xnnpack(module: nn.Module, images: Sequence[Tensor], path: Path, precision: str) -> Path:
+    """Export to ExecuTorch in fp32, or statically quantized to int8 by the stock quantizer."""
     from shvit_mobile.targets.executorch import lower_to_program
 
-    path = folder / "stock-fp32.pte"
+    if precision == "int8":
+        with silence_libraries():
+            module = _quantize_with_xnnpack(module, images)
     lower_to_program(module, tuple(images[0].shape), path)
     return path
 
 
-def export_executorch_int8(module: nn.Module, images: Sequence[Tensor], folder: Path) -> Path:
-    from shvit_mobile.targets.executorch import lower_to_program
-
-    path = folder / "stock-int8.pte"
-    with silence_libraries():
-        quantized = quantize_with_xnnpack(module, images)
-    lower_to_program(quantized, tuple(images[0].shape), path)
-    return path
-
-
-def quantize_with_xnnpack(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
+def _quantize_with_xnnpack(module: nn.Module, images: Sequence[Tensor]) -> nn.Module:
     """Quantize with ExecuTorch's XNNPACKQuantizer: static, per channel, with its own observers."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,

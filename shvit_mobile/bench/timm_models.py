@@ -1,22 +1,11 @@
 """Creates timm models with random weights as peers."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from shvit_mobile.errors import InvalidValue, ToolMissing
 
 
-@dataclass(frozen=True)
-class _TimmModel:
-    """A model and its default input size."""
-
-    name: str
-    module: nn.Module
-    size: tuple[int, int]
-
-
-def create_timm_model(name: str) -> _TimmModel:
+def create_timm_module(name: str) -> nn.Module:
     """Create a timm model by its name, reparameterized if possible, in eval mode.
 
     Weights are random, which does not affect latency.
@@ -25,13 +14,6 @@ def create_timm_model(name: str) -> _TimmModel:
         ToolMissing: If timm is not installed.
         InvalidValue: If timm has no such model.
     """
-    module = create_timm_module(name)
-    _, height, width = module.default_cfg["input_size"]  # type: ignore[index]
-    return _TimmModel(name, module, (height, width))
-
-
-def create_timm_module(name: str) -> nn.Module:
-    """Create the module of `create_timm_model`."""
     try:
         import timm
         from timm.utils.model import reparameterize_model

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
@@ -38,7 +37,7 @@ class LoadMetrics:
 
 
 class BenchmarkWorker:
-    """A contestant in its process; as a context manager it ends the process.
+    """A contestant in its process, until `close` ends it.
 
     Attributes:
         subject: The contestant.
@@ -68,11 +67,11 @@ class BenchmarkWorker:
         )
         self._process.start()
         theirs.close()
-        answer = self._answer()
-        if not isinstance(answer, LoadMetrics):
+        try:
+            self.load_metrics = self._receive()
+        except ShvitError:
             self.close()
-            raise answer if isinstance(answer, Exception) else BenchmarkFailed(f"{subject.name} did not load.")
-        self.load_metrics = answer
+            raise
 
     def run(self, count: int) -> list[float]:
         """Return the milliseconds of each of `count` inferences.
@@ -82,10 +81,7 @@ class BenchmarkWorker:
         """
         with suppress(OSError):
             self._pipe.send(count)
-        answer = self._answer()
-        if not isinstance(answer, list):
-            raise answer if isinstance(answer, Exception) else BenchmarkFailed(f"{self.subject.name} did not answer.")
-        return answer
+        return self._receive()
 
     def close(self) -> None:
         self._pipe.close()
@@ -94,23 +90,19 @@ class BenchmarkWorker:
             self._process.kill()
             self._process.join()
 
-    def _answer(self) -> object:
+    def _receive(self) -> Any:
+        """Return the process's answer, or raise it if it is an error."""
         try:
-            return self._pipe.recv()
+            answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)
-            return BenchmarkFailed(
+            raise BenchmarkFailed(
                 f"The process of {self.subject.name} died with status {self._process.exitcode}.",
                 why="Its engine crashed, or the machine ran out of memory.",
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            ) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def _serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cpus: tuple[int, ...]) -> None:

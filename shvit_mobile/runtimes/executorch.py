@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
-from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.quiet import import_library
 from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
@@ -93,7 +92,8 @@ def load_program(path: Path) -> tuple[Any, Any]:
 
 def check_contract(artifact: Artifact, metadata: Any) -> None:
     """Raise `BadArtifact` unless the program's input and output are those of the manifest."""
-    actual, expected = _format_signature(metadata), _format_expected_signature(artifact.manifest)
+    manifest, actual = artifact.manifest, _format_signature(metadata)
+    expected = f"{manifest.input.dtype} {manifest.input.shape} -> float32 {(1, manifest.model.classes)}"
     if actual != expected:
         raise build_mismatch_error(f"{artifact.path} takes and gives {actual}, its manifest says {expected}.")
 
@@ -107,10 +107,6 @@ def _format_signature(metadata: Any) -> str:
 def _format_tensor_type(tensor: Any) -> str:
     dtype = "float32" if tensor.dtype() == _FLOAT32_CODE else f"dtype {tensor.dtype()}"
     return f"{dtype} {tuple(tensor.sizes())}"
-
-
-def _format_expected_signature(manifest: Manifest) -> str:
-    return f"{manifest.input.dtype} {manifest.input.shape} -> float32 {(1, manifest.model.classes)}"
 
 
 @contextmanager

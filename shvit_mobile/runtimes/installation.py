@@ -3,6 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
@@ -102,7 +103,7 @@ def _check_arm64() -> InstallationCheck:
     except ToolMissing as reason:
         return InstallationCheck(name, f"optional, not set up: {reason.hint or reason.what}")
     try:
-        with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
+        with closing(EmulatedProcess(sysroot, CPUS[DEFAULT_CPU])) as process:
             features = ", ".join(process.handshake.features)
         versions = sysroot.versions
     except ShvitError as reason:

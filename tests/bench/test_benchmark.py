@@ -14,7 +14,7 @@ from shvit_mobile.bench.contestant import create_subject
 from shvit_mobile.bench.host import describe_host
 from shvit_mobile.bench.macs import count_macs
 from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
-from shvit_mobile.bench.stock import export_executorch_fp32, export_executorch_int8, export_onnx_fp32, quantize_onnx
+from shvit_mobile.bench.stock import export_onnx_fp32, export_xnnpack, quantize_onnx
 from shvit_mobile.contracts.device_report import DeviceInfo, DeviceReport, DeviceResult
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
@@ -128,11 +128,12 @@ def test_stock_exports_compute_what_the_model_does(tmp_path: Path) -> None:
 def test_stock_programs_fall_into_many_delegates(tmp_path: Path) -> None:
     model = build_random_shvit(SMALL)
     images = list(torch.randn(4, 3, 64, 48, generator=torch.Generator().manual_seed(0)).split(1))
-    for made in (export_executorch_fp32(model, images, tmp_path), export_executorch_int8(model, images, tmp_path)):
+    for precision in ("fp32", "int8"):
+        made = export_xnnpack(model, images, tmp_path / f"{precision}.pte", precision)
         assert inspect_program(made).delegation.delegates > 1
         _, method = load_program(made)
         assert torch.allclose(method.execute([images[0]])[0], model(images[0]), atol=1.0)
-    assert inspect_program(tmp_path / "stock-int8.pte").inventory.quantized_layers > 10
+    assert inspect_program(tmp_path / "int8.pte").inventory.quantized_layers > 10
 
 
 def test_calibration_images_are_normalised_pictures_of_the_size() -> None:

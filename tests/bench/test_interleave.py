@@ -1,5 +1,6 @@
 """Contestants run in processes of their own, take turns, and an error names the one that failed."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_every_contestant_has_its_turn_in_every_round(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_pinned_and_told_the_threads(tmp_path: Path) -> None:
-    with BenchmarkWorker(write_matmul_subject(tmp_path, "small"), threads=1, cpus=(0,)) as worker:
+    with closing(BenchmarkWorker(write_matmul_subject(tmp_path, "small"), threads=1, cpus=(0,))) as worker:
         samples = worker.run(4)
     assert len(samples) == 4
     assert min(samples) > 0

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import closing
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,7 +90,8 @@ def install(progress: StepCallback | None = None) -> Sysroot:
         report("Unpacking them", 1, 5)
         _unpack_packages(packages, emulator, sysroot)
         report("Downloading PyTorch and ExecuTorch for ARM64", 2, 5)
-        wheels = _download_wheels(downloads / "wheels", _read_python_version(sysroot))
+        version = os.readlink(sysroot.python).removeprefix("python")  # Debian's python3 is a link to python3.11
+        wheels = _download_wheels(downloads / "wheels", version)
         report("Unpacking them", 3, 5)
         _unpack_wheels(wheels, sysroot.site)
         report("Starting Python on ARM64", 4, 5)
@@ -149,7 +151,7 @@ def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     for package, program in _EMULATOR_PACKAGES:
         apt("download", f"{package}:{host}")
         archive = max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
-        if _contains_file(archive, program):
+        if read_member(archive, program):
             return archives, archive
     raise InstallFailed("No Debian package contains an ARM64 emulator.", why="apt offers no qemu-user.")
 
@@ -191,9 +193,10 @@ def _unpack_wheels(wheels: Sequence[Path], site: Path) -> None:
 
 def _verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersions:
     """Start Python, PyTorch and ExecuTorch in a sysroot, and return its versions."""
-    with EmulatedProcess(sysroot, CPUS[DEFAULT_CPU]) as process:
+    with closing(EmulatedProcess(sysroot, CPUS[DEFAULT_CPU])) as process:
+        emulator = run_command([str(sysroot.qemu), "--version"])  # "qemu-aarch64 version 7.2.22 (Debian …)"
         return SysrootVersions(
-            emulator=_read_emulator_version(sysroot.qemu),
+            emulator=emulator.partition(" version ")[2].split()[0],
             python=process.handshake.python,
             executorch=EXECUTORCH_VERSION,
             torch=TORCH_VERSION,
@@ -203,20 +206,6 @@ def _verify_sysroot(sysroot: Sysroot, packages: Sequence[Path]) -> SysrootVersio
 
 def _find_installed_emulator() -> str | None:
     return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-
-
-def _read_emulator_version(qemu: Path) -> str:
-    """Return '7.2.22' from 'qemu-aarch64 version 7.2.22 (Debian …)'."""
-    return run_command([str(qemu), "--version"]).partition(" version ")[2].split()[0]
-
-
-def _read_python_version(sysroot: Sysroot) -> str:
-    """Return '3.11': Debian's python3 is a link to python3.11."""
-    return os.readlink(sysroot.python).removeprefix("python")
-
-
-def _contains_file(archive: Path, program: str) -> bool:
-    return bool(read_member(archive, program))
 
 
 def read_member(archive: Path, name: str) -> bytes | None:

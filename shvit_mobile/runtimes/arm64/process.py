@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.processes import get_last_line
@@ -37,7 +36,7 @@ class _Handshake:
 
 
 class EmulatedProcess:
-    """A process on an emulated CPU; a context manager that ends it.
+    """A process on an emulated CPU, until `close` ends it.
 
     The constructor returns at once and `handshake` waits until the process is ready, so several can start together.
     """
@@ -127,14 +126,6 @@ class EmulatedProcess:
         for pipe in (self._stdin, self._stdout, self._stderr):
             with suppress(OSError):  # a dead process leaves unwritten data
                 pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def build_command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:

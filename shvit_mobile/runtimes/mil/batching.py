@@ -9,8 +9,6 @@ from torch import Tensor
 from shvit_mobile.runtimes.mil.batching_rules import BatchOperand, NotBatchable, OperatorUse
 from shvit_mobile.runtimes.mil.operations import ProgramStep
 
-ShapesByName = dict[str, tuple[int, ...]]
-
 
 def batch_steps(
     steps: Iterable[ProgramStep],
@@ -31,11 +29,14 @@ def batch_steps(
     """
     if fixed := [name for name in outputs if name in constants]:
         raise NotBatchable(f"The output '{fixed[0]}' depends on no input.")
-    shapes: ShapesByName = {name: _check_single_row(shape, f"The input '{name}'") for name, shape in inputs.items()}
+    shapes = {name: _check_single_row(shape, f"The input '{name}'") for name, shape in inputs.items()}
     batched = []
     for step in steps:
         try:
-            batched.append(replace(step, fixed=step.fixed | _apply_batching_rule(step, shapes, constants)))
+            rule = step.operator.batching_rule
+            if rule is None:
+                raise NotBatchable("It has no rule for many images.")
+            batched.append(replace(step, fixed=step.fixed | rule(_describe_use(step, shapes, constants))))
             shapes |= {
                 output.name: _check_single_row(output.shape, f"Its result '{output.name}'")
                 for output in step.outputs
@@ -46,17 +47,9 @@ def batch_steps(
     return tuple(batched)
 
 
-def _apply_batching_rule(
-    step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the constants that a step's operator changes."""
-    rule = step.operator.batching_rule
-    if rule is None:
-        raise NotBatchable("It has no rule for many images.")
-    return rule(_describe_use(step, batched_shapes, constants))
-
-
-def _describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Mapping[str, Any]) -> OperatorUse:
+def _describe_use(
+    step: ProgramStep, batched_shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, Any]
+) -> OperatorUse:
     operands: dict[str, tuple[BatchOperand, ...]] = {
         name: (BatchOperand(tuple(value.shape), False),)
         for name, value in step.fixed.items()
@@ -65,9 +58,7 @@ def _describe_use(step: ProgramStep, batched_shapes: ShapesByName, constants: Ma
     for name, source in step.inputs:
         sources = [source] if isinstance(source, str) else source
         operands[name] = tuple(
-            BatchOperand(batched_shapes[s], True)
-            if s in batched_shapes
-            else BatchOperand(tuple(constants[s].shape), False)
+            BatchOperand(batched_shapes[s] if s in batched_shapes else tuple(constants[s].shape), s in batched_shapes)
             for s in sources
         )
     keywords = {name: value for name, value in step.fixed.items() if name in step.operator.keywords}

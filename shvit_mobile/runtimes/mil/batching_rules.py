@@ -44,26 +44,18 @@ class OperatorUse:
         """Return whether any tensor of an input is batched."""
         return any(operand.batched for operand in self.operands.get(name, ()))
 
-    @property
-    def all_operands(self) -> list[BatchOperand]:
-        return [operand for operands in self.operands.values() for operand in operands]
-
-    @property
-    def main_operand(self) -> BatchOperand:
-        """The tensor that the operator transforms; the others are its parameters."""
-        return next(self.operands[name][0] for name in _MAIN_INPUTS if name in self.operands)
-
 
 # Returns the constants to change; raises `NotBatchable`.
 BatchingRule = Callable[[OperatorUse], dict[str, Any]]
-_ALL_AXES = None
+# The tensor that an operator transforms; the others are its parameters.
 _MAIN_INPUTS = ("x", "input")
 
 
 def batch_elementwise(use: OperatorUse) -> dict[str, Any]:
     """Allow elementwise operators on batched tensors of one rank, and on constants that are equal for all rows."""
-    rank = max(len(operand.shape) for operand in use.all_operands)
-    for operand in use.all_operands:
+    operands = [operand for several in use.operands.values() for operand in several]
+    rank = max(len(operand.shape) for operand in operands)
+    for operand in operands:
         if operand.batched and len(operand.shape) != rank:
             raise NotBatchable(f"lays the rows of {operand.shape} along another axis of {rank}")
         if not operand.batched and len(operand.shape) == rank and operand.shape[0] != 1:
@@ -86,14 +78,14 @@ def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
     return batch_main_input(use)
 
 
-def make_axis_rule(keyword: str, default: Sequence[int] | None = _ALL_AXES) -> BatchingRule:
-    """Return a rule for operators along the axes in `keyword`: the first axis must not be among them."""
+def make_axis_rule(keyword: str, default: Sequence[int] | None = None) -> BatchingRule:
+    """Return a rule for operators along the axes in `keyword`, None for all: the first axis must not be among them."""
 
     def rule(use: OperatorUse) -> dict[str, Any]:
         given = use.keywords.get(keyword)
         axes = default if given is None else [given] if isinstance(given, int) else given
-        rank = len(use.main_operand.shape)
-        if axes is _ALL_AXES or any(axis % rank == 0 for axis in axes):
+        rank = len(next(use.get_shape(name) for name in _MAIN_INPUTS if name in use.operands))
+        if axes is None or any(axis % rank == 0 for axis in axes):
             raise NotBatchable(f"works along the rows: its {keyword} is {given}")
         return batch_main_input(use)
 

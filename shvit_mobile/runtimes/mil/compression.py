@@ -13,11 +13,6 @@ from shvit_mobile.runtimes.mil.quantization import dequantize
 from shvit_mobile.targets.coreml.spec.blobs import unpack_bits
 
 
-def constexpr_cast(source_val: Tensor, *, output_dtype: str) -> Tensor:
-    """fp16 to fp32; the executor stores floats in one dtype, so this does nothing."""
-    return source_val
-
-
 def constexpr_affine_dequantize(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, *, axis: int) -> Tensor:
     """scale * (data - zero_point), per tensor or per channel."""
     return dequantize(quantized_data, scale, zero_point, axis=axis)

@@ -1,6 +1,5 @@
 """The inputs of a program: arrays, and images as Core ML converts them to arrays."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from shvit_mobile.errors import BadArtifact, InvalidValue, ShapeMismatch
-from shvit_mobile.targets.coreml.spec.dtypes import find_dtype
+from shvit_mobile.targets.coreml.spec.dtypes import Dtype, find_dtype
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.targets.coreml.spec.values import UNKNOWN_DIMENSION, read_shape
 
@@ -25,13 +24,13 @@ class ProgramInput:
     Attributes:
         name: The input's name.
         shape: The shape of its tensor; -1 where any size is allowed.
-        dtype: MIL's name of its tensor's dtype.
+        dtype: The dtype of its tensor.
         color_space: "RGB", "BGR" or "GRAYSCALE" for an image; None for a tensor.
     """
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Dtype
     color_space: str | None
 
     def to_tensor(self, array: NDArray[Any] | Tensor, real: torch.dtype) -> Tensor:
@@ -46,21 +45,17 @@ class ProgramInput:
             ShapeMismatch: If it does not have the input's shape.
             InvalidValue: If an image is not uint8.
         """
-        dtype = find_dtype(import_messages("MIL_pb2").DataType.Value(self.dtype)).to_torch_dtype(real)
         count = self.count_images(array)
-        if self.color_space is None:
-            tensor = torch.as_tensor(array)
-        else:
-            tensor = torch.from_numpy(
-                _convert_to_planes(np.asarray(array), self.color_space, self.name, many=count is not None)
-            )
+        if self.color_space is not None:
+            array = _convert_to_planes(np.asarray(array), self.color_space, self.name, many=count is not None)
+        tensor = torch.as_tensor(array)
         if not matches_shape(tuple(tensor.shape), self.shape if count is None else (count, *self.shape[1:])):
             raise ShapeMismatch(
                 f"The input '{self.name}' takes {self.shape}, not {tuple(tensor.shape)}.",
                 why="A Core ML package takes images of one size.",
                 hint="Prepare images of this size, or export for the other size.",
             )
-        return tensor.to(dtype)
+        return tensor.to(self.dtype.to_torch_dtype(real))
 
     def count_images(self, array: NDArray[Any] | Tensor) -> int | None:
         """Return the number of images in an array, or None if it is one image without an axis of images.
@@ -96,7 +91,7 @@ def _read_input(value: Any, feature_type: Any | None) -> ProgramInput:
                 why=f"Supported: {', '.join(_COLOR_SPACES)}.",
             )
     tensor_type = value.type.tensorType
-    return ProgramInput(value.name, read_shape(tensor_type), find_dtype(tensor_type.dataType).name, color_space)
+    return ProgramInput(value.name, read_shape(tensor_type), find_dtype(tensor_type.dataType), color_space)
 
 
 def _convert_to_planes(array: NDArray[Any], color_space: str, name: str, *, many: bool) -> NDArray[np.uint8]:
@@ -124,10 +119,3 @@ def matches_shape(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     """Return whether a shape is the declared one, whose unknown dimensions match any size."""
     pairs = zip(shape, declared, strict=False)
     return len(shape) == len(declared) and all(expected in (UNKNOWN_DIMENSION, size) for size, expected in pairs)
-
-
-def describe_name_mismatch(values: Mapping[str, Any], inputs: Mapping[str, ProgramInput]) -> str:
-    """Describe missing and unknown names of inputs; empty if there are none."""
-    missing, unknown = sorted(inputs.keys() - values.keys()), sorted(values.keys() - inputs.keys())
-    parts = (missing and f"lack {', '.join(missing)}", unknown and f"contain {', '.join(unknown)}")
-    return " and ".join(part for part in parts if part)

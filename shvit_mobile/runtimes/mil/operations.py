@@ -1,6 +1,6 @@
 """The steps of a program: operators bound to their constants, ready to run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,7 +81,10 @@ class ProgramStep:
             BadArtifact: If the operator fails, or its result does not have the declared shape and dtype.
         """
         try:
-            arguments = {name: _collect_arguments(values, source) for name, source in self.inputs}
+            arguments = {
+                name: values[source] if isinstance(source, str) else [values[one] for one in source]
+                for name, source in self.inputs
+            }
             results = self.operator.function(**arguments, **self.fixed)
             if not isinstance(results, tuple | list):
                 results = (results,)
@@ -115,7 +118,7 @@ class StepBinder:
             BadArtifact: If an input or constant is missing or damaged.
             UnsupportedOperator: If a parameter is unknown, or computed although it must be a constant.
         """
-        title = _format_title(operation)
+        title = f"{operation.type} '{', '.join(output.name for output in operation.outputs)}'"
         location = f"{self._package.path}, {title}"
         try:
             if operation.type == "const":
@@ -152,9 +155,10 @@ class StepBinder:
         sources: dict[str, str | tuple[str, ...]] = {}
         literals = {name: self._decode_constant(v) for name, v in operation.attributes.items() if name != "name"}
         for name, argument in operation.inputs.items():
-            bindings = argument.arguments
-            names = [self._resolve_name(binding, name) for binding in bindings]
-            sources[name] = tuple(names) if name == "values" else _require_single(names, name)
+            names = [self._resolve_name(binding, name) for binding in argument.arguments]
+            if name != "values" and len(names) != 1:
+                raise BadArtifact(f"has {len(names)} values for its input '{name}'", why="It takes one.")
+            sources[name] = tuple(names) if name == "values" else names[0]
         return sources, literals
 
     def _resolve_name(self, binding: Any, input_name: str) -> str:
@@ -201,11 +205,6 @@ def _add_error_location(location: str, reason: Exception) -> BadArtifact:
     return BadArtifact(f"{location}: {reason}", why="The program is damaged, or does not follow the specification.")
 
 
-def _format_title(operation: Any) -> str:
-    names = ", ".join(output.name for output in operation.outputs)
-    return f"{operation.type} '{names}'"
-
-
 def _check_input_names(operator: Operator, given_names: set[str]) -> None:
     unknown = given_names - operator.tensors - operator.keywords
     if unknown:
@@ -213,13 +212,3 @@ def _check_input_names(operator: Operator, given_names: set[str]) -> None:
     missing = operator.required - given_names
     if missing:
         raise BadArtifact(f"lacks its inputs {', '.join(sorted(missing))}", why="The program is damaged.")
-
-
-def _require_single(names: list[str], input_name: str) -> str:
-    if len(names) != 1:
-        raise BadArtifact(f"has {len(names)} values for its input '{input_name}'", why="It takes one.")
-    return names[0]
-
-
-def _collect_arguments(values: Mapping[str, Any], source: str | tuple[str, ...]) -> Any:
-    return values[source] if isinstance(source, str) else [values[name] for name in source]

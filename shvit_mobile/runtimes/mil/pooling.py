@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import ceil, inf
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from shvit_mobile.errors import UnsupportedOperator
 
 _MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 _AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-PadType = Literal["valid", "custom", "same", "same_lower"]
 Padding = list[tuple[int, int]]
 
 

@@ -30,16 +30,6 @@ def conv(
     return _CONVOLUTIONS[axes](x, weight, bias, strides, before, dilations, groups)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """iOS15 and iOS17/linear.py."""
-    return F.linear(x, weight, bias)
-
-
 def matmul(x: Tensor, y: Tensor, *, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
     """iOS15 and iOS17/linear.py; nothing is transposed in a vector."""
     return torch.matmul(x.mT if transpose_x and x.ndim > 1 else x, y.mT if transpose_y and y.ndim > 1 else y)
-
-
-def einsum(values: list[Tensor], *, equation: str) -> Tensor:
-    """iOS15/linear.py."""
-    return torch.einsum(equation, *values)

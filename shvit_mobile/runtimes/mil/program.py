@@ -4,7 +4,7 @@ It implements the specification, not the kernels of Apple's CPU, GPU or Neural E
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, InvalidValue, ShapeMismatch, UnsupportedOperator
 from shvit_mobile.runtimes.mil.batching import batch_steps
 from shvit_mobile.runtimes.mil.batching_rules import NotBatchable
-from shvit_mobile.runtimes.mil.features import ProgramInput, describe_name_mismatch, read_inputs
+from shvit_mobile.runtimes.mil.features import ProgramInput, read_inputs
 from shvit_mobile.runtimes.mil.operations import ProgramStep, StepBinder, assign_lifetimes
 from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.qdq_fusion import fuse_quantize_dequantize
@@ -96,7 +96,11 @@ class CoreMLProgram:
         if images is None:
             values = self._run(self._steps, named, None, observe)
             return {name: value[0] if isinstance(value, list) else value for name, value in values.items()}
-        parts = [self.run_batch(some, observe) for some in self._split_into_batches(named, images)]
+        size = 1 if self._batched_steps is None else MAX_BATCH_SIZE
+        parts = [
+            self.run_batch({name: array[first : first + size] for name, array in named.items()}, observe)
+            for first in range(0, images, size)
+        ]
         return {name: join_outputs([part[name] for part in parts]) for name in self.outputs}
 
     def name_inputs(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> Mapping[str, ArrayOrTensor]:
@@ -104,8 +108,10 @@ class CoreMLProgram:
             if len(self.inputs) != 1:
                 raise InvalidValue("The inputs have no names.", why=f"{self.path} takes {', '.join(self.inputs)}.")
             return {next(iter(self.inputs)): inputs}
-        if wrong := describe_name_mismatch(inputs, self.inputs):
-            raise InvalidValue(f"The inputs {wrong}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
+        wrong = {"lack": self.inputs.keys() - inputs.keys(), "contain": inputs.keys() - self.inputs.keys()}
+        parts = [f"{verb} {', '.join(sorted(names))}" for verb, names in wrong.items() if names]
+        if parts:
+            raise InvalidValue(f"The inputs {' and '.join(parts)}.", why=f"{self.path} takes {', '.join(self.inputs)}.")
         return inputs
 
     def count_images(self, named: Mapping[str, ArrayOrTensor]) -> int | None:
@@ -118,13 +124,6 @@ class CoreMLProgram:
         if images == 0:
             raise ShapeMismatch("The inputs have no image.", why="The program runs on one or more.")
         return images
-
-    def _split_into_batches(
-        self, named: Mapping[str, ArrayOrTensor], images: int
-    ) -> Iterator[Mapping[str, ArrayOrTensor]]:
-        batch_size = 1 if self._batched_steps is None else MAX_BATCH_SIZE
-        for first in range(0, images, batch_size):
-            yield {name: array[first : first + batch_size] for name, array in named.items()}
 
     def run_batch(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
         """Return the outputs of one batch, with a first axis of images."""
@@ -149,7 +148,9 @@ class CoreMLProgram:
                 _observe_values((output.name for output in step.outputs), values, self._real, observe)
             for name in step.dead:
                 del values[name]
-        return {name: _copy_output(values[name]) for name in self.outputs}
+        outputs = {name: values[name] for name in self.outputs}
+        # A tensor becomes an array with its own memory.
+        return {name: v.numpy().copy() if isinstance(v, Tensor) else v for name, v in outputs.items()}
 
     @torch.inference_mode()
     def _bind_steps(self, operations: list[Any], package: MLPackage) -> tuple[dict[str, Any], tuple[ProgramStep, ...]]:
@@ -176,7 +177,7 @@ class CoreMLProgram:
         tensors = {}
         for name, program_input in self.inputs.items():
             tensor = program_input.to_tensor(inputs[name], self._real)
-            rounded = self.mode == "fp16" and program_input.dtype == "FLOAT16"
+            rounded = self.mode == "fp16" and program_input.dtype.name == "FLOAT16"
             tensors[name] = tensor.half().to(self._real) if rounded else tensor
         return tensors
 
@@ -209,8 +210,3 @@ def join_outputs(parts: list[Any]) -> Any:
     if isinstance(parts[0], list):
         return [item for part in parts for item in part]
     return np.concatenate(parts)
-
-
-def _copy_output(value: Any) -> Any:
-    """Return an output for the caller: a tensor becomes an array with its own memory."""
-    return value.numpy().copy() if isinstance(value, Tensor) else value

@@ -69,10 +69,8 @@ def fuse_quantize_dequantize(
 
 def _have_same_scalars(quantize_step: ProgramStep, dequantize_step: ProgramStep, constants: Mapping[str, Any]) -> bool:
     """Return whether both steps have the same parameters, and these are scalars."""
-    pairs = [
-        (_get_scalar(quantize_step, name, constants), _get_scalar(dequantize_step, name, constants))
-        for name in _SCALARS
-    ]
+    steps = quantize_step, dequantize_step
+    pairs = [[_get_scalar(step, name, constants) for step in steps] for name in _SCALARS]
     return all(a is not None and b is not None and torch.equal(a, b) for a, b in pairs)
 
 

@@ -11,11 +11,6 @@ def reshape(x: Tensor, *, shape: list[int]) -> Tensor:
     return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape)])
 
 
-def transpose(x: Tensor, *, perm: list[int]) -> Tensor:
-    """iOS15/tensor_transformation.py."""
-    return x.permute(perm)
-
-
 def expand_dims(x: Tensor, *, axes: list[int]) -> Tensor:
     """iOS15/tensor_transformation.py; `axes` count in the result."""
     rank = x.ndim + len(axes)

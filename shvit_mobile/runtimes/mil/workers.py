@@ -5,8 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -19,7 +18,7 @@ _program: CoreMLProgram | None = None
 
 
 class WorkerPool:
-    """Worker processes with one thread each; a context manager that ends them.
+    """Worker processes with one thread each.
 
     They start when more than one image comes, and live until `close` or the end of this object.
     """
@@ -61,14 +60,6 @@ class WorkerPool:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _load_worker_program(path: Path, mode: ComputeMode) -> None:

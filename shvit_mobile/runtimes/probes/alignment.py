@@ -45,7 +45,7 @@ def locate_points(
         BadArtifact: If its convolutions and linear layers are not those of the deploy form.
     """
     points, users = list(points), _map_users(operations)
-    layers = _find_layers(operations)
+    layers = [operation for operation in operations if operation.type in _LAYER_KINDS]
     _check_layers(layers, points, _collect_shapes(operations), path)
     locations: list[PointLocation] = []
     remaining = iter(layers)
@@ -71,7 +71,7 @@ def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLoc
     layer_of: dict[str, str] = {}
     for operation in operations:
         outputs = [output.name for output in operation.outputs]
-        source = _get_data_input_name(operation)
+        source = get_input_name(operation, "x") or get_input_name(operation, "input")  # `input` where it rounds
         if outputs[0] in sums:
             layer = sums[outputs[0]]
         elif operation.type in _LAYER_KINDS:
@@ -91,10 +91,6 @@ def _name_input_producer(layer: str) -> str:
         if layer.endswith(end):
             return layer.removesuffix(end) + name
     return f"before {layer}"
-
-
-def _find_layers(operations: Iterable[Any]) -> list[Any]:
-    return [operation for operation in operations if operation.type in _LAYER_KINDS]
 
 
 def _check_layers(
@@ -155,8 +151,3 @@ def _collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
         for output in operation.outputs
         if output.type.WhichOneof("type") == "tensorType"
     }
-
-
-def _get_data_input_name(operation: Any) -> str:
-    """Return the value that a pass-through operation takes: `x`, or `input` where it rounds."""
-    return get_input_name(operation, "x") or get_input_name(operation, "input")

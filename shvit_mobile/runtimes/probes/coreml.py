@@ -44,12 +44,9 @@ class CoreMLActivationProbe:
         self._names = {location.value: location.point.name for location in self.locations}
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
-        return self._run(pixels, {})
+        return self.run_teacher_forced(pixels, {})
 
     def run_teacher_forced(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self._run(pixels, forced_values)
-
-    def _run(self, pixels: NDArray[np.uint8], forced_values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
 
         def observe(name: str, value: Tensor) -> Tensor | None:
@@ -57,15 +54,13 @@ class CoreMLActivationProbe:
             if layer is None:
                 return None
             values[layer] = value
-            return self._round_to_mode(forced_values[layer]) if layer in forced_values else None
+            forced = forced_values.get(layer)
+            # The program stores its values in fp16 in this mode.
+            return forced.half().float() if forced is not None and self._program.mode == "fp16" else forced
 
         manifest = self._artifact.manifest
         self._program({manifest.input.name: prepare_images(manifest, pixels)}, observe=observe)
         return values
-
-    def _round_to_mode(self, value: Tensor) -> Tensor:
-        """Round a float32 value to the precision in which the program stores it."""
-        return value.half().float() if self._program.mode == "fp16" else value
 
 
 class CoreMLActivationObserver:

@@ -1,8 +1,8 @@
 """An observer of the deploy form, for artifacts that compute in float32 or int8."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,6 @@ from torch.utils._pytree import tree_map_only
 
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
-
-NORM, MEAN = "group_norm", "mean"
 
 
 class DeployFormActivationObserver:
@@ -57,9 +55,13 @@ class _ActivationDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-cal
         name = f"{layer}: {operator}"
         self._counts[name] += 1
         value = ObservedValue(f"{name} {self._counts[name]}", layer, operator)
-        first = result[0] if operator == NORM else result
-        if operator in _INTERNAL_OBSERVERS:
-            _INTERNAL_OBSERVERS[operator](self._on_value, value, args)
+        first = result[0] if operator == "group_norm" else result
+        if operator == "group_norm":  # over one group
+            squares = args[0].square()
+            self._on_value(value.with_part("squares"), squares)
+            self._on_value(value.with_part("sum"), squares.sum())
+        elif operator == "mean":
+            self._on_value(value.with_part("sum"), args[0].sum(args[1]))
         for tensor in first if isinstance(first, list | tuple) else [first]:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._on_value(value, tensor)
@@ -70,36 +72,15 @@ def _round_tensor_to_fp16(tensor: Tensor) -> Tensor:
     return tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
 
 
-def _observe_norm_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
-    """Report the squares of a norm over one group, and their sum."""
-    squares = args[0].square()
-    on_value(value.with_part("squares"), squares)
-    on_value(value.with_part("sum"), squares.sum())
-
-
-def _observe_mean_internals(on_value: ValueCallback, value: ObservedValue, args: tuple[Any, ...]) -> None:
-    on_value(value.with_part("sum"), args[0].sum(args[1]))
-
-
-_INTERNAL_OBSERVERS: dict[str, Callable[[ValueCallback, ObservedValue, tuple[Any, ...]], None]] = {
-    NORM: _observe_norm_internals,
-    MEAN: _observe_mean_internals,
-}
-
-
 @contextmanager
 def _track_module_path(module: nn.Module, path: list[str]) -> Iterator[None]:
     """Keep the name of the running module as the last item of `path` inside the context."""
-    hooks = []
-    for name, layer in module.named_modules():
-        hooks.append(layer.register_forward_pre_hook(lambda _, __, name=name: path.append(name)))
-        hooks.append(layer.register_forward_hook(lambda _, __, ___: _pop_module_path(path)))
-    try:
+
+    def leave(*_: object) -> None:  # what a hook returns would replace the layer's output
+        path.pop()
+
+    with ExitStack() as hooks:
+        for name, layer in module.named_modules():
+            hooks.enter_context(layer.register_forward_pre_hook(lambda _, __, name=name: path.append(name)))
+            hooks.enter_context(layer.register_forward_hook(leave))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _pop_module_path(path: list[str]) -> None:
-    path.pop()

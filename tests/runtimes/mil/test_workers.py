@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def program(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workers(program):
-    with WorkerPool(program, processes=2) as made:
+    with closing(WorkerPool(program, processes=2)) as made:
         yield made
 
 
@@ -45,7 +46,7 @@ def test_the_processes_give_the_values_of_the_program(program, workers):
 
 
 def test_the_processes_live_until_they_are_closed(program):
-    with WorkerPool(program, processes=2) as workers:
+    with closing(WorkerPool(program, processes=2)) as workers:
         workers(IMAGES)
         first = dict(workers._pool._processes)
         workers(IMAGES)
@@ -65,14 +66,14 @@ def test_an_error_in_a_process_is_raised_here(program, workers, tmp_path):
         if operation.type == "square":
             operation.outputs[0].type.tensorType.dimensions[2].constant.size = 7
     (package / MODEL).write_bytes(model.SerializeToString())
-    with WorkerPool(CoreMLProgram(package), processes=1) as wrong:
+    with closing(WorkerPool(CoreMLProgram(package), processes=1)) as wrong:
         with pytest.raises(BadArtifact, match=r"wrong.mlpackage, square '.*gives the shape \(1, 4, 6\)") as caught:
             wrong(IMAGES)
         assert caught.value.why or caught.value.what
 
 
 def test_a_process_that_dies_is_reported(program):
-    with WorkerPool(program, processes=1) as workers:
+    with closing(WorkerPool(program, processes=1)) as workers:
         workers(IMAGES)
         (process,) = workers._pool._processes.values()
         os.kill(process.pid, signal.SIGKILL)

@@ -4,7 +4,6 @@ Every manifest contains it, and the phone apps do exactly the same.
 """
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +20,12 @@ _CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+# SHViT is trained at 224 to 512 pixels; its attention over a larger picture would take gigabytes.
+_MAX_SIDE = 2048
+# A smaller crop, or a larger resized picture, would show a few pixels of the middle, enlarged.
+_MIN_CROP_RATIO, _MAX_RESIZED_SIDE = 0.1, 4096
+# Of values 0 to 1 it is at most 0.5; 1/255 leaves the values 0 to 255.
+_MIN_STD = 0.001
 # Covering with an image whose resized side is more than this many times longer than its crop would take gigabytes.
 _MAX_OVERSIZE = 64
 # So would squashing a side that is more than this many times longer than its resized side.
@@ -35,13 +40,18 @@ class Preprocessing:
     on a Pillow image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
 
     Attributes:
-        size: (height, width) of the model's input, in pixels.
-        crop_ratio: The share of the resized image, along its tighter side, that the crop keeps; in (0, 1].
+        size: (height, width) of the model's input, in pixels; at most 2048.
+        crop_ratio: The share of the resized image, along its tighter side, that the crop keeps; 0.1 to 1.
         interpolation: The resampling filter; widened for downscaling, as in Pillow.
-        mean, std: The mean and standard deviation of each channel, for values 0 to 1, in the order of `channel_order`.
+        mean, std: The mean and standard deviation of each channel, for values 0 to 1, in the order of `channel_order`;
+            0 to 1, and 0.001 to 1.
         channel_order: The order of the color channels in the model's input.
         resize_mode: "cover" keeps the aspect ratio; "squash" does not, so that the crop contains the same share of both
             sides, like timm's crop mode "squash".
+
+    Raises:
+        InvalidValue: If a number is out of range.
+        UnknownChoice: If a name is unknown.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -53,24 +63,42 @@ class Preprocessing:
     resize_mode: ResizeMode = "cover"
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
+        if len(self.size) != 2 or min(self.size) < 1 or max(self.size) > _MAX_SIDE:
             raise InvalidValue(
-                f"`size` is {self.size}.", why="It is (height, width), both at least 1.", parameter="size"
+                f"`size` is {self.size}.",
+                why=f"It is (height, width), each from 1 to {_MAX_SIDE} pixels.",
+                parameter="size",
             )
-        if not 0 < self.crop_ratio <= 1:
+        if not _MIN_CROP_RATIO <= self.crop_ratio <= 1 or max(self.size) / self.crop_ratio > _MAX_RESIZED_SIDE:
             raise InvalidValue(
-                f"`crop_ratio` is {self.crop_ratio}.", why="It is above 0 and at most 1.", parameter="crop_ratio"
+                f"`crop_ratio` is {self.crop_ratio}.",
+                why=f"It is a share, {_MIN_CROP_RATIO} to 1, and `size` / `crop_ratio` is at most {_MAX_RESIZED_SIDE}.",
+                hint=f"Did you mean `crop_ratio={self.crop_ratio / 100:g}`?" if 10 <= self.crop_ratio <= 100 else "",
+                parameter="crop_ratio",
             )
         parse_choice(self.interpolation, _INTERPOLATIONS, "interpolation")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(map(isfinite, values)):
+        for name, values, low in (("mean", self.mean, 0.0), ("std", self.std, _MIN_STD)):
+            if len(values) != 3 or not all(low <= value <= 1 for value in values):
                 raise InvalidValue(
-                    f"`{name}` is {values}.", why="It has three finite numbers, one for each channel.", parameter=name
+                    f"`{name}` is {values}.",
+                    why=f"It has a number for each of three channels, {low:g} to 1, for pixels from 0 to 1.",
+                    hint=self._suggest_unit_values(),
+                    parameter=name,
                 )
-        if min(self.std) <= 0:
-            raise InvalidValue(f"`std` is {self.std}.", why="Its numbers are above 0.", parameter="std")
         parse_choice(self.channel_order, _CHANNEL_ORDERS, "channel_order")
         parse_choice(self.resize_mode, _RESIZE_MODES, "resize_mode")
+
+    def _suggest_unit_values(self) -> str:
+        """Return what to set instead, if mean or std fits pixels from 0 to 255."""
+        given = {"mean": self.mean, "std": self.std}
+        large = {name: values for name, values in given.items() if values and max(values) >= 1}
+        if not any(max(values) > 2 for values in large.values()):
+            return ""
+        scaled = {name: tuple(round(value / 255, 6) for value in values) for name, values in large.items()}
+        if any(len(values) != 3 or not all(0 <= value <= 1 for value in values) for values in scaled.values()):
+            return ""
+        settings = " ".join(f"`{name}={values}`" for name, values in scaled.items())
+        return f"For pixels from 0 to 255 it is divided by 255: {settings}"
 
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Compute (height, width), in pixels, to which an image of `height` x `width` is resized before the crop.

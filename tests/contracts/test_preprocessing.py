@@ -173,14 +173,20 @@ def test_raw_keeps_the_numbers():
     [
         {"size": (0, 224)},
         {"size": (224,)},
+        {"size": (20000, 224)},
         {"crop_ratio": 0.0},
         {"crop_ratio": 87.5},
+        {"crop_ratio": 1e-6},
+        {"crop_ratio": 0.2, "size": (1024, 64)},
         {"crop_ratio": float("nan")},
         {"interpolation": "cubic"},
         {"mean": (0.5, 0.5)},
         {"mean": (0.5, 0.5, float("nan"))},
+        {"mean": (0.5, 0.5, -0.1)},
+        {"mean": (1e30, 1e30, 1e30)},
         {"std": (0.2, 0.2, 0.0)},
         {"std": (0.2, 0.2, float("nan"))},
+        {"std": (1e-30, 1e-30, 1e-30)},
         {"channel_order": "grb"},
         {"resize_mode": "stretch"},
     ],
@@ -190,3 +196,29 @@ def test_invalid_parameters_are_rejected_by_name(wrong):
     with pytest.raises((InvalidValue, UnknownChoice)) as error:
         Preprocessing(**wrong)
     assert error.value.parameter == next(iter(wrong))
+
+
+@pytest.mark.parametrize(
+    ("given", "suggested"),
+    [
+        (
+            {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+            ["`mean=(0.485, 0.456, 0.406)`", "`std=(0.229, 0.224, 0.225)`"],
+        ),
+        ({"mean": (127.5, 127.5, 127.5), "std": (1.0, 1.0, 1.0)}, ["`mean=(0.5, 0.5, 0.5)`", "`std=(0.003922, "]),
+        ({"std": (58.395, 57.12, 57.375)}, ["`std=(0.229, 0.224, 0.225)`"]),
+        ({"mean": (1e30, 1e30, 1e30)}, []),
+        ({"mean": (1.2, 0.5, 0.5)}, []),
+    ],
+)
+def test_mean_and_std_of_pixels_up_to_255_are_refused_with_the_values_that_were_meant(given, suggested):
+    with pytest.raises(InvalidValue) as error:
+        Preprocessing(**given)
+    assert error.value.parameter == next(iter(given))
+    assert all(setting in error.value.hint for setting in suggested)
+    assert bool(error.value.hint) == bool(suggested)
+
+
+def test_mean_0_and_std_of_a_255th_leave_the_pixels_as_they_are():
+    raw = Preprocessing((1, 1), mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    assert raw.normalize(np.full((1, 1, 1, 3), 200, np.uint8)).flatten().tolist() == pytest.approx([200, 200, 200])

@@ -78,16 +78,21 @@ def write_atomically(
 
 
 def check_overwrite(*paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, overwrite: bool) -> None:
-    """Raise `OutputExists` or `UnwritableOutput` if `write_atomically` would; call it before expensive work.
-
-    A folder is created where the outputs go, or in the nearest folder that exists, and removed again: only then is it
-    certain what the system grants.
-    """
+    """Raise `OutputExists` or `UnwritableOutput` if `write_atomically` would; call it before expensive work."""
     _check_existing(paths, folders, overwrite=overwrite)
     for folder in dict.fromkeys(path.parent for path in paths):
-        nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
-        with name_unwritable(folder):
-            os.rmdir(tempfile.mkdtemp(prefix=_PREFIX, dir=nearest))
+        check_writable(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `UnwritableOutput` if nothing can be written into `folder`, or if it cannot be created.
+
+    A folder is created in it, or in the nearest that exists, and removed again: only then is it certain what the system
+    grants.
+    """
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    with name_unwritable(folder):
+        os.rmdir(tempfile.mkdtemp(prefix=_PREFIX, dir=nearest))
 
 
 def _check_existing(paths: Sequence[Path], folders: Mapping[Path, str], *, overwrite: bool) -> None:

@@ -21,7 +21,6 @@ from shvit_mobile.pipeline.config import (
     CalibrationOptions,
     GateOptions,
     ModelOptions,
-    check_output_folder,
     check_positive,
     open_given,
 )
@@ -96,7 +95,6 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     out = Path(config.out)
     recipe_path = out / RECIPE_FILE
     files = (recipe_path, get_overrides_path(recipe_path), out / SENSITIVITY_FILE, out / SEARCH_FILE)
-    check_output_folder(out)
     check_overwrite(*files, overwrite=config.overwrite)
     images = config.open_calibration_images(demo=demo)
     steps.expect(3 + config.sensitivity + (gate is not None))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName, Recipe
-from shvit_mobile.errors import InvalidConfig, InvalidValue, MissingParameter, parse_choice
+from shvit_mobile.errors import InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.pipeline import defaults
 
 if TYPE_CHECKING:
@@ -253,17 +253,7 @@ def check_output_file(path: AnyPath | None, *, overwrite: bool) -> None:
 
     Raises:
         OutputExists: If it is there and `overwrite` is not set, or is not a plain file.
-        InvalidConfig: If it lies where nothing can be written.
+        UnwritableOutput: If it lies where nothing can be written.
     """
     if path is not None:
-        check_output_folder(Path(path).parent)
         check_overwrite(Path(path), overwrite=overwrite)
-
-
-def check_output_folder(folder: AnyPath) -> None:
-    """Raise `InvalidConfig` where nothing can be written into `folder`, or where it could not be made."""
-    nearest = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return
-    problem = "cannot be written to" if nearest.is_dir() else "is a file"
-    raise InvalidConfig(f"`out` is {folder}, but {nearest} {problem}.", hint="Choose another folder.", parameter="out")

@@ -8,7 +8,7 @@ from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
-from shvit_mobile.contracts.outputs import write_atomically
+from shvit_mobile.contracts.outputs import check_writable, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, PRECISIONS, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
@@ -25,7 +25,6 @@ from shvit_mobile.pipeline.config import (
     GateOptions,
     ModelOptions,
     check_output_file,
-    check_output_folder,
     check_positive,
     open_given,
 )
@@ -231,7 +230,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
             why="The drift report holds what comparing artifacts on images showed.",
             parameter="validation",
         )
-    check_output_folder(config.out)
+    check_writable(Path(config.out))
     card = _check_card_options(config)
     check_output_file(config.report, overwrite=config.overwrite)
     calibrates = config.recipe is None and any(precision == "int8" for _, precision in jobs)

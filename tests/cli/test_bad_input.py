@@ -360,7 +360,7 @@ def test_out_that_is_a_file(world: SharedFiles, tmp_path: Path, call: Call) -> N
     file.write_text("mine", encoding="utf-8")
     for out in (file, file / "deeper"):
         args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--out", out)
-        assert_refused(call, args, None, "is a file.*Choose another folder")
+        assert_refused(call, args, None, "cannot be written: Not a directory.*Choose another --out")
     assert file.read_text(encoding="utf-8") == "mine"
 
 

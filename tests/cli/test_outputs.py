@@ -76,6 +76,36 @@ def test_a_folder_in_the_way_stays_and_is_named(case: str, world: SharedFiles, t
     assert precious.read_text(encoding="utf-8") == "mine"
 
 
+PLACES: dict[str, Callable[[Path], Path]] = {
+    "a loop": lambda folder: link(folder / "loop", "loop"),
+    "a broken link": lambda folder: link(folder / "link", "nowhere"),
+    "through a file": lambda folder: folder / "file",
+    "in proc": lambda _: Path("/proc/new"),
+    "a long name": lambda folder: folder / ("n" * 300),
+}
+FIRST_OF_EACH_COMMAND = {case.partition(",")[0].partition(" ")[0]: case for case in reversed(COMMANDS)}
+
+
+def link(path: Path, target: str) -> Path:
+    path.symlink_to(target)
+    return path
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("case", FIRST_OF_EACH_COMMAND.values())
+def test_a_place_that_cannot_be_written_is_named_before_an_image_is_opened(
+    case: str, place: str, world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.Image.open", lambda *_, **__: pytest.fail("an image is opened"))
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    out = PLACES[place](tmp_path)
+    result = call(*COMMANDS[case][0](world, out))
+    assert result.exit_code == 2, result.output
+    assert f"error: {out}" in result.stderr
+    assert "cannot be written" in result.stderr
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
 @pytest.mark.parametrize("suffix", [".mlpackage", ".goldens"])
 def test_a_package_replaces_no_file(suffix: str, world: SharedFiles, tmp_path: Path, call: Call) -> None:
     file = tmp_path / f"{TINY}-coreml-fp16{suffix}"

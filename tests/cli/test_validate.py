@@ -203,7 +203,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     for place, more, message in (
         (existing, (), "already exists."),
         (folder, ("--overwrite",), f"{folder} is a folder."),
-        (existing / "report.json", (), "is a file."),
+        (existing / "report.json", (), "cannot be written: Not a directory."),
     ):
         result = call(*args, place, *more)
         assert result.exit_code == 2

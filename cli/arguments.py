@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -10,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shvit_mobile.errors import ConflictingParameters, InvalidConfig, InvalidValue
+from shvit_mobile.errors import ConflictingParameters, InvalidValue
 
-from .options import ChannelValues, TargetChoice
+from .console import print_note
+from .options import TargetChoice
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.manifest import Target
@@ -30,41 +30,19 @@ def _to_plain(value: Any) -> Any:
     return [_to_plain(one) for one in value] if isinstance(value, list) else value
 
 
-def model_options(
-    checkpoint: str | None,
-    model: str | None = None,
-    labels: Path | None = None,
-    size: str | None = None,
-    crop: float | None = None,
-    mean: ChannelValues | None = None,
-    std: ChannelValues | None = None,
-) -> dict[str, Any]:
-    """Return the fields of `ModelOptions`."""
-    return drop_none(
-        checkpoint=checkpoint,
-        variant=model,
-        labels=None if labels is None else _read_class_names(labels),
-        size=None if size is None else _parse_image_size(size),
-        crop=crop,
-        mean=mean,
-        std=std,
-    )
+def model_options(*, model: str | None = None, size: str | None = None, **given: Any) -> dict[str, Any]:
+    """Return the fields of `ModelOptions`; `given` has those whose options have the same names and values."""
+    return drop_none(variant=model, size=None if size is None else _parse_image_size(size), **given)
 
 
-def load_trained_model(
-    checkpoint: str | None,
-    *,
-    variant: str | None = None,
-    labels: Path | None = None,
-    size: str | None = None,
-    crop: float | None = None,
-    mean: ChannelValues | None = None,
-    std: ChannelValues | None = None,
-) -> TrainedModel:
-    """Load the checkpoint that the options describe, or the embedded demo model."""
+def load_trained_model(**given: Any) -> TrainedModel:
+    """Load the checkpoint that the options describe, or the embedded demo model, and print its notes."""
     from shvit_mobile.pipeline.config import ModelOptions
 
-    return ModelOptions(**model_options(checkpoint, variant, labels, size, crop, mean, std)).load_model()
+    trained = ModelOptions(**model_options(**given)).load_model()
+    for sentence in trained.notes:
+        print_note(f"note: {sentence}")
+    return trained
 
 
 def calibration_options(
@@ -185,34 +163,6 @@ def parse_share(option: str, text: str) -> float:
     if not match or float(match[1]) > 100:
         raise InvalidValue(f"{option} is '{text}'.", why="It is in percent, 0 to 100.", hint=f"Try: {option} 100%")
     return float(match[1]) / 100
-
-
-def _read_class_names(path: Path) -> list[str]:
-    """Read the class names in a file: a JSON list, or one per line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as reason:
-        raise InvalidConfig(f"{path} cannot be read: {reason.strerror}.", why="It should hold class names.") from None
-    except UnicodeDecodeError:
-        raise InvalidConfig(
-            f"{path} is not text.", why="Class names: one per line, or a JSON list, in UTF-8."
-        ) from None
-    names = _parse_json_list(text, path) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
-    if not names:
-        raise InvalidConfig(f"{path} is empty.", why="It should hold class names, one per line, or as a JSON list.")
-    return [name.strip() for name in names]
-
-
-def _parse_json_list(text: str, path: Path) -> list[str]:
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError) as reason:
-        raise InvalidConfig(
-            f"{path} starts like JSON but is not JSON: {reason}.", why="It should be a list of names."
-        ) from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidConfig(f"{path} is JSON, but not a list of names.", hint='Write: ["cat", "dog"]')
-    return names
 
 
 def check_output_files(*files: Path | None, overwrite: bool) -> None:

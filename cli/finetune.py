@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from shvit_mobile.errors import InvalidValue
-from shvit_mobile.report.formatting import format_decibels, format_number, format_percent, pluralize
+from shvit_mobile.report.formatting import format_decibels, format_number, format_percent
 
 from . import options as opt
 from .arguments import check_output_files, load_trained_model
@@ -29,12 +29,17 @@ def finetune(
     images: opt.TrainingImagesArgument,
     recipe: opt.StartRecipe,
     checkpoint: opt.Checkpoint = None,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     model: opt.Model = None,
     labels: opt.Labels = None,
     size: opt.Size = None,
     crop: opt.Crop = None,
     mean: opt.Mean = None,
     std: opt.Std = None,
+    resize: opt.Resize = None,
+    interpolation: opt.Interpolation = None,
+    channel_order: opt.ChannelOrder = None,
     labels_csv: opt.LabelsCsv = None,
     count: opt.TrainingCount = 1000,
     flip: opt.Flip = False,
@@ -57,15 +62,15 @@ def finetune(
     from shvit_mobile.contracts.recipe import get_overrides_path
     from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 
-    weights = get_overrides_path(out)
-    if weights == out:
+    overrides_path = get_overrides_path(out)
+    if overrides_path == out:
         raise InvalidValue(
             f"`out` is {out}.",
             why="The trained weights are written there; the recipe itself is JSON.",
             hint=f"Set `out={out.stem}.json`.",
             parameter="out",
         )
-    check_output_files(out, weights, overwrite=overwrite)
+    check_output_files(out, overrides_path, overwrite=overwrite)
     start, overrides = load_recipe(recipe)
     if checkpoint is None:
         print_note("note: no --checkpoint is given, so this is the embedded demo model.")
@@ -73,7 +78,18 @@ def finetune(
         steps.expect(3 + 2 * epochs)
         with steps.step("Loading the checkpoint"):
             trained = load_trained_model(
-                checkpoint, variant=model, labels=labels, size=size, crop=crop, mean=mean, std=std
+                checkpoint=checkpoint,
+                weights=weights,
+                sha256=sha256,
+                model=model,
+                labels=labels,
+                size=size,
+                crop=crop,
+                mean=mean,
+                std=std,
+                resize_mode=resize,
+                interpolation=interpolation,
+                channel_order=channel_order,
             )
             from shvit_mobile.deploy.fold import to_deploy_form
             from shvit_mobile.images.image_set import open_images
@@ -88,17 +104,21 @@ def finetune(
             seed=seed,
             device=device,
         )
-        image_set = open_images(images, labels=trained.labels, csv=labels_csv)
+        image_set = open_images(images, labels=trained.labels, csv=labels_csv, parameter="images")
         with steps.step("Folding to the deploy form and verifying it"):
             deployed = to_deploy_form(trained)
         result = finetune_recipe(deployed, start, image_set, settings, overrides=overrides, progress=steps.follow)
+    if image_set.mapping:
+        print_note(f"note: {image_set.mapping.sentence}")
+    if result.skipped:
+        print_note(f"note: {result.use.describe(str(images))}")
     if written := result.is_improvement or keep_anyway:
         save_recipe(out, result.recipe, result.overrides, overwrite=overwrite)
     if as_json:
         print_json(_to_json_values(result, out if written else None))
     else:
         print_table(_build_epoch_table(result))
-    _print_outcome(result, out, weights, written=written)
+    _print_outcome(result, out, overrides_path, written=written)
 
 
 def _build_epoch_table(result: FinetuneResult) -> Table:
@@ -133,6 +153,7 @@ def _to_json_values(result: FinetuneResult, written: Path | None) -> dict[str, A
         "helped": result.is_improvement,
         "best": result.best + 1,
         "skipped": result.skipped,
+        "images": to_contract_json(result.use),
         "before": to_contract_json(result.before),
         "epochs": [{"loss": epoch.loss, **to_contract_json(epoch.metrics)} for epoch in result.epochs],
     }
@@ -140,8 +161,6 @@ def _to_json_values(result: FinetuneResult, written: Path | None) -> dict[str, A
 
 def _print_outcome(result: FinetuneResult, out: Path, weights: Path, *, written: bool) -> None:
     """Print what was written, or why nothing was; exit with status 1 in that case."""
-    if result.skipped:
-        print_note(f"note: {pluralize(result.skipped, 'image')} could not be decoded.")
     if not result.is_improvement:
         print_note(
             f"Training did not help: on held-out images, int8 had {_describe_metrics(result.before)} before, and has "

@@ -46,9 +46,25 @@ Checkpoint = Annotated[
     str | None,
     option(
         MODEL_PANEL,
-        "A .pth or .safetensors file, a hub id (timm/shvit_s1.in1k), or a variant of the authors' release (shvit_s1) "
-        "(default: the embedded demo model).",
+        "A .pth or .safetensors file, a folder with a model, an https address, a hub id (timm/shvit_s1.in1k), or a "
+        "variant of the authors' release (shvit_s1) (default: the embedded demo model).",
         metavar="PATH_OR_ID",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    option(
+        MODEL_PANEL,
+        "Which of several models in the checkpoint, for example model_ema (default: the first that is not an average).",
+        metavar="NAME",
+    ),
+]
+Sha256 = Annotated[
+    str | None,
+    option(
+        MODEL_PANEL,
+        "SHA-256 that the checkpoint must have; an https address needs it (default: not compared).",
+        metavar="HEX",
     ),
 ]
 Model = Annotated[
@@ -58,7 +74,8 @@ Labels = Annotated[
     Path | None,
     option(
         MODEL_PANEL,
-        "Class names in the order of the logits: one per line, or a JSON list (default: the checkpoint's own).",
+        "Class names: one per line in the order of the logits, numbered lines, JSON, or CSV; or imagenet-1k (default: "
+        "the checkpoint's own).",
         metavar="FILE",
     ),
 ]
@@ -76,11 +93,32 @@ Crop = Annotated[
 ]
 Mean = Annotated[
     ChannelValues | None,
-    option(MODEL_PANEL, "Mean of each color, 0 to 1 (default: the checkpoint's own).", metavar="R G B"),
+    option(
+        MODEL_PANEL,
+        "Mean of each channel, 0 to 1, in the model's order (default: the checkpoint's own).",
+        metavar="R G B",
+    ),
 ]
 Std = Annotated[
     ChannelValues | None,
-    option(MODEL_PANEL, "Standard deviation of each color (default: the checkpoint's own).", metavar="R G B"),
+    option(MODEL_PANEL, "Standard deviation of each channel (default: the checkpoint's own).", metavar="R G B"),
+]
+
+Resize = Annotated[
+    Literal["cover", "squash"] | None,
+    option(
+        MODEL_PANEL,
+        "How pictures are resized before the crop: cover keeps their proportions, squash does not (default: the "
+        "checkpoint's own).",
+    ),
+]
+Interpolation = Annotated[
+    Literal["nearest", "bilinear", "bicubic", "lanczos"] | None,
+    option(MODEL_PANEL, "Filter that resizes pictures (default: the checkpoint's own)."),
+]
+ChannelOrder = Annotated[
+    Literal["rgb", "bgr"] | None,
+    option(MODEL_PANEL, "Order of the color channels in the model's input (default: the checkpoint's own)."),
 ]
 
 # Targets

@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Preprocessing, ResizeMode
 from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.errors import InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.pipeline import defaults
@@ -36,27 +37,45 @@ class ModelOptions:
             average).
         sha256: The SHA-256 that the file must have; an https address needs it.
         variant: The variant that the checkpoint must be.
-        labels: Class names in the order of the logits (default: the checkpoint's own).
+        labels: Class names in the order of the logits, or a file of them as `read_labels` says (default: the
+            checkpoint's own).
         size: (height, width) in pixels (default: the checkpoint's own).
         crop: The share of the resized picture that the crop keeps (default: the checkpoint's own).
         mean, std: Of each channel, in units of 0 to 1 (default: the checkpoint's own).
+        resize_mode, interpolation, channel_order: As in `Preprocessing` (default: the checkpoint's own).
+
+    Raises:
+        InvalidValue, UnknownChoice: If a field of the preprocessing is out of range.
     """
 
     checkpoint: AnyPath | None = None
     weights: str | None = None
     sha256: str | None = None
     variant: str | None = None
-    labels: Sequence[str] | None = None
+    labels: AnyPath | Sequence[str] | None = None
     size: tuple[int, int] | None = None
     crop: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    resize_mode: ResizeMode | None = None
+    interpolation: Interpolation | None = None
+    channel_order: ChannelOrder | None = None
+
+    def __post_init__(self) -> None:
+        Preprocessing(**self._list_preprocessing())
+
+    def _list_preprocessing(self) -> dict[str, Any]:
+        """Return the fields of the preprocessing that are given."""
+        names = ("size", "mean", "std", "resize_mode", "interpolation", "channel_order")
+        given = {name: getattr(self, name) for name in names} | {"crop_ratio": self.crop}
+        return {name: value for name, value in given.items() if value is not None}
 
     def load_model(self) -> TrainedModel:
         """Load the checkpoint with these labels and this preprocessing.
 
         Raises:
             MissingParameter: If `variant` is given without `checkpoint`.
+            InvalidValue: As `read_labels`.
             BadCheckpoint, HubUnavailable, OSError: As `load_checkpoint`.
         """
         if self.checkpoint is None and self.variant is not None:
@@ -69,14 +88,20 @@ class ModelOptions:
 
         from shvit_mobile.families.checkpoints import load_checkpoint
         from shvit_mobile.families.trained_model import override_preprocessing
+        from shvit_mobile.images.label_files import read_labels
 
         source = defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint)
+        named = None if self.labels is None else read_labels(self.labels)
         trained = load_checkpoint(
-            source, variant=self.variant, labels=self.labels, weights=self.weights, sha256=self.sha256
+            source,
+            variant=self.variant,
+            labels=None if named is None else named.labels,
+            weights=self.weights,
+            sha256=self.sha256,
         )
-        given = {"size": self.size, "crop_ratio": self.crop, "mean": self.mean, "std": self.std}
-        changed = {name: value for name, value in given.items() if value is not None}
-        return override_preprocessing(trained, changed)
+        if named is not None:
+            trained = replace(trained, notes=(*trained.notes, *named.notes))
+        return override_preprocessing(trained, self._list_preprocessing())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ They learn from labels and, with more weight, from the float model's logits. The
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import cos, inf, pi
 from pathlib import Path
@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shvit_mobile.contracts.image_use import ImageUse
 from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadImages, BadRecipe, InvalidValue, NotSupported
-from shvit_mobile.images.batches import iterate_batches
+from shvit_mobile.images.accounting import replace_invalid_utf8
+from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.metrics import compute_agreement, find_topk_hits, sqnr
 from shvit_mobile.progress import StepCallback
@@ -93,7 +95,7 @@ class FinetuneResult:
         before: The metrics on the held-out images before training.
         epochs: The results of all epochs.
         best: The index of the recipe's epoch in `epochs`.
-        skipped: How many images could not be decoded.
+        use: How many images there were, and which were not used.
     """
 
     recipe: Recipe
@@ -101,7 +103,12 @@ class FinetuneResult:
     before: EvalMetrics
     epochs: tuple[_EpochResult, ...]
     best: int
-    skipped: int
+    use: ImageUse
+
+    @property
+    def skipped(self) -> int:
+        """The number of files that cannot be used."""
+        return self.use.skipped_count
 
     @property
     def after(self) -> EvalMetrics:
@@ -164,7 +171,8 @@ class _FinetuneTrainer:
         self.optimizer = torch.optim.Adam(self.student.parameters, lr=settings.learning_rate)
         self.updates = settings.epochs * -(-len(self.train_images) // settings.batch)
         self.update = 0
-        self.skipped: set[Path] = set()
+        self.images = images
+        self.skipped: dict[Path, SkippedImage] = {}
 
     def train(self) -> FinetuneResult:
         """Train all epochs."""
@@ -177,12 +185,14 @@ class _FinetuneTrainer:
             epochs.append(_EpochResult(loss, self.evaluate(f"{name}, measured")))
             if number == 0 or epochs[number].metrics.is_better_than(epochs[best].metrics):
                 best, kept = number, self.student.export_overrides()
+        use = self.account(replace(self.train_images, requested=None))
         finetuning = FineTuning(
             images=CalibrationImages(
-                source=self.train_images.root.name,
-                count=len(self.train_images),
+                source=replace_invalid_utf8(self.train_images.root.absolute().name),
+                count=use.used,
                 sha256=self.train_images.compute_sha256(),
                 seed=self.settings.seed,
+                use=use,
             ),
             held_out=len(self.held_out_images),
             epochs=best + 1,
@@ -191,7 +201,14 @@ class _FinetuneTrainer:
             after=epochs[best].metrics,
         )
         recipe = self.recipe.model_copy(update={"finetuning": finetuning, "corrections": kept.sha256})
-        return FinetuneResult(recipe, kept, before, tuple(epochs), best, len(self.skipped))
+        return FinetuneResult(recipe, kept, before, tuple(epochs), best, self.account(self.images))
+
+    def account(self, images: ImageSet) -> ImageUse:
+        """Return the account of some of the images."""
+        files = set(images.files)
+        return images.account(
+            group_undecodable(images, [image for image in self.skipped.values() if image.file in files])
+        )
 
     def train_epoch(self, number: int, name: str) -> float:
         """Train on each image once; return the mean loss."""
@@ -235,7 +252,7 @@ class _FinetuneTrainer:
         progress = None if self.progress is None else partial(self.progress, name)
         preprocessing, size = self.deployed.trained.preprocessing, self.settings.batch
         for batch in iterate_batches(images, preprocessing, size=size, progress=progress):
-            self.skipped |= {skipped.file for skipped in batch.skipped}
+            self.skipped |= {skipped.file: skipped for skipped in batch.skipped}
             yield self.deployed.prepare(batch.pixels).to(self.device), torch.from_numpy(batch.labels).to(self.device)
 
 

@@ -286,7 +286,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
         "--observer is given, but nothing is calibrated",
     ),
     "palettes of another target": (("export", *ONNX, "--quantize", "palette-4"), "The target onnx has no palette-4"),
-    "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt cannot be read"),
+    "labels that are missing": (("export", "--checkpoint", "$", *ONNX, "--labels", "l.txt"), "l.txt does not exist"),
     "nothing to inspect": (("inspect", "nothing.onnx"), "nothing.onnx does not exist"),
     "nothing to validate": (("validate",), "Missing argument 'ARTIFACT"),
     "no images to validate on": (("validate", "a.onnx", "--checkpoint", "$"), "No images are given for --images"),
@@ -310,7 +310,12 @@ def test_bad_arguments(
 LABEL_FILES = {
     "ant\nbee\n": "There are 2 labels, but the model has 7 classes",
     "": "is empty",
-    '["ant", 2]': "not a list of names",
+    '["ant", 2]': "a list, but not of names",
+    "1: ant\n2: bee\n": "count from 1",
+    "ant\n" * 7: "All 7 labels",
+    "[]": "holds no labels",
+    '["ant", "\\ud800"]': "lone surrogate",
+    "ant\x07\nbee": "control character",
     '["ant",': "starts like JSON but is not JSON",
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.cli.arguments import build_target_options, parse_share
-from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.drift.compare import compute_float_reference
@@ -139,7 +139,8 @@ def test_a_gate_that_fails_ends_with_status_1_and_leaves_the_artifact(
 def test_validate_updates_the_manifest_only_with_write(
     exported: ExportedFiles, world: SharedFiles, tmp_path: Path, call: Call
 ) -> None:
-    for path in list_artifact_files(exported.artifact("onnx"))[:2]:
+    artifact = exported.artifact("onnx")
+    for path in (artifact, get_manifest_path(artifact)):
         shutil.copy(path, tmp_path)
     manifest = tmp_path / "custom-192x160-onnx-int8.manifest.json"
     before = manifest.read_bytes()
@@ -180,7 +181,8 @@ def test_without_a_checkpoint_the_demo_model_and_its_images_are_used(tmp_path: P
 
 def test_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     names = tmp_path / "names.json"
-    names.write_text(json.dumps(["[bold]", "[/b]", "c", "d", "e", "f", "g"]), encoding="utf-8")
+    labels = ["[bold]", "[/b]", "c", "d", "e", "f", "g"]
+    names.write_text(json.dumps({str(index): label for index, label in enumerate(labels)}), encoding="utf-8")
     pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
     args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 15, "--static-batch", *pictures)
     result = call(*args, "--out", tmp_path)

@@ -43,11 +43,7 @@ def compare_on_arm64(
 
 
 def _compare_executions(first: ArtifactComparison, second: ArtifactComparison) -> CrossRuntimeDivergence:
-    """Compare the logits of one artifact for the same images in two runtimes.
-
-    Raises:
-        ShapeMismatch: If the numbers of images differ.
-    """
+    """Compare the logits of one artifact for the same images in two runtimes."""
     return CrossRuntimeDivergence(
         artifact=first.row.artifact,
         first=first.row.engine,

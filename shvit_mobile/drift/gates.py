@@ -81,11 +81,7 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
 
 
 def _describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
-    """Return the top-1 drop in points and its description; (0, "") if the gate does not limit it.
-
-    Raises:
-        MissingParameter: If the gate limits it and the row has no labels.
-    """
+    """Return the top-1 drop in points and its description; (0, "") if the gate does not limit it."""
     if gate.max_drop is None:
         return 0.0, ""
     if row.top1_drop is None:

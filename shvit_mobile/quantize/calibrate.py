@@ -124,14 +124,11 @@ def run_ptq_passes(
     """Return `base_recipe` with ranges and with the PTQ passes that help, and its overrides.
 
     Args:
-        deployed: The model.
+        deployed, steps, previous, progress: As in `calibrate_recipe`.
         images: The calibration images.
         base_recipe: The recipe's other fields.
         seed: Seed with which `images` were sampled; also for their variants.
-        steps: The passes to try, in this order.
-        previous: The result after the first of `steps`, to continue from.
         on_recipe: Called with recipe and overrides before the first pass and after each one.
-        progress: Called with the passes that are done and their total.
 
     Raises:
         BadImages: If none of the images can be decoded.

@@ -34,13 +34,7 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """The settings that a recipe depends on.
-
-    Attributes:
-        observer: How a range is derived from the observed values.
-        activations: How int8 divides a range into integers.
-        steps: The PTQ passes to try.
-    """
+    """The settings that a recipe depends on, as in `calibrate_recipe`."""
 
     observer: ObserverName
     activations: ActivationScheme

@@ -135,11 +135,7 @@ def load_overrides(path: AnyPath, recipe: Recipe) -> ParameterOverrides | None:
 
 
 def load_artifact_overrides(artifact: Artifact) -> ParameterOverrides | None:
-    """Load the overrides beside an artifact.
-
-    Raises:
-        BadRecipe: If the artifact's recipe has overrides, and the file is missing or another one.
-    """
+    """Load the overrides beside an artifact; errors as for `load_overrides`."""
     return load_overrides(get_recipe_path(artifact.path), artifact.manifest.recipe)
 
 

@@ -1,7 +1,5 @@
 """The parts of a recipe that a target does not support, why, and what it does instead."""
 
-from collections.abc import Iterator
-
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_PRECISIONS, Precision, Recipe
 
@@ -32,29 +30,26 @@ _FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
 }
 
 
-def list_unsupported(recipe: Recipe, target: Target) -> tuple[str, ...]:
+def list_unsupported(recipe: Recipe, target: Target) -> list[str]:
     """Return one sentence for each part of a recipe that a target does not support."""
-    return tuple(_iterate_unsupported(recipe, target))
-
-
-def _iterate_unsupported(recipe: Recipe, target: Target) -> Iterator[str]:
     if recipe.precision in NEAREST_PRECISIONS[target]:
         nearest, why = NEAREST_PRECISIONS[target][recipe.precision]
-        yield f"{target} has no {recipe.precision}: {why}. The nearest is {nearest}."
-    elif recipe.precision in INT8_ARITHMETIC:
-        yield from _explain_float_kinds(recipe, target)
-    elif recipe.float_layers:
-        yield (
-            f"{target} does not keep {', '.join(recipe.float_layers)} in float: under {recipe.precision} only whole "
-            "kinds can stay in float."
-        )
+        return [f"{target} has no {recipe.precision}: {why}. The nearest is {nearest}."]
+    if recipe.precision in INT8_ARITHMETIC:
+        return _explain_float_kinds(recipe, target)
+    if not recipe.float_layers:
+        return []
+    layers = ", ".join(recipe.float_layers)
+    return [f"{target} does not keep {layers} in float: under {recipe.precision} only whole kinds can stay in float."]
 
 
-def _explain_float_kinds(recipe: Recipe, target: Target) -> Iterator[str]:
-    """Yield a sentence for each reason why a target keeps kinds in float that the recipe has in int8."""
+def _explain_float_kinds(recipe: Recipe, target: Target) -> list[str]:
+    """Return a sentence for each reason why a target keeps kinds in float that the recipe has in int8."""
     reasons: dict[str, list[str]] = {}
     for kind in FLOAT_KINDS:
         if kind not in recipe.float_kinds:
             reasons.setdefault(_FLOAT_KIND_REASONS.get((target, kind), _ONLY_CONVOLUTION_RANGES), []).append(kind)
-    for why, kinds in reasons.items():
-        yield f"{target} keeps {', '.join(kinds)} in float, although the recipe has {recipe.precision}: {why}."
+    return [
+        f"{target} keeps {', '.join(kinds)} in float, although the recipe has {recipe.precision}: {why}."
+        for why, kinds in reasons.items()
+    ]

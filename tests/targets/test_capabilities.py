@@ -49,9 +49,9 @@ def test_an_unsupported_precision_is_rejected_with_the_nearest(tmp_path: Path) -
 def test_xnnpack_has_no_int8_softmax() -> None:
     kinds = tuple(kind for kind in FLOAT_KINDS if kind != "attention")
     sentences = list_unsupported(Recipe(precision="int8", float_kinds=kinds), "executorch")
-    assert sentences == (
-        "executorch keeps attention in float, although the recipe has int8: XNNPACK has no int8 softmax.",
-    )
+    assert sentences == [
+        "executorch keeps attention in float, although the recipe has int8: XNNPACK has no int8 softmax."
+    ]
 
 
 def test_an_int8_head_is_an_option_of_executorch_alone() -> None:

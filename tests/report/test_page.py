@@ -421,3 +421,10 @@ def test_a_page_speaks_of_what_the_json_holds(report: ModelReport) -> None:
         assert found.artifact.sha256 in text
         assert found.model.checkpoint_sha256 in text
         assert all(operator in text for operator in found.inventory.operators)
+
+
+def test_the_page_says_how_folders_became_classes_and_which_images_were_not_used(tree: HtmlElement) -> None:
+    drift, origins = get_words(find_section(tree, "ladder")), get_words(find_section(tree, "provenance"))
+    assert "The 10 folders in test were matched with classes by name." in drift
+    assert "Used 200 of 203 files in calibration" in origins
+    assert "3 (first: cat/0007.jpg): it is a link to nothing" in origins

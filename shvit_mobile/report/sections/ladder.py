@@ -107,8 +107,13 @@ def _build_measured_ladder(reports: Sequence[DriftReport]) -> _Ladder:
         source=checkpoint.source,
         caption=f"{pluralize(images.count, 'image')} of “{images.source}”{sampled}"
         f"{'' if images.labelled else ', without labels'}",
-        assurance=f"Every row{together} was measured on the same images "
-        f"(SHA-256 of their bytes: {abbreviate_sha256(images.sha256)}).",
+        assurance=" ".join(
+            (
+                f"Every row{together} was measured on the same images "
+                f"(SHA-256 of their bytes: {abbreviate_sha256(images.sha256)}).",
+                *images.list_notes(),
+            )
+        ),
         gates=tuple(dict.fromkeys(report.gate for report in reports if report.gate)),
         divergences=tuple(
             describe_cross_runtime_divergence(

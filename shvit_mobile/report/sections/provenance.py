@@ -83,11 +83,10 @@ def _format_recipe(manifest: Manifest) -> str:
 
 def _format_calibration(manifest: Manifest) -> str:
     images = manifest.recipe.calibration
-    return (
-        f"{pluralize(images.count, 'image')} of “{images.source}”, seed {images.seed}, SHA-256 {images.sha256}"
-        if images
-        else ""
-    )
+    if images is None:
+        return ""
+    told = f"{pluralize(images.count, 'image')} of “{images.source}”, seed {images.seed}, SHA-256 {images.sha256}"
+    return f"{told}. {images.use.describe(images.source)}" if images.use and not images.use.is_complete else told
 
 
 def _format_preprocessing(manifest: Manifest) -> str:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -38,7 +38,7 @@ _DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 def write_atomically(
     *paths: Path,
     folders: Mapping[Path, str] = _NO_FOLDERS,
-    obsolete: Sequence[Path] = (),
+    obsolete: Collection[Path] = (),
     overwrite: bool = False,
 ) -> Iterator[tuple[Path, ...]]:
     """Yield temporary paths that move to `paths` when the block succeeds and are deleted when it fails.
@@ -170,12 +170,13 @@ def remove_folders_if_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _publish(parts: Sequence[Path], paths: Sequence[Path], obsolete: Sequence[Path], old: Path) -> None:
+def _publish(parts: Sequence[Path], paths: Sequence[Path], obsolete: Collection[Path], old: Path) -> None:
     """Move `parts` to `paths`; what is there, and what is obsolete, first moves to the new folder `old`.
 
     After an error everything is where it was.
     """
-    if len(parts) == 1 and not parts[0].is_dir():
+    obsolete = [path for path in obsolete if os.path.lexists(path)]
+    if len(parts) == 1 and not parts[0].is_dir() and not obsolete:
         parts[0].replace(paths[0])
         return
     if len(parts) > 1:

@@ -18,10 +18,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from shvit_mobile.cache import get_cache_folder
 from shvit_mobile.contracts.budget_search import SearchPoint
+from shvit_mobile.contracts.files import read_text
+from shvit_mobile.contracts.outputs import name_unwritable
 from shvit_mobile.contracts.recipe import ActivationScheme, ObserverName, PTQPassName, Recipe
 from shvit_mobile.contracts.sensitivity import SensitivityReport, get_row_name
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe
+from shvit_mobile.errors import BadRecipe, BadReport
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
 from shvit_mobile.quantize.sensitivity import SensitivityRow
@@ -104,9 +106,10 @@ class CalibrationCache:
         _append_line(self.get_rows_path(recipe, images), row)
 
     def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
-        """Load the finished report, or return None if there is none."""
-        file = self.get_rows_path(recipe, images).with_suffix(".json")
-        return SensitivityReport.load(file) if file.exists() else None
+        """Load the finished report; None if there is none, or if it is damaged."""
+        with suppress(BadReport):  # missing or damaged
+            return SensitivityReport.load(self.get_rows_path(recipe, images).with_suffix(".json"))
+        return None
 
     def save_sensitivity(self, recipe: Recipe, report: SensitivityReport, images: int) -> None:
         report.save(self.get_rows_path(recipe, images).with_suffix(".json"), overwrite=True)
@@ -124,15 +127,18 @@ class CalibrationCache:
 
 
 def _append_line(file: Path, row: BaseModel) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(row.model_dump_json() + "\n")
+    with name_unwritable(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(row.model_dump_json() + "\n")
 
 
 def _load_lines(file: Path, row_type: TypeAdapter[_Row]) -> list[_Row]:
-    """Load the rows in a file that may be missing or end in an incomplete line, which is ignored."""
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    """Load the rows in a file that may be missing, be damaged, or end in an incomplete line, which is ignored."""
+    rows, text = [], ""
+    with suppress(BadReport):
+        text = read_text(file, error=BadReport, what="a cache")
+    for line in text.split("\n"):
         with suppress(ValueError):
             rows.append(row_type.validate_json(line))
     return rows

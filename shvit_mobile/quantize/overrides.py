@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
+from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES, Artifact, get_recipe_path
+from shvit_mobile.contracts.files import read_bytes
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
@@ -75,14 +76,13 @@ class ParameterOverrides:
         Raises:
             BadRecipe: If the file is missing, or is another one.
         """
-        try:
-            data = path.read_bytes()
-        except OSError:
+        if not path.exists():
             raise BadRecipe(
                 f"The recipe's parameter overrides are missing: there is no {path}.",
                 why="The recipe was calibrated together with changed weights, which are in a file beside it.",
                 hint=f"Copy that file here. Or: {_RECALIBRATE_HINT}",
-            ) from None
+            )
+        data = read_bytes(path, limit=MAX_ARTIFACT_BYTES, error=BadRecipe, what="a file of parameter overrides")
         if sha256(data).hexdigest() != expected:
             raise BadRecipe(
                 f"{path} is not the file that its recipe describes.",
@@ -162,15 +162,14 @@ def save_recipe(
     check_overrides(recipe, overrides)
     path = Path(path)
     overrides_path = get_overrides_path(path)
-    contents = {path: recipe.to_json().encode(), **{Path(other): text.encode() for other, text in more}}
+    contents = {Path(other): text.encode() for other, text in more}
     if overrides is not None:
         contents[overrides_path] = overrides.file_bytes
+    contents[path] = recipe.to_json().encode()  # the last one is published last
     check_overwrite(overrides_path, overwrite=overwrite)
-    with write_atomically(*contents, overwrite=overwrite) as parts:
+    with write_atomically(*contents, obsolete={overrides_path} - contents.keys(), overwrite=overwrite) as parts:
         for part, content in zip(parts, contents.values(), strict=True):
             part.write_bytes(content)
-    if overrides is None:
-        overrides_path.unlink(missing_ok=True)
 
 
 def check_overrides(recipe: Recipe, overrides: ParameterOverrides | None) -> None:

@@ -5,9 +5,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from shvit_mobile.errors import ToolMissing
+from shvit_mobile.errors import ToolMissing, get_first_line
 
 # What to install for a library, as in pyproject.toml.
 REQUIREMENTS = {
@@ -45,15 +46,21 @@ def import_library(module: str, why: str) -> Any:
         why: What the library does here, for the error.
 
     Raises:
-        ToolMissing: If the library is not installed.
+        ToolMissing: If the library is not installed, or cannot be loaded.
     """
     try:
         with silence_libraries():
             return import_module(module)
-    except ImportError:
-        raise build_missing_error(module.partition(".")[0], why) from None
+    except ImportError as reason:
+        raise build_missing_error(module.partition(".")[0], why, reason) from reason
 
 
-def build_missing_error(library: str, why: str) -> ToolMissing:
-    """Return the error for a library that is not installed."""
+def build_missing_error(library: str, why: str, reason: ImportError | None = None) -> ToolMissing:
+    """Return the error for a library that is not installed, or whose import fails for another `reason`."""
+    if reason is not None and find_spec(library) is not None:
+        return ToolMissing(
+            f"{library} cannot be loaded: {get_first_line(reason)}.",
+            why=why,
+            hint=f"pip install --force-reinstall {REQUIREMENTS[library]}",
+        )
     return ToolMissing(f"{library} is not installed.", why=why, hint=f"pip install {REQUIREMENTS[library]}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from shvit_mobile.contracts.files import MAX_TEXT_BYTES, read_bytes
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
 
@@ -152,7 +153,7 @@ def _read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
                 state = pin["state"]
                 if match := re.fullmatch(_VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
                     yield ExecuTorchPin(file, match[1])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadApp(f"{file} cannot be read.", why="It should be a file of Swift's package manager.") from None
 
 
@@ -170,7 +171,7 @@ def _read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
         pinned = [_get_library_version(library, versions) for library in libraries]
         named = versions.get("executorch")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise BadApp(f"{file} cannot be read.", why="It should be Gradle's version catalog in TOML.") from None
     for version in dict.fromkeys(version for version in (*pinned, named) if isinstance(version, str)):
         yield ExecuTorchPin(file, version)
@@ -197,4 +198,5 @@ def _read_source(file: Path) -> str:
     """Return the text of a file without line comments; empty if it does not exist."""
     if not file.is_file():
         return ""
-    return re.sub(r"(?m)^\s*//.*$", "", file.read_text(encoding="utf-8", errors="replace"))
+    content = read_bytes(file, limit=MAX_TEXT_BYTES, error=BadApp, what="a source file")
+    return re.sub(r"(?m)^\s*//.*$", "", content.decode(errors="replace"))

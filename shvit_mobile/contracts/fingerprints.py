@@ -1,5 +1,6 @@
 """SHA-256 and size of files and of folders; the SHA-256 identifies every checkpoint and artifact."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -16,11 +17,13 @@ def compute_sha256(path: AnyPath) -> str:
         64 hexadecimal digits.
 
     Raises:
-        FileNotFoundError: If `path` does not exist.
+        OSError: If `path` does not exist, or is neither a regular file nor a folder.
     """
     path = Path(path)
     digest = hashlib.sha256()
     for file in _list_files(path) if path.is_dir() else [path]:
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "It is not a regular file", str(file))  # a pipe or a device may never end
         with file.open("rb") as opened:
             if file != path:
                 name, size = file.relative_to(path).as_posix(), os.fstat(opened.fileno()).st_size

@@ -14,8 +14,8 @@ from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepa
 
 try:
     import onnxruntime
-except ImportError:
-    raise build_missing_error("onnxruntime", "It runs ONNX artifacts.") from None
+except ImportError as reason:
+    raise build_missing_error("onnxruntime", "It runs ONNX artifacts.", reason) from reason
 
 ENGINE = f"ONNX Runtime {onnxruntime.__version__} (CPU)"
 CPU_FLAGS = Path("/proc/cpuinfo")

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
+
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 
 
@@ -47,3 +49,11 @@ def test_a_name_in_a_folder_need_not_be_utf_8(tmp_path: Path) -> None:
     (first / os.fsdecode(b"\xff")).touch()
     (second / os.fsdecode(b"\xfe")).touch()
     assert compute_sha256(first) != compute_sha256(second)
+
+
+@pytest.mark.parametrize("name", ["pipe", "link"])
+def test_a_pipe_and_a_device_are_refused_at_once(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="not a regular file"):
+        compute_sha256(tmp_path / name)

@@ -24,6 +24,8 @@ def benchmark(
     artifacts: opt.ContestantsArgument = None,
     peers: opt.Peers = False,
     checkpoint: opt.Checkpoint = None,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     size: opt.PeerSize = None,
     models: opt.TimmModels = None,
     engine: opt.Engine = None,
@@ -68,7 +70,9 @@ def benchmark(
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
             opened = [Artifact.open(path) for path in artifacts or []]
-            trained = load_trained_model(checkpoint, size=size) if peers else None
+            trained = (
+                load_trained_model(checkpoint=checkpoint, weights=weights, sha256=sha256, size=size) if peers else None
+            )
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
             from shvit_mobile.bench.contestant import ENGINES

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 def inspect(
     path: opt.PathArgument,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     compute_plan: opt.ComputePlan = False,
     goldens: opt.Goldens = False,
     as_json: opt.Json = False,
@@ -46,7 +48,7 @@ def inspect(
     elif goldens:
         _print_golden_check(Artifact.open(file), as_json)
     elif file.suffix not in TARGET_SUFFIXES.values():
-        _print_checkpoint(path, as_json)
+        _print_checkpoint(path, weights, sha256, as_json)
     elif file.exists() and not get_manifest_path(file).exists():
         _print_bare_artifact(file, as_json)
     else:
@@ -154,11 +156,13 @@ def _print_bare_artifact(path: Path, as_json: bool) -> None:
         print_table(tables[0], "", tables[1], "", tables[2])
 
 
-def _print_checkpoint(source: str, as_json: bool) -> None:
+def _print_checkpoint(source: str, weights: str | None, sha256: str | None, as_json: bool) -> None:
     """Print a checkpoint, in any layout."""
     from shvit_mobile.families.checkpoints import load_checkpoint
 
-    trained = load_checkpoint(source)
+    trained = load_checkpoint(source, weights=weights, sha256=sha256)
+    for sentence in trained.notes:
+        print_note(f"note: {sentence}")
     tensors = trained.model.state_dict()
     known = {
         "variant": trained.variant,
@@ -170,12 +174,24 @@ def _print_checkpoint(source: str, as_json: bool) -> None:
     }
     if as_json:
         more = {"config": vars(trained.model.config), "preprocessing": vars(trained.preprocessing)}
-        print_json({"path": source, **known, "labels": trained.labels, **more})
+        found = {
+            "weights": trained.weights,
+            "weights_found": trained.weights_found,
+            "training_arguments": {place: str(value) for place, value in trained.training_arguments.items()},
+            "notes": trained.notes,
+        }
+        print_json({"path": source, **known, "labels": trained.labels, **more, **found})
         return
     print_table(
         build_pairs_table(
             trained.source,
-            {**known, "labels": _format_labels(trained.labels), **_describe_preprocessing(trained.preprocessing)},
+            {
+                **known,
+                "labels": _format_labels(trained.labels),
+                **_describe_preprocessing(trained.preprocessing),
+                "models found": ", ".join(trained.weights_found),
+                "training arguments": _format_values(trained.training_arguments),
+            },
         )
     )
 
@@ -210,7 +226,8 @@ def _describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
     """Return the preprocessing as text."""
     return {
         "image size": format_size(preprocessing.size),
-        "crop, filter": f"{preprocessing.crop_ratio:g}, {preprocessing.interpolation}",
+        "resize, filter": f"{preprocessing.resize_mode}, {preprocessing.interpolation}",
+        "crop": f"{preprocessing.crop_ratio:g}",
         "channels": preprocessing.channel_order,
         "mean, std": f"{preprocessing.mean}, {preprocessing.std}",
     }

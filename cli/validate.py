@@ -22,6 +22,8 @@ def validate(
         list[Path], typer.Argument(metavar="ARTIFACT...", help="One or more .mlpackage, .pte or .onnx.")
     ],
     checkpoint: opt.Checkpoint = None,
+    weights: opt.Weights = None,
+    sha256: opt.Sha256 = None,
     images: opt.Images = None,
     labels_csv: opt.LabelsCsv = None,
     count: opt.Count = None,
@@ -41,7 +43,8 @@ def validate(
     """Run artifacts and their checkpoint on the same images and compare them."""
     options = (
         gate_options(images, labels_csv, count, max_drop, min_agreement, seed)
-        | drop_none(artifacts=artifacts, checkpoint=checkpoint, arch=arch, cpus=cpu, report=out)
+        | drop_none(artifacts=artifacts, checkpoint=checkpoint, weights=weights, sha256=sha256)
+        | drop_none(arch=arch, cpus=cpu, report=out)
         | {"ladder": ladder, "layers": layers, "ranges": ranges, "write": write, "overwrite": overwrite}
     )
     with JobProgress("Validate") as progress:

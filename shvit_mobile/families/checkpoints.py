@@ -4,6 +4,7 @@ Checkpoints are recognized by content: the container by its first bytes, the mod
 tensors, wherever they are in the file.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -120,7 +121,8 @@ def load_checkpoint(
         labels=_choose_class_names(labels, stored_labels, model.config.classes, name),
         preprocessing=description.preprocessing or default,
         source=f"{file.source}#{chosen.name}" if len(found) > 1 else file.source,
-        sha256=read.sha256,
+        # Another model of the file is another checkpoint to everything that compares or caches by this.
+        sha256=read.sha256 if chosen.name == found[0] else _hash_text(f"{read.sha256}#{chosen.name}"),
         notes=(*file.notes, *notes, *more_notes, *config_notes, *label_notes),
         weights=chosen.name,
         weights_found=found,
@@ -161,6 +163,10 @@ def save_checkpoint(
     )
     with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_bytes(safetensors.torch.save(state, metadata))
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parse_own_metadata(read: CheckpointBytes, name: str) -> CheckpointDescription | None:

@@ -21,7 +21,8 @@ class TrainedModel:
         labels: A name for each class, in the order of the logits.
         preprocessing: The preprocessing of the model.
         source: The name of the file, or the hub id with the revision.
-        sha256: The SHA-256 of the checkpoint file; of the list of their SHA-256 for a checkpoint of several files.
+        sha256: The SHA-256 of the checkpoint file; of the list of their SHA-256 for a checkpoint of several files; of
+            the file's SHA-256 and the name of the weights, for another model than the first in a file.
         notes: What was recognized, ignored and assumed, a sentence each.
         weights: The name of this model in the file.
         weights_found: The names of all complete models in the file that differ.
@@ -51,7 +52,7 @@ def override_preprocessing(trained: TrainedModel, changes: Mapping[str, Any]) ->
     """
     preprocessing = replace(trained.preprocessing, **changes)
     notes = [
-        f"`{name}` is {getattr(preprocessing, name)}, but the checkpoint was trained with "
+        f"The given {name.replace('_', ' ')} is {getattr(preprocessing, name)}; the checkpoint was trained with "
         f"{getattr(trained.preprocessing, name)}."
         for name in changes
         if name in trained.stated and getattr(preprocessing, name) != getattr(trained.preprocessing, name)

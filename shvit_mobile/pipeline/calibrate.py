@@ -122,7 +122,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     texts = ((file, document.to_json()) for file, document in documents if document)
     save_recipe(recipe_path, result.recipe, result.overrides, *texts, overwrite=config.overwrite)
     searched = (*result.search.images.list_notes(), *result.search.notes) if result.search else ()
-    notes = (*config.list_calibration_notes(result.recipe), *searched)
+    notes = (*trained.notes, *config.list_calibration_notes(result.recipe), *searched)
     return replace(result, path=recipe_path, notes=notes)
 
 

@@ -135,12 +135,13 @@ class ExportPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which golden images are encoded again, and why, a sentence each."""
-        return tuple(
+        """What the checkpoint's recognition assumed, and which golden images are encoded again, a sentence each."""
+        reencoded = (
             f"{golden.source} is encoded again for the goldens: {golden.reencoding_reason}."
             for golden in self.goldens or ()
             if golden.reencoding_reason
         )
+        return (*self.trained.notes, *reencoded)
 
 
 @dataclass(frozen=True)

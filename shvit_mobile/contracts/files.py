@@ -6,6 +6,7 @@ A pipe, a device or a folder is refused and never waited for; a file that grows 
 import json
 import math
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,10 +83,11 @@ def decode_text(data: bytes, source: str, *, error: type[ShvitError], what: str,
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         line = data.count(b"\n", 0, reason.start) + 1
+        encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
         raise error(
-            f"{source} is not {what}: line {line} is not UTF-8 text.",
+            f"{source} is not {what}: line {line} is not UTF-8 text, but has the byte 0x{data[reason.start]:02X}.",
             why="Text is read as UTF-8, whatever the locale.",
-            hint="Save it as UTF-8.",
+            hint=f"Save it as UTF-8, for example: iconv -f {encoding} -t UTF-8 {shlex.quote(source)} > utf8.txt",
             parameter=parameter,
         ) from None
 

@@ -41,6 +41,9 @@ def calibrate(
     crop: opt.Crop = None,
     mean: opt.Mean = None,
     std: opt.Std = None,
+    resize: opt.Resize = None,
+    interpolation: opt.Interpolation = None,
+    channel_order: opt.ChannelOrder = None,
     count: opt.CalibrationCount = None,
     sampling: opt.Sampling = None,
     seed: opt.Seed = None,
@@ -72,11 +75,12 @@ def calibrate(
     if checkpoint is None:
         print_note("No --checkpoint is given: this is the embedded demo model.")
     options = (
-        model_options(checkpoint, model, labels, size, crop, mean, std)
+        model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
+        | drop_none(crop=crop, mean=mean, std=std)
+        | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
         | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
         | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
-        | drop_none(weights=weights, sha256=sha256)
     )
     with JobProgress("Calibrate") as progress:
         with progress.step("Loading the tools"):

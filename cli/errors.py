@@ -31,6 +31,7 @@ _OPTION_NAMES = {
     "targets": ("target",),
     "variant": ("model",),
     "crop_ratio": ("crop",),
+    "resize_mode": ("resize",),
     "input": ("input_kind",),
     "classifier": ("no_classifier",),
     "dynamic_batch": ("static_batch",),

@@ -26,6 +26,9 @@ def export(
     crop: opt.Crop = None,
     mean: opt.Mean = None,
     std: opt.Std = None,
+    resize: opt.Resize = None,
+    interpolation: opt.Interpolation = None,
+    channel_order: opt.ChannelOrder = None,
     target: opt.Target = None,
     input_kind: opt.Input = None,
     deployment_target: opt.DeploymentTarget = None,
@@ -83,12 +86,13 @@ def export(
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
-        model_options(checkpoint, model, labels, size, crop, mean, std)
+        model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
+        | drop_none(crop=crop, mean=mean, std=std)
+        | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
         | drop_none(precisions=quantize, recipe=recipe, require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
-        | drop_none(weights=weights, sha256=sha256)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)
 

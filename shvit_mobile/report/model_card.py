@@ -244,9 +244,13 @@ def _format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
     first = manifests[0]
     height, width = first.preprocessing.size
     order = "" if first.preprocessing.channel_order == "rgb" else "; the order of channels is blue, green, red"
+    squash, sides = {
+        "cover": ("", "its tighter side"),
+        "squash": (", without keeping its proportions,", "both its sides"),
+    }[first.preprocessing.resize_mode]
     yield (
-        f"Resize the picture ({first.preprocessing.interpolation}) so that the center crop of {height}x{width} keeps "
-        f"{100 * first.preprocessing.crop_ratio:g}% of its tighter side{order}."
+        f"Resize the picture ({first.preprocessing.interpolation}){squash} so that the center crop of {height}x{width} "
+        f"keeps {100 * first.preprocessing.crop_ratio:g}% of {sides}{order}."
     )
     yield "\n".join(
         f"- {_format_code(manifest.artifact.name)} takes {_describe_input(manifest)}." for manifest in manifests

@@ -17,6 +17,7 @@ from shvit_mobile.cli import options
 from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.budget_search import COST_NAMES
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, ResizeMode
 from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, OBSERVERS, PRECISIONS, PTQ_PASSES
 from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS
 from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT
@@ -50,6 +51,9 @@ def get_literals(option: Any) -> tuple[str, ...]:
         (get_literals(options.Stem), STEMS),
         (get_literals(options.Head), HEADS),
         (get_literals(options.OnDevice), APPLE_DEVICES),
+        (get_literals(options.Resize), get_args(ResizeMode)),
+        (get_literals(options.Interpolation), get_args(Interpolation)),
+        (get_literals(options.ChannelOrder), get_args(ChannelOrder)),
     ],
 )
 def test_the_choices_are_those_of_the_library(choices: Any, names: Any) -> None:

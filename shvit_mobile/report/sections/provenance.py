@@ -93,8 +93,8 @@ def _format_preprocessing(manifest: Manifest) -> str:
     told = manifest.preprocessing
     height, width = told.size
     return (
-        f"{height}×{width}, {told.interpolation}, crop {told.crop_ratio:g}, {told.channel_order.upper()}, "
-        f"mean {_format_numbers(told.mean)}, std {_format_numbers(told.std)}"
+        f"{height}×{width}, {told.resize_mode}, {told.interpolation}, crop {told.crop_ratio:g}, "
+        f"{told.channel_order.upper()}, mean {_format_numbers(told.mean)}, std {_format_numbers(told.std)}"
     )
 
 

@@ -60,6 +60,9 @@ def end(status: int) -> "NoReturn":
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, signal.SIG_IGN)
     if _received:
+        if "multiprocessing" in sys.modules:
+            for child in sys.modules["multiprocessing"].active_children():
+                child.kill()
         status = 128 + _received[0]
         _write_line(f"{_SIGNALS[signal.Signals(_received[0])]}. No unfinished files were left behind.")
     try:

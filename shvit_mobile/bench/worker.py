@@ -14,6 +14,7 @@ from typing import Any
 
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.errors import BenchmarkFailed, ShvitError, ToolMissing
+from shvit_mobile.processes import die_with_parent, shield_children
 
 _STDERR = 2
 PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -65,11 +66,12 @@ class BenchmarkWorker:
         self._process = context.Process(
             target=_serve_subject, args=(theirs, subject, threads, tuple(cpus)), daemon=True
         )
-        self._process.start()
+        with shield_children():
+            self._process.start()
         theirs.close()
         try:
             self.load_metrics = self._receive()
-        except ShvitError:
+        except BaseException:
             self.close()
             raise
 
@@ -110,6 +112,7 @@ def _serve_subject(pipe: Connection, subject: BenchmarkSubject, threads: int, cp
     # Engines log to standard error from C++; errors reach the parent through the pipe.
     with open(os.devnull, "wb") as devnull:
         os.dup2(devnull.fileno(), _STDERR)
+    die_with_parent()
     with suppress(KeyboardInterrupt):
         try:
             if cpus:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.processes import count_processors
+from shvit_mobile.processes import count_processors, die_with_parent, shield_children
 from shvit_mobile.runtimes.mil.program import ArrayOrTensor, ComputeMode, CoreMLProgram, join_outputs
 
 # The program of a worker process; None in the main process.
@@ -50,7 +50,9 @@ class WorkerPool:
             return self._program(named)
         single = [{name: array[index : index + 1] for name, array in named.items()} for index in range(images or 0)]
         try:
-            parts = list(self._pool.map(_run_worker, single))
+            with shield_children():
+                running = self._pool.map(_run_worker, single)
+            parts = list(running)
         except BrokenProcessPool:
             raise BadArtifact(
                 f"A process that ran {self._program.path} died.",
@@ -64,6 +66,7 @@ class WorkerPool:
 
 def _load_worker_program(path: Path, mode: ComputeMode) -> None:
     global _program
+    die_with_parent()
     torch.set_num_threads(1)
     _program = CoreMLProgram(path, mode=mode)
 

@@ -108,6 +108,11 @@ struct PreprocessorTests {
             (Preprocessing(size: [224]), "size is [224]"),
             (Preprocessing(cropRatio: 0), "crop_ratio is 0.0"),
             (Preprocessing(cropRatio: .nan), "crop_ratio is nan"),
+            (Preprocessing(cropRatio: 1e-300), "crop_ratio is 1e-300"),
+            (Preprocessing(size: [2048, 224], cropRatio: 0.4), "crop_ratio is 0.4"),
+            (Preprocessing(size: [2049, 224]), "size is [2049, 224]"),
+            (Preprocessing(mean: [0.5, 0.5, 116.28]), "mean is [0.5, 0.5, 116.28]"),
+            (Preprocessing(std: [58.4, 57.1, 57.4]), "std is [58.4, 57.1, 57.4]"),
             (Preprocessing(mean: [0, 0]), "mean is [0.0, 0.0]"),
             (Preprocessing(std: [1, 1, 0]), "std is [1.0, 1.0, 0.0]"),
         ])

@@ -25,15 +25,15 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         case size, cropRatio, interpolation, mean, std, channelOrder, resizeMode
     }
 
-    /// The (height, width) of the model's input, in pixels.
+    /// The (height, width) of the model's input, in pixels; at most 2048.
     public var size: [Int]
-    /// The share of the resized picture's tighter side that the crop keeps, above 0 and at most 1.
+    /// The share of the resized picture's tighter side that the crop keeps, from 0.1 to 1.
     public var cropRatio: Double
     /// The filter that resizes the picture.
     public var interpolation: Interpolation
     /// The mean of each channel, in the range 0 to 1 and in the order of `channelOrder`.
     public var mean: [Double]
-    /// The standard deviation of each channel, like `mean`; above 0.
+    /// The standard deviation of each channel, like `mean`; from 0.001 to 1.
     public var std: [Double]
     /// The channel order of the model's input.
     public var channelOrder: ChannelOrder
@@ -79,17 +79,17 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     }
 
     func check() throws(Fault) {
-        if size.count != 2 || size.contains(where: { $0 < 1 }) {
-            throw Fault("size", "is \(size), not a height and a width of at least 1")
+        if size.count != 2 || !size.allSatisfy((1...2048).contains) {
+            throw Fault("size", "is \(size), not a height and a width of 1 to 2048")
         }
-        if !(cropRatio > 0 && cropRatio <= 1) {
-            throw Fault("crop_ratio", "is \(cropRatio), not above 0 and at most 1")
+        if !(0.1...1).contains(cropRatio) || Double(max(size[0], size[1])) / cropRatio > 4096 {
+            throw Fault("crop_ratio", "is \(cropRatio), not 0.1 to 1 with size / crop_ratio of at most 4096")
         }
-        if mean.count != 3 || !mean.allSatisfy(\.isFinite) {
-            throw Fault("mean", "is \(mean), not three finite numbers")
+        if mean.count != 3 || !mean.allSatisfy((0...1).contains) {
+            throw Fault("mean", "is \(mean), not three numbers from 0 to 1")
         }
-        if std.count != 3 || !std.allSatisfy({ $0 > 0 && $0.isFinite }) {
-            throw Fault("std", "is \(std), not three finite numbers above 0")
+        if std.count != 3 || !std.allSatisfy((0.001...1).contains) {
+            throw Fault("std", "is \(std), not three numbers from 0.001 to 1")
         }
     }
 }

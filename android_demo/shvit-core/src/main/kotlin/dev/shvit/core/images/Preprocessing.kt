@@ -35,12 +35,12 @@ enum class ResizeMode(override val word: String) : Word {
  * The preprocessing contract of a model: resize to size / crop ratio, center crop, then (pixel / 255 - mean) / std. The
  * same as `shvit_mobile/contracts/preprocessing.py`.
  *
- * @property height The height of the model's input, in pixels.
- * @property width The width of the model's input, in pixels.
- * @property cropRatio The share of the resized picture's tighter side that the crop keeps; in (0, 1].
+ * @property height The height of the model's input, in pixels; at most 2048.
+ * @property width The width of the model's input, in pixels; at most 2048.
+ * @property cropRatio The share of the resized picture's tighter side that the crop keeps; 0.1 to 1.
  * @property interpolation The filter, widened when it shrinks a picture, as in Pillow.
  * @property mean The mean of each channel in the order of [channelOrder], from 0 to 1.
- * @property std The standard deviation of each channel, like [mean]; above 0.
+ * @property std The standard deviation of each channel, like [mean]; 0.001 to 1.
  * @property resizeMode Whether resizing keeps the aspect ratio.
  * @throws InvalidSettings If a number is out of range.
  */
@@ -55,17 +55,17 @@ data class Preprocessing(
     val resizeMode: ResizeMode = ResizeMode.COVER,
 ) {
     init {
-        if (height < 1 || width < 1) {
-            throw InvalidSettings("The image size is $height x $width.", "Height and width must be at least 1.")
+        if (height !in 1..2048 || width !in 1..2048) {
+            throw InvalidSettings("The image size is $height x $width.", "Height and width must be 1 to 2048.")
         }
-        if (!(cropRatio > 0 && cropRatio <= 1)) {
-            throw InvalidSettings("crop_ratio is $cropRatio.", "It must be above 0 and at most 1.")
+        if (cropRatio !in 0.1..1.0 || maxOf(height, width) / cropRatio > 4096) {
+            throw InvalidSettings("crop_ratio is $cropRatio.", "It must be 0.1 to 1, and size / crop_ratio at most 4096.")
         }
-        if (mean.size != 3 || std.size != 3 || !(mean + std).all(Double::isFinite)) {
-            throw InvalidSettings("mean is $mean and std $std.", "Each needs three finite numbers.")
+        if (mean.size != 3 || mean.any { it !in 0.0..1.0 }) {
+            throw InvalidSettings("mean is $mean.", "It needs three numbers from 0 to 1.")
         }
-        if (std.any { it <= 0 }) {
-            throw InvalidSettings("std is $std.", "It must be above 0: pixels are divided by it.")
+        if (std.size != 3 || std.any { it !in 0.001..1.0 }) {
+            throw InvalidSettings("std is $std.", "It needs three numbers from 0.001 to 1.")
         }
     }
     fun json(): Json.Object = jsonObject(

@@ -53,6 +53,12 @@ class PictureTest {
         assertFailsWith<InvalidSettings> { Preprocessing(height = 0) }
         assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = 0.0) }
         assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = 1.5) }
+        assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = Double.NaN) }
+        assertFailsWith<InvalidSettings> { Preprocessing(cropRatio = 1e-300) }
+        assertFailsWith<InvalidSettings> { Preprocessing(height = 2048, cropRatio = 0.4) }
+        assertFailsWith<InvalidSettings> { Preprocessing(width = 2049) }
+        assertFailsWith<InvalidSettings> { Preprocessing(mean = listOf(0.5, 0.5, 116.28)) }
+        assertFailsWith<InvalidSettings> { Preprocessing(std = listOf(58.4, 57.1, 57.4)) }
         assertFailsWith<InvalidSettings> { Preprocessing(mean = listOf(0.5)) }
         assertFailsWith<InvalidSettings> { Preprocessing(mean = listOf(0.5, Double.NaN, 0.5)) }
         assertFailsWith<InvalidSettings> { Preprocessing(std = listOf(0.5, 0.0, 0.5)) }

@@ -105,7 +105,7 @@ def _generate_batches(
 
 def group_undecodable(images: ImageSet, skipped: Iterable[SkippedImage]) -> tuple[SkippedImages, ...]:
     """Return the files of a set that could not be decoded, by reason."""
-    return group_skipped((image.file.relative_to(images.root).as_posix(), image.reason) for image in skipped)
+    return group_skipped(sorted((image.file.relative_to(images.root).as_posix(), image.reason) for image in skipped))
 
 
 @dataclass

@@ -104,11 +104,11 @@ class ClassMatch:
         as_text, numbers = sorted(ordered), all(map(is_index, ordered))
         if folders and self.rule != "name" and numbers and as_text != (by_number := sorted(ordered, key=int)):
             other, order = (
-                ("by number", by_number) if self.rule == "sorted" else ("as text, as in torchvision", as_text)
+                ("by number", by_number) if self.rule == "sorted" else ("as text, as by torchvision", as_text)
             )
             sentences.append(
-                f"If the folders were sorted {other} when the model was trained ({', '.join(order[:4])}, ...), write "
-                "their names into a labels file in that order."
+                f"If the model was trained on folders sorted {other} ({', '.join(order[:4])}, ...), write their names "
+                "into a labels file in that order."
             )
         return ClassMapping(rule=self.rule, sentence=" ".join(sentences))
 

@@ -71,7 +71,7 @@ def decode_image(source: AnyPath | bytes) -> Image.Image:
     name = "The image" if isinstance(source, bytes) else str(source)
     with _silence_pillow():
         try:
-            with _open_source(source) as file, Image.open(file, formats=_choose_formats(file)) as image:
+            with _open_source(source) as file, _open_image(file) as image:
                 _check_pixel_count(image)
                 image.load()
                 rgb = _convert_to_rgb(image)
@@ -107,6 +107,16 @@ def explain_suffix(suffix: str) -> tuple[bool, str]:
     if suffix in _FOREIGN_SUFFIXES:
         return True, f"{suffix} is not a supported format: convert it to JPEG or PNG"
     return False, f"{suffix} is not the suffix of an image" if suffix else "it has no suffix"
+
+
+def _open_image(file: IO[bytes]) -> Image.Image:
+    formats = _choose_formats(file)
+    try:
+        return Image.open(file, formats=formats)
+    except UnidentifiedImageError:
+        if formats == IMAGE_FORMATS:
+            raise
+        raise _UnusableImageError(f"it begins like {_FORMAT_NAMES[formats[0]]}, but is damaged") from None
 
 
 def _choose_formats(file: IO[bytes]) -> tuple[str, ...]:

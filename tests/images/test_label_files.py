@@ -122,7 +122,7 @@ def test_only_line_ends_separate_lines(tmp_path):
         ('["cat", ""]', "empty"),
         ("[" * 100_000, "not JSON"),
         ("same\nsame\nsame\n", "All 3 labels"),
-        ("chat\nchev\udce2l\n".encode("utf-8", "surrogateescape"), "line 2"),
+        ("chat\ncheval\nchev\xe2l\n".encode("latin-1"), "line 3 is not UTF-8 text, but has the byte 0xE2"),
         ("cat\ndog\n".encode("utf-16"), "UTF-8"),
         (b"cat\0\ndog", "U+0000"),
     ],

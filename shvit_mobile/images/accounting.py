@@ -25,7 +25,9 @@ def group_skipped(files: Iterable[tuple[str, str]]) -> tuple[SkippedImages, ...]
         counts[key] += 1
         firsts.setdefault(key, (name, reason))
     return merge_skipped(
-        SkippedImages(reason=firsts[key][1], count=count, first=replace_invalid_utf8(firsts[key][0]))
+        SkippedImages(
+            reason=replace_invalid_utf8(firsts[key][1]), count=count, first=replace_invalid_utf8(firsts[key][0])
+        )
         for key, count in counts.items()
     )
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from unicodedata import normalize
 
 from shvit_mobile.contracts.image_use import ClassMapping, MappingRule
+from shvit_mobile.images.accounting import replace_invalid_utf8
 from shvit_mobile.images.imagenet import GENERIC_LABEL, SYNSET, find_synsets, fold_name
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class ClassMatch:
                 f"If the model was trained on folders sorted {other} ({', '.join(order[:4])}, ...), write their names "
                 "into a labels file in that order."
             )
-        return ClassMapping(rule=self.rule, sentence=" ".join(sentences))
+        return ClassMapping(rule=self.rule, sentence=replace_invalid_utf8(" ".join(sentences)))
 
 
 def match_folders(names: Collection[str], model: ClassNames) -> ClassMatch | None:

@@ -14,7 +14,7 @@ from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.image_use import ClassMapping, ImageUse, SkippedImages
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.accounting import group_skipped, merge_skipped, replace_invalid_utf8
+from shvit_mobile.images.accounting import group_skipped, merge_skipped
 from shvit_mobile.images.class_names import (
     ClassNames,
     describe_unmatched,
@@ -315,7 +315,7 @@ def _match_folders(
             why="Each class has one folder.",
             hint="Merge them, or rename those of another class.",
         )
-    subject = f"The {_format_count(len(match.indices), 'folder')} in {replace_invalid_utf8(path.absolute().name)}"
+    subject = f"The {_format_count(len(match.indices), 'folder')} in {path.absolute().name}"
     return match.indices, match.describe(subject, names, used=inside, folders=True)
 
 

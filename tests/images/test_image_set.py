@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shvit_mobile.errors import BadImages
@@ -452,6 +453,34 @@ def test_a_csv_that_is_missing_or_a_folder_is_refused(tmp_path):
     assert "does not exist" in refusal(tmp_path, csv=tmp_path / "labels.csv").what
     assert "is a folder" in refusal(tmp_path, csv=tmp_path).what
     assert "is a file" in refusal(tmp_path / "a.png", csv=tmp_path / "labels.csv").what
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text")
+def test_names_that_are_not_utf8_are_used_and_accounted_for(tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/s\xe9t"))
+    folders = [Path(os.fsdecode(os.fsencode(root) + name)) for name in (b"/a\xff", b"/b\xff", b"/c\xff")]
+    for folder in folders:
+        pictures(folder, "x.png")
+        (folder / os.fsdecode(b"\xfe.txt")).write_bytes(b"x")
+    images = open_images(root, labels=GENERIC)
+    assert images.labels == (0, 1, 2)
+    assert images.mapping.rule == "sorted"
+    assert images.account().skipped_count == 3
+    assert "\ufffd" in images.account().to_json()
+    (tmp_path / os.fsdecode(b"\xe9.csv")).write_text("x.png,cat\n", encoding="utf-8")
+    assert open_images(folders[0], labels=LABELS, csv=tmp_path / os.fsdecode(b"\xe9.csv")).labels == (2,)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=60), st.text('ab.png,;\t "\r\n0123catd/\\-', max_size=60).map(str.encode)))
+def test_a_table_of_anything_is_read_or_refused(tmp_path, data):
+    if not (tmp_path / "a.png").exists():
+        pictures(tmp_path, "a.png", "b/a.png")
+    (tmp_path / "labels.csv").write_bytes(data)
+    for labels in (LABELS, GENERIC, None):
+        with suppress(BadImages):
+            images = open_images(tmp_path, labels=labels, csv=tmp_path / "labels.csv")
+            assert set(images.files) <= {tmp_path / "a.png", tmp_path / "b" / "a.png"}
 
 
 # -- Samples -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
 import json
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -83,11 +86,17 @@ def test_lines_that_only_begin_like_numbers_are_names(content, labels, tmp_path)
     ).filter(lambda names: not any(name[0] in '[{0123456789nlc"\ufeff' for name in names))
 )
 def test_names_of_any_characters_survive(names):
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         assert read(Path(folder), "\n".join(names)) == tuple(names)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.text("ab:,;\t \"\r\n012[]{}'.nil", max_size=60).map(str.encode)))
+def test_a_file_of_anything_is_read_or_refused(data):
+    with tempfile.TemporaryDirectory() as folder, suppress(InvalidValue):
+        (Path(folder) / "labels").write_bytes(data)
+        labels = read_labels(Path(folder) / "labels").labels
+        assert all(label.strip() == label != "" for label in labels)
 
 
 def test_only_line_ends_separate_lines(tmp_path):

@@ -27,6 +27,7 @@ from shvit_mobile.families.discover import (
     find_candidates,
     get_shape,
     list_distinct,
+    shorten_name,
     take_inventory,
 )
 from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile, locate_checkpoint, read_checkpoint
@@ -100,7 +101,7 @@ def load_checkpoint(
     chosen, found, notes = _choose_candidate(inventory, read.size, weights, variant, name)
     tensors = _check_tensors(chosen, name)
     model = build_model(chosen, tensors, own.config if own else None, variant, name)
-    variant = find_variant(model.config)
+    variant, chosen_name = find_variant(model.config), shorten_name(chosen.name)
     arguments = TrainingArguments() if own else read_training_arguments(inventory.mappings)
     notes += _list_contradictions(arguments, model.config.classes, variant)
     default = Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2)
@@ -120,11 +121,11 @@ def load_checkpoint(
         dialect="shvit-mobile" if own else chosen.layout,
         labels=_choose_class_names(labels, stored_labels, model.config.classes, name),
         preprocessing=description.preprocessing or default,
-        source=f"{file.source}#{chosen.name}" if len(found) > 1 else file.source,
+        source=f"{file.source}#{chosen_name}" if len(found) > 1 else file.source,
         # Another model of the file is another checkpoint to everything that compares or caches by this.
-        sha256=read.sha256 if chosen.name == found[0] else _hash_text(f"{read.sha256}#{chosen.name}"),
+        sha256=read.sha256 if chosen_name == found[0] else _hash_text(f"{read.sha256}#{chosen.name}"),
         notes=(*file.notes, *notes, *more_notes, *config_notes, *label_notes),
-        weights=chosen.name,
+        weights=chosen_name,
         weights_found=found,
         training_arguments=arguments.stated,
         stated=description.stated | arguments.values.keys() & vars(default).keys(),
@@ -198,7 +199,7 @@ def _choose_candidate(
     for candidate in complete:
         _check_claims(candidate, size, name)
     distinct = list_distinct(complete)
-    names = tuple(candidate.name for candidate in distinct)
+    names = tuple(shorten_name(candidate.name) for candidate in distinct)
     chosen = distinct[0] if weights is None else _find_weights(weights, complete, name)
     notes = []
     if weights is None and len(distinct) > 1:
@@ -221,7 +222,7 @@ def _find_weights(weights: str, complete: Sequence[Candidate], name: str) -> Can
     for matching in (exact, near):
         if len(matching) == 1:
             return matching[0]
-    names = [one.name for one in complete]
+    names = [shorten_name(one.name) for one in complete]
     close = get_close_matches(weights, names, n=1)
     raise BadCheckpoint(
         f"{name} contains no weights '{weights}'.",
@@ -382,7 +383,7 @@ def _raise_incomplete(
     elif not any(key.startswith("head.bn.") for key in shapes):
         why = "Its head.l comes after a BatchNorm head.bn in a SHViT."
         hint = "If it was trained without, name its tensors head.weight and head.bias."
-    where = "" if candidate.name == "root" else f" under {candidate.name}"
+    where = "" if candidate.name == "root" else f" under {shorten_name(candidate.name)}"
     raise BadCheckpoint(
         f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest, where)}", why=why, hint=hint
     )

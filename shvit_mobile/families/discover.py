@@ -26,35 +26,24 @@ from shvit_mobile.families.shvit_config import ConfigFit, fit_config, infer_conf
 # A value in the place of a weight; an object of torch that is not dense becomes an `OpaqueObject`.
 StoredTensor = Tensor | OpaqueObject
 
-_MAX_DEPTH, _MAX_CONTAINERS, _MAX_TENSORS = 64, 200_000, 50_000
+_MAX_DEPTH, _MAX_CONTAINERS, _MAX_VISITS, _MAX_TENSORS = 64, 200_000, 4, 50_000
 # The longest name of a SHViT has 8 words; wrappers may insert some more.
 _MAX_WORDS = 48
 _MAX_CANDIDATES = 32
+_MAX_NAME_CHARACTERS = 80
 _MODULE_PARTS = ("_modules", "_parameters", "_buffers")
 
 _ROOT = re.compile(r"patch_embed|stages|blocks[1-9]\d?")
 _WORDS = (
-    *(
-        "patch_embed",
-        "stages",
-        "blocks",
-        "downsample",
-        "conv",
-        "mixer",
-        "ffn",
-        "m",
-        "c",
-        "bn",
-        "pw1",
-        "pw2",
-        "pre_norm",
-    ),
-    *("qkv", "proj", "se", "fc1", "fc2", "conv1", "conv2", "conv3"),
+    *("patch_embed", "stages", "blocks", "downsample", "conv", "mixer", "ffn", "m", "c", "bn"),
+    *("pw1", "pw2", "pre_norm", "qkv", "proj", "se", "fc1", "fc2", "conv1", "conv2", "conv3"),
 )
 _LEAVES = ("weight", "bias", "running_mean", "running_var")
 # Counters of BatchNorm, which inference does not use, and the entries of a profiler (thop).
 _COUNTERS, _PROFILES = ("num_batches_tracked",), ("total_ops", "total_params")
 _POINTWISE_WEIGHT_KEY = re.compile(r".*\.(c|fc1|fc2)\.weight", re.DOTALL)
+# Objects that hold plain values, whose loss nobody notices.
+_PLAIN_CLASS = re.compile(rf"({'|'.join(sys.stdlib_module_names)})\.|numpy\.(dtype|ndarray|random)|torch\.device$")
 # Words in the name of an average or a copy of the weights that are trained.
 _COPY = re.compile(r"ema|averag|avg|swa|shadow|teacher|target|momentum|best|old|prev", re.IGNORECASE)
 
@@ -115,8 +104,8 @@ def take_inventory(payload: object, name: str) -> Inventory:
     """
     found = Inventory()
     waiting: deque[tuple[str, int, object]] = deque([("", 0, payload)])
-    containers = 0
-    while waiting and containers < _MAX_CONTAINERS:
+    visits: dict[int, int] = defaultdict(int)
+    while waiting and len(visits) < _MAX_CONTAINERS:
         path, depth, value = waiting.popleft()
         if _is_tensor(value):
             found.tensors.setdefault(path or "tensor", value)
@@ -128,7 +117,7 @@ def take_inventory(payload: object, name: str) -> Inventory:
             if array is not None:
                 waiting.appendleft((path, depth, array))
                 continue
-            if value.type_name.partition(".")[0] not in (*sys.stdlib_module_names, "numpy", "torch"):
+            if not _PLAIN_CLASS.match(value.type_name):
                 found.classes[value.type_name] = None
             children: Iterable[tuple[Any, Any]] = value.attributes.items()
         elif isinstance(value, Mapping):
@@ -137,7 +126,10 @@ def take_inventory(payload: object, name: str) -> Inventory:
             children = enumerate(value)
         else:
             continue
-        containers += 1
+        # Containers can contain each other many times over; some repetition keeps all names of the same weights.
+        visits[id(value)] += 1
+        if visits[id(value)] > _MAX_VISITS:
+            continue
         if isinstance(value, Mapping | OpaqueObject):
             found.mappings.append((path, dict(children)))
         if depth < _MAX_DEPTH:
@@ -194,26 +186,21 @@ def find_candidates(tensors: Mapping[str, StoredTensor], display_name: str) -> l
     ]
     if len(groups) > 1 and not any(candidate.is_complete for candidate in found):
         entries = [entry for group in groups.values() for entry in group]
-        merged = _build_candidate(_find_common_prefix(groups), entries, others, set(), display_name)
+        merged = _build_candidate(largest[0], entries, others, set(), display_name)
         found = [merged] if merged.is_complete else found
-    return sorted(found, key=lambda one: 0 if one.is_complete else 1 / (one.fit.fitting if one.fit else 1) + 1)
+    # The sort is stable: complete models stay in the order of the file.
+    return sorted(found, key=lambda one: (-1, 0) if one.is_complete else _count_misfits(one))
+
+
+def _count_misfits(candidate: Candidate) -> tuple[int, int]:
+    """Return a key that sorts tensors that are almost a SHViT before those that are not."""
+    return 10**9 - (candidate.fit.fitting if candidate.fit else 0), -len(candidate.tensors)
 
 
 def _split_name(name: str) -> tuple[str, list[str]]:
     """Return the last words of a name, and what comes before them."""
     words = name.rsplit(".", _MAX_WORDS)
     return (f"{words[0]}.", words[1:]) if len(words) > _MAX_WORDS else ("", words)
-
-
-def _find_common_prefix(prefixes: Iterable[str]) -> str:
-    """Return the words with which all prefixes begin."""
-    split = [prefix.split(".")[:-1] for prefix in prefixes]
-    common = []
-    for words in zip(*split, strict=False):
-        if len(set(words)) > 1:
-            break
-        common.append(words[0])
-    return "".join(f"{word}." for word in common)
 
 
 def _build_candidate(
@@ -299,6 +286,11 @@ def _are_equal(one: Candidate, other: Candidate) -> bool:
     )
 
 
+def shorten_name(name: str) -> str:
+    """Return a name for people: wrappers can repeat a prefix a thousand times."""
+    return name if len(name) <= _MAX_NAME_CHARACTERS else f"...{name[3 - _MAX_NAME_CHARACTERS :]}"
+
+
 def describe_ignored(names: Iterable[str], used: Candidate) -> str:
     """Return a sentence about the tensors that were not used; empty if there are none but counters."""
     counts: dict[str, int] = defaultdict(int)
@@ -309,7 +301,7 @@ def describe_ignored(names: Iterable[str], used: Candidate) -> str:
         words = name.split(".", len(above) + 1)
         shared = next((i for i, (a, b) in enumerate(zip(words, above, strict=False)) if a != b), len(above))
         last = name.rpartition(".")[2]
-        counts[last if last in _PROFILES else words[min(shared, len(words) - 1)]] += 1
+        counts[shorten_name(last if last in _PROFILES else words[min(shared, len(words) - 1)])] += 1
     if not counts:
         return ""
     parts = [f"{name} ({count})" if count > 1 else name for name, count in list(counts.items())[:5]]

@@ -204,10 +204,11 @@ class _PlainUnpickler(pickle._Unpickler):
             return pid[1]
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _Global):
             raise UnreadablePickle("it has a reference that torch.save does not write")
-        dtype = _STORAGE_DTYPES.get(pid[1].name.rpartition(".")[2])
+        # Quantized and other tensors are not built, so the type of their numbers does not matter.
+        dtype = _STORAGE_DTYPES.get(pid[1].name.rpartition(".")[2], torch.uint8)
         key, count = str(pid[2]), pid[4]
-        if dtype is None or not isinstance(count, int):
-            raise UnreadablePickle(f"it has a storage of the type {pid[1].name}")
+        if not isinstance(count, int):
+            raise UnreadablePickle("it has a storage without a size")
         if (key, dtype) not in self._storages:
             self._storages[key, dtype] = self._read_storage(dtype, key, count)
         return self._storages[key, dtype]
@@ -333,7 +334,7 @@ def _build_list(reader: _PlainUnpickler, content: object = (), *_: object) -> li
 
 def _build_bytes(reader: _PlainUnpickler, content: object = b"", *_: object) -> bytes:
     if not isinstance(content, bytes | str):
-        raise UnreadablePickle("it makes bytes of something else")
+        raise UnreadablePickle("it makes bytes of what is neither bytes nor text")
     reader.spend(len(content))
     return content.encode("latin-1") if isinstance(content, str) else content
 

@@ -63,13 +63,17 @@ def build_drift_report(
 def describe_images(
     images: ImageSet, count: int, skipped: Sequence[SkippedImages] = ()
 ) -> drift_report.EvaluationImages:
-    """Describe the images of a measurement, of which `count` could be read and those in `skipped` not."""
+    """Describe the images of a measurement, of which `count` could be read and those in `skipped` not.
+
+    Where some could not be read and `skipped` does not say which, the account is left out.
+    """
+    use = images.account(skipped)
     return drift_report.EvaluationImages(
         source=replace_invalid_utf8(images.root.absolute().name),
         count=count,
         labelled=images.labels is not None,
         sha256=images.compute_sha256(),
         seed=images.seed,
-        use=images.account(skipped),
+        use=use if use.used == count else None,
         mapping=images.mapping,
     )

@@ -91,7 +91,8 @@ class ClassMatch:
         first, last = (f"{name} is class {format_class(self.indices[name])}" for name in (ordered[0], ordered[-1]))
         rules: dict[MappingRule, str] = {
             "name": f"{subject} were matched with classes by name.",
-            "synset": f"{subject} were matched with classes by ImageNet synset: {first}.",
+            "synset": f"{subject} were matched with classes by ImageNet synset: {first}."
+            + (" A model of 1000 classes without names is taken for one of ImageNet-1k." if model.are_generic else ""),
             "index": f"{subject} were matched with classes by index, from 0.",
             "one-based": f"{subject} count from 1, so {first} and {last}.",
             "sorted": f"{subject} became classes in sorted order, as the model has no names for them: "

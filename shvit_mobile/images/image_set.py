@@ -217,11 +217,13 @@ def _get_path_kind(path: Path) -> str:
 
 def _open_single_image(path: Path, csv: Path | None) -> ImageSet:
     if csv is not None:
-        raise BadImages(f"{path} is a file.", why="A CSV of labels needs the folder of its files.", parameter="csv")
+        raise BadImages(
+            f"{path} is a file.", why="A CSV of labels needs the folder of its files.", parameter="labels_csv"
+        )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSet(path.parent, (path,))
     hints = {
-        ".csv": "Pass the folder of the images, and this file as `csv`.",
+        ".csv": "Pass the folder of the images, and this file as `labels_csv`.",
         ".zip": f"Unpack it first: unzip {path}",
         ".tar": f"Unpack it first: tar -xf {path}",
         ".gz": f"Unpack it first: tar -xf {path}",
@@ -250,7 +252,8 @@ def _check_no_splits(path: Path, inside: Iterable[str], known: Collection[str], 
     splits = [name for name in inside if name.lower() in _SPLIT_NAMES and name not in known]
     if len(splits) < 2:
         return
-    chosen = next((name for name in splits if name.lower().startswith("val")), splits[0])
+    wanted = "val" if parameter == "validation" else "train"
+    chosen = next((name for name in splits if name.lower().startswith(wanted)), splits[0])
     raise BadImages(
         f"{path} contains the folders {format_list(splits, repr)}, which are sets of images and no classes.",
         why="Training images would be mixed with others.",

@@ -347,7 +347,7 @@ def test_a_single_picture(tmp_path):
         ({"a.DNG": "x", "b.dng": "x"}, "", "0 of 2 images .* convert it to JPEG", ""),
         ({"photos/a.png": "x"}, "photo", "There is no folder of images", "photos"),
         ({"photos.zip": "x"}, "photos.zip", "neither a folder nor an image", "unzip"),
-        ({"labels.csv": "x"}, "labels.csv", "neither a folder nor an image", "as `csv`"),
+        ({"labels.csv": "x"}, "labels.csv", "neither a folder nor an image", "as `labels_csv`"),
         ({}, "x" * 5000, "cannot be opened", ""),
         ({}, "nul\0byte", "(cannot be opened|no folder)", ""),
     ],

@@ -74,3 +74,39 @@ def test_texts_of_the_library_name_parameters_and_not_flags() -> None:
 def test_every_public_name_can_be_imported_and_is_documented() -> None:
     for name in shvit_mobile.__all__:
         assert getattr(shvit_mobile, name).__doc__, name
+
+
+def test_text_of_files_and_programs_has_an_encoding() -> None:
+    """Ruff's PLW1514 sees only those calls whose type it can tell, and no programs."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in list_files("shvit_mobile", "cli", "tools", "tests")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and is_text_without_encoding(node)
+    ]
+    assert not found, "\n".join(found)
+
+
+def is_text_without_encoding(call: ast.Call) -> bool:
+    options = {option.arg for option in call.keywords}
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    reads = (name == "read_text" and not call.args) or (name == "write_text" and len(call.args) == 1)
+    return "encoding" not in options and (reads or ("text" in options and name in ("run", "Popen")))
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("p.read_text()", True),
+        ("p.write_text('x')", True),
+        ("subprocess.run(['ls'], text=True)", True),
+        ("p.read_text(encoding='utf-8')", False),
+        ("p.read_text('utf-8')", False),
+        ("read_text(p, what='a recipe')", False),
+        ("subprocess.run(['ls'])", False),
+    ],
+)
+def test_a_text_without_encoding_is_recognized(call: str, expected: bool) -> None:
+    parsed = ast.parse(call, mode="eval").body
+    assert isinstance(parsed, ast.Call)
+    assert is_text_without_encoding(parsed) == expected

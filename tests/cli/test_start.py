@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import sys, time, types
+import signal, sys, time, types
 from shvit_mobile.cli import start
 
 class Destructor:
@@ -23,6 +23,7 @@ def wait():
 def app():
     {body}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 sys.modules["shvit_mobile.cli.main"] = main = types.ModuleType("main")
 main.app = app
 start.main()
@@ -57,7 +58,7 @@ def test_a_signal_ends_with_one_line_and_its_status(number: str, status: int, bo
 
 def test_a_signal_that_the_caller_ignores_stays_ignored() -> None:
     body = 'print("ready", flush=True); signal.raise_signal(signal.SIGHUP); print("done")'
-    before = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    before = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with start_program(body, before=before) as process:
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, output, errors) == (0, "ready\ndone\n", "")

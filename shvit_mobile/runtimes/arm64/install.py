@@ -96,7 +96,7 @@ def install(progress: StepCallback | None = None) -> Sysroot:
         _unpack_wheels(wheels, sysroot.site)
         report("Starting Python on ARM64", 4, 5)
         versions = _verify_sysroot(sysroot, packages)
-        sysroot.versions_file.write_text(versions.to_json())
+        sysroot.versions_file.write_text(versions.to_json(), encoding="utf-8")
     shutil.rmtree(downloads, ignore_errors=True)
     report("Starting Python on ARM64", 5, 5)
     return final
@@ -131,12 +131,14 @@ def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
         (folder / subfolder).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
     config = folder / "apt.conf"
-    config.write_text(APT_CONFIG.format(folder=folder, host=host))
+    config.write_text(APT_CONFIG.format(folder=folder, host=host), encoding="utf-8")
     environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
 
     # Other sources than Debian's may fail without harm, so the status is ignored; a missing package fails below.
     command = ["apt-get", "--quiet=2", "update"]
-    update = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    update = subprocess.run(
+        command, env=environment, capture_output=True, check=False, encoding="utf-8", errors="replace"
+    )
     what, why = _DEBIAN_DOWNLOAD_ERROR
     failure = what, f"{why} {format_last_error(update)}".strip()
 

@@ -344,6 +344,10 @@ def _build_value(_: _PlainUnpickler, content: object = None, *more: object) -> o
     return content if isinstance(content, int | float | str | bytes | complex) else None
 
 
+def _build_complex(_: _PlainUnpickler, real: float = 0.0, imaginary: float = 0.0) -> complex:
+    return complex(float(real), float(imaginary))
+
+
 def _build_size(reader: _PlainUnpickler, content: object = ()) -> tuple[Any, ...]:
     return tuple(_build_list(reader, content))
 
@@ -402,7 +406,8 @@ _BUILDERS: dict[str, _Builder] = {
     **dict.fromkeys(("builtins.dict", "types.MappingProxyType"), _build_dict),
     **dict.fromkeys(("builtins.set", "builtins.frozenset", "builtins.list", "collections.deque"), _build_list),
     **dict.fromkeys(("builtins.bytearray", "builtins.bytes", "_codecs.encode"), _build_bytes),
-    **dict.fromkeys((f"builtins.{name}" for name in ("bool", "complex", "float", "int", "str")), _build_value),
+    **dict.fromkeys((f"builtins.{name}" for name in ("bool", "float", "int", "str")), _build_value),
+    "builtins.complex": _build_complex,
     **dict.fromkeys(("builtins.tuple", "torch.Size"), _build_size),
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _build_tensor),
     "torch._utils._rebuild_tensor_v3": _build_tensor_with_dtype,
@@ -429,7 +434,7 @@ def convert_array(value: OpaqueObject) -> Tensor | None:
     _, shape, dtype, fortran, content = value.state
     try:
         array = _read_array(dtype, tuple(shape), content, "F" if fortran else "C")
-        return None if array is None else torch.from_numpy(array.copy())
+        return None if array is None else torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
     except (TypeError, ValueError):
         return None
 

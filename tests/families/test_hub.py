@@ -231,7 +231,12 @@ def test_a_copy_in_the_hubs_cache_serves_without_network(tmp_path):
     (repository / "refs" / "main").write_text(commit, encoding="utf-8")
     model = build_random_shvit()
     safetensors.torch.save_file(model.state_dict(), repository / "snapshots" / commit / "model.safetensors")
-    assert same(load_checkpoint("someone/birds"), model)
+    loaded = load_checkpoint("someone/birds")
+    assert same(loaded, model)
+    assert loaded.source == f"someone/birds@{commit}"
+    assert commit in loaded.notes[0]
+    pinned = load_checkpoint(f"someone/birds@{commit}")
+    assert (pinned.source, pinned.notes) == (loaded.source, ())
 
 
 @pytest.mark.parametrize(
@@ -294,6 +299,19 @@ def test_an_official_checkpoint_is_downloaded_once(official, monkeypatch, tmp_pa
     assert server.asked == [URL]
     cached = sorted(path.name for path in (tmp_path / "cache" / "shvit-mobile").iterdir())
     assert cached == ["shvit_s1.pth", "shvit_s1.pth.sha256"]
+
+
+def test_a_changed_copy_of_the_official_checkpoint_is_refused(official, monkeypatch, tmp_path):
+    monkeypatch.setattr(urllib.request, "build_opener", Server(official))
+    load_checkpoint("shvit_s1")
+    cached = tmp_path / "cache" / "shvit-mobile" / "shvit_s1.pth"
+    cached.write_bytes(official + b"x")
+    with pytest.raises(HubUnavailable, match="is not the file that was downloaded"):
+        load_checkpoint("shvit_s1")
+    cached.with_name("shvit_s1.pth.sha256").unlink()
+    cached.write_bytes(official)  # as an earlier version left it
+    load_checkpoint("shvit_s1")
+    assert cached.with_name("shvit_s1.pth.sha256").is_file()
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ def check_majority(root: Path, usable: int, skipped: Iterable[SkippedImages]) ->
     skipped = tuple(skipped)
     unusable = sum(group.count for group in skipped)
     if unusable > usable:
+        part = f"Only {usable} of" if usable else "None of the"
         raise BadImages(
-            f"Only {usable} of {usable + unusable} images in {root} can be used; skipped {format_skipped(skipped)}.",
+            f"{part} {usable + unusable} images in {root} can be used; skipped {format_skipped(skipped)}.",
             why="Results on a small part of the images say little about the rest.",
             hint="Mend these files, or take them out of the folder.",
         )

@@ -105,7 +105,7 @@ def test_if_most_pictures_are_damaged_the_error_says_how_many_and_why(good, tmp_
     images = write_image_set(tmp_path, [True] * good + [False] * 5)
     with pytest.raises(BadImages) as caught:
         list(iterate_batches(images, SMALL, size=20))
-    assert f"{good} of {good + 5} images" in caught.value.what
+    assert f"{good or 'None'} of {'' if good else 'the '}{good + 5} images" in caught.value.what
     assert f"first: {good:03}.png" in caught.value.what
 
 

@@ -344,7 +344,7 @@ def test_a_single_picture(tmp_path):
     [
         ({}, "", "is empty", ""),
         ({"notes.txt": "x"}, "", "There is no image in .*1 with .txt", ""),
-        ({"a.DNG": "x", "b.dng": "x"}, "", "0 of 2 images .* convert it to JPEG", ""),
+        ({"a.DNG": "x", "b.dng": "x"}, "", "None of the 2 images .* convert it to JPEG", ""),
         ({"photos/a.png": "x"}, "photo", "There is no folder of images", "photos"),
         ({"photos.zip": "x"}, "photos.zip", "neither a folder nor an image", "unzip"),
         ({"labels.csv": "x"}, "labels.csv", "neither a folder nor an image", "as `labels_csv`"),

@@ -154,7 +154,7 @@ class CalibrationOptions:
         if images is None or images.use is None or images.use.is_complete:
             return ()
         sentence = f"Calibration: {images.use.describe(images.source)}"
-        if images.count < _MIN_CALIBRATION_IMAGES:
+        if images.count < _MIN_CALIBRATION_IMAGES and images.count != images.use.requested:
             return (f"{sentence} Give a hundred or more, so that no range is too small.",)
         requested = self.calibration_count != defaults.CALIBRATION_COUNT
         return (sentence,) if images.use.skipped or requested else ()

@@ -19,13 +19,12 @@ from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, InvalidValue, OutputExists, parse_choice
-from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults, split_safetensors
+from shvit_mobile.families.containers import format_faults, split_safetensors
 from shvit_mobile.families.discover import (
     Candidate,
     Inventory,
     describe_ignored,
     find_candidates,
-    get_shape,
     list_distinct,
     shorten_name,
     take_inventory,
@@ -40,21 +39,22 @@ from shvit_mobile.families.metadata import (
     parse_checkpoint_metadata,
     read_hub_config,
 )
+from shvit_mobile.families.misfits import (
+    build_empty_error,
+    build_incomplete_model_error,
+    build_wrong_variant_error,
+)
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, SHViTConfig
 from shvit_mobile.families.shvit_config import (
-    ConfigFit,
     adapt_variant,
     find_contradictions,
-    find_nearest_variant,
     find_variant,
     fit_config,
 )
 from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
 from shvit_mobile.families.training_args import TrainingArguments, complete_preprocessing, read_training_arguments
-
-_FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-# Trained weights are below a million; the product of two numbers above this overflows float32.
-_MAX_MAGNITUDE = 1e18
+from shvit_mobile.families.weights import check_claims, convert_tensors
+from shvit_mobile.images.accounting import replace_invalid_utf8
 
 
 def load_checkpoint(
@@ -99,7 +99,7 @@ def load_checkpoint(
     own = _parse_own_metadata(read, name)
     inventory = take_inventory(read.contents.payload, name)
     chosen, found, notes = _choose_candidate(inventory, read.size, weights, variant, name)
-    tensors = _check_tensors(chosen, name)
+    tensors = convert_tensors(chosen, name)
     model = build_model(chosen, tensors, own.config if own else None, variant, name)
     variant, chosen_name = find_variant(model.config), shorten_name(chosen.name)
     arguments = TrainingArguments() if own else read_training_arguments(inventory.mappings)
@@ -121,7 +121,7 @@ def load_checkpoint(
         dialect="shvit-mobile" if own else chosen.layout,
         labels=_choose_class_names(labels, stored_labels, model.config.classes, name),
         preprocessing=description.preprocessing or default,
-        source=f"{file.source}#{chosen_name}" if len(found) > 1 else file.source,
+        source=replace_invalid_utf8(f"{file.source}#{chosen_name}" if len(found) > 1 else file.source),
         # Another model of the file is another checkpoint to everything that compares or caches by this.
         sha256=read.sha256 if chosen_name == found[0] else _hash_text(f"{read.sha256}#{chosen.name}"),
         notes=(*file.notes, *notes, *more_notes, *config_notes, *label_notes),
@@ -186,18 +186,13 @@ def _choose_candidate(
         BadCheckpoint: If the file contains no complete SHViT, or none of the name `weights`.
     """
     if not inventory.tensors:
-        keys = ", ".join(str(key)[:40] for _, mapping in inventory.mappings[:1] for key in list(mapping)[:5])
-        raise BadCheckpoint(
-            f"{name} contains no tensors; it contains {keys or 'nothing with a name'}.",
-            why="A checkpoint is the state dict of a SHViT, or contains one under any key.",
-            hint="Save the weights by name: torch.save(model.state_dict(), 'weights.pth')",
-        )
+        raise build_empty_error(inventory, name)
     candidates = find_candidates(inventory.tensors, name)
     complete = [candidate for candidate in candidates if candidate.is_complete]
     if not complete:
-        _raise_incomplete(candidates, inventory, size, variant, name)
+        raise build_incomplete_model_error(candidates, inventory, size, variant, name)
     for candidate in complete:
-        _check_claims(candidate, size, name)
+        check_claims(candidate, size, name)
     distinct = list_distinct(complete)
     names = tuple(shorten_name(candidate.name) for candidate in distinct)
     chosen = distinct[0] if weights is None else _find_weights(weights, complete, name)
@@ -230,61 +225,6 @@ def _find_weights(weights: str, complete: Sequence[Candidate], name: str) -> Can
         hint=f"Did you mean {close[0]}?" if close else "",
         parameter="weights",
     )
-
-
-def _check_claims(candidate: Candidate, size: int, name: str) -> None:
-    """Raise `BadCheckpoint` if a model has more elements than the file has bytes; views can claim any number."""
-    if sum(one.numel() for one in candidate.tensors.values() if isinstance(one, Tensor)) > size:
-        raise BadCheckpoint(f"{name} claims more weights than fit into its {size} bytes.", hint=DOWNLOAD_AGAIN_HINT)
-
-
-def _check_types(candidate: Candidate, name: str) -> None:
-    """Raise `BadCheckpoint` if a tensor has no dense float values."""
-    faults = (_describe_type_fault(candidate.rename(key), one) for key, one in candidate.tensors.items())
-    if found := [fault for fault in faults if fault]:
-        raise BadCheckpoint(f"{name}: {format_faults(found)}.", why="All weights of a SHViT are float tensors.")
-
-
-def _check_tensors(candidate: Candidate, name: str) -> dict[str, Tensor]:
-    """Return the tensors of a complete model as float32, or raise `BadCheckpoint` if a model cannot run with them."""
-    _check_types(candidate, name)
-    tensors = {key: _copy_to_float32(one) for key, one in candidate.tensors.items() if isinstance(one, Tensor)}
-    checked = (_describe_value_fault(candidate.rename(key), tensor) for key, tensor in tensors.items())
-    if faults := [fault for fault in checked if fault]:
-        raise BadCheckpoint(
-            f"{name}: {format_faults(faults)}.",
-            why="Every output of the model would be wrong: the training diverged, or the file is damaged.",
-            hint="Use an earlier checkpoint of that training.",
-        )
-    return tensors
-
-
-def _copy_to_float32(tensor: Tensor) -> Tensor:
-    """Return a contiguous float32 copy."""
-    return tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
-
-
-def _describe_type_fault(key: str, value: object) -> str:
-    """Describe why a value cannot be a weight, apart from its numbers; empty if it can."""
-    if not isinstance(value, Tensor) or value.is_nested:
-        return f"{key} has no dense values"
-    if value.dtype not in _FLOAT_DTYPES:
-        return f"{key} is {str(value.dtype).removeprefix('torch.')}, not float"
-    if value.layout is not torch.strided or value.device.type != "cpu":
-        return f"{key} has no dense values"
-    return f"{key} has the shape {tuple(value.shape)} without elements" if not value.numel() else ""
-
-
-def _describe_value_fault(key: str, tensor: Tensor) -> str:
-    """Describe what is wrong with the numbers of a weight; empty if nothing is."""
-    least, most = tensor.aminmax()  # both propagate NaN, in a third of the time of isfinite
-    if not (least.isfinite() and most.isfinite()):
-        return f"{key} contains NaN or infinity ({int((~tensor.isfinite()).sum())} of {tensor.numel()} values)"
-    if (largest := max(abs(float(least)), abs(float(most)))) > _MAX_MAGNITUDE:
-        return f"{key} contains {largest:.2g}, with which float32 overflows"
-    if key.endswith("running_var") and least < 0:
-        return f"{key} contains a variance below 0"
-    return ""
 
 
 def build_model(
@@ -320,7 +260,7 @@ def build_model(
     if variant is not None:
         wanted = fit_config(shapes, adapt_variant(variant, shapes), candidate.rename)
         if wanted.misfits:
-            raise _build_wrong_variant_error(variant, wanted, candidate.fit, display_name)
+            raise build_wrong_variant_error(variant, wanted, candidate.fit, display_name)
         return _create_model_from_tensors(wanted.config, tensors)
     if declared_config is not None and (faults := find_contradictions(shapes, declared_config, inferred)):
         raise BadCheckpoint(
@@ -350,77 +290,6 @@ def _split_single_logit(model: SHViT) -> SHViT:
 def _name_two_classes(labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return two labels for a model with one logit, from the label of its class."""
     return (f"not {labels[0]}", labels[0]) if labels is not None and len(labels) == 1 else labels
-
-
-def _raise_incomplete(
-    candidates: Sequence[Candidate], inventory: Inventory, size: int, variant: str | None, display_name: str
-) -> None:
-    """Raise the error for a file without a complete SHViT, about the tensors that are closest to one."""
-    if not candidates:
-        raise _build_unknown_model_error(
-            {name: get_shape(tensor) for name, tensor in inventory.tensors.items()}, display_name
-        )
-    candidate = candidates[0]
-    _check_types(candidate, display_name)
-    _check_claims(candidate, size, display_name)
-    shapes = {key: get_shape(tensor) for key, tensor in candidate.tensors.items()}
-    if variant is not None:
-        wanted = fit_config(shapes, adapt_variant(variant, shapes), candidate.rename)
-        raise _build_wrong_variant_error(variant, wanted, candidate.fit, display_name)
-    name, nearest = find_nearest_variant(shapes, candidate.rename)
-    if candidate.fit and len(candidate.fit.misfits) < len(nearest.misfits):
-        name, nearest = find_variant(candidate.fit.config), candidate.fit
-    if not nearest.fitting:
-        raise _build_unknown_model_error(shapes, display_name)
-    why = hint = ""
-    if "patch_embed.0.weight" in shapes or "patch_embed.0.c.bias" in shapes:
-        why = "Its BatchNorms are folded into its convolutions. Use the checkpoint as it was trained."
-    elif candidate.head_fault:
-        why = f"A SHViT's classifier is a linear layer, with or without a BatchNorm before it; {candidate.head_fault}."
-        hint = "Train such a classifier, or export the features from another program."
-    elif "head.l.weight" not in shapes:
-        why = f"It has features, but no {'linear layer head.l' if 'head.bn.weight' in shapes else 'classifier'}."
-    elif not any(key.startswith("head.bn.") for key in shapes):
-        why = "Its head.l comes after a BatchNorm head.bn in a SHViT."
-        hint = "If it was trained without, name its tensors head.weight and head.bias."
-    where = "" if candidate.name == "root" else f" under {shorten_name(candidate.name)}"
-    raise BadCheckpoint(
-        f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest, where)}", why=why, hint=hint
-    )
-
-
-def _build_wrong_variant_error(
-    requested: str, wanted: ConfigFit, inferred: ConfigFit | None, display_name: str
-) -> BadCheckpoint:
-    """Return the error for a checkpoint of another variant, with the variant it looks like."""
-    why = hint = ""
-    if inferred and not inferred.misfits:
-        name = find_variant(inferred.config)
-        if name in VARIANTS:
-            why, hint = f"It looks like {name}.", f"Set `variant` to '{name}', or leave it out."
-        else:
-            config = inferred.config
-            why = f"It looks like a custom SHViT with dims {config.dims} and depths {config.depths}."
-            hint = "Leave `variant` out."
-    return BadCheckpoint(f"{display_name} {_describe_fit(requested, wanted)}", why=why, hint=hint, parameter="variant")
-
-
-def _describe_fit(name: str, fit: ConfigFit, where: str = "") -> str:
-    """Describe how many tensors fit a variant, as the end of a sentence."""
-    model = name if name in VARIANTS else "a SHViT of its shapes"
-    return (
-        f"contains{where} {fit.fitting} of the {fit.expected} tensors of {model}; "
-        f"the first that do not fit: {format_faults(fit.misfits)}."
-    )
-
-
-def _build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name: str) -> BadCheckpoint:
-    """Return the error for a checkpoint of another network."""
-    firsts = [f"{name} {shape}" for name, shape in list(shapes.items())[:3]]
-    return BadCheckpoint(
-        f"{display_name} is not of a SHViT: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
-        why="A SHViT has patch_embed.0.c.weight, blocks1 to blocks3 (authors) or stages (timm), and head.l.weight.",
-    )
 
 
 def _list_contradictions(arguments: TrainingArguments, classes: int, variant: str) -> list[str]:
@@ -483,7 +352,7 @@ def _choose_class_names(
 
 def _prepare_for_saving(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert a tensor for saving; kernels and matrices become `dtype`."""
-    if tensor.dtype not in _FLOAT_DTYPES:
+    if not tensor.is_floating_point():
         return tensor.detach().cpu()
     kept = tensor.detach().cpu().to(dtype if tensor.ndim > 1 else torch.float32).contiguous()
     if not kept.isfinite().all():

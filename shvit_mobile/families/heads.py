@@ -69,7 +69,15 @@ def find_head(
         if exact:
             return _add_distillation_head(exact[0], level, modules, dim, get_shape)
         faults += [head.fault for head in heads if head.fault]
-    return Head(fault=faults[0] if faults else "")
+    return Head(fault=faults[0] if faults else _describe_similar(others, dim, get_shape))
+
+
+def _describe_similar(others: Mapping[str, Any], dim: int | None, get_shape: _GetShape) -> str:
+    """Describe matrices under unusual names that take the features; empty if there are none."""
+    shapes = {name: get_shape(tensor) for name, tensor in others.items() if name.endswith("weight")}
+    similar = [f"{name} {shape}" for name, shape in shapes.items() if len(shape) == 2 and shape[1] == dim]
+    names = ", ".join(_HEADS[:3])
+    return f"nothing is named {names}, but {', '.join(similar[:3])} may be a classifier" if similar else ""
 
 
 def _add_distillation_head(

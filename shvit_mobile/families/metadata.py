@@ -239,7 +239,7 @@ def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], s
         The labels as a tuple.
 
     Raises:
-        error: If the number of labels differs, or a label is empty or contains control characters.
+        error: If the number of labels differs, a label is empty or contains control characters, or all are the same.
     """
     if len(labels) != classes:
         raise error(
@@ -254,6 +254,12 @@ def check_labels(labels: Sequence[str], classes: int, error: type[ShvitError], s
                 why="A label is one line of text.",
                 parameter="labels",
             )
+    if classes > 1 and len(set(labels)) == 1:
+        raise error(
+            f"{source} {classes} labels, all of them {labels[0][:60]!r}.",
+            why="Labels tell the classes apart.",
+            parameter="labels",
+        )
     return tuple(labels)
 
 

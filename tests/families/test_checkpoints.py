@@ -218,9 +218,11 @@ def test_labels_and_preprocessing_can_be_given(tmp_path):
     assert loaded.preprocessing == preprocessing
 
 
-@pytest.mark.parametrize("labels", [list("abc"), [*"abcdef", ""], [*"abcdef", "two\nlines"]])
+@pytest.mark.parametrize(
+    "labels", [list("abc"), [*"abcdef", ""], [*"abcdef", "two\nlines"], [*"abcdef", "\ud800"], ["a"] * 7]
+)
 def test_labels_that_do_not_fit_are_refused(labels, tmp_path):
-    with pytest.raises(InvalidConfig, match=r"labels, but the model has 7 classes|as the label of class 6"):
+    with pytest.raises(InvalidConfig, match=r"labels, but the model has 7|as the label of class 6|all of them"):
         load_checkpoint(tiny_file(tmp_path), labels=labels)
 
 

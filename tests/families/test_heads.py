@@ -109,6 +109,7 @@ OTHERS = {
         {**linear("head.0", nn.Linear(32, 32)), **linear("head.1", nn.BatchNorm1d(32))},
         "head.0.weight (32, 32)",
     ),
+    "an unusual name": (linear("projection"), "projection.weight (7, 32)"),
     "two classifiers": ({**linear("fc"), **linear("classifier")}, "fc, classifier"),
 }
 

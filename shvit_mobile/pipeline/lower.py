@@ -10,6 +10,7 @@ import numpy as np
 
 from shvit_mobile.contracts.artifact import (
     Artifact,
+    check_artifact_name,
     format_artifact_name,
     get_goldens_path,
     get_manifest_path,
@@ -32,7 +33,7 @@ from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision, Recipe, get_overrides_path
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadArtifact, BadRecipe, parse_choice
+from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidValue, UnwritableOutput, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.goldens import (
@@ -139,7 +140,8 @@ def plan_artifact_path(
 
 
 def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputExists` if `lower` would refuse to write `path`; call it before the work begins."""
+    """Raise `OutputExists` or `UnwritableOutput` if `lower` would; call it before the work begins."""
+    check_artifact_name(path, UnwritableOutput)
     files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)))
     check_overwrite(*files, folders=_get_artifact_folders(path), overwrite=overwrite)
 

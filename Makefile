@@ -10,13 +10,13 @@ WORKERS ?= auto
 PROCESSES ?= 2
 
 .PHONY: demo test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
-.PHONY: test-slow train-demo clean
+.PHONY: test-slow test-faults train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not arm64"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not arm64 and not faults"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -31,7 +31,14 @@ docs: $(INSTALLED)
 	$(BIN)/python tools/check_site.py build/site
 
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64 and not faults"
+
+# A thousand damaged files, hundreds of invalid inputs, kills and signals, each in a process of its own. SEED=18 draws
+# others; K selects cases: make test-faults K=manifest-12
+SEED ?= 17
+K ?=
+test-faults: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal -m faults --seed $(SEED) -k "$(K)"
 
 # New examples for every property-based test, a thousand each where the test does not say.
 test-search: $(INSTALLED)

@@ -1,0 +1,217 @@
+"""The kinds of files that users bring: what damages one, which commands read it, and when another answer is right."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.faults.damage import (
+    Damage,
+    damage_bytes,
+    damage_folder,
+    damage_json,
+    damage_tensors,
+    mostly,
+)
+from tests.faults.world import ARTIFACTS, CHECKPOINT, LABELS, MODEL, PTH, STEMS, accept
+
+Command = tuple[str, ...]
+_DRIFT = ("--images", "pictures", "--json")
+_APPS = {"coreml": ("ios_app",), "executorch": ("ios_app", "android_app"), "onnx": ()}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        cases: How many files of this kind are damaged.
+        pick: Chooses the file, relative to the world, and the commands that read it.
+        damage: Damages the file.
+        is_other_input: Whether the damaged file is a sound input of its own, of which nobody can know that it was
+            another one before: a picture, a table of labels. A command may then answer for that input. None: the
+            file carries checksums or has a second witness, so every change must be noticed.
+    """
+
+    cases: int
+    pick: Callable[[Random], tuple[str, tuple[Command, ...]]]
+    damage: Damage
+    is_other_input: Callable[[Path], bool] | None = None
+
+
+def _read_artifact(name: str) -> tuple[Command, ...]:
+    """Return the commands that read an artifact and what lies beside it."""
+    path = ARTIFACTS[name]
+    return (
+        ("inspect", path, "--json"),
+        ("inspect", path, "--goldens", "--json"),
+        ("validate", path, *MODEL, *accept(), *_DRIFT),
+        ("report", path, "--out", "new.html", "--json-out", "new.json"),
+        ("devices", "device.json", "--artifacts", path, "--json"),
+        *(("embed", path, "--into", app, "--dry-run", "--overwrite", "--json") for app in _APPS[name.split("-")[0]]),
+    )
+
+
+def _beside(suffix: str, names: tuple[str, ...] = tuple(STEMS)) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
+    """Return what picks a file beside an artifact."""
+
+    def pick(random: Random) -> tuple[str, tuple[Command, ...]]:
+        name = random.choice(names)
+        return STEMS[name] + suffix, _read_artifact(name)
+
+    return pick
+
+
+def _artifact(name: str) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
+    return lambda _: (ARTIFACTS[name], _read_artifact(name))
+
+
+def _always(path: str, *commands: Command) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
+    return lambda _: (path, commands)
+
+
+def _pick_coreml(random: Random) -> tuple[str, tuple[Command, ...]]:
+    return _artifact(random.choice(("coreml-fp16", "coreml-int8")))(random)
+
+
+def _pick_onnx(random: Random) -> tuple[str, tuple[Command, ...]]:
+    return _artifact(random.choice(("onnx-fp32", "onnx-int8")))(random)
+
+
+def _pick_picture(random: Random) -> tuple[str, tuple[Command, ...]]:
+    number = random.randrange(14)
+    return f"pictures/{LABELS[number % 7]}/{number:04}.jpg", (
+        ("validate", ARTIFACTS["onnx-int8"], *MODEL, *accept(), *_DRIFT),
+        _export("--quantize", "int8", "--calibration", "pictures", "--pass", "none"),
+    )
+
+
+def _export(*more: str, checkpoint: str = CHECKPOINT) -> Command:
+    return ("export", "--checkpoint", checkpoint, "--target", "onnx", *more, "--out", "new", "--json")
+
+
+def _read_checkpoint(path: str) -> tuple[Command, ...]:
+    inspect = ("inspect", path, "--json")
+    if path == PTH:
+        return inspect, _export("--labels", "labels.txt", "--size", "64x48", checkpoint=path)
+    validate = ("validate", ARTIFACTS["onnx-int8"], "--checkpoint", path, *accept(), *_DRIFT)
+    return inspect, _export(checkpoint=path), validate
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether Pillow decodes it; a picture that it cannot decode is skipped, and that is told."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def _is_list_of_labels(path: Path) -> bool:
+    """Whether it holds seven different, printable names."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        names = json.loads(text) if path.suffix == ".json" else text.rstrip("\n").split("\n")
+    except (OSError, ValueError):
+        return False
+    names = [str(name).strip() for name in names]
+    return len(names) == 7 == len(set(names)) and all(names)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether each row holds the name of a picture, once, and a label."""
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8"))))
+    except (OSError, ValueError, csv.Error):
+        return False
+    pictures = {picture.name for picture in (path.parent / "flat").iterdir()}
+    body = [row for row in rows[1:] if row]
+    files = [row[0].strip() for row in body if len(row) == 2 and row[1].strip() in LABELS]
+    return len(files) == len(body) == len(set(files)) and set(files) <= pictures
+
+
+KINDS: dict[str, Kind] = {
+    "manifest": Kind(140, _beside(".manifest.json"), mostly(damage_json)),
+    "recipe beside": Kind(50, _beside(".recipe.json"), mostly(damage_json)),
+    "overrides beside": Kind(
+        20, _beside(".recipe.safetensors", ("onnx-int8", "executorch-int8", "coreml-int8")), mostly(damage_tensors)
+    ),
+    "goldens": Kind(90, _beside(".goldens"), mostly(damage_folder)),
+    ".mlpackage": Kind(60, _pick_coreml, mostly(damage_folder)),
+    ".pte": Kind(50, _artifact("executorch-int8"), mostly(damage_bytes)),
+    ".onnx": Kind(50, _pick_onnx, mostly(damage_bytes)),
+    "recipe": Kind(
+        80,
+        _always("calibration/recipe.json", _export("--recipe", "calibration/recipe.json")),
+        mostly(damage_json),
+    ),
+    "overrides": Kind(
+        40,
+        _always("calibration/recipe.safetensors", _export("--recipe", "calibration/recipe.json")),
+        mostly(damage_tensors),
+    ),
+    "drift report": Kind(
+        70, _always("drift.json", ("report", "set", "drift.json", "--out", "new.html", "--json-out", "new.json")),
+        mostly(damage_json),
+    ),
+    "sensitivity report": Kind(
+        50,
+        _always(
+            "calibration/sensitivity.json",
+            ("report", "set", "calibration/sensitivity.json", "--out", "new.html", "--json-out", "new.json"),
+        ),
+        mostly(damage_json),
+    ),
+    "device report": Kind(
+        80,
+        _always(
+            "device.json",
+            ("devices", "device.json", "--artifacts", "set", "--json", "--csv", "new.csv"),
+            ("report", "device.json", "set", "--out", "new.html", "--json-out", "new.json"),
+        ),
+        mostly(damage_json),
+    ),
+    "archive of reports": Kind(
+        10, _always("share.zip", ("devices", "share.zip", "--artifacts", "set", "--json")), mostly(damage_bytes)
+    ),
+    "report": Kind(
+        10, _always("report.json", ("report", "report.json", "--out", "new.html"), ("devices", "report.json")),
+        mostly(damage_json),
+    ),
+    "checkpoint .safetensors": Kind(60, _always(CHECKPOINT, *_read_checkpoint(CHECKPOINT)), mostly(damage_tensors)),
+    "checkpoint .pth": Kind(50, _always(PTH, *_read_checkpoint(PTH)), mostly(damage_bytes)),
+    "picture": Kind(30, _pick_picture, mostly(damage_bytes), _is_picture),
+    "labels .txt": Kind(
+        15, _always("labels.txt", _export("--labels", "labels.txt")), mostly(damage_bytes), _is_list_of_labels
+    ),
+    "labels .json": Kind(
+        10, _always("labels.json", _export("--labels", "labels.json")), mostly(damage_bytes), _is_list_of_labels
+    ),
+    "table of labels": Kind(
+        20,
+        _always(
+            "labels.csv",
+            ("validate", ARTIFACTS["onnx-int8"], *MODEL, *accept(), "--images", "flat", "--labels-csv", "labels.csv",
+             "--json"),
+        ),
+        mostly(damage_bytes),
+        _is_table,
+    ),
+    "record of an app": Kind(
+        15,
+        _always(
+            "android_app/app/src/main/assets/models/embedded.json",
+            ("embed", "--undo", "--dry-run", "--into", "android_app", "--json"),
+            ("embed", ARTIFACTS["executorch-int8"], "--dry-run", "--overwrite", "--into", "android_app", "--json"),
+        ),
+        mostly(damage_json),
+    ),
+}  # fmt: skip

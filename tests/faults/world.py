@@ -1,0 +1,110 @@
+"""The undamaged inputs: one tiny trained model, what is exported from it, and every document about it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from shvit_mobile.families.shvit import SHViTConfig
+from tests.apps.builders import android_app, ios_app
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.faults.processes import run_command
+from tests.fixtures import FIXTURES
+
+LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
+TINIEST = SHViTConfig(
+    dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=len(LABELS)
+)
+CHECKPOINT, PTH = "tiny.safetensors", "tiny.pth"
+STEMS = {
+    f"{target}-{precision}": f"set/custom-64x48-{target}-{precision}"
+    for target, precision in (
+        ("onnx", "fp32"),
+        ("onnx", "int8"),
+        ("executorch", "int8"),
+        ("coreml", "fp16"),
+        ("coreml", "int8"),
+    )
+}
+SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage"}
+ARTIFACTS = {name: stem + SUFFIXES[name.split("-")[0]] for name, stem in STEMS.items()}
+MODEL = ("--checkpoint", CHECKPOINT)
+# The weights are random, so the model is no better than chance.
+ACCEPT = ("--accept-baseline",)
+
+
+def build_world(root: Path) -> None:
+    """Write all inputs into a new folder."""
+    import torch
+
+    from shvit_mobile.families.checkpoints import save_checkpoint
+
+    root.mkdir()
+    trained = replace(build_trained_model(build_random_shvit(TINIEST), size=(64, 48)), labels=LABELS)
+    save_checkpoint(trained, root / CHECKPOINT)
+    torch.save({"model": trained.model.state_dict()}, root / PTH)
+    (root / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
+    (root / "labels.json").write_text(json.dumps(LABELS), encoding="utf-8")
+    write_picture_folder(root / "pictures", count=14, classes=LABELS)
+    write_picture_folder(root / "flat", count=14)
+    with (root / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [(path.name, LABELS[number % 7]) for number, path in enumerate(sorted((root / "flat").iterdir()))]
+        csv.writer(file).writerows([("file", "label"), *rows])
+    ios_app(root / "ios_app")
+    android_app(root / "android_app")
+
+    for target, precision in (name.rsplit("-", 1) for name in STEMS):
+        images = ("--calibration", "pictures") if precision == "int8" else ()
+        options = ("--target", target, "--quantize", precision, *images, "--out", "set")
+        _run(root, "export", *MODEL, *options)
+    artifacts = list(ARTIFACTS.values())
+    _run(root, "validate", *artifacts, *MODEL, *accept(), "--images", "pictures", "--out", "drift.json")
+    _run(root, "calibrate", "pictures", *MODEL, *accept(), "--out", "calibration", "--cache", "cache")
+    shutil.rmtree(root / "cache")
+    _write_device_report(root)
+    _run(root, "report", "set", "drift.json", "device.json", "--out", "page.html", "--json-out", "report.json")
+    _run(root, "embed", ARTIFACTS["executorch-int8"], "--into", "android_app")
+
+
+def accept() -> tuple[str, ...]:
+    """Return the option that accepts a model at chance level, where the program has it."""
+    from shvit_mobile.cli.validate import validate
+
+    return ACCEPT if "accept_baseline" in validate.__annotations__ else ()
+
+
+def _run(root: Path, *args: str) -> None:
+    ended = run_command(args, root)
+    if ended.status != 0:
+        raise RuntimeError(f"{' '.join(args)} ended with {ended.status}:\n{ended.stdout}\n{ended.stderr}")
+
+
+def _write_device_report(root: Path) -> None:
+    """Write a phone's report about one of the artifacts, and an archive of it."""
+    report = json.loads((FIXTURES / "device_report" / "pixel-8.json").read_text(encoding="utf-8"))
+    manifest = json.loads((root / f"{STEMS['executorch-int8']}.manifest.json").read_text(encoding="utf-8"))
+    report["fixture"] = False
+    report["results"] = report["results"][:1]
+    report["results"][0] |= {
+        "name": manifest["artifact"]["name"],
+        "artifact_sha256": manifest["artifact"]["sha256"],
+        "precision": "int8",
+        "size_bytes": manifest["artifact"]["bytes"],
+    }
+    if report["results"][0].get("golden"):
+        report["results"][0]["golden"]["tolerance"] = manifest["golden"]["tolerance"]
+        report["results"][0]["golden"]["largest_difference"] = manifest["golden"]["tolerance"] / 2
+    (root / "device.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    with zipfile.ZipFile(root / "share.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(root / "device.json", "device.json")
+
+
+def copy_world(world: Path, folder: Path) -> Path:
+    """Copy the inputs into a folder, as links: whoever changes a file writes a new one."""
+    shutil.copytree(world, folder, symlinks=True, copy_function=os.link)
+    return folder

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.preprocessing import convert_to_raw_input
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.threads import BATCH, map_in_order
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class DeployForm:
     @torch.inference_mode()
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Compute the logits, shape (images, classes), of pixels, uint8, shape (images, height, width, 3)."""
-        logits: Tensor = self.module(self.prepare(pixels))
-        return logits
+        batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+        return torch.cat(list(map_in_order(lambda batch: self.module(self.prepare(batch)), batches)))
 
 
 class MeanSubtraction(nn.Module):

@@ -24,6 +24,7 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
+from shvit_mobile.threads import BATCH, map_in_order
 
 LogitsFunction = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -287,9 +288,9 @@ def _wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Lo
     """Return a function from pixels (images, height, width, 3) to the float model's logits (images, classes)."""
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        batches = torch.split(torch.from_numpy(preprocessing.normalize(pixels)), BATCH)
         with _use_eval_mode(trained.model), torch.inference_mode():
-            logits: NDArray[np.float32] = trained.model(torch.from_numpy(preprocessing.normalize(pixels))).numpy()
-        return logits
+            return torch.cat(list(map_in_order(trained.model, batches))).numpy()
 
     return run
 

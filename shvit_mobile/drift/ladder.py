@@ -24,6 +24,7 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
+from shvit_mobile.threads import map_in_order
 
 # The order of artifacts, below the simulated rungs.
 _TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch")
@@ -148,8 +149,8 @@ def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> compare.LogitsFun
 
     @torch.inference_mode()
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = torch.cat([graph(image[None]) for image in deployed.prepare(pixels)]).numpy()
-        return logits
+        images = torch.split(deployed.prepare(pixels), 1)
+        return torch.cat(list(map_in_order(graph, images))).numpy()
 
     return answer
 

@@ -100,7 +100,7 @@ def calibrate_recipe(
     ranges: dict[str, ActivationRange] = {}
     skipped: list[SkippedImage] = []
     with observe_ranges(deployed.module, ranges, observer, activations):
-        for batch in iterate_batches(sample, deployed.trained.preprocessing, size=8, progress=progress):
+        for batch in iterate_batches(sample, deployed.trained.preprocessing, size=32, progress=progress):
             deployed.run(batch.pixels)
             skipped += batch.skipped
     source = _describe_calibration_images(sample, skipped, seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from torch import Tensor, nn
 
@@ -32,11 +33,13 @@ def observe_ranges(
     relus = find_layers_before_relu(module)
     observed = [(name, layer) for name, layer in find_dense_convolutions(module) if layers is None or name in layers]
     ends = {name: [create_observer(observer, activations) for _ in range(2)] for name, _ in observed}
+    locks = {name: Lock() for name in ends}
 
     def update_observers(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         input_observer, output_observer = ends[name]
-        input_observer.update(inputs[0])
-        output_observer.update(output.relu() if name in relus else output)
+        with locks[name]:  # batches run in several threads; what observers store does not depend on their order
+            input_observer.update(inputs[0])
+            output_observer.update(output.relu() if name in relus else output)
 
     with hook_layers(observed, update_observers):
         yield

@@ -7,6 +7,7 @@ JSON, so that a new calibration writes the same recipe, with the same SHA-256; p
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock, local
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from shvit_mobile.quantize.layers import (
 )
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
+from shvit_mobile.threads import map_in_order
 
 # The most positions of a batch that a layer's moments are computed from: more of them add nothing.
 _MAX_POSITIONS = 16_384
@@ -225,12 +227,15 @@ class PTQPassManager:
 
     def round_weights(self, state: QuantState) -> QuantState:
         """Choose the integers that change each layer's output least."""
-        module, integers = self.build_unrounded_form(state), {}
-        scales = dict(state.overrides.scales)
-        for name, inputs in self.collect_input_moments(state).items():
-            weight = get_convolution(module, name).weight
-            scales.setdefault(name, compute_channel_scales(weight))
-            integers[name] = round_with_gptq(weight, scales[name], inputs.moments)
+        module, moments = self.build_unrounded_form(state), self.collect_input_moments(state)
+        weights = {name: get_convolution(module, name).weight for name in moments}
+        scales = {name: compute_channel_scales(weight) for name, weight in weights.items()} | dict(
+            state.overrides.scales
+        )
+        rounded = map_in_order(
+            lambda name: round_with_gptq(weights[name], scales[name], moments[name].moments), moments
+        )
+        integers = dict(zip(moments, rounded, strict=True))
         return replace(state, overrides=replace(state.overrides, scales=scales, integers=integers))
 
     def correct_biases(self, state: QuantState) -> QuantState:
@@ -275,17 +280,19 @@ class _InputBatches:
 @torch.inference_mode()
 def _compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Compute logits, shape (images, classes)."""
-    return torch.cat([module(batch) for batch in images])
+    return torch.cat(list(map_in_order(module, images)))
 
 
 def measure_output_magnitudes(module: SHViT, images: Iterable[Tensor]) -> dict[str, Tensor]:
     """Measure the largest magnitude of each output channel of each convolution, after its relu if it has one."""
     relus = find_layers_before_relu(module)
     magnitudes: dict[str, Tensor] = {}
+    lock = Lock()
 
     def update_magnitudes(name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
         largest = (output.relu() if name in relus else output.abs()).amax((0, 2, 3))
-        magnitudes[name] = torch.maximum(magnitudes[name], largest) if name in magnitudes else largest
+        with lock:
+            magnitudes[name] = torch.maximum(magnitudes[name], largest) if name in magnitudes else largest
 
     convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
     with hook_layers(convolutions, update_magnitudes):
@@ -298,15 +305,23 @@ def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str,
     moments: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
+    in_thread = local()  # sums of float numbers depend on their order, so each batch has its own
 
-    def add_moments(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+    def store_moments(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         rows = _unfold_input(layer, inputs[0])  # type: ignore[arg-type]
-        moments[name] = moments.get(name, 0) + (rows.T @ rows).double()
-        sums[name] = sums.get(name, 0) + rows.sum(0).double()
-        counts[name] = counts.get(name, 0) + len(rows)
+        in_thread.moments[name] = (rows.T @ rows, rows.sum(0), len(rows))
 
-    with hook_layers(find_dense_convolutions(module), add_moments):
-        _compute_logits(module, images)
+    def measure_batch(batch: Tensor) -> dict[str, tuple[Tensor, Tensor, int]]:
+        in_thread.moments = {}
+        module(batch)
+        return in_thread.moments
+
+    with hook_layers(find_dense_convolutions(module), store_moments), torch.inference_mode():
+        for found in map_in_order(measure_batch, images):
+            for name, (product, total, count) in found.items():
+                moments[name] = moments.get(name, 0) + product.double()
+                sums[name] = sums.get(name, 0) + total.double()
+                counts[name] = counts.get(name, 0) + count
     return {name: _InputMoments(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
 
 

@@ -25,6 +25,7 @@ from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units
 from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
+from shvit_mobile.threads import map_in_order
 
 # Images in a batch: few enough for a processor's cache, and always the same number, so that results are reproducible.
 _BATCH = 8
@@ -97,8 +98,8 @@ class _ActivationStream:
     def advance_to(self, position: int) -> Sequence[Tensor]:
         """Return the input of the unit at `position`, in batches; positions must not decrease."""
         for unit in self.units[self.position : position]:
-            for number, batch in enumerate(self.values):
-                self.values[number] = unit(batch)
+            for number, values in enumerate(map_in_order(unit, list(self.values))):
+                self.values[number] = values
         self.position = position
         return self.values
 
@@ -183,12 +184,14 @@ class _SensitivityTrials:
 def _compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
     """Compute logits, shape (images, classes), from batches of the input of the unit at `start`."""
     units = [unit for _, unit in iterate_units(module)][start:]
-    logits = []
-    for batch in values:
+
+    def compute_logits(batch: Tensor) -> Tensor:
         for unit in units:
             batch = unit(batch)
-        logits.append(module.head(batch.mean((2, 3), keepdim=True).flatten(1)))
-    return torch.cat(logits)
+        logits: Tensor = module.head(batch.mean((2, 3), keepdim=True).flatten(1))
+        return logits
+
+    return torch.cat(list(map_in_order(compute_logits, values)))
 
 
 def _count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:

@@ -119,7 +119,7 @@ def take_inventory(payload: object, name: str) -> Inventory:
                 continue
             if not _PLAIN_CLASS.match(value.type_name):
                 found.classes[value.type_name] = None
-            children: Iterable[tuple[Any, Any]] = value.attributes.items()
+            children: Iterable[tuple[Any, Any]] = {**dict(enumerate(value.arguments)), **value.attributes}.items()
         elif isinstance(value, Mapping):
             children = value.items()
         elif isinstance(value, list | tuple):

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from shvit_mobile.cli.tables import build_drift_table
 from shvit_mobile.contracts.artifact import format_artifact_name
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
+from tests.builders import build_random_shvit
 from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
 
@@ -56,6 +58,22 @@ def test_inspect_reads_a_bare_artifact(target: str, exported: ExportedFiles, tmp
     assert told["inventory"] == manifest["inventory"]
     assert told["sha256"] == manifest["artifact"]["sha256"]
     assert call("inspect", bare).exit_code == 0
+
+
+def test_inspect_reports_what_a_checkpoint_contains(call: Call, tmp_path: Path) -> None:
+    states = {name: build_random_shvit(seed=seed).state_dict() for seed, name in enumerate(("model", "model_ema"))}
+    torch.save({**states, "args": {"img_size": 96}, "n_averaged": torch.ones(1)}, tmp_path / "both.pth")
+    printed = call("inspect", tmp_path / "both.pth", "--json")
+    found = json.loads(printed.stdout)
+    assert (found["weights"], found["weights_found"]) == ("model", ["model", "model_ema"])
+    assert found["training_arguments"] == {"args.img_size": "96"}
+    assert len(found["notes"]) == 3
+    assert all(f"note: {note}" in printed.stderr for note in found["notes"])
+    chosen = call("inspect", tmp_path / "both.pth", "--weights", "model_ema", "--json")
+    assert json.loads(chosen.stdout)["weights"] == "model_ema"
+    refused = call("inspect", tmp_path / "both.pth", "--weights", "ema2")
+    assert refused.exit_code == 2
+    assert "model, model_ema" in refused.stderr
 
 
 def test_inspect_reads_a_checkpoint(world: SharedFiles, call: Call) -> None:

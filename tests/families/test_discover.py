@@ -3,6 +3,7 @@
 import types
 from collections import defaultdict
 from functools import cache
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -48,6 +49,13 @@ def is_same(trained, seed=0):
     return torch.equal(trained.model(IMAGES), tiny(seed)(IMAGES))
 
 
+class Saved(NamedTuple):
+    """What a training program might save."""
+
+    epoch: int
+    net: dict
+
+
 WHOLE = {
     "an unusual key": {"epoch": 3, "model_state_dict": state()},
     "keys in keys": {"checkpoint": {"nets": {"G": state()}}},
@@ -68,6 +76,7 @@ WHOLE = {
     "numpy arrays": {name: value.numpy() for name, value in state().items()},
     "a whole module": build_random_shvit(),
     "a dictionary with a default": defaultdict(dict, model=state()),
+    "a named tuple": Saved(3, state()),
     "a namespace": types.SimpleNamespace(model=state()),
 }
 

@@ -1,11 +1,13 @@
 """Convert a deploy form to an ML Program and its weights: torch exports it, coremltools converts it."""
 
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOpti
 
     Raises:
         BadRecipe: If an int8 recipe does not fit the model.
+        OSError: If the weights cannot be written into the system's temporary folder.
         ToolMissing: If coremltools is not installed.
     """
     ct = import_coremltools()
@@ -67,14 +70,19 @@ def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOpti
         # Two steps, because coremltools indexes the written outputs by the requested ones, and a classifier's label is
         # additional. The program already has the types.
         mil.functions["main"].set_output_types(None)
-        model = ct.convert(
-            mil,
-            convert_to="mlprogram",
-            pass_pipeline=_build_final_pass_pipeline(ct, mil, recipe, options),
-            classifier_config=_build_classifier_config(ct, deployed) if options.classifier else None,
-            skip_model_load=True,
-            **common,
-        )
+        try:
+            model = ct.convert(
+                mil,
+                convert_to="mlprogram",
+                pass_pipeline=_build_final_pass_pipeline(ct, mil, recipe, options),
+                classifier_config=_build_classifier_config(ct, deployed) if options.classifier else None,
+                skip_model_load=True,
+                **common,
+            )
+        except RuntimeError as reason:
+            if "FileWriter" not in str(reason):
+                raise
+            raise OSError(errno.ENOSPC, "No room for the weights of the package", gettempdir()) from reason
         yield ConvertedModel(model.get_spec(), Path(model.weights_dir))
 
 

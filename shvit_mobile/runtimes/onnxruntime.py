@@ -19,6 +19,7 @@ except ImportError as reason:
 
 ENGINE = f"ONNX Runtime {onnxruntime.__version__} (CPU)"
 CPU_FLAGS = Path("/proc/cpuinfo")
+onnxruntime.disable_telemetry_events()  # its Windows builds send some by default
 LOG_LEVEL_FATAL = 4  # errors are also raised, so the log would repeat them
 
 

@@ -172,15 +172,19 @@ def _unpack_packages(packages: Sequence[Path], emulator: Path | None, sysroot: S
 
 
 def _download_wheels(folder: Path, version: str) -> list[Path]:
-    """Download the ARM64 wheels for one version of Python, as '3.11'.
+    """Download the ARM64 wheels for one version of Python, as '3.11', and compare their SHA-256.
 
     Raises:
-        InstallFailed: If pip cannot download them.
+        InstallFailed: If pip cannot download them, or one is not the file of `WHEELS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     choice = ["--platform", _WHEEL_PLATFORM, "--python-version", version, "--only-binary=:all:", "--no-deps"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    run_command([*pip, *choice, "--dest", str(folder), *WHEELS], failure=_PYPI_DOWNLOAD_ERROR)
+    lines = (f"{wheel} {' '.join(f'--hash=sha256:{one}' for one in hashes)}" for wheel, hashes in WHEELS.items())
+    requirements = folder / "requirements.txt"
+    requirements.write_text("\n".join(lines), encoding="utf-8")
+    pinned = ["--require-hashes", "--requirement", str(requirements)]
+    run_command([*pip, *choice, "--dest", str(folder), *pinned], failure=_PYPI_DOWNLOAD_ERROR)
     return sorted(folder.glob("*.whl"))
 
 

@@ -66,32 +66,19 @@ def calibration_options(
     )
 
 
-def gate_options(
-    validation: Path | None,
-    labels_csv: Path | None,
-    count: int | None,
-    max_drop: float | None,
-    min_agreement: float | None,
-    seed: int | None = None,
-) -> dict[str, Any]:
-    """Return the fields of `GateOptions`.
+def gate_options(*, min_agreement: float | None = None, min_top1: float | None = None, **given: Any) -> dict[str, Any]:
+    """Return the fields of `GateOptions`; `given` has those whose options have the same values.
 
     Args:
-        validation, labels_csv, count, seed: The images to compare on.
-        max_drop: In points.
-        min_agreement: In percent; a share by mistake (0.985) would let everything pass, and is refused.
+        min_agreement, min_top1: In percent; a share by mistake (0.985) would let everything pass, and is refused.
     """
-    if min_agreement is not None and (not 0 <= min_agreement <= 100 or 0 < min_agreement <= 1):
-        meant = f"Did you mean --min-agreement {100 * min_agreement:g}?" if 0 < min_agreement <= 1 else ""
-        raise InvalidValue(f"--min-agreement is {min_agreement:g}.", why="It is in percent, 0 to 100.", hint=meant)
-    return drop_none(
-        validation=validation,
-        labels_csv=labels_csv,
-        validation_count=count,
-        validation_seed=seed,
-        max_drop=max_drop,
-        min_agreement=None if min_agreement is None else min_agreement / 100,
-    )
+    shares = {"min_agreement": min_agreement, "min_top1": min_top1}
+    for name, percent in shares.items():
+        if percent is not None and (not 0 <= percent <= 100 or 0 < percent <= 1):
+            flag = f"--{name.replace('_', '-')}"
+            meant = f"Did you mean {flag} {100 * percent:g}?" if 0 < percent <= 1 else ""
+            raise InvalidValue(f"{flag} is {percent:g}.", why="It is in percent, 0 to 100.", hint=meant)
+    return drop_none(**{name: None if percent is None else percent / 100 for name, percent in shares.items()}, **given)
 
 
 def target_options(
@@ -103,8 +90,8 @@ def target_options(
         target: The targets, "all" among them.
         given: By target and field of its options, the flag and its value; None is not given.
     """
-    targets = _expand_targets(target or [])
-    return {"targets": targets, "options": build_target_options(targets, given)}
+    names = list(dict.fromkeys(map(str, target or [])))
+    return {"targets": names, "options": build_target_options(_expand_targets(names), given)}
 
 
 def _expand_targets(names: Iterable[str]) -> list[Target]:

@@ -14,7 +14,7 @@ from . import options as opt
 from .arguments import calibration_options, drop_none, gate_options, model_options
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
-from .results import to_contract_json
+from .results import print_failed_baseline, to_contract_json
 from .tables import build_sensitivity_table, create_table
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def calibrate(
     sensitivity: opt.Sensitivity = True,
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
+    min_top1: opt.MinTop1 = None,
+    accept_baseline: opt.AcceptBaseline = False,
     validate: opt.Validate = None,
     labels_csv: opt.LabelsCsv = None,
     validate_count: opt.ValidateCount = None,
@@ -79,14 +81,17 @@ def calibrate(
         | drop_none(crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
-        | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
+        | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | {"accept_baseline": accept_baseline}
         | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
     )
     with JobProgress("Calibrate") as progress:
         with progress.step("Loading the tools"):
             from shvit_mobile.pipeline.calibrate import CalibrateConfig, calibrate
 
-        result = calibrate(CalibrateConfig(**options), progress.follow)
+        with print_failed_baseline(as_json=as_json):
+            result = calibrate(CalibrateConfig(**options), progress.follow)
     _print_calibration(result, as_json)
 
 

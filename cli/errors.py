@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from shvit_mobile.errors import ShvitError, UnknownChoice
+from shvit_mobile.errors import BaselineFailed, ShvitError, UnknownChoice
 
 from .start import end, prepare_process, was_interrupted
 
@@ -50,7 +50,7 @@ _OPTION_NAMES = {
     "app": ("into",),
 }
 # Shares of 0 to 1 in the library, percent on the command line.
-_PERCENT_PARAMETERS = ("min_agreement", "require_delegated", "min_delegated")
+_PERCENT_PARAMETERS = ("min_agreement", "min_top1", "require_delegated", "min_delegated")
 _PARAMETER = re.compile(r"([a-z][a-z0-9_]*)(?:=(.+))?", re.DOTALL)
 _NOT_A_CHOICE = re.compile(r"'([^']*)' is not (?:one of )?('.*')\.")
 # What the choices of an option are called, where its name does not say it.
@@ -149,6 +149,7 @@ def _report_error(reason: Exception) -> int:
     match reason:
         case ShvitError():
             _print_error(format_error(reason))
+            return GATE_FAILED if isinstance(reason, BaselineFailed) else INVALID_INPUT
         case OSError():
             said = str(reason.strerror or reason or type(reason).__name__)
             name = "The system reports" if reason.filename is None else os.fsdecode(str(reason.filename))

@@ -9,7 +9,7 @@ from . import options as opt
 from .arguments import calibration_options, drop_none, gate_options, model_options, parse_share, target_options
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
-from .results import collect_sizes, print_verdict, to_artifact_json, to_contract_json
+from .results import collect_sizes, print_failed_baseline, print_verdict, to_artifact_json, to_contract_json
 from .tables import build_artifact_table, build_drift_table, build_pairs_table, format_cell, format_size
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def export(
     golden_images: opt.GoldenImages = None,
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
+    min_top1: opt.MinTop1 = None,
+    accept_baseline: opt.AcceptBaseline = False,
     require_delegated: opt.RequireDelegated = None,
     out: opt.OutFolder = Path("artifacts"),
     overwrite: opt.Overwrite = False,
@@ -90,7 +92,9 @@ def export(
         | drop_none(crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
-        | gate_options(validate, labels_csv, validate_count, max_drop, min_agreement)
+        | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | {"accept_baseline": accept_baseline}
         | drop_none(precisions=quantize, recipe=recipe, require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
@@ -108,7 +112,8 @@ def _run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> 
 
         config = ExportConfig(**options)  # type: ignore[arg-type]
         plan = plan_export(config, Steps(progress.follow)) if dry_run else None
-        result = None if dry_run else export(config, progress.follow)
+        with print_failed_baseline(as_json=as_json):
+            result = None if dry_run else export(config, progress.follow)
     if plan is not None:
         _print_plan(plan, as_json)
     if result is not None:
@@ -133,6 +138,7 @@ def _print_plan(plan: ExportPlan, as_json: bool) -> None:
     if as_json:
         print_json(
             {"dry_run": True, **{name.replace(" ", "_"): value for name, value in source.items()}, "files": files}
+            | {"notes": [*plan.image_notes, *plan.notes]}
         )
     else:
         print_table(

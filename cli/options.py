@@ -282,6 +282,23 @@ MinAgreement = Annotated[
         metavar="PERCENT",
     ),
 ]
+MinTop1 = Annotated[
+    float | None,
+    option(
+        _GATES_PANEL,
+        "Share of images that every artifact must get right; needs labels.",
+        "--min-top1",
+        metavar="PERCENT",
+    ),
+]
+AcceptBaseline = Annotated[
+    bool,
+    option(
+        _GATES_PANEL,
+        "Accept a checkpoint that gets no more of the labelled images right than chance would.",
+        "--accept-baseline",
+    ),
+]
 RequireDelegated = Annotated[
     str | None,
     option(_GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),

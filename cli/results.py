@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .console import print_note
+from shvit_mobile.errors import BaselineFailed
+
+from .console import print_json, print_note
 from .errors import GATE_FAILED
 
 if TYPE_CHECKING:
@@ -41,6 +44,17 @@ def print_verdict(verdict: GateVerdict | None, kept: str = "") -> None:
         if kept:
             print_note(kept)
         raise typer.Exit(GATE_FAILED)
+
+
+@contextmanager
+def print_failed_baseline(*, as_json: bool) -> Iterator[None]:
+    """Print the verdict as JSON, where it is asked for, if the float model fails; the error goes on."""
+    try:
+        yield
+    except BaselineFailed as reason:
+        if as_json:
+            print_json({"gate": {"passed": False, "violations": [reason.what], "caveats": []}})
+        raise
 
 
 def to_artifact_json(artifact: Artifact) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def validate(
     cpu: opt.Cpu = None,
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
+    min_top1: opt.MinTop1 = None,
+    accept_baseline: opt.AcceptBaseline = False,
     write: opt.Write = False,
     out: opt.OutFile = None,
     overwrite: opt.Overwrite = False,
@@ -42,7 +44,9 @@ def validate(
 ) -> None:
     """Run artifacts and their checkpoint on the same images and compare them."""
     options = (
-        gate_options(images, labels_csv, count, max_drop, min_agreement, seed)
+        gate_options(validation=images, labels_csv=labels_csv, validation_count=count, validation_seed=seed)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | {"accept_baseline": accept_baseline}
         | drop_none(artifacts=artifacts, checkpoint=checkpoint, weights=weights, sha256=sha256)
         | drop_none(arch=arch, cpus=cpu, report=out)
         | {"ladder": ladder, "layers": layers, "ranges": ranges, "write": write, "overwrite": overwrite}
@@ -62,4 +66,6 @@ def validate(
         print_layers_and_ranges(report.layers, report.ranges)
     for sentence in result.notes:
         print_note(f"note: {sentence}")
+    if measured.baseline and measured.baseline.violations:
+        print_note("note: --accept-baseline accepts such a checkpoint.")
     print_verdict(result.verdict)

@@ -100,6 +100,10 @@ class BadRecipe(ShvitError):
     """A recipe that cannot be read, or that does not fit the model or the target."""
 
 
+class BaselineFailed(ShvitError):
+    """A float model that does not recognize the labelled images, so that no comparison with it means anything."""
+
+
 class BudgetMissed(ShvitError):
     """A drift budget that no recipe holds."""
 

@@ -33,15 +33,17 @@ class LayerCosts(Contract):
 
 
 class Budget(Contract):
-    """The allowed drift: at least one of two limits.
+    """The allowed drift: at least one of three limits.
 
     Attributes:
         max_drop: Points of top-1, 0 to 100; needs labels.
         min_agreement: The share of images for which artifact and float model predict the same class, 0 to 1.
+        min_top1: The share of images that the artifact gets right, 0 to 1; needs labels.
     """
 
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Proportion | None = None
+    min_top1: Proportion | None = None
 
 
 class SearchPoint(Contract):

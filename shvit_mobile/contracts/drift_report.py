@@ -265,6 +265,8 @@ class DriftReport(Document):
             reports keep the order of the arguments.
         changed, layers, ranges: Details by artifact; empty if they were not requested.
         apart: The divergence of one program between two CPUs.
+        gate: The verdict of the gates, and of the check of the float model itself; None without either.
+        notes: What was recognized, assumed or skipped, a sentence each.
     """
 
     NAME = "drift_report"
@@ -283,3 +285,4 @@ class DriftReport(Document):
     layers: tuple[LayerReport, ...] = ()
     ranges: tuple[RangeReport, ...] = ()
     gate: GateVerdict | None = None
+    notes: tuple[str, ...] = ()

@@ -1,10 +1,10 @@
 """Checks drift against limits, and describes each figure that fails or that too few images leave open."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shvit_mobile.contracts.drift_report import GateVerdict
-from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from shvit_mobile.drift.intervals import estimate_images_for_drop, estimate_images_for_proportion
 from shvit_mobile.errors import InvalidValue, MissingParameter
 
@@ -16,6 +16,7 @@ class Gate:
     Attributes:
         max_drop: Points of top-1 that the artifact may lose, 0 to 100; needs labels.
         min_agreement: The share of images on which both models must predict the same class, 0 to 1.
+        min_top1: The share of images that the artifact must get right, 0 to 1; needs labels.
 
     Raises:
         InvalidValue: If a limit is out of range.
@@ -23,10 +24,17 @@ class Gate:
 
     max_drop: float | None = None
     min_agreement: float | None = None
+    min_top1: float | None = None
+
+    @property
+    def top1_limit(self) -> str | None:
+        """The name of a limit that needs labels; None if no limit does."""
+        return next((name for name in ("max_drop", "min_top1") if getattr(self, name) is not None), None)
 
     def __post_init__(self) -> None:
         _check_limit("max_drop", self.max_drop, 100, "It is in points of top-1, 0 to 100.")
         _check_limit("min_agreement", self.min_agreement, 1, "It is a share, 0 to 1.")
+        _check_limit("min_top1", self.min_top1, 1, "It is a share, 0 to 1.")
 
 
 def evaluate_gate(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
@@ -54,8 +62,9 @@ def find_violations(row: DriftRow, gate: Gate) -> list[str]:
     drop, drop_text = _describe_top1_drop(row, gate)
     if gate.max_drop is not None and not drop <= gate.max_drop:
         violations.append(f"{drop_text}, more than {gate.max_drop:g}.")
-    if gate.min_agreement is not None and not row.agreement.value >= gate.min_agreement:
-        violations.append(f"{_format_agreement(row)}, less than {_format_percent(gate.min_agreement)}.")
+    for share, text, limit in _list_shares(row, gate):
+        if not share.value >= limit:
+            violations.append(f"{text}, less than {_format_percent(limit)}.")
     return [f"{row.artifact}: {sentence}" for sentence in violations]
 
 
@@ -73,10 +82,10 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
     if gate.max_drop is not None and drop <= gate.max_drop < high:
         needed = _estimate_images_for_gate(row, gate.max_drop)
         caveats.append(f"{drop_text}, within {gate.max_drop:g}, but {_format_sample_warning(row, needed)}.")
-    if gate.min_agreement is not None and row.agreement.low < gate.min_agreement <= row.agreement.value:
-        needed = estimate_images_for_proportion(round(row.agreement.value * row.images), row.images, gate.min_agreement)
-        limit = _format_percent(gate.min_agreement)
-        caveats.append(f"{_format_agreement(row)}, at least {limit}, but {_format_sample_warning(row, needed)}.")
+    for share, text, limit in _list_shares(row, gate):
+        if share.low < limit <= share.value:
+            needed = estimate_images_for_proportion(round(share.value * row.images), row.images, limit)
+            caveats.append(f"{text}, at least {_format_percent(limit)}, but {_format_sample_warning(row, needed)}.")
     return [f"{row.artifact}: {sentence}" for sentence in caveats]
 
 
@@ -85,21 +94,34 @@ def _describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     if gate.max_drop is None:
         return 0.0, ""
     if row.top1_drop is None:
-        raise MissingParameter(
-            f"`max_drop={gate.max_drop:g}` needs labels.",
-            why=f"The {row.images} images of {row.artifact} have none, so that top-1 is unknown.",
-            hint="Give labelled images, or limit the agreement with the float model: `min_agreement=0.985`.",
-            parameter="max_drop",
-        )
+        raise _report_missing_labels(f"`max_drop={gate.max_drop:g}`", "max_drop", row)
     interval = row.top1_drop_interval
     within = "" if interval is None else f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, {row.images} images)"
     return row.top1_drop, f"the top-1 drop is {row.top1_drop:.4g} points{within}"
 
 
-def _format_agreement(row: DriftRow) -> str:
-    share = row.agreement
+def _list_shares(row: DriftRow, gate: Gate) -> Iterator[tuple[ProportionEstimate, str, float]]:
+    """Yield each share that the gate limits, its description, and its limit."""
+    if gate.min_agreement is not None:
+        yield row.agreement, _describe_share("agreement", row.agreement, row), gate.min_agreement
+    if gate.min_top1 is not None:
+        if row.top1 is None:
+            raise _report_missing_labels(f"`min_top1={gate.min_top1:g}`", "min_top1", row)
+        yield row.top1, _describe_share("top-1", row.top1, row), gate.min_top1
+
+
+def _describe_share(name: str, share: ProportionEstimate, row: DriftRow) -> str:
     interval = f"95% interval {100 * share.low:.2f}% to {100 * share.high:.2f}%"
-    return f"agreement is {_format_percent(share.value)} ({interval}, {row.images} images)"
+    return f"{name} is {_format_percent(share.value)} ({interval}, {row.images} images)"
+
+
+def _report_missing_labels(setting: str, parameter: str, row: DriftRow) -> MissingParameter:
+    return MissingParameter(
+        f"{setting} needs labels.",
+        why=f"The {row.images} images of {row.artifact} have none, so that top-1 is unknown.",
+        hint="Give labelled images, or limit the agreement with the float model: `min_agreement=0.985`.",
+        parameter=parameter,
+    )
 
 
 def _estimate_images_for_gate(row: DriftRow, max_drop: float) -> int | None:

@@ -61,7 +61,7 @@ def compute_mcnemar_test(lost: int, gained: int) -> McNemar:
         InvalidValue: If a count is negative.
     """
     _check_counts(lost, gained)
-    p_value = min(1.0, 2 * _compute_binomial_tail(min(lost, gained), lost + gained))
+    p_value = min(1.0, 2 * compute_binomial_tail(min(lost, gained), lost + gained))
     return McNemar(lost=lost, gained=gained, p_value=p_value)
 
 
@@ -166,16 +166,20 @@ def compute_score_variance(lost: int, gained: int, images: int, difference: floa
     return max(0.0, images * (2 * root + difference * (1 - difference)))
 
 
-def _compute_binomial_tail(most: int, trials: int) -> float:
-    """Compute P(Binomial(trials, 1/2) <= most).
+def compute_binomial_tail(most: int, trials: int, share: float = 0.5) -> float:
+    """Compute P(Binomial(trials, share) <= most); `share` is above 0 and below 1.
 
     It is summed from the largest term down until terms vanish; the relative error for a million trials is about 1e-9.
     """
-    term = exp(lgamma(trials + 1) - lgamma(most + 1) - lgamma(trials - most + 1) - trials * log(2))
-    total = 0.0
-    for heads in range(most, -1, -1):
+    if most >= trials * share:
+        return 1.0 - (compute_binomial_tail(trials - most - 1, trials, 1 - share) if most < trials else 0.0)
+    if most < 0:
+        return 0.0
+    choices = lgamma(trials + 1) - lgamma(most + 1) - lgamma(trials - most + 1)
+    term, total = exp(choices + most * log(share) + (trials - most) * log(1 - share)), 0.0
+    for count in range(most, -1, -1):
         total += term
-        term *= heads / (trials - heads + 1)
+        term *= count / (trials - count + 1) * (1 - share) / share
         if term < total * 1e-18:
             break
     return total

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from functools import cache
 from math import inf
 from tempfile import TemporaryDirectory
@@ -52,7 +52,7 @@ def search_recipe(
         recipe: A static int8 recipe. Layers that it keeps in float stay in float.
         sensitivity: The sensitivity of this recipe.
         images: The images to verify the budget on; with labels if it limits the drop of top-1.
-        gate: The budget: `max_drop`, `min_agreement` or both. A value equal to its limit holds it.
+        gate: The budget: `max_drop`, `min_agreement`, `min_top1` or more than one. A value equal to its limit holds it.
         cost: What a layer in float costs: see `LayerCosts`. Latency is measured on this machine.
         known_points: Points of the same model, recipe and images, which are not run again.
         max_artifacts: Stop looking for a cheaper recipe after this many artifacts, once one holds (default: no limit).
@@ -99,7 +99,7 @@ def search_recipe(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
         images=describe_images(images, chosen.row.images),
-        budget=Budget(max_drop=gate.max_drop, min_agreement=gate.min_agreement),
+        budget=Budget(**asdict(gate)),
         costs=costs,
         order=order,
         points=tuple(sorted(trials.points.values(), key=lambda point: (point.cost, len(point.float_layers)))),
@@ -131,7 +131,12 @@ def compute_costs(
 
 
 def evaluate_recipe(
-    deployed: DeployForm, recipe: Recipe, images: ImageSet, gate: Gate, overrides: ParameterOverrides | None = None
+    deployed: DeployForm,
+    recipe: Recipe,
+    images: ImageSet,
+    gate: Gate,
+    overrides: ParameterOverrides | None = None,
+    reference: FloatReference | None = None,
 ) -> SearchPoint:
     """Hold the recipe itself against the budget; `search_recipe` takes the point as a known one.
 
@@ -139,7 +144,7 @@ def evaluate_recipe(
         InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
         BadImages, BadRecipe: As `compare` and `lower`.
     """
-    row = _measure_drift(deployed, recipe, images, overrides)
+    row = _measure_drift(deployed, recipe, images, overrides, reference)
     return SearchPoint(float_layers=recipe.float_layers, cost=0.0, holds=evaluate_budget(row, gate), row=row)
 
 
@@ -296,13 +301,13 @@ def _check_search_inputs(
     gate: Gate, images: ImageSet, recipe: Recipe, sensitivity: SensitivityReport, deployed: DeployForm
 ) -> None:
     """Raise if the arguments of `search_recipe` do not fit together."""
-    if gate.max_drop is None and gate.min_agreement is None:
+    if not any(limit is not None for limit in asdict(gate).values()):
         raise MissingParameter(
             "The budget has no limit.", why="A search needs one.", hint="Set `max_drop=0.5`.", parameter="max_drop"
         )
-    if gate.max_drop is not None and images.labels is None:
+    if gate.top1_limit and images.labels is None:
         raise MissingParameter(
-            f"`max_drop` is {gate.max_drop:g}, but the {len(images)} images in {images.root} have no labels.",
+            f"`{gate.top1_limit}` is given, but the {len(images)} images in {images.root} have no labels.",
             why="Without labels there is no top-1.",
             hint="Give labelled images, or set `min_agreement=0.985`.",
             parameter="labels_csv",

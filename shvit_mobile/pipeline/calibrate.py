@@ -10,8 +10,16 @@ from shvit_mobile.contracts.recipe import Precision, Recipe, get_overrides_path
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.drift.compare import FloatReference
 from shvit_mobile.drift.gates import Gate
-from shvit_mobile.errors import BadRecipe, ConflictingParameters, InvalidConfig, MissingParameter, parse_choice
+from shvit_mobile.errors import (
+    BadImages,
+    BadRecipe,
+    ConflictingParameters,
+    InvalidConfig,
+    MissingParameter,
+    parse_choice,
+)
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
@@ -24,6 +32,7 @@ from shvit_mobile.pipeline.config import (
     check_positive,
     open_given,
 )
+from shvit_mobile.pipeline.measure import run_float_model
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quantize.calibrate import calibrate_recipe
@@ -87,6 +96,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         progress: Called as `Steps` says.
 
     Raises:
+        BaselineFailed: If the float model does not recognize the labelled images.
         BudgetMissed: If the budget is not met even with every layer in float.
         ShvitError: If anything else is in the way.
     """
@@ -102,6 +112,10 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         trained = config.load_model()
     chosen = config.sample_calibration_images(images)
     verification = _open_verification_images(config, trained, images, chosen) if gate else None
+    labelled = verification if verification and verification.labels else _label_by_name(chosen, trained)
+    run = run_float_model(trained, labelled, steps, accept_baseline=config.accept_baseline) if labelled else None
+    if run:
+        run.check()
     with steps.step("Folding BatchNorms and verifying each fold"):
         deployed = to_deploy_form(trained)
     settings = CalibrationSettings(config.choose_observer(len(chosen)), config.activations, config.resolve_passes())
@@ -114,6 +128,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         steps,
         gate=gate,
         verification=verification,
+        reference=run.reference if run and labelled is verification else None,
         cost=config.cost,
         cache=cache,
         sensitivity=config.sensitivity,
@@ -122,13 +137,15 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     texts = ((file, document.to_json()) for file, document in documents if document)
     save_recipe(recipe_path, result.recipe, result.overrides, *texts, overwrite=config.overwrite)
     searched = (*result.search.images.list_notes(), *result.search.notes) if result.search else ()
-    notes = (*trained.notes, *config.list_calibration_notes(result.recipe), *searched)
+    doubts = run.baseline.caveats if run and run.baseline else ()
+    notes = (*trained.notes, *config.list_calibration_notes(result.recipe), *doubts, *searched)
     return replace(result, path=recipe_path, notes=notes)
 
 
 def _check_calibrate_config(config: CalibrateConfig) -> None:
     """Raise where the options alone decide that the calibration makes no sense."""
     parse_choice(config.cost, COST_NAMES, "cost")
+    config.check_calibration_options()
     check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
     if config.gate and not config.sensitivity:
         raise ConflictingParameters(
@@ -161,9 +178,23 @@ def _open_verification_images(
             parameter="validation",
         )
     # Opened again with the model's labels; agreement needs none, so that folders of any name do.
-    labelled = open_given(images.root, trained.labels) if config.max_drop is not None else images
+    labelled = open_given(images.root, trained.labels) if config.gate and config.gate.top1_limit else images
     unseen = config.open_validation_images(labelled, trained.labels).exclude(chosen)
     return unseen.sample(min(defaults.MAX_VERIFICATION_COUNT, len(rest)), 0)
+
+
+def _label_by_name(images: ImageSet, trained: TrainedModel) -> ImageSet | None:
+    """Return the images with the model's classes, where their folders have the classes' names or synsets."""
+    if images.labels is None or images.classes == trained.labels:
+        return images if images.labels else None
+    try:
+        named = open_given(images.root, trained.labels)
+    except BadImages:
+        return None
+    if named.labels is None or named.mapping is None or named.mapping.rule not in ("name", "synset"):
+        return None
+    places = {file: index for index, file in enumerate(named.files)}
+    return named.select([places[file] for file in images.files if file in places])
 
 
 def build_recipe(
@@ -175,6 +206,7 @@ def build_recipe(
     *,
     gate: Gate | None = None,
     verification: ImageSet | None = None,
+    reference: FloatReference | None = None,
     cost: CostName = "bytes",
     cache: CalibrationCache | None = None,
     sensitivity: bool = False,
@@ -183,7 +215,7 @@ def build_recipe(
 
     Args:
         calibration: The images to calibrate on, as `sample_calibration_images` chose them; needed for static int8.
-        gate, verification: The budget, and the images to verify it on.
+        gate, verification, reference: The budget, the images to verify it on, and the float model's logits for them.
         cost: By what layers are given up to float.
         cache: What was found before, to continue from and to add to.
         sensitivity: Measure sensitivity even where no budget asks for it.
@@ -201,7 +233,7 @@ def build_recipe(
     points: list[SearchPoint] = []
     if gate and verification and not sensitivity:
         with steps.step("Checking int8 against the budget"):
-            points.append(evaluate_recipe(deployed, recipe, verification, gate, overrides=overrides))
+            points.append(evaluate_recipe(deployed, recipe, verification, gate, overrides, reference))
         if points[0].holds != "not held":
             return CalibrateResult(recipe, overrides)
     elif not sensitivity:
@@ -220,6 +252,7 @@ def build_recipe(
             gate,
             cost,
             overrides=overrides,
+            reference=reference,
             known_points=points,
             max_artifacts=defaults.MAX_SEARCH_ARTIFACTS,
             progress=(lambda point: cache.append_point(recipe, verification, point)) if cache else None,

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Preprocessing, ResizeMode
-from shvit_mobile.contracts.recipe import PASS_NAMES, PTQ_PASSES, ActivationScheme, ObserverName, PTQPassName, Recipe
+from shvit_mobile.contracts.recipe import (
+    ACTIVATION_SCHEMES,
+    OBSERVERS,
+    PASS_NAMES,
+    PTQ_PASSES,
+    ActivationScheme,
+    ObserverName,
+    PTQPassName,
+    Recipe,
+)
 from shvit_mobile.errors import InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.pipeline import defaults
 
@@ -159,6 +168,13 @@ class CalibrationOptions:
         requested = self.calibration_count != defaults.CALIBRATION_COUNT
         return (sentence,) if images.use.skipped or requested else ()
 
+    def check_calibration_options(self) -> None:
+        """Raise `UnknownChoice` or `InvalidValue` if an option that only a calibration reads cannot be followed."""
+        self.resolve_passes()
+        parse_choice(self.activations, ACTIVATION_SCHEMES, "activation scheme")
+        if self.observer is not None:
+            parse_choice(self.observer, OBSERVERS, "observer")
+
     def resolve_passes(self) -> tuple[PTQPassName, ...]:
         """Return `passes` by the names that recipes use, in the order in which they run.
 
@@ -188,6 +204,8 @@ class GateOptions:
         validation_seed: The seed for sampling them.
         max_drop: How many points of top-1 may be lost, 0 to 100; needs labels.
         min_agreement: The share of images on which artifact and float model must choose the same class, 0 to 1.
+        min_top1: The share of images that artifacts must get right, 0 to 1; needs labels.
+        accept_baseline: Accept a float model whose top-1 on these images is no better than chance.
     """
 
     validation: AnyPath | ImageSet | None = None
@@ -196,6 +214,8 @@ class GateOptions:
     validation_seed: int = 0
     max_drop: float | None = None
     min_agreement: float | None = None
+    min_top1: float | None = None
+    accept_baseline: bool = False
 
     @property
     def gate(self) -> Gate | None:
@@ -204,12 +224,12 @@ class GateOptions:
         Raises:
             InvalidValue: If a limit is out of range.
         """
-        if self.max_drop is None and self.min_agreement is None:
+        if self.max_drop is None and self.min_agreement is None and self.min_top1 is None:
             return None
 
         from shvit_mobile.drift.gates import Gate
 
-        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement)
+        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement, min_top1=self.min_top1)
 
     def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
         """Return what to compare on: for the demo model with a gate its own images, where no others are given.
@@ -240,9 +260,10 @@ class GateOptions:
             BadImages: As `open_images`.
         """
         images = open_given(source, labels, self.labels_csv, parameter="validation")
-        if self.max_drop is not None and images.labels is None:
+        gate = self.gate
+        if gate and gate.top1_limit and images.labels is None:
             raise MissingParameter(
-                f"`max_drop` is given, but the images in {images.root} have no labels.",
+                f"`{gate.top1_limit}` is given, but the images in {images.root} have no labels.",
                 why="Without labels the right answers are unknown.",
                 hint="Put them in a folder for each class, give `labels_csv`, or use `min_agreement`.",
                 parameter="labels_csv",

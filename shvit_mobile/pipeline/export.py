@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
@@ -14,7 +15,6 @@ from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, PRECISIONS, Precision
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.build_report import build_drift_report
-from shvit_mobile.drift.gates import evaluate_gate
 from shvit_mobile.drift.ladder import list_simulated_rungs
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
@@ -32,18 +32,19 @@ from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
 from shvit_mobile.pipeline.goldens import GoldenSource, select_golden_images
 from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
+    check_target_options,
     check_target_precision,
     lower,
     plan_artifact_path,
     update_manifest,
 )
-from shvit_mobile.pipeline.measure import Measurements, measure
+from shvit_mobile.pipeline.measure import FloatRun, Measurements, measure, run_float_model
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quantize.layers import check_recipe_layers
-from shvit_mobile.quantize.overrides import ParameterOverrides, load_recipe
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_recipe
 from shvit_mobile.report.model_card import CARD_FILE, UNKNOWN_LICENSE, check_card, check_license, render_model_card
-from shvit_mobile.targets.capabilities import list_unsupported
+from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS, list_unsupported
 from shvit_mobile.targets.delegation import describe_delegation_shortfall
 from shvit_mobile.targets.target_options import TargetOptions
 
@@ -55,7 +56,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     With a gate and images to calibrate on, int8 gives up layers to float where it would miss the gate.
 
     Attributes:
-        targets: "coreml", "executorch", "onnx".
+        targets: "coreml", "executorch", "onnx"; "all" leaves out what a target lacks, with a note.
         precisions: Of every target (default: fp16 for coreml, fp32 for the others).
         jobs: The target and the precision of each artifact, instead of `targets` and `precisions`.
         recipe: A recipe file, instead of `precisions` and a calibration.
@@ -70,7 +71,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
         license: The license of the weights, for the card.
     """
 
-    targets: Sequence[Target] = ()
+    targets: Sequence[Target | Literal["all"]] = ()
     precisions: Sequence[Precision] = ()
     jobs: Sequence[tuple[Target, Precision]] = ()
     recipe: AnyPath | None = None
@@ -88,10 +89,12 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
         """Return `jobs`, or each target in each precision or in its default one."""
         if self.jobs:
             return tuple(self.jobs)
+        named = (one for name in self.targets for one in (TARGET_SUFFIXES if name == "all" else (name,)))
+        targets = [parse_choice(name, TARGET_SUFFIXES, "target") for name in dict.fromkeys(named)]
         return tuple(
-            (parse_choice(target, TARGET_SUFFIXES, "target"), parse_choice(precision, PRECISIONS, "precision"))
-            for target in self.targets
-            for precision in self.precisions or (DEFAULT_PRECISIONS.get(target, "fp32"),)
+            (target, parse_choice(precision, PRECISIONS, "precision"))
+            for target in targets
+            for precision in dict.fromkeys(self.precisions) or (DEFAULT_PRECISIONS[target],)
         )
 
 
@@ -102,22 +105,26 @@ class ExportPlan:
     Attributes:
         jobs: Target and precision of each artifact.
         recipe: The recipe of `config.recipe`, with its overrides; None where each precision gets its own.
+        deployed: The deploy form, which a recipe of int8 was compared with; None without one.
         calibration: All images to calibrate on; None where nothing is calibrated.
         validation: The images to compare on; None where nothing is compared.
         goldens: What the goldens are made of; None for the default.
         paths: Where each artifact will be.
         card: Where the model card will be.
+        skipped: A sentence for each precision that "all" leaves out.
     """
 
     config: ExportConfig
     trained: TrainedModel
     jobs: tuple[tuple[Target, Precision], ...]
     recipe: tuple[Recipe, ParameterOverrides | None] | None
+    deployed: DeployForm | None
     calibration: ImageSet | None
     validation: ImageSet | None
     goldens: Sequence[GoldenSource] | None
     paths: tuple[Path, ...]
     card: Path | None
+    skipped: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -141,7 +148,7 @@ class ExportPlan:
             for golden in self.goldens or ()
             if golden.reencoding_reason
         )
-        return (*self.trained.notes, *reencoded)
+        return (*self.trained.notes, *self.skipped, *reencoded)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
         progress: Called as `Steps` says.
 
     Raises:
+        BaselineFailed: If the float model does not recognize the labelled images; nothing is written.
         ShvitError: If anything is in the way; most of it before any work begins.
     """
     steps = Steps(progress)
@@ -189,9 +197,12 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
     precisions = tuple(dict.fromkeys(precision for _, precision in plan.jobs))
     compared = 0 if plan.validation is None else 1 + len(plan.jobs)
     steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
-    with steps.step("Folding BatchNorms and verifying each fold"):
-        deployed = to_deploy_form(plan.trained)
-    recipes = {precision: _make_recipe(plan, deployed, precision, steps) for precision in precisions}
+    float_run = None
+    if plan.validation is not None:
+        float_run = run_float_model(plan.trained, plan.validation, steps, accept_baseline=config.accept_baseline)
+        float_run.check()
+    deployed = plan.deployed or _fold(plan.trained, steps)
+    recipes = {precision: _make_recipe(plan, deployed, precision, steps, float_run) for precision in precisions}
     artifacts = []
     for target, precision in plan.jobs:
         recipe, overrides = recipes[precision]
@@ -208,7 +219,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
                     overwrite=config.overwrite,
                 )
             )
-    result = conclude(plan, artifacts, steps)
+    result = conclude(plan, artifacts, steps, float_run)
     if plan.card is not None:
         _write_card(plan.card, plan, result)
     return result
@@ -236,13 +247,19 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     check_output_file(config.report, overwrite=config.overwrite)
     calibrates = config.recipe is None and any(precision == "int8" for _, precision in jobs)
     _check_calibration_options(config, calibrates=calibrates)
+    config.check_calibration_options()
     recipe = None if config.recipe is None else load_recipe(config.recipe)
     if recipe is not None:
-        jobs = tuple((target, recipe[0].precision) for target, _ in jobs)
+        jobs = tuple(dict.fromkeys((target, recipe[0].precision) for target, _ in jobs))
+    jobs, skipped = _select_jobs(config, jobs)
     for target, precision in jobs:
-        check_target_precision(target, precision)
+        if target in config.options:
+            config.options[target].check_precision(precision)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
+    for target, precision in jobs:
+        if target in config.options:
+            check_target_options(trained, precision, config.options[target])
     paths = tuple(
         plan_artifact_path(
             trained,
@@ -255,11 +272,41 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     )
     for path in paths:
         check_artifact_overwrite(path, overwrite=config.overwrite)
+    deployed = None
+    if recipe is not None and recipe[0].precision in INT8_ARITHMETIC:
+        deployed = _fold(trained, steps)
+        check_recipe_layers(deployed, recipe[0])
+        apply_overrides(deployed, *recipe)
     with steps.step("Listing the images"):
         calibration = config.open_calibration_images(demo=demo) if calibrates else None
         goldens = None if config.golden_images is None else select_golden_images(open_given(config.golden_images))
         images = None if validation is None else config.open_validation_images(validation, trained.labels)
-    return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card)
+    return ExportPlan(config, trained, jobs, recipe, deployed, calibration, images, goldens, paths, card, skipped)
+
+
+def _select_jobs(
+    config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]
+) -> tuple[tuple[tuple[Target, Precision], ...], tuple[str, ...]]:
+    """Return the jobs whose target has the precision, and a sentence for each that "all" leaves out.
+
+    Raises:
+        BadRecipe: If a target that is named lacks a precision, or all of them lack it.
+    """
+    selected, skipped = [], []
+    for target, precision in jobs:
+        has = any(other == precision and precision not in NEAREST_PRECISIONS[one] for one, other in jobs)
+        if precision in NEAREST_PRECISIONS[target] and has and "all" in config.targets and target not in config.targets:
+            nearest, why = NEAREST_PRECISIONS[target][precision]
+            skipped.append(f"No {precision} for {target}: {why}. The nearest is {nearest}.")
+        else:
+            check_target_precision(target, precision)
+            selected.append((target, precision))
+    return tuple(selected), tuple(skipped)
+
+
+def _fold(trained: TrainedModel, steps: Steps) -> DeployForm:
+    with steps.step("Folding BatchNorms and verifying each fold"):
+        return to_deploy_form(trained)
 
 
 def _check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]) -> None:
@@ -328,13 +375,10 @@ def _check_card_options(config: ExportConfig) -> Path | None:
 
 
 def _make_recipe(
-    plan: ExportPlan, deployed: DeployForm, precision: Precision, steps: Steps
+    plan: ExportPlan, deployed: DeployForm, precision: Precision, steps: Steps, float_run: FloatRun | None
 ) -> tuple[Recipe, ParameterOverrides | None]:
-    """Return the given recipe, once it fits the model, or make one."""
+    """Return the given recipe, or make one."""
     if plan.recipe is not None:
-        if precision in INT8_ARITHMETIC:
-            with steps.step("Checking that the recipe fits the model"):
-                check_recipe_layers(deployed, plan.recipe[0])
         return plan.recipe
     result = build_recipe(
         deployed,
@@ -344,11 +388,14 @@ def _make_recipe(
         steps,
         gate=plan.config.gate,
         verification=plan.validation,
+        reference=float_run.reference if float_run else None,
     )
     return result.recipe, result.overrides
 
 
-def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> ExportResult:
+def conclude(
+    plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps, float_run: FloatRun | None = None
+) -> ExportResult:
     """Compare the artifacts where there are images, record their drift, and hold them against the gates."""
     config, images = plan.config, plan.validation
     unsupported = (
@@ -368,12 +415,19 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
     if images is not None:
         rungs = list_simulated_rungs(artifacts) if config.ladder else ()
         measured = measure(
-            artifacts, plan.trained, [images] * len(artifacts), steps, rungs=rungs, max_drop=config.max_drop
+            artifacts,
+            plan.trained,
+            [images] * len(artifacts),
+            steps,
+            rungs=rungs,
+            max_drop=config.max_drop,
+            float_run=float_run,
+            accept_baseline=config.accept_baseline,
         )
         artifacts = [
             update_manifest(artifact, drift=row) for artifact, row in zip(artifacts, measured.rows, strict=True)
         ]
-        verdict = evaluate_gate(measured.rows, config.gate) if config.gate else None
+        verdict = measured.evaluate(config.gate)
     required = 1.0 if config.require_delegated is None else config.require_delegated
     shortfalls = [sentence for artifact in artifacts for sentence in describe_delegation_shortfall(artifact, required)]
     if shortfalls:
@@ -390,6 +444,7 @@ def conclude(plan: ExportPlan, artifacts: Sequence[Artifact], steps: Steps) -> E
             gate=verdict,
         )
         notes = (*report.images.list_notes(), *notes)
+        report = report.model_copy(update={"notes": notes})
         if config.report is not None:
             report.save(config.report, overwrite=config.overwrite)
     return ExportResult(

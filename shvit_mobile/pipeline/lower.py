@@ -165,6 +165,20 @@ def check_target_precision(target: Target, precision: Precision) -> None:
         )
 
 
+def check_target_options(trained: TrainedModel, precision: Precision, options: TargetOptions) -> None:
+    """Raise `InvalidValue` if an option of a target means nothing for the model."""
+    block = getattr(options, "block", 0)
+    axis = 1 if precision == "int8-weights" else 0
+    sides = {weight.shape[axis] for weight in trained.model.parameters() if weight.dim() > 1}
+    if block and all(side % block for side in sides):
+        raise InvalidValue(
+            f"`block` is {block}.",
+            why="It divides the number of channels of no weight.",
+            hint="Try: `block=32`",
+            parameter="block",
+        )
+
+
 def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: Path, built: BuildResult) -> Manifest:
     """Return the manifest of the artifact at `path`, still without goldens."""
     trained = deployed.trained

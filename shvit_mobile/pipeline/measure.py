@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, PredictionChanges
+from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, GateVerdict, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift import compare
 from shvit_mobile.drift.answer_changes import find_prediction_changes
+from shvit_mobile.drift.baseline import check_baseline
+from shvit_mobile.drift.gates import Gate, evaluate_gate
 from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
+from shvit_mobile.errors import BaselineFailed
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.threads import use_one_thread_per_kernel
 
 if TYPE_CHECKING:
     from shvit_mobile.runtimes.arm64.cpus import CPU
@@ -32,6 +36,7 @@ class Measurements:
         changes: The changed predictions of each artifact.
         divergences: How far each emulated CPU is from this machine.
         skipped: The images that could not be decoded.
+        baseline: The verdict on the float model itself; None where it recognizes the images, or they have no labels.
     """
 
     simulated: list[DriftRow] = field(default_factory=list)
@@ -39,6 +44,14 @@ class Measurements:
     changes: list[PredictionChanges] = field(default_factory=list)
     divergences: list[CrossRuntimeDivergence] = field(default_factory=list)
     skipped: list[SkippedImages] = field(default_factory=list)
+    baseline: GateVerdict | None = None
+
+    def evaluate(self, gate: Gate | None) -> GateVerdict | None:
+        """Return the verdict of a gate and on the float model; None where there is neither."""
+        verdict = evaluate_gate(self.rows, gate) if gate else None
+        if self.baseline is None:
+            return verdict
+        return self.baseline.extend(verdict.violations, verdict.caveats) if verdict else self.baseline
 
     @property
     def native_rows(self) -> list[DriftRow]:
@@ -58,6 +71,54 @@ def runs_on_arm64(artifact: Artifact) -> bool:
     return artifact.manifest.target == "executorch"
 
 
+@dataclass(frozen=True)
+class FloatRun:
+    """What running the float model on some images showed.
+
+    Attributes:
+        reference: Its logits.
+        baseline: The verdict on the float model itself, as `check_baseline` returns it.
+    """
+
+    reference: compare.FloatReference
+    baseline: GateVerdict | None
+
+    def check(self) -> None:
+        """Raise `BaselineFailed` if the float model does not recognize the images."""
+        if self.baseline and self.baseline.violations:
+            raise BaselineFailed(
+                " ".join(self.baseline.violations),
+                why="Then no comparison with it means anything.",
+                hint="To go on all the same: `accept_baseline=True`",
+                parameter="accept_baseline",
+            )
+
+
+@use_one_thread_per_kernel()
+def run_float_model(
+    trained: TrainedModel,
+    images: ImageSet,
+    steps: Steps,
+    *,
+    preprocessing: Preprocessing | None = None,
+    accept_baseline: bool = False,
+) -> FloatRun:
+    """Run the float model, and check that it recognizes the images where they have labels.
+
+    Args:
+        images: Without labels, or labelled with the model's classes.
+        preprocessing: That of the artifacts (default: the model's).
+        accept_baseline: Only note what is wrong with the float model.
+
+    Raises:
+        BadImages, BadCheckpoint: As `compute_float_reference`.
+    """
+    with steps.step("Running the float model") as progress:
+        reference = compare.compute_float_reference(trained, images, preprocessing=preprocessing, progress=progress)
+        return FloatRun(reference, check_baseline(trained, images, reference, accept=accept_baseline))
+
+
+@use_one_thread_per_kernel()
 def measure(
     artifacts: Sequence[Artifact],
     trained: TrainedModel,
@@ -67,6 +128,8 @@ def measure(
     rungs: Sequence[SimulatedRung] = (),
     cpus: Sequence[CPU] = (),
     max_drop: float | None = None,
+    float_run: FloatRun | None = None,
+    accept_baseline: bool = False,
 ) -> Measurements:
     """Run the float model, the rungs and each artifact on the same images.
 
@@ -78,6 +141,8 @@ def measure(
         rungs: What PyTorch simulates besides.
         cpus: The ARM64 CPUs to emulate for ExecuTorch artifacts.
         max_drop: The budget in points of top-1, for the number of images that would show it.
+        float_run: The result of `run_float_model` for these images, where it is there already.
+        accept_baseline: As in `run_float_model`.
 
     Raises:
         ShvitError: As `compare`.
@@ -85,13 +150,17 @@ def measure(
     for artifact, images in zip(artifacts, image_sets, strict=True):
         compare.check_origin(artifact, trained)
         compare.check_classes(images, artifact, trained)
-    references: dict[Preprocessing, compare.FloatReference] = {}
+    runs = {float_run.reference.preprocessing: float_run} if float_run else {}
     for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
-        with steps.step("Running the float model") as progress:
-            references[preprocessing] = compare.compute_float_reference(
-                trained, image_sets[0], preprocessing=preprocessing, progress=progress
+        if preprocessing not in runs:
+            runs[preprocessing] = run_float_model(
+                trained, image_sets[0], steps, preprocessing=preprocessing, accept_baseline=accept_baseline
             )
-    result = Measurements(skipped=list(next((reference.skipped for reference in references.values()), ())))
+    references = {preprocessing: run.reference for preprocessing, run in runs.items()}
+    result = Measurements(
+        skipped=list(next((reference.skipped for reference in references.values()), ())),
+        baseline=next((run.baseline for run in runs.values() if run.baseline), None),
+    )
     for rung in rungs:
         with steps.step(f"Simulating the {rung.name}") as progress:
             reference = references[rung.preprocessing]

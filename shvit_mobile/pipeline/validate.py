@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
+from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
-from shvit_mobile.drift.gates import evaluate_gate
 from shvit_mobile.drift.ladder import list_simulated_rungs, sort_by_target
 from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.drift.value_ranges import measure_ranges
@@ -91,7 +91,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     Raises:
         ShvitError: If anything is in the way.
     """
-    steps, notes, gate = Steps(progress), list[str](), config.gate
+    steps, notes = Steps(progress), list[str]()
     _check_validate_config(config)
     cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
@@ -99,6 +99,8 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     # The layers of some artifacts cannot be compared; of all of them, that is an error.
     if config.layers and all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
         check_probe_support(artifacts[0])
+    if config.write:
+        check_overwrite(*(get_manifest_path(artifact.path) for artifact in artifacts), overwrite=True)
     with steps.step("Loading the checkpoint"):
         trained = ModelOptions(checkpoint=config.checkpoint, weights=config.weights, sha256=config.sha256).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
@@ -107,12 +109,21 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     sets = [config.open_validation_images(source, artifact.manifest.labels) for artifact in artifacts]
     inside = (config.layers + config.ranges) * len(artifacts)
     steps.expect(3 + count_steps(artifacts, rungs, cpus) + inside)
-    measured = measure(artifacts, trained, sets, steps, rungs=rungs, cpus=cpus, max_drop=config.max_drop)
+    measured = measure(
+        artifacts,
+        trained,
+        sets,
+        steps,
+        rungs=rungs,
+        cpus=cpus,
+        max_drop=config.max_drop,
+        accept_baseline=config.accept_baseline,
+    )
     layers = (
         _compare_all_layers(artifacts, trained, sets, config.validation_seed, steps, notes) if config.layers else []
     )
     ranges = _measure_all_ranges(artifacts, trained, sets, steps) if config.ranges else []
-    verdict = _add_range_violations(evaluate_gate(measured.rows, gate) if gate else None, ranges)
+    verdict = _add_range_violations(measured.evaluate(config.gate), ranges)
     with steps.step("Building the report"):
         report = build_drift_report(
             "validate",
@@ -126,18 +137,18 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
             ranges=ranges,
             gate=verdict,
         )
-    if config.write:
-        for artifact, row in zip(artifacts, measured.native_rows, strict=True):
-            update_manifest(artifact, drift=row)
-    if config.report is not None:
-        report.save(config.report, overwrite=config.overwrite)
     notes += [
         f"{artifact.path.name} ran on this machine only: only ExecuTorch artifacts run on emulated ARM64."
         for artifact in artifacts
         if cpus and not runs_on_arm64(artifact)
     ]
-    notes = [*trained.notes, *report.images.list_notes(), *notes]
-    return ValidateResult(tuple(artifacts), report, measured, verdict, tuple(notes))
+    report = report.model_copy(update={"notes": (*trained.notes, *report.images.list_notes(), *notes)})
+    if config.write:
+        for artifact, row in zip(artifacts, measured.native_rows, strict=True):
+            update_manifest(artifact, drift=row)
+    if config.report is not None:
+        report.save(config.report, overwrite=config.overwrite)
+    return ValidateResult(tuple(artifacts), report, measured, verdict, report.notes)
 
 
 def _check_validate_config(config: ValidateConfig) -> None:

@@ -56,6 +56,15 @@ class ExecuTorchOptions(TargetOptions):
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
 
+    def check_precision(self, precision: Precision) -> None:
+        """Raise `ConflictingParameters` if the head is int8 and the precision is not."""
+        if self.head == "int8-dynamic" and precision not in INT8_ARITHMETIC:
+            raise ConflictingParameters(
+                f"{precision} does not allow an int8 head.",
+                hint="Export int8 with `head='int8-dynamic'`, and the other precisions separately.",
+                parameter="head",
+            )
+
     @property
     def suffix(self) -> str:
         stem = {"plain": "", "space-to-depth": "-blocks"}[self.stem]
@@ -114,12 +123,7 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
         module = convert_stem_to_space_to_depth(module, deployed)
         recipe = _set_pixel_input_range(recipe, deployed)
     if recipe.precision not in INT8_ARITHMETIC:
-        if options.head == "int8-dynamic":
-            raise ConflictingParameters(
-                f"{recipe.precision} does not allow an int8 head.",
-                hint="Export int8 with `head='int8-dynamic'`, and the other precisions separately.",
-                parameter="head",
-            )
+        options.check_precision(recipe.precision)
         return module
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 

@@ -1,8 +1,13 @@
 """The base class of each target's options."""
 
+from shvit_mobile.contracts.recipe import Precision
+
 
 class TargetOptions:
     """The base of each target's options."""
+
+    def check_precision(self, precision: Precision) -> None:
+        """Raise `InvalidConfig` if these options and a precision exclude each other (default: they do not)."""
 
     @property
     def suffix(self) -> str:

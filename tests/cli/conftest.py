@@ -18,7 +18,7 @@ from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.families.shvit import SHViTConfig
-from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.builders import build_random_shvit, build_trained_model, fit_head, write_picture_folder
 
 LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
 SPECIES = tuple(f"species {number:02}" for number in range(37))
@@ -81,15 +81,15 @@ def world(shared: Path) -> SharedFiles:
     names = ("tiny.safetensors", "pictures", "unlabelled", "species.safetensors", "specimens")
     made = SharedFiles(shared, *(shared / name for name in names))
     with lock_folder(shared):
-        if not made.specimens.exists():
-            save_checkpoint(
-                replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS), made.checkpoint
-            )
+        if not made.species.exists():
             write_picture_folder(made.pictures, count=14, classes=LABELS)
+            tiny = replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS)
+            save_checkpoint(fit_head(tiny, made.pictures), made.checkpoint)
             write_picture_folder(made.unlabelled, count=3)
-            model = build_random_shvit(SMALL, classes=len(SPECIES))
-            save_checkpoint(replace(build_trained_model(model, size=(192, 160)), labels=SPECIES), made.species)
             write_picture_folder(made.specimens, count=12, classes=SPECIES[::6], size=(200, 180))
+            model = build_random_shvit(SMALL, classes=len(SPECIES))
+            species = replace(build_trained_model(model, size=(192, 160)), labels=SPECIES)
+            save_checkpoint(fit_head(species, made.specimens), made.species)
     return made
 
 

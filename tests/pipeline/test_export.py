@@ -26,7 +26,7 @@ from shvit_mobile.errors import (
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.pipeline.export import plan_export
-from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.builders import build_random_shvit, build_trained_model, fit_head, write_picture_folder
 
 LABELS = ("ant", "bee", "cat")
 SMALL = SHViTConfig(
@@ -38,9 +38,9 @@ SMALL = SHViTConfig(
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A small checkpoint, and a folder of labelled pictures."""
     folder = tmp_path_factory.mktemp("files")
-    model = build_trained_model(build_random_shvit(SMALL, seed=3), size=(64, 48))
-    save_checkpoint(replace(model, labels=LABELS), folder / "model.safetensors")
     write_picture_folder(folder / "pictures", count=9, classes=LABELS, size=(70, 50))
+    model = replace(build_trained_model(build_random_shvit(SMALL, seed=3), size=(64, 48)), labels=LABELS)
+    save_checkpoint(fit_head(model, folder / "pictures"), folder / "model.safetensors")
     return folder / "model.safetensors", folder / "pictures"
 
 

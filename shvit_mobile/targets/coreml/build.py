@@ -14,7 +14,7 @@ from shvit_mobile.targets.build_result import BuildResult, build_input_contract
 from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, convert_to_program
 from shvit_mobile.targets.coreml.describe import write_model_descriptions
 from shvit_mobile.targets.coreml.inventory import read_inventory
-from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions, check_deployment_target
+from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 from shvit_mobile.targets.coreml.package import write_package
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *WEIGHT_ONLY_PRECISIONS)
@@ -40,7 +40,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         OutputExists: If `path` exists.
         ToolMissing: If coremltools is not installed.
     """
-    check_deployment_target(options, recipe.precision)
+    options.check_precision(recipe.precision)
     _check_input(deployed, options)
     check_overwrite(path, overwrite=False)
     with convert_to_program(deployed, recipe, options) as converted:

@@ -71,26 +71,25 @@ class CoreMLOptions(TargetOptions):
         blocks = f"-block{self.block}" if self.block else ""
         return blocks + {"matmul": "", "einsum": "-einsum"}[self.layout]
 
+    def check_precision(self, precision: Precision) -> None:
+        """Check that a precision has blocks, if they are set, and runs on the deployment target.
 
-def check_deployment_target(options: CoreMLOptions, precision: Precision) -> None:
-    """Check that a precision has blocks, if they are set, and runs on the deployment target.
-
-    Raises:
-        ConflictingParameters: If the precision has no blocks.
-        NotSupported: If the deployment target is too old.
-    """
-    if options.block and precision not in WEIGHT_ONLY_PRECISIONS:
-        raise ConflictingParameters(
-            f"{precision} has no blocks.",
-            why=f"Precisions with blocks: {', '.join(WEIGHT_ONLY_PRECISIONS)}.",
-            hint="Export those with `block`, and the other precisions separately.",
-            parameter="block",
-        )
-    first = _MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if options.block else _MIN_DEPLOYMENT_TARGETS[precision]
-    if DEPLOYMENT_TARGETS.index(options.deployment_target) < DEPLOYMENT_TARGETS.index(first):
-        raise NotSupported(
-            f"{precision}{' in blocks' if options.block else ''} does not run on {options.deployment_target}.",
-            why=f"Core ML has its operators since {first}.",
-            hint=f"Set `deployment_target='{first}'` or later, or choose another precision.",
-            parameter="deployment_target",
-        )
+        Raises:
+            ConflictingParameters: If the precision has no blocks.
+            NotSupported: If the deployment target is too old.
+        """
+        if self.block and precision not in WEIGHT_ONLY_PRECISIONS:
+            raise ConflictingParameters(
+                f"{precision} has no blocks.",
+                why=f"Precisions with blocks: {', '.join(WEIGHT_ONLY_PRECISIONS)}.",
+                hint="Export those with `block`, and the other precisions separately.",
+                parameter="block",
+            )
+        first = _MIN_DEPLOYMENT_TARGET_FOR_BLOCKS if self.block else _MIN_DEPLOYMENT_TARGETS[precision]
+        if DEPLOYMENT_TARGETS.index(self.deployment_target) < DEPLOYMENT_TARGETS.index(first):
+            raise NotSupported(
+                f"{precision}{' in blocks' if self.block else ''} does not run on {self.deployment_target}.",
+                why=f"Core ML has its operators since {first}.",
+                hint=f"Set `deployment_target='{first}'` or later, or choose another precision.",
+                parameter="deployment_target",
+            )

@@ -1,0 +1,155 @@
+"""What options and headers decide is refused before a picture is opened or a layer is folded, in a dry run too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from shvit_mobile import CalibrateConfig, ExportConfig, calibrate, export
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.errors import (
+    BadRecipe,
+    ConflictingParameters,
+    InvalidValue,
+    NotSupported,
+    OutputExists,
+    UnknownChoice,
+    UnwritableOutput,
+)
+from shvit_mobile.families.checkpoints import save_checkpoint
+from shvit_mobile.families.shvit import SHViTConfig
+from shvit_mobile.pipeline.export import plan_export
+from shvit_mobile.targets.coreml import CoreMLOptions
+from shvit_mobile.targets.executorch import ExecuTorchOptions
+from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+
+LABELS = ("ant", "bee", "cat")
+SMALL = SHViTConfig(
+    dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=len(LABELS)
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small checkpoint, pictures, and a recipe of another model."""
+    folder = tmp_path_factory.mktemp("files")
+    trained = replace(build_trained_model(build_random_shvit(SMALL, seed=3), size=(64, 48)), labels=LABELS)
+    save_checkpoint(trained, folder / "model.safetensors")
+    write_picture_folder(folder / "pictures", count=9, classes=LABELS, size=(70, 50))
+    other = Recipe(
+        precision="int8",
+        observer="min-max",
+        ranges={"elsewhere": ActivationRange(input=(-1.0, 1.0), output=(-1.0, 1.0))},
+    )
+    other.save(folder / "other.json", overwrite=False)
+    return folder
+
+
+@pytest.fixture
+def _no_picture_is_opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a picture was opened")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    return None
+
+
+COREML, INT8 = {"targets": ["coreml"]}, {"targets": ["onnx"], "precisions": ["int8"]}
+IOS18 = CoreMLOptions(deployment_target="iOS18", block=7)
+
+
+@pytest.mark.usefixtures("_no_picture_is_opened")
+@pytest.mark.parametrize(
+    ("change", "error", "parameter"),
+    [
+        (
+            COREML | {"precisions": ["int8"], "options": {"coreml": CoreMLOptions(deployment_target="iOS16")}},
+            NotSupported,
+            "deployment_target",
+        ),
+        (COREML | {"precisions": ["palette-4"], "options": {"coreml": CoreMLOptions(block=8)}}, NotSupported, None),
+        (COREML | {"precisions": ["fp16"], "options": {"coreml": IOS18}}, ConflictingParameters, "block"),
+        (COREML | {"precisions": ["int8-weights"], "options": {"coreml": IOS18}}, InvalidValue, "block"),
+        (
+            {"targets": ["executorch"], "options": {"executorch": ExecuTorchOptions(head="int8-dynamic")}},
+            ConflictingParameters,
+            "head",
+        ),
+        (INT8 | {"passes": ["luck"]}, UnknownChoice, "PTQ pass"),
+        (INT8 | {"observer": "luck"}, UnknownChoice, "observer"),
+        (INT8 | {"activations": "luck"}, UnknownChoice, "activation scheme"),
+        ({"recipe": "other.json"}, BadRecipe, None),
+        ({"out": "model.safetensors"}, UnwritableOutput, "out"),
+        ({"report": "pictures"}, OutputExists, None),
+        ({"golden_images": "pictures", "report": "model.safetensors"}, OutputExists, "overwrite"),
+    ],
+    ids=str,
+)
+def test_an_export_that_cannot_succeed_opens_no_picture(
+    files: Path, tmp_path: Path, change: dict[str, object], error: type[Exception], parameter: str | None
+) -> None:
+    fields: dict[str, object] = {"checkpoint": files / "model.safetensors", "targets": ["onnx"], "out": tmp_path}
+    fields |= {"validation": files / "pictures"}
+    if change.get("precisions") == ["int8"]:
+        fields |= {"calibration": files / "pictures"}
+    for name in ("recipe", "out", "report", "golden_images"):
+        if name in change:
+            change = change | {name: files / str(change[name])}
+    config = ExportConfig(**(fields | change))  # type: ignore[arg-type]
+    for work in (export, plan_export):
+        with pytest.raises(error) as caught:
+            work(config)  # type: ignore[operator]
+        assert parameter in (None, caught.value.parameter)  # type: ignore[attr-defined]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_no_picture_is_opened")
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"passes": ["luck"]}, UnknownChoice),
+        ({"observer": "luck"}, UnknownChoice),
+        ({"out": "model.safetensors"}, UnwritableOutput),
+        ({"out": "there"}, OutputExists),
+    ],
+    ids=str,
+)
+def test_a_calibration_that_cannot_succeed_opens_no_picture(
+    files: Path, change: dict[str, object], error: type[Exception]
+) -> None:
+    (files / "there").mkdir(exist_ok=True)
+    (files / "there" / "recipe.json").touch()
+    if "out" in change:
+        change = {"out": files / str(change["out"])}
+    config = CalibrateConfig(checkpoint=files / "model.safetensors", calibration=files / "pictures")
+    with pytest.raises(error):
+        calibrate(replace(config, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("_no_picture_is_opened")
+def test_all_targets_leave_out_a_precision_that_they_lack_and_say_so(files: Path, tmp_path: Path) -> None:
+    config = ExportConfig(
+        checkpoint=files / "model.safetensors", targets=["all"], precisions=["fp16", "fp32"], out=tmp_path
+    )
+    plan = plan_export(config)
+    assert plan.jobs == (("coreml", "fp16"), ("coreml", "fp32"), ("executorch", "fp32"), ("onnx", "fp32"))
+    assert [note.split(":")[0] for note in plan.notes] == ["No fp16 for executorch", "No fp16 for onnx"]
+    with pytest.raises(BadRecipe):
+        plan_export(replace(config, targets=["all", "onnx"]))
+    recipe = tmp_path / "recipe.json"
+    Recipe(precision="fp16").save(recipe, overwrite=False)
+    assert plan_export(replace(config, precisions=(), recipe=recipe)).jobs == (("coreml", "fp16"),)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mean", (123.0, 116.0, 103.0)), ("size", (20000, 20000)), ("crop", 1e-6), ("interpolation", "cubic")],
+)
+def test_a_configuration_with_impossible_preprocessing_cannot_be_made(field: str, value: object) -> None:
+    for config in (ExportConfig, CalibrateConfig):
+        with pytest.raises((InvalidValue, UnknownChoice)):
+            config(**{field: value})  # type: ignore[arg-type]

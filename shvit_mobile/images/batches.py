@@ -18,6 +18,9 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.processes import count_processors
 from shvit_mobile.progress import ProgressCallback
 
+# 32 images of 512 x 512 take 100 MB as float32, and the layers of a model several times that.
+_MAX_BATCH_PIXELS = 32 * 512 * 512
+
 
 @dataclass(frozen=True)
 class SkippedImage:
@@ -53,7 +56,7 @@ def iterate_batches(
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Iterator[_ImageBatch]:
-    """Yield the images in order, in batches of `size`; only the last batch may be smaller.
+    """Yield the images in order, in batches of `size`; only the last batch, and those of large images, are smaller.
 
     The batches do not depend on `workers`. Only a few decoded images are in memory at a time.
 
@@ -74,6 +77,8 @@ def iterate_batches(
             raise InvalidValue(f"`{name}` is {value}.", why="It is at least 1.", parameter=name)
     if not images.files:
         raise BadImages(f"There are no images in {images.root}.")
+    height, width = preprocessing.size
+    size = min(size, max(1, _MAX_BATCH_PIXELS // (height * width)))
     return _generate_batches(images, preprocessing, size, workers, progress)
 
 

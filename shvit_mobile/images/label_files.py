@@ -30,7 +30,9 @@ _INDEX_HEADERS = frozenset({"index", "idx", "id", "classid", "classindex", "clas
 _NAME_HEADERS = frozenset(
     {"name", "label", "labels", "class", "classes", "classname", "labelname", "category", "displayname", "title"}
 )
-_NUMBERED = re.compile(r"(\d{1,9})(\s*[:,;)=\t]\s*|\.\s+|\s+-\s+|[ ]+)(\S.*)", re.ASCII)
+_OTHER_HEADERS = frozenset({"synset", "wnid", "wordnetid", "description", "count", "supercategory", "color"})
+_NUMBERED = re.compile(r"(\d{1,9})(\s*(?:->|[:,;|)=\t])\s*|\.\s+|\s+-\s+|[ ]+)(\S.*)", re.ASCII)
+_NUMBERED_AT_END = re.compile(r"(.*\S)(?:\s*(?:->|[:,;|=\t])\s*|[ ]+)(\d{1,9})", re.ASCII)
 _WITH_SYNSET = re.compile(rf"({SYNSET.pattern})(?:\s*[:,;\t]\s*|\s+)(\S.*)", re.ASCII)
 _MAX_BYTES = 16 << 20
 
@@ -94,6 +96,13 @@ def _parse(text: str, path: Path) -> tuple[Sequence[Any], tuple[str, ...]]:
         if not loose or indices in (list(range(len(lines))), list(range(1, len(lines) + 1))):
             names = _order_by_index(pairs, path)
             return _drop_synsets(names), (f"The numbers in {path.name} are class indices, not parts of names.",)
+    ends = [match for line in lines if (match := _NUMBERED_AT_END.fullmatch(line))]
+    pairs = [(int(match[2]), _unquote(match[1])) for match in ends]
+    # "class 0" is a name; names that differ without their numbers are followed by indices.
+    if sorted(index for index, _ in pairs) == list(range(len(lines))) and len({name for _, name in pairs}) == len(
+        lines
+    ):
+        return _order_by_index(pairs, path), (f"The numbers in {path.name} are class indices, not parts of names.",)
     return _drop_synsets(lines), ()
 
 
@@ -107,7 +116,12 @@ def _parse_table(lines: Sequence[str], path: Path) -> tuple[Sequence[str], tuple
     words = [re.sub(r"[\s_-]+", "", cell.casefold()) for cell in rows[0]]
     index = next((column for column, word in enumerate(words) if word in _INDEX_HEADERS), None)
     name = next((column for column, word in enumerate(words) if word in _NAME_HEADERS), None)
-    if name is None or len(rows) < 2 or len(set(words)) < len(words) or (len(words) > 1 and index is None):
+    if (
+        name is None
+        or len(rows) < 2
+        or len(set(words)) < len(words)
+        or (index is None and not set(words) <= _NAME_HEADERS | _OTHER_HEADERS)
+    ):
         return None
     for number, row in enumerate(rows[1:], 2):
         if len(row) <= max(name, index or 0):
@@ -132,6 +146,9 @@ def _parse_structure(text: str, path: Path) -> tuple[Sequence[Any], tuple[str, .
         if all(isinstance(one, Mapping) for one in value) and value:
             value = [(one.get("id", index), one.get("name")) for index, one in enumerate(value)]
             return _order_by_index(_check_pairs(value, path), path), ()
+        value = [
+            one[-1] if isinstance(one, list | tuple) and len(one) == 2 and _is_synset(one[0]) else one for one in value
+        ]
         if not all(isinstance(one, str) for one in value):
             raise _build_error(path, "it is a list, but not of names", hint='Write: ["cat", "dog"]')
         return value, ()
@@ -199,9 +216,14 @@ def _order_by_index(pairs: Sequence[tuple[int, str]], path: Path) -> list[str]:
 
 
 def _drop_synsets(lines: Sequence[str]) -> list[str]:
-    """Return lines without the synset that each begins with."""
+    """Return lines without the synset that each begins with, and without quotes around each."""
     matches = [_WITH_SYNSET.fullmatch(line) for line in lines]
-    return [_unquote(match[2]) for match in matches if match] if all(matches) else list(lines)
+    return [_unquote(match[2]) for match in matches if match] if all(matches) else _unquote_all(lines)
+
+
+def _unquote_all(lines: Sequence[str]) -> list[str]:
+    unquoted = [_unquote(line) for line in lines]
+    return unquoted if all(short != line for short, line in zip(unquoted, lines, strict=True)) else list(lines)
 
 
 def _unquote(name: str) -> str:
@@ -245,6 +267,10 @@ def _find_bad_character(label: str) -> str:
         if category == "Cc":
             return f"contains the control character U+{ord(character):04X}"
     return ""
+
+
+def _is_synset(value: Any) -> bool:
+    return isinstance(value, str) and SYNSET.fullmatch(value) is not None
 
 
 def _is_index(text: str) -> bool:

@@ -19,6 +19,7 @@ from tests.images.pictures import encode_dot, write_files
 
 LABELS = ("airplane", "fire truck", "cat")
 GENERIC = ("class 0", "class 1", "class 2")
+GENERIC_1000 = [f"class {index}" for index in range(1000)]
 
 
 def pictures(root: Path, *names: str) -> Path:
@@ -407,6 +408,24 @@ def test_a_csv_gives_the_labels(text, tmp_path):
     assert images.classes == LABELS
 
 
+@pytest.mark.parametrize(
+    ("numbers", "labels", "rule"), [((1, 2, 3), (0, 1, 2), "one-based"), ((0, 2, 0), (0, 2, 0), "index")]
+)
+def test_the_numbers_in_a_csv_are_indices_of_some_classes_or_count_from_1(numbers, labels, rule, tmp_path):
+    files = ("a.png", "b c.png", "deep/d.png")
+    text = "".join(f"{file},{number}\n" for file, number in zip(files, numbers, strict=True))
+    images = open_images(**with_csv(tmp_path, text), labels=LABELS)
+    assert (images.labels, images.mapping.rule) == (labels, rule)
+
+
+@pytest.mark.parametrize("labels", [GENERIC_1000, list(load_imagenet_classes().values())])
+def test_a_model_of_imagenet_reads_kaggles_table(labels, tmp_path):
+    text = "ImageId,PredictionString\na,n02123045 85 1 499 272\nd,n04467665 1 2 3 4 n04467665 5 6 7 8 \n"
+    images = open_images(**with_csv(tmp_path, text), labels=labels)
+    assert list(found(images).items()) == [("a.png", 281), ("deep/d.png", 867)]
+    assert {group.first for group in images.skipped} == {"b c.png"}  # files that the table does not name
+
+
 def test_a_csv_without_the_models_labels_names_the_classes(tmp_path):
     images = open_images(**with_csv(tmp_path, 'a.png,zebra\nb c.png,ant\n"é,1.png",zebra\n'))
     assert images.classes == ("ant", "zebra")
@@ -427,6 +446,9 @@ def test_a_csv_leads_to_class_folders_too(tmp_path):
         ("a.png,cat\ngone.png,cat\n", "1 of 2 rows in .*: row 2: there is no gone.png"),
         ("file,label\na.png,kat\n", r"1 of 1 labels .*'kat' \(cat\?\)"),
         ("a.png,3\n", "numbers from 3 to 3"),
+        ("a.png,cat\nb c.png,1\n", "1 of 2 labels .*'1'"),
+        ("a.png,cat\nb c.png,n02123045\n", "1 of 2 labels .*'n02123045'"),
+        ("ImageId,PredictionString\na,cat 1 2 3 4 airplane 1 2 3 4\n", "cannot be matched"),
         ("a.png,cat\n\nb c.png,cat\n./a.png,cat\n", "row 4: a.png is also in row 1"),
         ("../a.png,cat\n", "row 1: there is no ../a.png"),
         ("/etc/passwd,cat\n", "row 1: there is no /etc/passwd"),

@@ -45,6 +45,13 @@ def refuse(folder, content: str | bytes) -> InvalidValue:
         'index,name\n0,cat\n2,"tench, Tinca tinca"\n1,fire truck\n',
         "class_id;class_name;count\n0;cat;7\n1;fire truck;8\n2;tench, Tinca tinca;9\n",
         'label\ncat\nfire truck\n"tench, Tinca tinca"\n',
+        "cat,0\ntench, Tinca tinca,2\nfire truck,1\n",
+        "cat 0\nfire truck 1\ntench, Tinca tinca 2\n",
+        "tench, Tinca tinca\t2\ncat\t0\nfire truck\t1\n",
+        "0|cat\n1|fire truck\n2|tench, Tinca tinca\n",
+        'wnid,name\nn00000001,cat\nn00000002,fire truck\nn01440764,"tench, Tinca tinca"\n',
+        "'cat'\n'fire truck'\n'tench, Tinca tinca'\n",
+        json.dumps([[f"n{index:08}", name] for index, name in enumerate(CATS)]),
         json.dumps(CATS),
         json.dumps({"tench, Tinca tinca": 2, "cat": 0, "fire truck": 1}),
         json.dumps({"0": "cat", "2": "tench, Tinca tinca", "1": "fire truck"}),
@@ -70,6 +77,9 @@ def test_numeric_folder_names_in_class_to_idx_are_names(tmp_path):
         ("5 euro\n10 euro\n", ("5 euro", "10 euro")),
         ("n01440764\nn01443537\n", ("n01440764", "n01443537")),
         ("0: cat\ndog\n", ("0: cat", "dog")),
+        ("class 0\nclass 1\n", ("class 0", "class 1")),
+        ("boeing 747\nboeing 737\n", ("boeing 747", "boeing 737")),
+        ("'tis\n'twas'\n", ("'tis", "'twas'")),
     ],
 )
 def test_lines_that_only_begin_like_numbers_are_names(content, labels, tmp_path):

@@ -21,7 +21,7 @@ _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # SHViT is trained at 224 to 512 pixels; its attention over a larger picture would take gigabytes.
-_MAX_SIDE = 2048
+_MAX_SIDE, _MAX_PIXELS = 2048, 2_400_000
 # A smaller crop, or a larger resized picture, would show a few pixels of the middle, enlarged.
 _MIN_CROP_RATIO, _MAX_RESIZED_SIDE = 0.1, 4096
 # Of values 0 to 1 it is at most 0.5; 1/255 leaves the values 0 to 255.
@@ -40,7 +40,7 @@ class Preprocessing:
     on a Pillow image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
 
     Attributes:
-        size: (height, width) of the model's input, in pixels; at most 2048.
+        size: (height, width) of the model's input, in pixels; each at most 2048, and 2.4 million together.
         crop_ratio: The share of the resized image, along its tighter side, that the crop keeps; 0.1 to 1.
         interpolation: The resampling filter; widened for downscaling, as in Pillow.
         mean, std: The mean and standard deviation of each channel, for values 0 to 1, in the order of `channel_order`;
@@ -63,10 +63,11 @@ class Preprocessing:
     resize_mode: ResizeMode = "cover"
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1 or max(self.size) > _MAX_SIDE:
+        size = self.size
+        if len(size) != 2 or not 1 <= min(size) <= max(size) <= _MAX_SIDE or size[0] * size[1] > _MAX_PIXELS:
             raise InvalidValue(
                 f"`size` is {self.size}.",
-                why=f"It is (height, width), each from 1 to {_MAX_SIDE} pixels.",
+                why=f"It is (height, width), each from 1 to {_MAX_SIDE}, and at most {_MAX_PIXELS:,} pixels in all.",
                 parameter="size",
             )
         if not _MIN_CROP_RATIO <= self.crop_ratio <= 1 or max(self.size) / self.crop_ratio > _MAX_RESIZED_SIDE:

@@ -174,6 +174,7 @@ def test_raw_keeps_the_numbers():
         {"size": (0, 224)},
         {"size": (224,)},
         {"size": (20000, 224)},
+        {"size": (2048, 2048)},
         {"crop_ratio": 0.0},
         {"crop_ratio": 87.5},
         {"crop_ratio": 1e-6},

@@ -56,15 +56,16 @@ def was_interrupted() -> bool:
 
 def end(status: int) -> "NoReturn":
     """End the process with a status, or with a line and the status of the signal that came."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is _interrupt:
-            signal.signal(number, signal.SIG_IGN)
-    if _received:
+    for watched in _SIGNALS:
+        if signal.getsignal(watched) is _interrupt:
+            signal.signal(watched, signal.SIG_IGN)
+    number = _received[0] if _received else status - 128
+    if number in _SIGNALS:
         if "multiprocessing" in sys.modules:
             for child in sys.modules["multiprocessing"].active_children():
                 child.kill()
-        status = 128 + _received[0]
-        _write_line(f"{_SIGNALS[signal.Signals(_received[0])]}. No unfinished files were left behind.")
+        status = 128 + number
+        _write_line(f"{_SIGNALS[signal.Signals(number)]}. No unfinished files were left behind.")
     try:
         sys.stdout.flush()
     except OSError as reason:

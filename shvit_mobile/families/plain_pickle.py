@@ -6,12 +6,14 @@ its state. A file that names a function of Python itself, such as os.system, is 
 `weights_only`, which calls the constructors that it allows.
 """
 
+import builtins
 import io
 import pickle
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,14 +41,24 @@ _STORAGE_DTYPES: dict[str, torch.dtype] = {
 }
 # Modules of Python whose classes only hold values; naming another one is taken for an attempt to run code.
 _DATA_MODULES = (
-    *("argparse", "array", "collections", "copyreg", "dataclasses", "datetime", "decimal", "enum", "fractions"),
-    *("functools", "ipaddress", "logging", "numbers", "pathlib", "random", "re", "string", "time", "types", "uuid"),
-    "zoneinfo",
+    *("abc", "argparse", "array", "collections", "copyreg", "dataclasses", "datetime", "decimal", "enum", "fractions"),
+    *(
+        "functools",
+        "ipaddress",
+        "logging",
+        "numbers",
+        "pathlib",
+        "random",
+        "re",
+        "statistics",
+        "string",
+        "time",
+        "types",
+    ),
+    *("typing", "uuid", "weakref", "zoneinfo"),
 )
-_DATA_BUILTINS = (
-    *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"),
-    *("slice", "str", "tuple", "type"),
-)
+# Pickles of enumerations and of bound methods name this function. It is not called either.
+_HARMLESS_FUNCTIONS = ("getattr",)
 # A pickle may have a value copied again and again; what is copied in all is limited to this many times the file.
 _MAX_COPIES = 8
 
@@ -190,11 +202,13 @@ class _PlainUnpickler(pickle._Unpickler):
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         full = f"{module}.{name}"
         package = module.partition(".")[0]
-        if full not in _BUILDERS and (
-            (module == "builtins" and name not in _DATA_BUILTINS)
-            or (package != "builtins" and package in sys.stdlib_module_names and package not in _DATA_MODULES)
-            or package in ("nt", "posix")
-        ):
+        of_python = package in sys.stdlib_module_names or package in ("nt", "posix")
+        if module == "builtins":
+            function = isinstance(getattr(builtins, name.partition(".")[0], None), BuiltinFunctionType)
+            refused = function and name not in _HARMLESS_FUNCTIONS
+        else:
+            refused = of_python and package not in _DATA_MODULES
+        if refused and full not in _BUILDERS:
             raise RefusedCode(full)
         return _DTYPES.get(full) or _Global(full)
 
@@ -221,6 +235,8 @@ class _PlainUnpickler(pickle._Unpickler):
 
     def construct(self, called: Any, arguments: Any) -> Any:
         """Return the value that a call stands for; the call is never made."""
+        if isinstance(called, OpaqueObject):  # a method of a class that was not imported
+            return OpaqueObject(called.type_name, (called, arguments))
         if not isinstance(called, _Global) or not isinstance(arguments, tuple):
             raise UnreadablePickle("it calls something that has no name")
         builder = _BUILDERS.get(called.name)

@@ -279,7 +279,11 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         apply_overrides(deployed, *recipe)
     with steps.step("Listing the images"):
         calibration = config.open_calibration_images(demo=demo) if calibrates else None
-        goldens = None if config.golden_images is None else select_golden_images(open_given(config.golden_images))
+        goldens = (
+            None
+            if config.golden_images is None
+            else select_golden_images(open_given(config.golden_images, parameter="golden_images"))
+        )
         images = None if validation is None else config.open_validation_images(validation, trained.labels)
     return ExportPlan(config, trained, jobs, recipe, deployed, calibration, images, goldens, paths, card, skipped)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
-from shvit_mobile.contracts.files import MAX_TEXT_BYTES, list_visible_files, read_bytes, read_json
+from shvit_mobile.contracts.files import MAX_TEXT_BYTES, check_file, list_visible_files, read_bytes, read_json
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.report import SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
@@ -75,6 +75,7 @@ def _read_folder(folder: Path) -> Iterator[LoadedDocument]:
 
 def read_file(path: Path) -> LoadedDocument:
     """Load the document in a file."""
+    check_file(path, limit=MAX_TEXT_BYTES, error=BadReport, what="a report")
     kind = _detect_kind(path)
     document_type = DOCUMENT_KINDS.get(kind or "")
     if document_type is None:

@@ -44,6 +44,13 @@ def test_a_folder_an_archive_and_files_hold_the_same_reports(tmp_path: Path) -> 
     assert collect_device_reports([shared])[0].source == f"{shared}: Reports/{files[0].name}"
 
 
+def test_what_a_killed_command_left_is_not_searched(tmp_path: Path) -> None:
+    (tmp_path / ".shvit-abcd1234").mkdir()
+    (tmp_path / ".shvit-abcd1234" / "half.json").write_text('{"kind": "device_', encoding="utf-8")
+    (tmp_path / "good.json").write_bytes(PIXEL.read_bytes())
+    assert len(collect_device_reports([tmp_path])) == 1
+
+
 def test_a_report_that_is_given_twice_counts_once() -> None:
     assert len(collect_device_reports([REPORTS, PIXEL])) == 6
 

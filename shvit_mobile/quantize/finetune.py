@@ -28,6 +28,7 @@ from shvit_mobile.quantize.affine import WEIGHT_MAX
 from shvit_mobile.quantize.layers import check_recipe_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides
 from shvit_mobile.quantize.qat_graph import TrainingGraph, build_training_graph
+from shvit_mobile.threads import BATCH, map_in_order, use_one_thread_per_kernel
 
 # The share of the images that is held out, at most how many; and the fewest images that are enough.
 HELD_OUT_SHARE, MAX_HELD_OUT, MIN_IMAGES = 0.2, 500, 10
@@ -174,6 +175,7 @@ class _FinetuneTrainer:
         self.images = images
         self.skipped: dict[Path, SkippedImage] = {}
 
+    @use_one_thread_per_kernel()
     def train(self) -> FinetuneResult:
         """Train all epochs."""
         before = self.evaluate("Measuring the recipe as it is")
@@ -224,27 +226,38 @@ class _FinetuneTrainer:
         return total / count
 
     def train_step(self, pixels: Tensor, labels: Tensor) -> float:
-        """Update once; return the loss."""
-        with torch.no_grad():
-            expected = self.teacher(pixels)
+        """Update once; return the loss.
+
+        The gradients are those of the whole batch. On the CPU they are sums over parts of it that run at once.
+        """
+
+        def compute_gradients(part: tuple[Tensor, Tensor]) -> tuple[float, tuple[Tensor, ...]]:
+            with torch.no_grad():
+                expected = self.teacher(part[0])
+            loss = _compute_loss(self.student.module(part[0]), expected, part[1]) * (len(part[0]) / len(pixels))
+            return loss.item(), torch.autograd.grad(loss, self.student.parameters, materialize_grads=True)
+
+        size = BATCH if self.device.type == "cpu" else len(pixels)
+        parts = zip(torch.split(pixels, size), torch.split(labels, size), strict=True)
+        losses, gradients = zip(*map_in_order(compute_gradients, parts), strict=True)
         rate = self.settings.learning_rate * (1 + cos(pi * self.update / self.updates)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = _compute_loss(self.student.module(pixels), expected, labels)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        for parameter, *summands in zip(self.student.parameters, *gradients, strict=True):
+            parameter.grad = sum(summands[1:], start=summands[0])
         self.optimizer.step()
         self.update += 1
-        return loss.item()
+        return sum(losses)
 
     @torch.no_grad()
     def evaluate(self, name: str) -> EvalMetrics:
         """Compute the metrics on the held-out images."""
-        actual, expected, truth = [], [], []
-        for pixels, labels in self.iterate_batches(self.held_out_images, name):
-            actual.append(self.student.module(pixels).cpu())
-            expected.append(self.teacher(pixels).cpu())
-            truth.append(labels.cpu())
+
+        def compute_logits(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+            return self.student.module(batch[0]).cpu(), self.teacher(batch[0]).cpu(), batch[1].cpu()
+
+        batches = self.iterate_batches(self.held_out_images, name)
+        actual, expected, truth = zip(*map_in_order(compute_logits, batches), strict=True)
         return compute_metrics(torch.cat(actual), torch.cat(expected), torch.cat(truth))
 
     def iterate_batches(self, images: ImageSet, name: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -322,7 +335,8 @@ def _select_device(name: str | None) -> torch.device:
         NotSupported: If the device is not available.
     """
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(default if name is None else name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as reason:
         message = str(reason).partition("\n")[0]

@@ -44,10 +44,10 @@ def map_in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -
     As many calls run at once, each in a thread of its own, as PyTorch would use threads. `function` must not change
     anything that other calls read, unless the order does not matter.
     """
-    inference = torch.is_inference_mode_enabled()
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def call(item: _Item) -> _Result:
-        with torch.inference_mode(inference):
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return function(item)
 
     with use_one_thread_per_kernel():

@@ -95,6 +95,15 @@ def test_the_loss_falls_and_a_damaged_recipe_gets_better(
     assert measure_sqnr(deployed, tuned.recipe, tuned.overrides) > measure_sqnr(deployed, recipe) + 1
 
 
+def test_the_number_of_threads_changes_no_bit(
+    deployed: DeployForm, recipe: Recipe, images: ImageSet, tuned: FinetuneResult
+) -> None:
+    torch.set_num_threads(3)
+    again = finetune_recipe(deployed, recipe, images, SETTINGS)
+    assert again.recipe == tuned.recipe
+    assert again.epochs == tuned.epochs
+
+
 @pytest.mark.parametrize("activations", ["affine", "symmetric"])
 def test_the_graph_computes_what_a_corrected_recipe_simulates(
     deployed: DeployForm, improved: tuple[Recipe, ParameterOverrides], activations: ActivationScheme

@@ -132,6 +132,19 @@ def test_an_error_names_a_missing_manifest(artifact: Artifact, tmp_path: Path) -
         Artifact.open(copy)
 
 
+def test_the_manifest_of_an_artifact_that_was_replaced_meanwhile_is_not_changed(
+    deployed: DeployForm, tmp_path: Path
+) -> None:
+    first = lower(deployed, FP32, "onnx", tmp_path)
+    other = to_deploy_form(build_trained_model(build_random_shvit(seed=7), size=(48, 64)))
+    second = lower(other, FP32, "onnx", tmp_path, overwrite=True)
+    assert first.path == second.path
+    assert first.manifest.artifact.sha256 != second.manifest.artifact.sha256
+    with pytest.raises(BadArtifact, match="was replaced"):
+        update_manifest(first, versions={})
+    assert Artifact.open(second.path).manifest == second.manifest
+
+
 def test_a_manifest_on_disk_can_be_updated(artifact: Artifact) -> None:
     changed = update_manifest(artifact, versions={**artifact.manifest.versions, "ruler": "1"})
     assert Artifact.open(artifact.path).manifest == changed.manifest

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.document import has_checksum
-from shvit_mobile.contracts.files import check_file, read_text
-from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
-from shvit_mobile.contracts.goldens import GOLDENS_NAME, Goldens
+from shvit_mobile.contracts.files import check_file
+from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest, Target
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.errors import BadArtifact, ShvitError
 
-MANIFEST_SUFFIX = ".manifest.json"
 EXPORT_AGAIN_HINT = "Export it again."
 MAX_ARTIFACT_BYTES = 2 << 30  # as much as protobuf carries, and more than ten times the largest model
 
@@ -28,12 +24,11 @@ class Artifact:
 
     @classmethod
     def open(cls, path: AnyPath) -> Artifact:
-        """Open the artifact at `path`, and check its manifest against it and against all that is beside it.
+        """Open the artifact at `path` and check it, and its goldens if they are beside it, against its manifest.
 
         Raises:
-            BadArtifact: If there is no artifact; if its manifest is missing, invalid, or contradicts the artifact's
-                name, size or SHA-256, its recipe, or its goldens.
-            BadRecipe: If the recipe beside it is invalid.
+            BadArtifact: If there is no artifact, its manifest is missing or invalid, or the SHA-256 of the artifact or
+                of its goldens differs from the manifest.
         """
         path = Path(path)
         check_artifact_name(path, BadArtifact)
@@ -80,39 +75,6 @@ class Artifact:
             )
 
 
-def read_goldens(artifact: Artifact) -> Goldens:
-    """Load the goldens beside an artifact.
-
-    Raises:
-        BadArtifact: If they are missing, were changed, or contradict the manifest.
-    """
-    name, manifest = artifact.path.name, artifact.manifest
-    if manifest.goldens is None:
-        raise BadArtifact(f"{name} has no goldens.", why="An earlier version exported it.", hint=EXPORT_AGAIN_HINT)
-    artifact.check_goldens()
-    goldens = Goldens.load(get_goldens_path(artifact.path) / GOLDENS_NAME)
-    if goldens.artifact_sha256 != manifest.artifact.sha256:
-        raise BadArtifact(
-            f"The goldens beside {name} belong to another artifact.",
-            why=f"The SHA-256 of that artifact is {goldens.artifact_sha256[:12]}….",
-            hint=EXPORT_AGAIN_HINT,
-        )
-    pairs = {
-        "preprocessing": (goldens.preprocessing, manifest.preprocessing),
-        "precision": (goldens.precision, manifest.precision),
-        "number of classes": (len(goldens.images[0].logits), manifest.model.classes),
-        "tolerance": (goldens.tolerance, manifest.golden.tolerance if manifest.golden else goldens.tolerance),
-    }
-    for what, (stated, expected) in pairs.items():
-        if stated != expected:
-            raise BadArtifact(
-                f"The goldens beside {name} have another {what} than its manifest.",
-                why=f"It is {stated} there, and {expected} in the manifest.",
-                hint=EXPORT_AGAIN_HINT,
-            )
-    return goldens
-
-
 def check_artifact_name(path: Path, error: type[ShvitError]) -> None:
     """Raise `error` if a path is not UTF-8: the engines and converters, which are C++, take no other one."""
     try:
@@ -125,13 +87,7 @@ def check_artifact_name(path: Path, error: type[ShvitError]) -> None:
 
 def get_manifest_path(artifact: Path) -> Path:
     """Return the path of the manifest of the artifact at `artifact`."""
-    return artifact.with_suffix(MANIFEST_SUFFIX)
-
-
-def find_artifact(manifest: Path, target: Target) -> Path | None:
-    """Return the artifact of a target beside its manifest; None if it is not there."""
-    artifact = manifest.with_name(manifest.name.removesuffix(MANIFEST_SUFFIX) + TARGET_SUFFIXES[target])
-    return artifact if artifact.exists() else None
+    return artifact.with_suffix(".manifest.json")
 
 
 def get_recipe_path(artifact: Path) -> Path:

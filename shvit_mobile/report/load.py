@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.files import MAX_TEXT_BYTES, check_file, list_visible_files, read_bytes, read_json

@@ -129,9 +129,10 @@ def _describe_other_order(predictions: Indices, labels: Indices, names: tuple[st
     if 2 * more < max(len(truth), 4 * int(np.count_nonzero(hits))) or not _is_above(gained, gained + lost, 0.5):
         return ""
     moved = [(label, prediction) for label, prediction in sorted(meant.items()) if label != prediction]
-    shift = {prediction - label for label, prediction in moved}
+    half = len(names) // 2
+    shift = {(prediction - label + half) % len(names) - half for label, prediction in moved}
     first = "; ".join(f"'{names[label]}' is taken for '{names[prediction]}'" for label, prediction in moved[:3])
-    by = f" (each index differs by {shift.pop():+d})" if len(shift) == 1 else ""
+    by = f" (each index differs by {shift.pop():+d})" if len(shift) == 1 and len(moved) > 2 else ""
     return (
         f"The order of the classes is likely wrong{by}: {first}{'; …' if len(moved) > 3 else ''}. "
         f"In that order it gets {more} of {len(truth)} right."

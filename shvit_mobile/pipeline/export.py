@@ -105,26 +105,26 @@ class ExportPlan:
     Attributes:
         jobs: Target and precision of each artifact.
         recipe: The recipe of `config.recipe`, with its overrides; None where each precision gets its own.
-        deployed: The deploy form, which a recipe of int8 was compared with; None without one.
         calibration: All images to calibrate on; None where nothing is calibrated.
         validation: The images to compare on; None where nothing is compared.
         goldens: What the goldens are made of; None for the default.
         paths: Where each artifact will be.
         card: Where the model card will be.
         skipped: A sentence for each precision that "all" leaves out.
+        deployed: The deploy form, which a recipe of int8 was compared with; None without one.
     """
 
     config: ExportConfig
     trained: TrainedModel
     jobs: tuple[tuple[Target, Precision], ...]
     recipe: tuple[Recipe, ParameterOverrides | None] | None
-    deployed: DeployForm | None
     calibration: ImageSet | None
     validation: ImageSet | None
     goldens: Sequence[GoldenSource] | None
     paths: tuple[Path, ...]
     card: Path | None
     skipped: tuple[str, ...] = ()
+    deployed: DeployForm | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -285,7 +285,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
             else select_golden_images(open_given(config.golden_images, parameter="golden_images"))
         )
         images = None if validation is None else config.open_validation_images(validation, trained.labels)
-    return ExportPlan(config, trained, jobs, recipe, deployed, calibration, images, goldens, paths, card, skipped)
+    return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card, skipped, deployed)
 
 
 def _select_jobs(

@@ -167,10 +167,11 @@ def test_a_budget_is_verified_on_the_images_that_calibration_leaves_if_they_are_
     write_picture_folder(pictures, count=112, classes=LABELS, size=(20, 16))
     result = call(
         *("calibrate", pictures, "--checkpoint", world.checkpoint, "--count", 8, "--cache", tmp_path / "cache"),
-        *("--step", "none", "--max-drop", 100, "--out", tmp_path / "calibration", "--json"),
+        *("--step", "none", "--max-drop", 100, "--out", tmp_path / "calibration", "--json", "--accept-baseline"),
     )
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["search"]["images"]["count"] == 104
+    assert any("of 104 labelled images" in note for note in json.loads(result.stdout)["notes"])
 
 
 @pytest.mark.parametrize(

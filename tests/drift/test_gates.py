@@ -116,6 +116,18 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
     assert find_caveats(build_row(images=200), Gate()) == []
 
 
+def test_top1_has_a_limit_of_its_own_that_needs_labels():
+    row = build_row(images=200, agreeing=200, top1=compute_wilson_interval(180, 200))
+    assert find_violations(row, Gate(min_top1=0.9)) == []
+    (caveat,) = find_caveats(row, Gate(min_top1=0.9))
+    assert "top-1 is 90% (95% interval 85.06%" in caveat
+    (violation,) = find_violations(row, Gate(min_top1=0.91))
+    assert violation.endswith("less than 91%.")
+    with pytest.raises(MissingParameter) as refused:
+        find_violations(build_row(labelled=False), Gate(min_top1=0.9))
+    assert refused.value.parameter == "min_top1"
+
+
 @pytest.mark.parametrize(
     "limit",
     [
@@ -125,6 +137,7 @@ def test_a_pass_that_too_few_images_cannot_support_says_so():
         {"min_agreement": 98.5},
         {"min_agreement": -0.1},
         {"max_drop": math.inf},
+        {"min_top1": 90},
     ],
 )
 def test_a_limit_that_no_figure_could_meet_or_miss_is_refused(limit):

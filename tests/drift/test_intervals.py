@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shvit_mobile.drift.intervals import (
     Z95,
+    compute_binomial_tail,
     compute_drop_interval,
     compute_mcnemar_test,
     compute_score_variance,
@@ -221,3 +222,13 @@ def test_so_many_images_put_a_share_above_the_limit_and_fewer_do_not(count, time
     low = compute_wilson_interval(times * hits, times * images).low
     if abs(low - limit) > 1e-9:
         assert (low > limit) == (needed is not None and times * images >= needed)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9])
+def test_a_binomial_tail_is_the_exact_sum(share):
+    for trials in (1, 14, 200):
+        exact = Fraction(0)
+        for most in range(trials):
+            exact += comb(trials, most) * Fraction(share) ** most * (1 - Fraction(share)) ** (trials - most)
+            assert compute_binomial_tail(most, trials, share) == pytest.approx(float(exact), rel=1e-9, abs=1e-15)
+        assert compute_binomial_tail(trials, trials, share) == 1

@@ -78,17 +78,19 @@ class FloatRun:
     Attributes:
         reference: Its logits.
         baseline: The verdict on the float model itself, as `check_baseline` returns it.
+        notes: How the images got their classes, and the notes of the model, a sentence each.
     """
 
     reference: compare.FloatReference
     baseline: GateVerdict | None
+    notes: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise `BaselineFailed` if the float model does not recognize the images."""
         if self.baseline and self.baseline.violations:
             raise BaselineFailed(
                 " ".join(self.baseline.violations),
-                why="Then no comparison with it means anything.",
+                why=" ".join(("Then no comparison with it means anything.", *self.notes)),
                 hint="To go on all the same: `accept_baseline=True`",
                 parameter="accept_baseline",
             )
@@ -115,7 +117,9 @@ def run_float_model(
     """
     with steps.step("Running the float model") as progress:
         reference = compare.compute_float_reference(trained, images, preprocessing=preprocessing, progress=progress)
-        return FloatRun(reference, check_baseline(trained, images, reference, accept=accept_baseline))
+        baseline = check_baseline(trained, images, reference, accept=accept_baseline)
+    mapping = (images.mapping.sentence,) if images.mapping else ()
+    return FloatRun(reference, baseline, (*mapping, *trained.notes))
 
 
 @use_one_thread_per_kernel()

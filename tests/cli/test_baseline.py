@@ -42,6 +42,7 @@ def test_an_export_stops_before_it_writes_and_tells_the_cause(
     assert "0 of 14 labelled images" in gate["violations"][0]
     assert "order of the classes is likely wrong (each index differs by +1)" in gate["violations"][0]
     assert "--accept-baseline" in failed.stderr
+    assert "by name" in failed.stderr
     assert not (tmp_path / "out").exists()
     accepted = call(*args, "--accept-baseline")
     assert accepted.exit_code == 0, accepted.output

@@ -207,7 +207,12 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "size in words": (("export", "--checkpoint", "$", *ONNX, "--size", "large"), "--size is 'large'.*--size 192x160"),
     "size of nothing": (("export", "--checkpoint", "$", *ONNX, "--size", "0x64"), "--size is '0x64'"),
     "crop past the picture": (("export", "--checkpoint", "$", *ONNX, "--crop", "1.5"), "is 1.5"),
-    "std of zero": (("export", "--checkpoint", "$", *ONNX, "--std", 0, 1, 1), "std is .*above 0"),
+    "std of zero": (("export", "--checkpoint", "$", *ONNX, "--std", 0, 1, 1), "std is .*0.001 to 1"),
+    "mean and std up to 255": (
+        ("export", "--checkpoint", "$", *ONNX, "--mean", 123.675, 116.28, 103.53, "--std", 58.395, 57.12, 57.375),
+        r"--mean 0\.485 0\.456 0\.406 --std 0\.229 0\.224 0\.225",
+    ),
+    "size of gigabytes": (("export", "--checkpoint", "$", *ONNX, "--size", "99999x99999"), "size is .*2048"),
     "mean of two colours": (("export", *ONNX, "--mean", 1, 1), "--mean"),
     "precision the target lacks": (
         ("export", "--checkpoint", "$", *ONNX, "--quantize", "fp16"),
@@ -233,7 +238,7 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
         ("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json", "--quantize", "int8"),
         "--recipe and --quantize exclude each other: choose one",
     ),
-    "recipe that is missing": (("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json"), "r.json cannot be read"),
+    "recipe that is missing": (("export", "--checkpoint", "$", *ONNX, "--recipe", "r.json"), "r.json does not exist"),
     "gate without images": (
         ("export", "--checkpoint", "$", *ONNX, "--max-drop", 1),
         "gate is set without --validate",
@@ -403,7 +408,7 @@ def test_validate_refuses_an_artifact_without_manifest(
     lone = tmp_path / artifact.name
     shutil.copy(artifact, lone)
     args = ("validate", lone, "--checkpoint", world.checkpoint, "--images", world.pictures)
-    assert_refused(call, args, None, "manifest.json cannot be read")
+    assert_refused(call, args, None, "manifest.json does not exist")
 
 
 def test_validate_refuses_another_checkpoint(artifact: Path, world: SharedFiles, call: Call) -> None:

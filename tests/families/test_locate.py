@@ -123,6 +123,15 @@ def test_an_index_that_makes_no_sense_is_refused(index, tmp_path):
         load_checkpoint(tmp_path)
 
 
+def test_an_index_names_no_file_outside_its_folder(tmp_path):
+    (tmp_path / "inside").mkdir()
+    safetensors.torch.save_file(MODEL.state_dict(), tmp_path / "outside.safetensors")
+    index = {"weight_map": dict.fromkeys(MODEL.state_dict(), "../outside.safetensors")}
+    (tmp_path / "inside" / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(BadCheckpoint):
+        load_checkpoint(tmp_path / "inside")
+
+
 def test_the_sha256_of_a_file_can_be_demanded(folder):
     path = folder / "model.safetensors"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

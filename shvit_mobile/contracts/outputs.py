@@ -84,14 +84,14 @@ def check_overwrite(*paths: Path, folders: Mapping[Path, str] = _NO_FOLDERS, ove
         check_writable(folder)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, *, parameter: str = "out") -> None:
     """Raise `UnwritableOutput` if nothing can be written into `folder`, or if it cannot be created.
 
     A folder is created in it, or in the nearest that exists, and removed again: only then is it certain what the system
-    grants.
+    grants. The error names `parameter`.
     """
     nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
-    with name_unwritable(folder):
+    with name_unwritable(folder, parameter=parameter):
         os.rmdir(tempfile.mkdtemp(prefix=_PREFIX, dir=nearest))
 
 
@@ -113,12 +113,13 @@ def _check_existing(paths: Sequence[Path], folders: Mapping[Path, str], *, overw
 
 
 @contextmanager
-def name_unwritable(path: Path, *, within: Path | None = None) -> Iterator[None]:
+def name_unwritable(path: Path, *, within: Path | None = None, parameter: str = "out") -> Iterator[None]:
     """Raise an `OSError` of the block as `UnwritableOutput` that names `path`.
 
     Args:
         path: What was to be written.
         within: Convert only errors about files in this folder, and about the disk (default: all).
+        parameter: The parameter that chose the path.
     """
     try:
         yield
@@ -129,8 +130,8 @@ def name_unwritable(path: Path, *, within: Path | None = None) -> Iterator[None]
             raise
         raise UnwritableOutput(
             f"{path} cannot be written: {reason.strerror or reason}.",
-            hint="Choose another `out`.",
-            parameter="out",
+            hint=f"Choose another `{parameter}`.",
+            parameter=parameter,
         ) from reason
 
 

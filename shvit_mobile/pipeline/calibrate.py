@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, SearchPoint, SearchResult
-from shvit_mobile.contracts.outputs import check_overwrite
+from shvit_mobile.contracts.outputs import check_overwrite, check_writable
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Precision, Recipe, get_overrides_path
 from shvit_mobile.contracts.sensitivity import SensitivityReport
@@ -106,6 +106,8 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     recipe_path = out / RECIPE_FILE
     files = (recipe_path, get_overrides_path(recipe_path), out / SENSITIVITY_FILE, out / SEARCH_FILE)
     check_overwrite(*files, overwrite=config.overwrite)
+    if config.cache is not None:
+        check_writable(Path(config.cache), parameter="cache")
     images = config.open_calibration_images(demo=demo)
     steps.expect(3 + config.sensitivity + (gate is not None))
     with steps.step("Loading the checkpoint"):

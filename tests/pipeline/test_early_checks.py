@@ -115,6 +115,7 @@ def test_an_export_that_cannot_succeed_opens_no_picture(
         ({"observer": "luck"}, UnknownChoice),
         ({"out": "model.safetensors"}, UnwritableOutput),
         ({"out": "there"}, OutputExists),
+        ({"cache": "model.safetensors"}, UnwritableOutput),
     ],
     ids=str,
 )
@@ -123,8 +124,9 @@ def test_a_calibration_that_cannot_succeed_opens_no_picture(
 ) -> None:
     (files / "there").mkdir(exist_ok=True)
     (files / "there" / "recipe.json").touch()
-    if "out" in change:
-        change = {"out": files / str(change["out"])}
+    for name in ("out", "cache"):
+        if name in change:
+            change = {name: files / str(change[name])}
     config = CalibrateConfig(checkpoint=files / "model.safetensors", calibration=files / "pictures")
     with pytest.raises(error):
         calibrate(replace(config, **change))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.kinds import Command
-from tests.faults.world import ARTIFACTS, CHECKPOINT, LABELS, MODEL, PTH, accept
+from tests.faults.world import ARTIFACTS, CHECKPOINT, LABELS, MODEL, PTH
 
 Write = Callable[[Path], None]
 _EXPORT = ("export", *MODEL, "--target", "onnx", "--out", "new")
@@ -192,7 +192,7 @@ _CONTENTS: tuple[tuple[str, Command, dict[str, Write]], ...] = (
     ("labels.txt", (*_EXPORT, "--labels", "labels.txt"), _LABELS),
     (
         "labels.csv",
-        ("validate", ARTIFACTS["onnx-int8"], *MODEL, *accept(), "--images", "flat", "--labels-csv", "labels.csv"),
+        ("validate", ARTIFACTS["onnx-int8"], *MODEL, "--images", "flat", "--labels-csv", "labels.csv"),
         _TABLES,
     ),
     *((path, command, _DOCUMENTS) for path, command in _READERS.items()),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.faults.kinds import Command
-from tests.faults.world import ARTIFACTS, CHECKPOINT, MODEL, accept
+from tests.faults.world import ARTIFACTS, CHECKPOINT, MODEL
 
 Arg = str | bytes
 ONNX_INT8, PTE = ARTIFACTS["onnx-int8"], ARTIFACTS["executorch-int8"]
@@ -21,7 +21,7 @@ EXPORT_COREML = ("export", *_MODEL, "--target", "coreml", *_OUT)
 EXPORT_EXECUTORCH = ("export", *_MODEL, "--target", "executorch", *_OUT)
 CALIBRATE = ("calibrate", "pictures", *_MODEL, *_OUT, "--cache", "new-cache")
 FINETUNE = ("finetune", "pictures", *_MODEL, "--recipe", "calibration/recipe.json", "--out", "new.json")
-VALIDATE = ("validate", ONNX_INT8, *_MODEL, *accept(), "--images", "pictures")
+VALIDATE = ("validate", ONNX_INT8, *_MODEL, "--images", "pictures")
 REPORT = ("report", "set", "--out", "new.html")
 DEVICES = ("devices", "device.json")
 BENCHMARK = ("benchmark", ONNX_INT8, "--no-roofline")

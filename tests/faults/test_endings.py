@@ -59,9 +59,7 @@ def test_a_killed_command_leaves_nothing_in_part(
     else:
         share = random.random()
         moment = f"after {share:.0%} of {course.seconds:.1f} s"
-        ended = run_command(
-            work.command, folder, watch=lambda child: _end_later(child, share * course.seconds, signal.SIGKILL)
-        )
+        ended = run_command(work.command, folder, watch=lambda child: _kill_later(child, share * course.seconds))
     fault = None if ended.status in (0, -signal.SIGKILL) else f"status {ended.status}: {ended.stderr[-300:]}"
     fault = fault or work.find_part(folder, course.result)
     again = run_command(work.again, folder)
@@ -83,12 +81,12 @@ def test_a_signal_ends_a_command_with_one_line(
     random = Random(f"{seed} signal {number}")
     chosen, fresh = NAMES[random.randrange(len(NAMES))], number % FRESH == number // FRESH % FRESH
     work, delay = WORKS[chosen], random.random()
-    for attempt in range(4):
+    for attempt in range(8):
         # A command that ended before the signal came is signalled earlier.
         seconds = delay / 2**attempt * (2 if fresh else courses[chosen].seconds)
         folder = prepare_folder(world, tmp_path / f"work{attempt}", chosen)
-        status, stderr = (_run_fresh if fresh else _run_forked)(work.command, folder, name, seconds)
-        if status != 0:
+        came, status, stderr = (_run_fresh if fresh else _run_forked)(work.command, folder, name, seconds)
+        if came:
             break
     lines = [line for line in stderr.splitlines() if line.startswith(LINES[name])]
     fault = None
@@ -109,39 +107,51 @@ def _kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _end_later(child: int, seconds: float, number: int) -> None:
+def _kill_later(child: int, seconds: float) -> None:
+    _end_later(child, seconds, signal.SIGKILL)
+
+
+def _end_later(child: int, seconds: float, number: int) -> bool:
+    """Signal a process after some seconds; return whether it still ran."""
     time.sleep(seconds)
+    running = "State:\tZ" not in Path(f"/proc/{child}/status").read_text(encoding="utf-8")
     os.kill(child, number)
+    return running
 
 
-def _run_forked(command: tuple[str, ...], folder: Path, name: str, seconds: float) -> tuple[int, str]:
+def _run_forked(command: tuple[str, ...], folder: Path, name: str, seconds: float) -> tuple[bool, int, str]:
+    came = []
+
     def watch(child: int) -> None:
         _wait_for_handlers(child)
-        _end_later(child, seconds, getattr(signal, name))
+        came.append(_end_later(child, seconds, getattr(signal, name)))
 
     ended = run_command(command, folder, watch=watch)
-    return ended.status, ended.stderr
+    return came[0], ended.status, ended.stderr
 
 
-def _run_fresh(command: tuple[str, ...], folder: Path, name: str, seconds: float) -> tuple[int, str]:
-    program = Path(sys.executable).with_name("shvit-mobile")
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen([program, *command], cwd=folder, **streams) as started:
+def _run_fresh(command: tuple[str, ...], folder: Path, name: str, seconds: float) -> tuple[bool, int, str]:
+    program, streams = Path(sys.executable).with_name("shvit-mobile"), [subprocess.DEVNULL, subprocess.PIPE]
+    with subprocess.Popen(
+        [program, *command], cwd=folder, stdout=streams[0], stderr=streams[1], preexec_fn=_restore_signals
+    ) as started:
         _wait_for_handlers(started.pid)
-        time.sleep(seconds)
-        started.send_signal(getattr(signal, name))
+        came = _end_later(started.pid, seconds, getattr(signal, name))
         _, stderr = started.communicate(timeout=TIMEOUT_SECONDS)
-    return started.returncode, stderr.decode("utf-8", "replace")
+    return came, started.returncode, stderr.decode("utf-8", "replace")
+
+
+def _restore_signals() -> None:
+    """Undo what a caller in the background or under nohup ignores."""
+    for name in LINES:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def _wait_for_handlers(process: int) -> None:
     """Wait until a process handles SIGTERM: no program can say anything before its first line runs."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        try:
-            status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-        except OSError:
-            return
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
         caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
         if int(caught, 16) >> (signal.SIGTERM - 1) & 1 or "State:\tZ" in status:
             return

@@ -310,17 +310,17 @@ def _read_config(
     """Read the config.json of a checkpoint, and note where the training arguments contradict it."""
     if file.config is None:
         return CheckpointDescription(), []
-    notes = []
-    if not file.belongs:
-        if is_of_another_model(file.config, variant, classes):
-            return CheckpointDescription(), [f"{file.config} is not used: it is not of this model."]
-        notes.append(f"{file.config} beside the checkpoint is read for labels and preprocessing.")
+    if not file.belongs and is_of_another_model(file.config, variant, classes):
+        return CheckpointDescription(), [f"{file.config} is not used: it is not of this model."]
     description = read_hub_config(file.config, file.display_name, default)
     stated: dict[str, Any] = vars(description.preprocessing) if description.preprocessing else {}
-    notes += [
-        f"The training arguments say {key} {value}, but {file.config.name} says {stated[key]}; the latter is used."
-        for key, value in arguments.values.items()
-        if key in description.stated and stated[key] != value
+    notes = [
+        *description.notes,
+        *(
+            f"The training arguments say {key} {value}, but {file.config.name} says {stated[key]}; the latter is used."
+            for key, value in arguments.values.items()
+            if key in description.stated and stated[key] != value
+        ),
     ]
     return description, notes
 

@@ -13,6 +13,7 @@ from typing import IO
 from shvit_mobile.cache import get_cache_folder
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import HubUnavailable, UnwritableOutput, get_first_line
+from shvit_mobile.families.image_processor import PROCESSOR_NAME
 
 # The links in the authors' README. The release has no SHA-256, so a download is checked by its announced length and its
 # first bytes. Its SHA-256 is recorded beside it, and the copy is compared with that whenever it is read.
@@ -57,7 +58,11 @@ def fetch_hub_files(source: str) -> _HubFiles:
         if weights:
             # The hub's client keeps files in folders named after commits.
             commit = weights.parent.name if _COMMIT.fullmatch(weights.parent.name) else ""
-            return _HubFiles(weights, _fetch_hub_file(repository, "config.json", commit or revision, offline), commit)
+            config, processor = (
+                _fetch_hub_file(repository, other, commit or revision, offline)
+                for other in ("config.json", PROCESSOR_NAME)
+            )
+            return _HubFiles(weights, config or processor, commit)
     if offline:
         raise HubUnavailable(
             f"{repository} could not be downloaded: {_get_hub_endpoint()} cannot be reached.",

@@ -21,6 +21,7 @@ from shvit_mobile.families.hub import (
     fetch_official_checkpoint,
     fetch_url,
 )
+from shvit_mobile.families.image_processor import PROCESSOR_NAME
 
 _CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
 _INDEX_SUFFIX = ".index.json"
@@ -39,7 +40,7 @@ class CheckpointFile:
         path: The file, or the index of several files.
         display_name: Its name in errors: the source as the user typed it.
         source: Its name in the trained model: the file name or the id.
-        config: The config.json of the model.
+        config: The config.json of the model, or its preprocessor_config.json if it has no other.
         belongs: Whether the config.json came with the weights; otherwise it only lies beside them.
         notes: What was chosen, a sentence each.
     """
@@ -144,8 +145,11 @@ def parse_sha256(text: str) -> str:
 
 def _describe_file(path: Path, text: str) -> CheckpointFile:
     """Return a file, with the config.json beside it."""
-    config = path.parent / "config.json"
-    return CheckpointFile(path, text, path.name, config if config.is_file() else None, belongs=False)
+    return CheckpointFile(path, text, path.name, _find_config(path.parent), belongs=False)
+
+
+def _find_config(folder: Path) -> Path | None:
+    return next((folder / name for name in ("config.json", PROCESSOR_NAME) if (folder / name).is_file()), None)
 
 
 def _locate_in_folder(folder: Path, text: str) -> CheckpointFile:
@@ -166,10 +170,7 @@ def _locate_in_folder(folder: Path, text: str) -> CheckpointFile:
     name = (usual or others)[0]
     rest = [] if name.endswith(_INDEX_SUFFIX) else [other for other in others if other != name]
     note = (f"{text} also contains {', '.join(rest[:5])}; {name} is used.",) if rest else ()
-    config = folder / "config.json"
-    return CheckpointFile(
-        folder / name, str(folder / name), name, config if config.is_file() else None, bool(usual), note
-    )
+    return CheckpointFile(folder / name, str(folder / name), name, _find_config(folder), bool(usual), note)
 
 
 def _build_missing_file_error(path: Path, text: str) -> BadCheckpoint:

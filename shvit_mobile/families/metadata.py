@@ -14,12 +14,14 @@ from pydantic import BaseModel, Field, ValidationError
 from shvit_mobile.contracts.files import parse_json, read_json, read_text
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, ShvitError, get_first_line
+from shvit_mobile.families.image_processor import PROCESSOR_NAME, parse_image_processor, parse_size
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.families.training_args import CROP_MODES, parse_label_map
+from shvit_mobile.families.training_args import CROP_MODES, format_value, parse_label_map
 
 # The major part changes when older versions of this package can no longer read a file.
 _FORMAT_VERSION = "1.0"
 _METADATA_KEY = "shvit_mobile"
+_MODEL_KEYS = frozenset({"pretrained_cfg", "input_size", "image_size", "id2label", "image_mean"})
 _MAX_CONFIG_BYTES = 16 * 1024**2
 
 
@@ -29,12 +31,14 @@ class CheckpointDescription:
 
     Attributes:
         stated: The fields of the preprocessing that it contains.
+        notes: What was read and what was not, a sentence each.
     """
 
     config: SHViTConfig | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     stated: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 class _CheckpointMetadata(BaseModel):
@@ -157,14 +161,20 @@ def _check_format_version(content: Any, name: str) -> None:
 
 
 def read_hub_config(path: Path, name: str, default: Preprocessing) -> CheckpointDescription:
-    """Read a config.json of timm; `default` completes its preprocessing.
+    """Read a config.json of timm or transformers, and the preprocessor_config.json beside it.
+
+    Args:
+        path: The config.json, or the preprocessor_config.json if there is no config.json.
+        name: The name of the checkpoint in errors.
+        default: Completes the preprocessing.
 
     Raises:
-        BadCheckpoint: If it cannot be read or needs preprocessing that is not supported.
+        BadCheckpoint: If one cannot be read or needs preprocessing that is not supported.
     """
-    place = f"The config.json of {name}"
-    text = read_text(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the config.json of a model")
-    raw = parse_json(text, place, error=BadCheckpoint, what="valid")
+    place = f"The {path.name} of {name}"
+    raw = _read_config_file(path, place)
+    processor = path.with_name(PROCESSOR_NAME)
+    other = _read_config_file(processor, f"The {PROCESSOR_NAME} of {name}") if processor.is_file() else None
     try:
         content = _parse_hub_config(raw)
         config = content.pretrained_cfg
@@ -180,32 +190,61 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
             "std": config.std,
             "resize_mode": config.crop_mode and CROP_MODES[config.crop_mode],
         }
-        stated = {key: value for key, value in fields.items() if value is not None}
+        stated = {key: value for key, value in fields.items() if value is not None} if path != processor else {}
+        if fields["size"] is None and raw.get("image_size") is not None:
+            stated["size"] = parse_size(raw["image_size"])
+        labels = content.label_names or config.label_names
+        if not labels and content.id2label:
+            labels = parse_label_map(content.id2label)
+        if other is not None and "pretrained_cfg" not in other:
+            place = f"The {PROCESSOR_NAME} of {name}"
+            stated = parse_image_processor(other) | stated
         preprocessing = replace(default, **stated)
-        labels = content.label_names or config.label_names or (content.id2label and parse_label_map(content.id2label))
     except BadCheckpoint:
         raise
-    except (OSError, ValueError, RecursionError, ShvitError) as reason:
+    except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError, ShvitError) as reason:
         raise BadCheckpoint(
             f"{place} is invalid: {_describe_first_fault(reason)}.", why="It contains the labels and the image size."
         ) from None
+    note = _describe_stated(path, other is not None, stated, labels)
     return CheckpointDescription(
-        None, labels or None, _check_finite_preprocessing(preprocessing, name), frozenset(stated)
+        None, labels or None, _check_finite_preprocessing(preprocessing, name), frozenset(stated), (note,)
     )
 
 
+def _read_config_file(path: Path, place: str) -> dict[str, Any]:
+    text = read_text(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the configuration of a model")
+    content = parse_json(text, place, error=BadCheckpoint, what="valid")
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"{place} is invalid: it is no JSON object.")
+    return content
+
+
+def _describe_stated(path: Path, has_processor: bool, stated: Mapping[str, Any], labels: Sequence[str] | None) -> str:
+    """Return a note on what the configuration beside the weights says, and what it leaves to defaults."""
+    files = " and ".join(dict.fromkeys([path.name, *[PROCESSOR_NAME] * has_processor]))
+    said = [f"{key} {format_value(value)}" for key, value in stated.items()] + (
+        [f"{len(labels)} labels"] if labels else []
+    )
+    missing = [key for key in ("size", "crop_ratio", "mean", "std") if key not in stated]
+    assumed = f" Not stated, so the defaults: {', '.join(missing)}." if missing else ""
+    return f"Read from {files} beside the weights: {', '.join(said) or 'nothing'}.{assumed}"
+
+
 def is_of_another_model(path: Path, variant: str, classes: int) -> bool:
-    """Return whether a config.json that lies beside a checkpoint is not timm's, or describes another model."""
+    """Return whether a configuration that lies beside a checkpoint is of another program or describes another model."""
     try:
-        raw = read_json(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the config.json of a model")
+        raw = read_json(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the configuration of a model")
     except BadCheckpoint:
         return True
-    if not isinstance(raw, dict) or not {"pretrained_cfg", "input_size"} & raw.keys():
+    if not isinstance(raw, dict) or not _MODEL_KEYS & raw.keys():
         return True
     inner = raw.get("pretrained_cfg")
     fields = {**(inner if isinstance(inner, dict) else {}), **raw}
-    named, count = str(fields.get("architecture", variant)), fields.get("num_classes", classes)
-    same = named == variant or ("shvit" in named and variant == "custom")
+    labels = fields.get("id2label")
+    count = fields.get("num_classes", len(labels) if isinstance(labels, dict) else classes)
+    named = str(fields.get("architecture", fields.get("model_type", variant))).partition(".")[0]
+    same = named in (variant, "shvit") or ("shvit" in named and variant == "custom")
     return not same or count != classes
 
 

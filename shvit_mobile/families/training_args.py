@@ -102,7 +102,7 @@ def complete_preprocessing(default: Preprocessing, arguments: TrainingArguments)
                 notes.append(f"The training arguments are not used where they are invalid: {reason.what}")
     changed = [name for name in fields if getattr(completed, name) != getattr(default, name)]
     if changed:
-        values = (f"{name} {_format_value(getattr(completed, name))}" for name in changed)
+        values = (f"{name} {format_value(getattr(completed, name))}" for name in changed)
         notes.append(f"The checkpoint's training arguments are used: {', '.join(values)}.")
     return completed, notes
 
@@ -116,7 +116,8 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Return a field of the preprocessing as text: "96x96" for a size."""
     return "x".join(map(str, value)) if isinstance(value, tuple) and isinstance(value[0], int) else str(value)
 
 
@@ -146,7 +147,12 @@ def _parse_share(value: Any) -> float:
     return share
 
 
-def _parse_interpolation(value: Any) -> Interpolation:
+def parse_interpolation(value: Any) -> Interpolation:
+    """Return a filter by its name or by Pillow's number.
+
+    Raises:
+        ValueError: If it is none of an image size.
+    """
     key = value.lower().rpartition(".")[2] if isinstance(value, str) else value
     if key not in _INTERPOLATIONS:
         raise ValueError("it is not a filter of an image size")
@@ -214,7 +220,7 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
     **dict.fromkeys(("val_resize_size",), ("resized", _parse_resized)),
     **dict.fromkeys(("crop_pct", "crop_ratio"), ("crop_ratio", _parse_share)),
-    **dict.fromkeys(("interpolation",), ("interpolation", _parse_interpolation)),
+    **dict.fromkeys(("interpolation",), ("interpolation", parse_interpolation)),
     **dict.fromkeys(("crop_mode",), ("resize_mode", _parse_crop_mode)),
     **dict.fromkeys(("mean", "img_mean", "image_mean", "pixel_mean"), ("mean", _parse_channels)),
     **dict.fromkeys(("std", "img_std", "image_std", "pixel_std"), ("std", _parse_channels)),

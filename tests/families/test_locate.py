@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -41,7 +42,9 @@ def is_same(trained):
 def test_a_folder_is_a_checkpoint_with_its_configuration(folder):
     loaded = load_checkpoint(folder)
     assert is_same(loaded)
-    assert (loaded.preprocessing, loaded.labels, loaded.notes) == (STATED, tuple("abcdefg"), ())
+    assert (loaded.preprocessing, loaded.labels) == (STATED, tuple("abcdefg"))
+    (note,) = loaded.notes
+    assert all(part in note for part in ("config.json", "size 96x96", "7 labels", "defaults: std"))
     (folder / "model.safetensors").unlink()
     torch.save(MODEL.state_dict(), folder / "pytorch_model.bin")
     assert load_checkpoint(str(folder)).preprocessing == STATED
@@ -51,6 +54,38 @@ def test_labels_of_transformers_are_read(folder):
     config = {"id2label": {str(index): name for index, name in enumerate("gfedcba")}, "pretrained_cfg": {}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert load_checkpoint(folder).labels == tuple("gfedcba")
+
+
+def test_a_configuration_of_transformers_is_read_with_its_image_processor(folder):
+    config = {"model_type": "shvit", "image_size": 64, "id2label": dict(enumerate("gfedcba"))}
+    processor = {"size": {"shortest_edge": 80}, "crop_size": {"height": 64, "width": 64}, "resample": 2}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert load_checkpoint(folder).preprocessing == Preprocessing(size=(64, 64))
+    assert "defaults: crop_ratio, mean, std" in load_checkpoint(folder).notes[0]
+    processor |= {"do_center_crop": True, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    expected = Preprocessing((64, 64), 0.8, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    for source in (folder, folder / "model.safetensors"):
+        loaded = load_checkpoint(source)
+        assert (loaded.preprocessing, loaded.labels) == (expected, tuple("gfedcba"))
+        assert "preprocessor_config.json" in loaded.notes[0]
+    (folder / "config.json").unlink()
+    assert load_checkpoint(folder).preprocessing == expected
+
+
+def test_timm_goes_before_an_image_processor(folder):
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.1] * 3, "image_std": [0.2] * 3}), encoding="utf-8"
+    )
+    assert load_checkpoint(folder).preprocessing == replace(STATED, std=(0.2,) * 3)
+
+
+@pytest.mark.parametrize("processor", [[], {"size": "large"}, {"size": {"longest_edge": 9}}, {"image_mean": 0.5}])
+def test_an_image_processor_that_makes_no_sense_is_refused(processor, folder):
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    with pytest.raises(BadCheckpoint) as caught:
+        load_checkpoint(folder)
+    assert "preprocessor_config.json" in caught.value.what
 
 
 def test_a_configuration_beside_a_file_is_read_and_told(folder):

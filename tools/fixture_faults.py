@@ -8,7 +8,7 @@ from typing import Any
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import SCHEMA_VERSION, parse_version
+from shvit_mobile.contracts.document import CHECKSUM_FIELD, SCHEMA_VERSION, compute_content_sha256, parse_version
 
 MAJOR, MINOR = parse_version(SCHEMA_VERSION)
 NEWER_MINOR, NEWER_MAJOR = f"{MAJOR}.{MINOR + 1}", f"{MAJOR + 1}.0"
@@ -90,6 +90,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("share-past-one", ("rows", 0, "agreement", "value"), 99.6, "rows.0.agreement.value"),
         Fault("no-images", ("rows", 0, "images"), 0, "rows.0.images"),
         Fault("unknown-how", ("rows", 0, "how"), "somehow", "rows.0.how"),
+        Fault("negative-error", ("rows", 0, "max_abs_error"), -0.5, "rows.0.max_abs_error"),
         Fault("wrong-hash-format", ("checkpoint", "sha256"), NOT_A_HASH, "checkpoint.sha256"),
     ],
 }
@@ -124,7 +125,9 @@ def to_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
     copy = {
         key: {**part, "added": [1, 2]} if has_own_fields(key, part) else part for key, part in deepcopy(value).items()
     }
-    return {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
+    newer = {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
+    checksum = newer.pop(CHECKSUM_FIELD, None)
+    return newer if checksum is None else {**newer, CHECKSUM_FIELD: compute_content_sha256(newer)}
 
 
 def has_own_fields(key: str, part: Any) -> bool:

@@ -7,7 +7,6 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from shvit_mobile.apps.consistency import check_result, check_time
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.files import decode_text, list_visible_files, open_file, parse_json, read_text
 from shvit_mobile.contracts.paths import AnyPath
@@ -39,7 +38,7 @@ def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
     """
     runs: list[DeviceRun] = []
     for path in map(Path, paths):
-        loaded = [_parse_run(text, source) for text, source in _iterate_report_texts(path)]
+        loaded = [DeviceRun(source, DeviceReport.parse(text, source)) for text, source in _iterate_report_texts(path)]
         if not loaded:
             raise BadReport(
                 f"{path} contains no device report.",
@@ -47,15 +46,6 @@ def collect_device_reports(paths: Iterable[AnyPath]) -> list[DeviceRun]:
             )
         runs += loaded
     return [run for index, run in enumerate(runs) if run.report not in (other.report for other in runs[:index])]
-
-
-def _parse_run(text: str, source: str) -> DeviceRun:
-    """Parse a report and check that it is consistent."""
-    report = DeviceReport.parse(text, source)
-    check_time(report, source)
-    for result in report.results:
-        check_result(result, source)
-    return DeviceRun(source, report)
 
 
 def _iterate_report_texts(path: Path) -> Iterator[tuple[str, str]]:

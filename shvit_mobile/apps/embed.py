@@ -10,9 +10,8 @@ from packaging.version import InvalidVersion, Version
 
 from shvit_mobile.apps.projects import SYSTEM_NAMES, App, AppKind, ExecuTorchPin
 from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord, find_changed_files, hash_files
-from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_size_bytes
-from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.outputs import list_missing_folders, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shvit_mobile.apps.collect import DeviceRun
-from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact
 from shvit_mobile.contracts.files import list_visible_files
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
-
-_MANIFEST_SUFFIX = ".manifest.json"
 
 
 def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
@@ -22,7 +20,7 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
     manifests: list[Manifest] = []
     for path in map(Path, paths):
         files = (
-            [file for file in list_visible_files(path) if file.name.endswith(_MANIFEST_SUFFIX)]
+            [file for file in list_visible_files(path) if file.name.endswith(MANIFEST_SUFFIX)]
             if path.is_dir() and path.suffix not in TARGET_SUFFIXES.values()
             else [path]
         )
@@ -38,12 +36,11 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
 
 def _read_manifest(file: Path) -> Manifest:
     """Read a manifest from its file or from its artifact; an artifact that is present is checked."""
-    if not file.name.endswith(_MANIFEST_SUFFIX):
+    if not file.name.endswith(MANIFEST_SUFFIX):
         return Artifact.open(file).manifest
     manifest = Manifest.load(file)
-    artifact = file.with_name(Path(manifest.artifact.name).name)
-    beside = artifact.exists() and get_manifest_path(artifact) == file
-    return Artifact.open(artifact).manifest if beside else manifest
+    artifact = find_artifact(file, manifest.target)
+    return manifest if artifact is None else Artifact.open(artifact).manifest
 
 
 def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, read_goldens
 from shvit_mobile.contracts.device_report import GoldenCheck
-from shvit_mobile.contracts.goldens import GoldenImage, Goldens, read_goldens
+from shvit_mobile.contracts.goldens import GoldenImage, Goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.images.decode import decode_image

@@ -30,25 +30,7 @@ class _MedianEstimate(Contract):
 
 def summarize_latency(samples: Sequence[float]) -> LatencySummary:
     """Summarize at least one sample, in milliseconds."""
-    p50, p90, p95, p99 = (compute_percentile(samples, share) for share in (50, 90, 95, 99))
-    return LatencySummary(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
-
-
-def compute_percentile(samples: Sequence[float], share: float) -> float:
-    """Compute a percentile by linear interpolation between two samples, as NumPy does by default (R's type 7).
-
-    The phone apps compute the same: `schemas/vectors/percentiles.json` has cases for every language.
-
-    Raises:
-        ValueError: If there are no samples, or `share` is not in 0 to 100.
-    """
-    if not samples or not 0 <= share <= 100:
-        raise ValueError(f"no {share}th percentile of {len(samples)} samples")
-    ordered = sorted(samples)
-    place = share / 100 * (len(ordered) - 1)
-    below = min(int(place), len(ordered) - 1)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return LatencySummary.from_samples(samples)
 
 
 def compute_speed_ratio(first: Sequence[float], this: Sequence[float]) -> SpeedRatio:

@@ -1,9 +1,9 @@
 """The result of a budget search: the recipes it tried, the one it chose, and the confidence in that choice."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Proportion, Sha256
 from shvit_mobile.contracts.drift_report import EvaluationImages, GateVerdict
@@ -25,7 +25,7 @@ class LayerCosts(Contract):
     """
 
     of: CostName
-    layers: dict[str, float]
+    layers: dict[str, Annotated[float, Field(ge=0)]]
 
     def sum_over(self, layers: Iterable[str]) -> float:
         """Return the sum of the costs of some layers; layers without a cost count 0."""
@@ -90,6 +90,12 @@ class SearchResult(Contract):
     holds: BudgetStatus
     verdict: GateVerdict
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if (self.float_layers, self.holds) not in [(point.float_layers, point.holds) for point in self.points]:
+            raise ValueError("float_layers: the chosen recipe is not among those that were tried")
+        return self
 
     @property
     def chosen(self) -> SearchPoint:

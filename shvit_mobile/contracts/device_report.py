@@ -1,18 +1,40 @@
 """The device report: latency and memory on one device; the benchmark and the phone apps write it."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from math import isclose
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Milliseconds, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.errors import BadReport
 
+# A phone may compute other last digits, or round to a nanosecond.
+_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE_MS = 1e-6, 1e-6
+Sample = Annotated[float, Field(gt=0)]
+# It is the name of the report's file on the phone, too.
+_RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # The processors that an inference may use; Core ML chooses among them.
 ComputeUnits = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
 # Apple's thermal states. Of Android's, NONE is nominal, LIGHT and MODERATE are fair, SEVERE is serious, and all
 # above are critical.
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _check_time(created: str) -> str:
+    try:
+        known = datetime.fromisoformat(created).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"'{created[:40]}' is no time with its offset from UTC, such as 2025-02-14T09:30:00+01:00")
+    return created
 
 
 class DeviceInfo(Contract):
@@ -30,7 +52,7 @@ class DeviceInfo(Contract):
     kind: Literal["host", "phone"]
     model: str
     system: str
-    cores: int
+    cores: Annotated[int, Field(ge=1)]
     memory_bytes: Count | None = None
     name: str | None = None
 
@@ -142,6 +164,18 @@ class GoldenCheck(Contract):
     sqnr_db: JsonFloat
     same_class: Count
 
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.inference_passed != (self.largest_difference <= self.tolerance):
+            outcome = "passed" if self.inference_passed else "failed"
+            raise ValueError(
+                f"its inference {outcome}, with a largest difference of {self.largest_difference:g} and a tolerance of "
+                f"{self.tolerance:g}"
+            )
+        if self.same_class > self.images:
+            raise ValueError(f"the class is the same on {self.same_class} of {self.images} goldens")
+        return self
+
     @property
     def passed(self) -> bool:
         return self.preprocessing_passed and self.inference_passed
@@ -163,6 +197,29 @@ class LatencySummary(Contract):
     p99: Milliseconds
     least: Milliseconds
 
+    @classmethod
+    def from_samples(cls, samples: Sequence[float]) -> Self:
+        """Summarize at least one sample, in milliseconds."""
+        p50, p90, p95, p99 = (compute_percentile(samples, share) for share in (50, 90, 95, 99))
+        return cls(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
+
+
+def compute_percentile(samples: Sequence[float], share: float) -> float:
+    """Compute a percentile by linear interpolation between two samples, as NumPy does by default (R's type 7).
+
+    The phone apps compute the same: `schemas/vectors/percentiles.json` has cases for every language.
+
+    Raises:
+        ValueError: If there are no samples, or `share` is not in 0 to 100.
+    """
+    if not samples or not 0 <= share <= 100:
+        raise ValueError(f"no {share}th percentile of {len(samples)} samples")
+    ordered = sorted(samples)
+    place = share / 100 * (len(ordered) - 1)
+    below = min(int(place), len(ordered) - 1)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
 
 class SpeedRatio(Contract):
     """The speed relative to the first contestant, with a 95% confidence interval of the median ratio.
@@ -172,9 +229,15 @@ class SpeedRatio(Contract):
         low, high: The ends of the interval; 0 and infinite if there are too few rounds.
     """
 
-    value: float
-    low: float
+    value: Annotated[float, Field(gt=0)]
+    low: Annotated[float, Field(ge=0)]
     high: JsonFloat
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value:g} is not in its interval, {self.low:g} to {self.high:g}")
+        return self
 
 
 class DeviceResult(Contract):
@@ -212,7 +275,7 @@ class DeviceResult(Contract):
     load_ms: Milliseconds
     first_ms: Milliseconds
     latency: LatencySummary
-    samples_ms: Annotated[tuple[Annotated[tuple[Milliseconds, ...], Field(min_length=1)], ...], Field(min_length=1)]
+    samples_ms: Annotated[tuple[Annotated[tuple[Sample, ...], Field(min_length=1)], ...], Field(min_length=1)]
     windows: tuple[SustainedWindow, ...] = ()
     ratio: SpeedRatio | None = None
     peak_memory_bytes: Count | None = None
@@ -224,6 +287,20 @@ class DeviceResult(Contract):
     golden: GoldenCheck | None = None
     drift: DriftRow | None = None
 
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        expected = LatencySummary.from_samples([sample for samples in self.samples_ms for sample in samples])
+        for name in LatencySummary.model_fields:
+            stated, computed = getattr(self.latency, name), getattr(expected, name)
+            if not isclose(stated, computed, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE_MS):
+                raise ValueError(f"latency.{name}: {self.name} states {stated:g}, and its samples give {computed:g}")
+        starts = [window.start_s for window in self.windows]
+        if starts != sorted(starts):
+            raise ValueError("windows: they are not in the order of time")
+        if self.drift and self.drift.artifact_sha256 not in (None, self.artifact_sha256):
+            raise ValueError("drift.artifact_sha256: it was measured on another artifact")
+        return self
+
 
 class DeviceReport(Document):
     """The report of a benchmark on one device.
@@ -231,6 +308,7 @@ class DeviceReport(Document):
     Attributes:
         created: The time, in ISO 8601 with the UTC offset.
         app: The program that measured, with its version and build.
+        run_id: The identity that the computer which started the run gave it; None for a run started by hand.
         fixture: Whether the report is test data, with invented measurements.
         conditions: None on a computer.
         roofs: The roofline by precision.
@@ -239,10 +317,12 @@ class DeviceReport(Document):
     NAME = "device_report"
     ERROR = BadReport
     TITLE = "a device report"
+    HAS_CHECKSUM = False  # the apps write such reports too
 
     kind: Literal["device_report"] = "device_report"
-    created: str
+    created: Annotated[str, AfterValidator(_check_time)]
     app: str
+    run_id: Annotated[str, Field(pattern=_RUN_ID)] | None = Field(default=None, exclude_if=_is_none)
     fixture: bool = False
     versions: dict[str, str]
     device: DeviceInfo

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
@@ -244,6 +244,12 @@ class GateVerdict(Contract):
     violations: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.passed == bool(self.violations):
+            raise ValueError(f"passed: it is {self.passed}, with {len(self.violations)} violations")
+        return self
+
     @classmethod
     def from_findings(cls, violations: Iterable[str] = (), caveats: Iterable[str] = ()) -> GateVerdict:
         """Build a verdict; it passes if there are no violations."""
@@ -286,3 +292,21 @@ class DriftReport(Document):
     ranges: tuple[RangeReport, ...] = ()
     gate: GateVerdict | None = None
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        count, labelled, names = self.images.count, self.images.labelled, {row.artifact for row in self.rows}
+        for index, row in enumerate(self.rows):
+            if row.images != count or (row.top1 is not None) != labelled:
+                raise ValueError(f"rows.{index}: it is not of the {count} {'' if labelled else 'un'}labelled images")
+        parts = [(part.artifact, part.images) for part in self.changed]
+        parts += [(part.artifact, part.images) for part in self.apart]
+        parts += [(part.artifact, part.images) for part in self.layers]
+        parts += [(part.artifact, part.images) for part in self.ranges]
+        for artifact, images in parts:
+            if artifact not in names or images > count:
+                raise ValueError(f"rows: none is of {artifact} on {images} images")
+        for changes in self.changed:
+            if sum(confusion.images for confusion in changes.confusions) > changes.images:
+                raise ValueError(f"changed: more answers than images changed in {changes.artifact}")
+        return self

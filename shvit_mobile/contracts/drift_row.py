@@ -1,12 +1,16 @@
 """One row of the drift table: the difference between an artifact and its float model on the same images."""
 
-from typing import Annotated, Literal
+from math import isinf
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Count, JsonFloat, Proportion, Sha256
 
 Execution = Literal["native", "reference", "emulated", "simulated"]
+# Figures are written with six digits after the point, of numbers up to 100, or with all of them.
+_ROUNDING = 2e-6
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class ProportionEstimate(Contract):
@@ -15,6 +19,12 @@ class ProportionEstimate(Contract):
     value: Proportion
     low: Proportion
     high: Proportion
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value:g} is not in its interval, {self.low:g} to {self.high:g}")
+        return self
 
 
 class McNemar(Contract):
@@ -66,10 +76,59 @@ class DriftRow(Contract):
     top5: ProportionEstimate | None = None
     float_top1: ProportionEstimate | None = None
     float_top5: ProportionEstimate | None = None
-    top1_drop: float | None = None
+    top1_drop: Annotated[float, Field(ge=-100, le=100)] | None = None
     top1_drop_interval: tuple[float, float] | None = None
     mcnemar: McNemar | None = None
     agreement: ProportionEstimate
     sqnr_db: JsonFloat
-    max_abs_error: float
+    max_abs_error: NotNegative
     mean_kl: float
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if fault := self._find_contradiction():
+            raise ValueError(fault)
+        return self
+
+    def _find_contradiction(self) -> str:
+        """Return the first figure that contradicts the others, and how; empty if there is none."""
+        estimates = (self.top1, self.top5, self.float_top1, self.float_top5, self.agreement)
+        for estimate in estimates:
+            hits = 0.0 if estimate is None else estimate.value * self.images
+            if abs(hits - round(hits)) > _ROUNDING * self.images:
+                return f"images: a share of {self.images} images is {hits:g} of them"
+        if self.mean_kl < -_ROUNDING:
+            return "mean_kl: a divergence is not negative"
+        if isinf(self.sqnr_db) and self.sqnr_db > 0 and (self.max_abs_error > 0 or self.agreement.value < 1):
+            return "sqnr_db: it is infinite, and the logits differ"
+        if (self.how == "emulated") != (self.cpu is not None):
+            return "cpu: only an emulated run names one"
+        return self._find_accuracy_contradiction()
+
+    def _find_accuracy_contradiction(self) -> str:
+        top1, reference, drop, interval = self.top1, self.float_top1, self.top1_drop, self.top1_drop_interval
+        if top1 is None or reference is None or drop is None or interval is None:
+            figures = (top1, reference, drop, interval, self.top5, self.float_top5, self.mcnemar)
+            return "" if all(figure is None for figure in figures) else "top1: some figures of accuracy are missing"
+        if (self.top5 is None) != (self.float_top5 is None):
+            return "top5: it is only there for one of the two models"
+        for pair in ((top1, self.top5), (reference, self.float_top5)):
+            if pair[1] is not None and pair[0].value > pair[1].value + _ROUNDING:
+                return "top5: it is below top-1"
+        if abs(drop - 100 * (reference.value - top1.value)) > 100 * _ROUNDING:
+            return f"top1_drop: it is {drop:g}, and top-1 is {top1.value:g} instead of {reference.value:g}"
+        if not interval[0] - _ROUNDING <= drop <= interval[1] + _ROUNDING:
+            return f"top1_drop_interval: {drop:g} is not in it"
+        if not -100 <= interval[0] <= interval[1] <= 100:
+            return "top1_drop_interval: its ends are points of top-1, -100 to 100"
+        return self._find_mcnemar_contradiction(drop)
+
+    def _find_mcnemar_contradiction(self, drop: float) -> str:
+        if self.mcnemar is None:
+            return ""
+        lost, gained = self.mcnemar.lost, self.mcnemar.gained
+        if abs(drop - 100 * (lost - gained) / self.images) > 100 * _ROUNDING:
+            return f"mcnemar: {lost} images lost and {gained} gained are no drop of {drop:g} points"
+        if lost + gained > (1 - self.agreement.value) * self.images + 0.5:
+            return "mcnemar: more images were lost or gained than changed their class"
+        return ""

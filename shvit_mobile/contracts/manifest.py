@@ -1,12 +1,14 @@
 """The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
+from pydantic import Field, model_validator
+
+from shvit_mobile.contracts.document import Contract, Count, Document, FileName, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
-from shvit_mobile.contracts.input_layout import InputLayout
+from shvit_mobile.contracts.input_layout import BLOCK_SIZE, InputLayout, count_blocks
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.contracts.recipe import Precision, Recipe
+from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.errors import BadArtifact
 
 Target = Literal["coreml", "executorch", "onnx"]
@@ -16,8 +18,8 @@ TARGET_SUFFIXES: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pt
 class ArtifactFile(Contract):
     """The name, size and SHA-256 of an artifact; see `shvit_mobile.contracts.fingerprints`."""
 
-    name: str
-    bytes: Count
+    name: FileName
+    bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
 
 
@@ -25,7 +27,7 @@ class ModelProvenance(Contract):
     """The model that the artifact was exported from."""
 
     variant: str
-    classes: int
+    classes: Annotated[int, Field(ge=1)]
     source: str
     dialect: str
     checkpoint_sha256: Sha256
@@ -44,19 +46,33 @@ class InputContract(Contract):
         border: The value of the border in each color, for "space-to-depth".
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     kind: Literal["image", "tensor"]
     values: Literal["pixels", "normalised"]
-    shape: tuple[int, int, int, int]
-    dtype: str
+    shape: tuple[Count, Count, Count, Count]
+    dtype: Literal["uint8", "float32", "float16"]
     layout: InputLayout = "image"
     border: tuple[float, float, float] | None = None
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if (self.kind == "image") != (self.dtype == "uint8"):
+            raise ValueError(f"dtype: an input of the kind {self.kind} does not hold {self.dtype}")
+        if (self.layout == "image") != (self.border is None):
+            raise ValueError(f"border: the layout {self.layout} {'has no' if self.border else 'needs a'} border")
+        return self
+
+    def expect_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the shape, without the batch, of the input for images of `size`, (height, width)."""
+        if self.layout == "image":
+            return (3, *size)
+        return (3 * BLOCK_SIZE**2, *map(count_blocks, size))
 
 
 class OutputContract(Contract):
     """The names of the outputs; only Core ML classifiers have `probabilities` and `label`."""
 
-    logits: str
+    logits: Annotated[str, Field(min_length=1)]
     probabilities: str | None = None
     label: str | None = None
 
@@ -70,18 +86,18 @@ class Inventory(Contract):
         quantized_layers: The number of layers that compute with int8 activations and int8 weights.
     """
 
-    operators: dict[str, int]
-    weight_bytes: dict[str, int]
-    quantized_layers: int = 0
+    operators: dict[str, Count]
+    weight_bytes: dict[str, Count]
+    quantized_layers: Count = 0
 
 
 class Delegation(Contract):
     """The part of an ExecuTorch program that a backend runs."""
 
     backend: str
-    delegates: int
-    delegated_operators: int
-    left_operators: dict[str, int]
+    delegates: Count
+    delegated_operators: Count
+    left_operators: dict[str, Count]
 
     @property
     def share(self) -> float:
@@ -90,19 +106,31 @@ class Delegation(Contract):
         return self.delegated_operators / total if total else 1.0
 
 
+def find_golden_fault(logits: tuple[float, ...], classes: int, tolerance: float) -> str:
+    """Return what is wrong with the logits of a picture and their tolerance; empty if nothing is."""
+    if len(logits) != classes:
+        return f"logits: there are {len(logits)} for {classes} classes"
+    if classes > 1 and len(set(logits)) == 1:
+        return "logits: they are all the same"
+    # A correct kernel differs by a tenth of the largest logit of several pictures at most.
+    if tolerance > max(1.0, *map(abs, logits)):
+        return f"tolerance: with {tolerance:g}, any logits would pass"
+    return ""
+
+
 class RampGolden(Contract):
     """The logits that the artifact computed at export for the image of `shvit_mobile.images.ramp.draw_ramp`."""
 
     picture: Literal["ramp"] = "ramp"
     logits: tuple[float, ...]
     how: Execution
-    tolerance: float
+    tolerance: Annotated[float, Field(ge=0)]
 
 
 class GoldensFolder(Contract):
     """The name and SHA-256 of the folder of goldens beside the artifact: see `shvit_mobile.contracts.goldens`."""
 
-    name: str
+    name: FileName
     sha256: Sha256
 
 
@@ -130,6 +158,47 @@ class Manifest(Document):
     golden: RampGolden | None = None
     goldens: GoldensFolder | None = None
     drift: DriftRow | None = None
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if fault := self._find_contradiction():
+            raise ValueError(fault)
+        return self
+
+    def _find_contradiction(self) -> str:
+        """Return the first field that contradicts another one, and how; empty if there is none."""
+        classes, size = self.model.classes, self.preprocessing.size
+        if not self.artifact.name.endswith(TARGET_SUFFIXES[self.target]):
+            return f"artifact.name: {self.artifact.name} is no artifact of the target {self.target}"
+        if self.recipe.precision != self.precision:
+            return f"precision: it is {self.precision}, the recipe's {self.recipe.precision}"
+        if len(self.labels) != classes:
+            return f"labels: there are {len(self.labels)} for {classes} classes"
+        if not all(label.strip() for label in self.labels) or (classes > 1 and len(set(self.labels)) == 1):
+            return "labels: they do not tell the classes apart"
+        if self.input.shape[1:] != self.input.expect_shape(size):
+            return f"input.shape: {self.input.shape} does not fit images of {size[0]} x {size[1]}"
+        if self.target != "coreml" and (self.input.kind == "image" or self.output.probabilities or self.output.label):
+            return f"target: {self.target} takes no images and gives no labels"
+        if (self.output.probabilities is None) != (self.output.label is None):
+            return "output: a classifier gives probabilities and a label"
+        if self.inventory.quantized_layers and self.precision not in INT8_ARITHMETIC:
+            return f"inventory.quantized_layers: {self.precision} has none"
+        if self.delegation is not None and self.target != "executorch":
+            return f"delegation: {self.target} has no delegates"
+        if self.golden and (fault := find_golden_fault(self.golden.logits, classes, self.golden.tolerance)):
+            return f"golden.{fault}"
+        return self._find_drift_contradiction()
+
+    def _find_drift_contradiction(self) -> str:
+        if self.drift is None:
+            return ""
+        if self.drift.artifact_sha256 not in (None, self.artifact.sha256):
+            return "drift.artifact_sha256: it was measured on another artifact"
+        if self.drift.artifact != self.artifact.name:
+            return f"drift.artifact: it is of {self.drift.artifact}"
+        stated, known = (self.drift.target, self.drift.precision), (self.target, self.precision_name)
+        return "" if stated == known else f"drift: it is of {' '.join(stated)}, not of {' '.join(known)}"
 
     @property
     def precision_name(self) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
 from shvit_mobile.contracts.image_use import ImageUse
@@ -49,11 +49,25 @@ FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention"
 PALETTE_FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise")
 
 
+# float32 has larger numbers, but no trained model has such activations.
+_MAX_ACTIVATION = 1e9
+
+
+def _check_range(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    if not -_MAX_ACTIVATION <= low <= high <= _MAX_ACTIVATION:
+        raise ValueError(f"{low:g} to {high:g} is no range of values, lowest first")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_check_range)]
+
+
 class ActivationRange(Contract):
     """The ranges of a layer's input and output (after its relu, if it has one); int8 always represents zero too."""
 
-    input: tuple[float, float]
-    output: tuple[float, float]
+    input: Range
+    output: Range
 
 
 class CalibrationImages(Contract):
@@ -123,7 +137,7 @@ class FineTuning(Contract):
     images: CalibrationImages
     held_out: Count
     epochs: Count
-    learning_rate: float
+    learning_rate: Annotated[float, Field(ge=0)]
     before: EvalMetrics
     after: EvalMetrics
 
@@ -162,6 +176,19 @@ class Recipe(Document):
     corrections: Sha256 | None = None
     steps: tuple[PTQPassGain, ...] = ()
     finetuning: FineTuning | None = None
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.precision != "int8" and (self.ranges or self.calibration or self.corrections or self.observer):
+            raise ValueError(f"ranges, and what belongs to them, are for static int8, not for {self.precision}")
+        unknown = set(self.float_kinds) - set(FLOAT_KINDS)
+        if unknown:
+            raise ValueError(f"float_kinds: '{min(unknown)[:40]}' is no kind of operator: {', '.join(FLOAT_KINDS)}")
+        if len(set(self.float_layers)) < len(self.float_layers):
+            raise ValueError("float_layers: it names a layer twice")
+        if self.finetuning and not self.corrections:
+            raise ValueError("finetuning: it trains overrides, and corrections names none")
+        return self
 
     @property
     def precision_name(self) -> str:

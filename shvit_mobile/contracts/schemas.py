@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import SCHEMA_VERSION, Document
+from shvit_mobile.contracts.document import CHECKSUM_FIELD, SCHEMA_VERSION, Document
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.manifest import Manifest
@@ -38,6 +38,8 @@ def build_json_schema(document: type[Document]) -> dict[str, Any]:
     the kind. Unknown fields are allowed: they may belong to a later minor version.
     """
     schema = document.model_json_schema(mode="serialization", schema_generator=UntitledJsonSchema)
+    if document.HAS_CHECKSUM:
+        schema["properties"][CHECKSUM_FIELD] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:shvit-mobile:{document.NAME}:{SCHEMA_VERSION}",

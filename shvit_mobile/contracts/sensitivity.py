@@ -1,9 +1,9 @@
 """The sensitivity report: how much int8 in each layer and block changes the logits."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Sha256
 from shvit_mobile.errors import BadReport
@@ -85,6 +85,15 @@ class SensitivityReport(Document):
     int8_kl: KLDivergence
     layers: tuple[LayerSensitivity, ...]
     blocks: tuple[BlockSensitivity, ...]
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        names, inside = [row.layer for row in self.layers], [name for row in self.blocks for name in row.layers]
+        if len(set(names)) < len(names) or len(set(inside)) < len(inside):
+            raise ValueError("layers: one occurs twice")
+        if not set(inside) <= set(names):
+            raise ValueError(f"blocks: {min(set(inside) - set(names))} is none of the layers")
+        return self
 
 
 def rank_by_noise(rows: Sequence[SensitivityRowT]) -> list[tuple[SensitivityRowT, float]]:

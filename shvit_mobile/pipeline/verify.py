@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
+from shvit_mobile.contracts.goldens import LOWERING_FACTOR
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, LOWERING_FACTOR, compute_tolerance
+from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, compute_tolerance
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.files import MAX_TEXT_BYTES, check_file, list_visible_files, read_bytes, read_json
@@ -25,7 +25,6 @@ _EXPECTED_INPUTS = (
     "Inputs are manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
     "sensitivity reports (calibrate)."
 )
-_MANIFEST_SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def read_file(path: Path) -> LoadedDocument:
         again = " This is a finished report: give the documents that it was made from." if kind == "report" else ""
         raise BadReport(f"{path} {fault}.", why=f"{_EXPECTED_INPUTS}{again}")
     read = document_type.load(path)
-    if isinstance(read, Manifest):
-        _check_artifact(path, read)
+    if isinstance(read, Manifest) and (artifact := find_artifact(path, read.target)):
+        Artifact.open(artifact)
     content = read_bytes(path, limit=MAX_TEXT_BYTES, error=BadReport, what="a report")
     digest = hashlib.sha256(content).hexdigest()
     return LoadedDocument(SourceFile(file=path.name, kind=read.kind, sha256=digest), read)
@@ -92,18 +91,10 @@ def read_file(path: Path) -> LoadedDocument:
 
 def _detect_kind(path: Path) -> str | None:
     """Return the kind that a JSON file states, or that its name implies; None if unknown."""
-    if path.name.endswith(_MANIFEST_SUFFIX):
+    if path.name.endswith(MANIFEST_SUFFIX):
         return "manifest"
     try:
         kind = read_json(path, error=BadReport, what="a report")["kind"]
     except (BadReport, LookupError, TypeError):
         return None
     return kind if isinstance(kind, str) else None
-
-
-def _check_artifact(path: Path, manifest: Manifest) -> None:
-    """Raise `BadArtifact` if the artifact beside a manifest is not the one that it describes."""
-    name = manifest.artifact.name
-    artifact = path.with_name(name) if Path(name).name == name else path
-    if artifact.exists() and get_manifest_path(artifact) == path:
-        Artifact.open(artifact)

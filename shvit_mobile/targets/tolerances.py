@@ -30,7 +30,6 @@ INT8_TOLERANCE_SHARES: dict[Target, float] = {"coreml": 0.1, "onnx": 0.06, "exec
 
 # Lowering also rounds the weights. int8 has no bound here; drift over a data set measures it.
 BOUNDED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
-LOWERING_FACTOR = 5
 
 
 def compute_tolerance(target: Target, precision: Precision, logits: NDArray[np.float32]) -> float:

@@ -171,17 +171,17 @@ def rounds(*samples: float) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda report: report["results"][0]["latency"].update(p50=20.0), "says that p50 is 20, but its samples give"),
-        (lambda report: report["results"][0]["latency"].update(samples=119), "says that samples is 119, but its"),
-        (lambda report: report["results"][0]["samples_ms"][3].pop(), "says that samples is 120, but its samples give"),
+        (lambda report: report["results"][0]["latency"].update(p50=20.0), r"latency\.p50"),
+        (lambda report: report["results"][0]["latency"].update(samples=119), r"latency\.samples"),
+        (lambda report: report["results"][0]["samples_ms"][3].pop(), r"latency\.samples"),
         (rounds(), "samples_ms.0: Tuple should have at least 1 item"),
-        (rounds(1.0, 0.0), "not above 0 and finite"),
+        (rounds(1.0, 0.0), r"samples_ms\.0\.1"),
         (rounds(1.0, float("inf")), "finite number"),
-        (lambda report: report["results"][0]["golden"].update(largest_difference=9.5), "golden check passed, with"),
-        (lambda report: report["results"][0]["golden"].update(inference_passed=False), "golden check failed, with"),
-        (lambda report: report["results"][0]["golden"].update(same_class=5), "the same class on 5 of 4"),
-        (lambda report: report.update(created="yesterday"), "created 'yesterday'"),
-        (lambda report: report.update(created="2025-02-14T09:30:00"), "created '2025-02-14T09:30:00'"),
+        (lambda report: report["results"][0]["golden"].update(largest_difference=9.5), r"golden: its inference passed"),
+        (lambda report: report["results"][0]["golden"].update(inference_passed=False), r"golden: its inference failed"),
+        (lambda report: report["results"][0]["golden"].update(same_class=5), "5 of 4 goldens"),
+        (lambda report: report.update(created="yesterday"), "created: 'yesterday'"),
+        (lambda report: report.update(created="2025-02-14T09:30:00"), "created: '2025-02-14T09:30:00'"),
     ],
 )
 def test_a_report_that_contradicts_itself_is_refused(

@@ -13,9 +13,8 @@ from shvit_mobile.apps import embed as module
 from shvit_mobile.apps.embed import embed_artifacts, plan_embeds, remove_models, select_removable_models
 from shvit_mobile.apps.projects import App, open_app
 from shvit_mobile.apps.record import RECORD_NAME, EmbedRecord
-from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_size_bytes
-from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists

@@ -17,9 +17,8 @@ from shvit_mobile.bench.golden_check import (
     compute_mean_difference,
     format_golden_check,
 )
-from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
+from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, read_goldens
 from shvit_mobile.contracts.drift_row import Execution
-from shvit_mobile.contracts.goldens import read_goldens
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.bench.statistics import compute_percentile, compute_speed_ratio, find_interval_rank, summarize_latency
+from shvit_mobile.bench.statistics import compute_speed_ratio, find_interval_rank, summarize_latency
+from shvit_mobile.contracts.device_report import compute_percentile
 
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from shvit_mobile.contracts.document import SCHEMA_VERSION, Document
+from shvit_mobile.contracts.document import (
+    CHECKSUM_FIELD,
+    SCHEMA_VERSION,
+    Document,
+    compute_content_sha256,
+    has_checksum,
+)
 from shvit_mobile.contracts.recipe import CalibrationImages, Recipe
 from shvit_mobile.contracts.schemas import DOCUMENT_TYPES, build_json_schema
 from shvit_mobile.errors import BadRecipe
@@ -25,7 +32,9 @@ RECIPE = Recipe(
 
 def written(tmp_path: Path, **changes: object) -> Path:
     path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(json.loads(RECIPE.to_json()) | changes), encoding="utf-8")
+    value = json.loads(RECIPE.to_json()) | changes
+    checksum = compute_content_sha256({name: field for name, field in value.items() if name != CHECKSUM_FIELD})
+    path.write_text(json.dumps(value | {CHECKSUM_FIELD: checksum}), encoding="utf-8")
     return path
 
 
@@ -65,6 +74,9 @@ def test_an_unknown_field_of_this_version_is_a_mistake(tmp_path: Path) -> None:
         ({"calibration": {"source": "x", "count": "3", "sha256": "0" * 64, "seed": 1}}, "calibration.count"),
         ({"schema_version": 1.0}, "schema_version"),
         ({"schema_version": "one"}, "schema_version"),
+        ({"schema_version": "0.9"}, "schema_version"),
+        ({"schema_version": "01.0"}, "schema_version"),
+        ({"schema_version": "1.00"}, "schema_version"),
         ({"kind": "manifest"}, "kind"),
         ({"ranges": {"head": {"input": [0, 1, 2], "output": [0, 1]}}}, "ranges.head.input"),
     ],
@@ -101,3 +113,27 @@ def test_a_file_name_that_is_not_utf_8_is_written_with_its_bytes_escaped(tmp_pat
     images = RECIPE.calibration.model_copy(update={"source": os.fsdecode(b"caf\xe9")})
     RECIPE.model_copy(update={"calibration": images}).save(tmp_path / "recipe.json")
     assert Recipe.load(tmp_path / "recipe.json").calibration.source == r"caf\udce9"
+
+
+def test_a_document_whose_text_was_changed_is_refused_and_the_same_one_set_otherwise_is_read(tmp_path: Path) -> None:
+    path, text = tmp_path / "recipe.json", RECIPE.to_json()
+    assert has_checksum(text)
+    path.write_text(json.dumps(json.loads(text), indent=4, sort_keys=True), encoding="utf-8")
+    assert Recipe.load(path) == RECIPE
+    path.write_text(text.replace('"photos"', '"other photos"'), encoding="utf-8")
+    with pytest.raises(BadRecipe, match=CHECKSUM_FIELD):
+        Recipe.load(path)
+
+
+def test_a_document_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path: Path) -> None:
+    value = json.loads(RECIPE.to_json())
+    del value[CHECKSUM_FIELD]
+    (tmp_path / "recipe.json").write_text(json.dumps(value), encoding="utf-8")
+    assert not has_checksum(json.dumps(value))
+    assert Recipe.load(tmp_path / "recipe.json") == RECIPE
+
+
+def test_the_checksum_is_the_documented_one() -> None:
+    value = json.loads(RECIPE.to_json())
+    stated = value.pop(CHECKSUM_FIELD)
+    assert stated == hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, list_artifact_files
+from shvit_mobile.contracts.artifact import (
+    Artifact,
+    get_goldens_path,
+    get_manifest_path,
+    list_artifact_files,
+    read_goldens,
+)
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.goldens import Goldens, read_goldens
+from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import TEST_IMAGES

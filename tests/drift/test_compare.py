@@ -90,7 +90,7 @@ def build_artifact(model, *, preprocessing=PREPROCESSING, classes=None, checkpoi
             dialect=model.dialect,
             checkpoint_sha256=checkpoint or model.sha256,
         ),
-        labels=model.labels,
+        labels=tuple(f"class {index}" for index in range(classes)) if classes else model.labels,
         preprocessing=preprocessing,
         input=InputContract(
             name="image", kind="tensor", values="normalised", shape=(0, 3, *preprocessing.size), dtype="float32"

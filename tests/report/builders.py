@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shvit_mobile.contracts.document import CHECKSUM_FIELD
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.join import build_report
 
@@ -28,6 +29,9 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(folder: Path, name: str, value: dict[str, Any]) -> Path:
+    """Write a changed document, without the checksum of the original, as an earlier version would."""
+    if isinstance(value, dict):
+        value = {key: field for key, field in value.items() if key != CHECKSUM_FIELD}
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")

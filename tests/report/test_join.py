@@ -84,6 +84,7 @@ def test_a_drift_report_on_another_file_of_the_name_proves_nothing(tmp_path: Pat
 def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
     other = load_manifest()
     other["artifact"]["sha256"] = OTHER_HASH
+    other["drift"] = None
     report = build_report([MANIFESTS, write_json(tmp_path, "other.json", other)])
     assert f"2 different files are called {INT8}.mlpackage" in report.remarks[0].sentence
     assert sum(one.name == f"{INT8}.mlpackage" for one in report.artifacts) == 2
@@ -199,7 +200,8 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "elsewhere.pte").write_text("not to be read", encoding="utf-8")
     told = load_manifest("shvit_s1-224-executorch-fp32")
     told["artifact"]["name"] = "../elsewhere.pte"
-    assert build_report([write_json(tmp_path / "in", "elsewhere.manifest.json", told)]).artifacts
+    with pytest.raises(BadArtifact, match=r"artifact\.name"):
+        build_report([write_json(tmp_path / "in", "elsewhere.manifest.json", told)])
 
 
 def test_json_of_other_kinds_in_a_folder_is_skipped(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.report.join import build_report
@@ -321,7 +322,11 @@ def write_hostile(folder: Path, name: str, document: dict[str, Any]) -> tuple[Pa
 
 def shorten_report(document: dict[str, Any]) -> dict[str, Any]:
     """Of a phone's report, two results with few samples: reading it over and over takes time."""
-    kept = [one | {"samples_ms": one["samples_ms"][:2]} for one in document["results"][2:5]]
+    kept = []
+    for one in document["results"][2:5]:
+        rounds = one["samples_ms"][:2]
+        latency = summarize_latency([sample for samples in rounds for sample in samples])
+        kept.append(one | {"samples_ms": rounds, "latency": latency.model_dump()})
     return document | {"results": kept}
 
 

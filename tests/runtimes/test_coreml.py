@@ -71,7 +71,9 @@ def build_artifact(
         ),
         labels=tuple(f"class {index}" for index in range(classes)),
         preprocessing=Preprocessing(size=(HEIGHT, WIDTH), channel_order=order),
-        input=InputContract(name=name, kind=kind, values=values, shape=SHAPE, dtype="float32"),
+        input=InputContract(
+            name=name, kind=kind, values=values, shape=SHAPE, dtype="uint8" if kind == "image" else "float32"
+        ),
         output=OutputContract(logits=logits),
         recipe=Recipe(precision="fp32"),
         options={},

@@ -134,6 +134,8 @@ public struct Recipe: DocumentContent, Checked {
     public var corrections: String?
     /// The PTQ passes that were tried, in order.
     @Default<EmptyList<StepGain>> public var steps: [StepGain]
+    /// The exporter's checksum of the file's own content. An app keeps it and does not check it.
+    public var contentSha256: String?
 
     func check() throws(Fault) {
         for (layer, range) in ranges {
@@ -141,5 +143,6 @@ public struct Recipe: DocumentContent, Checked {
         }
         try check(calibration, "calibration")
         try check(sha256: corrections, "corrections")
+        try check(sha256: contentSha256, "content_sha256")
     }
 }

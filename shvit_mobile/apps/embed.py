@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -11,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from shvit_mobile.apps.projects import SYSTEM_NAMES, App, AppKind, ExecuTorchPin
 from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord, find_changed_files, hash_files
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
-from shvit_mobile.contracts.fingerprints import compute_size_bytes
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.outputs import list_missing_folders, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
@@ -110,6 +111,8 @@ def check_embed_overwrite(plans: Sequence[EmbedPlan], app: App, *, overwrite: bo
         if not one.folder.exists():
             continue
         known = record.find_model(one.name)
+        if _holds_copy(one) and (overwrite or known is None):
+            continue  # an earlier process may have been killed before it wrote the record
         if known is None:
             raise OutputExists(
                 f"{one.folder} already exists, and embed did not write it.",
@@ -143,13 +146,13 @@ def embed_artifacts(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool = F
     check_embed_overwrite(plans, app, overwrite=overwrite)
     before = EmbedRecord.read(app.models)
     made = before.made or len(list_missing_folders(app.models))
-    finals = (*(one.folder for one in plans), app.models / RECORD_NAME)
     ours = {one.folder: _LABELS_NAME for one in plans}
-    with write_atomically(*finals, folders=ours, overwrite=True) as (*folders, record):
+    with write_atomically(*ours, folders=ours, overwrite=True) as folders:
         new = tuple(_copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
-        kept = before.drop_models({model.name for model in new})
-        after = EmbedRecord(made=made, models=(*kept.models, *new))
-        record.write_text(after.to_json(), encoding="utf-8")
+    kept = before.drop_models({model.name for model in new})
+    after = EmbedRecord(made=made, models=(*kept.models, *new))
+    # By itself, in one step: it also knows the other models, and must not be missing for a moment.
+    after.save(app.models / RECORD_NAME, overwrite=True)
     return after
 
 
@@ -157,7 +160,7 @@ def _copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
     """Copy an artifact into a new folder."""
     folder.mkdir()
     path = one.artifact.path
-    for source in (path, get_manifest_path(path), get_goldens_path(path)):
+    for source in _list_sources(one):
         copy = folder / source.name
         shutil.copytree(source, copy) if source.is_dir() else shutil.copyfile(source, copy)
     (folder / _LABELS_NAME).write_text(_format_labels(one.artifact), encoding="utf-8")
@@ -169,6 +172,20 @@ def _copy_artifact(one: EmbedPlan, folder: Path) -> EmbeddedModel:
         size_bytes=compute_size_bytes(folder),
         files=hash_files(folder),
     )
+
+
+def _list_sources(one: EmbedPlan) -> tuple[Path, Path, Path]:
+    path = one.artifact.path
+    return path, get_manifest_path(path), get_goldens_path(path)
+
+
+def _holds_copy(one: EmbedPlan) -> bool:
+    """Return whether the folder of an artifact already contains exactly what would be copied."""
+    expected = {_LABELS_NAME: sha256(_format_labels(one.artifact).encode()).hexdigest()}
+    for source in _list_sources(one):
+        hashes = hash_files(source) if source.is_dir() else {"": compute_sha256(source)}
+        expected |= {f"{source.name}/{name}".rstrip("/"): known for name, known in hashes.items()}
+    return hash_files(one.folder) == expected
 
 
 def select_removable_models(app: App, names: Sequence[str], *, overwrite: bool = False) -> tuple[EmbeddedModel, ...]:

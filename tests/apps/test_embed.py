@@ -178,6 +178,28 @@ def test_what_embed_put_there_is_replaced_only_when_asked(exported: dict[str, Ar
     assert tree(ios.root) == before
 
 
+@pytest.mark.parametrize("embedded_before", [False, True])
+def test_a_process_that_died_before_the_record_is_no_obstacle(
+    embedded_before: bool, exported: dict[str, Artifact], ios: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_artifacts(plan_embeds([exported["coreml"]], ios), ios)
+    plans = plan_embeds([exported["executorch"]], ios)
+    if embedded_before:
+        embed_artifacts(plans, ios)
+    with monkeypatch.context() as dying:
+        dying.setattr(EmbedRecord, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            embed_artifacts(plans, ios, overwrite=True)
+    assert "coreml" in EmbedRecord.read(ios.models).models[0].name, "the other model is no longer known"
+    embed_artifacts(plans, ios, overwrite=embedded_before)
+    assert len(EmbedRecord.read(ios.models).models) == 2
+    select_removable_models(ios, [])
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("what", ["foreign", "changed", "added"])
 def test_what_someone_else_put_there_is_never_replaced(exported: dict[str, Artifact], ios: App, what: str) -> None:
     plans = plan_embeds([exported["executorch"]], ios)

@@ -17,6 +17,7 @@ from .export import export
 from .finetune import finetune
 from .inspect import inspect
 from .options import replace_old_choice
+from .phone import phone
 from .report import report
 from .validate import validate
 
@@ -38,7 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=True,
-    epilog="Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug in shvit-mobile.",
+    epilog="Exit status: 0 success, 1 a gate or a check failed, 2 invalid input, 70 a bug in shvit-mobile, 129, 130 or "
+    "143 ended by a signal.",
 )
 
 
@@ -69,5 +71,5 @@ def _set_global_options(
         raise typer.Exit(INVALID_INPUT)
 
 
-for command in (export, calibrate, finetune, validate, benchmark, devices, report, inspect, embed, doctor, demo):
+for command in (export, calibrate, finetune, validate, benchmark, phone, devices, report, inspect, embed, doctor, demo):
     app.command(cls=_PanelCommand, context_settings={"token_normalize_func": replace_old_choice})(command)

@@ -5,7 +5,7 @@ tensors, wherever they are in the file.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -52,7 +52,12 @@ from shvit_mobile.families.shvit_config import (
     fit_config,
 )
 from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
-from shvit_mobile.families.training_args import TrainingArguments, complete_preprocessing, read_training_arguments
+from shvit_mobile.families.training_args import (
+    TrainingArguments,
+    complete_preprocessing,
+    parse_text_metadata,
+    read_training_arguments,
+)
 from shvit_mobile.families.weights import check_claims, convert_tensors
 from shvit_mobile.images.accounting import replace_invalid_utf8
 
@@ -102,7 +107,7 @@ def load_checkpoint(
     tensors = convert_tensors(chosen, name)
     model = build_model(chosen, tensors, own.config if own else None, variant, name)
     variant, chosen_name = find_variant(model.config), shorten_name(chosen.name)
-    arguments = TrainingArguments() if own else read_training_arguments(inventory.mappings)
+    arguments = TrainingArguments() if own else _read_arguments(inventory, read.contents.metadata)
     notes += _list_contradictions(arguments, model.config.classes, variant)
     default = Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2)
     default, more_notes = complete_preprocessing(default, arguments)
@@ -175,6 +180,13 @@ def _parse_own_metadata(read: CheckpointBytes, name: str) -> CheckpointDescripti
     if not has_shvit_mobile_metadata(read.contents.metadata):
         return None
     return parse_checkpoint_metadata(read.contents.metadata, *split_safetensors(read.data), name)
+
+
+def _read_arguments(inventory: Inventory, metadata: Mapping[str, str]) -> TrainingArguments:
+    """Read the training arguments beside the tensors, or in the metadata of safetensors, flat or nested."""
+    texts = parse_text_metadata(metadata)
+    nested = [(f"metadata.{key}", value) for key, value in texts.items() if isinstance(value, dict)]
+    return read_training_arguments([*inventory.mappings, ("metadata", texts), *nested])
 
 
 def _choose_candidate(

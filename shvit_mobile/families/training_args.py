@@ -3,6 +3,7 @@
 Training programs save their arguments beside the weights, under keys such as `args`, `config` or `hyper_parameters`.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -83,6 +84,17 @@ def read_training_arguments(mappings: Iterable[tuple[str, Mapping[Any, Any]]]) -
         if size and resized >= max(size) and "crop_ratio" not in values:
             values["crop_ratio"] = max(size) / resized
     return TrainingArguments(values, stated, tuple(dict.fromkeys(notes)))
+
+
+def parse_text_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the metadata of a safetensors file, which are texts, with numbers, lists and dictionaries as such."""
+    values: dict[str, Any] = {}
+    for key, text in metadata.items():
+        try:
+            values[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            values[key] = text
+    return values
 
 
 def complete_preprocessing(default: Preprocessing, arguments: TrainingArguments) -> tuple[Preprocessing, list[str]]:

@@ -25,7 +25,17 @@ _FORMATS = (
     "CSV with the columns index and name."
 )
 # What a JSON document calls its labels, where they are one field among others.
-_JSON_FIELDS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "label_names", "labels", "classes", "names")
+_JSON_FIELDS = (
+    "id2label",
+    "label2id",
+    "class_to_idx",
+    "idx_to_class",
+    "label_names",
+    "labels",
+    "classes",
+    "names",
+    "categories",
+)
 _INDEX_HEADERS = frozenset({"index", "idx", "id", "classid", "classindex", "classidx", "labelid", "target", "number"})
 _NAME_HEADERS = frozenset(
     {"name", "label", "labels", "class", "classes", "classname", "labelname", "category", "displayname", "title"}

@@ -35,6 +35,7 @@ _LABEL_HEADERS = (
 )
 # A class and a box, or several: Kaggle's way to write a prediction.
 _BOX = re.compile(r"(\S+)((?: -?\d+(?:\.\d+)?){4})(?: |$)", re.ASCII)
+_FLOAT_INDEX = re.compile(r"\d{1,9}\.0+", re.ASCII)
 _MAX_ROWS = 5_000_000
 # Enough rows to see which column holds files.
 _SAMPLE = 50
@@ -59,8 +60,8 @@ def read_label_rows(
 ) -> list[LabelRow]:
     """Read the rows of a table of labels, at least one.
 
-    Cells are separated by commas, semicolons or tabs; in a file without them, by the last space of each line. Columns
-    are found by the names in the first row, if it is a header, and by what they contain.
+    Cells are separated by commas, semicolons, tabs or bars; in a file without them, by the last space of each line.
+    Columns are found by the names in the first row, if it is a header, and by what they contain.
 
     Args:
         path: The table.
@@ -88,6 +89,8 @@ def read_label_rows(
         raise BadImages(
             f"{path} has a header and no rows.", why="Each row should be a file and its label.", parameter="labels_csv"
         )
+    if all(_FLOAT_INDEX.fullmatch(row.label) for row in rows):  # as pandas writes indices beside empty cells
+        return [row._replace(label=row.label.partition(".")[0]) for row in rows]
     return [row._replace(label=_read_class_of_boxes(row.label)) for row in rows] if _has_boxes(rows) else rows
 
 
@@ -134,7 +137,7 @@ def _find_separator(text: str) -> str | None:
     It is the one after which the first line has a cell that looks like a file or a header, or the most frequent one.
     """
     first = re.split(r"[\r\n]", text.lstrip("\r\n \t"), maxsplit=1)[0]
-    found = [separator for separator in ",;\t" if separator in first]
+    found = [separator for separator in ",;\t|" if separator in first]
     known = [s for s in found if any(is_picture_name(c) or _fold(c) in _FILE_HEADERS for c in _split(first, s))]
     return max(known or found, key=first.count, default=None)
 

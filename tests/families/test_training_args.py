@@ -4,6 +4,7 @@ import argparse
 import types
 
 import pytest
+import safetensors.torch
 import torch
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -58,6 +59,14 @@ def test_the_preprocessing_of_the_training_is_used_and_told(content, expected, t
     assert len(loaded.notes) == 1
     assert all(name in loaded.notes[0] for name in expected)
     assert loaded.training_arguments
+
+
+def test_arguments_in_the_metadata_of_safetensors_are_read(tmp_path):
+    metadata = {"format": "pt", "input_size": "64", "args": '{"mean": [0.5, 0.5, 0.5]}', "note": "[" * 100_000}
+    safetensors.torch.save_file(build_random_shvit().state_dict(), tmp_path / "model.safetensors", metadata)
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert loaded.preprocessing == Preprocessing(size=(64, 64), mean=(0.5,) * 3)
+    assert loaded.stated == {"size", "mean"}
 
 
 LABELS = {

@@ -386,6 +386,8 @@ def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
         "a 2\nb c 0\nd 1\n",
         "file label\na.png cat\nb c.png airplane\ndeep/d.png firetruck\n",
         "a.png;1,5,2;cat\nb c.png;1;airplane\ndeep/d.png;1;fire truck\n",
+        "file|label\na.png|cat\nb c.png|airplane\ndeep/d.png|fire truck\n",
+        "file,label\na.png,2.0\nb c.png,0.0\ndeep/d.png,1.0\n",
         "images/val/a.png,cat\n./b c.png,airplane\n/data/set/deep/d.png,fire truck\n",
         "ImageId,PredictionString\na,cat 1 2 3 4\nb c,airplane 1 2 3 4 airplane 5 6.5 7 8 \nd,firetruck 0 0 1 1\n",
     ],
@@ -399,7 +401,7 @@ def with_csv(tmp_path: Path, text: str | bytes) -> dict[str, Path]:
             "spaces with header",
             "commas in cells",
         ),
-        *("prefixes", "kaggle"),
+        *("bars", "indices of pandas", "prefixes", "kaggle"),
     ],
 )
 def test_a_csv_gives_the_labels(text, tmp_path):

@@ -58,6 +58,7 @@ def refuse(folder, content: str | bytes) -> InvalidValue:
         json.dumps({"cat": "0", "fire truck": "1", "tench, Tinca tinca": "2"}),
         json.dumps({str(i): [f"n{i:08}", name] for i, name in enumerate(CATS)}),
         json.dumps({"id2label": dict(enumerate(CATS)), "num_labels": 3}),
+        json.dumps({"categories": [{"id": index, "name": name} for index, name in enumerate(CATS)]}),
         json.dumps([{"id": 1, "name": "fire truck"}, {"id": 0, "name": "cat"}, {"id": 2, "name": CATS[2]}]),
         "{0: 'cat',\n 1: 'fire truck',\n 2: 'tench, Tinca tinca'}",
     ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from shvit_mobile.errors import ConflictingParameters
 from shvit_mobile.report.formatting import (
@@ -27,7 +29,9 @@ from .tables import break_before_precision, create_table, format_cell
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from shvit_mobile.apps.collect import DeviceRun
     from shvit_mobile.apps.devices import DeviceComparison, DeviceRow, DriftPair, RunComparison
+    from shvit_mobile.contracts.manifest import Manifest
 
 _FIXTURE_NOTICE = "FIXTURE, not measured"
 
@@ -52,18 +56,44 @@ def devices(
         raise ConflictingParameters(f"`out` and `table` are both {out}.", why="One is JSON, the other is CSV.")
 
     from shvit_mobile.apps.collect import collect_device_reports
-    from shvit_mobile.apps.comparison_csv import format_csv
-    from shvit_mobile.apps.devices import compare_devices
-    from shvit_mobile.apps.findings import evaluate_devices
     from shvit_mobile.apps.known_artifacts import open_manifests
 
     check_output_files(out, table, overwrite=overwrite)
     runs, earlier = collect_device_reports(reports), collect_device_reports(baseline or [])
-    comparison = compare_devices(runs, manifests=open_manifests(artifacts or []), baseline=earlier)
+    files = (out, table) if out or table else None
+    manifests = open_manifests(artifacts or [])
+    print_comparison(runs, manifests, earlier, limit, files=files, overwrite=overwrite, as_json=as_json)
+
+
+def print_comparison(
+    runs: Sequence[DeviceRun],
+    manifests: Sequence[Manifest],
+    earlier: Sequence[DeviceRun],
+    limit: float | None,
+    *,
+    files: tuple[Path | None, Path | None] | None = None,
+    overwrite: bool = False,
+    as_json: bool = False,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Compare runs with earlier ones and with their artifacts, print and write that, and exit with the verdict.
+
+    Args:
+        limit: The largest slowdown, as a share; None for any.
+        files: Where to write JSON and CSV.
+        more: Other values of the JSON.
+    """
+    from shvit_mobile.apps.comparison_csv import format_csv
+    from shvit_mobile.apps.devices import compare_devices
+    from shvit_mobile.apps.findings import evaluate_devices
+
+    comparison = compare_devices(runs, manifests=manifests, baseline=earlier)
     verdict = evaluate_devices(runs, comparison, limit)
-    values = {**to_contract_json(comparison), "gate": to_contract_json(verdict)}
-    write_outputs((out, json.dumps(values, indent=1) + "\n"), (table, format_csv(comparison)), overwrite=overwrite)
-    _print_row_notes(comparison, bool(artifacts))
+    values = {**to_contract_json(comparison), "gate": to_contract_json(verdict), **more}
+    if files is not None:
+        out, table = files
+        write_outputs((out, json.dumps(values, indent=1) + "\n"), (table, format_csv(comparison)), overwrite=overwrite)
+    _print_row_notes(comparison, bool(manifests))
     if as_json:
         print_json(values)
     else:

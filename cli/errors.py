@@ -48,6 +48,7 @@ _OPTION_NAMES = {
     "engines": ("engine",),
     "roofline": ("roofs",),
     "app": ("into",),
+    "sustained_s": ("sustained",),
 }
 # Shares of 0 to 1 in the library, percent on the command line.
 _PERCENT_PARAMETERS = ("min_agreement", "min_top1", "require_delegated", "min_delegated")
@@ -67,6 +68,7 @@ _CHOICE_KINDS = {
     "arch": "architecture",
     "cpu": "CPU",
     "on_device": "device",
+    "compute": "set of compute units",
     "install": "architecture",
 }
 

@@ -11,6 +11,7 @@ PRECISION_PANEL, CALIBRATION_PANEL = "Precision", "Calibration"
 _GATES_PANEL = "Gates (exit status 1 if one fails)"
 INSPECTION_PANEL, CPU_PANEL = "Inside the artifacts", "Instruction sets"
 CONTESTANTS_PANEL, TIMING_PANEL, TRAINING_PANEL, COMPARISON_PANEL = "Contestants", "Timing", "Training", "Comparison"
+PHONE_PANEL = "Phone"
 ChannelValues = tuple[float, float, float]
 
 # Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
@@ -21,6 +22,7 @@ PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-w
 PassChoice = StrEnum("PassChoice", "exact-input equalize clip-weights gptq bias-correction none")
 EngineChoice = StrEnum("EngineChoice", "executorch onnxruntime coreml openvino mnn litert torch torch-compile")
 CpuChoice = StrEnum("CpuChoice", "neon dotprod i8mm")
+ComputeChoice = StrEnum("ComputeChoice", "cpu cpu-and-gpu cpu-and-neural-engine all")
 # Earlier names of choices, which stay accepted.
 OLD_CHOICES = {
     "whole-pixels": "exact-input",
@@ -494,6 +496,73 @@ MaxSlowdown = Annotated[
         "How much longer an inference may take than in the earlier run; decided by the 95% interval.",
         metavar="PERCENT",
     ),
+]
+PhoneArtifactsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="ARTIFACT", help="Files (.mlpackage, .pte) to embed and measure (default: those in the app)."
+    ),
+]
+PhoneDevice = Annotated[
+    str | None,
+    option(
+        PHONE_PANEL, "Serial number or name of the phone (default: the only one).", "--device", metavar="SERIAL|NAME"
+    ),
+]
+PhoneApp = Annotated[
+    Path | None,
+    option(
+        PHONE_PANEL,
+        "The app's source tree (default: ios_demo for an iPhone, android_demo for an Android phone).",
+        "--into",
+        metavar="ios_demo|android_demo|PATH",
+    ),
+]
+Team = Annotated[
+    str | None,
+    option(PHONE_PANEL, "iOS: the team that signs the app (default: the project's own).", metavar="ID"),
+]
+Timeout = Annotated[
+    float,
+    option(
+        PHONE_PANEL,
+        "Seconds without progress on the phone after which the run fails (default: 600).",
+        metavar="SECONDS",
+    ),
+]
+PhoneRounds = Annotated[
+    int | None, option(TIMING_PANEL, "Rounds of the benchmark (default: the app's).", "--rounds", metavar="N", min=1)
+]
+PhoneIterations = Annotated[
+    int | None,
+    option(TIMING_PANEL, "Timed inferences per round (default: the app's).", "--iterations", metavar="N", min=1),
+]
+PhoneWarmUp = Annotated[
+    int | None,
+    option(TIMING_PANEL, "Untimed inferences before them (default: the app's).", "--warm-up", metavar="N", min=0),
+]
+Sustained = Annotated[
+    int | None,
+    option(
+        TIMING_PANEL, "Also run each model without a pause for this long (default: none).", metavar="SECONDS", min=1
+    ),
+]
+PhoneThreads = Annotated[
+    str | None,
+    option(TIMING_PANEL, "Android: numbers of threads (default: 1).", "--threads", metavar="N,..."),
+]
+ComputeUnits = Annotated[
+    list[ComputeChoice] | None,
+    option(
+        TIMING_PANEL,
+        f"iOS: Core ML's compute units: {', '.join(ComputeChoice)}; repeatable (default: all four).",
+        "--compute",
+        metavar="UNITS",
+    ),
+]
+PhoneReport = Annotated[
+    Path | None,
+    option(OUTPUT_PANEL, "Write the device report here, JSON (default: reports/RUN.json).", "--out", metavar="FILE"),
 ]
 Csv = Annotated[Path | None, option(OUTPUT_PANEL, "Write one line per result here.", "--csv", metavar="FILE")]
 InputsArgument = Annotated[

@@ -6,7 +6,7 @@ command line replaces them with the flags of the command that ran.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -122,6 +122,48 @@ class BadReport(ShvitError):
 
 class BenchmarkFailed(ShvitError):
     """A contestant that did not load, failed, or died."""
+
+
+PhoneFault = Literal[
+    "no_phone",
+    "several_phones",
+    "unknown_phone",
+    "unauthorized",
+    "offline",
+    "no_permissions",
+    "not_ready",
+    "developer_mode",
+    "locked",
+    "build",
+    "signing",
+    "install",
+    "no_space",
+    "signature",
+    "untrusted",
+    "start",
+    "crash",
+    "timeout",
+    "not_measured",
+    "no_report",
+    "other_run",
+    "disconnected",
+    "no_answer",
+    "tool",
+]
+
+
+class PhoneFailed(ShvitError):
+    """A phone that cannot be reached or used, or an app that was not built, not installed, or measured nothing.
+
+    Attributes:
+        fault: What went wrong.
+    """
+
+    def __init__(
+        self, what: str, *, fault: PhoneFault, why: str = "", hint: str = "", parameter: str | None = None
+    ) -> None:
+        self.fault = fault
+        super().__init__(what, why=why, hint=hint, parameter=parameter)
 
 
 class UnsupportedOperator(BadArtifact):

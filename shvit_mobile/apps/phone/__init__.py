@@ -1,0 +1,1 @@
+"""Measures artifacts on a connected phone: builds an app with them, runs its benchmark, and fetches the report."""

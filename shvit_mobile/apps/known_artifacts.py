@@ -5,6 +5,7 @@ from pathlib import Path
 
 from shvit_mobile.apps.collect import DeviceRun
 from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact
+from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.files import list_visible_files
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
@@ -44,7 +45,9 @@ def _read_manifest(file: Path) -> Manifest:
 
 
 def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) -> None:
-    """Raise `BadReport` if a report measured another file with the name of a given artifact."""
+    """Raise `BadReport` if a report measured another file with the name of a given artifact, or as `check_sizes`."""
+    runs = list(runs)
+    check_sizes([(run.source, run.report) for run in runs], manifests)
     known: dict[str, set[str]] = {}
     for manifest in manifests:
         known.setdefault(manifest.artifact.name, set()).add(manifest.artifact.sha256)
@@ -65,3 +68,16 @@ def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) ->
                 f"{' or '.join(sorted(f'{one[:12]}…' for one in expected))}: the app contains another export.",
                 hint="Embed the given one and measure again, or give the measured one as `artifacts`.",
             )
+
+
+def check_sizes(reports: Iterable[tuple[str, DeviceReport]], manifests: Sequence[Manifest]) -> None:
+    """Raise `BadReport` if a report, given with its source, states another size of an artifact than its manifest."""
+    known = {manifest.artifact.sha256: manifest.artifact.bytes for manifest in manifests}
+    for source, report in reports:
+        for result in report.results:
+            size = known.get(result.artifact_sha256 or "", result.size_bytes)
+            if result.size_bytes not in (None, size):
+                raise BadReport(
+                    f"{source} states {result.size_bytes} bytes for {result.name}, its manifest {size}.",
+                    why="The report may be damaged or edited by hand.",
+                )

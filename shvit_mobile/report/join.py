@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from shvit_mobile.apps.known_artifacts import check_sizes
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Manifest
@@ -37,13 +38,14 @@ def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> Mode
         title: The title of the page (default: the name of the model).
 
     Raises:
-        ShvitError: As `read_all`.
+        ShvitError: As `read_all` and `check_sizes`.
     """
     reads = read_all([Path(path) for path in inputs])
     named = [(read.source.file, read.document) for read in reads]
     manifests = [document for _, document in named if isinstance(document, Manifest)]
     drift = [(file, document) for file, document in named if isinstance(document, DriftReport)]
     devices = [(file, document) for file, document in named if isinstance(document, DeviceReport)]
+    check_sizes(devices, manifests)
     documents = _ReportDocuments(tuple(manifests), tuple(one for _, one in drift), tuple(one for _, one in devices))
     artifacts = tuple(
         sorted((_join_artifact(sha256, documents) for sha256 in _collect_hashes(documents)), key=_rank_artifact)

@@ -172,6 +172,11 @@ def test_another_export_of_the_same_name_is_compared_and_said_to_be_one() -> Non
     assert "another export of the artifact" in describe_slowdowns(found.comparisons, 0.05)[0]
 
 
+def test_another_size_than_the_artifact_has_is_refused() -> None:
+    with pytest.raises(BadReport, match="states 7 bytes"):
+        compare_devices([with_results(LATER, {"size_bytes": 7})], manifests=manifests())
+
+
 def test_another_file_under_the_name_of_an_artifact_is_refused() -> None:
     wrong = with_results(LATER, {"artifact_sha256": "0" * 64})
     with pytest.raises(BadReport) as refusal:

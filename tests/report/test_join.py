@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.contracts.report import ModelReport
-from shvit_mobile.errors import BadArtifact, ShvitError
+from shvit_mobile.errors import BadArtifact, BadReport, ShvitError
 from shvit_mobile.report.join import build_report
 from tests.report.builders import (
     DRIFT,
@@ -70,6 +70,13 @@ def test_a_device_that_measured_another_file_of_the_name_is_told_and_kept_apart(
     assert other
     assert (int8.results, len(other.results)) == ((), RESULTS_OF_INT8 / 3)
     assert other.verdict.status == "unproven"
+
+
+def test_a_device_that_states_another_size_than_the_manifest_is_refused(tmp_path: Path) -> None:
+    device = load_phone_report()
+    device["results"][0]["size_bytes"] += 1
+    with pytest.raises(BadReport):
+        build_report([MANIFESTS, write_json(tmp_path, "damaged.json", device)])
 
 
 def test_a_drift_report_on_another_file_of_the_name_proves_nothing(tmp_path: Path) -> None:

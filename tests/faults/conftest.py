@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -78,34 +79,42 @@ def answers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     return Answers(world, tmp_path_factory.mktemp("answers"))
 
 
-def collect_result(ended: Ending, folder: Path) -> Any:
-    """Return what a command printed and wrote, without times."""
+def collect_result(ended: Ending, folder: Path, replaced: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Return what a command printed and wrote, without times, and with some texts replaced."""
     written = {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("new*"))}
     for name, path in list(written.items()):
         if path.is_dir():
             del written[name]
             written |= {file.relative_to(folder).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-    files = {name: _read_result(path) for name, path in written.items() if path.suffix != ".html"}
-    return ended.status, _strip(ended.stdout), files
+    files = {name: _read_result(path, replaced) for name, path in written.items() if path.suffix != ".html"}
+    # The size of what is embedded counts the manifest's line ends.
+    more = {"size_bytes"} if ended.args[:1] == ("embed",) else set()
+    return ended.status, _strip(_replace(ended.stdout, replaced), more), files
 
 
-def _read_result(path: Path) -> Any:
+def _read_result(path: Path, replaced: Mapping[str, str]) -> Any:
     data = path.read_bytes()
-    return _strip(data.decode()) if path.suffix == ".json" else hashlib.sha256(data).hexdigest()
+    return _strip(_replace(data.decode(), replaced)) if path.suffix == ".json" else hashlib.sha256(data).hexdigest()
 
 
-def _strip(text: str) -> Any:
+def _replace(text: str, replaced: Mapping[str, str]) -> str:
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _strip(text: str, more: Set[str] = frozenset()) -> Any:
     """Return JSON without the fields that differ from run to run; other text as it is."""
     try:
-        return _drop_volatile(json.loads(text))
+        return _drop_volatile(json.loads(text), _VOLATILE_FIELDS | more)
     except ValueError:
         return text
 
 
-def _drop_volatile(value: Any) -> Any:
+def _drop_volatile(value: Any, fields: Set[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _drop_volatile(inner) for key, inner in value.items() if key not in _VOLATILE_FIELDS}
-    return [_drop_volatile(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _drop_volatile(inner, fields) for key, inner in value.items() if key not in fields}
+    return [_drop_volatile(inner, fields) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.hookimpl(trylast=True)

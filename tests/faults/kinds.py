@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,15 @@ class Kind:
         pick: Chooses the file, relative to the world, and the commands that read it.
         damage: Damages the file.
         is_other_input: Whether the damaged file is a sound input of its own, of which nobody can know that it was
-            another one before: a picture, a table of labels. A command may then answer for that input. None: the
-            file carries checksums or has a second witness, so every change must be noticed.
+            another one before: a picture, a table of labels, a phone's report. It gets the file and what was done. A
+            command may then answer for that input. None: the file carries checksums or has a second witness, so every
+            change must be noticed.
     """
 
     cases: int
     pick: Callable[[Random], tuple[str, tuple[Command, ...]]]
     damage: Damage
-    is_other_input: Callable[[Path], bool] | None = None
+    is_other_input: Callable[[Path, str], bool] | None = None
 
 
 def _read_artifact(name: str) -> tuple[Command, ...]:
@@ -106,8 +108,8 @@ def _read_checkpoint(path: str) -> tuple[Command, ...]:
     return inspect, _export(checkpoint=path), validate
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether Pillow decodes it; a picture that it cannot decode is skipped, and that is told."""
+def _is_picture(path: Path, damage: str) -> bool:
+    """Return whether Pillow decodes it; a picture that it cannot decode is skipped, and that is told."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -118,8 +120,8 @@ def _is_picture(path: Path) -> bool:
     return True
 
 
-def _is_list_of_labels(path: Path) -> bool:
-    """Whether it holds seven different, printable names."""
+def _is_list_of_labels(path: Path, damage: str) -> bool:
+    """Return whether it holds seven different, printable names."""
     try:
         text = path.read_bytes().decode("utf-8")
         names = json.loads(text) if path.suffix == ".json" else text.rstrip("\n").split("\n")
@@ -129,8 +131,8 @@ def _is_list_of_labels(path: Path) -> bool:
     return len(names) == 7 == len(set(names)) and all(names)
 
 
-def _is_table(path: Path) -> bool:
-    """Whether each row holds the name of a picture, once, and a label."""
+def _is_table(path: Path, damage: str) -> bool:
+    """Return whether each row holds the name of a picture, once, and a label."""
     try:
         rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8"))))
     except (OSError, ValueError, csv.Error):
@@ -139,6 +141,19 @@ def _is_table(path: Path) -> bool:
     body = [row for row in rows[1:] if row]
     files = [row[0].strip() for row in body if len(row) == 2 and row[1].strip() in LABELS]
     return len(files) == len(body) == len(set(files)) and set(files) <= pictures
+
+
+# What only the phone knows, which writes no checksum: nothing else tells whether it is right.
+_ONLY_THE_PHONE_KNOWS = re.compile(
+    r"(created|app|versions|device|conditions)\b|settings(: |\.)(threads|cpus|seed|warm_up)|results\.0(: |\.)("
+    r"samples_ms\.\d+: |(compile|load|first)_ms|(peak|running)_memory_bytes|macs|roof_share|placement|"
+    r"golden(: |\.)(images|sqnr_db|same_class|pixels_difference))"
+)
+
+
+def _is_phone_report(path: Path, damage: str) -> bool:
+    """Return whether a fact was changed that only the phone knows, and the report still follows its schema."""
+    return path.is_file() and _ONLY_THE_PHONE_KNOWS.match(damage) is not None
 
 
 KINDS: dict[str, Kind] = {
@@ -181,6 +196,7 @@ KINDS: dict[str, Kind] = {
             ("report", "device.json", "set", "--out", "new.html", "--json-out", "new.json"),
         ),
         mostly(damage_json),
+        _is_phone_report,
     ),
     "archive of reports": Kind(
         10, _always("share.zip", ("devices", "share.zip", "--artifacts", "set", "--json")), mostly(damage_bytes)

@@ -6,7 +6,15 @@ import UIKit
 
 /// The screen during a benchmark that a computer started. The app then exits with the benchmark's status.
 struct HeadlessScreen: View {
-    let request: BenchmarkRequest
+    @Environment(\.scenePhase) private var scenePhase
+    @State private var model: HeadlessModel
+
+    init(request: BenchmarkRequest) {
+        let run = HeadlessRun(
+            store: Device.store, documents: .documentsDirectory, benchmark: Device.benchmark,
+            about: Device.about(), log: { print($0) })
+        _model = State(initialValue: HeadlessModel(run: { await run.run(request) }, exit: { exit($0) }))
+    }
 
     var body: some View {
         ContentUnavailableView {
@@ -19,10 +27,10 @@ struct HeadlessScreen: View {
         .task {
             // A phone that locks suspends the app.
             UIApplication.shared.isIdleTimerDisabled = true
-            let run = HeadlessRun(
-                store: Device.store, documents: .documentsDirectory, benchmark: Device.benchmark,
-                about: Device.about(), log: { print($0) })
-            exit(await run.run(request).rawValue)
+            model.start()
+        }
+        .onChange(of: scenePhase) { _, phase in
+            if phase == .background { model.leave() }
         }
     }
 }

@@ -1,21 +1,29 @@
 import Foundation
 import AVFoundation
+import SHViTDemoCore
 import SHViTKit
 
 /// The back camera's upright frames. A slow reader gets only the newest frame.
 ///
 /// One queue sets up, starts and stops the session and receives its frames, which makes the class `Sendable`.
-final class Camera: NSObject, @unchecked Sendable {
+final class Camera: NSObject, CameraFeed, @unchecked Sendable {
     /// The session that a preview shows.
     let session = AVCaptureSession()
     /// The frames, for one reader. The stream ends when the camera stops.
     let frames: AsyncStream<RGBImage>
 
+    /// Whether the system has taken the camera away, at each change.
+    let interruptions: AsyncStream<Bool>
+
     private let queue = DispatchQueue(label: "camera")
     private let arrived: AsyncStream<RGBImage>.Continuation
+    private let changed: AsyncStream<Bool>.Continuation
+    private var control = CameraControl()
+    private var observers: [any NSObjectProtocol] = []
 
     override init() {
         (frames, arrived) = AsyncStream.makeStream(of: RGBImage.self, bufferingPolicy: .bufferingNewest(1))
+        (interruptions, changed) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .bufferingNewest(1))
         super.init()
     }
 
@@ -35,22 +43,66 @@ final class Camera: NSObject, @unchecked Sendable {
     func start() async throws {
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
             queue.async { [self] in
-                do {
-                    try connect()
-                    session.startRunning()
-                    done.resume()
-                } catch {
-                    done.resume(throwing: error)
-                }
+                done.resume(with: Result { try handle(.start) })
             }
         }
     }
 
     /// Stops the camera and ends the stream of frames.
-    func stop() {
-        queue.async { [self] in
+    func stop() async {
+        await withCheckedContinuation { done in
+            queue.async { [self] in
+                try? handle(.stop)
+                done.resume()
+            }
+        }
+    }
+
+    /// Does what an event calls for, on the queue.
+    private func handle(_ event: CameraControl.Event) throws {
+        dispatchPrecondition(condition: .onQueue(queue))
+        switch control.command(after: event) {
+        case .open:
+            observe()
+            do { try connect() } catch {
+                try handle(.refused)
+                throw error
+            }
+            session.startRunning()
+        case .resume: session.startRunning()
+        case .close:
+            observers.forEach(NotificationCenter.default.removeObserver)
+            observers = []
             session.stopRunning()
-            arrived.finish()
+            end()
+        case .end: end()
+        case nil: break
+        }
+    }
+
+    private func end() {
+        arrived.finish()
+        changed.finish()
+    }
+
+    /// Follows the system, which takes the camera away for calls and other apps, and may stop the session.
+    private func observe() {
+        let events: [(NSNotification.Name, CameraControl.Event)] = [
+            (AVCaptureSession.wasInterruptedNotification, .interruption),
+            (AVCaptureSession.interruptionEndedNotification, .interruptionEnd),
+            (AVCaptureSession.runtimeErrorNotification, .fault),
+        ]
+        observers = events.map { name, event in
+            NotificationCenter.default.addObserver(forName: name, object: session, queue: nil) { [weak self] _ in
+                self?.note(event)
+            }
+        }
+    }
+
+    private func note(_ event: CameraControl.Event) {
+        queue.async { [self] in
+            try? handle(event)
+            if control.state != .ended { changed.yield(control.state == .interrupted) }
         }
     }
 
@@ -88,6 +140,7 @@ extension Camera: AVCaptureVideoDataOutputSampleBufferDelegate {
         guard let buffer = CMSampleBufferGetImageBuffer(sampleBuffer), let frame = try? RGBImage(buffer) else {
             return
         }
+        try? handle(.frame)
         arrived.yield(frame)
     }
 }

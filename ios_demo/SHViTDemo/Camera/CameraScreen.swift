@@ -8,14 +8,16 @@ import UIKit
 struct CameraScreen: View {
     @Environment(Catalog.self) private var catalog
     @Environment(\.scenePhase) private var scenePhase
-    @State private var model = CameraModel()
+    @State private var model = LiveModel(
+        sources: Device.source(of:), isAllowed: Camera.isAllowed, open: { Camera() })
 
     var body: some View {
         if let trial = catalog.chosen {
             content
-                .task(id: Job(trial: trial.id, isActive: scenePhase == .active)) {
-                    // In the background the system takes the camera away anyway.
-                    guard scenePhase == .active else { return }
+                .task(id: Job(trial: trial.id, isShown: scenePhase != .background)) {
+                    // In the background the system takes the camera away anyway. An alert, such as the question whether
+                    // the app may use the camera, only makes the scene inactive.
+                    guard scenePhase != .background else { return }
                     await model.run(trial)
                 }
         } else {
@@ -28,6 +30,10 @@ struct CameraScreen: View {
         case .starting: ProgressView("Starting the camera …")
         case .denied: DeniedView()
         case .failed(let error): TroubleView(error)
+        case .interrupted:
+            ContentUnavailableView(
+                "The camera is in use", systemImage: "camera.badge.clock",
+                description: Text("Another app or a call uses the camera. The picture returns when it is free."))
         case .running:
             ZStack(alignment: .bottom) {
                 if let camera = model.camera {
@@ -48,7 +54,7 @@ struct CameraScreen: View {
 /// What a run of the camera depends on. Another model, or returning to the app, starts a new run.
 private struct Job: Equatable {
     let trial: Trial.ID
-    let isActive: Bool
+    let isShown: Bool
 }
 
 /// The screen without permission to use the camera, with a way to grant it.

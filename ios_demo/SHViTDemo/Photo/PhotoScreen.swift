@@ -25,6 +25,11 @@ struct PhotoScreen: View {
             guard let item, let trial = catalog.chosen else { return }
             await model.classify(with: trial) { try await item.loadTransferable(type: Data.self) }
         }
+        .task {
+            let warnings = NotificationCenter.default.notifications(
+                named: UIApplication.didReceiveMemoryWarningNotification)
+            for await _ in warnings.map({ _ in () }) { model.free() }
+        }
         .task(id: model.photo) { shown = await Self.thumbnail(of: model.photo) }
     }
 

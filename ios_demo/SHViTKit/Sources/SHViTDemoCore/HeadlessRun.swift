@@ -36,7 +36,7 @@ public struct HeadlessRun: Sendable {
         self.log = log
     }
 
-    /// Runs the benchmark.
+    /// Runs the benchmark. Logs each tenth of the progress. A cancelled run writes no report: the app left the screen.
     public func run(_ request: BenchmarkRequest) async -> ExitStatus {
         let listing = store.listing()
         for problem in listing.problems { log("error: \(problem)") }
@@ -46,7 +46,9 @@ public struct HeadlessRun: Sendable {
             return .wrongInput
         }
         do {
-            let outcome = try await benchmark.measure(trials, plan: request.plan, about: about)
+            let steps = Steps(log: log)
+            let outcome = try await benchmark.measure(trials, plan: request.plan, about: about) { steps.tell($0) }
+            try Task.checkCancellation()
             for failure in outcome.failures { log("error: \(failure.name): \(failure.reason)") }
             guard let report = outcome.report else { return .failed }
             for result in report.results { log(Wording.summary(of: result)) }
@@ -54,9 +56,65 @@ public struct HeadlessRun: Sendable {
             try Document(report).write(to: place)
             log("Report: \(place.path)")
             return outcome.failures.isEmpty && listing.problems.isEmpty ? .done : .failed
+        } catch is CancellationError {
+            log("error: \(Wording.reason(Wording.leftScreen))")
+            return .failed
         } catch {
             log("error: \(Wording.reason(error))")
             return .failed
         }
+    }
+}
+
+/// Logs a line for each tenth of a benchmark.
+private final class Steps: @unchecked Sendable {
+    private let log: @Sendable (String) -> Void
+    private let lock = NSLock()
+    private var told = -1
+
+    init(log: @escaping @Sendable (String) -> Void) {
+        self.log = log
+    }
+
+    func tell(_ progress: Profiler.Progress) {
+        let tenth = Int(progress.fraction * 10)
+        let isNew = lock.withLock {
+            defer { told = max(told, tenth) }
+            return tenth > told
+        }
+        if isNew { log("\(tenth * 10)% \(progress.contestant)") }
+    }
+}
+
+/// A benchmark started by launch arguments that ends when the app leaves the screen.
+@MainActor
+public final class HeadlessModel {
+    private let run: @Sendable () async -> HeadlessRun.ExitStatus
+    private let exit: @MainActor (Int32) -> Void
+    private var task: Task<Void, Never>?
+
+    /// - Parameters:
+    ///   - run: The benchmark.
+    ///   - exit: Ends the app with a status; called once.
+    public init(
+        run: @escaping @Sendable () async -> HeadlessRun.ExitStatus, exit: @escaping @MainActor (Int32) -> Void
+    ) {
+        (self.run, self.exit) = (run, exit)
+    }
+
+    /// Starts the benchmark, once.
+    public func start() {
+        guard task == nil else { return }
+        task = Task { exit(await run().rawValue) }
+    }
+
+    /// Cancels the benchmark: latencies in the background mean nothing.
+    public func leave() {
+        task?.cancel()
+    }
+
+    /// Waits until the app has been told to end.
+    func waitUntilFinished() async {
+        await task?.value
     }
 }

@@ -26,6 +26,7 @@ public struct Recognizer: Sendable {
         labels = model.labels
         preprocessor = try Preprocessor(model.manifest.preprocessing)
         _ = try await source.compile()
+        try Task.checkCancellation()
         classifier = try await source.load()
         self.stopwatch = stopwatch
     }

@@ -3,6 +3,11 @@ import SHViTKit
 
 /// Text for people: numbers with units, processors, and errors.
 public enum Wording {
+    /// The error of a benchmark whose app went to the background, where it gets neither the GPU nor much time.
+    static let leftScreen = SHViTError(
+        "The benchmark stopped because the app left the screen.", why: "Latencies in the background mean nothing.",
+        next: "Start it again and keep the app in the foreground.")
+
     /// Formats milliseconds with three significant digits, such as "3.21 ms".
     public static func milliseconds(_ value: Double, locale: Locale = .autoupdatingCurrent) -> String {
         "\(value.formatted(.number.precision(.significantDigits(3)).locale(locale))) ms"

@@ -23,7 +23,8 @@
             }
             preprocessor = try Preprocessor(manifest.preprocessing)
             input = manifest.input
-            module = Module(filePath: model.artifact.path)
+            // Mapped, the program's weights are not copied into memory.
+            module = Module(filePath: model.artifact.path, loadMode: .mmap)
             try module.load("forward")
         }
 

@@ -25,6 +25,65 @@ struct CompiledModelsTests {
         }
     }
 
+    /// A compiler that waits for a signal, and writes a model.
+    final class Compiler: Sendable {
+        let count = Locked(0)
+        let (isTold, tell) = AsyncStream.makeStream(of: Void.self)
+        let folder: URL
+
+        init(in folder: URL) {
+            self.folder = folder
+        }
+
+        func compile() async throws -> URL {
+            count.withLock { $0 += 1 }
+            for await _ in isTold { break }
+            let compiled = folder.appending(path: UUID().uuidString)
+            try write(Data("compiled".utf8), to: compiled.appending(path: "model.mil"))
+            return compiled
+        }
+    }
+
+    @Test("Tasks that need the same model at the same time compile it once, even if the first is cancelled")
+    func once() async throws {
+        try await withFolder { folder in
+            let models = CompiledModels(folder: folder.appending(path: "kept"), system: "17.4.1")
+            let (compilations, compiler) = (Compilations(), Compiler(in: folder))
+            let tasks = (0..<4).map { _ in
+                Task { try await compilations.compile("ab", into: models) { try await compiler.compile() } }
+            }
+            while compiler.count.withLock({ $0 }) == 0 { await Task.yield() }
+            tasks[0].cancel()
+            await compilations.remove("ab", from: models)
+            compiler.tell.finish()
+            for task in tasks { #expect(try await task.value) }
+            #expect(compiler.count.withLock { $0 } == 1)
+            #expect(models.contains("ab"))
+            let again = try await compilations.compile("ab", into: models) { try await compiler.compile() }
+            #expect(!again)
+            await compilations.remove("ab", from: models)
+            let anew = try await compilations.compile("ab", into: models) { try await compiler.compile() }
+            #expect(anew)
+        }
+    }
+
+    @Test("A failed compilation fails for all, and the next attempt compiles again")
+    func failedOnce() async throws {
+        try await withFolder { folder in
+            let models = CompiledModels(folder: folder, system: "17.4.1")
+            let (compilations, count) = (Compilations(), Locked(0))
+            for attempt in 1...2 {
+                await #expect(throws: SHViTError.self) {
+                    _ = try await compilations.compile("ab", into: models) {
+                        count.withLock { $0 += 1 }
+                        throw SHViTError("It does not compile.")
+                    }
+                }
+                #expect(count.withLock { $0 } == attempt)
+            }
+        }
+    }
+
     @Test("A failure to cache a model is an error that says why")
     func refused() async throws {
         try await withFolder { folder in

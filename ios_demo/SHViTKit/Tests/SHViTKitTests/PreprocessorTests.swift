@@ -134,6 +134,31 @@ struct PreprocessorTests {
         #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.contains("0 rows and 2 columns"))
     }
 
+    @Test("A picture of more than 100 million pixels is rejected, whatever its sides")
+    func tooLarge() throws {
+        try RGBImage.checkSize(width: 10_000, height: 10_000)
+        for (width, height) in [(10_001, 10_000), (65_536, 65_536), (.max, 2)] {
+            #expect(throws: SHViTError.self) { try RGBImage.checkSize(width: width, height: height) }
+        }
+    }
+
+    /// UIKit names the side on which the picture's top lies in memory; a picture "right" is turned clockwise to stand.
+    @Test("Each orientation of UIKit turns a picture as EXIF's of the same name")
+    func orientations() throws {
+        let stored = try RGBImage(height: 1, width: 2, bytes: [1, 1, 1, 2, 2, 2])
+        let upright: [[[UInt8]]] = [
+            [[1, 2]], [[2, 1]], [[2], [1]], [[1], [2]], [[2, 1]], [[1, 2]], [[1], [2]], [[2], [1]],
+        ]
+        for (raw, rows) in upright.enumerated() {
+            let picture = stored.upright(from: ExifOrientation.fromUIKit(raw))
+            #expect(picture.height == rows.count)
+            #expect(picture.width == rows[0].count)
+            let expected: [UInt8] = rows.flatMap { row in row.flatMap { [UInt8](repeating: $0, count: 3) } }
+            #expect(picture.bytes == expected)
+        }
+        #expect(ExifOrientation.fromUIKit(8) == 1)
+    }
+
     @Test("The difference of two pictures is the mean over their values")
     func difference() throws {
         let one = try RGBImage(height: 1, width: 2, bytes: [0, 10, 255, 3, 3, 3])

@@ -38,6 +38,8 @@ public final class BenchmarkModel {
     private let about: @MainActor () -> Profiler.About
     private let documents: URL
     private var task: Task<Void, Never>?
+    /// The number of the current run. A run that is no longer the current one changes nothing.
+    private var run = 0
 
     /// - Parameters:
     ///   - models: The models to choose from. All are selected at first.
@@ -68,7 +70,16 @@ public final class BenchmarkModel {
 
     /// Starts the benchmark.
     public func start() {
-        task = Task { await measure() }
+        let before = task
+        before?.cancel()
+        run += 1
+        phase = .running(nil)
+        let mine = run
+        task = Task {
+            // Two runs at once would slow each other down.
+            await before?.value
+            await measure(mine)
+        }
     }
 
     /// Cancels the benchmark between two inferences. No report is written.
@@ -80,11 +91,8 @@ public final class BenchmarkModel {
     public func interrupt() {
         guard isRunning else { return }
         task?.cancel()
-        phase = .failed(
-            SHViTError(
-                "The benchmark stopped because the app left the screen.",
-                why: "Latencies in the background mean nothing.",
-                next: "Start it again and keep the app in the foreground."))
+        run += 1
+        phase = .failed(Wording.leftScreen)
     }
 
     /// Waits until the benchmark is done.
@@ -92,25 +100,28 @@ public final class BenchmarkModel {
         await task?.value
     }
 
-    private func measure() async {
-        phase = .running(nil)
+    private func measure(_ mine: Int) async {
+        let end: Phase
         do {
+            try Task.checkCancellation()
             let plan = try Profiler.Plan(
                 turn: .iterations(iterations), rounds: rounds, sustained: isSustained ? Double(seconds) : 0)
-            let outcome = try await outcome(of: plan)
-            phase = .finished(outcome, report: try outcome.report.map(write))
+            let outcome = try await outcome(of: plan, in: mine)
+            try Task.checkCancellation()
+            end = .finished(outcome, report: try outcome.report.map(write))
         } catch is CancellationError {
-            // An interrupted benchmark already shows its reason.
-            if isRunning { phase = .ready }
+            end = .ready
         } catch {
-            phase = .failed(error)
+            end = .failed(error)
         }
+        // An interrupted benchmark already shows its reason, and a later one its own state.
+        if run == mine { phase = end }
     }
 
-    private func outcome(of plan: Profiler.Plan) async throws -> Benchmark.Outcome {
+    private func outcome(of plan: Profiler.Plan, in mine: Int) async throws -> Benchmark.Outcome {
         let (steps, continuation) = AsyncStream.makeStream(
             of: Profiler.Progress.self, bufferingPolicy: .bufferingNewest(1))
-        let watching = Task { await watch(steps) }
+        let watching = Task { await watch(steps, in: mine) }
         defer {
             continuation.finish()
             watching.cancel()
@@ -119,9 +130,9 @@ public final class BenchmarkModel {
     }
 
     /// Shows a step only if the displayed percentage changes: drawing uses the processors being measured.
-    private func watch(_ steps: AsyncStream<Profiler.Progress>) async {
+    private func watch(_ steps: AsyncStream<Profiler.Progress>, in mine: Int) async {
         var shown = -1
-        for await step in steps where isRunning && Int(step.fraction * 100) > shown {
+        for await step in steps where run == mine && isRunning && Int(step.fraction * 100) > shown {
             shown = Int(step.fraction * 100)
             phase = .running(step)
         }

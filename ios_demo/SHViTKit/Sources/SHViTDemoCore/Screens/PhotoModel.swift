@@ -24,6 +24,8 @@ public final class PhotoModel {
     public private(set) var photo: Data?
     private let decoder: GoldenChecker.Decoder
     private let sources: Benchmark.Sources
+    /// The model that classified the last photo, loaded.
+    private var loaded: (trial: Trial.ID, recognizer: Recognizer)?
 
     /// - Parameters:
     ///   - decoder: The phone's image decoder.
@@ -46,7 +48,9 @@ public final class PhotoModel {
                     "The photo cannot be read.", why: "It contains no image data.", next: "Choose another photo.")
             }
             photo = data
-            let answer = try await classification(of: data, with: trial)
+            let recognizer = try await recognizer(of: trial)
+            try Task.checkCancellation()
+            let answer = try await classification(of: data, with: recognizer)
             try Task.checkCancellation()
             phase = .classified(answer)
         } catch {
@@ -55,10 +59,24 @@ public final class PhotoModel {
         }
     }
 
-    /// Decodes and classifies off the main thread, which draws.
-    private nonisolated func classification(of photo: Data, with trial: Trial) async throws -> Recognizer.Classification
-    {
+    /// Returns the loaded model; another one than the last is loaded first.
+    private func recognizer(of trial: Trial) async throws -> Recognizer {
+        if let loaded, loaded.trial == trial.id { return loaded.recognizer }
+        loaded = nil
         let recognizer = try await Recognizer(trial.model, source: sources(trial))
-        return try await recognizer.classify(decoder(photo))
+        loaded = (trial.id, recognizer)
+        return recognizer
+    }
+
+    /// Frees the loaded model, because the system has little memory.
+    public func free() {
+        loaded = nil
+    }
+
+    /// Decodes and classifies off the main thread, which draws.
+    private nonisolated func classification(
+        of photo: Data, with recognizer: Recognizer
+    ) async throws -> Recognizer.Classification {
+        try await recognizer.classify(decoder(photo))
     }
 }

@@ -28,20 +28,22 @@
 
         /// Compiles the package unless a compiled model is cached.
         public func compile() async throws -> Bool {
-            if compiled.contains(sha256) { return false }
-            try compiled.store(try await MLModel.compileModel(at: model.artifact), for: sha256)
-            return true
+            let package = model.artifact
+            return try await Compilations.shared.compile(sha256, into: compiled) {
+                try await MLModel.compileModel(at: package)
+            }
         }
 
         /// Loads the compiled model. Compiles the package first if needed.
         public func load() async throws -> any Classifier {
             _ = try await compile()
+            try Task.checkCancellation()
             let loaded: MLModel
             do {
                 loaded = try await MLModel.load(contentsOf: compiled.location(of: sha256), configuration: configuration)
             } catch {
                 // The cached model may be damaged: compile again on the next attempt.
-                compiled.remove(sha256)
+                await Compilations.shared.remove(sha256, from: compiled)
                 throw SHViTError(
                     "Core ML cannot load \(model.manifest.artifact.name): \(error.localizedDescription)",
                     why: "It may have been exported for a newer system.",

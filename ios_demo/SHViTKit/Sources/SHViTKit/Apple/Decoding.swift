@@ -4,8 +4,6 @@
     import ImageIO
 
     extension RGBImage {
-        private static let mostPixels = 100_000_000
-
         /// Decodes an encoded image exactly as `shvit_mobile.images.decode` does in Python.
         ///
         /// The picture is upright. Its color profile is not applied, transparency is laid on white, and an animation
@@ -20,11 +18,8 @@
                     "The data is not an image.", why: "The system does not know its format.", next: Self.another)
             }
             func number(_ key: CFString) -> Int? { (properties[key] as? NSNumber)?.intValue }
-            let pixels = (number(kCGImagePropertyPixelWidth) ?? 0) * (number(kCGImagePropertyPixelHeight) ?? 0)
-            guard pixels <= Self.mostPixels else {
-                throw SHViTError(
-                    "The picture has \(pixels) pixels.", why: "The maximum is 100 million.", next: Self.another)
-            }
+            try Self.checkSize(
+                width: number(kCGImagePropertyPixelWidth) ?? 0, height: number(kCGImagePropertyPixelHeight) ?? 0)
             guard let image = CGImageSourceCreateImageAtIndex(source, 0, nil) else {
                 throw SHViTError("The picture cannot be decoded.", why: "The file may be damaged.", next: Self.another)
             }
@@ -83,25 +78,9 @@
             guard let image = picture.cgImage else {
                 throw SHViTError("The picture has no pixels.", why: "It has not been drawn yet.")
             }
-            try self.init(image, orientation: CGImagePropertyOrientation(picture.imageOrientation))
-        }
-    }
-
-    extension CGImagePropertyOrientation {
-        /// Converts UIKit's orientation, which has other raw values.
-        init(_ orientation: UIImage.Orientation) {
-            self =
-                switch orientation {
-                case .up: .up
-                case .down: .down
-                case .left: .left
-                case .right: .right
-                case .upMirrored: .upMirrored
-                case .downMirrored: .downMirrored
-                case .leftMirrored: .leftMirrored
-                case .rightMirrored: .rightMirrored
-                @unknown default: .up
-                }
+            // UIKit's orientations have other raw values than EXIF's.
+            let orientation = ExifOrientation.fromUIKit(picture.imageOrientation.rawValue)
+            try self.init(image, orientation: CGImagePropertyOrientation(rawValue: UInt32(orientation)) ?? .up)
         }
     }
 #endif

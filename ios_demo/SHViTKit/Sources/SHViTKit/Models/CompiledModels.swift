@@ -48,3 +48,39 @@ struct CompiledModels: Sendable {
         try? FileManager.default.removeItem(at: location(of: sha256))
     }
 }
+
+/// Compiles each artifact once, however many tasks ask for it at the same time.
+actor Compilations {
+    /// The compilations of this app.
+    static let shared = Compilations()
+
+    private var running: [URL: Task<Void, any Error>] = [:]
+
+    /// Compiles an artifact into a cache that lacks it. A task that is cancelled does not stop the others' compilation.
+    ///
+    /// - Parameters:
+    ///   - sha256: The artifact's SHA-256.
+    ///   - models: The cache.
+    ///   - work: Returns the location of the compiled model, which moves into the cache.
+    /// - Returns: Whether there was anything to compile.
+    func compile(
+        _ sha256: String, into models: CompiledModels, work: @escaping @Sendable () async throws -> URL
+    ) async throws -> Bool {
+        let place = models.location(of: sha256)
+        if let other = running[place] {
+            try await other.value
+            return true
+        }
+        if models.contains(sha256) { return false }
+        let task = Task { try models.store(try await work(), for: sha256) }
+        running[place] = task
+        defer { running[place] = nil }
+        try await task.value
+        return true
+    }
+
+    /// Deletes a compiled model, unless it is being compiled.
+    func remove(_ sha256: String, from models: CompiledModels) {
+        if running[models.location(of: sha256)] == nil { models.remove(sha256) }
+    }
+}

@@ -1,3 +1,14 @@
+/// The EXIF orientations, 1 to 8.
+enum ExifOrientation {
+    /// EXIF's orientation for each raw value of `UIImage.Orientation`: up, down, left, right, then the mirrored ones.
+    private static let ofUIKit = [1, 3, 8, 6, 2, 4, 5, 7]
+
+    /// Returns the EXIF orientation for a raw value of `UIImage.Orientation`; 1 for an unknown one.
+    static func fromUIKit(_ rawValue: Int) -> Int {
+        ofUIKit.indices.contains(rawValue) ? ofUIKit[rawValue] : 1
+    }
+}
+
 extension RGBImage {
     /// Returns the upright picture.
     ///

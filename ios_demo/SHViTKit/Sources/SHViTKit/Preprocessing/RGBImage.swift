@@ -30,6 +30,18 @@ public struct RGBImage: Equatable, Sendable {
         self.bytes = bytes
     }
 
+    private static let mostPixels = 100_000_000
+
+    /// - Throws: `SHViTError` if a picture of that size has more than 100 million pixels.
+    static func checkSize(width: Int, height: Int) throws(SHViTError) {
+        let (pixels, isTooLarge) = width.multipliedReportingOverflow(by: height)
+        guard !isTooLarge, pixels <= mostPixels else {
+            throw SHViTError(
+                "The picture has \(width) x \(height) pixels.", why: "The maximum is 100 million.",
+                next: "Choose another picture.")
+        }
+    }
+
     /// Returns a crop, which must lie within the picture.
     func cropped(top: Int, left: Int, height: Int, width: Int) -> RGBImage {
         var part: [UInt8] = []

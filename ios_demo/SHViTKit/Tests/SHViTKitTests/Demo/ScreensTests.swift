@@ -104,6 +104,28 @@ struct ScreensTests {
         }
     }
 
+    @Test("A cancelled run that ends late changes nothing of the run after it")
+    func identity() async throws {
+        try await withFolder { folder in
+            let (first, second) = (Waiting(), Waiting())
+            let runtimes = Locked<[Waiting]>([first, second])
+            let model = try Self.benchmark(in: folder) { _ in runtimes.withLock { $0.removeFirst() } }
+            (model.rounds, model.iterations) = (1, 1)
+            model.start()
+            for await _ in first.isAsked { break }
+            model.interrupt()
+            model.start()
+            #expect(model.isRunning)
+            first.tell.finish()
+            for await _ in second.isAsked { break }
+            #expect(model.isRunning)
+            second.tell.finish()
+            await model.waitUntilFinished()
+            guard case .finished(let outcome, _) = model.phase else { return #expect(Bool(false)) }
+            #expect(outcome.report?.results.count == 1)
+        }
+    }
+
     @Test("A report that cannot be written is an error")
     func unwritable() async throws {
         try await withFolder { folder in
@@ -178,6 +200,26 @@ struct ScreensTests {
             await photo.classify(with: trial) { Data("no picture".utf8) }
             guard case .failed(let unknown) = photo.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(unknown).contains("not known"))
+        }
+    }
+
+    @Test("Photos after the first use the loaded model, until the system needs its memory")
+    func photoModelIsLoadedOnce() async throws {
+        try await withFolder { folder in
+            let (model, decoder) = try Self.model(in: folder)
+            let goldens = try #require(try model.goldens())
+            let picture = try goldens.picture(of: goldens.goldens.images[0])
+            let loads = Locked(0)
+            let photo = PhotoModel(decoder: decoder) { trial in
+                loads.withLock { $0 += 1 }
+                return GridClassifier(classes: trial.model.labels.count)
+            }
+            for _ in 0..<2 { await photo.classify(with: Trial(model, compute: .cpu)) { picture } }
+            #expect(loads.withLock { $0 } == 1)
+            photo.free()
+            await photo.classify(with: Trial(model, compute: .cpu)) { picture }
+            await photo.classify(with: Trial(model, compute: .all)) { picture }
+            #expect(loads.withLock { $0 } == 3)
         }
     }
 

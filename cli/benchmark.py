@@ -54,8 +54,8 @@ def benchmark(
     names = _parse_names(models)
     _check_contestants(bool(artifacts), peers, bool(names), (checkpoint, size), engine)
 
-    from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.device_report import BenchmarkSettings
+    from shvit_mobile.targets.stored_facts import open_artifact
 
     check_output_files(out, chart, overwrite=overwrite)
     settings = BenchmarkSettings(
@@ -69,7 +69,7 @@ def benchmark(
     )
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
-            opened = [Artifact.open(path) for path in artifacts or []]
+            opened = [open_artifact(path) for path in artifacts or []]
             trained = (
                 load_trained_model(checkpoint=checkpoint, weights=weights, sha256=sha256, size=size) if peers else None
             )
@@ -127,10 +127,10 @@ def _benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: i
 
     from dataclasses import asdict
 
-    from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, measure_on_device
+    from shvit_mobile.targets.stored_facts import open_artifact
 
-    opened = [Artifact.open(path).path for path in packages]
+    opened = [open_artifact(path).path for path in packages]
     timings = {path: measure_on_device(path, device, iterations=iterations) for path in opened}
     if as_json:
         print_json(

@@ -48,9 +48,9 @@ def embed(
         return
 
     from shvit_mobile.apps.embed import check_embed_overwrite, embed_artifacts, plan_embeds
-    from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.targets.stored_facts import open_artifact
 
-    plans = plan_embeds([Artifact.open(path) for path in artifacts or []], app, any_version=any_version)
+    plans = plan_embeds([open_artifact(path) for path in artifacts or []], app, any_version=any_version)
     if dry_run:
         check_embed_overwrite(plans, app, overwrite=overwrite)
     else:

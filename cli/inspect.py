@@ -39,27 +39,30 @@ def inspect(
 
     Operators, dtypes, bytes, delegation, labels, preprocessing, versions, golden logits and drift.
     """
-    from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+    from shvit_mobile.contracts.artifact import get_manifest_path
     from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+    from shvit_mobile.targets.stored_facts import open_artifact
 
     file = Path(path)
     if compute_plan:
         _print_compute_plan(file, as_json)
     elif goldens:
-        _print_golden_check(Artifact.open(file), as_json)
+        _print_golden_check(open_artifact(file), as_json)
     elif file.suffix not in TARGET_SUFFIXES.values():
         _print_checkpoint(path, weights, sha256, as_json)
     elif file.exists() and not get_manifest_path(file).exists():
         _print_bare_artifact(file, as_json)
     else:
-        _print_artifact(Artifact.open(file), as_json)
+        _print_artifact(open_artifact(file), as_json)
 
 
 def _print_artifact(artifact: Artifact, as_json: bool) -> None:
     """Print an artifact with its manifest."""
     manifest = artifact.manifest
+    for sentence in artifact.notes:
+        print_note(f"note: {sentence}")
     if as_json:
-        print_json({"path": str(artifact.path), "manifest": to_contract_json(manifest)})
+        print_json({"path": str(artifact.path), "manifest": to_contract_json(manifest), "notes": artifact.notes})
         return
     print_table(
         build_pairs_table(artifact.path.name, _describe_manifest(manifest)),
@@ -102,11 +105,12 @@ def _print_compute_plan(path: Path, as_json: bool) -> None:
             parameter="compute_plan",
         )
 
-    from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+    from shvit_mobile.contracts.artifact import get_manifest_path
     from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, load_compute_plan
+    from shvit_mobile.targets.stored_facts import open_artifact
 
     if not path.exists() or get_manifest_path(path).exists():
-        Artifact.open(path)
+        open_artifact(path)
     plan = load_compute_plan(path)
     if as_json:
         skipped = isinstance(plan, SkippedMeasurement)

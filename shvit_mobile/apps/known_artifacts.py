@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shvit_mobile.apps.collect import DeviceRun
-from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact
+from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, find_artifact
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.files import list_visible_files
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, BadReport
+from shvit_mobile.targets.stored_facts import open_artifact
 
 
 def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
@@ -38,10 +39,10 @@ def open_manifests(paths: Iterable[AnyPath]) -> list[Manifest]:
 def _read_manifest(file: Path) -> Manifest:
     """Read a manifest from its file or from its artifact; an artifact that is present is checked."""
     if not file.name.endswith(MANIFEST_SUFFIX):
-        return Artifact.open(file).manifest
+        return open_artifact(file).manifest
     manifest = Manifest.load(file)
     artifact = find_artifact(file, manifest.target)
-    return manifest if artifact is None else Artifact.open(artifact).manifest
+    return manifest if artifact is None else open_artifact(artifact).manifest
 
 
 def check_artifacts(runs: Iterable[DeviceRun], manifests: Sequence[Manifest]) -> None:

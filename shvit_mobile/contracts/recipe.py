@@ -49,8 +49,8 @@ FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise", "residual-add", "attention"
 PALETTE_FLOAT_KINDS: tuple[str, ...] = ("head", "depthwise")
 
 
-# float32 has larger numbers, but no trained model has such activations.
-_MAX_ACTIVATION = 1e9
+# Near the largest float32, products of scales overflow.
+_MAX_ACTIVATION = 1e30
 
 
 def _check_range(ends: tuple[float, float]) -> tuple[float, float]:

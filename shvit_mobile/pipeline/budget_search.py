@@ -158,7 +158,7 @@ def _measure_drift(
     """Lower a recipe and run its artifact, which is not kept."""
     goldens = load_default_golden_images()[:1]
     with TemporaryDirectory() as folder:
-        artifact = lower(deployed, recipe, "onnx", folder, overrides=overrides, goldens=goldens)
+        artifact = lower(deployed, recipe, "onnx", folder, overrides=overrides, goldens=goldens, has_gate=True)
         return compare(artifact, deployed.trained, images, reference=reference)
 
 

@@ -217,6 +217,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
                     options=config.options.get(target),
                     goldens=plan.goldens,
                     overwrite=config.overwrite,
+                    has_gate=config.gate is not None,
                 )
             )
     result = conclude(plan, artifacts, steps, float_run)

@@ -66,6 +66,7 @@ def lower(
     options: TargetOptions | None = None,
     goldens: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
+    has_gate: bool = False,
 ) -> Artifact:
     """Write the artifact of a target into a folder, with its manifest, recipe and goldens beside it.
 
@@ -81,13 +82,16 @@ def lower(
         options: The options of the target (default: its defaults).
         goldens: The pictures for the goldens (default: three photos and a drawing).
         overwrite: Replace existing files.
+        has_gate: The caller compares the artifact on images and holds it against a limit, so that a recipe that ruins
+            the model is no error here.
 
     Raises:
         UnknownChoice: If `target` is unknown.
         BadRecipe: If the target lacks the precision, or the recipe belongs to another model or to other overrides.
         InvalidConfig: If the options belong to another target or exclude each other.
         OutputExists: If a file exists and `overwrite` is not set.
-        VerificationFailed: If the artifact does not compute what the checkpoint does; nothing is written.
+        VerificationFailed: If the artifact does not compute what the checkpoint, or its recipe, does, or the recipe
+            does not suit the checkpoint; nothing is written.
     """
     parse_choice(target, TARGET_SUFFIXES, "target")
     check_target_precision(target, recipe.precision)
@@ -109,26 +113,22 @@ def lower(
         built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
         sources = goldens or load_default_golden_images()
-        manifest = _add_goldens(Artifact(path, manifest), deployed, sources, goldens_folder)
+        pixels = preprocess_golden_images(sources, deployed.trained.preprocessing)
+        ramp = draw_ramp(deployed.trained.preprocessing.size)
+        artifact = Artifact(path, manifest)
+        result = verify_artifact(
+            artifact, deployed, np.concatenate([ramp, pixels]), overrides=overrides, has_gate=has_gate
+        )
+        entry = write_goldens(goldens_folder, artifact, sources, pixels, result.drop_first())
+        golden = RampGolden(
+            logits=tuple(map(float, result.logits[0])), how=result.execution, tolerance=result.tolerance
+        )
+        manifest = manifest.model_copy(update={"golden": golden, "goldens": entry})
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in overrides_file:
             file.write_bytes(overrides.file_bytes if overrides else b"")
     return Artifact(final, manifest)
-
-
-def _add_goldens(artifact: Artifact, deployed: DeployForm, sources: Sequence[GoldenSource], folder: Path) -> Manifest:
-    """Verify the artifact on the ramp and the golden pictures, write its goldens, and return its manifest with them.
-
-    Raises:
-        VerificationFailed: If the artifact does not compute what `deployed` does.
-    """
-    preprocessing = deployed.trained.preprocessing
-    pixels = preprocess_golden_images(sources, preprocessing)
-    result = verify_artifact(artifact, deployed, np.concatenate([draw_ramp(preprocessing.size), pixels]))
-    golden = RampGolden(logits=tuple(map(float, result.logits[0])), how=result.execution, tolerance=result.tolerance)
-    goldens = write_goldens(folder, artifact, sources, pixels, result.drop_first())
-    return artifact.manifest.model_copy(update={"golden": golden, "goldens": goldens})
 
 
 def plan_artifact_path(

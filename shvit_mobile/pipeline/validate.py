@@ -23,6 +23,7 @@ from shvit_mobile.progress import StepCallback
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU, is_arm64_host
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.probes.registry import OPAQUE_TARGETS, check_probe_support
+from shvit_mobile.targets.stored_facts import open_artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     _check_validate_config(config)
     cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
-        artifacts = [Artifact.open(path) for path in config.artifacts]
+        artifacts = [open_artifact(path) for path in config.artifacts]
+    notes += [note for artifact in artifacts for note in artifact.notes]
     # The layers of some artifacts cannot be compared; of all of them, that is an error.
     if config.layers and all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
         check_probe_support(artifacts[0])

@@ -5,15 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.goldens import LOWERING_FACTOR
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.drift.ladder import build_simulation
 from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.quantize.fake_quant import fake_quantize
+from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.quantize.observation import observe_ranges
+from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.targets.tolerances import BOUNDED_PRECISIONS, compute_tolerance
+from shvit_mobile.targets.tolerances import (
+    BOUNDED_PRECISIONS,
+    MEDIAN_WIDTHS,
+    MIN_SQNR_DB,
+    WIDTHS,
+    compute_simulation_bound,
+    compute_tolerance,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +53,26 @@ class VerificationResult:
         return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
 
 
-def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np.uint8]) -> VerificationResult:
-    """Run an artifact in its own runtime or the reference executor, and compare it with its deploy form.
+def verify_artifact(
+    artifact: Artifact,
+    deployed: DeployForm,
+    pixels: NDArray[np.uint8],
+    *,
+    overrides: ParameterOverrides | None = None,
+    has_gate: bool = False,
+) -> VerificationResult:
+    """Run an artifact in its own runtime or the reference executor, and compare it with what it should compute.
+
+    fp32 and fp16 should compute what the deploy form does, other precisions what PyTorch computes for their recipes.
 
     Args:
         pixels: uint8, shape (images, height, width, 3).
+        overrides: The overrides of the artifact's recipe.
+        has_gate: A gate decides whether the recipe suits the model, not these pictures.
 
     Raises:
-        VerificationFailed: If a logit is not finite, or an fp32 or fp16 artifact is too far from the deploy form.
+        VerificationFailed: If a logit is not finite, the artifact is too far from what it should compute, or the ranges
+            of its recipe are not the model's.
     """
     runner = open_runner(artifact)
     # One image at a time, as in an app: with more, a kernel may sum in another order.
@@ -69,4 +96,102 @@ def verify_artifact(artifact: Artifact, deployed: DeployForm, pixels: NDArray[np
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
+    if manifest.precision not in BOUNDED_PRECISIONS:
+        simulated = _simulate(deployed, manifest.recipe, overrides, pixels)
+        if not has_gate:
+            _check_recipe(deployed, manifest.recipe, overrides, pixels, sqnr(expected, simulated))
+        _check_simulation(artifact, logits, simulated, expected)
     return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance)
+
+
+@torch.inference_mode()
+def _simulate(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, pixels: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Compute the logits of a recipe in PyTorch, of one image at a time."""
+    if recipe.precision != "int8":
+        simulate = build_simulation(deployed, recipe, overrides)
+        return np.concatenate([simulate(image[None]) for image in pixels])
+    ranges, module = select_int8_ranges(deployed, recipe), apply_overrides(deployed, recipe, overrides).module
+    simulation = fake_quantize(module, ranges, recipe.activations)
+    return torch.cat([simulation(deployed.prepare(image[None])) for image in pixels]).numpy()
+
+
+def _check_simulation(
+    artifact: Artifact, logits: NDArray[np.float32], simulated: NDArray[np.float32], expected: NDArray[np.float32]
+) -> None:
+    """Raise `VerificationFailed` if an artifact does not compute what PyTorch does for its recipe."""
+    error, noise, signal = map(_compute_rms, (logits - simulated, simulated - expected, expected))
+    bound = compute_simulation_bound(noise, signal)
+    if error > bound:
+        raise VerificationFailed(
+            f"The logits of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} (root mean "
+            f"square); {bound:.2g} is allowed.",
+            why="The artifact was run and does not compute what its recipe says.",
+            hint="Please report it with the output of: shvit-mobile doctor --json",
+        )
+
+
+def _check_recipe(
+    deployed: DeployForm,
+    recipe: Recipe,
+    overrides: ParameterOverrides | None,
+    pixels: NDArray[np.uint8],
+    decibels: float,
+) -> None:
+    """Raise `VerificationFailed` if the ranges of a recipe are not the model's, or it ruins the logits."""
+    hint = (
+        "Calibrate again on images like those the app will see, with PTQ passes; or give images and a limit, such as "
+        "`max_drop=1`, which decides instead, and which keeps layers in float where needed; or set `precision=fp16`."
+    )
+    widths = _measure_widths(deployed, recipe, overrides, pixels)
+    if widths:
+        middle = float(np.median(list(widths.values())))
+        layer = max(widths, key=lambda name: abs(np.log(widths[name])))
+        wrong = not WIDTHS[0] <= widths[layer] <= WIDTHS[1]
+        if wrong or not MEDIAN_WIDTHS[0] <= middle <= MEDIAN_WIDTHS[1]:
+            what = f"that of {layer} is {widths[layer]:.2g}" if wrong else f"they are in the middle {middle:.2g}"
+            raise VerificationFailed(
+                f"The ranges of the recipe do not fit {deployed.trained.variant}: {what} times as wide as its values.",
+                why="Values were measured on the pictures of the goldens. The recipe may be of another model.",
+                hint=hint,
+                parameter="recipe",
+            )
+    if decibels < MIN_SQNR_DB:
+        raise VerificationFailed(
+            f"With this recipe {recipe.precision_name} does not compute what {deployed.trained.variant} does: the SQNR "
+            f"of its logits is {decibels:.1f} dB.",
+            why=f"Below {MIN_SQNR_DB:g} dB most answers are wrong.",
+            hint=hint,
+            parameter="recipe",
+        )
+
+
+@torch.inference_mode()
+def _measure_widths(
+    deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, pixels: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Return how wide the range of each int8 layer's output is, relative to its values for some pictures."""
+    if recipe.precision != "int8":
+        return {}
+    ranges, seen = select_int8_ranges(deployed, recipe), dict[str, ActivationRange]()
+    module = apply_overrides(deployed, recipe, overrides).module
+    with observe_ranges(module, seen, layers=ranges.keys()):
+        for image in pixels:
+            module(deployed.prepare(image[None]))
+    pairs = {
+        f"{name} ({end})": (_compute_width(getattr(ours, end)), _compute_width(getattr(seen[name], end)))
+        for name, ours in ranges.items()
+        for end in ("input", "output")
+    }
+    # A value that is always zero has no width to compare with.
+    return {name: max(ours, theirs / 1e6) / theirs for name, (ours, theirs) in pairs.items() if theirs > 0}
+
+
+def _compute_width(ends: tuple[float, float]) -> float:
+    """Return the width of a range, extended to contain zero, as int8 does."""
+    return max(ends[1], 0.0) - min(ends[0], 0.0)
+
+
+def _compute_rms(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))

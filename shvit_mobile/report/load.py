@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, Artifact, find_artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, find_artifact, get_manifest_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.files import MAX_TEXT_BYTES, check_file, list_visible_files, read_bytes, read_json
@@ -13,6 +13,7 @@ from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.report import SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import BadReport
+from shvit_mobile.targets.stored_facts import open_artifact
 
 ReadableDocument = Manifest | DriftReport | DeviceReport | SensitivityReport
 DOCUMENT_KINDS: dict[str, type[ReadableDocument]] = {
@@ -83,7 +84,7 @@ def read_file(path: Path) -> LoadedDocument:
         raise BadReport(f"{path} {fault}.", why=f"{_EXPECTED_INPUTS}{again}")
     read = document_type.load(path)
     if isinstance(read, Manifest) and (artifact := find_artifact(path, read.target)):
-        Artifact.open(artifact)
+        open_artifact(artifact)
     content = read_bytes(path, limit=MAX_TEXT_BYTES, error=BadReport, what="a report")
     digest = hashlib.sha256(content).hexdigest()
     return LoadedDocument(SourceFile(file=path.name, kind=read.kind, sha256=digest), read)

@@ -117,7 +117,7 @@ MANIFEST_LIES: dict[str, Change] = {
     "another precision": (("precision",), "fp32"),
     "another precision of the recipe": (("recipe", "precision"), "int8-weights"),
     "a turned range": (("recipe", "ranges", "patch_embed.0", "input"), [151.0, -123.0]),
-    "a range beyond float32": (("recipe", "ranges", "patch_embed.0", "output"), [0.0, 1e30]),
+    "a range beyond float32": (("recipe", "ranges", "patch_embed.0", "output"), [0.0, 1e35]),
     "an unknown float kind": (("recipe", "float_kinds"), ["heads"]),
     "another size": (("preprocessing", "size"), [192, 192]),
     "another layout": (("input", "layout"), "space-to-depth"),

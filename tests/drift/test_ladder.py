@@ -123,7 +123,10 @@ def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
         for name, seen in recipe.ranges.items()
     }
     clipping = recipe.model_copy(update={"ranges": clipped})
-    rung, artifact = build_simulation(deployed, clipping)(batch.pixels), lower(deployed, clipping, "onnx", tmp_path)
+    rung, artifact = (
+        build_simulation(deployed, clipping)(batch.pixels),
+        lower(deployed, clipping, "onnx", tmp_path, has_gate=True),
+    )
     broken = compare_with_logits(artifact, model, images, reference=reference)
     assert sqnr(reference.logits, rung) < 20 < sqnr(rung, broken.logits), "both clip alike"
     row = compare_simulated_rung(list_simulated_rungs([artifact])[1], model, images, reference)

@@ -125,7 +125,7 @@ def test_the_chosen_point_is_the_drift_of_an_artifact_of_the_recipe(
     world: World, repaired: SearchResult, tmp_path: Path
 ) -> None:
     recipe = world.ruined.model_copy(update={"float_layers": repaired.float_layers})
-    artifact = lower(world.deployed, recipe, "onnx", tmp_path)
+    artifact = lower(world.deployed, recipe, "onnx", tmp_path, has_gate=True)
     assert compare(artifact, world.deployed.trained, world.images) == repaired.chosen.row
     assert SearchResult.model_validate_json(repaired.to_json()) == repaired
 

@@ -21,6 +21,7 @@ from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp, BadReport, ConflictingParameters, InvalidValue, PhoneFailed, ToolMissing
+from shvit_mobile.targets.stored_facts import open_artifact
 from shvit_mobile.progress import StepCallback
 
 REPORTS_FOLDER = Path("reports")
@@ -89,7 +90,7 @@ def measure_on_phone(
         raise InvalidValue(f"`timeout` is {timeout:g}.", why="It is a time in seconds.", parameter="timeout")
     file = Path(out) if out is not None else REPORTS_FOLDER / f"{request.run_id}.json"
     check_overwrite(file, overwrite=overwrite)
-    opened = [Artifact.open(path) for path in artifacts]
+    opened = [open_artifact(path) for path in artifacts]
     project = None if app is None else open_app(find_app_folder(app))
     progress("", 0, _STEPS)
     progress("Looking for a phone", 0, 0)

@@ -9,36 +9,44 @@ import dev.shvit.core.images.Frame
 import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Plane
+import dev.shvit.core.images.RgbaPixels
 import dev.shvit.core.images.sampleSize
 import dev.shvit.core.models.Decoder
 import java.io.ByteArrayInputStream
 import java.io.IOException
+import java.nio.ByteBuffer
 
 /**
- * Converts an upright bitmap to sRGB on white.
+ * Converts an upright bitmap to an opaque picture on white.
  *
  * @throws BadPicture If there is not enough memory for a copy that the processor can read.
  */
-fun Bitmap.toPicture(): Picture {
-    // A bitmap in graphics memory does not give its pixels.
-    val readable = if (config == Bitmap.Config.HARDWARE) copy(Bitmap.Config.ARGB_8888, false) else this
+fun Bitmap.toPicture(): Picture = toPixels().toPicture()
+
+/**
+ * Copies a bitmap's bytes, from which [ShvitClassifier] reads what it needs. The colors stay in the bitmap's color space,
+ * as in Python and on iOS; `getPixels` would convert them to sRGB.
+ *
+ * @throws BadPicture If there is not enough memory for a copy that the processor can read.
+ */
+fun Bitmap.toPixels(): RgbaPixels {
+    // A bitmap in graphics memory does not give its pixels, and other ones have no four bytes per pixel.
+    val readable = if (config == Bitmap.Config.ARGB_8888) this else copy(Bitmap.Config.ARGB_8888, false)
     if (readable == null) throw BadPicture("The bitmap of $width x $height cannot be copied.", "It is too large.")
-    val pixels = IntArray(width * height)
-    readable.getPixels(pixels, 0, width, 0, 0, width, height)
+    val bytes = ByteBuffer.allocateDirect(readable.rowBytes * height)
+    readable.copyPixelsToBuffer(bytes)
+    bytes.rewind()
+    val pixels = RgbaPixels(width, height, bytes, readable.rowBytes, readable.isPremultiplied)
     if (readable !== this) readable.recycle()
-    return Picture.onWhite(width, height, pixels)
+    return pixels
 }
 
 /**
- * Converts a camera frame in `YUV_420_888`. Copies its bytes, so that the image can be closed.
+ * Returns a camera frame in `YUV_420_888`, which reads the image's buffers: close the image after the classification.
  *
  * @throws BadPicture If it has another format.
  */
-fun Image.toFrame(): Frame {
-    if (planes.size != YUV_PLANES) throw BadPicture("The frame has ${planes.size} planes.", "YUV_420_888 has three.")
-    val (y, u, v) = planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
-    return Frame(width, height, y, u, v)
-}
+fun Image.toFrame(): Frame = Frame(width, height, planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) })
 
 /**
  * Android's decoder of JPEG, PNG, WebP and HEIF.
@@ -57,15 +65,16 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
         BitmapFactory.decodeByteArray(encoded, 0, encoded.size, bounds)
         val options = BitmapFactory.Options().apply {
             inPreferredConfig = Bitmap.Config.ARGB_8888
+            inPremultiplied = false
             inSampleSize = sampleSize(bounds.outWidth, bounds.outHeight, pixels)
         }
         val bitmap: Bitmap? = BitmapFactory.decodeByteArray(encoded, 0, encoded.size, options)
         if (bitmap == null) {
             throw BadPicture("Android cannot decode these ${encoded.size} bytes.", "JPEG and PNG always work.")
         }
-        val picture = bitmap.toPicture()
+        val pixels = bitmap.toPixels()
         bitmap.recycle()
-        orientation(encoded).upright(picture)
+        pixels.toPicture(orientation(encoded))
     }
 
     /** Returns the orientation; upright without valid EXIF data. */
@@ -76,5 +85,3 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
         Orientation.UPRIGHT
     }
 }
-
-private const val YUV_PLANES = 3

@@ -5,9 +5,12 @@ import dev.shvit.core.BadPicture
 import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.Picture
+import dev.shvit.core.images.PixelSource
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessor
+import dev.shvit.core.images.TensorValues
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.Classifier
 import dev.shvit.core.models.Inference
@@ -15,7 +18,6 @@ import dev.shvit.core.models.Prediction
 import dev.shvit.core.models.SharedPool
 import dev.shvit.core.models.StoredModel
 import dev.shvit.core.models.checkExecuTorch
-import dev.shvit.core.models.logits
 import dev.shvit.core.models.predictions
 import java.io.File
 import org.pytorch.executorch.EValue
@@ -38,7 +40,7 @@ data class Classification(val best: List<Prediction>, val preprocessingMs: Doubl
  * ```kotlin
  * val model = ModelStore(AssetFiles(assets)).model("shvit_s1-224-executorch-int8")
  * ShvitClassifier.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { classifier ->
- *     val best = classifier.classify(bitmap.toPicture()).best
+ *     val best = classifier.classify(bitmap.toPixels()).best
  * }
  * ```
  */
@@ -50,17 +52,30 @@ class ShvitClassifier private constructor(
     private val preprocessor = Preprocessor(manifest.preprocessing)
     private var closed = false
 
+    /** What one classification after the other uses. */
+    private val live: Prepared by lazy(LazyThreadSafetyMode.NONE) {
+        val (height, width) = manifest.preprocessing.height to manifest.preprocessing.width
+        Prepared(Pixels(height, width, ByteArray(height * width * Pixels.CHANNELS)))
+    }
+
     /**
-     * Returns the most likely classes of an upright picture, with the latency.
+     * Returns the most likely classes of a picture, bitmap or camera frame, with the latency.
      *
+     * @param orientation What makes the source upright.
      * @param count The maximum number of classes.
      * @throws ShvitException If the model fails, or differs from its manifest.
      */
-    fun classify(picture: Picture, count: Int = 5): Classification {
+    @Synchronized
+    fun classify(
+        source: PixelSource,
+        orientation: Orientation = Orientation.UPRIGHT,
+        count: Int = 5,
+    ): Classification {
         val start = monotonic.nanoseconds()
-        val pixels = pixels(picture)
+        trace("shvit preprocessing") { preprocessor.prepare(source, orientation, live.pixels) }
         val prepared = monotonic.nanoseconds()
-        val logits = logits(pixels)
+        live.fill()
+        val logits = run(live.input)
         val end = monotonic.nanoseconds()
         return Classification(
             predictions(logits, manifest.labels, count),
@@ -69,7 +84,7 @@ class ShvitClassifier private constructor(
         )
     }
 
-    /** Returns the pixels that the model sees. */
+    /** Returns the pixels that the model sees of an upright picture. */
     fun pixels(picture: Picture): Pixels = trace("shvit preprocessing") { preprocessor.pixels(picture) }
 
     override fun prepare(pixels: Pixels): Inference {
@@ -80,11 +95,22 @@ class ShvitClassifier private constructor(
                 "It needs ${preprocessing.height} x ${preprocessing.width}.",
             )
         }
-        val values = manifest.input.tensor(pixels, preprocessing)
-        val buffer = Tensor.allocateFloatBuffer(values.size)
-        buffer.put(values)
-        val input = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
-        return Inference { run(input) }
+        val prepared = Prepared(pixels)
+        prepared.fill()
+        return Inference { run(prepared.input) }
+    }
+
+    /** An input tensor, in memory that ExecuTorch reads in place, and the pixels that fill it. */
+    private inner class Prepared(val pixels: Pixels) {
+        private val values = TensorValues(manifest.input, manifest.preprocessing)
+        private val buffer = Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))
+        val input: EValue = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
+
+        fun fill() {
+            buffer.rewind()
+            buffer.put(values.of(pixels))
+            buffer.rewind()
+        }
     }
 
     /** Frees the model after a running inference. Does nothing the second time. */

@@ -4,9 +4,7 @@ import dev.shvit.core.BadModel
 import dev.shvit.core.images.Layout
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessing
-import dev.shvit.core.images.normalizedValues
-import dev.shvit.core.images.rawValues
-import dev.shvit.core.images.spaceToDepth
+import dev.shvit.core.images.TensorValues
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.Word
@@ -49,20 +47,12 @@ data class InputContract(
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /**
-     * Returns the values of the input tensor for an image.
+     * Returns the values of the input tensor for an image, in a new array; see [TensorValues] for many images.
      *
      * @throws BadModel If the artifact needs a border and its manifest does not contain it.
      */
-    fun tensor(pixels: Pixels, preprocessing: Preprocessing): FloatArray {
-        val image = if (values == InputValues.PIXELS) rawValues(pixels) else normalizedValues(pixels, preprocessing)
-        if (layout == Layout.IMAGE) return image
-        val colors = border ?: throw BadModel(
-            "The input '$name' has the layout ${layout.word}, but no border.",
-            "The manifest must contain the border's value in each channel.",
-            "Export the model again.",
-        )
-        return spaceToDepth(image, pixels.height, pixels.width, colors)
-    }
+    fun tensor(pixels: Pixels, preprocessing: Preprocessing): FloatArray =
+        TensorValues(this, preprocessing).of(pixels)
 
     fun json(): Json.Object = jsonObject(
         "name" to json(name),

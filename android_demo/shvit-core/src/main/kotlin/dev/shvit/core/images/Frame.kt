@@ -15,64 +15,74 @@ class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int)
 /**
  * A camera frame in YUV 4:2:0: the luma of each pixel, and two chroma planes of half the size.
  *
- * @property width The width in memory, in pixels; [height] likewise.
- * @throws BadPicture If it has no pixels, or a plane has too few bytes.
+ * Its colors are converted with the full-range JPEG matrix (BT.601), which Android's cameras use for `YUV_420_888`. A
+ * pixel gets the chroma of its 2x2 block. It reads the camera's buffers, so use it while these are valid, from one
+ * thread.
+ *
+ * @param planes Luma, blue chroma and red chroma (Y, U, V), in the order of Android's `Image.getPlanes`.
+ * @throws BadPicture If it has no pixels, not three planes, or a plane has too few bytes.
  */
-class Frame(val width: Int, val height: Int, y: Plane, u: Plane, v: Plane) {
-    private val brightness = samples(y, width, height)
-    private val blue = samples(u, (width + 1) / 2, (height + 1) / 2)
-    private val red = samples(v, (width + 1) / 2, (height + 1) / 2)
+class Frame(width: Int, height: Int, planes: List<Plane>) : PixelSource(width, height) {
+    private val luma: Rows
+    private val blue: Rows
+    private val red: Rows
+    private val chromaSteps: IntArray
+
+    constructor(width: Int, height: Int, y: Plane, u: Plane, v: Plane) : this(width, height, listOf(y, u, v))
+
+    init {
+        if (planes.size != PLANES) throw BadPicture("The frame has ${planes.size} planes.", "YUV_420_888 has three.")
+        val (y, u, v) = planes
+        if (y.pixelStride != 1) {
+            throw BadPicture("The luma's samples are ${y.pixelStride} bytes apart.", "In YUV_420_888 they have no gaps.")
+        }
+        luma = Rows(y, width, height, 1)
+        blue = Rows(u, (width + 1) / 2, (height + 1) / 2, 1)
+        red = Rows(v, (width + 1) / 2, (height + 1) / 2, 1)
+        chromaSteps = intArrayOf(u.pixelStride, v.pixelStride)
+    }
 
     /**
-     * Converts the frame to RGB with the full-range JPEG matrix (BT.601), which Android's cameras use for
-     * `YUV_420_888`. A pixel gets the chroma of its 2x2 block.
+     * Converts the whole frame to RGB. Preprocessing does not need this: it reads the frame itself.
      *
      * @param clockwise The rotation that makes the frame upright, in degrees; a multiple of 90.
      */
-    fun toPicture(clockwise: Int = 0): Picture {
-        val colors = (width + 1) / 2
-        val pixels = IntArray(width * height) { place ->
-            val (row, column) = place / width to place % width
-            val color = row / 2 * colors + column / 2
-            rgb(unsigned(brightness[place]), unsigned(blue[color]) - 128, unsigned(red[color]) - 128)
-        }
-        return Orientation.fromDegrees(clockwise).upright(Picture(width, height, pixels))
-    }
-
-    /** Returns the samples of a plane without gaps. The buffer's position does not change. */
-    private fun samples(plane: Plane, width: Int, height: Int): ByteArray {
-        if (width < 1 || height < 1) throw BadPicture("The frame is $width x $height.", "It needs at least one pixel.")
-        val bytes = plane.bytes.duplicate()
-        val length = (width - 1) * plane.pixelStride + 1
-        val start = bytes.position()
-        if (start + (height - 1L) * plane.rowStride + length > bytes.limit()) {
-            throw BadPicture(
-                "A plane of the frame has ${bytes.remaining()} bytes.",
-                "$height rows of $width samples, ${plane.rowStride} and ${plane.pixelStride} bytes apart, need more.",
-            )
-        }
-        val row = ByteArray(length)
-        val samples = ByteArray(width * height)
-        for (line in 0 until height) {
-            bytes.position(start + line * plane.rowStride)
-            bytes.get(row)
-            for (column in 0 until width) samples[line * width + column] = row[column * plane.pixelStride]
-        }
-        return samples
-    }
-
-    private fun unsigned(byte: Byte): Int = byte.toInt() and 0xFF
+    fun toPicture(clockwise: Int): Picture = toPicture(Orientation.fromDegrees(clockwise))
 
     /** R = Y + 1.402 V, G = Y - 0.344136 U - 0.714136 V, B = Y + 1.772 U, each rounded, in units of 1/65536. */
-    private fun rgb(y: Int, u: Int, v: Int): Int {
-        val scaled = (y shl FRACTION) + HALF
-        val red = scaled + 91881 * v shr FRACTION
-        val green = scaled - 22554 * u - 46802 * v shr FRACTION
-        val blue = scaled + 116130 * u shr FRACTION
-        return red.coerceIn(0, 255) shl 16 or (green.coerceIn(0, 255) shl 8) or blue.coerceIn(0, 255)
+    override fun read(row: Int, first: Int, count: Int, into: IntArray, at: Int, step: Int, plane: Int) {
+        val begin = first / 2
+        val colors = (first + count - 1) / 2 - begin + 1
+        val ys = luma.read(row, first, count)
+        val us = blue.read(row / 2, begin, colors)
+        val vs = red.read(row / 2, begin, colors)
+        val (stepU, stepV) = chromaSteps
+        var place = at
+        var index = 0
+        var next = 2 - (first and 1)
+        for (color in 0 until colors) {
+            val u = (us[color * stepU].toInt() and 0xFF) - 128
+            val v = (vs[color * stepV].toInt() and 0xFF) - 128
+            val toRed = HALF + 91881 * v
+            val toGreen = HALF - 22554 * u - 46802 * v
+            val toBlue = HALF + 116130 * u
+            val end = Math.min(next, count)
+            while (index < end) {
+                val y = (ys[index].toInt() and 0xFF) shl FRACTION
+                into[place] = clamp(y + toRed shr FRACTION)
+                into[place + plane] = clamp(y + toGreen shr FRACTION)
+                into[place + 2 * plane] = clamp(y + toBlue shr FRACTION)
+                place += step
+                index++
+            }
+            next += 2
+        }
     }
 
+    private fun clamp(value: Int): Int = Math.min(Math.max(value, 0), 255)
+
     private companion object {
+        const val PLANES = 3
         const val FRACTION = 16
         const val HALF = 1 shl FRACTION - 1
     }

@@ -1,6 +1,10 @@
 package dev.shvit.core.images
 
+import dev.shvit.core.BadModel
+import dev.shvit.core.BadPicture
 import dev.shvit.core.InvalidSettings
+import dev.shvit.core.documents.InputContract
+import dev.shvit.core.documents.InputValues
 import dev.shvit.core.json.Word
 
 /** The order of an image's values in an artifact's input: as an image, or in the blocks of a space-to-depth stem. */
@@ -10,29 +14,55 @@ enum class Layout(override val word: String) : Word {
 }
 
 /**
- * Returns (pixel
- * 255 - mean)
- * std as float32, like the exporter, in the order channels, rows, columns.
+ * Writes the values of an artifact's input tensor into arrays that are used again.
+ *
+ * Not thread-safe.
+ *
+ * @throws BadModel If the artifact needs a border and its manifest does not contain it.
  */
-fun normalizedValues(pixels: Pixels, preprocessing: Preprocessing): FloatArray {
-    val mean = preprocessing.mean.map(Double::toFloat)
-    val std = preprocessing.std.map(Double::toFloat)
-    return byChannel(pixels) { channel, value -> (value / 255f - mean[channel]) / std[channel] }
-}
+class TensorValues(private val input: InputContract, preprocessing: Preprocessing) {
+    private val plane = preprocessing.height * preprocessing.width
+    private val blocks: Blocks? =
+        if (input.layout == Layout.IMAGE) null else Blocks(preprocessing.height, preprocessing.width, border())
+    private val image = FloatArray(Pixels.CHANNELS * plane)
 
-/** Returns the pixels from 0 to 255 for an artifact that normalizes, in the order channels, rows, columns. */
-fun rawValues(pixels: Pixels): FloatArray = byChannel(pixels) { _, value -> value }
-
-private inline fun byChannel(pixels: Pixels, value: (Int, Float) -> Float): FloatArray {
-    val plane = pixels.height * pixels.width
-    val values = FloatArray(Pixels.CHANNELS * plane)
-    for (channel in 0 until Pixels.CHANNELS) {
-        for (place in 0 until plane) {
-            val pixel = pixels.bytes[place * Pixels.CHANNELS + channel].toInt() and 0xFF
-            values[channel * plane + place] = value(channel, pixel.toFloat())
-        }
+    /** The value of each of a channel's 256 pixels. */
+    private val table: FloatArray = FloatArray(Pixels.CHANNELS * LEVELS) { place ->
+        val pixel = (place % LEVELS).toFloat()
+        val channel = place / LEVELS
+        val (mean, std) = preprocessing.mean[channel].toFloat() to preprocessing.std[channel].toFloat()
+        if (input.values == InputValues.PIXELS) pixel else (pixel / 255f - mean) / std
     }
-    return values
+
+    /**
+     * Returns the values for pixels, valid until the next call.
+     *
+     * @throws BadPicture If the pixels have another size than the model's.
+     */
+    fun of(pixels: Pixels): FloatArray {
+        if (pixels.bytes.size != image.size) {
+            throw BadPicture("The image has ${pixels.height} x ${pixels.width} pixels.", "The model needs $plane in all.")
+        }
+        val bytes = pixels.bytes
+        for (channel in 0 until Pixels.CHANNELS) {
+            var from = channel
+            for (place in channel * plane until (channel + 1) * plane) {
+                image[place] = table[channel * LEVELS + (bytes[from].toInt() and 0xFF)]
+                from += Pixels.CHANNELS
+            }
+        }
+        return blocks?.stack(image) ?: image
+    }
+
+    private fun border(): List<Double> = input.border ?: throw BadModel(
+        "The input '${input.name}' has the layout ${input.layout.word}, but no border.",
+        "The manifest must contain the border's value in each channel.",
+        "Export the model again.",
+    )
+
+    private companion object {
+        const val LEVELS = 256
+    }
 }
 
 /**
@@ -41,41 +71,44 @@ private inline fun byChannel(pixels: Pixels, value: (Int, Float) -> Float): Floa
  * The border has two rows above and two columns on the left, plus one row below or column on the right if that side is
  * odd. Channel (2 row + column) 3 + color of a block holds that row, column and color.
  *
- * @param values The image's values in the order channels, rows, columns.
  * @param border The border's value in each channel: the mean in pixels, or zero after normalization.
- * @return 12 channels of ceil(height
- * 2) + 1 rows and ceil(width
- * 2) + 1 columns.
+ * @throws InvalidSettings If the border has not three values.
  */
-fun spaceToDepth(values: FloatArray, height: Int, width: Int, border: List<Double>): FloatArray {
-    if (values.size != Pixels.CHANNELS * height * width || border.size != Pixels.CHANNELS) {
-        throw InvalidSettings(
-            "${values.size} values and a border of ${border.size} do not fit an image of $height x $width.",
-            "Three channels are required.",
-        )
+internal class Blocks(private val height: Int, private val width: Int, border: List<Double>) {
+    private val rows = blocks(height)
+    private val columns = blocks(width)
+    private val stacked: FloatArray
+
+    init {
+        if (border.size != Pixels.CHANNELS) {
+            throw InvalidSettings("The border has ${border.size} values.", "It needs one per channel.")
+        }
+        val plane = rows * columns
+        stacked = FloatArray(SIDE * SIDE * Pixels.CHANNELS * plane) { border[it / plane % Pixels.CHANNELS].toFloat() }
     }
-    val rows = blocks(height)
-    val columns = blocks(width)
-    val stacked = FloatArray(BLOCK * BLOCK * Pixels.CHANNELS * rows * columns)
-    for (channel in 0 until BLOCK * BLOCK * Pixels.CHANNELS) {
-        val color = channel % Pixels.CHANNELS
-        val down = channel / Pixels.CHANNELS / BLOCK
-        val across = channel / Pixels.CHANNELS % BLOCK
-        val nothing = border[color].toFloat()
-        for (blockRow in 0 until rows) {
-            val row = BLOCK * (blockRow - 1) + down
-            for (blockColumn in 0 until columns) {
-                val column = BLOCK * (blockColumn - 1) + across
-                val inside = row in 0 until height && column in 0 until width
-                stacked[(channel * rows + blockRow) * columns + blockColumn] =
-                    if (inside) values[(color * height + row) * width + column] else nothing
+
+    /**
+     * Returns 12 channels of ceil(height / 2) + 1 rows and ceil(width / 2) + 1 columns, valid until the next call.
+     *
+     * @param values The image's values in the order channels, rows, columns.
+     */
+    fun stack(values: FloatArray): FloatArray {
+        for (channel in 0 until SIDE * SIDE * Pixels.CHANNELS) {
+            val color = channel % Pixels.CHANNELS
+            val across = channel / Pixels.CHANNELS % SIDE
+            for (row in channel / Pixels.CHANNELS / SIDE until height step SIDE) {
+                var place = (channel * rows + row / SIDE + 1) * columns + 1
+                val begin = (color * height + row) * width
+                for (from in begin + across until begin + width step SIDE) stacked[place++] = values[from]
             }
         }
+        return stacked
     }
-    return stacked
+
+    private companion object {
+        const val SIDE = 2
+
+        /** Returns the number of blocks that cover a side with its border. */
+        fun blocks(side: Int): Int = (side + 1) / SIDE + 1
+    }
 }
-
-private const val BLOCK = 2
-
-/** Returns the number of blocks that cover a side with its border. */
-private fun blocks(side: Int): Int = (side + 1) / BLOCK + 1

@@ -4,10 +4,10 @@ package dev.shvit.core.images
  * A stored picture's orientation, with EXIF's numbers: what makes it upright.
  *
  * @property exif The value of the EXIF tag.
- * @property mirrored Whether it is first mirrored from left to right.
- * @property quarters Quarter turns clockwise after that.
+ * @param mirrored Whether it is first mirrored from left to right.
+ * @param quarters Quarter turns clockwise after that.
  */
-enum class Orientation(val exif: Int, private val mirrored: Boolean, private val quarters: Int) {
+enum class Orientation(val exif: Int, mirrored: Boolean, quarters: Int) {
     UPRIGHT(1, false, 0),
     MIRRORED(2, true, 0),
     HALF_TURN(3, false, 2),
@@ -17,24 +17,17 @@ enum class Orientation(val exif: Int, private val mirrored: Boolean, private val
     MIRRORED_QUARTER(7, true, 1),
     THREE_QUARTERS(8, false, 3);
 
+    /** Whether rows in memory are columns of the upright picture. */
+    internal val sideways: Boolean = quarters % 2 == 1
+
+    /** Whether the first row in memory is the upright picture's last row or column. */
+    internal val rowsReversed: Boolean = quarters == 1 || quarters == 2
+
+    /** Whether the first column in memory is the upright picture's last row or column. */
+    internal val columnsReversed: Boolean = (quarters >= 2) != mirrored
+
     /** Returns the upright picture. */
-    fun upright(picture: Picture): Picture {
-        if (this == UPRIGHT) return picture
-        val (width, height) = picture.width to picture.height
-        val sideways = quarters % 2 == 1
-        val uprightWidth = if (sideways) height else width
-        val pixels = IntArray(width * height) { place ->
-            val (row, column) = place / uprightWidth to place % uprightWidth
-            val (fromRow, fromColumn) = when (quarters) {
-                0 -> row to column
-                1 -> height - 1 - column to row
-                2 -> height - 1 - row to width - 1 - column
-                else -> column to width - 1 - row
-            }
-            picture.pixels[fromRow * width + if (mirrored) width - 1 - fromColumn else fromColumn]
-        }
-        return Picture(uprightWidth, if (sideways) width else height, pixels)
-    }
+    fun upright(picture: Picture): Picture = if (this == UPRIGHT) picture else picture.toPicture(this)
 
     companion object {
         /** Returns the orientation of an EXIF value; upright for invalid values, which some cameras write. */

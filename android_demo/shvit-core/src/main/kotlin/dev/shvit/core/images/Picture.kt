@@ -5,29 +5,36 @@ import dev.shvit.core.BadPicture
 /**
  * A decoded, upright, opaque picture.
  *
- * @property width The width in pixels.
- * @property height The height in pixels.
  * @property pixels 0xRRGGBB in the order rows, columns; the upper eight bits are ignored.
  * @throws BadPicture If it has no pixels, or not [width] x [height] of them.
  */
-class Picture(val width: Int, val height: Int, val pixels: IntArray) {
+class Picture(width: Int, height: Int, val pixels: IntArray) : PixelSource(width, height) {
     init {
-        if (width < 1 || height < 1 || pixels.size.toLong() != width.toLong() * height) {
+        if (pixels.size.toLong() != width.toLong() * height) {
             throw BadPicture(
                 "The picture has ${pixels.size} pixels and should be $width x $height.",
-                "Width and height must be at least 1, with one number per pixel.",
+                "It needs one number per pixel.",
             )
         }
     }
 
-    companion object {
-        /** Bytes per pixel: red, green, blue. */
-        internal const val COLORS = 3
+    override fun read(row: Int, first: Int, count: Int, into: IntArray, at: Int, step: Int, plane: Int) {
+        val begin = row * width + first
+        var place = at
+        for (index in begin until begin + count) {
+            val pixel = pixels[index]
+            into[place] = pixel ushr 16 and 0xFF
+            into[place + plane] = pixel ushr 8 and 0xFF
+            into[place + 2 * plane] = pixel and 0xFF
+            place += step
+        }
+    }
 
+    companion object {
         /**
          * Lays a picture with transparency on white, as the exporter does.
          *
-         * @param pixels 0xAARRGGBB, not premultiplied: the output of Android's `Bitmap.getPixels`.
+         * @param pixels 0xAARRGGBB, not premultiplied.
          */
         fun onWhite(width: Int, height: Int, pixels: IntArray): Picture =
             Picture(width, height, IntArray(pixels.size) { laidOnWhite(pixels[it]) })
@@ -51,15 +58,9 @@ class Picture(val width: Int, val height: Int, val pixels: IntArray) {
         private fun laidOnWhite(pixel: Int): Int {
             val alpha = pixel ushr 24
             if (alpha == 255) return pixel
-            val red = blend(pixel ushr 16 and 0xFF, alpha)
-            val green = blend(pixel ushr 8 and 0xFF, alpha)
-            return red shl 16 or (green shl 8) or blend(pixel and 0xFF, alpha)
-        }
-
-        /** Returns a color over white, divided by 255 with the rounding of Pillow's `paste`. */
-        private fun blend(color: Int, alpha: Int): Int {
-            val sum = color * alpha + 255 * (255 - alpha) + 128
-            return sum + (sum ushr 8) ushr 8
+            val red = laidOnWhite(pixel ushr 16 and 0xFF, alpha)
+            val green = laidOnWhite(pixel ushr 8 and 0xFF, alpha)
+            return red shl 16 or (green shl 8) or laidOnWhite(pixel and 0xFF, alpha)
         }
     }
 }

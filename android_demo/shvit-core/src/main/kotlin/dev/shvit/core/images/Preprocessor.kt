@@ -1,24 +1,65 @@
 package dev.shvit.core.images
 
-/** Turns pictures into a model's [Pixels]. Thread-safe. */
+/** Turns pictures and camera frames into a model's [Pixels]. Thread-safe; its buffers are used again. */
 class Preprocessor(val preprocessing: Preprocessing) {
     private val squashes = preprocessing.resizeMode == ResizeMode.SQUASH
+    private val stride = preprocessing.width * Pixels.CHANNELS
+
+    private var plan: Plan? = null
+    private var block = IntArray(0)
+    private var sums = IntArray(0)
+    private var narrowed = IntArray(0)
 
     /**
      * Returns the pixels that the model sees, bit-exact with the exporter, which resizes with Pillow.
      *
-     * Resizes along the rows, rounds to eight bits, then along the columns. Does not compute what the crop removes.
-     * Some pictures are first cut to their middle: with [ResizeMode.COVER], if the resized side would exceed 64 times
-     * the needed length; with [ResizeMode.SQUASH], if a side is longer than 256 times its resized side.
+     * Resizes along the rows, rounds to eight bits, then along the columns. Does not read or compute what the crop
+     * removes. Some pictures are first cut to their middle: with [ResizeMode.COVER], if the resized side would exceed
+     * 64 times the needed length; with [ResizeMode.SQUASH], if a side is longer than 256 times its resized side.
+     *
+     * @param orientation What makes the source upright.
      */
-    fun pixels(picture: Picture): Pixels {
-        val part = middle(picture)
-        val (resizedHeight, resizedWidth) = resizedSize(part.height, part.width)
-        val filter = preprocessing.interpolation
-        val rows = pass(filter, part.height, resizedHeight, crop(resizedHeight, preprocessing.height))
-        val columns = pass(filter, part.width, resizedWidth, crop(resizedWidth, preprocessing.width))
-        val narrowed = alongRows(part, rows.reads, columns)
-        return Pixels(preprocessing.height, preprocessing.width, alongColumns(narrowed, rows))
+    fun prepare(source: PixelSource, orientation: Orientation): Pixels {
+        val pixels = Pixels(preprocessing.height, preprocessing.width, ByteArray(preprocessing.height * stride))
+        prepare(source, orientation, pixels)
+        return pixels
+    }
+
+    /** Returns the pixels of an upright picture. */
+    fun pixels(source: PixelSource): Pixels = prepare(source, Orientation.UPRIGHT)
+
+    /**
+     * Writes the pixels without creating objects, if the last source had the same size.
+     *
+     * @param into The target, of the model's size.
+     */
+    @Synchronized
+    fun prepare(source: PixelSource, orientation: Orientation, into: Pixels) {
+        require(into.height == preprocessing.height && into.width == preprocessing.width) { "the target's size differs" }
+        val plan = plan(source, orientation)
+        val reads = plan.rows.reads
+        // Rows of the upright picture are narrowed in blocks, so that a block stays in the processor's cache.
+        val lines = (BLOCK / (Pixels.CHANNELS * plan.columns.span)).coerceIn(LEAST_LINES, MOST_LINES)
+        val most = lines + plan.rows.most
+        block = atLeast(block, plan.columns.span * lines * Pixels.CHANNELS)
+        narrowed = atLeast(narrowed, most * stride)
+        sums = atLeast(sums, maxOf(lines * Pixels.CHANNELS, stride))
+        var kept = reads.first
+        var done = 0
+        for (first in reads step lines) {
+            val count = minOf(lines, reads.last + 1 - first)
+            read(source, orientation, plan, first, count)
+            narrow(plan.columns, count, (first - kept) * stride)
+            while (done < preprocessing.height && plan.rows.end(done) <= first + count) {
+                lower(plan.rows, done, kept, into.bytes)
+                done++
+            }
+            if (done == preprocessing.height) return
+            // Later rows of pixels still need the last narrowed rows.
+            val needed = minOf(maxOf(plan.rows.firsts[done], kept), first + count)
+            System.arraycopy(narrowed, (needed - kept) * stride, narrowed, 0, (first + count - needed) * stride)
+            kept = needed
+        }
     }
 
     /**
@@ -49,64 +90,134 @@ class Preprocessor(val preprocessing: Preprocessing) {
         return first until first + kept
     }
 
-    /** Returns the part of a picture that is not too long, usually all of it. */
-    private fun middle(picture: Picture): Part {
+    /** What depends only on the size of the upright picture: the part that is resized, and the two passes. */
+    private class Plan(
+        val height: Int,
+        val width: Int,
+        val top: Int,
+        val left: Int,
+        val rows: Pass,
+        val columns: Pass,
+    )
+
+    /** Returns the plan for a source; usually that of the last one. */
+    private fun plan(source: PixelSource, orientation: Orientation): Plan {
+        val height = if (orientation.sideways) source.width else source.height
+        val width = if (orientation.sideways) source.height else source.width
+        plan?.let { if (it.height == height && it.width == width) return it }
         val (coverHeight, coverWidth) = cover()
+        // Usually all of the picture.
         val (mostHeight, mostWidth) = if (squashes) {
             MOST_SHRINKING * coverHeight to MOST_SHRINKING * coverWidth
         } else {
-            ceilDiv(LONGEST * coverHeight * picture.width, coverWidth) to
-                ceilDiv(LONGEST * coverWidth * picture.height, coverHeight)
+            ceilDiv(LONGEST * coverHeight * width, coverWidth) to ceilDiv(LONGEST * coverWidth * height, coverHeight)
         }
-        val height = shorten(picture.height, mostHeight)
-        val width = shorten(picture.width, mostWidth)
-        return Part(picture, (picture.height - height) / 2, (picture.width - width) / 2, height, width)
+        val (partHeight, partWidth) = shorten(height, mostHeight) to shorten(width, mostWidth)
+        val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)
+        val filter = preprocessing.interpolation
+        val made = Plan(
+            height,
+            width,
+            (height - partHeight) / 2,
+            (width - partWidth) / 2,
+            pass(filter, partHeight, resizedHeight, crop(resizedHeight, preprocessing.height)),
+            pass(filter, partWidth, resizedWidth, crop(resizedWidth, preprocessing.width)),
+        )
+        plan = made
+        return made
     }
 
-    private class Part(val picture: Picture, val top: Int, val left: Int, val height: Int, val width: Int)
+    /**
+     * Reads rows of the upright picture into [block], in the order columns, channels, rows: the rows lie side by side,
+     * so that each step of the first pass is one loop over all of them.
+     */
+    private fun read(source: PixelSource, orientation: Orientation, plan: Plan, first: Int, count: Int) {
+        val width = plan.columns.span
+        val column = count * Pixels.CHANNELS
+        val plane = if (preprocessing.channelOrder == ChannelOrder.RGB) count else -count
+        val red = if (plane > 0) 0 else 2 * count
+        val top = plan.top + first
+        val left = plan.left + plan.columns.reads.first
+        if (orientation.sideways) {
+            val begin = if (orientation.columnsReversed) source.width - top - count else top
+            val at = if (orientation.columnsReversed) count - 1 else 0
+            val step = if (orientation.columnsReversed) -1 else 1
+            for (index in 0 until width) {
+                val row = if (orientation.rowsReversed) source.height - 1 - (left + index) else left + index
+                source.read(row, begin, count, block, index * column + red + at, step, plane)
+            }
+        } else {
+            val begin = if (orientation.columnsReversed) source.width - left - width else left
+            val at = if (orientation.columnsReversed) (width - 1) * column else 0
+            val step = if (orientation.columnsReversed) -column else column
+            for (index in 0 until count) {
+                val row = if (orientation.rowsReversed) source.height - 1 - (top + index) else top + index
+                source.read(row, begin, width, block, at + red + index, step, plane)
+            }
+        }
+    }
 
-    /** Rows of a picture after horizontal resizing; bytes in the order rows, columns, channels. */
-    private class Narrowed(val firstRow: Int, val bytes: ByteArray)
-
-    private fun alongRows(part: Part, rows: IntRange, pass: Pass): Narrowed {
-        val bytes = ByteArray(rows.count() * preprocessing.width * Pixels.CHANNELS)
-        val shifts = if (preprocessing.channelOrder == ChannelOrder.RGB) intArrayOf(16, 8, 0) else intArrayOf(0, 8, 16)
-        for ((index, row) in rows.withIndex()) {
-            val source = (part.top + row) * part.picture.width + part.left
-            val target = index * preprocessing.width * Pixels.CHANNELS
+    /** The first pass: narrows the rows in [block] and puts them into [narrowed], in the order rows, columns. */
+    private fun narrow(pass: Pass, count: Int, at: Int) {
+        val length = count * Pixels.CHANNELS
+        val sums = sums
+        val narrowed = narrowed
+        for (target in 0 until preprocessing.width) {
+            add(block, (pass.firsts[target] - pass.reads.first) * length, length, pass.weights[target])
             for (channel in 0 until Pixels.CHANNELS) {
-                val shift = shifts[channel]
-                for (column in 0 until preprocessing.width) {
-                    bytes[target + column * Pixels.CHANNELS + channel] =
-                        pass.value(column) { part.picture.pixels[source + it] ushr shift and 0xFF }
+                var place = at + target * Pixels.CHANNELS + channel
+                for (index in channel * count until (channel + 1) * count) {
+                    narrowed[place] = clamp(sums[index])
+                    place += stride
                 }
             }
         }
-        return Narrowed(rows.first, bytes)
     }
 
-    private fun alongColumns(narrowed: Narrowed, pass: Pass): ByteArray {
-        val stride = preprocessing.width * Pixels.CHANNELS
-        val bytes = ByteArray(preprocessing.height * stride)
-        for (row in 0 until preprocessing.height) {
-            for (place in 0 until stride) {
-                bytes[row * stride + place] =
-                    pass.value(row) { narrowed.bytes[(it - narrowed.firstRow) * stride + place].toInt() and 0xFF }
+    /** The second pass, for one row of pixels: adds up whole narrowed rows, of which the first is number [kept]. */
+    private fun lower(pass: Pass, row: Int, kept: Int, into: ByteArray) {
+        add(narrowed, (pass.firsts[row] - kept) * stride, stride, pass.weights[row])
+        val sums = sums
+        val begin = row * stride
+        for (index in 0 until stride) into[begin + index] = clamp(sums[index]).toByte()
+    }
+
+    /** Sets the first [length] sums to a weighted sum of stretches of [source] that begin at [from], each that long. */
+    private fun add(source: IntArray, from: Int, length: Int, weights: IntArray) {
+        val sums = sums
+        val fours = weights.size / LANES * LANES
+        if (fours == 0) java.util.Arrays.fill(sums, 0, length, HALF)
+        for (k in 0 until fours step LANES) addFour(sums, source, from + k * length, length, weights, k)
+        for (k in fours until weights.size) addOne(sums, source, from + k * length, length, weights[k])
+    }
+
+    // These loops are of a form that virtual machines turn into vector instructions. The first four begin the sums.
+    private fun addFour(sums: IntArray, source: IntArray, from: Int, length: Int, weights: IntArray, k: Int) {
+        val first = weights[k]
+        val second = weights[k + 1]
+        val third = weights[k + 2]
+        val fourth = weights[k + 3]
+        val two = from + length
+        val three = two + length
+        val four = three + length
+        if (k == 0) {
+            for (i in 0 until length) {
+                sums[i] = HALF + source[from + i] * first + source[two + i] * second +
+                    source[three + i] * third + source[four + i] * fourth
+            }
+        } else {
+            for (i in 0 until length) {
+                sums[i] += source[from + i] * first + source[two + i] * second +
+                    source[three + i] * third + source[four + i] * fourth
             }
         }
-        return bytes
     }
 
-    private inline fun Pass.value(target: Int, source: (Int) -> Int): Byte = when (this) {
-        is Pass.Picked -> source(sources[target]).toByte()
-        is Pass.Weighted -> {
-            val first = firsts[target]
-            val shares = weights[target]
-            var sum = 1 shl (PRECISION_BITS - 1)
-            for (index in shares.indices) sum += source(first + index) * shares[index]
-            (sum shr PRECISION_BITS).coerceIn(0, 255).toByte()
-        }
+    private fun addOne(sums: IntArray, source: IntArray, from: Int, length: Int, weight: Int) {
+        for (i in 0 until length) sums[i] += source[from + i] * weight
     }
+
+    private fun clamp(sum: Int): Int = Math.min(Math.max(sum shr PRECISION_BITS, 0), 255)
 
     private companion object {
         /** Beyond this many times what the crop needs, covering with the whole picture would take gigabytes. */
@@ -115,10 +226,23 @@ class Preprocessor(val preprocessing: Preprocessing) {
         /** Squashing a side that is longer than this many times its resized side would take gigabytes. */
         const val MOST_SHRINKING = 256L
 
+        /** The numbers in a block, and the limits of its rows. */
+        const val BLOCK = 1 shl 16
+        const val LEAST_LINES = 8
+        const val MOST_LINES = 64
+
+        /** Half a pixel value, for rounding. */
+        const val HALF = 1 shl PRECISION_BITS - 1
+
+        /** The weights that one loop applies. */
+        const val LANES = 4
+
         fun ceilDiv(value: Long, divisor: Long): Long = (value + divisor - 1) / divisor
 
         /** Returns at most [most] of [length], plus one if both margins are equal only then. */
         fun shorten(length: Int, most: Long): Int =
             if (length <= most) length else (most + (length - most) % 2).toInt()
+
+        fun atLeast(array: IntArray, size: Int): IntArray = if (array.size < size) IntArray(size) else array
     }
 }

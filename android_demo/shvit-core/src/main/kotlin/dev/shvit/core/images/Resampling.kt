@@ -6,26 +6,24 @@ import kotlin.math.max
 import kotlin.math.min
 import kotlin.math.sin
 
-/** A pass of a resize, along rows or columns: the source pixels of each target pixel. */
-internal sealed interface Pass {
-    /** Each target pixel is one source pixel. */
-    class Picked(val sources: IntArray) : Pass
-
-    /**
-     * Each target pixel is a weighted sum.
-     *
-     * @property firsts The first source pixel of each target pixel.
-     * @property weights The weights from that pixel on, for each target pixel, in units of 1
-     * 2^22.
-     */
-    class Weighted(val firsts: IntArray, val weights: Array<IntArray>) : Pass
-
+/**
+ * A pass of a resize, along rows or columns: each target pixel is a weighted sum of neighboring source pixels.
+ *
+ * @property firsts The first source pixel of each target pixel.
+ * @property weights The weights from that pixel on, for each target pixel, in units of 1 / 2^22.
+ */
+internal class Pass(val firsts: IntArray, val weights: Array<IntArray>) {
     /** The source pixels that the pass reads, from first to last. */
-    val reads: IntRange
-        get() = when (this) {
-            is Picked -> sources.first()..sources.last()
-            is Weighted -> firsts.first() until firsts.last() + weights.last().size
-        }
+    val reads: IntRange = firsts.first() until end(firsts.size - 1)
+
+    /** The number of source pixels that the pass reads. */
+    val span: Int = reads.last + 1 - reads.first
+
+    /** The largest number of weights. */
+    val most: Int = weights.maxOf { it.size }
+
+    /** Returns the source pixel after the last that a target pixel needs. */
+    fun end(target: Int): Int = firsts[target] + weights[target].size
 }
 
 /** The fraction bits of a weight: 32 minus eight for the pixel and two for overshoot, as in Pillow. */
@@ -48,7 +46,7 @@ private fun pickNearest(source: Int, target: Int, kept: IntRange): Pass {
     val step = source.toDouble() / target
     var place = step * 0.5
     val all = IntArray(target) { place.toInt().also { place += step } }
-    return Pass.Picked(all.sliceArray(kept))
+    return Pass(all.sliceArray(kept), Array(kept.count()) { intArrayOf(1 shl PRECISION_BITS) })
 }
 
 private fun weighted(support: Double, filter: (Double) -> Double, source: Int, target: Int, kept: IntRange): Pass {
@@ -65,7 +63,7 @@ private fun weighted(support: Double, filter: (Double) -> Double, source: Int, t
         val shares = DoubleArray(end - first) { filter((it + first - centre + 0.5) * (1.0 / widening)) }
         fixedPoint(shares)
     }
-    return Pass.Weighted(firsts, weights)
+    return Pass(firsts, weights)
 }
 
 /**

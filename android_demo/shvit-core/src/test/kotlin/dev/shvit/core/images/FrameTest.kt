@@ -100,4 +100,12 @@ class FrameTest {
         assertEquals("A plane of the frame has 3 bytes.", error.what)
         assertFailsWith<BadPicture> { Frame(0, 2, color, color, color) }
     }
+
+    @Test
+    fun `planes that cannot be in YUV 420 are rejected`() {
+        val color = plane(128)
+        assertFailsWith<BadPicture> { Frame(1, 1, listOf(color, color)) }
+        assertFailsWith<BadPicture> { Frame(2, 1, Plane(plane(1, 2, 3).bytes, 4, 2), color, color) }
+        assertFailsWith<BadPicture> { Frame(2, 2, Plane(plane(1, 2, 3, 4).bytes, 1, 1), color, color) }
+    }
 }

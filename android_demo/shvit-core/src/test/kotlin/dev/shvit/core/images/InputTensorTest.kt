@@ -1,6 +1,7 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.BadModel
+import dev.shvit.core.BadPicture
 import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.InputContract
 import dev.shvit.core.documents.InputKind
@@ -12,6 +13,7 @@ import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertSame
 
 /** The SHA-256s are those of the same tensors, float32 in little-endian bytes, as `shvit_mobile.images` makes them. */
 class InputTensorTest {
@@ -65,7 +67,21 @@ class InputTensorTest {
     @Test
     fun `blocks with a missing or invalid border are rejected`() {
         assertFailsWith<BadModel> { blocks.copy(border = null).tensor(ramp, preprocessing) }
-        assertFailsWith<InvalidSettings> { spaceToDepth(FloatArray(60), 5, 4, listOf(0.0)) }
-        assertFailsWith<InvalidSettings> { spaceToDepth(FloatArray(61), 5, 4, listOf(0.0, 0.0, 0.0)) }
+        assertFailsWith<InvalidSettings> { blocks.copy(border = listOf(0.0)).tensor(ramp, preprocessing) }
+    }
+
+    @Test
+    fun `values of the next image are written into the same array`() {
+        for (contract in listOf(image, blocks)) {
+            val values = TensorValues(contract, preprocessing)
+            val first = values.of(Pixels(5, 4, ByteArray(60) { 9 }))
+            assertSame(first, values.of(ramp))
+            assertContentEquals(contract.tensor(ramp, preprocessing), first)
+        }
+    }
+
+    @Test
+    fun `pixels of another size are rejected`() {
+        assertFailsWith<BadPicture> { image.tensor(Pixels.ramp(5, 5), preprocessing) }
     }
 }

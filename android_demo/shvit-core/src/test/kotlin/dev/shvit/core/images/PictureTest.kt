@@ -2,6 +2,7 @@ package dev.shvit.core.images
 
 import dev.shvit.core.BadPicture
 import dev.shvit.core.InvalidSettings
+import java.nio.ByteBuffer
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -23,6 +24,21 @@ class PictureTest {
         val expected =
             intArrayOf(pixel(255, 255, 255), pixel(132, 177, 227), pixel(255, 254, 254), pixel(4, 51, 91))
         assertContentEquals(expected, Picture.onWhite(4, 1, seen).pixels)
+        assertContentEquals(expected, RgbaPixels(4, 1, rgba(seen)).toPicture().pixels)
+    }
+
+    @Test
+    fun `colors that are multiplied by alpha already are only added to white`() {
+        val seen = intArrayOf(pixel(0, 0, 0, 0), pixel(5, 50, 100, 128), pixel(1, 2, 3, 255))
+        val expected = intArrayOf(pixel(255, 255, 255), pixel(132, 177, 227), pixel(1, 2, 3))
+        assertContentEquals(expected, RgbaPixels(3, 1, rgba(seen), premultiplied = true).toPicture().pixels)
+    }
+
+    private fun rgba(pixels: IntArray): ByteBuffer {
+        val bytes = ByteBuffer.allocate(4 * pixels.size)
+        for (pixel in pixels) bytes.putInt(pixel shl 8 or (pixel ushr 24))
+        bytes.flip()
+        return bytes
     }
 
     @Test

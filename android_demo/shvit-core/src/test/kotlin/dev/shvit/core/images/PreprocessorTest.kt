@@ -1,8 +1,14 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.Shared
+import dev.shvit.core.documents.InputContract
+import dev.shvit.core.documents.InputKind
+import dev.shvit.core.documents.InputValues
 import dev.shvit.core.json.Fields
 import java.io.File
+import java.lang.management.ManagementFactory
+import java.nio.ByteBuffer
+import kotlin.random.Random
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -24,6 +30,8 @@ class PreprocessorTest {
         private fun bytes(fields: Fields) = File(folder, fields.text("file")).readBytes()
     }
 
+    private val input = InputContract("image", InputKind.TENSOR, InputValues.NORMALIZED, listOf(1, 3, 1, 1), "float32")
+
     @Test
     fun `pixels equal Pillow's, bit for bit`() {
         val options = cases.map { it.preprocessing }.map { Triple(it.interpolation, it.resizeMode, it.channelOrder) }
@@ -34,10 +42,99 @@ class PreprocessorTest {
     }
 
     @Test
+    fun `pixels are the same however a picture lies in memory`() {
+        for (case in cases) {
+            val preprocessor = Preprocessor(case.preprocessing)
+            for (orientation in Orientation.entries) {
+                val lying = orientation.lay(case.picture)
+                assertContentEquals(case.pixels, preprocessor.prepare(lying, orientation).bytes, "${case.name} $orientation")
+                val bytes = rgba(lying, lying.width * 4 + 12)
+                val source = RgbaPixels(lying.width, lying.height, bytes, lying.width * 4 + 12)
+                assertContentEquals(case.pixels, preprocessor.prepare(source, orientation).bytes, "${case.name} in RGBA")
+            }
+        }
+    }
+
+    @Test
+    fun `a camera frame is prepared as its picture is`() {
+        for (case in cases.filter { it.picture.width > 1 }) {
+            val random = Random(3)
+            val (width, height) = case.picture.width to case.picture.height
+            val (columns, rows) = (width + 1) / 2 to (height + 1) / 2
+            val y = Plane(ByteBuffer.wrap(random.nextBytes(width * height)), width, 1)
+            val (u, v) = List(2) { Plane(ByteBuffer.wrap(random.nextBytes(2 * columns * rows)), 2 * columns, 2) }
+            val preprocessor = Preprocessor(case.preprocessing)
+            for (clockwise in listOf(0, 90, 180, 270)) {
+                val frame = Frame(width, height, y, u, v)
+                val expected = preprocessor.pixels(frame.toPicture(clockwise)).bytes
+                val actual = preprocessor.prepare(frame, Orientation.fromDegrees(clockwise)).bytes
+                assertContentEquals(expected, actual, "${case.name} $clockwise")
+            }
+        }
+    }
+
+    @Test
+    fun `rows and columns that the crop removes are not read`() {
+        val read = ArrayList<Pair<Int, IntRange>>()
+        val source = object : PixelSource(1000, 400) {
+            override fun read(row: Int, first: Int, count: Int, into: IntArray, at: Int, step: Int, plane: Int) {
+                read += row to (first until first + count)
+            }
+        }
+        val half = Preprocessing(height = 20, width = 20, cropRatio = 0.5, interpolation = Interpolation.BILINEAR)
+        Preprocessor(half).pixels(source)
+        assertEquals(read.map { it.first }, read.map { it.first }.distinct(), "each row is read once")
+        assertTrue(read.all { it.first in 90 until 310 && it.second.first >= 390 && it.second.last < 610 }, "$read")
+    }
+
+    @Test
+    fun `a frame makes next to no garbage`() {
+        val (width, height) = 1280 to 720
+        val y = Plane(ByteBuffer.allocateDirect(width * height), width, 1)
+        val uv = Plane(ByteBuffer.allocateDirect(width * height / 2), width, 2)
+        val preprocessing = Preprocessing()
+        val preprocessor = Preprocessor(preprocessing)
+        val values = TensorValues(input, preprocessing)
+        val pixels = Pixels(224, 224, ByteArray(224 * 224 * 3))
+        fun prepare() {
+            preprocessor.prepare(Frame(width, height, y, uv, uv), Orientation.QUARTER, pixels)
+            values.of(pixels)
+        }
+        repeat(2) { prepare() }
+        val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean
+        val thread = Thread.currentThread().id
+        val before = threads.getThreadAllocatedBytes(thread)
+        repeat(10) { prepare() }
+        val bytes = (threads.getThreadAllocatedBytes(thread) - before) / 10
+        assertTrue(bytes < 20_000, "$bytes bytes per frame")
+    }
+
+    /** Returns the picture that this orientation makes upright. */
+    private fun Orientation.lay(picture: Picture): Picture {
+        val back = when (this) {
+            Orientation.QUARTER -> Orientation.THREE_QUARTERS
+            Orientation.THREE_QUARTERS -> Orientation.QUARTER
+            else -> this
+        }
+        return back.upright(picture)
+    }
+
+    private fun rgba(picture: Picture, rowStride: Int): ByteBuffer {
+        val bytes = ByteBuffer.allocateDirect(rowStride * (picture.height - 1) + 4 * picture.width)
+        for (place in picture.pixels.indices) {
+            val at = place / picture.width * rowStride + place % picture.width * 4
+            val pixel = picture.pixels[place]
+            for (channel in 0 until 3) bytes.put(at + channel, (pixel shr 16 - 8 * channel).toByte())
+            bytes.put(at + 3, -1)
+        }
+        return bytes
+    }
+
+    @Test
     fun `normalized values equal the exporter's`() {
         for (case in cases) {
             val (height, width) = case.preprocessing.height to case.preprocessing.width
-            val values = normalizedValues(Pixels(height, width, case.pixels), case.preprocessing)
+            val values = input.tensor(Pixels(height, width, case.pixels), case.preprocessing)
             assertEquals(3 * height * width, values.size)
             case.normalised.forEachIndexed { index, expected ->
                 assertEquals(expected, values[index].toDouble(), 1e-6, "${case.name}, value $index")

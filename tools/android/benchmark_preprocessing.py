@@ -1,0 +1,106 @@
+"""Measures the Kotlin preprocessing beside that of an earlier commit: CPU time and garbage per camera frame.
+
+Both run in turns, each turn in a virtual machine of its own. Their values must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from check_core import list_sources
+from compiling import check_status
+from install import install
+from toolchain import Toolchain, join_paths
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+CORE = "android_demo/shvit-core/src/main"
+# The last commit whose preprocessing copies every frame.
+BEFORE = "59a4e0364d30"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A case in one turn.
+
+    Attributes:
+        milliseconds: The median CPU time of a frame.
+        garbage: The bytes that a frame allocates.
+        sha256: The SHA-256 of the values of the input tensor.
+    """
+
+    milliseconds: float
+    garbage: int
+    sha256: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", default=BEFORE, help="the commit to compare with (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3, help="warm-up of each case (default: %(default)s)")
+    options = parser.parse_args()
+    tools = install()
+    measured: dict[str, dict[str, list[Measurement]]] = defaultdict(lambda: {"before": [], "now": []})
+    with tempfile.TemporaryDirectory(prefix="shvit-benchmark-") as temporary:
+        folder = Path(temporary)
+        extract_core(options.before, folder / "sources")
+        before = compile_benchmark(tools, folder / "sources" / CORE, "Before.kt", folder / "before")
+        now = compile_benchmark(tools, REPOSITORY / CORE, "Now.kt", folder / "now")
+        for _ in range(options.turns):
+            for name, classes in (("before", before), ("now", now)):
+                for case, measurement in run(tools, classes, options.seconds).items():
+                    measured[case][name].append(measurement)
+    print("| frame | before, ms | now, ms | ratio | garbage before, kB | garbage now, kB |")
+    print("|---|---|---|---|---|---|")
+    for case, of in measured.items():
+        times = [statistics.median(one.milliseconds for one in of[name]) for name in ("before", "now")]
+        garbage = [of[name][-1].garbage / 1000 for name in ("before", "now")]
+        ratio = times[1] / times[0]
+        print(f"| {case} | {times[0]:.2f} | {times[1]:.2f} | {ratio:.2f} | {garbage[0]:,.0f} | {garbage[1]:,.1f} |")
+    different = [case for case, of in measured.items() if len({one.sha256 for name in of for one in of[name]}) > 1]
+    for case in different:
+        print(f"error: the values of {case} differ.", file=sys.stderr)
+    return 1 if different else 0
+
+
+def extract_core(commit: str, into: Path) -> None:
+    """Write the core's sources of a commit into a folder."""
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", commit, CORE], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(into, filter="data")
+
+
+def compile_benchmark(tools: Toolchain, core: Path, adapter: str, into: Path) -> list[Path]:
+    """Compile a core and the benchmark with its adapter; return the class path."""
+    standard = tools.library("kotlin-stdlib")
+    classes, benchmark = into / "core", into / "benchmark"
+    check_status("The core", tools.kotlinc(list_sources(core), classes, [standard], "-module-name", "shvit-core"))
+    sources = [HERE / "benchmark" / "Benchmark.kt", HERE / "benchmark" / adapter]
+    check_status("The benchmark", tools.kotlinc(sources, benchmark, [standard, classes]))
+    return [standard, classes, benchmark]
+
+
+def run(tools: Toolchain, classes: list[Path], seconds: float) -> dict[str, Measurement]:
+    """Run the benchmark in a virtual machine of its own; return its cases."""
+    printed = tools.run_java("-XX:+UseSerialGC", "-cp", join_paths(classes), "benchmark.BenchmarkKt", str(seconds))
+    cases = {}
+    for line in printed.splitlines():
+        name, milliseconds, garbage, sha256 = line.split("\t")
+        cases[name] = Measurement(float(milliseconds), int(garbage), sha256)
+    return cases
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -523,11 +523,12 @@ Team = Annotated[
     option(PHONE_PANEL, "iOS: the team that signs the app (default: the project's own).", metavar="ID"),
 ]
 Timeout = Annotated[
-    float,
+    int,
     option(
         PHONE_PANEL,
         "Seconds without progress on the phone after which the run fails (default: 600).",
         metavar="SECONDS",
+        min=1,
     ),
 ]
 PhoneRounds = Annotated[

@@ -18,7 +18,7 @@ def phone(
     device: opt.PhoneDevice = None,
     into: opt.PhoneApp = None,
     team: opt.Team = None,
-    timeout: opt.Timeout = 600.0,
+    timeout: opt.Timeout = 600,
     any_version: opt.AnyVersion = False,
     rounds: opt.PhoneRounds = None,
     iterations: opt.PhoneIterations = None,

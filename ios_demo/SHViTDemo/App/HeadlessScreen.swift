@@ -10,9 +10,11 @@ struct HeadlessScreen: View {
     @State private var model: HeadlessModel
 
     init(request: BenchmarkRequest) {
+        var about = Device.about()
+        about.runId = request.runId
         let run = HeadlessRun(
-            store: Device.store, documents: .documentsDirectory, benchmark: Device.benchmark,
-            about: Device.about(), log: { print($0) })
+            store: Device.store, documents: .documentsDirectory, benchmark: Device.benchmark, about: about,
+            log: RunLog(runId: request.runId).log)
         _model = State(initialValue: HeadlessModel(run: { await run.run(request) }, exit: { exit($0) }))
     }
 
@@ -42,7 +44,7 @@ struct RefusedScreen: View {
     var body: some View {
         TroubleView(error)
             .task {
-                print("error: \(error)")
+                RunLog(arguments: Array(ProcessInfo.processInfo.arguments.dropFirst())).log("error: \(error)")
                 exit(HeadlessRun.ExitStatus.wrongInput.rawValue)
             }
     }

@@ -162,7 +162,9 @@ class AndroidPhone:
         ended = self._run("pull", end.report, str(target), during="the transfer", limit_s=TRANSFER_SECONDS)
         if ended.status != 0 or not target.is_file():
             raise PhoneFailed(
-                f"The report {end.report} cannot be copied from the phone: {ended.last_line}", fault="no_report"
+                f"The report {end.report} cannot be copied from the phone: {ended.last_line}",
+                fault="no_report",
+                hint="Run the command again.",
             )
 
     def _run(self, *arguments: str, during: str, limit_s: float = 60) -> Ended:
@@ -294,7 +296,8 @@ def _explain_install(ended: Ended, built: BuiltApp, phone: AndroidPhone) -> Phon
         "INSTALL_FAILED_NO_MATCHING_ABIS": ("install", "it has no 64-bit processor of a known kind", ""),
         "INSTALL_FAILED_OLDER_SDK": ("install", "its Android is older than the app's minSdk", ""),
     }
-    fault, reason, hint = known.get(code, ("install", code or ended.last_line, ""))
+    by_hand = f"Try: adb -s {phone.serial} install -r {built.path}"
+    fault, reason, hint = known.get(code, ("install", code or ended.last_line, by_hand))
     if "not enough space" in ended.text or "No space left" in ended.text:
         fault, reason, hint = known["INSTALL_FAILED_INSUFFICIENT_STORAGE"]
     return PhoneFailed(

@@ -21,6 +21,7 @@ from shvit_mobile.errors import BadApp, PhoneFailed, PhoneFault, ToolMissing
 from shvit_mobile.progress import ProgressCallback
 
 _SYSTEMS = ("iOS", "iPadOS")
+_BY_HAND = "Run the app from Xcode, which may say more."
 _ERROR = re.compile(r"^ERROR: (.+)", re.MULTILINE)
 _REASON = re.compile(r"NSLocalizedFailureReason = (.+)|NSLocalizedFailureReason=([^,}]+)")
 _BUILD_ERROR = re.compile(r"(?:^|: )(?:fatal )?error: (.+)")
@@ -197,7 +198,9 @@ class IPhone:
         )
         if ended.status != 0 or not target.is_file():
             raise PhoneFailed(
-                f"The report {source} cannot be copied from the phone: {_describe_failure(ended)}", fault="no_report"
+                f"The report {source} cannot be copied from the phone: {_describe_failure(ended)}",
+                fault="no_report",
+                hint="Run the command again.",
             )
 
     def _run(self, *arguments: str, during: str) -> Ended:
@@ -238,7 +241,9 @@ class IPhone:
                 hint="Trust it under Settings, General, VPN & Device Management.",
             )
         if found := _ERROR.search(text):
-            return PhoneFailed(f"The app does not start: {_describe_reason(text) or found[1]}", fault="start")
+            return PhoneFailed(
+                f"The app does not start: {_describe_reason(text) or found[1]}", fault="start", hint=_BY_HAND
+            )
         reason = next((line for line in lines if "Fatal error:" in line), lines[-1] if lines else "it gave no reason.")
         return PhoneFailed(
             f"The app on the phone ended during the benchmark: {reason}",
@@ -290,7 +295,7 @@ def _explain_install(ended: Ended, phone: IPhone) -> PhoneFailed:
         if re.search(pattern, ended.text, re.IGNORECASE):
             said = _describe_failure(ended)
             return PhoneFailed(f"{phone.name} rejects the app: {reason}.", fault=fault, why=said, hint=hint)
-    return PhoneFailed(f"{phone.name} rejects the app: {_describe_failure(ended)}", fault="install")
+    return PhoneFailed(f"{phone.name} rejects the app: {_describe_failure(ended)}", fault="install", hint=_BY_HAND)
 
 
 def _describe_failure(ended: Ended) -> str:

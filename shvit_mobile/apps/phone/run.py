@@ -21,8 +21,8 @@ from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp, BadReport, ConflictingParameters, InvalidValue, PhoneFailed, ToolMissing
-from shvit_mobile.targets.stored_facts import open_artifact
 from shvit_mobile.progress import StepCallback
+from shvit_mobile.targets.stored_facts import open_artifact
 
 REPORTS_FOLDER = Path("reports")
 SILENT_SECONDS = 600.0
@@ -170,19 +170,19 @@ def _embed(artifacts: Sequence[Artifact], app: App, *, any_version: bool) -> tup
 
 def _read_report(file: Path, run_id: str, phone: Phone) -> DeviceRun:
     """Read a fetched report and check that it is of this run."""
+    source = f"The report from {phone.name}"
     try:
         (run,) = collect_device_reports([file])
     except BadReport as reason:
-        what = reason.what.replace(str(file), f"The report from {phone.name}")
-        raise BadReport(what, why=reason.why, hint=reason.hint) from None
+        raise BadReport(reason.what.replace(str(file), source), why=reason.why, hint=reason.hint) from None
     if run.report.run_id != run_id:
         raise PhoneFailed(
-            f"The report from {phone.name} is of run {run.report.run_id or 'without an id'}, and not of {run_id}.",
+            f"{source} is of run {run.report.run_id or 'without an id'}, and not of {run_id}.",
             fault="other_run",
             why="It may be older, or from another app.",
             hint="Build the app from the source of this version, and run the command again.",
         )
-    return run
+    return replace(run, source=source)
 
 
 def _describe_run(

@@ -12,6 +12,8 @@ public struct BenchmarkRequest: Equatable, Sendable {
     public var plan: Profiler.Plan
     /// The report's file name in the app's documents.
     public var output = "report.json"
+    /// The identity of the run, which the computer chooses; it starts every line that the app prints.
+    public var runId: String?
 
     /// Parses a program's arguments; nil if they do not ask for a benchmark.
     ///
@@ -24,6 +26,10 @@ public struct BenchmarkRequest: Equatable, Sendable {
         plan = try Self.plan(of: values)
         if let names = values[.benchmark], names != "all" { models = Self.parts(of: names) }
         if let units = values[.compute] { computes = try Self.computes(named: units) }
+        if let id = values[.runId] {
+            runId = try Self.identity(id)
+            output = "\(id).json"
+        }
         if let name = values[.output] { output = try Self.fileName(name) }
     }
 
@@ -52,7 +58,11 @@ public struct BenchmarkRequest: Equatable, Sendable {
     private enum Option: String, CaseIterable {
         case benchmark, iterations, seconds, rounds, sustained, compute, output
         case warmUp = "warm-up"
+        case runId = "run-id"
     }
+
+    /// The option with the identity of the run.
+    static let runIdOption = Option.runId.rawValue
 
     private static func values(in arguments: [String]) throws(SHViTError) -> [Option: String] {
         var values: [Option: String] = [:]
@@ -118,6 +128,23 @@ public struct BenchmarkRequest: Equatable, Sendable {
                 next: "Try: -output report.json")
         }
         return name
+    }
+
+    private static func identity(_ text: String) throws(SHViTError) -> String {
+        let isValid = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard isValid, !text.hasPrefix("."), (1...64).contains(text.utf8.count) else {
+            throw SHViTError(
+                "-run-id is \(text).",
+                why: "It has at most 64 letters, digits, dots, hyphens and underscores.")
+        }
+        return text
     }
 
     private static func parts(of list: String) -> [String] {

@@ -300,6 +300,8 @@ public struct DeviceReport: DocumentContent, Checked {
     public var created: String
     /// The app that measured, with its version and build.
     public var app: String
+    /// The identity that the computer which started the run gave it; nil for a run started by hand.
+    public var runId: String?
     /// Whether the report is a test fixture, whose figures were not measured.
     @Default<No> public var fixture: Bool
     /// The versions of all software that took part.

@@ -24,6 +24,8 @@ public struct Profiler: Sendable {
         public var created: Date
         /// The time zone in which the report gives the time.
         public var timeZone: TimeZone
+        /// The identity of the run, if a computer started it.
+        public var runId: String?
 
         /// Creates a description of this app, device and time.
         public init(
@@ -88,12 +90,14 @@ public struct Profiler: Sendable {
             lowPower: before.lowPower, battery: before.battery, charging: before.charging,
             thermal: race.log.samples)
         let created = Date.ISO8601FormatStyle(timeZoneSeparator: .colon, timeZone: about.timeZone)
-        return DeviceReport(
+        var report = DeviceReport(
             created: about.created.formatted(created), app: about.app,
             versions: versions(of: race, about: about),
             device: about.device,
             settings: DeviceReport.Settings(rounds: plan.rounds, warmUp: plan.warmUp, iterations: fewest),
             conditions: conditions, results: results)
+        report.runId = about.runId
+        return report
     }
 
     /// Returns the versions of the app and of the tools that exported the artifacts; all of them if they differ.

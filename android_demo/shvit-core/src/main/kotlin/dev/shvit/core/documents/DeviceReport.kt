@@ -115,6 +115,7 @@ data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String
  *
  * @property created The time of the measurement, in ISO 8601 with the offset from UTC.
  * @property app The app that measured, with its version and build.
+ * @property runId The identity that the computer which started the run gave it; null for a run started by hand.
  * @property fixture Whether the report is a test fixture, whose figures were not measured.
  * @property conditions The phone's conditions; null on a computer.
  * @property roofs The rooflines by precision.
@@ -124,6 +125,7 @@ data class DeviceReport(
     val schemaVersion: String = SCHEMA_VERSION,
     val created: String,
     val app: String,
+    val runId: String? = null,
     val fixture: Boolean = false,
     val versions: Map<String, String>,
     val device: Device,
@@ -146,7 +148,7 @@ data class DeviceReport(
         "conditions" to (conditions?.json() ?: Json.Null),
         "roofs" to json(roofs) { it.json() },
         "results" to json(results) { it.json() },
-        unknown = unknown,
+        unknown = runId?.let { unknown + ("run_id" to json(it)) } ?: unknown,
     ).text()
 
     companion object {
@@ -164,6 +166,7 @@ data class DeviceReport(
             schemaVersion = fields.text("schema_version"),
             created = fields.text("created"),
             app = fields.text("app"),
+            runId = fields.textOrNull("run_id"),
             fixture = fields.flagOrNull("fixture") ?: false,
             versions = fields.map("versions") { inner, name -> inner.text(name) },
             device = fields.child("device", Device::of),

@@ -7,17 +7,22 @@ import dev.shvit.core.InvalidSettings
  *
  * @property models The names of the models; null for all.
  * @property threads The numbers of threads; each model is measured with each of them, in this order.
- * @property report The report's file name without suffix (default: the current time).
+ * @property report The report's file name without suffix (default: the run's identity, or the current time).
+ * @property runId The identity of the run, which a computer chooses; it starts every line of the log.
  */
 data class BenchmarkRequest(
     val models: List<String>? = null,
     val threads: List<Int> = listOf(1),
     val protocol: Protocol = Protocol(),
     val report: String? = null,
+    val runId: String? = null,
 ) {
     companion object {
         /** The option that starts a benchmark and names the models. */
         const val BENCHMARK = "benchmark"
+
+        /** The option with the identity of the run. */
+        const val RUN_ID = "run_id"
 
         private const val ITERATIONS = "iterations"
         private const val SECONDS = "seconds"
@@ -28,7 +33,7 @@ data class BenchmarkRequest(
         private const val REPORT = "report"
         private const val ALL = "all"
         private val OPTIONS =
-            listOf(BENCHMARK, ITERATIONS, SECONDS, WARM_UP, ROUNDS, SUSTAINED, THREADS, REPORT)
+            listOf(BENCHMARK, ITERATIONS, SECONDS, WARM_UP, ROUNDS, SUSTAINED, THREADS, REPORT, RUN_ID)
         private val FILE_NAME = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
         /**
@@ -55,7 +60,8 @@ data class BenchmarkRequest(
                 threads = options[THREADS]?.let { list -> splitList(THREADS, list).map { whole(THREADS, it) } }
                     ?: listOf(1),
                 protocol = protocol(options),
-                report = options[REPORT]?.also(::refuseOtherThanFileName),
+                report = (options[REPORT] ?: options[RUN_ID])?.also(::refuseOtherThanFileName),
+                runId = options[RUN_ID]?.also(::refuseOtherThanFileName),
             )
         }
 

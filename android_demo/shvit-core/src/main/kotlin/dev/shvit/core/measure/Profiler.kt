@@ -17,6 +17,7 @@ import java.util.concurrent.CancellationException
  * @property app The app that measures, with its version and build.
  * @property versions The versions of the engine, the app's library and the system.
  * @property fixture Whether the report is a test fixture, whose figures are not measured.
+ * @property runId The identity of the run, if a computer started it.
  */
 data class ReportContext(
     val created: String,
@@ -24,6 +25,7 @@ data class ReportContext(
     val versions: Map<String, String>,
     val device: Device,
     val fixture: Boolean = false,
+    val runId: String? = null,
 )
 
 /** The progress of a measurement: the current step, and the share of all work that is done. */
@@ -77,6 +79,7 @@ class Profiler(
             return DeviceReport(
                 created = reportContext.created,
                 app = reportContext.app,
+                runId = reportContext.runId,
                 fixture = reportContext.fixture,
                 versions = reportContext.versions,
                 device = reportContext.device,

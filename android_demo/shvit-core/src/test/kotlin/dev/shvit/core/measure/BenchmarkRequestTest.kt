@@ -52,8 +52,17 @@ class BenchmarkRequestTest {
     }
 
     @Test
+    fun `a run with an identity writes the report of that name`() {
+        val named = BenchmarkRequest(report = "r-1", runId = "r-1")
+        assertEquals(named, BenchmarkRequest.of(mapOf("benchmark" to "all", "run_id" to "r-1")))
+        val both = mapOf("benchmark" to "all", "run_id" to "r-1", "report" to "nightly")
+        assertEquals(named.copy(report = "nightly"), BenchmarkRequest.of(both))
+    }
+
+    @Test
     fun `a report's name cannot leave its folder`() {
         for (name in listOf("../secret", "a/b", ".hidden", "", "a".repeat(65), "a\nb")) {
+            refused("benchmark" to "all", "run_id" to name)
             refused("benchmark" to "all", "report" to name)
         }
     }

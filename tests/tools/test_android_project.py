@@ -60,3 +60,13 @@ def test_dark_mode_defines_the_same_colors() -> None:
     # The icon's background is the same in dark mode.
     assert night < day
     assert all(name and name.startswith("icon_") for name in day - night)
+
+
+def test_only_the_shell_may_start_a_benchmark_and_profile_the_app() -> None:
+    android = "{http://schemas.android.com/apk/res/android}"
+    app = ET.parse(PROJECT / "app/src/main/AndroidManifest.xml").getroot()[-1]
+    benchmark = next(each for each in app.iter("activity") if each.get(f"{android}name") == ".BenchmarkActivity")
+    assert benchmark.get(f"{android}permission") == "android.permission.DUMP"
+    profileable = app.find("profileable")
+    assert profileable is not None
+    assert profileable.get(f"{android}shell") == "true"

@@ -31,15 +31,28 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     class Ended(val words: String) : State
 
     private val library = Library(context)
+    private val failures = ArrayList<String>()
 
     @Volatile
     var running = true
         private set
 
-    override fun run(): State = try {
+    /** Why the benchmark ended early, if it was not cancelled by hand. */
+    @Volatile
+    private var interrupted = false
+
+    /** Cancels the benchmark because its screen is no longer shown: Android slows down what runs in the background. */
+    fun interrupt() {
+        interrupted = true
+        cancel()
+    }
+
+    override fun run(): State = Library.alone(::measure)
+
+    private fun measure(): State = try {
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
-        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
+        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell, ::tellFailed)
         val reportContext = library.reportContext(plan.subjects.map { it.model.manifest })
         val report = profiler.report(reportContext, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
@@ -49,12 +62,23 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         running = false
     }
 
-    override fun failed(reason: Throwable): State =
-        Ended(if (reason is CancellationException) context.getString(R.string.cancelled) else context.words(reason))
+    override fun failed(reason: Throwable): State = Ended(
+        when {
+            reason !is CancellationException -> context.words(reason)
+            interrupted -> context.getString(R.string.interrupted)
+            else -> context.getString(R.string.cancelled)
+        },
+    )
 
     private fun tell(progress: Progress) {
         Log.i(LOG, "${(100 * progress.done).toInt()} % ${progress.what}")
         tell(Measuring(context.getString(R.string.measuring, progress.what), progress.done))
+    }
+
+    private fun tellFailed(contestant: Contestant, reason: Throwable) {
+        val words = context.getString(R.string.measurement_failed, contestant.name, context.words(reason))
+        Log.e(LOG, words)
+        failures += words
     }
 
     private fun contestant(subject: Subject): Contestant {
@@ -79,6 +103,6 @@ internal class BenchmarkRun(private val context: Context, private val request: B
 
     private fun words(plan: BenchmarkPlan, file: File): String {
         val leftOut = plan.leftOut.map { context.getString(R.string.left_out, it.reason.message) }
-        return (listOf(context.getString(R.string.report_written, file.path)) + leftOut).joinToString("\n")
+        return (listOf(context.getString(R.string.report_written, file.path)) + failures + leftOut).joinToString("\n")
     }
 }

@@ -21,6 +21,7 @@ import android.view.Surface
 import android.view.TextureView
 import dev.shvit.core.screen.CameraGeometry
 import dev.shvit.core.screen.CameraGeometry.Size
+import dev.shvit.core.screen.CameraUse
 
 /**
  * A camera that shows its preview in a view and delivers frames, one at a time, always the latest.
@@ -40,11 +41,10 @@ internal class CameraFeed(
     private val main = Handler(Looper.getMainLooper())
     private val thread = HandlerThread("frames").apply { start() }
     private val worker = Handler(thread.looper)
-    private var camera: CameraDevice? = null
+    private val use = CameraUse(CameraDevice::close)
     private var reader: ImageReader? = null
     private var preview: Surface? = null
     private var found: Found? = null
-    private var stopped = false
 
     /** Detects a rotation by 180 degrees, which no layout change reports. */
     private val turned = object : DisplayManager.DisplayListener {
@@ -72,25 +72,21 @@ internal class CameraFeed(
         }
     }
 
-    /** Releases the camera. Runs `last` on the frames' thread after the current frame. */
-    fun stop(last: () -> Unit) {
-        stopped = true
+    /** Releases the camera, and the reader after the current frame. */
+    fun stop() {
         context.getSystemService(DisplayManager::class.java).unregisterDisplayListener(turned)
         view.surfaceTextureListener = null
-        camera?.close()
+        use.stop()
         preview?.release()
         val reader = reader
-        worker.post {
-            reader?.close()
-            last()
-        }
+        worker.post { reader?.close() }
         thread.quitSafely()
     }
 
     // The activity has requested the permission before.
     @SuppressLint("MissingPermission")
     private fun open() {
-        if (stopped || found != null) return
+        if (!use.begin()) return
         val manager = context.getSystemService(CameraManager::class.java)
         try {
             val found = find(manager) ?: return failed(context.getString(R.string.camera_missing))
@@ -128,8 +124,7 @@ internal class CameraFeed(
 
     private inner class Opening(private val found: Found) : CameraDevice.StateCallback() {
         override fun onOpened(camera: CameraDevice) {
-            this@CameraFeed.camera = camera
-            if (stopped) return camera.close()
+            if (!use.opened(camera)) return
             try {
                 run(camera, found)
             } catch (reason: CameraAccessException) {
@@ -145,8 +140,7 @@ internal class CameraFeed(
         override fun onError(camera: CameraDevice, error: Int) = lose(camera, describe(R.string.camera_error))
 
         private fun lose(camera: CameraDevice, words: String) {
-            camera.close()
-            if (!stopped) failed(words)
+            if (use.lost(camera)) failed(words)
         }
     }
 
@@ -172,7 +166,7 @@ internal class CameraFeed(
 
     private inner class Running(private val request: CaptureRequest) : CameraCaptureSession.StateCallback() {
         override fun onConfigured(session: CameraCaptureSession) {
-            if (stopped) return
+            if (!use.running) return
             try {
                 session.setRepeatingRequest(request, null, main)
             } catch (reason: CameraAccessException) {
@@ -183,7 +177,7 @@ internal class CameraFeed(
         }
 
         override fun onConfigureFailed(session: CameraCaptureSession) {
-            if (!stopped) failed(describe(R.string.camera_error))
+            if (use.running) failed(describe(R.string.camera_error))
         }
     }
 

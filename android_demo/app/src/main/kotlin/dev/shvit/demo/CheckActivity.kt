@@ -42,7 +42,9 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
     private val library = Library(context)
     private val answers = ArrayList<Answer>()
 
-    override fun run(): State {
+    override fun run(): State = Library.alone(::checkAll)
+
+    private fun checkAll(): State {
         for (stored in Models(context).all()) {
             if (cancelled) break
             tell(State(context.getString(R.string.checking, stored.stem), answers.toList(), ended = false))

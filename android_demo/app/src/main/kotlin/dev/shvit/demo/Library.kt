@@ -13,6 +13,7 @@ import dev.shvit.core.images.Picture
 import dev.shvit.core.measure.ReportContext
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.GoldenFolder
+import dev.shvit.core.models.LoadedModel
 import dev.shvit.core.models.StoredModel
 import dev.shvit.core.models.collectVersions
 import java.io.IOException
@@ -28,6 +29,10 @@ internal class Library(private val context: Context) {
 
     /** Loads a model (default: as many threads as ExecuTorch chooses). */
     fun classifier(model: StoredModel, threads: Int = 0): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
+
+    /** Runs a task with a model, which stays loaded for the next task of any screen. */
+    fun <R> use(model: StoredModel, task: (ShvitClassifier) -> R): R =
+        loaded.use(model.manifest.artifact.sha256, { classifier(model) }, task)
 
     /** Copies and verifies a model's file, so that the measured load time covers only loading. */
     fun prepare(model: StoredModel) {
@@ -73,4 +78,15 @@ internal class Library(private val context: Context) {
         "The app that provided it may have revoked access.",
         "Choose the photo again.",
     )
+
+    companion object {
+        /** The one that all screens share: loaded models use the same number of threads. */
+        private val loaded = LoadedModel<ShvitClassifier>()
+
+        /** Runs a task that loads models itself, while no other model is loaded: it would disturb a measurement. */
+        fun <R> alone(task: () -> R): R = loaded.alone(task)
+
+        /** Frees the memory of the model, unless it is in use. */
+        fun dropIdleModel() = loaded.dropIfIdle()
+    }
 }

@@ -14,8 +14,9 @@ import android.view.View
 import android.widget.Button
 import android.widget.TextView
 import dev.shvit.Classification
-import dev.shvit.ShvitClassifier
+import dev.shvit.core.images.Orientation
 import dev.shvit.core.measure.RecentLatency
+import dev.shvit.core.models.StoredModel
 import dev.shvit.toFrame
 
 /** Classifies what the camera sees with the chosen model, and shows the latency. */
@@ -49,11 +50,15 @@ internal class LiveActivity : Activity() {
     }
 
     override fun onPause() {
-        val naming = naming
-        feed?.stop { naming?.close() }
+        feed?.stop()
         feed = null
-        this.naming = null
+        naming = null
         super.onPause()
+    }
+
+    override fun onTrimMemory(level: Int) {
+        super.onTrimMemory(level)
+        Library.dropIdleModel()
     }
 
     override fun onCreateOptionsMenu(menu: Menu): Boolean {
@@ -114,20 +119,19 @@ internal class LiveActivity : Activity() {
     }
 
     /** The chosen model while the camera runs. Everything runs on the frames' thread. */
-    private inner class Naming : AutoCloseable {
+    private inner class Naming {
         private val library = Library(applicationContext)
         private val latency = RecentLatency()
-        private var classifier: ShvitClassifier? = null
-        private var title = ""
+        private var model: StoredModel? = null
         private var failed = false
-        private var inTurn = false
 
         fun name(image: Image, clockwise: Int) {
             if (failed) return
             try {
-                val seen = ready().classify(image.toFrame().toPicture(clockwise))
+                val model = ready()
+                val seen = library.use(model) { it.classify(image.toFrame(), Orientation.fromDegrees(clockwise)) }
                 val median = latency.add(seen.inferenceMs)
-                onScreen { show(seen, title, median) }
+                onScreen { show(seen, model.stem, median) }
             } catch (reason: Throwable) {
                 // A runtime also throws errors, such as a missing native library, or too little memory.
                 failed = true
@@ -136,21 +140,13 @@ internal class LiveActivity : Activity() {
             }
         }
 
-        override fun close() {
-            classifier?.close()
-            if (inTurn) turn.release()
-        }
-
-        /** Loads the model at the first frame, once no other screen has a model loaded. */
-        private fun ready(): ShvitClassifier = classifier ?: run {
+        /** Chooses the model at the first frame. */
+        private fun ready(): StoredModel = model ?: run {
             onScreen { status.setText(R.string.loading_model) }
-            if (!inTurn) turn.acquire()
-            inTurn = true
             val models = Models(applicationContext)
+            val chosen = models.chosen()
             library.keepOnly(models.usable())
-            val model = models.chosen()
-            title = model.stem
-            library.classifier(model).also { classifier = it }
+            chosen.also { model = it }
         }
 
         /** Updates the screen, unless it was left. */

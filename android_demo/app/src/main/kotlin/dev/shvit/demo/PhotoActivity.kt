@@ -72,7 +72,7 @@ internal class PhotoNaming(private val context: Context, private val photo: Uri)
         val picture = library.picture(photo)
         val shown = toBitmap(picture)
         tell(State(context.getString(R.string.loading_model), shown))
-        return State(model.stem, shown, library.classifier(model).use { it.classify(picture) })
+        return State(model.stem, shown, library.use(model) { it.classify(picture) })
     }
 
     override fun failed(reason: Throwable) = State(context.words(reason))

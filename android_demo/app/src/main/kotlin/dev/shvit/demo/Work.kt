@@ -6,7 +6,6 @@ import android.os.Looper
 import android.util.Log
 import dev.shvit.core.ShvitException
 import java.util.concurrent.CancellationException
-import java.util.concurrent.Semaphore
 import kotlin.concurrent.thread
 
 /**
@@ -30,7 +29,7 @@ internal abstract class Work<S>(first: S) {
     protected abstract fun failed(reason: Throwable): S
 
     fun start() {
-        thread(name = javaClass.simpleName) { tell(inTurn(::lastState)) }
+        thread(name = javaClass.simpleName) { tell(lastState()) }
     }
 
     fun cancel() {
@@ -69,21 +68,6 @@ internal fun <T> Activity.read(what: () -> T, show: (T) -> Unit) {
     thread(name = "reading") {
         val found = what()
         runOnUiThread { if (!isDestroyed) show(found) }
-    }
-}
-
-/**
- * Held while models are loaded: models that are loaded at the same time must use the same number of threads, and would
- * disturb a measurement.
- */
-internal val turn = Semaphore(1, true)
-
-private fun <T> inTurn(block: () -> T): T {
-    turn.acquire()
-    return try {
-        block()
-    } finally {
-        turn.release()
     }
 }
 

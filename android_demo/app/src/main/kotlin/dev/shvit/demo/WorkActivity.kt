@@ -26,9 +26,10 @@ internal abstract class WorkActivity : Activity() {
         super.onDestroy()
     }
 
-    /** Starts work and shows its states. */
+    /** Starts work and shows its states. The work before is cancelled, and its states are no longer shown. */
     protected fun <S> begin(work: Work<S>, show: (S) -> Unit) {
         this.work?.forget()
+        this.work?.cancel()
         this.work = work
         work.start()
         work.watch(show)

@@ -41,6 +41,7 @@ data class Progress(val what: String, val done: Double)
  *
  * @property cancelled Called before every inference; true cancels the measurement.
  * @property progress Called before each step.
+ * @property failed Called once for a contestant that fails. It is left out of the report; the others go on.
  */
 class Profiler(
     private val protocol: Protocol,
@@ -48,11 +49,12 @@ class Profiler(
     private val phone: Phone,
     private val cancelled: () -> Boolean = { false },
     private val progress: (Progress) -> Unit = {},
+    private val failed: (Contestant, Throwable) -> Unit = { _, _ -> },
 ) {
     /**
      * Measures the contestants and returns the report.
      *
-     * @throws InvalidSettings If there are no contestants.
+     * @throws InvalidSettings If there are no contestants. If all contestants fail, what the first of them throws.
      * @throws CancellationException If it was cancelled. No model stays loaded, however it ends.
      */
     fun report(reportContext: ReportContext, contestants: List<Contestant>): DeviceReport {
@@ -66,6 +68,7 @@ class Profiler(
         private val heat = ArrayList<ThermalSample>()
         private val entries = contestants.map { Entry(it, clock, phone) }
         private val results = HashMap<Entry, Result>()
+        private val failures = LinkedHashMap<Entry, Throwable>()
         private val steps = contestants.size * (protocol.rounds + if (protocol.sustainedSeconds > 0) 1 else 0)
         private var done = 0
 
@@ -75,6 +78,8 @@ class Profiler(
             val before = Conditions(phone.lowPower(), phone.battery(), phone.charging())
             feel()
             entries.groupBy { it.contestant.threads }.values.forEach(::measure)
+            stopIfCancelled()
+            if (results.isEmpty()) throw failures.values.first()
             progress(Progress("", 1.0))
             return DeviceReport(
                 created = reportContext.created,
@@ -85,7 +90,7 @@ class Profiler(
                 device = reportContext.device,
                 settings = settings(),
                 conditions = before.copy(thermal = heat.toList()),
-                results = entries.map(results::getValue),
+                results = entries.mapNotNull(results::get),
             )
         }
 
@@ -94,19 +99,34 @@ class Profiler(
             repeat(protocol.rounds) {
                 for (entry in group) {
                     step(entry.contestant.name)
-                    turn(entry)
+                    attempt(entry, ::turn)
                 }
             }
             if (protocol.sustainedSeconds > 0) {
                 for (entry in group) {
                     step("${entry.contestant.name}, sustained")
-                    sustain(entry)
+                    attempt(entry, ::sustain)
                 }
             }
-            val first = entries.first().takeIf { it in group }
-            for (entry in group) {
+            val measured = group.filter { it !in failures }
+            val first = entries.first().takeIf { it in measured }
+            for (entry in measured) {
                 results[entry] = entry.result(first.takeIf { it !== entry })
                 entry.close()
+            }
+        }
+
+        /** Runs a step, unless the contestant failed before. A runtime also throws errors, not only exceptions. */
+        private fun attempt(entry: Entry, work: (Entry) -> Unit) {
+            if (entry in failures) return
+            try {
+                work(entry)
+            } catch (reason: CancellationException) {
+                throw reason
+            } catch (reason: Throwable) {
+                failures[entry] = reason
+                entry.close()
+                failed(entry.contestant, reason)
             }
         }
 
@@ -168,7 +188,7 @@ class Profiler(
             batch = 1,
             rounds = protocol.rounds,
             warmUp = protocol.warmUp,
-            iterations = entries.minOf { entry -> entry.rounds.minOf { it.size } },
+            iterations = results.keys.minOf { entry -> entry.rounds.minOf { it.size } },
         )
     }
 }

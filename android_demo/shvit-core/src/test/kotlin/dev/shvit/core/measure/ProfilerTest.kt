@@ -134,14 +134,29 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a failing model closes all models`() {
+    fun `a failing model is closed and left out of the report, and the others go on`() {
         val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
             object : Classifier by SimulatedModel(phone, "bad", 1.0) {
                 override fun prepare(pixels: Pixels) = Inference { throw BadModel("It fails.") }
             }
         }
-        assertFailsWith<BadModel> { report(Protocol(), contestant(phone, "a", 4.0), failing) }
+        val failed = ArrayList<Pair<String, Throwable>>()
+        val profiler = Profiler(Protocol(rounds = 2), phone, phone, failed = { who, why -> failed += who.name to why })
+        val report = profiler.report(reportContext, listOf(failing, contestant(phone, "a", 4.0)))
+        assertEquals(listOf("a"), report.results.map { it.name })
+        assertEquals(2, report.results.single().samplesMs.size)
+        assertEquals(listOf("bad"), failed.map { it.first })
+        assertEquals(1, phone.log.count { it == "load bad" })
         assertEquals(0, phone.loaded)
+        assertFailsWith<BadModel> { report(Protocol(), failing) }
+        assertEquals(0, phone.loaded)
+    }
+
+    @Test
+    fun `a benchmark that is cancelled after its last inference makes no report`() {
+        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1)
+        val profiler = Profiler(protocol, phone, phone, cancelled = { "close a" in phone.log })
+        assertFailsWith<CancellationException> { profiler.report(reportContext, listOf(contestant(phone, "a", 4.0))) }
     }
 
     @Test

@@ -3,6 +3,7 @@ package dev.shvit.demo
 import android.content.Intent
 import android.os.BadParcelableException
 import android.os.Bundle
+import android.util.Log
 import android.view.View
 import android.view.ViewGroup
 import android.view.WindowManager
@@ -16,6 +17,7 @@ import dev.shvit.core.InvalidSettings
 import dev.shvit.core.documents.Result
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
+import dev.shvit.core.measure.RunLog
 import dev.shvit.core.models.Stored
 
 /**
@@ -49,11 +51,6 @@ internal class BenchmarkActivity : WorkActivity() {
         outState.putStringArrayList(LEFT_OUT, ArrayList(leftOut))
     }
 
-    override fun onStop() {
-        if (!isChangingConfigurations) run?.interrupt()
-        super.onStop()
-    }
-
     override fun onNewIntent(intent: Intent) {
         super.onNewIntent(intent)
         startIfAsked(intent)
@@ -79,7 +76,8 @@ internal class BenchmarkActivity : WorkActivity() {
             val why = "A second one would distort its latencies."
             return log(InvalidSettings("A benchmark is already running.", why, "Wait for its report."))
         }
-        startOrTell { BenchmarkRequest.of(extras(intent)) }
+        val extras = extras(intent)
+        startOrTell(extras[BenchmarkRequest.RUN_ID] as? String) { BenchmarkRequest.of(extras) }
     }
 
     // Readers of this type expect to know which app sent it; here a shell did.
@@ -110,11 +108,13 @@ internal class BenchmarkActivity : WorkActivity() {
 
     private fun text(field: Int) = view<EditText>(field).text.toString()
 
-    private fun startOrTell(request: () -> BenchmarkRequest?) {
+    private fun startOrTell(runId: String? = null, request: () -> BenchmarkRequest?) {
         try {
             request()?.let { begin(BenchmarkRun(applicationContext, it), ::show) }
         } catch (reason: ShvitException) {
-            log(reason)
+            val log = RunLog(runId) { Log.e(LOG, it) }
+            log.error(words(reason))
+            log.noReport()
             status.text = words(reason)
         }
     }
@@ -161,7 +161,7 @@ internal class BenchmarkActivity : WorkActivity() {
     private fun offerStart() {
         val action = view<Button>(R.id.action)
         action.setText(R.string.start)
-        action.setOnClickListener { startOrTell(::request) }
+        action.setOnClickListener { startOrTell(request = ::request) }
     }
 
     private fun title(result: Result): String {

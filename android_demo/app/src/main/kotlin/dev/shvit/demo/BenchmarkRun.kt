@@ -10,6 +10,7 @@ import dev.shvit.core.measure.BenchmarkRequest
 import dev.shvit.core.measure.Contestant
 import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
+import dev.shvit.core.measure.RunLog
 import dev.shvit.core.measure.Subject
 import dev.shvit.core.models.engineName
 import dev.shvit.monotonic
@@ -31,54 +32,36 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     class Ended(val words: String) : State
 
     private val library = Library(context)
-    private val failures = ArrayList<String>()
+    private val log = RunLog(request.runId) { Log.i(LOG, it) }
 
     @Volatile
     var running = true
         private set
 
-    /** Why the benchmark ended early, if it was not cancelled by hand. */
-    @Volatile
-    private var interrupted = false
-
-    /** Cancels the benchmark because its screen is no longer shown: Android slows down what runs in the background. */
-    fun interrupt() {
-        interrupted = true
-        cancel()
-    }
-
-    override fun run(): State = Library.alone(::measure)
-
-    private fun measure(): State = try {
+    override fun run(): State = try {
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
-        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell, ::tellFailed)
-        val reportContext = library.reportContext(plan.subjects.map { it.model.manifest })
+        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
+        val reportContext = library.reportContext(plan.subjects.map { it.model.manifest }).copy(runId = request.runId)
         val report = profiler.report(reportContext, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
-        Log.i(LOG, "report: $file")
+        for (each in plan.leftOut) log.error(each.reason.message.orEmpty())
+        log.report(file.path)
         Measured(words(plan, file), report, file)
     } finally {
         running = false
     }
 
-    override fun failed(reason: Throwable): State = Ended(
-        when {
-            reason !is CancellationException -> context.words(reason)
-            interrupted -> context.getString(R.string.interrupted)
-            else -> context.getString(R.string.cancelled)
-        },
-    )
-
-    private fun tell(progress: Progress) {
-        Log.i(LOG, "${(100 * progress.done).toInt()} % ${progress.what}")
-        tell(Measuring(context.getString(R.string.measuring, progress.what), progress.done))
+    override fun failed(reason: Throwable): State {
+        val words = if (reason is CancellationException) context.getString(R.string.cancelled) else context.words(reason)
+        log.error(words)
+        log.noReport()
+        return Ended(words)
     }
 
-    private fun tellFailed(contestant: Contestant, reason: Throwable) {
-        val words = context.getString(R.string.measurement_failed, contestant.name, context.words(reason))
-        Log.e(LOG, words)
-        failures += words
+    private fun tell(progress: Progress) {
+        log.progress(progress)
+        tell(Measuring(context.getString(R.string.measuring, progress.what), progress.done))
     }
 
     private fun contestant(subject: Subject): Contestant {
@@ -103,6 +86,6 @@ internal class BenchmarkRun(private val context: Context, private val request: B
 
     private fun words(plan: BenchmarkPlan, file: File): String {
         val leftOut = plan.leftOut.map { context.getString(R.string.left_out, it.reason.message) }
-        return (listOf(context.getString(R.string.report_written, file.path)) + failures + leftOut).joinToString("\n")
+        return (listOf(context.getString(R.string.report_written, file.path)) + leftOut).joinToString("\n")
     }
 }

@@ -51,6 +51,11 @@ internal class BenchmarkActivity : WorkActivity() {
         outState.putStringArrayList(LEFT_OUT, ArrayList(leftOut))
     }
 
+    override fun onStop() {
+        if (!isChangingConfigurations) run?.interrupt()
+        super.onStop()
+    }
+
     override fun onNewIntent(intent: Intent) {
         super.onNewIntent(intent)
         startIfAsked(intent)

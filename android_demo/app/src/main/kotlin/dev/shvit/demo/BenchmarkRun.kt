@@ -32,16 +32,29 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     class Ended(val words: String) : State
 
     private val library = Library(context)
+    private val failures = ArrayList<String>()
     private val log = RunLog(request.runId) { Log.i(LOG, it) }
 
     @Volatile
     var running = true
         private set
 
-    override fun run(): State = try {
+    /** Why the benchmark ended early, if it was not cancelled by hand. */
+    @Volatile
+    private var interrupted = false
+
+    /** Cancels the benchmark because its screen is no longer shown: Android slows down what runs in the background. */
+    fun interrupt() {
+        interrupted = true
+        cancel()
+    }
+
+    override fun run(): State = Library.alone(::measure)
+
+    private fun measure(): State = try {
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
-        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell)
+        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell, ::tellFailed)
         val reportContext = library.reportContext(plan.subjects.map { it.model.manifest }).copy(runId = request.runId)
         val report = profiler.report(reportContext, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
@@ -53,7 +66,11 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     }
 
     override fun failed(reason: Throwable): State {
-        val words = if (reason is CancellationException) context.getString(R.string.cancelled) else context.words(reason)
+        val words = when {
+            reason !is CancellationException -> context.words(reason)
+            interrupted -> context.getString(R.string.interrupted)
+            else -> context.getString(R.string.cancelled)
+        }
         log.error(words)
         log.noReport()
         return Ended(words)
@@ -62,6 +79,12 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     private fun tell(progress: Progress) {
         log.progress(progress)
         tell(Measuring(context.getString(R.string.measuring, progress.what), progress.done))
+    }
+
+    private fun tellFailed(contestant: Contestant, reason: Throwable) {
+        val words = context.getString(R.string.measurement_failed, contestant.name, context.words(reason))
+        log.error(words)
+        failures += words
     }
 
     private fun contestant(subject: Subject): Contestant {
@@ -86,6 +109,6 @@ internal class BenchmarkRun(private val context: Context, private val request: B
 
     private fun words(plan: BenchmarkPlan, file: File): String {
         val leftOut = plan.leftOut.map { context.getString(R.string.left_out, it.reason.message) }
-        return (listOf(context.getString(R.string.report_written, file.path)) + leftOut).joinToString("\n")
+        return (listOf(context.getString(R.string.report_written, file.path)) + failures + leftOut).joinToString("\n")
     }
 }

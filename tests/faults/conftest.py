@@ -8,9 +8,8 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -79,28 +78,22 @@ def answers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     return Answers(world, tmp_path_factory.mktemp("answers"))
 
 
-def collect_result(ended: Ending, folder: Path, replaced: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """Return what a command printed and wrote, without times, and with some texts replaced."""
+def collect_result(ended: Ending, folder: Path) -> Any:
+    """Return what a command printed and wrote, without times."""
     written = {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("new*"))}
     for name, path in list(written.items()):
         if path.is_dir():
             del written[name]
             written |= {file.relative_to(folder).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-    files = {name: _read_result(path, replaced) for name, path in written.items() if path.suffix != ".html"}
+    files = {name: _read_result(path) for name, path in written.items() if path.suffix != ".html"}
     # The size of what is embedded counts the manifest's line ends.
     more = {"size_bytes"} if ended.args[:1] == ("embed",) else set()
-    return ended.status, _strip(_replace(ended.stdout, replaced), more), files
+    return ended.status, _strip(ended.stdout, more), files
 
 
-def _read_result(path: Path, replaced: Mapping[str, str]) -> Any:
+def _read_result(path: Path) -> Any:
     data = path.read_bytes()
-    return _strip(_replace(data.decode(), replaced)) if path.suffix == ".json" else hashlib.sha256(data).hexdigest()
-
-
-def _replace(text: str, replaced: Mapping[str, str]) -> str:
-    for old, new in replaced.items():
-        text = text.replace(old, new)
-    return text
+    return _strip(data.decode()) if path.suffix == ".json" else hashlib.sha256(data).hexdigest()
 
 
 def _strip(text: str, more: Set[str] = frozenset()) -> Any:

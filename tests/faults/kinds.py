@@ -143,6 +143,15 @@ def _is_table(path: Path, damage: str) -> bool:
     return len(files) == len(body) == len(set(files)) and set(files) <= pictures
 
 
+def _holds_the_weights(path: Path, damage: str) -> bool:
+    """Return whether an archive with other bytes around them holds the same weights; its SHA-256 is told."""
+    import torch
+    from safetensors.torch import load_file
+
+    state, known = torch.load(path, weights_only=True)["model"], load_file(path.with_name(CHECKPOINT))
+    return state.keys() == known.keys() and all(torch.equal(state[name], known[name]) for name in known)
+
+
 # What only the phone knows, which writes no checksum: nothing else tells whether it is right.
 _ONLY_THE_PHONE_KNOWS = re.compile(
     r"(created|app|versions|device|conditions)\b|settings(: |\.)(threads|cpus|seed|warm_up)|results\.0(: |\.)("
@@ -206,7 +215,9 @@ KINDS: dict[str, Kind] = {
         mostly(damage_json),
     ),
     "checkpoint .safetensors": Kind(60, _always(CHECKPOINT, *_read_checkpoint(CHECKPOINT)), mostly(damage_tensors)),
-    "checkpoint .pth": Kind(50, _always(PTH, *_read_checkpoint(PTH)), mostly(damage_bytes)),
+    "checkpoint .pth": Kind(
+        50, _always(PTH, *_read_checkpoint(PTH)), mostly(damage_bytes), _holds_the_weights
+    ),
     "picture": Kind(30, _pick_picture, mostly(damage_bytes), _is_picture),
     "labels .txt": Kind(
         15, _always("labels.txt", _export("--labels", "labels.txt")), mostly(damage_bytes), _is_list_of_labels

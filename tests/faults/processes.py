@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 MAX_BYTES = 4 << 30
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 300
 CRASHED = 99
 _STREAMS = ("stdout", "stderr")
 # Imported inside functions of the product; each takes seconds.

@@ -81,14 +81,18 @@ def _find_part_of_files(folder: Path, result: Any) -> str | None:
 
 
 def _find_part_of_app(folder: Path, result: Any) -> str | None:
-    """Return a model that the record of the app names and that is not whole."""
+    """Return a model that the record of the app names and that is there in part.
+
+    Between the old and the new one there is a moment without either; the next run, or --undo, needs neither.
+    """
     del result
     record = folder / _RECORD
     if not record.exists():
         return None
     for model in json.loads(record.read_text(encoding="utf-8"))["models"]:
-        for name, known in model["files"].items():
-            file = record.parent / model["name"] / name
+        place = record.parent / model["name"]
+        for name, known in model["files"].items() if place.exists() else ():
+            file = place / name
             if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != known:
                 return f"{file.name} of the embedded {model['name']}"
     return None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.contracts.recipe import EvalMetrics
+    from shvit_mobile.families.trained_model import TrainedModel
+    from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.quantize.finetune import FinetuneResult
 
 
@@ -59,18 +61,9 @@ def finetune(
     the images is held out to choose the best epoch. A recipe that is no better than before is not written (exit status
     1). Use the result with export --recipe.
     """
-    from shvit_mobile.contracts.recipe import get_overrides_path
     from shvit_mobile.quantize.overrides import load_recipe, save_recipe
 
-    overrides_path = get_overrides_path(out)
-    if overrides_path == out:
-        raise InvalidValue(
-            f"`out` is {out}.",
-            why="The trained weights are written there; the recipe itself is JSON.",
-            hint=f"Set `out={out.stem}.json`.",
-            parameter="out",
-        )
-    check_output_files(out, overrides_path, overwrite=overwrite)
+    overrides_path = _check_outputs(out, overwrite=overwrite)
     start, overrides = load_recipe(recipe)
     if checkpoint is None:
         print_note("note: no --checkpoint is given, so this is the embedded demo model.")
@@ -108,10 +101,7 @@ def finetune(
         with steps.step("Folding to the deploy form and verifying it"):
             deployed = to_deploy_form(trained)
         result = finetune_recipe(deployed, start, image_set, settings, overrides=overrides, progress=steps.follow)
-    if image_set.mapping:
-        print_note(f"note: {image_set.mapping.sentence}")
-    if result.skipped:
-        print_note(f"note: {result.use.describe(str(images))}")
+    _print_notes(trained, image_set, result)
     if written := result.is_improvement or keep_anyway:
         save_recipe(out, result.recipe, result.overrides, overwrite=overwrite)
     if as_json:
@@ -119,6 +109,32 @@ def finetune(
     else:
         print_table(_build_epoch_table(result))
     _print_outcome(result, out, overrides_path, written=written)
+
+
+def _check_outputs(out: Path, *, overwrite: bool) -> Path:
+    """Check that the recipe can be written to `out`, and return the file for its trained weights."""
+    from shvit_mobile.contracts.recipe import get_overrides_path
+
+    overrides_path = get_overrides_path(out)
+    if overrides_path == out:
+        raise InvalidValue(
+            f"`out` is {out}.",
+            why="The trained weights are written there; the recipe itself is JSON.",
+            hint=f"Set `out={out.stem}.json`.",
+            parameter="out",
+        )
+    check_output_files(out, overrides_path, overwrite=overwrite)
+    return overrides_path
+
+
+def _print_notes(trained: TrainedModel, images: ImageSet, result: FinetuneResult) -> None:
+    """Print what was assumed about the checkpoint and the images, and what was skipped."""
+    for sentence in trained.notes:
+        print_note(f"note: {sentence}")
+    if images.mapping:
+        print_note(f"note: {images.mapping.sentence}")
+    if result.skipped:
+        print_note(f"note: {result.use.describe(str(images.root))}")
 
 
 def _build_epoch_table(result: FinetuneResult) -> Table:

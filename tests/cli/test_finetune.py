@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,22 @@ import pytest
 from shvit_mobile.cli.finetune import finetune
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.overrides import load_overrides
-from tests.cli.conftest import Call, SharedFiles
+from tests.builders import build_random_shvit, build_trained_model
+from tests.cli.conftest import LABELS, Call, SharedFiles
 
 QUICK = ("--epochs", 1, "--batch", 4, "--learning-rate", 0.3)
+
+
+@pytest.fixture(scope="module")
+def world(world: SharedFiles, tmp_path_factory: pytest.TempPathFactory) -> SharedFiles:
+    """The shared files, with a random head: one that was fitted to a few pictures is hopeless in int8."""
+    checkpoint = tmp_path_factory.mktemp("random") / "tiny.safetensors"
+    save_checkpoint(replace(build_trained_model(build_random_shvit(), size=(64, 48)), labels=LABELS), checkpoint)
+    return replace(world, checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +98,7 @@ def test_the_table_has_a_line_for_the_recipe_as_it_was_and_one_an_epoch(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"--recipe": "missing.json"}, "missing.json cannot be read"),
+        ({"--recipe": "missing.json"}, "missing.json does not exist"),
         ({"DIR": "unlabelled"}, "have no labels"),
         ({"--recipe": "dynamic.json"}, "The recipe's precision is int8-dynamic, and fine-tuning is for int8."),
         ({"--recipe": "other.json"}, "The recipe does not fit custom: it names other.layer"),

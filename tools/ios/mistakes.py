@@ -59,7 +59,7 @@ MISTAKES = (
     Mistake(
         "a wrong argument type",
         "Apple/CoreMLClassifier.swift",
-        "pixelBuffer: try picture.pixelBuffer()",
+        "pixelBuffer: try buffers.buffer(of: picture)",
         "pixelBuffer: picture",
     ),
     Mistake(

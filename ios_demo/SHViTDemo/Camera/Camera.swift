@@ -3,26 +3,26 @@ import AVFoundation
 import SHViTDemoCore
 import SHViTKit
 
-/// The back camera's upright frames. A slow reader gets only the newest frame.
+/// The back camera's frames. A slow reader gets only the newest frame.
 ///
 /// One queue sets up, starts and stops the session and receives its frames, which makes the class `Sendable`.
 final class Camera: NSObject, CameraFeed, @unchecked Sendable {
     /// The session that a preview shows.
     let session = AVCaptureSession()
     /// The frames, for one reader. The stream ends when the camera stops.
-    let frames: AsyncStream<RGBImage>
+    let frames: AsyncStream<CameraFrame>
 
     /// Whether the system has taken the camera away, at each change.
     let interruptions: AsyncStream<Bool>
 
     private let queue = DispatchQueue(label: "camera")
-    private let arrived: AsyncStream<RGBImage>.Continuation
+    private let arrived: AsyncStream<CameraFrame>.Continuation
     private let changed: AsyncStream<Bool>.Continuation
     private var control = CameraControl()
     private var observers: [any NSObjectProtocol] = []
 
     override init() {
-        (frames, arrived) = AsyncStream.makeStream(of: RGBImage.self, bufferingPolicy: .bufferingNewest(1))
+        (frames, arrived) = AsyncStream.makeStream(of: CameraFrame.self, bufferingPolicy: .bufferingNewest(1))
         (interruptions, changed) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .bufferingNewest(1))
         super.init()
     }
@@ -126,9 +126,9 @@ final class Camera: NSObject, CameraFeed, @unchecked Sendable {
         }
         session.addInput(input)
         session.addOutput(output)
-        // The sensor is mounted in landscape; the app is used in portrait.
-        if let connection = output.connection(with: .video), connection.isVideoRotationAngleSupported(90) {
-            connection.videoRotationAngle = 90
+        // The preprocessor turns the few pixels that it reads, which costs less than turning the frame.
+        if let connection = output.connection(with: .video), connection.isVideoRotationAngleSupported(0) {
+            connection.videoRotationAngle = 0
         }
     }
 }
@@ -137,10 +137,9 @@ extension Camera: AVCaptureVideoDataOutputSampleBufferDelegate {
     func captureOutput(
         _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer, from connection: AVCaptureConnection
     ) {
-        guard let buffer = CMSampleBufferGetImageBuffer(sampleBuffer), let frame = try? RGBImage(buffer) else {
-            return
-        }
+        guard let buffer = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
         try? handle(.frame)
-        arrived.yield(frame)
+        let orientation = CameraControl.orientation(ofFrameTurnedBy: Int(connection.videoRotationAngle))
+        arrived.yield(CameraFrame(buffer, orientation: orientation))
     }
 }

@@ -79,6 +79,20 @@ public struct CameraControl: Equatable, Sendable {
         return nil
     }
 
+    /// Returns the EXIF orientation of a frame in an app that is used upright.
+    ///
+    /// - Parameter angle: By how many degrees clockwise the camera has turned the frame already. The sensor is mounted in
+    ///   landscape: its frames need 90.
+    public static func orientation(ofFrameTurnedBy angle: Int) -> Int {
+        switch angle {
+        case 0: 6
+        case 90: 1
+        case 180: 8
+        case 270: 3
+        default: 1
+        }
+    }
+
     private mutating func close() -> Command {
         (state, closes) = (.ended, closes + 1)
         return .close

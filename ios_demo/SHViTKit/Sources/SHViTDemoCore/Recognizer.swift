@@ -31,10 +31,10 @@ public struct Recognizer: Sendable {
         self.stopwatch = stopwatch
     }
 
-    /// Returns the five most likely classes of an upright picture.
-    public func classify(_ picture: RGBImage) async throws -> Classification {
+    /// Returns the five most likely classes of a picture.
+    public func classify(_ picture: some PictureSource) async throws -> Classification {
         let begun = stopwatch.now()
-        let pixels = preprocessor.pixels(of: picture)
+        let pixels = try preprocessor.pixels(of: picture)
         let prepared = stopwatch.now()
         let logits = try await classifier.logits(for: pixels)
         let ended = stopwatch.now()

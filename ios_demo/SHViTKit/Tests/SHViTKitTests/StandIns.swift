@@ -158,3 +158,13 @@ struct SilentPhone: DeviceProbe {
     func reading() async -> DeviceReading { DeviceReading() }
     func footprint() -> Int? { nil }
 }
+
+extension RGBImage {
+    /// Returns a crop, which must lie within the picture.
+    func cropped(top: Int, left: Int, height: Int, width: Int) -> RGBImage {
+        let rows = (top..<top + height).map { row in
+            bytes[(row * self.width + left) * 3..<(row * self.width + left + width) * 3]
+        }
+        return RGBImage(height, width, rows.flatMap { $0 })
+    }
+}

@@ -1,18 +1,6 @@
 import Observation
 import SHViTKit
 
-/// A camera that opens once and delivers upright frames.
-public protocol CameraFeed: AnyObject, Sendable {
-    /// The frames, for one reader. The stream ends when the camera stops.
-    var frames: AsyncStream<RGBImage> { get }
-    /// Whether the system has taken the camera away, at each change.
-    var interruptions: AsyncStream<Bool> { get }
-    /// Opens the camera.
-    func start() async throws
-    /// Closes the camera if it is open; it does not open again.
-    func stop() async
-}
-
 /// Classifies a camera's frames, one after the other. Only one run at a time has a camera.
 @MainActor
 @Observable

@@ -8,6 +8,7 @@
         private let model: MLModel
         private let manifest: Manifest
         private let preprocessor: Preprocessor
+        private let buffers: PixelBufferPool
 
         /// Wraps a loaded model.
         ///
@@ -24,6 +25,8 @@
             self.model = model
             self.manifest = manifest
             preprocessor = try Preprocessor(manifest.preprocessing)
+            let size = manifest.preprocessing.size
+            buffers = try PixelBufferPool(height: size[0], width: size[1])
         }
 
         /// Returns the logits for a picture.
@@ -42,7 +45,7 @@
             case .image:
                 // Core ML expects RGB and converts to the model's channel order itself.
                 let picture = manifest.preprocessing.channelOrder == .rgb ? pixels : pixels.channelsReversed
-                return MLFeatureValue(pixelBuffer: try picture.pixelBuffer())
+                return MLFeatureValue(pixelBuffer: try buffers.buffer(of: picture))
             case .tensor:
                 let values = preprocessor.tensor(of: pixels, for: manifest.input)
                 // A batch of 0 in the manifest means dynamic: run one picture.

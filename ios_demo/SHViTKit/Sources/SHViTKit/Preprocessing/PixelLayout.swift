@@ -1,16 +1,18 @@
 /// The layout of a pixel's 8-bit samples in memory.
-struct PixelLayout: Sendable {
+public struct PixelLayout: Equatable, Sendable {
     /// Bytes per pixel.
     let stride: Int
     /// The offsets of red, green and blue.
     let offsets: [Int]
 
     /// One sample for all three channels.
-    static let gray = PixelLayout(stride: 1, offsets: [0, 0, 0])
+    public static let gray = PixelLayout(stride: 1, offsets: [0, 0, 0])
+    /// Red, green and blue without gaps.
+    public static let rgb = PixelLayout(stride: 3, offsets: [0, 1, 2])
     /// The layout of a bitmap that Core Graphics draws into.
-    static let rgba = PixelLayout(stride: 4, offsets: [0, 1, 2])
+    public static let rgba = PixelLayout(stride: 4, offsets: [0, 1, 2])
     /// The layout of camera frames and of pixel buffers for Core ML.
-    static let bgra = PixelLayout(stride: 4, offsets: [2, 1, 0])
+    public static let bgra = PixelLayout(stride: 4, offsets: [2, 1, 0])
 }
 
 extension RGBImage {

@@ -2,6 +2,8 @@
 public struct Preprocessor: Sendable {
     /// The contract that it follows.
     public let preprocessing: Preprocessing
+    /// The memory for one picture at a time, kept for the next one.
+    let passes = PassesPool()
 
     /// Pictures longer than this many times what the crop needs are cut to their middle before they cover it.
     private static let longest = 64
@@ -25,15 +27,36 @@ public struct Preprocessor: Sendable {
     ///
     /// - Returns: A picture of the model's size, in the contract's channel order.
     public func pixels(of picture: RGBImage) -> RGBImage {
-        let (height, width) = (preprocessing.size[0], preprocessing.size[1])
-        let picture = middle(of: picture)
-        let resized = resizedSize(height: picture.height, width: picture.width)
-        let left = Self.half(resized.width - width)
-        let top = Self.half(resized.height - height)
-        let columns = resampling(from: picture.width, to: resized.width, kept: left..<left + width)
-        let rows = resampling(from: picture.height, to: resized.height, kept: top..<top + height)
-        let cropped = rows.alongColumns(columns.alongRows(picture))
-        return preprocessing.channelOrder == .rgb ? cropped : cropped.channelsReversed
+        picture.memory { pixels(of: $0) }
+    }
+
+    /// Returns the pixels that the model sees, from a picture that is not copied, such as a camera frame.
+    ///
+    /// Reads only the rows and columns that the crop needs, and needs no memory after the first picture of a size if the
+    /// result of the one before is no longer used.
+    public func pixels(of picture: PictureMemory) -> RGBImage {
+        passes.withPasses(for: picture, in: self) { $0.pixels(of: picture) }
+    }
+
+    /// The same, from a source that gives access to its memory.
+    ///
+    /// - Throws: `SHViTError` if the source has no memory of a known layout.
+    public func pixels(of source: some PictureSource) throws(SHViTError) -> RGBImage {
+        try source.withMemory { pixels(of: $0) }
+    }
+
+    /// Returns the passes for upright pictures of a size.
+    func makePasses(height: Int, width: Int) -> Passes {
+        let size = (height: preprocessing.size[0], width: preprocessing.size[1])
+        let region = middle(height: height, width: width)
+        let resized = resizedSize(height: region.height, width: region.width)
+        let left = Self.half(resized.width - size.width)
+        let top = Self.half(resized.height - size.height)
+        return Passes(
+            size: (height, width), top: region.top, left: region.left,
+            columns: resampling(from: region.width, to: resized.width, kept: left..<left + size.width),
+            rows: resampling(from: region.height, to: resized.height, kept: top..<top + size.height),
+            isReversed: preprocessing.channelOrder == .bgr)
     }
 
     /// Returns `(pixel / 255 - mean) / std` in the order channels, rows, columns, for a model that does not normalize.
@@ -71,8 +94,8 @@ public struct Preprocessor: Sendable {
         Resampling(from: length, to: resized, kept: kept, interpolation: preprocessing.interpolation)
     }
 
-    /// Returns the picture, or the middle of one that is too long.
-    private func middle(of picture: RGBImage) -> RGBImage {
+    /// Returns the whole of a picture, or the middle of one that is too long.
+    private func middle(height: Int, width: Int) -> (top: Int, left: Int, height: Int, width: Int) {
         let cover = self.cover
         let most =
             switch preprocessing.resizeMode {
@@ -80,15 +103,12 @@ public struct Preprocessor: Sendable {
                 (height: Self.mostShrinking * cover.height, width: Self.mostShrinking * cover.width)
             case .cover:
                 (
-                    height: Self.ceiling(Self.longest * cover.height * picture.width, cover.width),
-                    width: Self.ceiling(Self.longest * cover.width * picture.height, cover.height)
+                    height: Self.ceiling(Self.longest * cover.height * width, cover.width),
+                    width: Self.ceiling(Self.longest * cover.width * height, cover.height)
                 )
             }
-        let height = Self.kept(picture.height, most.height)
-        let width = Self.kept(picture.width, most.width)
-        if (height, width) == (picture.height, picture.width) { return picture }
-        return picture.cropped(
-            top: (picture.height - height) / 2, left: (picture.width - width) / 2, height: height, width: width)
+        let kept = (height: Self.kept(height, most.height), width: Self.kept(width, most.width))
+        return ((height - kept.height) / 2, (width - kept.width) / 2, kept.height, kept.width)
     }
 
     /// Returns at most `most` of `length`, plus one if both margins are equal only then.
@@ -106,13 +126,19 @@ public struct Preprocessor: Sendable {
     }
 
     private func planes(of pixels: RGBImage, value: (UInt8, Int) -> Float) -> [Float] {
-        var result: [Float] = []
-        result.reserveCapacity(pixels.bytes.count)
-        for channel in 0..<3 {
-            for place in stride(from: channel, to: pixels.bytes.count, by: 3) {
-                result.append(value(pixels.bytes[place], channel))
+        let (count, length) = (pixels.height * pixels.width, pixels.bytes.count)
+        return [Float](unsafeUninitializedCapacity: length) { result, filled in
+            pixels.bytes.withUnsafeBufferPointer { bytes in
+                for channel in 0..<3 {
+                    let table = (0...255).map { value(UInt8($0), channel) }
+                    table.withUnsafeBufferPointer { table in
+                        for place in 0..<count {
+                            result[channel * count + place] = table[Int(bytes[place * 3 + channel])]
+                        }
+                    }
+                }
             }
+            filled = length
         }
-        return result
     }
 }

@@ -1,5 +1,5 @@
 /// A picture as bytes in the order rows, columns, channels, without padding.
-public struct RGBImage: Equatable, Sendable {
+public struct RGBImage: Equatable, PictureSource {
     /// The height in pixels.
     public let height: Int
     /// The width in pixels.
@@ -42,15 +42,18 @@ public struct RGBImage: Equatable, Sendable {
         }
     }
 
-    /// Returns a crop, which must lie within the picture.
-    func cropped(top: Int, left: Int, height: Int, width: Int) -> RGBImage {
-        var part: [UInt8] = []
-        part.reserveCapacity(height * width * 3)
-        for row in top..<top + height {
-            let start = (row * self.width + left) * 3
-            part += bytes[start..<start + width * 3]
+    /// Calls `body` with the picture's bytes.
+    public func withMemory<Value>(_ body: (PictureMemory) -> Value) throws(SHViTError) -> Value {
+        memory(body)
+    }
+
+    /// The same, which cannot fail.
+    func memory<Value>(_ body: (PictureMemory) -> Value) -> Value {
+        bytes.withUnsafeBytes { bytes in
+            body(
+                PictureMemory(
+                    valid: .packed(bytes, bytesPerRow: width * 3, .rgb), height: height, width: width, orientation: 1))
         }
-        return RGBImage(height, width, part)
     }
 
     /// The picture with red and blue swapped.

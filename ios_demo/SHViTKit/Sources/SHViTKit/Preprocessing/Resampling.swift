@@ -1,15 +1,21 @@
 import Foundation
 
-/// Resamples one side of a picture, bit-exact with Pillow's `Image.resize` (`Resample.c`, `Geometry.c`).
+/// The weights that resample one side of a picture, bit-exact with Pillow's `Image.resize` (`Resample.c`, `Geometry.c`).
 ///
 /// Pillow resamples 8-bit pictures in two passes with fixed-point weights and rounds to 8 bits after each, so the
-/// passes and their order are part of the result. A pass computes only the requested positions.
+/// passes and their order are part of the result.
 struct Resampling {
     /// The fraction bits of a weight: Pillow's `PRECISION_BITS`, which leaves 8 bits for the value and 2 for overshoot.
-    private static let precision = 32 - 8 - 2
+    static let precision: Int32 = 32 - 8 - 2
 
-    /// For each position of the result, the first source position and the weights from there on.
-    private let taps: [(first: Int, weights: [Int32])]
+    /// For each position of the result, the first source position.
+    private(set) var firsts: [Int] = []
+    /// For each position of the result, the place of its first weight. The last entry is the number of weights.
+    private(set) var starts: [Int] = [0]
+    /// The weights of all positions, one position after the other.
+    private(set) var weights: [Int32] = []
+    /// The source positions that have a weight.
+    let used: Range<Int>
 
     /// Computes the weights of a pass.
     ///
@@ -19,6 +25,7 @@ struct Resampling {
     ///   - kept: The positions of the resized side to compute.
     ///   - interpolation: The filter.
     init(from length: Int, to resized: Int, kept: Range<Int>, interpolation: Preprocessing.Interpolation) {
+        let taps: [(first: Int, weights: [Int32])]
         if length == resized {
             taps = kept.map { ($0, [1 << Self.precision]) }
         } else if let filter = Filter(interpolation) {
@@ -28,53 +35,13 @@ struct Resampling {
             let nearest = Self.nearest(from: length, to: resized)
             taps = kept.map { (nearest[$0], [1 << Self.precision]) }
         }
-    }
-
-    /// Resamples every row of a picture.
-    func alongRows(_ picture: RGBImage) -> RGBImage {
-        var result = [UInt8](repeating: 0, count: picture.height * taps.count * 3)
-        picture.bytes.withUnsafeBufferPointer { source in
-            var place = 0
-            for row in 0..<picture.height {
-                for (first, weights) in taps {
-                    let start = (row * picture.width + first) * 3
-                    for channel in 0..<3 {
-                        result[place] = Self.sum(source, weights, from: start + channel, step: 3)
-                        place += 1
-                    }
-                }
-            }
+        for tap in taps {
+            firsts.append(tap.first)
+            weights += tap.weights
+            starts.append(weights.count)
         }
-        return RGBImage(picture.height, taps.count, result)
-    }
-
-    /// Resamples every column of a picture.
-    func alongColumns(_ picture: RGBImage) -> RGBImage {
-        let step = picture.width * 3
-        var result = [UInt8](repeating: 0, count: taps.count * step)
-        picture.bytes.withUnsafeBufferPointer { source in
-            var place = 0
-            for (first, weights) in taps {
-                for offset in 0..<step {
-                    result[place] = Self.sum(source, weights, from: first * step + offset, step: step)
-                    place += 1
-                }
-            }
-        }
-        return RGBImage(taps.count, picture.width, result)
-    }
-
-    /// Returns a weighted sum in fixed point, rounded and clipped to 0 to 255.
-    private static func sum(
-        _ source: UnsafeBufferPointer<UInt8>, _ weights: [Int32], from start: Int, step: Int
-    ) -> UInt8 {
-        var total: Int32 = 1 << (precision - 1)
-        var place = start
-        for weight in weights {
-            total &+= Int32(source[place]) &* weight
-            place += step
-        }
-        return UInt8(clamping: total >> precision)
+        let low = taps.map(\.first).min() ?? 0
+        used = low..<(taps.map { $0.first + $0.weights.count }.max() ?? low)
     }
 
     /// Returns the weights of a position: Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`.
@@ -89,7 +56,7 @@ struct Resampling {
         let weights = (0..<last - first).map { filter.value((Double($0 + first) - center + 0.5) * (1 / widened)) }
         let total = weights.reduce(0, +)
         let shares = total == 0 ? weights : weights.map { $0 / total }
-        return (first, shares.map { Int32($0 * Double(1 << precision) + ($0 < 0 ? -0.5 : 0.5)) })
+        return (first, shares.map { Int32($0 * Double(1 << Int(precision)) + ($0 < 0 ? -0.5 : 0.5)) })
     }
 
     /// Returns the nearest source position of each result position: Pillow's `ImagingScaleAffine`, which accumulates

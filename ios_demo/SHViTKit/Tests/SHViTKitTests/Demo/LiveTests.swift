@@ -29,6 +29,16 @@ struct CameraControlTests {
         #expect(Self.commands([.start, .fault, .frame, .fault, .fault]) == [.open, .resume, nil, .resume, .close])
     }
 
+    @Test("A frame's orientation makes up for what the camera has not turned", arguments: [0, 90, 180, 270])
+    func orientation(angle: Int) throws {
+        // The sensor's picture of a scene whose top row is 1 2 3; in portrait it has to be turned by 90 degrees.
+        let scene = try RGBImage(height: 2, width: 3, bytes: (1...6).flatMap { [UInt8](repeating: $0, count: 3) })
+        let sensor = scene.upright(from: 8)
+        let turned = [0: sensor, 90: scene, 180: sensor.upright(from: 3), 270: scene.upright(from: 3)][angle]
+        let frame = try #require(turned)
+        #expect(frame.upright(from: CameraControl.orientation(ofFrameTurnedBy: angle)) == scene)
+    }
+
     @Test("Whatever happens, a camera is opened at most once, and closed exactly as often when it has been stopped")
     func counts() {
         var generator = SystemRandomNumberGenerator()

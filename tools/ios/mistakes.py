@@ -108,8 +108,8 @@ MISTAKES = (
     Mistake(
         "camera frames isolated to the main actor",
         "Camera/Camera.swift",
-        "final class Camera: NSObject, @unchecked Sendable",
-        "@MainActor final class Camera: NSObject",
+        "final class Camera: NSObject, CameraFeed, @unchecked Sendable",
+        "@MainActor final class Camera: NSObject, CameraFeed",
         APP,
     ),
     Mistake(

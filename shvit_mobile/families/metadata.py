@@ -145,7 +145,8 @@ def parse_checkpoint_metadata(
             f"The metadata of {name} is invalid: {_describe_first_fault(reason)}.",
             why="It is damaged or was edited by hand.",
         ) from None
-    return CheckpointDescription(known.config, known.labels, _check_finite_preprocessing(known.preprocessing, name))
+    preprocessing = _check_finite_preprocessing(known.preprocessing, name)
+    return CheckpointDescription(known.config, known.labels, preprocessing, frozenset(vars(preprocessing)))
 
 
 def _check_format_version(content: Any, name: str) -> None:

@@ -8,11 +8,11 @@ import safetensors.torch
 import torch
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.trained_model import override_preprocessing
 from shvit_mobile.families.training_args import read_training_arguments
 from shvit_mobile.pipeline.config import ModelOptions
-from tests.builders import build_random_shvit
+from tests.builders import build_random_shvit, build_trained_model
 
 NAMES = list("abcdefg")
 
@@ -125,6 +125,13 @@ def test_contradictions_with_the_options_are_told(tmp_path):
     assert again.notes == changed.notes
     same = ModelOptions(checkpoint=tmp_path / "model.pth", size=(192, 192)).load_model()
     assert same.notes == loaded.notes
+
+
+def test_contradictions_of_options_with_our_own_metadata_are_told(tmp_path):
+    save_checkpoint(build_trained_model(build_random_shvit(), size=(72, 40)), tmp_path / "model.safetensors")
+    given = Preprocessing(size=(72, 40), channel_order="bgr")
+    (note,) = load_checkpoint(tmp_path / "model.safetensors", preprocessing=given).notes
+    assert "channel order is bgr" in note
 
 
 @pytest.mark.parametrize("path", ["optimizer", "scheduler.args", "a.b.c", ".".join(["config"] * 9)])

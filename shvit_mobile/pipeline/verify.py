@@ -122,7 +122,7 @@ def _check_simulation(
 ) -> None:
     """Raise `VerificationFailed` if an artifact does not compute what PyTorch does for its recipe."""
     error, noise, signal = map(_compute_rms, (logits - simulated, simulated - expected, expected))
-    bound = compute_simulation_bound(noise, signal)
+    bound = compute_simulation_bound(artifact.manifest.precision, noise, signal)
     if error > bound:
         raise VerificationFailed(
             f"The logits of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} (root mean "

@@ -11,6 +11,7 @@ import pytest
 
 from shvit_mobile.cli.arguments import build_target_options, parse_share
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.document import CHECKSUM_FIELD
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.drift.compare import compute_float_reference
@@ -77,6 +78,7 @@ def test_a_recipe_with_layers_in_float_is_mixed_and_a_note_names_what_the_target
     recipe = json.loads((exported.folder / "custom-192x160-onnx-int8.recipe.json").read_text(encoding="utf-8"))
     recipe["float_layers"] = ["patch_embed.0"]
     recipe["float_kinds"] = [kind for kind in recipe["float_kinds"] if kind != "attention"]
+    del recipe[CHECKSUM_FIELD]
     path = tmp_path / "mixed.json"
     path.write_text(json.dumps(recipe), encoding="utf-8")
     shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", tmp_path / "mixed.safetensors")
@@ -95,6 +97,7 @@ def coarse(exported: ExportedFiles, tmp_path_factory: pytest.TempPathFactory) ->
     for layer in recipe["ranges"].values():
         for end in layer.values():
             end[:] = [1000 * value for value in end]
+    del recipe[CHECKSUM_FIELD]
     path = tmp_path_factory.mktemp("recipe") / "coarse.json"
     path.write_text(json.dumps(recipe), encoding="utf-8")
     shutil.copy(exported.folder / "custom-192x160-onnx-int8.recipe.safetensors", path.with_suffix(".safetensors"))

@@ -98,4 +98,5 @@ def test_an_artifact_that_does_not_compute_its_recipe_is_refused_behind_a_gate_t
 
 
 def test_the_bound_is_far_below_the_logits() -> None:
-    assert compute_simulation_bound(noise=0.1, signal=1.0) < 0.25
+    assert compute_simulation_bound("int8", noise=0.1, signal=1.0) < 0.25
+    assert compute_simulation_bound("palette-4", noise=0.1, signal=1.0) < 0.1

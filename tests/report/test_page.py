@@ -185,7 +185,8 @@ def test_sensitivity_says_what_makes_half_of_the_noise(tmp_path: Path) -> None:
 
 def test_only_the_worst_layers_are_shown_at_first(tmp_path: Path) -> None:
     document = load_json(SENSITIVITY)
-    document["layers"] = [row | {"layer": f"layer {n}"} for n in range(5) for row in document["layers"]]
+    document["layers"] = [row | {"layer": f"layer {n}"} for n, row in enumerate(5 * document["layers"])]
+    document["blocks"] = [row | {"layers": []} for row in document["blocks"]]
     shown = find_section(
         parse_page(render_page(build_report([write_json(tmp_path, "s.json", document)]))), "sensitivity"
     )

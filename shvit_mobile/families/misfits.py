@@ -13,9 +13,11 @@ from shvit_mobile.families.weights import check_claims, check_types
 def build_empty_error(inventory: Inventory, display_name: str) -> BadCheckpoint:
     """Return the error for a file without tensors."""
     keys = ", ".join(str(key)[:40] for _, mapping in inventory.mappings[:1] for key in list(mapping)[:5])
+    skipped = f"Objects that need code are not read: {', '.join(list(inventory.classes)[:3])}. "
     return BadCheckpoint(
         f"{display_name} contains no tensors; it contains {keys or 'nothing with a name'}.",
-        why="A checkpoint is the state dict of a SHViT, or contains one under any key.",
+        why=f"{skipped if inventory.classes else ''}"
+        "A checkpoint is the state dict of a SHViT, or contains one under any key.",
         hint="Save the weights by name: torch.save(model.state_dict(), 'weights.pth')",
     )
 

@@ -95,7 +95,10 @@ def test_a_wrong_artifact_fails_the_goldens_of_the_right_one(
     assert passed.largest_difference < 0.01 * passed.tolerance
     assert not check_goldens(right, PerturbedRunner(runner, "swapped")).inference_passed
     for name, wrong in {"bare": build_deploy_form(normalised=False), "scaled": build_deploy_form(scale=scale)}.items():
-        check = check_goldens(right, open_runner(lower(wrong, recipe, target, tmp_path / name)))
+        # Other pixels need other ranges: with the right model's, no artifact of the bare one is written.
+        fitting = calibrate_recipe(wrong, open_images(CALIBRATION_IMAGES), count=16)[0]
+        ranged = fitting if precision == "int8" and name == "bare" else recipe
+        check = check_goldens(right, open_runner(lower(wrong, ranged, target, tmp_path / name)))
         assert check.preprocessing_passed, "the fault is not in the pixels"
         assert not check.inference_passed, f"{name}: {format_golden_check(check)}"
 

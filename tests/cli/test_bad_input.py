@@ -76,7 +76,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "folder": (make_folder, "is a folder"),
     "truncated": (write_truncated, "damaged|cut short|truncated"),
     "foreign": (write_foreign, "is not of a SHViT.*layer1.0.conv1.weight"),
-    "malicious": (write_malicious, "code|not allowed|refused"),
+    "malicious": (write_malicious, "contains no tensors"),
     "partial": (write_partial, r"\d+ of the \d+ tensors.*head.l.weight"),
     "steering": (write_control_characters, r"is not of a SHViT.*\\x1b\[2Jcleared"),
 }
@@ -94,9 +94,9 @@ def test_bad_checkpoint(name: str, tmp_path: Path, call: Call) -> None:
 def test_checkpoint_of_weights_that_are_not_numbers(world: SharedFiles, tmp_path: Path, call: Call) -> None:
     broken = tmp_path / "nan.safetensors"
     with safetensors.safe_open(world.checkpoint, "pt") as file:
-        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors["head.l.bias"][0] = float("nan")
-    safetensors.torch.save_file(tensors, broken, metadata)
+    safetensors.torch.save_file(tensors, broken)
     assert_refused(call, ("export", "--checkpoint", broken, *ONNX), tmp_path / "out", "head.l.bias contains NaN")
 
 

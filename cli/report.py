@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def report(
 
     Artifacts, drift and devices are joined by the SHA-256 of the artifact. The page needs no network and no JavaScript.
     """
-    if json_out is not None and out.resolve() == json_out.resolve():
+    if json_out is not None and os.path.realpath(out) == os.path.realpath(json_out):
         raise ConflictingParameters(f"`out` and `json_out` are both {out}.", why="They are two files.")
     check_output_files(out, json_out, overwrite=overwrite)
 

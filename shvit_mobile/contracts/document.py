@@ -225,6 +225,6 @@ def _read_schema_version(value: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def parse_version(version: str) -> tuple[int, int]:
-    """Return the numbers of a version such as "1.0"."""
+    """Return the numbers of a version such as "1.0"; of thousands of digits, which Python rejects, the first nine."""
     major, minor = version.split(".")
-    return int(major), int(minor)
+    return int(major[:9]), int(minor[:9])

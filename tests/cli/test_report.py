@@ -86,6 +86,15 @@ def test_bad_input_is_an_error(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_output_that_is_a_loop_is_an_error(tmp_path: Path, call: Call) -> None:
+    loop = tmp_path / "loop.json"
+    loop.symlink_to(loop.name)
+    result = call("report", PHONES / "pixel-8.json", "--out", tmp_path / "a.html", "--json-out", loop)
+    assert result.exit_code == 2, result.output
+    assert f"error: {loop}" in result.stderr
+    assert list(tmp_path.iterdir()) == [loop]
+
+
 @pytest.mark.parametrize("there", ["a.html", "a.json"])
 def test_nothing_is_overwritten_unasked(there: str, tmp_path: Path, call: Call) -> None:
     (tmp_path / there).write_text("mine", encoding="utf-8")

@@ -55,6 +55,11 @@ def test_a_newer_major_version_is_refused_in_a_sentence(tmp_path: Path) -> None:
         Recipe.load(written(tmp_path, schema_version="2.3", precision={"of": "another shape"}))
 
 
+def test_a_version_of_thousands_of_digits_is_a_newer_one(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"of version 999999999\.0\."):
+        Recipe.load(written(tmp_path, schema_version=f"{'9' * 5000}.0"))
+
+
 def test_unknown_fields_of_a_newer_minor_version_are_kept(tmp_path: Path) -> None:
     ranges = {"head": {"input": [-1.0, 2.0], "output": [0.0, 3.5], "clipped": 0.01}}
     recipe = Recipe.load(written(tmp_path, schema_version="1.7", bias_correction=True, ranges=ranges))

@@ -93,6 +93,11 @@ def change_root_path(package: Path, path: Any) -> None:
     change_manifest(package, rootModelIdentifier="A", itemInfoEntries={"A": {"path": path}})
 
 
+def replace_with_loop(package: Path) -> None:
+    (package / MODEL).unlink()
+    (package / MODEL).symlink_to(MODEL.name)
+
+
 def damage_model(change: Callable[[Any], None]) -> Callable[[Path], None]:
     return lambda package: edit(package, change)
 
@@ -161,6 +166,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "root not a path": (lambda p: change_root_path(p, 7), "names 7 as its root model"),
     "root outside": (lambda p: change_root_path(p, "../../other"), "Manifest.json leads out of the package"),
     "root absolute": (lambda p: change_root_path(p, "/etc/passwd"), "Manifest.json leads out of the package"),
+    "root with a zero": (lambda p: change_root_path(p, "a\0b"), "Manifest.json leads out of the package"),
+    "model a loop": (replace_with_loop, "model.mlmodel cannot be read"),
     "model missing": (lambda p: (p / MODEL).unlink(), "model.mlmodel does not exist"),
     "model garbage": (lambda p: (p / MODEL).write_bytes(b"\x07garbage" * 9), "model.mlmodel is not a Core ML model"),
     "model cut": (lambda p: (p / MODEL).write_bytes((p / MODEL).read_bytes()[:-5]), "is not a Core ML model"),

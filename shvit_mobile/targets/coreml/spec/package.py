@@ -1,5 +1,6 @@
 """Read a Core ML package: its manifest, its program and its weights."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def _find_root_model(package: Path) -> Path:
 def _resolve_inside_package(package: Path, folder: Path, name: str, source: Path) -> Path:
     """Return `folder / name`; raise `BadArtifact`, which names the file `source`, if it is outside the package."""
     path = folder / name
-    if ".." in Path(name).parts or not path.resolve().is_relative_to(package.resolve()):
+    inside = "\0" not in name and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(package))
+    if ".." in Path(name).parts or not inside:
         raise BadArtifact(f"{source} leads out of the package, to '{name}'.", why="No exporter writes such a path.")
     return path
 

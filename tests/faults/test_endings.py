@@ -90,7 +90,9 @@ def test_a_signal_ends_a_command_with_one_line(
             break
     lines = [line for line in stderr.splitlines() if line.startswith(LINES[name])]
     fault = None
-    if status != 128 + getattr(signal, name):
+    if not came:
+        fault = "it never heard the signal"
+    elif status != 128 + getattr(signal, name):
         fault = f"status {status}: {stderr[-400:]}"
     elif len(lines) != 1 or "Traceback" in stderr or "error" in stderr:
         fault = f"it said: {stderr[-600:]}"
@@ -112,9 +114,9 @@ def _kill_later(child: int, seconds: float) -> None:
 
 
 def _end_later(child: int, seconds: float, number: int) -> bool:
-    """Signal a process after some seconds; return whether it still ran."""
+    """Signal a process after some seconds; return whether it still ran, and had not begun to end."""
     time.sleep(seconds)
-    running = "State:\tZ" not in Path(f"/proc/{child}/status").read_text(encoding="utf-8")
+    running = not _has_signal(child, "SigIgn", number)
     os.kill(child, number)
     return running
 
@@ -150,9 +152,12 @@ def _restore_signals() -> None:
 def _wait_for_handlers(process: int) -> None:
     """Wait until a process handles SIGTERM: no program can say anything before its first line runs."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-        caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
-        if int(caught, 16) >> (signal.SIGTERM - 1) & 1 or "State:\tZ" in status:
-            return
+    while time.monotonic() < deadline and not _has_signal(process, "SigCgt", signal.SIGTERM):
         time.sleep(0.002)
+
+
+def _has_signal(process: int, field: str, number: int) -> bool:
+    """Return whether a process catches (`SigCgt`) or ignores (`SigIgn`) a signal; both are true of an ended one."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return found["State"][0] in "ZX" or bool(int(found[field], 16) >> (number - 1) & 1)

@@ -15,8 +15,8 @@ from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.drift.compare import ArtifactComparison
 from shvit_mobile.drift.intervals import compute_drop_interval, estimate_images_for_drop
 from shvit_mobile.errors import BadImages
-from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.accounting import replace_invalid_utf8
+from shvit_mobile.images.decode import decode_image
 from shvit_mobile.metrics import Labels, Logits, compute_kl_divergence, log_softmax
 
 _WORST_COUNT = 12

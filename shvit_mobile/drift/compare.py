@@ -12,7 +12,7 @@ from torch import nn
 
 from shvit_mobile import metrics
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.contracts.drift_row import DriftRow, Execution
+from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, Execution
 from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
@@ -113,8 +113,9 @@ def compare_with_logits(
     reference: FloatReference | None = None,
     batch: int = 32,
     progress: ProgressCallback | None = None,
+    cpu: EmulatedCPU | None = None,
 ) -> ArtifactComparison:
-    """Do the same as `compare`, and return the logits too."""
+    """Do the same as `compare`, and return the logits too; `cpu` is the one that an emulating `runner` emulates."""
     check_origin(artifact, trained)
     check_classes(images, artifact, trained)
     preprocessing = artifact.manifest.preprocessing
@@ -139,6 +140,7 @@ def compare_with_logits(
         engine=runner.engine,
         artifact_sha256=artifact.manifest.artifact.sha256,
         skipped=answers.skipped_count,
+        cpu=cpu,
     )
     return ArtifactComparison(row, answers.logits[0], float_logits, answers.labels, answers.files)
 
@@ -183,6 +185,7 @@ def build_drift_row(
     engine: str,
     artifact_sha256: str | None = None,
     skipped: int = 0,
+    cpu: EmulatedCPU | None = None,
 ) -> DriftRow:
     """Compute the drift row from the logits of both models.
 
@@ -191,7 +194,7 @@ def build_drift_row(
         logits: Logits of the artifact, same shape.
         labels: The labels, shape (images,); None if the images have none.
         artifact: The artifact's file name.
-        target, precision, execution, engine, artifact_sha256, skipped: As in `DriftRow`.
+        target, precision, execution, engine, artifact_sha256, skipped, cpu: As in `DriftRow`.
 
     Raises:
         ShapeMismatch: If the shapes differ.
@@ -207,6 +210,7 @@ def build_drift_row(
         how=execution,
         engine=engine,
         artifact_sha256=artifact_sha256,
+        cpu=cpu,
         images=len(logits),
         skipped=skipped,
         agreement=estimate_proportion(metrics.compare_top1_classes(float_logits, logits)),

@@ -38,8 +38,10 @@ def compare_on_arm64(
         ShvitError: As `compare`.
     """
     with ARM64Runner(artifact, cpu, processes=processes) as runner:
-        emulated = compare_with_logits(artifact, trained, images, runner=runner, reference=reference, progress=progress)
-    return emulated.row.model_copy(update={"cpu": runner.cpu}), _compare_executions(native, emulated)
+        emulated = compare_with_logits(
+            artifact, trained, images, runner=runner, reference=reference, progress=progress, cpu=runner.cpu
+        )
+    return emulated.row, _compare_executions(native, emulated)
 
 
 def _compare_executions(first: ArtifactComparison, second: ArtifactComparison) -> CrossRuntimeDivergence:

@@ -29,6 +29,7 @@ from shvit_mobile.targets.tolerances import (
     compute_simulation_bound,
     compute_tolerance,
 )
+from shvit_mobile.threads import use_one_thread_per_kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ class VerificationResult:
         return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
 
 
+@use_one_thread_per_kernel()
 def verify_artifact(
     artifact: Artifact,
     deployed: DeployForm,

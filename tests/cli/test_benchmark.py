@@ -31,11 +31,11 @@ def test_an_artifact_beside_its_peers(artifact: Path, world: SharedFiles, tmp_pa
     result = call("benchmark", artifact, *peers, *RACE, "--out", report, "--chart", chart)
     assert result.exit_code == 0, result.output
     for name in (artifact.name, "ONNX Runtime stock fp32", "ONNX Runtime stock int8"):
-        assert name in report.read_text()
+        assert name in report.read_text(encoding="utf-8")
     assert "Latency in ms" in result.stdout
     assert "speed-" in result.stdout
     assert "SQNR" in result.stdout
-    assert chart.read_text().startswith("<svg")
+    assert chart.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_json_is_the_report_alone(artifact: Path, call: Call) -> None:
@@ -72,10 +72,10 @@ def test_bad_input_is_told(args: tuple[str, ...], words: str, call: Call) -> Non
 
 def test_a_report_is_not_overwritten_unasked(artifact: Path, tmp_path: Path, call: Call) -> None:
     report = tmp_path / "report.json"
-    report.write_text("mine")
+    report.write_text("mine", encoding="utf-8")
     result = call("benchmark", artifact, *RACE, "--out", report)
     assert result.exit_code == 2
-    assert report.read_text() == "mine"
+    assert report.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac measures")

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,10 @@ def _write_nested_prefixes(depth: int) -> Write:
         for _ in range(depth):
             weights = {"module": weights}
         path.unlink()
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(100 * depth)
         torch.save(weights, path)
+        sys.setrecursionlimit(limit)
 
     return write
 
@@ -93,7 +97,10 @@ def _write_many_tensors(path: Path) -> None:
 def _write_bomb(path: Path) -> None:
     """Write an archive of 2 GB of zeros."""
     path.unlink()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.json", "w") as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.json", "w", force_zip64=True) as file,
+    ):
         for _ in range(2048):
             file.write(bytes(1 << 20))
 

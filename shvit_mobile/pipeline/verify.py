@@ -100,9 +100,12 @@ def verify_artifact(
         )
     if manifest.precision not in BOUNDED_PRECISIONS:
         simulated = _simulate(deployed, manifest.recipe, overrides, pixels)
+        decibels = sqnr(expected, simulated)
         if not has_gate:
-            _check_recipe(deployed, manifest.recipe, overrides, pixels, sqnr(expected, simulated))
-        _check_simulation(artifact, logits, simulated, expected)
+            _check_recipe(deployed, manifest.recipe, overrides, pixels, decibels)
+        # Where little of the logits is left, each rounding changes them all; then only a gate can decide.
+        if decibels >= MIN_SQNR_DB:
+            _check_simulation(artifact, logits, simulated, expected)
     return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance)
 
 
@@ -124,7 +127,8 @@ def _check_simulation(
 ) -> None:
     """Raise `VerificationFailed` if an artifact does not compute what PyTorch does for its recipe."""
     error, noise, signal = map(_compute_rms, (logits - simulated, simulated - expected, expected))
-    bound = compute_simulation_bound(artifact.manifest.precision, noise, signal)
+    in_blocks = bool(artifact.manifest.options.get("block"))
+    bound = compute_simulation_bound(artifact.manifest.precision, noise, signal, in_blocks=in_blocks)
     if error > bound:
         raise VerificationFailed(
             f"The logits of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} (root mean "

@@ -45,15 +45,17 @@ WIDTHS, MEDIAN_WIDTHS = (0.05, 8.0), (0.25, 4.0)
 MIN_SQNR_DB = 3.0
 
 
-def compute_simulation_bound(precision: Precision, noise: float, signal: float) -> float:
+def compute_simulation_bound(precision: Precision, noise: float, signal: float, *, in_blocks: bool = False) -> float:
     """Return how far an artifact's logits may be from the simulation of its recipe, as a root mean square.
 
     Args:
         precision: The artifact's precision.
         noise: The distance of the simulation from the float model.
         signal: The root mean square of the float model's logits.
+        in_blocks: Whether blocks of channels share a scale or a palette, which the simulation does not do: the artifact
+            is then nearer to the float model than the simulation is.
     """
-    noise_share = SIMULATION_NOISE_SHARE if precision in INT8_ARITHMETIC else 0.0
+    noise_share = SIMULATION_NOISE_SHARE if precision in INT8_ARITHMETIC or in_blocks else 0.0
     return noise_share * noise + SIMULATION_SIGNAL_SHARE * signal
 
 

@@ -52,7 +52,7 @@ def test_the_border_is_the_mean_of_the_overrides() -> None:
 def test_it_is_exact_where_nearly_all_is_border(height: int, width: int, seed: int) -> None:
     model = build_trained_model(build_random_shvit(seed=seed), size=(height, width))
     strong = replace(
-        model, preprocessing=Preprocessing(size=(height, width), mean=(0.9, 0.1, 0.5), std=(0.05, 0.5, 2.0))
+        model, preprocessing=Preprocessing(size=(height, width), mean=(0.9, 0.1, 0.5), std=(0.05, 0.5, 1.0))
     )
     deployed = to_deploy_form(strong)
     convert_stem_to_space_to_depth(deployed.module, deployed)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shvit_mobile.families.checkpoints import save_checkpoint
+from tests.builders import build_random_shvit, build_trained_model
 from tests.cli.conftest import Call, SharedFiles
 from tests.fixtures import FIXTURES
 
@@ -134,8 +136,10 @@ def test_files_are_overwritten_as_asked(tmp_path: Path, call: Call) -> None:
     assert "old" not in (told.read_text(encoding="utf-8"), table.read_text(encoding="utf-8"))
 
 
-def test_a_package_and_its_goldens_are_overwritten_as_asked(world: SharedFiles, tmp_path: Path, call: Call) -> None:
-    again = (*exporting("coreml")(world, tmp_path), "--overwrite")
+def test_a_package_and_its_goldens_are_overwritten_as_asked(tmp_path: Path, call: Call) -> None:
+    checkpoint = tmp_path / "model.safetensors"
+    save_checkpoint(build_trained_model(build_random_shvit(), size=(64, 48)), checkpoint)
+    again = ("export", "--checkpoint", checkpoint, "--target", "coreml", "--out", tmp_path, "--overwrite")
     assert call(*again).exit_code == 0
     before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     result = call(*again)

@@ -86,8 +86,8 @@ def test_bytes_without_the_magic_never_reach_the_runtime(content: bytes, tmp_pat
 
 
 def test_a_missing_file_and_a_folder_are_rejected(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.pte"):
-        with pytest.raises(BadArtifact, match="cannot be read"):
+    for path, fact in ((tmp_path, "is a folder"), (tmp_path / "none.pte", "does not exist")):
+        with pytest.raises(BadArtifact, match=fact):
             open_program(path)
 
 

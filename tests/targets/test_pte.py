@@ -54,8 +54,8 @@ def test_a_file_that_is_not_a_program_is_rejected(content: bytes, tmp_path: Path
 
 
 def test_a_missing_file_and_a_folder_are_rejected(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.pte"):
-        with pytest.raises(BadArtifact, match="cannot be read"):
+    for path, fact in ((tmp_path, "is a folder"), (tmp_path / "none.pte", "does not exist")):
+        with pytest.raises(BadArtifact, match=fact):
             inspect_program(path)
 
 

@@ -4,7 +4,8 @@ import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.media.ExifInterface
 import android.media.Image
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UndecodablePicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.images.Frame
 import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.Picture
@@ -19,7 +20,7 @@ import java.nio.ByteBuffer
 /**
  * Converts an upright bitmap to an opaque picture on white.
  *
- * @throws BadPicture If there is not enough memory for a copy that the processor can read.
+ * @throws UnsupportedInput If there is not enough memory for a copy that the processor can read.
  */
 fun Bitmap.toPicture(): Picture = toPixels().toPicture()
 
@@ -27,12 +28,12 @@ fun Bitmap.toPicture(): Picture = toPixels().toPicture()
  * Copies a bitmap's bytes, from which [ShvitClassifier] reads what it needs. The colors stay in the bitmap's color space,
  * as in Python and on iOS; `getPixels` would convert them to sRGB.
  *
- * @throws BadPicture If there is not enough memory for a copy that the processor can read.
+ * @throws UnsupportedInput If there is not enough memory for a copy that the processor can read.
  */
 fun Bitmap.toPixels(): RgbaPixels {
     // A bitmap in graphics memory does not give its pixels, and other ones have no four bytes per pixel.
     val readable = if (config == Bitmap.Config.ARGB_8888) this else copy(Bitmap.Config.ARGB_8888, false)
-    if (readable == null) throw BadPicture("The bitmap of $width x $height cannot be copied.", "It is too large.")
+    if (readable == null) throw UnsupportedInput("The bitmap of $width x $height cannot be copied.", "It is too large.")
     val bytes = ByteBuffer.allocateDirect(readable.rowBytes * height)
     readable.copyPixelsToBuffer(bytes)
     bytes.rewind()
@@ -44,7 +45,7 @@ fun Bitmap.toPixels(): RgbaPixels {
 /**
  * Returns a camera frame in `YUV_420_888`, which reads the image's buffers: close the image after the classification.
  *
- * @throws BadPicture If it has another format.
+ * @throws UnsupportedInput If it has another format.
  */
 fun Image.toFrame(): Frame = Frame(width, height, planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) })
 
@@ -58,7 +59,7 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
     /**
      * Decodes an image into an upright picture by its EXIF orientation.
      *
-     * @throws BadPicture If Android cannot decode it.
+     * @throws UndecodablePicture If Android cannot decode it.
      */
     override fun decode(encoded: ByteArray): Picture = trace("shvit decoding") {
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
@@ -70,7 +71,7 @@ class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
         }
         val bitmap: Bitmap? = BitmapFactory.decodeByteArray(encoded, 0, encoded.size, options)
         if (bitmap == null) {
-            throw BadPicture("Android cannot decode these ${encoded.size} bytes.", "JPEG and PNG always work.")
+            throw UndecodablePicture("Android cannot decode these ${encoded.size} bytes.", "JPEG and PNG always work.")
         }
         val pixels = bitmap.toPixels()
         bitmap.recycle()

@@ -1,8 +1,9 @@
 package dev.shvit
 
-import dev.shvit.core.BadModel
-import dev.shvit.core.BadPicture
 import dev.shvit.core.ShvitException
+import dev.shvit.core.ShvitException.RuntimeFailure
+import dev.shvit.core.ShvitException.UnsupportedDocument
+import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Orientation
@@ -90,7 +91,7 @@ class ShvitClassifier private constructor(
     override fun prepare(pixels: Pixels): Inference {
         val preprocessing = manifest.preprocessing
         if (pixels.height != preprocessing.height || pixels.width != preprocessing.width) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "${pixels.height} x ${pixels.width} pixels do not fit ${manifest.artifact.name}.",
                 "It needs ${preprocessing.height} x ${preprocessing.width}.",
             )
@@ -126,7 +127,9 @@ class ShvitClassifier private constructor(
     private fun run(input: EValue): FloatArray {
         check(!closed) { "${manifest.artifact.name} has been closed" }
         return trace("shvit inference") {
-            orBadModel("${manifest.artifact.name} failed") { module.forward(input)[0].toTensor().dataAsFloatArray }
+            orRuntimeFailure("${manifest.artifact.name} failed") {
+                module.forward(input)[0].toTensor().dataAsFloatArray
+            }
         }
     }
 
@@ -159,7 +162,7 @@ class ShvitClassifier private constructor(
             val place = pool.enter(threads)
             return try {
                 val module = trace("shvit load") {
-                    orBadModel("${manifest.artifact.name} cannot be loaded") { loadModule(file, threads) }
+                    orRuntimeFailure("${manifest.artifact.name} cannot be loaded") { loadModule(file, threads) }
                 }
                 ShvitClassifier(manifest, module, place)
             } catch (reason: ShvitException) {
@@ -171,7 +174,7 @@ class ShvitClassifier private constructor(
         private fun checkInput(manifest: Manifest) {
             val input = manifest.input
             if (input.kind != InputKind.TENSOR || input.dtype != "float32" || input.shape[BATCH] > 1) {
-                throw BadModel(
+                throw UnsupportedDocument(
                     "The input of ${manifest.artifact.name} is a ${input.kind.word} ${input.shape} of ${input.dtype}.",
                     "The app runs one image at a time, as a tensor of float32.",
                     "Export it again: shvit-mobile export --target executorch",
@@ -201,12 +204,12 @@ class ShvitClassifier private constructor(
         }
 
         /** Converts what ExecuTorch or its native library throws into an error that names the model. */
-        private inline fun <T> orBadModel(what: String, block: () -> T): T = try {
+        private inline fun <T> orRuntimeFailure(what: String, block: () -> T): T = try {
             block()
         } catch (reason: RuntimeException) {
-            throw BadModel("$what: ${reason.message}.", "The log may have details: adb logcat -s ExecuTorch")
+            throw RuntimeFailure("$what: ${reason.message}.", "The log may have details: adb logcat -s ExecuTorch")
         } catch (reason: LinkageError) {
-            throw BadModel("$what: ${reason.message}.", "ExecuTorch's native library does not load on this phone.")
+            throw RuntimeFailure("$what: ${reason.message}.", "ExecuTorch's native library does not load here.")
         }
     }
 }

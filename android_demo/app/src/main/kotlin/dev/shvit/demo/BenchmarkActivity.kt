@@ -13,11 +13,12 @@ import android.widget.EditText
 import android.widget.ProgressBar
 import android.widget.TextView
 import dev.shvit.core.ShvitException
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.Result
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
 import dev.shvit.core.measure.RunLog
+import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 
 /**
@@ -62,7 +63,7 @@ internal class BenchmarkActivity : WorkActivity() {
     }
 
     private fun offer(stored: List<Stored>) {
-        if (stored.isEmpty()) status.text = BenchmarkPlan.noModel().message
+        if (stored.isEmpty()) status.text = ModelStore.noModel().message
         for (each in stored.filterIsInstance<Stored.Usable>().filter { BenchmarkPlan.runs(it.model) }) {
             val choice = CheckBox(this)
             choice.text = each.stem

@@ -3,6 +3,7 @@ package dev.shvit.demo
 import android.content.Context
 import android.util.Log
 import dev.shvit.ShvitClassifier
+import dev.shvit.core.ShvitException.Cancelled
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.measure.BenchmarkPlan
@@ -15,7 +16,6 @@ import dev.shvit.core.measure.Subject
 import dev.shvit.core.models.engineName
 import dev.shvit.monotonic
 import java.io.File
-import java.util.concurrent.CancellationException
 
 /** A benchmark, from the request to the report's file. */
 internal class BenchmarkRun(private val context: Context, private val request: BenchmarkRequest) :
@@ -67,7 +67,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
 
     override fun failed(reason: Throwable): State {
         val words = when {
-            reason !is CancellationException -> context.words(reason)
+            reason !is Cancelled -> context.words(reason)
             interrupted -> context.getString(R.string.interrupted)
             else -> context.getString(R.string.cancelled)
         }

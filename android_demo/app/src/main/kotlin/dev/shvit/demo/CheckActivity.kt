@@ -7,6 +7,7 @@ import android.view.ViewGroup
 import android.widget.TextView
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.measure.BenchmarkPlan
+import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 
 /** Runs the golden check: compares this phone's pixels and logits with those stored at export. */
@@ -50,7 +51,7 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
             tell(State(context.getString(R.string.checking, stored.stem), answers.toList(), ended = false))
             answers += answer(stored)
         }
-        val words = if (answers.isEmpty()) BenchmarkPlan.noModel().message.orEmpty() else ""
+        val words = if (answers.isEmpty()) ModelStore.noModel().message.orEmpty() else ""
         return State(words, answers.toList(), ended = true)
     }
 

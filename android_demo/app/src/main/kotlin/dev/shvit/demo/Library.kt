@@ -5,8 +5,8 @@ import android.net.Uri
 import dev.shvit.AndroidPhone
 import dev.shvit.BitmapDecoder
 import dev.shvit.ShvitClassifier
-import dev.shvit.core.BadPicture
 import dev.shvit.core.ShvitException
+import dev.shvit.core.ShvitException.UndecodablePicture
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Picture
@@ -73,7 +73,7 @@ internal class Library(private val context: Context) {
         )
     }
 
-    private fun gone(reason: Exception?) = BadPicture(
+    private fun gone(reason: Exception?) = UndecodablePicture(
         "The photo cannot be read: ${reason?.message ?: "it no longer exists"}.",
         "The app that provided it may have revoked access.",
         "Choose the photo again.",

@@ -7,7 +7,6 @@ import android.database.MatrixCursor
 import android.net.Uri
 import android.os.ParcelFileDescriptor
 import android.provider.OpenableColumns
-import dev.shvit.core.ShvitException
 import java.io.File
 import java.io.FileNotFoundException
 
@@ -55,7 +54,7 @@ internal class ReportProvider : ContentProvider() {
 
     private fun find(uri: Uri): File? = try {
         context?.let { context -> uri.lastPathSegment?.let(Reports(context)::find) }
-    } catch (reason: ShvitException) {
+    } catch (reason: ReportNotSaved) {
         log(reason)
         null
     }

@@ -4,7 +4,6 @@ import android.content.ClipData
 import android.content.Context
 import android.content.Intent
 import android.net.Uri
-import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.DeviceReport
 import java.io.File
 import java.io.IOException
@@ -18,7 +17,7 @@ internal class Reports(private val context: Context) {
      * Writes a report atomically and replaces one of the same name.
      *
      * @param name The file's name without suffix (default: the current time).
-     * @throws ShvitException If there is not enough space, or no storage.
+     * @throws ReportNotSaved If there is not enough space, or no storage.
      */
     fun write(report: DeviceReport, name: String?): File {
         val file = folder().resolve("${name ?: named(Date())}.json")
@@ -28,7 +27,7 @@ internal class Reports(private val context: Context) {
             if (!part.renameTo(file)) throw IOException("${part.name} cannot be renamed")
         } catch (reason: IOException) {
             part.delete()
-            throw ShvitException(
+            throw ReportNotSaved(
                 "The report cannot be saved: ${reason.message}.",
                 "Its file is $file.",
                 "Free some storage and run the benchmark again.",
@@ -56,7 +55,7 @@ internal class Reports(private val context: Context) {
     }
 
     private fun folder(): File {
-        val storage = context.getExternalFilesDir(null) ?: throw ShvitException(
+        val storage = context.getExternalFilesDir(null) ?: throw ReportNotSaved(
             "This phone's shared storage is not available.",
             "Reports are saved there so that a computer can fetch them.",
             "Disconnect the phone from computers that use its storage, and try again.",

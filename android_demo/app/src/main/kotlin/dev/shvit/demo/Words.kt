@@ -11,7 +11,10 @@ internal val formatter: NumberFormatter get() = NumberFormatter(Locale.getDefaul
 
 /** Returns an error's text: what is wrong, why, and what to do next. */
 internal fun Context.words(reason: Throwable): String =
-    if (reason is ShvitException) reason.message.orEmpty() else getString(R.string.unexpected, reason)
+    if (reason.isExplained) reason.message.orEmpty() else getString(R.string.unexpected, reason)
+
+/** Whether an error says what a person can do. */
+internal val Throwable.isExplained: Boolean get() = this is ShvitException || this is ReportNotSaved
 
 /** Returns the most likely classes, one per line. */
 internal fun Context.formatPredictions(best: List<Prediction>): String = best.joinToString("\n") {

@@ -5,7 +5,7 @@ import android.os.Handler
 import android.os.Looper
 import android.util.Log
 import dev.shvit.core.ShvitException
-import java.util.concurrent.CancellationException
+import dev.shvit.core.ShvitException.Cancelled
 import kotlin.concurrent.thread
 
 /**
@@ -58,7 +58,7 @@ internal abstract class Work<S>(first: S) {
     private fun lastState(): S = try {
         run()
     } catch (reason: Throwable) {
-        if (reason !is CancellationException) log(reason)
+        if (reason !is Cancelled) log(reason)
         failed(reason)
     }
 }
@@ -76,5 +76,5 @@ internal const val LOG = "shvit"
 
 /** Logs a failure: errors that a person can fix as text, others with their stack trace. */
 internal fun log(reason: Throwable) {
-    if (reason is ShvitException) Log.e(LOG, reason.message.orEmpty()) else Log.e(LOG, "unexpected", reason)
+    if (reason.isExplained) Log.e(LOG, reason.message.orEmpty()) else Log.e(LOG, "unexpected", reason)
 }

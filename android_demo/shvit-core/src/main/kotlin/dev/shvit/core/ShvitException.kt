@@ -1,23 +1,40 @@
 package dev.shvit.core
 
 /**
- * An error that a person can fix, in three parts.
+ * An error that a person can fix, in three parts. Each case is a class, so that an app can tell them apart with `when`;
+ * the iOS library has the same cases.
  *
  * @property what What is wrong, with the value.
  * @property why Why it matters, or what was expected; may be empty.
  * @property hint What to do next; may be empty.
  */
-open class ShvitException(val what: String, val why: String = "", val hint: String = "") :
-    Exception(listOf(what, why, hint).filter(String::isNotEmpty).joinToString("\n"))
+sealed class ShvitException(val what: String, val why: String, val hint: String) :
+    Exception(listOf(what, why, hint).filter(String::isNotEmpty).joinToString("\n")) {
 
-/** A document that cannot be read, has a newer major version, or violates its schema. */
-class BadDocument(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+    /** The app contains no model, or none of this name. */
+    class ModelNotEmbedded(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
 
-/** A picture that cannot be used. */
-class BadPicture(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+    /** A file of a model is missing, damaged, or another one than at export: its SHA-256 differs. */
+    class ArtifactChanged(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
 
-/** A model that is missing, damaged, or differs from its manifest. */
-class BadModel(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+    /** A document of a newer major version, or a model for another runtime, or for another version of it. */
+    class UnsupportedDocument(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
 
-/** Invalid settings. */
-class InvalidSettings(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+    /** A document that cannot be read, or that violates its schema. */
+    class InvalidDocument(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** An encoded picture that cannot be read or decoded. */
+    class UndecodablePicture(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** Pixels or a camera frame with a size or layout that cannot be used. */
+    class UnsupportedInput(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** Settings that the caller chose are out of range, or contradict each other. */
+    class InvalidSettings(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** The runtime or the phone failed: a model cannot be stored, loaded or run, or its result cannot be used. */
+    class RuntimeFailure(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** The task was cancelled. */
+    class Cancelled(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+}

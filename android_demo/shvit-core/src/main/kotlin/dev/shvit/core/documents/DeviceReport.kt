@@ -1,6 +1,7 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.json
@@ -158,7 +159,8 @@ data class DeviceReport(
          * Parses the text of a file.
          *
          * @param source The name of the file, for errors.
-         * @throws BadDocument If it is not a device report, or has a newer major version.
+         * @throws InvalidDocument If it is not a device report.
+         * @throws UnsupportedDocument If it has a newer major version.
          */
         fun read(text: String, source: String): DeviceReport = readDocument(text, source, KIND, "a device report", ::of)
 

@@ -1,6 +1,7 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.NotJson
@@ -19,22 +20,22 @@ const val SCHEMA_VERSION = "1.0"
  * @param source The name of the file, for errors.
  * @param kind The document's kind: "manifest".
  * @param named The kind with its article, for errors: "a manifest".
- * @throws BadDocument If it is not JSON, has a newer major version, or violates its schema; names the first invalid
- *   field.
+ * @throws InvalidDocument If it is not JSON, or violates its schema; names the first invalid field.
+ * @throws UnsupportedDocument If it has a newer major version.
  */
 internal fun <T> readDocument(text: String, source: String, kind: String, named: String, read: (Fields) -> T): T {
     val json = try {
         Json.parse(text)
     } catch (reason: NotJson) {
-        throw BadDocument("$source is not $named: ${reason.message}.", "It should be JSON.")
+        throw InvalidDocument("$source is not $named: ${reason.message}.", "It should be JSON.")
     }
     val fields = (json as? Json.Object)?.fields 
-        ?: throw BadDocument("$source is not $named.", "It should be an object.")
+        ?: throw InvalidDocument("$source is not $named.", "It should be an object.")
     val old = Reading(source, named, newer = false)
     val version = versionOf(Fields(fields, "", old))
     val ours = versionOf(Fields(mapOf(VERSION_FIELD to Json.Text(SCHEMA_VERSION)), "", old))
     if (version.major > ours.major) {
-        throw BadDocument(
+        throw UnsupportedDocument(
             "$source is $named of version ${version.major}.${version.minor}.",
             "This app reads version ${ours.major}.x.",
             "Update the app.",

@@ -1,6 +1,7 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Fields.Companion.POSITIVE
@@ -95,7 +96,8 @@ data class Goldens(
          * Parses the text of a file.
          *
          * @param source The name of the file, for errors.
-         * @throws BadDocument If it is not a list of goldens, or has a newer major version.
+         * @throws InvalidDocument If it is not a list of goldens.
+         * @throws UnsupportedDocument If it has a newer major version.
          */
         fun read(text: String, source: String): Goldens = readDocument(text, source, KIND, "a list of goldens", ::of)
 

@@ -1,6 +1,6 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.InvalidDocument
 import dev.shvit.core.images.Layout
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessing
@@ -49,7 +49,7 @@ data class InputContract(
     /**
      * Returns the values of the input tensor for an image, in a new array; see [TensorValues] for many images.
      *
-     * @throws BadModel If the artifact needs a border and its manifest does not contain it.
+     * @throws InvalidDocument If the artifact needs a border and its manifest does not contain it.
      */
     fun tensor(pixels: Pixels, preprocessing: Preprocessing): FloatArray =
         TensorValues(this, preprocessing).of(pixels)

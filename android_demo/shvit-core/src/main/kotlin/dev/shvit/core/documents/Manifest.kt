@@ -1,6 +1,7 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
@@ -251,7 +252,8 @@ data class Manifest(
          * Parses the text of a file.
          *
          * @param source The name of the file, for errors.
-         * @throws BadDocument If it is not a manifest, or has a newer major version.
+         * @throws InvalidDocument If it is not a manifest.
+         * @throws UnsupportedDocument If it has a newer major version.
          */
         fun read(text: String, source: String): Manifest = readDocument(text, source, KIND, "a manifest", ::of)
 

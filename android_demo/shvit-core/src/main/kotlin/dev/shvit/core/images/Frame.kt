@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 import java.nio.ByteBuffer
 
 /**
@@ -20,7 +20,7 @@ class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int)
  * thread.
  *
  * @param planes Luma, blue chroma and red chroma (Y, U, V), in the order of Android's `Image.getPlanes`.
- * @throws BadPicture If it has no pixels, not three planes, or a plane has too few bytes.
+ * @throws UnsupportedInput If it has no pixels, not three planes, or a plane has too few bytes.
  */
 class Frame(width: Int, height: Int, planes: List<Plane>) : PixelSource(width, height) {
     private val luma: Rows
@@ -31,10 +31,16 @@ class Frame(width: Int, height: Int, planes: List<Plane>) : PixelSource(width, h
     constructor(width: Int, height: Int, y: Plane, u: Plane, v: Plane) : this(width, height, listOf(y, u, v))
 
     init {
-        if (planes.size != PLANES) throw BadPicture("The frame has ${planes.size} planes.", "YUV_420_888 has three.")
+        if (planes.size != PLANES) throw UnsupportedInput(
+            "The frame has ${planes.size} planes.",
+            "YUV_420_888 has three.",
+        )
         val (y, u, v) = planes
         if (y.pixelStride != 1) {
-            throw BadPicture("The luma's samples are ${y.pixelStride} bytes apart.", "In YUV_420_888 they have no gaps.")
+            throw UnsupportedInput(
+                "The luma's samples are ${y.pixelStride} bytes apart.",
+                "In YUV_420_888 they have no gaps.",
+            )
         }
         luma = Rows(y, width, height, 1)
         blue = Rows(u, (width + 1) / 2, (height + 1) / 2, 1)

@@ -1,8 +1,8 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadModel
-import dev.shvit.core.BadPicture
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.documents.InputContract
 import dev.shvit.core.documents.InputValues
 import dev.shvit.core.json.Word
@@ -18,7 +18,7 @@ enum class Layout(override val word: String) : Word {
  *
  * Not thread-safe.
  *
- * @throws BadModel If the artifact needs a border and its manifest does not contain it.
+ * @throws InvalidDocument If the artifact needs a border and its manifest does not contain it.
  */
 class TensorValues(private val input: InputContract, preprocessing: Preprocessing) {
     private val plane = preprocessing.height * preprocessing.width
@@ -37,11 +37,14 @@ class TensorValues(private val input: InputContract, preprocessing: Preprocessin
     /**
      * Returns the values for pixels, valid until the next call.
      *
-     * @throws BadPicture If the pixels have another size than the model's.
+     * @throws UnsupportedInput If the pixels have another size than the model's.
      */
     fun of(pixels: Pixels): FloatArray {
         if (pixels.bytes.size != image.size) {
-            throw BadPicture("The image has ${pixels.height} x ${pixels.width} pixels.", "The model needs $plane in all.")
+            throw UnsupportedInput(
+                "The image has ${pixels.height} x ${pixels.width} pixels.",
+                "The model needs $plane in all.",
+            )
         }
         val bytes = pixels.bytes
         for (channel in 0 until Pixels.CHANNELS) {
@@ -54,7 +57,7 @@ class TensorValues(private val input: InputContract, preprocessing: Preprocessin
         return blocks?.stack(image) ?: image
     }
 
-    private fun border(): List<Double> = input.border ?: throw BadModel(
+    private fun border(): List<Double> = input.border ?: throw InvalidDocument(
         "The input '${input.name}' has the layout ${input.layout.word}, but no border.",
         "The manifest must contain the border's value in each channel.",
         "Export the model again.",

@@ -1,17 +1,17 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 
 /**
  * A decoded, upright, opaque picture.
  *
  * @property pixels 0xRRGGBB in the order rows, columns; the upper eight bits are ignored.
- * @throws BadPicture If it has no pixels, or not [width] x [height] of them.
+ * @throws UnsupportedInput If it has no pixels, or not [width] x [height] of them.
  */
 class Picture(width: Int, height: Int, val pixels: IntArray) : PixelSource(width, height) {
     init {
         if (pixels.size.toLong() != width.toLong() * height) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "The picture has ${pixels.size} pixels and should be $width x $height.",
                 "It needs one number per pixel.",
             )
@@ -42,11 +42,14 @@ class Picture(width: Int, height: Int, val pixels: IntArray) : PixelSource(width
         /**
          * Converts bytes in the order rows, columns, red, green, blue.
          *
-         * @throws BadPicture If there are not [width] x [height] x 3 bytes.
+         * @throws UnsupportedInput If there are not [width] x [height] x 3 bytes.
          */
         fun fromRgb(width: Int, height: Int, bytes: ByteArray): Picture {
             if (bytes.size % COLORS != 0) {
-                throw BadPicture("The picture has ${bytes.size} bytes.", "Each pixel needs three: red, green, blue.")
+                throw UnsupportedInput(
+                    "The picture has ${bytes.size} bytes.",
+                    "Each pixel needs three: red, green, blue.",
+                )
             }
             val pixels = IntArray(bytes.size / COLORS) { index ->
                 fun color(channel: Int) = bytes[index * COLORS + channel].toInt() and 0xFF

@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 import java.nio.ByteBuffer
 
 /**
@@ -8,11 +8,14 @@ import java.nio.ByteBuffer
  * and columns that a model needs, without a copy in between.
  *
  * @property width The width in memory, in pixels; [height] likewise.
- * @throws BadPicture If it has no pixels.
+ * @throws UnsupportedInput If it has no pixels.
  */
 abstract class PixelSource internal constructor(val width: Int, val height: Int) {
     init {
-        if (width < 1 || height < 1) throw BadPicture("The picture is $width x $height.", "It needs at least one pixel.")
+        if (width < 1 || height < 1) throw UnsupportedInput(
+            "The picture is $width x $height.",
+            "It needs at least one pixel.",
+        )
     }
 
     /**
@@ -56,7 +59,7 @@ abstract class PixelSource internal constructor(val width: Int, val height: Int)
  * @param bytes The bytes from the first pixel on; the last row may end with its last pixel.
  * @param rowStride Bytes from one row to the next.
  * @param premultiplied Whether the colors have been multiplied by alpha.
- * @throws BadPicture If there are too few bytes.
+ * @throws UnsupportedInput If there are too few bytes.
  */
 class RgbaPixels(
     width: Int,
@@ -109,7 +112,7 @@ internal fun laidOnWhite(color: Int, alpha: Int): Int {
  *
  * @param width The samples in a row; [height] is the number of rows.
  * @param sample The bytes of a sample.
- * @throws BadPicture If the plane has too few bytes, or its samples or rows overlap.
+ * @throws UnsupportedInput If the plane has too few bytes, or its samples or rows overlap.
  */
 internal class Rows(private val plane: Plane, width: Int, height: Int, private val sample: Int) {
     // Of its own, so that the position of the caller's buffer does not change.
@@ -119,13 +122,13 @@ internal class Rows(private val plane: Plane, width: Int, height: Int, private v
 
     init {
         if (plane.pixelStride < sample || (height > 1 && plane.rowStride < line.size)) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "A plane's rows are ${plane.rowStride} bytes apart, its samples ${plane.pixelStride}.",
                 "$width samples in a row need more.",
             )
         }
         if (start + (height - 1L) * plane.rowStride + line.size > bytes.limit()) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "A plane of the frame has ${bytes.remaining()} bytes.",
                 "$height rows of $width samples, ${plane.rowStride} and ${plane.pixelStride} bytes apart, need more.",
             )

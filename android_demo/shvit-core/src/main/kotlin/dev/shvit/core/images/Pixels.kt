@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 
 /**
  * A picture after preprocessing, as the model sees it.
@@ -8,12 +8,12 @@ import dev.shvit.core.BadPicture
  * @property height The height in pixels.
  * @property width The width in pixels.
  * @property bytes Unsigned values from 0 to 255 in the order rows, columns, channels.
- * @throws BadPicture If there are not [height] x [width] x 3 bytes.
+ * @throws UnsupportedInput If there are not [height] x [width] x 3 bytes.
  */
 class Pixels(val height: Int, val width: Int, val bytes: ByteArray) {
     init {
         if (height < 1 || width < 1 || bytes.size.toLong() != height.toLong() * width * CHANNELS) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "${bytes.size} bytes do not fit $height rows and $width columns.",
                 "Each pixel has three bytes, one per channel.",
             )
@@ -27,11 +27,11 @@ class Pixels(val height: Int, val width: Int, val bytes: ByteArray) {
     /**
      * Returns the mean absolute difference from other pixels, from 0 to 255.
      *
-     * @throws BadPicture If the sizes differ.
+     * @throws UnsupportedInput If the sizes differ.
      */
     fun differenceFrom(other: Pixels): Double {
         if (other.height != height || other.width != width) {
-            throw BadPicture(
+            throw UnsupportedInput(
                 "${other.height} x ${other.width} pixels cannot be compared with $height x $width.",
                 "Both must have the model's size.",
             )

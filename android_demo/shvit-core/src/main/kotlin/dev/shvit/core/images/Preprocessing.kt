@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.Word
@@ -59,7 +59,10 @@ data class Preprocessing(
             throw InvalidSettings("The image size is $height x $width.", "Height and width must be 1 to 2048.")
         }
         if (cropRatio !in 0.1..1.0 || maxOf(height, width) / cropRatio > 4096) {
-            throw InvalidSettings("crop_ratio is $cropRatio.", "It must be 0.1 to 1, and size / crop_ratio at most 4096.")
+            throw InvalidSettings(
+                "crop_ratio is $cropRatio.",
+                "It must be 0.1 to 1, and size / crop_ratio at most 4096.",
+            )
         }
         if (mean.size != 3 || mean.any { it !in 0.0..1.0 }) {
             throw InvalidSettings("mean is $mean.", "It needs three numbers from 0 to 1.")

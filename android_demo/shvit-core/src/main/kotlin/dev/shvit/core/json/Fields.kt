@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
 import java.math.BigDecimal
 
 /**
@@ -23,7 +23,7 @@ class Fields internal constructor(
     /**
      * Returns the fields that nobody read, for the document to keep.
      *
-     * @throws BadDocument If there are some, and the document does not have a newer version that may have added them.
+     * @throws InvalidDocument If there are some, unless the document has a newer version that may have added them.
      */
     fun unknown(): Map<String, Json> {
         if (!reading.newer) close()
@@ -192,5 +192,5 @@ class Fields internal constructor(
  */
 internal class Reading(val source: String, val kind: String, val newer: Boolean) {
     fun refuse(reason: String): Nothing =
-        throw BadDocument("$source is not $kind: $reason.", "The file may be damaged or edited by hand.")
+        throw InvalidDocument("$source is not $kind: $reason.", "The file may be damaged or edited by hand.")
 }

@@ -1,9 +1,10 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.ShvitException
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.Target
+import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
@@ -33,32 +34,23 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
             val wanted = request.models?.map { named(it, stored) } ?: stored.map(::runnable)
             val models = wanted.filterIsInstance<Stored.Usable>().map { it.model }
             val broken = wanted.filterIsInstance<Stored.Broken>()
-            if (models.isEmpty()) throw broken.firstOrNull()?.reason ?: noModel()
+            if (models.isEmpty()) throw broken.firstOrNull()?.reason ?: ModelStore.noModel()
             return BenchmarkPlan(request.threads.flatMap { count -> models.map { Subject(it, count) } }, broken)
         }
-
-        /** The error for an app without models. */
-        fun noModel(): BadModel = BadModel(
-            "This app contains no model.",
-            "Models are embedded before the app is built.",
-            "Embed one on your computer: shvit-mobile embed MODEL.pte --into android_demo",
-        )
 
         /** Returns whether Android can run a model. */
         fun runs(model: StoredModel): Boolean = model.manifest.target == Target.EXECUTORCH
 
         private fun named(name: String, stored: List<Stored>): Stored {
-            val found = stored.firstOrNull { it.stem == name } ?: throw if (stored.isEmpty()) noModel() else BadModel(
-                "There is no model '$name' in this app.",
-                "Models: ${stored.joinToString { it.stem }}.",
-            )
+            val found = stored.firstOrNull { it.stem == name }
+                ?: throw ModelStore.notEmbedded(name, stored.map { it.stem })
             return runnable(found).also { if (it is Stored.Broken) throw it.reason }
         }
 
         /** Returns a model, or an error if Android cannot run it. */
         private fun runnable(stored: Stored): Stored {
             if (stored !is Stored.Usable || runs(stored.model)) return stored
-            val reason = BadModel(
+            val reason = UnsupportedDocument(
                 "${stored.stem} is for ${stored.model.manifest.target.word}.",
                 "This app runs ExecuTorch programs.",
                 "Export it again: shvit-mobile export --target executorch",

@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 
 /**
  * A benchmark that a person or a script asks for.

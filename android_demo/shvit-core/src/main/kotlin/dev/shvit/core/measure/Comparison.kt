@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.Ratio
 import kotlin.math.exp
 import kotlin.math.ln

@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 
 /**
  * A histogram with bins of equal width, like NumPy's `histogram`: a bin contains its lower edge, and the last one

@@ -1,6 +1,6 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Fields.Companion.POSITIVE
 import dev.shvit.core.json.Json

@@ -1,6 +1,7 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.Cancelled
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceReport
@@ -8,7 +9,6 @@ import dev.shvit.core.documents.Result
 import dev.shvit.core.documents.Settings
 import dev.shvit.core.documents.ThermalSample
 import dev.shvit.core.documents.Window
-import java.util.concurrent.CancellationException
 
 /**
  * What a report says besides the measurements.
@@ -55,7 +55,7 @@ class Profiler(
      * Measures the contestants and returns the report.
      *
      * @throws InvalidSettings If there are no contestants. If all contestants fail, what the first of them throws.
-     * @throws CancellationException If it was cancelled. No model stays loaded, however it ends.
+     * @throws Cancelled If it was cancelled. No model stays loaded, however it ends.
      */
     fun report(reportContext: ReportContext, contestants: List<Contestant>): DeviceReport {
         if (contestants.isEmpty()) throw InvalidSettings("There is nothing to measure.", "Choose at least one model.")
@@ -121,7 +121,7 @@ class Profiler(
             if (entry in failures) return
             try {
                 work(entry)
-            } catch (reason: CancellationException) {
+            } catch (reason: Cancelled) {
                 throw reason
             } catch (reason: Throwable) {
                 failures[entry] = reason
@@ -167,7 +167,7 @@ class Profiler(
         }
 
         private fun stopIfCancelled() {
-            if (cancelled()) throw CancellationException("The measurement was cancelled.")
+            if (cancelled()) throw Cancelled("The measurement was cancelled.")
         }
 
         /** Records the phone's thermal state, if known. */

@@ -1,6 +1,7 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.ArtifactChanged
+import dev.shvit.core.ShvitException.RuntimeFailure
 import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
@@ -20,7 +21,8 @@ class ArtifactCache(private val folder: File) {
     /**
      * Returns the file of a model's artifact. Copies and verifies it if needed.
      *
-     * @throws BadModel If it is missing, differs from its manifest, or does not fit on the phone.
+     * @throws ArtifactChanged If it is missing, or differs from its manifest.
+     * @throws RuntimeFailure If it does not fit on the phone.
      */
     fun file(model: StoredModel): File {
         val expected = model.manifest.artifact
@@ -33,7 +35,7 @@ class ArtifactCache(private val folder: File) {
             model.refuseOther(actual)
             if (!part.renameTo(file)) throw IOException("${file.name} cannot be renamed")
         } catch (reason: IOException) {
-            throw BadModel("${model.artifact} cannot be copied: ${reason.message}.", "The app runs a copy.", ROOM)
+            throw RuntimeFailure("${model.artifact} cannot be copied: ${reason.message}.", "The app runs a copy.", ROOM)
         } finally {
             part.delete()
         }

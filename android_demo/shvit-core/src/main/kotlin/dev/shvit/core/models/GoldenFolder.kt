@@ -1,6 +1,6 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.ArtifactChanged
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.GoldenImage
 import dev.shvit.core.documents.Goldens
@@ -24,7 +24,7 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
      * artifact runs on the stored pixels, and its logits are compared.
      *
      * @param preprocess The app's preprocessing of a decoded picture: [dev.shvit.core.images.Preprocessor.pixels].
-     * @throws BadModel If a file is missing or damaged, or the model has another number of classes.
+     * @throws ArtifactChanged If a file is missing or damaged, or the model has another number of classes.
      */
     fun check(decoder: Decoder, preprocess: (Picture) -> Pixels, classifier: Classifier): GoldenCheck {
         val answers = goldens.images.map { image ->
@@ -54,7 +54,10 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
     private fun logits(classifier: Classifier, pixels: Pixels, image: GoldenImage): List<Double> {
         val logits = classifier.logits(pixels).map(Float::toDouble)
         if (logits.size != image.logits.size) {
-            throw BadModel("The model has ${logits.size} logits, but its goldens have ${image.logits.size}.", OTHER)
+            throw ArtifactChanged(
+                "The model has ${logits.size} logits, but its goldens have ${image.logits.size}.",
+                OTHER,
+            )
         }
         return logits
     }
@@ -63,9 +66,13 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
         val bytes = try {
             files.bytes("$folder/$name")
         } catch (reason: IOException) {
-            throw BadModel("$folder/$name cannot be read: ${reason.message}.", "The goldens list this file.", AGAIN)
+            throw ArtifactChanged(
+                "$folder/$name cannot be read: ${reason.message}.",
+                "The goldens list this file.",
+                AGAIN,
+            )
         }
-        if (sha256(bytes) != sha256) throw BadModel("$folder/$name is damaged.", "Its SHA-256 differs.", AGAIN)
+        if (sha256(bytes) != sha256) throw ArtifactChanged("$folder/$name is damaged.", "Its SHA-256 differs.", AGAIN)
         return bytes
     }
 

@@ -1,7 +1,8 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.ShvitException
+import dev.shvit.core.ShvitException.ArtifactChanged
+import dev.shvit.core.ShvitException.ModelNotEmbedded
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.documents.GoldensFolder
 import dev.shvit.core.documents.Manifest
@@ -21,7 +22,7 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
     /**
      * Verifies that the artifact matches its manifest. A runtime would load and run damaged weights without an error.
      *
-     * @throws BadModel If it is missing, or differs from its manifest.
+     * @throws ArtifactChanged If it is missing, or differs from its manifest.
      */
     fun verify() = refuseOther(artifact, manifest.artifact.sha256)
 
@@ -48,7 +49,7 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
         val goldens = Goldens.read(readText(files, "$folder/${Goldens.FILE}"), "$folder/${Goldens.FILE}")
         if (goldens.artifactSha256 != manifest.artifact.sha256) {
             val why = "They must belong to ${manifest.artifact.name}."
-            throw BadModel("$folder contains the goldens of another artifact.", why, AGAIN)
+            throw ArtifactChanged("$folder contains the goldens of another artifact.", why, AGAIN)
         }
         return GoldenFolder(goldens, files, folder)
     }
@@ -57,7 +58,7 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
         val actual = try {
             sha256(files, path)
         } catch (reason: IOException) {
-            throw BadModel("$path cannot be read: ${reason.message}.", "The manifest names this file.", AGAIN)
+            throw ArtifactChanged("$path cannot be read: ${reason.message}.", "The manifest names this file.", AGAIN)
         }
         refuseOther(path, expected, actual)
     }
@@ -65,7 +66,7 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
     private fun refuseOther(path: String, expected: String, actual: String) {
         if (actual != expected) {
             val why = "Its SHA-256 begins with ${actual.take(DIGITS)}, expected ${expected.take(DIGITS)}."
-            throw BadModel("$path differs from its manifest.", why, AGAIN)
+            throw ArtifactChanged("$path differs from its manifest.", why, AGAIN)
         }
     }
 
@@ -100,15 +101,36 @@ class ModelStore(private val files: Files) {
     /**
      * Returns the model of a folder. Does not read its artifact yet: see [StoredModel.verify].
      *
-     * @throws ShvitException If it does not exist, or its manifest cannot be read.
+     * @throws ModelNotEmbedded If there is no such folder.
+     * @throws ShvitException If its manifest cannot be read, or its artifact is missing.
      */
     fun model(stem: String): StoredModel {
+        // A name with a slash would leave the store.
+        if ("/" in stem || files.names(stem).isEmpty()) throw notEmbedded(stem, models().map { it.stem })
         val path = "$stem/$stem.manifest.json"
         val manifest = Manifest.read(readText(files, path), path)
         if (manifest.artifact.name !in files.names(stem)) {
-            throw BadModel("$stem/${manifest.artifact.name} does not exist.", "The manifest names this file.", AGAIN)
+            val missing = "$stem/${manifest.artifact.name}"
+            throw ArtifactChanged("$missing does not exist.", "The manifest names this file.", AGAIN)
         }
         return StoredModel(stem, manifest, files)
+    }
+
+    companion object {
+        /** Returns the error for an app without models. */
+        fun noModel(): ModelNotEmbedded = ModelNotEmbedded(
+            "This app contains no model.",
+            "Models are embedded before the app is built.",
+            "Embed one on your computer: shvit-mobile embed MODEL.pte --into android_demo",
+        )
+
+        /** Returns the error for a name that none of the app's models has. */
+        internal fun notEmbedded(stem: String, others: List<String>): ModelNotEmbedded =
+            if (others.isEmpty()) {
+                noModel()
+            } else {
+                ModelNotEmbedded("There is no model '$stem' in this app.", "Models: ${others.joinToString()}.", AGAIN)
+            }
     }
 }
 
@@ -117,5 +139,5 @@ internal const val AGAIN = "Embed the model again: shvit-mobile embed MODEL.pte"
 private fun readText(files: Files, path: String): String = try {
     files.bytes(path).decodeToString()
 } catch (reason: IOException) {
-    throw BadModel("$path cannot be read: ${reason.message}.", "Every model's folder contains a manifest.", AGAIN)
+    throw ArtifactChanged("$path cannot be read: ${reason.message}.", "Each model's folder contains it.", AGAIN)
 }

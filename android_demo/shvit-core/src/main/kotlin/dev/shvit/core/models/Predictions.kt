@@ -1,6 +1,6 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.RuntimeFailure
 import kotlin.math.exp
 
 /**
@@ -24,14 +24,17 @@ fun softmax(logits: FloatArray): DoubleArray {
  * Returns the most likely classes, most likely first. The lower index wins a tie.
  *
  * @param count The maximum number of classes.
- * @throws BadModel If the numbers of logits and labels differ, or a logit is not finite.
+ * @throws RuntimeFailure If the numbers of logits and labels differ, or a logit is not finite.
  */
 fun predictions(logits: FloatArray, labels: List<String>, count: Int = 5): List<Prediction> {
     if (logits.size != labels.size) {
-        throw BadModel("The model returned ${logits.size} logits for ${labels.size} labels.", "Each class needs one.")
+        throw RuntimeFailure(
+            "The model returned ${logits.size} logits for ${labels.size} labels.",
+            "Each class needs one.",
+        )
     }
     if (!logits.all(Float::isFinite)) {
-        throw BadModel("The model returned a logit that is not a finite number.", "The artifact may be damaged.")
+        throw RuntimeFailure("The model returned a logit that is not a finite number.", "The artifact may be damaged.")
     }
     val probabilities = softmax(logits)
     return logits.indices.sortedByDescending { logits[it] }.take(count)

@@ -1,6 +1,6 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Target
 
@@ -8,11 +8,11 @@ import dev.shvit.core.documents.Target
  * Rejects a model that this version of ExecuTorch may not run.
  *
  * @param runtime The version that the app links; a part after a plus is ignored.
- * @throws BadModel If it is not an ExecuTorch program, or another version wrote it.
+ * @throws UnsupportedDocument If it is not an ExecuTorch program, or another version wrote it.
  */
 fun Manifest.checkExecuTorch(runtime: String) {
     if (target != Target.EXECUTORCH) {
-        throw BadModel(
+        throw UnsupportedDocument(
             "${artifact.name} is for ${target.word}.",
             "This library runs ExecuTorch programs.",
             "Export one: shvit-mobile export --target executorch",
@@ -20,7 +20,7 @@ fun Manifest.checkExecuTorch(runtime: String) {
     }
     val wrote = versions["executorch"] ?: "unknown"
     if (wrote.substringBefore('+') != runtime.substringBefore('+')) {
-        throw BadModel(
+        throw UnsupportedDocument(
             "${artifact.name} was written by ExecuTorch $wrote, and this app runs $runtime.",
             "A program is only guaranteed to run with the version that wrote it.",
             "Export it again with executorch==$runtime",

@@ -1,6 +1,6 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 
 /**
  * The thread pool that all loaded models of a process share.

@@ -1,7 +1,8 @@
 package dev.shvit.core.documents
 
-import dev.shvit.core.BadDocument
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.images.ResizeMode
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.text
@@ -52,7 +53,8 @@ class FixturesTest {
         }.filter { (_, kind, _) -> kind in rewritten }
         assertTrue(cases.size >= 30, "only ${cases.size} cases")
         for ((path, kind, why) in cases) {
-            val error = assertFailsWith<BadDocument>(path) { rewritten(kind, fixtures.resolve("invalid/$path")) }
+            val expected = if ("newer-major" in path) UnsupportedDocument::class else InvalidDocument::class
+            val error = assertFailsWith(expected, path) { rewritten(kind, fixtures.resolve("invalid/$path")) }
             assertTrue(why in error.what, "$path: '${error.what}' does not say '$why'")
             assertTrue(error.why.isNotEmpty(), path)
         }
@@ -61,7 +63,7 @@ class FixturesTest {
     @Test
     fun `an error names the file, its kind and the field`() {
         val file = fixtures.resolve("invalid/device_report/negative-time.json")
-        val error = assertFailsWith<BadDocument> { DeviceReport.read(file.readText(), "run.json") }
+        val error = assertFailsWith<InvalidDocument> { DeviceReport.read(file.readText(), "run.json") }
         assertEquals("run.json is not a device report: results.0.load_ms: -1.5 is below 0.0.", error.what)
         assertEquals("The file may be damaged or edited by hand.", error.why)
     }
@@ -69,7 +71,7 @@ class FixturesTest {
     @Test
     fun `a newer major version is rejected with a hint`() {
         val file = fixtures.resolve("invalid/manifest/newer-major.json")
-        val error = assertFailsWith<BadDocument> { Manifest.read(file.readText(), "shvit.manifest.json") }
+        val error = assertFailsWith<UnsupportedDocument> { Manifest.read(file.readText(), "shvit.manifest.json") }
         assertEquals("shvit.manifest.json is a manifest of version 2.0.", error.what)
         assertEquals("Update the app.", error.hint)
     }
@@ -83,7 +85,7 @@ class FixturesTest {
 
     @Test
     fun `an unknown resize mode is rejected with the known ones`() {
-        val error = assertFailsWith<BadDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
+        val error = assertFailsWith<InvalidDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
         assertEquals(
             "a.json is not a manifest: preprocessing.resize_mode: 'stretch' is not one of cover, squash.",
             error.what,
@@ -92,7 +94,7 @@ class FixturesTest {
 
     @Test
     fun `an unknown field of the preprocessing is rejected in a newer version too`() {
-        val error = assertFailsWith<BadDocument> {
+        val error = assertFailsWith<InvalidDocument> {
             readChanged({ it + ("schema_version" to Json.Text("1.9")) }) { it + ("gamma" to Json.Number("2.2")) }
         }
         assertTrue("preprocessing.gamma" in error.what, error.what)
@@ -108,7 +110,7 @@ class FixturesTest {
         assertEquals(null, without.contentSha256)
         assertTrue("content_sha256" !in without.text())
         for (wrong in listOf("", checksum.drop(1), checksum.uppercase())) {
-            assertTrue("content_sha256" in assertFailsWith<BadDocument> { read(wrong) }.what)
+            assertTrue("content_sha256" in assertFailsWith<InvalidDocument> { read(wrong) }.what)
         }
     }
 
@@ -128,9 +130,9 @@ class FixturesTest {
     fun `a text that is not a JSON object is rejected`() {
         assertEquals(
             "a.json is not a manifest: line 2: a value is expected.",
-            assertFailsWith<BadDocument> { Manifest.read("{\n \"kind\": }", "a.json") }.what,
+            assertFailsWith<InvalidDocument> { Manifest.read("{\n \"kind\": }", "a.json") }.what,
         )
-        assertEquals("a.json is not a manifest.", assertFailsWith<BadDocument> { Manifest.read("[]", "a.json") }.what)
+        assertEquals("a.json is not a manifest.", assertFailsWith<InvalidDocument> { Manifest.read("[]", "a.json") }.what)
     }
 
     private fun jsonFiles(folder: String): List<File> =

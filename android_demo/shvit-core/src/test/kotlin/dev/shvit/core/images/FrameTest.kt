@@ -1,6 +1,6 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
+import dev.shvit.core.ShvitException.UnsupportedInput
 import java.nio.ByteBuffer
 import kotlin.math.abs
 import kotlin.random.Random
@@ -96,16 +96,16 @@ class FrameTest {
     @Test
     fun `a short plane and a frame without pixels are rejected`() {
         val color = plane(128)
-        val error = assertFailsWith<BadPicture> { Frame(2, 2, Plane(plane(1, 2, 3).bytes, 2, 1), color, color) }
+        val error = assertFailsWith<UnsupportedInput> { Frame(2, 2, Plane(plane(1, 2, 3).bytes, 2, 1), color, color) }
         assertEquals("A plane of the frame has 3 bytes.", error.what)
-        assertFailsWith<BadPicture> { Frame(0, 2, color, color, color) }
+        assertFailsWith<UnsupportedInput> { Frame(0, 2, color, color, color) }
     }
 
     @Test
     fun `planes that cannot be in YUV 420 are rejected`() {
         val color = plane(128)
-        assertFailsWith<BadPicture> { Frame(1, 1, listOf(color, color)) }
-        assertFailsWith<BadPicture> { Frame(2, 1, Plane(plane(1, 2, 3).bytes, 4, 2), color, color) }
-        assertFailsWith<BadPicture> { Frame(2, 2, Plane(plane(1, 2, 3, 4).bytes, 1, 1), color, color) }
+        assertFailsWith<UnsupportedInput> { Frame(1, 1, listOf(color, color)) }
+        assertFailsWith<UnsupportedInput> { Frame(2, 1, Plane(plane(1, 2, 3).bytes, 4, 2), color, color) }
+        assertFailsWith<UnsupportedInput> { Frame(2, 2, Plane(plane(1, 2, 3, 4).bytes, 1, 1), color, color) }
     }
 }

@@ -1,8 +1,8 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadModel
-import dev.shvit.core.BadPicture
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.documents.InputContract
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.InputValues
@@ -66,7 +66,7 @@ class InputTensorTest {
 
     @Test
     fun `blocks with a missing or invalid border are rejected`() {
-        assertFailsWith<BadModel> { blocks.copy(border = null).tensor(ramp, preprocessing) }
+        assertFailsWith<InvalidDocument> { blocks.copy(border = null).tensor(ramp, preprocessing) }
         assertFailsWith<InvalidSettings> { blocks.copy(border = listOf(0.0)).tensor(ramp, preprocessing) }
     }
 
@@ -82,6 +82,6 @@ class InputTensorTest {
 
     @Test
     fun `pixels of another size are rejected`() {
-        assertFailsWith<BadPicture> { image.tensor(Pixels.ramp(5, 5), preprocessing) }
+        assertFailsWith<UnsupportedInput> { image.tensor(Pixels.ramp(5, 5), preprocessing) }
     }
 }

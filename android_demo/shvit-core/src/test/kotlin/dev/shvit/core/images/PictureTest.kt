@@ -1,7 +1,7 @@
 package dev.shvit.core.images
 
-import dev.shvit.core.BadPicture
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.UnsupportedInput
 import java.nio.ByteBuffer
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
@@ -50,18 +50,18 @@ class PictureTest {
 
     @Test
     fun `a picture with the wrong number of pixels is rejected`() {
-        assertFailsWith<BadPicture> { Picture(0, 0, IntArray(0)) }
-        assertFailsWith<BadPicture> { Picture(3, 2, IntArray(5)) }
-        assertFailsWith<BadPicture> { Picture.fromRgb(1, 1, ByteArray(4)) }
-        assertFailsWith<BadPicture> { Picture(65536, 65536, IntArray(0)) }
+        assertFailsWith<UnsupportedInput> { Picture(0, 0, IntArray(0)) }
+        assertFailsWith<UnsupportedInput> { Picture(3, 2, IntArray(5)) }
+        assertFailsWith<UnsupportedInput> { Picture.fromRgb(1, 1, ByteArray(4)) }
+        assertFailsWith<UnsupportedInput> { Picture(65536, 65536, IntArray(0)) }
     }
 
     @Test
     fun `the difference of pixels is their mean distance`() {
         val black = Pixels(1, 2, ByteArray(6))
         assertEquals(255.0 / 6, black.differenceFrom(Pixels(1, 2, byteArrayOf(0, -1, 0, 0, 0, 0))))
-        assertFailsWith<BadPicture> { black.differenceFrom(Pixels(2, 1, ByteArray(6))) }
-        assertFailsWith<BadPicture> { Pixels(1, 1, ByteArray(4)) }
+        assertFailsWith<UnsupportedInput> { black.differenceFrom(Pixels(2, 1, ByteArray(6))) }
+        assertFailsWith<UnsupportedInput> { Pixels(1, 1, ByteArray(4)) }
     }
 
     @Test

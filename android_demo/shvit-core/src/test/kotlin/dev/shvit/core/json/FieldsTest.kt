@@ -1,6 +1,6 @@
 package dev.shvit.core.json
 
-import dev.shvit.core.BadDocument
+import dev.shvit.core.ShvitException.InvalidDocument
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -11,7 +11,7 @@ class FieldsTest {
         Fields((Json.parse(text) as Json.Object).fields, "", Reading("a.json", "a list", newer))
 
     private fun refusal(text: String, read: (Fields) -> Unit): String =
-        assertFailsWith<BadDocument> { read(fields(text)) }.what.removePrefix("a.json is not a list: ")
+        assertFailsWith<InvalidDocument> { read(fields(text)) }.what.removePrefix("a.json is not a list: ")
 
     @Test
     fun `figures may be infinite or NaN`() {
@@ -60,7 +60,7 @@ class FieldsTest {
         val newer = fields("{\"a\": 1, \"b\": 2}", newer = true)
         newer.whole("a")
         assertEquals(mapOf<String, Json>("b" to Json.Number("2")), newer.unknown())
-        assertFailsWith<BadDocument> { newer.close() }
+        assertFailsWith<InvalidDocument> { newer.close() }
         assertEquals("b: unknown field.", refusal("{\"b\": 2}") { it.unknown() })
     }
 }

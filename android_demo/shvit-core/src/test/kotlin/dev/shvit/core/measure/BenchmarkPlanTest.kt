@@ -1,9 +1,11 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.BadModel
-import dev.shvit.core.ShvitException
 import dev.shvit.core.Shared
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException
+import dev.shvit.core.ShvitException.ArtifactChanged
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.ModelNotEmbedded
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
@@ -12,13 +14,14 @@ import java.io.File
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertIs
 import kotlin.test.assertSame
 import kotlin.test.assertTrue
 
 class BenchmarkPlanTest {
     private val stem = "shvit_s1-64-executorch-fp32"
     private val whole = stored("whole")
-    private val broken = Stored.Broken("broken", BadModel("broken/broken.pte does not exist."))
+    private val broken = Stored.Broken("broken", ArtifactChanged("broken/broken.pte does not exist."))
     private val apples = stored("apples") { it.replace("\"target\": \"executorch\"", "\"target\": \"coreml\"") }
 
     private fun stored(place: String, change: (String) -> String = { it }): Stored {
@@ -48,16 +51,16 @@ class BenchmarkPlanTest {
         assertEquals(stem, plan(BenchmarkRequest(listOf(stem)), whole, broken).subjects.single().model.stem)
         assertTrue(plan(BenchmarkRequest(listOf(stem)), whole, broken).leftOut.isEmpty())
         assertSame(broken.reason, failure(BenchmarkRequest(listOf("broken")), whole, broken))
-        assertEquals("$stem is for coreml.", failure(BenchmarkRequest(listOf(stem)), apples).what)
+        assertIs<UnsupportedDocument>(failure(BenchmarkRequest(listOf(stem)), apples))
         val missing = failure(BenchmarkRequest(listOf("shvit_s9")), whole, broken)
-        assertEquals("There is no model 'shvit_s9' in this app.", missing.what)
+        assertIs<ModelNotEmbedded>(missing)
         assertEquals("Models: $stem, broken.", missing.why)
     }
 
     @Test
     fun `an app without a usable model is an error`() {
-        assertEquals("This app contains no model.", failure(BenchmarkRequest()).what)
-        assertEquals("This app contains no model.", failure(BenchmarkRequest(listOf("a"))).what)
+        assertIs<ModelNotEmbedded>(failure(BenchmarkRequest()))
+        assertIs<ModelNotEmbedded>(failure(BenchmarkRequest(listOf("a"))))
         assertSame(broken.reason, failure(BenchmarkRequest(), broken))
     }
 

@@ -1,7 +1,7 @@
 package dev.shvit.core.measure
 
 import dev.shvit.core.Shared
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.Ratio
 import kotlin.test.Test
 import kotlin.test.assertEquals

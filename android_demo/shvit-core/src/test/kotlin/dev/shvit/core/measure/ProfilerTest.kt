@@ -1,8 +1,9 @@
 package dev.shvit.core.measure
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
-import dev.shvit.core.InvalidSettings
+import dev.shvit.core.ShvitException.Cancelled
+import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.documents.Goldens
@@ -16,11 +17,10 @@ import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.Inference
 import dev.shvit.core.models.LookUp
+import dev.shvit.core.models.collectVersions
 import dev.shvit.core.models.engineName
 import dev.shvit.core.models.imageIo
-import dev.shvit.core.models.collectVersions
 import java.io.File
-import java.util.concurrent.CancellationException
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -128,7 +128,7 @@ class ProfilerTest {
     fun `cancelling stops before the next inference and closes all models`() {
         val profiler = Profiler(Protocol(), phone, phone, cancelled = { phone.log.size >= 7 })
         val contestants = listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0))
-        assertFailsWith<CancellationException> { profiler.report(reportContext, contestants) }
+        assertFailsWith<Cancelled> { profiler.report(reportContext, contestants) }
         assertEquals(listOf("load a") + List(6) { "run a" } + "close a", phone.log)
         assertEquals(0, phone.loaded)
     }
@@ -137,7 +137,7 @@ class ProfilerTest {
     fun `a failing model is closed and left out of the report, and the others go on`() {
         val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
             object : Classifier by SimulatedModel(phone, "bad", 1.0) {
-                override fun prepare(pixels: Pixels) = Inference { throw BadModel("It fails.") }
+                override fun prepare(pixels: Pixels) = Inference { throw RuntimeFailure("It fails.") }
             }
         }
         val failed = ArrayList<Pair<String, Throwable>>()
@@ -148,7 +148,7 @@ class ProfilerTest {
         assertEquals(listOf("bad"), failed.map { it.first })
         assertEquals(1, phone.log.count { it == "load bad" })
         assertEquals(0, phone.loaded)
-        assertFailsWith<BadModel> { report(Protocol(), failing) }
+        assertFailsWith<RuntimeFailure> { report(Protocol(), failing) }
         assertEquals(0, phone.loaded)
     }
 
@@ -156,7 +156,7 @@ class ProfilerTest {
     fun `a benchmark that is cancelled after its last inference makes no report`() {
         val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1)
         val profiler = Profiler(protocol, phone, phone, cancelled = { "close a" in phone.log })
-        assertFailsWith<CancellationException> { profiler.report(reportContext, listOf(contestant(phone, "a", 4.0))) }
+        assertFailsWith<Cancelled> { profiler.report(reportContext, listOf(contestant(phone, "a", 4.0))) }
     }
 
     @Test

@@ -1,7 +1,8 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.ArtifactChanged
+import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.documents.Manifest
 import java.io.IOException
 import java.io.InputStream
@@ -55,7 +56,7 @@ class ArtifactCacheTest {
     @Test
     fun `a damaged artifact is rejected and leaves no file`() {
         val model = ModelStore(stored(program, sha256(ByteArray(1)))).model(stem)
-        val error = assertFailsWith<BadModel> { cache.file(model) }
+        val error = assertFailsWith<ArtifactChanged> { cache.file(model) }
         assertEquals("$stem/$stem.pte differs from its manifest.", error.what)
         assertEquals(emptyList(), names())
     }
@@ -70,7 +71,7 @@ class ArtifactCacheTest {
             }
         }
         val breaking = stored(program, sha256(program), halfway)
-        val error = assertFailsWith<BadModel> { cache.file(ModelStore(breaking).model(stem)) }
+        val error = assertFailsWith<RuntimeFailure> { cache.file(ModelStore(breaking).model(stem)) }
         assertEquals("$stem/$stem.pte cannot be copied: no room.", error.what)
         assertEquals(emptyList(), names())
         folder.resolve("${sha256(program)}.part").writeBytes(ByteArray(200_000))

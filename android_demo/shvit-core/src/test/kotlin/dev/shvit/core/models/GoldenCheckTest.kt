@@ -1,7 +1,7 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.ArtifactChanged
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.images.ChannelOrder
 import dev.shvit.core.images.Preprocessor
@@ -76,7 +76,7 @@ class GoldenCheckTest {
     @Test
     fun `a model with another number of classes is rejected`() {
         val other = LookUp(goldens.images.associate { it.pixelsSha256 to FloatArray(1000) })
-        val error = assertFailsWith<BadModel> { folder.check(imageIo, preprocessor::pixels, other) }
+        val error = assertFailsWith<ArtifactChanged> { folder.check(imageIo, preprocessor::pixels, other) }
         assertEquals("The model has 1000 logits, but its goldens have 10.", error.what)
     }
 
@@ -85,9 +85,9 @@ class GoldenCheckTest {
         val (first, second) = goldens.images
         val exchanged = goldens.copy(images = listOf(first.copy(image = second.image)))
         val damaged = GoldenFolder(exchanged, files, name)
-        val error = assertFailsWith<BadModel> { damaged.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
+        val error = assertFailsWith<ArtifactChanged> { damaged.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
         assertEquals("$name/1.jpg is damaged.", error.what)
         val gone = GoldenFolder(goldens, files, "goldens/nowhere")
-        assertFailsWith<BadModel> { gone.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
+        assertFailsWith<ArtifactChanged> { gone.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }
     }
 }

@@ -1,8 +1,9 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadDocument
-import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.ArtifactChanged
+import dev.shvit.core.ShvitException.InvalidDocument
+import dev.shvit.core.ShvitException.ModelNotEmbedded
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Preprocessor
 import kotlin.test.Test
@@ -40,14 +41,14 @@ class ModelStoreTest {
     @Test
     fun `an artifact that differs from its manifest is rejected`() {
         val store = store()
-        val error = assertFailsWith<BadModel> { store.model(stem).verify() }
+        val error = assertFailsWith<ArtifactChanged> { store.model(stem).verify() }
         assertEquals("$stem/$stem.pte differs from its manifest.", error.what)
         assertEquals("Its SHA-256 begins with ${sha256(program).take(12)}, expected 8224a0af1dc4.", error.why)
         rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
         store.model(stem).verify()
         assertTrue(root.resolve("$stem/$stem.pte").delete())
         root.resolve("$stem/$stem.pte").mkdir()
-        assertFailsWith<BadModel> { store.model(stem).verify() }
+        assertFailsWith<ArtifactChanged> { store.model(stem).verify() }
     }
 
     @Test
@@ -56,13 +57,13 @@ class ModelStoreTest {
         root.resolve("$stem/$stem.goldens/0.jpg").appendBytes(byteArrayOf(0))
         assertEquals(
             "$stem/$stem.goldens differs from its manifest.",
-            assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
+            assertFailsWith<ArtifactChanged> { store.model(stem).goldens() }.what,
         )
         store()
         rewrite { it.copy(artifact = it.artifact.copy(sha256 = sha256(program))) }
         assertEquals(
             "$stem/$stem.goldens contains the goldens of another artifact.",
-            assertFailsWith<BadModel> { store.model(stem).goldens() }.what,
+            assertFailsWith<ArtifactChanged> { store.model(stem).goldens() }.what,
         )
         rewrite { it.copy(goldens = null) }
         assertNull(store.model(stem).goldens())
@@ -77,18 +78,27 @@ class ModelStoreTest {
         root.resolve("b-without").mkdir()
         root.resolve("b-without/b-without.pte").writeBytes(program)
         val (broken, without, usable) = store.models()
-        assertIs<BadDocument>(assertIs<Stored.Broken>(broken).reason)
+        assertIs<InvalidDocument>(assertIs<Stored.Broken>(broken).reason)
         assertEquals("a-broken-one", broken.stem)
-        assertIs<BadModel>(assertIs<Stored.Broken>(without).reason)
+        assertIs<ArtifactChanged>(assertIs<Stored.Broken>(without).reason)
         assertIs<Stored.Usable>(usable)
     }
 
     @Test
     fun `a manifest without its artifact is an error`() {
-        val error = assertFailsWith<BadModel> { store(artifact = null).model(stem) }
+        val error = assertFailsWith<ArtifactChanged> { store(artifact = null).model(stem) }
         assertEquals("$stem/$stem.pte does not exist.", error.what)
         assertEquals("Embed the model again: shvit-mobile embed MODEL.pte", error.hint)
-        assertTrue(ModelStore(FolderFiles(root.resolve("nowhere"))).models().isEmpty())
+    }
+
+    @Test
+    fun `a name that no model has is told apart from a damaged model`() {
+        val error = assertFailsWith<ModelNotEmbedded> { store().model("shvit_s9") }
+        assertEquals("Models: $stem.", error.why)
+        assertFailsWith<ModelNotEmbedded> { store().model("$stem/../$stem") }
+        val nowhere = ModelStore(FolderFiles(root.resolve("nowhere")))
+        assertTrue(nowhere.models().isEmpty())
+        assertEquals(ModelStore.noModel().what, assertFailsWith<ModelNotEmbedded> { nowhere.model(stem) }.what)
     }
 
     /**

@@ -1,6 +1,6 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
+import dev.shvit.core.ShvitException.RuntimeFailure
 import kotlin.math.exp
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -32,7 +32,7 @@ class PredictionsTest {
 
     @Test
     fun `logits that are not finite or do not fit the labels are rejected`() {
-        assertFailsWith<BadModel> { predictions(floatArrayOf(1f), labels) }
-        assertFailsWith<BadModel> { predictions(floatArrayOf(1f, Float.NaN, 2f, 3f), labels) }
+        assertFailsWith<RuntimeFailure> { predictions(floatArrayOf(1f), labels) }
+        assertFailsWith<RuntimeFailure> { predictions(floatArrayOf(1f, Float.NaN, 2f, 3f), labels) }
     }
 }

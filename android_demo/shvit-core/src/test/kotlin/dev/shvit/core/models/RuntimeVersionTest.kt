@@ -1,7 +1,7 @@
 package dev.shvit.core.models
 
-import dev.shvit.core.BadModel
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Target
@@ -24,9 +24,9 @@ class RuntimeVersionTest {
 
     @Test
     fun `another version or an unknown one is rejected`() {
-        val error = assertFailsWith<BadModel> { manifest.checkExecuTorch("0.5.0") }
+        val error = assertFailsWith<UnsupportedDocument> { manifest.checkExecuTorch("0.5.0") }
         assertEquals("$name.pte was written by ExecuTorch $written, and this app runs 0.5.0.", error.what)
-        assertFailsWith<BadModel> { manifest.copy(versions = emptyMap()).checkExecuTorch(written) }
+        assertFailsWith<UnsupportedDocument> { manifest.copy(versions = emptyMap()).checkExecuTorch(written) }
     }
 
     @Test
@@ -48,6 +48,6 @@ class RuntimeVersionTest {
 
     @Test
     fun `a model for another runtime is rejected`() {
-        assertFailsWith<BadModel> { manifest.copy(target = Target.ONNX).checkExecuTorch(written) }
+        assertFailsWith<UnsupportedDocument> { manifest.copy(target = Target.ONNX).checkExecuTorch(written) }
     }
 }

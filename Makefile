@@ -77,21 +77,23 @@ $(ONNX_MODEL): $(EXPORT_INPUTS) | $(INSTALLED)
 	$(BIN)/shvit-mobile export --target onnx --quantize fp32 --out $(@D) --overwrite
 	touch $@
 
-# The Swift package of the iOS app, with an installed Swift 6, or with Debian's, which takes 1.3 GB of ~/.cache.
+# The Swift package, with an installed Swift 6, or with Debian's, which takes 1.3 GB of ~/.cache.
 SWIFT := $(BIN)/python tools/ios/swift.py
 KIT := $(CURDIR)/ios_demo/SHViTKit
+SWIFT_BUILD := $(CURDIR)/build/swift
 # Files that the tests exchange with Python: decoded pictures, preprocessed pixels, reports.
 test-ios: export SHVIT_EMBEDDED := required
-test-ios: export SHVIT_PICTURES := $(KIT)/.build/pictures
-test-ios: export SHVIT_PIXELS := $(KIT)/.build/pixels
-test-ios: export SHVIT_REPORTS := $(KIT)/.build/reports
+test-ios: export SHVIT_PICTURES := $(SWIFT_BUILD)/pictures
+test-ios: export SHVIT_PIXELS := $(SWIFT_BUILD)/pixels
+test-ios: export SHVIT_REPORTS := $(SWIFT_BUILD)/reports
 test-ios: app-goldens typecheck-ios $(ONNX_MODEL)
-	$(SWIFT) format lint --strict --recursive $(KIT)/Package.swift $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
+	$(SWIFT) format lint --strict --configuration ios_demo/.swift-format Package.swift
+	$(SWIFT) format lint --strict --recursive $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
 	$(BIN)/python tools/ios/check_project.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_PIXELS) $(SHVIT_REPORTS)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
-	$(SWIFT) test --package-path $(KIT) --jobs 2 --enable-code-coverage $(SWIFT_TEST)
-	$(BIN)/python tools/ios/line_coverage.py $(KIT)/.build/debug/codecov/SHViTKit.json $(KIT)/Sources 90
+	$(SWIFT) test --scratch-path $(SWIFT_BUILD) --jobs 2 --enable-code-coverage $(SWIFT_TEST)
+	$(BIN)/python tools/ios/line_coverage.py $(SWIFT_BUILD)/debug/codecov/shvit-mobile.json $(KIT)/Sources 90
 	$(BIN)/python tools/ios/judge_pixels.py $(SHVIT_PIXELS) ios_demo/SHViTDemo/Models $(ONNX_MODEL)
 	$(BIN)/python tools/ios/judge_reports.py $(SHVIT_REPORTS) ios_demo/SHViTDemo/Models
 

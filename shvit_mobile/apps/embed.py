@@ -1,5 +1,6 @@
 """Copies artifacts into an app with manifest, goldens and labels, and removes them again."""
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ def _plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
 def _check_executorch_version(artifact: Artifact, app: App) -> None:
     """Raise `BadApp` unless the app links the ExecuTorch version that wrote the program."""
     name, writer = artifact.path.name, artifact.manifest.versions.get("executorch", "unknown")
-    declarations = {"ios": "swiftpm-{0} in Package.swift", "android": 'executorch = "{0}" in gradle/libs.versions.toml'}
+    declarations = {
+        "ios": "ExecuTorch {0} in Package.swift",
+        "android": 'executorch = "{0}" in gradle/libs.versions.toml',
+    }
     declaration = declarations[app.kind].format(writer)
     if not app.pins:
         raise BadApp(
@@ -84,8 +88,8 @@ def _check_executorch_version(artifact: Artifact, app: App) -> None:
     for pin in app.pins:
         if not _is_same_version(pin, writer):
             raise BadApp(
-                f"The app links ExecuTorch {pin.version} ({pin.file.relative_to(app.root)}), {name} was written by "
-                f"{writer}.",
+                f"The app links ExecuTorch {pin.version} ({os.path.relpath(pin.file, app.root)}), {name} was "
+                f"written by {writer}.",
                 why="A program is only guaranteed to run with the version that wrote it.",
                 hint=f"Write {declaration}, export it again with executorch=={pin.version}, or set `any_version=True`.",
             )

@@ -1,6 +1,7 @@
 """Recognizes an app's source tree: its system, its folder of models, and the ExecuTorch version it links."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _VERSION_PATTERN = r"v?(?:swiftpm-)?(\d[\w.]*)"
 # The repository and then its version, in Package.swift and in Xcode's project.pbxproj.
 _REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
 _SWIFT_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{_VERSION_PATTERN}')
+# An XCFramework that upstream publishes, in a `binaryTarget`.
+_FRAMEWORK_PIN = re.compile(r'ossci-ios\.s3\.amazonaws\.com/executorch/[^"\s]*?-(\d[\w.]*)\.zip')
+_LOCAL_PACKAGE = re.compile(r'isa = XCLocalSwiftPackageReference;\s*relativePath = "?([^";]+)"?;')
 _XCODE_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{_VERSION_PATTERN}')
 _GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
 _ANDROID_PLUGIN = re.compile(r"com\.android\.application|plugins\.android\.application")
@@ -133,15 +137,23 @@ def _find_android_models_folder(root: Path) -> Path:
     return modules[0] / "src" / "main" / "assets" / "models"
 
 
-def _find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:
+def _find_ios_pins(root: Path, projects: list[Path], nearby: list[Path]) -> Iterator[ExecuTorchPin]:
+    packages = list(dict.fromkeys([*nearby, *_find_local_packages(projects)]))
     for package in packages:
-        yield from _match_pins(package, _SWIFT_PIN)
+        yield from dict.fromkeys([*_match_pins(package, _SWIFT_PIN), *_match_pins(package, _FRAMEWORK_PIN)])
     for project in projects:
         yield from _match_pins(project / "project.pbxproj", _XCODE_PIN)
     resolved = [root / "Package.resolved", *(path.parent / "Package.resolved" for path in packages)]
     shared = Path("project.xcworkspace", "xcshareddata", "swiftpm", "Package.resolved")
     for file in dict.fromkeys([*resolved, *(project / shared for project in projects)]):
         yield from _read_resolved_pins(file)
+
+
+def _find_local_packages(projects: list[Path]) -> Iterator[Path]:
+    """Yield the manifests of the Swift packages that projects refer to by path, such as the folder above."""
+    for project in projects:
+        for path in _LOCAL_PACKAGE.findall(_read_source(project / "project.pbxproj")):
+            yield Path(os.path.normpath(project.parent / path / "Package.swift"))
 
 
 def _read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:

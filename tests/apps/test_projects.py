@@ -10,6 +10,9 @@ from shvit_mobile.apps.projects import open_app
 from shvit_mobile.errors import BadApp
 from tests.apps.builders import BUILD, PROJECT, RESOLVED, android_app, ios_app, written
 
+FRAMEWORKS = '.binaryTarget(url: "https://ossci-ios.s3.amazonaws.com/executorch/\\(name)-1.3.0.zip", checksum: sum)'
+LOCAL_PACKAGE = "541 = { isa = XCLocalSwiftPackageReference;\n\t\t\trelativePath = ..;\n\t\t};"
+
 
 def versions(root: Path) -> list[str]:
     return [pin.version for pin in open_app(root).pins]
@@ -54,6 +57,7 @@ def test_the_module_that_builds_an_application_holds_the_assets(tmp_path: Path) 
         ("Kit/Package.resolved", RESOLVED.format(version="1.3.0")),
         ("Demo.xcodeproj/project.xcworkspace/xcshareddata/swiftpm/Package.resolved", RESOLVED.format(version="1.3.0")),
         ("Kit/Package.swift", '.package(url: "https://github.com/pytorch/executorch", exact: "1.3.0")'),
+        ("Kit/Package.swift", FRAMEWORKS),
     ],
 )
 def test_executorch_is_found_wherever_xcode_and_swift_write_it(tmp_path: Path, file: str, text: str) -> None:
@@ -82,6 +86,15 @@ def test_executorch_is_found_wherever_gradle_has_it(tmp_path: Path, file: str, t
     assert versions(tmp_path) == []
     written(tmp_path / file, text)
     assert versions(tmp_path) == ["1.3.0"]
+
+
+def test_executorch_is_found_in_a_package_that_the_project_refers_to(tmp_path: Path) -> None:
+    app = ios_app(tmp_path / "app", version=None)
+    written(tmp_path / "Package.swift", FRAMEWORKS)
+    assert versions(app) == []
+    written(app / "Demo.xcodeproj" / "project.pbxproj", LOCAL_PACKAGE)
+    (pin,) = open_app(app).pins
+    assert (pin.file, pin.version) == (tmp_path / "Package.swift", "1.3.0")
 
 
 def test_what_is_no_app_is_told_what_was_looked_for(tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ Change = Callable[[Path], None]
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project with the folders around it, which are empty except for packages and icons."""
-    demo = PROJECT.parent
-    shutil.copytree(PROJECT, tmp_path / PROJECT.name)
-    for name in ("SHViTDemo/Models", "SHViTDemoTests", "SHViTDemoPerformanceTests", "SHViTKit"):
-        (tmp_path / name).mkdir(parents=True)
-    shutil.copytree(demo / "SHViTDemo/Assets.xcassets", tmp_path / "SHViTDemo/Assets.xcassets")
-    shutil.copy(demo / "SHViTKit/Package.swift", tmp_path / "SHViTKit")
-    return tmp_path / PROJECT.name
+    demo, copy = PROJECT.parent, tmp_path / "ios_demo"
+    shutil.copytree(PROJECT, copy / PROJECT.name)
+    for name in ("SHViTDemo/Models", "SHViTDemoTests", "SHViTDemoPerformanceTests"):
+        (copy / name).mkdir(parents=True)
+    shutil.copytree(demo / "SHViTDemo/Assets.xcassets", copy / "SHViTDemo/Assets.xcassets")
+    shutil.copy(demo.parent / "Package.swift", tmp_path)
+    return copy / PROJECT.name
 
 
 def replace(file: str, pattern: str, new: str) -> Change:
@@ -66,7 +66,8 @@ def test_versions_in_several_files_are_equal() -> None:
     marketed = [found["MARKETING_VERSION"] for found in settings if "MARKETING_VERSION" in found]
     assert {*own, *marketed} == {project["version"]}
 
-    fetched = re.findall(r'branch: "swiftpm-(.+)"', (kit / "Package.swift").read_text(encoding="utf-8"))
+    manifest = (PROJECT.parents[1] / "Package.swift").read_text(encoding="utf-8")
+    fetched = re.findall(r"/executorch/\S+-(.+)\.zip", manifest)
     linked = re.findall(
         r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text(encoding="utf-8")
     )
@@ -87,7 +88,7 @@ def test_models_are_copied_as_they_are() -> None:
         (replace(OBJECTS, r"(targets = \(\n.*\n).*\n", r"\1"), "Nothing uses"),
         (replace(OBJECTS, "path = SHViTDemoTests;", "path = Elsewhere;"), "There is no folder Elsewhere"),
         (lambda project: (project.parent / "SHViTDemo/Models").rmdir(), "There is no folder SHViTDemo/Models"),
-        (replace(OBJECTS, "relativePath = SHViTKit", "relativePath = Kit"), "no Swift package in Kit"),
+        (replace(OBJECTS, r"relativePath = \.\.", "relativePath = Kit"), "no Swift package in Kit"),
         (replace(OBJECTS, "productName = SHViTDemoCore", "productName = DemoCore"), "no package has"),
         (replace(OBJECTS, r'\t+INFOPLIST_KEY_NSCameraUsageDescription = .*\n', ""), "no INFOPLIST_KEY_NSCamera"),
         (replace(SCHEME, 'BlueprintName = "SHViTDemo"', 'BlueprintName = "Demo"'), "Demo is not a target"),

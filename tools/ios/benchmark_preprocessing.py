@@ -34,7 +34,8 @@ def build_benchmark(name: str, kit: Path, adapter: str) -> Path:
     """Compile a kit's sources with the benchmark and return the program's path."""
     program = BUILD / name
     sources = [*sorted(kit.rglob("*.swift")), HERE / "main.swift", HERE / f"{adapter}.swift"]
-    command = ["swiftc", "-O", "-wmo", "-swift-version", "6", "-module-name", "SHViTKit", "-o", str(program)]
+    options = ["-O", "-wmo", "-swift-version", "6", "-package-name", "shvit_mobile", "-module-name", "SHViTKit"]
+    command = ["swiftc", *options, "-o", str(program)]
     result = subprocess.run(
         swift.build_command([*command, *map(str, sources)]),
         capture_output=True,

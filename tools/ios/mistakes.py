@@ -19,7 +19,7 @@ from shvit_mobile.errors import ShvitError
 
 MIN_FOUND_SHARE = 0.9
 MODULES_BY_NAME = {module.name: module for module in MODULES}
-KIT, APP = MODULES_BY_NAME["SHViTKit"], MODULES_BY_NAME["SHViTDemo"]
+KIT, CORE_ML, APP = (MODULES_BY_NAME[name] for name in ("SHViTKit", "SHViTKitCoreML", "SHViTDemo"))
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,30 @@ class Mistake:
 
 
 MISTAKES = (
-    Mistake("a property that does not exist", "Apple/CoreMLSource.swift", ".computeUnits = ", ".computeUnit = "),
+    Mistake("a property that does not exist", "CoreMLSource.swift", ".computeUnits = ", ".computeUnit = ", CORE_ML),
     Mistake(
         "a missing await",
-        "Apple/CoreMLSource.swift",
+        "CoreMLSource.swift",
         "loaded = try await MLModel.load(",
         "loaded = try MLModel.load(",
+        CORE_ML,
     ),
     Mistake(
         "a wrong enumeration case",
-        "Apple/CoreMLSource.swift",
+        "CoreMLSource.swift",
         "case .cpuAndNeuralEngine: .cpuAndNeuralEngine",
         "case .cpuAndNeuralEngine: .cpuAndANE",
+        CORE_ML,
     ),
-    Mistake("a misspelled method", "Apple/CoreMLClassifier.swift", ".shapedArrayValue(of:", ".shapedArrayValues(of:"),
+    Mistake(
+        "a misspelled method", "CoreMLClassifier.swift", ".shapedArrayValue(of:", ".shapedArrayValues(of:", CORE_ML
+    ),
     Mistake(
         "a wrong argument type",
-        "Apple/CoreMLClassifier.swift",
+        "CoreMLClassifier.swift",
         "pixelBuffer: try buffers.buffer(of: picture)",
         "pixelBuffer: picture",
+        CORE_ML,
     ),
     Mistake(
         "a missing argument",
@@ -85,9 +90,10 @@ MISTAKES = (
     ),
     Mistake(
         "a shared value that is not safe to send",
-        "Apple/CoreMLClassifier.swift",
+        "CoreMLClassifier.swift",
         "Classifier, @unchecked Sendable",
         "Classifier",
+        CORE_ML,
     ),
     Mistake("a missing import", "Apple/Decoding.swift", "    import ImageIO\n", ""),
     Mistake(
@@ -114,9 +120,10 @@ MISTAKES = (
     ),
     Mistake(
         "an unguarded use of a newer iOS",
-        "Apple/CoreMLSource.swift",
+        "CoreMLSource.swift",
         "            guard #available(iOS 17.4, macOS 14.4, *) else { return nil }\n",
         "",
+        CORE_ML,
     ),
 )
 

@@ -1,6 +1,6 @@
 """Runs `swift` with the given arguments: the installed one, or Debian's, which it downloads on first use.
 
-    python tools/ios/swift.py test --package-path ios_demo/SHViTKit
+    python tools/ios/swift.py test --scratch-path build/swift
 
 Debian 13 has Swift 6. apt downloads and verifies its packages from the configured mirrors. They are unpacked into a
 cache folder of 1.3 GB (set $SHVIT_SWIFT to choose another one); installed packages do not change. Swift then runs with

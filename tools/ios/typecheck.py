@@ -24,6 +24,8 @@ from shvit_mobile.errors import ShvitError
 STUBS = Path(__file__).parent / "stubs"
 DEMO = swift.REPOSITORY / "ios_demo"
 BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
+# Modules of one package share declarations with the access level `package`.
+PACKAGE = "shvit_mobile"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ TESTS = ("-Xfrontend", "-import-module", "-Xfrontend", "AppleXCTest")
 # Each module follows those that it imports.
 MODULES = (
     SwiftModule("SHViTKit", DEMO / "SHViTKit/Sources/SHViTKit"),
+    SwiftModule("SHViTKitCoreML", DEMO / "SHViTKit/Sources/SHViTKitCoreML"),
     SwiftModule("SHViTKitExecuTorch", DEMO / "SHViTKit/Sources/SHViTKitExecuTorch"),
     SwiftModule("SHViTDemoCore", DEMO / "SHViTKit/Sources/SHViTDemoCore"),
     SwiftModule("SHViTDemo", DEMO / "SHViTDemo", ("-parse-as-library", "-enable-testing")),
@@ -68,7 +71,7 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         # Not /dev/null: a failing compiler deletes its output file, even a device.
         *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
-        *("-swift-version", "6", "-warnings-as-errors", *module.options),
+        *("-swift-version", "6", "-package-name", PACKAGE, "-warnings-as-errors", *module.options),
         *("-I", str(STUBS), "-I", str(build), "-I", str(BUILD), "-module-cache-path", str(BUILD / "cache")),
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),

@@ -1,6 +1,7 @@
 import Foundation
 import SHViTDemoCore
 import SHViTKit
+import SHViTKitCoreML
 import SHViTKitExecuTorch
 
 /// This phone's models, runtimes, image decoder and description, for the rest of the app.

@@ -1,14 +1,14 @@
 import Foundation
 
 /// A cache of the models that the system has compiled.
-struct CompiledModels: Sendable {
+package struct CompiledModels: Sendable {
     /// The cache's folder.
     let folder: URL
     /// The system's version: another version may compile differently.
     let system: String
 
     /// The cache of this app.
-    static var inCaches: CompiledModels {
+    package static var inCaches: CompiledModels {
         let version = ProcessInfo.processInfo.operatingSystemVersion
         let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first
         return CompiledModels(
@@ -17,7 +17,7 @@ struct CompiledModels: Sendable {
     }
 
     /// Returns the location of an artifact's compiled model, which need not exist.
-    func location(of sha256: String) -> URL {
+    package func location(of sha256: String) -> URL {
         folder.appending(path: "\(sha256)-\(system).mlmodelc")
     }
 
@@ -50,9 +50,9 @@ struct CompiledModels: Sendable {
 }
 
 /// Compiles each artifact once, however many tasks ask for it at the same time.
-actor Compilations {
+package actor Compilations {
     /// The compilations of this app.
-    static let shared = Compilations()
+    package static let shared = Compilations()
 
     private var running: [URL: Task<Void, any Error>] = [:]
 
@@ -63,7 +63,7 @@ actor Compilations {
     ///   - models: The cache.
     ///   - work: Returns the location of the compiled model, which moves into the cache.
     /// - Returns: Whether there was anything to compile.
-    func compile(
+    package func compile(
         _ sha256: String, into models: CompiledModels, work: @escaping @Sendable () async throws -> URL
     ) async throws -> Bool {
         let place = models.location(of: sha256)
@@ -80,7 +80,7 @@ actor Compilations {
     }
 
     /// Deletes a compiled model, unless it is being compiled.
-    func remove(_ sha256: String, from models: CompiledModels) {
+    package func remove(_ sha256: String, from models: CompiledModels) {
         if running[models.location(of: sha256)] == nil { models.remove(sha256) }
     }
 }

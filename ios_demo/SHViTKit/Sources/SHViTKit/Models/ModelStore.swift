@@ -40,7 +40,7 @@ public struct ModelStore: Sendable {
             && isFolder.boolValue
     }
 
-    static let embed = "Embed the model: shvit-mobile embed ARTIFACT --into ios_demo"
+    package static let embed = "Embed the model: shvit-mobile embed ARTIFACT --into ios_demo"
 }
 
 /// A model in an app: an artifact with its manifest, labels and goldens.

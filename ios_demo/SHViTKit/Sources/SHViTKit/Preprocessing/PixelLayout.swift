@@ -35,7 +35,7 @@ extension RGBImage {
     }
 
     /// Writes the pixels into memory with that layout. A pixel's fourth sample becomes 255 (opaque).
-    func write(into memory: UnsafeMutableRawBufferPointer, bytesPerRow: Int, layout: PixelLayout) {
+    package func write(into memory: UnsafeMutableRawBufferPointer, bytesPerRow: Int, layout: PixelLayout) {
         bytes.withUnsafeBufferPointer { bytes in
             var place = 0
             for row in 0..<height {

@@ -57,7 +57,7 @@ public struct RGBImage: Equatable, PictureSource {
     }
 
     /// The picture with red and blue swapped.
-    var channelsReversed: RGBImage {
+    package var channelsReversed: RGBImage {
         var turned = bytes
         for start in stride(from: 0, to: turned.count, by: 3) {
             turned.swapAt(start, start + 2)

@@ -1,5 +1,6 @@
 #if canImport(CoreML)
     import CoreML
+    import SHViTKit
 
     /// A Core ML package, compiled and loaded for certain processors.
     ///

@@ -1,5 +1,6 @@
 #if canImport(CoreML)
     import CoreML
+    import SHViTKit
 
     /// The source of a `CoreMLClassifier`: a package, and the processors that it may use.
     ///

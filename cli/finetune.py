@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.contracts.recipe import EvalMetrics
-    from shvit_mobile.families.trained_model import TrainedModel
     from shvit_mobile.images.image_set import ImageSet
     from shvit_mobile.quantize.finetune import FinetuneResult
 
@@ -101,7 +100,7 @@ def finetune(
         with steps.step("Folding to the deploy form and verifying it"):
             deployed = to_deploy_form(trained)
         result = finetune_recipe(deployed, start, image_set, settings, overrides=overrides, progress=steps.follow)
-    _print_notes(trained, image_set, result)
+    _print_notes(image_set, result)
     if written := result.is_improvement or keep_anyway:
         save_recipe(out, result.recipe, result.overrides, overwrite=overwrite)
     if as_json:
@@ -127,10 +126,8 @@ def _check_outputs(out: Path, *, overwrite: bool) -> Path:
     return overrides_path
 
 
-def _print_notes(trained: TrainedModel, images: ImageSet, result: FinetuneResult) -> None:
-    """Print what was assumed about the checkpoint and the images, and what was skipped."""
-    for sentence in trained.notes:
-        print_note(f"note: {sentence}")
+def _print_notes(images: ImageSet, result: FinetuneResult) -> None:
+    """Print what was assumed about the images, and what was skipped."""
     if images.mapping:
         print_note(f"note: {images.mapping.sentence}")
     if result.skipped:

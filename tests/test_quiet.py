@@ -1,4 +1,4 @@
-"""A library that is missing and one that cannot be loaded are told apart."""
+"""A missing library and one that cannot be loaded get different errors."""
 
 import sys
 from pathlib import Path

@@ -73,7 +73,7 @@ def _normalize(name: str) -> str:
 
 
 def _count_shared(path: str, parts: list[str]) -> int:
-    """Return how many parts at their ends a path and a name share, if one of them ends with the other; else 0."""
+    """Return the number of parts of the shorter of a path and a name, if the longer ends with it; else 0."""
     own = path.split("/")
     count = min(len(own), len(parts))
     return count if own[-count:] == parts[-count:] else 0

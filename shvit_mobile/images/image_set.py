@@ -16,6 +16,7 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.accounting import group_skipped, merge_skipped
 from shvit_mobile.images.class_names import (
+    ClassMatch,
     ClassNames,
     describe_unmatched,
     find_shared_class,
@@ -318,7 +319,7 @@ def _match_folders(
             why="Each class has one folder.",
             hint="Merge them, or rename those of another class.",
         )
-    subject = f"The {_format_count(len(match.indices), 'folder')} in {path.absolute().name}"
+    subject = f"The class folders in {path.absolute().name}"
     return match.indices, match.describe(subject, names, used=inside, folders=True)
 
 
@@ -330,8 +331,14 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
     rows = read_label_rows(csv, index.is_known, lambda cell: len(known.find(cell)) == 1 or cell in known.synsets)
     if names is None:
         names = ClassNames(_sort_names({row.label for row in rows}))
+    listed = len(rows)
     files = [index.find(row.file) for row in rows]
-    _check_rows(path, csv, rows, files, listing)
+    if all(files) or not set(listing.files).issubset(file for found in files for file in found):
+        _check_rows(path, csv, rows, files, listing)
+    else:  # the folder holds a part of the images that the table describes
+        rows = [row for row, found in zip(rows, files, strict=True) if found]
+        files = [found for found in files if found]
+        _check_rows(path, csv, rows, files, listing)
     labels = dict.fromkeys(row.label for row in rows)
     match = match_labels(labels, names)
     if match is None:
@@ -346,12 +353,39 @@ def _open_csv_set(path: Path, csv: Path, names: ClassNames | None) -> ImageSet:
         tuple(path / file for file in used),
         tuple(match.indices[row.label] for row in rows),
         names.labels,
-        mapping=match.describe(f"The labels in {csv.name}", names, used=labels, folders=False)
-        if known.labels
-        else None,
+        mapping=_describe_table(csv, rows, listed, match, names) if known.labels else None,
         skipped=group_skipped(skipped),
         found=len(used) + len(skipped),
     )
+
+
+def _describe_table(
+    csv: Path, rows: Sequence[LabelRow], listed: int, match: ClassMatch, names: ClassNames
+) -> ClassMapping:
+    """Say how the labels of a table became classes, and which of its rows or columns were ignored.
+
+    Args:
+        csv: The table.
+        rows: The rows of the images that are there.
+        listed: The number of rows of the table.
+        match: How their labels became classes.
+        names: The labels of the model.
+    """
+    used = dict.fromkeys(row.label for row in rows)
+    mapping = match.describe(f"The labels in {csv.name}", names, used=used, folders=False)
+    sentences = [mapping.sentence]
+    if missing := listed - len(rows):
+        sentences.append(f"{missing} of its {_format_count(listed, 'row')} name images that are not there.")
+    columns = []
+    for cells in zip(*(row.others for row in rows), strict=False):
+        if other := match_labels(dict.fromkeys(cells), names):
+            columns.append([other.indices[cell] for cell in cells])
+    classes = [match.indices[row.label] for row in rows]
+    if contradicted := sum(len(set(indices)) > 1 for indices in zip(classes, *columns, strict=True)):
+        sentences.append(
+            f"In {_format_count(contradicted, 'row')} another column of labels has another class; it is ignored."
+        )
+    return ClassMapping(rule=mapping.rule, sentence=" ".join(sentences))
 
 
 def _check_rows(

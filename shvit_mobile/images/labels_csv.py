@@ -48,11 +48,13 @@ class LabelRow(NamedTuple):
         number: The line number, from 1.
         file: The file as written, with forward slashes.
         label: The label as written, without surrounding spaces.
+        others: What the columns say that have a label's name too and are not used.
     """
 
     number: int
     file: str
     label: str
+    others: tuple[str, ...] = ()
 
 
 def read_label_rows(
@@ -84,7 +86,8 @@ def read_label_rows(
                 why="Each row should be a file and its label, separated by a comma, a semicolon, a tab or a space.",
                 parameter="labels_csv",
             )
-        rows.append(LabelRow(number, cells[file_column].replace("\\", "/"), cells[label_column]))
+        others = tuple(cells[column] for column in columns.others if column < len(cells))
+        rows.append(LabelRow(number, cells[file_column].replace("\\", "/"), cells[label_column], others))
     if not rows:
         raise BadImages(
             f"{path} has a header and no rows.", why="Each row should be a file and its label.", parameter="labels_csv"
@@ -98,6 +101,7 @@ class _Columns(NamedTuple):
     file: int
     label: int
     header_rows: int
+    others: tuple[int, ...] = ()
 
 
 def _read_cells(path: Path) -> list[tuple[int, list[str]]]:
@@ -179,7 +183,8 @@ def _find_columns(
     rows = rest if header else sample
     fitting = [column for column in named or others if count(column, is_label, rows) == len(rows) > 0]
     if file >= 0 and (fitting or named or len(others) == 1):
-        return _Columns(file, (fitting or named or others)[0], int(header))
+        label = (fitting or named or others)[0]
+        return _Columns(file, label, int(header), tuple(column for column in named if column != label))
     if not header and file >= 0:
         return _Columns(file, others[0] if others else 1, 0)
     raise BadImages(

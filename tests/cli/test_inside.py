@@ -81,5 +81,5 @@ def test_an_overflow_ends_with_status_1_and_the_layer(call: Call, tmp_path: Path
     assert result.exit_code == 1
     assert "gate failed: " in result.stderr
     assert "stages.2.blocks.0.mixer.m.pre_norm: the squares inside group_norm reach" in result.stderr
-    # Without the question nobody is told: in float32 the artifact is sound.
+    # Without --ranges the gate passes: in float32 the artifact is sound.
     assert call(*build_args(swollen)).exit_code == 0

@@ -107,7 +107,7 @@ def document_value(document: Any, place: tuple[str | int, ...]) -> Any:
 Change = tuple[tuple[str | int, ...], Any]
 MANIFEST_LIES: dict[str, Change] = {
     "a name that leads elsewhere": (("artifact", "name"), "../../x.pte"),
-    "an absolute name": (("artifact", "name"), "/tmp/x.pte"),
+    "an absolute name": (("artifact", "name"), "/elsewhere/x.pte"),
     "a name of another target": (("artifact", "name"), "x.onnx"),
     "no bytes": (("artifact", "bytes"), 0),
     "a label less": (("labels",), ["cat", "dog"]),

@@ -1,4 +1,4 @@
-"""What changed is told exactly: which answers, on which pictures, how far apart, and what that can show."""
+"""What changed is reported exactly: which answers, on which pictures, how far apart, and what that can show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads: what comes is used, what does not come is told, and nothing waits."""
+"""Downloads: complete files are used, failures are reported, and nothing waits without end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What checkpoints say of their training is read, and contradictions are told."""
+"""Training arguments in checkpoints are read, and contradictions are reported."""
 
 import argparse
 import types

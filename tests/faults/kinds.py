@@ -109,7 +109,7 @@ def _read_checkpoint(path: str) -> tuple[Command, ...]:
 
 
 def _is_picture(path: Path, damage: str) -> bool:
-    """Return whether Pillow decodes it; a picture that it cannot decode is skipped, and that is told."""
+    """Return whether Pillow decodes it; a picture that it cannot decode is skipped and reported."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -144,7 +144,7 @@ def _is_table(path: Path, damage: str) -> bool:
 
 
 def _holds_the_weights(path: Path, damage: str) -> bool:
-    """Return whether an archive with other bytes around them holds the same weights; its SHA-256 is told."""
+    """Return whether an archive with other bytes around them holds the same weights; its SHA-256 is reported."""
     import torch
     from safetensors.torch import load_file
 

@@ -22,7 +22,7 @@ Record = Callable[[str, object], None]
 NAMES = tuple(WORKS)
 KILLS = [(NAMES[number % len(NAMES)], number) for number in range(40)]
 SIGNALS = [(("SIGINT", "SIGTERM", "SIGHUP")[number % 3], number) for number in range(40)]
-# Every so many signals one goes to a program that is started as a user starts it, in its first seconds.
+# Every third signal is sent to a freshly started program, in its first seconds.
 FRESH = 3
 LINES = {"SIGINT": "Interrupted.", "SIGTERM": "Terminated.", "SIGHUP": "Hung up."}
 

@@ -436,6 +436,23 @@ def test_a_csv_without_the_models_labels_names_the_classes(tmp_path):
     assert (numbered.classes, numbered.labels) == (("9", "10"), (1, 0))
 
 
+def test_a_second_column_of_labels_that_contradicts_the_first_is_told(tmp_path):
+    text = "file,class_id,class_name\na.png,{},cat\nb c.png,0,airplane\n"
+    agreeing = open_images(**with_csv(tmp_path, text.format(2)), labels=LABELS)
+    contradicting = open_images(**with_csv(tmp_path, text.format(1)), labels=LABELS)
+    assert agreeing.labels == contradicting.labels == (2, 0)
+    assert "another column" not in agreeing.mapping.sentence
+    assert "In 1 row another column" in contradicting.mapping.sentence
+
+
+def test_a_table_of_more_images_than_the_folder_holds_is_used_and_this_is_told(tmp_path):
+    pictures(tmp_path, "a.png", "b.png")
+    write_files(tmp_path, {"val.txt": "a.png 2\nb.png 0\nc.png 1\nd.png 1\n"})
+    images = open_images(tmp_path, labels=LABELS, csv=tmp_path / "val.txt")
+    assert list(found(images).items()) == [("a.png", 2), ("b.png", 0)]
+    assert "2 of its 4 rows name images that are not there." in images.mapping.sentence
+
+
 def test_a_csv_leads_to_class_folders_too(tmp_path):
     pictures(tmp_path, "cat/a.png", "dog/a.png")
     write_files(tmp_path, {"labels.csv": "cat/a.png,airplane\ndog/a.png,cat"})

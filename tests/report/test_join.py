@@ -1,4 +1,4 @@
-"""What belongs together is found by SHA-256, whatever it is called; what does not is told in words."""
+"""Files that belong together are joined by SHA-256, whatever their names; what cannot be joined is reported."""
 
 from __future__ import annotations
 

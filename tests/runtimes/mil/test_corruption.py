@@ -1,4 +1,4 @@
-"""Two hundred random corruptions of an exported package: each is told, whether or not it still runs.
+"""Two hundred random corruptions of an exported package: each is reported, whether or not it still runs.
 
 The manifest beside it vouches for every byte of the package. Nothing vouches for the manifest: what is missing there or
 cut is told, but another letter in a label is another label.

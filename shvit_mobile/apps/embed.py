@@ -15,7 +15,7 @@ from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord, fi
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.contracts.outputs import list_missing_folders, remove_folders_if_empty, write_atomically
+from shvit_mobile.contracts.outputs import list_missing_folders, lock_folder, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 
 _LABELS_NAME = "labels.txt"
@@ -147,16 +147,17 @@ def embed_artifacts(plans: Sequence[EmbedPlan], app: App, *, overwrite: bool = F
         OutputExists: If a folder already exists.
         BadApp: If the record cannot be read.
     """
-    check_embed_overwrite(plans, app, overwrite=overwrite)
-    before = EmbedRecord.read(app.models)
-    made = before.made or len(list_missing_folders(app.models))
-    ours = {one.folder: _LABELS_NAME for one in plans}
-    with write_atomically(*ours, folders=ours, overwrite=True) as folders:
-        new = tuple(_copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
-    kept = before.drop_models({model.name for model in new})
-    after = EmbedRecord(made=made, models=(*kept.models, *new))
-    # By itself, in one step: it also knows the other models, and must not be missing for a moment.
-    after.save(app.models / RECORD_NAME, overwrite=True)
+    with lock_folder(app.root):  # two processes would each write a record without the other's models
+        check_embed_overwrite(plans, app, overwrite=overwrite)
+        before = EmbedRecord.read(app.models)
+        made = before.made or len(list_missing_folders(app.models))
+        ours = {one.folder: _LABELS_NAME for one in plans}
+        with write_atomically(*ours, folders=ours, overwrite=True) as folders:
+            new = tuple(_copy_artifact(one, folder) for one, folder in zip(plans, folders, strict=True))
+        kept = before.drop_models({model.name for model in new})
+        after = EmbedRecord(made=made, models=(*kept.models, *new))
+        # By itself, in one step: it also knows the other models, and must not be missing for a moment.
+        after.save(app.models / RECORD_NAME, overwrite=True)
     return after
 
 
@@ -224,18 +225,19 @@ def remove_models(app: App, models: Sequence[EmbeddedModel]) -> tuple[Path, ...]
     Returns:
         The folders that stay because they contain other files.
     """
-    before = EmbedRecord.read(app.models)
-    after = before.drop_models({model.name for model in models})
-    for model in models:
-        folder = app.models / model.name
-        for name in hash_files(folder).keys() & model.files.keys():
-            (folder / name).unlink()
-        _remove_empty_subfolders(folder)
-    if after.models:
-        after.save(app.models / RECORD_NAME, overwrite=True)
-    else:
-        (app.models / RECORD_NAME).unlink()
-        remove_folders_if_empty([app.models, *app.models.parents][: before.made])
+    with lock_folder(app.root):
+        before = EmbedRecord.read(app.models)
+        after = before.drop_models({model.name for model in models})
+        for model in models:
+            folder = app.models / model.name
+            for name in hash_files(folder).keys() & model.files.keys():
+                (folder / name).unlink()
+            _remove_empty_subfolders(folder)
+        if after.models:
+            after.save(app.models / RECORD_NAME, overwrite=True)
+        else:
+            (app.models / RECORD_NAME).unlink()
+            remove_folders_if_empty([app.models, *app.models.parents][: before.made])
     return tuple(app.models / model.name for model in models if (app.models / model.name).exists())
 
 

@@ -66,7 +66,7 @@ def write_atomically(
         parts = tuple(staging / path.name for path in paths)
         with name_unwritable(paths[0], within=staging):
             yield parts
-        with name_unwritable(paths[-1]), defer_signals(), _lock_folder(folder):
+        with name_unwritable(paths[-1]), defer_signals(), lock_folder(folder):
             _check_existing(paths, folders, overwrite=overwrite)
             _publish(parts, paths, obsolete, staging / f"{_PREFIX}old")
     finally:
@@ -207,7 +207,7 @@ def _create_staging(folder: Path) -> tuple[Path, int | None]:
     for attempt in range(_ATTEMPTS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _lock_folder(folder):
+            with lock_folder(folder):
                 _remove_stale(folder)
                 staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
                 return staging, _lock(staging, wait=False)
@@ -228,8 +228,8 @@ def _remove_stale(folder: Path) -> None:
 
 
 @contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder: publishing takes milliseconds, and only one process at a time does it."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which one process at a time can hold; where the system has no locks, hold none."""
     lock = _lock(folder, wait=True)
     try:
         yield

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
 from shvit_mobile.apps import embed as module
-from shvit_mobile.apps.embed import embed_artifacts, plan_embeds, remove_models, select_removable_models
+from shvit_mobile.apps.embed import EmbedPlan, embed_artifacts, plan_embeds, remove_models, select_removable_models
 from shvit_mobile.apps.projects import App, open_app
-from shvit_mobile.apps.record import RECORD_NAME, EmbedRecord
+from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_size_bytes
 from shvit_mobile.contracts.recipe import Recipe
@@ -166,6 +169,23 @@ def test_only_whole_goldens_go_into_an_app(exported: dict[str, Artifact], ios: A
 def test_one_model_is_not_embedded_twice_at_once(exported: dict[str, Artifact], ios: App) -> None:
     with pytest.raises(BadArtifact, match="given twice"):
         plan_embeds([exported["coreml"], exported["coreml"]], ios)
+
+
+def test_two_processes_that_embed_at_once_lose_no_model(
+    exported: dict[str, Artifact], ios: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, copy = Barrier(2), module._copy_artifact
+
+    def wait_and_copy(one: EmbedPlan, folder: Path) -> EmbeddedModel:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+        return copy(one, folder)
+
+    monkeypatch.setattr(module, "_copy_artifact", wait_and_copy)
+    plans = [plan_embeds([exported[target]], ios) for target in ("coreml", "executorch")]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda plan: embed_artifacts(plan, ios), plans))
+    assert {model.name for model in EmbedRecord.read(ios.models).models} == {plan[0].name for plan in plans}
 
 
 def test_what_embed_put_there_is_replaced_only_when_asked(exported: dict[str, Artifact], ios: App) -> None:

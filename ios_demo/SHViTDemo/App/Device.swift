@@ -21,7 +21,7 @@ enum Device {
         case .coreml: try CoreMLSource(trial.model, compute: trial.compute)
         case .executorch: ExecuTorchSource(trial.model)
         case .onnx:
-            throw SHViTError(
+            throw SHViTError.unsupportedDocument(
                 "\(trial.model.id) is for ONNX Runtime.", why: "This app has Core ML and ExecuTorch.",
                 next: "Export it for Core ML on your computer: shvit-mobile export --target coreml")
         }

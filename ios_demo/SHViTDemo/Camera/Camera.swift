@@ -108,7 +108,7 @@ final class Camera: NSObject, CameraFeed, @unchecked Sendable {
 
     private func connect() throws {
         guard let device = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back) else {
-            throw SHViTError("This device has no back camera.", next: "Choose a photo instead.")
+            throw SHViTError.runtimeFailure("This device has no back camera.", next: "Choose a photo instead.")
         }
         let input = try AVCaptureDeviceInput(device: device)
         let output = AVCaptureVideoDataOutput()
@@ -120,7 +120,7 @@ final class Camera: NSObject, CameraFeed, @unchecked Sendable {
         defer { session.commitConfiguration() }
         session.sessionPreset = .vga640x480
         guard session.canAddInput(input), session.canAddOutput(output) else {
-            throw SHViTError(
+            throw SHViTError.runtimeFailure(
                 "The camera cannot be used.", why: "Another app may be using it.",
                 next: "Close other apps and try again.")
         }

@@ -46,7 +46,7 @@ struct TroubleText: View {
 struct NoModelView: View {
     var body: some View {
         TroubleView(
-            SHViTError(
+            SHViTError.modelNotEmbedded(
                 "This app contains no model.", why: "Models are embedded before the app is built.",
                 next: "Embed one on your computer: shvit-mobile embed ARTIFACT --into ios_demo"))
     }

@@ -39,14 +39,14 @@ public struct BenchmarkRequest: Equatable, Sendable {
     public func trials(of models: [EmbeddedModel]) throws(SHViTError) -> [Trial] {
         let there = models.map(\.id)
         for name in self.models ?? [] where !there.contains(name) {
-            throw SHViTError(
+            throw SHViTError.modelNotEmbedded(
                 "There is no model \(name).", why: "Models: \(there.joined(separator: ", ")).",
                 next: "Try: -benchmark all")
         }
         let chosen = models.filter { self.models?.contains($0.id) ?? true }
         let trials = Trial.all(of: chosen, computes: computes)
         guard !trials.isEmpty else {
-            throw SHViTError(
+            throw SHViTError.modelNotEmbedded(
                 "There is no model to measure.",
                 why: "The app contains \(models.count) models. None of them runs on a phone.",
                 next: "Embed a model: shvit-mobile embed ARTIFACT --into ios_demo")
@@ -74,11 +74,11 @@ public struct BenchmarkRequest: Equatable, Sendable {
             }
             guard name.hasPrefix("-"), let option = Option(rawValue: String(name.dropFirst())) else {
                 let known = Option.allCases.map { "-\($0.rawValue)" }.joined(separator: ", ")
-                throw SHViTError("\(name) is not an option.", why: "Options: \(known).")
+                throw SHViTError.invalidSettings("\(name) is not an option.", why: "Options: \(known).")
             }
             // A negative number counts as a value: the option that receives it rejects it.
             guard let value = rest.popFirst(), Option(rawValue: String(value.dropFirst())) == nil else {
-                throw SHViTError(
+                throw SHViTError.invalidSettings(
                     "\(name) has no value.", why: "Every option takes a value.", next: "Try: -benchmark all")
             }
             values[option] = value
@@ -88,14 +88,14 @@ public struct BenchmarkRequest: Equatable, Sendable {
 
     private static func plan(of values: [Option: String]) throws(SHViTError) -> Profiler.Plan {
         guard values[.iterations] == nil || values[.seconds] == nil else {
-            throw SHViTError(
+            throw SHViTError.invalidSettings(
                 "-iterations and -seconds cannot be combined.",
                 why: "Each sets the length of a round.", next: "Use one of them.")
         }
         func value(_ option: Option, least: Int = 1) throws(SHViTError) -> Int? {
             guard let text = values[option] else { return nil }
             guard let number = Int(text), number >= least else {
-                throw SHViTError(
+                throw SHViTError.invalidSettings(
                     "-\(option.rawValue) is \(text).", why: "It must be a whole number of at least \(least).")
             }
             return number
@@ -114,7 +114,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
         for name in parts(of: text) {
             guard let compute = DeviceReport.Compute(rawValue: name) else {
                 let known = DeviceReport.Compute.allCases.map(\.rawValue).joined(separator: ", ")
-                throw SHViTError("\(name) is not a compute unit.", why: "Compute units: \(known).")
+                throw SHViTError.invalidSettings("\(name) is not a compute unit.", why: "Compute units: \(known).")
             }
             computes.append(compute)
         }
@@ -123,7 +123,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
 
     private static func fileName(_ name: String) throws(SHViTError) -> String {
         guard !name.isEmpty, !name.hasPrefix("."), !name.contains("/") else {
-            throw SHViTError(
+            throw SHViTError.invalidSettings(
                 "-output is \(name), not a file name.", why: "The report is saved in the app's documents.",
                 next: "Try: -output report.json")
         }
@@ -140,7 +140,7 @@ public struct BenchmarkRequest: Equatable, Sendable {
             }
         }
         guard isValid, !text.hasPrefix("."), (1...64).contains(text.utf8.count) else {
-            throw SHViTError(
+            throw SHViTError.invalidSettings(
                 "-run-id is \(text).",
                 why: "It has at most 64 letters, digits, dots, hyphens and underscores.")
         }

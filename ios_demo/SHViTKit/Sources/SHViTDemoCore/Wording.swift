@@ -4,7 +4,7 @@ import SHViTKit
 /// Text for people: numbers with units, processors, and errors.
 public enum Wording {
     /// The error of a benchmark whose app went to the background, where it gets neither the GPU nor much time.
-    static let leftScreen = SHViTError(
+    static let leftScreen = SHViTError.cancelled(
         "The benchmark stopped because the app left the screen.", why: "Latencies in the background mean nothing.",
         next: "Start it again and keep the app in the foreground.")
 

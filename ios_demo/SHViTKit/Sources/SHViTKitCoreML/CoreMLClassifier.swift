@@ -19,7 +19,7 @@
             guard description.inputDescriptionsByName[manifest.input.name] != nil,
                 description.outputDescriptionsByName[manifest.output.logits] != nil
             else {
-                throw SHViTError(
+                throw SHViTError.artifactChanged(
                     "\(manifest.artifact.name) lacks the input \(manifest.input.name) or the output \(manifest.output.logits).",
                     why: "The manifest belongs to another artifact.", next: ModelStore.embed)
             }
@@ -36,7 +36,8 @@
             // Passing options selects the asynchronous overload.
             let answer = try await model.prediction(from: input, options: MLPredictionOptions())
             guard let logits = answer.featureValue(for: manifest.output.logits)?.shapedArrayValue(of: Float.self) else {
-                throw SHViTError("The model's logits are not of type float.", next: "Export the model again.")
+                throw SHViTError.runtimeFailure(
+                    "The model's logits are not of type float.", next: "Export the model again.")
             }
             return logits.scalars
         }

@@ -17,7 +17,7 @@
         /// - Throws: `SHViTError` if the model is for another runtime.
         public init(_ model: EmbeddedModel, compute: DeviceReport.Compute = .all) throws(SHViTError) {
             guard model.manifest.target == .coreml else {
-                throw SHViTError(
+                throw SHViTError.unsupportedDocument(
                     "\(model.manifest.artifact.name) is not for Core ML.",
                     why: "It is for \(model.manifest.target.rawValue).",
                     next: "Load it with the runtime that it is for.")
@@ -45,7 +45,7 @@
             } catch {
                 // The cached model may be damaged: compile again on the next attempt.
                 await Compilations.shared.remove(sha256, from: compiled)
-                throw SHViTError(
+                throw SHViTError.runtimeFailure(
                     "Core ML cannot load \(model.manifest.artifact.name): \(error.localizedDescription)",
                     why: "It may have been exported for a newer system.",
                     next: "Try again. If that fails, export it with a lower --deployment-target.")

@@ -17,7 +17,7 @@
         public init(_ model: EmbeddedModel) throws {
             let manifest = model.manifest
             guard manifest.target == .executorch else {
-                throw SHViTError(
+                throw SHViTError.unsupportedDocument(
                     "\(manifest.artifact.name) is not for ExecuTorch.", why: "It is for \(manifest.target.rawValue).",
                     next: "Load it with the runtime that it is for.")
             }
@@ -35,7 +35,7 @@
             let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: input), shape: shape)
             let outputs = try module.forward(tensor)
             guard let logits: Tensor<Float> = outputs.first?.tensor() else {
-                throw SHViTError("The program has no float output.", next: "Export the model again.")
+                throw SHViTError.runtimeFailure("The program has no float output.", next: "Export the model again.")
             }
             return logits.scalars()
         }

@@ -92,15 +92,15 @@ struct GoldenCheckerTests {
     func noAnswer() async throws {
         let checker = try GoldenChecker(set, decoder: set.knownPictures())
         let nothing = Oracle(answers: [], classes: 3)
-        #expect(await sentence { _ = try await checker.check(nothing) }.contains("3 logits"))
+        #expect(await sentence { _ = try await checker.check(nothing) }.hasPrefix("artifactChanged"))
         let infinite = try Oracle(set) { _ in .infinity }
-        #expect(await sentence { _ = try await checker.check(infinite) }.contains("not finite"))
+        #expect(await sentence { _ = try await checker.check(infinite) }.hasPrefix("runtimeFailure"))
     }
 
     @Test("Goldens of another artifact are rejected")
     func anotherArtifact() {
         let other = String(repeating: "0", count: 64)
-        #expect(sentence { _ = try GoldenSet(folder: Self.folder, of: other) }.contains("another artifact"))
+        #expect(sentence { _ = try GoldenSet(folder: Self.folder, of: other) }.hasPrefix("artifactChanged"))
     }
 
     @Test("A damaged golden is rejected", arguments: ["0.jpg", "1.pixels.rgb"])
@@ -109,9 +109,11 @@ struct GoldenCheckerTests {
         try Data("damaged".utf8).write(to: copy.folder.appending(path: name))
         let checker = try GoldenChecker(copy.set, decoder: set.knownPictures())
         let oracle = try Oracle(set)
-        #expect(await sentence { _ = try await checker.check(oracle) }.contains("\(name) is damaged"))
+        #expect(
+            await sentence { _ = try await checker.check(oracle) }.hasPrefix("artifactChanged: The golden \(name) "))
         try FileManager.default.removeItem(at: copy.folder.appending(path: name))
-        #expect(await sentence { _ = try await checker.check(oracle) }.contains("\(name) cannot be read"))
+        #expect(
+            await sentence { _ = try await checker.check(oracle) }.hasPrefix("artifactChanged: The golden \(name) "))
         try FileManager.default.removeItem(at: copy.folder)
     }
 

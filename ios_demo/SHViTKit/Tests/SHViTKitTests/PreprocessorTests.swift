@@ -117,7 +117,8 @@ struct PreprocessorTests {
             (Preprocessing(std: [1, 1, 0]), "std is [1.0, 1.0, 0.0]"),
         ])
     func senseless(preprocessing: Preprocessing, words: String) {
-        #expect(sentence { _ = try Preprocessor(preprocessing) }.contains(words))
+        #expect(
+            sentence { _ = try Preprocessor(preprocessing) }.hasPrefix("invalidSettings: The preprocessing's \(words)"))
     }
 
     @Test("A missing JSON field has ImageNet's value")
@@ -129,9 +130,8 @@ struct PreprocessorTests {
     @Test("Bytes that do not fit the size are rejected")
     func picture() {
         #expect(
-            sentence { _ = try RGBImage(height: 2, width: 2, bytes: [1, 2, 3]) }.contains(
-                "Three bytes per pixel are 12"))
-        #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.contains("0 rows and 2 columns"))
+            sentence { _ = try RGBImage(height: 2, width: 2, bytes: [1, 2, 3]) }.hasPrefix("unsupportedInput"))
+        #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.hasPrefix("unsupportedInput"))
     }
 
     @Test("A picture of more than 100 million pixels is rejected, whatever its sides")

@@ -57,7 +57,7 @@ struct ProfilerTests {
         func load() async throws -> any Classifier { try await model.load() }
 
         func placement() async throws -> [String: Int]? {
-            guard let counts else { throw SHViTError("There is no plan.") }
+            guard let counts else { throw SHViTError.runtimeFailure("There is no plan.") }
             return counts
         }
     }
@@ -195,7 +195,7 @@ struct ProfilerTests {
     }
 
     struct Broken: ClassifierSource {
-        func load() async throws -> any Classifier { throw SHViTError("The program is damaged.") }
+        func load() async throws -> any Classifier { throw SHViTError.runtimeFailure("The program is damaged.") }
     }
 
     @Test("A failing model does not stop the others, and without results there is no report")

@@ -36,16 +36,22 @@ enum Repository {
     }
 }
 
-/// Returns the text of the error that `body` throws, or "no error".
+/// Returns the error that `body` throws as its case and its text, such as "artifactChanged: It is damaged.", or
+/// "no error".
 func sentence(of body: () throws -> Void) -> String {
-    do { try body() } catch { return "\(error)" }
+    do { try body() } catch { return "\(caseName(error)): \(error)" }
     return "no error"
 }
 
 /// The same for asynchronous work.
 func sentence(of body: () async throws -> Void) async -> String {
-    do { try await body() } catch { return "\(error)" }
+    do { try await body() } catch { return "\(caseName(error)): \(error)" }
     return "no error"
+}
+
+/// The name of an error's case.
+func caseName(_ error: any Error) -> String {
+    Mirror(reflecting: error).children.first?.label ?? "\(type(of: error))"
 }
 
 /// Calls `body` with a temporary folder.

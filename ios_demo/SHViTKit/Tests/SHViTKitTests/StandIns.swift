@@ -34,7 +34,7 @@ extension GoldenSet {
         for image in goldens.images { pictures[try picture(of: image)] = try pixels(of: image) }
         let known = pictures
         return { data in
-            guard let picture = known[data] else { throw SHViTError("That picture is not known.") }
+            guard let picture = known[data] else { throw SHViTError.undecodablePicture("That picture is not known.") }
             return picture
         }
     }

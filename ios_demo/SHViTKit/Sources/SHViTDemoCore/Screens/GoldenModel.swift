@@ -59,7 +59,7 @@ public final class GoldenModel {
     private nonisolated func outcome(of trial: Trial) async throws -> GoldenOutcome {
         try trial.model.verify()
         guard let goldens = try trial.model.goldens() else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(trial.model.id) has no goldens.",
                 why: "The golden check needs the pictures and logits stored at export.",
                 next: "Export the model again on your computer, then embed it.")

@@ -80,7 +80,9 @@ public final class LiveModel<Feed: CameraFeed> {
                 throw error
             }
             await close(camera)
-            if !Task.isCancelled { throw SHViTError("The camera stopped.", next: "Open the screen again.") }
+            if !Task.isCancelled {
+                throw SHViTError.runtimeFailure("The camera stopped.", next: "Open the screen again.")
+            }
         } catch is CancellationError {
             phase = .starting
         } catch {

@@ -44,7 +44,7 @@ public final class PhotoModel {
         (phase, photo) = (.working, nil)
         do {
             guard let data = try await load() else {
-                throw SHViTError(
+                throw SHViTError.undecodablePicture(
                     "The photo cannot be read.", why: "It contains no image data.", next: "Choose another photo.")
             }
             photo = data

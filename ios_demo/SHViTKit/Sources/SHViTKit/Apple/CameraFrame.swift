@@ -24,7 +24,7 @@
         public func withMemory<Value>(_ body: (PictureMemory) -> Value) throws(SHViTError) -> Value {
             let code = CVPixelBufferGetPixelFormatType(buffer)
             guard let format = CameraFormat(rawValue: code) else {
-                throw SHViTError(
+                throw SHViTError.unsupportedInput(
                     "The camera delivers the pixel format \(code).", why: "32BGRA, 420v or 420f is required.",
                     next: "Set kCVPixelBufferPixelFormatTypeKey in the output's videoSettings.")
             }
@@ -64,7 +64,7 @@
     extension SHViTError {
         /// Core Video's answer if there is no memory for a picture.
         package static func noMemory(_ code: CVReturn) -> SHViTError {
-            SHViTError(
+            SHViTError.runtimeFailure(
                 "There is not enough memory for a picture.", why: "Core Video returned the error \(code).",
                 next: "Close other apps.")
         }

@@ -14,14 +14,15 @@
             guard let source = CGImageSourceCreateWithData(data as CFData, nil),
                 let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
             else {
-                throw SHViTError(
+                throw SHViTError.undecodablePicture(
                     "The data is not an image.", why: "The system does not know its format.", next: Self.another)
             }
             func number(_ key: CFString) -> Int? { (properties[key] as? NSNumber)?.intValue }
             try Self.checkSize(
                 width: number(kCGImagePropertyPixelWidth) ?? 0, height: number(kCGImagePropertyPixelHeight) ?? 0)
             guard let image = CGImageSourceCreateImageAtIndex(source, 0, nil) else {
-                throw SHViTError("The picture cannot be decoded.", why: "The file may be damaged.", next: Self.another)
+                throw SHViTError.undecodablePicture(
+                    "The picture cannot be decoded.", why: "The file may be damaged.", next: Self.another)
             }
             self = try Self.storedPixels(of: image).upright(from: number(kCGImagePropertyOrientation) ?? 1)
         }
@@ -56,7 +57,8 @@
                 return context != nil
             }
             guard isDrawn else {
-                throw SHViTError("A picture of \(height) x \(width) pixels cannot be drawn.", next: another)
+                throw SHViTError.undecodablePicture(
+                    "A picture of \(height) x \(width) pixels cannot be drawn.", next: another)
             }
             return memory.withUnsafeBytes { memory in
                 RGBImage(memory, height: height, width: width, bytesPerRow: width * layout.stride, layout: layout)
@@ -76,7 +78,7 @@
         /// - Throws: `SHViTError` if it has no bitmap.
         public init(_ picture: UIImage) throws(SHViTError) {
             guard let image = picture.cgImage else {
-                throw SHViTError("The picture has no pixels.", why: "It has not been drawn yet.")
+                throw SHViTError.unsupportedInput("The picture has no pixels.", why: "It has not been drawn yet.")
             }
             // UIKit's orientations have other raw values than EXIF's.
             let orientation = ExifOrientation.fromUIKit(picture.imageOrientation.rawValue)

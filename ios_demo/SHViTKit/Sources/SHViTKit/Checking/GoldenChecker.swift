@@ -71,12 +71,12 @@ public struct GoldenChecker: Sendable {
 
     private func check(_ answer: [Double], of image: Goldens.Image) throws(SHViTError) {
         guard answer.count == image.logits.count else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "The artifact returns \(answer.count) logits, but the golden \(image.image) has \(image.logits.count).",
                 why: "They belong to different models.", next: "Embed the model again: shvit-mobile embed ARTIFACT")
         }
         guard answer.allSatisfy(\.isFinite) else {
-            throw SHViTError(
+            throw SHViTError.runtimeFailure(
                 "The artifact's logits for the golden \(image.image) are not finite.",
                 why: "A value inside the model overflows its precision on this compute unit.",
                 next: "Try another compute unit, or find the layer: shvit-mobile validate --layers")

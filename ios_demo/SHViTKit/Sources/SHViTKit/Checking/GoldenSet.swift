@@ -20,7 +20,7 @@ public struct GoldenSet: Sendable {
         goldens = try Document<Goldens>(contentsOf: folder.appending(path: "goldens.json")).content
         self.folder = folder
         guard goldens.artifactSha256 == artifact else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(folder.lastPathComponent) belongs to another artifact, \(goldens.artifactSha256.prefix(12))….",
                 why: "This artifact is \(artifact.prefix(12))….", next: Self.again)
         }
@@ -41,11 +41,11 @@ public struct GoldenSet: Sendable {
     private func bytes(of name: String, sha256: String) throws(SHViTError) -> Data {
         let data: Data
         do { data = try Data(contentsOf: folder.appending(path: name)) } catch {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "The golden \(name) cannot be read: \(error.localizedDescription)", why: Self.damaged, next: Self.again)
         }
         guard Fingerprint.sha256(of: data) == sha256 else {
-            throw SHViTError("The golden \(name) is damaged.", why: Self.damaged, next: Self.again)
+            throw SHViTError.artifactChanged("The golden \(name) is damaged.", why: Self.damaged, next: Self.again)
         }
         return data
     }

@@ -33,7 +33,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     public init(contentsOf url: URL) throws(SHViTError) {
         let json: Data
         do { json = try Data(contentsOf: url) } catch {
-            throw SHViTError(
+            throw SHViTError.invalidDocument(
                 "\(url.lastPathComponent) cannot be read: \(error.localizedDescription)",
                 why: "It should be \(Content.title).")
         }
@@ -47,7 +47,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     ///   - source: The name of the file, for errors.
     public init(json: Data, source: String) throws(SHViTError) {
         guard let original = try? JSONDecoder().decode(JSONValue.self, from: json) else {
-            throw SHViTError("\(source) is not \(Content.title): it is not JSON.", why: damaged)
+            throw SHViTError.invalidDocument("\(source) is not \(Content.title): it is not JSON.", why: damaged)
         }
         let newer = try Self.isNewer(original, source: source)
         let known: JSONValue
@@ -56,11 +56,11 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
             known = try Self.value(of: content)
         } catch {
             let place = error.place.isEmpty ? "" : " \(error.place)"
-            throw SHViTError("\(source) is not \(Content.title):\(place) \(error.what).", why: damaged)
+            throw SHViTError.invalidDocument("\(source) is not \(Content.title):\(place) \(error.what).", why: damaged)
         }
         unknown = UnknownFields(in: original, beside: known)
         if !newer, let place = unknown?.firstPlace {
-            throw SHViTError(
+            throw SHViTError.invalidDocument(
                 "\(source) is not \(Content.title): version \(version) has no field \(place).", why: damaged)
         }
     }
@@ -76,7 +76,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
             return try encoder.encode(unknown?.added(to: known) ?? known) + Data("\n".utf8)
         } catch {
             let fault = error as? Fault
-            throw SHViTError(
+            throw SHViTError.invalidDocument(
                 "This is not \(Content.title) that its schema allows: \(fault?.place ?? "") \(fault?.what ?? "\(error)").",
                 why: "Nothing was written.")
         }
@@ -86,7 +86,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     public func write(to url: URL) throws(SHViTError) {
         let data = try json()
         do { try data.write(to: url, options: .atomic) } catch {
-            throw SHViTError(
+            throw SHViTError.runtimeFailure(
                 "\(url.lastPathComponent) cannot be written: \(error.localizedDescription)",
                 next: "Choose another folder.")
         }
@@ -95,11 +95,11 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     /// Returns whether the document has a newer minor version; rejects a newer major version.
     private static func isNewer(_ original: JSONValue, source: String) throws(SHViTError) -> Bool {
         guard case .text(let text) = original["schema_version"], let its = SchemaVersion(text) else {
-            throw SHViTError(
+            throw SHViTError.invalidDocument(
                 "\(source) is not \(Content.title): schema_version does not have the form MAJOR.MINOR.", why: damaged)
         }
         guard its.major <= version.major else {
-            throw SHViTError(
+            throw SHViTError.unsupportedDocument(
                 "\(source) is \(Content.title) of version \(its).",
                 why: "This app reads version \(version.major).x.", next: "Update the app.")
         }

@@ -36,7 +36,7 @@ package struct CompiledModels: Sendable {
             remove(sha256)
             try files.moveItem(at: compiled, to: location(of: sha256))
         } catch {
-            throw SHViTError(
+            throw SHViTError.runtimeFailure(
                 "A compiled model cannot be saved: \(error.localizedDescription)",
                 why: "Without it, the app would compile the model at each launch.",
                 next: "Free some storage on the phone.")

@@ -23,7 +23,8 @@ public struct ModelStore: Sendable {
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
             let why = "\(folder.path) does not exist."
             return Listing(
-                models: [], problems: [SHViTError("This app contains no models.", why: why, next: Self.embed)])
+                models: [],
+                problems: [SHViTError.modelNotEmbedded("This app contains no models.", why: why, next: Self.embed)])
         }
         var (models, problems): ([EmbeddedModel], [SHViTError]) = ([], [])
         for name in names.sorted() where !name.hasPrefix(".") && isFolder(name) {
@@ -64,11 +65,11 @@ public struct EmbeddedModel: Sendable, Identifiable {
         self.id = id
         self.folder = folder
         guard FileManager.default.fileExists(atPath: artifact.path) else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(id) has no \(manifest.artifact.name).", why: "The manifest names this file.", next: ModelStore.embed)
         }
         guard labels.count == manifest.labels.count else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(id) has \(labels.count) labels for \(manifest.labels.count) classes.",
                 why: "Predictions would get wrong names.", next: ModelStore.embed)
         }
@@ -82,7 +83,7 @@ public struct EmbeddedModel: Sendable, Identifiable {
     /// - Throws: `SHViTError` if it is not. A runtime would load and run damaged weights without an error.
     public func verify() throws(SHViTError) {
         guard try Fingerprint.sha256(of: artifact) == manifest.artifact.sha256 else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(manifest.artifact.name) is not the artifact that its manifest describes.",
                 why: "A runtime would load and run damaged weights without an error.", next: ModelStore.embed)
         }
@@ -95,7 +96,7 @@ public struct EmbeddedModel: Sendable, Identifiable {
         guard let named = manifest.goldens else { return nil }
         let place = folder.appending(path: named.name)
         guard try Fingerprint.sha256(of: place) == named.sha256 else {
-            throw SHViTError(
+            throw SHViTError.artifactChanged(
                 "\(named.name) is not the folder of goldens that the manifest describes.",
                 why: "A golden must be exactly what was exported.", next: ModelStore.embed)
         }
@@ -107,7 +108,8 @@ public struct EmbeddedModel: Sendable, Identifiable {
         let url = folder.appending(path: "labels.txt")
         guard FileManager.default.fileExists(atPath: url.path) else { return nil }
         guard let data = try? Data(contentsOf: url), let text = String(data: data, encoding: .utf8) else {
-            throw SHViTError("\(folder.lastPathComponent)/labels.txt is not UTF-8 text.", next: ModelStore.embed)
+            throw SHViTError.artifactChanged(
+                "\(folder.lastPathComponent)/labels.txt is not UTF-8 text.", next: ModelStore.embed)
         }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         return lines.last == "" ? lines.dropLast() : lines

@@ -104,7 +104,7 @@ public struct PictureMemory {
         _ memory: UnsafeRawBufferPointer, rows: Int, bytes: Int, bytesPerRow: Int
     ) throws(SHViTError) {
         guard rows > 0, bytes > 0, bytesPerRow >= bytes, memory.count >= (rows - 1) * bytesPerRow + bytes else {
-            throw SHViTError(
+            throw SHViTError.unsupportedInput(
                 "\(memory.count) bytes do not hold \(rows) rows of \(bytes) bytes, \(bytesPerRow) bytes apart.",
                 why: "Each row has to lie within the memory.")
         }

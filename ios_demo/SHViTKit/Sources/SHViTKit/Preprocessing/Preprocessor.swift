@@ -13,7 +13,7 @@ public struct Preprocessor: Sendable {
     /// - Throws: `SHViTError` if the contract is invalid.
     public init(_ preprocessing: Preprocessing) throws(SHViTError) {
         do { try preprocessing.check() } catch {
-            throw SHViTError(
+            throw SHViTError.invalidSettings(
                 "The preprocessing's \(error.place) \(error.what).",
                 why: "The contract comes from the artifact's manifest.",
                 next: "Export the model again.")

@@ -12,11 +12,11 @@ public struct RGBImage: Equatable, PictureSource {
     /// - Throws: `SHViTError` if height or width is 0, or the number of bytes does not match.
     public init(height: Int, width: Int, bytes: [UInt8]) throws(SHViTError) {
         guard height > 0, width > 0 else {
-            throw SHViTError(
+            throw SHViTError.unsupportedInput(
                 "The picture has \(height) rows and \(width) columns.", why: "It needs at least one of each.")
         }
         guard bytes.count == height * width * 3 else {
-            throw SHViTError(
+            throw SHViTError.unsupportedInput(
                 "\(bytes.count) bytes do not fit a picture of \(height) x \(width) pixels.",
                 why: "Three bytes per pixel are \(height * width * 3).")
         }
@@ -36,7 +36,7 @@ public struct RGBImage: Equatable, PictureSource {
     static func checkSize(width: Int, height: Int) throws(SHViTError) {
         let (pixels, isTooLarge) = width.multipliedReportingOverflow(by: height)
         guard !isTooLarge, pixels <= mostPixels else {
-            throw SHViTError(
+            throw SHViTError.unsupportedInput(
                 "The picture has \(width) x \(height) pixels.", why: "The maximum is 100 million.",
                 next: "Choose another picture.")
         }

@@ -33,7 +33,7 @@ extension Profiler {
                 case .seconds(let seconds): seconds > 0 && seconds.isFinite
                 }
             guard warmUp >= 0, isPositive, rounds > 0, sustained >= 0, sustained.isFinite, window > 0 else {
-                throw SHViTError(
+                throw SHViTError.invalidSettings(
                     "The plan measures nothing: \(rounds) rounds of \(turn), \(warmUp) warm-up inferences, a sustained "
                         + "run of \(sustained) s, windows of \(window) s.",
                     why: "All values must be above 0, except warm-up and sustained run, which may be 0.")

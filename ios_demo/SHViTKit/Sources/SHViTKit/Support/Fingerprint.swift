@@ -46,7 +46,7 @@ public enum Fingerprint {
     }
 
     private static func unreadable(_ url: URL, _ error: any Error) -> SHViTError {
-        SHViTError("\(url.lastPathComponent) cannot be read: \(error.localizedDescription)")
+        SHViTError.artifactChanged("\(url.lastPathComponent) cannot be read: \(error.localizedDescription)")
     }
 
     private static func isFolder(_ url: URL) throws -> Bool {

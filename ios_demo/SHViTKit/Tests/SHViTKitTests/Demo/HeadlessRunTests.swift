@@ -71,7 +71,7 @@ struct HeadlessRunTests {
             try Self.addCoreML(to: store)
             let (status, output) = try await Self.run("-benchmark all -compute cpu,all -iterations 1", in: folder) {
                 trial in
-                guard trial.compute == .cpu else { throw SHViTError("There is no GPU.") }
+                guard trial.compute == .cpu else { throw SHViTError.runtimeFailure("There is no GPU.") }
                 return GridClassifier(classes: trial.model.labels.count)
             }
             #expect(status == .failed)

@@ -85,7 +85,7 @@ final class FakeCamera: CameraFeed {
         cameras.counts.withLock { counts in
             counts = (counts.open + 1, max(counts.most, counts.open + 1), counts.opened + 1)
         }
-        if isBroken { throw SHViTError("This camera is broken.") }
+        if isBroken { throw SHViTError.runtimeFailure("This camera is broken.") }
     }
 
     func stop() async {

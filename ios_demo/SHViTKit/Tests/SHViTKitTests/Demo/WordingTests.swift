@@ -47,7 +47,7 @@ struct WordingTests {
 
     @Test("An SHViTError shows all three parts, another error its own text")
     func reasons() {
-        #expect(Wording.reason(SHViTError("What.", why: "Why.", next: "Next.")) == "What.\nWhy.\nNext.")
+        #expect(Wording.reason(SHViTError.runtimeFailure("What.", why: "Why.", next: "Next.")) == "What.\nWhy.\nNext.")
         #expect(!Wording.reason(CocoaError(.fileNoSuchFile)).isEmpty)
     }
 

@@ -26,7 +26,7 @@ class Artifact:
     Attributes:
         path: Its file, or its folder.
         manifest: Its manifest.
-        notes: What could not be checked, a sentence each.
+        notes: What could not be checked, or is doubtful, a sentence each.
     """
 
     path: Path

@@ -415,7 +415,8 @@ def conclude(
         if plan.calibration
         for sentence in config.list_calibration_notes(recipe)
     )
-    notes = (*plan.notes, *calibration, *unsupported)
+    doubts = () if images is not None else (note for artifact in artifacts for note in artifact.notes)
+    notes = (*plan.notes, *calibration, *unsupported, *doubts)
     measured, report, verdict = Measurements(), None, None
     if images is not None:
         rungs = list_simulated_rungs(artifacts) if config.ladder else ()

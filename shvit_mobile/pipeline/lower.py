@@ -128,7 +128,7 @@ def lower(
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in overrides_file:
             file.write_bytes(overrides.file_bytes if overrides else b"")
-    return Artifact(final, manifest)
+    return Artifact(final, manifest, result.notes)
 
 
 def plan_artifact_path(

@@ -23,6 +23,7 @@ from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.tolerances import (
     BOUNDED_PRECISIONS,
+    LOW_SQNR_DB,
     MEDIAN_WIDTHS,
     MIN_SQNR_DB,
     WIDTHS,
@@ -41,6 +42,7 @@ class VerificationResult:
         float_logits: The logits of the float deploy form, same shape.
         execution, engine: What ran the artifact.
         tolerance: The largest allowed difference between `logits` and those of another machine.
+        notes: What is doubtful about its recipe, a sentence each.
     """
 
     logits: NDArray[np.float32]
@@ -48,6 +50,7 @@ class VerificationResult:
     execution: Execution
     engine: str
     tolerance: float
+    notes: tuple[str, ...] = ()
 
     def drop_first(self) -> VerificationResult:
         """Return the result without the first image."""
@@ -98,6 +101,7 @@ def verify_artifact(
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
+    notes: tuple[str, ...] = ()
     if manifest.precision not in BOUNDED_PRECISIONS:
         simulated = _simulate(deployed, manifest.recipe, overrides, pixels)
         decibels = sqnr(expected, simulated)
@@ -106,7 +110,12 @@ def verify_artifact(
         # Where little of the logits is left, each rounding changes them all; then only a gate can decide.
         if decibels >= MIN_SQNR_DB:
             _check_simulation(artifact, logits, simulated, expected)
-    return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance)
+        if decibels < LOW_SQNR_DB:
+            notes = (
+                f"{artifact.path.name}: on the pictures of its goldens, the SQNR of its logits is {decibels:.1f} dB, so "
+                "answers may change often. Compare it with the checkpoint on images of your own: shvit-mobile validate.",
+            )
+    return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance, notes)
 
 
 @torch.inference_mode()

@@ -43,6 +43,8 @@ SIMULATION_NOISE_SHARE, SIMULATION_SIGNAL_SHARE = 1.5, 0.06
 WIDTHS, MEDIAN_WIDTHS = (0.05, 8.0), (0.25, 4.0)
 # The least SQNR of the simulation's logits. The demo's is 0.2 dB with ranges a tenth as wide.
 MIN_SQNR_DB = 3.0
+# Below this the noise of a recipe has more than a tenth of the power of its logits; an export says so.
+LOW_SQNR_DB = 10.0
 
 
 def compute_simulation_bound(precision: Precision, noise: float, signal: float, *, in_blocks: bool = False) -> float:

@@ -81,7 +81,13 @@ def test_the_ranges_of_a_much_larger_model_make_no_artifact(deployed: DeployForm
 
 
 def test_a_gate_decides_instead(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
-    assert lower(deployed, scale(recipe, 1000.0), "onnx", tmp_path, has_gate=True).path.exists()
+    artifact = lower(deployed, scale(recipe, 1000.0), "onnx", tmp_path, has_gate=True)
+    assert artifact.path.exists()
+    assert "SQNR" in artifact.notes[0]
+
+
+def test_an_artifact_of_a_sound_recipe_has_no_notes(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
+    assert lower(deployed, recipe, "onnx", tmp_path).notes == ()
 
 
 def test_an_artifact_that_does_not_compute_its_recipe_is_refused_behind_a_gate_too(

@@ -112,8 +112,8 @@ def verify_artifact(
             _check_simulation(artifact, logits, simulated, expected)
         if decibels < LOW_SQNR_DB:
             notes = (
-                f"{artifact.path.name}: on the pictures of its goldens, its logits have an SQNR of {decibels:.1f} dB, so "
-                "answers may change often. Compare it with the checkpoint on your images: shvit-mobile validate.",
+                f"{artifact.path.name}: on the pictures of its goldens, its logits have an SQNR of {decibels:.1f} dB. "
+                "Its answers may change often; compare it with the checkpoint: shvit-mobile validate.",
             )
     return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance, notes)
 

@@ -20,6 +20,7 @@ from install import install, install_executorch
 from members import find_misused_members
 from planted import check_planted_mistakes
 from resources import read_setting
+from snippets import compile_snippets
 from toolchain import Toolchain
 
 from shvit_mobile.errors import ShvitError
@@ -61,6 +62,8 @@ def check(tools: Toolchain, plant: bool) -> int:
     print_status("shvit and app compile without warnings against Android and both ExecuTorch APIs.")
     compile_test(tools, modules, PROJECT / "app", BUILD / "test")
     print_status("The app's test on a phone compiles without warnings.")
+    snippets = compile_snippets(tools, modules, PROJECT / "README.md", BUILD / "snippets")
+    print_status(f"The {snippets} Kotlin snippets of the README compile without warnings.")
     check_gradle(tools, PROJECT, BUILD / "gradle")
     print_status("The Gradle scripts compile. Catalog, modules, rules and wrapper are consistent.")
     package = build_package(tools, modules)

@@ -13,8 +13,8 @@ import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceKind
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.measure.Clock
-import dev.shvit.core.measure.ThermalReading
 import dev.shvit.core.measure.Phone
+import dev.shvit.core.measure.ThermalReading
 import dev.shvit.core.measure.peakMemoryBytes
 import java.io.File
 import java.io.IOException

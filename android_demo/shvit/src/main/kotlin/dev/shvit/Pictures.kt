@@ -2,12 +2,14 @@ package dev.shvit
 
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import android.graphics.Rect
 import android.media.ExifInterface
 import android.media.Image
 import dev.shvit.core.ShvitException.UndecodablePicture
 import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.images.Frame
 import dev.shvit.core.images.Orientation
+import dev.shvit.core.images.Part
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Plane
 import dev.shvit.core.images.RgbaPixels
@@ -28,13 +30,16 @@ fun Bitmap.toPicture(): Picture = toPixels().toPicture()
  * Copies a bitmap's bytes, from which [ShvitClassifier] reads what it needs. The colors stay in the bitmap's color space,
  * as in Python and on iOS; `getPixels` would convert them to sRGB.
  *
+ * @param into Memory for the bytes, if it is large enough (default: new memory).
  * @throws UnsupportedInput If there is not enough memory for a copy that the processor can read.
  */
-fun Bitmap.toPixels(): RgbaPixels {
+fun Bitmap.toPixels(into: ByteBuffer? = null): RgbaPixels {
     // A bitmap in graphics memory does not give its pixels, and other ones have no four bytes per pixel.
     val readable = if (config == Bitmap.Config.ARGB_8888) this else copy(Bitmap.Config.ARGB_8888, false)
     if (readable == null) throw UnsupportedInput("The bitmap of $width x $height cannot be copied.", "It is too large.")
-    val bytes = ByteBuffer.allocateDirect(readable.rowBytes * height)
+    val size = readable.rowBytes * height
+    val bytes = into?.takeIf { it.capacity() >= size } ?: ByteBuffer.allocateDirect(size)
+    bytes.clear()
     readable.copyPixelsToBuffer(bytes)
     bytes.rewind()
     val pixels = RgbaPixels(width, height, bytes, readable.rowBytes, readable.isPremultiplied)
@@ -48,6 +53,9 @@ fun Bitmap.toPixels(): RgbaPixels {
  * @throws UnsupportedInput If it has another format.
  */
 fun Image.toFrame(): Frame = Frame(width, height, planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) })
+
+/** Returns the rectangle as a part of a frame. */
+fun Rect.toPart(): Part = Part(left, top, right, bottom)
 
 /**
  * Android's decoder of JPEG, PNG, WebP and HEIF.

@@ -28,20 +28,20 @@ import org.pytorch.executorch.Tensor
 /**
  * A model's predictions for a picture.
  *
- * @property best The most likely classes, most likely first.
+ * @property predictions The most likely classes, most likely first.
  * @property preprocessingMs The duration from the picture to the model's pixels.
  * @property inferenceMs The duration from pixels to logits.
  */
-data class Classification(val best: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
+data class Classification(val predictions: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
 
 /**
- * A model that ExecuTorch has loaded. Load and run it off the main thread, preferably on a
- * [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
+ * A model that ExecuTorch has loaded, for benchmarks and checks; [ImageClassifier] is simpler. Load and run it off the main
+ * thread, preferably on a [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
  *
  * ```kotlin
  * val model = ModelStore(AssetFiles(assets)).model("shvit_s1-224-executorch-int8")
  * ShvitClassifier.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { classifier ->
- *     val best = classifier.classify(bitmap.toPixels()).best
+ *     val predictions = classifier.classify(bitmap.toPixels()).predictions
  * }
  * ```
  */

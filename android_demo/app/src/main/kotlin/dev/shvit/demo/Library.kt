@@ -4,6 +4,7 @@ import android.content.Context
 import android.net.Uri
 import dev.shvit.AndroidPhone
 import dev.shvit.BitmapDecoder
+import dev.shvit.ImageClassifier
 import dev.shvit.ShvitClassifier
 import dev.shvit.core.ShvitException
 import dev.shvit.core.ShvitException.UndecodablePicture
@@ -11,7 +12,6 @@ import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Picture
 import dev.shvit.core.measure.ReportContext
-import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.LoadedModel
 import dev.shvit.core.models.StoredModel
@@ -24,23 +24,20 @@ import java.util.Locale
 /** The library as this app uses it. Call it off the main thread, except for the phone's conditions. */
 internal class Library(private val context: Context) {
     val phone = AndroidPhone(context)
-    private val cache = ArtifactCache(context.filesDir.resolve("models"))
+    private val cache = ImageClassifier.artifactCache(context)
     private val decoder = BitmapDecoder()
 
-    /** Loads a model (default: as many threads as ExecuTorch chooses). */
-    fun classifier(model: StoredModel, threads: Int = 0): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
+    /** Loads a model to measure or check it. */
+    fun classifier(model: StoredModel, threads: Int): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
 
     /** Runs a task with a model, which stays loaded for the next task of any screen. */
-    fun <R> use(model: StoredModel, task: (ShvitClassifier) -> R): R =
-        loaded.use(model.manifest.artifact.sha256, { classifier(model) }, task)
+    fun <R> use(model: StoredModel, task: (ImageClassifier) -> R): R =
+        loaded.use(model.manifest.artifact.sha256, { ImageClassifier.named(context, model.stem) }, task)
 
     /** Copies and verifies a model's file, so that the measured load time covers only loading. */
     fun prepare(model: StoredModel) {
         cache.file(model)
     }
-
-    /** Deletes the files of models that an update of the app removed. */
-    fun keepOnly(models: List<StoredModel>) = cache.keepOnly(models)
 
     /** Runs a loaded model's golden check. */
     fun check(goldens: GoldenFolder, classifier: ShvitClassifier): GoldenCheck =
@@ -81,7 +78,7 @@ internal class Library(private val context: Context) {
 
     companion object {
         /** The one that all screens share: loaded models use the same number of threads. */
-        private val loaded = LoadedModel<ShvitClassifier>()
+        private val loaded = LoadedModel<ImageClassifier>()
 
         /** Runs a task that loads models itself, while no other model is loaded: it would disturb a measurement. */
         fun <R> alone(task: () -> R): R = loaded.alone(task)

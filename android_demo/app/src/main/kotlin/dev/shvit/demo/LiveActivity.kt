@@ -14,10 +14,8 @@ import android.view.View
 import android.widget.Button
 import android.widget.TextView
 import dev.shvit.Classification
-import dev.shvit.core.images.Orientation
 import dev.shvit.core.measure.RecentLatency
 import dev.shvit.core.models.StoredModel
-import dev.shvit.toFrame
 
 /** Classifies what the camera sees with the chosen model, and shows the latency. */
 internal class LiveActivity : Activity() {
@@ -114,7 +112,7 @@ internal class LiveActivity : Activity() {
 
     private fun show(seen: Classification, title: String, inferenceMs: Double) {
         status.text = title
-        view<TextView>(R.id.predictions).text = formatPredictions(seen.best)
+        view<TextView>(R.id.predictions).text = formatPredictions(seen.predictions)
         view<TextView>(R.id.latency).text = latency(seen.preprocessingMs, inferenceMs)
     }
 
@@ -129,7 +127,7 @@ internal class LiveActivity : Activity() {
             if (failed) return
             try {
                 val model = ready()
-                val seen = library.use(model) { it.classify(image.toFrame(), Orientation.fromDegrees(clockwise)) }
+                val seen = library.use(model) { it.classify(image, clockwise) }
                 val median = latency.add(seen.inferenceMs)
                 onScreen { show(seen, model.stem, median) }
             } catch (reason: Throwable) {
@@ -143,10 +141,7 @@ internal class LiveActivity : Activity() {
         /** Chooses the model at the first frame. */
         private fun ready(): StoredModel = model ?: run {
             onScreen { status.setText(R.string.loading_model) }
-            val models = Models(applicationContext)
-            val chosen = models.chosen()
-            library.keepOnly(models.usable())
-            chosen.also { model = it }
+            Models(applicationContext).chosen().also { model = it }
         }
 
         /** Updates the screen, unless it was left. */

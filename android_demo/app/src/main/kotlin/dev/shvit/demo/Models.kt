@@ -22,7 +22,7 @@ internal class Models(context: Context) {
      *
      * @throws ShvitException If there is none.
      */
-    fun usable(stored: List<Stored> = all()): List<StoredModel> =
+    private fun usable(stored: List<Stored> = all()): List<StoredModel> =
         BenchmarkPlan.of(BenchmarkRequest(), stored, cores = 1).subjects.map { it.model }
 
     /**

@@ -49,7 +49,7 @@ internal class PhotoActivity : WorkActivity() {
         view<TextView>(R.id.status).text = state.words
         view<ImageView>(R.id.picture).setImageBitmap(state.picture)
         val seen = state.seen
-        view<TextView>(R.id.predictions).text = seen?.let { formatPredictions(it.best) }.orEmpty()
+        view<TextView>(R.id.predictions).text = seen?.let { formatPredictions(it.predictions) }.orEmpty()
         view<TextView>(R.id.latency).text =
             seen?.let { latency(it.preprocessingMs, it.inferenceMs) }.orEmpty()
     }

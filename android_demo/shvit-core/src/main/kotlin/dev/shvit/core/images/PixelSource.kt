@@ -56,7 +56,7 @@ abstract class PixelSource internal constructor(val width: Int, val height: Int)
  *
  * Not thread-safe. The bytes must not change while they are read.
  *
- * @param bytes The bytes from the first pixel on; the last row may end with its last pixel.
+ * @property bytes The bytes from the first pixel on; the last row may end with its last pixel.
  * @param rowStride Bytes from one row to the next.
  * @param premultiplied Whether the colors have been multiplied by alpha.
  * @throws UnsupportedInput If there are too few bytes.
@@ -64,7 +64,7 @@ abstract class PixelSource internal constructor(val width: Int, val height: Int)
 class RgbaPixels(
     width: Int,
     height: Int,
-    bytes: ByteBuffer,
+    val bytes: ByteBuffer,
     rowStride: Int = 4 * width,
     private val premultiplied: Boolean = false,
 ) : PixelSource(width, height) {

@@ -13,7 +13,7 @@ import java.security.MessageDigest
  * An app's artifacts as files, since runtimes map files into memory, and assets are not files.
  *
  * A file is named after the artifact's SHA-256, which is verified during the copy. Copies are atomic, so every
- * existing file has been verified. Use it from one thread at a time.
+ * existing file has been verified. Thread-safe: in a process, one copy is made at a time.
  *
  * @property folder The cache's folder, created if needed. It must not contain anything else.
  */
@@ -24,12 +24,17 @@ class ArtifactCache(private val folder: File) {
      * @throws ArtifactChanged If it is missing, or differs from its manifest.
      * @throws RuntimeFailure If it does not fit on the phone.
      */
-    fun file(model: StoredModel): File {
+    fun file(model: StoredModel): File = synchronized(LOCK) {
         val expected = model.manifest.artifact
         val file = folder.resolve(expected.sha256)
-        if (file.length() == expected.bytes && file.isFile) return file
+        if (file.length() != expected.bytes || !file.isFile) copy(model, file)
+        file
+    }
+
+    /** Copies a model's artifact to a file and verifies it. */
+    private fun copy(model: StoredModel, file: File) {
         folder.mkdirs()
-        val part = File(folder, "${expected.sha256}$PART")
+        val part = folder.resolve("${file.name}$PART")
         try {
             val actual = model.open().use { copy(it, part) }
             model.refuseOther(actual)
@@ -39,11 +44,10 @@ class ArtifactCache(private val folder: File) {
         } finally {
             part.delete()
         }
-        return file
     }
 
     /** Deletes the artifacts of other models, and what an interrupted copy left. */
-    fun keepOnly(models: List<StoredModel>) {
+    fun keepOnly(models: List<StoredModel>): Unit = synchronized(LOCK) {
         val kept = models.map { it.manifest.artifact.sha256 }.toSet()
         folder.listFiles().orEmpty().filter { it.name !in kept }.forEach(File::delete)
     }
@@ -59,6 +63,8 @@ class ArtifactCache(private val folder: File) {
     }
 
     private companion object {
+        /** Of the process: two caches may have the same folder. */
+        val LOCK = Any()
         const val PART = ".part"
         const val ROOM = "Free some storage on the phone, or embed the model again: shvit-mobile embed MODEL.pte"
     }

@@ -89,6 +89,7 @@ test-ios: export SHVIT_REPORTS := $(SWIFT_BUILD)/reports
 test-ios: app-goldens typecheck-ios $(ONNX_MODEL)
 	$(SWIFT) format lint --strict --configuration ios_demo/.swift-format Package.swift
 	$(SWIFT) format lint --strict --recursive $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
+	$(SWIFT) format lint --strict --recursive --configuration ios_demo/.swift-format tools/ios/platform
 	$(BIN)/python tools/ios/check_project.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_PIXELS) $(SHVIT_REPORTS)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
@@ -102,9 +103,11 @@ test-ios: app-goldens typecheck-ios $(ONNX_MODEL)
 SWIFT_TEST := -Xswiftc -warnings-as-errors -Xswiftc -O
 SWIFT_TEST += $(if $(filter Linux,$(shell uname -s)),-Xlinker --allow-shlib-undefined)
 
-# Checks the types of code for Apple's frameworks against hand-written interfaces, and that the check finds mistakes.
+# Checks code for Apple's frameworks against hand-written stubs: its types, what it does with cameras and pictures, and
+# that both checks find mistakes.
 typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/typecheck.py
+	$(BIN)/python tools/ios/run_platform.py
 	$(BIN)/python tools/ios/mistakes.py
 
 # The Android project on Linux: tests the core, then compiles library and app against Android's and ExecuTorch's classes

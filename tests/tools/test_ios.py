@@ -13,6 +13,8 @@ from pathlib import Path
 import mistakes
 import numpy as np
 import pytest
+import run_platform
+import stub_modules
 import swift
 import typecheck
 from line_coverage import count_lines
@@ -23,7 +25,7 @@ from shvit_mobile.images.decode import decode_image
 from shvit_mobile.processes import InstallFailed
 
 TOOLS = Path(swift.__file__).parent
-STUBS = sorted((TOOLS / "stubs").glob("*.swiftinterface"))
+STUBS = sorted((TOOLS / "stubs").glob("*.swift*"))
 FIXTURES = swift.REPOSITORY / "schemas" / "fixtures"
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere Swift is the machine's own")
 
@@ -165,10 +167,13 @@ def test_decoded_pictures_are_named_after_the_jpegs_hash(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
-def test_an_interface_names_its_module_and_its_documentation(stub: Path) -> None:
+def test_a_stub_names_its_module_and_its_documentation(stub: Path) -> None:
     lines = stub.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "// swift-interface-format-version: 1.0"
-    assert lines[2].startswith(f"// swift-module-flags: -module-name {stub.stem} ")
+    if stub.suffix == ".swiftinterface":
+        assert lines[0] == "// swift-interface-format-version: 1.0"
+        assert lines[2].startswith(f"// swift-module-flags: -module-name {stub.stem} ")
+    else:
+        assert stub.stem in stub_modules.NAMES
     page = r"^// https://(developer\.apple\.com|docs\.pytorch\.org)/\S"
     assert any(re.match(page, line) for line in lines)
 
@@ -220,7 +225,8 @@ def test_a_planted_mistake_counts_if_its_source_has_an_error(
     write_compiler(programs, script)
     (module.folder / "Deep/weights.bin").write_text("no source", encoding="utf-8")
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "42", "43", module)
-    assert mistakes.is_found(mistake, tmp_path / "planted") == found
+    report = mistakes.check_types(mistake, tmp_path / "planted")
+    assert report == ("wrong" if found else None)
     assert [path.name for path in (tmp_path / "planted").rglob("*") if path.is_file()] == ["A.swift"]
     assert (module.folder / "Deep/A.swift").read_text(encoding="utf-8") == "let answer = 42\n"
 
@@ -228,4 +234,22 @@ def test_a_planted_mistake_counts_if_its_source_has_an_error(
 def test_a_mistake_that_cannot_be_planted_is_an_error(module: typecheck.SwiftModule, tmp_path: Path) -> None:
     mistake = mistakes.Mistake("a wrong number", "Deep/A.swift", "41", "43", module)
     with pytest.raises(ValueError, match="0 times, not once: 41"):
-        mistakes.is_found(mistake, tmp_path / "planted")
+        mistakes.check_types(mistake, tmp_path / "planted")
+
+
+@pytest.mark.parametrize(
+    ("script", "complaints"),
+    [
+        ("echo 'check: a frame'; echo 'complaint: It stays locked.'; echo finished", ["a frame: It stays locked."]),
+        ("echo 'check: a frame'; echo finished", []),
+        ("echo 'check: a frame'; exit 4", ["a frame: The program ends early, with 4. []"]),
+        ("echo 'check: a frame'", ["a frame: The program ends early, with 0. []"]),
+    ],
+    ids=["a complaint", "none", "a crash", "an early end"],
+)
+def test_what_goes_wrong_in_a_run_is_reported_with_its_check(
+    programs: Path, tmp_path: Path, script: str, complaints: list[str]
+) -> None:
+    program = tmp_path / "checks"
+    write_compiler(programs, f"printf '#!/bin/sh\\n%s\\n' \"{script}\" > {program}; chmod +x {program}")
+    assert run_platform.run_checks([], program) == complaints

@@ -37,7 +37,7 @@ class UnguardedUse:
 
 def find_marked_types(stubs: Path) -> dict[str, str]:
     """Return the marked types in a folder of interfaces, with the version of iOS that they need."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(stubs.glob("*.swiftinterface")))
+    texts = (path.read_text(encoding="utf-8") for path in sorted(stubs.glob("*.swift*")))
     return {name: system for text in texts for system, name in MARKED_TYPE.findall(text)}
 
 

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import stub_modules
 import swift
 from availability import find_marked_types, find_unguarded
+from stub_modules import STUBS, CompileFailed
 
 from shvit_mobile.errors import ShvitError
 
-STUBS = Path(__file__).parent / "stubs"
 DEMO = swift.REPOSITORY / "ios_demo"
 BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
 # Modules of one package share declarations with the access level `package`.
@@ -72,7 +73,8 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         *("swiftc", "-emit-sil", "-o", f"{build / module.name}.sil", "-wmo", "-module-name", module.name),
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
         *("-swift-version", "6", "-package-name", PACKAGE, "-warnings-as-errors", *module.options),
-        *("-I", str(STUBS), "-I", str(build), "-I", str(BUILD), "-module-cache-path", str(BUILD / "cache")),
+        *("-I", str(STUBS), "-I", str(stub_modules.BUILD), "-I", str(build), "-I", str(BUILD)),
+        *("-module-cache-path", str(BUILD / "cache")),
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
     ]
@@ -106,8 +108,9 @@ def check_all(modules: Sequence[SwiftModule]) -> None:
 
 def main() -> None:
     try:
+        stub_modules.build_stubs()
         check_all(MODULES)
-    except ShvitError as reason:
+    except (CompileFailed, ShvitError) as reason:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)
 

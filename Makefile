@@ -91,6 +91,7 @@ test-ios: app-goldens typecheck-ios $(ONNX_MODEL)
 	$(SWIFT) format lint --strict --recursive $(KIT)/Sources $(KIT)/Tests ios_demo/SHViTDemo*
 	$(SWIFT) format lint --strict --recursive --configuration ios_demo/.swift-format tools/ios/platform
 	$(BIN)/python tools/ios/check_project.py
+	$(BIN)/python tools/ios/check_package.py
 	rm -rf $(SHVIT_PICTURES) $(SHVIT_PIXELS) $(SHVIT_REPORTS)
 	$(BIN)/python tools/ios/decode_pictures.py $(SHVIT_PICTURES) schemas/fixtures ios_demo/SHViTDemo
 	$(SWIFT) test --scratch-path $(SWIFT_BUILD) --jobs 2 --enable-code-coverage $(SWIFT_TEST)
@@ -104,10 +105,11 @@ SWIFT_TEST := -Xswiftc -warnings-as-errors -Xswiftc -O
 SWIFT_TEST += $(if $(filter Linux,$(shell uname -s)),-Xlinker --allow-shlib-undefined)
 
 # Checks code for Apple's frameworks against hand-written stubs: its types, what it does with cameras and pictures, and
-# that both checks find mistakes.
+# that both checks find mistakes. Runs the C++ target with the exporter's ExecuTorch.
 typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/typecheck.py
 	$(BIN)/python tools/ios/run_platform.py
+	$(BIN)/python tools/ios/check_threads.py
 	$(BIN)/python tools/ios/mistakes.py
 
 # The Android project on Linux: tests the core, then compiles library and app against Android's and ExecuTorch's classes

@@ -20,7 +20,8 @@ let package = Package(
             name: "SHViTKitTests", dependencies: ["SHViTKit", "SHViTDemoCore"],
             path: "ios_demo/SHViTKit/Tests/SHViTKitTests"),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )
 
 // ExecuTorch publishes its Swift package as branches only, such as swiftpm-1.4.1, and SwiftPM refuses a version of a
@@ -38,8 +39,11 @@ let package = Package(
     package.targets += [
         .target(
             name: "SHViTKitExecuTorch",
-            dependencies: ["SHViTKit", "executorch", "backend_xnnpack", "threadpool"],
-            path: "\(kit)/SHViTKitExecuTorch",
+            dependencies: ["SHViTKit", "SHViTKitCoreML", "SHViTThreadPool", "executorch", "backend_xnnpack"],
+            path: "\(kit)/SHViTKitExecuTorch"),
+        // Sets the number of ExecuTorch's threads, for which its Swift API has no option.
+        .target(
+            name: "SHViTThreadPool", dependencies: ["threadpool"], path: "\(kit)/SHViTThreadPool",
             linkerSettings: [.linkedLibrary("c++")]),
         framework("executorch", checksum: "8417045ee1761a410098d7b54a1ac0e3c227ccbdcca79bf7dfa26c0cf55f1f3d"),
         framework("backend_xnnpack", checksum: "14ffb372e29c09ef48ce6de4d02da315c237517438c07c98fa61fb89cbc4c8a6"),

@@ -66,9 +66,35 @@ def _plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
             why=f"Targets that run there: {', '.join(_RUNNABLE_TARGETS[app.kind])}.",
             hint=f"Export the model for the target {_RUNNABLE_TARGETS[app.kind][0]}.",
         )
+    if app.kind == "ios":
+        _check_kernels(artifact, app)
     read_goldens(artifact)
     size = sum(map(compute_size_bytes, (path, get_manifest_path(path), get_goldens_path(path))))
     return EmbedPlan(artifact, app.models / path.stem, size + len(_format_labels(artifact).encode()))
+
+
+def _check_kernels(artifact: Artifact, app: App) -> None:
+    """Raise `BadArtifact` if a program needs kernels that an iOS app does not link: it would not load."""
+    delegation = artifact.manifest.delegation
+    if delegation is None:
+        return
+    left = delegation.left_operators
+    missing = {name: kernels[0] for name in left if not app.kernels.intersection(kernels := _list_kernels(name))}
+    if missing:
+        names, needed = sorted(missing), " and ".join(sorted(set(missing.values())))
+        raise BadArtifact(
+            f"{artifact.path.name} cannot run in this app, which links no kernels for {', '.join(names[:3])}"
+            f"{f' and {len(names) - 3} more operators' if len(names) > 3 else ''}.",
+            why=f"{delegation.backend} does not run them, and a program without its kernels does not load.",
+            hint=f"Link ExecuTorch's {needed} in the app, or export the model again so that no operator is left.",
+        )
+
+
+def _list_kernels(operator: str) -> tuple[str, ...]:
+    """Return the libraries that contain an operator's kernel; the first is that of the current ExecuTorch."""
+    if operator.startswith("quantized_decomposed::"):
+        return ("kernels_quantized",)
+    return ("kernels_optimized", "kernels_portable")
 
 
 def _check_executorch_version(artifact: Artifact, app: App) -> None:

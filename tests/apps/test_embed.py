@@ -139,6 +139,33 @@ def test_what_cannot_run_there_is_refused(exported: dict[str, Artifact], ios: Ap
             plan_embeds([exported["onnx"]], app)
 
 
+def test_operators_without_kernels_are_refused_on_ios(exported: dict[str, Artifact], ios: App, android: App) -> None:
+    program = exported["executorch"]
+    delegation = program.manifest.delegation
+    assert delegation is not None
+    left = {"aten::native_group_norm.out": 9, "quantized_decomposed::quantize_per_tensor.out": 1}
+    whole = program.manifest
+    changed = {"delegation": delegation.model_copy(update={"left_operators": left})}
+    partial = replace(program, manifest=whole.model_copy(update=changed))
+    with pytest.raises(BadArtifact, match="kernels_optimized and kernels_quantized") as refused:
+        plan_embeds([partial], ios)
+    assert all(name in str(refused.value) for name in left)
+    assert len(plan_embeds([partial], android)) == 1
+    package = next(ios.root.glob("*/Package.swift"))
+    linked = package.read_text(encoding="utf-8")
+    for kernels, is_whole in [("kernels_optimized", False), ("kernels_optimized_debug kernels_quantized", True)]:
+        package.write_text(linked + f'let linked = "{kernels}"\n', encoding="utf-8")
+        app = open_app(ios.root)
+        if is_whole:
+            assert len(plan_embeds([partial], app)) == 1
+        else:
+            with pytest.raises(BadArtifact, match="links no kernels for quantized_decomposed"):
+                plan_embeds([partial], app)
+    package.write_text(linked + '// "kernels_optimized", "kernels_quantized"\n', encoding="utf-8")
+    with pytest.raises(BadArtifact, match="links no kernels"):
+        plan_embeds([partial], open_app(ios.root))
+
+
 def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Artifact], tmp_path: Path) -> None:
     program = exported["executorch"]
     wrote = program.manifest.versions["executorch"]

@@ -1,4 +1,4 @@
-"""Checks the types of Swift code for Apple's frameworks on Linux: the kit and the app.
+"""Checks the types of Swift code for Apple's frameworks on Linux: the kit, the app and the examples in their texts.
 
     python tools/ios/typecheck.py
 
@@ -10,6 +10,7 @@ stay hidden; nothing is linked or run.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,8 +24,21 @@ from stub_modules import STUBS, CompileFailed
 
 from shvit_mobile.errors import ShvitError
 
+EXAMPLE = re.compile(r"^```swift\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# What examples may use without a declaration.
+EXAMPLE_SOURCE = """\
+{imports}
+import CoreVideo
+import UIKit
+
+func example{number}(photo: UIImage, jpeg: Data, frame: CVPixelBuffer) async throws {{
+{body}
+}}
+"""
 DEMO = swift.REPOSITORY / "ios_demo"
 BUILD = swift.REPOSITORY / "build" / "ios-typecheck"
+# The target in C++ that the Swift code imports.
+THREAD_POOL = DEMO / "SHViTKit" / "Sources" / "SHViTThreadPool"
 # Modules of one package share declarations with the access level `package`.
 PACKAGE = "shvit_mobile"
 
@@ -61,6 +75,23 @@ MODULES = (
 )
 
 
+def write_examples() -> SwiftModule:
+    """Write the Swift examples of the app's README and of the kit's articles as a module, each as a function."""
+    folder = BUILD / "examples"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.swift"):
+        old.unlink()
+    pages = [DEMO / "README.md", *sorted(DEMO.glob("SHViTKit/Sources/**/*.docc/*.md"))]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for number, example in enumerate(example for text in texts for example in EXAMPLE.findall(text)):
+        lines = example.splitlines()
+        imports = [line for line in lines if line.startswith("import ")]
+        body = "\n".join(f"    {line}" for line in lines if line not in imports)
+        source = EXAMPLE_SOURCE.format(imports="\n".join(imports), number=number, body=body)
+        (folder / f"example{number}.swift").write_text(source, encoding="utf-8")
+    return SwiftModule("Examples", folder)
+
+
 def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.CompletedProcess[str]:
     """Check a module, write its interface to `build`, and return the compiler's result.
 
@@ -74,6 +105,7 @@ def check_module(module: SwiftModule, build: Path = BUILD) -> subprocess.Complet
         *("-emit-module-path", f"{build / module.name}.swiftmodule"),
         *("-swift-version", "6", "-package-name", PACKAGE, "-warnings-as-errors", *module.options),
         *("-I", str(STUBS), "-I", str(stub_modules.BUILD), "-I", str(build), "-I", str(BUILD)),
+        *("-I", str(THREAD_POOL / "include")),
         *("-module-cache-path", str(BUILD / "cache")),
         *("-Xfrontend", "-import-module", "-Xfrontend", "AppleFoundation"),
         *map(str, module.sources()),
@@ -109,7 +141,7 @@ def check_all(modules: Sequence[SwiftModule]) -> None:
 def main() -> None:
     try:
         stub_modules.build_stubs()
-        check_all(MODULES)
+        check_all([*MODULES, write_examples()])
     except (CompileFailed, ShvitError) as reason:
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)

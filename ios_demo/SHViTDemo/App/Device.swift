@@ -7,7 +7,7 @@ import SHViTKitExecuTorch
 /// This phone's models, runtimes, image decoder and description, for the rest of the app.
 enum Device {
     /// The models that `shvit-mobile embed` put into the app.
-    static let store = ModelStore(folder: Bundle.main.bundleURL.appending(path: "Models"))
+    static let store = ModelStore.main
 
     /// Measures models on this phone.
     static let benchmark = Benchmark(probe: PhoneConditions(), decoder: decoder, sources: source(of:))
@@ -17,14 +17,7 @@ enum Device {
 
     /// Returns the source that loads a trial's model on the trial's processors.
     static func source(of trial: Trial) throws -> any ClassifierSource {
-        switch trial.model.manifest.target {
-        case .coreml: try CoreMLSource(trial.model, compute: trial.compute)
-        case .executorch: ExecuTorchSource(trial.model)
-        case .onnx:
-            throw SHViTError.unsupportedDocument(
-                "\(trial.model.id) is for ONNX Runtime.", why: "This app has Core ML and ExecuTorch.",
-                next: "Export it for Core ML on your computer: shvit-mobile export --target coreml")
-        }
+        try trial.model.source(with: [.coreML(compute: trial.compute), .executorch])
     }
 
     /// Returns what the report says about the app and the phone at this moment.

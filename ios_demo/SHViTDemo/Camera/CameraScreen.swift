@@ -42,7 +42,7 @@ struct CameraScreen: View {
                         .accessibilityLabel("Live camera picture")
                 }
                 if let answer = model.answer {
-                    ClassificationView(answer: answer, latency: model.latency.median ?? answer.inference)
+                    ClassificationView(answer: answer, latency: model.latency.median ?? answer.inferenceMs)
                         .padding()
                         .accessibilityAddTraits(.updatesFrequently)
                 }

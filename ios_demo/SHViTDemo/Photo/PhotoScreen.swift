@@ -71,7 +71,7 @@ struct PhotoScreen: View {
         switch model.phase {
         case .empty: EmptyView()
         case .working: ProgressView("Classifying …")
-        case .classified(let answer): ClassificationView(answer: answer, latency: answer.inference)
+        case .classified(let answer): ClassificationView(answer: answer, latency: answer.inferenceMs)
         case .failed(let error): TroubleText(error)
         }
     }

@@ -4,7 +4,7 @@ import SwiftUI
 
 /// The most likely classes with bars, and the latency.
 struct ClassificationView: View {
-    let answer: Recognizer.Classification
+    let answer: Classification
     /// The model's latency, in milliseconds.
     let latency: Double
 
@@ -13,10 +13,12 @@ struct ClassificationView: View {
             ForEach(answer.predictions) { prediction in
                 PredictionRow(prediction: prediction)
             }
-            Text("Model \(Wording.milliseconds(latency)), preprocessing \(Wording.milliseconds(answer.preprocessing))")
-                .font(.footnote)
-                .foregroundStyle(.secondary)
-                .monospacedDigit()
+            Text(
+                "Model \(Wording.milliseconds(latency)), preprocessing \(Wording.milliseconds(answer.preprocessingMs))"
+            )
+            .font(.footnote)
+            .foregroundStyle(.secondary)
+            .monospacedDigit()
         }
         .padding()
         .background(.regularMaterial, in: RoundedRectangle(cornerRadius: 16))

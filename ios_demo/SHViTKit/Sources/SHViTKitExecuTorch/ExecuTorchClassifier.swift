@@ -1,43 +1,74 @@
 #if canImport(ExecuTorch)
     import ExecuTorch
     import SHViTKit
+    import SHViTThreadPool
 
-    /// A `.pte` program on ExecuTorch's XNNPACK backend, which uses the CPU only. ExecuTorch chooses the number of
-    /// threads: its Swift API has no option for it.
+    /// A `.pte` program on ExecuTorch's XNNPACK backend, which uses the CPU only.
     ///
     /// An app that links this statically must keep the backend's symbols: add `-all_load` to Other Linker Flags.
     public actor ExecuTorchClassifier: Classifier {
-        private let module: Module
+        private let program: LoadedProgram
         private let preprocessor: Preprocessor
-        private let input: Manifest.Input
+        private let manifest: Manifest
 
         /// Loads the program of an embedded model.
         ///
-        /// - Throws: `SHViTError` if the model is for another runtime; ExecuTorch's own errors.
-        public init(_ model: EmbeddedModel) throws {
-            let manifest = model.manifest
+        /// - Parameters:
+        ///   - model: The model.
+        ///   - threads: The number of threads of an inference; 0 lets ExecuTorch choose. All models that are loaded at
+        ///     the same time must have the same.
+        /// - Throws: `SHViTError` if the model is for another runtime, cannot be loaded, or another one with another
+        ///   number of threads is loaded.
+        public init(_ model: EmbeddedModel, threads: Int = 0) throws(SHViTError) {
+            manifest = model.manifest
             guard manifest.target == .executorch else {
-                throw SHViTError.unsupportedDocument(
+                throw .unsupportedDocument(
                     "\(manifest.artifact.name) is not for ExecuTorch.", why: "It is for \(manifest.target.rawValue).",
                     next: "Load it with the runtime that it is for.")
             }
             preprocessor = try Preprocessor(manifest.preprocessing)
-            input = manifest.input
-            // Mapped, the program's weights are not copied into memory.
-            module = Module(filePath: model.artifact.path, loadMode: .mmap)
-            try module.load("forward")
+            program = try LoadedProgram(model, threads: threads)
         }
 
         /// Returns the logits for a picture.
         public func logits(for pixels: RGBImage) async throws -> [Float] {
             // A batch of 0 in the manifest means dynamic: run one picture.
-            let shape = input.shape.map { max($0, 1) }
-            let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: input), shape: shape)
-            let outputs = try module.forward(tensor)
+            let shape = manifest.input.shape.map { max($0, 1) }
+            let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: manifest.input), shape: shape)
+            let outputs: [Value]
+            do { outputs = try program.module.forward(tensor) } catch {
+                throw SHViTError.runtimeFailure("\(manifest.artifact.name) failed: \(error.localizedDescription)")
+            }
             guard let logits: Tensor<Float> = outputs.first?.tensor() else {
                 throw SHViTError.runtimeFailure("The program has no float output.", next: "Export the model again.")
             }
             return logits.scalars()
+        }
+    }
+
+    /// A program that is loaded, and its place in the thread pool.
+    private final class LoadedProgram {
+        /// One per app, like ExecuTorch's thread pool.
+        private static let pool = SharedPool { SHViTSetThreadCount(UInt32($0)) }
+
+        let module: Module
+
+        init(_ model: EmbeddedModel, threads: Int) throws(SHViTError) {
+            // Mapped, the program's weights are not copied into memory.
+            module = Module(filePath: model.artifact.path, loadMode: .mmap)
+            try Self.pool.enter(threads: threads)
+            do { try module.load("forward") } catch {
+                Self.pool.leave()
+                throw .runtimeFailure(
+                    "\(model.manifest.artifact.name) cannot be loaded: \(error.localizedDescription)",
+                    why: "The app may lack -all_load in Other Linker Flags, or kernels for operators that XNNPACK "
+                        + "does not run.",
+                    next: "See the README of the iOS app.")
+            }
+        }
+
+        deinit {
+            Self.pool.leave()
         }
     }
 
@@ -47,15 +78,21 @@
         public static let version = "1.4.1"
 
         private let model: EmbeddedModel
+        private let threads: Int
 
         /// Uses an embedded model's program.
-        public init(_ model: EmbeddedModel) {
+        ///
+        /// - Parameters:
+        ///   - model: The model.
+        ///   - threads: The number of threads of an inference; 0 lets ExecuTorch choose.
+        public init(_ model: EmbeddedModel, threads: Int = 0) {
             self.model = model
+            self.threads = threads
         }
 
         /// Loads the program.
         public func load() async throws -> any Classifier {
-            try ExecuTorchClassifier(model)
+            try ExecuTorchClassifier(model, threads: threads)
         }
     }
 #endif

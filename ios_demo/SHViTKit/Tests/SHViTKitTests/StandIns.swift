@@ -93,12 +93,14 @@ final class TimedClassifier: Classifier, ClassifierSource {
     let clock: StandingClock
     let durations: [Duration]
     let compiling: Duration?
+    let classes: Int
     private let count = Locked(0)
 
-    init(_ clock: StandingClock, durations: [Duration], compiling: Duration? = nil) {
+    init(_ clock: StandingClock, durations: [Duration], compiling: Duration? = nil, classes: Int = 2) {
         self.clock = clock
         self.durations = durations
         self.compiling = compiling
+        self.classes = classes
     }
 
     var inferences: Int { count.withLock { $0 } }
@@ -120,7 +122,7 @@ final class TimedClassifier: Classifier, ClassifierSource {
             return count
         }
         clock.add(durations[min(index, durations.count - 1)])
-        return [0, 1]
+        return (0..<classes).map(Float.init)
     }
 }
 

@@ -22,7 +22,7 @@ public final class LiveModel<Feed: CameraFeed> {
     /// The current state.
     public private(set) var phase = Phase.starting
     /// The result for the last frame; nil before the first.
-    public private(set) var answer: Recognizer.Classification?
+    public private(set) var answer: Classification?
     /// The latencies of the last frames, in milliseconds.
     public private(set) var latency = RecentLatency()
     /// The camera that the preview shows; nil while there is none.
@@ -72,10 +72,10 @@ public final class LiveModel<Feed: CameraFeed> {
             return
         }
         do {
-            let recognizer = try await Recognizer(trial.model, source: sources(trial))
+            let classifier = try await ImageClassifier(trial.model, source: sources(trial))
             try Task.checkCancellation()
             let camera = open()
-            do { try await show(camera, with: recognizer) } catch {
+            do { try await show(camera, with: classifier) } catch {
                 await close(camera)
                 throw error
             }
@@ -83,24 +83,22 @@ public final class LiveModel<Feed: CameraFeed> {
             if !Task.isCancelled {
                 throw SHViTError.runtimeFailure("The camera stopped.", next: "Open the screen again.")
             }
-        } catch is CancellationError {
-            phase = .starting
         } catch {
-            phase = .failed(error)
+            phase = Task.isCancelled ? .starting : .failed(error)
         }
     }
 
-    private func show(_ camera: Feed, with recognizer: Recognizer) async throws {
+    private func show(_ camera: Feed, with classifier: ImageClassifier) async throws {
         try await camera.start()
         try Task.checkCancellation()
         (self.camera, phase) = (camera, .running)
         let watching = Task { await watch(camera.interruptions) }
         defer { watching.cancel() }
         for await frame in camera.frames {
-            let answer = try await recognizer.classify(frame)
+            let answer = try await classifier.classify(frame)
             try Task.checkCancellation()
             self.answer = answer
-            latency.add(answer.inference)
+            latency.add(answer.inferenceMs)
         }
     }
 

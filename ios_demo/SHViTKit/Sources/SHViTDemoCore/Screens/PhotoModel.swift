@@ -13,7 +13,7 @@ public final class PhotoModel {
         /// The photo is being classified.
         case working
         /// The photo is classified.
-        case classified(Recognizer.Classification)
+        case classified(Classification)
         /// The classification failed.
         case failed(any Error)
     }
@@ -25,7 +25,7 @@ public final class PhotoModel {
     private let decoder: GoldenChecker.Decoder
     private let sources: Benchmark.Sources
     /// The model that classified the last photo, loaded.
-    private var loaded: (trial: Trial.ID, recognizer: Recognizer)?
+    private var loaded: (trial: Trial.ID, classifier: ImageClassifier)?
 
     /// - Parameters:
     ///   - decoder: The phone's image decoder.
@@ -48,9 +48,9 @@ public final class PhotoModel {
                     "The photo cannot be read.", why: "It contains no image data.", next: "Choose another photo.")
             }
             photo = data
-            let recognizer = try await recognizer(of: trial)
+            let classifier = try await classifier(of: trial)
             try Task.checkCancellation()
-            let answer = try await classification(of: data, with: recognizer)
+            let answer = try await classification(of: data, with: classifier)
             try Task.checkCancellation()
             phase = .classified(answer)
         } catch {
@@ -60,12 +60,12 @@ public final class PhotoModel {
     }
 
     /// Returns the loaded model; another one than the last is loaded first.
-    private func recognizer(of trial: Trial) async throws -> Recognizer {
-        if let loaded, loaded.trial == trial.id { return loaded.recognizer }
+    private func classifier(of trial: Trial) async throws -> ImageClassifier {
+        if let loaded, loaded.trial == trial.id { return loaded.classifier }
         loaded = nil
-        let recognizer = try await Recognizer(trial.model, source: sources(trial))
-        loaded = (trial.id, recognizer)
-        return recognizer
+        let classifier = try await ImageClassifier(trial.model, source: sources(trial))
+        loaded = (trial.id, classifier)
+        return classifier
     }
 
     /// Frees the loaded model, because the system has little memory.
@@ -75,8 +75,8 @@ public final class PhotoModel {
 
     /// Decodes and classifies off the main thread, which draws.
     private nonisolated func classification(
-        of photo: Data, with recognizer: Recognizer
-    ) async throws -> Recognizer.Classification {
-        try await recognizer.classify(decoder(photo))
+        of photo: Data, with classifier: ImageClassifier
+    ) async throws -> Classification {
+        try await classifier.classify(decoder(photo))
     }
 }

@@ -18,6 +18,24 @@ public struct ModelStore: Sendable {
         self.folder = folder
     }
 
+    /// The models in the folder `Models` of the app's bundle.
+    public static var main: ModelStore { ModelStore(folder: Bundle.main.bundleURL.appending(path: "Models")) }
+
+    /// Returns a model.
+    ///
+    /// - Parameter name: The folder's name, which is the artifact's name without suffix.
+    /// - Throws: `modelNotEmbedded` if there is no such model; names those that the app has. `invalidDocument` or
+    ///   `artifactChanged` if it is damaged.
+    public func model(named name: String) throws(SHViTError) -> EmbeddedModel {
+        guard !name.isEmpty, !name.hasPrefix("."), !name.contains("/"), isFolder(name) else {
+            let names = listing().models.map(\.id).joined(separator: ", ")
+            throw .modelNotEmbedded(
+                "This app contains no model \(name).", why: names.isEmpty ? "It contains none." : "Models: \(names).",
+                next: Self.embed)
+        }
+        return try EmbeddedModel(folder: folder.appending(path: name))
+    }
+
     /// Returns all models. A damaged model does not hide the others.
     public func listing() -> Listing {
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {

@@ -4,52 +4,6 @@ import Testing
 
 @testable import SHViTKit
 
-struct RecognizerTests {
-    @Test("A classification has labels and durations")
-    func answer() async throws {
-        try await withFolder { folder in
-            let labels = (0..<10).map { "class \($0)" }.joined(separator: "\n")
-            let model = try #require(ModelStoreTests.store(in: folder, labels: labels).listing().models.first)
-            let golden = try #require(try model.goldens())
-            let image = try #require(golden.goldens.images.first)
-            let picture = try golden.pixels(of: image)
-            let recognizer = try await Recognizer(model, source: OracleSource(oracle: try Oracle(golden)))
-
-            let answer = try await recognizer.classify(picture)
-
-            #expect(answer.predictions.count == 5)
-            let best = try #require(largestIndex(image.logits))
-            #expect(answer.predictions.first?.label == "class \(best)")
-            #expect(answer.preprocessing > 0)
-            #expect(answer.inference > 0)
-        }
-    }
-
-    @Test("A model is compiled before loading, and its latency covers only the inference")
-    func times() async throws {
-        try await withFolder { folder in
-            let model = try #require(ModelStoreTests.store(in: folder).listing().models.first)
-            let clock = StandingClock()
-            let source = TimedClassifier(clock, durations: [.milliseconds(7)], compiling: .milliseconds(100))
-            let recognizer = try await Recognizer(model, source: source, stopwatch: clock.stopwatch)
-            #expect(clock.stopwatch.now() == .milliseconds(140))
-
-            let answer = try await recognizer.classify(
-                RGBImage(height: 64, width: 64, bytes: [UInt8](repeating: 9, count: 64 * 64 * 3)))
-
-            #expect(answer.inference == 7)
-            #expect(answer.preprocessing == 0)
-        }
-    }
-}
-
-/// Loads a model that returns the goldens' logits.
-private struct OracleSource: ClassifierSource {
-    let oracle: Oracle
-
-    func load() async throws -> any Classifier { oracle }
-}
-
 struct ManifestFactsTests {
     static let locale = Locale(identifier: "en_GB")
 

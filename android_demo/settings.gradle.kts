@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "shvit-android"
-include(":shvit-core", ":shvit", ":app")
+include(":shvit-core", ":shvit", ":shvit-camerax", ":app")

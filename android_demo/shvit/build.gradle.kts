@@ -2,6 +2,7 @@ import org.jetbrains.kotlin.gradle.dsl.JvmTarget
 
 plugins {
     alias(libs.plugins.android.library)
+    `maven-publish`
 }
 
 android {
@@ -18,6 +19,12 @@ android {
         buildConfig = true
     }
 
+    publishing {
+        singleVariant("release") {
+            withSourcesJar()
+        }
+    }
+
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_1_8
         targetCompatibility = JavaVersion.VERSION_1_8
@@ -29,6 +36,15 @@ kotlin {
         jvmTarget.set(JvmTarget.JVM_1_8)
         allWarningsAsErrors.set(true)
         progressiveMode.set(true)
+    }
+}
+
+publishing {
+    publications {
+        register<MavenPublication>("release") {
+            // The Android plugin creates the component after the script.
+            afterEvaluate { from(components["release"]) }
+        }
     }
 }
 

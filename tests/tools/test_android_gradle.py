@@ -13,11 +13,13 @@ from gradle_files import (  # noqa: E402
     BadGradle,
     find_alias_faults,
     find_module_faults,
+    find_publication_faults,
     find_rule_faults,
     find_wrapper_faults,
     format_accessors,
     format_script_function,
     read_project,
+    read_version,
     write_kotlin_sources,
 )
 
@@ -29,6 +31,7 @@ def copy(tmp_path: Path) -> Path:
     """A copy of the project's Gradle files and rules."""
     for path in [
         *PROJECT.glob("*.kts"),
+        PROJECT / "gradle.properties",
         *PROJECT.glob("*/*.kts"),
         *PROJECT.glob("*/*.pro"),
         *PROJECT.glob("gradle/**/*.*"),
@@ -42,7 +45,8 @@ def copy(tmp_path: Path) -> Path:
 def find_faults(folder: Path) -> list[str]:
     project = read_project(folder)
     checks = (find_alias_faults, find_module_faults, find_rule_faults, find_wrapper_faults)
-    return [fault for check in checks for fault in check(project)]
+    found = [fault for check in checks for fault in check(project)]
+    return [*found, *find_publication_faults(project, read_version())]
 
 
 def replace_once(path: Path, right: str, wrong: str) -> None:
@@ -69,6 +73,18 @@ def test_the_project_is_consistent(copy: Path) -> None:
         ("gradle/wrapper/gradle-wrapper.properties", "gradle-9.6.1", "gradle-9.5.0", "needs Gradle 9.6 or newer"),
         ("gradle/wrapper/gradle-wrapper.properties", "Sha256Sum=", "Sha256Sum=0", "no SHA-256"),
         ("gradle/wrapper/gradle-wrapper.properties", "services.gradle.org", "gradle.example", "from Gradle's site"),
+        ("gradle.properties", "version=0.1.0", "version=0.2.0", "does not set the Python package's version"),
+        ("gradle.properties", "group=dev.shvit\n", "", "does not set the group"),
+        ("build.gradle.kts", "license {", "licence {", "does not name the license"),
+        ("app/build.gradle.kts", 'versionName = "0.1.0"', 'versionName = "0.2.0"', "app does not have the Python"),
+        ("shvit-core/build.gradle.kts", "    `maven-publish`\n", "", "shvit-core cannot be published: `maven-publish`"),
+        ("shvit/build.gradle.kts", "withSourcesJar()", "", "shvit cannot be published: withSourcesJar()"),
+        (
+            "shvit-camerax/build.gradle.kts",
+            'components["release"]',
+            'components["debug"]',
+            "shvit-camerax cannot be published",
+        ),
         ("gradle/libs.versions.toml", 'android = "9.4.1"', 'android = "10.0.0"', "LEAST_GRADLE does not list"),
     ],
 )

@@ -54,12 +54,12 @@ def main() -> int:
 def check(tools: Toolchain, plant: bool) -> int:
     """Check the project; return 0, or the exit status of the failed step."""
     modules = compile_modules(tools, PROJECT, BUILD)
-    faults = find_misused_members(tools, (modules.library, modules.app.classes), PROJECT)
+    faults = find_misused_members(tools, (modules.library, modules.camerax, modules.app.classes), PROJECT)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     if faults:
         return 1
-    print_status("shvit and app compile without warnings against Android and both ExecuTorch APIs.")
+    print_status("shvit, shvit-camerax and app compile without warnings against Android and both ExecuTorch APIs.")
     compile_test(tools, modules, PROJECT / "app", BUILD / "test")
     print_status("The app's test on a phone compiles without warnings.")
     snippets = compile_snippets(tools, modules, PROJECT / "README.md", BUILD / "snippets")

@@ -52,6 +52,8 @@ class CompiledModules:
         core: The classes of `shvit-core`.
         generated: The classes that Gradle would generate.
         library: The classes of `shvit`, compiled against the newest ExecuTorch.
+        camerax: The classes of `shvit-camerax`, compiled against the newest ExecuTorch.
+        camera: The stub of CameraX.
         app: The app, compiled against the newest ExecuTorch.
         known: The library's class path without ExecuTorch.
         apis: ExecuTorch's classes by API.
@@ -60,6 +62,8 @@ class CompiledModules:
     core: Path
     generated: Path
     library: Path
+    camerax: Path
+    camera: Path
     app: CompiledApp
     known: tuple[Path, ...]
     apis: dict[str, Path]
@@ -67,7 +71,12 @@ class CompiledModules:
     @property
     def code(self) -> tuple[Path, ...]:
         """The folders of all classes in the package, without Kotlin's library and ExecuTorch."""
-        return self.core, self.generated, self.library, self.app.ids, self.app.classes
+        return self.core, self.generated, self.library, self.camerax, self.app.ids, self.app.classes
+
+    @property
+    def app_path(self) -> tuple[Path, ...]:
+        """The app's class path, with the newest ExecuTorch."""
+        return *self.known, self.apis["newest"], self.library, self.camera, self.camerax
 
 
 def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledModules:
@@ -88,10 +97,12 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
     check_status("BuildConfig", tools.javac([write_build_config(project, build)], generated, []))
     known = (*android, standard, core, generated)
     apis = {"older": install_executorch(), "newest": compile_stub(tools, build, [*android, standard])}
+    camera = compile_camerax_stub(tools, build, [*android, standard])
     for name, api in apis.items():
         library = compile_module(tools, project / "shvit", build / name, [*known, api])
-        app = compile_app(tools, project / "app", build / name, [*known, api, library])
-    return CompiledModules(core, generated, library, app, known, apis)
+        camerax = compile_module(tools, project / "shvit-camerax", build / name, [*known, library, camera])
+        app = compile_app(tools, project / "app", build / name, [*known, api, library, camera, camerax])
+    return CompiledModules(core, generated, library, camerax, camera, app, known, apis)
 
 
 def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> CompiledApp:
@@ -117,7 +128,7 @@ def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into:
     check_status(
         "AndroidX's stub", tools.javac(list_java_sources(HERE / "androidx-stub"), stubs, [*modules.known, *junit])
     )
-    known = [*modules.known, modules.apis["newest"], modules.library, app.ids, app.classes, stubs, *junit]
+    known = [*modules.app_path, app.ids, app.classes, stubs, *junit]
     options = ("-module-name", module.name, f"-Xfriend-paths={app.classes}")
     sources = list_kotlin_sources(module / "src/androidTest")
     check_status("The app's test", tools.kotlinc_android(sources, into / "androidTest", known, *options))
@@ -150,6 +161,13 @@ def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
         what, tools.kotlinc_android([*list_kotlin_sources(sources), *list_java_sources(sources)], into, known, *options)
     )
     check_status(what, tools.javac(list_java_sources(sources), into, [into, *known]))
+    return into
+
+
+def compile_camerax_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
+    """Compile the stub of CameraX and of what its API refers to."""
+    into = build / "camerax-stub"
+    check_status("CameraX's stub", tools.javac(list_java_sources(HERE / "camerax-stub"), into, known))
     return into
 
 

@@ -19,6 +19,7 @@ from toolchain import Toolchain
 from shvit_mobile.errors import ShvitError
 
 HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
 # The type of a script, by the plugin that it applies.
 SCRIPTS = {
     "plugins.android.application": "ApplicationScript",
@@ -45,6 +46,7 @@ class GradleProject:
         catalog: The version catalog.
         settings: The text of `settings.gradle.kts`.
         root: The text of the root `build.gradle.kts`.
+        properties: The entries of `gradle.properties`.
         modules: The texts of the modules' `build.gradle.kts`.
     """
 
@@ -52,6 +54,7 @@ class GradleProject:
     catalog: dict[str, Any]
     settings: str
     root: str
+    properties: dict[str, str]
     modules: dict[str, str]
 
 
@@ -69,7 +72,15 @@ def read_project(folder: Path) -> GradleProject:
     settings, root = (
         (folder / name).read_text(encoding="utf-8") for name in ("settings.gradle.kts", "build.gradle.kts")
     )
-    return GradleProject(folder, catalog, settings, root, modules)
+    properties = read_properties(folder / "gradle.properties")
+    return GradleProject(folder, catalog, settings, root, properties, modules)
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Return the entries of a file of Java properties that needs no escapes."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    entries = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, value in entries}
 
 
 def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = False) -> None:
@@ -89,6 +100,7 @@ def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = Fa
         *find_alias_faults(found),
         *find_module_faults(found),
         *find_rule_faults(found),
+        *find_publication_faults(found, read_version()),
         *find_wrapper_faults(found),
     ]
     if faults:
@@ -148,10 +160,38 @@ def find_rule_faults(found: GradleProject) -> Iterator[str]:
                 yield f"{module}/build.gradle.kts names {name}, which does not exist."
 
 
+def read_version() -> str:
+    """Return the version of the Python package."""
+    package = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    version: str = package["project"]["version"]
+    return version
+
+
+def find_publication_faults(found: GradleProject, version: str) -> Iterator[str]:
+    """Find libraries that are not published with their sources, and versions that differ from the Python package's."""
+    if found.properties.get("version") != version:
+        yield f"gradle.properties does not set the Python package's version {version}."
+    if "group" not in found.properties:
+        yield "gradle.properties does not set the group of the published modules."
+    if 'withPlugin("maven-publish")' not in found.root or "license {" not in found.root:
+        yield "The root script does not name the license of the published modules."
+    for name, text in found.modules.items():
+        if "plugins.android.application" in text:
+            if f'versionName = "{version}"' not in text:
+                yield f"{name} does not have the Python package's version {version}."
+            continue
+        component = "java" if "plugins.kotlin.jvm" in text else "release"
+        parts = ["`maven-publish`", "withSourcesJar()", f'from(components["{component}"])']
+        if component == "release":
+            parts.append('singleVariant("release")')
+        for part in parts:
+            if part not in text:
+                yield f"{name} cannot be published: {part} is missing."
+
+
 def find_wrapper_faults(found: GradleProject) -> Iterator[str]:
     """Find faults of the wrapper: not from Gradle's site, no checksum, or too old for the Android plugin."""
-    lines = (found.folder / WRAPPER).read_text(encoding="utf-8").splitlines()
-    properties = dict(line.split("=", 1) for line in lines if "=" in line)
+    properties = read_properties(found.folder / WRAPPER)
     distribution = DISTRIBUTION.match(properties.get("distributionUrl", ""))
     if distribution is None:
         yield f"{WRAPPER} does not name a distribution from Gradle's site."

@@ -76,7 +76,7 @@ def find_noticing_check(mistake: Mistake, tools: Toolchain, modules: CompiledMod
                 library = compile_module(tools, project / "shvit", project / name, [*modules.known, api], quiet=True)
             classes = (library,)
         elif mistake.file.startswith(APP):
-            known = [*modules.known, modules.apis["newest"], modules.library]
+            known = list(modules.app_path)
             classes = (compile_app(tools, project / "app", project / "newest", known, quiet=True).classes,)
         elif mistake.file.startswith("app/src"):
             resources = link_resources(project / "app", project / "resources")

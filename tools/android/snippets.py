@@ -21,13 +21,15 @@ import android.content.Context
 import android.graphics.Bitmap
 import android.media.Image
 import android.util.Log
+import androidx.camera.core.ImageAnalysis
 import dev.shvit.*
+import dev.shvit.camerax.*
 import dev.shvit.core.*
 import dev.shvit.core.images.*
 import dev.shvit.core.models.*
-import java.io.File
+import java.util.concurrent.Executor
 
-fun snippet{number}(context: Context, bitmap: Bitmap, image: Image, encoded: ByteArray) {{
+fun snippet{number}(context: Context, bitmap: Bitmap, image: Image, analysis: ImageAnalysis, executor: Executor) {{
 {code}}}
 """
 
@@ -53,6 +55,6 @@ def compile_snippets(tools: Toolchain, modules: CompiledModules, readme: Path, i
     sources = [into / f"Snippet{number}.kt" for number in range(len(blocks))]
     for number, (source, code) in enumerate(zip(sources, blocks, strict=True)):
         source.write_text(SURROUNDINGS.format(number=number, code=code), encoding="utf-8")
-    known = [*modules.known, modules.apis["newest"], modules.library]
+    known = list(modules.app_path)
     check_status(f"The code of {readme.name}", tools.kotlinc_android(sources, into / "classes", known))
     return len(blocks)

@@ -1,6 +1,7 @@
 // The part of Gradle's, the Android plugin's and the Kotlin plugin's API that this kind of build uses, written from
-// docs.gradle.org (Project, Settings), developer.android.com/reference/tools/gradle-api (ApplicationExtension,
-// LibraryExtension) and kotlinlang.org/api/kotlin-gradle-plugin (compiler options). Scripts are compiled against it.
+// docs.gradle.org (Project, Settings, PublishingExtension, MavenPublication), kotlinlang.org/api/kotlin-gradle-plugin
+// (compiler options) and developer.android.com/reference/tools/gradle-api (ApplicationExtension, LibraryExtension). Scripts
+// are compiled against it.
 package gradle
 
 import java.io.File
@@ -20,6 +21,8 @@ class Provider<T>(private val value: T) {
 
 interface Property<T> {
     fun set(value: T)
+
+    fun set(provider: Provider<T>)
 }
 
 interface ListProperty<T> {
@@ -37,6 +40,8 @@ interface PluginSpec {
 }
 
 interface Plugins {
+    val `maven-publish`: PluginSpec
+
     fun alias(plugin: PluginAlias): PluginSpec
 }
 
@@ -80,6 +85,8 @@ interface RootScript {
     val rootDir: File
 
     fun plugins(block: Plugins.() -> Unit)
+
+    fun subprojects(block: Project.() -> Unit)
 }
 
 interface CompilerOptions {
@@ -111,7 +118,9 @@ interface AndroidDependencies : Dependencies {
     fun androidTestImplementation(dependency: Library)
 }
 
-interface ModuleScript<D : Dependencies> : RootScript {
+interface ModuleScript<D : Dependencies> : Project {
+    fun plugins(block: Plugins.() -> Unit)
+
     fun kotlin(block: KotlinExtension.() -> Unit)
 
     fun dependencies(block: D.() -> Unit)
@@ -122,6 +131,8 @@ interface ModuleScript<D : Dependencies> : RootScript {
 interface JavaExtension {
     var sourceCompatibility: JavaVersion
     var targetCompatibility: JavaVersion
+
+    fun withSourcesJar()
 }
 
 interface TestTask {
@@ -136,10 +147,91 @@ interface Tasks {
     fun test(block: TestTask.() -> Unit)
 }
 
-interface JvmScript : ModuleScript<Dependencies> {
+interface JvmScript : ModuleScript<Dependencies>, PublishedScript {
     val tasks: Tasks
 
     fun java(block: JavaExtension.() -> Unit)
+}
+
+// Publications.
+
+interface AppliedPlugin
+
+interface PluginManager {
+    fun withPlugin(id: String, block: AppliedPlugin.() -> Unit)
+}
+
+interface Extensions
+
+inline fun <reified T : Any> Extensions.configure(noinline block: T.() -> Unit): Unit = TODO()
+
+interface Providers {
+    fun gradleProperty(name: String): Provider<String>
+}
+
+interface Project {
+    val name: String
+    val project: Project
+    val rootDir: File
+    val pluginManager: PluginManager
+    val extensions: Extensions
+    val providers: Providers
+    val components: SoftwareComponents
+
+    fun afterEvaluate(block: Project.() -> Unit)
+}
+
+interface SoftwareComponent
+
+interface SoftwareComponents {
+    operator fun get(name: String): SoftwareComponent
+}
+
+interface MavenPomLicense {
+    val name: Property<String>
+    val url: Property<String>
+}
+
+interface MavenPomLicenses {
+    fun license(block: MavenPomLicense.() -> Unit)
+}
+
+interface MavenPom {
+    val name: Property<String>
+    val description: Property<String>
+    val url: Property<String>
+
+    fun licenses(block: MavenPomLicenses.() -> Unit)
+}
+
+interface Publication
+
+interface MavenPublication : Publication {
+    var artifactId: String
+
+    fun from(component: SoftwareComponent)
+
+    fun pom(block: MavenPom.() -> Unit)
+}
+
+interface Publications
+
+interface PublicationsOf<T : Publication> {
+    fun configureEach(block: T.() -> Unit)
+}
+
+inline fun <reified T : Publication> Publications.register(name: String, noinline block: T.() -> Unit): Unit = TODO()
+
+inline fun <reified T : Publication> Publications.withType(): PublicationsOf<T> = TODO()
+
+interface PublishingExtension {
+    val publications: Publications
+
+    fun publications(block: Publications.() -> Unit)
+}
+
+interface PublishedScript {
+    fun publishing(block: PublishingExtension.() -> Unit)
 }
 
 // The Android plugin's API.
@@ -191,6 +283,14 @@ interface LibraryDefaultConfig : DefaultConfig {
     fun consumerProguardFiles(vararg files: Any)
 }
 
+interface SingleVariant {
+    fun withSourcesJar()
+}
+
+interface LibraryPublishing {
+    fun singleVariant(name: String, block: SingleVariant.() -> Unit)
+}
+
 interface AndroidResources {
     val noCompress: MutableCollection<String>
 }
@@ -226,6 +326,10 @@ interface ApplicationScript : ModuleScript<AndroidDependencies> {
     fun android(block: AndroidExtension<ApplicationDefaultConfig, ApplicationBuildType>.() -> Unit)
 }
 
-interface LibraryScript : ModuleScript<AndroidDependencies> {
-    fun android(block: AndroidExtension<LibraryDefaultConfig, BuildType>.() -> Unit)
+interface LibraryExtension : AndroidExtension<LibraryDefaultConfig, BuildType> {
+    fun publishing(block: LibraryPublishing.() -> Unit)
+}
+
+interface LibraryScript : ModuleScript<AndroidDependencies>, PublishedScript {
+    fun android(block: LibraryExtension.() -> Unit)
 }

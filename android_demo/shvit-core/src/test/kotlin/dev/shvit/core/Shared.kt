@@ -25,7 +25,7 @@ object Shared {
     private fun property(name: String) = File(checkNotNull(System.getProperty(name)) { "$name is not set" })
 
     /** Returns the fields of any JSON file, not only of a document. */
-    fun fields(file: File): Fields {
+    internal fun fields(file: File): Fields {
         val json = Json.parse(file.readText()) as Json.Object
         return Fields(json.fields, "", Reading(file.name, "a list of cases", newer = true))
     }

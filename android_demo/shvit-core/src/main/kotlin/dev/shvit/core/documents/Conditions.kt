@@ -20,7 +20,7 @@ data class ThermalSample(
     val headroom: Double? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "seconds" to json(seconds),
         "state" to json(state),
         "headroom" to json(headroom),
@@ -28,7 +28,7 @@ data class ThermalSample(
     )
 
     companion object {
-        fun of(fields: Fields): ThermalSample = ThermalSample(
+        internal fun of(fields: Fields): ThermalSample = ThermalSample(
             fields.number("seconds", POSITIVE),
             fields.word("state"),
             fields.numberOrNull("headroom"),
@@ -52,7 +52,7 @@ data class Conditions(
     val thermal: List<ThermalSample> = emptyList(),
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "low_power" to json(lowPower),
         "battery" to json(battery),
         "charging" to json(charging),
@@ -61,7 +61,7 @@ data class Conditions(
     )
 
     companion object {
-        fun of(fields: Fields): Conditions = Conditions(
+        internal fun of(fields: Fields): Conditions = Conditions(
             fields.flagOrNull("low_power"),
             fields.numberOrNull("battery", SHARE),
             fields.flagOrNull("charging"),

@@ -27,7 +27,7 @@ data class Device(
     val name: String? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "kind" to json(kind),
         "model" to json(model),
         "system" to json(system),
@@ -38,7 +38,7 @@ data class Device(
     )
 
     companion object {
-        fun of(fields: Fields): Device = Device(
+        internal fun of(fields: Fields): Device = Device(
             kind = fields.word("kind"),
             model = fields.text("model"),
             system = fields.text("system"),
@@ -71,7 +71,7 @@ data class Settings(
     val seed: Long = 0,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "threads" to json(threads),
         "batch" to json(batch),
         "rounds" to json(rounds),
@@ -83,7 +83,7 @@ data class Settings(
     )
 
     companion object {
-        fun of(fields: Fields): Settings = Settings(
+        internal fun of(fields: Fields): Settings = Settings(
             threads = fields.countOrNull("threads", least = 1),
             batch = fields.count("batch", least = 1),
             rounds = fields.count("rounds", least = 1),
@@ -103,11 +103,11 @@ data class Settings(
  * @property reachedBy The matrix product and the library that reached it.
  */
 data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String, Json> = emptyMap()) {
-    fun json(): Json.Object =
+    internal fun json(): Json.Object =
         jsonObject("gops" to json(gops), "reached_by" to json(reachedBy), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): Roof = Roof(fields.number("gops"), fields.text("reached_by"), fields.unknown())
+        internal fun of(fields: Fields): Roof = Roof(fields.number("gops"), fields.text("reached_by"), fields.unknown())
     }
 }
 

@@ -9,11 +9,11 @@ import dev.shvit.core.json.word
 
 /** A share of images with its 95% confidence interval, all from 0 to 1. */
 data class Share(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
-    fun json(): Json.Object =
+    internal fun json(): Json.Object =
         jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): Share = Share(
+        internal fun of(fields: Fields): Share = Share(
             fields.number("value", SHARE),
             fields.number("low", SHARE),
             fields.number("high", SHARE),
@@ -24,11 +24,11 @@ data class Share(val value: Double, val low: Double, val high: Double, val unkno
 
 /** McNemar's test: images that only one of two models classified correctly, with the exact two-sided p-value. */
 data class McNemar(val lost: Int, val gained: Int, val pValue: Double, val unknown: Map<String, Json> = emptyMap()) {
-    fun json(): Json.Object =
+    internal fun json(): Json.Object =
         jsonObject("lost" to json(lost), "gained" to json(gained), "p_value" to json(pValue), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): McNemar =
+        internal fun of(fields: Fields): McNemar =
             McNemar(fields.count("lost"), fields.count("gained"), fields.number("p_value", SHARE), fields.unknown())
     }
 }
@@ -40,7 +40,7 @@ data class EmulatedCpu(
     val features: List<String>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "arch" to json(arch),
         "name" to json(name),
         "features" to json(features) { json(it) },
@@ -48,7 +48,7 @@ data class EmulatedCpu(
     )
 
     companion object {
-        fun of(fields: Fields): EmulatedCpu =
+        internal fun of(fields: Fields): EmulatedCpu =
             EmulatedCpu(fields.text("arch"), fields.text("name"), fields.texts("features"), fields.unknown())
     }
 }
@@ -91,7 +91,7 @@ data class DriftRow(
     val meanKl: Double,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "artifact" to json(artifact),
         "target" to json(target),
         "precision" to json(precision),
@@ -116,7 +116,7 @@ data class DriftRow(
     )
 
     companion object {
-        fun of(fields: Fields): DriftRow = DriftRow(
+        internal fun of(fields: Fields): DriftRow = DriftRow(
             artifact = fields.text("artifact"),
             target = fields.text("target"),
             precision = fields.text("precision"),

@@ -28,7 +28,7 @@ data class GoldenImage(
     val floatLogits: List<Double>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "image" to json(image),
         "image_sha256" to json(imageSha256),
         "pixels" to json(pixels),
@@ -39,7 +39,7 @@ data class GoldenImage(
     )
 
     companion object {
-        fun of(fields: Fields): GoldenImage = GoldenImage(
+        internal fun of(fields: Fields): GoldenImage = GoldenImage(
             image = fields.text("image"),
             imageSha256 = fields.sha256("image_sha256"),
             pixels = fields.text("pixels"),

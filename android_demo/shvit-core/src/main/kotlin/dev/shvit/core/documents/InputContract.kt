@@ -54,7 +54,7 @@ data class InputContract(
     fun tensor(pixels: Pixels, preprocessing: Preprocessing): FloatArray =
         TensorValues(this, preprocessing).of(pixels)
 
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "name" to json(name),
         "kind" to json(kind),
         "values" to json(values),
@@ -66,7 +66,7 @@ data class InputContract(
     )
 
     companion object {
-        fun of(fields: Fields): InputContract = InputContract(
+        internal fun of(fields: Fields): InputContract = InputContract(
             name = fields.text("name"),
             kind = fields.word("kind"),
             values = fields.word("values"),

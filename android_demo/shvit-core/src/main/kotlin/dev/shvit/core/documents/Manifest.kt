@@ -17,11 +17,11 @@ data class ArtifactFile(
     val sha256: String,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object =
+    internal fun json(): Json.Object =
         jsonObject("name" to json(name), "bytes" to json(bytes), "sha256" to json(sha256), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): ArtifactFile = ArtifactFile(
+        internal fun of(fields: Fields): ArtifactFile = ArtifactFile(
             fields.text("name"),
             fields.whole("bytes", least = 0),
             fields.sha256("sha256"),
@@ -39,7 +39,7 @@ data class Provenance(
     val checkpointSha256: String,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "variant" to json(variant),
         "classes" to json(classes),
         "source" to json(source),
@@ -49,7 +49,7 @@ data class Provenance(
     )
 
     companion object {
-        fun of(fields: Fields): Provenance = Provenance(
+        internal fun of(fields: Fields): Provenance = Provenance(
             fields.text("variant"),
             fields.count("classes"),
             fields.text("source"),
@@ -67,7 +67,7 @@ data class OutputContract(
     val label: String? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "logits" to json(logits),
         "probabilities" to json(probabilities),
         "label" to json(label),
@@ -75,7 +75,7 @@ data class OutputContract(
     )
 
     companion object {
-        fun of(fields: Fields): OutputContract = OutputContract(
+        internal fun of(fields: Fields): OutputContract = OutputContract(
             fields.text("logits"),
             fields.textOrNull("probabilities"),
             fields.textOrNull("label"),
@@ -97,7 +97,7 @@ data class Inventory(
     val quantizedLayers: Int = 0,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "operators" to json(operators) { json(it) },
         "weight_bytes" to json(weightBytes) { json(it) },
         "quantized_layers" to json(quantizedLayers),
@@ -105,7 +105,7 @@ data class Inventory(
     )
 
     companion object {
-        fun of(fields: Fields): Inventory = Inventory(
+        internal fun of(fields: Fields): Inventory = Inventory(
             fields.map("operators") { inner, name -> inner.whole(name) },
             fields.map("weight_bytes") { inner, name -> inner.whole(name) },
             fields.countOrNull("quantized_layers", least = Int.MIN_VALUE) ?: 0,
@@ -132,7 +132,7 @@ data class Delegation(
             return if (total == 0L) 1.0 else delegatedOperators.toDouble() / total
         }
 
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "backend" to json(backend),
         "delegates" to json(delegates),
         "delegated_operators" to json(delegatedOperators),
@@ -143,7 +143,7 @@ data class Delegation(
     companion object {
         private val NAMES = mapOf("XnnpackBackend" to "XNNPACK")
 
-        fun of(fields: Fields): Delegation = Delegation(
+        internal fun of(fields: Fields): Delegation = Delegation(
             fields.text("backend"),
             fields.count("delegates"),
             fields.count("delegated_operators"),
@@ -160,7 +160,7 @@ data class Golden(
     val tolerance: Double,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "picture" to json(PICTURE),
         "logits" to json(logits) { json(it) },
         "how" to json(how),
@@ -171,7 +171,7 @@ data class Golden(
     companion object {
         private const val PICTURE = "ramp"
 
-        fun of(fields: Fields): Golden {
+        internal fun of(fields: Fields): Golden {
             val picture = fields.textOrNull("picture") ?: PICTURE
             if (picture != PICTURE) fields.fail("picture", "'$picture' is not a known picture")
             return Golden(
@@ -186,10 +186,10 @@ data class Golden(
 
 /** The folder of goldens beside the artifact, and its SHA-256. */
 data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<String, Json> = emptyMap()) {
-    fun json(): Json.Object = jsonObject("name" to json(name), "sha256" to json(sha256), unknown = unknown)
+    internal fun json(): Json.Object = jsonObject("name" to json(name), "sha256" to json(sha256), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): GoldensFolder =
+        internal fun of(fields: Fields): GoldensFolder =
             GoldensFolder(fields.text("name"), fields.sha256("sha256"), fields.unknown())
     }
 }

@@ -23,7 +23,7 @@ data class Window(
     val thermal: ThermalState? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "start_s" to json(startS),
         "samples" to json(samples),
         "p50" to json(p50),
@@ -32,7 +32,7 @@ data class Window(
     )
 
     companion object {
-        fun of(fields: Fields): Window = Window(
+        internal fun of(fields: Fields): Window = Window(
             fields.number("start_s", POSITIVE),
             fields.count("samples", least = 1),
             fields.number("p50", POSITIVE),
@@ -64,9 +64,10 @@ data class GoldenCheck(
     val sameClass: Int,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
+    /** Whether both parts passed. */
     val passed: Boolean get() = preprocessingPassed && inferencePassed
 
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "images" to json(images),
         "preprocessing_passed" to json(preprocessingPassed),
         "pixels_difference" to json(pixelsDifference),
@@ -79,7 +80,7 @@ data class GoldenCheck(
     )
 
     companion object {
-        fun of(fields: Fields): GoldenCheck = GoldenCheck(
+        internal fun of(fields: Fields): GoldenCheck = GoldenCheck(
             fields.count("images", least = 1),
             fields.flag("preprocessing_passed"),
             fields.number("pixels_difference", POSITIVE),
@@ -95,11 +96,11 @@ data class GoldenCheck(
 
 /** The speed relative to the first contestant, with a 95% confidence interval of the median ratio. */
 data class Ratio(val value: Double, val low: Double, val high: Double, val unknown: Map<String, Json> = emptyMap()) {
-    fun json(): Json.Object =
+    internal fun json(): Json.Object =
         jsonObject("value" to json(value), "low" to json(low), "high" to json(high), unknown = unknown)
 
     companion object {
-        fun of(fields: Fields): Ratio =
+        internal fun of(fields: Fields): Ratio =
             Ratio(fields.number("value"), fields.number("low"), fields.figure("high"), fields.unknown())
     }
 }
@@ -152,7 +153,7 @@ data class Result(
     val drift: DriftRow? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "name" to json(name),
         "engine" to json(engine),
         "precision" to json(precision),
@@ -178,7 +179,7 @@ data class Result(
     )
 
     companion object {
-        fun of(fields: Fields): Result = Result(
+        internal fun of(fields: Fields): Result = Result(
             name = fields.text("name"),
             engine = fields.text("engine"),
             precision = fields.text("precision"),

@@ -28,6 +28,7 @@ class Frame(width: Int, height: Int, planes: List<Plane>) : PixelSource(width, h
     private val red: Rows
     private val chromaSteps: IntArray
 
+    /** Takes the planes one by one. */
     constructor(width: Int, height: Int, y: Plane, u: Plane, v: Plane) : this(width, height, listOf(y, u, v))
 
     init {

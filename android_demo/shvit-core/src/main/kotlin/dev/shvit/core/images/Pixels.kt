@@ -41,6 +41,7 @@ class Pixels(val height: Int, val width: Int, val bytes: ByteArray) {
     }
 
     companion object {
+        /** Bytes per pixel. */
         const val CHANNELS = 3
 
         /** Returns the picture of every artifact's built-in golden: (7 row + 3 column + 50 channel) mod 256. */

@@ -71,7 +71,7 @@ data class Preprocessing(
             throw InvalidSettings("std is $std.", "It needs three numbers from 0.001 to 1.")
         }
     }
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "size" to json(listOf(height, width)) { json(it) },
         "crop_ratio" to json(cropRatio),
         "interpolation" to json(interpolation),
@@ -87,7 +87,7 @@ data class Preprocessing(
          *
          * Unknown fields are rejected in every version, since they could change the pixels in an unknown way.
          */
-        fun of(fields: Fields): Preprocessing {
+        internal fun of(fields: Fields): Preprocessing {
             val standard = Preprocessing()
             val size = fields.orElse("size", listOf(standard.height, standard.width)) { fields.counts(it, least = 1) }
             if (size.size != 2) fields.fail("size", "it must be (height, width)")

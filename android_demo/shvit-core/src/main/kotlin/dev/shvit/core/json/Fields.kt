@@ -10,7 +10,7 @@ import java.math.BigDecimal
  * @param place The object's path in the document, for errors; empty for the document itself.
  * @param reading The document, and whether it may contain unknown fields.
  */
-class Fields internal constructor(
+internal class Fields internal constructor(
     private val fields: Map<String, Json>,
     private val place: String,
     private val reading: Reading,
@@ -18,7 +18,7 @@ class Fields internal constructor(
     private val asked = LinkedHashSet<String>()
 
     /** The names that have been read so far. */
-    internal val names: Set<String> get() = asked
+    val names: Set<String> get() = asked
 
     /**
      * Returns the fields that nobody read, for the document to keep.

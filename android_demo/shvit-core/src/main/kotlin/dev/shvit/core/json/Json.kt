@@ -8,15 +8,19 @@ sealed interface Json {
     /** The fields are in the order of the text. */
     data class Object(val fields: Map<String, Json>) : Json
 
+    /** The items are in the order of the text. */
     data class Array(val items: List<Json>) : Json
 
+    /** A text without its quotes and escapes. */
     data class Text(val value: String) : Json
 
     /** The literal is kept, so that passing a number on loses nothing. */
     data class Number(val literal: String) : Json
 
+    /** `true` or `false`. */
     data class Flag(val value: Boolean) : Json
 
+    /** `null`. */
     data object Null : Json
 
     companion object {

@@ -2,6 +2,7 @@ package dev.shvit.core.json
 
 /** A value of a closed list, with its spelling in documents. */
 interface Word {
+    /** The spelling. */
     val word: String
 }
 

@@ -23,7 +23,7 @@ data class Latency(
     val least: Double,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
-    fun json(): Json.Object = jsonObject(
+    internal fun json(): Json.Object = jsonObject(
         "samples" to json(samples),
         "p50" to json(p50),
         "p90" to json(p90),

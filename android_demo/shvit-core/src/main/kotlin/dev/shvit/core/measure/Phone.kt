@@ -4,6 +4,7 @@ import dev.shvit.core.documents.ThermalState
 
 /** A monotonic clock; on a phone `SystemClock.elapsedRealtimeNanos`. */
 fun interface Clock {
+    /** Returns the time since any fixed moment. */
     fun nanoseconds(): Long
 }
 
@@ -25,6 +26,7 @@ interface Phone {
     /** Whether the phone is plugged in. */
     fun charging(): Boolean?
 
+    /** The thermal state. */
     fun thermal(): ThermalReading?
 
     /** The memory of this process, in bytes. */

@@ -8,13 +8,16 @@ package dev.shvit.core.measure
  * @property write Receives each line.
  */
 class RunLog(private val runId: String?, private val write: (String) -> Unit) {
+    /** Tells how far the benchmark is. */
     fun progress(progress: Progress) = line("${(100 * progress.done).toInt()} % ${progress.what}")
 
     /** Tells what could not be measured. More may follow. */
     fun error(message: String) = line("error: $message")
 
+    /** Ends the log with the path of the report. */
     fun report(path: String) = line("report: $path")
 
+    /** Ends the log without a report. */
     fun noReport() = line("no report")
 
     /** Writes a text as a single line. */

@@ -12,6 +12,7 @@ import kotlin.math.log10
 
 /** Decodes an encoded image into an upright, opaque picture; on a phone with `BitmapFactory`. */
 fun interface Decoder {
+    /** Decodes an image. */
     fun decode(encoded: ByteArray): Picture
 }
 

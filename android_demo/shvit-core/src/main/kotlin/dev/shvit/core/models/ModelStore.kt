@@ -78,12 +78,15 @@ class StoredModel internal constructor(val stem: String, val manifest: Manifest,
 
 /** A folder of a store: a model, or the reason why it is unusable. */
 sealed interface Stored {
+    /** The name of the folder. */
     val stem: String
 
+    /** A model whose manifest can be read. */
     data class Usable(val model: StoredModel) : Stored {
         override val stem get() = model.stem
     }
 
+    /** A model that cannot be used, and why. */
     data class Broken(override val stem: String, val reason: ShvitException) : Stored
 }
 

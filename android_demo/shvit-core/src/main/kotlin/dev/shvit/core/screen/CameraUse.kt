@@ -12,9 +12,11 @@ class CameraUse<C : Any>(private val release: (C) -> Unit) {
     private var state = State.IDLE
     private var camera: C? = null
 
-    /** How often a camera was opened, and closed. */
+    /** How often a camera was opened. */
     var opens = 0
         private set
+
+    /** How often a camera was closed. */
     var closes = 0
         private set
 

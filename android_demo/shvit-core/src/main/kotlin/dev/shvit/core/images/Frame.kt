@@ -66,31 +66,60 @@ class Frame(width: Int, height: Int, planes: List<Plane>) : PixelSource(width, h
         val (stepU, stepV) = chromaSteps
         var place = at
         var index = 0
-        var next = 2 - (first and 1)
-        for (color in 0 until colors) {
+        var color = 0
+        if (first and 1 == 1) {
+            put(ys[0], us[0], vs[0], into, place, plane)
+            place += step
+            index = 1
+            color = 1
+        }
+        while (index + 1 < count) {
             val u = (us[color * stepU].toInt() and 0xFF) - 128
             val v = (vs[color * stepV].toInt() and 0xFF) - 128
-            val toRed = HALF + 91881 * v
-            val toGreen = HALF - 22554 * u - 46802 * v
-            val toBlue = HALF + 116130 * u
-            val end = Math.min(next, count)
-            while (index < end) {
-                val y = (ys[index].toInt() and 0xFF) shl FRACTION
-                into[place] = clamp(y + toRed shr FRACTION)
-                into[place + plane] = clamp(y + toGreen shr FRACTION)
-                into[place + 2 * plane] = clamp(y + toBlue shr FRACTION)
-                place += step
-                index++
-            }
-            next += 2
+            val toRed = HALF + TO_RED * v
+            val toGreen = HALF - U_TO_GREEN * u - V_TO_GREEN * v
+            val toBlue = HALF + TO_BLUE * u
+            val one = (ys[index].toInt() and 0xFF) shl FRACTION
+            val other = (ys[index + 1].toInt() and 0xFF) shl FRACTION
+            into[place] = one + toRed
+            into[place + plane] = one + toGreen
+            into[place + 2 * plane] = one + toBlue
+            into[place + step] = other + toRed
+            into[place + step + plane] = other + toGreen
+            into[place + step + 2 * plane] = other + toBlue
+            place += 2 * step
+            index += 2
+            color++
         }
+        if (index < count) put(ys[index], us[color * stepU], vs[color * stepV], into, place, plane)
+        round(into, at, count, step)
+        round(into, at + plane, count, step)
+        round(into, at + 2 * plane, count, step)
     }
 
-    private fun clamp(value: Int): Int = Math.min(Math.max(value, 0), 255)
+    private fun put(luma: Byte, blue: Byte, red: Byte, into: IntArray, place: Int, plane: Int) {
+        val y = (luma.toInt() and 0xFF shl FRACTION) + HALF
+        val u = (blue.toInt() and 0xFF) - 128
+        val v = (red.toInt() and 0xFF) - 128
+        into[place] = y + TO_RED * v
+        into[place + plane] = y - U_TO_GREEN * u - V_TO_GREEN * v
+        into[place + 2 * plane] = y + TO_BLUE * u
+    }
+
+    /** Rounds the values of a part of a row, in units of 1/65536, to numbers from 0 to 255. */
+    private fun round(values: IntArray, at: Int, count: Int, step: Int) {
+        if (step == 1) return clamp(values, at, count, FRACTION)
+        if (step == -1) return clamp(values, at - count + 1, count, FRACTION)
+        for (index in 0 until count) clamp(values, at + index * step, 1, FRACTION)
+    }
 
     private companion object {
         const val PLANES = 3
         const val FRACTION = 16
         const val HALF = 1 shl FRACTION - 1
+        const val TO_RED = 91881
+        const val U_TO_GREEN = 22554
+        const val V_TO_GREEN = 46802
+        const val TO_BLUE = 116130
     }
 }

@@ -6,9 +6,11 @@ class Preprocessor(val preprocessing: Preprocessing) {
     private val stride = preprocessing.width * Pixels.CHANNELS
 
     private var plan: Plan? = null
-    private var block = IntArray(0)
-    private var sums = IntArray(0)
-    private var narrowed = IntArray(0)
+    private val sums = IntArray(maxOf(LINES * Pixels.CHANNELS, stride))
+    private var tile = IntArray(0)
+    private var columns = emptyArray<IntArray>()
+    private var narrowed = emptyArray<IntArray>()
+    private val block = Array(LINES) { IntArray(0) }
 
     /**
      * Returns the pixels that the model sees, bit-exact with the exporter, which resizes with Pillow.
@@ -37,28 +39,26 @@ class Preprocessor(val preprocessing: Preprocessing) {
     fun prepare(source: PixelSource, orientation: Orientation, into: Pixels) {
         require(into.height == preprocessing.height && into.width == preprocessing.width) { "the target's size differs" }
         val plan = plan(source, orientation)
-        val reads = plan.rows.reads
-        // Rows of the upright picture are narrowed in blocks, so that a block stays in the processor's cache.
-        val lines = (BLOCK / (Pixels.CHANNELS * plan.columns.span)).coerceIn(LEAST_LINES, MOST_LINES)
-        val most = lines + plan.rows.most
-        block = atLeast(block, plan.columns.span * lines * Pixels.CHANNELS)
-        narrowed = atLeast(narrowed, most * stride)
-        sums = atLeast(sums, maxOf(lines * Pixels.CHANNELS, stride))
-        var kept = reads.first
+        val (reads, span) = plan.rows.reads to plan.columns.span
+        if (tile.size < TILE * Pixels.CHANNELS * span) tile = IntArray(TILE * Pixels.CHANNELS * span)
+        if (columns.size < span) columns = Array(span) { IntArray(LINES * Pixels.CHANNELS) }
+        if (narrowed.size < LINES + plan.rows.most) narrowed = Array(LINES + plan.rows.most) { IntArray(stride) }
         var done = 0
-        for (first in reads step lines) {
-            val count = minOf(lines, reads.last + 1 - first)
-            read(source, orientation, plan, first, count)
-            narrow(plan.columns, count, (first - kept) * stride)
+        // Rows of the upright picture are narrowed in blocks, so that a block stays in the processor's cache.
+        for (first in reads step LINES) {
+            val count = minOf(LINES, reads.last + 1 - first)
+            if (orientation.sideways) {
+                readSideways(source, orientation, plan, first, count)
+            } else {
+                for (index in 0 until count step TILE) {
+                    readUpright(source, orientation, plan, first, index, minOf(TILE, count - index))
+                }
+            }
+            narrow(plan.columns, count, first)
             while (done < preprocessing.height && plan.rows.end(done) <= first + count) {
-                lower(plan.rows, done, kept, into.bytes)
+                lower(plan.rows, done, into.bytes)
                 done++
             }
-            if (done == preprocessing.height) return
-            // Later rows of pixels still need the last narrowed rows.
-            val needed = minOf(maxOf(plan.rows.firsts[done], kept), first + count)
-            System.arraycopy(narrowed, (needed - kept) * stride, narrowed, 0, (first + count - needed) * stride)
-            kept = needed
         }
     }
 
@@ -128,96 +128,139 @@ class Preprocessor(val preprocessing: Preprocessing) {
     }
 
     /**
-     * Reads rows of the upright picture into [block], in the order columns, channels, rows: the rows lie side by side,
-     * so that each step of the first pass is one loop over all of them.
+     * Reads rows of the upright picture, which are columns in memory, into [columns]: each has [LINES] rows of one channel
+     * after the other, so that a step of the first pass is one loop over all rows and channels.
      */
-    private fun read(source: PixelSource, orientation: Orientation, plan: Plan, first: Int, count: Int) {
-        val width = plan.columns.span
-        val column = count * Pixels.CHANNELS
-        val plane = if (preprocessing.channelOrder == ChannelOrder.RGB) count else -count
-        val red = if (plane > 0) 0 else 2 * count
+    private fun readSideways(source: PixelSource, orientation: Orientation, plan: Plan, first: Int, count: Int) {
         val top = plan.top + first
         val left = plan.left + plan.columns.reads.first
-        if (orientation.sideways) {
-            val begin = if (orientation.columnsReversed) source.width - top - count else top
-            val at = if (orientation.columnsReversed) count - 1 else 0
-            val step = if (orientation.columnsReversed) -1 else 1
-            for (index in 0 until width) {
-                val row = if (orientation.rowsReversed) source.height - 1 - (left + index) else left + index
-                source.read(row, begin, count, block, index * column + red + at, step, plane)
-            }
-        } else {
-            val begin = if (orientation.columnsReversed) source.width - left - width else left
-            val at = if (orientation.columnsReversed) (width - 1) * column else 0
-            val step = if (orientation.columnsReversed) -column else column
-            for (index in 0 until count) {
-                val row = if (orientation.rowsReversed) source.height - 1 - (top + index) else top + index
-                source.read(row, begin, width, block, at + red + index, step, plane)
-            }
+        val begin = if (orientation.columnsReversed) source.width - top - count else top
+        for (index in 0 until plan.columns.span) {
+            val row = if (orientation.rowsReversed) source.height - 1 - (left + index) else left + index
+            readRow(source, orientation, row, begin, count, columns[index], 0, LINES)
         }
     }
 
-    /** The first pass: narrows the rows in [block] and puts them into [narrowed], in the order rows, columns. */
-    private fun narrow(pass: Pass, count: Int, at: Int) {
-        val length = count * Pixels.CHANNELS
-        val sums = sums
-        val narrowed = narrowed
-        for (target in 0 until preprocessing.width) {
-            add(block, (pass.firsts[target] - pass.reads.first) * length, length, pass.weights[target])
+    /** Reads [tiled] rows of a block, which are rows in memory, into [columns], where the first is number [index]. */
+    private fun readUpright(source: PixelSource, orientation: Orientation, plan: Plan, first: Int, index: Int, tiled: Int) {
+        val top = plan.top + first + index
+        val left = plan.left + plan.columns.reads.first
+        val span = plan.columns.span
+        val begin = if (orientation.columnsReversed) source.width - left - span else left
+        val length = Pixels.CHANNELS * span
+        for (line in 0 until tiled) {
+            val row = if (orientation.rowsReversed) source.height - 1 - (top + line) else top + line
+            readRow(source, orientation, row, begin, span, tile, line * length, span)
+        }
+        // Always all rows of the tile: the block has room for them, and nobody reads those after its last.
+        val tile = tile
+        for (place in 0 until span) {
+            val column = columns[place]
             for (channel in 0 until Pixels.CHANNELS) {
-                var place = at + target * Pixels.CHANNELS + channel
-                for (index in channel * count until (channel + 1) * count) {
-                    narrowed[place] = clamp(sums[index])
-                    place += stride
-                }
+                val from = channel * span + place
+                val to = channel * LINES + index
+                column[to] = tile[from]
+                column[to + 1] = tile[from + length]
+                column[to + 2] = tile[from + 2 * length]
+                column[to + 3] = tile[from + 3 * length]
             }
         }
     }
 
-    /** The second pass, for one row of pixels: adds up whole narrowed rows, of which the first is number [kept]. */
-    private fun lower(pass: Pass, row: Int, kept: Int, into: ByteArray) {
-        add(narrowed, (pass.firsts[row] - kept) * stride, stride, pass.weights[row])
+    /** Reads a part of a row in memory, in the model's order of channels, which are [pitch] numbers apart. */
+    private fun readRow(
+        source: PixelSource,
+        orientation: Orientation,
+        row: Int,
+        begin: Int,
+        count: Int,
+        into: IntArray,
+        at: Int,
+        pitch: Int,
+    ) {
+        val plane = if (preprocessing.channelOrder == ChannelOrder.RGB) pitch else -pitch
+        val red = if (plane > 0) at else at + 2 * pitch
+        if (orientation.columnsReversed) {
+            source.read(row, begin, count, into, red + count - 1, -1, plane)
+        } else {
+            source.read(row, begin, count, into, red, 1, plane)
+        }
+    }
+
+    /** The first pass: narrows a block's rows, the first of which is number [first], and puts them into [narrowed]. */
+    private fun narrow(pass: Pass, count: Int, first: Int) {
+        for (index in 0 until count) block[index] = narrowed[(first + index) % narrowed.size]
+        val block = block
         val sums = sums
+        for (target in 0 until preprocessing.width) {
+            add(columns, pass.firsts[target] - pass.reads.first, LINES * Pixels.CHANNELS, pass.weights[target])
+            clamp(sums, 0, LINES * Pixels.CHANNELS, PRECISION_BITS)
+            val place = target * Pixels.CHANNELS
+            for (index in 0 until count) {
+                val row = block[index]
+                row[place] = sums[index]
+                row[place + 1] = sums[LINES + index]
+                row[place + 2] = sums[2 * LINES + index]
+            }
+        }
+    }
+
+    /** The second pass, for one row of pixels: adds up whole narrowed rows. */
+    private fun lower(pass: Pass, row: Int, into: ByteArray) {
+        val sums = sums
+        add(narrowed, pass.firsts[row] % narrowed.size, stride, pass.weights[row])
+        clamp(sums, 0, stride, PRECISION_BITS)
         val begin = row * stride
-        for (index in 0 until stride) into[begin + index] = clamp(sums[index]).toByte()
+        for (index in 0 until stride) into[begin + index] = sums[index].toByte()
     }
 
-    /** Sets the first [length] sums to a weighted sum of stretches of [source] that begin at [from], each that long. */
-    private fun add(source: IntArray, from: Int, length: Int, weights: IntArray) {
-        val sums = sums
-        val fours = weights.size / LANES * LANES
-        if (fours == 0) java.util.Arrays.fill(sums, 0, length, HALF)
-        for (k in 0 until fours step LANES) addFour(sums, source, from + k * length, length, weights, k)
-        for (k in fours until weights.size) addOne(sums, source, from + k * length, length, weights[k])
+    /** Sets the first [length] sums to a weighted sum of [sources] from number [from] on; the first follows the last. */
+    private fun add(sources: Array<IntArray>, from: Int, length: Int, weights: IntArray) {
+        java.util.Arrays.fill(sums, 0, length, HALF)
+        val size = sources.size
+        var k = 0
+        while (k + LANES <= weights.size) {
+            addFour(
+                sums,
+                length,
+                sources[(from + k) % size],
+                sources[(from + k + 1) % size],
+                sources[(from + k + 2) % size],
+                sources[(from + k + 3) % size],
+                weights,
+                k,
+            )
+            k += LANES
+        }
+        while (k < weights.size) {
+            addOne(sums, length, sources[(from + k) % size], weights[k])
+            k++
+        }
     }
 
-    // These loops are of a form that virtual machines turn into vector instructions. The first four begin the sums.
-    private fun addFour(sums: IntArray, source: IntArray, from: Int, length: Int, weights: IntArray, k: Int) {
+    // Virtual machines turn the following loops into vector instructions, because each array has the same index.
+    private fun addFour(
+        sums: IntArray,
+        length: Int,
+        one: IntArray,
+        two: IntArray,
+        three: IntArray,
+        four: IntArray,
+        weights: IntArray,
+        k: Int,
+    ) {
         val first = weights[k]
         val second = weights[k + 1]
         val third = weights[k + 2]
         val fourth = weights[k + 3]
-        val two = from + length
-        val three = two + length
-        val four = three + length
-        if (k == 0) {
-            for (i in 0 until length) {
-                sums[i] = HALF + source[from + i] * first + source[two + i] * second +
-                    source[three + i] * third + source[four + i] * fourth
-            }
-        } else {
-            for (i in 0 until length) {
-                sums[i] += source[from + i] * first + source[two + i] * second +
-                    source[three + i] * third + source[four + i] * fourth
-            }
+        for (i in 0 until length) {
+            sums[i] += one[i] * first + two[i] * second + three[i] * third + four[i] * fourth
         }
     }
 
-    private fun addOne(sums: IntArray, source: IntArray, from: Int, length: Int, weight: Int) {
-        for (i in 0 until length) sums[i] += source[from + i] * weight
+    private fun addOne(sums: IntArray, length: Int, source: IntArray, weight: Int) {
+        for (i in 0 until length) sums[i] += source[i] * weight
     }
-
-    private fun clamp(sum: Int): Int = Math.min(Math.max(sum shr PRECISION_BITS, 0), 255)
 
     private companion object {
         /** Beyond this many times what the crop needs, covering with the whole picture would take gigabytes. */
@@ -226,10 +269,9 @@ class Preprocessor(val preprocessing: Preprocessing) {
         /** Squashing a side that is longer than this many times its resized side would take gigabytes. */
         const val MOST_SHRINKING = 256L
 
-        /** The numbers in a block, and the limits of its rows. */
-        const val BLOCK = 1 shl 16
-        const val LEAST_LINES = 8
-        const val MOST_LINES = 64
+        /** The rows in a block, and those that are read at a time. */
+        const val LINES = 64
+        const val TILE = 4
 
         /** Half a pixel value, for rounding. */
         const val HALF = 1 shl PRECISION_BITS - 1
@@ -243,6 +285,5 @@ class Preprocessor(val preprocessing: Preprocessing) {
         fun shorten(length: Int, most: Long): Int =
             if (length <= most) length else (most + (length - most) % 2).toInt()
 
-        fun atLeast(array: IntArray, size: Int): IntArray = if (array.size < size) IntArray(size) else array
     }
 }

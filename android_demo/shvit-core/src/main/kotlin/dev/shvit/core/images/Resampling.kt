@@ -30,6 +30,18 @@ internal class Pass(val firsts: IntArray, val weights: Array<IntArray>) {
 internal const val PRECISION_BITS = 32 - 8 - 2
 
 /**
+ * Removes the fraction bits of some numbers and limits them to 0 to 255. It has no branches, so that virtual machines turn it
+ * into vector instructions.
+ */
+internal fun clamp(values: IntArray, first: Int, count: Int, fractionBits: Int) {
+    for (place in first until first + count) {
+        val value = values[place] shr fractionBits
+        val notNegative = value and (value shr 31).inv()
+        values[place] = (notNegative or (255 - value shr 31)) and 255
+    }
+}
+
+/**
  * Returns the pass that resizes [source] pixels to [target] and computes only those in [kept].
  *
  * The arithmetic is bit-exact with Pillow's `Resample.c` and, for nearest, `Geometry.c`.

@@ -100,7 +100,8 @@ class PreprocessorTest {
             preprocessor.prepare(Frame(width, height, y, uv, uv), Orientation.QUARTER, pixels)
             values.of(pixels)
         }
-        repeat(2) { prepare() }
+        // Enough for the virtual machine to compile the code, after which it creates no objects that do not escape.
+        repeat(30) { prepare() }
         val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean
         val thread = Thread.currentThread().id
         val before = threads.getThreadAllocatedBytes(thread)

@@ -3,7 +3,8 @@
 The class path resembles a phone's: Android's framework classes of API 23 with the newer members of `overlay/`, and two
 versions of ExecuTorch's Java classes, an older one and a stub of the newest. Every Android member that the classes name
 is looked up in the signatures of a recent API level, and every permission in the manifest. The app's test on a phone is
-compiled, the Gradle project is checked, and a signed package is built and checked. Nothing runs: that needs a phone.
+compiled, the Gradle project is checked, and a signed package is built and checked. Then library and app run against
+classes that act like Android's and ExecuTorch's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gradle_files import check_gradle
 from install import install, install_executorch
 from members import find_misused_members
 from planted import check_planted_mistakes
+from platform_tests import compile_platform_tests, run_platform_tests
 from resources import read_setting
 from snippets import compile_snippets
 from toolchain import Toolchain
@@ -69,7 +71,10 @@ def check(tools: Toolchain, plant: bool) -> int:
     package = build_package(tools, modules)
     size = f"{package.stat().st_size / 1e6:.1f} MB"
     print_status(f"{package.name}: {size}, aligned, signed, with all classes and {describe_models()}.")
-    return 0 if not plant or check_planted_mistakes(tools, modules, PROJECT) else 1
+    tests = compile_platform_tests(tools, modules, BUILD / "platform")
+    count = run_platform_tests(tools, tests, modules.code, PROJECT / "app/src/main")
+    print_status(f"{count} tests pass that run library and app against classes that act like Android's.")
+    return 0 if not plant or check_planted_mistakes(tools, modules, tests, PROJECT) else 1
 
 
 def build_package(tools: Toolchain, modules: CompiledModules) -> Path:

@@ -105,7 +105,7 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
     return CompiledModules(core, generated, library, camerax, camera, app, known, apis)
 
 
-def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> CompiledApp:
+def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path]) -> CompiledApp:
     """Compile the app's classes and resources, and check that they fit together.
 
     Raises:
@@ -115,10 +115,24 @@ def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path], *
     resources = link_resources(module, into / "resources")
     ids = into / "R"
     check_status("R", tools.javac([resources.java], ids, known))
-    classes = compile_module(tools, module, into, [*known, ids], quiet=quiet)
-    check_classes(resources, classes)
-    check_permissions(resources, classes)
-    return CompiledApp(resources, ids, classes)
+    linked = CompiledApp(resources, ids, into / module.name)
+    compile_app_classes(tools, module, into, known, linked)
+    return linked
+
+
+def compile_app_classes(
+    tools: Toolchain, module: Path, into: Path, known: list[Path], linked: CompiledApp, *, quiet: bool = False
+) -> Path:
+    """Compile the app's classes with linked resources, check that they fit together, and return the classes' folder.
+
+    Raises:
+        BadResources: If they do not fit together.
+        CompileFailed: If the compiler rejects the sources.
+    """
+    classes = compile_module(tools, module, into, [*known, linked.ids], quiet=quiet)
+    check_classes(linked.resources, classes)
+    check_permissions(linked.resources, classes)
+    return classes
 
 
 def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into: Path) -> None:

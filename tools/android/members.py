@@ -6,6 +6,7 @@ does not have, or that are newer than minSdk and not guarded by a check of the A
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def find_misused_members(tools: Toolchain, folders: Iterable[Path], project: Pat
     return list(find_faults(uses, parse_signatures(install.install_signatures()), least))
 
 
+@functools.cache
 def parse_signatures(declarations: Path) -> dict[str, ClassSignatures]:
     """Parse NativeScript's declarations into classes by name."""
     classes: dict[str, ClassSignatures] = {}

@@ -6,12 +6,20 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+HERE = Path(__file__).parent
 # Bytecode for Android 8; every warning is an error.
 FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-reflect")
-# For runs of a few seconds, the JVM's second compiler costs more than it gains: a module takes 1.8 times as long.
-SHORT_RUN = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+# The compiler keeps what it has read of libraries.
+SERVER = (
+    "-XX:TieredStopAtLevel=1",
+    "-Xmx1500m",
+    "-XX:+UseSerialGC",
+    "-Dkotlin.environment.keepalive=true",
+    "-Djava.awt.headless=true",
+)
 # The JVM's class library of Java 8. Android's modules use the framework's instead.
 JVM = ("-Xjdk-release=8",)
 
@@ -90,10 +98,19 @@ class Toolchain:
     def _kotlinc(
         self, sources: Sequence[Path], into: Path, classpath: Sequence[Path], *options: str, quiet: bool = False
     ) -> int:
-        starter = (*SHORT_RUN, "-cp", self.kotlin / "kotlin-preloader.jar", "org.jetbrains.kotlin.preloading.Preloader")
-        compiler = ("-cp", self.kotlin / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler")
         places = ("-kotlin-home", self.kotlin.parent, "-cp", join_paths(classpath), "-d", into)
-        return self._run("java", *starter, *compiler, *places, *FLAGS, *options, *sources, quiet=quiet)
+        command = "compile-quietly" if quiet else "compile"
+        return int(self._server.ask(command, *places, *FLAGS, *options, *sources))
+
+    def run_anew(self, classpath: Sequence[Path], program: str, *arguments: str | Path) -> str:
+        """Run a class with a static method `run` in the virtual machine that compiles, and return what it returns."""
+        return self._server.ask("run", join_paths(classpath), program, *arguments)
+
+    @cached_property
+    def _server(self) -> Server:
+        classpath = self.kotlin / "kotlin-compiler.jar"
+        command = [self.java_home / "bin/java", *SERVER, "-cp", classpath, HERE / "Server.java"]
+        return Server(command, self._environment())
 
     def javac(self, sources: Sequence[Path], into: Path, classpath: Sequence[Path]) -> int:
         """Compile Java sources into a folder and return the exit status."""
@@ -103,6 +120,29 @@ class Toolchain:
     def library(self, name: str) -> Path:
         """Return the jar of a library that comes with the compiler."""
         return self.kotlin / f"{name}.jar"
+
+
+class Server:
+    """A virtual machine that compiles and runs Kotlin: see `Server.java`. It ends with this process."""
+
+    def __init__(self, command: Sequence[str | Path], environment: dict[str, str] | None) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, encoding="utf-8")
+
+    def ask(self, *words: str | Path) -> str:
+        """Send a command and return the answer.
+
+        Raises:
+            CalledProcessError: If the virtual machine ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\t".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise subprocess.CalledProcessError(self._process.wait(), self._process.args)
+        return answer.rstrip("\n")
 
 
 def join_paths(entries: Sequence[Path]) -> str:

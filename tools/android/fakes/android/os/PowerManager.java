@@ -1,0 +1,17 @@
+package android.os;
+
+import fakes.Phone;
+
+public final class PowerManager {
+    public boolean isPowerSaveMode() {
+        return Phone.lowPower;
+    }
+
+    public int getCurrentThermalStatus() {
+        return Phone.thermal;
+    }
+
+    public float getThermalHeadroom(int forecastSeconds) {
+        return 0.5f + forecastSeconds;
+    }
+}

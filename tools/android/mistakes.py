@@ -1,0 +1,402 @@
+"""The mistakes that are planted to test the checks of the Android code: see `planted.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LIBRARY = "shvit/src/main/kotlin/dev/shvit"
+APP = "app/src/main/kotlin/dev/shvit/demo"
+RESOURCES = "app/src/main/res"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake to plant.
+
+    Attributes:
+        what: A description.
+        file: The file in the project.
+        right: The correct text, which occurs once.
+        wrong: The text that replaces it.
+    """
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+
+    def plant(self, project: Path) -> None:
+        """Plant the mistake in a project.
+
+        Raises:
+            ValueError: If the project does not contain the correct text once.
+        """
+        path = project / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.right) != 1:
+            raise ValueError(f"{self.file} does not contain '{self.right}' once.")
+        path.write_text(text.replace(self.right, self.wrong), encoding="utf-8")
+
+
+MISTAKES = (
+    Mistake(
+        "The API level of a newer member is not checked",
+        f"{LIBRARY}/AndroidPhone.kt",
+        "        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) return null\n",
+        "",
+    ),
+    Mistake(
+        "The check of the API level is inverted",
+        f"{LIBRARY}/AndroidPhone.kt",
+        "if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return null",
+        "if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) return null",
+    ),
+    Mistake("A member is misspelled", f"{LIBRARY}/AndroidPhone.kt", "isPowerSaveMode", "isPowerSavingMode"),
+    Mistake("A float is used as a double", f"{LIBRARY}/AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
+    Mistake(
+        "A method that only the newest ExecuTorch has is called",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "        module.destroy()\n        place",
+        "        module.close()\n        place",
+    ),
+    Mistake(
+        "A result that only older ExecuTorch versions return is used",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "status(module.loadMethod(METHOD))",
+        "module.loadMethod(METHOD)",
+    ),
+    Mistake(
+        "A shape has 32-bit numbers", f"{LIBRARY}/ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"
+    ),
+    Mistake(
+        "A method does not match its interface",
+        f"{LIBRARY}/AssetFiles.kt",
+        "InputStream = assets.open(place(file))",
+        "InputStream? = assets.open(place(file))",
+    ),
+    Mistake(
+        "A deprecated member is used",
+        f"{LIBRARY}/AndroidPhone.kt",
+        "power?.isPowerSaveMode",
+        "power?.let { it.isScreenOn && it.isPowerSaveMode }",
+    ),
+    Mistake(
+        "Two numbers are swapped",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "Module.LOAD_MODE_MMAP, threads)",
+        "threads, Module.LOAD_MODE_MMAP)",
+    ),
+    Mistake(
+        "A missing text is named",
+        f"{APP}/PhotoActivity.kt",
+        "setText(R.string.no_picker)",
+        "setText(R.string.no_pickers)",
+    ),
+    Mistake(
+        "The app calls a method of a newer Android",
+        f"{APP}/LiveActivity.kt",
+        "        super.onPause()\n",
+        "        super.onPause()\n        getSystemService(android.os.PowerManager::class.java).currentThermalStatus\n",
+    ),
+    Mistake(
+        "A layout names a missing text",
+        f"{RESOURCES}/layout/live.xml",
+        "@string/waiting_for_camera",
+        "@string/waiting_for_cameras",
+    ),
+    Mistake(
+        "An attribute is misspelled",
+        f"{RESOURCES}/layout/photo.xml",
+        "android:adjustViewBounds",
+        "android:adjustViewBound",
+    ),
+    Mistake(
+        "The manifest lacks a permission that the code requests",
+        "app/src/main/AndroidManifest.xml",
+        '    <uses-permission android:name="android.permission.CAMERA" />\n',
+        "",
+    ),
+    Mistake(
+        "The manifest names a missing activity",
+        "app/src/main/AndroidManifest.xml",
+        'android:name=".PhotoActivity"',
+        'android:name=".PhotosActivity"',
+    ),
+    Mistake(
+        "An undefined alias of the catalog is used",
+        "app/build.gradle.kts",
+        "libs.androidx.test.runner",
+        "libs.androidx.test.runners",
+    ),
+    Mistake(
+        "The catalog defines an unused alias",
+        "app/build.gradle.kts",
+        "    androidTestImplementation(libs.androidx.test.junit)\n",
+        "",
+    ),
+    Mistake(
+        "A property of the Android plugin has its Groovy name",
+        "app/build.gradle.kts",
+        "isMinifyEnabled",
+        "minifyEnabled",
+    ),
+    Mistake(
+        "The wrapper's Gradle is too old for the Android plugin",
+        "gradle/wrapper/gradle-wrapper.properties",
+        "gradle-9.6.1-bin",
+        "gradle-9.4.1-bin",
+    ),
+    # The following compile, and are found by running the code.
+    Mistake(
+        "The chroma planes are exchanged",
+        f"{LIBRARY}/Pictures.kt",
+        "planes.map { Plane",
+        "listOf(planes[0], planes[2], planes[1]).map { Plane",
+    ),
+    Mistake("The padding of a frame's rows is ignored", f"{LIBRARY}/Pictures.kt", "it.rowStride", "width"),
+    Mistake("Chroma samples are read as if they had no gaps", f"{LIBRARY}/Pictures.kt", "it.pixelStride", "1"),
+    Mistake(
+        "The facade exchanges the chroma planes",
+        f"{LIBRARY}/ImageClassifier.kt",
+        "image.planes.map { Plane",
+        "image.planes.sortedBy { if (it === image.planes[1]) 1 else 0 }.map { Plane",
+    ),
+    Mistake(
+        "The facade ignores the padding of a frame's rows",
+        f"{LIBRARY}/ImageClassifier.kt",
+        "Plane(it.buffer, it.rowStride,",
+        "Plane(it.buffer, image.width,",
+    ),
+    Mistake(
+        "The facade ignores the crop rectangle",
+        f"{LIBRARY}/ImageClassifier.kt",
+        ", planes, image.cropRect.toPart())",
+        ", planes)",
+    ),
+    Mistake(
+        "The facade turns a frame the wrong way",
+        f"{LIBRARY}/ImageClassifier.kt",
+        "Orientation.fromDegrees(clockwise)",
+        "Orientation.fromDegrees(360 - clockwise)",
+    ),
+    Mistake(
+        "EXIF's orientation is ignored", f"{LIBRARY}/Pictures.kt", "toPicture(orientation(encoded))", "toPicture()"
+    ),
+    Mistake(
+        "A photo is not halved", f"{LIBRARY}/Pictures.kt", "sampleSize(bounds.outWidth, bounds.outHeight, pixels)", "1"
+    ),
+    Mistake(
+        "The padding of a bitmap's rows is ignored",
+        f"{LIBRARY}/Pictures.kt",
+        "bytes, readable.rowBytes",
+        "bytes, 4 * width",
+    ),
+    Mistake(
+        "A premultiplied bitmap is taken for another",
+        f"{LIBRARY}/Pictures.kt",
+        "readable.isPremultiplied)",
+        "false)",
+    ),
+    Mistake(
+        "A bitmap in graphics memory is read",
+        f"{LIBRARY}/Pictures.kt",
+        "if (config == Bitmap.Config.ARGB_8888) this",
+        "if (config != Bitmap.Config.RGB_565) this",
+    ),
+    Mistake(
+        "The caller's bitmap is recycled",
+        f"{LIBRARY}/Pictures.kt",
+        "if (readable !== this) readable.recycle()",
+        "readable.recycle()",
+    ),
+    Mistake(
+        "A bitmap is read after it is recycled",
+        f"{LIBRARY}/Pictures.kt",
+        "        val pixels = bitmap.toPixels()\n        bitmap.recycle()\n",
+        "        bitmap.recycle()\n        val pixels = bitmap.toPixels()\n",
+    ),
+    Mistake(
+        "The input tensor's buffer is not direct",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "Tensor.allocateFloatBuffer(",
+        "java.nio.FloatBuffer.allocate(",
+    ),
+    Mistake(
+        "The input tensor's bytes have the wrong order",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))",
+        "java.nio.ByteBuffer.allocateDirect(manifest.input.shape.drop(1).fold(4, Int::times)).asFloatBuffer()",
+    ),
+    Mistake(
+        "The input tensor keeps the first picture",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "        live.fill()\n",
+        "        if (live.input.toTensor().dataAsFloatArray.all { it == 0f }) live.fill()\n",
+    ),
+    Mistake(
+        "A closed model runs",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        '        check(!closed) { "${manifest.artifact.name} has been closed" }\n',
+        "",
+    ),
+    Mistake("A model is destroyed twice", f"{LIBRARY}/ShvitClassifier.kt", "        if (closed) return\n", ""),
+    Mistake(
+        "A closed model keeps its memory",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "        module.destroy()\n        place.close()",
+        "        place.close()",
+    ),
+    Mistake(
+        "A closed model keeps its place in the thread pool",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "        module.destroy()\n        place.close()",
+        "        module.destroy()",
+    ),
+    Mistake(
+        "A model is destroyed while it runs",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "    @Synchronized\n    override fun close()",
+        "    override fun close()",
+    ),
+    Mistake(
+        "A model that cannot be prepared keeps its memory",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "                module.destroy()\n",
+        "",
+    ),
+    Mistake(
+        "A model is read instead of mapped",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "LOAD_MODE_MMAP",
+        "LOAD_MODE_FILE",
+    ),
+    Mistake(
+        "An asset's path ends with a slash",
+        f"{LIBRARY}/AssetFiles.kt",
+        'if (path.isEmpty()) folder else "$folder/$path"',
+        '"$folder/$path"',
+    ),
+    Mistake(
+        "A frame is not closed", f"{APP}/CameraFeed.kt", "acquireLatestImage()?.use {", "acquireLatestImage()?.let {"
+    ),
+    Mistake(
+        "An old frame is classified", f"{APP}/CameraFeed.kt", "source.acquireLatestImage", "source.acquireNextImage"
+    ),
+    Mistake("A reader holds one frame", f"{APP}/CameraFeed.kt", "YUV_420_888, 2)", "YUV_420_888, 1)"),
+    Mistake("The camera is never closed", f"{APP}/CameraFeed.kt", "        use.stop()\n", ""),
+    Mistake(
+        "The camera is not released",
+        f"{APP}/CameraFeed.kt",
+        "CameraUse(CameraDevice::close)",
+        "CameraUse<CameraDevice> {}",
+    ),
+    Mistake("A camera is opened twice", f"{APP}/CameraFeed.kt", "if (!use.begin()) return", "use.begin()"),
+    Mistake("The reader is never closed", f"{APP}/CameraFeed.kt", "        worker.post { reader?.close() }\n", ""),
+    Mistake(
+        "The reader is closed while a frame is read",
+        f"{APP}/CameraFeed.kt",
+        "worker.post { reader?.close() }",
+        "reader?.close()",
+    ),
+    Mistake("The frames' thread never ends", f"{APP}/CameraFeed.kt", "        thread.quitSafely()\n", ""),
+    Mistake("The preview's surface is not released", f"{APP}/CameraFeed.kt", "        preview?.release()\n", ""),
+    Mistake(
+        "A listener stays registered",
+        f"{APP}/CameraFeed.kt",
+        "        context.getSystemService(DisplayManager::class.java).unregisterDisplayListener(turned)\n",
+        "",
+    ),
+    Mistake(
+        "The front camera is taken for the back one",
+        f"{APP}/CameraFeed.kt",
+        "display(), found.front)",
+        "display(), false)",
+    ),
+    Mistake(
+        "The display's rotation is ignored",
+        f"{APP}/CameraFeed.kt",
+        "upright(found.sensor, display(),",
+        "upright(found.sensor, 0,",
+    ),
+    Mistake(
+        "A display that is turned left is taken for one that is turned right",
+        f"{APP}/CameraFeed.kt",
+        "Surface.ROTATION_90 -> 90",
+        "Surface.ROTATION_90 -> 270",
+    ),
+    Mistake(
+        "The preview is turned the wrong way",
+        f"{APP}/CameraFeed.kt",
+        "postRotate(fit.degrees.toFloat()",
+        "postRotate(-fit.degrees.toFloat()",
+    ),
+    Mistake(
+        "The preview is stretched",
+        f"{APP}/CameraFeed.kt",
+        "postScale(fit.scaleX.toFloat(), fit.scaleY.toFloat(), x, y)",
+        "postScale(fit.scaleY.toFloat(), fit.scaleX.toFloat(), x, y)",
+    ),
+    Mistake(
+        "The preview has no size",
+        f"{APP}/CameraFeed.kt",
+        "        texture.setDefaultBufferSize(found.shown.width, found.shown.height)\n",
+        "",
+    ),
+    Mistake(
+        "The frame's rotation is ignored",
+        f"{APP}/LiveActivity.kt",
+        "it.classify(image, clockwise)",
+        "it.classify(image, clockwise * 0)",
+    ),
+    Mistake(
+        "The frame is turned the wrong way",
+        f"{APP}/LiveActivity.kt",
+        "it.classify(image, clockwise)",
+        "it.classify(image, -clockwise)",
+    ),
+    Mistake(
+        "The live screen changes views on the frames' thread",
+        f"{APP}/LiveActivity.kt",
+        "runOnUiThread { if (naming === this) show() }",
+        "run { if (naming === this) show() }",
+    ),
+    Mistake(
+        "The camera runs in the background",
+        f"{APP}/LiveActivity.kt",
+        "        feed?.stop()\n",
+        "",
+    ),
+    Mistake(
+        "States of a long task reach the screen on its thread",
+        f"{APP}/Work.kt",
+        "        main.post {\n",
+        "        run {\n",
+    ),
+    Mistake("A list is shown by the thread that read it", f"{APP}/Work.kt", "runOnUiThread {", "run {"),
+    Mistake(
+        "Long work runs on the main thread",
+        f"{APP}/Work.kt",
+        "thread(name = javaClass.simpleName) { tell(lastState()) }",
+        "tell(lastState())",
+    ),
+    Mistake("A photo's file is not closed", f"{APP}/Library.kt", "?.use { it.readBytes() }", "?.readBytes()"),
+    Mistake(
+        "A checked model is not closed",
+        f"{APP}/CheckActivity.kt",
+        "threads = 1).use {",
+        "threads = 1).let {",
+    ),
+    Mistake(
+        "A benchmark goes on in the background",
+        f"{APP}/BenchmarkActivity.kt",
+        "        if (!isChangingConfigurations) run?.interrupt()\n",
+        "",
+    ),
+    Mistake(
+        "Other apps read any file",
+        f"{APP}/Reports.kt",
+        "it.isFile && it.canonicalFile.parentFile == folder",
+        "it.isFile",
+    ),
+)

@@ -1,0 +1,118 @@
+import android.app.Screens
+import android.content.Intent
+import android.graphics.Canvas
+import android.net.Uri
+import android.os.Bundle
+import android.util.Log
+import android.view.View
+import android.view.ViewGroup
+import android.widget.TextView
+import dev.shvit.core.documents.Goldens
+import dev.shvit.demo.BenchmarkActivity
+import dev.shvit.demo.CheckActivity
+import dev.shvit.demo.HistogramView
+import dev.shvit.demo.ModelsActivity
+import dev.shvit.demo.R
+import dev.shvit.demo.ReportProvider
+import fakes.Phone
+import java.io.FileNotFoundException
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
+import org.pytorch.executorch.Module
+
+/** The other screens. */
+class ScreensTest : OnPhone() {
+    private fun rows(screen: android.app.Activity) = screen.findViewById(R.id.rows) as ViewGroup
+
+    private fun text(view: View, id: Int) = (view.findViewById(id) as TextView).text.toString()
+
+    private fun benchmark(): BenchmarkActivity {
+        val extras = Bundle()
+        for ((key, value) in mapOf("benchmark" to "all", "iterations" to 2, "rounds" to 1, "report" to "nightly")) {
+            extras.put(key, value)
+        }
+        return Screens.open(BenchmarkActivity(), Intent("run").putExtras(extras))
+    }
+
+    @Test
+    fun `a benchmark that the shell starts writes a report`() {
+        val screen = benchmark()
+        waitFor("the results are shown") { rows(screen).childCount == 1 }
+        val report = Phone.files.resolve("reports/nightly.json")
+        assertTrue("\"kind\": \"device_report\"" in report.readText())
+        assertTrue(Log.LINES.any { "report: ${report.path}" in it }, Log.LINES.toString())
+        assertEquals(View.VISIBLE, screen.findViewById(R.id.share).visibility)
+        screen.findViewById(R.id.share).press()
+        assertEquals("android.intent.action.CHOOSER", Phone.STARTED.last().action)
+        Screens.close(screen)
+    }
+
+    @Test
+    fun `a benchmark ends when its screen is left`() {
+        Module.model = java.util.function.Function {
+            Thread.sleep(20)
+            FloatArray(10)
+        }
+        val screen = benchmark()
+        waitFor("the benchmark measures") { Module.RUNS.get() > 0 }
+        Screens.pause(screen)
+        Screens.stop(screen)
+        waitFor("the log tells it") { Log.LINES.any { "no report" in it } }
+        Screens.closeStopped(screen)
+    }
+
+    @Test
+    fun `the golden check compares pictures and logits`() {
+        val folder = Phone.assets.resolve("models/$stem/$stem.goldens")
+        val goldens = Goldens.read(folder.resolve(Goldens.FILE).readText(), Goldens.FILE)
+        Module.model = java.util.function.Function { values ->
+            val image = goldens.images.minByOrNull { image ->
+                val bytes = folder.resolve(image.pixels).readBytes()
+                (0 until SIDE * SIDE).sumOf { Math.abs((bytes[3 * it].toInt() and 0xFF) - values[it].toDouble()) }
+            }
+            FloatArray(10) { image!!.logits[it].toFloat() }
+        }
+        val screen = Screens.open(CheckActivity(), Intent())
+        waitFor("the result is shown") { rows(screen).childCount == 1 }
+        val row = rows(screen).getChildAt(0)
+        assertTrue("pass" in text(row, R.id.title).lowercase(), text(row, R.id.details))
+        waitFor("the check can be repeated") { screen.findViewById(R.id.action).visibility == View.VISIBLE }
+        Screens.close(screen)
+    }
+
+    @Test
+    fun `the models are listed, and one is chosen`() {
+        val screen = Screens.open(ModelsActivity(), Intent())
+        waitFor("the model is shown") { rows(screen).childCount == 1 }
+        assertEquals(stem, text(rows(screen).getChildAt(0), R.id.title))
+        assertEquals(false, rows(screen).getChildAt(0).findViewById(R.id.choose).isEnabled)
+        Screens.close(screen)
+    }
+
+    @Test
+    fun `the histogram stays within its view`() {
+        val view = HistogramView(context, null)
+        view.samples = List(200) { 3.0 + it % 17 / 10.0 }
+        view.layOut(600, 240)
+        val canvas = Canvas(600f, 240f)
+        view.draw(canvas)
+        assertTrue(canvas.rectangles > 10)
+        assertTrue(canvas.texts.size >= 4)
+    }
+
+    @Test
+    fun `reports are only read, and nothing else is`() {
+        val provider = ReportProvider()
+        provider.attach(context)
+        val folder = Phone.files.resolve("reports").also { it.mkdirs() }
+        folder.resolve("a.json").writeText("{}")
+        Phone.files.resolve("secret.json").writeText("{}")
+        fun address(name: String) =
+            Uri.Builder().scheme("content").authority("dev.shvit.demo.reports").appendPath(name).build()
+        assertEquals(folder.resolve("a.json").path, provider.openFile(address("a.json"), "r").file.path)
+        assertFailsWith<FileNotFoundException> { provider.openFile(address("a.json"), "w") }
+        assertFailsWith<FileNotFoundException> { provider.openFile(address("../secret.json"), "r") }
+    }
+}

@@ -3,6 +3,7 @@
 They use it on a Mac too, because Core ML itself shows only the outputs.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,8 +23,10 @@ from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, 
 from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
 
 # They sum the squares of their input over `axes`.
-_NORM_OPERATORS = ("layer_norm", "instance_norm")
-_REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum")
+_NORM_OPERATORS = ("layer_norm", "instance_norm", "l2_norm", "reduce_l2_norm", "reduce_sum_square")
+_REDUCTION_OPERATORS = ("reduce_mean", "reduce_sum", "reduce_log_sum")
+# The axes of operators that have no input `axes`.
+_FIXED_AXES = {"instance_norm": [2, 3], "l2_norm": [-3, -2, -1]}
 
 
 class CoreMLActivationProbe:
@@ -100,31 +103,30 @@ class CoreMLActivationObserver:
         if rounds:
             value = value.half().float()
         on_value(self._values.get(name) or ObservedValue(name, "input", "input"), value)
-        if name in self._norms:
-            result, axes = self._norms[name]
+        for result, axes in self._norms[name]:
             on_value(self._values[result].with_part("squares"), value.square())
             on_value(self._values[result].with_part("sum"), _sum_over_axes(value.square(), axes))
-        if name in self._sums:
-            result, axes = self._sums[name]
+        for result, axes in self._sums[name]:
             on_value(self._values[result].with_part("sum"), _sum_over_axes(value, axes))
         return value if rounds else None
 
 
 def _find_reductions(
     operations: Sequence[Any], types: Sequence[str], package: MLPackage
-) -> dict[str, tuple[str, list[int] | None]]:
-    """Map the input of each operation of `types` to its result and the axes that it sums over; None means all."""
+) -> defaultdict[str, list[tuple[str, list[int] | None]]]:
+    """Map each value to the results of `types` that it is the input of, with the axes summed over; None means all."""
     producers = map_producers(operations)
-    return {
-        get_input_name(operation, "x"): (operation.outputs[0].name, _read_axes(operation, producers, package))
-        for operation in operations
-        if operation.type in types
-    }
+    reductions: defaultdict[str, list[tuple[str, list[int] | None]]] = defaultdict(list)
+    for operation in operations:
+        if operation.type in types:
+            axes = _read_axes(operation, producers, package)
+            reductions[get_input_name(operation, "x")].append((operation.outputs[0].name, axes))
+    return reductions
 
 
 def _read_axes(operation: Any, producers: Mapping[str, Any], package: MLPackage) -> list[int] | None:
-    if operation.type == "instance_norm":  # it has no `axes`
-        return [2, 3]
+    if operation.type in _FIXED_AXES:
+        return _FIXED_AXES[operation.type]
     if "axes" not in operation.inputs:
         return None
     name = get_input_name(operation, "axes")

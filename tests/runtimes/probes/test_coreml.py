@@ -62,6 +62,35 @@ def test_the_squares_inside_a_layer_norm_are_seen(network, made):
     assert float(seen["layer_norm", None].square().mean()) == pytest.approx(1, rel=1e-2)
 
 
+class Normalized(nn.Module):
+    """One value whose squares three operators sum, each over other axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, CHANNELS, 1), nn.Linear(CHANNELS * HEIGHT * WIDTH, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        y = x + x.norm(dim=1, keepdim=True) + x.norm(dim=(2, 3), keepdim=True) + x.sum(dim=(1, 2), keepdim=True)
+        return self.head(y.flatten(1))
+
+
+def test_each_reduction_of_one_value_is_seen(tmp_path):
+    torch.manual_seed(0)
+    network, seen = Normalized().eval(), []
+    package = save_model(convert_module(network, 1, 3, HEIGHT, WIDTH, fp16=True), tmp_path / "norms.mlpackage")
+    pixels = draw_pictures(1)
+    CoreMLActivationObserver(build_artifact(package), LANDMARKS).run(
+        pixels, lambda value, tensor: seen.append((value.operator, value.part, tensor)), round_to_fp16=False
+    )
+    stem = stem_of(network, pixels)
+    norms = [tensor for operator, part, tensor in seen if (operator, part) == ("reduce_l2_norm", "sum")]
+    torch.testing.assert_close(norms[0].flatten(), stem.square().sum(1).flatten(), rtol=1e-2, atol=1)
+    torch.testing.assert_close(norms[1].flatten(), stem.square().sum((2, 3)).flatten(), rtol=1e-2, atol=1)
+    (sums,) = [tensor for operator, part, tensor in seen if (operator, part) == ("reduce_sum", "sum")]
+    torch.testing.assert_close(sums.flatten(), stem.sum((1, 2)).flatten(), rtol=1e-2, atol=5)
+
+
 def test_later_layers_compute_with_a_forced_value(network, made):
     probe, pixels = CoreMLActivationProbe(made, LANDMARKS), draw_pictures(1)
     own = probe.run_free(pixels)

@@ -71,11 +71,15 @@ def batch_main_input(use: OperatorUse) -> dict[str, Any]:
     return {}
 
 
-def batch_last_axis(use: OperatorUse) -> dict[str, Any]:
-    """Apply `batch_main_input` to operators along the last axis."""
-    if len(use.get_shape("x")) < 2:
-        raise NotBatchable(f"works along the only axis of {use.get_shape('x')}")
-    return batch_main_input(use)
+def make_trailing_rule(count: int) -> BatchingRule:
+    """Return a rule for operators along the last `count` axes: the first axis must not be among them."""
+
+    def rule(use: OperatorUse) -> dict[str, Any]:
+        if len(use.get_shape("x")) <= count:
+            raise NotBatchable(f"works along all axes of {use.get_shape('x')}")
+        return batch_main_input(use)
+
+    return rule
 
 
 def make_axis_rule(keyword: str, default: Sequence[int] | None = None) -> BatchingRule:
@@ -93,6 +97,7 @@ def make_axis_rule(keyword: str, default: Sequence[int] | None = None) -> Batchi
 
 
 batch_single_axis = make_axis_rule("axis", (-1,))
+batch_last_axis = make_trailing_rule(1)
 
 
 def batch_reshape(use: OperatorUse) -> dict[str, Any]:
@@ -121,6 +126,45 @@ def batch_concat(use: OperatorUse) -> dict[str, Any]:
     if not all(operand.batched for operand in use.operands["values"]):
         raise NotBatchable("takes a constant")
     return batch_single_axis(OperatorUse(use.keywords, {"x": use.operands["values"]}, use.results))
+
+
+def batch_stack(use: OperatorUse) -> dict[str, Any]:
+    axis, (result,) = use.keywords["axis"], use.results
+    if not all(operand.batched for operand in use.operands["values"]):
+        raise NotBatchable("takes a constant")
+    if axis % len(result) == 0:
+        raise NotBatchable(f"puts an axis before the rows: its axis is {axis}")
+    return {}
+
+
+def batch_tile(use: OperatorUse) -> dict[str, Any]:
+    if use.keywords["reps"][0] != 1:
+        raise NotBatchable(f"repeats the rows: its reps are {use.keywords['reps']}")
+    return {}
+
+
+def batch_pad(use: OperatorUse) -> dict[str, Any]:
+    pad = use.keywords["pad"]
+    if len(pad) == 2 * len(use.get_shape("x")) and any(pad[:2]):
+        raise NotBatchable(f"pads the rows: its pad is {pad}")
+    return {}
+
+
+def batch_gather(use: OperatorUse) -> dict[str, Any]:
+    """Allow the same places in each row, and rows of places in one table."""
+    axis, rank = use.keywords.get("axis", 0), len(use.get_shape("x"))
+    if use.keywords.get("batch_dims"):
+        raise NotBatchable("takes other places for each row")
+    if use.is_batched("indices") and (use.is_batched("x") or axis % rank):
+        raise NotBatchable("computes its 'indices' from the image")
+    if use.is_batched("x") and axis % rank == 0:
+        raise NotBatchable(f"works along the rows: its axis is {axis}")
+    return {}
+
+
+def batch_gather_along_axis(use: OperatorUse) -> dict[str, Any]:
+    make_axis_rule("axis", (0,))(OperatorUse(use.keywords, {"x": use.operands["x"]}, use.results))
+    return batch_elementwise(use)
 
 
 def batch_slice_by_index(use: OperatorUse) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""MIL operators that normalize or reduce over axes."""
+"""MIL operators that normalize over axes."""
 
 import torch
 from torch import Tensor
@@ -42,23 +42,9 @@ def layer_norm(
     return _apply_affine(_standardize(x, over, epsilon), gamma, beta, shape)
 
 
-def reduce_mean(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.mean(x, _resolve_axes(axes, x), keepdim=keep_dims)
-
-
-def reduce_sum(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.sum(x, _resolve_axes(axes, x), keepdim=keep_dims, dtype=x.dtype)
-
-
-def reduce_max(x: Tensor, *, axes: list[int] | None = None, keep_dims: bool = False) -> Tensor:
-    """iOS15 and iOS17/reduction.py; over all axes if none are given."""
-    return torch.amax(x, _resolve_axes(axes, x), keepdim=keep_dims)
-
-
-def _resolve_axes(axes: list[int] | None, x: Tensor) -> list[int]:
-    return list(range(x.ndim)) if axes is None else axes
+def l2_norm(x: Tensor, *, epsilon: float = 1e-6) -> Tensor:
+    """iOS15 and iOS17/normalization.py; over the last three axes."""
+    return x / torch.sqrt(x.square().sum((-3, -2, -1), keepdim=True) + epsilon)
 
 
 def _standardize(x: Tensor, axes: list[int], epsilon: float) -> Tensor:

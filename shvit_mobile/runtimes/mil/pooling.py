@@ -1,7 +1,7 @@
 """MIL operators that pool over windows, and the padding that they share with convolutions."""
 
 from collections.abc import Sequence
-from math import ceil, inf
+from math import ceil, inf, prod
 
 import torch
 from torch import Tensor
@@ -57,6 +57,25 @@ def avg_pool(
     return means / pool(F.pad(torch.ones_like(x[:1, :1]), around), kernel_sizes, strides)
 
 
+def l2_pool(
+    x: Tensor,
+    *,
+    kernel_sizes: list[int],
+    strides: list[int] | None = None,
+    pad_type: str = "valid",
+    pad: list[int] | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """iOS15/pool.py; the square root of the sum of squares."""
+    axes = len(kernel_sizes)
+    strides = strides or [1] * axes
+    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    if ceil_mode:
+        padding = _complete_last_windows(padding, x.shape[2:], kernel_sizes, strides)
+    squares = F.pad(x.square(), flatten_padding(padding))
+    return torch.sqrt(_AVG_POOLS[axes](squares, kernel_sizes, strides) * prod(kernel_sizes))
+
+
 def compute_explicit_padding(
     pad_type: str,
     pad: Sequence[int] | None,
@@ -96,6 +115,22 @@ def _get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int
     """Return the padding for torch's pools: equal on both sides and at most half the kernel; None if it is not."""
     before = get_symmetric_padding(padding)
     return before if before is not None and all(2 * b <= k for b, k in zip(before, kernel, strict=True)) else None
+
+
+def _complete_last_windows(
+    padding: Padding, sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int]
+) -> Padding:
+    """Return `padding` with what the last window of `ceil_mode` lacks after the axis.
+
+    A window that would begin in the padding after the axis does not count.
+    """
+    completed = []
+    for (before, after), size, length, stride in zip(padding, sizes, kernel, strides, strict=True):
+        last = ceil((size + before + after - length) / stride) * stride
+        if last >= size + before:
+            last -= stride
+        completed.append((before, last + length - size - before))
+    return completed
 
 
 def _reject_ceil_mode(ceil_mode: bool, padding: Padding) -> None:

@@ -188,7 +188,7 @@ def _check_operators(operators: Counter[str], path: Path) -> None:
         names = ", ".join(f"{name} ({count})" for name, count in unknown.items())
         raise UnsupportedOperator(
             f"{path} has operators that the reference executor does not implement: {names}.",
-            why="It implements those that SHViT needs; Core ML on a Mac implements all.",
+            why="It implements those that vision models need; Core ML on a Mac implements all.",
         )
 
 

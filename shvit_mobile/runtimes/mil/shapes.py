@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from shvit_mobile.errors import BadArtifact, UnsupportedOperator
+
+_PAD_MODES = ("constant", "reflect", "replicate")
 
 
 def reshape(x: Tensor, *, shape: list[int]) -> Tensor:
@@ -68,6 +73,88 @@ def slice_by_size(x: Tensor, *, begin: list[int], size: list[int]) -> Tensor:
         first %= x.shape[axis]
         x = x.narrow(axis, first, x.shape[axis] - first if length == -1 else length)
     return x
+
+
+def stack(values: list[Tensor], *, axis: int) -> Tensor:
+    """iOS15/tensor_operation.py; the new axis counts in the result."""
+    return torch.stack(values, axis)
+
+
+def tile(x: Tensor, *, reps: list[int]) -> Tensor:
+    """iOS15/tensor_operation.py; one count per axis."""
+    if len(reps) != x.ndim:
+        raise BadArtifact(f"repeats {len(reps)} axes of {x.ndim}", why="It needs one count per axis.")
+    return x.repeat(reps)
+
+
+def pad(x: Tensor, *, pad: list[int], mode: str = "constant", constant_val: float = 0.0) -> Tensor:
+    """iOS15/tensor_operation.py; before and after each of the last axes.
+
+    `reflect` mirrors at the first and the last element, `replicate` repeats them.
+    """
+    if mode not in _PAD_MODES:
+        raise UnsupportedOperator(f"mode {mode}", why=f"Supported: {', '.join(_PAD_MODES)}.")
+    sides = list(zip(pad[0::2], pad[1::2], strict=True))
+    if mode == "constant":
+        return F.pad(x, [side for both in reversed(sides) for side in both], value=constant_val)
+    for axis, (before, after) in enumerate(sides, start=x.ndim - len(sides)):
+        last = x.shape[axis] - 1
+        indices = torch.arange(-before, last + 1 + after)
+        if mode == "replicate":
+            indices = indices.clamp(0, last)
+        elif max(before, after) > last:
+            raise BadArtifact(
+                f"reflects {max(before, after)} elements of an axis of {last + 1}", why=f"At most {last} are possible."
+            )
+        else:
+            indices = last - (last - indices.abs()).abs()
+        x = x.index_select(axis, indices)
+    return x
+
+
+def band_part(x: Tensor, *, lower: int = -1, upper: int = -1) -> Tensor:
+    """iOS15/tensor_operation.py; keeps diagonals of the last two axes, all on a side if its number is negative."""
+    x = x if lower < 0 else torch.triu(x, -lower)
+    return x if upper < 0 else torch.tril(x, upper)
+
+
+def reverse(x: Tensor, *, axes: list[int] | None = None) -> Tensor:
+    """iOS15 and iOS17/tensor_transformation.py; along all axes if none are given."""
+    return x.flip(list(range(x.ndim)) if axes is None else axes)
+
+
+def cumsum(x: Tensor, *, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
+    """iOS15/tensor_operation.py; an exclusive sum lacks the element at its place."""
+    ordered = x.flip(axis) if reverse else x
+    sums = torch.cumsum(ordered, axis, dtype=x.dtype)
+    if exclusive:
+        size = x.shape[axis]
+        sums = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), sums.narrow(axis, 0, size - 1)], axis)
+    return sums.flip(axis) if reverse else sums
+
+
+def gather(x: Tensor, indices: Tensor, *, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
+    """iOS15, iOS16 and iOS17/scatter_gather.py; takes slices of `x`, for each element of the first `batch_dims` axes.
+
+    Indices out of bounds are an error, whatever `validate_indices` says; the specification leaves the result open.
+    """
+    axis %= x.ndim
+    if batch_dims:
+        pairs = zip(x.flatten(0, batch_dims - 1), indices.flatten(0, batch_dims - 1), strict=True)
+        slices = torch.stack([gather(part, places, axis=axis - batch_dims) for part, places in pairs])
+        return slices.reshape(*x.shape[:batch_dims], *slices.shape[1:])
+    places = _count_from_start(indices, x.shape[axis])
+    return x.index_select(axis, places.flatten()).reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def gather_along_axis(x: Tensor, indices: Tensor, *, axis: int = 0, validate_indices: bool = False) -> Tensor:
+    """iOS15 and iOS17/scatter_gather.py; takes elements of `x` along an axis, as `gather` treats indices."""
+    return torch.take_along_dim(x, _count_from_start(indices, x.shape[axis]), axis)
+
+
+def _count_from_start(indices: Tensor, size: int) -> Tensor:
+    indices = indices.long()
+    return torch.where(indices < 0, indices + size, indices)
 
 
 def _slice_axis(x: Tensor, axis: int, part: slice) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,32 +31,46 @@ def draw_array(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0)
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
-def save_cases(cases: Mapping[str, OperatorCase], path: Path, opset: ct.target = ct.target.iOS17) -> Path:
-    """One package with every case of a table: inputs `name_0`, `name_1`…, and one output `name` each."""
+def name_input(case: str, index: int = 0) -> str:
+    """The name of a case's input; not `case_0`, which is what the builder calls the first operator of a type."""
+    return f"{case}_input_{index}"
+
+
+def save_cases(
+    cases: Mapping[str, OperatorCase], path: Path, opset: ct.target = ct.target.iOS17, *, fp16: bool = False
+) -> Path:
+    """One package with every case of a table: inputs as `name_input` says, and one output `name` each.
+
+    With `fp16` it computes in fp16 between inputs and outputs in fp32.
+    """
     inputs = {
-        f"{name}_{index}": mb.placeholder(array.shape)
+        name_input(name, index): mb.placeholder(array.shape)
         for name, case in cases.items()
         for index, array in enumerate(case.inputs)
     }
     with Function(inputs, opset_version=opset) as function:
         outputs = []
         for name, case in cases.items():
-            taken = [function.inputs[f"{name}_{index}"] for index in range(len(case.inputs))]
+            taken = [function.inputs[name_input(name, index)] for index in range(len(case.inputs))]
             outputs.append(mb.identity(x=case.mil(*taken), name=name))
         function.set_outputs(outputs)
     program = Program()
     program.add_function("main", function)
-    return save_model(convert_program(program, opset), path)
+    precision = ct.precision.FLOAT16 if fp16 else ct.precision.FLOAT32
+    passes = ["common::add_fp16_cast"] if fp16 else []
+    return save_model(convert_program(program, opset, precision, passes), path)
 
 
-def convert_program(program: Program, opset: ct.target, precision: ct.precision = ct.precision.FLOAT32) -> Any:
-    """A model of just these operators: no pass may rewrite them."""
+def convert_program(
+    program: Program, opset: ct.target, precision: ct.precision = ct.precision.FLOAT32, passes: Sequence[str] = ()
+) -> Any:
+    """A model of just these operators: no pass but `passes` may rewrite them."""
     return ct.convert(
         program,
         convert_to="mlprogram",
         minimum_deployment_target=opset,
         compute_precision=precision,
-        pass_pipeline=ct.PassPipeline.EMPTY,
+        pass_pipeline=ct.PassPipeline(list(passes), "own"),
         skip_model_load=True,
     )
 
@@ -86,4 +100,4 @@ def save_model(model: Any, path: Path) -> Path:
 
 
 def collect_inputs(cases: Mapping[str, OperatorCase]) -> dict[str, Array]:
-    return {f"{name}_{index}": array for name, case in cases.items() for index, array in enumerate(case.inputs)}
+    return {name_input(name, index): array for name, case in cases.items() for index, array in enumerate(case.inputs)}

@@ -20,12 +20,13 @@ from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
+from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.program import MAX_BATCH_SIZE, CoreMLProgram
 from shvit_mobile.runtimes.mil.qdq_fusion import BLOCK_ELEMENTS, QUANTIZE_DEQUANTIZE, quantize_dequantize
 from shvit_mobile.runtimes.mil.quantization import dequantize, quantize
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.programs import SMALL
-from tests.runtimes.mil.packages import OperatorCase, convert_module, draw_array, save_cases, save_model
+from tests.runtimes.mil.packages import OperatorCase, convert_module, draw_array, name_input, save_cases, save_model
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8-weights", "int8")
 SIZE = (66, 98)
@@ -114,6 +115,7 @@ def build_operator_table(*cases: tuple[str, Any, tuple[int, ...]]) -> dict[str, 
 CHANNELS = draw_array(4, seed=1), draw_array(4, seed=2, low=0.5)
 WEIGHT = draw_array(5, 4, 3, 3, seed=3)
 MATRIX = draw_array(4, 6, seed=4)
+TRANSPOSED = draw_array(4, 3, 2, 3, seed=5)
 # By name: an operator, and the shape of one image.
 RUN_AT_ONCE = build_operator_table(
     ("add_scalar", lambda x: mb.add(x=x, y=np.float32(2)), (1, 4, 5)),
@@ -139,6 +141,103 @@ RUN_AT_ONCE = build_operator_table(
     ("squeeze", lambda x: mb.squeeze(x=x, axes=[-1]), (1, 4, 1)),
     ("split", lambda x: mb.split(x=x, num_splits=2, axis=1)[1], (1, 4, 5)),
     ("concat", lambda x: mb.concat(values=(x, x), axis=-1), (1, 4, 5)),
+    ("stack", lambda x: mb.stack(values=(x, mb.relu(x=x)), axis=-1), (1, 4, 5)),
+    ("tile", lambda x: mb.tile(x=x, reps=[1, 2, 3]), (1, 4, 5)),
+    ("pad_last", lambda x: mb.pad(x=x, pad=[1, 2], mode="reflect"), (1, 5)),
+    ("pad_all", lambda x: mb.pad(x=x, pad=[0, 0, 1, 2], mode="replicate"), (1, 5)),
+    ("pad_zeros", lambda x: mb.pad(x=x, pad=[0, 0, 1, 2]), (1, 5)),
+    ("band_part", lambda x: mb.band_part(x=x, lower=0), (1, 4, 5)),
+    ("reverse", lambda x: mb.reverse(x=x, axes=[-1]), (1, 4, 5)),
+    ("cumsum", lambda x: mb.cumsum(x=x, axis=1), (1, 4, 5)),
+    ("gather", lambda x: mb.gather(x=x, indices=np.int32([[3, 0], [1, 1]]), axis=-2), (1, 4, 5)),
+    ("gather_one", lambda x: mb.gather(x=x, indices=np.int32(2), axis=1), (1, 4, 5)),
+    ("gather_table", lambda x: mb.gather(x=MATRIX, indices=mb.cast(x=mb.abs(x=x), dtype="int32")), (1, 5)),
+    ("gather_along", lambda x: mb.gather_along_axis(x=x, indices=np.int32([[3, 0, 1]]), axis=1), (1, 4)),
+    ("crop", lambda x: mb.crop(x=x, crop_height=[1, 0], crop_width=[0, 2]), (1, 4, 5)),
+    ("upsample", lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2), (1, 4, 5)),
+    ("upsample_nearest", lambda x: mb.upsample_nearest_neighbor(x=x, scale_factor_width=2), (1, 4, 5)),
+    ("resize", lambda x: mb.resize_bilinear(x=x, target_size_height=3, target_size_width=7), (1, 4, 5)),
+    ("resize_nearest", lambda x: mb.resize_nearest_neighbor(x=x, target_size_height=3, target_size_width=7), (1, 4, 5)),
+    ("pixel_shuffle", lambda x: mb.pixel_shuffle(x=x, upscale_factor=2), (1, 4, 5, 3)),
+    ("pixel_unshuffle", lambda x: mb.pixel_unshuffle(x=x, downscale_factor=np.uint32(2)), (1, 4, 6, 2)),
+    ("conv_transpose", lambda x: mb.conv_transpose(x=x, weight=TRANSPOSED, bias=CHANNELS[0][:3]), (1, 4, 5, 3)),
+    (
+        "conv_transpose_shape",
+        lambda x: mb.conv_transpose(x=x, weight=TRANSPOSED, strides=[2, 2], output_shape=[1, 3, 12, 7]),
+        (1, 4, 5, 3),
+    ),
+    ("l2_pool", lambda x: mb.l2_pool(x=x, kernel_sizes=[2, 2], pad_type="valid"), (1, 4, 6, 7)),
+    ("l2_norm", lambda x: mb.l2_norm(x=x), (1, 4, 6, 7)),
+    ("prelu", lambda x: mb.prelu(x=x, alpha=CHANNELS[0]), (1, 4, 6, 7)),
+    (
+        "softplus_parametric",
+        lambda x: mb.softplus_parametric(x=x, alpha=CHANNELS[0], beta=CHANNELS[1]),
+        (1, 4, 6, 7),
+    ),
+    ("reduce_sum", lambda x: mb.reduce_sum(x=x, axes=[-1]), (1, 4, 6)),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=mb.abs(x=x), axes=[1], keep_dims=True), (1, 4, 6))
+        for name in ("reduce_min", "reduce_prod", "reduce_l1_norm", "reduce_l2_norm", "reduce_sum_square")
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=mb.abs(x=x), axes=[1, 2]), (1, 4, 6))
+        for name in ("reduce_log_sum", "reduce_log_sum_exp")
+    ),
+    *(
+        (name, lambda x, name=name: mb.cast(x=getattr(mb, name)(x=x), dtype="fp32"), (1, 4, 6))
+        for name in ("reduce_argmax", "reduce_argmin")
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=x), (1, 4, 5))
+        for name in (
+            *("ceil", "cos", "erf", "exp", "exp2", "floor", "gelu", "relu6", "round", "sign", "silu", "sin"),
+            *("softplus", "softsign", "square", "tanh"),
+        )
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=mb.abs(x=x)), (1, 4))
+        for name in ("inverse", "log", "rsqrt", "sqrt")
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=x, alpha=0.5), (1, 4, 5))
+        for name in ("elu", "leaky_relu", "threshold", "thresholded_relu")
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=x, alpha=0.25, beta=0.5), (1, 4, 5))
+        for name in ("clamped_relu", "clip", "linear_activation", "scaled_tanh", "sigmoid_hard")
+    ),
+    *(
+        (name, lambda x, name=name: getattr(mb, name)(x=x, y=CHANNELS[1]), (1, 5, 4))
+        for name in ("floor_div", "maximum", "minimum", "mod", "pow", "real_div")
+    ),
+    *(
+        (
+            name,
+            lambda x, name=name: mb.cast(x=getattr(mb, name)(x=mb.round(x=x), y=np.float32(1)), dtype="fp32"),
+            (1, 5, 4),
+        )
+        for name in ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
+    ),
+    *(
+        (
+            name,
+            lambda x, name=name: mb.cast(
+                x=getattr(mb, name)(x=mb.greater(x=x, y=CHANNELS[0]), y=mb.less(x=x, y=np.float32(1))), dtype="fp32"
+            ),
+            (1, 5, 4),
+        )
+        for name in ("logical_and", "logical_or", "logical_xor")
+    ),
+    ("logical_not", lambda x: mb.cast(x=mb.logical_not(x=mb.less(x=x, y=np.float32(0))), dtype="fp32"), (1, 5)),
+    ("select", lambda x: mb.select(cond=mb.less(x=x, y=np.float32(0)), a=x, b=CHANNELS[0]), (1, 5, 4)),
+    ("relu", lambda x: mb.relu(x=x), (1, 4)),
+    (
+        "attention",
+        lambda x: mb.scaled_dot_product_attention(
+            query=x, key=mb.tanh(x=x), value=mb.exp(x=x), attn_mask=draw_array(5, 5, seed=6)
+        ),
+        (1, 2, 5, 3),
+    ),
     ("slice_index", lambda x: mb.slice_by_index(x=x, begin=[0, 1, -3], end=[1, 4, 5], stride=[3, 2, 1]), (1, 4, 5)),
     (
         "slice_last",
@@ -183,14 +282,20 @@ def many_operators(tmp_path_factory):
     cases = {
         name: OperatorCase(cast_to_float(build), None, (images[name][:1],)) for name, (build, _) in RUN_AT_ONCE.items()
     }
-    program = CoreMLProgram(save_cases(cases, folder / "rows.mlpackage"))
-    alone = [program({f"{name}_0": given[i : i + 1] for name, given in images.items()}) for i in range(N)]
-    return program, alone, program({f"{name}_0": given for name, given in images.items()})
+    program = CoreMLProgram(save_cases(cases, folder / "rows.mlpackage", ct.target.iOS18))
+    alone = [program({name_input(name): given[i : i + 1] for name, given in images.items()}) for i in range(N)]
+    return program, alone, program({name_input(name): given for name, given in images.items()})
 
 
 def cast_to_float(build: Any) -> Any:
     """`build` with a float result, as a package's outputs must be."""
     return lambda x: y if (y := build(x)).dtype != ct.converters.mil.mil.types.int8 else mb.cast(x=y, dtype="fp32")
+
+
+def test_every_operator_with_a_rule_is_among_them(many_operators):
+    program, _, _ = many_operators
+    with_rule = {name for name, operator in OPERATORS.items() if operator.batching_rule}
+    assert with_rule - program.operators.keys() == {"classify"}  # it comes last in a program of its own, below
 
 
 @pytest.mark.parametrize("name", RUN_AT_ONCE)
@@ -214,11 +319,16 @@ def slice_first_row(x: Any) -> Any:
     return mb.slice_by_index(x=x, begin=[0, 0], end=[1, 1], squeeze_mask=[True, False])
 
 
+def gather_from_itself(x: Any) -> Any:
+    return mb.gather(x=x, indices=mb.reduce_argmax(x=x), axis=1)
+
+
 def contract_rows(x: Any) -> Any:
     return mb.einsum(values=(x, x), equation="abc,cbd->abd")
 
 
-REFUSED = build_operator_table(
+# The reason, an operator that cannot run many images, and the shape of one.
+REFUSED = (
     ("takes the constant (3, 4), which has rows of its own", lambda x: mb.add(x=x, y=draw_array(3, 4)), (1, 4)),
     ("lays the rows of (1, 4) along another axis of 3", lambda x: mb.add(x=x, y=draw_array(1, 2, 4)), (1, 4)),
     ("works along the rows: its axis is 0", lambda x: mb.softmax(x=x, axis=0), (1, 4)),
@@ -240,12 +350,31 @@ REFUSED = build_operator_table(
     ("sums over the rows of its 'x' (1, 4)", lambda x: mb.matmul(x=x, y=draw_array(1, 2), transpose_x=True), (1, 4)),
     ("computes its 'weight' from the image", lambda x: mb.conv(x=draw_array(1, 1, 5, 5), weight=x), (1, 1, 3, 3)),
     ("has rows within 'abc,cbd->abd'", contract_rows, (1, 1, 1)),
+    ("puts an axis before the rows: its axis is -3", lambda x: mb.stack(values=(x,), axis=-3), (1, 4)),
+    ("takes a constant", lambda x: mb.stack(values=(x, draw_array(1, 4)), axis=1), (1, 4)),
+    ("repeats the rows: its reps are [2, 1]", lambda x: mb.tile(x=x, reps=[2, 1]), (1, 4)),
+    ("pads the rows: its pad is [0, 1, 0, 0]", lambda x: mb.pad(x=x, pad=[0, 1, 0, 0]), (1, 4)),
+    ("works along all axes of (1, 4)", lambda x: mb.band_part(x=x, lower=0), (1, 4)),
+    ("works along all axes of (1, 4, 3)", lambda x: mb.l2_norm(x=x), (1, 4, 3)),
+    ("works along the rows: its axis is 0", lambda x: mb.cumsum(x=x), (1, 4)),
+    ("works along the rows: its axes is [0]", lambda x: mb.reverse(x=x, axes=[0]), (1, 4)),
+    ("works along the rows: its axis is -2", lambda x: mb.gather(x=x, indices=np.int32([0]), axis=-2), (1, 4)),
+    (
+        "works along the rows: its axis is 0",
+        lambda x: mb.gather_along_axis(x=x, indices=np.int32([[0, 0, 0, 0]]), axis=0),
+        (1, 4),
+    ),
+    ("computes its 'indices' from the image", gather_from_itself, (1, 4)),
+    (
+        "takes other places for each row",
+        lambda x: mb.gather(x=x, indices=np.int32([[1, 0]]), axis=1, batch_dims=1),
+        (1, 4),
+    ),
 )
 
 
-@pytest.mark.parametrize("reason", REFUSED)
-def test_a_program_that_cannot_be_batched_says_why_and_runs_single_images(tmp_path, reason):
-    build, shape = REFUSED[reason]
+@pytest.mark.parametrize(("reason", "build", "shape"), REFUSED)
+def test_a_program_that_cannot_be_batched_says_why_and_runs_single_images(tmp_path, reason, build, shape):
     program = CoreMLProgram(
         save_cases({"y": OperatorCase(build, None, (draw_array(*shape),))}, tmp_path / "r.mlpackage")
     )
@@ -333,6 +462,6 @@ def test_wrong_numbers_of_images_are_rejected(classifier, tmp_path):
     add = OperatorCase(lambda x, y: mb.add(x=x, y=y), None, (draw_array(1, 4), draw_array(1, 4)))
     two = CoreMLProgram(save_cases({"s": add}, tmp_path / "two.mlpackage"))
     with pytest.raises(ShapeMismatch, match="different numbers of images: 2, 3"):
-        two({"s_0": draw_array(2, 4), "s_1": draw_array(3, 4)})
-    with pytest.raises(InvalidValue, match=r"have no names.\n.*takes s_0, s_1"):
+        two({name_input("s"): draw_array(2, 4), name_input("s", 1): draw_array(3, 4)})
+    with pytest.raises(InvalidValue, match=r"have no names.\n.*takes s_input_0, s_input_1"):
         two(draw_array(2, 4))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import coremltools as ct
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,9 @@ from coremltools.converters.mil import Builder as mb  # noqa: N813
 from torch.nn import functional as F
 
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
+from tests.runtimes.mil import vision_cases
 from tests.runtimes.mil.packages import Array, OperatorCase, collect_inputs, draw_array, save_cases
-
-
-def to_tensor(array: Array) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+from tests.runtimes.mil.vision_cases import to_tensor
 
 
 def list_elementwise() -> Iterator[tuple[str, OperatorCase]]:
@@ -360,9 +360,26 @@ GROUPS = {
     "pools": dict(list_pools()),
     "norms": dict(list_norms()),
     "shapes": dict(list_shapes()),
+    "activations": dict(vision_cases.list_activations()),
+    "arithmetic": dict(vision_cases.list_arithmetic()),
+    "conditions": dict(vision_cases.list_conditions()),
+    "reductions": dict(vision_cases.list_reductions()),
+    "resizing": dict(vision_cases.list_resizing()),
+    "moves": dict(vision_cases.list_moves()),
+    "gathers": dict(vision_cases.list_gathers()),
+    "transposed": dict(vision_cases.list_transposed_convolutions()),
+    "l2_pools": dict(vision_cases.list_l2_pools()),
+    "attention": dict(vision_cases.list_attention()),
 }
+# The first release with a group's operators, if it is not iOS 17.
+RELEASES = {"attention": ct.target.iOS18}
 EVERY = [(group, name) for group, cases in GROUPS.items() for name in cases]
 TOLERANCE = 2e-6
+
+
+def save_group(group: str, folder: Path) -> CoreMLProgram:
+    release = RELEASES.get(group, ct.target.iOS17)
+    return CoreMLProgram(save_cases(GROUPS[group], folder / f"{group}.mlpackage", release))
 
 
 @pytest.fixture(scope="module")
@@ -372,8 +389,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
 
     @cache
     def of_group(group: str) -> dict[str, Any]:
-        program = CoreMLProgram(save_cases(GROUPS[group], folder / f"{group}.mlpackage"))
-        return program(collect_inputs(GROUPS[group]))
+        return save_group(group, folder)(collect_inputs(GROUPS[group]))
 
     return of_group
 

@@ -24,6 +24,7 @@ from tests.runtimes.mil.packages import (
     convert_module,
     convert_program,
     draw_array,
+    name_input,
     save_cases,
     save_model,
 )
@@ -106,7 +107,7 @@ def test_the_modes_compute_as_precisely_as_they_say(tmp_path):
         {"y": OperatorCase(lambda x: mb.linear(x=x, weight=weight), None, (x,))}, tmp_path / "linear.mlpackage"
     )
     exact = x.astype(np.float64) @ weight.astype(np.float64).T
-    by_mode = {mode: CoreMLProgram(path, mode=mode)({"y_0": x})["y"] for mode in ("fp32", "fp64")}
+    by_mode = {mode: CoreMLProgram(path, mode=mode)({name_input("y"): x})["y"] for mode in ("fp32", "fp64")}
     assert by_mode["fp64"].dtype == np.float64
     assert compute_relative_error(by_mode["fp64"], exact) < 1e-14
     assert 1e-9 < compute_relative_error(by_mode["fp32"], exact) < 1e-6
@@ -188,7 +189,7 @@ def test_an_observer_sees_no_integers(tmp_path):
     cases = {"q": OperatorCase(there_and_back, None, (draw_array(3),))}
     seen = []
     CoreMLProgram(save_cases(cases, tmp_path / "q.mlpackage"))(
-        {"q_0": draw_array(3)}, observe=lambda name, value: seen.append((name, value.dtype))
+        {name_input("q"): draw_array(3)}, observe=lambda name, value: seen.append((name, value.dtype))
     )
     assert len(seen) == 3  # the input, the dequantized value and the output
     assert {dtype for _, dtype in seen} == {torch.float32}
@@ -215,7 +216,7 @@ def test_values_that_depend_only_on_constants_are_computed_once(tmp_path):
     x = draw_array(2, 6)
     program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (x,))}, tmp_path / "c.mlpackage"))
     assert [step.location.rsplit(", ")[1].split()[0] for step in program._steps] == ["matmul", "identity"]
-    np.testing.assert_allclose(program({"y_0": x})["y"], x @ np.square(weight * np.float32(0.5)).T, rtol=1e-5)
+    np.testing.assert_allclose(program({name_input("y"): x})["y"], x @ np.square(weight * np.float32(0.5)).T, rtol=1e-5)
 
 
 def test_a_program_runs_again_with_the_same_result(fp16):

@@ -15,7 +15,15 @@ from torch import nn
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.quantization import quantize
 from shvit_mobile.targets.coreml.spec.blobs import unpack_bits
-from tests.runtimes.mil.packages import OperatorCase, collect_inputs, convert_module, draw_array, save_cases, save_model
+from tests.runtimes.mil.packages import (
+    OperatorCase,
+    collect_inputs,
+    convert_module,
+    draw_array,
+    name_input,
+    save_cases,
+    save_model,
+)
 
 SCALES = np.float32([0.1, 0.03, 2.5])
 POINTS = np.array([3, -7, 100], np.int8)
@@ -259,4 +267,6 @@ def test_weights_stored_as_fp16_are_cast(tmp_path):
 
     program = CoreMLProgram(save_cases({"y": OperatorCase(build, None, (x,))}, tmp_path / "cast.mlpackage"))
     assert program.operators["constexpr_cast"] == 1
-    np.testing.assert_allclose(program({"y_0": x})["y"], x @ weight.astype(np.float32).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        program({name_input("y"): x})["y"], x @ weight.astype(np.float32).T, rtol=1e-5, atol=1e-6
+    )

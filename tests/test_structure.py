@@ -23,7 +23,11 @@ IRREGULAR = {
 }
 # fmt: on
 # Functions that keep such a name, and why.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "shvit_mobile/runtimes/mil/activations.py:clamped_relu": "MIL's name",
+    "shvit_mobile/runtimes/mil/activations.py:thresholded_relu": "MIL's name",
+    "shvit_mobile/runtimes/mil/products.py:scaled_dot_product_attention": "MIL's name",
+}
 # Commands that set the machine up are the same for a Python user.
 SETUP = re.compile(r"(pip install|shvit-mobile doctor|xcode-select|apt-get)[^.:;]*")
 

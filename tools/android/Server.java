@@ -8,6 +8,8 @@ import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
 import org.jetbrains.kotlin.cli.jvm.K2JVMCompiler;
 
 /**
@@ -15,10 +17,13 @@ import org.jetbrains.kotlin.cli.jvm.K2JVMCompiler;
  * fast as a new one's.
  *
  * A line of the input is a command, its words separated by tabs. `compile` and `compile-quietly` have the arguments of
- * kotlinc and answer with its exit status. `run` has a class path, a class with a static method `run` that takes texts
- * and returns one, and these texts; it loads the classes anew, and answers with the returned text.
+ * kotlinc and answer with its exit status. `run` has a class path of libraries, one of other classes, a class with a static
+ * method `run` that takes texts and returns one, and these texts. It loads all but the libraries anew, and answers with
+ * the returned text.
  */
 public final class Server {
+    private static final Map<String, ClassLoader> LIBRARIES = new HashMap<>();
+
     public static void main(String[] arguments) throws Exception {
         PrintStream answers = System.out;
         System.setOut(System.err);
@@ -39,7 +44,7 @@ public final class Server {
             case "compile-quietly":
                 return compile(new PrintStream(OutputStream.nullOutputStream()), words);
             case "run":
-                return run(words[0], words[1], Arrays.copyOfRange(words, 2, words.length));
+                return run(words[0], words[1], words[2], Arrays.copyOfRange(words, 3, words.length));
             default:
                 throw new IllegalArgumentException(command);
         }
@@ -49,17 +54,24 @@ public final class Server {
         return new K2JVMCompiler().exec(messages, arguments).getCode();
     }
 
-    private static Object run(String paths, String program, String[] arguments)
+    private static Object run(String libraries, String paths, String program, String[] arguments)
             throws IOException, ReflectiveOperationException {
-        String[] parts = paths.split(java.io.File.pathSeparator);
-        URL[] urls = new URL[parts.length];
-        for (int place = 0; place < parts.length; place++) urls[place] = Path.of(parts[place]).toUri().toURL();
+        if (!LIBRARIES.containsKey(libraries)) {
+            LIBRARIES.put(libraries, new URLClassLoader(urls(libraries), ClassLoader.getPlatformClassLoader()));
+        }
         ClassLoader before = Thread.currentThread().getContextClassLoader();
-        try (URLClassLoader loader = new URLClassLoader(urls, ClassLoader.getPlatformClassLoader())) {
+        try (URLClassLoader loader = new URLClassLoader(urls(paths), LIBRARIES.get(libraries))) {
             Thread.currentThread().setContextClassLoader(loader);
             return loader.loadClass(program).getMethod("run", String[].class).invoke(null, (Object) arguments);
         } finally {
             Thread.currentThread().setContextClassLoader(before);
         }
+    }
+
+    private static URL[] urls(String paths) throws IOException {
+        String[] parts = paths.split(java.io.File.pathSeparator);
+        URL[] urls = new URL[parts.length];
+        for (int place = 0; place < parts.length; place++) urls[place] = Path.of(parts[place]).toUri().toURL();
+        return urls;
     }
 }

@@ -115,24 +115,10 @@ def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path]) -
     resources = link_resources(module, into / "resources")
     ids = into / "R"
     check_status("R", tools.javac([resources.java], ids, known))
-    linked = CompiledApp(resources, ids, into / module.name)
-    compile_app_classes(tools, module, into, known, linked)
-    return linked
-
-
-def compile_app_classes(
-    tools: Toolchain, module: Path, into: Path, known: list[Path], linked: CompiledApp, *, quiet: bool = False
-) -> Path:
-    """Compile the app's classes with linked resources, check that they fit together, and return the classes' folder.
-
-    Raises:
-        BadResources: If they do not fit together.
-        CompileFailed: If the compiler rejects the sources.
-    """
-    classes = compile_module(tools, module, into, [*known, linked.ids], quiet=quiet)
-    check_classes(linked.resources, classes)
-    check_permissions(linked.resources, classes)
-    return classes
+    classes = compile_module(tools, module, into, [*known, ids])
+    check_classes(resources, classes)
+    check_permissions(resources, classes)
+    return CompiledApp(resources, ids, classes)
 
 
 def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into: Path) -> None:
@@ -148,11 +134,11 @@ def compile_test(tools: Toolchain, modules: CompiledModules, module: Path, into:
     check_status("The app's test", tools.kotlinc_android(sources, into / "androidTest", known, *options))
 
 
-def compile_module(tools: Toolchain, module: Path, into: Path, known: list[Path], *, quiet: bool = False) -> Path:
+def compile_module(tools: Toolchain, module: Path, into: Path, known: list[Path]) -> Path:
     classes = into / module.name
     what = f"{module.name}, against the {into.name} API of ExecuTorch,"
     sources = list_kotlin_sources(module / "src/main")
-    check_status(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name, quiet=quiet))
+    check_status(what, tools.kotlinc_android(sources, classes, known, "-module-name", module.name))
     return classes
 
 

@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from compiling import CompiledModules, CompileFailed, compile_app_classes, compile_module
+from compiling import CompiledModules, CompileFailed, check_status
 from gradle_files import BadGradle, check_gradle
 from members import find_misused_members
-from mistakes import APP, LIBRARY, MISTAKES, Mistake
+from mistakes import MISTAKES, Mistake
 from platform_tests import PlatformTestFailed, PlatformTests, run_platform_tests
 from resources import BadResources, check_classes, check_permissions, link_resources
 from toolchain import Toolchain
@@ -41,26 +41,14 @@ def find_noticing_check(
 ) -> str | None:
     """Return the finding of the check that detects a mistake in a copy of the project; None if none does."""
     try:
-        if mistake.file.startswith(LIBRARY):
-            planted = compile_library(tools, modules, project, "newest")
-            code = [planted if one == modules.library else one for one in modules.code]
-        elif mistake.file.startswith(APP):
-            known = list(modules.app_path)
-            planted = compile_app_classes(tools, project / "app", project / "newest", known, modules.app, quiet=True)
-            code = [planted if one == modules.app.classes else one for one in modules.code]
-        elif mistake.file.startswith("app/src"):
+        if mistake.file.endswith(".kt"):
+            return find_in_code(mistake, tools, modules, tests, project)
+        if mistake.file.startswith("app/src"):
             resources = link_resources(project / "app", project / "resources")
             check_classes(resources, modules.app.classes)
             check_permissions(resources, modules.app.classes)
-            return None
         else:
             check_gradle(tools, project, project / "scripts", quiet=True)
-            return None
-        run_platform_tests(tools, tests, tuple(code), project / "app/src/main")
-        if faults := find_misused_members(tools, (planted,), project):
-            return faults[0]
-        if mistake.file.startswith(LIBRARY):
-            compile_library(tools, modules, project, "older")
     except CompileFailed as reason:
         return f"the compiler: {reason}"
     except PlatformTestFailed as reason:
@@ -70,5 +58,32 @@ def find_noticing_check(
     return None
 
 
-def compile_library(tools: Toolchain, modules: CompiledModules, project: Path, api: str) -> Path:
-    return compile_module(tools, project / "shvit", project / api, [*modules.known, modules.apis[api]], quiet=True)
+def find_in_code(
+    mistake: Mistake, tools: Toolchain, modules: CompiledModules, tests: PlatformTests, project: Path
+) -> str | None:
+    """Compile only the file with the mistake, beside the other classes of its module, and run all checks of classes."""
+    newest, older = modules.apis["newest"], modules.apis["older"]
+    # The module's classes and class path, by the module's folder.
+    compiled: dict[str, tuple[Path, tuple[Path, ...]]] = {
+        "shvit": (modules.library, (*modules.known, newest)),
+        "shvit-camerax": (modules.camerax, (*modules.known, modules.library, modules.camera)),
+        "app": (modules.app.classes, (*modules.app_path, modules.app.ids)),
+    }
+    module = mistake.file.partition("/")[0]
+    classes, known = compiled[module]
+    planted = project / "planted"
+    source = project / mistake.file
+    compile_file(tools, module, source, planted, [classes, *known])
+    run_platform_tests(tools, tests, (planted, *modules.code), project / "app/src/main")
+    if faults := find_misused_members(tools, (classes, planted), project):
+        return faults[0]
+    check_permissions(modules.app.resources, planted)
+    if module == "shvit":
+        compile_file(tools, module, source, project / "older", [classes, *modules.known, older])
+    return None
+
+
+def compile_file(tools: Toolchain, module: str, source: Path, into: Path, known: list[Path]) -> None:
+    """Compile one file of a module whose other classes are first in the class path."""
+    options = ("-module-name", module, f"-Xfriend-paths={known[0]}")
+    check_status(source.name, tools.kotlinc_android([source], into, known, *options, quiet=True))

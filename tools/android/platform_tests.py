@@ -31,14 +31,14 @@ class PlatformTests:
 
     Attributes:
         classes: The folder of the tests.
-        before: The class path before the code under test: the fakes.
-        after: The class path after it: libraries, and Android's classes that do nothing.
+        fakes: The folder of the fakes.
+        libraries: Kotlin's library and JUnit.
         work: A folder for temporary files.
     """
 
     classes: Path
-    before: tuple[Path, ...]
-    after: tuple[Path, ...]
+    fakes: Path
+    libraries: tuple[Path, ...]
     work: Path
 
 
@@ -51,11 +51,11 @@ def compile_platform_tests(tools: Toolchain, modules: CompiledModules, into: Pat
     fakes = into / "fakes"
     check_status("The fakes", tools.javac(list_java_sources(HERE / "fakes"), fakes, [install_framework()]))
     jars = [tools.library(name) for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
-    after = (*jars, *(jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")), install_framework())
-    tests = PlatformTests(into / "tests", (fakes,), after, into / "work")
+    libraries = (*jars, *(jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")))
+    tests = PlatformTests(into / "tests", fakes, libraries, into / "work")
     friends = ("-module-name", "platform-tests", f"-Xfriend-paths={modules.app.classes},{modules.core}")
     sources = list_kotlin_sources(HERE / "platform-tests")
-    known = [*tests.before, *modules.code, *after]
+    known = [fakes, *modules.code, *libraries, install_framework()]
     check_status("The platform tests", tools.kotlinc(sources, tests.classes, known, *friends))
     return tests
 
@@ -72,8 +72,9 @@ def run_platform_tests(tools: Toolchain, tests: PlatformTests, code: tuple[Path,
     Raises:
         PlatformTestFailed: If one fails.
     """
-    classpath = [tests.classes, *tests.before, *code, *tests.after]
-    outcome, _, words = tools.run_anew(classpath, "RunKt", REPOSITORY, app, tests.work).partition("\t")
+    # Of Android's classes that do nothing, those that have no fake.
+    classpath = [tests.classes, tests.fakes, *code, install_framework()]
+    outcome, _, words = tools.run_anew(tests.libraries, classpath, "RunKt", REPOSITORY, app, tests.work).partition("\t")
     if outcome != "passed":
         raise PlatformTestFailed(words, why="The fakes in tools/android/fakes act like Android.")
     return int(words)

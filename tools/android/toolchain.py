@@ -16,6 +16,7 @@ FLAGS = ("-Werror", "-progressive", "-jvm-target", "1.8", "-no-stdlib", "-no-ref
 SERVER = (
     "-XX:TieredStopAtLevel=1",
     "-Xmx1500m",
+    "-XX:ReservedCodeCacheSize=256m",
     "-XX:+UseSerialGC",
     "-Dkotlin.environment.keepalive=true",
     "-Djava.awt.headless=true",
@@ -102,9 +103,14 @@ class Toolchain:
         command = "compile-quietly" if quiet else "compile"
         return int(self._server.ask(command, *places, *FLAGS, *options, *sources))
 
-    def run_anew(self, classpath: Sequence[Path], program: str, *arguments: str | Path) -> str:
-        """Run a class with a static method `run` in the virtual machine that compiles, and return what it returns."""
-        return self._server.ask("run", join_paths(classpath), program, *arguments)
+    def run_anew(
+        self, libraries: Sequence[Path], classpath: Sequence[Path], program: str, *arguments: str | Path
+    ) -> str:
+        """Run a class with a static method `run` in the virtual machine that compiles, and return what it returns.
+
+        All classes but those of the libraries are loaded anew.
+        """
+        return self._server.ask("run", join_paths(libraries), join_paths(classpath), program, *arguments)
 
     @cached_property
     def _server(self) -> Server:

@@ -37,10 +37,13 @@ abstract class OnPhone {
                 Thread.setDefaultUncaughtExceptionHandler { thread, reason ->
                     Misuse.report("The thread '${thread.name}' ends with $reason")
                 }
-                test.evaluate()
-                Looper.runWaiting()
-                val found = Misuse.list()
-                if (found.isNotEmpty()) fail(found.first())
+                try {
+                    test.evaluate()
+                    Looper.runWaiting()
+                    Misuse.list().firstOrNull()?.let { fail(it) }
+                } finally {
+                    Misuse.endThreads()
+                }
             }
         }
     }

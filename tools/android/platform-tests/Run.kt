@@ -1,8 +1,8 @@
 import org.junit.runner.Description
-import org.junit.runner.JUnitCore
 import org.junit.runner.Request
 import org.junit.runner.notification.Failure
 import org.junit.runner.notification.RunListener
+import org.junit.runner.notification.RunNotifier
 import org.junit.runner.notification.StoppedByUserException
 
 private val TESTS = listOf(
@@ -27,26 +27,27 @@ fun run(arguments: Array<String>): String {
     System.setProperty("shvit.repository", repository)
     System.setProperty("shvit.app", app)
     System.setProperty("shvit.work", work)
-    val core = JUnitCore()
     val first = FirstFailure()
-    core.addListener(first)
-    var count = 0
-    for (test in TESTS) {
-        count += core.run(Request.aClass(test.java)).runCount
-        first.failure?.let { return "failed\t${describe(it)}" }
+    try {
+        for (test in TESTS) Request.aClass(test.java).runner.run(first.notifier)
+    } catch (_: StoppedByUserException) {
+        // The first failure stops the run.
     }
-    return "passed\t$count"
+    return first.failure?.let { "failed\t${describe(it)}" } ?: "passed\t${first.passed}"
 }
 
 private class FirstFailure : RunListener() {
+    val notifier = RunNotifier().also { it.addListener(this) }
     var failure: Failure? = null
-
-    override fun testStarted(description: Description) {
-        if (failure != null) throw StoppedByUserException()
-    }
+    var passed = 0
 
     override fun testFailure(failure: Failure) {
-        if (failure.exception !is StoppedByUserException && this.failure == null) this.failure = failure
+        if (this.failure == null) this.failure = failure
+        notifier.pleaseStop()
+    }
+
+    override fun testFinished(description: Description) {
+        passed++
     }
 }
 

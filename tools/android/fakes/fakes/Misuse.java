@@ -35,6 +35,16 @@ public final class Misuse {
         Misuse.class.notifyAll();
     }
 
+    /** Returns the first misuse; null if there is none. */
+    public static synchronized String first() {
+        return FOUND.isEmpty() ? null : FOUND.get(0);
+    }
+
+    /** Ends the threads that the code under test left behind. */
+    public static synchronized void endThreads() {
+        OPEN.keySet().stream().filter(Thread.class::isInstance).forEach(one -> ((Thread) one).interrupt());
+    }
+
     /** Whether anything of a kind is open. */
     public static synchronized boolean isAnyOpen(Class<?> kind) {
         return OPEN.keySet().stream().anyMatch(kind::isInstance);

@@ -37,6 +37,8 @@ public final class Looper {
         while (!condition.getAsBoolean()) {
             Runnable task = main.tasks.poll(5, TimeUnit.MILLISECONDS);
             if (task != null) task.run();
+            String found = Misuse.first();
+            if (found != null) throw new AssertionError(found);
             if (System.nanoTime() > end) throw new AssertionError("This never happens: " + what);
         }
     }
@@ -55,21 +57,22 @@ public final class Looper {
     void loop() {
         while (!quitting || !tasks.isEmpty()) {
             try {
-                Runnable task = tasks.poll(5, TimeUnit.MILLISECONDS);
-                if (task != null) task.run();
+                tasks.take().run();
             } catch (InterruptedException reason) {
                 return;
             }
         }
     }
 
+    /** Runs the waiting tasks and then ends the thread. */
     public void quitSafely() {
         if (this == main) throw Misuse.fail("The main thread is ended");
         quitting = true;
+        tasks.add(() -> {});
     }
 
     public void quit() {
-        quitSafely();
         tasks.clear();
+        quitSafely();
     }
 }

@@ -1,4 +1,4 @@
-"""Runs the code for Apple's frameworks on Linux: frames, pictures and the camera, against stubs that complain.
+"""Runs the code for Apple's frameworks on Linux: frames, pictures, Core ML and the camera, against stubs that complain.
 
     python tools/ios/run_platform.py
 
@@ -9,6 +9,7 @@ on the main thread or run on. `platform/` compares pixels, and counts starts, st
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -50,7 +51,7 @@ def list_modules() -> list[RunnableModule]:
     return [
         *(
             RunnableModule(name, tuple(SwiftModule(name, KIT / name).sources()))
-            for name in ("SHViTKit", "SHViTDemoCore")
+            for name in ("SHViTKit", "SHViTKitCoreML", "SHViTDemoCore")
         ),
         RunnableModule("PlatformChecks", (DEMO / "SHViTDemo/Camera/Camera.swift", *sorted(CHECKS.glob("*.swift"))), ()),
     ]
@@ -86,10 +87,17 @@ def build_all() -> list[Path]:
         file_map = BUILD / module.name / "outputs.json"
         file_map.write_text(json.dumps(places), encoding="utf-8")
         interface = ["-emit-module", "-emit-module-path", str(BUILD / f"{module.name}.swiftmodule")]
-        jobs = ["-j", str(os.cpu_count() or 1), "-output-file-map", str(file_map)]
+        jobs = ["-enable-batch-mode", "-j", str(os.cpu_count() or 1), "-output-file-map", str(file_map)]
         run_compiler([*build_options(module), *interface, *jobs, "-c", *map(str, module.sources)])
         stamp.touch()
     return objects
+
+
+@functools.cache
+def find_macros() -> str:
+    """Return the folder of the standard macros, which the compiler's driver finds, but not its frontend."""
+    info = json.loads(run_compiler(["-print-target-info"]))
+    return f"{info['paths']['runtimeResourcePath']}/host/plugins"
 
 
 def compile_changed(module: RunnableModule, source: Path, changed: Path, target: Path) -> None:
@@ -100,7 +108,7 @@ def compile_changed(module: RunnableModule, source: Path, changed: Path, target:
     """
     others = [str(path) for path in module.sources if path != source]
     frontend = ["-frontend", "-c", "-primary-file", str(changed), *others, "-o", str(target)]
-    run_compiler([*frontend, *build_options(module)])
+    run_compiler([*frontend, *build_options(module), "-plugin-path", find_macros()])
 
 
 def run_checks(objects: list[Path], program: Path) -> list[str]:
@@ -169,7 +177,7 @@ def main() -> None:
         sys.exit(2)
     if complaints:
         sys.exit("\n".join(f"error: {complaint}" for complaint in complaints))
-    print("Frames, pictures and camera run against the stubs without a complaint.")
+    print("Frames, pictures, Core ML and camera run against the stubs without a complaint.")
 
 
 if __name__ == "__main__":

@@ -15,15 +15,18 @@ import swift
 STUBS = Path(__file__).parent / "stubs"
 BUILD = swift.REPOSITORY / "build" / "ios-stubs"
 # Each module follows those that it imports.
-NAMES = ("CoreFoundation", "CoreVideo", "CoreMedia", "CoreGraphics", "ImageIO", "QuartzCore", "AVFoundation")
+NAMES = (
+    *("CoreFoundation", "CoreVideo", "CoreMedia", "CoreGraphics"),
+    *("ImageIO", "QuartzCore", "AVFoundation", "CoreML"),
+)
 
 
 class CompileFailed(Exception):
     """Swift sources that do not compile, with the compiler's text."""
 
 
-def run_compiler(arguments: Sequence[str]) -> None:
-    """Run `swiftc`.
+def run_compiler(arguments: Sequence[str]) -> str:
+    """Run `swiftc` and return what it prints.
 
     Raises:
         CompileFailed: If it fails.
@@ -32,6 +35,7 @@ def run_compiler(arguments: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     if result.returncode != 0:
         raise CompileFailed(f"{result.stdout}{result.stderr}")
+    return result.stdout
 
 
 def build_stubs() -> list[Path]:

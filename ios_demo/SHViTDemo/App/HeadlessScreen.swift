@@ -32,7 +32,7 @@ struct HeadlessScreen: View {
             model.start()
         }
         .onChange(of: scenePhase) { _, phase in
-            if phase == .background { model.leave() }
+            model.follow(AppPhase(phase))
         }
     }
 }

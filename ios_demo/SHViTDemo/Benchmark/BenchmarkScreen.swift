@@ -5,16 +5,8 @@ import UIKit
 
 /// Measures models on each set of processors and shares the report as JSON.
 struct BenchmarkScreen: View {
-    @Environment(\.scenePhase) private var scenePhase
-    @State private var model: BenchmarkModel
-    private let models: [EmbeddedModel]
-
-    init(models: [EmbeddedModel]) {
-        self.models = models
-        let model = BenchmarkModel(
-            models: models, benchmark: Device.benchmark, about: Device.about, documents: .documentsDirectory)
-        _model = State(initialValue: model)
-    }
+    let model: BenchmarkModel
+    let models: [EmbeddedModel]
 
     var body: some View {
         NavigationStack {
@@ -29,9 +21,6 @@ struct BenchmarkScreen: View {
                 }
                 .navigationTitle("Benchmark")
             }
-        }
-        .onChange(of: scenePhase) { _, phase in
-            if phase == .background { model.interrupt() }
         }
         // A locked phone suspends the app.
         .onChange(of: model.isRunning) { _, isRunning in

@@ -2,7 +2,7 @@ import AVFoundation
 import SwiftUI
 import UIKit
 
-/// The camera's picture, scaled to fill the view.
+/// The camera's whole picture.
 struct CameraPreview: UIViewRepresentable {
     let session: AVCaptureSession
 
@@ -22,7 +22,7 @@ final class PreviewView: UIView {
     init(session: AVCaptureSession) {
         preview = AVCaptureVideoPreviewLayer(session: session)
         super.init(frame: .zero)
-        preview.videoGravity = .resizeAspectFill
+        preview.videoGravity = .resizeAspect
         layer.addSublayer(preview)
     }
 

@@ -14,10 +14,8 @@ struct CameraScreen: View {
     var body: some View {
         if let trial = catalog.chosen {
             content
-                .task(id: Job(trial: trial.id, isShown: scenePhase != .background)) {
-                    // In the background the system takes the camera away anyway. An alert, such as the question whether
-                    // the app may use the camera, only makes the scene inactive.
-                    guard scenePhase != .background else { return }
+                .task(id: Job(trial: trial.id, isShown: AppPhase(scenePhase).isOnScreen)) {
+                    guard AppPhase(scenePhase).isOnScreen else { return }
                     await model.run(trial)
                 }
         } else {
@@ -38,8 +36,10 @@ struct CameraScreen: View {
             ZStack(alignment: .bottom) {
                 if let camera = model.camera {
                     CameraPreview(session: camera.session)
-                        .ignoresSafeArea(edges: .top)
                         .accessibilityLabel("Live camera picture")
+                        .overlay { CropView(geometry: model.geometry) }
+                        .aspectRatio(model.geometry?.aspectRatio ?? 0.75, contentMode: .fit)
+                        .frame(maxHeight: .infinity, alignment: .top)
                 }
                 if let answer = model.answer {
                     ClassificationView(answer: answer, latency: model.latency.median ?? answer.inferenceMs)
@@ -55,6 +55,24 @@ struct CameraScreen: View {
 private struct Job: Equatable {
     let trial: Trial.ID
     let isShown: Bool
+}
+
+/// Frames the part of the camera's picture that the model sees.
+private struct CropView: View {
+    let geometry: CameraGeometry?
+
+    var body: some View {
+        if let geometry {
+            GeometryReader { view in
+                let crop = geometry.crop(inViewOfWidth: view.size.width, height: view.size.height)
+                Rectangle()
+                    .stroke(Color.white, lineWidth: 2)
+                    .frame(width: crop.width, height: crop.height)
+                    .offset(x: crop.left, y: crop.top)
+            }
+            .accessibilityHidden(true)
+        }
+    }
 }
 
 /// The screen without permission to use the camera, with a way to grant it.

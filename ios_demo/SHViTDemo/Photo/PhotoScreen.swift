@@ -6,8 +6,8 @@ import UIKit
 
 /// Classifies a photo from the library.
 struct PhotoScreen: View {
+    let model: PhotoModel
     @Environment(Catalog.self) private var catalog
-    @State private var model = PhotoModel(decoder: Device.decoder, sources: Device.source(of:))
     @State private var item: PhotosPickerItem?
     @State private var shown: UIImage?
 
@@ -24,11 +24,6 @@ struct PhotoScreen: View {
         .task(id: Job(item: item, trial: catalog.chosen?.id)) {
             guard let item, let trial = catalog.chosen else { return }
             await model.classify(with: trial) { try await item.loadTransferable(type: Data.self) }
-        }
-        .task {
-            let warnings = NotificationCenter.default.notifications(
-                named: UIApplication.didReceiveMemoryWarningNotification)
-            for await _ in warnings.map({ _ in () }) { model.free() }
         }
         .task(id: model.photo) { shown = await Self.thumbnail(of: model.photo) }
     }

@@ -23,6 +23,20 @@ import Foundation
         }
     ),
     (
+        "the orientations of UIKit, whose raw values are others than EXIF's",
+        {
+            // In the order of `UIImage.Orientation`.
+            let orientations: [CGImagePropertyOrientation] = [
+                .up, .down, .left, .right, .upMirrored, .downMirrored, .leftMirrored, .rightMirrored,
+            ]
+            for (value, orientation) in orientations.enumerated() {
+                expect(
+                    ExifOrientation.fromUIKit(value) == Int(orientation.rawValue),
+                    "UIKit's orientation \(value) becomes \(ExifOrientation.fromUIKit(value)).")
+            }
+        }
+    ),
+    (
         "gray and transparent photos",
         {
             let gray = RGBImage(

@@ -108,9 +108,9 @@ public final class HeadlessModel {
         task = Task { exit(await run().rawValue) }
     }
 
-    /// Cancels the benchmark: latencies in the background mean nothing.
-    public func leave() {
-        task?.cancel()
+    /// Cancels the benchmark if the app leaves the screen: latencies in the background mean nothing.
+    public func follow(_ appPhase: AppPhase) {
+        if !appPhase.isOnScreen { task?.cancel() }
     }
 
     /// Waits until the app has been told to end.

@@ -87,9 +87,9 @@ public final class BenchmarkModel {
         task?.cancel()
     }
 
-    /// Cancels the benchmark with an error: in the background the system gives an app neither the GPU nor much time.
-    public func interrupt() {
-        guard isRunning else { return }
+    /// Cancels the benchmark with an error if the app leaves the screen.
+    public func follow(_ appPhase: AppPhase) {
+        guard isRunning, !appPhase.isOnScreen else { return }
         task?.cancel()
         run += 1
         phase = .failed(Wording.leftScreen)

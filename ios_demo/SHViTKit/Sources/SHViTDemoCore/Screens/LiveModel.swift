@@ -25,6 +25,8 @@ public final class LiveModel<Feed: CameraFeed> {
     public private(set) var answer: Classification?
     /// The latencies of the last frames, in milliseconds.
     public private(set) var latency = RecentLatency()
+    /// The shape of the camera's picture and the part that the model sees; nil before the first frame.
+    public private(set) var geometry: CameraGeometry?
     /// The camera that the preview shows; nil while there is none.
     public private(set) var camera: Feed?
 
@@ -63,7 +65,7 @@ public final class LiveModel<Feed: CameraFeed> {
 
     private func classifyFrames(with trial: Trial) async {
         if Task.isCancelled { return }
-        (phase, answer, latency) = (.starting, nil, RecentLatency())
+        (phase, answer, latency, geometry) = (.starting, nil, RecentLatency(), nil)
         let isAllowed = await isAllowed()
         // The question whether the app may use the camera can take long, and this run may be over.
         if Task.isCancelled { return }
@@ -75,7 +77,7 @@ public final class LiveModel<Feed: CameraFeed> {
             let classifier = try await ImageClassifier(trial.model, source: sources(trial))
             try Task.checkCancellation()
             let camera = open()
-            do { try await show(camera, with: classifier) } catch {
+            do { try await show(camera, with: classifier, trial.model.manifest.preprocessing) } catch {
                 await close(camera)
                 throw error
             }
@@ -88,13 +90,17 @@ public final class LiveModel<Feed: CameraFeed> {
         }
     }
 
-    private func show(_ camera: Feed, with classifier: ImageClassifier) async throws {
+    private func show(
+        _ camera: Feed, with classifier: ImageClassifier, _ preprocessing: Preprocessing
+    ) async throws {
         try await camera.start()
         try Task.checkCancellation()
         (self.camera, phase) = (camera, .running)
         let watching = Task { await watch(camera.interruptions) }
         defer { watching.cancel() }
         for await frame in camera.frames {
+            // All frames of a camera have the same size.
+            if geometry == nil { geometry = try CameraGeometry(frame, preprocessing: preprocessing) }
             let answer = try await classifier.classify(frame)
             try Task.checkCancellation()
             self.answer = answer

@@ -189,8 +189,7 @@ final class PassesPool: @unchecked Sendable {
     func withPasses(
         for picture: PictureMemory, in preprocessor: Preprocessor, _ body: (Passes) -> RGBImage
     ) -> RGBImage {
-        let isTurned = Turn(orientation: picture.orientation).isTurned
-        let size = isTurned ? (picture.width, picture.height) : (picture.height, picture.width)
+        let size = picture.uprightSize
         let kept = lock.withLock { () -> Passes? in
             let last = free.popLast()
             if let last, last.size == size { return last }

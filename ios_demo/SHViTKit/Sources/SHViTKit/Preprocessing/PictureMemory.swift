@@ -110,6 +110,11 @@ public struct PictureMemory {
         }
     }
 
+    /// The height and width of the upright picture.
+    package var uprightSize: (height: Int, width: Int) {
+        Turn(orientation: orientation).isTurned ? (width, height) : (height, width)
+    }
+
     /// Whether the first sample in memory is blue.
     var isReversed: Bool {
         if case .packed(_, _, .bgra) = pixels { true } else { false }

@@ -47,16 +47,38 @@ public struct Preprocessor: Sendable {
 
     /// Returns the passes for upright pictures of a size.
     func makePasses(height: Int, width: Int) -> Passes {
-        let size = (height: preprocessing.size[0], width: preprocessing.size[1])
         let region = middle(height: height, width: width)
-        let resized = resizedSize(height: region.height, width: region.width)
-        let left = Self.half(resized.width - size.width)
-        let top = Self.half(resized.height - size.height)
+        let (resized, rows, columns) = kept(of: region)
         return Passes(
             size: (height, width), top: region.top, left: region.left,
-            columns: resampling(from: region.width, to: resized.width, kept: left..<left + size.width),
-            rows: resampling(from: region.height, to: resized.height, kept: top..<top + size.height),
+            columns: resampling(from: region.width, to: resized.width, kept: columns),
+            rows: resampling(from: region.height, to: resized.height, kept: rows),
             isReversed: preprocessing.channelOrder == .bgr)
+    }
+
+    /// Returns the rows and columns of an upright picture that become the model's input, in pixels of the picture. A
+    /// filter also reads a few pixels around them.
+    package func crop(height: Int, width: Int) -> (rows: Range<Double>, columns: Range<Double>) {
+        let region = middle(height: height, width: width)
+        let (resized, rows, columns) = kept(of: region)
+        func range(_ kept: Range<Int>, from start: Int, _ length: Int, _ resized: Int) -> Range<Double> {
+            let scale = Double(length) / Double(resized)
+            return Double(start) + Double(kept.lowerBound) * scale..<Double(start) + Double(kept.upperBound) * scale
+        }
+        return (
+            range(rows, from: region.top, region.height, resized.height),
+            range(columns, from: region.left, region.width, resized.width)
+        )
+    }
+
+    /// Returns the size to which the middle of a picture is resized, and the rows and columns that are kept of that.
+    private func kept(
+        of region: Region
+    ) -> (resized: (height: Int, width: Int), rows: Range<Int>, columns: Range<Int>) {
+        let resized = resizedSize(height: region.height, width: region.width)
+        let top = Self.half(resized.height - preprocessing.size[0])
+        let left = Self.half(resized.width - preprocessing.size[1])
+        return (resized, top..<top + preprocessing.size[0], left..<left + preprocessing.size[1])
     }
 
     /// Returns `(pixel / 255 - mean) / std` in the order channels, rows, columns, for a model that does not normalize.
@@ -94,8 +116,11 @@ public struct Preprocessor: Sendable {
         Resampling(from: length, to: resized, kept: kept, interpolation: preprocessing.interpolation)
     }
 
+    /// A part of a picture.
+    private typealias Region = (top: Int, left: Int, height: Int, width: Int)
+
     /// Returns the whole of a picture, or the middle of one that is too long.
-    private func middle(height: Int, width: Int) -> (top: Int, left: Int, height: Int, width: Int) {
+    private func middle(height: Int, width: Int) -> Region {
         let cover = self.cover
         let most =
             switch preprocessing.resizeMode {

@@ -164,7 +164,7 @@ struct HeadlessRunTests {
             model.start()
             model.start()
             for await _ in runtime.isAsked { break }
-            model.leave()
+            model.follow(.background)
             runtime.tell.finish()
             await model.waitUntilFinished()
             #expect(statuses.withLock { $0 } == [1])

@@ -178,6 +178,8 @@ struct LiveTests {
             await Self.wait { model.answer != nil }
             #expect(model.answer?.predictions.count == 5)
             #expect(model.latency.median != nil)
+            #expect(model.geometry?.width == 64)
+            #expect(model.geometry?.height == 64)
             model.camera?.changed.yield(true)
             await Self.wait { if case .interrupted = model.phase { true } else { false } }
             model.camera?.changed.yield(false)

@@ -88,7 +88,10 @@ struct ScreensTests {
                 model.start()
                 for await _ in runtime.isAsked { break }
                 #expect(model.isRunning)
-                if isInterrupted { model.interrupt() } else { model.cancel() }
+                // An alert over the app changes nothing.
+                model.follow(.inactive)
+                #expect(model.isRunning)
+                if isInterrupted { model.follow(.background) } else { model.cancel() }
                 runtime.tell.finish()
                 await model.waitUntilFinished()
                 if isInterrupted {
@@ -96,7 +99,7 @@ struct ScreensTests {
                     #expect(Wording.reason(error).contains("left the screen"))
                 } else {
                     guard case .ready = model.phase else { return #expect(Bool(false)) }
-                    model.interrupt()
+                    model.follow(.background)
                     guard case .ready = model.phase else { return #expect(Bool(false)) }
                 }
                 #expect(!FileManager.default.fileExists(atPath: place.appending(path: "report.json").path))
@@ -113,7 +116,7 @@ struct ScreensTests {
             (model.rounds, model.iterations) = (1, 1)
             model.start()
             for await _ in first.isAsked { break }
-            model.interrupt()
+            model.follow(.background)
             model.start()
             #expect(model.isRunning)
             first.tell.finish()

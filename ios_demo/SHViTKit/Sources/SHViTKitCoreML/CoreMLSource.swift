@@ -16,12 +16,7 @@
         ///
         /// - Throws: `SHViTError` if the model is for another runtime.
         public init(_ model: EmbeddedModel, compute: DeviceReport.Compute = .all) throws(SHViTError) {
-            guard model.manifest.target == .coreml else {
-                throw SHViTError.unsupportedDocument(
-                    "\(model.manifest.artifact.name) is not for Core ML.",
-                    why: "It is for \(model.manifest.target.rawValue).",
-                    next: "Load it with the runtime that it is for.")
-            }
+            try model.manifest.check(for: .coreml)
             self.model = model
             self.compute = compute
             compiled = .inCaches

@@ -21,11 +21,7 @@
         ///   number of threads is loaded.
         public init(_ model: EmbeddedModel, threads: Int = 0) throws(SHViTError) {
             manifest = model.manifest
-            guard manifest.target == .executorch else {
-                throw .unsupportedDocument(
-                    "\(manifest.artifact.name) is not for ExecuTorch.", why: "It is for \(manifest.target.rawValue).",
-                    next: "Load it with the runtime that it is for.")
-            }
+            try manifest.check(for: .executorch)
             preprocessor = try Preprocessor(manifest.preprocessing)
             program = try LoadedProgram(model, threads: threads)
         }

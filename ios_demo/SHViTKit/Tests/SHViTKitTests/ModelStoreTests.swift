@@ -69,6 +69,31 @@ struct ModelStoreTests {
         }
     }
 
+    @Test("A runtime runs its own artifacts, one picture at a time")
+    func runnable() throws {
+        func manifest(_ name: String) throws -> Manifest {
+            try Document<Manifest>(contentsOf: Repository.fixtures.appending(path: name)).content
+        }
+        func error(_ manifest: Manifest, for target: Manifest.Target) -> String {
+            sentence { try manifest.check(for: target) }
+        }
+        let package = try manifest("manifest/shvit_s1-224-coreml-fp16.manifest.json")
+        var program = try manifest("goldens/\(Self.stem).manifest.json")
+        #expect(error(package, for: .coreml) == "no error")
+        #expect(error(program, for: .executorch) == "no error")
+        #expect(error(package, for: .executorch).hasPrefix("unsupportedDocument"))
+        #expect(error(program, for: .coreml).hasPrefix("unsupportedDocument"))
+        program.input.shape[0] = 0
+        #expect(error(program, for: .executorch) == "no error")
+        program.input.shape[0] = 4
+        #expect(error(program, for: .executorch).hasPrefix("unsupportedDocument"))
+        program.input.shape[0] = 1
+        program.input.dtype = "float16"
+        #expect(error(program, for: .executorch).hasPrefix("unsupportedDocument"))
+        program.input.kind = .image
+        #expect(error(program, for: .executorch).hasPrefix("unsupportedDocument"))
+    }
+
     @Test("A manifest without goldens has none")
     func noGoldens() async throws {
         try await withFolder { folder in

@@ -133,3 +133,23 @@ public struct EmbeddedModel: Sendable, Identifiable {
         return lines.last == "" ? lines.dropLast() : lines
     }
 }
+
+extension Manifest {
+    /// Checks that a runtime's classifier can run the artifact: one picture at a time, as an image or as floats.
+    ///
+    /// - Throws: `unsupportedDocument` if it is for another runtime, or has another input.
+    package func check(for target: Target) throws(SHViTError) {
+        guard self.target == target else {
+            throw .unsupportedDocument(
+                "\(artifact.name) is for \(self.target.rawValue), not for \(target.rawValue).",
+                next: "Load it with the runtime that it is for.")
+        }
+        let isKnown = input.kind == .image ? target == .coreml : input.dtype == "float32"
+        guard isKnown, (0...1).contains(input.shape[0]) else {
+            throw .unsupportedDocument(
+                "The input of \(artifact.name) is \(input.shape[0]) pictures, as a \(input.kind.rawValue) of \(input.dtype).",
+                why: "The app runs one picture at a time, as an image or a tensor of float32.",
+                next: "Export the model again.")
+        }
+    }
+}

@@ -122,12 +122,12 @@ def _complete_last_windows(
 ) -> Padding:
     """Return `padding` with what the last window of `ceil_mode` lacks after the axis.
 
-    A window that would begin in the padding after the axis does not count.
+    A window that would begin in the padding after the axis does not count; without padding one may begin there.
     """
     completed = []
     for (before, after), size, length, stride in zip(padding, sizes, kernel, strides, strict=True):
         last = ceil((size + before + after - length) / stride) * stride
-        if last >= size + before:
+        if last >= size + before and before + after > 0:
             last -= stride
         completed.append((before, last + length - size - before))
     return completed

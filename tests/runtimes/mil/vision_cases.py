@@ -51,18 +51,20 @@ def list_activations() -> Cases:
         "sigmoid_hard",
         OperatorCase(lambda x: mb.sigmoid_hard(x=x, alpha=0.25, beta=0.5), lambda x: (x / 4 + 0.5).clip(0, 1), (x,)),
     )
-    yield "leaky_relu", OperatorCase(lambda x: mb.leaky_relu(x=x, alpha=0.25), call(F.leaky_relu, 0.25), (x,))
+    yield "leaky_relu", OperatorCase(lambda x: mb.leaky_relu(x=x, alpha=0.3), call(F.leaky_relu, 0.3), (x,))
     yield (
         "clamped_relu",
         OperatorCase(
-            lambda x: mb.clamped_relu(x=x, alpha=0.25, beta=4.0), lambda x: np.where(x >= 0, x, x / 4).clip(max=4), (x,)
+            lambda x: mb.clamped_relu(x=x, alpha=0.3, beta=4.0),
+            lambda x: np.where(x >= 0, x, 0.3 * x).clip(max=4),
+            (x,),
         ),
     )
     yield (
         "clamped_relu_below_zero",
         OperatorCase(
-            lambda x: mb.clamped_relu(x=x, alpha=0.25, beta=-1.0),
-            lambda x: np.where(x >= 0, x, x / 4).clip(max=-1),
+            lambda x: mb.clamped_relu(x=x, alpha=0.3, beta=-1.0),
+            lambda x: np.where(x >= 0, x, 0.3 * x).clip(max=-1),
             (x,),
         ),
     )
@@ -504,22 +506,24 @@ def transpose_by_hand(
 
 
 def list_l2_pools() -> Cases:
-    x = draw_array(2, 3, 9, 12)
-    for pad_type, stride, ceil_mode in product(("valid", "custom", "same"), (1, 2), (False, True)):
+    x, kernel = draw_array(2, 3, 9, 12), (3, 4)
+    # A stride of 5 leaves room for a window that begins after the input, which counts only without padding.
+    for pad_type, stride, ceil_mode in product(("valid", "custom", "same"), (1, 2, 3, 5), (False, True)):
         if ceil_mode and pad_type == "same":
             continue
-        given = {"kernel_sizes": [3, 4], "strides": [stride] * 2, "pad_type": pad_type, "ceil_mode": ceil_mode}
+        given = {"kernel_sizes": kernel, "strides": [stride] * 2, "pad_type": pad_type, "ceil_mode": ceil_mode}
         given |= {"pad": [1, 1, 2, 2]} if pad_type == "custom" else {}
+        lacking = [max(0, (-(-n // stride) - 1) * stride + k - n) for n, k in zip(x.shape[2:], kernel, strict=True)]
         pads = {
             "valid": [(0, 0), (0, 0)],
             "custom": [(1, 1), (2, 2)],
-            "same": [(1, 1), (1, 2) if stride == 1 else (1, 1)],
+            "same": [(total // 2, total - total // 2) for total in lacking],
         }
         yield (
             f"l2_pool_{pad_type}_{stride}_{ceil_mode}",
             OperatorCase(
                 lambda x, given=given: mb.l2_pool(x=x, **given),
-                lambda x, s=stride, p=pads[pad_type], c=ceil_mode: pool_by_hand(x, (3, 4), s, p, c),
+                lambda x, s=stride, p=pads[pad_type], c=ceil_mode: pool_by_hand(x, kernel, s, p, c),
                 (x,),
             ),
         )
@@ -537,7 +541,7 @@ def pool_by_hand(x: Array, kernel: tuple[int, int], stride: int, pads: Any, ceil
     for axis, length in enumerate(kernel):
         size = squares.shape[axis + 2] - length
         count = (-(-size // stride) if ceil_mode else size // stride) + 1
-        if ceil_mode and (count - 1) * stride >= x.shape[axis + 2] + pads[axis][0]:
+        if ceil_mode and any(pads[axis]) and (count - 1) * stride >= x.shape[axis + 2] + pads[axis][0]:
             count -= 1
         counts.append(count)
     result = np.empty((*x.shape[:2], *counts), np.float32)
